@@ -1,0 +1,91 @@
+//! A certificate authority: one key, in memory.
+//!
+//! Refuses to give out its own key and to sign other authorities: every chain is two certificates long.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber,
+};
+use time::Duration;
+
+use crate::{Error, Issued, Request, Validity, request::distinguished_name};
+
+/// A self-signed CA, valid from a week ago (before the expired certificates it signs) for ten years.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    /// Makes a CA with a key of its own. Two with the same name are two different CAs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sign`] where no key can be made.
+    pub fn new(common_name: &str) -> Result<Self, Error> {
+        let (now, _) = Validity::Now.dates();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = distinguished_name(common_name, None);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_before = now - Duration::WEEK;
+        params.not_after = now + Duration::days(3650);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let pem = issuer.pem();
+        Ok(Self { issuer, pem })
+    }
+
+    /// The CA's certificate: the text of a CA file.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Signs a certificate over a fresh key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`] for a name no certificate can carry, [`Error::Sign`] where signing fails.
+    pub fn issue(&self, request: &Request) -> Result<Issued, Error> {
+        let key = KeyPair::generate()?;
+        let mut params = request.params()?;
+        // Unique without a counter: the hash of a fresh public key. RFC 5280 wants it positive, hence the leading 1.
+        let mut serial = params.key_identifier(&key);
+        serial.insert(0, 1);
+        serial.truncate(16);
+        let serial = SerialNumber::from(serial);
+        params.serial_number = Some(serial.clone());
+        Ok(Issued {
+            cert_pem: params.signed_by(&key, &self.issuer)?.pem(),
+            key_pem: key.serialize_pem(),
+            key_der: key.serialize_der(),
+            serial,
+        })
+    }
+
+    /// A revocation list (CRL) as PEM that names these certificates; with none, an empty one. `validity` says when
+    /// the list itself holds: with [`Validity::Expired`] its `nextUpdate` has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sign`] where signing fails.
+    pub fn revoke(&self, issued: &[&Issued], validity: Validity) -> Result<String, Error> {
+        let (this_update, next_update) = validity.dates();
+        let revoked = |one: &&Issued| RevokedCertParams {
+            serial_number: one.serial.clone(),
+            revocation_time: this_update,
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update,
+            next_update,
+            // It only has to grow from one list to the next.
+            crl_number: SerialNumber::from(this_update.unix_timestamp().unsigned_abs()),
+            issuing_distribution_point: None,
+            revoked_certs: issued.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
+    }
+}

@@ -1,0 +1,140 @@
+//! The whole folder: one authority, what it signed, and on request each of the wrong ones.
+//!
+//! Refuses to keep the authority: its key is gone when the set is made, so a set is renewed as a whole.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{Authority, Error, Issued, Request, Validity, write_private, write_public};
+
+/// Names of the server and member certificates where none are given: the machine itself.
+pub const DEFAULT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// Password of `encrypted.pem`.
+pub const PASSWORD: &str = "tlsramp";
+
+/// One file of a [`Set`].
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Its name in the folder.
+    pub name: &'static str,
+    /// What it is for, in one line.
+    pub purpose: &'static str,
+    text: String,
+}
+
+/// The files of one folder, in memory until written.
+#[derive(Debug, Clone)]
+pub struct Set {
+    files: Vec<File>,
+}
+
+impl Set {
+    /// Everything, for [`DEFAULT_NAMES`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Set::new`].
+    pub fn full() -> Result<Self, Error> {
+        Self::new(&DEFAULT_NAMES.map(str::to_owned), true)
+    }
+
+    /// `ca.pem`, `server.pem`, `member.pem` and `client.pem`; with `wrong`, also the certificates that must be refused.
+    /// Servers and members carry all of `names`, of which the first (else `localhost`) is their CN.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Name`] for a name no certificate can carry, [`Error::Sign`] or [`Error::Encrypt`] where making fails.
+    pub fn new(names: &[String], wrong: bool) -> Result<Self, Error> {
+        let ca = Authority::new("tlsramp test CA")?;
+        let common_name = names.first().map_or(DEFAULT_NAMES[0], String::as_str);
+        // The same organization as the servers: what mongod takes for a member.
+        let member = Request::member(common_name).names(names).organization("tlsramp members");
+        let server = Request::server(common_name).names(names).organization("tlsramp members");
+        let client = Request::client("client").organization("tlsramp clients");
+
+        let mut set = Self { files: Vec::new() };
+        set.add("ca.pem", "the authority, for --tlsCAFile", ca.pem().to_owned());
+        set.issue("server.pem", "a server: certificate and key", &ca, &server)?;
+        set.issue("member.pem", "a cluster member: server and client in one", &ca, &member)?;
+        set.issue("client.pem", "a client", &ca, &client)?;
+        if wrong {
+            set.add_wrong(&ca, &member, common_name)?;
+        }
+        Ok(set)
+    }
+
+    /// The files, in the order they were made.
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// Those of the set's files that are already in `dir`, by whoever made them.
+    pub fn existing(&self, dir: &Path) -> Vec<PathBuf> {
+        self.files.iter().map(|file| dir.join(file.name)).filter(|path| path.symlink_metadata().is_ok()).collect()
+    }
+
+    /// Writes all files into `dir`, which is made if need be; each replaces an older one. Files with a private key have
+    /// mode 0600.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Write`] for the first file that cannot be written; those before it have been.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Write { path, source }
+        };
+        fs::create_dir_all(dir).map_err(failed(dir))?;
+        for file in &self.files {
+            let path = dir.join(file.name);
+            let write = if file.text.contains("PRIVATE KEY") { write_private } else { write_public };
+            write(&path, &file.text).map_err(failed(&path))?;
+        }
+        Ok(())
+    }
+
+    /// The wrong ones can be tried on both sides, as server and as client: all but `other-ca-client.pem` are members'.
+    fn add_wrong(&mut self, ca: &Authority, member: &Request, common_name: &str) -> Result<(), Error> {
+        let expired = member.clone().valid(Validity::Expired);
+        let not_yet = member.clone().valid(Validity::NotYet);
+        let elsewhere = member.clone().names(["wrong-name.invalid"]);
+        let no_san = Request::member(common_name).without_names().organization("tlsramp members");
+        self.issue("expired.pem", "wrong: expired yesterday", ca, &expired)?;
+        self.issue("not-yet-valid.pem", "wrong: valid from tomorrow", ca, &not_yet)?;
+        self.issue("wrong-name.pem", "wrong: for wrong-name.invalid", ca, &elsewhere)?;
+        self.issue("no-san.pem", "wrong: the name in the CN alone, no SAN", ca, &no_san)?;
+
+        let other = Authority::new("some other CA")?;
+        self.add("other-ca.pem", "an authority nobody trusts", other.pem().to_owned());
+        let stranger = Request::client("client").organization("tlsramp clients");
+        self.issue("other-ca-client.pem", "wrong: a client of the other authority", &other, &stranger)?;
+
+        let revoked = self.issue("revoked.pem", "wrong: revoked by crl.pem", ca, member)?;
+        self.add("crl.pem", "revokes revoked.pem, for --tlsCRLFile", ca.revoke(&[&revoked], Validity::Now)?);
+        self.add("crl-empty.pem", "a CRL that revokes nothing", ca.revoke(&[], Validity::Now)?);
+        self.add("crl-expired.pem", "wrong: a CRL past its nextUpdate", ca.revoke(&[], Validity::Expired)?);
+
+        let encrypted = ca.issue(member)?.encrypted_pem(PASSWORD)?;
+        self.add("encrypted.pem", "a member, its key encrypted; password: tlsramp", encrypted);
+        Ok(())
+    }
+
+    fn issue(
+        &mut self,
+        name: &'static str,
+        purpose: &'static str,
+        ca: &Authority,
+        request: &Request,
+    ) -> Result<Issued, Error> {
+        let issued = ca.issue(request)?;
+        self.add(name, purpose, issued.pem());
+        Ok(issued)
+    }
+
+    fn add(&mut self, name: &'static str, purpose: &'static str, text: String) {
+        self.files.push(File { name, purpose, text });
+    }
+}
