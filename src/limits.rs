@@ -1,0 +1,116 @@
+//! Every bound in the program, each with its reason. What waits, queues, buffers or retries takes its bound
+//! from here.
+
+use std::time::Duration;
+
+/// The waits of a connection's phases, as configured. Each phase has its own, so the whole from first byte to
+/// relay is bounded by their sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte until the opening is decided.
+    pub sniff: Duration,
+    /// A TLS handshake, with a client or with an upstream.
+    pub handshake: Duration,
+    /// Name resolution and TCP connect to an upstream.
+    pub connect: Duration,
+    /// How long a stop waits for open connections; zero waits for as long as it takes.
+    pub drain: Duration,
+    /// Whether the sniff's wait starts at accept already: a client that says nothing is closed.
+    pub close_silent: bool,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            sniff: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            drain: Duration::from_secs(60),
+            close_silent: false,
+        }
+    }
+}
+
+/// Longest wait that a configuration may ask for, in seconds: a day. Beyond it a typing mistake is likelier.
+pub const LONGEST_TIMEOUT_SECS: u64 = 86_400;
+
+/// How much of an opening is looked at, in bytes. 16 decide; the rest is for the record (versions offered, SNI)
+/// of a hello that is refused. A post-quantum hello has 1.2 to 1.8 KiB, its versions and SNI within that.
+pub const PEEK_BYTES: usize = 2048;
+
+/// Unread bytes of a refused client that are discarded before the close, so that no reset overtakes the answer.
+pub const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a refused client's bytes are discarded.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// After one side has ended, how long the other may be idle: long enough for a slow reply (ghostunnel raised
+/// its second to 60 s because replies were cut), short enough that nothing piles up.
+pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
+
+/// Bytes moved by one read of a relay. Two full TLS records: 8 KiB reads make half-empty records, at twice the CPU.
+pub const RELAY_BUFFER: usize = 32 * 1024;
+/// Reads of one direction before the other connections of the worker get their turn.
+pub const RELAY_TURN: usize = 16;
+
+/// TCP keepalive: idle time, interval and probes. Two minutes in all to notice a dead peer on an idle link.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Between two keepalive probes.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Keepalive probes without an answer before the peer counts as dead.
+pub const KEEPALIVE_PROBES: u32 = 6;
+/// Unacknowledged data for this long ends a connection: as long as keepalive takes on an idle one.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Length of the accept queue asked for: what a pool storm needs; the kernel cuts it to `net.core.somaxconn`.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// First pause after accept ran out of descriptors or memory; it doubles.
+pub const ACCEPT_BACKOFF_FIRST: Duration = Duration::from_millis(5);
+/// Longest pause between two accepts.
+pub const ACCEPT_BACKOFF_MOST: Duration = Duration::from_secs(1);
+
+/// Descriptors kept back for listeners, logs, files that are read again, runtimes and pipes.
+pub const RESERVED_DESCRIPTORS: u64 = 128;
+/// Descriptors of one connection: the client's and the upstream's.
+pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+/// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for
+/// outbound routes: a client storm must not cut the local server off from its peers.
+pub const INBOUND_PERCENT: u64 = 80;
+/// Most connections counted on, however high the descriptor limit (containers often have no limit at all).
+pub const MOST_CONNECTIONS: u64 = 1_000_000;
+
+/// Addresses tried for one name; a name with more is a mistake or an attack.
+pub const MOST_ADDRESSES: usize = 16;
+
+/// Log lines for refused or failed connections, per second and outcome; beyond, a summary.
+pub const LOG_LINES_PER_SECOND: u32 = 10;
+/// Log lines that wait for a slow log; beyond, they are dropped and counted: a log must never stop a proxy.
+pub const LOG_QUEUE_LINES: usize = 16_384;
+/// Longest text of a peer's that a log line carries, in characters.
+pub const PEER_TEXT_CHARS: usize = 200;
+
+/// Largest configuration file read.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+/// Largest PEM file read: system CA bundles have 200 to 400 KiB, large CRLs some MiB.
+pub const PEM_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Sessions that a TLS client keeps for resumption, per set of certificates.
+pub const CLIENT_SESSIONS: usize = 1024;
+/// TLS 1.2 sessions kept for clients that take no tickets, per set of certificates.
+pub const SERVER_SESSIONS: usize = 4096;
+
+/// Most data-plane workers: more threads than any machine this is for has cores.
+pub const MOST_WORKERS: usize = 256;
+/// Most outbound routes: a replica set has at most 50 members.
+pub const MOST_OUTBOUND: usize = 256;
+
+/// How long an answer of DNS is used without asking again: a pool that opens asks once, a moved server is found
+/// within ten seconds.
+pub const RESOLUTION_FRESH: Duration = Duration::from_secs(10);
+/// How long DNS is waited for when an older answer is at hand.
+pub const RESOLUTION_WAIT: Duration = Duration::from_millis(500);
+/// Threads of a worker that may wait for DNS; more would only wait for the same server.
+pub const BLOCKING_THREADS: usize = 4;
+/// How long all slots must have been taken before the log says so.
+pub const SLOTS_WARNING: Duration = Duration::from_secs(1);
+/// Days before a certificate's end from which on it is warned of, as in mongod.
+pub const EXPIRY_WARNING_DAYS: u64 = 30;
