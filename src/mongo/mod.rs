@@ -1,0 +1,25 @@
+//! The little of MongoDB's wire protocol that tlsramp needs, as pure functions over bytes.
+//!
+//! | file | what a reader would look for there |
+//! |---|---|
+//! | [`header`] | the 16 bytes every message starts with; the operation codes |
+//! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
+//! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
+//! | [`mod@refusal`] | what to say to a peer that spoke MongoDB where it may not |
+//!
+//! Nothing here reads a socket, waits, or panics on any bytes. It refuses what it does not need: compressed messages,
+//! the writes and cursors of the protocol before OP_MSG, checksums (not verified).
+
+mod body;
+pub mod header;
+mod reader;
+pub mod refusal;
+pub mod reply;
+pub mod request;
+
+pub use body::MAX_DOCUMENTS;
+pub use header::{Header, MAX_MESSAGE_BYTES, OpCode};
+pub use reader::Malformed;
+pub use refusal::{Refusal, refusal};
+pub use reply::{Reply, error_document};
+pub use request::Request;

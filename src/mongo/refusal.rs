@@ -1,0 +1,239 @@
+//! What to answer a peer whose first message is MongoDB and is not welcome, so that its user reads a reason and not
+//! "connection closed".
+//!
+//! Looks at a bounded opening only, never at the command, and stays silent wherever an answer would not be read as one:
+//! after messages that expect none, and after anything that is not a sane first message.
+
+use bson::{raw::RawDocumentBuf, rawdoc};
+
+use super::{
+    body::MORE_TO_COME,
+    header::{HEADER_BYTES, Header, OpCode, body_len},
+    reply::{AWAIT_CAPABLE, QUERY_FAILURE, error_document, op_msg, op_reply},
+};
+
+/// Code of the answer to plaintext where TLS is required: mongod's `SSLHandshakeFailed`.
+pub const TLS_REQUIRED: (i32, &str) = (141, "SSLHandshakeFailed");
+/// Text of that answer, as mongod words it.
+pub const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL connections";
+/// Code of the answer where the server behind cannot be reached; the text is the caller's.
+pub const HOST_UNREACHABLE: (i32, &str) = (6, "HostUnreachable");
+
+/// Longest collection name looked at in an OP_QUERY, in bytes without its zero: mongod's own limit for a namespace.
+pub const MAX_NAMESPACE_BYTES: usize = 255;
+/// Most bytes of an opening that are looked at: with these, the answer is never [`Refusal::NeedMore`].
+pub const MAX_OPENING_BYTES: usize = HEADER_BYTES + FLAGS_BYTES + MAX_NAMESPACE_BYTES + 1;
+
+/// What to do with a peer that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The opening is too short to tell; at most [`MAX_OPENING_BYTES`] are needed.
+    NeedMore,
+    /// Send this message, then close.
+    Reply(Vec<u8>),
+    /// Close without a word.
+    NoReply,
+}
+
+/// The answer to a connection that opens with these bytes. Pure; the same for any split of the same bytes, once enough
+/// of them are there.
+pub fn refusal(opening: &[u8], code: i32, code_name: &str, errmsg: &str) -> Refusal {
+    let Some(header) = Header::of(opening) else {
+        // A length that no message has ends it early: 12 more bytes might never come.
+        return match opening.first_chunk().map(|length| body_len(i32::from_le_bytes(*length))) {
+            Some(None) => Refusal::NoReply,
+            Some(Some(_)) | None => Refusal::NeedMore,
+        };
+    };
+    let (true, Some(op_code), Some(body_len)) = (header.opens(), header.op_code(), header.body_len()) else {
+        return Refusal::NoReply;
+    };
+    // What follows the message is another one and says nothing about this.
+    let body = &opening[HEADER_BYTES..];
+    let body = &body[..body.len().min(body_len)];
+    let cut = body.len() < body_len;
+    let answer = || Refusal::Reply(op_msg(REQUEST_ID, header.request_id, &error_document(code, code_name, errmsg)));
+    let failure = || {
+        let error = query_error(code, errmsg);
+        Refusal::Reply(op_reply(REQUEST_ID, header.request_id, QUERY_FAILURE | AWAIT_CAPABLE, &error))
+    };
+    match op_code {
+        OpCode::Msg => match body.first_chunk().map(|flags| u32::from_le_bytes(*flags) & MORE_TO_COME) {
+            Some(0) => answer(),
+            Some(_) => Refusal::NoReply,
+            None => unfinished(cut),
+        },
+        OpCode::Query => match namespace(body) {
+            Namespace::Command => {
+                let error = error_document(code, code_name, errmsg);
+                Refusal::Reply(op_reply(REQUEST_ID, header.request_id, AWAIT_CAPABLE, &error))
+            }
+            Namespace::Collection => failure(),
+            Namespace::TooLong => Refusal::NoReply,
+            Namespace::Unfinished => unfinished(cut),
+        },
+        OpCode::GetMore => failure(),
+        OpCode::Reply
+        | OpCode::Update
+        | OpCode::Insert
+        | OpCode::Delete
+        | OpCode::KillCursors
+        | OpCode::Command
+        | OpCode::CommandReply
+        | OpCode::Compressed => Refusal::NoReply,
+    }
+}
+
+/// A field that is not all there: still to come, or, where the message ends before it, not a message.
+fn unfinished(cut: bool) -> Refusal {
+    if cut { Refusal::NeedMore } else { Refusal::NoReply }
+}
+
+/// An error as mongod answers a legacy query, which has no `ok` to look at but `$err`.
+fn query_error(code: i32, errmsg: &str) -> RawDocumentBuf {
+    rawdoc! { "$err": errmsg, "code": code, "ok": 0.0 }
+}
+
+/// What an OP_QUERY reads.
+enum Namespace {
+    /// `db.$cmd`: it is a command.
+    Command,
+    /// Anything else.
+    Collection,
+    /// No name that mongod would take.
+    TooLong,
+    /// Its end has not come.
+    Unfinished,
+}
+
+/// The namespace in the body of an OP_QUERY, after its flags.
+fn namespace(body: &[u8]) -> Namespace {
+    let name = body.get(FLAGS_BYTES..).unwrap_or_default();
+    match name.iter().take(MAX_NAMESPACE_BYTES + 1).position(|&byte| byte == 0) {
+        Some(end) if name[..end].ends_with(b".$cmd") => Namespace::Command,
+        Some(_) => Namespace::Collection,
+        None if name.len() > MAX_NAMESPACE_BYTES => Namespace::TooLong,
+        None => Namespace::Unfinished,
+    }
+}
+
+/// Bytes of an OP_QUERY's flags.
+const FLAGS_BYTES: usize = 4;
+/// The refusal's own number: it is the connection's only message of ours, and nobody answers an answer.
+const REQUEST_ID: i32 = 1;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::{
+        super::{
+            Reply,
+            reply::frame,
+            request::{msg_command, query_command},
+        },
+        *,
+    };
+
+    const TEXT: &str = "not like this";
+
+    fn refuse(opening: &[u8]) -> Refusal {
+        refusal(opening, TLS_REQUIRED.0, TLS_REQUIRED.1, TEXT)
+    }
+
+    /// An OP_QUERY on this namespace.
+    fn query(name: &str) -> Vec<u8> {
+        frame(42, 0, OpCode::Query, &[&[4, 0, 0, 0], name.as_bytes(), &[0; 9], rawdoc! { "a": 1 }.as_bytes()].concat())
+    }
+
+    /// Messages, whether they are answered, and the number of bytes after which that is known.
+    fn cases() -> Vec<(&'static str, Vec<u8>, bool, usize)> {
+        let ping = rawdoc! { "ping": 1 };
+        let op = |op, length: usize| frame(42, 0, op, &vec![0; length]);
+        vec![
+            ("OP_MSG", msg_command(42, "admin", &ping), true, 20),
+            ("OP_MSG moreToCome", frame(42, 0, OpCode::Msg, &[2, 0, 0, 0, 0]), false, 20),
+            ("OP_MSG without flags", op(OpCode::Msg, 3), false, 19),
+            ("OP_MSG of a header", op(OpCode::Msg, 0), false, 16),
+            ("command by OP_QUERY", query_command(42, "admin", &ping), true, 31),
+            ("command in a database of no name", query(".$cmd"), true, 26),
+            ("OP_QUERY", query("db.coll"), true, 28),
+            ("OP_QUERY, longest name", query(&"n".repeat(255)), true, 276),
+            ("OP_QUERY, name too long", query(&"n".repeat(256)), false, 276),
+            ("OP_QUERY, name past the end", frame(42, 0, OpCode::Query, b"\0\0\0\0name"), false, 24),
+            ("OP_GET_MORE", op(OpCode::GetMore, 20), true, 16),
+            ("OP_INSERT", op(OpCode::Insert, 20), false, 16),
+            ("OP_UPDATE", op(OpCode::Update, 20), false, 16),
+            ("OP_DELETE", op(OpCode::Delete, 20), false, 16),
+            ("OP_KILL_CURSORS", op(OpCode::KillCursors, 20), false, 16),
+            ("OP_COMPRESSED", op(OpCode::Compressed, 20), false, 16),
+            ("OP_COMMAND", op(OpCode::Command, 20), false, 16),
+            ("OP_REPLY", op(OpCode::Reply, 20), false, 16),
+            ("responseTo -1", frame(42, -1, OpCode::GetMore, &[0; 20]), true, 16),
+            ("responseTo 5", frame(42, 5, OpCode::Msg, &[0; 20]), false, 16),
+            ("HTTP", b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec(), false, 4),
+            ("all ones", vec![255; 40], false, 4),
+        ]
+    }
+
+    #[test]
+    fn every_prefix_waits_or_answers_right() {
+        for (name, message, answered, known_after) in cases() {
+            for cut in 0..=message.len() {
+                let refusal = refuse(&message[..cut]);
+                match refusal {
+                    Refusal::NeedMore => assert!(cut < known_after, "{name}: still waits at {cut}"),
+                    Refusal::NoReply => assert!(!answered && cut >= known_after, "{name}: silent at {cut}"),
+                    Refusal::Reply(reply) => {
+                        assert!(answered && cut >= known_after, "{name}: answers at {cut}");
+                        assert_eq!(Reply::parse(&reply).unwrap().header.response_to, 42, "{name}");
+                    }
+                }
+            }
+            let more = [message, vec![0xff; 400]].concat();
+            assert_ne!(refuse(&more), Refusal::NeedMore, "{name}: what follows is another message");
+        }
+    }
+
+    #[test]
+    fn answers_have_the_shape_their_operation_expects() {
+        let error = error_document(TLS_REQUIRED.0, TLS_REQUIRED.1, TEXT);
+        let failure = rawdoc! { "$err": TEXT, "code": 141, "ok": 0.0 };
+        for (opening, op_code, flags, document) in [
+            (msg_command(42, "admin", &rawdoc! { "ping": 1 }), 2013, 0, &error),
+            (query("admin.$cmd"), 1, 8, &error),
+            (query("admin.coll"), 1, 8 | 2, &failure),
+            (frame(42, 0, OpCode::GetMore, &[0; 20]), 1, 8 | 2, &failure),
+        ] {
+            let Refusal::Reply(reply) = refuse(&opening) else { panic!("no reply") };
+            assert_eq!(u32::from_le_bytes(*reply[HEADER_BYTES..].first_chunk().unwrap()), flags);
+            let reply = Reply::parse(&reply).unwrap();
+            assert_eq!((reply.header.op_code, &reply.document), (op_code, document));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic_and_never_wait_for_ever() {
+        // A fixed sequence (xorshift), so that a failure comes back.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[0]
+        };
+        for round in 0..20_000 {
+            let mut bytes: Vec<u8> = (0..MAX_OPENING_BYTES).map(|_| next()).collect();
+            if round % 2 == 0 {
+                // A sane header, so that the rest is looked at.
+                let op_code = OpCode::ALL[round / 2 % OpCode::ALL.len()];
+                let message_length = 16 + i32::from(next());
+                let header = Header { message_length, request_id: 42, response_to: 0, op_code: op_code.number() };
+                bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
+            }
+            for cut in [0, 3, 4, 15, 16, 17, 19, 20, 21, 100] {
+                let _ = refuse(&bytes[..cut]);
+            }
+            assert_ne!(refuse(&bytes), Refusal::NeedMore, "{bytes:?}");
+        }
+    }
+}

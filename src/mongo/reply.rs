@@ -1,0 +1,125 @@
+//! Answers to commands: OP_MSG to OP_MSG, OP_REPLY to OP_QUERY.
+//!
+//! Refuses to build cursors for OP_REPLY: only commands are answered, and theirs are inside the document.
+
+use bson::{
+    raw::{RawDocument, RawDocumentBuf},
+    rawdoc,
+};
+
+use super::{
+    Request,
+    body::Body,
+    header::{HEADER_BYTES, Header, OpCode},
+    reader::{Malformed, Reader},
+};
+
+/// OP_REPLY flag: the query failed; the one document is an error with `$err`.
+pub(super) const QUERY_FAILURE: u32 = 1 << 1;
+/// OP_REPLY flag that mongod sets in every answer since 1.6: it can await data.
+pub(super) const AWAIT_CAPABLE: u32 = 1 << 3;
+
+/// An answer as a client reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The header of the message; `response_to` says which request it answers.
+    pub header: Header,
+    /// The answer.
+    pub document: RawDocumentBuf,
+}
+
+impl Reply {
+    /// Reads one whole message. Its document's top-level elements are not checked yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`], saying what is wrong, also for an OP_REPLY without exactly one document.
+    pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
+        let header = Header::of(message).ok_or(Malformed::Length)?;
+        if header.body_len() != Some(message.len() - HEADER_BYTES) {
+            return Err(Malformed::Length);
+        }
+        let body = &message[HEADER_BYTES..];
+        let document = match header.op_code() {
+            Some(OpCode::Msg) => Body::parse(body)?.document,
+            Some(OpCode::Reply) => {
+                let mut reader = Reader(body);
+                // Flags, cursor and position say nothing about a command.
+                let _ = reader.take(16)?;
+                let count = reader.i32()?;
+                let document = reader.document()?;
+                if count != 1 || !reader.is_empty() {
+                    return Err(Malformed::Length);
+                }
+                document
+            }
+            _ => return Err(Malformed::OpCode(header.op_code)),
+        };
+        Ok(Self { header, document: document.to_owned() })
+    }
+}
+
+impl Request {
+    /// The whole message that answers this request with `document`, in the operation its client reads.
+    pub fn reply(&self, request_id: i32, document: &RawDocument) -> Vec<u8> {
+        if self.header.op_code == OpCode::Query.number() {
+            op_reply(request_id, self.header.request_id, AWAIT_CAPABLE, document)
+        } else {
+            op_msg(request_id, self.header.request_id, document)
+        }
+    }
+}
+
+/// An error as mongod answers it: `{ok: 0.0, errmsg, code, codeName}`.
+pub fn error_document(code: i32, code_name: &str, errmsg: &str) -> RawDocumentBuf {
+    rawdoc! { "ok": 0.0, "errmsg": errmsg, "code": code, "codeName": code_name }
+}
+
+/// An OP_MSG with this one document and no flags.
+pub(super) fn op_msg(request_id: i32, response_to: i32, document: &RawDocument) -> Vec<u8> {
+    // Four bytes of flags, one for the kind of the only section.
+    frame(request_id, response_to, OpCode::Msg, &[&[0; 5], document.as_bytes()].concat())
+}
+
+/// An OP_REPLY with this one document and no cursor.
+pub(super) fn op_reply(request_id: i32, response_to: i32, flags: u32, document: &RawDocument) -> Vec<u8> {
+    // Cursor 0, starting from 0.
+    let body = [&flags.to_le_bytes(), &[0; 12][..], &1_i32.to_le_bytes(), document.as_bytes()].concat();
+    frame(request_id, response_to, OpCode::Reply, &body)
+}
+
+/// A message of this body. One too long for its own length field gets the largest length, which every reader refuses.
+pub(super) fn frame(request_id: i32, response_to: i32, op_code: OpCode, body: &[u8]) -> Vec<u8> {
+    let message_length = i32::try_from(HEADER_BYTES + body.len()).unwrap_or(i32::MAX);
+    let header = Header { message_length, request_id, response_to, op_code: op_code.number() };
+    [&header.encode(), body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::{
+        super::request::{msg_command, query_command},
+        *,
+    };
+
+    #[test]
+    fn an_answer_comes_back_in_the_operation_of_its_request() {
+        let ping = rawdoc! { "ping": 1 };
+        for (message, op_code) in [(msg_command(77, "admin", &ping), 2013), (query_command(77, "admin", &ping), 1)] {
+            let answer = Request::parse(&message).unwrap().reply(5, &rawdoc! { "ok": 1.0 });
+            let reply = Reply::parse(&answer).unwrap();
+            assert_eq!((reply.header.op_code, reply.header.request_id, reply.header.response_to), (op_code, 5, 77));
+            assert_eq!(reply.document, rawdoc! { "ok": 1.0 });
+            for cut in 0..answer.len() {
+                assert!(Reply::parse(&answer[..cut]).is_err(), "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_have_mongods_fields() {
+        let document = error_document(6, "HostUnreachable", "no route");
+        assert_eq!(document, rawdoc! { "ok": 0.0, "errmsg": "no route", "code": 6, "codeName": "HostUnreachable" });
+    }
+}

@@ -1,0 +1,172 @@
+//! Addresses as an operator writes them: `HOST:PORT` and `unix:PATH`. Parsed here, resolved by the dialler.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A host, by name or address, and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A DNS name or an IP address, without brackets.
+    pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+/// Where an upstream is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Upstream {
+    /// By TCP.
+    Tcp(HostPort),
+    /// By a Unix domain socket.
+    Unix(PathBuf),
+}
+
+/// What is wrong with a written address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No colon, or an IPv6 address without brackets.
+    #[error("it has no port; write HOST:PORT, an IPv6 host in brackets")]
+    NoPort,
+    /// Not a number, or out of range.
+    #[error("its port is not a number from 1 to 65535")]
+    BadPort,
+    /// Empty, or with characters that no host name has.
+    #[error("its host is not a DNS name or an IP address")]
+    BadHost,
+    /// `unix:` with nothing behind it, or a path too long for a socket.
+    #[error("a unix socket needs an absolute path of at most 107 bytes")]
+    BadPath,
+}
+
+impl HostPort {
+    /// The host as an IP address, if it is one.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// The address, where no name has to be resolved.
+    #[must_use]
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        self.ip().map(|ip| SocketAddr::new(ip, self.port))
+    }
+}
+
+impl Upstream {
+    /// Whether the hop stays on this host, as far as the address tells without asking DNS.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Upstream::Unix(_) => true,
+            Upstream::Tcp(target) => target.host == "localhost" || target.ip().is_some_and(|ip| ip.is_loopback()),
+        }
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<HostPort, AddressError> {
+        let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or(AddressError::BadPort)?;
+        let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(inner) => inner.parse::<Ipv6Addr>().map_err(|_| AddressError::BadHost)?.to_string(),
+            None if host.contains(':') => return Err(AddressError::NoPort),
+            None => host.to_owned(),
+        };
+        if is_host(&host) { Ok(HostPort { host, port }) } else { Err(AddressError::BadHost) }
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Upstream, AddressError> {
+        let Some(path) = text.strip_prefix("unix:") else { return text.parse().map(Upstream::Tcp) };
+        if !path.starts_with('/') || path.len() > UNIX_PATH_BYTES || path.contains('\0') {
+            return Err(AddressError::BadPath);
+        }
+        Ok(Upstream::Unix(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Upstream::Tcp(target) => target.fmt(f),
+            Upstream::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Underscores are no part of a host name by RFC 1123, but container networks have them.
+fn is_host(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok()
+        || (host.len() <= 253
+            && host.trim_end_matches('.').split('.').all(|label| {
+                (1..=63).contains(&label.len())
+                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            }))
+}
+
+/// `sun_path` has 108 bytes with its closing NUL (unix(7)).
+const UNIX_PATH_BYTES: usize = 107;
+
+#[cfg(test)]
+mod tests {
+    use super::{AddressError, HostPort, Upstream};
+
+    #[test]
+    fn reads_what_it_shows() {
+        for text in ["db1.example.net:27017", "127.0.0.1:1", "[::1]:27018", "my_db:65535", "unix:/run/mongodb.sock"] {
+            let parsed: Upstream = text.parse().unwrap();
+            assert_eq!(parsed.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        use AddressError::{BadHost, BadPath, BadPort, NoPort};
+        let rows = [
+            ("db1", NoPort),
+            ("::1", NoPort),
+            ("fe80::1:27017", NoPort),
+            ("db1:", BadPort),
+            ("db1:0", BadPort),
+            ("db1:65536", BadPort),
+            ("db1:-1", BadPort),
+            (":27017", BadHost),
+            ("a b:27017", BadHost),
+            ("db..net:27017", BadHost),
+            ("[db]:27017", BadHost),
+            ("mongodb://db1:27017", NoPort),
+            ("unix:", BadPath),
+            ("unix:relative.sock", BadPath),
+        ];
+        for (text, error) in rows {
+            assert_eq!(text.parse::<Upstream>(), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn knows_what_stays_on_this_host() {
+        for (text, local) in
+            [("localhost:1", true), ("127.8.0.1:1", true), ("[::1]:1", true), ("unix:/a", true), ("db1:1", false)]
+        {
+            assert_eq!(text.parse::<Upstream>().unwrap().is_local(), local, "{text}");
+        }
+        assert_eq!("[::1]:5".parse::<HostPort>().unwrap().socket_addr(), Some("[::1]:5".parse().unwrap()));
+    }
+}

@@ -1,0 +1,87 @@
+//! Connecting to an upstream: only with a permit, only within its time.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Resolver, options};
+use crate::policy::{Link, Permit};
+
+/// A plain connection to an upstream, and what the permit says it must become.
+#[derive(Debug)]
+pub struct Dialled<S> {
+    /// The connection.
+    pub socket: S,
+    /// What to make of it.
+    pub link: Link,
+}
+
+/// Why an upstream cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Its name has no address.
+    #[error("the name does not resolve: {0}")]
+    Resolve(io::Error),
+    /// No address answered.
+    #[error("{0}")]
+    Connect(io::Error),
+    /// It took too long.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+}
+
+/// Connects by TCP, from `source` if given, trying every address of the name within `limit`.
+///
+/// # Errors
+/// [`DialError`], of the last address tried.
+pub async fn dial(
+    permit: Permit,
+    resolver: &Resolver,
+    source: Option<IpAddr>,
+    limit: Duration,
+) -> Result<Dialled<TcpStream>, DialError> {
+    let deadline = Instant::now() + limit;
+    let addresses = resolver.addresses(limit).await.map_err(DialError::Resolve)?;
+    let mut last = DialError::TimedOut(limit);
+    for (tried, address) in addresses.iter().enumerate() {
+        // Each address gets an even share of what is left, so that a dead first one leaves time for the next.
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let until = Instant::now() + (deadline - Instant::now()) / left;
+        match timeout_at(until, connect(*address, source)).await {
+            Ok(Ok(socket)) => return Ok(Dialled { socket, link: permit.link() }),
+            Ok(Err(error)) => last = DialError::Connect(error),
+            Err(_) => last = DialError::TimedOut(limit),
+        }
+    }
+    Err(last)
+}
+
+/// Connects to a Unix domain socket.
+///
+/// # Errors
+/// [`DialError`]
+pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<Dialled<UnixStream>, DialError> {
+    match timeout(limit, UnixStream::connect(path)).await {
+        Ok(Ok(socket)) => Ok(Dialled { socket, link: permit.link() }),
+        Ok(Err(error)) => Err(DialError::Connect(error)),
+        Err(_) => Err(DialError::TimedOut(limit)),
+    }
+}
+
+async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    options::set(&socket)?;
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = socket.connect(address).await?;
+    // With nobody listening on a port of the ephemeral range, TCP may connect a socket to itself.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}

@@ -1,0 +1,153 @@
+//! Listening sockets: bound so that a second instance fails, shared by workers, and accepted from without end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+
+use super::options;
+use crate::limits::{ACCEPT_BACKOFF_FIRST, ACCEPT_BACKOFF_MOST, LISTEN_BACKLOG};
+
+/// Binds one listener per worker to the same address. The kernel spreads connections over them.
+///
+/// The first is bound without `SO_REUSEPORT`, so that it fails if anyone, another instance included, has the
+/// address; the option is set afterwards, for the others to join. Port 0 lets the kernel choose one for all.
+///
+/// # Errors
+/// What the kernel says: in use, not an address of this host, no privilege for the port.
+pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let first = socket(address)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    first.listen(LISTEN_BACKLOG)?;
+    let first = TcpListener::from(first);
+    let bound = first.local_addr()?;
+    let more = (1..workers).map(|_| {
+        let socket = socket(bound)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&bound.into())?;
+        socket.listen(LISTEN_BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    });
+    std::iter::once(Ok(first)).chain(more).collect()
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of an instance before, still in TIME_WAIT, are no reason not to start.
+    socket.set_reuse_address(true)?;
+    options::set(&socket)?;
+    Ok(socket)
+}
+
+/// A listener on a worker's runtime.
+#[derive(Debug)]
+pub struct Listener {
+    inner: tokio::net::TcpListener,
+    backoff: Backoff,
+}
+
+/// The pause after accept ran out of something. It grows while that lasts.
+#[derive(Debug, Default)]
+pub struct Backoff(Option<Duration>);
+
+impl Listener {
+    /// Registers a bound listener with the runtime that this is called on.
+    ///
+    /// # Errors
+    /// If the runtime cannot take it.
+    pub fn register(listener: TcpListener) -> io::Result<Listener> {
+        Ok(Listener { inner: tokio::net::TcpListener::from_std(listener)?, backoff: Backoff::default() })
+    }
+
+    /// The next connection. Errors never end it: a connection that died while it waited is skipped; out of
+    /// descriptors or memory, it pauses and tries again.
+    pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.inner.accept().await {
+                Ok(accepted) => {
+                    self.backoff = Backoff::default();
+                    return accepted;
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    let pause = self.backoff.next();
+                    if pause == ACCEPT_BACKOFF_FIRST {
+                        tracing::warn!(%error, "cannot accept, pausing; is the descriptor limit too low?");
+                    }
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+}
+
+impl Backoff {
+    /// The next pause: 5 ms, doubling, at most a second.
+    pub fn next(&mut self) -> Duration {
+        let pause = self.0.map_or(ACCEPT_BACKOFF_FIRST, |last| (last * 2).min(ACCEPT_BACKOFF_MOST));
+        self.0 = Some(pause);
+        pause
+    }
+}
+
+/// Errors of a connection that waited in the queue, which accept(2) passes on; the listener is well.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::net::SocketAddr;
+
+    use socket2::SockRef;
+
+    use super::{Backoff, bind};
+    use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, USER_TIMEOUT};
+
+    fn loopback(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn workers_share_a_port_that_a_second_instance_cannot_have() {
+        let ours = bind(loopback(0), 3).unwrap();
+        let port = ours[0].local_addr().unwrap().port();
+        assert!(ours.iter().all(|listener| listener.local_addr().unwrap().port() == port));
+        assert_eq!(bind(loopback(port), 3).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(ours);
+        bind(loopback(port), 1).unwrap();
+    }
+
+    #[test]
+    fn what_is_accepted_inherits_the_options() {
+        let listener = bind(loopback(0), 1).unwrap().remove(0);
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let accepted = SockRef::from(&accepted);
+        assert!(accepted.tcp_nodelay().unwrap());
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(accepted.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(accepted.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
+
+    #[test]
+    fn pauses_grow_to_a_second() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = (0..10).map(|_| backoff.next().as_millis()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+}

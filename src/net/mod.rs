@@ -1,0 +1,22 @@
+//! Sockets: listen, slots, dial, relay, and the polite end of a refused connection. No TLS, no policy but the
+//! [`crate::policy::Permit`] without which nothing dials.
+
+mod address;
+mod descriptors;
+mod dial;
+mod linger;
+mod listen;
+mod options;
+mod relay;
+mod resolve;
+mod slots;
+
+pub use address::{AddressError, HostPort, Upstream};
+pub use descriptors::raise_descriptor_limit;
+pub use dial::{DialError, Dialled, dial, dial_unix};
+pub use linger::linger;
+pub use listen::{Backoff, Listener, bind};
+pub use options::abort_on_close;
+pub use relay::{Counters, End, Ended, relay};
+pub use resolve::Resolver;
+pub use slots::{Slot, Slots};

@@ -1,0 +1,12 @@
+//! Telling TLS from plaintext by the first bytes, which stay in the kernel for whoever comes next.
+//!
+//! [`classify`] is the rule, pure; [`sniff`] is the wait around it; [`Hello`] is what a ClientHello says of
+//! itself, for the record alone: no verdict depends on it.
+
+mod classify;
+mod client_hello;
+mod peek;
+
+pub use classify::{Class, classify};
+pub use client_hello::{Hello, Versions};
+pub use peek::{SniffError, Sniffed, sniff};

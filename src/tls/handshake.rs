@@ -1,0 +1,93 @@
+//! The two handshakes, each within its time. On failure the socket comes back, so that what is left to say to
+//! the peer can be said.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use super::reason::explain;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// It took too long.
+    #[error("the handshake took longer than {}", humane(*.0))]
+    TimedOut(Duration),
+    /// The peer went away in the middle.
+    #[error("the peer closed the connection during the handshake")]
+    Closed,
+    /// The socket failed.
+    #[error("{0}")]
+    Socket(io::Error),
+    /// TLS failed; an alert was sent where the protocol has one.
+    #[error("{}", explain(.0))]
+    Tls(rustls::Error),
+}
+
+/// Serves a handshake.
+///
+/// # Errors
+/// The reason, and the socket unless the time ran out, with the alert written to it already.
+pub async fn accept(
+    socket: TcpStream,
+    config: Arc<ServerConfig>,
+    limit: Duration,
+) -> Result<server::TlsStream<TcpStream>, (HandshakeError, Option<TcpStream>)> {
+    let handshake = TlsAcceptor::from(config).accept(socket).into_fallible();
+    match timeout(limit, handshake).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err((error, socket))) => Err((error.into(), Some(socket))),
+        Err(_) => Err((HandshakeError::TimedOut(limit), None)),
+    }
+}
+
+/// Makes a handshake with a server, asking for the name `sni`. Whom its certificate must name is the configuration's.
+///
+/// # Errors
+/// The reason; the socket is closed.
+pub async fn connect(
+    socket: TcpStream,
+    config: Arc<ClientConfig>,
+    sni: ServerName<'static>,
+    limit: Duration,
+) -> Result<client::TlsStream<TcpStream>, HandshakeError> {
+    let handshake = TlsConnector::from(config).connect(sni, socket);
+    Ok(timeout(limit, handshake).await.map_err(|_| HandshakeError::TimedOut(limit))??)
+}
+
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> HandshakeError {
+        match error.downcast::<rustls::Error>() {
+            Ok(error) => HandshakeError::Tls(error),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => HandshakeError::Closed,
+            Err(error) => HandshakeError::Socket(error),
+        }
+    }
+}
+
+fn humane(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
+}
+
+/// A protocol version's usual name.
+#[must_use]
+pub fn version_name(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_2 => Some("TLS1.2"),
+        ProtocolVersion::TLSv1_3 => Some("TLS1.3"),
+        // No other is ever agreed on.
+        _ => None,
+    }
+}
+
+/// A cipher suite's IANA name.
+#[must_use]
+pub fn suite_name(suite: CipherSuite) -> String {
+    suite.as_str().map_or_else(|| format!("{suite:?}"), |name| name.replacen("TLS13_", "TLS_", 1))
+}

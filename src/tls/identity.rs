@@ -1,0 +1,118 @@
+//! Who we are to a peer: a chain and the key that fits it, valid today.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::fault::{Fault, FileRole};
+use super::files::Secret;
+use super::pem;
+
+/// A certificate of ours and what is to be known of it.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub(super) key: Arc<CertifiedKey>,
+    /// Its subject, as RFC 4514 writes it.
+    pub subject: String,
+    /// End of its validity, seconds since 1970.
+    pub not_after: i64,
+    /// Whether it may be shown as a client: no extended key usage, or one with `clientAuth`.
+    pub client_auth: bool,
+    /// Whether it may be shown as a server: no extended key usage, or one with `serverAuth`.
+    pub server_auth: bool,
+}
+
+impl Identity {
+    /// Reads and checks a certificate key file.
+    pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Result<Identity, Fault> {
+        let fault = |problem: String, remedy: &str| Fault::new(role, path, problem, remedy);
+        let pem = pem::read(role, path, password)?;
+        let Some(leaf) = pem.certificates.first() else {
+            return Err(fault("no certificate in it".into(), "put the certificate and its chain before the key"));
+        };
+        let [key] = pem.keys.as_slice() else {
+            let problem = format!("{} private keys in it, expected one", pem.keys.len());
+            return Err(fault(problem, "put the certificate's private key into the same file, as mongod wants it"));
+        };
+        let facts = Facts::read(leaf).map_err(|(problem, remedy)| fault(problem, remedy))?;
+        if role == FileRole::CertificateKey && !facts.has_names {
+            return Err(fault(
+                "the certificate has no subject alternative name, and no current client goes by the CN".into(),
+                "issue it with the names that clients dial as subjectAltName",
+            ));
+        }
+        let key = certified(pem.certificates.clone(), key).map_err(|(problem, remedy)| fault(problem, remedy))?;
+        let Facts { subject, not_after, client_auth, server_auth, .. } = facts;
+        Ok(Identity { key: Arc::new(key), subject, not_after, client_auth, server_auth })
+    }
+}
+
+type Problem = (String, &'static str);
+
+fn certified(
+    chain: Vec<rustls::pki_types::CertificateDer<'static>>,
+    key: &PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, Problem> {
+    let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(key).map_err(|error| {
+        (format!("the private key is of no use here ({error})"), "use RSA of 2048 bits and more, ECDSA or Ed25519")
+    })?;
+    let certified = CertifiedKey::new(chain, signing);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(_)) => Err((
+            "the private key does not match the certificate".into(),
+            "put the key that the certificate was issued for into the file, the leaf certificate first",
+        )),
+        Err(error) => Err((format!("the certificate cannot be used ({error})"), "issue it anew as X.509 v3")),
+    }
+}
+
+/// What x509-parser reads of a leaf.
+struct Facts {
+    subject: String,
+    not_after: i64,
+    has_names: bool,
+    client_auth: bool,
+    server_auth: bool,
+}
+
+impl Facts {
+    fn read(leaf: &[u8]) -> Result<Facts, Problem> {
+        let unreadable = || ("the certificate cannot be parsed".to_owned(), "issue it anew as X.509 v3");
+        let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| unreadable())?;
+        let validity = certificate.validity();
+        if !validity.is_valid() {
+            let (from, to) = (validity.not_before, validity.not_after);
+            let problem = format!("the certificate is expired or not yet valid (notBefore {from}, notAfter {to})");
+            return Err((problem, "renew it; mongod, too, does not start with one"));
+        }
+        let usage = certificate.extended_key_usage().map_err(|_| unreadable())?.map(|usage| usage.value);
+        Ok(Facts {
+            subject: certificate.subject().to_string(),
+            not_after: validity.not_after.timestamp(),
+            has_names: certificate.subject_alternative_name().map_err(|_| unreadable())?.is_some(),
+            client_auth: usage.is_none_or(|usage| usage.any || usage.client_auth),
+            server_auth: usage.is_none_or(|usage| usage.any || usage.server_auth),
+        })
+    }
+}
+
+impl Identity {
+    /// Whole days until it expires.
+    #[must_use]
+    pub fn days_left(&self) -> Option<u64> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+        Some(u64::try_from(self.not_after).ok()?.saturating_sub(now) / SECONDS_PER_DAY)
+    }
+
+    /// The identity as a configuration takes it, for a configuration.
+    pub(super) fn resolver(&self) -> Arc<rustls::sign::SingleCertAndKey> {
+        Arc::new(rustls::sign::SingleCertAndKey::from(CertifiedKey::clone(&self.key)))
+    }
+}
+
+const SECONDS_PER_DAY: u64 = 86_400;

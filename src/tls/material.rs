@@ -1,0 +1,275 @@
+//! One set of TLS files as configurations: all or nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateRevocationListDer, ServerName};
+use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+
+use super::fault::{Fault, FileRole};
+use super::files::TlsFiles;
+use super::verify::{ClientVerifier, ServerVerifier};
+use super::{DisabledProtocols, Identity, pem, provider};
+use crate::limits::{CLIENT_SESSIONS, EXPIRY_WARNING_DAYS, SERVER_SESSIONS};
+
+/// Everything TLS of one snapshot: what clients are served with and servers are dialled with.
+#[derive(Debug)]
+pub struct Material {
+    /// Shown to clients.
+    pub serving: Option<Identity>,
+    /// Shown to servers: the cluster file, or else the same.
+    pub outgoing: Option<Identity>,
+    /// Whether identities of peers are worth nothing, because certificates need not verify.
+    pub allow_invalid_certificates: bool,
+    server: Option<Arc<ServerConfig>>,
+    dialling: Option<Dialling>,
+    /// One configuration per set of accepted names: sessions of one server never resume with another. Bounded by
+    /// the routes, which alone name servers.
+    clients: Mutex<HashMap<Vec<ServerName<'static>>, Arc<ClientConfig>>>,
+}
+
+/// What outgoing configurations are made from.
+#[derive(Debug)]
+struct Dialling {
+    verifier: Option<Arc<WebPkiServerVerifier>>,
+    allow_invalid_hostnames: bool,
+    versions: Vec<&'static SupportedProtocolVersion>,
+}
+
+/// The files, read.
+struct Read {
+    serving: Option<Identity>,
+    cluster: Option<Identity>,
+    ca: Option<Arc<RootCertStore>>,
+    cluster_ca: Option<Arc<RootCertStore>>,
+    crls: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl Material {
+    /// Reads all files and builds both sides. With it come warnings: what is legal and will hurt later.
+    ///
+    /// # Errors
+    /// Every fault of every file. Nothing is kept of a set with one.
+    pub fn load(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<Fault>> {
+        let read = Read::all(files)?;
+        let versions = versions(files.disabled);
+        let server = read.server(files, &versions).map_err(|fault| vec![fault])?;
+        let dialling = read.dialling(files, versions).map_err(|fault| vec![fault])?;
+        let warnings = read.warnings();
+        let material = Material {
+            outgoing: read.cluster.or_else(|| read.serving.clone()),
+            serving: read.serving,
+            allow_invalid_certificates: files.allow_invalid_certificates,
+            server,
+            dialling,
+            clients: Mutex::default(),
+        };
+        Ok((material, warnings))
+    }
+
+    /// Whether clients can be served with TLS: there is a certificate.
+    #[must_use]
+    pub fn can_accept(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Whether servers can be dialled with TLS: there is something to verify them with, or no need to.
+    #[must_use]
+    pub fn can_dial(&self) -> bool {
+        self.dialling.is_some()
+    }
+
+    /// The configuration that clients are served with.
+    #[must_use]
+    pub fn server_config(&self) -> Option<Arc<ServerConfig>> {
+        self.server.clone()
+    }
+
+    /// The configuration that servers of these names are dialled with.
+    #[must_use]
+    pub fn client_config(&self, names: &[ServerName<'static>]) -> Option<Arc<ClientConfig>> {
+        let dialling = self.dialling.as_ref()?;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = clients.get(names) {
+            return Some(Arc::clone(config));
+        }
+        let config = Arc::new(self.new_client_config(dialling, names)?);
+        clients.insert(names.to_vec(), Arc::clone(&config));
+        Some(config)
+    }
+
+    fn new_client_config(&self, dialling: &Dialling, names: &[ServerName<'static>]) -> Option<ClientConfig> {
+        let verifier = ServerVerifier {
+            inner: dialling.verifier.clone(),
+            algorithms: provider().signature_verification_algorithms,
+            names: names.to_vec(),
+            allow_invalid_certificates: self.allow_invalid_certificates,
+            allow_invalid_hostnames: dialling.allow_invalid_hostnames,
+        };
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&dialling.versions)
+            .ok()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &self.outgoing {
+            Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
+            None => builder.with_no_client_auth(),
+        };
+        config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS);
+        Some(config)
+    }
+}
+
+impl Read {
+    fn all(files: &TlsFiles) -> Result<Read, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut note = |fault: Fault| faults.push(fault);
+        let identity = |role, path: &Option<_>, password: &Option<_>| {
+            path.as_deref().map(|path: &Path| Identity::read(role, path, password.as_ref())).transpose()
+        };
+        let serving = identity(FileRole::CertificateKey, &files.certificate_key, &files.certificate_key_password);
+        let cluster = identity(FileRole::Cluster, &files.cluster, &files.cluster_password);
+        let ca = files.ca.as_deref().map(|path| roots(FileRole::Ca, path)).transpose();
+        let cluster_ca = files.cluster_ca.as_deref().map(|path| roots(FileRole::ClusterCa, path)).transpose();
+        let crls = files.crl.as_deref().map(revocations).transpose();
+        let read = Read {
+            serving: serving.map_err(&mut note).ok().flatten(),
+            cluster: cluster.map_err(&mut note).ok().flatten(),
+            ca: ca.map_err(&mut note).ok().flatten(),
+            cluster_ca: cluster_ca.map_err(&mut note).ok().flatten(),
+            crls: crls.map_err(&mut note).ok().flatten().unwrap_or_default(),
+        };
+        if faults.is_empty() { Ok(read) } else { Err(faults) }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let named = [(FileRole::CertificateKey, &self.serving), (FileRole::Cluster, &self.cluster)];
+        for (role, identity) in named.into_iter().filter_map(|(role, identity)| Some((role, identity.as_ref()?))) {
+            if let Some(days) = identity.days_left().filter(|days| *days < EXPIRY_WARNING_DAYS) {
+                warnings.push(format!("{role}: the certificate {} expires in {days} days", identity.subject));
+            }
+        }
+        if self.serving.as_ref().is_some_and(|identity| !identity.server_auth) {
+            warnings.push(format!(
+                "{}: its extended key usage lacks serverAuth; clients will refuse it",
+                FileRole::CertificateKey
+            ));
+        }
+        if self.cluster.as_ref().is_some_and(|identity| !identity.client_auth) {
+            warnings.push(format!(
+                "{}: its extended key usage lacks clientAuth; servers will refuse it",
+                FileRole::Cluster
+            ));
+        }
+        warnings
+    }
+
+    fn server(
+        &self,
+        files: &TlsFiles,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Option<Arc<ServerConfig>>, Fault> {
+        let Some(identity) = &self.serving else { return Ok(None) };
+        let (role, path) = match &files.cluster_ca {
+            Some(path) => (FileRole::ClusterCa, Some(path.as_path())),
+            None => (FileRole::Ca, files.ca.as_deref()),
+        };
+        let fault = |problem: String| {
+            let path = path.or(files.certificate_key.as_deref()).unwrap_or(Path::new(""));
+            Fault::new(role, path, problem, "check the CA and CRL files and the disabled protocols")
+        };
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .map_err(|error| fault(error.to_string()))?;
+        let builder = match self.cluster_ca.as_ref().or(self.ca.as_ref()) {
+            None => builder.with_no_client_auth(),
+            Some(roots) => {
+                let verifier = self.client_verifier(roots, files).map_err(|error| fault(error.to_string()))?;
+                builder.with_client_cert_verifier(Arc::new(verifier))
+            }
+        };
+        let mut config = builder.with_cert_resolver(identity.resolver());
+        config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| fault(error.to_string()))?;
+        Ok(Some(Arc::new(config)))
+    }
+
+    /// CRLs as mongod's `X509_V_FLAG_CRL_CHECK`: the end entity only; a missing or expired CRL refuses.
+    fn client_verifier(
+        &self,
+        roots: &Arc<RootCertStore>,
+        files: &TlsFiles,
+    ) -> Result<ClientVerifier, rustls::server::VerifierBuilderError> {
+        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
+            .with_crls(self.crls.iter().cloned())
+            .only_check_end_entity_revocation()
+            .enforce_revocation_expiration();
+        if files.allow_connections_without_certificates {
+            builder = builder.allow_unauthenticated();
+        }
+        Ok(ClientVerifier { inner: builder.build()?, allow_invalid_certificates: files.allow_invalid_certificates })
+    }
+
+    fn dialling(
+        &self,
+        files: &TlsFiles,
+        versions: Vec<&'static SupportedProtocolVersion>,
+    ) -> Result<Option<Dialling>, Fault> {
+        let verifier =
+            match &self.ca {
+                None if files.allow_invalid_certificates => None,
+                None => return Ok(None),
+                Some(roots) => {
+                    let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider())
+                        .with_crls(self.crls.iter().cloned())
+                        .only_check_end_entity_revocation()
+                        .enforce_revocation_expiration();
+                    let path = files.ca.as_deref().unwrap_or(Path::new(""));
+                    Some(builder.build().map_err(|error| {
+                        Fault::new(FileRole::Ca, path, error.to_string(), "check the CA and CRL files")
+                    })?)
+                }
+            };
+        Ok(Some(Dialling { verifier, allow_invalid_hostnames: files.allow_invalid_hostnames, versions }))
+    }
+}
+
+fn roots(role: FileRole, path: &Path) -> Result<Arc<RootCertStore>, Fault> {
+    let pem = pem::read(role, path, None)?;
+    let mut roots = RootCertStore::empty();
+    let (added, ignored) = roots.add_parsable_certificates(pem.certificates);
+    if added == 0 {
+        let problem = format!("no usable CA certificate in it ({ignored} unusable)");
+        return Err(Fault::new(role, path, problem, "put the CA's certificate (X.509 v3) into it as PEM"));
+    }
+    Ok(Arc::new(roots))
+}
+
+fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
+    let fault =
+        |problem: &str| Fault::new(FileRole::Crl, path, problem, "make one with: openssl ca -gencrl -out crl.pem");
+    let crls = pem::read(FileRole::Crl, path, None)?.crls;
+    if crls.is_empty() {
+        return Err(fault("no certificate revocation list (BEGIN X509 CRL) in it"));
+    }
+    for crl in &crls {
+        if webpki_parse(crl).is_err() {
+            return Err(fault("its revocation list cannot be parsed"));
+        }
+    }
+    Ok(crls)
+}
+
+fn webpki_parse(crl: &CertificateRevocationListDer<'_>) -> Result<(), ()> {
+    use x509_parser::prelude::{CertificateRevocationList, FromDer};
+    CertificateRevocationList::from_der(crl).map(|_| ()).map_err(|_| ())
+}
+
+fn versions(disabled: DisabledProtocols) -> Vec<&'static SupportedProtocolVersion> {
+    let all = [(&version::TLS12, disabled.tls1_2), (&version::TLS13, disabled.tls1_3)];
+    all.into_iter().filter(|(_, off)| !off).map(|(version, _)| version).collect()
+}

@@ -1,0 +1,115 @@
+//! Reading PEM files, as mongod takes them: chain and key in one file, in any order, the key perhaps encrypted.
+//!
+//! The only file that knows rustls-pemfile.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::der::SecretDocument;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pemfile::Item;
+
+use super::fault::{Fault, FileRole};
+use super::files::Secret;
+use crate::limits::PEM_FILE_BYTES;
+
+/// What a PEM file holds.
+#[derive(Debug, Default)]
+pub(super) struct Pem {
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) keys: Vec<PrivateKeyDer<'static>>,
+    pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// Reads a PEM file; `password` opens an encrypted key in it.
+pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Result<Pem, Fault> {
+    let fault = |problem: String, remedy: &str| Fault::new(role, path, problem, remedy);
+    let text = read_bounded(path).map_err(|problem| fault(problem, "name a PEM file that this user can read"))?;
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(fault("the file is empty".into(), "put PEM blocks (-----BEGIN ...-----) into it"));
+    }
+    let mut pem = Pem::default();
+    let mut rest = text.as_slice();
+    loop {
+        match rustls_pemfile::read_one_from_slice(rest) {
+            Ok(None) => break,
+            Ok(Some((item, tail))) => {
+                rest = tail;
+                pem.add(item);
+            }
+            Err(error) => return Err(fault(format!("not readable as PEM ({error:?})"), "make the file anew")),
+        }
+    }
+    if let Some(key) = encrypted_key(&String::from_utf8_lossy(&text), password)
+        .map_err(|(problem, remedy)| fault(problem.into(), remedy))?
+    {
+        pem.keys.push(key);
+    }
+    Ok(pem)
+}
+
+impl Pem {
+    fn add(&mut self, item: Item) {
+        match item {
+            Item::X509Certificate(certificate) => self.certificates.push(certificate),
+            Item::Pkcs1Key(key) => self.keys.push(key.into()),
+            Item::Pkcs8Key(key) => self.keys.push(key.into()),
+            Item::Sec1Key(key) => self.keys.push(key.into()),
+            Item::Crl(crl) => self.crls.push(crl),
+            // Public keys, signing requests: legal in a PEM file, of no use here.
+            _ => {}
+        }
+    }
+}
+
+/// Reads a file whole; neither a device nor a mistake of a gigabyte may hang or swell the process.
+fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
+    let metadata = std::fs::metadata(path).map_err(cannot)?;
+    if !metadata.is_file() {
+        return Err("not a regular file".into());
+    }
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(cannot)?;
+    file.take(PEM_FILE_BYTES + 1).read_to_end(&mut text).map_err(cannot)?;
+    if text.len() as u64 > PEM_FILE_BYTES {
+        return Err(format!("larger than {PEM_FILE_BYTES} bytes"));
+    }
+    Ok(text)
+}
+
+type KeyProblem = (&'static str, &'static str);
+
+/// The encrypted PKCS#8 key of a file, decrypted, if it has one.
+fn encrypted_key(text: &str, password: Option<&Secret>) -> Result<Option<PrivateKeyDer<'static>>, KeyProblem> {
+    if text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err((
+            "the key is encrypted in the old OpenSSL form (Proc-Type: 4,ENCRYPTED), whose derivation is not safe",
+            "convert it with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW",
+        ));
+    }
+    let Some(block) = block(text, "ENCRYPTED PRIVATE KEY") else { return Ok(None) };
+    let Some(password) = password else {
+        return Err(("the key is encrypted and no password is given", "set tlsCertificateKeyFilePassword"));
+    };
+    let unreadable = ("the encrypted key cannot be read", "make it anew with: openssl pkcs8 -topk8 -v2 aes256");
+    let (_, document) = SecretDocument::from_pem(block).map_err(|_| unreadable)?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| unreadable)?;
+    let key = encrypted.decrypt(&password.0).map_err(|_| {
+        (
+            "the key cannot be decrypted: wrong password, or a cipher other than PBES2 with AES",
+            "check the password; openssl pkcs8 -topk8 -v2 aes256 makes a key that can be read",
+        )
+    })?;
+    Ok(Some(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into()))
+}
+
+/// One block, with its BEGIN and END lines.
+fn block<'a>(text: &'a str, label: &str) -> Option<&'a str> {
+    let start = text.find(&format!("-----BEGIN {label}-----"))?;
+    let end_line = format!("-----END {label}-----");
+    let end = start + text[start..].find(&end_line)? + end_line.len();
+    Some(&text[start..end])
+}

@@ -1,0 +1,119 @@
+//! Why a handshake failed, in words an operator can act on.
+//!
+//! A fleet that OpenSSL 1.0 served for years has certificates that rustls refuses, each with an error that does
+//! not say why. What the stack only calls bad is looked at again here: X.509 v1, a CN without SAN, SHA-1, a
+//! short RSA key, suites without forward secrecy.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+use x509_parser::public_key::PublicKey;
+
+/// A certificate's fault that rustls has no name for.
+#[derive(Debug)]
+struct Diagnosis(&'static str);
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Diagnosis {}
+
+/// Puts the real fault into a verifier's error, where the certificate has one that rustls does not name.
+pub(super) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
+    let Error::InvalidCertificate(kind) = &error else { return error };
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return error };
+    let nameless = matches!(certificate.subject_alternative_name(), Ok(None));
+    let wrong_name =
+        matches!(kind, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. });
+    if certificate.version() != X509Version::V3 {
+        diagnosis(V1)
+    } else if certificate.signature_algorithm.algorithm.to_id_string() == SHA1_WITH_RSA
+        || certificate.signature_algorithm.algorithm.to_id_string() == ECDSA_WITH_SHA1
+    {
+        diagnosis(SHA1)
+    } else if wrong_name && nameless {
+        diagnosis(NO_SAN)
+    } else {
+        error
+    }
+}
+
+/// The same for a signature that does not verify: a short RSA key is refused there.
+pub(super) fn explain_signature(error: Error, certificate: &[u8]) -> Error {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return error };
+    if certificate.version() != X509Version::V3 {
+        return diagnosis(V1);
+    }
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA_BITS => diagnosis(SHORT_RSA),
+        _ => error,
+    }
+}
+
+/// A TLS error in words. Alerts that a peer sent are named as RFC 8446 does.
+#[must_use]
+pub fn explain(error: &Error) -> String {
+    match error {
+        Error::NoCertificatesPresented => {
+            "no certificate was shown, and a CA file makes one mandatory (sslAllowConnectionsWithoutCertificates excuses its absence)".into()
+        }
+        Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
+        Error::PeerIncompatible(kind) => incompatible(kind),
+        Error::AlertReceived(alert) => format!("the peer sent the alert {}", alert_name(*alert)),
+        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            format!("not TLS, or broken TLS ({error})")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn certificate(kind: &CertificateError) -> String {
+    match kind {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not yet valid".into(),
+        CertificateError::Revoked => "it is revoked".into(),
+        CertificateError::UnknownIssuer => "it is not signed by a CA of the CA file".into(),
+        CertificateError::UnknownRevocationStatus => "the CRL file has no CRL of its issuer".into(),
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the CRL has expired".into()
+        }
+        CertificateError::BadSignature => "its signature does not verify".into(),
+        CertificateError::Other(OtherError(diagnosis)) => diagnosis.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn incompatible(kind: &PeerIncompatible) -> String {
+    match kind {
+        PeerIncompatible::NoCipherSuitesInCommon => {
+            "no cipher suite in common: static RSA and DHE suites are not offered here, ECDHE with AES-GCM or ChaCha20 is".into()
+        }
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::SupportedVersionsExtensionRequired => "no protocol version in common".into(),
+        PeerIncompatible::ServerDoesNotSupportTls12Or13 => "the server speaks neither TLS 1.2 nor 1.3".into(),
+        PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => "the server chose a disabled version".into(),
+        other => format!("incompatible peer: {other:?}"),
+    }
+}
+
+fn alert_name(alert: AlertDescription) -> String {
+    format!("{alert:?} ({})", u8::from(alert))
+}
+
+fn diagnosis(text: &'static str) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Diagnosis(text)))))
+}
+
+const V1: &str = "it is X.509 v1; issue it anew as v3";
+const SHA1: &str = "it is signed with SHA-1; issue it anew with SHA-256";
+const NO_SAN: &str = "it has a CN and no subject alternative name; issue it anew with the name as subjectAltName";
+const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; issue it anew with 2048 or more, or ECDSA";
+const SHORTEST_RSA_BITS: usize = 2048;
+const SHA1_WITH_RSA: &str = "1.2.840.113549.1.1.5";
+const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";
