@@ -1,0 +1,133 @@
+//! Loads a configuration, at start, for `check`, and again on a reload: read, validate, load the TLS files, and
+//! report every mistake of all three at once. All or nothing: what fails leaves no trace.
+
+use std::sync::Arc;
+
+use clap::ArgMatches;
+
+use super::lookup::{self, Lookup};
+use super::mistake::Mistake;
+use super::options::{Change, Opt};
+use super::raw::Raw;
+use super::settings::Settings;
+use super::table::TABLE;
+use super::{cli, encryption, file, validate, warnings};
+use crate::policy::Mode;
+use crate::tls::{Fault, Material};
+
+/// A configuration that can be run.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What was asked for.
+    pub settings: Settings,
+    /// The TLS files, read.
+    pub material: Arc<Material>,
+    /// What is legal and yet worth a word, one line each.
+    pub warnings: Vec<String>,
+    /// What was written, for the comparison on a reload.
+    raw: Raw,
+}
+
+/// A configuration read again.
+#[derive(Debug)]
+pub struct Reload {
+    /// The new configuration.
+    pub loaded: Loaded,
+    /// The mode, if flags and file now name another than at the last load. A mode that they did not change stays as
+    /// the operator set it.
+    pub mode_changed_to: Option<Mode>,
+}
+
+/// Reads file and flags, validates them and loads the TLS files: under `disabled` too, so that the day of the change
+/// brings no surprise. May block on DNS, for names to listen on and outbound targets.
+///
+/// # Errors
+/// Every mistake, in the order of the file, the options and the TLS files.
+pub fn load(matches: &ArgMatches) -> Result<Loaded, Vec<Mistake>> {
+    load_with(matches, lookup::system)
+}
+
+/// Reads everything again. The inbound listeners stay: their names are not resolved anew.
+///
+/// # Errors
+/// Every mistake, and every option that has changed and needs a restart. The caller keeps `previous`.
+pub fn reload(matches: &ArgMatches, previous: &Loaded) -> Result<Reload, Vec<Mistake>> {
+    reload_with(matches, previous, lookup::system)
+}
+
+pub(super) fn load_with(matches: &ArgMatches, lookup: Lookup) -> Result<Loaded, Vec<Mistake>> {
+    let (raw, mistakes) = read(matches);
+    let (settings, wrong) = validate::validate(&raw, lookup, None);
+    finish(raw, settings, mistakes.into_iter().chain(wrong).collect())
+}
+
+pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Lookup) -> Result<Reload, Vec<Mistake>> {
+    let (raw, mut mistakes) = read(matches);
+    if raw.is_whole() {
+        mistakes.extend(fixed(&raw, &previous.raw));
+    }
+    let bound = previous.settings.inbound.as_ref().map(|inbound| inbound.binds.as_slice());
+    let (settings, wrong) = validate::validate(&raw, lookup, bound);
+    mistakes.extend(wrong);
+    let loaded = finish(raw, settings, mistakes)?;
+    let mode = loaded.settings.mode;
+    let mode_changed_to = (mode != previous.settings.mode).then_some(mode);
+    Ok(Reload { loaded, mode_changed_to })
+}
+
+fn read(matches: &ArgMatches) -> (Raw, Vec<Mistake>) {
+    let mut mistakes = Vec::new();
+    let path = cli::file(matches);
+    let from_file = path.as_ref().map_or_else(|| Some(Vec::new()), |path| file::read(path, &mut mistakes));
+    let raw = Raw::merge(path, cli::entries(matches), from_file, &mut mistakes);
+    (raw, mistakes)
+}
+
+fn finish(raw: Raw, settings: Settings, mut mistakes: Vec<Mistake>) -> Result<Loaded, Vec<Mistake>> {
+    let material = Material::load(&settings.tls);
+    match material {
+        Ok((material, from_files)) if mistakes.is_empty() => {
+            let mut warnings = warnings::warnings(&raw, &settings, &material);
+            warnings.extend(from_files);
+            Ok(Loaded { settings, material: Arc::new(material), warnings, raw })
+        }
+        Ok(_) => Err(mistakes),
+        Err(faults) => {
+            mistakes.extend(faults.into_iter().map(|fault| mistake(&raw, fault)));
+            Err(mistakes)
+        }
+    }
+}
+
+/// A fault of a TLS file, under the name that the operator wrote it by.
+fn mistake(raw: &Raw, fault: Fault) -> Mistake {
+    let key = encryption::key_of(fault.file);
+    let path = fault.path.display().to_string();
+    match raw.get(key) {
+        Some(entry) => raw.mistake(entry, &fault.problem, &fault.remedy).with_value(&path),
+        None => Mistake::new(raw.say(key), fault.problem, fault.remedy).with_value(&path),
+    }
+}
+
+/// The options that a reload cannot change, and that have changed.
+fn fixed(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
+    let restart = TABLE.iter().filter(|opt| opt.change == Change::Restart);
+    let changed = restart.filter(|opt| raw.holds(opt) != previous.holds(opt));
+    changed.map(|opt| changed_mistake(raw, previous, opt)).collect()
+}
+
+fn changed_mistake(raw: &Raw, previous: &Raw, opt: &Opt) -> Mistake {
+    let was = match previous.holds(opt) {
+        was if was.is_empty() => "not given".to_owned(),
+        was => format!("'{}'", super::mistake::shown(&was)),
+    };
+    let problem = format!("it was {was} at start, and a reload cannot change it");
+    let remedy = "restart tlsramp, or take the change back";
+    match (raw.get(opt.key), previous.get(opt.key)) {
+        (Some(entry), _) => raw.mistake(entry, &problem, remedy),
+        (None, Some(entry)) => {
+            previous.mistake(entry, "it is not given any more, and a reload cannot change it", remedy)
+        }
+        (None, None) => Mistake::new(raw.say(opt.key), problem, remedy),
+    }
+}

@@ -1,0 +1,123 @@
+//! The command line, made from the table.
+//!
+//! Values are taken as text, whatever they are, so that all mistakes of a run are reported together; what clap
+//! itself refuses (exit code 2) is a flag that does not exist or lacks its value.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::options::{Change, Form, Kind, Opt};
+use super::raw::Entry;
+use super::table::TABLE;
+
+/// Adds `--config` and every option, in all its spellings, to a command.
+#[must_use]
+pub fn with_options(command: Command) -> Command {
+    let config = Arg::new(CONFIG)
+        .long(CONFIG)
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Configuration file, in the shape of mongod.conf: YAML or `key = value` lines. Flags win over it.");
+    TABLE.iter().fold(command.arg(config), |command, opt| command.args(args(opt)))
+}
+
+/// The file named on the command line.
+pub(super) fn file(matches: &ArgMatches) -> Option<PathBuf> {
+    matches.try_get_one::<PathBuf>(CONFIG).ok().flatten().cloned()
+}
+
+/// The values given on the command line, in the order of the table.
+pub(super) fn entries(matches: &ArgMatches) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for opt in TABLE {
+        for (variant, name) in opt.flags.iter().enumerate() {
+            let values = matches.try_get_many::<String>(name).ok().flatten().into_iter().flatten();
+            entries.extend(values.map(|value| Entry { opt, form: Form::Flag, variant, value: value.clone() }));
+        }
+    }
+    entries
+}
+
+/// One argument for each spelling, so that messages can name the one used; the first shows the others in its help.
+fn args(opt: &'static Opt) -> impl Iterator<Item = Arg> {
+    opt.flags.iter().enumerate().map(move |(variant, name)| {
+        let arg = Arg::new(*name).long(*name).help_heading(opt.heading).action(ArgAction::Append).hide(variant > 0);
+        let arg = arg.help(short_help(opt)).long_help(long_help(opt));
+        match opt.kind {
+            Kind::Value(placeholder) | Kind::Secret(placeholder) | Kind::List(placeholder) => {
+                arg.value_name(placeholder).allow_negative_numbers(true).value_parser(NonEmptyStringValueParser::new())
+            }
+            Kind::Switch => {
+                arg.value_name("true|false").num_args(0..=1).require_equals(true).default_missing_value("true")
+            }
+        }
+    })
+}
+
+fn short_help(opt: &Opt) -> String {
+    let mut help = opt.help.to_owned();
+    if !opt.default.is_empty() && opt.kind != Kind::Switch {
+        help.push_str(&format!(" [default: {}]", opt.default.trim_matches(['(', ')'])));
+    }
+    if let [_, others @ ..] = opt.flags
+        && !others.is_empty()
+    {
+        help.push_str(&format!(" [also: --{}]", others.join(", --")));
+    }
+    help
+}
+
+fn long_help(opt: &Opt) -> String {
+    let reload = match opt.change {
+        Change::Reload => "can be changed by a reload",
+        Change::Restart => "a change needs a restart",
+    };
+    format!("{}\n[in a file: {}; {reload}]", short_help(opt), opt.yaml.join(" or "))
+}
+
+const CONFIG: &str = "config";
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::super::table::TABLE;
+    use super::{entries, with_options};
+
+    fn command() -> Command {
+        with_options(Command::new("run"))
+    }
+
+    #[test]
+    fn the_help_has_every_flag_key_and_default() {
+        command().debug_assert();
+        let help = command().term_width(0).render_long_help().to_string();
+        for opt in TABLE {
+            for name in opt.flags {
+                assert!(help.contains(&format!("--{name}")), "--{name} is not in the help");
+            }
+            for name in opt.yaml.iter().chain([&opt.help, &opt.heading]) {
+                assert!(help.contains(name), "{name} is not in the help");
+            }
+        }
+        assert!(help.contains("[default: 27017]") && help.contains("[default: one for each core]"));
+    }
+
+    #[test]
+    fn values_are_taken_as_they_are() {
+        let matches = command()
+            .try_get_matches_from(["run", "--port", "-1", "--tlsMode=on", "--sslAllowInvalidHostnames", "--port=x"])
+            .unwrap();
+        let written = entries(&matches).iter().map(|entry| format!("{entry:?}")).collect::<Vec<_>>();
+        assert_eq!(written, ["--port=-1", "--port=x", "--tlsMode=on", "--sslAllowInvalidHostnames=true"]);
+    }
+
+    #[test]
+    fn flags_that_do_not_exist_or_lack_a_value_are_refused() {
+        for args in [&["run", "--dbpath", "/data"][..], &["run", "--port"], &["run", "--upstream", "--port", "1"]] {
+            assert_eq!(command().try_get_matches_from(args).map_err(|error| error.exit_code()).err(), Some(2));
+        }
+    }
+}

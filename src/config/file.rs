@@ -1,0 +1,161 @@
+//! Reads the configuration file and tells which of its two forms it has. Refuses what is too large, is no text,
+//! or cannot be read; a relative path is against the working directory, as with mongod.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::mistake::{Mistake, shown};
+use super::options::{Form, nearest};
+use super::raw::Entry;
+use super::{pairs, yaml};
+use crate::limits::CONFIG_FILE_BYTES;
+
+/// The entries of a file, `None` if it cannot be read at all; what is wrong with it is added to the mistakes.
+pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry>> {
+    match text(path) {
+        Ok(text) => entries(&text, path, mistakes),
+        Err(mistake) => {
+            mistakes.push(mistake);
+            None
+        }
+    }
+}
+
+/// The entries of a file's text, `None` if it has no form that can be read.
+pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match form(text) {
+        Some(Form::Pairs) => Some(pairs::entries(text, path, mistakes)),
+        Some(Form::Yaml | Form::Flag) => yaml::entries(text, path, mistakes),
+        None => Some(Vec::new()),
+    }
+}
+
+/// A name that no option has.
+pub(super) fn unknown(form: Form, name: &str, path: &Path) -> Mistake {
+    let name_shown = shown(name);
+    let first = name.split('.').next().unwrap_or(name);
+    if MONGODS.contains(&first) {
+        let remedy = "take it out: tlsramp reads a file of its own, in the shape of mongod's";
+        let problem = "this is an option of mongod's that tlsramp does not have";
+        return Mistake::new(name_shown, problem, remedy).within(path);
+    }
+    let remedy = match nearest(form, name) {
+        Some(near) => format!("did you mean {near}? Take it out otherwise"),
+        None => "take it out; `tlsramp run --help` lists the keys".to_owned(),
+    };
+    Mistake::new(name_shown, "there is no such option", remedy).within(path)
+}
+
+fn text(path: &Path) -> Result<String, Mistake> {
+    let name = format!("--config '{}'", path.display());
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(CONFIG_FILE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| Mistake::new(&name, format!("it cannot be read: {error}"), "check the path and its rights"))?;
+    if bytes.len() as u64 > CONFIG_FILE_BYTES {
+        let problem = format!("it has more than {CONFIG_FILE_BYTES} bytes");
+        return Err(Mistake::new(name, problem, "name a configuration file"));
+    }
+    String::from_utf8(bytes).map_err(|_| Mistake::new(name, "it is not UTF-8 text", "name a configuration file"))
+}
+
+/// The form, by the first line that says anything: `name = value` or else YAML. `None` if there is none.
+fn form(text: &str) -> Option<Form> {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(['#', ';']))?;
+    let pair = first.split_once('=').is_some_and(|(name, _)| {
+        let name = name.trim_end();
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+    });
+    Some(if pair { Form::Pairs } else { Form::Yaml })
+}
+
+/// mongod's sections and older keys that an operator is likely to leave in a copied file.
+const MONGODS: &[&str] = &[
+    "storage",
+    "systemLog",
+    "processManagement",
+    "replication",
+    "security",
+    "sharding",
+    "operationProfiling",
+    "setParameter",
+    "auditLog",
+    "snmp",
+    "cloud",
+    "dbpath",
+    "logpath",
+    "logappend",
+    "fork",
+    "replSet",
+    "keyFile",
+    "auth",
+    "noauth",
+    "journal",
+    "nojournal",
+    "smallfiles",
+    "noprealloc",
+    "oplogSize",
+    "pidfilepath",
+    "configsvr",
+    "shardsvr",
+    "directoryperdb",
+    "verbose",
+    "quiet",
+    "rest",
+    "httpinterface",
+    "nohttpinterface",
+    "clusterAuthMode",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, form, read};
+    use crate::limits::CONFIG_FILE_BYTES;
+
+    #[test]
+    fn the_first_meaningful_line_tells_the_form() {
+        let rows = [
+            ("", None),
+            ("\n  \n# only = comments\n; here\n", None),
+            ("# c\n\nsslMode = allowSSL\n", Some(Form::Pairs)),
+            ("port=1", Some(Form::Pairs)),
+            ("net:\n  port: 1\n", Some(Form::Yaml)),
+            ("---\nport = 1", Some(Form::Yaml)),
+            ("outbound: 127.0.0.1:1=db:1", Some(Form::Yaml)),
+            ("{proxy: {upstream: 'a=b'}}", Some(Form::Yaml)),
+            ("= value", Some(Form::Yaml)),
+            ("[section]\nport = 1", Some(Form::Yaml)),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(form(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let rows = [
+            (dir.path().join("absent"), "cannot be read"),
+            (dir.path().to_owned(), "cannot be read"),
+            (file("large", &vec![b'#'; usize::try_from(CONFIG_FILE_BYTES).unwrap() + 1]), "more than 1048576 bytes"),
+            (file("binary", b"port = \xff"), "not UTF-8"),
+        ];
+        for (path, expected) in rows {
+            let mut mistakes = Vec::new();
+            assert!(read(&path, &mut mistakes).is_none());
+            assert_eq!(mistakes.len(), 1);
+            let text = mistakes[0].to_string();
+            assert!(
+                text.contains(expected) && text.contains("--config") && text.contains(path.to_str().unwrap()),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What is wrong with a configuration, said so that it can be put right: the name as it was written, the value,
+//! what was expected, what to do. Never shows a password, and never a value whose name is unknown.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One mistake. Shown on two lines: what is wrong, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The flag or key as the operator wrote it; a file, or a line of one, where no key can be named.
+    pub name: String,
+    /// The configuration file that the key is in.
+    pub file: Option<PathBuf>,
+    /// The value as written, where there is one that may be shown.
+    pub value: Option<String>,
+    /// What is wrong, or what was expected instead.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Mistake {
+    /// A mistake without a value to show.
+    pub(super) fn new(name: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
+        Mistake { name: name.into(), file: None, value: None, problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// In a file.
+    pub(super) fn within(mut self, file: &Path) -> Mistake {
+        self.file = Some(file.to_owned());
+        self
+    }
+
+    /// A mistake that only starting could show, of a value given by the flag or key `name`.
+    #[must_use]
+    pub fn of(name: &str, value: &str, problem: impl Into<String>, remedy: &str) -> Mistake {
+        Mistake::new(name, problem, remedy).with_value(value)
+    }
+
+    /// With the value that was written.
+    pub(super) fn with_value(mut self, value: &str) -> Mistake {
+        self.value = Some(value.to_owned());
+        self
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(value) = &self.value {
+            write!(f, " '{}'", shown(value))?;
+        }
+        if let Some(file) = &self.file {
+            write!(f, " in {}", file.display())?;
+        }
+        write!(f, ": {}\n  {}", self.problem, self.remedy)
+    }
+}
+
+/// A text for a message: control characters escaped, cut to what a line can bear.
+pub(super) fn shown(text: &str) -> String {
+    let mut out = String::new();
+    for (count, letter) in text.chars().enumerate() {
+        if count == VALUE_CHARS {
+            out.push('…');
+            break;
+        }
+        if letter.is_control() { out.extend(letter.escape_default()) } else { out.push(letter) }
+    }
+    out
+}
+
+/// Longest value shown, in characters. Paths may be longer than this; what is typed by mistake seldom is.
+const VALUE_CHARS: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::{Mistake, shown};
+
+    #[test]
+    fn two_lines_whatever_the_value() {
+        let mistake = Mistake::new("--port", "expected a number", "correct it").with_value("7\n0\u{1b}[31m");
+        assert_eq!(mistake.to_string(), "--port '7\\n0\\u{1b}[31m': expected a number\n  correct it");
+        assert_eq!(shown(&"é".repeat(300)).chars().count(), 201);
+    }
+}

@@ -1,0 +1,80 @@
+//! What `check` prints of a configuration that has no mistake: the mode, each route with what it does in that
+//! mode, the certificates, the warnings.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::check::Loaded;
+use super::settings::{Inbound, Outbound, Settings};
+use crate::policy::{Acceptance, Admission, Link, LinkRule, Opening, judge};
+
+/// A summary of a few lines, each ended.
+#[must_use]
+pub fn report(loaded: &Loaded) -> String {
+    let mut text = summary(&loaded.settings);
+    for warning in &loaded.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text
+}
+
+fn summary(settings: &Settings) -> String {
+    let mut text = String::new();
+    let file = settings.file.as_deref().map_or_else(|| "flags alone".to_owned(), |file| file.display().to_string());
+    let _ = writeln!(text, "configuration: {file}");
+    let (parameter, mode) = (settings.spelling.parameter(), settings.mode.name(settings.spelling));
+    let _ = writeln!(text, "{parameter}: {mode}");
+    if let Some(inbound) = &settings.inbound {
+        let _ = writeln!(text, "inbound: {}", line_of_inbound(settings, inbound));
+    }
+    for outbound in &settings.outbound {
+        let _ = writeln!(text, "outbound: {}", line_of_outbound(settings, outbound));
+    }
+    let _ = writeln!(text, "certificates: {}", line_of_files(settings));
+    text
+}
+
+fn line_of_inbound(settings: &Settings, inbound: &Inbound) -> String {
+    let binds = inbound.binds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let what = |opening, name| does(settings, inbound.acceptance, inbound.link, opening, name);
+    let source = inbound.source.map_or_else(String::new, |source| format!(" from {source}"));
+    let (plaintext, tls) = (what(Opening::Plaintext, "plaintext"), what(Opening::Tls, "TLS"));
+    format!("{binds} -> {}{source}; {plaintext}; {tls}", inbound.upstream)
+}
+
+fn line_of_outbound(settings: &Settings, outbound: &Outbound) -> String {
+    let what = does(settings, Acceptance::Outbound, LinkRule::Policy, Opening::Plaintext, "plaintext");
+    let name = if outbound.name == outbound.target.host { String::new() } else { format!(" (as {})", outbound.name) };
+    format!("{} -> {}{name}; {what}", outbound.listen, outbound.target)
+}
+
+/// What happens to one kind of client in the mode.
+fn does(settings: &Settings, acceptance: Acceptance, rule: LinkRule, opening: Opening, client: &str) -> String {
+    match judge(settings.mode, acceptance, rule, opening) {
+        Err(_) => format!("{client} is refused"),
+        Ok(permit) => match (permit.admission(), permit.link()) {
+            (Admission::Untouched, _) | (_, Link::Untouched) => format!("{client} goes through untouched"),
+            (_, Link::Tls) => format!("{client} goes on by TLS"),
+            (_, Link::Plaintext) => format!("{client} goes on in plaintext"),
+        },
+    }
+}
+
+fn line_of_files(settings: &Settings) -> String {
+    let tls = &settings.tls;
+    let rows = [
+        ("shown", &tls.certificate_key),
+        ("shown to servers", &tls.cluster),
+        ("CA", &tls.ca),
+        ("CA of clients", &tls.cluster_ca),
+        ("CRL", &tls.crl),
+    ];
+    let given = rows.iter().filter_map(|(what, path)| Some(format!("{what}: {}", path.as_deref().map(Path::display)?)));
+    let given = given.collect::<Vec<_>>();
+    let clients = match (&tls.ca, tls.allow_connections_without_certificates) {
+        (None, _) => "none asked of clients",
+        (Some(_), true) => "asked of clients, who may have none",
+        (Some(_), false) => "required of clients",
+    };
+    if given.is_empty() { "none".to_owned() } else { format!("{}; {clients}", given.join(", ")) }
+}

@@ -1,0 +1,214 @@
+//! The routes: where to listen and where that leads, and that none leads back into itself.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::lookup::{self, Lookup};
+use super::options::Key;
+use super::raw::Entry;
+use super::reader::Reader;
+use super::settings::{Inbound, Outbound};
+use super::values;
+use crate::limits::MOST_OUTBOUND;
+use crate::net::{HostPort, Upstream};
+use crate::policy::{Acceptance, LinkRule};
+
+/// The inbound route, if an upstream is given and can be read. `bound`: addresses that are open already and kept.
+pub(super) fn inbound(reader: &mut Reader<'_>, lookup: Lookup, bound: Option<&[SocketAddr]>) -> Option<Inbound> {
+    let upstream = reader.read(Key::Upstream, |text| text.parse::<Upstream>().map_err(|error| error.to_string()));
+    let link = reader.read(Key::UpstreamTls, |text| {
+        values::choice(text, &[("policy", LinkRule::Policy), ("never", LinkRule::Never), ("always", LinkRule::Always)])
+    });
+    let acceptance = reader.read(Key::InboundTls, |text| {
+        values::choice(text, &[("terminate", Acceptance::Terminate), ("passthrough", Acceptance::Passthrough)])
+    });
+    let source = reader.read(Key::UpstreamBind, values::ip);
+    let port = reader.read(Key::Port, values::port);
+    let binds = match bound {
+        Some(bound) => bound.to_vec(),
+        None => binds(reader, port.unwrap_or(DEFAULT_PORT), lookup),
+    };
+    let inbound = Inbound {
+        binds,
+        upstream: upstream?,
+        link: link.unwrap_or(LinkRule::Policy),
+        acceptance: acceptance.unwrap_or(Acceptance::Terminate),
+        source,
+    };
+    let link_read = link.is_some() || !reader.given(Key::UpstreamTls);
+    check_link(reader, &inbound, link_read);
+    check_source(reader, &inbound);
+    Some(inbound)
+}
+
+/// The outbound routes that can be read.
+pub(super) fn outbound(reader: &mut Reader<'_>, inbound: Option<&Inbound>) -> Vec<Outbound> {
+    let raw = reader.raw;
+    let mut routes = Vec::<Outbound>::new();
+    for (at, entry) in raw.all(Key::Outbound).enumerate() {
+        if at == MOST_OUTBOUND {
+            reader.refuse_entry(
+                entry,
+                &format!("there are more than {MOST_OUTBOUND} outbound routes"),
+                "take some out",
+            );
+            break;
+        }
+        let Some((listen, target, name)) = reader.read_entry(entry, values::outbound) else { continue };
+        let same = routes.iter().map(|route| route.listen).find(|other| covers(*other, listen));
+        let ours = inbound.and_then(|inbound| inbound.binds.iter().copied().find(|bind| covers(*bind, listen)));
+        if same.is_some() {
+            reader.refuse_entry(entry, "another outbound route listens there too", "give each a listener of its own");
+        } else if let Some(bind) = ours {
+            let problem = format!("the inbound route listens there too, on {bind}");
+            reader.refuse_entry(entry, &problem, "give one of them another address or port");
+        } else {
+            routes.push(Outbound { listen, target, name });
+        }
+    }
+    routes
+}
+
+/// Refuses routes that lead to our own listeners. A target that is our own inbound route is no loop: mongod dials
+/// its own name to find itself in the set.
+pub(super) fn loops(reader: &mut Reader<'_>, inbound: Option<&Inbound>, outbound: &[Outbound], lookup: Lookup) {
+    let listens = outbound.iter().map(|route| route.listen).collect::<Vec<_>>();
+    let binds = inbound.map_or(&[][..], |inbound| &inbound.binds);
+    // Only a port in common can lead back, so no other target is resolved.
+    let same_port = |listens: &[SocketAddr], port| listens.iter().any(|listen| listen.port() == port);
+    let raw = reader.raw;
+    let targets = raw.all(Key::Outbound).take(MOST_OUTBOUND).filter_map(|entry| Some((entry, target_of(entry)?)));
+    let targets = targets.filter(|(_, target)| same_port(&listens, target.port)).collect::<Vec<_>>();
+    let upstream =
+        inbound.and_then(tcp_target).filter(|target| same_port(binds, target.port) || same_port(&listens, target.port));
+    let hosts = targets.iter().map(|(_, target)| target).chain(upstream).map(|target| target.host.as_str());
+    let found = lookup::all(&hosts.collect::<Vec<_>>(), lookup);
+    for ((entry, target), ips) in targets.iter().zip(&found) {
+        if arrives(&listens, target.port, ips) {
+            let remedy = "name the other server by an address that leads to it from here: this host resolves the name to \
+                          the listener of an outbound route";
+            reader.refuse_entry(entry, "it leads to one of our own outbound listeners, for ever in a circle", remedy);
+        }
+    }
+    let Some((target, ips)) = upstream.zip(found.last()) else { return };
+    if arrives(binds, target.port, ips) {
+        let remedy = format!("name the server's own address, or move this one with {}", reader.say(Key::Port));
+        reader.refuse(Key::Upstream, "it is our own inbound listener: connections would go in a circle", &remedy);
+    } else if arrives(&listens, target.port, ips) {
+        let problem = "it is one of our own outbound listeners, which leads to another server";
+        reader.refuse(Key::Upstream, problem, "name the server that this proxy fronts");
+    }
+}
+
+/// Whether a listener on `one` leaves no room for one on `other`. Port 0 is another port each time.
+fn covers(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || (same_family && (one.ip().is_unspecified() || other.ip().is_unspecified())))
+}
+
+/// Whether connections to a port of some addresses arrive at one of some listeners.
+fn arrives(listens: &[SocketAddr], port: u16, ips: &[IpAddr]) -> bool {
+    let arrives = |ip: &IpAddr, listen: &SocketAddr| {
+        let everywhere = listen.ip().is_unspecified() && ip.is_loopback() && ip.is_ipv4() == listen.is_ipv4();
+        listen.port() == port && (listen.ip() == *ip || everywhere)
+    };
+    ips.iter().any(|ip| listens.iter().any(|listen| arrives(ip, listen)))
+}
+
+const fn tcp_target(inbound: &Inbound) -> Option<&HostPort> {
+    match &inbound.upstream {
+        Upstream::Tcp(target) => Some(target),
+        Upstream::Unix(_) => None,
+    }
+}
+
+fn target_of(entry: &Entry) -> Option<HostPort> {
+    values::outbound(&entry.value).ok().map(|(_, target, _)| target)
+}
+
+/// The addresses to listen on, each once.
+fn binds(reader: &mut Reader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> {
+    let text = reader.read(Key::BindIp, |text| Ok(text.to_owned())).unwrap_or_else(|| DEFAULT_BIND.to_owned());
+    let mut binds = Vec::new();
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let found = resolve(item, lookup);
+        if found.is_empty() {
+            let problem =
+                format!("'{}' is no IP address, nor a name that resolves to one", super::mistake::shown(item));
+            let remedy = "write addresses of this host, separated by commas; 0.0.0.0 is every IPv4 address";
+            reader.refuse(Key::BindIp, &problem, remedy);
+        }
+        for ip in found {
+            let bind = SocketAddr::new(ip, port);
+            if !binds.contains(&bind) {
+                binds.push(bind);
+            }
+        }
+    }
+    if text.split(',').all(|item| item.trim().is_empty()) {
+        reader.refuse(Key::BindIp, "it names no address", "write addresses of this host, separated by commas");
+    }
+    // A wildcard has its family's other addresses in it; opening those too would fail as in use.
+    let wide =
+        |one: &SocketAddr| binds.iter().any(|bind| bind.ip().is_unspecified() && bind.is_ipv4() == one.is_ipv4());
+    binds.iter().copied().filter(|bind| bind.ip().is_unspecified() || !wide(bind)).collect()
+}
+
+/// A name's IPv4 addresses, its IPv6 addresses only if it has none: as mongod without `--ipv6`, so that `localhost`
+/// works on hosts without IPv6.
+fn resolve(item: &str, lookup: Lookup) -> Vec<IpAddr> {
+    if let Ok(ip) = item.parse() {
+        return vec![ip];
+    }
+    // The resolver takes "10" for 0.0.0.10, which nobody means.
+    if values::host(item).is_none() || !item.contains(|letter: char| letter.is_ascii_alphabetic()) {
+        return Vec::new();
+    }
+    let found = lookup(item);
+    let any_v4 = found.iter().any(IpAddr::is_ipv4);
+    found.into_iter().filter(|ip| ip.is_ipv4() || !any_v4).collect()
+}
+
+fn check_link(reader: &mut Reader<'_>, inbound: &Inbound, link_read: bool) {
+    if !link_read {
+        return;
+    }
+    let link = reader.say(Key::UpstreamTls);
+    match (inbound.acceptance, inbound.link, &inbound.upstream) {
+        (Acceptance::Passthrough, LinkRule::Policy, _) => reader.refuse(
+            Key::InboundTls,
+            "the link of plaintext clients cannot go by policy: plaintext clients go by upstreamTLS always or never",
+            &format!("give {link} always, or never for an upstream that takes plaintext too"),
+        ),
+        (_, LinkRule::Policy, Upstream::Unix(_)) => reader.refuse(
+            Key::Upstream,
+            "the link would be TLS in some modes, and a unix socket has no host name that a certificate could be for",
+            &format!("give {link} never: the hop stays on this host"),
+        ),
+        (_, LinkRule::Always, Upstream::Unix(_)) => reader.refuse(
+            Key::UpstreamTls,
+            "a unix socket has no host name that a certificate could be for",
+            &format!("give {link} never: the hop stays on this host"),
+        ),
+        _ => {}
+    }
+}
+
+fn check_source(reader: &mut Reader<'_>, inbound: &Inbound) {
+    let Some(source) = inbound.source else { return };
+    match &inbound.upstream {
+        Upstream::Unix(_) => {
+            reader.refuse(Key::UpstreamBind, "a link to a unix socket has no source address", "leave it out");
+        }
+        Upstream::Tcp(target) => {
+            if let Some(ip) = target.ip().filter(|ip| ip.is_ipv4() != source.is_ipv4()) {
+                let problem = format!("it is not of the upstream's address family: {ip}");
+                reader.refuse(Key::UpstreamBind, &problem, "give an address of the same family");
+            }
+        }
+    }
+}
+
+const DEFAULT_PORT: u16 = 27017;
+const DEFAULT_BIND: &str = "127.0.0.1";

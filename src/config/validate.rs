@@ -1,0 +1,85 @@
+//! From what was written to [`Settings`]: the order in which the parts are read and checked against each other.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::time::Duration;
+
+use super::lookup::Lookup;
+use super::mistake::Mistake;
+use super::options::Key;
+use super::raw::Raw;
+use super::reader::Reader;
+use super::settings::{LogFormat, LogLevel, LogSettings, Settings};
+use super::{encryption, routes, values};
+use crate::limits::{MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
+use crate::policy::RefusalStyle;
+
+/// Settings, and all that is wrong with them; they may be used if nothing is. `bound` are the inbound addresses
+/// that are open already, on a reload: they are kept, whatever their names resolve to by now.
+pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) -> (Settings, Vec<Mistake>) {
+    let mut reader = Reader::new(raw);
+    let (mode, spelling) = encryption::mode(&mut reader);
+    let inbound = routes::inbound(&mut reader, lookup, bound);
+    let outbound = routes::outbound(&mut reader, inbound.as_ref());
+    if raw.is_whole() && !reader.given(Key::Upstream) && !reader.given(Key::Outbound) {
+        let (upstream, outbound) = (reader.say(Key::Upstream), reader.say(Key::Outbound));
+        let remedy =
+            format!("give {upstream} the server that this proxy fronts, {outbound} a route to another, or both");
+        reader.refuse(Key::Upstream, "there is no route: neither an upstream nor an outbound route is given", &remedy);
+    }
+    routes::loops(&mut reader, inbound.as_ref(), &outbound, lookup);
+    let settings = Settings {
+        inbound,
+        outbound,
+        mode,
+        spelling,
+        tls: encryption::files(&mut reader),
+        timeouts: timeouts(&mut reader),
+        max_incoming: reader.read(Key::MaxIncoming, |text| values::count(text, 1, MOST_CONNECTIONS)),
+        workers: workers(&mut reader),
+        refusal: refusal(&mut reader),
+        log: log(&mut reader),
+        file: raw.file().map(ToOwned::to_owned),
+    };
+    if raw.is_whole() {
+        encryption::check(&mut reader, &settings);
+    }
+    (settings, reader.finish())
+}
+
+fn timeouts(reader: &mut Reader<'_>) -> Timeouts {
+    let default = Timeouts::default();
+    let mut time = |key, least, default| reader.read(key, |text| values::time(text, least)).unwrap_or(default);
+    let least = Duration::from_millis(1);
+    let (sniff, handshake) =
+        (time(Key::SniffTimeout, least, default.sniff), time(Key::HandshakeTimeout, least, default.handshake));
+    let connect = time(Key::ConnectTimeout, least, default.connect);
+    let drain = time(Key::DrainTimeout, Duration::ZERO, default.drain);
+    let on_silence = reader.read(Key::OnSilence, |text| values::choice(text, &[("wait", false), ("close", true)]));
+    Timeouts { sniff, handshake, connect, drain, close_silent: on_silence.unwrap_or(default.close_silent) }
+}
+
+fn workers(reader: &mut Reader<'_>) -> usize {
+    let given = reader.read(Key::Workers, |text| values::count(text, 1, MOST_WORKERS as u64));
+    given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS))
+}
+
+fn refusal(reader: &mut Reader<'_>) -> RefusalStyle {
+    let words = [("reply", RefusalStyle::Reply), ("close", RefusalStyle::Close)];
+    reader.read(Key::Refusal, |text| values::choice(text, &words)).unwrap_or(RefusalStyle::Reply)
+}
+
+fn log(reader: &mut Reader<'_>) -> LogSettings {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    LogSettings {
+        format: reader.read(Key::LogFormat, |text| values::choice(text, &formats)).unwrap_or(LogFormat::Text),
+        level: reader.read(Key::LogLevel, |text| values::choice(text, &levels)).unwrap_or(LogLevel::Info),
+    }
+}

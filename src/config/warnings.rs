@@ -1,0 +1,100 @@
+//! What is legal and yet worth a word at start: each warning names the option and what to do if it was not meant.
+
+use super::options::Key;
+use super::raw::{Entry, Raw};
+use super::settings::{Inbound, Settings};
+use super::values;
+use crate::net::Upstream;
+use crate::policy::{Acceptance, LinkRule, Mode};
+use crate::tls::Material;
+
+/// The warnings for settings that have no mistake.
+pub(super) fn warnings(raw: &Raw, settings: &Settings, material: &Material) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match &settings.inbound {
+        Some(inbound) => hop(raw, inbound, &mut warnings),
+        None => warnings.extend(idle(raw)),
+    }
+    encryption(raw, settings, &mut warnings);
+    warnings.extend(outgoing(raw, settings, material));
+    warnings
+}
+
+/// A serving certificate that is shown to servers too, and that they will refuse.
+fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> Option<String> {
+    let shared = settings.tls.cluster.is_none() && settings.links_by_tls(Mode::Require);
+    let identity = material.outgoing.as_ref().filter(|identity| shared && !identity.client_auth)?;
+    let (key, cluster) = (raw.say(Key::Certificate), raw.say(Key::Cluster));
+    Some(format!(
+        "{key}: {} is shown on outgoing links too, and its extended key usage lacks clientAuth: servers that ask for a \
+         certificate refuse it. Issue it with both usages, or name another with {cluster}",
+        identity.subject
+    ))
+}
+
+/// The hop to the fronted server.
+fn hop(raw: &Raw, inbound: &Inbound, warnings: &mut Vec<String>) {
+    let upstream = &inbound.upstream;
+    if inbound.link == LinkRule::Never && !upstream.is_local() {
+        let link = raw.say(Key::UpstreamTls);
+        warnings.push(format!(
+            "{link} never: everything to {upstream} crosses the network in plaintext, in every mode. Run tlsramp on that \
+             server's host, or use policy"
+        ));
+    }
+    let looks_local = match upstream {
+        Upstream::Unix(_) => true,
+        Upstream::Tcp(_) => upstream.is_local() && inbound.source.is_none_or(|source| source.is_loopback()),
+    };
+    if looks_local {
+        let bind = match upstream {
+            Upstream::Unix(_) => String::new(),
+            Upstream::Tcp(_) => {
+                format!(", or give the hop a source address that is not loopback with {}", raw.say(Key::UpstreamBind))
+            }
+        };
+        warnings.push(format!(
+            "{} {upstream}: remote clients look local to mongod, whose localhost exception then lets a stranger create \
+             the first user of a fresh --auth server. Start it with --setParameter enableLocalhostAuthBypass=0, or \
+             create the first user before exposure{bind}",
+            raw.say(Key::Upstream)
+        ));
+    }
+}
+
+/// Options of an inbound route that is not there.
+fn idle(raw: &Raw) -> Option<String> {
+    let keys = [Key::Port, Key::BindIp, Key::InboundTls, Key::UpstreamTls, Key::UpstreamBind, Key::MaxIncoming];
+    let names = keys.iter().filter_map(|key| raw.get(*key)).map(Entry::name).collect::<Vec<_>>();
+    (!names.is_empty()).then(|| {
+        let upstream = raw.say(Key::Upstream);
+        format!("without {upstream} there is no inbound route, so nothing comes of: {}", names.join(", "))
+    })
+}
+
+fn encryption(raw: &Raw, settings: &Settings, warnings: &mut Vec<String>) {
+    let tls = &settings.tls;
+    if tls.allow_invalid_certificates {
+        let name = raw.say(Key::InvalidCertificates);
+        warnings.push(format!(
+            "{name}: no certificate is verified, so anyone can pose as a server or a client. For tests only"
+        ));
+    }
+    if tls.allow_invalid_hostnames {
+        let name = raw.say(Key::InvalidHostnames);
+        warnings.push(format!("{name}: a server may show the certificate of any other that the CA signed"));
+    }
+    let ends_here = settings.inbound.as_ref().is_some_and(|inbound| inbound.acceptance == Acceptance::Terminate);
+    if ends_here && tls.certificate_key.is_some() && tls.ca.is_none() {
+        warnings.push(format!(
+            "No client certificate validation can be performed since no CA file has been provided: none is requested, \
+             so any client may connect by TLS. Give {} to ask for one",
+            raw.say(Key::Ca)
+        ));
+    }
+    let none = raw.get(Key::DisabledProtocols).and_then(|entry| values::protocols(&entry.value).ok());
+    if none.is_some_and(|(_, none)| none) {
+        let name = raw.say(Key::DisabledProtocols);
+        warnings.push(format!("{name} none: TLS 1.0 and 1.1 do not come back, tlsramp has only 1.2 and 1.3"));
+    }
+}
