@@ -1,0 +1,94 @@
+//! The composition root: settings in, a running proxy out. The only place where data plane and control plane
+//! meet.
+
+mod plant;
+mod run;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::{Loaded, Mistake};
+use crate::control::{Desk, tuning};
+use crate::drain::Drain;
+use crate::limits::INBOUND_PERCENT;
+use crate::net::Slots;
+use crate::observe::Observer;
+use crate::proxy::{Parts, Server};
+use crate::snapshot::Writer;
+
+use plant::Listeners;
+pub use run::{check, run};
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct App {
+    /// Where changes are made.
+    pub desk: Arc<Desk>,
+    /// What is known of its connections.
+    pub observer: Arc<Observer>,
+    listeners: Arc<Listeners>,
+    drain: Drain,
+}
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Listeners that cannot be had.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Configuration(Vec<Mistake>),
+    /// No thread or no event queue.
+    #[error("the system gives no worker: {0}")]
+    Workers(#[from] io::Error),
+}
+
+impl App {
+    /// Starts it: when this returns, every listener is open. `connections` is how many the descriptors carry.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(loaded: Loaded, connections: u64) -> Result<App, StartError> {
+        let settings = loaded.settings.clone();
+        let observer = Arc::<Observer>::default();
+        let writer = Writer::new(settings.mode, Arc::clone(&loaded.material));
+        let (tuned, tuning) = watch::channel(tuning(&settings));
+        let parts = Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning };
+        let server = Server::start(settings.workers, parts)?;
+        let drain = Drain::new();
+        let (inbound, outbound) = shares(connections);
+        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch())
+            .map_err(StartError::Configuration)?;
+        let listeners = Arc::new(listeners);
+        let desk = Desk::new(writer, loaded, tuned, Box::new(Arc::clone(&listeners)));
+        Ok(App { desk: Arc::new(desk), observer, listeners, drain })
+    }
+
+    /// The addresses listened on, by route name.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.listeners.addresses()
+    }
+
+    /// Stops accepting and waits for open connections: for at most `limit` unless that is zero, and until `force`
+    /// resolves. True if all ended by themselves.
+    pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
+        let App { desk, observer, listeners, drain } = self;
+        drain.start();
+        let open = observer.live.count();
+        tracing::info!(open, "stopping: no new connections, waiting for open ones");
+        // The listeners hold watches of their own, for reloads to come: none will.
+        listeners.close();
+        drop(desk);
+        drain.wait(limit, force).await
+    }
+}
+
+/// Inbound and outbound slots of so many connections.
+fn shares(connections: u64) -> (usize, usize) {
+    let inbound = (connections * INBOUND_PERCENT / 100).max(1);
+    let share = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    (share(inbound), share((connections - inbound.min(connections)).max(1)))
+}

@@ -1,0 +1,202 @@
+//! The listeners of a running proxy, and how they follow a reload: new ones are bound before anything changes.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::config::{Inbound, Mistake, Outbound, Settings};
+use crate::control::{Plant, Staged};
+use crate::drain;
+use crate::net::{Slots, bind};
+use crate::proxy::{OpenRoute, Route, Server};
+
+/// Everything that is listened on.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    state: Mutex<State>,
+    workers: usize,
+    inbound_slots: Slots,
+    /// How many inbound slots there are unless the settings say otherwise.
+    inbound_default: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Gone once the proxy is stopping.
+    watch: Option<drain::Watch>,
+    server: Server,
+    inbound: Vec<(SocketAddr, OpenRoute)>,
+    /// By the address that the settings name.
+    outbound: HashMap<SocketAddr, Leading>,
+    outbound_slots: Slots,
+}
+
+#[derive(Debug)]
+struct Leading {
+    outbound: Outbound,
+    name: Arc<str>,
+    bound: SocketAddr,
+    open: OpenRoute,
+}
+
+/// One outbound route, ready to be opened or led elsewhere.
+struct Ready {
+    outbound: Outbound,
+    route: Route,
+    /// New listeners; none where the address is listened on already.
+    listeners: Vec<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds and opens everything.
+    pub(super) fn open(
+        server: Server,
+        settings: &Settings,
+        inbound_slots: Slots,
+        outbound_slots: Slots,
+        watch: drain::Watch,
+    ) -> Result<Listeners, Vec<Mistake>> {
+        let inbound_default = inbound_slots.size();
+        let state = State { watch: Some(watch), server, inbound: Vec::new(), outbound: HashMap::new(), outbound_slots };
+        let listeners =
+            Listeners { state: Mutex::new(state), workers: settings.workers, inbound_slots, inbound_default };
+        let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
+        let outbound = listeners.ready(settings);
+        let (inbound, outbound) = match (inbound.transpose(), outbound) {
+            (Ok(inbound), Ok(outbound)) => (inbound, outbound),
+            (inbound, outbound) => {
+                return Err([inbound.err(), outbound.err()].into_iter().flatten().flatten().collect());
+            }
+        };
+        listeners.inbound_slots.resize(settings.max_incoming.unwrap_or(inbound_default));
+        {
+            let mut state = listeners.state();
+            for (route, bound, sockets) in inbound.into_iter().flatten() {
+                state.open_inbound(route, bound, sockets, &listeners.inbound_slots);
+            }
+            state.lead(settings, outbound);
+        }
+        Ok(listeners)
+    }
+
+    pub(super) fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        let state = self.state();
+        let inbound = state.inbound.iter().map(|(address, _)| (Arc::from("inbound"), *address));
+        let outbound = state.outbound.values().map(|leading| (Arc::clone(&leading.name), leading.bound));
+        inbound.chain(outbound).collect()
+    }
+
+    /// Ends all listening for good.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.watch = None;
+        state.inbound.clear();
+        state.outbound.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bind_inbound(&self, inbound: &Inbound) -> Result<Vec<(Route, SocketAddr, Vec<TcpListener>)>, Vec<Mistake>> {
+        let mut ready = Vec::new();
+        let mut mistakes = Vec::new();
+        for address in &inbound.binds {
+            let bound = bind_all(*address, self.workers);
+            match (Route::inbound(inbound), bound) {
+                (Ok(route), Ok((bound, sockets))) => ready.push((route, bound, sockets)),
+                (Ok(_), Err(error)) => mistakes.push(unavailable("--port, --bind_ip", *address, &error)),
+                (Err(error), _) => {
+                    mistakes.push(Mistake::of(
+                        "--upstream",
+                        &inbound.upstream.to_string(),
+                        error.to_string(),
+                        NAME_REMEDY,
+                    ));
+                    break;
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
+    }
+
+    /// Readies the outbound routes that are new or lead elsewhere.
+    fn ready(&self, settings: &Settings) -> Result<Vec<Ready>, Vec<Mistake>> {
+        let state = self.state();
+        let mut ready = Vec::new();
+        let mut mistakes = Vec::new();
+        for outbound in &settings.outbound {
+            let known = state.outbound.get(&outbound.listen);
+            if known.is_some_and(|leading| leading.outbound == *outbound) {
+                continue;
+            }
+            let bound = if known.is_some() { Ok(Vec::new()) } else { bind(outbound.listen, self.workers) };
+            match (Route::outbound(outbound), bound) {
+                (Ok(route), Ok(listeners)) => ready.push(Ready { outbound: outbound.clone(), route, listeners }),
+                (Ok(_), Err(error)) => mistakes.push(unavailable("--outbound", outbound.listen, &error)),
+                (Err(error), _) => {
+                    mistakes.push(Mistake::of("--outbound", &outbound.name, error.to_string(), NAME_REMEDY));
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
+    }
+}
+
+impl State {
+    fn open_inbound(&mut self, route: Route, bound: SocketAddr, sockets: Vec<TcpListener>, slots: &Slots) {
+        let Some(watch) = &self.watch else { return };
+        let open = self.server.open(route, sockets, slots, watch);
+        self.inbound.push((bound, open));
+    }
+
+    /// Opens what was readied and closes what the settings no longer have.
+    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>) {
+        let Some(watch) = self.watch.clone() else { return };
+        self.outbound.retain(|listen, _| settings.outbound.iter().any(|outbound| outbound.listen == *listen));
+        for Ready { outbound, route, listeners } in ready {
+            let name = Arc::clone(&route.name);
+            if let Some(leading) = self.outbound.get_mut(&outbound.listen) {
+                leading.open.lead(route);
+                (leading.outbound, leading.name) = (outbound, name);
+                continue;
+            }
+            let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
+            let open = self.server.open(route, listeners, &self.outbound_slots, &watch);
+            self.outbound.insert(outbound.listen, Leading { outbound, name, bound, open });
+        }
+    }
+}
+
+impl Plant for Arc<Listeners> {
+    fn stage(&self, settings: &Settings) -> Result<Staged, Vec<Mistake>> {
+        let ready = self.ready(settings)?;
+        let listeners = Arc::clone(self);
+        let settings = settings.clone();
+        Ok(Box::new(move || {
+            listeners.inbound_slots.resize(settings.max_incoming.unwrap_or(listeners.inbound_default));
+            listeners.state().lead(&settings, ready);
+        }))
+    }
+}
+
+fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let sockets = bind(address, workers)?;
+    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
+    Ok((bound, sockets))
+}
+
+fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another process listens there (ss -ltnp shows which); stop it or choose another port"
+        }
+        io::ErrorKind::AddrNotAvailable => "name an address that this host has (ip address shows them)",
+        io::ErrorKind::PermissionDenied => "choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+        _ => "choose another address or port",
+    };
+    Mistake::of(name, &address.to_string(), format!("cannot listen: {error}"), remedy)
+}
+
+const NAME_REMEDY: &str = "name the server as its certificate does: a DNS name or an IP address";

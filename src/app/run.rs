@@ -1,0 +1,165 @@
+//! The commands `run` and `check`: from the command line to an exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{App, StartError};
+use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
+use crate::net::raise_descriptor_limit;
+use crate::observe::{LogHandle, init_logs};
+
+/// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or a stop that had to be forced; 2: a
+/// configuration that cannot be run.
+#[must_use]
+pub fn run(arguments: &ArgMatches) -> ExitCode {
+    let loaded = match config::load(arguments) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let LogSettings { format, level } = loaded.settings.log;
+    let log = init_logs(format == LogFormat::Json, level.filter());
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    runtime.block_on(serve(loaded, arguments, &log))
+}
+
+/// Checks a configuration and says what it would do. 0: it can be run; 2: it cannot, with every reason.
+#[must_use]
+pub fn check(arguments: &ArgMatches) -> ExitCode {
+    match config::load(arguments) {
+        Ok(loaded) => {
+            print(&config::report(&loaded));
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => refuse(&mistakes),
+    }
+}
+
+async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitCode {
+    // Signals first: from here on none is lost.
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error),
+    };
+    let mode = loaded.settings.mode;
+    let warnings = loaded.warnings.clone();
+    let app = match App::start(loaded, raise_descriptor_limit()) {
+        Ok(app) => app,
+        Err(StartError::Configuration(mistakes)) => return refuse(&mistakes),
+        Err(StartError::Workers(error)) => return fail(&error),
+    };
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    for (route, address) in app.addresses() {
+        tracing::info!(route = &*route, %address, "listening");
+    }
+    tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
+    until_stopped(&app, arguments, &mut signals, log).await;
+    let limit = app.desk.settings().timeouts.drain;
+    if app.stop(limit, signals.stop()).await {
+        tracing::info!("stopped");
+        ExitCode::SUCCESS
+    } else {
+        tracing::warn!("stopped by force: connections were cut");
+        ExitCode::FAILURE
+    }
+}
+
+/// Serves reloads and the log's summaries until the first stop signal.
+async fn until_stopped(app: &App, arguments: &ArgMatches, signals: &mut Signals, log: &LogHandle) {
+    let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut dropped = 0;
+    loop {
+        let Signals { hangup, terminate, interrupt } = signals;
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => reload(app, arguments, log).await,
+            _ = second.tick() => {
+                app.observer.summarize();
+                let lines = log.dropped();
+                if lines > dropped {
+                    tracing::warn!(lines = lines - dropped, "log lines dropped: their reader is too slow");
+                    dropped = lines;
+                }
+            }
+        }
+    }
+}
+
+async fn reload(app: &App, arguments: &ArgMatches, log: &LogHandle) {
+    let desk = Arc::clone(&app.desk);
+    let arguments = arguments.clone();
+    // Files and DNS may be slow; signals are served meanwhile.
+    let reloaded = tokio::task::spawn_blocking(move || desk.reload(&arguments)).await;
+    match reloaded {
+        Ok(Ok(changed)) => {
+            log.set_level(app.desk.settings().log.level.filter());
+            for (route, address) in app.addresses() {
+                tracing::debug!(route = &*route, %address, "listening");
+            }
+            tracing::info!(mode = %changed.mode, generation = changed.generation, "reloaded");
+        }
+        Ok(Err(error)) => tracing::error!(%error, "reload refused: everything stays as it was"),
+        Err(error) => tracing::error!(%error, "reload failed: everything stays as it was"),
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn refuse(mistakes: &[Mistake]) -> ExitCode {
+    let listed: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    let count = mistakes.len();
+    let noun = if count == 1 { "mistake" } else { "mistakes" };
+    complain(&format!("{}\ntlsramp: {count} {noun} in the configuration; nothing was started", listed.join("\n")));
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    complain(&format!("tlsramp: {error}"));
+    ExitCode::FAILURE
+}
+
+/// A closed standard stream is no reason to fail.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Usage or configuration.
+const EXIT_USAGE: u8 = 2;

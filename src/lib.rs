@@ -1,0 +1,37 @@
+//! tlsramp: one port for TLS and plaintext, under a policy that changes while it runs.
+//!
+//! The map of the house, from the ground up. A module imports only from lower ranks, which a test checks; so
+//! there are no import circles, and each can be read with what is below it alone.
+//!
+//! | rank | module | what lives there |
+//! |---|---|---|
+//! | 0 | [`policy`] | the modes and the verdict on a connection, pure; the permit without which nothing dials |
+//! | 0 | [`limits`], [`drain`] | every bound with its reason; stop, wait, force |
+//! | 1 | [`mongo`] | the little of MongoDB's wire protocol that is needed |
+//! | 1 | [`net`] | sockets: listen, slots, dial, relay, linger |
+//! | 1 | [`tls`] | PEM files, identities, configurations, handshakes, reasons |
+//! | 2 | [`sniff`] | TLS or plaintext, by bytes that stay in the kernel |
+//! | 2 | [`config`] | flags and files to settings, with every mistake at once |
+//! | 2 | [`observe`] | records, outcomes, open connections, logs |
+//! | 2 | [`snapshot`] | the one pointer: mode, generation, TLS material |
+//! | 3 | [`proxy`] | the data plane: a connection as one straight line |
+//! | 3 | [`control`] | the control plane: the desk, where changes are judged, staged and committed |
+//! | 4 | [`app`] | the composition root |
+//! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
+//!
+//! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
+
+pub mod app;
+pub mod config;
+pub mod control;
+pub mod drain;
+pub mod limits;
+pub mod mongo;
+pub mod net;
+pub mod observe;
+pub mod policy;
+pub mod proxy;
+pub mod snapshot;
+pub mod sniff;
+pub mod standin;
+pub mod tls;

@@ -1,0 +1,150 @@
+//! The closed list of how connections end, each naming whose doing it was.
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Relayed until both sides had ended.
+    Completed,
+    /// Relayed until the client's connection failed.
+    ClientReset,
+    /// Relayed until the upstream's connection failed.
+    UpstreamReset,
+    /// One side ended and the other was silent for a minute.
+    HalfClosedIdle,
+    /// Closed without a byte.
+    Probe,
+    /// No decidable opening in time.
+    SniffTimeout,
+    /// Closed, or failed, in the middle of an opening.
+    SniffTruncated,
+    /// Plaintext in a mode that requires TLS.
+    RefusedPlaintext,
+    /// TLS in a mode that has it disabled.
+    RefusedTls,
+    /// No TLS version in common: too old, or disabled.
+    TlsTooOld,
+    /// The client's certificate is missing, or was refused.
+    ClientCertificateRefused,
+    /// The handshake with the client failed.
+    TlsHandshakeFailed,
+    /// The handshake with the client took too long.
+    TlsHandshakeTimeout,
+    /// The upstream could not be connected to.
+    UpstreamUnreachable,
+    /// The upstream could not be trusted, or speaks no TLS.
+    UpstreamTlsFailed,
+    /// It had said nothing yet when a stop began.
+    Drained,
+    /// It was open when a stop was forced.
+    Forced,
+    /// It ended without an outcome: a fault in tlsramp.
+    Internal,
+}
+
+/// Whose doing an outcome is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody's: as it should be.
+    None,
+    /// The client's.
+    Client,
+    /// The policy's: a refusal.
+    Policy,
+    /// The upstream's.
+    Upstream,
+    /// The operator's: a stop.
+    Operator,
+    /// Ours.
+    Internal,
+}
+
+impl Outcome {
+    /// Every outcome; an outcome's place is its number.
+    pub const ALL: [Outcome; 18] = [
+        Outcome::Completed,
+        Outcome::ClientReset,
+        Outcome::UpstreamReset,
+        Outcome::HalfClosedIdle,
+        Outcome::Probe,
+        Outcome::SniffTimeout,
+        Outcome::SniffTruncated,
+        Outcome::RefusedPlaintext,
+        Outcome::RefusedTls,
+        Outcome::TlsTooOld,
+        Outcome::ClientCertificateRefused,
+        Outcome::TlsHandshakeFailed,
+        Outcome::TlsHandshakeTimeout,
+        Outcome::UpstreamUnreachable,
+        Outcome::UpstreamTlsFailed,
+        Outcome::Drained,
+        Outcome::Forced,
+        Outcome::Internal,
+    ];
+
+    /// Its name in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::ClientReset => "client_reset",
+            Outcome::UpstreamReset => "upstream_reset",
+            Outcome::HalfClosedIdle => "half_closed_idle",
+            Outcome::Probe => "probe",
+            Outcome::SniffTimeout => "sniff_timeout",
+            Outcome::SniffTruncated => "sniff_truncated",
+            Outcome::RefusedPlaintext => "refused_plaintext",
+            Outcome::RefusedTls => "refused_tls",
+            Outcome::TlsTooOld => "tls_too_old",
+            Outcome::ClientCertificateRefused => "client_certificate_refused",
+            Outcome::TlsHandshakeFailed => "tls_handshake_failed",
+            Outcome::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Outcome::UpstreamUnreachable => "upstream_unreachable",
+            Outcome::UpstreamTlsFailed => "upstream_tls_failed",
+            Outcome::Drained => "drained",
+            Outcome::Forced => "forced",
+            Outcome::Internal => "internal",
+        }
+    }
+
+    /// Whose doing it is.
+    #[must_use]
+    pub const fn fault(self) -> Fault {
+        match self {
+            Outcome::Completed | Outcome::Probe => Fault::None,
+            Outcome::RefusedPlaintext | Outcome::RefusedTls => Fault::Policy,
+            Outcome::ClientReset
+            | Outcome::HalfClosedIdle
+            | Outcome::SniffTimeout
+            | Outcome::SniffTruncated
+            | Outcome::TlsTooOld
+            | Outcome::ClientCertificateRefused
+            | Outcome::TlsHandshakeFailed
+            | Outcome::TlsHandshakeTimeout => Fault::Client,
+            Outcome::UpstreamReset | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => Fault::Upstream,
+            Outcome::Drained | Outcome::Forced => Fault::Operator,
+            Outcome::Internal => Fault::Internal,
+        }
+    }
+
+    /// Whether a peer can cause it at will, so that its log lines must be bounded.
+    #[must_use]
+    pub const fn is_limited(self) -> bool {
+        !matches!(self.fault(), Fault::None | Fault::Operator | Fault::Internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_has_its_number_and_a_name_of_its_own() {
+        for (number, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, number);
+        }
+        let names: HashSet<_> = Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
+        assert_eq!(names.len(), Outcome::ALL.len());
+    }
+}

@@ -1,0 +1,59 @@
+//! The client's leg: what is admitted is terminated, or taken as it is.
+
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpStream;
+use tokio_rustls::server;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::failure::Failure;
+use super::leg::Leg;
+use crate::limits::Timeouts;
+use crate::net::linger;
+use crate::observe::Record;
+use crate::policy::Admission;
+use crate::snapshot::Snapshot;
+use crate::tls;
+
+/// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.
+pub(super) async fn admit(
+    admission: Admission,
+    socket: TcpStream,
+    snapshot: &Snapshot,
+    timeouts: &Timeouts,
+    record: &mut Record,
+) -> Result<Leg, Failure> {
+    match admission {
+        Admission::Plaintext | Admission::Untouched => Ok(Leg::Tcp(socket)),
+        Admission::Terminated => {
+            let config = snapshot.tls.server_config().ok_or(Failure::NoMaterial)?;
+            match tls::accept(socket, config, timeouts.handshake).await {
+                Ok(stream) => {
+                    note(&stream, snapshot, record);
+                    Ok(Leg::FromClient(Box::new(stream)))
+                }
+                Err((error, socket)) => {
+                    if let Some(socket) = socket {
+                        Box::pin(linger(socket)).await;
+                    }
+                    Err(Failure::ClientTls(error))
+                }
+            }
+        }
+    }
+}
+
+/// What the handshake has told. A subject is noted only where certificates must verify.
+fn note(stream: &server::TlsStream<TcpStream>, snapshot: &Snapshot, record: &mut Record) {
+    let session = stream.get_ref().1;
+    record.tls_version = session.protocol_version().and_then(tls::version_name);
+    record.cipher = session.negotiated_cipher_suite().map(|suite| tls::suite_name(suite.suite()));
+    record.sni = session.server_name().map(str::to_owned);
+    record.versions_offered = None;
+    if !snapshot.tls.allow_invalid_certificates {
+        record.client_subject = session.peer_certificates().and_then(|chain| subject(chain.first()?));
+    }
+}
+
+fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    X509Certificate::from_der(certificate).ok().map(|(_, certificate)| certificate.subject().to_string())
+}

@@ -1,0 +1,72 @@
+//! Why a connection did not get as far as a relay, and what outcome that is.
+
+use crate::net::DialError;
+use crate::observe::Outcome;
+use crate::policy::Refused;
+use crate::sniff::SniffError;
+use crate::tls::HandshakeError;
+
+/// The end of a connection before its relay.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Sniff(#[from] SniffError),
+    #[error("{}", refused(*.0))]
+    Refused(Refused),
+    #[error("{0}")]
+    ClientTls(HandshakeError),
+    #[error("{0}")]
+    Dial(DialError),
+    #[error("{0}")]
+    UpstreamTls(HandshakeError),
+    /// A mode that the TLS files at hand cannot serve; start, check and the desk all refuse to get there.
+    #[error("no TLS material for what the mode demands")]
+    NoMaterial,
+    #[error("a stop began before the first byte")]
+    Draining,
+    #[error("a stop was forced")]
+    Forced,
+}
+
+impl Failure {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Failure::Sniff(SniffError::Silent) => Outcome::Probe,
+            Failure::Sniff(SniffError::TimedOut(_)) => Outcome::SniffTimeout,
+            Failure::Sniff(SniffError::Truncated(_) | SniffError::Socket(_)) => Outcome::SniffTruncated,
+            Failure::Refused(Refused::Plaintext) => Outcome::RefusedPlaintext,
+            Failure::Refused(Refused::Tls) => Outcome::RefusedTls,
+            Failure::Refused(Refused::TlsTooOld) => Outcome::TlsTooOld,
+            Failure::ClientTls(error) => client_tls(error),
+            Failure::Dial(_) => Outcome::UpstreamUnreachable,
+            Failure::UpstreamTls(_) => Outcome::UpstreamTlsFailed,
+            Failure::NoMaterial => Outcome::Internal,
+            Failure::Draining => Outcome::Drained,
+            Failure::Forced => Outcome::Forced,
+        }
+    }
+}
+
+fn client_tls(error: &HandshakeError) -> Outcome {
+    use rustls::{Error, PeerIncompatible};
+    match error {
+        HandshakeError::TimedOut(_) => Outcome::TlsHandshakeTimeout,
+        HandshakeError::Tls(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => {
+            Outcome::ClientCertificateRefused
+        }
+        HandshakeError::Tls(Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        )) => Outcome::TlsTooOld,
+        HandshakeError::Tls(_) | HandshakeError::Closed | HandshakeError::Socket(_) => Outcome::TlsHandshakeFailed,
+    }
+}
+
+fn refused(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Plaintext => "plaintext, and the mode requires TLS",
+        Refused::Tls => "TLS, and the mode has it disabled",
+        Refused::TlsTooOld => "the client knows no TLS version from 1.2 up",
+    }
+}

@@ -1,0 +1,64 @@
+//! One leg of a connection, whatever it is made of, as one stream.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{client, server};
+
+use crate::net::abort_on_close;
+
+/// A client's or an upstream's stream. TLS is boxed: most of its size is rustls's, and plaintext must not pay it.
+#[derive(Debug)]
+pub(super) enum Leg {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    FromClient(Box<server::TlsStream<TcpStream>>),
+    ToServer(Box<client::TlsStream<TcpStream>>),
+}
+
+impl Leg {
+    /// Makes the coming close a reset.
+    pub(super) fn abort(&self) {
+        match self {
+            Leg::Tcp(stream) => abort_on_close(stream),
+            Leg::FromClient(stream) => abort_on_close(stream.get_ref().0),
+            Leg::ToServer(stream) => abort_on_close(stream.get_ref().0),
+            // A Unix socket has no reset; its close is noticed at once.
+            Leg::Unix(_) => {}
+        }
+    }
+}
+
+macro_rules! each {
+    ($leg:expr, $stream:ident => $call:expr) => {
+        match $leg.get_mut() {
+            Leg::Tcp($stream) => $call,
+            Leg::Unix($stream) => $call,
+            Leg::FromClient($stream) => $call,
+            Leg::ToServer($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Leg {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Leg {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,20 @@
+//! The data plane. A connection is one straight line:
+//!
+//! ```text
+//! accepted -> sniffed -> judged -> (TLS terminated) -> dialled -> relayed -> recorded
+//! ```
+//!
+//! [`Route`] says what a listener leads to; [`Server`] runs the workers and their listeners. Nothing here can
+//! change the policy: it holds a reader.
+
+mod admit;
+mod connection;
+mod failure;
+mod leg;
+mod reach;
+mod refuse;
+mod route;
+mod server;
+
+pub use route::Route;
+pub use server::{OpenRoute, Parts, Server};

@@ -1,0 +1,154 @@
+//! The workers and their listeners. Each worker is one thread with a runtime and listeners of its own; the
+//! kernel spreads connections over them, and a connection stays where it was accepted.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+
+use super::connection::serve;
+use super::route::Route;
+use crate::drain;
+use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING};
+use crate::net::{Listener, Slots};
+use crate::observe::Observer;
+use crate::snapshot::{Reader, Tuning};
+
+/// What every connection is given.
+#[derive(Debug)]
+pub struct Parts {
+    /// Keeps the records.
+    pub observer: Arc<Observer>,
+    /// Reads the policy.
+    pub snapshot: Reader,
+    /// Waits and the style of refusals.
+    pub tuning: watch::Receiver<Tuning>,
+}
+
+/// The running data plane.
+#[derive(Debug)]
+pub struct Server {
+    workers: Vec<Worker>,
+    parts: Arc<Parts>,
+}
+
+/// A route that is being listened for. Dropping it ends that; its connections go on.
+#[derive(Debug)]
+pub struct OpenRoute {
+    route: Arc<ArcSwap<Route>>,
+    accepting: Vec<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts so many workers.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no event queue.
+    pub fn start(workers: usize, parts: Parts) -> io::Result<Server> {
+        let workers = (0..workers).map(Worker::start).collect::<io::Result<_>>()?;
+        Ok(Server { workers, parts: Arc::new(parts) })
+    }
+
+    /// Accepts from listeners, one per worker, for a route, until the watch drains or the handle is dropped.
+    #[must_use]
+    pub fn open(&self, route: Route, listeners: Vec<TcpListener>, slots: &Slots, watch: &drain::Watch) -> OpenRoute {
+        let route = Arc::new(ArcSwap::from_pointee(route));
+        let accepting = self.workers.iter().zip(listeners).map(|(worker, listener)| {
+            let accepting = accept(listener, Arc::clone(&route), Arc::clone(&self.parts), slots.clone(), watch.clone());
+            worker.handle.spawn(accepting).abort_handle()
+        });
+        OpenRoute { accepting: accepting.collect(), route }
+    }
+}
+
+impl OpenRoute {
+    /// Leads the next connections elsewhere, by the same listeners.
+    pub fn lead(&self, route: Route) {
+        self.route.store(Arc::new(route));
+    }
+}
+
+impl Drop for OpenRoute {
+    fn drop(&mut self) {
+        self.accepting.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Worker {
+    fn start(number: usize) -> io::Result<Worker> {
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            // Either message or a dropped sender: both are the end.
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_background();
+        })?;
+        Ok(Worker { handle, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A worker that panicked has been logged by its panic; there is nothing left to stop.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One worker's accept loop for one route. Never awaits a peer.
+async fn accept(
+    listener: TcpListener,
+    route: Arc<ArcSwap<Route>>,
+    parts: Arc<Parts>,
+    slots: Slots,
+    watch: drain::Watch,
+) {
+    let mut listener = match Listener::register(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(route = &*route.load().name, %error, "cannot listen on this worker");
+            return;
+        }
+    };
+    loop {
+        let slot = tokio::select! {
+            slot = slot(&slots, &route) => slot,
+            () = watch.draining() => return,
+        };
+        let (socket, peer): (_, SocketAddr) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = watch.draining() => return,
+        };
+        tokio::spawn(serve(socket, peer, slot, route.load_full(), Arc::clone(&parts), watch.clone()));
+    }
+}
+
+/// A slot; if there is none, says so once per wait that lasts.
+async fn slot(slots: &Slots, route: &ArcSwap<Route>) -> crate::net::Slot {
+    if let Some(slot) = slots.try_take() {
+        return slot;
+    }
+    match tokio::time::timeout(SLOTS_WARNING, slots.take()).await {
+        Ok(slot) => slot,
+        Err(_) => {
+            let limit = slots.size();
+            tracing::warn!(route = &*route.load().name, limit, "all connection slots are taken; new connections wait");
+            slots.take().await
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the stand-in has served since it started.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use super::commands::COMMANDS;
+
+/// A reading. Taken one number after the other, so numbers of the same instant only while nothing is going on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections_accepted: u64,
+    /// Of those, connections open.
+    pub connections_open: u64,
+    /// Commands answered, whatever the answer.
+    pub operations: u64,
+    /// The same by name, spelled as in mongod; those it does not know as `other`. Names never sent are missing.
+    pub commands: BTreeMap<&'static str, u64>,
+    /// Connections closed because what came was no message, or an operation of the protocol it does not speak.
+    pub malformed: u64,
+}
+
+impl Counters {
+    /// How often a command was answered, by the name in [`Counters::commands`].
+    pub fn command(&self, name: &str) -> u64 {
+        self.commands.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// The same numbers while they count.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    pub(super) accepted: AtomicU64,
+    pub(super) closed: AtomicU64,
+    pub(super) malformed: AtomicU64,
+    /// One for each of [`COMMANDS`].
+    known: [AtomicU64; COMMANDS.len()],
+    other: AtomicU64,
+}
+
+impl Live {
+    /// One more of the command in this place of [`COMMANDS`]; none for a command that is not there.
+    pub(super) fn command(&self, place: Option<usize>) {
+        place.and_then(|place| self.known.get(place)).unwrap_or(&self.other).fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn read(&self) -> Counters {
+        let closed = self.closed.load(Relaxed);
+        let accepted = self.accepted.load(Relaxed);
+        let mut commands = BTreeMap::new();
+        let names = COMMANDS.iter().map(|(name, _)| *name).chain(["other"]);
+        for (name, count) in names.zip(self.known.iter().chain([&self.other])) {
+            let count = count.load(Relaxed);
+            if count > 0 {
+                commands.insert(name, count);
+            }
+        }
+        Counters {
+            connections_accepted: accepted,
+            connections_open: accepted - closed,
+            operations: commands.values().sum(),
+            commands,
+            malformed: self.malformed.load(Relaxed),
+        }
+    }
+}

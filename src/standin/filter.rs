@@ -1,0 +1,115 @@
+//! Which documents a query means: those whose top-level fields equal the query's.
+//!
+//! Refuses operators, dotted paths and regular expressions by name, and does not look inside arrays or documents:
+//! they equal as a whole or not. So no query recurses, however deep the documents.
+
+use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
+
+use super::failure::Failure;
+
+/// Largest query in bytes: open cursors keep theirs.
+pub(super) const MAX_FILTER_BYTES: usize = 16 * 1024;
+
+/// A checked query.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Filter(RawDocumentBuf);
+
+impl Filter {
+    /// Takes a query that is equality only.
+    pub(super) fn new(query: &RawDocument) -> Result<Self, Failure> {
+        if query.as_bytes().len() > MAX_FILTER_BYTES {
+            return Err(Failure::bad_value(format!("the stand-in takes queries of up to {MAX_FILTER_BYTES} bytes")));
+        }
+        for element in query {
+            let (key, value) = element.map_err(|_| Failure::bad_value("malformed query"))?;
+            let key = key.as_str();
+            let operators = value.as_document().and_then(first_key).is_some_and(|key| key.starts_with('$'));
+            let operator = operators || value.as_regex().is_some();
+            if operator || key.starts_with('$') || key.contains('.') {
+                return Err(Failure::bad_value(format!("the stand-in queries by equality only, see '{key}'")));
+            }
+        }
+        Ok(Self(query.to_owned()))
+    }
+
+    /// Whether a document is meant.
+    pub(super) fn matches(&self, document: &RawDocument) -> bool {
+        self.0.iter().flatten().all(|(key, wanted)| match document.get(key.as_str()) {
+            Ok(Some(value)) => equal(value, wanted),
+            // As in mongod: null means a missing field too.
+            Ok(None) => wanted == RawBsonRef::Null,
+            Err(_) => false,
+        })
+    }
+}
+
+/// Equal as mongod compares: numbers by value, whatever their type; all else by type and value.
+fn equal(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> bool {
+    match (integer(a), integer(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// A number without a fraction, whichever of the three types it came in (the old mongo shell sends doubles for all).
+pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
+    /// Up to here every integer is a double of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let Some(double) = value.as_f64() else {
+        return value.as_i64().or_else(|| value.as_i32().map(i64::from));
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
+    (double.fract() == 0.0 && double.abs() <= EXACT).then_some(double as i64)
+}
+
+fn first_key(document: &RawDocument) -> Option<&str> {
+    document.iter().next()?.ok().map(|(key, _)| key.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use bson::{raw::RawRegexRef, rawdoc};
+
+    use super::*;
+
+    #[test]
+    fn equality_is_mongods() {
+        let document = rawdoc! { "_id": 1, "a": "x", "n": 2_i64, "d": { "b": 1 }, "l": [1, 2], "f": 0.5 };
+        for (query, expected) in [
+            (rawdoc! {}, true),
+            (rawdoc! { "_id": 1 }, true),
+            (rawdoc! { "_id": 1.0, "n": 2 }, true),
+            (rawdoc! { "_id": 1, "a": "y" }, false),
+            (rawdoc! { "_id": "1" }, false),
+            (rawdoc! { "_id": true }, false),
+            (rawdoc! { "d": { "b": 1 } }, true),
+            (rawdoc! { "d": { "b": 2 } }, false),
+            (rawdoc! { "l": [1, 2] }, true),
+            (rawdoc! { "f": 0.5 }, true),
+            (rawdoc! { "f": f64::NAN }, false),
+            (rawdoc! { "none": bson::raw::RawBson::Null }, true),
+            (rawdoc! { "a": bson::raw::RawBson::Null }, false),
+            (rawdoc! { "none": 1 }, false),
+        ] {
+            assert_eq!(Filter::new(&query).unwrap().matches(&document), expected, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_equality_is_refused_by_name() {
+        let mut regex = RawDocumentBuf::new();
+        let pattern = RawRegexRef { pattern: bson::raw::cstr!("^x"), options: bson::raw::cstr!("") };
+        regex.append(bson::raw::cstr!("a"), RawBsonRef::RegularExpression(pattern));
+        for (query, named) in [
+            (rawdoc! { "a": { "$gt": 1 } }, "'a'"),
+            (rawdoc! { "$or": [] }, "'$or'"),
+            (rawdoc! { "a.b": 1 }, "'a.b'"),
+            (regex, "'a'"),
+            (rawdoc! { "a": "x".repeat(MAX_FILTER_BYTES) }, "bytes"),
+        ] {
+            let failure = Filter::new(&query).unwrap_err();
+            assert!(failure.code == 2 && failure.text.contains(named), "{failure:?}");
+        }
+    }
+}

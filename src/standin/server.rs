@@ -1,0 +1,255 @@
+//! Listening, connections, stopping.
+//!
+//! Refuses nothing that connects (that is the proxy's business) but more connections than its bound: those wait. No
+//! timeouts: like mongod it lets a silent client be.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    commands::{Context, Data, answer, lock, place},
+    counters::{Counters, Live},
+    wire::read_message,
+};
+use crate::mongo::Request;
+
+/// Connections open at most: half the descriptors a Linux process usually gets at most by default.
+const MAX_CONNECTIONS: usize = 10_000;
+/// Pause after a failed accept, which is for want of descriptors or memory and does not pass at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// A server that listens and does not serve yet: connections wait.
+#[derive(Debug)]
+pub struct StandIn {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// A server that serves. Dropping it stops the server too, without waiting.
+#[derive(Debug)]
+pub struct Handle {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    data: Mutex<Data>,
+    counters: Live,
+}
+
+impl StandIn {
+    /// Listens. Port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, as where the port is taken.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves on the current tokio runtime until the handle says stop.
+    pub fn spawn(self) -> Handle {
+        let shared = Arc::new(Shared::default());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(accept(self.listener, Arc::clone(&shared), stopped));
+        Handle { address: self.address, shared, stop, task }
+    }
+}
+
+impl Handle {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has served so far.
+    pub fn counters(&self) -> Counters {
+        self.shared.counters.read()
+    }
+
+    /// Documents it holds, over all collections.
+    pub fn documents(&self) -> usize {
+        lock(&self.shared.data).store.len()
+    }
+
+    /// Closes the listener and all connections, wherever they are; done when they are closed.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // It can fail only by a panic, which the task's own report tells better.
+        let _ = self.task.await;
+    }
+}
+
+/// Accepts until `stopped`; then every connection goes with this function's end.
+async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, peer)) => {
+                    let number = shared.counters.accepted.fetch_add(1, Relaxed) + 1;
+                    connections.spawn(connection(stream, peer, number, Arc::clone(&shared)));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+/// One connection to its end. How it ended is nobody's business here but the counters'.
+async fn connection(stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Shared>) {
+    let _closed = Closed(&shared.counters);
+    if let Err(error) = serve(stream, peer, number, &shared).await
+        && error.kind() == io::ErrorKind::InvalidData
+    {
+        shared.counters.malformed.fetch_add(1, Relaxed);
+    }
+}
+
+async fn serve(mut stream: TcpStream, peer: SocketAddr, number: u64, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut replies = 0_i32;
+    while let Some(message) = read_message(&mut stream).await? {
+        let request = Request::parse(&message).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let context = Context { data: &shared.data, peer, connection: number };
+        let document = answer(&context, &request);
+        shared.counters.command(place(&request.name));
+        if request.expects_reply {
+            replies = replies.wrapping_add(1);
+            stream.write_all(&request.reply(replies, &document)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts a connection as closed however its task ends: done, failed or stopped.
+struct Closed<'a>(&'a Live);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.closed.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use bson::rawdoc;
+    use tokio::io::AsyncReadExt;
+
+    use super::{
+        super::{Client, ClientError},
+        *,
+    };
+    use crate::mongo::{Reply, request::query_command};
+
+    async fn start() -> Handle {
+        StandIn::bind(([127, 0, 0, 1], 0).into()).await.unwrap().spawn()
+    }
+
+    async fn connect(server: &Handle) -> Client<TcpStream> {
+        Client::over(TcpStream::connect(server.local_addr()).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn inserts_are_found_counted_and_kept_once() {
+        let server = start().await;
+        let mut client = connect(&server).await;
+        assert_eq!(client.hello().await.unwrap().get_i32("maxWireVersion").unwrap(), 17);
+        client.ping().await.unwrap();
+        let documents: Vec<_> = (0..250).map(|id| rawdoc! { "_id": id, "third": id % 3 }).collect();
+        assert_eq!(client.insert("d", "c", &documents).await.unwrap(), 250);
+        assert!(matches!(
+            client.insert("d", "c", &documents[..1]).await,
+            Err(ClientError::Refused { code: 11000, .. })
+        ));
+        assert_eq!((client.count("d", "c").await.unwrap(), server.documents()), (250, 250));
+
+        let found = client.command("d", &rawdoc! { "find": "c", "filter": { "third": 0 } }).await.unwrap();
+        let cursor = found.get_document("cursor").unwrap();
+        assert_eq!(cursor.get_array("firstBatch").unwrap().into_iter().count(), 84);
+        assert_eq!(cursor.get_i64("id").unwrap(), 0);
+        let found = client.command("d", &rawdoc! { "find": "c" }).await.unwrap();
+        let id = found.get_document("cursor").unwrap().get_i64("id").unwrap();
+        // The next batch on another connection, as drivers do.
+        let mut other = connect(&server).await;
+        let rest = other.command("d", &rawdoc! { "getMore": id, "collection": "c" }).await.unwrap();
+        let rest = rest.get_document("cursor").unwrap();
+        assert_eq!(rest.get_array("nextBatch").unwrap().into_iter().count(), 149);
+        assert_eq!(rest.get_i64("id").unwrap(), 0);
+
+        let counters = server.counters();
+        assert_eq!((counters.connections_accepted, counters.connections_open), (2, 2));
+        assert_eq!((counters.command("insert"), counters.command("find"), counters.operations), (2, 2, 8));
+        server.stop().await;
+        assert!(matches!(client.ping().await, Err(ClientError::Closed | ClientError::Io(_))));
+    }
+
+    #[tokio::test]
+    async fn what_it_does_not_know_it_refuses_by_name() {
+        let server = start().await;
+        let mut client = connect(&server).await;
+        for (command, code, text) in [
+            (rawdoc! { "shutdown": 1 }, 59, "no such command: 'shutdown'"),
+            (rawdoc! { "getParameter": 1, "featureCompatibilityVersion": 1 }, 59, "no such command: 'getParameter'"),
+            (rawdoc! { "find": "c", "sort": { "a": 1 } }, 2, "'sort'"),
+            (rawdoc! { "find": "c", "filter": { "a": { "$gt": 1 } } }, 2, "'a'"),
+            (rawdoc! { "find": "c", "limit": -1 }, 2, "'limit'"),
+            (rawdoc! { "find": 1 }, 73, "'find'"),
+            (rawdoc! { "getMore": 77_i64, "collection": "c" }, 43, "cursor id 77 not found"),
+            (rawdoc! { "insert": "c", "documents": [] }, 16, "between 1 and"),
+            (rawdoc! { "insert": "c", "documents": [1] }, 2, "'documents'"),
+            (rawdoc! { "aggregate": "c", "pipeline": [{ "$sort": { "a": 1 } }], "cursor": {} }, 2, "$group"),
+        ] {
+            let Err(ClientError::Refused { code: seen, text: said }) = client.command("d", &command).await else {
+                panic!("{command:?} is not refused");
+            };
+            assert!(seen == code && said.contains(text), "{seen} {said}");
+        }
+        assert_eq!(server.counters().command("other"), 1);
+    }
+
+    #[tokio::test]
+    async fn legacy_clients_are_answered_and_garbage_is_closed() {
+        let server = start().await;
+        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
+        stream.write_all(&query_command(3, "admin", &rawdoc! { "isMaster": 1 })).await.unwrap();
+        let reply = Reply::parse(&read_message(&mut stream).await.unwrap().unwrap()).unwrap();
+        assert_eq!((reply.header.op_code, reply.header.response_to), (1, 3));
+        assert!(reply.document.get_bool("ismaster").unwrap());
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        // Closed with bytes unread: an end or a reset.
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.is_empty());
+        while server.counters().connections_open > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(server.counters().malformed, 1);
+    }
+}

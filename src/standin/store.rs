@@ -1,0 +1,148 @@
+//! Documents in memory: one list per `db.collection`, in the order they came.
+//!
+//! Only grows: no update, no delete, no drop. That is what lets a cursor be a position ([`super::cursors`]) and a count
+//! be proof that nothing was lost. Refuses what is beyond its bounds with an error to the client.
+
+use std::collections::{HashMap, HashSet};
+
+use bson::{
+    oid::ObjectId,
+    raw::{RawBsonRef, RawDocument, RawDocumentBuf, cstr},
+};
+
+use super::{
+    failure::Failure,
+    filter::{Filter, integer},
+};
+
+/// Documents stored at most: ten times what the largest test reads back.
+pub(super) const MAX_STORED: usize = 1_000_000;
+/// Bytes stored at most, identifiers counted twice: a demo must not take a laptop's memory.
+pub(super) const MAX_STORED_BYTES: usize = 512 * 1024 * 1024;
+/// Largest document in bytes: mongod's `maxBsonObjectSize`.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// All collections.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    /// By `db.collection`. None is empty.
+    collections: HashMap<String, Collection>,
+    documents: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Collection {
+    documents: Vec<RawDocumentBuf>,
+    /// The `_id` of each, so that a write repeated is an error and not a second document.
+    ids: HashSet<Vec<u8>>,
+}
+
+impl Store {
+    /// Adds a document; one without `_id` gets one.
+    ///
+    /// # Errors
+    ///
+    /// With mongod's codes: a document too large or with an `_id` that is there already; no space left.
+    pub(super) fn insert(&mut self, namespace: &str, document: RawDocumentBuf) -> Result<(), Failure> {
+        let document = with_id(document)?;
+        let size = document.as_bytes().len();
+        if size > MAX_DOCUMENT_BYTES {
+            return Err(Failure::new(10334, "BSONObjectTooLarge", format!("document of {size} bytes is too large")));
+        }
+        let id = id_bytes(&document)?;
+        let bytes = self.bytes + size + id.len();
+        if self.documents == MAX_STORED || bytes > MAX_STORED_BYTES {
+            let text = format!("the stand-in keeps {MAX_STORED} documents and {MAX_STORED_BYTES} bytes");
+            return Err(Failure::new(14031, "OutOfDiskSpace", text));
+        }
+        let collection = self.collections.entry(namespace.to_owned()).or_default();
+        if !collection.ids.insert(id) {
+            let text = format!("E11000 duplicate key error collection: {namespace} index: _id_");
+            return Err(Failure::new(11000, "DuplicateKey", text));
+        }
+        collection.documents.push(document);
+        self.documents += 1;
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// The documents of a collection from a position on; none beyond its end, or where there is no such collection.
+    pub(super) fn from(&self, namespace: &str, position: usize) -> &[RawDocumentBuf] {
+        let all = self.collections.get(namespace).map_or(&[][..], |collection| &collection.documents);
+        all.get(position..).unwrap_or_default()
+    }
+
+    /// How many documents of a collection a query means.
+    pub(super) fn count(&self, namespace: &str, filter: &Filter) -> usize {
+        self.from(namespace, 0).iter().filter(|document| filter.matches(document)).count()
+    }
+
+    /// Documents stored, over all collections.
+    pub(super) fn len(&self) -> usize {
+        self.documents
+    }
+}
+
+/// The document with its `_id`, made up in front of the other fields where it has none, as mongod does.
+fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, Failure> {
+    if document.get("_id").map_err(malformed)?.is_some() {
+        return Ok(document);
+    }
+    let mut whole = RawDocumentBuf::new();
+    whole.append(cstr!("_id"), ObjectId::new());
+    for element in &document {
+        let (key, value) = element.map_err(malformed)?;
+        whole.append(key, value);
+    }
+    Ok(whole)
+}
+
+/// The `_id` as bytes that are equal where the values are: whole numbers by value, not by type.
+fn id_bytes(document: &RawDocument) -> Result<Vec<u8>, Failure> {
+    let id = document.get("_id").map_err(malformed)?.unwrap_or(RawBsonRef::Null);
+    let mut key = RawDocumentBuf::new();
+    key.append(cstr!(""), integer(id).map_or(id, RawBsonRef::Int64));
+    Ok(key.into_bytes())
+}
+
+fn malformed(_: bson::error::Error) -> Failure {
+    Failure::new(22, "InvalidBSON", "malformed document")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn documents_are_kept_once_and_counted() {
+        let mut store = Store::default();
+        for (namespace, document, code) in [
+            ("d.c", rawdoc! { "_id": 1, "a": 1 }, None),
+            ("d.c", rawdoc! { "_id": 1.0 }, Some(11000)),
+            ("d.c", rawdoc! { "_id": "1", "a": 1 }, None),
+            ("d.other", rawdoc! { "_id": 1 }, None),
+            ("d.c", rawdoc! { "a": 1 }, None),
+            ("d.c", rawdoc! { "a": 1 }, None),
+            ("d.c", rawdoc! { "a": "x".repeat(MAX_DOCUMENT_BYTES) }, Some(10334)),
+        ] {
+            assert_eq!(store.insert(namespace, document).err().map(|failure| failure.code), code);
+        }
+        assert_eq!((store.len(), store.from("d.c", 0).len(), store.from("none", 7).len()), (5, 4, 0));
+        assert_eq!(store.count("d.c", &Filter::new(&rawdoc! { "a": 1 }).unwrap()), 4);
+        let made_up = &store.from("d.c", 2)[0];
+        assert!(made_up.get_object_id("_id").is_ok() && made_up.get_i32("a").is_ok());
+    }
+
+    #[test]
+    fn it_is_full_at_its_bounds() {
+        let full =
+            |documents, bytes| Store { documents, bytes, ..Store::default() }.insert("d.c", rawdoc! { "_id": 1 });
+        assert!(full(MAX_STORED - 1, 0).is_ok());
+        assert_eq!(full(MAX_STORED, 0).unwrap_err().code, 14031);
+        assert_eq!(full(0, MAX_STORED_BYTES).unwrap_err().code, 14031);
+    }
+}
