@@ -1,0 +1,19 @@
+//! Every black-box test, one behaviour a file, against the real binary and real parts.
+//!
+//! What a test needs and does not find it says loudly, see [`support::require`].
+
+mod support;
+
+mod bad_configuration;
+mod changes;
+mod dead_peers;
+mod hellos;
+mod limits;
+mod matrix;
+mod ranks;
+mod refusals;
+mod relaying;
+mod routes;
+mod running;
+mod verification;
+mod waiting;

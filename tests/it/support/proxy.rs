@@ -1,0 +1,217 @@
+//! The real `tlsramp` binary: started, listened to, signalled, stopped.
+//!
+//! It always logs JSON (`--logFormat json`), one object a line. It is ready when it says `{"message":"ready"}`; by then
+//! it has said `{"message":"listening","route":...,"address":...}` for every listener, so `--port 0` works and no test
+//! has to guess a free port.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, ExitStatus, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+pub(crate) use rustix::process::Signal;
+use rustix::process::kill_process;
+use serde_json::Value;
+
+use super::{Mark, Scratch, log::Log, process};
+
+/// A running `tlsramp run`, killed on drop. If the test is failing by then, the end of its log is printed.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    child: Child,
+    log: Log,
+    listeners: Vec<(String, SocketAddr)>,
+    /// Declared last: the folder goes after the process.
+    folder: Scratch,
+}
+
+impl Proxy {
+    /// Starts `tlsramp run ARGS --logFormat json` and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not become ready; with the end of its log.
+    pub(crate) fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        Self::start_in(Scratch::new("proxy"), args)
+    }
+
+    /// As [`start`](Self::start), with this text as its configuration file, see [`config_file`](Self::config_file).
+    pub(crate) fn start_with_config<A: AsRef<OsStr>>(text: &str, args: impl IntoIterator<Item = A>) -> Self {
+        let folder = Scratch::new("proxy");
+        let file = folder.join(CONFIG);
+        fs::write(&file, text).expect("writes the configuration");
+        let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        Self::start_in(folder, ["--config".into(), file.into_os_string()].into_iter().chain(args))
+    }
+
+    fn start_in<A: AsRef<OsStr>>(folder: Scratch, args: impl IntoIterator<Item = A>) -> Self {
+        let log = Log::new(&folder.join("log"));
+        let mut command = process::tethered(PROGRAM);
+        command.arg("run").args(args).args(["--logFormat", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process::spawn(command).expect("tlsramp starts");
+        log.follow(child.stdout.take().expect("piped"));
+        log.follow(child.stderr.take().expect("piped"));
+        let mut proxy = Self { child, log, listeners: Vec::new(), folder };
+        proxy.wait_log(|line| line["message"] == "ready", START_LIMIT);
+        proxy.listeners = proxy.log.objects(Mark::START).iter().filter_map(listener).collect();
+        proxy
+    }
+
+    /// The port of the inbound route.
+    pub(crate) fn port(&self) -> u16 {
+        self.address("inbound").port()
+    }
+
+    /// Where a route listens; `route` is its name as logged. The first, where it has several addresses.
+    pub(crate) fn address(&self, route: &str) -> SocketAddr {
+        let found = self.listeners.iter().find(|(name, _)| name == route);
+        found.unwrap_or_else(|| panic!("no route {route:?} in {:?}", self.listeners)).1
+    }
+
+    /// Where the n-th outbound route listens, from 0, in the order logged.
+    pub(crate) fn outbound(&self, n: usize) -> SocketAddr {
+        let found = self.listeners.iter().filter(|(name, _)| name.starts_with("outbound")).nth(n);
+        found.unwrap_or_else(|| panic!("no outbound route {n} in {:?}", self.listeners)).1
+    }
+
+    /// Every listener: route and address, in the order logged.
+    pub(crate) fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// The configuration file of [`start_with_config`](Self::start_with_config); a test may rewrite it.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.join(CONFIG)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(process::pid(&self.child), signal).expect("the proxy is there to be signalled");
+    }
+
+    /// The end of the log as of now, for [`wait_log_since`](Self::wait_log_since): "from now on".
+    pub(crate) fn mark(&self) -> Mark {
+        self.log.mark()
+    }
+
+    /// The whole log.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The first line of the log that is `wanted`; waits for it.
+    ///
+    /// # Panics
+    ///
+    /// Where it is not there within `limit`, or the proxy ends; with the end of its log.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, wanted: impl FnMut(&Value) -> bool, limit: Duration) -> Value {
+        self.wait_log_since(Mark::START, wanted, limit)
+    }
+
+    /// As [`wait_log`](Self::wait_log), of the lines after `mark`.
+    #[track_caller]
+    pub(crate) fn wait_log_since(&self, mark: Mark, wanted: impl FnMut(&Value) -> bool, limit: Duration) -> Value {
+        self.log.wait(mark, limit, wanted).unwrap_or_else(|why| panic!("tlsramp: {why}"))
+    }
+
+    /// The connection records so far.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        self.records_since(Mark::START)
+    }
+
+    /// The connection records after `mark`.
+    pub(crate) fn records_since(&self, mark: Mark) -> Vec<Value> {
+        self.log.objects(mark).into_iter().filter(is_record).collect()
+    }
+
+    /// The first connection record after `mark` that is `wanted`; waits for it as [`wait_log`](Self::wait_log) does.
+    #[track_caller]
+    pub(crate) fn wait_record(&self, mark: Mark, mut wanted: impl FnMut(&Value) -> bool, limit: Duration) -> Value {
+        self.wait_log_since(mark, |line| is_record(line) && wanted(line), limit)
+    }
+
+    /// CPU time so far, user and system, in clock ticks: 100 a second on Linux.
+    pub(crate) fn cpu(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the proxy runs");
+        // After the program's name, which is in brackets and may hold anything: field 3 (the state) and on.
+        let fields: Vec<&str> = stat[stat.rfind(')').expect("brackets") + 1..].split_whitespace().collect();
+        [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn open_fds(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the proxy runs").count()
+    }
+
+    /// Waits for it to end by itself; `None` where it has not within `limit`.
+    pub(crate) fn wait_exit(&mut self, limit: Duration) -> Option<ExitStatus> {
+        process::wait(&mut self.child, limit).expect("can be waited for")
+    }
+
+    /// Stops it with SIGTERM.
+    ///
+    /// # Panics
+    ///
+    /// Where it has not ended within ten seconds; it is killed then.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        if self.wait_exit(Duration::ZERO).is_none() {
+            self.signal(Signal::TERM);
+        }
+        self.wait_exit(STOP_LIMIT).unwrap_or_else(|| {
+            self.kill();
+            panic!("tlsramp does not end within {STOP_LIMIT:?} of SIGTERM");
+        })
+    }
+
+    /// Kills it, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("the end of the log of tlsramp {}:\n{}", self.pid(), self.log.tail());
+        }
+    }
+}
+
+/// Runs `tlsramp ARGS` (the command included) to its end, in at most twenty seconds: for `check`, and for `run` with
+/// what must not start.
+pub(crate) fn run_to_end<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
+    let mut command = process::tethered(PROGRAM);
+    command.args(args);
+    process::output(command, Duration::from_secs(20)).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn listener(line: &Value) -> Option<(String, SocketAddr)> {
+    let listening = line["message"] == "listening";
+    // A unix socket is no address to connect to by port: left out.
+    let address = line["address"].as_str().filter(|_| listening)?.parse().ok()?;
+    Some((line["route"].as_str()?.to_owned(), address))
+}
+
+fn is_record(line: &Value) -> bool {
+    line["message"] == "connection"
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
+const CONFIG: &str = "tlsramp.conf";
+/// Generous: a machine may run many tests at once.
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
