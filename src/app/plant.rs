@@ -40,6 +40,13 @@ struct Leading {
     open: OpenRoute,
 }
 
+/// One address of the inbound route, bound and not yet open.
+struct Bound {
+    route: Route,
+    address: SocketAddr,
+    listeners: Vec<TcpListener>,
+}
+
 /// One outbound route, ready to be opened or led elsewhere.
 struct Ready {
     outbound: Outbound,
@@ -72,8 +79,8 @@ impl Listeners {
         listeners.inbound_slots.resize(settings.max_incoming.unwrap_or(inbound_default));
         {
             let mut state = listeners.state();
-            for (route, bound, sockets) in inbound.into_iter().flatten() {
-                state.open_inbound(route, bound, sockets, &listeners.inbound_slots);
+            for bound in inbound.into_iter().flatten() {
+                state.open_inbound(bound, &listeners.inbound_slots);
             }
             state.lead(settings, outbound);
         }
@@ -99,13 +106,13 @@ impl Listeners {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind_inbound(&self, inbound: &Inbound) -> Result<Vec<(Route, SocketAddr, Vec<TcpListener>)>, Vec<Mistake>> {
+    fn bind_inbound(&self, inbound: &Inbound) -> Result<Vec<Bound>, Vec<Mistake>> {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
             let bound = bind_all(*address, self.workers);
             match (Route::inbound(inbound), bound) {
-                (Ok(route), Ok((bound, sockets))) => ready.push((route, bound, sockets)),
+                (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--port, --bind_ip", *address, &error)),
                 (Err(error), _) => {
                     mistakes.push(Mistake::of(
@@ -145,10 +152,10 @@ impl Listeners {
 }
 
 impl State {
-    fn open_inbound(&mut self, route: Route, bound: SocketAddr, sockets: Vec<TcpListener>, slots: &Slots) {
+    fn open_inbound(&mut self, bound: Bound, slots: &Slots) {
         let Some(watch) = &self.watch else { return };
-        let open = self.server.open(route, sockets, slots, watch);
-        self.inbound.push((bound, open));
+        let open = self.server.open(bound.route, bound.listeners, slots, watch);
+        self.inbound.push((bound.address, open));
     }
 
     /// Opens what was readied and closes what the settings no longer have.
@@ -188,6 +195,7 @@ fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<
 }
 
 fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => {
             "another process listens there (ss -ltnp shows which); stop it or choose another port"

@@ -87,8 +87,9 @@ fn finish(raw: Raw, settings: Settings, mut mistakes: Vec<Mistake>) -> Result<Lo
     let material = Material::load(&settings.tls);
     match material {
         Ok((material, from_files)) if mistakes.is_empty() => {
-            let mut warnings = warnings::warnings(&raw, &settings, &material);
+            let mut warnings = warnings::warnings(&raw, &settings);
             warnings.extend(from_files);
+            warnings.extend(warnings::outgoing(&raw, &settings, &material));
             Ok(Loaded { settings, material: Arc::new(material), warnings, raw })
         }
         Ok(_) => Err(mistakes),

@@ -9,19 +9,18 @@ use crate::policy::{Acceptance, LinkRule, Mode};
 use crate::tls::Material;
 
 /// The warnings for settings that have no mistake.
-pub(super) fn warnings(raw: &Raw, settings: &Settings, material: &Material) -> Vec<String> {
+pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     match &settings.inbound {
         Some(inbound) => hop(raw, inbound, &mut warnings),
         None => warnings.extend(idle(raw)),
     }
     encryption(raw, settings, &mut warnings);
-    warnings.extend(outgoing(raw, settings, material));
     warnings
 }
 
 /// A serving certificate that is shown to servers too, and that they will refuse.
-fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> Option<String> {
+pub(super) fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> Option<String> {
     let shared = settings.tls.cluster.is_none() && settings.links_by_tls(Mode::Require);
     let identity = material.outgoing.as_ref().filter(|identity| shared && !identity.client_auth)?;
     let (key, cluster) = (raw.say(Key::Certificate), raw.say(Key::Cluster));

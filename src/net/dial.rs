@@ -85,3 +85,55 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpS
     }
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, TcpListener};
+    use std::time::Duration;
+
+    use socket2::SockRef;
+
+    use super::{DialError, dial};
+    use crate::limits::{KEEPALIVE_IDLE, USER_TIMEOUT};
+    use crate::net::{HostPort, Resolver};
+    use crate::policy::{Acceptance, LinkRule, Mode, Opening, Permit, judge};
+
+    fn permit() -> Permit {
+        judge(Mode::Disabled, Acceptance::Terminate, LinkRule::Never, Opening::Plaintext).unwrap()
+    }
+
+    fn resolver(host: &str, port: u16) -> Resolver {
+        Resolver::new(HostPort { host: host.into(), port })
+    }
+
+    #[tokio::test]
+    async fn the_upstream_leg_has_the_options_and_the_source() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let source: IpAddr = "127.9.8.7".parse().unwrap();
+        let second = Duration::from_secs(1);
+        let dialled = dial(permit(), &resolver("127.0.0.1", port), Some(source), second).await.unwrap();
+        assert_eq!(dialled.socket.local_addr().unwrap().ip(), source);
+        let socket = SockRef::from(&dialled.socket);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
+
+    #[tokio::test]
+    async fn says_why_it_cannot() {
+        let second = Duration::from_secs(1);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let refused = dial(permit(), &resolver("127.0.0.1", port), None, second).await.unwrap_err();
+        assert!(matches!(refused, DialError::Connect(_)), "{refused}");
+        // A full accept queue answers nobody.
+        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let port = full.local_addr().unwrap().as_socket().unwrap().port();
+        let _waiting = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let limit = Duration::from_millis(200);
+        let late = dial(permit(), &resolver("127.0.0.1", port), None, limit).await.unwrap_err();
+        assert_eq!(late.to_string(), "no answer within 0.2 s");
+    }
+}

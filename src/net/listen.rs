@@ -76,7 +76,7 @@ impl Listener {
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
-                    let pause = self.backoff.next();
+                    let pause = self.backoff.longer();
                     if pause == ACCEPT_BACKOFF_FIRST {
                         tracing::warn!(%error, "cannot accept, pausing; is the descriptor limit too low?");
                     }
@@ -89,7 +89,7 @@ impl Listener {
 
 impl Backoff {
     /// The next pause: 5 ms, doubling, at most a second.
-    pub fn next(&mut self) -> Duration {
+    pub fn longer(&mut self) -> Duration {
         let pause = self.0.map_or(ACCEPT_BACKOFF_FIRST, |last| (last * 2).min(ACCEPT_BACKOFF_MOST));
         self.0 = Some(pause);
         pause
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_second() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..10).map(|_| backoff.next().as_millis()).collect();
+        let pauses: Vec<_> = (0..10).map(|_| backoff.longer().as_millis()).collect();
         assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::limiter::Limiter;
 use super::live::{Live, Open};
-use super::outcome::Outcome;
+use super::outcome::{Fault, Outcome};
 use super::text::printable;
 use crate::net::Counters;
 use crate::policy::{Link, Mode, Opening};
@@ -158,10 +158,11 @@ impl Record {
                 )
             };
         }
-        match self.outcome {
-            Outcome::Probe => line!(debug),
-            Outcome::Internal => line!(error),
-            _ => line!(info),
+        match self.outcome.fault() {
+            Fault::Internal => line!(error),
+            Fault::None | Fault::Client | Fault::Policy | Fault::Upstream | Fault::Operator => {
+                if self.outcome == Outcome::Probe { line!(debug) } else { line!(info) }
+            }
         }
     }
 }

@@ -5,7 +5,14 @@ use crate::limits::PEER_TEXT_CHARS;
 /// The text with everything but printable characters escaped, at most 200 characters of it.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut escaped: String = text.chars().take(PEER_TEXT_CHARS).flat_map(char::escape_debug).collect();
+    let mut escaped = String::with_capacity(text.len().min(PEER_TEXT_CHARS));
+    for letter in text.chars().take(PEER_TEXT_CHARS) {
+        match letter {
+            // The log's own quoting takes care of these.
+            '\'' | '"' => escaped.push(letter),
+            _ => escaped.extend(letter.escape_debug()),
+        }
+    }
     if text.chars().nth(PEER_TEXT_CHARS).is_some() {
         escaped.push('…');
     }
@@ -20,6 +27,7 @@ mod tests {
     fn cannot_forge_a_line_and_is_cut() {
         assert_eq!(printable("db1\n2026 WARN \u{1b}[31mx"), "db1\\n2026 WARN \\u{1b}[31mx");
         assert_eq!(printable(&"a".repeat(300)).chars().count(), 201);
-        assert_eq!(printable("größe"), "größe");
+        assert_eq!(printable("the peer's größe"), "the peer's größe");
+        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
     }
 }

@@ -13,7 +13,7 @@ use super::refuse;
 use super::route::Route;
 use super::server::Parts;
 use crate::drain;
-use crate::net::{End, Ended, Slot, relay};
+use crate::net::{End, Ended, Slot, linger, relay};
 use crate::observe::{Outcome, Record};
 use crate::policy::{Admission, judge};
 use crate::snapshot::Tuning;
@@ -53,8 +53,15 @@ async fn carry(
 ) -> Result<Ended, Failure> {
     let Tuning { timeouts, refusal } = tuning;
     let sniffed = tokio::select! {
-        sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed?,
+        sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
         () = watch.draining() => return Err(Failure::Draining),
+    };
+    let sniffed = match sniffed {
+        Ok(sniffed) => sniffed,
+        Err(error) => {
+            Box::pin(linger(socket)).await;
+            return Err(error.into());
+        }
     };
     record.opening = Some(sniffed.opening);
     if let Some(hello) = sniffed.hello {

@@ -5,6 +5,7 @@
 //! them. What mongod itself goes by, `responseTo` at offset 8, decides those; and the opcode behind it, because
 //! the low length byte of a ClientHello stands at offset 8 and may be anything.
 
+use crate::mongo::OpCode;
 use crate::policy::Opening;
 
 /// What the bytes so far are.
@@ -46,7 +47,7 @@ fn handshake_or_message(bytes: &[u8]) -> Class {
     let response_to = between(bytes, 8, 12);
     let op_code = between(bytes, 12, 16);
     let may_be_message = [0_i32, -1].iter().any(|value| value.to_le_bytes().starts_with(response_to))
-        && OP_CODES.iter().any(|code| code.to_le_bytes().starts_with(op_code));
+        && OpCode::ALL.iter().any(|code| code.number().to_le_bytes().starts_with(op_code));
     match (may_be_message, bytes.len()) {
         (false, _) => Class::Is(Opening::Tls),
         (true, 16..) => Class::Is(Opening::Plaintext),
@@ -69,13 +70,11 @@ const HIGHEST_MINOR: u8 = 0x04;
 const SSLV2_LENGTH_BIT: u8 = 0x80;
 /// Handshake type of a ClientHello, in SSLv2 framing too.
 const CLIENT_HELLO: u8 = 0x01;
-/// MongoDB's opcodes, past and present: OP_REPLY, OP_UPDATE, OP_INSERT, OP_QUERY, OP_GET_MORE, OP_DELETE,
-/// OP_KILL_CURSORS, OP_COMMAND, OP_COMMANDREPLY, OP_COMPRESSED, OP_MSG.
-const OP_CODES: [i32; 11] = [1, 2001, 2002, 2004, 2005, 2006, 2007, 2010, 2011, 2012, 2013];
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, OP_CODES, classify};
+    use super::{Class, classify};
+    use crate::mongo::OpCode;
     use crate::policy::Opening;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
@@ -124,7 +123,7 @@ mod tests {
     fn every_message_length_is_plaintext() {
         for length in 16..=1024 * 1024 {
             for response_to in [0, -1] {
-                for op_code in OP_CODES {
+                for op_code in OpCode::ALL.map(OpCode::number) {
                     let bytes = message(length, response_to, op_code);
                     assert_eq!(classify(&bytes), Class::Is(Opening::Plaintext), "length {length}, opcode {op_code}");
                 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Class, Hello, classify};
 use crate::limits::PEEK_BYTES;
@@ -49,26 +49,21 @@ pub enum SniffError {
 /// # Errors
 /// [`SniffError`]: the connection is to be closed.
 pub async fn sniff(stream: &TcpStream, limit: Duration, close_silent: bool) -> Result<Sniffed, SniffError> {
-    if close_silent {
-        timeout(limit, first_byte(stream)).await.map_err(|_| SniffError::TimedOut(0))??;
-    } else {
-        first_byte(stream).await?;
-    }
+    let mut deadline = close_silent.then(|| Instant::now() + limit);
     let mut seen = 0;
-    timeout(limit, opening(stream, &mut seen)).await.unwrap_or(Err(SniffError::TimedOut(seen)))
-}
-
-async fn first_byte(stream: &TcpStream) -> io::Result<()> {
-    stream.readable().await
-}
-
-async fn opening(stream: &TcpStream, seen: &mut usize) -> Result<Sniffed, SniffError> {
     loop {
-        let ready = stream.ready(Interest::READABLE).await?;
-        match stream.try_io(Interest::READABLE, || peek(stream, seen)) {
+        let ready = match deadline {
+            None => stream.ready(Interest::READABLE).await?,
+            Some(deadline) => timeout_at(deadline, stream.ready(Interest::READABLE))
+                .await
+                .map_err(|_| SniffError::TimedOut(seen))??,
+        };
+        match stream.try_io(Interest::READABLE, || peek(stream, &mut seen)) {
             Ok(sniffed) => return sniffed.ok_or(SniffError::Silent),
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
-            Err(_) if ready.is_read_closed() && *seen > 0 => return Err(SniffError::Truncated(*seen)),
+            Err(_) if ready.is_read_closed() && seen > 0 => return Err(SniffError::Truncated(seen)),
+            // Readiness may be false news, so that nothing was there: the wait starts with a byte, not with it.
+            Err(_) if seen > 0 => deadline = deadline.or_else(|| Some(Instant::now() + limit)),
             Err(_) => {}
         }
     }

@@ -78,6 +78,7 @@ fn humane(limit: Duration) -> String {
 /// A protocol version's usual name.
 #[must_use]
 pub fn version_name(version: ProtocolVersion) -> Option<&'static str> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match version {
         ProtocolVersion::TLSv1_2 => Some("TLS1.2"),
         ProtocolVersion::TLSv1_3 => Some("TLS1.3"),

@@ -52,6 +52,7 @@ pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Re
 
 impl Pem {
     fn add(&mut self, item: Item) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
         match item {
             Item::X509Certificate(certificate) => self.certificates.push(certificate),
             Item::Pkcs1Key(key) => self.keys.push(key.into()),

@@ -4,6 +4,11 @@
 //! not say why. What the stack only calls bad is looked at again here: X.509 v1, a CN without SAN, SHA-1, a
 //! short RSA key, suites without forward secrecy.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the stack's lists of errors have no end; what is not named here speaks for itself"
+)]
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -64,7 +69,7 @@ pub fn explain(error: &Error) -> String {
         }
         Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
         Error::PeerIncompatible(kind) => incompatible(kind),
-        Error::AlertReceived(alert) => format!("the peer sent the alert {}", alert_name(*alert)),
+        Error::AlertReceived(alert) => format!("the peer sent the alert {}{}", alert_name(*alert), alert_hint(*alert)),
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             format!("not TLS, or broken TLS ({error})")
         }
@@ -90,8 +95,10 @@ fn certificate(kind: &CertificateError) -> String {
 
 fn incompatible(kind: &PeerIncompatible) -> String {
     match kind {
-        PeerIncompatible::NoCipherSuitesInCommon => {
-            "no cipher suite in common: static RSA and DHE suites are not offered here, ECDHE with AES-GCM or ChaCha20 is".into()
+        PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon => {
+            "no cipher suite or group in common: static RSA and DHE suites are not spoken here, ECDHE with AES-GCM or \
+             ChaCha20-Poly1305 is"
+                .into()
         }
         PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -102,8 +109,30 @@ fn incompatible(kind: &PeerIncompatible) -> String {
     }
 }
 
+/// As RFC 8446 writes it, with its number.
 fn alert_name(alert: AlertDescription) -> String {
-    format!("{alert:?} ({})", u8::from(alert))
+    let mut name = String::new();
+    for letter in format!("{alert:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    format!("{name} ({})", u8::from(alert))
+}
+
+/// What is behind the alerts that say least.
+fn alert_hint(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::HandshakeFailure => {
+            ": nothing in common (offered: TLS 1.2 and 1.3, ECDHE with AES-GCM or ChaCha20-Poly1305), or it wants a \
+             certificate"
+        }
+        AlertDescription::ProtocolVersion => ": it speaks neither TLS 1.2 nor 1.3, or has them disabled",
+        AlertDescription::UnknownCA => ": our certificate is not signed by a CA it knows",
+        AlertDescription::CertificateRequired => ": it wants a certificate of us (sslClusterFile or sslPEMKeyFile)",
+        _ => "",
+    }
 }
 
 fn diagnosis(text: &'static str) -> Error {

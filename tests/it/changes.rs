@@ -1,1 +1,223 @@
-//! changes
+//! Changes under load: modes and reloads by the hundred, with clients of both kinds at work, and not one operation
+//! of an admitted connection lost.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::{ArgMatches, Command};
+use tlsramp::app::App;
+use tlsramp::config;
+use tlsramp::control::{Desk, Force};
+use tlsramp::observe::Outcome;
+use tlsramp::policy::{Mode, Spelling};
+use tlsramp::standin::{Client, StandIn};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::client::TlsStream;
+
+use crate::support::{certs, tls};
+
+/// Allow and prefer admit both kinds, so nothing may fail at all: neither on old connections nor on new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
+    let bench = Bench::new("allowSSL").await;
+    let work = Arc::new(Work::default());
+    let mut clients = JoinSet::new();
+    for number in 0..8 {
+        clients.spawn(plaintext(bench.address, Arc::clone(&work), number % 2 == 0));
+        clients.spawn(by_tls(bench.address, bench.client(), Arc::clone(&work), number % 2 == 0));
+    }
+    work.reached(100).await;
+    let mut generation = 1;
+    for round in 0..100 {
+        let to = if round % 2 == 0 { Mode::Prefer } else { Mode::Allow };
+        let changed = bench.desk().change_mode(to, Spelling::Ssl, Force::Yes).unwrap();
+        assert_eq!((changed.mode, changed.generation), (to, generation + 1));
+        let reloaded = bench.desk().reload(&bench.arguments).unwrap();
+        assert_eq!((reloaded.mode, reloaded.generation), (to, generation + 2), "the file did not change the mode");
+        generation = reloaded.generation;
+        // A few operations of each round, so that changes and operations are interleaved.
+        let done = work.operations.load(Ordering::SeqCst);
+        work.reached(done + 20).await;
+    }
+    work.stop.store(true, Ordering::SeqCst);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    assert!(work.operations.load(Ordering::SeqCst) > 2000);
+    for outcome in Outcome::ALL {
+        assert!(outcome == Outcome::Completed || bench.app.observer.count(outcome) == 0, "{outcome:?}");
+    }
+    assert!(bench.app.stop(Duration::from_secs(5), std::future::pending()).await, "every client has left");
+}
+
+/// Up to requireSSL and down to disabled: who is established stays, whatever the mode says of newcomers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn established_connections_keep_their_verdict_in_every_mode() {
+    let bench = Bench::new("allowSSL").await;
+    let mut plaintext = Client::over(TcpStream::connect(bench.address).await.unwrap());
+    let mut secure = Client::over(tls::connect(bench.address, &bench.client()).await.unwrap());
+    plaintext.ping().await.unwrap();
+    secure.ping().await.unwrap();
+    for to in [Mode::Prefer, Mode::Require, Mode::Allow, Mode::Disabled, Mode::Require] {
+        bench.desk().change_mode(to, Spelling::Ssl, Force::Yes).unwrap();
+        plaintext.ping().await.unwrap();
+        secure.ping().await.unwrap();
+        let newcomer = Client::over(TcpStream::connect(bench.address).await.unwrap()).ping().await;
+        assert_eq!(newcomer.is_ok(), to.accepts_plaintext(), "{to}");
+        let newcomer = tls::connect(bench.address, &bench.client()).await;
+        assert_eq!(newcomer.is_ok(), to.accepts_tls(), "{to}");
+    }
+}
+
+/// Without force, exactly the ladder; a refused change changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ladder_holds() {
+    let bench = Bench::new("disabled").await;
+    for to in [Mode::Disabled, Mode::Prefer, Mode::Require] {
+        let refused = bench.desk().change_mode(to, Spelling::Ssl, Force::No).unwrap_err();
+        let text = format!("Illegal state transition for sslMode, attempt to change from disabled to {to}");
+        assert_eq!(refused.to_string(), text);
+    }
+    assert_eq!(bench.desk().mode(), (Mode::Disabled, 1));
+    for (to, generation) in [(Mode::Allow, 2), (Mode::Prefer, 3), (Mode::Require, 4)] {
+        let changed = bench.desk().change_mode(to, Spelling::Tls, Force::No).unwrap();
+        assert_eq!(changed.generation, generation);
+    }
+    bench.desk().change_mode(Mode::Allow, Spelling::Tls, Force::No).unwrap_err();
+    assert_eq!(bench.desk().mode(), (Mode::Require, 4));
+}
+
+/// The old set keeps serving, whatever is on disk, and the error says what is wrong with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
+    let bench = Bench::new("requireSSL").await;
+    let key_file = bench.folder.join("server.pem");
+    let good = std::fs::read_to_string(&key_file).unwrap();
+    let (certificate, key) = good.split_at(good.find("-----BEGIN PRIVATE KEY").unwrap());
+    let member = std::fs::read_to_string(bench.folder.join("member.pem")).unwrap();
+    let member_key = &member[member.find("-----BEGIN PRIVATE KEY").unwrap()..];
+    let expired = std::fs::read_to_string(bench.folder.join("expired.pem")).unwrap();
+    let rows = [
+        (String::new(), "empty"),
+        ("no PEM at all".to_owned(), "no certificate"),
+        (good.replace("MII", "!!!"), "PEM"),
+        (certificate.to_owned(), "0 private keys"),
+        (key.to_owned(), "no certificate"),
+        ([certificate, member_key].concat(), "does not match"),
+        (expired, "expired"),
+    ];
+    let mut established = Client::over(tls::connect(bench.address, &bench.client()).await.unwrap());
+    for (text, reason) in rows {
+        std::fs::write(&key_file, &text).unwrap();
+        let refused = bench.desk().reload(&bench.arguments).unwrap_err().to_string();
+        assert!(refused.contains(reason) && refused.contains("server.pem"), "{reason}: {refused}");
+        assert_eq!(bench.desk().mode(), (Mode::Require, 1));
+        established.ping().await.unwrap();
+        Client::over(tls::connect(bench.address, &bench.client()).await.unwrap()).ping().await.unwrap();
+    }
+    std::fs::write(&key_file, good).unwrap();
+    assert_eq!(bench.desk().reload(&bench.arguments).unwrap().generation, 2);
+}
+
+/// A stand-in server behind a proxy of this process.
+struct Bench {
+    app: App,
+    address: SocketAddr,
+    arguments: ArgMatches,
+    folder: crate::support::Scratch,
+    _server: tlsramp::standin::Handle,
+}
+
+impl Bench {
+    async fn new(mode: &str) -> Bench {
+        let server = StandIn::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let upstream = server.local_addr();
+        let server = server.spawn();
+        let folder = certs::folder();
+        let path = |name: &str| folder.join(name).display().to_string();
+        let file = folder.join("tlsramp.conf");
+        let text = format!(
+            "sslMode = {mode}\nport = 0\nupstream = {upstream}\nupstreamTLS = never\nsslPEMKeyFile = {}\nsslCAFile = {}\n",
+            path("server.pem"),
+            path("ca.pem"),
+        );
+        std::fs::write(&file, text).unwrap();
+        let arguments = arguments(&file);
+        let app = App::start(config::load(&arguments).unwrap(), 1000).unwrap();
+        let address = app.addresses()[0].1;
+        Bench { app, address, arguments, folder, _server: server }
+    }
+
+    fn desk(&self) -> &Desk {
+        &self.app.desk
+    }
+
+    fn client(&self) -> Arc<rustls::ClientConfig> {
+        let path = |name: &str| self.folder.join(name).display().to_string();
+        tls::client(path("ca.pem"), Some(&path("client.pem")))
+    }
+}
+
+fn arguments(file: &Path) -> ArgMatches {
+    let command = config::with_options(Command::new("run"));
+    command.try_get_matches_from(["run", "--config", &file.display().to_string()]).unwrap()
+}
+
+/// What the clients share.
+#[derive(Default)]
+struct Work {
+    operations: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Work {
+    async fn reached(&self, operations: u64) {
+        let reached = async {
+            while self.operations.load(Ordering::SeqCst) < operations {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("the clients work");
+    }
+
+    async fn operate<S: AsyncRead + AsyncWrite + Unpin>(&self, client: &mut Client<S>) {
+        client.ping().await.unwrap();
+        self.operations.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst)
+    }
+}
+
+/// Works over one connection, or over a new one every ten operations.
+async fn plaintext(address: SocketAddr, work: Arc<Work>, stays: bool) {
+    while work.goes_on() {
+        let mut client = Client::over(TcpStream::connect(address).await.unwrap());
+        for _ in 0..10 {
+            work.operate(&mut client).await;
+        }
+        while stays && work.goes_on() {
+            work.operate(&mut client).await;
+        }
+    }
+}
+
+async fn by_tls(address: SocketAddr, config: Arc<rustls::ClientConfig>, work: Arc<Work>, stays: bool) {
+    while work.goes_on() {
+        let stream: TlsStream<TcpStream> = tls::connect(address, &config).await.unwrap();
+        let mut client = Client::over(stream);
+        for _ in 0..10 {
+            work.operate(&mut client).await;
+        }
+        while stays && work.goes_on() {
+            work.operate(&mut client).await;
+        }
+    }
+}

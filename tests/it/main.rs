@@ -2,6 +2,8 @@
 //!
 //! What a test needs and does not find it says loudly, see [`support::require`].
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
 mod support;
 
 mod bad_configuration;
