@@ -18,12 +18,14 @@
 //! | 3 | [`control`] | the control plane: the desk, where changes are judged, staged and committed |
 //! | 4 | [`app`] | the composition root |
 //! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
+//! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |
 //!
 //! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
 
 pub mod app;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod drain;
 pub mod limits;
 pub mod mongo;

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, config};
+use tlsramp::{app, config, demo};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("run", arguments)) => app::run(arguments),
         Some(("check", arguments)) => app::check(arguments),
+        Some(("demo", arguments)) => demo::run(arguments),
         // clap lets no other through.
         _ => ExitCode::from(2),
     }
@@ -32,4 +33,5 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(config::with_options(run))
         .subcommand(config::with_options(check))
+        .subcommand(demo::command())
 }

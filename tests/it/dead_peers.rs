@@ -1,1 +1,365 @@
-//! dead_peers
+//! Peers that are cut off without a word: both legs end within the bounds of keepalive, and nothing leaks.
+//!
+//! The hosts are network namespaces, with switches between them. A cable is pulled on the switch's side: the proxy
+//! still has its link, its route and the peer's hardware address, so every packet to the peer just vanishes.
+//!
+//! ```text
+//!   hosts ──x── switch "lost" ──── proxy
+//!     └──────── switch "near" ───────┘
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{
+    env,
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    limits::Wrapped,
+    running::{SOON, tls_over, wait_until},
+    support::{Mark, cert, certs, process, require, require_command, require_root},
+};
+
+/// Takes two minutes, as keepalive does: 60 s of silence, then six probes, ten seconds apart; as long for data that
+/// nobody acknowledges. All cases wait together.
+#[test]
+fn a_peer_that_is_cut_off_ends_both_legs_and_nothing_leaks() {
+    require_root!();
+    require_command!("ip");
+    match env::var(INSIDE) {
+        Ok(name) => cut_off(&Network { name, ours: false }),
+        Err(_) => {
+            let network = require!(Network::new());
+            // The clients and the servers are this very test, run again on the hosts.
+            let mut command = process::tethered("ip");
+            command.args(["netns", "exec", &network.namespace("hosts")]).arg(env::current_exe().unwrap());
+            let test = thread::current().name().expect("a test's thread has its name").to_owned();
+            command.args([&test, "--exact", "--nocapture"]).env(INSIDE, &network.name);
+            let output = process::output(command, BOUND + Duration::from_secs(60)).unwrap();
+            let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+            assert!(output.status.success() && said.contains("1 passed"), "on the hosts:\n{said}");
+        }
+    }
+}
+
+fn cut_off(network: &Network) {
+    let client_lost = Front::new(network, Side::Lost, Side::Near);
+    let upstream_lost = Front::new(network, Side::Near, Side::Lost);
+    let cases = [
+        Case::new(&client_lost, Traffic::None, Kind::Plaintext),
+        Case::new(&client_lost, Traffic::None, Kind::Tls),
+        Case::new(&client_lost, Traffic::Once, Kind::Plaintext),
+        Case::new(&client_lost, Traffic::Once, Kind::Tls),
+        Case::new(&client_lost, Traffic::UntilFull, Kind::Plaintext),
+        Case::new(&client_lost, Traffic::FullBefore, Kind::Plaintext),
+        Case::new(&upstream_lost, Traffic::None, Kind::Plaintext),
+        Case::new(&upstream_lost, Traffic::None, Kind::Tls),
+        Case::new(&upstream_lost, Traffic::Once, Kind::Plaintext),
+        Case::new(&upstream_lost, Traffic::Once, Kind::Tls),
+        Case::new(&upstream_lost, Traffic::UntilFull, Kind::Plaintext),
+        Case::new(&upstream_lost, Traffic::FullBefore, Kind::Plaintext),
+    ];
+    network.cut(Side::Lost);
+    let deadline = Instant::now() + BOUND;
+    let waiting = cases.map(Case::send);
+    let mut wrong: Vec<String> = waiting.iter().filter_map(|case| case.check(deadline).err()).collect();
+    for front in [&client_lost, &upstream_lost] {
+        let open = || front.proxy.open_fds();
+        if !wait_until(SOON, || open() == front.descriptors) {
+            wrong.push(format!("{front:?}: {} descriptors, {} before", open(), front.descriptors));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A proxy with its clients on one side and its upstream on the other.
+#[derive(Debug)]
+struct Front {
+    proxy: Wrapped,
+    upstream: TcpListener,
+    lost: Leg,
+    /// Open descriptors without a connection.
+    descriptors: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leg {
+    Client,
+    Upstream,
+}
+
+impl Front {
+    fn new(network: &Network, clients: Side, servers: Side) -> Self {
+        let upstream = TcpListener::bind((servers.host(), 0)).unwrap();
+        let wrapper = ["ip", "netns", "exec", &network.namespace("proxy")].map(str::to_owned);
+        let (server, ca) = (cert("server.pem"), cert("ca.pem"));
+        let target = upstream.local_addr().unwrap().to_string();
+        let listen = ["--port", "0", "--bind_ip", &clients.proxy(), "--upstream", &target, "--upstreamTLS", "never"];
+        let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &server, "--sslCAFile", &ca];
+        let args = [&listen[..], &tls].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let proxy = Wrapped::start(&wrapper, &args);
+        let lost = if clients == Side::Lost { Leg::Client } else { Leg::Upstream };
+        let mut front = Self { proxy, upstream, lost, descriptors: 0 };
+        // Once through before counting, for what is opened when first needed.
+        drop(front.connect(Kind::Tls));
+        let record = front.proxy.log.wait(Mark::START, SOON, |line| line["message"] == "connection");
+        record.unwrap_or_else(|why| panic!("the first connection does not end: {why}"));
+        front.descriptors = front.proxy.open_fds();
+        front
+    }
+
+    /// A connection that bytes have gone through, both ways.
+    fn connect(&self, kind: Kind) -> (SocketAddr, Box<dyn Stream>, Box<dyn Stream>) {
+        let client = TcpStream::connect(self.proxy.address).unwrap();
+        let peer = client.local_addr().unwrap();
+        let mut client: Box<dyn Stream> = match kind {
+            Kind::Plaintext => Box::new(client),
+            Kind::Tls => Box::new(tls_over(client, certs::shared(), Some("client.pem"))),
+        };
+        client.write_all(b"there").unwrap();
+        client.flush().unwrap();
+        let (mut server, _) = self.upstream.accept().unwrap();
+        let mut bytes = [0; 5];
+        server.read_exact(&mut bytes).unwrap();
+        server.write_all(b"back.").unwrap();
+        client.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"back.");
+        (peer, client, Box::new(server))
+    }
+}
+
+/// One connection, and what is under way on it towards the peer that is lost.
+struct Case<'a> {
+    front: &'a Front,
+    traffic: Traffic,
+    kind: Kind,
+    peer: SocketAddr,
+    lost: Box<dyn Stream>,
+    left: Box<dyn Stream>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Traffic {
+    /// Idle: keepalive alone can tell.
+    None,
+    /// One message after the cut.
+    Once,
+    /// As many as go, after the cut.
+    UntilFull,
+    /// As many as go, before the cut: the peer had stopped reading, and only its window is asked for.
+    FullBefore,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plaintext,
+    Tls,
+}
+
+impl<'a> Case<'a> {
+    fn new(front: &'a Front, traffic: Traffic, kind: Kind) -> Self {
+        let (peer, client, server) = front.connect(kind);
+        let (lost, mut left) = match front.lost {
+            Leg::Client => (client, server),
+            Leg::Upstream => (server, client),
+        };
+        if traffic == Traffic::FullBefore {
+            fill(&mut *left);
+        }
+        Self { front, traffic, kind, peer, lost, left }
+    }
+
+    /// Sends what is to be under way, and waits elsewhere for the end of the leg that is left.
+    fn send(mut self) -> Waiting<'a> {
+        match self.traffic {
+            Traffic::None | Traffic::FullBefore => {}
+            Traffic::Once => {
+                self.left.write_all(&[b'x'; 1000]).unwrap();
+                self.left.flush().unwrap();
+            }
+            Traffic::UntilFull => fill(&mut *self.left),
+        }
+        let (sender, ended) = channel();
+        let mut left = self.left;
+        thread::spawn(move || {
+            // Nobody sends anything any more: any end will do, and no end is seen by the receiver.
+            let _ = left.read(&mut [0]);
+            let _ = sender.send(());
+        });
+        let name = format!("{:?} lost, traffic {:?}, {:?}", self.front.lost, self.traffic, self.kind);
+        Waiting { front: self.front, name, peer: self.peer, ended, _lost: self.lost }
+    }
+}
+
+struct Waiting<'a> {
+    front: &'a Front,
+    name: String,
+    peer: SocketAddr,
+    ended: Receiver<()>,
+    /// Stays open: its host is cut off, not down.
+    _lost: Box<dyn Stream>,
+}
+
+impl Waiting<'_> {
+    /// That the leg which is left has ended by the deadline, and that the record says why.
+    fn check(&self, deadline: Instant) -> Result<(), String> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.ended.recv_timeout(left).map_err(|_| format!("{}: the other leg goes on", self.name))?;
+        let peer = self.peer.to_string();
+        let log = &self.front.proxy.log;
+        let record =
+            log.wait(Mark::START, SOON, |line| line["message"] == "connection" && line["peer"] == peer.as_str());
+        let record = record.map_err(|why| format!("{}: no record: {why}", self.name))?;
+        let expected = match self.front.lost {
+            Leg::Client => "client_reset",
+            Leg::Upstream => "upstream_reset",
+        };
+        let reason = record["reason"].as_str().unwrap_or_default();
+        let right = record["outcome"] == expected && reason.contains("timed out");
+        if right { Ok(()) } else { Err(format!("{}: {record}", self.name)) }
+    }
+}
+
+/// A connection's end.
+trait Stream: Read + Write + Send {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Stream for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        &self.sock
+    }
+}
+
+/// Writes until nothing has gone for a while: every buffer on the way is full.
+fn fill(stream: &mut dyn Stream) {
+    stream.socket().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let stuck = loop {
+        match stream.write(&[b'x'; 64 * 1024]) {
+            Ok(written) => assert!(written > 0),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(stuck.kind(), ErrorKind::WouldBlock, "{stuck}");
+}
+
+/// One of the two networks between hosts and proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Lost,
+    Near,
+}
+
+impl Side {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Near => "near",
+        }
+    }
+
+    fn host(self) -> String {
+        format!("10.99.{}.1", self as u8)
+    }
+
+    fn proxy(self) -> String {
+        format!("10.99.{}.2", self as u8)
+    }
+}
+
+/// The namespaces, by a name of this process's own. Removed on drop by the process that made them.
+struct Network {
+    name: String,
+    ours: bool,
+}
+
+impl Network {
+    fn new() -> Result<Self, String> {
+        Self::sweep();
+        let network = Self { name: format!("{PREFIX}{}", std::process::id()), ours: true };
+        for namespace in NAMESPACES {
+            ip(&["netns", "add", &network.namespace(namespace)])?;
+        }
+        for side in [Side::Lost, Side::Near] {
+            network.connect(side)?;
+        }
+        Ok(network)
+    }
+
+    fn namespace(&self, which: &str) -> String {
+        format!("{}-{which}", self.name)
+    }
+
+    /// One switch with its two cables. Hardware addresses are known beforehand, so that nobody asks for them later.
+    fn connect(&self, side: Side) -> Result<(), String> {
+        let switch = self.namespace("switch");
+        ip(&["-n", &switch, "link", "add", side.name(), "type", "bridge"])?;
+        ip(&["-n", &switch, "link", "set", side.name(), "up"])?;
+        let ends = [("hosts", side.host(), "02:00:00:00:00:01"), ("proxy", side.proxy(), "02:00:00:00:00:02")];
+        for (which, address, hardware) in &ends {
+            let (namespace, port) = (self.namespace(which), format!("{}-{which}", side.name()));
+            let cable = ["type", "veth", "peer", "name", side.name(), "address", hardware, "netns", &namespace];
+            ip(&[&["-n", &switch, "link", "add", &port][..], &cable].concat())?;
+            ip(&["-n", &switch, "link", "set", &port, "master", side.name(), "up"])?;
+            ip(&["-n", &namespace, "address", "add", &format!("{address}/24"), "dev", side.name()])?;
+            ip(&["-n", &namespace, "link", "set", side.name(), "up"])?;
+        }
+        for ((which, _, _), (_, address, hardware)) in ends.iter().zip(ends.iter().rev()) {
+            let known = ["neighbour", "replace", address, "lladdr", hardware, "dev", side.name(), "nud", "permanent"];
+            ip(&[&["-n", &self.namespace(which)][..], &known].concat())?;
+        }
+        Ok(())
+    }
+
+    /// Pulls the cable between hosts and switch, at the switch.
+    fn cut(&self, side: Side) {
+        let port = format!("{}-hosts", side.name());
+        ip(&["-n", &self.namespace("switch"), "link", "set", &port, "nomaster"]).unwrap();
+    }
+
+    /// Removes what a killed run has left.
+    fn sweep() {
+        let left = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+        for name in left.filter_map(|entry| entry.file_name().into_string().ok()) {
+            let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+            if process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists()) {
+                let _ = ip(&["netns", "delete", &name]);
+            }
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if self.ours {
+            for namespace in NAMESPACES {
+                let _ = ip(&["netns", "delete", &self.namespace(namespace)]);
+            }
+        }
+    }
+}
+
+fn ip(args: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("ip");
+    command.args(args);
+    process::succeed(command, SOON).map(|_| ())
+}
+
+const PREFIX: &str = "tlsramp-test-";
+const NAMESPACES: [&str; 3] = ["hosts", "switch", "proxy"];
+/// Set for the test that runs on the hosts: the network's name.
+const INSIDE: &str = "TLSRAMP_TEST_NETWORK";
+/// From the cut to the end of the last leg: idle time and probes of keepalive, and the kernel's and a busy machine's due.
+const BOUND: Duration = Duration::from_secs(60 + 6 * 10 + 20);

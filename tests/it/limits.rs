@@ -1,1 +1,381 @@
-//! limits
+//! Bounds: connections, descriptors, log lines; and that none of them turns into an outage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpStream},
+    process::Stdio,
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    running::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, yaml},
+    support::{Mark, Proxy, Scratch, cert, log::Log, process},
+};
+
+#[test]
+fn a_connection_too_many_waits_and_is_served_when_one_ends() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start(with(&upstream, &["--maxIncomingConnections", "3", "--workers", "1"]));
+    let mut open = served(&proxy, 3);
+    let mut waiting = connect(&proxy);
+    waiting.write_all(b"waits").unwrap();
+    proxy.wait_log(is_full, SOON);
+    assert_eq!(upstream.accepted(), 3);
+    drop(open.pop());
+    echoes_back(&mut waiting, b"waits");
+    for client in &mut open {
+        echoes(client, b"as before");
+    }
+    assert_eq!(upstream.accepted(), 4);
+}
+
+/// The kernel spreads connections over the workers as it likes: no slot may lie idle with one of them.
+#[test]
+fn every_slot_can_be_had_whatever_worker_a_connection_comes_to() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start(with(&upstream, &["--maxIncomingConnections", "3", "--workers", "16"]));
+    for _ in 0..10 {
+        drop(served(&proxy, 3));
+    }
+}
+
+#[test]
+fn a_silent_client_takes_a_slot() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start(with(&upstream, &["--maxIncomingConnections", "1", "--workers", "1"]));
+    let silent = connect(&proxy);
+    let mut waiting = connect(&proxy);
+    waiting.write_all(b"waits").unwrap();
+    proxy.wait_log(is_full, SOON);
+    assert_eq!(upstream.accepted(), 0);
+    drop(silent);
+    echoes_back(&mut waiting, b"waits");
+}
+
+#[test]
+fn outbound_connections_are_served_while_all_inbound_slots_are_taken() {
+    let upstream = Upstream::start();
+    let route = format!("127.0.0.1:0={}", upstream.address);
+    let proxy =
+        Proxy::start(with(&upstream, &["--maxIncomingConnections", "3", "--workers", "1", "--outbound", &route]));
+    let _open = served(&proxy, 3);
+    let mut waiting = connect(&proxy);
+    waiting.write_all(b"waits").unwrap();
+    proxy.wait_log(is_full, SOON);
+    let mut local = Vec::new();
+    for _ in 0..10 {
+        let mut client = TcpStream::connect(proxy.outbound(0)).unwrap();
+        client.set_read_timeout(Some(SOON)).unwrap();
+        echoes(&mut client, b"from the local server");
+        local.push(client);
+    }
+    assert_eq!(upstream.accepted(), 13, "and the fourth inbound one still waits");
+}
+
+#[test]
+fn a_limit_raised_by_a_reload_lets_those_in_that_wait() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start_with_config(&limited(&upstream, 2), ["--port", "0", "--workers", "1"]);
+    let mut open = served(&proxy, 2);
+    let mut waiting = connect(&proxy);
+    waiting.write_all(b"waits").unwrap();
+    proxy.wait_log(is_full, SOON);
+    reload(&proxy, &limited(&upstream, 4));
+    echoes_back(&mut waiting, b"waits");
+    open.extend(served(&proxy, 1));
+
+    let from = proxy.mark();
+    let _fifth = connect(&proxy);
+    let full = proxy.wait_log_since(from, is_full, SOON);
+    assert_eq!(full["limit"], 4, "{full}");
+    assert_eq!(upstream.accepted(), 4);
+}
+
+#[test]
+fn a_limit_lowered_by_a_reload_ends_nobody_and_holds_once_enough_have_left() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start_with_config(&limited(&upstream, 3), ["--port", "0", "--workers", "1"]);
+    let mut open = served(&proxy, 3);
+    reload(&proxy, &limited(&upstream, 1));
+    for client in &mut open {
+        echoes(client, b"still served");
+    }
+    let mut waiting = connect(&proxy);
+    waiting.write_all(b"waits").unwrap();
+    for _ in 0..2 {
+        let from = proxy.mark();
+        drop(open.pop());
+        proxy.wait_record(from, |record| record["outcome"] == "completed", SOON);
+    }
+    for _ in 0..100 {
+        echoes(&mut open[0], b"still served");
+    }
+    assert_eq!(upstream.accepted(), 3, "the one that is left is the one that there may be");
+    drop(open);
+    echoes_back(&mut waiting, b"waits");
+    let from = proxy.mark();
+    let _other = connect(&proxy);
+    assert_eq!(proxy.wait_log_since(from, is_full, SOON)["limit"], 1);
+    assert_eq!(upstream.accepted(), 4);
+}
+
+#[test]
+fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
+    let upstream = Upstream::start();
+    let proxy = Wrapped::start(&limits("ulimit -Sn 256 && ulimit -Hn 4096"), &in_front_of(&upstream));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", proxy.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();
+    assert_eq!(numbers, ["4096", "4096"], "{line}");
+}
+
+/// Unless told otherwise, it takes no more connections than its descriptors carry, and so never runs out of them.
+#[test]
+fn by_itself_it_takes_no_more_connections_than_its_descriptors_carry() {
+    let upstream = Upstream::start();
+    let args = with(&upstream, &["--workers", "1"]);
+    let proxy = Wrapped::start(&limits("ulimit -n 160"), &args);
+    // 160 less 128 kept back are 16 connections of two, of which 80 % are for inbound ones.
+    let mut open = (0..12).map(|_| proxy.connect()).collect::<Vec<_>>();
+    for client in &mut open {
+        echoes(client, b"served");
+    }
+    let mut waiting = proxy.connect();
+    waiting.write_all(b"waits").unwrap();
+    let full = proxy.log.wait(Mark::START, SOON, is_full).unwrap();
+    assert_eq!(full["limit"], 12, "{full}");
+    drop(open.pop());
+    echoes_back(&mut waiting, b"waits");
+    assert!(!proxy.log.objects(Mark::START).iter().any(is_out_of_descriptors));
+}
+
+#[test]
+fn out_of_descriptors_it_does_not_spin_and_serves_again_when_clients_leave() {
+    let upstream = Upstream::start();
+    // More connections allowed than descriptors there are.
+    let proxy = Wrapped::start(&limits("ulimit -n 128"), &with(&upstream, &["--maxIncomingConnections", "10000"]));
+    // Silent clients: each takes one descriptor, and no upstream is dialled that would fail for want of another.
+    let clients = (0..400).map(|_| proxy.connect()).collect::<Vec<_>>();
+    proxy.log.wait(Mark::START, SOON, is_out_of_descriptors).unwrap();
+    let before = proxy.cpu();
+    // The span that is measured, not a wait for something to happen.
+    thread::sleep(Duration::from_secs(2));
+    let spent = proxy.cpu() - before;
+    assert!(spent <= 20, "{spent} of 200 ticks of CPU while out of descriptors");
+    assert_eq!(upstream.accepted(), 0);
+
+    drop(clients);
+    let mut client = proxy.connect();
+    echoes(&mut client, b"served again");
+}
+
+#[test]
+fn a_flood_of_refused_clients_leaves_few_lines_and_a_count_of_the_rest() {
+    let proxy = Proxy::start(refusing());
+    let from = proxy.mark();
+    flood(&proxy, FLOOD);
+    let mut told = Told::default();
+    proxy.wait_log_since(from, |line| told.add(line) == FLOOD, SOON);
+    told.is_bounded();
+}
+
+#[test]
+fn a_stop_right_after_a_flood_still_counts_what_was_left_out() {
+    let mut proxy = Proxy::start(refusing());
+    let from = proxy.mark();
+    flood(&proxy, FLOOD);
+    assert_eq!(proxy.terminate().code(), Some(0));
+    let mut told = Told::default();
+    // The whole log, to the end of the process.
+    let _ = proxy.log().wait(from, SOON, |line| {
+        told.add(line);
+        false
+    });
+    assert_eq!(told.total(), FLOOD, "{told:?}");
+    told.is_bounded();
+}
+
+#[test]
+fn fifty_silent_clients_do_not_delay_one_that_speaks() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start(with(&upstream, &["--workers", "1"]));
+    let silent = (0..50).map(|_| connect(&proxy)).collect::<Vec<_>>();
+    // Some that have begun to speak, which is where a wait could be held against others.
+    let mut begun = (0..50).map(|_| connect(&proxy)).collect::<Vec<_>>();
+    begun.iter_mut().for_each(|client| client.write_all(b"\x16").unwrap());
+    for _ in 0..10 {
+        drop(served(&proxy, 1));
+    }
+    assert_eq!(upstream.accepted(), 10);
+    assert!(proxy.records().iter().all(|record| record["outcome"] == "completed"), "{:?}", proxy.records());
+    drop((silent, begun));
+}
+
+fn with(upstream: &Upstream, more: &[&str]) -> Vec<String> {
+    in_front_of(upstream).into_iter().chain(more.iter().map(|&arg| arg.to_owned())).collect()
+}
+
+fn limited(upstream: &Upstream, limit: usize) -> String {
+    format!("net: {{maxIncomingConnections: {limit}}}\n{}", yaml(upstream))
+}
+
+/// So many connections, each of them served, all open.
+#[track_caller]
+fn served(proxy: &Proxy, count: usize) -> Vec<TcpStream> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = connect(proxy);
+        echoes(&mut client, b"served");
+        clients.push(client);
+    }
+    clients
+}
+
+fn is_full(line: &Value) -> bool {
+    line["message"].as_str().is_some_and(|said| said.starts_with("all connection slots are taken"))
+}
+
+fn is_out_of_descriptors(line: &Value) -> bool {
+    line["message"].as_str().is_some_and(|said| said.starts_with("cannot accept, pausing"))
+}
+
+/// The flags of a proxy that refuses plaintext; its upstream must not be dialled.
+fn refusing() -> Vec<String> {
+    let (server, ca) = (cert("server.pem"), cert("ca.pem"));
+    let front = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+    front.into_iter().chain(["--sslPEMKeyFile", &server, "--sslCAFile", &ca]).map(str::to_owned).collect()
+}
+
+/// So many plaintext clients, eight at a time, each of them there until it has been refused.
+fn flood(proxy: &Proxy, count: u64) {
+    let address = proxy.address("inbound");
+    let client = move || {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(SOON)).unwrap();
+        client.write_all(b"no message, and no TLS either").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let _ = client.read_to_end(&mut Vec::new());
+    };
+    let threads = (0..8).map(|_| thread::spawn(move || (0..count / 8).for_each(|_| client())));
+    threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// What a log has told of refused plaintext.
+#[derive(Debug, Default)]
+struct Told {
+    /// Lines by the second that they bear.
+    lines: BTreeMap<String, u64>,
+    left_out: u64,
+}
+
+impl Told {
+    /// Counts a line; the total so far.
+    fn add(&mut self, line: &Value) -> u64 {
+        if line["outcome"] == "refused_plaintext" {
+            match line["message"].as_str() {
+                Some("connection") => {
+                    let second = line["timestamp"].as_str().unwrap()[..19].to_owned();
+                    *self.lines.entry(second).or_default() += 1;
+                }
+                Some("connection lines left out") => self.left_out += line["connections"].as_u64().unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+        self.total()
+    }
+
+    fn total(&self) -> u64 {
+        self.lines.values().sum::<u64>() + self.left_out
+    }
+
+    /// Ten lines a second; a second of the clock may have parts of two of the limiter's.
+    #[track_caller]
+    fn is_bounded(&self) {
+        assert!(self.lines.values().all(|count| *count <= 20), "{self:?}");
+        assert!(self.left_out > FLOOD / 2, "{self:?}");
+    }
+}
+
+const FLOOD: u64 = 2000;
+
+/// The command that sets limits and becomes the proxy.
+fn limits(ulimit: &str) -> Vec<String> {
+    let script = format!("{ulimit} && exec \"$0\" \"$@\"");
+    ["sh", "-c", &script].map(str::to_owned).to_vec()
+}
+
+/// A proxy started through another command, which becomes it: under limits, in a namespace.
+#[derive(Debug)]
+pub(crate) struct Wrapped {
+    child: std::process::Child,
+    pub(crate) log: Log,
+    pub(crate) address: SocketAddr,
+    _folder: Scratch,
+}
+
+impl Wrapped {
+    /// Starts `WRAPPER tlsramp run ARGS --logFormat json` and waits until it is ready.
+    #[track_caller]
+    pub(crate) fn start(wrapper: &[String], args: &[String]) -> Self {
+        let folder = Scratch::new("wrapped");
+        let log = Log::new(&folder.join("log"));
+        let mut command = process::tethered(&wrapper[0]);
+        command.args(&wrapper[1..]).arg(env!("CARGO_BIN_EXE_tlsramp"));
+        command.arg("run").args(args).args(["--logFormat", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process::spawn(command).expect("the wrapper starts");
+        log.follow(child.stdout.take().unwrap());
+        log.follow(child.stderr.take().unwrap());
+        let mut wrapped = Self { child, log, address: SocketAddr::from(([0; 4], 0)), _folder: folder };
+        let mut address = None;
+        let ready = wrapped.log.wait(Mark::START, SOON, |line| {
+            if line["message"] == "listening" && line["route"] == "inbound" {
+                address = line["address"].as_str().and_then(|address| address.parse().ok());
+            }
+            line["message"] == "ready"
+        });
+        ready.unwrap_or_else(|why| panic!("tlsramp: {why}"));
+        wrapped.address = address.expect("it has an inbound route");
+        wrapped
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn open_fds(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the proxy runs").count()
+    }
+
+    /// CPU time so far, user and system, in clock ticks: 100 a second on Linux.
+    fn cpu(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the proxy runs");
+        // After the program's name, which is in brackets: field 3 (the state) and on.
+        let fields: Vec<&str> = stat[stat.rfind(')').expect("brackets") + 1..].split_whitespace().collect();
+        [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    }
+
+    fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).expect("the proxy listens");
+        client.set_read_timeout(Some(SOON)).unwrap();
+        client
+    }
+}
+
+impl Drop for Wrapped {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the end of the log of tlsramp {}:\n{}", self.pid(), self.log.tail());
+        }
+    }
+}

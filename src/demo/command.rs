@@ -1,0 +1,137 @@
+//! The command: arguments, signals, exit code.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::cluster::Cluster;
+use super::files::Files;
+use super::node::NAMES;
+use super::screen::Screen;
+use super::walk::{Findings, Pace, Walk, steps};
+use super::{text, totals};
+use crate::net::raise_descriptor_limit;
+
+/// The command line of `tlsramp demo`.
+#[must_use]
+pub fn command() -> Command {
+    let pace = Arg::new(PACE).long(PACE).value_name("PACE").value_parser(["normal", "slow"]).default_value("normal");
+    let keep = Arg::new(KEEP).long(KEEP).action(ArgAction::SetTrue);
+    Command::new("demo")
+        .about("A rolling upgrade to TLS on three embedded nodes, start to finish")
+        .long_about(
+            "A rolling upgrade from plaintext to TLS only, start to finish, on this machine alone: three small \
+             MongoDB-speaking servers, each behind a tlsramp of its own, under clients that never pause. Each step is \
+             checked by real connections against the truth table.\n\n\
+             Exit code: 0 if all was as the truth table says and no operation failed, 1 if not.",
+        )
+        .arg(pace.help("How fast it goes: some ten seconds in all, or slow enough to watch"))
+        .arg(keep.help("Leave everything running afterwards, until Ctrl-C, and say how to connect"))
+}
+
+/// Runs the demo. 0: all was as it should be; 1: something was not, or it could not start; 128 and the signal's
+/// number: a signal ended it before its end.
+#[must_use]
+pub fn run(arguments: &ArgMatches) -> ExitCode {
+    let slow = arguments.get_one::<String>(PACE).is_some_and(|pace| pace == "slow");
+    let keep = arguments.get_flag(KEEP);
+    // The soft limit of some systems would be tight for everything in one process.
+    let _ = raise_descriptor_limit();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string()),
+    };
+    runtime.block_on(demo(if slow { SLOW } else { NORMAL }, keep))
+}
+
+async fn demo(pace: Pace, keep: bool) -> ExitCode {
+    // Before there is anything to clean up.
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let files = match Files::make(&NAMES) {
+        Ok(files) => files,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let screen = Screen::new(steps(NAMES.len(), CLIENTS));
+    let ended = tokio::select! {
+        ended = play(&screen, &files, pace) => ended,
+        number = signals.any() => {
+            screen.finish();
+            screen.line("\ninterrupted: everything is stopped and the certificates are removed");
+            return ExitCode::from(SIGNALLED + number);
+        }
+    };
+    screen.finish();
+    match ended {
+        Ok((cluster, findings, began)) => {
+            let good = totals::show(&screen, &cluster, &findings, began.elapsed());
+            if keep && good {
+                text::kept(&screen, &cluster.nodes, &files);
+                signals.any().await;
+                screen.line("\nstopping");
+            }
+            let failed = cluster.tally.failed();
+            cluster.stop().await;
+            if good && failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(why) => fail(&why),
+    }
+}
+
+/// Starts everything and walks.
+async fn play(screen: &Screen, files: &Files, pace: Pace) -> Result<(Cluster, Findings, Instant), String> {
+    let began = Instant::now();
+    let mut cluster = Cluster::start(files, CLIENTS).await?;
+    cluster.accompany(screen.clone());
+    text::introduction(screen, &cluster.nodes, CLIENTS);
+    let findings = Walk::new(&cluster, screen, pace).through().await;
+    Ok((cluster, findings, began))
+}
+
+/// What ends a program that has a folder to remove.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The number of the next one.
+    async fn any(&mut self) -> u8 {
+        let kind = tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.hangup.recv() => SignalKind::hangup(),
+        };
+        u8::try_from(kind.as_raw_value()).unwrap_or_default()
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "tlsramp demo: {why}");
+    ExitCode::FAILURE
+}
+
+const PACE: &str = "pace";
+const KEEP: &str = "keep";
+/// Four for each node.
+const CLIENTS: usize = 12;
+/// Some ten seconds in all: long enough that every step sees thousands of operations.
+const NORMAL: Pace = Pace { step: Duration::from_millis(600), client: Duration::from_millis(100) };
+/// Time to read each row, and to look elsewhere.
+const SLOW: Pace = Pace { step: Duration::from_millis(2500), client: Duration::from_millis(500) };
+/// What shells add to a signal's number.
+const SIGNALLED: u8 = 128;

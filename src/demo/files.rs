@@ -1,0 +1,128 @@
+//! Certificates made on the spot, in a folder of this run's own that is removed when the handle is dropped.
+//!
+//! The authority's key is never written; private keys have mode 0600 in a folder of mode 0700.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use certs_gen::{Authority, Issued, Request, write_private, write_public};
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+
+/// The certificates of one run.
+#[derive(Debug)]
+pub(super) struct Files {
+    folder: Folder,
+    /// What TLS clients of the demo connect with. Nothing is resumed: each handshake is a whole one.
+    pub(super) client: Arc<ClientConfig>,
+}
+
+/// Why there are none.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FilesError {
+    #[error("cannot write certificates to {}: {error}", folder.display())]
+    Write { folder: PathBuf, error: io::Error },
+    #[error("{0}")]
+    Make(#[from] certs_gen::Error),
+    #[error("the client's certificate is of no use: {0}")]
+    Read(#[from] pem::Error),
+    #[error("the client's certificate is of no use: {0}")]
+    Use(#[from] rustls::Error),
+}
+
+impl Files {
+    /// Makes a CA, a member certificate for each of these nodes, and one for clients.
+    pub(super) fn make(nodes: &[&str]) -> Result<Files, FilesError> {
+        let folder = Folder::new().map_err(|error| write_error(&std::env::temp_dir(), error))?;
+        let failed = |error| write_error(&folder.0, error);
+        let ca = Authority::new("tlsramp demo CA")?;
+        write_public(&folder.0.join(CA), ca.pem()).map_err(failed)?;
+        for node in nodes {
+            let member = Request::member(&host(node)).names([host(node).as_str(), "localhost", "127.0.0.1"]);
+            let member = ca.issue(&member.organization("tlsramp demo members"))?;
+            write_private(&folder.0.join(file(node)), &member.pem()).map_err(failed)?;
+        }
+        let client = ca.issue(&Request::client("demo client").organization("tlsramp demo clients"))?;
+        write_private(&folder.0.join(CLIENT), &client.pem()).map_err(failed)?;
+        let client = Arc::new(client_config(ca.pem(), &client)?);
+        Ok(Files { folder, client })
+    }
+
+    /// The CA's certificate.
+    pub(super) fn ca(&self) -> PathBuf {
+        self.folder.0.join(CA)
+    }
+
+    /// Certificate and key of a client.
+    pub(super) fn client_pem(&self) -> PathBuf {
+        self.folder.0.join(CLIENT)
+    }
+
+    /// Certificate and key of a node.
+    pub(super) fn member_pem(&self, node: &str) -> PathBuf {
+        self.folder.0.join(file(node))
+    }
+}
+
+/// The name in a node's certificate: a reserved one (RFC 6761), so that it can be no other host's.
+pub(super) fn host(node: &str) -> String {
+    format!("{}.test", node.replace(' ', "-"))
+}
+
+fn file(node: &str) -> String {
+    format!("{}.pem", node.replace(' ', "-"))
+}
+
+fn client_config(ca: &str, client: &Issued) -> Result<ClientConfig, FilesError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
+    let chain = vec![CertificateDer::from_pem_slice(client.cert_pem().as_bytes())?];
+    let key = PrivateKeyDer::from_pem_slice(client.key_pem().as_bytes())?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?;
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn write_error(folder: &Path, error: io::Error) -> FilesError {
+    FilesError::Write { folder: folder.to_owned(), error }
+}
+
+/// A folder that goes with its handle.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    /// Made anew, whatever others may have put in its way.
+    fn new() -> io::Result<Folder> {
+        let all = std::env::temp_dir();
+        for number in 0..MOST_TRIES {
+            let path = all.join(format!("tlsramp-demo-{}-{number}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Folder(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nobody is left to be told.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const CA: &str = "ca.pem";
+const CLIENT: &str = "client.pem";
+/// Folders of the same process number that may be left of runs that were killed.
+const MOST_TRIES: u32 = 1000;

@@ -1,0 +1,135 @@
+//! A node: a stand-in server that knows plaintext only, and its own tlsramp in front of it and towards the others.
+//!
+//! Each tlsramp is configured by flags, through the same code that takes the operator's command line.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::{ArgMatches, Command};
+
+use super::files::{Files, host};
+use crate::app::{App, StartError};
+use crate::config::{self, Mistake};
+use crate::control::Refused;
+use crate::standin::{Handle, StandIn};
+
+/// A running node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) name: &'static str,
+    pub(super) app: App,
+    /// Where its clients and the other nodes connect.
+    pub(super) inbound: SocketAddr,
+    /// Where its own server would connect to reach another node: that node's name, and the listener.
+    pub(super) ways: Vec<Way>,
+    pub(super) server: Handle,
+}
+
+/// An outbound route of a node.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    pub(super) to: &'static str,
+    pub(super) listen: SocketAddr,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NodeError {
+    #[error("no server: {0}")]
+    Server(#[from] io::Error),
+    #[error("no arguments: {0}")]
+    Arguments(#[from] clap::Error),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Configuration(Vec<Mistake>),
+    #[error("{0}")]
+    Start(#[from] StartError),
+    #[error("no links to the other nodes: {0}")]
+    Links(#[from] Refused),
+    #[error("the listener of {0} is not there")]
+    Missing(String),
+}
+
+/// The nodes.
+pub(super) const NAMES: [&str; 3] = ["node a", "node b", "node c"];
+
+/// Starts all three, in mode `disabled`, then links each to the others.
+///
+/// No port is chosen in advance, so none can be taken by another in between: inbound listeners come first, on ports
+/// of the kernel's choice, and the outbound routes to them by a reload, as an operator would add them.
+pub(super) async fn start_all(files: &Files) -> Result<Vec<Node>, NodeError> {
+    let mut nodes = Vec::new();
+    for name in NAMES {
+        nodes.push(Node::start(name, files).await?);
+    }
+    let inbound: Vec<_> = nodes.iter().map(|node| (node.name, node.inbound)).collect();
+    for node in &mut nodes {
+        node.link(&inbound, files)?;
+    }
+    Ok(nodes)
+}
+
+impl Node {
+    async fn start(name: &'static str, files: &Files) -> Result<Node, NodeError> {
+        let server = StandIn::bind((Ipv4Addr::LOCALHOST, 0).into()).await?.spawn();
+        let arguments = arguments(flags(name, server.local_addr(), files))?;
+        let loaded = config::load(&arguments).map_err(NodeError::Configuration)?;
+        let app = App::start(loaded, CONNECTIONS)?;
+        let inbound = listener(&app, "inbound")?;
+        Ok(Node { name, app, inbound, ways: Vec::new(), server })
+    }
+
+    /// Adds the routes to the other nodes.
+    fn link(&mut self, inbound: &[(&'static str, SocketAddr)], files: &Files) -> Result<(), NodeError> {
+        let mut flags = flags(self.name, self.server.local_addr(), files);
+        let others: Vec<_> = inbound.iter().filter(|(other, _)| *other != self.name).collect();
+        for (at, (other, address)) in (1_u8..).zip(&others) {
+            // A loopback address for each: routes are told apart by the listener as it is written.
+            let listen = Ipv4Addr::new(127, 0, 0, at);
+            flags.extend(["--outbound".into(), format!("{listen}:0={address},name={}", host(other))]);
+        }
+        self.app.desk.reload(&arguments(flags)?)?;
+        for (to, address) in others {
+            let listen = listener(&self.app, &format!("outbound {address}"))?;
+            self.ways.push(Way { to, listen });
+        }
+        Ok(())
+    }
+
+    /// Stops it: what is still open is cut after a short wait.
+    pub(super) async fn stop(self) {
+        self.app.stop(STOP_LIMIT, std::future::pending()).await;
+        self.server.stop().await;
+    }
+}
+
+/// What an operator would write for the node, its outbound routes excepted.
+fn flags(name: &str, server: SocketAddr, files: &Files) -> Vec<String> {
+    let path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    [
+        ("--port", "0".to_owned()),
+        ("--upstream", server.to_string()),
+        ("--upstreamTLS", "never".to_owned()),
+        ("--sslMode", "disabled".to_owned()),
+        ("--sslPEMKeyFile", path(files.member_pem(name))),
+        ("--sslCAFile", path(files.ca())),
+        ("--workers", "1".to_owned()),
+    ]
+    .into_iter()
+    .flat_map(|(flag, value)| [flag.to_owned(), value])
+    .collect()
+}
+
+fn arguments(flags: Vec<String>) -> Result<ArgMatches, clap::Error> {
+    config::with_options(Command::new("run")).try_get_matches_from(std::iter::once("run".to_owned()).chain(flags))
+}
+
+fn listener(app: &App, route: &str) -> Result<SocketAddr, NodeError> {
+    let found = app.addresses().into_iter().find(|(name, _)| **name == *route);
+    found.map(|(_, address)| address).ok_or_else(|| NodeError::Missing(route.to_owned()))
+}
+
+/// Connections that each node has room for: many times what the demo opens.
+const CONNECTIONS: u64 = 500;
+/// Everybody has been told to stop by then; what is open is on its way out.
+const STOP_LIMIT: Duration = Duration::from_secs(2);

@@ -1,0 +1,63 @@
+//! The check can fail: nodes in another mode than they should be in are seen, cell by cell, by real connections.
+
+use super::cluster::Cluster;
+use super::files::Files;
+use super::node::NAMES;
+use super::observe::opening_of;
+use super::screen::Screen;
+use super::truth::{differences, link, plaintext, tls};
+use super::walk::{Pace, Walk};
+use crate::control::Force;
+use crate::policy::{Mode, Opening, Spelling};
+use std::time::Duration;
+
+const AT_ONCE: Pace = Pace { step: Duration::ZERO, client: Duration::ZERO };
+
+#[tokio::test]
+async fn a_node_in_another_mode_than_it_should_be_in_is_seen() {
+    let files = Files::make(&NAMES).unwrap();
+    let cluster = Cluster::start(&files, 0).await.unwrap();
+    for actual in Mode::ALL {
+        for node in &cluster.nodes {
+            node.app.desk.change_mode(actual, Spelling::Ssl, Force::Yes).unwrap();
+        }
+        let seen = cluster.look(0).await;
+        for should in Mode::ALL {
+            let cells = usize::from(plaintext(should) != plaintext(actual))
+                + usize::from(tls(should) != tls(actual))
+                + 2 * usize::from(link(should) != link(actual));
+            let found = differences("node a", should, &seen);
+            assert_eq!(found.len(), cells, "{actual} instead of {should}: {found:#?}");
+        }
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_walk_ends_at_the_first_difference() {
+    let files = Files::make(&NAMES).unwrap();
+    let cluster = Cluster::start(&files, 3).await.unwrap();
+    cluster.nodes[1].app.desk.change_mode(Mode::Allow, Spelling::Ssl, Force::No).unwrap();
+    let findings = Walk::new(&cluster, &Screen::new(1), AT_ONCE).through().await;
+    assert_eq!(
+        findings.differences,
+        ["node b in mode disabled: a TLS client should be refused with alert 49, access_denied, and was accepted"]
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_walk_goes_through_and_leaves_nothing() {
+    let files = Files::make(&NAMES).unwrap();
+    let folder = files.ca().parent().unwrap().to_owned();
+    let cluster = Cluster::start(&files, 3).await.unwrap();
+    let findings = Walk::new(&cluster, &Screen::new(1), AT_ONCE).through().await;
+    assert_eq!(findings.differences, [""; 0]);
+    assert_eq!((cluster.tally.failed(), cluster.tally.words()), (0, Vec::new()));
+    for client in &cluster.clients {
+        assert_eq!(opening_of(&cluster.nodes[client.node], client.local().unwrap()), Some(Opening::Tls));
+    }
+    cluster.stop().await;
+    drop(files);
+    assert!(!folder.exists());
+}

@@ -1,0 +1,55 @@
+//! The end of the demo: what it came to, and whether that is as it should be.
+
+use std::time::Duration;
+
+use super::cluster::Cluster;
+use super::screen::{Colour, Screen};
+use super::tally::Of;
+use super::text::{legend, thousands};
+use super::walk::Findings;
+
+/// Shows the totals, and in plain words everything that was not as it should be; whether nothing was.
+pub(super) fn show(screen: &Screen, cluster: &Cluster, findings: &Findings, took: Duration) -> bool {
+    let good = findings.differences.is_empty() && cluster.tally.failed() == 0;
+    if good {
+        legend(screen);
+    }
+    screen.line("");
+    let clients = format!("by {} clients", cluster.clients.len());
+    for (of, name, by) in [(Of::Client, "operations", clients.as_str()), (Of::Node, "heartbeats", "between the nodes")]
+    {
+        let count = cluster.tally.read(of);
+        let failed = format!("failed: {}", thousands(count.failed));
+        row(screen, name, &thousands(count.done), by, &failed, count.failed == 0);
+    }
+    let different = findings.differences.len();
+    let [plaintext, tls] = findings.refused;
+    let kinds = format!("{plaintext} plaintext, {tls} TLS");
+    let refusals = if good { "as they should be" } else { "" };
+    row(screen, "refused", &thousands(plaintext + tls), &kinds, refusals, good);
+    let verdict = if different == 0 { "as the truth table says".to_owned() } else { format!("different: {different}") };
+    row(screen, "looked at", &thousands(findings.observations), "clients and links", &verdict, different == 0);
+    screen.line(format_args!("  {:NAME$}{:>NUMBER$}", "time", format!("{:.1} s", took.as_secs_f64())));
+    if !good {
+        complain(screen, cluster, findings);
+    }
+    good
+}
+
+fn row(screen: &Screen, name: &str, number: &str, what: &str, verdict: &str, good: bool) {
+    let verdict = screen.paint(if good { Colour::Good } else { Colour::Bad }, verdict);
+    screen.line(format_args!("  {name:NAME$}{number:>NUMBER$}  {what:WHAT$}{verdict}"));
+}
+
+fn complain(screen: &Screen, cluster: &Cluster, findings: &Findings) {
+    screen.line("");
+    screen.line(screen.paint(Colour::Bad, "Not as it should be; the upgrade was stopped there:"));
+    for words in findings.differences.iter().cloned().chain(cluster.tally.words()) {
+        screen.line(format_args!("  - {words}"));
+    }
+}
+
+/// Columns.
+const NAME: usize = 12;
+const NUMBER: usize = 8;
+const WHAT: usize = 22;
