@@ -27,10 +27,13 @@ struct State {
     watch: Option<drain::Watch>,
     server: Server,
     inbound: Vec<(SocketAddr, OpenRoute)>,
-    /// By the address that the settings name.
-    outbound: HashMap<SocketAddr, Leading>,
+    outbound: HashMap<Key, Leading>,
     outbound_slots: Slots,
 }
+
+/// An outbound listener by the address that the settings name, and which one of that address it is: port 0 may be
+/// named more than once.
+type Key = (SocketAddr, usize);
 
 #[derive(Debug)]
 struct Leading {
@@ -49,6 +52,7 @@ struct Bound {
 
 /// One outbound route, ready to be opened or led elsewhere.
 struct Ready {
+    key: Key,
     outbound: Outbound,
     route: Route,
     /// New listeners; none where the address is listened on already.
@@ -133,14 +137,14 @@ impl Listeners {
         let state = self.state();
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
-        for outbound in &settings.outbound {
-            let known = state.outbound.get(&outbound.listen);
+        for (key, outbound) in keys(settings).into_iter().zip(&settings.outbound) {
+            let known = state.outbound.get(&key);
             if known.is_some_and(|leading| leading.outbound == *outbound) {
                 continue;
             }
             let bound = if known.is_some() { Ok(Vec::new()) } else { bind(outbound.listen, self.workers) };
             match (Route::outbound(outbound), bound) {
-                (Ok(route), Ok(listeners)) => ready.push(Ready { outbound: outbound.clone(), route, listeners }),
+                (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--outbound", outbound.listen, &error)),
                 (Err(error), _) => {
                     mistakes.push(Mistake::of("--outbound", &outbound.name, error.to_string(), NAME_REMEDY));
@@ -161,17 +165,18 @@ impl State {
     /// Opens what was readied and closes what the settings no longer have.
     fn lead(&mut self, settings: &Settings, ready: Vec<Ready>) {
         let Some(watch) = self.watch.clone() else { return };
-        self.outbound.retain(|listen, _| settings.outbound.iter().any(|outbound| outbound.listen == *listen));
-        for Ready { outbound, route, listeners } in ready {
+        let keys = keys(settings);
+        self.outbound.retain(|key, _| keys.contains(key));
+        for Ready { key, outbound, route, listeners } in ready {
             let name = Arc::clone(&route.name);
-            if let Some(leading) = self.outbound.get_mut(&outbound.listen) {
+            if let Some(leading) = self.outbound.get_mut(&key) {
                 leading.open.lead(route);
                 (leading.outbound, leading.name) = (outbound, name);
                 continue;
             }
             let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
             let open = self.server.open(route, listeners, &self.outbound_slots, &watch);
-            self.outbound.insert(outbound.listen, Leading { outbound, name, bound, open });
+            self.outbound.insert(key, Leading { outbound, name, bound, open });
         }
     }
 }
@@ -186,6 +191,19 @@ impl Plant for Arc<Listeners> {
             listeners.state().lead(&settings, ready);
         }))
     }
+}
+
+/// The key of each outbound route, in their order.
+fn keys(settings: &Settings) -> Vec<Key> {
+    let mut seen = HashMap::<SocketAddr, usize>::new();
+    let routes = settings.outbound.iter();
+    routes
+        .map(|outbound| {
+            let count = seen.entry(outbound.listen).or_default();
+            *count += 1;
+            (outbound.listen, *count)
+        })
+        .collect()
 }
 
 fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {

@@ -1,5 +1,6 @@
 //! The commands `run` and `check`: from the command line to an exit code.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{App, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::net::raise_descriptor_limit;
-use crate::observe::{LogHandle, init_logs};
+use crate::observe::{LogHandle, Observer, init_logs};
 
 /// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or a stop that had to be forced; 2: a
 /// configuration that cannot be run.
@@ -52,7 +53,8 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitC
     };
     let mode = loaded.settings.mode;
     let warnings = loaded.warnings.clone();
-    let app = match App::start(loaded, raise_descriptor_limit()) {
+    let connections = raise_descriptor_limit(loaded.settings.workers);
+    let app = match App::start(loaded, connections) {
         Ok(app) => app,
         Err(StartError::Configuration(mistakes)) => return refuse(&mistakes),
         Err(StartError::Workers(error)) => return fail(&error),
@@ -64,9 +66,13 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitC
         tracing::info!(route = &*route, %address, "listening");
     }
     tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
-    until_stopped(&app, arguments, &mut signals, log).await;
-    let limit = app.desk.settings().timeouts.drain;
-    if app.stop(limit, signals.stop()).await {
+    let observer = Arc::clone(&app.observer);
+    let by_itself = tokio::select! {
+        by_itself = until_stopped(app, arguments, &mut signals, log) => by_itself,
+        never = summaries(&observer, log) => match never {},
+    };
+    observer.summarize();
+    if by_itself {
         tracing::info!("stopped");
         ExitCode::SUCCESS
     } else {
@@ -75,25 +81,32 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitC
     }
 }
 
-/// Serves reloads and the log's summaries until the first stop signal.
-async fn until_stopped(app: &App, arguments: &ArgMatches, signals: &mut Signals, log: &LogHandle) {
+/// Serves reloads until the first stop signal, then stops. True if no connection had to be cut.
+async fn until_stopped(app: App, arguments: &ArgMatches, signals: &mut Signals, log: &LogHandle) -> bool {
+    loop {
+        let Signals { hangup, terminate, interrupt } = signals;
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(&app, arguments, log).await,
+        }
+    }
+    let limit = app.desk.settings().timeouts.drain;
+    app.stop(limit, signals.stop()).await
+}
+
+/// Says every second what the log has left out.
+async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut dropped = 0;
     loop {
-        let Signals { hangup, terminate, interrupt } = signals;
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
-            _ = hangup.recv() => reload(app, arguments, log).await,
-            _ = second.tick() => {
-                app.observer.summarize();
-                let lines = log.dropped();
-                if lines > dropped {
-                    tracing::warn!(lines = lines - dropped, "log lines dropped: their reader is too slow");
-                    dropped = lines;
-                }
-            }
+        second.tick().await;
+        observer.summarize();
+        let lines = log.dropped();
+        if lines > dropped {
+            tracing::warn!(lines = lines - dropped, "log lines dropped: their reader is too slow");
+            dropped = lines;
         }
     }
 }
@@ -101,7 +114,7 @@ async fn until_stopped(app: &App, arguments: &ArgMatches, signals: &mut Signals,
 async fn reload(app: &App, arguments: &ArgMatches, log: &LogHandle) {
     let desk = Arc::clone(&app.desk);
     let arguments = arguments.clone();
-    // Files and DNS may be slow; signals are served meanwhile.
+    // Files and DNS may be slow, and this thread has timers to serve. A stop signal waits for its end.
     let reloaded = tokio::task::spawn_blocking(move || desk.reload(&arguments)).await;
     match reloaded {
         Ok(Ok(changed)) => {

@@ -7,13 +7,13 @@ use clap::ArgMatches;
 
 use super::lookup::{self, Lookup};
 use super::mistake::Mistake;
-use super::options::{Change, Opt};
+use super::options::{Change, Key, Opt};
 use super::raw::Raw;
 use super::settings::Settings;
 use super::table::TABLE;
 use super::{cli, encryption, file, validate, warnings};
 use crate::policy::Mode;
-use crate::tls::{Fault, Material};
+use crate::tls::{Fault, FileRole, Material};
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -104,9 +104,14 @@ fn finish(raw: Raw, settings: Settings, mut mistakes: Vec<Mistake>) -> Result<Lo
 fn mistake(raw: &Raw, fault: Fault) -> Mistake {
     let key = encryption::key_of(fault.file);
     let path = fault.path.display().to_string();
+    let remedy = match (fault.needs_password, fault.file) {
+        (true, FileRole::Cluster) => format!("give its password with {}", raw.say(Key::ClusterPassword)),
+        (true, _) => format!("give its password with {}", raw.say(Key::CertificatePassword)),
+        (false, _) => fault.remedy,
+    };
     match raw.get(key) {
-        Some(entry) => raw.mistake(entry, &fault.problem, &fault.remedy).with_value(&path),
-        None => Mistake::new(raw.say(key), fault.problem, fault.remedy).with_value(&path),
+        Some(entry) => raw.mistake(entry, &fault.problem, &remedy).with_value(&path),
+        None => Mistake::new(raw.say(key), fault.problem, remedy).with_value(&path),
     }
 }
 

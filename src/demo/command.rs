@@ -38,7 +38,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     let slow = arguments.get_one::<String>(PACE).is_some_and(|pace| pace == "slow");
     let keep = arguments.get_flag(KEEP);
     // The soft limit of some systems would be tight for everything in one process.
-    let _ = raise_descriptor_limit();
+    let _ = raise_descriptor_limit(1);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),

@@ -2,23 +2,25 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::limits::{DESCRIPTORS_PER_CONNECTION, MOST_CONNECTIONS, RESERVED_DESCRIPTORS};
+use crate::limits::{DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_WORKER, MOST_CONNECTIONS, RESERVED_DESCRIPTORS};
 
-/// Raises the soft limit to the hard one and returns how many connections the result carries.
+/// Raises the soft limit to the hard one and returns how many connections the result carries, so many workers and
+/// everything else allowed for.
 ///
 /// A limit that cannot be raised stays as it is: the number returned is the truth either way.
 #[must_use]
-pub fn raise_descriptor_limit() -> u64 {
+pub fn raise_descriptor_limit(workers: usize) -> u64 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    carried(descriptors)
+    carried(descriptors, workers as u64)
 }
 
-fn carried(descriptors: u64) -> u64 {
-    (descriptors.saturating_sub(RESERVED_DESCRIPTORS) / DESCRIPTORS_PER_CONNECTION).clamp(1, MOST_CONNECTIONS)
+fn carried(descriptors: u64, workers: u64) -> u64 {
+    let reserved = RESERVED_DESCRIPTORS + workers * DESCRIPTORS_PER_WORKER;
+    (descriptors.saturating_sub(reserved) / DESCRIPTORS_PER_CONNECTION).clamp(1, MOST_CONNECTIONS)
 }
 
 #[cfg(test)]
@@ -27,8 +29,10 @@ mod tests {
 
     #[test]
     fn what_a_limit_carries() {
-        for (descriptors, connections) in [(0, 1), (64, 1), (1024, 448), (20_000, 9_936), (u64::MAX, 1_000_000)] {
-            assert_eq!(carried(descriptors), connections);
+        for (descriptors, workers, connections) in
+            [(0, 1, 1), (64, 2, 1), (1024, 2, 440), (1024, 16, 384), (20_000, 2, 9_928), (u64::MAX, 2, 1_000_000)]
+        {
+            assert_eq!(carried(descriptors, workers), connections);
         }
     }
 }

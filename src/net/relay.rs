@@ -50,9 +50,11 @@ pub enum End {
 }
 
 impl End {
-    /// A stream that had ended by itself does not fail any more, whatever became of what was still sent to it.
+    /// A stream that had ended by itself does not fail any more, whatever became of what was still sent to it. One
+    /// that timed out did not end: the kernel tells whoever asks first, and then shows an end of stream.
     fn or_failure(self, failure: Option<io::Error>) -> End {
         match (self, failure) {
+            (_, Some(error)) if error.kind() == io::ErrorKind::TimedOut => End::Failed(error),
             (End::Open | End::Idle, Some(error)) => End::Failed(error),
             (end, _) => end,
         }

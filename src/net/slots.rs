@@ -1,5 +1,5 @@
-//! Slots: one is taken before a connection is accepted and returned when the connection is dropped, so that
-//! accepted connections never outnumber what the process can carry. Resizable while it runs.
+//! Slots: one is taken before a connection is served and returned when the connection is dropped, so that they
+//! never outnumber what the process can carry. Resizable while it runs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,7 +2,7 @@
 //! kernel spreads connections over them, and a connection stays where it was accepted.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -126,12 +126,14 @@ async fn accept(
         }
     };
     loop {
-        let slot = tokio::select! {
-            slot = slot(&slots, &route) => slot,
-            () = watch.draining() => return,
+        // The slot comes second: taken first, it would be held by a worker that nobody connects to. So each worker
+        // may have one accepted connection that waits, which the descriptors kept back allow for.
+        let accepted = async {
+            let (socket, peer) = listener.accept().await;
+            (socket, peer, slot(&slots, &route).await)
         };
-        let (socket, peer): (_, SocketAddr) = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (socket, peer, slot) = tokio::select! {
+            accepted = accepted => accepted,
             () = watch.draining() => return,
         };
         tokio::spawn(serve(socket, peer, slot, route.load_full(), Arc::clone(&parts), watch.clone()));

@@ -30,11 +30,19 @@ pub struct Fault {
     pub problem: String,
     /// What to do.
     pub remedy: String,
+    /// Whether what is missing is the file's password, whose option the configuration knows the name of.
+    pub needs_password: bool,
 }
 
 impl Fault {
     pub(super) fn new(role: FileRole, path: &Path, problem: impl Into<String>, remedy: impl Into<String>) -> Fault {
-        Fault { file: role, path: path.to_owned(), problem: problem.into(), remedy: remedy.into() }
+        Fault {
+            file: role,
+            path: path.to_owned(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+            needs_password: false,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::fault::{Fault, FileRole};
 use super::files::Secret;
@@ -87,8 +87,13 @@ impl Facts {
         let validity = certificate.validity();
         if !validity.is_valid() {
             let (from, to) = (validity.not_before, validity.not_after);
-            let problem = format!("the certificate is expired or not yet valid (notBefore {from}, notAfter {to})");
-            return Err((problem, "renew it; mongod, too, does not start with one"));
+            return Err(if from > ASN1Time::now() {
+                let problem = format!("the certificate is not yet valid (notBefore {from}, notAfter {to})");
+                (problem, "check this host's clock, or issue the certificate with an earlier start")
+            } else {
+                let problem = format!("the certificate has expired (notBefore {from}, notAfter {to})");
+                (problem, "renew it; mongod, too, does not start with one that has")
+            });
         }
         let usage = certificate.extended_key_usage().map_err(|_| unreadable())?.map(|usage| usage.value);
         Ok(Facts {
@@ -109,7 +114,7 @@ impl Identity {
         Some(u64::try_from(self.not_after).ok()?.saturating_sub(now) / SECONDS_PER_DAY)
     }
 
-    /// The identity as a configuration takes it, for a configuration.
+    /// The identity as a TLS configuration takes it.
     pub(super) fn resolver(&self) -> Arc<rustls::sign::SingleCertAndKey> {
         Arc::new(rustls::sign::SingleCertAndKey::from(CertifiedKey::clone(&self.key)))
     }

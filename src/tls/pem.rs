@@ -30,6 +30,14 @@ pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Re
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(fault("the file is empty".into(), "put PEM blocks (-----BEGIN ...-----) into it"));
     }
+    let readable = String::from_utf8_lossy(&text);
+    if readable.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(fault(
+            "the key is encrypted in the old OpenSSL form (Proc-Type: 4,ENCRYPTED), whose derivation is not safe"
+                .into(),
+            "convert it with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW",
+        ));
+    }
     let mut pem = Pem::default();
     let mut rest = text.as_slice();
     loop {
@@ -42,10 +50,12 @@ pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Re
             Err(error) => return Err(fault(format!("not readable as PEM ({error:?})"), "make the file anew")),
         }
     }
-    if let Some(key) = encrypted_key(&String::from_utf8_lossy(&text), password)
-        .map_err(|(problem, remedy)| fault(problem.into(), remedy))?
-    {
-        pem.keys.push(key);
+    if let Some(block) = block(&readable, "ENCRYPTED PRIVATE KEY") {
+        let Some(password) = password else {
+            let fault = fault("the key is encrypted and no password is given".into(), "give its password");
+            return Err(Fault { needs_password: true, ..fault });
+        };
+        pem.keys.push(decrypt(block, password).map_err(|(problem, remedy)| fault(problem.into(), remedy))?);
     }
     Ok(pem)
 }
@@ -83,18 +93,8 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
 
 type KeyProblem = (&'static str, &'static str);
 
-/// The encrypted PKCS#8 key of a file, decrypted, if it has one.
-fn encrypted_key(text: &str, password: Option<&Secret>) -> Result<Option<PrivateKeyDer<'static>>, KeyProblem> {
-    if text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err((
-            "the key is encrypted in the old OpenSSL form (Proc-Type: 4,ENCRYPTED), whose derivation is not safe",
-            "convert it with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW",
-        ));
-    }
-    let Some(block) = block(text, "ENCRYPTED PRIVATE KEY") else { return Ok(None) };
-    let Some(password) = password else {
-        return Err(("the key is encrypted and no password is given", "set tlsCertificateKeyFilePassword"));
-    };
+/// An encrypted PKCS#8 key, decrypted.
+fn decrypt(block: &str, password: &Secret) -> Result<PrivateKeyDer<'static>, KeyProblem> {
     let unreadable = ("the encrypted key cannot be read", "make it anew with: openssl pkcs8 -topk8 -v2 aes256");
     let (_, document) = SecretDocument::from_pem(block).map_err(|_| unreadable)?;
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| unreadable)?;
@@ -104,7 +104,7 @@ fn encrypted_key(text: &str, password: Option<&Secret>) -> Result<Option<Private
             "check the password; openssl pkcs8 -topk8 -v2 aes256 makes a key that can be read",
         )
     })?;
-    Ok(Some(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into()))
+    Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
 /// One block, with its BEGIN and END lines.
