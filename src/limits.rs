@@ -116,3 +116,29 @@ pub const BLOCKING_THREADS: usize = 4;
 pub const SLOTS_WARNING: Duration = Duration::from_secs(1);
 /// Days before a certificate's end from which on it is warned of, as in mongod.
 pub const EXPIRY_WARNING_DAYS: u64 = 30;
+
+/// Documents read from one message at most: mongod's `maxWriteBatchSize`, which it announces in every `hello`. Without
+/// it, 48 MB of empty documents would take twenty times that to hold.
+pub const MAX_DOCUMENTS: usize = 100_000;
+/// Longest message, header included: mongod's `maxMessageSizeBytes`, which it announces in every `hello`.
+pub const MAX_MESSAGE_BYTES: usize = 48_000_000;
+/// Longest collection name looked at in an OP_QUERY, in bytes without its zero: mongod's own limit for a namespace.
+pub const MAX_NAMESPACE_BYTES: usize = 255;
+/// Largest query in bytes: open cursors keep theirs.
+pub const STANDIN_FILTER_BYTES: usize = 16 * 1024;
+/// Connections open at most: half the descriptors a Linux process usually gets at most by default.
+pub const STANDIN_CONNECTIONS: usize = 10_000;
+/// Pause after a failed accept, which is for want of descriptors or memory and does not pass at once.
+pub const STANDIN_ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+/// Cursors open at most. With queries of up to 16 KiB, 16 MiB in all.
+pub const STANDIN_CURSORS: usize = 1_000;
+/// Documents of a first batch where the client does not say: mongod's default.
+pub const STANDIN_FIRST_BATCH: usize = 101;
+/// A batch ends with the document that brings it here, in bytes: with one of the largest, the reply stays under 48 MB.
+pub const STANDIN_BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// Documents stored at most: ten times what the largest test reads back.
+pub const STANDIN_DOCUMENTS: usize = 1_000_000;
+/// Bytes stored at most, identifiers counted twice: a demo must not take a laptop's memory.
+pub const STANDIN_BYTES: usize = 512 * 1024 * 1024;
+/// Largest document in bytes: mongod's `maxBsonObjectSize`.
+pub const STANDIN_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;

@@ -6,10 +6,7 @@
 use bson::raw::RawDocument;
 
 use super::reader::{Malformed, Reader};
-
-/// Documents read from one message at most: mongod's `maxWriteBatchSize`, which it announces in every `hello`. Without
-/// it, 48 MB of empty documents would take twenty times that to hold.
-pub const MAX_DOCUMENTS: usize = 100_000;
+use crate::limits::MAX_DOCUMENTS;
 
 /// Flag bit: the last four bytes are a checksum.
 pub(super) const CHECKSUM_PRESENT: u32 = 1;

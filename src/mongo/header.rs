@@ -3,11 +3,10 @@
 //! Reading them never fails, since any 16 bytes are four integers; whether they make sense is asked separately
 //! ([`Header::body_len`], [`Header::op_code`], [`Header::opens`]).
 
+use crate::limits::MAX_MESSAGE_BYTES;
+
 /// Bytes of a header: also the shortest message there can be.
 pub const HEADER_BYTES: usize = 16;
-
-/// Longest message, header included: mongod's `maxMessageSizeBytes`, which it announces in every `hello`.
-pub const MAX_MESSAGE_BYTES: usize = 48_000_000;
 
 /// A message header, as it was on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

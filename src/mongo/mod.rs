@@ -17,8 +17,7 @@ pub mod refusal;
 pub mod reply;
 pub mod request;
 
-pub use body::MAX_DOCUMENTS;
-pub use header::{Header, MAX_MESSAGE_BYTES, OpCode};
+pub use header::{Header, OpCode};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
 pub use reply::{Reply, error_document};

@@ -19,7 +19,7 @@ pub enum Malformed {
     /// A section of OP_MSG of an unknown kind, a body missing or given twice, or a document sequence cut short.
     #[error("malformed OP_MSG section")]
     Section,
-    /// More documents in one message than [`MAX_DOCUMENTS`](crate::mongo::MAX_DOCUMENTS).
+    /// More documents in one message than [`MAX_DOCUMENTS`](crate::limits::MAX_DOCUMENTS).
     #[error("too many documents in one message")]
     TooManyDocuments,
     /// Not BSON, or a name that is not UTF-8.

@@ -12,6 +12,8 @@ use super::{
     reply::{AWAIT_CAPABLE, QUERY_FAILURE, error_document, op_msg, op_reply},
 };
 
+use crate::limits::MAX_NAMESPACE_BYTES;
+
 /// Code of the answer to plaintext where TLS is required: mongod's `SSLHandshakeFailed`.
 pub const TLS_REQUIRED: (i32, &str) = (141, "SSLHandshakeFailed");
 /// Text of that answer, as mongod words it.
@@ -19,8 +21,6 @@ pub const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL 
 /// Code of the answer where the server behind cannot be reached; the text is the caller's.
 pub const HOST_UNREACHABLE: (i32, &str) = (6, "HostUnreachable");
 
-/// Longest collection name looked at in an OP_QUERY, in bytes without its zero: mongod's own limit for a namespace.
-pub const MAX_NAMESPACE_BYTES: usize = 255;
 /// Most bytes of an opening that are looked at: with these, the answer is never [`Refusal::NeedMore`].
 pub const MAX_OPENING_BYTES: usize = HEADER_BYTES + FLAGS_BYTES + MAX_NAMESPACE_BYTES + 1;
 

@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn documents_are_bounded() {
-        let documents = vec![rawdoc! {}; super::super::MAX_DOCUMENTS + 1];
+        let documents = vec![rawdoc! {}; crate::limits::MAX_DOCUMENTS + 1];
         let command = kind0(&rawdoc! { "insert": "c", "$db": "test" });
         let message = |count: usize| msg(0, &[command.clone(), kind1("documents", &documents[..count])].concat());
         assert_eq!(Request::parse(&message(100_001)), Err(Malformed::TooManyDocuments));

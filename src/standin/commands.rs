@@ -11,12 +11,15 @@ use bson::{
 };
 
 use super::{
-    cursors::{Cursor, Cursors, FIRST_BATCH},
+    cursors::{Cursor, Cursors},
     failure::Failure,
     filter::{Filter, integer},
-    store::{MAX_DOCUMENT_BYTES, Store},
+    store::Store,
 };
-use crate::mongo::{MAX_DOCUMENTS, MAX_MESSAGE_BYTES, Request};
+use crate::{
+    limits::{MAX_DOCUMENTS, MAX_MESSAGE_BYTES, STANDIN_DOCUMENT_BYTES, STANDIN_FIRST_BATCH},
+    mongo::Request,
+};
 
 /// What a command may use.
 pub(super) struct Context<'a> {
@@ -88,7 +91,7 @@ fn topology(context: &Context<'_>, primary: &CStr) -> RawDocumentBuf {
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("helloOk"), true);
     answer.append(primary, true);
-    answer.append(cstr!("maxBsonObjectSize"), int(MAX_DOCUMENT_BYTES));
+    answer.append(cstr!("maxBsonObjectSize"), int(STANDIN_DOCUMENT_BYTES));
     answer.append(cstr!("maxMessageSizeBytes"), int(MAX_MESSAGE_BYTES));
     answer.append(cstr!("maxWriteBatchSize"), int(MAX_DOCUMENTS));
     answer.append(cstr!("localTime"), DateTime::now());
@@ -109,7 +112,7 @@ fn build_info(_: &Context<'_>, _: &Request) -> Answer {
         "modules": [],
         "bits": 64,
         "debug": false,
-        "maxBsonObjectSize": int(MAX_DOCUMENT_BYTES),
+        "maxBsonObjectSize": int(STANDIN_DOCUMENT_BYTES),
         "ok": 1.0,
     })
 }
@@ -164,7 +167,7 @@ fn find(context: &Context<'_>, request: &Request) -> Answer {
         None | Some(0) => usize::MAX,
         Some(limit) => limit,
     };
-    let size = number(request, "batchSize")?.unwrap_or(FIRST_BATCH);
+    let size = number(request, "batchSize")?.unwrap_or(STANDIN_FIRST_BATCH);
     let single = request.command.get_bool("singleBatch").unwrap_or(false);
 
     let data = &mut *lock(context.data);

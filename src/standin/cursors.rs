@@ -8,13 +8,7 @@ use std::collections::BTreeMap;
 use bson::raw::RawArrayBuf;
 
 use super::{failure::Failure, filter::Filter, store::Store};
-
-/// Cursors open at most. With queries of up to 16 KiB, 16 MiB in all.
-pub(super) const MAX_CURSORS: usize = 1_000;
-/// Documents of a first batch where the client does not say: mongod's default.
-pub(super) const FIRST_BATCH: usize = 101;
-/// A batch ends with the document that brings it here, in bytes: with one of the largest, the reply stays under 48 MB.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
+use crate::limits::{STANDIN_BATCH_BYTES, STANDIN_CURSORS};
 
 /// All open cursors.
 #[derive(Debug, Default)]
@@ -48,7 +42,7 @@ impl Cursor {
         let most = most.min(self.remaining);
         let documents = store.from(&self.namespace, self.next).iter().take(self.end - self.next);
         for document in documents {
-            if count == most || bytes >= BATCH_BYTES {
+            if count == most || bytes >= STANDIN_BATCH_BYTES {
                 break;
             }
             self.next += 1;
@@ -74,7 +68,7 @@ impl Cursors {
         if cursor.is_done() {
             return 0;
         }
-        if self.open.len() == MAX_CURSORS {
+        if self.open.len() == STANDIN_CURSORS {
             self.open.pop_first();
         }
         self.last += 1;
@@ -161,7 +155,7 @@ mod tests {
         assert_eq!(cursors.more(&store, first, "d.c", 1).unwrap().1, 0);
         assert_eq!(cursors.more(&store, first, "d.c", 1).unwrap_err().code, 43);
         assert_eq!(cursors.keep(cursor(&store, rawdoc! {}, 0)), 0);
-        let kept: Vec<i64> = (0..=MAX_CURSORS).map(|_| cursors.keep(cursor(&store, rawdoc! {}, 9))).collect();
+        let kept: Vec<i64> = (0..=STANDIN_CURSORS).map(|_| cursors.keep(cursor(&store, rawdoc! {}, 9))).collect();
         assert!(!cursors.kill(kept[0]) && cursors.kill(kept[1]) && !cursors.kill(kept[1]));
     }
 }

@@ -6,9 +6,7 @@
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 
 use super::failure::Failure;
-
-/// Largest query in bytes: open cursors keep theirs.
-pub(super) const MAX_FILTER_BYTES: usize = 16 * 1024;
+use crate::limits::STANDIN_FILTER_BYTES;
 
 /// A checked query.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +15,10 @@ pub(super) struct Filter(RawDocumentBuf);
 impl Filter {
     /// Takes a query that is equality only.
     pub(super) fn new(query: &RawDocument) -> Result<Self, Failure> {
-        if query.as_bytes().len() > MAX_FILTER_BYTES {
-            return Err(Failure::bad_value(format!("the stand-in takes queries of up to {MAX_FILTER_BYTES} bytes")));
+        if query.as_bytes().len() > STANDIN_FILTER_BYTES {
+            return Err(Failure::bad_value(format!(
+                "the stand-in takes queries of up to {STANDIN_FILTER_BYTES} bytes"
+            )));
         }
         for element in query {
             let (key, value) = element.map_err(|_| Failure::bad_value("malformed query"))?;
@@ -106,7 +106,7 @@ mod tests {
             (rawdoc! { "$or": [] }, "'$or'"),
             (rawdoc! { "a.b": 1 }, "'a.b'"),
             (regex, "'a'"),
-            (rawdoc! { "a": "x".repeat(MAX_FILTER_BYTES) }, "bytes"),
+            (rawdoc! { "a": "x".repeat(STANDIN_FILTER_BYTES) }, "bytes"),
         ] {
             let failure = Filter::new(&query).unwrap_err();
             assert!(failure.code == 2 && failure.text.contains(named), "{failure:?}");

@@ -7,7 +7,6 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 use tokio::{
@@ -22,12 +21,10 @@ use super::{
     counters::{Counters, Live},
     wire::read_message,
 };
-use crate::mongo::Request;
-
-/// Connections open at most: half the descriptors a Linux process usually gets at most by default.
-const MAX_CONNECTIONS: usize = 10_000;
-/// Pause after a failed accept, which is for want of descriptors or memory and does not pass at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+use crate::{
+    limits::{STANDIN_ACCEPT_PAUSE, STANDIN_CONNECTIONS},
+    mongo::Request,
+};
 
 /// A server that listens and does not serve yet: connections wait.
 #[derive(Debug)]
@@ -108,12 +105,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot
         tokio::select! {
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < STANDIN_CONNECTIONS => match accepted {
                 Ok((stream, peer)) => {
                     let number = shared.counters.accepted.fetch_add(1, Relaxed) + 1;
                     connections.spawn(connection(stream, peer, number, Arc::clone(&shared)));
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                Err(_) => tokio::time::sleep(STANDIN_ACCEPT_PAUSE).await,
             },
         }
     }

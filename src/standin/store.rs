@@ -14,13 +14,7 @@ use super::{
     failure::Failure,
     filter::{Filter, integer},
 };
-
-/// Documents stored at most: ten times what the largest test reads back.
-pub(super) const MAX_STORED: usize = 1_000_000;
-/// Bytes stored at most, identifiers counted twice: a demo must not take a laptop's memory.
-pub(super) const MAX_STORED_BYTES: usize = 512 * 1024 * 1024;
-/// Largest document in bytes: mongod's `maxBsonObjectSize`.
-pub(super) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+use crate::limits::{STANDIN_BYTES, STANDIN_DOCUMENT_BYTES, STANDIN_DOCUMENTS};
 
 /// All collections.
 #[derive(Debug, Default)]
@@ -47,13 +41,13 @@ impl Store {
     pub(super) fn insert(&mut self, namespace: &str, document: RawDocumentBuf) -> Result<(), Failure> {
         let document = with_id(document)?;
         let size = document.as_bytes().len();
-        if size > MAX_DOCUMENT_BYTES {
+        if size > STANDIN_DOCUMENT_BYTES {
             return Err(Failure::new(10334, "BSONObjectTooLarge", format!("document of {size} bytes is too large")));
         }
         let id = id_bytes(&document)?;
         let bytes = self.bytes + size + id.len();
-        if self.documents == MAX_STORED || bytes > MAX_STORED_BYTES {
-            let text = format!("the stand-in keeps {MAX_STORED} documents and {MAX_STORED_BYTES} bytes");
+        if self.documents == STANDIN_DOCUMENTS || bytes > STANDIN_BYTES {
+            let text = format!("the stand-in keeps {STANDIN_DOCUMENTS} documents and {STANDIN_BYTES} bytes");
             return Err(Failure::new(14031, "OutOfDiskSpace", text));
         }
         let collection = self.collections.entry(namespace.to_owned()).or_default();
@@ -127,7 +121,7 @@ mod tests {
             ("d.other", rawdoc! { "_id": 1 }, None),
             ("d.c", rawdoc! { "a": 1 }, None),
             ("d.c", rawdoc! { "a": 1 }, None),
-            ("d.c", rawdoc! { "a": "x".repeat(MAX_DOCUMENT_BYTES) }, Some(10334)),
+            ("d.c", rawdoc! { "a": "x".repeat(STANDIN_DOCUMENT_BYTES) }, Some(10334)),
         ] {
             assert_eq!(store.insert(namespace, document).err().map(|failure| failure.code), code);
         }
@@ -141,8 +135,8 @@ mod tests {
     fn it_is_full_at_its_bounds() {
         let full =
             |documents, bytes| Store { documents, bytes, ..Store::default() }.insert("d.c", rawdoc! { "_id": 1 });
-        assert!(full(MAX_STORED - 1, 0).is_ok());
-        assert_eq!(full(MAX_STORED, 0).unwrap_err().code, 14031);
-        assert_eq!(full(0, MAX_STORED_BYTES).unwrap_err().code, 14031);
+        assert!(full(STANDIN_DOCUMENTS - 1, 0).is_ok());
+        assert_eq!(full(STANDIN_DOCUMENTS, 0).unwrap_err().code, 14031);
+        assert_eq!(full(0, STANDIN_BYTES).unwrap_err().code, 14031);
     }
 }

@@ -22,7 +22,7 @@ use std::{
 
 use crate::{
     limits::Wrapped,
-    running::{SOON, tls_over, wait_until},
+    support::service::{SOON, tls_over, wait_until},
     support::{Mark, cert, certs, process, require, require_command, require_root},
 };
 

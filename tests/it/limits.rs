@@ -14,10 +14,8 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    running::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, yaml},
-    support::{Mark, Proxy, Scratch, cert, log::Log, process},
-};
+use crate::support::service::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, yaml};
+use crate::support::{Mark, Proxy, Scratch, cert, log::Log, process};
 
 #[test]
 fn a_connection_too_many_waits_and_is_served_when_one_ends() {

@@ -11,6 +11,7 @@
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |
 //! | [`log`] | the lines of a child, to wait on |
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
+//! | [`service`] | a small server behind the proxy, plain clients, reloads |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //!
 //! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
@@ -27,6 +28,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;
 pub(crate) mod scratch;
+pub(crate) mod service;
 pub(crate) mod tls;
 
 pub(crate) use certs::cert;

@@ -1,0 +1,296 @@
+//! Reloads: what takes effect, what is refused whole, and whose the mode is.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use clap::Command;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use serde_json::json;
+use tlsramp::app::App;
+use tlsramp::config;
+use tlsramp::control::{Force, Refused};
+use tlsramp::policy::{Mode, Spelling};
+
+use crate::support::proxy::Signal;
+use crate::support::service::*;
+use crate::support::{Mark, Proxy, Scratch, cert, certs};
+
+#[test]
+fn a_changed_wait_takes_effect_for_the_next_connection() {
+    let upstream = Upstream::start();
+    let text = |wait| format!("{}  sniffTimeout: {wait}\n", yaml(&upstream));
+    let proxy = Proxy::start_with_config(&text("24h"), ["--port", "0"]);
+    let mut before = connect(&proxy);
+    before.write_all(HALF_AN_OPENING).unwrap();
+    reload(&proxy, &text("100ms"));
+    let mut after = connect(&proxy);
+    after.write_all(HALF_AN_OPENING).unwrap();
+    assert!(ended(&mut after));
+    proxy.wait_record(Mark::START, |record| record["outcome"] == "sniff_timeout", SOON);
+    // The one before has the wait that it was accepted with.
+    before.write_all(b" is not TLS").unwrap();
+    echoes_back(&mut before, &[HALF_AN_OPENING, b" is not TLS"].concat());
+}
+
+#[test]
+fn a_changed_style_of_refusals_takes_effect_for_the_next_connection() {
+    let upstream = Upstream::start();
+    let (server, ca) = (cert("server.pem"), cert("ca.pem"));
+    let tls = format!("net: {{tls: {{mode: requireTLS, certificateKeyFile: {server}, CAFile: {ca}}}}}\n");
+    let text = |style| format!("{tls}{}  refusal: {style}\n", yaml(&upstream));
+    let proxy = Proxy::start_with_config(&text("reply"), ["--port", "0"]);
+    let answer = |proxy: &Proxy| {
+        let mut client = connect(proxy);
+        client.write_all(&ping()).unwrap();
+        read_to_end(&mut client)
+    };
+    let said = answer(&proxy);
+    assert!(String::from_utf8_lossy(&said).contains("only allow SSL connections"), "{said:?}");
+    reload(&proxy, &text("close"));
+    assert_eq!(answer(&proxy), b"");
+}
+
+#[test]
+fn a_changed_log_level_takes_effect() {
+    let upstream = Upstream::start();
+    let text = |level| format!("{}  logLevel: {level}\n", yaml(&upstream));
+    let mut proxy = Proxy::start_with_config(&text("debug"), ["--port", "0", "--workers", "1"]);
+    drop(connect(&proxy));
+    proxy.wait_record(Mark::START, |record| record["outcome"] == "probe" && record["level"] == "DEBUG", SOON);
+
+    reload(&proxy, &text("info"));
+    drop(connect(&proxy));
+    served(&proxy);
+
+    // At `warn` a reload says nothing of itself, but its warnings: that the second comes shows that the first is over.
+    rewrite(&proxy, &text("warn"));
+    let mut from = Mark::START;
+    for _ in 0..2 {
+        from = proxy.mark();
+        proxy.signal(Signal::HUP);
+        proxy.wait_log_since(from, |line| line["level"] == "WARN", SOON);
+    }
+    exchange(&proxy);
+    assert_eq!(proxy.terminate().code(), Some(0));
+    let _ = outcomes(&proxy);
+    assert!(proxy.records().iter().filter(|record| record["outcome"] == "probe").count() == 1, "{:?}", proxy.records());
+    assert!(proxy.log().objects(from).iter().all(|line| line["level"] == "WARN"), "{:?}", proxy.log().objects(from));
+}
+
+#[test]
+fn changed_outbound_routes_lead_elsewhere_begin_and_end() {
+    let (one, two, three) = (Upstream::saying(b"1"), Upstream::saying(b"2"), Upstream::saying(b"3"));
+    let text = |routes: &[String]| format!("proxy:\n  logLevel: debug\n  outbound: {routes:?}\n");
+    let route = |listen: &str, upstream: &Upstream| format!("{listen}:0={}", upstream.address);
+    let proxy = Proxy::start_with_config(&text(&[route("127.0.0.1", &one)]), [""; 0]);
+    let first = proxy.outbound(0);
+    assert_eq!(answer_of(first), b"1");
+    let mut open = TcpStream::connect(first).unwrap();
+    echoes(&mut open, b"1");
+
+    // The same listener, led elsewhere; and a second one.
+    let from = reload(&proxy, &text(&[route("127.0.0.1", &two), route("127.0.0.2", &three)]));
+    let second = proxy.wait_log_since(from, |line| is_listening_on(line, "127.0.0.2"), SOON);
+    let second: SocketAddr = second["address"].as_str().unwrap().parse().unwrap();
+    assert_eq!((answer_of(first), answer_of(second)), (b"2".to_vec(), b"3".to_vec()));
+
+    // The first is gone, what it carries is not.
+    reload(&proxy, &text(&[route("127.0.0.2", &three)]));
+    refuses(first);
+    assert_eq!(answer_of(second), b"3");
+    echoes(&mut open, b"still open");
+}
+
+#[test]
+fn outbound_routes_whose_ports_the_kernel_chooses_are_each_opened() {
+    let (one, two) = (Upstream::saying(b"1"), Upstream::saying(b"2"));
+    let routes = [&one, &two].map(|upstream| format!("--outbound=127.0.0.1:0={}", upstream.address));
+    let proxy = Proxy::start(&routes);
+    assert_eq!(proxy.listeners().len(), 2, "{:?}", proxy.listeners());
+    let mut answers = proxy.listeners().iter().map(|(_, address)| answer_of(*address)).collect::<Vec<_>>();
+    answers.sort();
+    assert_eq!(answers, [b"1", b"2"]);
+}
+
+#[test]
+fn changed_certificates_are_shown_to_the_next_client() {
+    let upstream = Upstream::start();
+    let folder = certs::folder();
+    let [server, member, ca] = ["server.pem", "member.pem", "ca.pem"].map(|name| folder.join(name));
+    let tls = format!("mode: allowTLS, certificateKeyFile: {}, CAFile: {}", server.display(), ca.display());
+    let in_a_file = Proxy::start_with_config(&format!("net: {{tls: {{{tls}}}}}\n{}", yaml(&upstream)), ["--port", "0"]);
+    let files = ["--sslPEMKeyFile", &server.to_string_lossy(), "--sslCAFile", &ca.to_string_lossy()].map(str::to_owned);
+    let mode = ["--sslMode", "allowSSL"].map(str::to_owned);
+    let by_flags = Proxy::start([&in_front_of(&upstream)[..], &files, &mode].concat());
+    let shown = |proxy: &Proxy| {
+        let mut client = tls_client(proxy.address("inbound"), folder.path(), Some("client.pem"));
+        echoes(&mut client, b"by TLS");
+        client.conn.peer_certificates().unwrap()[0].clone().into_owned()
+    };
+    let [before, after] = [&server, &member].map(|file| CertificateDer::from_pem_file(file).unwrap());
+    assert_ne!(before, after);
+    for proxy in [&in_a_file, &by_flags] {
+        assert_eq!(shown(proxy), before);
+    }
+    fs::copy(&member, &server).unwrap();
+    for proxy in [&in_a_file, &by_flags] {
+        assert_eq!(shown(proxy), before, "files are read on a reload only");
+        signal_reload(proxy);
+        assert_eq!(shown(proxy), after);
+    }
+}
+
+#[test]
+fn a_changed_key_that_needs_a_restart_refuses_the_whole_reload() {
+    let upstream = Upstream::start();
+    let server = cert("server.pem");
+    let text =
+        |mode, rest| format!("net: {{tls: {{mode: {mode}, certificateKeyFile: {server}}}}}\n{}{rest}", yaml(&upstream));
+    let proxy = Proxy::start_with_config(&text("disabled", "  workers: 1\n  sniffTimeout: 24h\n"), ["--port", "0"]);
+    for (rest, named, value) in [
+        ("  workers: 2\n  sniffTimeout: 1ms\n", "proxy.workers", "'2'"),
+        ("  workers: 1\n  upstreamBind: 127.0.0.1\n", "proxy.upstreamBind", "'127.0.0.1'"),
+        ("  sniffTimeout: 1ms\n", "proxy.workers", "not given any more"),
+    ] {
+        let error = refused_reload(&proxy, &text("allowTLS", rest));
+        for fragment in [named, value, "a reload cannot change it", "restart tlsramp"] {
+            assert!(error.contains(fragment), "{fragment:?} is not in: {error}");
+        }
+    }
+    // Nothing of it holds: not the mode, not the wait, not the generation.
+    let mut slow = connect(&proxy);
+    slow.write_all(HALF_AN_OPENING).unwrap();
+    let record = served(&proxy);
+    assert_eq!((&record["mode"], &record["generation"]), (&json!("disabled"), &json!(1)), "{record}");
+    slow.write_all(b" is not TLS").unwrap();
+    echoes_back(&mut slow, &[HALF_AN_OPENING, b" is not TLS"].concat());
+}
+
+#[test]
+fn a_broken_file_keeps_the_old_configuration() {
+    let upstream = Upstream::start();
+    let good = yaml(&upstream);
+    let proxy = Proxy::start_with_config(&good, ["--port", "0"]);
+    let missing = "net: {tls: {certificateKeyFile: /nonexistent/server.pem}}\n";
+    for (text, named) in [
+        ("proxy:\n  upstream: [\n".to_owned(), "not YAML"),
+        (format!("{good}  sniffTimout: 1s\n"), "did you mean proxy.sniffTimeout?"),
+        (format!("{good}  sniffTimeout: soon\n"), "proxy.sniffTimeout 'soon'"),
+        (format!("{missing}{good}"), "/nonexistent/server.pem"),
+        (format!("net: {{tls: {{mode: allowTLS}}}}\n{good}"), "need tlsCertificateKeyFile"),
+        (String::new(), "proxy.upstream"),
+    ] {
+        let error = refused_reload(&proxy, &text);
+        assert!(error.contains(named), "{named:?} is not in: {error}");
+        served(&proxy);
+    }
+    fs::remove_file(proxy.config_file()).unwrap();
+    let from = proxy.mark();
+    proxy.signal(Signal::HUP);
+    let refused = proxy.wait_log_since(from, is_refusal, SOON);
+    assert!(refused["error"].as_str().unwrap().contains("No such file"), "{refused}");
+    served(&proxy);
+    assert!(proxy.records().iter().all(|record| record["generation"] == 1));
+
+    reload(&proxy, &good);
+    let record = served(&proxy);
+    assert_eq!(record["generation"], 2, "{record}");
+}
+
+#[test]
+fn a_mode_that_the_file_steps_up_holds_for_the_next_connection() {
+    let ladder = ["disabled", "allowTLS", "preferTLS", "requireTLS"];
+    let upstream = Upstream::start();
+    let text = |mode: &str| mode_text(mode, &upstream);
+    let proxy = Proxy::start_with_config(&text(ladder[0]), ["--port", "0"]);
+    let mut open = connect(&proxy);
+    echoes(&mut open, b"from the first mode on");
+    for (generation, mode) in (1..).zip(ladder) {
+        if generation > 1 {
+            let from = reload(&proxy, &text(mode));
+            let changed = proxy.wait_log_since(from, |line| line["message"] == "mode changed", SOON);
+            assert_eq!(
+                (&changed["mode"], &changed["generation"]),
+                (&json!(older(mode)), &json!(generation)),
+                "{changed}"
+            );
+        }
+        let from = proxy.mark();
+        let mut client = connect(&proxy);
+        client.write_all(b"plaintext").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let expected: &[u8] = if mode == "requireTLS" { b"" } else { b"plaintext" };
+        assert_eq!(read_to_end(&mut client), expected, "{mode}");
+        let record = record_of(&proxy, from, client.local_addr().unwrap());
+        assert_eq!((&record["mode"], &record["generation"]), (&json!(older(mode)), &json!(generation)), "{record}");
+    }
+    // What was admitted keeps its verdict.
+    echoes(&mut open, b"to the last");
+}
+
+#[test]
+fn a_mode_that_the_file_skips_or_takes_back_is_refused() {
+    let upstream = Upstream::start();
+    for (from, to) in [
+        ("disabled", "preferTLS"),
+        ("disabled", "requireTLS"),
+        ("allowTLS", "requireTLS"),
+        ("allowTLS", "disabled"),
+        ("preferTLS", "allowTLS"),
+        ("requireTLS", "preferTLS"),
+        ("requireTLS", "disabled"),
+    ] {
+        let proxy = Proxy::start_with_config(&mode_text(from, &upstream), ["--port", "0"]);
+        let error = refused_reload(&proxy, &mode_text(to, &upstream));
+        assert_eq!(error, format!("Illegal state transition for tlsMode, attempt to change from {from} to {to}"));
+        // The mode that holds, by a client that each mode judges.
+        let before = proxy.mark();
+        let mut client = connect(&proxy);
+        client.write_all(b"plaintext").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        read_to_end(&mut client);
+        let record = record_of(&proxy, before, client.local_addr().unwrap());
+        assert_eq!((&record["mode"], &record["generation"]), (&json!(older(from)), &json!(1)), "{record}");
+    }
+}
+
+#[test]
+fn a_flag_holds_the_mode_whatever_the_file_says() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start_with_config(&mode_text("disabled", &upstream), ["--port", "0", "--tlsMode", "allowTLS"]);
+    reload(&proxy, &mode_text("requireTLS", &upstream));
+    let record = served(&proxy);
+    assert_eq!((&record["mode"], &record["generation"]), (&json!("allowSSL"), &json!(2)), "{record}");
+}
+
+/// In this process, as nothing outside can set a mode without the file.
+#[test]
+fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
+    let folder = Scratch::new("mode");
+    let file = folder.join("tlsramp.conf");
+    let (server, ca) = (cert("server.pem"), cert("ca.pem"));
+    let write = |mode: &str, rest: &str| {
+        let text = format!("port = 0\nupstream = 127.0.0.1:9\nsslPEMKeyFile = {server}\nsslCAFile = {ca}\n");
+        fs::write(&file, format!("{text}upstreamTLS = never\nsslMode = {mode}\n{rest}")).unwrap();
+    };
+    write("allowSSL", "");
+    let matches = config::with_options(Command::new("run"))
+        .try_get_matches_from(["run", "--config", file.to_str().unwrap(), "--workers", "1"])
+        .unwrap();
+    let app = App::start(config::load(&matches).unwrap(), 16).unwrap();
+    app.desk.change_mode(Mode::Prefer, Spelling::Ssl, Force::No).unwrap();
+
+    write("allowSSL", "sniffTimeout = 1s\n");
+    let reloaded = app.desk.reload(&matches).unwrap();
+    assert_eq!((reloaded.was, reloaded.mode, reloaded.generation), (Mode::Prefer, Mode::Prefer, 3));
+    assert_eq!(app.desk.settings().timeouts.sniff, Duration::from_secs(1));
+
+    // Now the file changes it, to what it is: no step at all.
+    write("preferSSL", "");
+    assert_eq!(app.desk.reload(&matches).unwrap().mode, Mode::Prefer);
+    write("disabled", "");
+    assert!(matches!(app.desk.reload(&matches), Err(Refused::Transition(_))));
+    assert_eq!(app.desk.mode(), (Mode::Prefer, 4));
+}
