@@ -1,6 +1,6 @@
 //! Telling TLS from plaintext by the first bytes, which stay in the kernel for whoever comes next.
 //!
-//! [`classify`] is the rule, pure; [`sniff`] is the wait around it; [`Hello`] is what a ClientHello says of
+//! [`classify()`] is the rule, pure; [`sniff`] is the wait around it; [`Hello`] is what a ClientHello says of
 //! itself, for the record alone: no verdict depends on it.
 
 mod classify;
