@@ -83,10 +83,8 @@ impl Node {
     fn link(&mut self, inbound: &[(&'static str, SocketAddr)], files: &Files) -> Result<(), NodeError> {
         let mut flags = flags(self.name, self.server.local_addr(), files);
         let others: Vec<_> = inbound.iter().filter(|(other, _)| *other != self.name).collect();
-        for (at, (other, address)) in (1_u8..).zip(&others) {
-            // A loopback address for each: routes are told apart by the listener as it is written.
-            let listen = Ipv4Addr::new(127, 0, 0, at);
-            flags.extend(["--outbound".into(), format!("{listen}:0={address},name={}", host(other))]);
+        for (other, address) in &others {
+            flags.extend(["--outbound".into(), format!("127.0.0.1:0={address},name={}", host(other))]);
         }
         self.app.desk.reload(&arguments(flags)?)?;
         for (to, address) in others {

@@ -9,6 +9,7 @@ mod support;
 mod bad_configuration;
 mod changes;
 mod dead_peers;
+mod demo;
 mod hellos;
 mod limits;
 mod matrix;
