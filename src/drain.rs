@@ -89,12 +89,6 @@ impl Watch {
         self.reached(Phase::Forced).await;
     }
 
-    /// Whether a stop has begun.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        *self.phase.borrow() >= Phase::Draining
-    }
-
     async fn reached(&self, wanted: Phase) {
         // An error is a deciding side that is gone: nobody is left to be waited for.
         let _ = self.phase.clone().wait_for(|phase| *phase >= wanted).await;

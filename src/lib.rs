@@ -6,7 +6,7 @@
 //! | rank | module | what lives there |
 //! |---|---|---|
 //! | 0 | [`policy`] | the modes and the verdict on a connection, pure; the permit without which nothing dials |
-//! | 0 | [`limits`], [`drain`] | every bound with its reason; stop, wait, force |
+//! | 0 | [`limits`], [`drain`], [`files`] | every bound with its reason; stop, wait, force; reading a named file |
 //! | 1 | [`mongo`] | the little of MongoDB's wire protocol that is needed |
 //! | 1 | [`net`] | sockets: listen, slots, dial, relay, linger |
 //! | 1 | [`tls`] | PEM files, identities, configurations, handshakes, reasons |
@@ -27,6 +27,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod drain;
+pub mod files;
 pub mod limits;
 pub mod mongo;
 pub mod net;

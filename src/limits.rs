@@ -47,6 +47,9 @@ pub const LINGER: Duration = Duration::from_secs(1);
 /// its second to 60 s because replies were cut), short enough that nothing piles up.
 pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
+/// How long a peer that we cut off may take to take our `close_notify`.
+pub const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Bytes moved by one read of a relay. Two full TLS records: 8 KiB reads make half-empty records, at twice the CPU.
 pub const RELAY_BUFFER: usize = 32 * 1024;
 /// Reads of one direction before the other connections of the worker get their turn.
@@ -110,6 +113,12 @@ pub const MOST_OUTBOUND: usize = 256;
 pub const RESOLUTION_FRESH: Duration = Duration::from_secs(10);
 /// How long DNS is waited for when an older answer is at hand.
 pub const RESOLUTION_WAIT: Duration = Duration::from_millis(500);
+/// How long a name that did not resolve is not asked for again.
+pub const RESOLUTION_FAILED: Duration = Duration::from_secs(1);
+/// First pause before a Unix socket whose accept queue is full is tried again; it doubles.
+pub const UNIX_RETRY_FIRST: Duration = Duration::from_millis(1);
+/// Longest pause between two tries.
+pub const UNIX_RETRY_MOST: Duration = Duration::from_millis(50);
 /// Threads of a worker that may wait for DNS; more would only wait for the same server.
 pub const BLOCKING_THREADS: usize = 4;
 /// How long all slots must have been taken before the log says so.
@@ -124,21 +133,21 @@ pub const MAX_DOCUMENTS: usize = 100_000;
 pub const MAX_MESSAGE_BYTES: usize = 48_000_000;
 /// Longest collection name looked at in an OP_QUERY, in bytes without its zero: mongod's own limit for a namespace.
 pub const MAX_NAMESPACE_BYTES: usize = 255;
-/// Largest query in bytes: open cursors keep theirs.
+/// Largest query of the stand-in server in bytes: open cursors keep theirs.
 pub const STANDIN_FILTER_BYTES: usize = 16 * 1024;
-/// Connections open at most: half the descriptors a Linux process usually gets at most by default.
+/// The stand-in's connections: half the descriptors a Linux process usually gets at most by default.
 pub const STANDIN_CONNECTIONS: usize = 10_000;
 /// Pause after a failed accept, which is for want of descriptors or memory and does not pass at once.
 pub const STANDIN_ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-/// Cursors open at most. With queries of up to 16 KiB, 16 MiB in all.
+/// The stand-in's cursors. With queries of up to 16 KiB, 16 MiB in all.
 pub const STANDIN_CURSORS: usize = 1_000;
 /// Documents of a first batch where the client does not say: mongod's default.
 pub const STANDIN_FIRST_BATCH: usize = 101;
 /// A batch ends with the document that brings it here, in bytes: with one of the largest, the reply stays under 48 MB.
 pub const STANDIN_BATCH_BYTES: usize = 16 * 1024 * 1024;
-/// Documents stored at most: ten times what the largest test reads back.
+/// Documents that the stand-in stores: ten times what the largest test reads back.
 pub const STANDIN_DOCUMENTS: usize = 1_000_000;
-/// Bytes stored at most, identifiers counted twice: a demo must not take a laptop's memory.
+/// Bytes that the stand-in stores, identifiers counted twice: a demo must not take a laptop's memory.
 pub const STANDIN_BYTES: usize = 512 * 1024 * 1024;
 /// Largest document in bytes: mongod's `maxBsonObjectSize`.
 pub const STANDIN_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;

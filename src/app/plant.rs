@@ -17,8 +17,8 @@ pub(super) struct Listeners {
     state: Mutex<State>,
     workers: usize,
     inbound_slots: Slots,
-    /// How many inbound slots there are unless the settings say otherwise.
-    inbound_default: usize,
+    /// How many inbound connections the descriptors carry, those of outbound routes kept back.
+    inbound_most: usize,
 }
 
 #[derive(Debug)]
@@ -68,10 +68,9 @@ impl Listeners {
         outbound_slots: Slots,
         watch: drain::Watch,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_default = inbound_slots.size();
+        let inbound_most = inbound_slots.size();
         let state = State { watch: Some(watch), server, inbound: Vec::new(), outbound: HashMap::new(), outbound_slots };
-        let listeners =
-            Listeners { state: Mutex::new(state), workers: settings.workers, inbound_slots, inbound_default };
+        let listeners = Listeners { state: Mutex::new(state), workers: settings.workers, inbound_slots, inbound_most };
         let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
         let outbound = listeners.ready(settings);
         let (inbound, outbound) = match (inbound.transpose(), outbound) {
@@ -80,7 +79,7 @@ impl Listeners {
                 return Err([inbound.err(), outbound.err()].into_iter().flatten().flatten().collect());
             }
         };
-        listeners.inbound_slots.resize(settings.max_incoming.unwrap_or(inbound_default));
+        listeners.resize(settings);
         {
             let mut state = listeners.state();
             for bound in inbound.into_iter().flatten() {
@@ -104,6 +103,20 @@ impl Listeners {
         state.watch = None;
         state.inbound.clear();
         state.outbound.clear();
+    }
+
+    /// So many inbound slots as the settings say, and no more than the descriptors carry: as in mongod, a higher
+    /// number is cut, with a word.
+    fn resize(&self, settings: &Settings) {
+        let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_most), self.inbound_most);
+        if asked > most {
+            tracing::warn!(
+                asked,
+                most,
+                "maxIncomingConnections is cut to what the descriptor limit carries; raise it (ulimit -n, LimitNOFILE)"
+            );
+        }
+        self.inbound_slots.resize(asked.min(most));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -187,7 +200,7 @@ impl Plant for Arc<Listeners> {
         let listeners = Arc::clone(self);
         let settings = settings.clone();
         Ok(Box::new(move || {
-            listeners.inbound_slots.resize(settings.max_incoming.unwrap_or(listeners.inbound_default));
+            listeners.resize(&settings);
             listeners.state().lead(&settings, ready);
         }))
     }

@@ -30,7 +30,10 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    runtime.block_on(serve(loaded, arguments, &log))
+    let exit = runtime.block_on(serve(loaded, arguments, &log));
+    // A reload that still waits for DNS is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
 /// Checks a configuration and says what it would do. 0: it can be run; 2: it cannot, with every reason.
@@ -84,11 +87,16 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitC
 /// Serves reloads until the first stop signal, then stops. True if no connection had to be cut.
 async fn until_stopped(app: App, arguments: &ArgMatches, signals: &mut Signals, log: &LogHandle) -> bool {
     loop {
-        let Signals { hangup, terminate, interrupt } = signals;
+        let Signals { hangup, terminate, interrupt } = &mut *signals;
+        let reloads = async {
+            hangup.recv().await;
+            reload(&app, arguments, log).await;
+        };
+        // A stop does not wait for a reload: one that is under way finishes, or not, without it.
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(&app, arguments, log).await,
+            () = reloads => {}
         }
     }
     let limit = app.desk.settings().timeouts.drain;
@@ -114,7 +122,7 @@ async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
 async fn reload(app: &App, arguments: &ArgMatches, log: &LogHandle) {
     let desk = Arc::clone(&app.desk);
     let arguments = arguments.clone();
-    // Files and DNS may be slow, and this thread has timers to serve. A stop signal waits for its end.
+    // Files and DNS may be slow, and this thread has signals and timers to serve.
     let reloaded = tokio::task::spawn_blocking(move || desk.reload(&arguments)).await;
     match reloaded {
         Ok(Ok(changed)) => {

@@ -65,6 +65,7 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     let (raw, mut mistakes) = read(matches);
     if raw.is_whole() {
         mistakes.extend(fixed(&raw, &previous.raw));
+        mistakes.extend(unverified(&raw, &previous.raw));
     }
     let bound = previous.settings.inbound.as_ref().map(|inbound| inbound.binds.as_slice());
     let (settings, wrong) = validate::validate(&raw, lookup, bound);
@@ -120,6 +121,16 @@ fn fixed(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
     let restart = TABLE.iter().filter(|opt| opt.change == Change::Restart);
     let changed = restart.filter(|opt| raw.holds(opt) != previous.holds(opt));
     changed.map(|opt| changed_mistake(raw, previous, opt)).collect()
+}
+
+/// The files that verify peers and are no longer named: a configuration that was read while it was being written, or
+/// an accident. Either would let in whom the one before kept out.
+fn unverified(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
+    let gone = [Key::Ca, Key::ClusterCa, Key::Crl].into_iter().filter(|key| raw.get(*key).is_none());
+    let remedy = "put it back, or restart tlsramp to go without it";
+    gone.filter_map(|key| previous.get(key))
+        .map(|entry| previous.mistake(entry, "it is not given any more, and a reload does not verify less", remedy))
+        .collect()
 }
 
 fn changed_mistake(raw: &Raw, previous: &Raw, opt: &Opt) -> Mistake {

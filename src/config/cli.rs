@@ -83,8 +83,8 @@ const CONFIG: &str = "config";
 mod tests {
     use clap::Command;
 
-    use super::super::table::TABLE;
     use super::{entries, with_options};
+    use crate::config::table::TABLE;
 
     fn command() -> Command {
         with_options(Command::new("run"))

@@ -1,14 +1,13 @@
 //! Reads the configuration file and tells which of its two forms it has. Refuses what is too large, is no text,
 //! or cannot be read; a relative path is against the working directory, as with mongod.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::mistake::{Mistake, shown};
 use super::options::{Form, nearest};
 use super::raw::Entry;
 use super::{pairs, yaml};
+use crate::files;
 use crate::limits::CONFIG_FILE_BYTES;
 
 /// The entries of a file, `None` if it cannot be read at all; what is wrong with it is added to the mistakes.
@@ -50,14 +49,8 @@ pub(super) fn unknown(form: Form, name: &str, path: &Path) -> Mistake {
 
 fn text(path: &Path) -> Result<String, Mistake> {
     let name = format!("--config '{}'", path.display());
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(CONFIG_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| Mistake::new(&name, format!("it cannot be read: {error}"), "check the path and its rights"))?;
-    if bytes.len() as u64 > CONFIG_FILE_BYTES {
-        let problem = format!("it has more than {CONFIG_FILE_BYTES} bytes");
-        return Err(Mistake::new(name, problem, "name a configuration file"));
-    }
+    let bytes = files::read(path, CONFIG_FILE_BYTES)
+        .map_err(|problem| Mistake::new(&name, problem, "check the path and its rights"))?;
     String::from_utf8(bytes).map_err(|_| Mistake::new(name, "it is not UTF-8 text", "name a configuration file"))
 }
 

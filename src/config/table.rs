@@ -335,8 +335,8 @@ pub(super) static TABLE: &[Opt] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{Form, Key, Kind, Opt};
     use super::TABLE;
+    use crate::config::options::{Form, Key, Kind, Opt};
     use crate::limits::{LONGEST_TIMEOUT_SECS, MOST_CONNECTIONS, MOST_OUTBOUND, MOST_WORKERS};
 
     #[test]

@@ -72,7 +72,7 @@ pub enum Refused {
         missing: &'static str,
     },
     /// The configuration has mistakes.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
     Configuration(Vec<Mistake>),
 }
 

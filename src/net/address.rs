@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rustls::pki_types::ServerName;
+
 /// A host, by name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {
@@ -111,14 +113,9 @@ impl fmt::Display for Upstream {
     }
 }
 
-/// Underscores are no part of a host name by RFC 1123, but container networks have them.
+/// A host is what a certificate can be for, so that none is taken at start that cannot be verified later.
 fn is_host(host: &str) -> bool {
-    host.parse::<IpAddr>().is_ok()
-        || (host.len() <= 253
-            && host.trim_end_matches('.').split('.').all(|label| {
-                (1..=63).contains(&label.len())
-                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-            }))
+    ServerName::try_from(host.strip_suffix('.').unwrap_or(host)).is_ok()
 }
 
 /// `sun_path` has 108 bytes with its closing NUL (unix(7)).
@@ -150,6 +147,8 @@ mod tests {
             (":27017", BadHost),
             ("a b:27017", BadHost),
             ("db..net:27017", BadHost),
+            ("999.1.1.1:27017", BadHost),
+            ("db-.net:27017", BadHost),
             ("[db]:27017", BadHost),
             ("mongodb://db1:27017", NoPort),
             ("unix:", BadPath),

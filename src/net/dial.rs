@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Resolver, options};
+use crate::limits::{UNIX_RETRY_FIRST, UNIX_RETRY_MOST};
 use crate::policy::{Link, Permit};
 
 /// A plain connection to an upstream, and what the permit says it must become.
@@ -34,7 +36,7 @@ pub enum DialError {
     TimedOut(Duration),
 }
 
-/// Connects by TCP, from `source` if given, trying every address of the name within `limit`.
+/// Connects by TCP, from `source` if given: resolves the name and tries its addresses, all within `limit`.
 ///
 /// # Errors
 /// [`DialError`], of the last address tried.
@@ -45,7 +47,11 @@ pub async fn dial(
     limit: Duration,
 ) -> Result<Dialled<TcpStream>, DialError> {
     let deadline = Instant::now() + limit;
-    let addresses = resolver.addresses(limit).await.map_err(DialError::Resolve)?;
+    // The resolver lets one question at a time through: waiting for one's turn counts too.
+    let addresses = timeout_at(deadline, resolver.addresses(limit))
+        .await
+        .map_err(|_| DialError::TimedOut(limit))?
+        .map_err(DialError::Resolve)?;
     let mut last = DialError::TimedOut(limit);
     for (tried, address) in addresses.iter().enumerate() {
         // Each address gets an even share of what is left, so that a dead first one leaves time for the next.
@@ -65,7 +71,18 @@ pub async fn dial(
 /// # Errors
 /// [`DialError`]
 pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<Dialled<UnixStream>, DialError> {
-    match timeout(limit, UnixStream::connect(path)).await {
+    let connect = async {
+        let mut pause = UNIX_RETRY_FIRST;
+        loop {
+            match UnixStream::connect(path).await {
+                // A full queue: TCP would try again by itself, a Unix socket leaves it to us.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
+                result => return result,
+            }
+            pause = (pause * 2).min(UNIX_RETRY_MOST);
+        }
+    };
+    match timeout(limit, connect).await {
         Ok(Ok(socket)) => Ok(Dialled { socket, link: permit.link() }),
         Ok(Err(error)) => Err(DialError::Connect(error)),
         Err(_) => Err(DialError::TimedOut(limit)),
@@ -76,6 +93,11 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpS
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     options::set(&socket)?;
     if let Some(source) = source {
+        // The port is chosen at connect, when the destination is known: chosen at bind, each port would serve one
+        // connection at a time whatever its destination, and run out.
+        if source.is_ipv4() {
+            setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+        }
         socket.bind(SocketAddr::new(source, 0))?;
     }
     let stream = socket.connect(address).await?;

@@ -54,7 +54,7 @@ pub struct Listener {
 
 /// The pause after accept ran out of something. It grows while that lasts.
 #[derive(Debug, Default)]
-pub struct Backoff(Option<Duration>);
+struct Backoff(Option<Duration>);
 
 impl Listener {
     /// Registers a bound listener with the runtime that this is called on.
@@ -89,7 +89,7 @@ impl Listener {
 
 impl Backoff {
     /// The next pause: 5 ms, doubling, at most a second.
-    pub fn longer(&mut self) -> Duration {
+    fn longer(&mut self) -> Duration {
         let pause = self.0.map_or(ACCEPT_BACKOFF_FIRST, |last| (last * 2).min(ACCEPT_BACKOFF_MOST));
         self.0 = Some(pause);
         pause

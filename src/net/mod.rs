@@ -15,7 +15,7 @@ pub use address::{AddressError, HostPort, Upstream};
 pub use descriptors::raise_descriptor_limit;
 pub use dial::{DialError, Dialled, dial, dial_unix};
 pub use linger::linger;
-pub use listen::{Backoff, Listener, bind};
+pub use listen::{Listener, bind};
 pub use options::abort_on_close;
 pub use relay::{Counters, End, Ended, relay};
 pub use resolve::Resolver;

@@ -50,11 +50,9 @@ pub enum End {
 }
 
 impl End {
-    /// A stream that had ended by itself does not fail any more, whatever became of what was still sent to it. One
-    /// that timed out did not end: the kernel tells whoever asks first, and then shows an end of stream.
+    /// A stream that had ended by itself does not fail any more, whatever became of what was still sent to it.
     fn or_failure(self, failure: Option<io::Error>) -> End {
         match (self, failure) {
-            (_, Some(error)) if error.kind() == io::ErrorKind::TimedOut => End::Failed(error),
             (End::Open | End::Idle, Some(error)) => End::Failed(error),
             (end, _) => end,
         }
@@ -73,8 +71,8 @@ where
     let mut idle: Option<Pin<Box<Sleep>>> = None;
     let timed_out = poll_fn(|cx| {
         let moved = (up.moved(), down.moved());
-        let up_over = up.poll(cx, client, upstream).is_ready();
-        let down_over = down.poll(cx, upstream, client).is_ready();
+        let up_over = up.poll(cx, client, upstream, down.sink_lost()).is_ready();
+        let down_over = down.poll(cx, upstream, client, up.sink_lost()).is_ready();
         if (up_over && down_over) || up.source_failed() || down.source_failed() {
             return Poll::Ready(false);
         }
@@ -141,13 +139,30 @@ impl<'a> Direction<'a> {
         (self.source.unwrap_or(unended), self.sink)
     }
 
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, source: &mut R, sink: &mut W) -> Poll<()>
+    /// How the sink's connection was lost, if a write was what found out. The kernel says it once, to whoever asks
+    /// first, and shows readers an end of stream afterwards, which must not be taken for one.
+    fn sink_lost(&self) -> Option<io::ErrorKind> {
+        let lost = |kind: &io::ErrorKind| matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut);
+        self.sink.as_ref().map(io::Error::kind).filter(lost)
+    }
+
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+        sink: &mut W,
+        lost: Option<io::ErrorKind>,
+    ) -> Poll<()>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         if self.state == State::Moving {
-            match ready!(self.poll_move(cx, source, sink)) {
+            let moved = ready!(self.poll_move(cx, source, sink));
+            if let (Some(End::Closed | End::Truncated), Some(kind)) = (&self.source, lost) {
+                self.source = Some(End::Failed(kind.into()));
+            }
+            match moved {
                 Ok(()) if matches!(self.source, Some(End::Failed(_))) => self.state = State::Over,
                 Ok(()) => self.state = State::Ending,
                 Err(error) => self.sink_failed(error),

@@ -1,36 +1,46 @@
 //! Names to addresses, keeping the last good answer: a DNS server that is down for a minute must not take a
 //! cluster down with it.
+//!
+//! A question is asked by a task of its own, one at a time, and answers all who wait. Waiting is bounded by the one
+//! who waits; the answer is kept whenever it comes.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::HostPort;
-use crate::limits::{MOST_ADDRESSES, RESOLUTION_FRESH, RESOLUTION_WAIT};
+use crate::limits::{MOST_ADDRESSES, RESOLUTION_FAILED, RESOLUTION_FRESH, RESOLUTION_WAIT};
 
 /// Resolves one upstream's name.
 #[derive(Debug)]
 pub struct Resolver {
     target: HostPort,
-    last: Mutex<Option<Answer>>,
+    known: Arc<watch::Sender<Known>>,
 }
 
-#[derive(Debug, Clone)]
-struct Answer {
-    addresses: Vec<SocketAddr>,
-    at: Instant,
+/// What is known of the name.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// The last good answer, and when it came.
+    answer: Option<(Vec<SocketAddr>, Instant)>,
+    /// The last failure, if it is later than the answer.
+    failure: Option<(io::ErrorKind, String, Instant)>,
+    /// When the last question was asked, if it is still open.
+    asked: Option<Instant>,
 }
 
 impl Resolver {
     /// A resolver that has asked nothing yet.
     #[must_use]
     pub fn new(target: HostPort) -> Resolver {
-        Resolver { target, last: Mutex::new(None) }
+        Resolver { target, known: Arc::new(watch::Sender::new(Known::default())) }
     }
 
-    /// The addresses, at most 16, in the order to try them: never none. One question at a time is under way.
+    /// The addresses, at most 16, in the order to try them: never none.
     ///
     /// # Errors
     /// If the name does not resolve within `limit` and never has.
@@ -38,26 +48,110 @@ impl Resolver {
         if let Some(address) = self.target.socket_addr() {
             return Ok(vec![address]);
         }
-        let mut last = self.last.lock().await;
-        if let Some(answer) = last.as_ref().filter(|answer| answer.at.elapsed() < RESOLUTION_FRESH) {
-            return Ok(answer.addresses.clone());
+        let mut known = self.known.subscribe();
+        let before = known.borrow_and_update().clone();
+        if let Some((addresses, _)) = before.answer.as_ref().filter(|(_, at)| at.elapsed() < RESOLUTION_FRESH) {
+            return Ok(addresses.clone());
         }
-        // With an answer at hand, a slow DNS server costs little; the next connection asks again.
-        let limit = if last.is_some() { limit.min(RESOLUTION_WAIT) } else { limit };
-        let addresses = match tokio::time::timeout(limit, self.lookup()).await {
-            Ok(Ok(addresses)) => addresses,
-            Ok(Err(error)) => last.take().ok_or(error)?.addresses,
-            Err(_) => {
-                last.take().ok_or(io::Error::new(io::ErrorKind::TimedOut, "DNS did not answer in time"))?.addresses
-            }
+        self.ask();
+        // With an older answer at hand, a slow DNS server is waited for briefly, and by the first to ask alone.
+        let patience = match (&before.answer, before.asked) {
+            (None, _) => limit,
+            (Some(_), None) => limit.min(RESOLUTION_WAIT),
+            (Some(_), Some(_)) => Duration::ZERO,
         };
-        *last = Some(Answer { addresses: addresses.clone(), at: Instant::now() });
-        Ok(addresses)
+        let settled = timeout(patience, known.wait_for(|known| known.asked.is_none())).await;
+        let after = match settled {
+            Ok(Ok(known)) => known.clone(),
+            Ok(Err(_)) | Err(_) => before,
+        };
+        match (after.answer, after.failure) {
+            (Some((addresses, _)), _) => Ok(addresses),
+            (None, Some((kind, text, _))) => Err(io::Error::new(kind, text)),
+            (None, None) => Err(io::Error::new(io::ErrorKind::TimedOut, "DNS did not answer in time")),
+        }
     }
 
-    async fn lookup(&self) -> io::Result<Vec<SocketAddr>> {
-        let found = tokio::net::lookup_host((self.target.host.as_str(), self.target.port)).await?;
-        let addresses: Vec<_> = found.take(MOST_ADDRESSES).collect();
-        if addresses.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(addresses) }
+    /// Has the question asked, unless it is under way or has failed a moment ago.
+    fn ask(&self) {
+        let ask = self.known.send_if_modified(|known| {
+            let failed = known.failure.as_ref().is_some_and(|(_, _, at)| at.elapsed() < RESOLUTION_FAILED);
+            let ask = known.asked.is_none() && !failed;
+            if ask {
+                known.asked = Some(Instant::now());
+            }
+            ask
+        });
+        if ask {
+            let (target, known) = (self.target.clone(), Arc::clone(&self.known));
+            tokio::spawn(async move {
+                let found = lookup(&target).await;
+                known.send_modify(|known| {
+                    known.asked = None;
+                    match found {
+                        Ok(addresses) => (known.answer, known.failure) = (Some((addresses, Instant::now())), None),
+                        Err(error) => known.failure = Some((error.kind(), error.to_string(), Instant::now())),
+                    }
+                });
+            });
+        }
+    }
+}
+
+async fn lookup(target: &HostPort) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await?;
+    let addresses: Vec<_> = found.take(MOST_ADDRESSES).collect();
+    if addresses.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(addresses) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{HostPort, Known, Resolver};
+    use crate::limits::{RESOLUTION_FRESH, RESOLUTION_WAIT};
+
+    fn resolver(host: &str) -> Resolver {
+        Resolver::new(HostPort { host: host.into(), port: 1 })
+    }
+
+    #[tokio::test]
+    async fn names_resolve_and_addresses_need_not() {
+        let limit = Duration::from_secs(5);
+        assert_eq!(resolver("127.0.0.9").addresses(limit).await.unwrap(), ["127.0.0.9:1".parse().unwrap()]);
+        assert!(resolver("localhost").addresses(limit).await.unwrap().iter().all(|address| address.ip().is_loopback()));
+    }
+
+    /// A question that is under way and never answered: everybody waits at the same time, not one behind another.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_dns_server_costs_each_its_own_limit() {
+        let resolver = resolver("db1.invalid");
+        resolver.known.send_modify(|known| known.asked = Some(Instant::now()));
+        let began = tokio::time::Instant::now();
+        let limit = Duration::from_secs(5);
+        let all = (0..100).map(|_| resolver.addresses(limit));
+        for answer in futures_util::future::join_all(all).await {
+            answer.unwrap_err();
+        }
+        assert_eq!(began.elapsed(), limit);
+    }
+
+    /// The old answer serves, and costs a short wait at most; the new one is taken whenever it comes.
+    #[tokio::test(start_paused = true)]
+    async fn an_old_answer_stands_in_and_a_late_one_is_kept() {
+        let resolver = resolver("db1.invalid");
+        let old = vec!["10.0.0.1:1".parse().unwrap()];
+        let new = vec!["10.0.0.2:1".parse().unwrap()];
+        let at = Instant::now().checked_sub(RESOLUTION_FRESH).unwrap();
+        let asked = Some(Instant::now());
+        resolver.known.send_replace(Known { answer: Some((old.clone(), at)), failure: None, asked });
+        let began = tokio::time::Instant::now();
+        assert_eq!(resolver.addresses(Duration::from_secs(5)).await.unwrap(), old);
+        assert!(began.elapsed() <= RESOLUTION_WAIT);
+        resolver.known.send_modify(|known| {
+            known.asked = None;
+            known.answer = Some((new.clone(), Instant::now()));
+        });
+        assert_eq!(resolver.addresses(Duration::from_secs(5)).await.unwrap(), new);
     }
 }

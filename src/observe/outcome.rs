@@ -34,7 +34,7 @@ pub enum Outcome {
     UpstreamUnreachable,
     /// The upstream could not be trusted, or speaks no TLS.
     UpstreamTlsFailed,
-    /// It had said nothing yet when a stop began.
+    /// Its opening was not complete when a stop began.
     Drained,
     /// It was open when a stop was forced.
     Forced,

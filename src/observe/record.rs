@@ -28,7 +28,8 @@ pub struct Record {
     observer: Arc<Observer>,
     id: u64,
     peer: SocketAddr,
-    route: Arc<str>,
+    /// The route's name.
+    pub route: Arc<str>,
     accepted: Instant,
     counters: Arc<Counters>,
     established: Option<Link>,

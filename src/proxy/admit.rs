@@ -1,9 +1,7 @@
 //! The client's leg: what is admitted is terminated, or taken as it is.
 
-use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_rustls::server;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::failure::Failure;
 use super::leg::Leg;
@@ -50,10 +48,6 @@ fn note(stream: &server::TlsStream<TcpStream>, snapshot: &Snapshot, record: &mut
     record.sni = session.server_name().map(str::to_owned);
     record.versions_offered = None;
     if !snapshot.tls.allow_invalid_certificates {
-        record.client_subject = session.peer_certificates().and_then(|chain| subject(chain.first()?));
+        record.client_subject = session.peer_certificates().and_then(|chain| tls::subject(chain.first()?));
     }
-}
-
-fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
-    X509Certificate::from_der(certificate).ok().map(|(_, certificate)| certificate.subject().to_string())
 }

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::admit::admit;
 use super::failure::Failure;
@@ -13,6 +16,7 @@ use super::refuse;
 use super::route::Route;
 use super::server::Parts;
 use crate::drain;
+use crate::limits::FAREWELL;
 use crate::net::{End, Ended, Slot, linger, relay};
 use crate::observe::{Outcome, Record};
 use crate::policy::{Admission, judge};
@@ -24,15 +28,19 @@ pub(super) async fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     slot: Slot,
-    route: Arc<Route>,
+    route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
 ) {
-    let mut record = parts.observer.open(peer, &route.name);
+    let mut record = parts.observer.open(peer, &route.load().name);
     let tuning = *parts.tuning.borrow();
-    let ended = tokio::select! {
-        ended = carry(socket, &route, &parts, tuning, &watch, &mut record) => ended,
+    let established = tokio::select! {
+        established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
         () = watch.forced() => Err(Failure::Forced),
+    };
+    let ended = match established {
+        Ok((client, upstream)) => carry(client, upstream, &watch, &record).await,
+        Err(failure) => Err(failure),
     };
     let (outcome, reason) = match ended {
         Ok(ended) => outcome(ended),
@@ -42,17 +50,19 @@ pub(super) async fn serve(
     drop(slot);
 }
 
-/// The line itself. Nothing is dialled before the client is admitted, and nothing without the permit.
-async fn carry(
+/// The line to both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
+async fn establish(
     socket: TcpStream,
-    route: &Route,
+    route: &ArcSwap<Route>,
     parts: &Parts,
     tuning: Tuning,
     watch: &drain::Watch,
     record: &mut Record,
-) -> Result<Ended, Failure> {
+) -> Result<(Leg, Leg), Failure> {
     let Tuning { timeouts, refusal } = tuning;
     let sniffed = tokio::select! {
+        // A client whose opening is complete is served, stop or no stop.
+        biased;
         sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
         () = watch.draining() => return Err(Failure::Draining),
     };
@@ -69,7 +79,10 @@ async fn carry(
         record.sni = hello.sni;
     }
 
+    // Both as of now, not as of accept: a silent client may have waited through any number of changes.
     let snapshot = parts.snapshot.load();
+    let route = &*route.load_full();
+    record.route = Arc::clone(&route.name);
     record.judged = Some((snapshot.mode, snapshot.generation));
     let permit = match judge(snapshot.mode, route.acceptance, route.link, sniffed.opening) {
         Ok(permit) => permit,
@@ -80,26 +93,43 @@ async fn carry(
     };
 
     let (admission, link) = (permit.admission(), permit.link());
-    let mut client = admit(admission, socket, &snapshot, &timeouts, record).await?;
-    let mut upstream = match reach(permit, route, &snapshot, &timeouts, record).await {
-        Ok(upstream) => upstream,
+    let client = admit(admission, socket, &snapshot, &timeouts, record).await?;
+    match reach(permit, route, &snapshot, &timeouts, record).await {
+        Ok(upstream) => {
+            record.establish(link);
+            Ok((client, upstream))
+        }
         Err(failure) => {
             turn_away(client, admission, route, &failure, tuning).await;
-            return Err(failure);
+            Err(failure)
         }
-    };
-    drop(snapshot);
+    }
+}
 
-    record.establish(link);
+/// The relay, and an end that each peer can tell from another: a reset is passed on as a reset, and who is cut off
+/// by us is told so where TLS has a word for it.
+async fn carry(mut client: Leg, mut upstream: Leg, watch: &drain::Watch, record: &Record) -> Result<Ended, Failure> {
     let counters = record.counters();
-    let ended = relay(&mut client, &mut upstream, &counters).await;
-    if matches!(ended.client, End::Failed(_)) {
-        upstream.abort();
+    let ended = tokio::select! {
+        ended = relay(&mut client, &mut upstream, &counters) => Ok(ended),
+        () = watch.forced() => Err(Failure::Forced),
+    };
+    match &ended {
+        Ok(Ended { client: End::Failed(_), .. }) => upstream.abort(),
+        Ok(Ended { upstream: End::Failed(_), .. }) => client.abort(),
+        Ok(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. }) | Err(_) => {
+            Box::pin(farewell(&mut client, &mut upstream)).await;
+        }
+        Ok(_) => {}
     }
-    if matches!(ended.upstream, End::Failed(_)) {
-        client.abort();
-    }
-    Ok(ended)
+    ended
+}
+
+/// Ends our direction of both legs, `close_notify` included.
+async fn farewell(client: &mut Leg, upstream: &mut Leg) {
+    let both = async { tokio::join!(client.shutdown(), upstream.shutdown()) };
+    // Who does not take it in time is cut off without.
+    let _ = timeout(FAREWELL, both).await;
 }
 
 /// An upstream that cannot be reached is said to those who can be told: not to a client whose TLS is not ours.

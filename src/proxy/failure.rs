@@ -22,7 +22,7 @@ pub(super) enum Failure {
     /// A mode that the TLS files at hand cannot serve; start, check and the desk all refuse to get there.
     #[error("no TLS material for what the mode demands")]
     NoMaterial,
-    #[error("a stop began before the first byte")]
+    #[error("a stop began before its opening was complete")]
     Draining,
     #[error("a stop was forced")]
     Forced,

@@ -136,7 +136,7 @@ async fn accept(
             accepted = accepted => accepted,
             () = watch.draining() => return,
         };
-        tokio::spawn(serve(socket, peer, slot, route.load_full(), Arc::clone(&parts), watch.clone()));
+        tokio::spawn(serve(socket, peer, slot, Arc::clone(&route), Arc::clone(&parts), watch.clone()));
     }
 }
 

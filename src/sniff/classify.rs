@@ -28,8 +28,8 @@ pub fn classify(bytes: &[u8]) -> Class {
     }
 }
 
-/// `8x LL 01 03`: an SSLv2-framed ClientHello that offers SSL 3.0 or TLS (RFC 5246, appendix E.2). As a MongoDB
-/// length it would be over 48,000,000 bytes, so it is none.
+/// `8x LL 01 03`: an SSLv2-framed ClientHello that offers SSL 3.0 or TLS (RFC 5246, appendix E.2); its length has 15
+/// bits, of which any may be set. As a MongoDB length it would be over 48,000,000 bytes, so it is none.
 fn sslv2_or_message(bytes: &[u8]) -> Class {
     let header = &bytes[..bytes.len().min(4)];
     match header {

@@ -1,7 +1,7 @@
 //! Telling TLS from plaintext by the first bytes, which stay in the kernel for whoever comes next.
 //!
 //! [`classify()`] is the rule, pure; [`sniff`] is the wait around it; [`Hello`] is what a ClientHello says of
-//! itself, for the record alone: no verdict depends on it.
+//! itself, for the record, and to name one that is too old.
 
 mod classify;
 mod client_hello;

@@ -60,6 +60,10 @@ pub async fn sniff(stream: &TcpStream, limit: Duration, close_silent: bool) -> R
         };
         match stream.try_io(Interest::READABLE, || peek(stream, &mut seen)) {
             Ok(sniffed) => return sniffed.ok_or(SniffError::Silent),
+            // Health checkers like to reset what they have seen enough of.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && seen == 0 => {
+                return Err(SniffError::Silent);
+            }
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
             Err(_) if ready.is_read_closed() && seen > 0 => return Err(SniffError::Truncated(seen)),
             // Readiness may be false news, so that nothing was there: the wait starts with a byte, not with it.
@@ -89,5 +93,6 @@ fn peek(stream: &TcpStream, seen: &mut usize) -> io::Result<Option<Sniffed>> {
 }
 
 /// Where the version field of a ClientHello ends: record header, handshake header, version. A client that sent so
-/// little has more to say, and with the version its refusal can name what was wrong.
+/// little has more to say, and with the version its refusal can name what was wrong (unless it is split over records
+/// of a few bytes, and then the TLS stack refuses it).
 const VERSION_END: usize = 11;

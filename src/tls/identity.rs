@@ -11,6 +11,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 use super::fault::{Fault, FileRole};
 use super::files::Secret;
 use super::pem;
+use super::subject::rfc4514;
 
 /// A certificate of ours and what is to be known of it.
 #[derive(Debug, Clone)]
@@ -97,7 +98,7 @@ impl Facts {
         }
         let usage = certificate.extended_key_usage().map_err(|_| unreadable())?.map(|usage| usage.value);
         Ok(Facts {
-            subject: certificate.subject().to_string(),
+            subject: rfc4514(certificate.subject()),
             not_after: validity.not_after.timestamp(),
             has_names: certificate.subject_alternative_name().map_err(|_| unreadable())?.is_some(),
             client_auth: usage.is_none_or(|usage| usage.any || usage.client_auth),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateRevocationListDer, ServerName};
-use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
 use super::fault::{Fault, FileRole};
@@ -188,7 +188,9 @@ impl Read {
         let builder = match self.cluster_ca.as_ref().or(self.ca.as_ref()) {
             None => builder.with_no_client_auth(),
             Some(roots) => {
-                let verifier = self.client_verifier(roots, files).map_err(|error| fault(error.to_string()))?;
+                let verifier = self
+                    .client_verifier(roots, files)
+                    .map_err(|error| crl_fault(&error, files).unwrap_or_else(|| fault(error.to_string())))?;
                 builder.with_client_cert_verifier(Arc::new(verifier))
             }
         };
@@ -203,7 +205,7 @@ impl Read {
         &self,
         roots: &Arc<RootCertStore>,
         files: &TlsFiles,
-    ) -> Result<ClientVerifier, rustls::server::VerifierBuilderError> {
+    ) -> Result<ClientVerifier, VerifierBuilderError> {
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
             .with_crls(self.crls.iter().cloned())
             .only_check_end_entity_revocation()
@@ -219,23 +221,31 @@ impl Read {
         files: &TlsFiles,
         versions: Vec<&'static SupportedProtocolVersion>,
     ) -> Result<Option<Dialling>, Fault> {
-        let verifier =
-            match &self.ca {
-                None if files.allow_invalid_certificates => None,
-                None => return Ok(None),
-                Some(roots) => {
-                    let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider())
-                        .with_crls(self.crls.iter().cloned())
-                        .only_check_end_entity_revocation()
-                        .enforce_revocation_expiration();
-                    let path = files.ca.as_deref().unwrap_or(Path::new(""));
-                    Some(builder.build().map_err(|error| {
-                        Fault::new(FileRole::Ca, path, error.to_string(), "check the CA and CRL files")
-                    })?)
-                }
-            };
+        let verifier = match &self.ca {
+            None if files.allow_invalid_certificates => None,
+            None => return Ok(None),
+            Some(roots) => {
+                let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider())
+                    .with_crls(self.crls.iter().cloned())
+                    .only_check_end_entity_revocation()
+                    .enforce_revocation_expiration();
+                let path = files.ca.as_deref().unwrap_or(Path::new(""));
+                Some(builder.build().map_err(|error| {
+                    let remedy = "check the CA file";
+                    crl_fault(&error, files)
+                        .unwrap_or_else(|| Fault::new(FileRole::Ca, path, error.to_string(), remedy))
+                })?)
+            }
+        };
         Ok(Some(Dialling { verifier, allow_invalid_hostnames: files.allow_invalid_hostnames, versions }))
     }
+}
+
+/// A list that a verifier does not take is the CRL file's fault, and not the CA file's.
+fn crl_fault(error: &VerifierBuilderError, files: &TlsFiles) -> Option<Fault> {
+    let (VerifierBuilderError::InvalidCrl(error), Some(path)) = (error, &files.crl) else { return None };
+    let problem = format!("its revocation list cannot be parsed, or not be used here ({error:?})");
+    Some(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY))
 }
 
 fn roots(role: FileRole, path: &Path) -> Result<Arc<RootCertStore>, Fault> {
@@ -250,26 +260,17 @@ fn roots(role: FileRole, path: &Path) -> Result<Arc<RootCertStore>, Fault> {
 }
 
 fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
-    let fault =
-        |problem: &str| Fault::new(FileRole::Crl, path, problem, "make one with: openssl ca -gencrl -out crl.pem");
     let crls = pem::read(FileRole::Crl, path, None)?.crls;
     if crls.is_empty() {
-        return Err(fault("no certificate revocation list (BEGIN X509 CRL) in it"));
-    }
-    for crl in &crls {
-        if webpki_parse(crl).is_err() {
-            return Err(fault("its revocation list cannot be parsed"));
-        }
+        let problem = "no certificate revocation list (BEGIN X509 CRL) in it";
+        return Err(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY));
     }
     Ok(crls)
-}
-
-fn webpki_parse(crl: &CertificateRevocationListDer<'_>) -> Result<(), ()> {
-    use x509_parser::prelude::{CertificateRevocationList, FromDer};
-    CertificateRevocationList::from_der(crl).map(|_| ()).map_err(|_| ())
 }
 
 fn versions(disabled: DisabledProtocols) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(&version::TLS12, disabled.tls1_2), (&version::TLS13, disabled.tls1_3)];
     all.into_iter().filter(|(_, off)| !off).map(|(version, _)| version).collect()
 }
+
+const CRL_REMEDY: &str = "make one with: openssl ca -gencrl -out crl.pem";

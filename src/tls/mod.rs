@@ -11,6 +11,7 @@ mod identity;
 mod material;
 mod pem;
 mod reason;
+mod subject;
 mod verify;
 
 pub use fault::{Fault, FileRole};
@@ -18,7 +19,7 @@ pub use files::{DisabledProtocols, Secret, TlsFiles};
 pub use handshake::{HandshakeError, accept, connect, suite_name, version_name};
 pub use identity::Identity;
 pub use material::Material;
-pub use reason::explain;
+pub use subject::subject;
 
 /// The provider, passed explicitly everywhere: no process-wide default is relied upon.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

@@ -2,8 +2,6 @@
 //!
 //! The only file that knows rustls-pemfile.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use pkcs8::EncryptedPrivateKeyInfoRef;
@@ -13,6 +11,7 @@ use rustls_pemfile::Item;
 
 use super::fault::{Fault, FileRole};
 use super::files::Secret;
+use crate::files;
 use crate::limits::PEM_FILE_BYTES;
 
 /// What a PEM file holds.
@@ -26,7 +25,8 @@ pub(super) struct Pem {
 /// Reads a PEM file; `password` opens an encrypted key in it.
 pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Result<Pem, Fault> {
     let fault = |problem: String, remedy: &str| Fault::new(role, path, problem, remedy);
-    let text = read_bounded(path).map_err(|problem| fault(problem, "name a PEM file that this user can read"))?;
+    let text = files::read(path, PEM_FILE_BYTES)
+        .map_err(|problem| fault(problem, "name a PEM file that this user can read"))?;
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(fault("the file is empty".into(), "put PEM blocks (-----BEGIN ...-----) into it"));
     }
@@ -73,22 +73,6 @@ impl Pem {
             _ => {}
         }
     }
-}
-
-/// Reads a file whole; neither a device nor a mistake of a gigabyte may hang or swell the process.
-fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    let metadata = std::fs::metadata(path).map_err(cannot)?;
-    if !metadata.is_file() {
-        return Err("not a regular file".into());
-    }
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
-    file.take(PEM_FILE_BYTES + 1).read_to_end(&mut text).map_err(cannot)?;
-    if text.len() as u64 > PEM_FILE_BYTES {
-        return Err(format!("larger than {PEM_FILE_BYTES} bytes"));
-    }
-    Ok(text)
 }
 
 type KeyProblem = (&'static str, &'static str);

@@ -62,7 +62,7 @@ pub(super) fn explain_signature(error: Error, certificate: &[u8]) -> Error {
 
 /// A TLS error in words. Alerts that a peer sent are named as RFC 8446 does.
 #[must_use]
-pub fn explain(error: &Error) -> String {
+pub(super) fn explain(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => {
             "no certificate was shown, and a CA file makes one mandatory (sslAllowConnectionsWithoutCertificates excuses its absence)".into()

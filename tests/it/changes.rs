@@ -21,10 +21,12 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::{certs, tls};
 
-/// Allow and prefer admit both kinds, so nothing may fail at all: neither on old connections nor on new ones.
+/// Allow and prefer admit both kinds, so nothing may fail at all: neither on old connections nor on new ones. Each
+/// change of the mode changes the links behind, each reload the certificate in front.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
-    let bench = Bench::new("allowSSL").await;
+    let bench = Bench::new("allowSSL", "policy").await;
+    let certificates = ["server.pem", "member.pem"].map(|name| std::fs::read(bench.folder.join(name)).unwrap());
     let work = Arc::new(Work::default());
     let mut clients = JoinSet::new();
     for number in 0..8 {
@@ -37,6 +39,7 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
         let to = if round % 2 == 0 { Mode::Prefer } else { Mode::Allow };
         let changed = bench.desk().change_mode(to, Spelling::Ssl, Force::Yes).unwrap();
         assert_eq!((changed.mode, changed.generation), (to, generation + 1));
+        std::fs::write(bench.folder.join("server.pem"), &certificates[(round / 2) % 2]).unwrap();
         let reloaded = bench.desk().reload(&bench.arguments).unwrap();
         assert_eq!((reloaded.mode, reloaded.generation), (to, generation + 2), "the file did not change the mode");
         generation = reloaded.generation;
@@ -58,7 +61,7 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
 /// Up to requireSSL and down to disabled: who is established stays, whatever the mode says of newcomers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn established_connections_keep_their_verdict_in_every_mode() {
-    let bench = Bench::new("allowSSL").await;
+    let bench = Bench::new("allowSSL", "never").await;
     let mut plaintext = Client::over(TcpStream::connect(bench.address).await.unwrap());
     let mut secure = Client::over(tls::connect(bench.address, &bench.client()).await.unwrap());
     plaintext.ping().await.unwrap();
@@ -77,7 +80,7 @@ async fn established_connections_keep_their_verdict_in_every_mode() {
 /// Without force, exactly the ladder; a refused change changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ladder_holds() {
-    let bench = Bench::new("disabled").await;
+    let bench = Bench::new("disabled", "never").await;
     for to in [Mode::Disabled, Mode::Prefer, Mode::Require] {
         let refused = bench.desk().change_mode(to, Spelling::Ssl, Force::No).unwrap_err();
         let text = format!("Illegal state transition for sslMode, attempt to change from disabled to {to}");
@@ -95,7 +98,7 @@ async fn the_ladder_holds() {
 /// The old set keeps serving, whatever is on disk, and the error says what is wrong with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
-    let bench = Bench::new("requireSSL").await;
+    let bench = Bench::new("requireSSL", "never").await;
     let key_file = bench.folder.join("server.pem");
     let good = std::fs::read_to_string(&key_file).unwrap();
     let (certificate, key) = good.split_at(good.find("-----BEGIN PRIVATE KEY").unwrap());
@@ -124,9 +127,11 @@ async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
     assert_eq!(bench.desk().reload(&bench.arguments).unwrap().generation, 2);
 }
 
-/// A stand-in server behind a proxy of this process.
+/// A stand-in server behind a proxy of this process; behind two, if the link to it goes by policy: the second takes
+/// both kinds, as a server does that can.
 struct Bench {
     app: App,
+    _second: Option<App>,
     address: SocketAddr,
     arguments: ArgMatches,
     folder: crate::support::Scratch,
@@ -134,15 +139,24 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(mode: &str) -> Bench {
+    async fn new(mode: &str, link: &str) -> Bench {
         let server = StandIn::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let upstream = server.local_addr();
+        let mut upstream = server.local_addr();
         let server = server.spawn();
         let folder = certs::folder();
         let path = |name: &str| folder.join(name).display().to_string();
+        let second = (link == "policy").then(|| {
+            let (key, upstream) = (path("server.pem"), upstream.to_string());
+            let base = ["run", "--port", "0", "--upstream", &upstream, "--upstreamTLS", "never"];
+            let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &key];
+            App::start(config::load(&matches(base.iter().chain(&tls))).unwrap(), 1000).unwrap()
+        });
+        if let Some(second) = &second {
+            upstream = second.addresses()[0].1;
+        }
         let file = folder.join("tlsramp.conf");
         let text = format!(
-            "sslMode = {mode}\nport = 0\nupstream = {upstream}\nupstreamTLS = never\nsslPEMKeyFile = {}\nsslCAFile = {}\n",
+            "sslMode = {mode}\nport = 0\nupstream = {upstream}\nupstreamTLS = {link}\nsslPEMKeyFile = {}\nsslCAFile = {}\n",
             path("server.pem"),
             path("ca.pem"),
         );
@@ -150,7 +164,7 @@ impl Bench {
         let arguments = arguments(&file);
         let app = App::start(config::load(&arguments).unwrap(), 1000).unwrap();
         let address = app.addresses()[0].1;
-        Bench { app, address, arguments, folder, _server: server }
+        Bench { app, _second: second, address, arguments, folder, _server: server }
     }
 
     fn desk(&self) -> &Desk {
@@ -164,8 +178,11 @@ impl Bench {
 }
 
 fn arguments(file: &Path) -> ArgMatches {
-    let command = config::with_options(Command::new("run"));
-    command.try_get_matches_from(["run", "--config", &file.display().to_string()]).unwrap()
+    matches(["run", "--config", &file.display().to_string()])
+}
+
+fn matches(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> ArgMatches {
+    config::with_options(Command::new("run")).try_get_matches_from(args).unwrap()
 }
 
 /// What the clients share.

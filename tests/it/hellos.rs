@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tlsramp::policy::Opening;
 use tlsramp::sniff::{Class, Hello, classify};
 
-use crate::support::{process, require_command};
+use crate::support::{Proxy, cert, process, require_command, tls};
 
 #[test]
 fn openssls_hellos_are_tls_however_cut_and_split() {
@@ -20,6 +20,10 @@ fn openssls_hellos_are_tls_however_cut_and_split() {
     {
         check(&openssl_hello(args), &format!("openssl {args:?}"));
     }
+    let longest = "a".repeat(255);
+    let hello = openssl_hello(&["-servername", &longest]);
+    check(&hello, "openssl, SNI of 255 bytes");
+    assert_eq!(Hello::read(&hello).sni, Some(longest));
     let old = openssl_hello(&["-tls1", "-cipher", "ALL:@SECLEVEL=0"]);
     check(&old, "openssl -tls1");
     assert!(Hello::read(&old).is_too_old());
@@ -37,6 +41,31 @@ fn rustlss_hellos_are_tls_however_cut_and_split() {
             assert_eq!(Hello::read(&hello).sni.as_deref(), Some(name));
             assert_eq!(Hello::read(&hello).versions.to_string(), "TLS1.2, TLS1.3");
         }
+    }
+}
+
+/// The same through the real thing: however a hello arrives, the handshake succeeds.
+#[test]
+fn a_split_and_dribbled_hello_gets_its_handshake() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (key, ca) = (cert("server.pem"), cert("ca.pem"));
+    let base = ["--port", "0", "--upstream", &server, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+    let proxy = Proxy::start(base.iter().chain(&["--sslPEMKeyFile", &key, "--sslCAFile", &ca]));
+    for (fragment, dribbled) in [(1, false), (2, true), (7, true), (4096, true), (4096, false)] {
+        let mut hello = Vec::new();
+        let config = tls::client(&ca, Some(&cert("client.pem")));
+        let mut client = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
+        client.write_tls(&mut hello).unwrap();
+        let mut socket = std::net::TcpStream::connect(proxy.address("inbound")).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let split = split(&hello, fragment);
+        for part in split.chunks(if dribbled { 1 } else { split.len() }) {
+            socket.write_all(part).unwrap();
+        }
+        client
+            .complete_io(&mut socket)
+            .unwrap_or_else(|error| panic!("records of {fragment}, dribbled {dribbled}: {error}"));
+        assert!(!client.is_handshaking());
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
-    process::Stdio,
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::service::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, yaml};
-use crate::support::{Mark, Proxy, Scratch, cert, log::Log, process};
+use crate::support::{Mark, Proxy, Scratch, cert, log::Log, process, require_command};
 
 #[test]
 fn a_connection_too_many_waits_and_is_served_when_one_ends() {
@@ -154,11 +154,33 @@ fn by_itself_it_takes_no_more_connections_than_its_descriptors_carry() {
     assert!(!proxy.log.objects(Mark::START).iter().any(is_out_of_descriptors));
 }
 
+/// As mongod cuts its own: more slots than descriptors would make promises that end in errors.
+#[test]
+fn a_number_that_the_descriptors_do_not_carry_is_cut_with_a_word() {
+    let upstream = Upstream::start();
+    let proxy = Wrapped::start(
+        &limits("ulimit -n 168"),
+        &with(&upstream, &["--maxIncomingConnections", "10000", "--workers", "1"]),
+    );
+    let cut = proxy.log.wait(Mark::START, SOON, |line| line["asked"] == 10_000).unwrap();
+    assert_eq!((&cut["most"], &cut["level"]), (&12.into(), &"WARN".into()), "{cut}");
+    let mut open = (0..12).map(|_| proxy.connect()).collect::<Vec<_>>();
+    for client in &mut open {
+        echoes(client, b"served");
+    }
+    proxy.connect().write_all(b"waits").unwrap();
+    assert_eq!(proxy.log.wait(Mark::START, SOON, is_full).unwrap()["limit"], 12);
+}
+
 #[test]
 fn out_of_descriptors_it_does_not_spin_and_serves_again_when_clients_leave() {
     let upstream = Upstream::start();
-    // More connections allowed than descriptors there are.
-    let proxy = Wrapped::start(&limits("ulimit -n 128"), &with(&upstream, &["--maxIncomingConnections", "10000"]));
+    require_command!("prlimit");
+    let proxy = Wrapped::start(&limits("ulimit -n 4096"), &with(&upstream, &["--maxIncomingConnections", "1000"]));
+    // It counts on the limit it was started under; this takes most of it away.
+    let mut lower = Command::new("prlimit");
+    lower.args(["--pid", &proxy.pid().to_string(), "--nofile=128:128"]);
+    assert!(lower.status().unwrap().success());
     // Silent clients: each takes one descriptor, and no upstream is dialled that would fail for want of another.
     let clients = (0..400).map(|_| proxy.connect()).collect::<Vec<_>>();
     proxy.log.wait(Mark::START, SOON, is_out_of_descriptors).unwrap();

@@ -19,6 +19,7 @@ mod refusals;
 mod relaying;
 mod reloading;
 mod routes;
+mod standin;
 mod stopping;
 mod verification;
 mod waiting;

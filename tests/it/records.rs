@@ -45,7 +45,7 @@ fn a_tls_client_leaves_one_line_with_all_that_is_known_of_it() {
         "tls_version": "TLS1.3",
         "cipher": record["cipher"],
         "sni": "localhost",
-        "client_subject": "O=tlsramp clients, CN=client",
+        "client_subject": "CN=client,O=tlsramp clients",
         "mode": "requireSSL",
         "generation": 1,
         "upstream": upstream,
@@ -62,7 +62,7 @@ fn a_tls_client_leaves_one_line_with_all_that_is_known_of_it() {
     assert_eq!(proxy.records().len(), 1);
 
     // The member's own certificate, the name that the client asked for, and the same bytes, one hop on.
-    assert_eq!(next["client_subject"], "O=tlsramp members, CN=localhost", "{next}");
+    assert_eq!(next["client_subject"], "CN=localhost,O=tlsramp members", "{next}");
     assert_eq!((&next["sni"], &next["bytes_in"], &next["bytes_out"]), (&json!("localhost"), &json!(12), &json!(12)));
 }
 

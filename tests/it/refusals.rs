@@ -140,6 +140,17 @@ async fn an_unreachable_upstream_is_said_to_requests_of_both_kinds() {
     assert_eq!(record["upstream"], nobody.to_string());
 }
 
+/// A failed outbound dial answers as an inbound one does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreachable_member_is_said_to_the_local_server() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = Proxy::start(["--outbound", &format!("127.0.0.1:0={nobody}"), "--sslMode", "disabled"]);
+    let local = tokio::net::TcpStream::connect(proxy.outbound(0)).await.unwrap();
+    let answer = Client::over(local).ping().await;
+    let Err(ClientError::Refused { code: 6, text }) = answer else { panic!("{answer:?}") };
+    assert!(text.contains(&nobody.to_string()), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_with_a_wrong_certificate_is_said_too() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -168,8 +179,16 @@ fn a_probe_is_a_probe_and_not_worth_a_line() {
     let told = never_dialled("allowSSL", &["--logLevel", "debug"]);
     for proxy in [&quiet, &told] {
         drop(TcpStream::connect(proxy.address("inbound")).unwrap());
+        // Some health checkers reset what they have seen enough of.
+        let reset = socket2::Socket::from(TcpStream::connect(proxy.address("inbound")).unwrap());
+        reset.set_linger(Some(Duration::ZERO)).unwrap();
     }
-    told.wait_log(|line| line["outcome"] == "probe" && line["level"] == "DEBUG", PATIENCE);
+    let mut probes = 0;
+    let both = |line: &serde_json::Value| {
+        probes += usize::from(line["outcome"] == "probe" && line["level"] == "DEBUG");
+        probes == 2
+    };
+    told.wait_log(both, PATIENCE);
     talk(&quiet, b"\x16");
     quiet.wait_log(|line| line["message"] == "connection", PATIENCE);
     assert!(quiet.records().iter().all(|record| record["outcome"] != "probe"));

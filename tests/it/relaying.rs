@@ -93,6 +93,38 @@ async fn a_reset_is_passed_on_as_a_reset() {
     }
 }
 
+/// An upstream that dies in the middle of its answer, while the client sends: whoever of us finds out first, a read or a
+/// write, what the client got must not look like all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_cut_off_by_a_reset_does_not_end_like_a_whole_one() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Pair { client_tls: true, upstream_tls: false }.proxy(upstream.local_addr().unwrap());
+    let client = tls::client(cert("ca.pem"), Some(&cert("client.pem")));
+    for round in 0..20 {
+        let stream = tls::connect(proxy.address("inbound"), &client).await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let sending = tokio::spawn(async move { while writer.write_all(&[7; 4096]).await.is_ok() {} });
+        let (mut server, _) = upstream.accept().await.unwrap();
+        server.read_exact(&mut [0; 4096]).await.unwrap();
+        server.write_all(b"half an answ").await.unwrap();
+        server.set_zero_linger().unwrap();
+        drop(server);
+        let mut got = Vec::new();
+        let end = timeout(Duration::from_secs(10), reader.read_to_end(&mut got)).await.expect("it ends");
+        assert!(end.is_err(), "round {round}: a clean end after {got:?}");
+        sending.await.unwrap();
+    }
+    let mut ended = 0;
+    let cut = |line: &serde_json::Value| {
+        if line["outcome"] == "upstream_reset" {
+            // A line of its own, or one of so many left out.
+            ended += line["connections"].as_u64().unwrap_or(1);
+        }
+        ended == 20
+    };
+    proxy.wait_log(cut, Duration::from_secs(10));
+}
+
 /// A TLS client that asked for the end gets a `close_notify`, and one that gives none has just ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn close_notify_is_sent_and_not_insisted_on() {

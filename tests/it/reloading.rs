@@ -294,3 +294,57 @@ fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
     assert!(matches!(app.desk.reload(&matches), Err(Refused::Transition(_))));
     assert_eq!(app.desk.mode(), (Mode::Prefer, 4));
 }
+
+/// A file caught half-written, or a line lost by accident, must not let in whom the one before kept out.
+#[test]
+fn a_reload_does_not_verify_less() {
+    let upstream = Upstream::start();
+    let tls = |files: &str| {
+        format!("net: {{tls: {{mode: requireTLS, certificateKeyFile: {}{files}}}}}\n", cert("server.pem"))
+    };
+    let [ca, other, crl] = ["ca.pem", "other-ca.pem", "crl.pem"].map(cert);
+    let whole = format!(", CAFile: {ca}, clusterCAFile: {ca}, CRLFile: {crl}");
+    let proxy = Proxy::start_with_config(&format!("{}{}", tls(&whole), yaml(&upstream)), ["--port", "0"]);
+    for (files, lost) in [
+        (format!(", CAFile: {ca}, clusterCAFile: {ca}"), "net.tls.CRLFile"),
+        (format!(", CAFile: {ca}, CRLFile: {crl}"), "net.tls.clusterCAFile"),
+        (String::new(), "net.tls.CAFile"),
+    ] {
+        let error = refused_reload(&proxy, &format!("{}{}", tls(&files), yaml(&upstream)));
+        assert!(error.contains(lost) && error.contains("does not verify less"), "{error}");
+    }
+    // Another file is a change like any other.
+    let another = format!(", CAFile: {ca}, clusterCAFile: {other}, CRLFile: {crl}");
+    reload(&proxy, &format!("{}{}", tls(&another), yaml(&upstream)));
+}
+
+/// What is no file must not be waited for, and a reload that waits must not keep a stop from coming.
+#[test]
+fn a_configuration_that_is_a_fifo_is_refused_and_stops_nothing() {
+    let upstream = Upstream::start();
+    let mut proxy = Proxy::start_with_config(&yaml(&upstream), ["--port", "0"]);
+    fs::remove_file(proxy.config_file()).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, proxy.config_file(), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let from = proxy.mark();
+    proxy.signal(Signal::HUP);
+    let refused = proxy.wait_log_since(from, is_refusal, SOON);
+    assert!(refused["error"].as_str().unwrap().contains("not a regular file"), "{refused}");
+    served(&proxy);
+    assert_eq!(proxy.terminate().code(), Some(0));
+}
+
+/// Whoever was silent through a change goes where the route leads now, as it is judged by the mode of now.
+#[test]
+fn a_silent_client_goes_where_its_route_leads_when_it_speaks() {
+    let (one, two) = (Upstream::saying(b"1"), Upstream::saying(b"2"));
+    let text = |upstream: &Upstream| format!("proxy:\n  outbound: [\"127.0.0.1:0={}\"]\n", upstream.address);
+    let proxy = Proxy::start_with_config(&text(&one), [""; 0]);
+    let mut silent = TcpStream::connect(proxy.outbound(0)).unwrap();
+    assert_eq!(answer_of(proxy.outbound(0)), b"1");
+    reload(&proxy, &text(&two));
+    silent.set_read_timeout(Some(SOON)).unwrap();
+    silent.write_all(b"?").unwrap();
+    silent.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut silent), b"?2");
+}

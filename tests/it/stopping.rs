@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::proxy::Signal;
 use crate::support::service::*;
-use crate::support::{Mark, Proxy};
+use crate::support::{Mark, Proxy, cert, certs};
 
 #[test]
 fn a_stop_with_nothing_open_is_clean_and_at_once() {
@@ -106,4 +106,20 @@ fn a_client_that_has_said_nothing_is_ended_at_once_by_a_stop() {
     assert!(ended(&mut silent));
     assert_eq!(outcomes(&proxy), ["completed", "drained"]);
     assert_eq!(upstream.accepted(), 1, "the silent client has no upstream");
+}
+
+/// Cut off, and told so: a TLS peer must be able to tell a stop from an attack.
+#[test]
+fn a_forced_tls_client_gets_its_close_notify() {
+    let upstream = Upstream::start();
+    let (key, ca) = (cert("server.pem"), cert("ca.pem"));
+    let tls = ["--sslMode", "requireSSL", "--sslPEMKeyFile", &key, "--sslCAFile", &ca, "--drainTimeout", "1s"];
+    let args = [in_front_of(&upstream), tls.map(str::to_owned).to_vec()].concat();
+    let mut proxy = Proxy::start(args);
+    let mut client = tls_client(proxy.address("inbound"), certs::shared(), Some("client.pem"));
+    echoes(&mut client, b"before");
+    proxy.signal(Signal::TERM);
+    // rustls makes an end without close_notify an error.
+    assert_eq!(std::io::Read::read(&mut client, &mut [0; 16]).unwrap(), 0);
+    assert_eq!(proxy.wait_exit(SOON).unwrap().code(), Some(1));
 }
