@@ -10,11 +10,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::limits::{HALF_CLOSED_IDLE, RELAY_BUFFER, RELAY_TURN};
+use crate::limits::{HALF_CLOSED_IDLE, RELAY_BUFFER, RELAY_TURN, USER_TIMEOUT};
 
 /// Bytes moved so far; readable while the relay runs.
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ pub enum End {
     Truncated,
     /// It did not: the other's end was the relay's.
     Open,
-    /// It did not end within a minute of silence after the other had.
+    /// It did not end in time: a minute of silence after the other had, or two with bytes waiting.
     Idle,
     /// It failed.
     Failed(io::Error),
@@ -60,7 +61,8 @@ impl End {
 }
 
 /// Relays until both directions have ended. A half that has ended is passed on as such; the other may go on, and
-/// may be silent for at most 60 s. A stream that fails ends the relay at once: it can neither send nor take.
+/// may be silent for at most 60 s. A stream that takes none of what waits for it for 120 s is given up, as TCP gives
+/// up a peer that does not acknowledge: a Unix socket would be waited for without end. A stream that fails ends the relay at once: it can neither send nor take.
 pub async fn relay<C, U>(client: &mut C, upstream: &mut U, counters: &Counters) -> Ended
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -68,27 +70,47 @@ where
 {
     let mut up = Direction::new(&counters.inbound);
     let mut down = Direction::new(&counters.outbound);
-    let mut idle: Option<Pin<Box<Sleep>>> = None;
+    let mut patience = Patience::default();
     let timed_out = poll_fn(|cx| {
-        let moved = (up.moved(), down.moved());
+        let before = (up.progress, down.progress);
         let up_over = up.poll(cx, client, upstream, down.sink_lost()).is_ready();
         let down_over = down.poll(cx, upstream, client, up.sink_lost()).is_ready();
         if (up_over && down_over) || up.source_failed() || down.source_failed() {
             return Poll::Ready(false);
         }
-        if !up_over && !down_over {
+        let limit = if up_over || down_over {
+            HALF_CLOSED_IDLE
+        } else if up.is_stuck() || down.is_stuck() {
+            USER_TIMEOUT
+        } else {
+            patience.running = None;
             return Poll::Pending;
-        }
-        let timer = idle.get_or_insert_with(|| Box::pin(sleep(HALF_CLOSED_IDLE)));
-        if moved != (up.moved(), down.moved()) {
-            timer.as_mut().reset(Instant::now() + HALF_CLOSED_IDLE);
-        }
-        timer.as_mut().poll(cx).map(|()| true)
+        };
+        patience.poll(cx, limit, before != (up.progress, down.progress)).map(|()| true)
     })
     .await;
     let (client_end, upstream_failure) = up.ends(timed_out);
     let (upstream_end, client_failure) = down.ends(timed_out);
     Ended { client: client_end.or_failure(client_failure), upstream: upstream_end.or_failure(upstream_failure) }
+}
+
+/// The timer of a relay that cannot wait for ever. Made when it is first needed, which is seldom.
+#[derive(Default)]
+struct Patience {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The limit that is running, if one is.
+    running: Option<Duration>,
+}
+
+impl Patience {
+    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration, progress: bool) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if progress || self.running != Some(limit) {
+            self.running = Some(limit);
+            timer.as_mut().reset(Instant::now() + limit);
+        }
+        timer.as_mut().poll(cx)
+    }
 }
 
 /// One direction, from a source to a sink.
@@ -100,6 +122,8 @@ struct Direction<'a> {
     /// Whether the sink may hold bytes back.
     unflushed: bool,
     bytes: &'a AtomicU64,
+    /// Grows with every read and write.
+    progress: u64,
     source: Option<End>,
     sink: Option<io::Error>,
 }
@@ -119,13 +143,15 @@ impl<'a> Direction<'a> {
             rest_start: 0,
             unflushed: false,
             bytes,
+            progress: 0,
             source: None,
             sink: None,
         }
     }
 
-    fn moved(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// Whether bytes wait for the sink.
+    fn is_stuck(&self) -> bool {
+        !self.rest.is_empty()
     }
 
     /// A source that failed can send nothing more, and takes nothing either.
@@ -235,6 +261,7 @@ impl<'a> Direction<'a> {
         }
         let bytes = read.filled();
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.progress += 1;
         self.unflushed = true;
         let mut taken = 0;
         while taken < bytes.len() {
@@ -256,7 +283,10 @@ impl<'a> Direction<'a> {
         while self.rest_start < self.rest.len() {
             match ready!(Pin::new(&mut *sink).poll_write(cx, &self.rest[self.rest_start..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.rest_start += count,
+                count => {
+                    self.rest_start += count;
+                    self.progress += 1;
+                }
             }
         }
         self.rest = Vec::new();
@@ -276,165 +306,4 @@ thread_local! {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-    use std::time::Duration;
-
-    use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
-    use tokio::time::{Instant, sleep};
-
-    use super::{Counters, End, relay};
-    use crate::limits::HALF_CLOSED_IDLE;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_half_that_has_ended_leaves_the_other_open_while_it_is_used() {
-        let (mut client, mut near) = duplex(64);
-        let (mut far, mut server) = duplex(64);
-        let counters = Counters::default();
-        let ends = async {
-            client.write_all(b"question").await.unwrap();
-            client.shutdown().await.unwrap();
-            let mut question = Vec::new();
-            server.read_to_end(&mut question).await.unwrap();
-            assert_eq!(question, b"question");
-            // Each pause is within the bound, all together are not.
-            for _ in 0..5 {
-                sleep(HALF_CLOSED_IDLE - Duration::from_secs(1)).await;
-                server.write_all(b"answer").await.unwrap();
-            }
-            server.shutdown().await.unwrap();
-            let mut answer = Vec::new();
-            client.read_to_end(&mut answer).await.unwrap();
-            assert_eq!(answer, b"answer".repeat(5));
-        };
-        let (ended, ()) = tokio::join!(relay(&mut near, &mut far, &counters), ends);
-        assert!(matches!((ended.client, ended.upstream), (End::Closed, End::Closed)));
-        assert_eq!((counters.inbound.into_inner(), counters.outbound.into_inner()), (8, 30));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_other_half_ends_after_a_minute() {
-        let (mut client, mut near) = duplex(64);
-        let (mut far, _server) = duplex(64);
-        client.shutdown().await.unwrap();
-        let began = Instant::now();
-        let ended = relay(&mut near, &mut far, &Counters::default()).await;
-        assert!(matches!((ended.client, ended.upstream), (End::Closed, End::Idle)));
-        assert_eq!(began.elapsed().as_secs(), HALF_CLOSED_IDLE.as_secs());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn two_silent_halves_may_be_silent_for_ever() {
-        let (_client, mut near) = duplex(64);
-        let (mut far, _server) = duplex(64);
-        let counters = Counters::default();
-        let idle = relay(&mut near, &mut far, &counters);
-        tokio::time::timeout(Duration::from_secs(1_000_000), idle).await.unwrap_err();
-    }
-
-    /// A writer that keeps what it is given until it is flushed, as TLS may: the relay must flush before it waits.
-    #[tokio::test(start_paused = true)]
-    async fn what_was_written_is_flushed_before_a_wait() {
-        let (mut client, mut near) = duplex(64);
-        let (far, mut server) = duplex(64);
-        let mut far = Kept { inner: BufWriter::new(far) };
-        let counters = Counters::default();
-        let ping = async {
-            client.write_all(b"x").await.unwrap();
-            let mut got = [0];
-            server.read_exact(&mut got).await.unwrap();
-        };
-        tokio::select! {
-            _ = relay(&mut near, &mut far, &counters) => panic!("neither side has ended"),
-            () = ping => {}
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_source_that_fails_ends_both_at_once() {
-        let mut near = Failing(io::ErrorKind::ConnectionReset);
-        let (mut far, _server) = duplex(64);
-        let ended = relay(&mut near, &mut far, &Counters::default()).await;
-        assert!(matches!((ended.client, ended.upstream), (End::Failed(_), End::Open)));
-        let mut near = Failing(io::ErrorKind::UnexpectedEof);
-        let ended = relay(&mut near, &mut far, &Counters::default()).await;
-        assert!(matches!((ended.client, ended.upstream), (End::Truncated, End::Idle)), "no close_notify is an end");
-    }
-
-    /// What a server says last reaches the client, even if the server takes nothing more.
-    #[tokio::test(start_paused = true)]
-    async fn a_sink_that_fails_is_heard_out() {
-        let (mut client, mut near) = duplex(64);
-        let mut far = LastWords(Some(b"goodbye"));
-        client.write_all(b"more").await.unwrap();
-        let ended = relay(&mut near, &mut far, &Counters::default()).await;
-        drop(near);
-        let mut heard = Vec::new();
-        client.read_to_end(&mut heard).await.unwrap();
-        assert_eq!(heard, b"goodbye");
-        assert!(matches!(ended.upstream, End::Closed), "{ended:?}");
-    }
-
-    struct Kept {
-        inner: BufWriter<DuplexStream>,
-    }
-
-    struct Failing(io::ErrorKind);
-
-    struct LastWords(Option<&'static [u8]>);
-
-    impl AsyncRead for Kept {
-        fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.get_mut().inner).poll_read(cx, buffer)
-        }
-    }
-
-    impl AsyncWrite for Kept {
-        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.get_mut().inner).poll_flush(cx)
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
-        }
-    }
-
-    impl AsyncRead for Failing {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Err(self.0.into()))
-        }
-    }
-
-    impl AsyncRead for LastWords {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            buffer.put_slice(self.get_mut().0.take().unwrap_or_default());
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    macro_rules! takes_nothing {
-        ($stream:ty) => {
-            impl AsyncWrite for $stream {
-                fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-                    Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
-                }
-
-                fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                    Poll::Ready(Ok(()))
-                }
-
-                fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                    Poll::Ready(Ok(()))
-                }
-            }
-        };
-    }
-    takes_nothing!(Failing);
-    takes_nothing!(LastWords);
-}
+mod tests;

@@ -12,6 +12,8 @@ pub enum Outcome {
     UpstreamReset,
     /// One side ended and the other was silent for a minute.
     HalfClosedIdle,
+    /// Bytes waited for one side for two minutes, and it took none.
+    Stalled,
     /// Closed without a byte.
     Probe,
     /// No decidable opening in time.
@@ -61,11 +63,12 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 18] = [
+    pub const ALL: [Outcome; 19] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
         Outcome::HalfClosedIdle,
+        Outcome::Stalled,
         Outcome::Probe,
         Outcome::SniffTimeout,
         Outcome::SniffTruncated,
@@ -90,6 +93,7 @@ impl Outcome {
             Outcome::ClientReset => "client_reset",
             Outcome::UpstreamReset => "upstream_reset",
             Outcome::HalfClosedIdle => "half_closed_idle",
+            Outcome::Stalled => "stalled",
             Outcome::Probe => "probe",
             Outcome::SniffTimeout => "sniff_timeout",
             Outcome::SniffTruncated => "sniff_truncated",
@@ -121,7 +125,9 @@ impl Outcome {
             | Outcome::ClientCertificateRefused
             | Outcome::TlsHandshakeFailed
             | Outcome::TlsHandshakeTimeout => Fault::Client,
-            Outcome::UpstreamReset | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => Fault::Upstream,
+            Outcome::UpstreamReset | Outcome::Stalled | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => {
+                Fault::Upstream
+            }
             Outcome::Drained | Outcome::Forced => Fault::Operator,
             Outcome::Internal => Fault::Internal,
         }

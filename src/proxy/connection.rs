@@ -144,6 +144,7 @@ fn outcome(ended: Ended) -> (Outcome, Option<String>) {
     match (ended.client, ended.upstream) {
         (End::Failed(error), _) => (Outcome::ClientReset, Some(error.to_string())),
         (_, End::Failed(error)) => (Outcome::UpstreamReset, Some(error.to_string())),
+        (End::Idle, End::Idle) => (Outcome::Stalled, None),
         (End::Idle, _) | (_, End::Idle) => (Outcome::HalfClosedIdle, None),
         (End::Truncated, _) => (Outcome::Completed, Some("the client sent no close_notify".into())),
         (_, End::Truncated) => (Outcome::Completed, Some("the upstream sent no close_notify".into())),

@@ -1,0 +1,187 @@
+//! The relay over streams in memory, under paused time.
+
+use std::future::pending;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
+use tokio::time::{Instant, sleep};
+
+use super::{Counters, End, relay};
+use crate::limits::{HALF_CLOSED_IDLE, USER_TIMEOUT};
+
+#[tokio::test(start_paused = true)]
+async fn a_half_that_has_ended_leaves_the_other_open_while_it_is_used() {
+    let (mut client, mut near) = duplex(64);
+    let (mut far, mut server) = duplex(64);
+    let counters = Counters::default();
+    let ends = async {
+        client.write_all(b"question").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut question = Vec::new();
+        server.read_to_end(&mut question).await.unwrap();
+        assert_eq!(question, b"question");
+        // Each pause is within the bound, all together are not.
+        for _ in 0..5 {
+            sleep(HALF_CLOSED_IDLE - Duration::from_secs(1)).await;
+            server.write_all(b"answer").await.unwrap();
+        }
+        server.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"answer".repeat(5));
+    };
+    let (ended, ()) = tokio::join!(relay(&mut near, &mut far, &counters), ends);
+    assert!(matches!((ended.client, ended.upstream), (End::Closed, End::Closed)));
+    assert_eq!((counters.inbound.into_inner(), counters.outbound.into_inner()), (8, 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_other_half_ends_after_a_minute() {
+    let (mut client, mut near) = duplex(64);
+    let (mut far, _server) = duplex(64);
+    client.shutdown().await.unwrap();
+    let began = Instant::now();
+    let ended = relay(&mut near, &mut far, &Counters::default()).await;
+    assert!(matches!((ended.client, ended.upstream), (End::Closed, End::Idle)));
+    assert_eq!(began.elapsed().as_secs(), HALF_CLOSED_IDLE.as_secs());
+}
+
+/// A Unix socket has no timeout of its own for this.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+    let (mut client, mut near) = duplex(256);
+    let (mut far, mut server) = duplex(64);
+    client.write_all(&[7; 200]).await.unwrap();
+    let counters = Counters::default();
+    let began = Instant::now();
+    let slowly = async {
+        // One byte a minute is slow, and it is progress.
+        for _ in 0..10 {
+            sleep(Duration::from_secs(60)).await;
+            server.read_exact(&mut [0; 8]).await.unwrap();
+        }
+        pending::<()>().await;
+    };
+    let ended = tokio::select! {
+        ended = relay(&mut near, &mut far, &counters) => ended,
+        () = slowly => unreachable!(),
+    };
+    assert!(matches!((ended.client, ended.upstream), (End::Idle, End::Idle)));
+    assert_eq!(began.elapsed(), Duration::from_secs(600) + USER_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_silent_halves_may_be_silent_for_ever() {
+    let (_client, mut near) = duplex(64);
+    let (mut far, _server) = duplex(64);
+    let counters = Counters::default();
+    let idle = relay(&mut near, &mut far, &counters);
+    tokio::time::timeout(Duration::from_secs(1_000_000), idle).await.unwrap_err();
+}
+
+/// A writer that keeps what it is given until it is flushed, as TLS may: the relay must flush before it waits.
+#[tokio::test(start_paused = true)]
+async fn what_was_written_is_flushed_before_a_wait() {
+    let (mut client, mut near) = duplex(64);
+    let (far, mut server) = duplex(64);
+    let mut far = Kept { inner: BufWriter::new(far) };
+    let counters = Counters::default();
+    let ping = async {
+        client.write_all(b"x").await.unwrap();
+        let mut got = [0];
+        server.read_exact(&mut got).await.unwrap();
+    };
+    tokio::select! {
+        _ = relay(&mut near, &mut far, &counters) => panic!("neither side has ended"),
+        () = ping => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_ends_both_at_once() {
+    let mut near = Failing(io::ErrorKind::ConnectionReset);
+    let (mut far, _server) = duplex(64);
+    let ended = relay(&mut near, &mut far, &Counters::default()).await;
+    assert!(matches!((ended.client, ended.upstream), (End::Failed(_), End::Open)));
+    let mut near = Failing(io::ErrorKind::UnexpectedEof);
+    let ended = relay(&mut near, &mut far, &Counters::default()).await;
+    assert!(matches!((ended.client, ended.upstream), (End::Truncated, End::Idle)), "no close_notify is an end");
+}
+
+/// What a server says last reaches the client, even if the server takes nothing more.
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_is_heard_out() {
+    let (mut client, mut near) = duplex(64);
+    let mut far = LastWords(Some(b"goodbye"));
+    client.write_all(b"more").await.unwrap();
+    let ended = relay(&mut near, &mut far, &Counters::default()).await;
+    drop(near);
+    let mut heard = Vec::new();
+    client.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"goodbye");
+    assert!(matches!(ended.upstream, End::Closed), "{ended:?}");
+}
+
+struct Kept {
+    inner: BufWriter<DuplexStream>,
+}
+
+struct Failing(io::ErrorKind);
+
+struct LastWords(Option<&'static [u8]>);
+
+impl AsyncRead for Kept {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Kept {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Failing {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(self.0.into()))
+    }
+}
+
+impl AsyncRead for LastWords {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        buffer.put_slice(self.get_mut().0.take().unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+macro_rules! takes_nothing {
+    ($stream:ty) => {
+        impl AsyncWrite for $stream {
+            fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+                Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+        }
+    };
+}
+takes_nothing!(Failing);
+takes_nothing!(LastWords);
