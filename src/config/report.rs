@@ -54,8 +54,10 @@ fn does(settings: &Settings, acceptance: Acceptance, rule: LinkRule, opening: Op
         Err(_) => format!("{client} is refused"),
         Ok(permit) => match (permit.admission(), permit.link()) {
             (Admission::Untouched, _) | (_, Link::Untouched) => format!("{client} goes through untouched"),
-            (_, Link::Tls) => format!("{client} goes on by TLS"),
-            (_, Link::Plaintext) => format!("{client} goes on in plaintext"),
+            (Admission::Terminated, Link::Tls) => format!("{client} ends here and goes on by TLS of ours"),
+            (Admission::Terminated, Link::Plaintext) => format!("{client} ends here and goes on in plaintext"),
+            (Admission::Plaintext, Link::Tls) => format!("{client} goes on by TLS"),
+            (Admission::Plaintext, Link::Plaintext) => format!("{client} goes on in plaintext"),
         },
     }
 }

@@ -510,7 +510,7 @@ fn a_good_file_passes_check_which_reports_what_it_would_do() {
     for line in [
         &format!("configuration: {}", yaml.path),
         "tlsMode: requireTLS",
-        "inbound: 127.0.0.1:0 -> 127.0.0.1:27999; plaintext is refused; TLS goes on in plaintext",
+        "inbound: 127.0.0.1:0 -> 127.0.0.1:27999; plaintext is refused; TLS ends here and goes on in plaintext",
         "outbound: 127.0.0.1:27018 -> db2.invalid:27017 (as db2); plaintext goes on by TLS",
         &format!("certificates: shown: {server}, CA: {ca}; required of clients"),
     ] {

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::service::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, yaml};
+use crate::support::service::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, wait_until, yaml};
 use crate::support::{Mark, Proxy, Scratch, cert, log::Log, process, require_command};
 
 #[test]
@@ -192,8 +192,12 @@ fn out_of_descriptors_it_does_not_spin_and_serves_again_when_clients_leave() {
     assert_eq!(upstream.accepted(), 0);
 
     drop(clients);
-    let mut client = proxy.connect();
-    echoes(&mut client, b"served again");
+    // Those that still waited to be accepted have to be seen off first, and take descriptors meanwhile.
+    let served_again = || {
+        let (mut client, mut back) = (proxy.connect(), [0; 5]);
+        client.write_all(b"again").is_ok() && client.read_exact(&mut back).is_ok() && &back == b"again"
+    };
+    assert!(wait_until(SOON, served_again), "it serves nobody any more");
 }
 
 #[test]

@@ -65,15 +65,6 @@ fn a_silent_client_may_wait_unless_told_otherwise() {
     echo(waiting, b"late but fine");
 }
 
-#[test]
-fn fifty_silent_clients_do_not_delay_the_next() {
-    let proxy = proxy(&["--workers", "1"]);
-    let silent: Vec<_> = (0..50).map(|_| say(&proxy, b"", false)).collect();
-    let stuck: Vec<_> = (0..50).map(|_| say(&proxy, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", false)).collect();
-    echo(say(&proxy, b"", false), b"served");
-    drop((silent, stuck));
-}
-
 /// Connected under allowSSL, spoken under requireSSL: the mode is read when the opening is known.
 #[test]
 fn a_mode_changed_while_a_client_was_silent_applies_to_it() {
