@@ -64,6 +64,10 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 /// Unacknowledged data for this long ends a connection: as long as keepalive takes on an idle one.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long a stream may take none of the bytes that wait for it. Longer than [`USER_TIMEOUT`], so that TCP, which knows
+/// which peer it was, speaks first; a Unix socket has nothing of the kind.
+pub const STALLED: Duration = Duration::from_secs(150);
+
 /// Length of the accept queue asked for: what a pool storm needs; the kernel cuts it to `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// First pause after accept ran out of descriptors or memory; it doubles.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::limits::{HALF_CLOSED_IDLE, RELAY_BUFFER, RELAY_TURN, USER_TIMEOUT};
+use crate::limits::{HALF_CLOSED_IDLE, RELAY_BUFFER, RELAY_TURN, STALLED};
 
 /// Bytes moved so far; readable while the relay runs.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub enum End {
     Truncated,
     /// It did not: the other's end was the relay's.
     Open,
-    /// It did not end in time: a minute of silence after the other had, or two with bytes waiting.
+    /// It did not end in time: a minute of silence after the other had, or 150 s with bytes waiting.
     Idle,
     /// It failed.
     Failed(io::Error),
@@ -61,7 +61,7 @@ impl End {
 }
 
 /// Relays until both directions have ended. A half that has ended is passed on as such; the other may go on, and
-/// may be silent for at most 60 s. A stream that takes none of what waits for it for 120 s is given up, as TCP gives
+/// may be silent for at most 60 s. A stream that takes none of what waits for it for 150 s is given up, as TCP gives
 /// up a peer that does not acknowledge: a Unix socket would be waited for without end. A stream that fails ends the relay at once: it can neither send nor take.
 pub async fn relay<C, U>(client: &mut C, upstream: &mut U, counters: &Counters) -> Ended
 where
@@ -81,7 +81,7 @@ where
         let limit = if up_over || down_over {
             HALF_CLOSED_IDLE
         } else if up.is_stuck() || down.is_stuck() {
-            USER_TIMEOUT
+            STALLED
         } else {
             patience.running = None;
             return Poll::Pending;

@@ -12,7 +12,7 @@ pub enum Outcome {
     UpstreamReset,
     /// One side ended and the other was silent for a minute.
     HalfClosedIdle,
-    /// Bytes waited for one side for two minutes, and it took none.
+    /// Bytes waited for one side for 150 s, and it took none.
     Stalled,
     /// Closed without a byte.
     Probe,

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, D
 use tokio::time::{Instant, sleep};
 
 use super::{Counters, End, relay};
-use crate::limits::{HALF_CLOSED_IDLE, USER_TIMEOUT};
+use crate::limits::{HALF_CLOSED_IDLE, STALLED};
 
 #[tokio::test(start_paused = true)]
 async fn a_half_that_has_ended_leaves_the_other_open_while_it_is_used() {
@@ -70,7 +70,7 @@ async fn a_sink_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
         () = slowly => unreachable!(),
     };
     assert!(matches!((ended.client, ended.upstream), (End::Idle, End::Idle)));
-    assert_eq!(began.elapsed(), Duration::from_secs(600) + USER_TIMEOUT);
+    assert_eq!(began.elapsed(), Duration::from_secs(600) + STALLED);
 }
 
 #[tokio::test(start_paused = true)]
