@@ -62,7 +62,8 @@ impl End {
 
 /// Relays until both directions have ended. A half that has ended is passed on as such; the other may go on, and
 /// may be silent for at most 60 s. A stream that takes none of what waits for it for 150 s is given up, as TCP gives
-/// up a peer that does not acknowledge: a Unix socket would be waited for without end. A stream that fails ends the relay at once: it can neither send nor take.
+/// up a peer that does not acknowledge: a Unix socket would be waited for without end. A stream that fails ends the
+/// relay at once: it can neither send nor take.
 pub async fn relay<C, U>(client: &mut C, upstream: &mut U, counters: &Counters) -> Ended
 where
     C: AsyncRead + AsyncWrite + Unpin,

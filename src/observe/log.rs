@@ -18,8 +18,8 @@ pub struct LogHandle {
     _writer: WorkerGuard,
 }
 
-/// Starts the log of this process, for people or, with `json`, one object a line. Lines that a slow reader leaves waiting beyond the bound are dropped and
-/// counted. A second call changes nothing.
+/// Starts the log of this process, for people or, with `json`, one object a line. Lines that a slow reader leaves
+/// waiting beyond the bound are dropped and counted. A second call changes nothing.
 #[must_use]
 pub fn init(json: bool, level: LevelFilter) -> LogHandle {
     let (writer, guard) =

@@ -64,9 +64,9 @@ pub(super) fn explain_signature(error: Error, certificate: &[u8]) -> Error {
 #[must_use]
 pub(super) fn explain(error: &Error) -> String {
     match error {
-        Error::NoCertificatesPresented => {
-            "no certificate was shown, and a CA file makes one mandatory (sslAllowConnectionsWithoutCertificates excuses its absence)".into()
-        }
+        Error::NoCertificatesPresented => "no certificate was shown, and a CA file makes one mandatory \
+             (sslAllowConnectionsWithoutCertificates excuses its absence)"
+            .into(),
         Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
         Error::PeerIncompatible(kind) => incompatible(kind),
         Error::AlertReceived(alert) => format!("the peer sent the alert {}{}", alert_name(*alert), alert_hint(*alert)),
