@@ -50,11 +50,6 @@ impl Drain {
         self.phase.send_if_modified(|phase| raise(phase, Phase::Draining));
     }
 
-    /// Ends everybody now.
-    pub fn force(&self) {
-        self.phase.send_if_modified(|phase| raise(phase, Phase::Forced));
-    }
-
     /// Waits until every watch is gone; for at most `limit`, if that is not zero. True if all ended by themselves.
     pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
         let Drain { phase, watch, mut gone } = self;

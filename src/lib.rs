@@ -9,6 +9,7 @@
 //! | 0 | [`limits`], [`drain`], [`files`] | every bound with its reason; stop, wait, force; reading a named file |
 //! | 1 | [`mongo`] | the little of MongoDB's wire protocol that is needed |
 //! | 1 | [`net`] | sockets: listen, slots, dial, relay, linger |
+//! | 1 | [`text`] | texts from outside, made fit for a line |
 //! | 1 | [`tls`] | PEM files, identities, configurations, handshakes, reasons |
 //! | 2 | [`sniff`] | TLS or plaintext, by bytes that stay in the kernel |
 //! | 2 | [`config`] | flags and files to settings, with every mistake at once |
@@ -37,4 +38,5 @@ pub mod proxy;
 pub mod snapshot;
 pub mod sniff;
 pub mod standin;
+pub mod text;
 pub mod tls;

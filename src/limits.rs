@@ -94,8 +94,8 @@ pub const MOST_ADDRESSES: usize = 16;
 pub const LOG_LINES_PER_SECOND: u32 = 10;
 /// Log lines that wait for a slow log; beyond, they are dropped and counted: a log must never stop a proxy.
 pub const LOG_QUEUE_LINES: usize = 16_384;
-/// Longest text of a peer's that a log line carries, in characters.
-pub const PEER_TEXT_CHARS: usize = 200;
+/// Longest text of a peer's or an operator's that a line shows, in characters.
+pub const SHOWN_CHARS: usize = 200;
 
 /// Largest configuration file read.
 pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;

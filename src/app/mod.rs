@@ -3,6 +3,7 @@
 
 mod plant;
 mod run;
+mod signals;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use crate::snapshot::Writer;
 
 use plant::Listeners;
 pub use run::{check, run};
+pub use signals::Signals;
 
 /// A running proxy.
 #[derive(Debug)]

@@ -17,6 +17,7 @@ pub(super) struct Listeners {
     state: Mutex<State>,
     workers: usize,
     inbound_slots: Slots,
+    outbound_slots: Slots,
     /// How many inbound connections the descriptors carry, those of outbound routes kept back.
     inbound_most: usize,
 }
@@ -28,7 +29,6 @@ struct State {
     server: Server,
     inbound: Vec<(SocketAddr, OpenRoute)>,
     outbound: HashMap<Key, Leading>,
-    outbound_slots: Slots,
 }
 
 /// An outbound listener by the address that the settings name, and which one of that address it is: port 0 may be
@@ -69,8 +69,14 @@ impl Listeners {
         watch: drain::Watch,
     ) -> Result<Listeners, Vec<Mistake>> {
         let inbound_most = inbound_slots.size();
-        let state = State { watch: Some(watch), server, inbound: Vec::new(), outbound: HashMap::new(), outbound_slots };
-        let listeners = Listeners { state: Mutex::new(state), workers: settings.workers, inbound_slots, inbound_most };
+        let state = State { watch: Some(watch), server, inbound: Vec::new(), outbound: HashMap::new() };
+        let listeners = Listeners {
+            state: Mutex::new(state),
+            workers: settings.workers,
+            inbound_slots,
+            outbound_slots,
+            inbound_most,
+        };
         let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
         let outbound = listeners.ready(settings);
         let (inbound, outbound) = match (inbound.transpose(), outbound) {
@@ -85,7 +91,7 @@ impl Listeners {
             for bound in inbound.into_iter().flatten() {
                 state.open_inbound(bound, &listeners.inbound_slots);
             }
-            state.lead(settings, outbound);
+            state.lead(settings, outbound, &listeners.outbound_slots);
         }
         Ok(listeners)
     }
@@ -176,7 +182,7 @@ impl State {
     }
 
     /// Opens what was readied and closes what the settings no longer have.
-    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>) {
+    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, slots: &Slots) {
         let Some(watch) = self.watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));
@@ -188,7 +194,7 @@ impl State {
                 continue;
             }
             let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
-            let open = self.server.open(route, listeners, &self.outbound_slots, &watch);
+            let open = self.server.open(route, listeners, slots, &watch);
             self.outbound.insert(key, Leading { outbound, name, bound, open });
         }
     }
@@ -201,7 +207,7 @@ impl Plant for Arc<Listeners> {
         let settings = settings.clone();
         Ok(Box::new(move || {
             listeners.resize(&settings);
-            listeners.state().lead(&settings, ready);
+            listeners.state().lead(&settings, ready, &listeners.outbound_slots);
         }))
     }
 }

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{App, StartError};
+use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::net::raise_descriptor_limit;
 use crate::observe::{LogHandle, Observer, init_logs};
@@ -134,29 +133,6 @@ async fn reload(app: &App, arguments: &ArgMatches, log: &LogHandle) {
         }
         Ok(Err(error)) => tracing::error!(%error, "reload refused: everything stays as it was"),
         Err(error) => tracing::error!(%error, "reload failed: everything stays as it was"),
-    }
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        Ok(Signals {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
 

@@ -136,7 +136,7 @@ fn unverified(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
 fn changed_mistake(raw: &Raw, previous: &Raw, opt: &Opt) -> Mistake {
     let was = match previous.holds(opt) {
         was if was.is_empty() => "not given".to_owned(),
-        was => format!("'{}'", super::mistake::shown(&was)),
+        was => format!("'{}'", crate::text::printable(&was)),
     };
     let problem = format!("it was {was} at start, and a reload cannot change it");
     let remedy = "restart tlsramp, or take the change back";

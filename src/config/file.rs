@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use super::mistake::{Mistake, shown};
+use super::mistake::Mistake;
 use super::options::{Form, nearest};
 use super::raw::Entry;
 use super::{pairs, yaml};
 use crate::files;
 use crate::limits::CONFIG_FILE_BYTES;
+use crate::text::printable;
 
 /// The entries of a file, `None` if it cannot be read at all; what is wrong with it is added to the mistakes.
 pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry>> {
@@ -33,7 +34,7 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> O
 
 /// A name that no option has.
 pub(super) fn unknown(form: Form, name: &str, path: &Path) -> Mistake {
-    let name_shown = shown(name);
+    let name_shown = printable(name);
     let first = name.split('.').next().unwrap_or(name);
     if MONGODS.contains(&first) {
         let remedy = "take it out: tlsramp reads a file of its own, in the shape of mongod's";

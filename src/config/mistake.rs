@@ -2,6 +2,8 @@
 //! what was expected, what to do. Never shows a password, and never a value whose name is unknown.
 
 use std::fmt;
+
+use crate::text::printable;
 use std::path::{Path, PathBuf};
 
 /// One mistake. Shown on two lines: what is wrong, and what to do about it.
@@ -48,7 +50,7 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
         if let Some(value) = &self.value {
-            write!(f, " '{}'", shown(value))?;
+            write!(f, " '{}'", printable(value))?;
         }
         if let Some(file) = &self.file {
             write!(f, " in {}", file.display())?;
@@ -57,30 +59,13 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// A text for a message: control characters escaped, cut to what a line can bear.
-pub(super) fn shown(text: &str) -> String {
-    let mut out = String::new();
-    for (count, letter) in text.chars().enumerate() {
-        if count == VALUE_CHARS {
-            out.push('…');
-            break;
-        }
-        if letter.is_control() { out.extend(letter.escape_default()) } else { out.push(letter) }
-    }
-    out
-}
-
-/// Longest value shown, in characters. Paths may be longer than this; what is typed by mistake seldom is.
-const VALUE_CHARS: usize = 200;
-
 #[cfg(test)]
 mod tests {
-    use super::{Mistake, shown};
+    use super::Mistake;
 
     #[test]
     fn two_lines_whatever_the_value() {
         let mistake = Mistake::new("--port", "expected a number", "correct it").with_value("7\n0\u{1b}[31m");
         assert_eq!(mistake.to_string(), "--port '7\\n0\\u{1b}[31m': expected a number\n  correct it");
-        assert_eq!(shown(&"é".repeat(300)).chars().count(), 201);
     }
 }

@@ -6,10 +6,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::mistake::{Mistake, shown};
+use super::mistake::Mistake;
 use super::options::{Form, Key, Kind, Opt};
 use super::table::TABLE;
 use crate::policy::{Mode, Spelling};
+use crate::text::printable;
 
 /// One value, as written in one place.
 #[derive(Clone)]
@@ -131,7 +132,7 @@ impl Raw {
         if first.variant == other.variant {
             return self.mistake(other, "it is given more than once", "keep the one that is meant");
         }
-        let value = if first.opt.is_secret() { String::new() } else { format!(" '{}'", shown(&other.value)) };
+        let value = if first.opt.is_secret() { String::new() } else { format!(" '{}'", printable(&other.value)) };
         let problem = format!("it is the same option as {}{value}, which has another value", other.name());
         self.mistake(first, &problem, "keep one of the two")
     }

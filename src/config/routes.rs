@@ -135,7 +135,7 @@ fn binds(reader: &mut Reader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> 
         let found = resolve(item, lookup);
         if found.is_empty() {
             let problem =
-                format!("'{}' is no IP address, nor a name that resolves to one", super::mistake::shown(item));
+                format!("'{}' is no IP address, nor a name that resolves to one", crate::text::printable(item));
             let remedy = "write addresses of this host, separated by commas; 0.0.0.0 is every IPv4 address";
             reader.refuse(Key::BindIp, &problem, remedy);
         }

@@ -84,7 +84,7 @@ pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), Wrong> 
             "TLS1_2" => disabled.tls1_2 = true,
             "TLS1_3" => disabled.tls1_3 = true,
             _ => {
-                let token = super::mistake::shown(token);
+                let token = crate::text::printable(token);
                 return Err(format!(
                     "Unrecognized disabledProtocols '{token}'; expected a comma list of TLS1_0, TLS1_1, TLS1_2 and TLS1_3, \
                      or the single word none"

@@ -6,10 +6,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::file;
-use super::mistake::{Mistake, shown};
+use super::mistake::Mistake;
 use super::options::{Form, Kind, Opt};
 use super::raw::Entry;
 use super::table::TABLE;
+use crate::text::printable;
 
 /// The entries of a text, `None` if it is no YAML of sections; what is wrong is added to the mistakes.
 pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry>> {
@@ -119,7 +120,7 @@ impl Walk<'_> {
     }
 
     fn refuse(&mut self, name: &str, problem: &str, remedy: &str) {
-        self.mistakes.push(Mistake::new(shown(name), problem, remedy).within(self.path));
+        self.mistakes.push(Mistake::new(printable(name), problem, remedy).within(self.path));
     }
 
     fn refuse_text(&mut self, error: &serde_saphyr::Error, double: bool) {
@@ -127,7 +128,8 @@ impl Walk<'_> {
         let mistake = if double {
             Mistake::new(place, "a key is given twice in one section", "keep the one that is meant")
         } else {
-            let reason = format!("it is not YAML that can be read: {}", shown(&error.without_snippet().to_string()));
+            let reason =
+                format!("it is not YAML that can be read: {}", printable(&error.without_snippet().to_string()));
             Mistake::new(place, reason, "correct the line, or the indentation around it")
         };
         self.mistakes.push(mistake.within(self.path));

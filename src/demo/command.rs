@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::cluster::Cluster;
 use super::files::Files;
@@ -12,6 +11,7 @@ use super::node::NAMES;
 use super::screen::Screen;
 use super::walk::{Findings, Pace, Walk, steps};
 use super::{text, totals};
+use crate::app::Signals;
 use crate::net::raise_descriptor_limit;
 
 /// The command line of `tlsramp demo`.
@@ -90,33 +90,6 @@ async fn play(screen: &Screen, files: &Files, pace: Pace) -> Result<(Cluster, Fi
     text::introduction(screen, &cluster.nodes, CLIENTS);
     let findings = Walk::new(&cluster, screen, pace).through().await;
     Ok((cluster, findings, began))
-}
-
-/// What ends a program that has a folder to remove.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The number of the next one.
-    async fn any(&mut self) -> u8 {
-        let kind = tokio::select! {
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.hangup.recv() => SignalKind::hangup(),
-        };
-        u8::try_from(kind.as_raw_value()).unwrap_or_default()
-    }
 }
 
 fn fail(why: &str) -> ExitCode {

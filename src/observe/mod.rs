@@ -6,10 +6,8 @@ mod live;
 mod log;
 mod outcome;
 mod record;
-mod text;
 
 pub use live::{Live, Open};
 pub use log::{LogHandle, init as init_logs};
 pub use outcome::{Fault, Outcome};
 pub use record::{Observer, Record};
-pub use text::printable;

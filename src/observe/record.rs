@@ -8,9 +8,9 @@ use std::time::Instant;
 use super::limiter::Limiter;
 use super::live::{Live, Open};
 use super::outcome::{Fault, Outcome};
-use super::text::printable;
 use crate::net::Counters;
 use crate::policy::{Link, Mode, Opening};
+use crate::text::printable;
 
 /// Who keeps the records of one proxy.
 #[derive(Debug, Default)]

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 18] = [
+const RANKS: [(&str, u8); 19] = [
+    ("text", 1),
     ("files", 0),
     ("policy", 0),
     ("limits", 0),

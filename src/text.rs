@@ -1,19 +1,19 @@
-//! Text that a peer supplied, made fit for a log: escaped, so that it cannot forge a line, and cut.
+//! Text that a peer or an operator supplied, made fit for a line: escaped, so that it cannot forge a line, and cut.
 
-use crate::limits::PEER_TEXT_CHARS;
+use crate::limits::SHOWN_CHARS;
 
 /// The text with everything but printable characters escaped, at most 200 characters of it.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len().min(PEER_TEXT_CHARS));
-    for letter in text.chars().take(PEER_TEXT_CHARS) {
+    let mut escaped = String::with_capacity(text.len().min(SHOWN_CHARS));
+    for letter in text.chars().take(SHOWN_CHARS) {
         match letter {
             // The log's own quoting takes care of these.
             '\'' | '"' => escaped.push(letter),
             _ => escaped.extend(letter.escape_debug()),
         }
     }
-    if text.chars().nth(PEER_TEXT_CHARS).is_some() {
+    if text.chars().nth(SHOWN_CHARS).is_some() {
         escaped.push('…');
     }
     escaped
