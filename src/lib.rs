@@ -15,6 +15,7 @@
 //! | 2 | [`config`] | flags and files to settings, with every mistake at once |
 //! | 2 | [`observe`] | records, outcomes, open connections, logs |
 //! | 2 | [`snapshot`] | the one pointer: mode, generation, TLS material |
+//! | 2 | [`upstream`] | the way to a server: dialled with the permit, made what the permit says |
 //! | 3 | [`proxy`] | the data plane: a connection as one straight line |
 //! | 3 | [`control`] | the control plane: the desk, where changes are judged, staged and committed |
 //! | 4 | [`app`] | the composition root |
@@ -40,3 +41,4 @@ pub mod sniff;
 pub mod standin;
 pub mod text;
 pub mod tls;
+pub mod upstream;

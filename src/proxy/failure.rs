@@ -5,6 +5,7 @@ use crate::observe::Outcome;
 use crate::policy::Refused;
 use crate::sniff::SniffError;
 use crate::tls::HandshakeError;
+use crate::upstream::LinkError;
 
 /// The end of a connection before its relay.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,15 @@ pub(super) enum Failure {
     Draining,
     #[error("a stop was forced")]
     Forced,
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Failure {
+        match error {
+            LinkError::Tls(error) => Failure::UpstreamTls(error),
+            LinkError::NoMaterial => Failure::NoMaterial,
+        }
+    }
 }
 
 impl Failure {

@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 
 use crate::net::abort_on_close;
+use crate::upstream;
 
 /// A client's or an upstream's stream. TLS is boxed: most of its size is rustls's, and plaintext must not pay it.
 #[derive(Debug)]
@@ -28,6 +29,16 @@ impl Leg {
             Leg::ToServer(stream) => abort_on_close(stream.get_ref().0),
             // A Unix socket has no reset; its close is noticed at once.
             Leg::Unix(_) => {}
+        }
+    }
+}
+
+impl From<upstream::Stream> for Leg {
+    fn from(stream: upstream::Stream) -> Leg {
+        match stream {
+            upstream::Stream::Tcp(stream) => Leg::Tcp(stream),
+            upstream::Stream::Unix(stream) => Leg::Unix(stream),
+            upstream::Stream::Tls(stream) => Leg::ToServer(stream),
         }
     }
 }

@@ -16,5 +16,5 @@ mod refuse;
 mod route;
 mod server;
 
-pub use route::{BadName, Route};
+pub use route::Route;
 pub use server::{OpenRoute, Parts, Server};

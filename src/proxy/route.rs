@@ -1,14 +1,11 @@
 //! A route: what a listener accepts and where it leads.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-
 use crate::config::{Inbound, Outbound};
-use crate::net::{HostPort, Resolver, Upstream};
+use crate::net::Upstream;
 use crate::policy::{Acceptance, LinkRule};
+use crate::upstream::{BadName, Way};
 
 /// What every connection of a listener has in common.
 #[derive(Debug)]
@@ -21,24 +18,6 @@ pub struct Route {
     /// The upstream as written, for records.
     pub(super) written: Arc<str>,
 }
-
-/// How the upstream is reached.
-#[derive(Debug)]
-pub(super) enum Way {
-    Tcp {
-        resolver: Resolver,
-        /// Where the dial comes from.
-        source: Option<IpAddr>,
-        /// Whom its certificate must name.
-        names: Vec<ServerName<'static>>,
-    },
-    Unix(PathBuf),
-}
-
-/// A host that is neither a DNS name nor an address as TLS knows them, so that nothing could verify it.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no name that a certificate can bear")]
-pub struct BadName(String);
 
 impl Route {
     /// The inbound route.
@@ -76,12 +55,5 @@ impl Route {
     /// Whether the upstream is to hear the name that the client asked for.
     pub(super) fn passes_sni(&self) -> bool {
         self.acceptance != Acceptance::Outbound
-    }
-}
-
-impl Way {
-    fn tcp(target: &HostPort, name: &str, source: Option<IpAddr>) -> Result<Way, BadName> {
-        let name = ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| BadName(name.to_owned()))?;
-        Ok(Way::Tcp { resolver: Resolver::new(target.clone()), source, names: vec![name] })
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 19] = [
+const RANKS: [(&str, u8); 20] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -18,6 +18,7 @@ const RANKS: [(&str, u8); 19] = [
     ("config", 2),
     ("observe", 2),
     ("snapshot", 2),
+    ("upstream", 2),
     ("proxy", 3),
     ("control", 3),
     ("app", 4),
