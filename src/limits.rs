@@ -102,6 +102,9 @@ pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 /// Largest PEM file read: system CA bundles have 200 to 400 KiB, large CRLs some MiB.
 pub const PEM_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Largest state file read: the inventory's rows at their longest, twice.
+pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Sessions that a TLS client keeps for resumption, per set of certificates.
 pub const CLIENT_SESSIONS: usize = 1024;
 /// TLS 1.2 sessions kept for clients that take no tickets, per set of certificates.

@@ -13,11 +13,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::config::{Loaded, Mistake};
-use crate::control::{Desk, tuning};
+use clap::ArgMatches;
+
+use crate::control::{self, Desk, State, tuning};
 use crate::drain::Drain;
 use crate::limits::INBOUND_PERCENT;
 use crate::net::Slots;
-use crate::observe::Observer;
+use crate::observe::{LogHandle, Observer};
 use crate::proxy::{Parts, Server};
 use crate::snapshot::Writer;
 
@@ -48,11 +50,17 @@ pub enum StartError {
 }
 
 impl App {
-    /// Starts it: when this returns, every listener is open. `connections` is how many the descriptors carry.
+    /// Starts it: when this returns, every listener is open. `arguments` is the command line, for reloads;
+    /// `connections` is how many the descriptors carry.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub fn start(loaded: Loaded, connections: u64) -> Result<App, StartError> {
+    pub fn start(
+        loaded: Loaded,
+        arguments: &ArgMatches,
+        connections: u64,
+        log: Option<Arc<LogHandle>>,
+    ) -> Result<App, StartError> {
         let settings = loaded.settings.clone();
         let observer = Arc::<Observer>::default();
         let writer = Writer::new(settings.mode, Arc::clone(&loaded.material));
@@ -64,7 +72,16 @@ impl App {
         let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch())
             .map_err(StartError::Configuration)?;
         let listeners = Arc::new(listeners);
-        let desk = Desk::new(writer, loaded, tuned, Box::new(Arc::clone(&listeners)));
+        let desk = Desk::new(control::Parts {
+            writer,
+            loaded,
+            tuning: tuned,
+            plant: Arc::new(Arc::clone(&listeners)),
+            observer: Arc::clone(&observer),
+            log,
+            arguments: arguments.clone(),
+            state: State::default(),
+        });
         Ok(App { desk: Arc::new(desk), observer, listeners, drain })
     }
 

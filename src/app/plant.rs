@@ -201,6 +201,10 @@ impl State {
 }
 
 impl Plant for Arc<Listeners> {
+    fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        Listeners::addresses(self)
+    }
+
     fn stage(&self, settings: &Settings) -> Result<Staged, Vec<Mistake>> {
         let ready = self.ready(settings)?;
         let listeners = Arc::clone(self);

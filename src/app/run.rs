@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
+use crate::control::Caller;
 use crate::net::raise_descriptor_limit;
 use crate::observe::{LogHandle, Observer, init_logs};
 
@@ -24,7 +25,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(mistakes) => return refuse(&mistakes),
     };
     let LogSettings { format, level } = loaded.settings.log;
-    let log = init_logs(format == LogFormat::Json, level.filter());
+    let log = Arc::new(init_logs(format == LogFormat::Json, level.filter()));
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -47,7 +48,7 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
     }
 }
 
-async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitCode {
+async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> ExitCode {
     // Signals first: from here on none is lost.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
@@ -56,7 +57,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitC
     let mode = loaded.settings.mode;
     let warnings = loaded.warnings.clone();
     let connections = raise_descriptor_limit(loaded.settings.workers);
-    let app = match App::start(loaded, connections) {
+    let app = match App::start(loaded, arguments, connections, Some(Arc::clone(log))) {
         Ok(app) => app,
         Err(StartError::Configuration(mistakes)) => return refuse(&mistakes),
         Err(StartError::Workers(error)) => return fail(&error),
@@ -70,7 +71,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitC
     tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
     let observer = Arc::clone(&app.observer);
     let by_itself = tokio::select! {
-        by_itself = until_stopped(app, arguments, &mut signals, log) => by_itself,
+        by_itself = until_stopped(app, &mut signals) => by_itself,
         never = summaries(&observer, log) => match never {},
     };
     observer.summarize();
@@ -84,17 +85,18 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &LogHandle) -> ExitC
 }
 
 /// Serves reloads until the first stop signal, then stops. True if no connection had to be cut.
-async fn until_stopped(app: App, arguments: &ArgMatches, signals: &mut Signals, log: &LogHandle) -> bool {
+async fn until_stopped(app: App, signals: &mut Signals) -> bool {
     loop {
         let Signals { hangup, terminate, interrupt } = &mut *signals;
         let reloads = async {
             hangup.recv().await;
-            reload(&app, arguments, log).await;
+            reload(&app).await;
         };
         // A stop does not wait for a reload: one that is under way finishes, or not, without it.
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = app.desk.quitting() => break,
             () = reloads => {}
         }
     }
@@ -118,21 +120,12 @@ async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     }
 }
 
-async fn reload(app: &App, arguments: &ArgMatches, log: &LogHandle) {
-    let desk = Arc::clone(&app.desk);
-    let arguments = arguments.clone();
-    // Files and DNS may be slow, and this thread has signals and timers to serve.
-    let reloaded = tokio::task::spawn_blocking(move || desk.reload(&arguments)).await;
-    match reloaded {
-        Ok(Ok(changed)) => {
-            log.set_level(app.desk.settings().log.level.filter());
-            for (route, address) in app.addresses() {
-                tracing::debug!(route = &*route, %address, "listening");
-            }
-            tracing::info!(mode = %changed.mode, generation = changed.generation, "reloaded");
+/// What came of it, the desk has logged.
+async fn reload(app: &App) {
+    if app.desk.reload(&Caller::SIGNAL).await.is_ok() {
+        for (route, address) in app.addresses() {
+            tracing::debug!(route = &*route, %address, "listening");
         }
-        Ok(Err(error)) => tracing::error!(%error, "reload refused: everything stays as it was"),
-        Err(error) => tracing::error!(%error, "reload failed: everything stays as it was"),
     }
 }
 

@@ -2,27 +2,68 @@
 //! error all stays as it was.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::ArgMatches;
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
+use super::caller::Caller;
+use super::change::{Change, Changed, Refused};
+use super::lease::Lease;
+use super::state_file::{self, Persisted, State};
+use super::views::{LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
-use crate::policy::{IllegalTransition, Mode, Spelling};
-use crate::snapshot::{Tuning, Writer};
+use crate::observe::{LogHandle, Observer};
+use crate::policy::Mode;
+use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
 use crate::tls::Material;
 
 /// The one place where what is running is changed.
 #[derive(Debug)]
 pub struct Desk {
-    state: Mutex<State>,
+    /// One change at a time. Held while upstreams are probed and files are read.
+    changing: AsyncMutex<Writer>,
+    reader: Reader,
+    /// What is read without waiting for a change that is under way.
+    pub(super) current: Mutex<Current>,
     tuning: watch::Sender<Tuning>,
-    plant: Box<dyn Plant>,
+    plant: Arc<dyn Plant>,
+    #[expect(dead_code, reason = "soon")]
+    pub(super) observer: Arc<Observer>,
+    pub(super) log: Option<Arc<LogHandle>>,
+    arguments: ArgMatches,
+    pub(super) started: Instant,
+    quit: Notify,
 }
 
+/// What is in force beside the snapshot.
 #[derive(Debug)]
-struct State {
-    writer: Writer,
-    loaded: Loaded,
+pub(super) struct Current {
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) persisted: Option<Persisted>,
+    pub(super) lease: Lease,
+    pub(super) mode_since: SystemTime,
+}
+
+/// What a desk is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The side that changes the snapshot.
+    pub writer: Writer,
+    /// What was loaded and is running.
+    pub loaded: Loaded,
+    /// What connections copy at accept.
+    pub tuning: watch::Sender<Tuning>,
+    /// The listeners.
+    pub plant: Arc<dyn Plant>,
+    /// What is known of connections.
+    pub observer: Arc<Observer>,
+    /// The log, if it is this proxy's own.
+    pub log: Option<Arc<LogHandle>>,
+    /// The command line, which a reload reads again.
+    pub arguments: ArgMatches,
+    /// What the state file held.
+    pub state: State,
 }
 
 /// What the desk needs of the data plane, without knowing it: listeners and slots that follow the settings.
@@ -32,121 +73,243 @@ pub trait Plant: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// Every listener that cannot be had.
     fn stage(&self, settings: &Settings) -> Result<Staged, Vec<Mistake>>;
+
+    /// The addresses listened on, by route name.
+    fn addresses(&self) -> Vec<(Arc<str>, std::net::SocketAddr)>;
 }
 
 /// The rest of a staged change, which cannot fail.
 pub type Staged = Box<dyn FnOnce() + Send>;
 
-/// Whether a change that the ladder does not have is to be made all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Force {
-    /// One step up only.
-    No,
-    /// To any mode that can be served.
-    Yes,
-}
-
-/// A change that was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changed {
-    /// The mode before.
-    pub was: Mode,
-    /// The mode in force.
-    pub mode: Mode,
-    /// The snapshot that has it; every connection judged from now on has this generation or a later one.
-    pub generation: u64,
-}
-
-/// Why a change was not made. Nothing has changed.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// The ladder does not have the step.
-    #[error("{0}")]
-    Transition(#[from] IllegalTransition),
-    /// The TLS files at hand cannot serve the mode.
-    #[error("cannot serve {mode}: {missing}")]
-    Unservable {
-        /// The mode asked for, or in force.
-        mode: Mode,
-        /// What it takes.
-        missing: &'static str,
-    },
-    /// The configuration has mistakes.
-    #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
-    Configuration(Vec<Mistake>),
-}
-
 impl Desk {
     /// A desk for what was loaded and is running.
     #[must_use]
-    pub fn new(writer: Writer, loaded: Loaded, tuning: watch::Sender<Tuning>, plant: Box<dyn Plant>) -> Desk {
-        Desk { state: Mutex::new(State { writer, loaded }), tuning, plant }
+    pub fn new(parts: Parts) -> Desk {
+        let Parts { writer, loaded, tuning, plant, observer, log, arguments, state } = parts;
+        let current = Current {
+            loaded: Arc::new(loaded),
+            persisted: state.mode,
+            lease: Lease::default(),
+            mode_since: SystemTime::now(),
+        };
+        Desk {
+            reader: writer.reader(),
+            changing: AsyncMutex::new(writer),
+            current: Mutex::new(current),
+            tuning,
+            plant,
+            observer,
+            log,
+            arguments,
+            started: Instant::now(),
+            quit: Notify::new(),
+        }
     }
 
     /// The mode in force and its generation.
     #[must_use]
     pub fn mode(&self) -> (Mode, u64) {
-        let snapshot = self.state().writer.current();
+        let snapshot = self.reader.load();
         (snapshot.mode, snapshot.generation)
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.reader.load()
     }
 
     /// The settings in force, the mode excepted, which may have been changed since.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        self.state().loaded.settings.clone()
+        self.current().loaded.settings.clone()
     }
 
-    /// Changes the mode.
+    /// The addresses listened on, by route name.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(Arc<str>, std::net::SocketAddr)> {
+        self.plant.addresses()
+    }
+
+    /// Changes the mode. When this returns, every connection that is judged from now on has it.
     ///
     /// # Errors
-    /// [`Refused`]: a step that the ladder does not have, unless forced; a mode that cannot be served.
-    pub fn change_mode(&self, to: Mode, spelling: Spelling, force: Force) -> Result<Changed, Refused> {
-        let mut state = self.state();
-        let current = state.writer.current();
-        let step = current.mode.step_to(to, spelling);
-        if force == Force::No {
-            step?;
+    /// [`Refused`]: a step that the ladder does not have, an upstream that would be cut off, a lease, unless forced;
+    /// a mode that cannot be served; what the guard has found.
+    pub async fn change_mode(&self, change: Change, caller: &Caller) -> Result<Changed, Refused> {
+        let mut writer = self.changing.lock().await;
+        let outcome = self.change(&mut writer, &change).await;
+        audit(&change, &outcome, caller);
+        outcome
+    }
+
+    async fn change(&self, writer: &mut Writer, change: &Change) -> Result<Changed, Refused> {
+        let snapshot = writer.current();
+        let was = snapshot.mode;
+        if !change.force {
+            self.keep_out(change.holder.as_deref())?;
         }
-        servable(to, &state.loaded.settings, &current.tls)?;
-        let generation = state.writer.commit(to, Arc::clone(&current.tls));
-        let changed = Changed { was: current.mode, mode: to, generation };
-        announce(changed, step.is_err());
-        Ok(changed)
+        let repeated = change.repeatable && change.to == was;
+        if !change.force && !repeated {
+            was.step_to(change.to, change.spelling)?;
+        }
+        servable(change.to, &self.loaded().settings, &snapshot.tls)?;
+        let warnings = self.object(change).await?;
+        if change.persist {
+            self.persist(change.to)?;
+        }
+        let generation = if change.to == was {
+            snapshot.generation
+        } else {
+            self.current().mode_since = SystemTime::now();
+            writer.commit(change.to, Arc::clone(&snapshot.tls))
+        };
+        Ok(Changed { was, mode: change.to, generation, persisted: change.persist, warnings })
+    }
+
+    /// What stands against a change: refused without force, refused under guard, or said.
+    async fn object(&self, change: &Change) -> Result<Vec<String>, Refused> {
+        let blockers = self.blockers(change.to).await;
+        let fatal: Vec<_> = blockers.iter().filter(|blocker| blocker.fatal).cloned().collect();
+        if !fatal.is_empty() && !change.force {
+            return Err(Refused::Unreachable { to: change.to, blockers: fatal });
+        }
+        if change.guard && !blockers.is_empty() {
+            return Err(Refused::Guarded { to: change.to, blockers });
+        }
+        Ok(blockers.into_iter().map(|blocker| blocker.text).collect())
     }
 
     /// Reads flags and file again, and the TLS files; puts all of it in force, or nothing. A mode that the file did
-    /// not change stays as it was set; one that it changed must be a step that the ladder has.
+    /// not change stays as it was set; one that it changed is judged as a step without force.
     ///
     /// # Errors
     /// [`Refused`], with every reason that was found.
-    pub fn reload(&self, arguments: &ArgMatches) -> Result<Changed, Refused> {
-        let mut state = self.state();
-        let reload = config::reload(arguments, &state.loaded).map_err(Refused::Configuration)?;
-        let current = state.writer.current();
-        let mode = reload.mode_changed_to.filter(|to| *to != current.mode);
-        if let Some(to) = mode {
-            current.mode.step_to(to, reload.loaded.settings.spelling)?;
-        }
-        let mode = mode.unwrap_or(current.mode);
-        servable(mode, &reload.loaded.settings, &reload.loaded.material)?;
-        let staged = self.plant.stage(&reload.loaded.settings).map_err(Refused::Configuration)?;
+    pub async fn reload(&self, caller: &Caller) -> Result<Changed, Refused> {
+        self.reload_with(&self.arguments, caller).await
+    }
 
-        let generation = state.writer.commit(mode, Arc::clone(&reload.loaded.material));
+    /// The same, with another command line than the one at start.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    pub async fn reload_with(&self, arguments: &ArgMatches, caller: &Caller) -> Result<Changed, Refused> {
+        let mut writer = self.changing.lock().await;
+        let outcome = self.reread(&mut writer, arguments).await;
+        match &outcome {
+            Ok(Changed { was, mode, generation, .. }) => {
+                let (door, by) = (caller.door.name(), &caller.who);
+                tracing::info!(%was, %mode, generation, door, %by, "reloaded");
+            }
+            Err(error) => {
+                let (door, by) = (caller.door.name(), &caller.who);
+                tracing::error!(%error, door, %by, "reload refused: everything stays as it was");
+            }
+        }
+        outcome
+    }
+
+    async fn reread(&self, writer: &mut Writer, arguments: &ArgMatches) -> Result<Changed, Refused> {
+        let (arguments, previous) = (arguments.clone(), self.loaded());
+        let reload = blocking(move || config::reload(&arguments, &previous)).await?.map_err(Refused::Configuration)?;
+        let snapshot = writer.current();
+        let was = snapshot.mode;
+        let changed_to = reload.mode_changed_to.filter(|to| *to != was);
+        let mut warnings = Vec::new();
+        if let Some(to) = changed_to {
+            self.keep_out(None)?;
+            let spelling = reload.loaded.settings.spelling;
+            was.step_to(to, spelling)?;
+            warnings = self.object(&Change::to(to, spelling)).await?;
+        }
+        let mode = changed_to.unwrap_or(was);
+        servable(mode, &reload.loaded.settings, &reload.loaded.material)?;
+        let (plant, settings) = (Arc::clone(&self.plant), reload.loaded.settings.clone());
+        let staged = blocking(move || plant.stage(&settings)).await?.map_err(Refused::Configuration)?;
+
+        let generation = writer.commit(mode, Arc::clone(&reload.loaded.material));
         self.tuning.send_replace(tuning(&reload.loaded.settings));
         staged();
+        if let Some(log) = &self.log {
+            log.set_level(reload.loaded.settings.log.level.filter());
+        }
         for warning in &reload.loaded.warnings {
             tracing::warn!("{warning}");
         }
-        state.loaded = reload.loaded;
-        let changed = Changed { was: current.mode, mode, generation };
-        if changed.was != changed.mode {
-            announce(changed, false);
+        let mut current = self.current();
+        if reload.mode_changed_to.is_some() {
+            current.persisted = None;
         }
-        Ok(changed)
+        if mode != was {
+            current.mode_since = SystemTime::now();
+        }
+        current.loaded = Arc::new(reload.loaded);
+        Ok(Changed { was, mode, generation, persisted: false, warnings })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads the TLS files again, and nothing else; all of them, or none.
+    ///
+    /// # Errors
+    /// [`Refused::Configuration`], with every file that cannot be used; the old ones stay.
+    pub async fn rotate(&self, caller: &Caller) -> Result<RotateReply, Refused> {
+        let _ = caller;
+        Ok(RotateReply::default())
+    }
+
+    /// Takes, renews or (with a time of zero) gives back the lease.
+    ///
+    /// # Errors
+    /// [`Refused::Leased`], where another holds it and this is not by force.
+    pub fn lease(
+        &self,
+        holder: &str,
+        time: Duration,
+        force: bool,
+        caller: &Caller,
+    ) -> Result<Option<LeaseStatus>, Refused> {
+        let mut current = self.current();
+        let now = Instant::now();
+        if !force && let Some((held, left)) = current.lease.keeps_out(Some(holder), now) {
+            return Err(Refused::Leased { holder: held.to_owned(), seconds: left.as_secs().max(1) });
+        }
+        current.lease.take(holder, time, now);
+        let (door, by) = (caller.door.name(), &caller.who);
+        tracing::info!(holder = crate::text::printable(holder), seconds = time.as_secs(), forced = force, door, %by, "lease");
+        Ok(lease_status(&current.lease))
+    }
+
+    /// Asks this proxy to stop, as SIGTERM does.
+    pub fn quit(&self, caller: &Caller) {
+        let (door, by) = (caller.door.name(), &caller.who);
+        tracing::info!(door, %by, "asked to quit");
+        self.quit.notify_one();
+    }
+
+    /// Returns once it was asked to stop.
+    pub async fn quitting(&self) {
+        self.quit.notified().await;
+    }
+
+    fn keep_out(&self, holder: Option<&str>) -> Result<(), Refused> {
+        let current = self.current();
+        match current.lease.keeps_out(holder, Instant::now()) {
+            None => Ok(()),
+            Some((holder, left)) => Err(Refused::Leased { holder: holder.to_owned(), seconds: left.as_secs().max(1) }),
+        }
+    }
+
+    pub(super) fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.current().loaded)
+    }
+
+    pub(super) fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the state file with this mode in it.
+    fn persist(&self, mode: Mode) -> Result<(), Refused> {
+        let _ = (mode, state_file::write);
+        Err(Refused::NoStateFile)
     }
 }
 
@@ -154,6 +317,11 @@ impl Desk {
 #[must_use]
 pub fn tuning(settings: &Settings) -> Tuning {
     Tuning { timeouts: settings.timeouts, refusal: settings.refusal }
+}
+
+pub(super) fn lease_status(lease: &Lease) -> Option<LeaseStatus> {
+    let (holder, left) = lease.held(Instant::now())?;
+    Some(LeaseStatus { holder: holder.to_owned(), seconds_left: left.as_secs() })
 }
 
 fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), Refused> {
@@ -167,11 +335,24 @@ fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), 
     Ok(())
 }
 
-fn announce(changed: Changed, forced: bool) {
-    let Changed { was, mode, generation } = changed;
-    if forced {
-        tracing::warn!(%was, %mode, generation, forced, "mode changed by force");
-    } else {
-        tracing::info!(%was, %mode, generation, forced, "mode changed");
+/// Files and DNS may be slow, and the control plane's thread has others to answer.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Refused::Internal(error.to_string()))
+}
+
+fn audit(change: &Change, outcome: &Result<Changed, Refused>, caller: &Caller) {
+    let (door, by, forced, persist) = (caller.door.name(), &caller.who, change.force, change.persist);
+    let to = change.to;
+    match outcome {
+        Ok(Changed { was, mode, .. }) if was == mode => {
+            tracing::info!(%mode, door, %by, forced, persist, "mode kept");
+        }
+        Ok(Changed { was, mode, generation, .. }) if forced => {
+            tracing::warn!(%was, %mode, generation, door, %by, forced, persist, "mode changed by force");
+        }
+        Ok(Changed { was, mode, generation, .. }) => {
+            tracing::info!(%was, %mode, generation, door, %by, forced, persist, "mode changed");
+        }
+        Err(error) => tracing::warn!(%to, %error, door, %by, forced, "mode change refused"),
     }
 }

@@ -1,5 +1,23 @@
 //! The control plane: the desk, where every change is judged, staged and committed, whatever door it came by.
+//!
+//! | file | what a reader would look for there |
+//! |---|---|
+//! | [`desk`] | the changes: mode, reload, rotation, lease |
+//! | [`change`], [`caller`], [`views`] | what is asked, by whom, and what is answered |
+//! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
+//! | [`readiness`] | what a change of mode would hurt |
+//! | [`status`] | what is shown |
 
+mod caller;
+mod change;
 mod desk;
+mod lease;
+mod readiness;
+mod state_file;
+mod status;
+pub mod views;
 
-pub use desk::{Changed, Desk, Force, Plant, Refused, Staged, tuning};
+pub use caller::{Caller, Door, Who};
+pub use change::{Change, Changed, Recycle, Refused};
+pub use desk::{Desk, Parts, Plant, Staged, tuning};
+pub use state_file::{State, StateError, read as read_state};

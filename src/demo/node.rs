@@ -11,7 +11,7 @@ use clap::{ArgMatches, Command};
 use super::files::{Files, host};
 use crate::app::{App, StartError};
 use crate::config::{self, Mistake};
-use crate::control::Refused;
+use crate::control::{Caller, Refused};
 use crate::standin::{Handle, StandIn};
 
 /// A running node.
@@ -64,7 +64,7 @@ pub(super) async fn start_all(files: &Files) -> Result<Vec<Node>, NodeError> {
     }
     let inbound: Vec<_> = nodes.iter().map(|node| (node.name, node.inbound)).collect();
     for node in &mut nodes {
-        node.link(&inbound, files)?;
+        node.link(&inbound, files).await?;
     }
     Ok(nodes)
 }
@@ -74,19 +74,19 @@ impl Node {
         let server = StandIn::bind((Ipv4Addr::LOCALHOST, 0).into()).await?.spawn();
         let arguments = arguments(flags(name, server.local_addr(), files))?;
         let loaded = config::load(&arguments).map_err(NodeError::Configuration)?;
-        let app = App::start(loaded, CONNECTIONS)?;
+        let app = App::start(loaded, &arguments, CONNECTIONS, None)?;
         let inbound = listener(&app, "inbound")?;
         Ok(Node { name, app, inbound, ways: Vec::new(), server })
     }
 
     /// Adds the routes to the other nodes.
-    fn link(&mut self, inbound: &[(&'static str, SocketAddr)], files: &Files) -> Result<(), NodeError> {
+    async fn link(&mut self, inbound: &[(&'static str, SocketAddr)], files: &Files) -> Result<(), NodeError> {
         let mut flags = flags(self.name, self.server.local_addr(), files);
         let others: Vec<_> = inbound.iter().filter(|(other, _)| *other != self.name).collect();
         for (other, address) in &others {
             flags.extend(["--outbound".into(), format!("127.0.0.1:0={address},name={}", host(other))]);
         }
-        self.app.desk.reload(&arguments(flags)?)?;
+        self.app.desk.reload_with(&arguments(flags)?, &Caller::PROGRAM).await?;
         for (to, address) in others {
             let listen = listener(&self.app, &format!("outbound {address}"))?;
             self.ways.push(Way { to, listen });

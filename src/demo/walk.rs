@@ -13,7 +13,7 @@ use super::screen::Screen;
 use super::tally::Of;
 use super::text;
 use super::truth::{Got, Seen, cells, differences};
-use crate::control::Force;
+use crate::control::{Caller, Change};
 use crate::observe::{Fault, Outcome};
 use crate::policy::{Mode, Opening, Spelling};
 
@@ -84,7 +84,7 @@ impl<'a> Walk<'a> {
     async fn step(&mut self, place: usize, mode: Mode) {
         let node = &self.cluster.nodes[place];
         if mode != Mode::Disabled {
-            match node.app.desk.change_mode(mode, Spelling::Ssl, Force::No) {
+            match node.app.desk.change_mode(Change::to(mode, Spelling::Ssl), &Caller::PROGRAM).await {
                 Ok(_) => self.modes[place] = mode,
                 Err(refused) => {
                     self.findings.differences.push(format!("{} refuses mode {mode}: {refused}", node.name));

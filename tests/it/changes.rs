@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Command};
 use tlsramp::app::App;
 use tlsramp::config;
-use tlsramp::control::{Desk, Force};
+use tlsramp::control::{Caller, Change, Changed, Desk, Refused};
 use tlsramp::observe::Outcome;
 use tlsramp::policy::{Mode, Spelling};
 use tlsramp::standin::{Client, StandIn};
@@ -37,10 +37,10 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
     let mut generation = 1;
     for round in 0..100 {
         let to = if round % 2 == 0 { Mode::Prefer } else { Mode::Allow };
-        let changed = bench.desk().change_mode(to, Spelling::Ssl, Force::Yes).unwrap();
+        let changed = bench.change(Change::forced(to, Spelling::Ssl)).await.unwrap();
         assert_eq!((changed.mode, changed.generation), (to, generation + 1));
         std::fs::write(bench.folder.join("server.pem"), &certificates[(round / 2) % 2]).unwrap();
-        let reloaded = bench.desk().reload(&bench.arguments).unwrap();
+        let reloaded = bench.desk().reload(&Caller::PROGRAM).await.unwrap();
         assert_eq!((reloaded.mode, reloaded.generation), (to, generation + 2), "the file did not change the mode");
         generation = reloaded.generation;
         // A few operations of each round, so that changes and operations are interleaved.
@@ -67,7 +67,7 @@ async fn established_connections_keep_their_verdict_in_every_mode() {
     plaintext.ping().await.unwrap();
     secure.ping().await.unwrap();
     for to in [Mode::Prefer, Mode::Require, Mode::Allow, Mode::Disabled, Mode::Require] {
-        bench.desk().change_mode(to, Spelling::Ssl, Force::Yes).unwrap();
+        bench.change(Change::forced(to, Spelling::Ssl)).await.unwrap();
         plaintext.ping().await.unwrap();
         secure.ping().await.unwrap();
         let newcomer = Client::over(TcpStream::connect(bench.address).await.unwrap()).ping().await;
@@ -82,16 +82,16 @@ async fn established_connections_keep_their_verdict_in_every_mode() {
 async fn the_ladder_holds() {
     let bench = Bench::new("disabled", "never").await;
     for to in [Mode::Disabled, Mode::Prefer, Mode::Require] {
-        let refused = bench.desk().change_mode(to, Spelling::Ssl, Force::No).unwrap_err();
+        let refused = bench.change(Change::to(to, Spelling::Ssl)).await.unwrap_err();
         let text = format!("Illegal state transition for sslMode, attempt to change from disabled to {to}");
         assert_eq!(refused.to_string(), text);
     }
     assert_eq!(bench.desk().mode(), (Mode::Disabled, 1));
     for (to, generation) in [(Mode::Allow, 2), (Mode::Prefer, 3), (Mode::Require, 4)] {
-        let changed = bench.desk().change_mode(to, Spelling::Tls, Force::No).unwrap();
+        let changed = bench.change(Change::to(to, Spelling::Tls)).await.unwrap();
         assert_eq!(changed.generation, generation);
     }
-    bench.desk().change_mode(Mode::Allow, Spelling::Tls, Force::No).unwrap_err();
+    bench.change(Change::to(Mode::Allow, Spelling::Tls)).await.unwrap_err();
     assert_eq!(bench.desk().mode(), (Mode::Require, 4));
 }
 
@@ -117,14 +117,14 @@ async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
     let mut established = Client::over(tls::connect(bench.address, &bench.client()).await.unwrap());
     for (text, reason) in rows {
         std::fs::write(&key_file, &text).unwrap();
-        let refused = bench.desk().reload(&bench.arguments).unwrap_err().to_string();
+        let refused = bench.desk().reload(&Caller::PROGRAM).await.unwrap_err().to_string();
         assert!(refused.contains(reason) && refused.contains("server.pem"), "{reason}: {refused}");
         assert_eq!(bench.desk().mode(), (Mode::Require, 1));
         established.ping().await.unwrap();
         Client::over(tls::connect(bench.address, &bench.client()).await.unwrap()).ping().await.unwrap();
     }
     std::fs::write(&key_file, good).unwrap();
-    assert_eq!(bench.desk().reload(&bench.arguments).unwrap().generation, 2);
+    assert_eq!(bench.desk().reload(&Caller::PROGRAM).await.unwrap().generation, 2);
 }
 
 /// A stand-in server behind a proxy of this process; behind two, if the link to it goes by policy: the second takes
@@ -133,7 +133,6 @@ struct Bench {
     app: App,
     _second: Option<App>,
     address: SocketAddr,
-    arguments: ArgMatches,
     folder: crate::support::Scratch,
     _server: tlsramp::standin::Handle,
 }
@@ -149,7 +148,7 @@ impl Bench {
             let (key, upstream) = (path("server.pem"), upstream.to_string());
             let base = ["run", "--port", "0", "--upstream", &upstream, "--upstreamTLS", "never"];
             let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &key];
-            App::start(config::load(&matches(base.iter().chain(&tls))).unwrap(), 1000).unwrap()
+            start(&matches(base.iter().chain(&tls)))
         });
         if let Some(second) = &second {
             upstream = second.addresses()[0].1;
@@ -162,19 +161,27 @@ impl Bench {
         );
         std::fs::write(&file, text).unwrap();
         let arguments = arguments(&file);
-        let app = App::start(config::load(&arguments).unwrap(), 1000).unwrap();
+        let app = start(&arguments);
         let address = app.addresses()[0].1;
-        Bench { app, _second: second, address, arguments, folder, _server: server }
+        Bench { app, _second: second, address, folder, _server: server }
     }
 
     fn desk(&self) -> &Desk {
         &self.app.desk
     }
 
+    async fn change(&self, change: Change) -> Result<Changed, Refused> {
+        self.desk().change_mode(change, &Caller::PROGRAM).await
+    }
+
     fn client(&self) -> Arc<rustls::ClientConfig> {
         let path = |name: &str| self.folder.join(name).display().to_string();
         tls::client(path("ca.pem"), Some(&path("client.pem")))
     }
+}
+
+fn start(arguments: &ArgMatches) -> App {
+    App::start(config::load(arguments).unwrap(), arguments, 1000, None).unwrap()
 }
 
 fn arguments(file: &Path) -> ArgMatches {

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::json;
 use tlsramp::app::App;
 use tlsramp::config;
-use tlsramp::control::{Force, Refused};
+use tlsramp::control::{Caller, Change, Refused};
 use tlsramp::policy::{Mode, Spelling};
 
 use crate::support::proxy::Signal;
@@ -266,8 +266,8 @@ fn a_flag_holds_the_mode_whatever_the_file_says() {
 }
 
 /// In this process, as nothing outside can set a mode without the file.
-#[test]
-fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
+#[tokio::test]
+async fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
     let folder = Scratch::new("mode");
     let file = folder.join("tlsramp.conf");
     let (server, ca) = (cert("server.pem"), cert("ca.pem"));
@@ -279,19 +279,19 @@ fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
     let matches = config::with_options(Command::new("run"))
         .try_get_matches_from(["run", "--config", file.to_str().unwrap(), "--workers", "1"])
         .unwrap();
-    let app = App::start(config::load(&matches).unwrap(), 16).unwrap();
-    app.desk.change_mode(Mode::Prefer, Spelling::Ssl, Force::No).unwrap();
+    let app = App::start(config::load(&matches).unwrap(), &matches, 16, None).unwrap();
+    app.desk.change_mode(Change::to(Mode::Prefer, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
 
     write("allowSSL", "sniffTimeout = 1s\n");
-    let reloaded = app.desk.reload(&matches).unwrap();
+    let reloaded = app.desk.reload(&Caller::PROGRAM).await.unwrap();
     assert_eq!((reloaded.was, reloaded.mode, reloaded.generation), (Mode::Prefer, Mode::Prefer, 3));
     assert_eq!(app.desk.settings().timeouts.sniff, Duration::from_secs(1));
 
     // Now the file changes it, to what it is: no step at all.
     write("preferSSL", "");
-    assert_eq!(app.desk.reload(&matches).unwrap().mode, Mode::Prefer);
+    assert_eq!(app.desk.reload(&Caller::PROGRAM).await.unwrap().mode, Mode::Prefer);
     write("disabled", "");
-    assert!(matches!(app.desk.reload(&matches), Err(Refused::Transition(_))));
+    assert!(matches!(app.desk.reload(&Caller::PROGRAM).await, Err(Refused::Transition(_))));
     assert_eq!(app.desk.mode(), (Mode::Prefer, 4));
 }
 
