@@ -102,6 +102,17 @@ pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 /// Largest PEM file read: system CA bundles have 200 to 400 KiB, large CRLs some MiB.
 pub const PEM_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Between two `hello`s of the probe: as drivers' heartbeats.
+pub const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// How long the probe waits for an answer: `hello` is answered from memory, by a server that is up.
+pub const PROBE_ANSWER: Duration = Duration::from_secs(5);
+/// Largest answer to the probe: a `hello` of fifty members has under 16 KiB.
+pub const PROBE_ANSWER_BYTES: usize = 1024 * 1024;
+/// Members of a set that are noted: MongoDB allows 50.
+pub const PROBE_MEMBERS: usize = 50;
+/// How long the other kind of link is not tried again: where it is not spoken, each try is a line in a log.
+pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
+
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 

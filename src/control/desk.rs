@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use super::caller::Caller;
 use super::change::{Change, Changed, Refused};
 use super::lease::Lease;
+use super::probe::Prober;
 use super::state_file::{self, Persisted, State};
 use super::views::{LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
@@ -31,7 +32,8 @@ pub struct Desk {
     #[expect(dead_code, reason = "soon")]
     pub(super) observer: Arc<Observer>,
     pub(super) log: Option<Arc<LogHandle>>,
-    arguments: ArgMatches,
+    pub(super) arguments: ArgMatches,
+    pub(super) prober: Prober,
     pub(super) started: Instant,
     quit: Notify,
 }
@@ -82,7 +84,7 @@ pub trait Plant: std::fmt::Debug + Send + Sync {
 pub type Staged = Box<dyn FnOnce() + Send>;
 
 impl Desk {
-    /// A desk for what was loaded and is running.
+    /// A desk for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
     #[must_use]
     pub fn new(parts: Parts) -> Desk {
         let Parts { writer, loaded, tuning, plant, observer, log, arguments, state } = parts;
@@ -92,7 +94,10 @@ impl Desk {
             lease: Lease::default(),
             mode_since: SystemTime::now(),
         };
+        let prober = Prober::new(writer.reader());
+        prober.follow(&current.loaded.settings);
         Desk {
+            prober,
             reader: writer.reader(),
             changing: AsyncMutex::new(writer),
             current: Mutex::new(current),
@@ -161,8 +166,10 @@ impl Desk {
         let generation = if change.to == was {
             snapshot.generation
         } else {
+            let generation = writer.commit(change.to, Arc::clone(&snapshot.tls));
             self.current().mode_since = SystemTime::now();
-            writer.commit(change.to, Arc::clone(&snapshot.tls))
+            self.prober.policy_changed();
+            generation
         };
         Ok(Changed { was, mode: change.to, generation, persisted: change.persist, warnings })
     }
@@ -236,6 +243,8 @@ impl Desk {
         for warning in &reload.loaded.warnings {
             tracing::warn!("{warning}");
         }
+        self.prober.follow(&reload.loaded.settings);
+        self.prober.policy_changed();
         let mut current = self.current();
         if reload.mode_changed_to.is_some() {
             current.persisted = None;

@@ -6,15 +6,18 @@
 //! | [`change`], [`caller`], [`views`] | what is asked, by whom, and what is answered |
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
+//! | [`probe`] | whether the servers behind can be reached, and what they are |
 //! | [`status`] | what is shown |
 
 mod caller;
 mod change;
 mod desk;
 mod lease;
+mod probe;
 mod readiness;
 mod state_file;
 mod status;
+mod time;
 pub mod views;
 
 pub use caller::{Caller, Door, Who};

@@ -1,0 +1,108 @@
+//! The probe: one connection to each server behind, by the link that its route would make now, and on it a `hello`
+//! every ten seconds. So it is known whether a server is up, what it is in its set, and which addresses the set
+//! advertises.
+//!
+//! The other kind of link is tried only before a change that would use it, and at most once a minute: to a server
+//! that does not speak it, each try is a line in its log.
+
+mod hello;
+mod session;
+mod target;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::AbortHandle;
+
+use super::views::UpstreamStatus;
+use crate::config::Settings;
+use crate::policy::{Link, Mode};
+use crate::snapshot::Reader;
+
+use target::Target;
+
+/// The probes of one proxy.
+#[derive(Debug)]
+pub(super) struct Prober {
+    snapshot: Reader,
+    targets: Mutex<Vec<Probed>>,
+}
+
+/// A server that is probed until this is dropped.
+#[derive(Debug)]
+struct Probed {
+    target: Arc<Target>,
+    task: AbortHandle,
+}
+
+/// A server that a mode would not reach.
+#[derive(Debug)]
+pub(super) struct Unreachable {
+    pub(super) upstream: String,
+    pub(super) route: String,
+    pub(super) link: Link,
+    pub(super) reason: String,
+    /// Whether the kind of link is to blame: the one in use now works, or is of the same kind.
+    pub(super) by_the_change: bool,
+}
+
+impl Prober {
+    /// Probes of nobody yet.
+    pub(super) fn new(snapshot: Reader) -> Prober {
+        Prober { snapshot, targets: Mutex::default() }
+    }
+
+    /// Probes the servers of these settings; those that it probed already go on. To be called on the runtime that
+    /// is to do it.
+    pub(super) fn follow(&self, settings: &Settings) {
+        let mut targets = self.targets();
+        let mut known: Vec<_> = std::mem::take(&mut *targets);
+        for target in Target::all(settings) {
+            match known.iter().position(|probed| probed.target.same(&target)) {
+                Some(at) => targets.push(known.swap_remove(at)),
+                None => {
+                    let target = Arc::new(target);
+                    let task = tokio::spawn(Arc::clone(&target).watch(self.snapshot.clone())).abort_handle();
+                    targets.push(Probed { target, task });
+                }
+            }
+        }
+    }
+
+    /// The policy has changed: what the links are now is looked at at once.
+    pub(super) fn policy_changed(&self) {
+        self.targets().iter().for_each(|probed| probed.target.changed.notify_one());
+    }
+
+    /// What is known of each server.
+    pub(super) fn status(&self) -> Vec<UpstreamStatus> {
+        self.targets().iter().map(|probed| probed.target.status()).collect()
+    }
+
+    /// The servers that a mode would not reach by the links that it makes. Tries them now, unless that was tried in
+    /// the last minute.
+    pub(super) async fn unreachable(&self, to: Mode) -> Vec<Unreachable> {
+        let targets: Vec<_> = self.targets().iter().map(|probed| Arc::clone(&probed.target)).collect();
+        let snapshot = self.snapshot.load();
+        let tries = targets.into_iter().map(|target| {
+            let snapshot = Arc::clone(&snapshot);
+            tokio::spawn(async move { target.unreachable(to, &snapshot).await })
+        });
+        let tries: Vec<_> = tries.collect();
+        let mut unreachable = Vec::new();
+        for one in tries {
+            // A try that panicked says nothing of its server.
+            unreachable.extend(one.await.ok().flatten());
+        }
+        unreachable
+    }
+
+    fn targets(&self) -> MutexGuard<'_, Vec<Probed>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Probed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,107 @@
+//! One connection to a server, and `hello` on it.
+
+use bson::rawdoc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::hello::Hello;
+use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
+use crate::mongo::header::HEADER_BYTES;
+use crate::mongo::request::query_command;
+use crate::mongo::{Header, Reply};
+use crate::policy::Permit;
+use crate::tls::Material;
+use crate::upstream::{Stream, Way};
+
+/// An open link to a server.
+pub(super) struct Session {
+    stream: Box<dyn Wire>,
+    pub(super) tls_version: Option<&'static str>,
+    asked: i32,
+}
+
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
+
+/// What came of a `hello`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// An answer.
+    Hello(Hello),
+    /// The link stands, and what is behind it does not answer as MongoDB does.
+    Strange(String),
+    /// The server has ended the connection.
+    Closed(String),
+}
+
+impl Session {
+    /// Makes the link that a permit says.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(super) async fn open(
+        permit: Permit,
+        way: &Way,
+        material: &Material,
+        times: Timeouts,
+    ) -> Result<Session, String> {
+        let dialled = way.dial(permit, times.connect).await.map_err(|error| error.to_string())?;
+        let stream = way.link(dialled, None, material, times.handshake).await.map_err(|error| error.to_string())?;
+        let tls_version = stream.tls_version();
+        let stream: Box<dyn Wire> = match stream {
+            Stream::Tcp(stream) => Box::new(stream),
+            Stream::Unix(stream) => Box::new(stream),
+            Stream::Tls(stream) => Box::new(stream),
+        };
+        Ok(Session { stream, tls_version, asked: 0 })
+    }
+
+    /// Asks for a `hello`, by the one message that servers of every version answer.
+    pub(super) async fn hello(&mut self) -> Answer {
+        match timeout(PROBE_ANSWER, self.exchange()).await {
+            Ok(Ok(Some(hello))) => Answer::Hello(hello),
+            Ok(Ok(None)) => Answer::Strange("it answers, and not as MongoDB does".into()),
+            Ok(Err(error)) => Answer::Closed(self.closed(&error)),
+            Err(_) => Answer::Strange(format!("no answer within {} s", PROBE_ANSWER.as_secs())),
+        }
+    }
+
+    async fn exchange(&mut self) -> std::io::Result<Option<Hello>> {
+        self.asked = self.asked.wrapping_add(1);
+        let question = rawdoc! { "isMaster": 1, "helloOk": true };
+        self.stream.write_all(&query_command(self.asked, "admin", &question)).await?;
+        self.stream.flush().await?;
+        let mut header = [0; HEADER_BYTES];
+        self.stream.read_exact(&mut header).await?;
+        let Some(length) = Header::parse(&header).body_len().filter(|length| *length <= PROBE_ANSWER_BYTES) else {
+            return Ok(None);
+        };
+        let mut message = header.to_vec();
+        message.resize(HEADER_BYTES + length, 0);
+        self.stream.read_exact(&mut message[HEADER_BYTES..]).await?;
+        Ok(Reply::parse(&message).ok().and_then(|reply| Hello::read(&reply.document)))
+    }
+
+    /// mongod ends a connection without a word where it wants TLS and gets none, or does not like a certificate.
+    fn closed(&self, error: &std::io::Error) -> String {
+        match self.tls_version {
+            _ if self.asked > 1 => format!("it has closed the connection ({error})"),
+            Some(_) => {
+                format!("it closes the connection after the TLS handshake ({error}): does it refuse our certificate?")
+            }
+            None => format!("it closes the connection without an answer ({error}): does it require TLS?"),
+        }
+    }
+
+    /// Returns when the server has ended the connection.
+    pub(super) async fn ended(&mut self) {
+        // Nothing was asked, so nothing comes but an end; bytes that come all the same are no server's of ours.
+        let _ = self.stream.read(&mut [0; 1]).await;
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("tls_version", &self.tls_version).finish_non_exhaustive()
+    }
+}
