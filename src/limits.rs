@@ -113,6 +113,15 @@ pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// Longest such time: it finds monthly jobs.
 pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Longest text of a client's that is kept, in bytes: mongod's bound for `application.name`.
+pub const CLIENT_TEXT_BYTES: usize = 128;
+/// Rows of the inventory: applications by address and kind. A large fleet has some hundreds; four thousand take 3 MB.
+pub const INVENTORY_ROWS: usize = 4096;
+/// Rows that go at once when it is full: a search pays for so many.
+pub const INVENTORY_EVICTED: usize = INVENTORY_ROWS / 16;
+/// Clients accepted by name: each is a decision of an operator's.
+pub const INVENTORY_ACCEPTED: usize = 1024;
+
 /// Between two `hello`s of the probe: as drivers' heartbeats.
 pub const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How long the probe waits for an answer: `hello` is answered from memory, by a server that is up.
