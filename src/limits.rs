@@ -113,6 +113,16 @@ pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// Longest such time: it finds monthly jobs.
 pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Longest first message that is looked at for who the client is: a `hello` with the longest metadata and a first step of
+/// authentication has under 4 KiB.
+pub const FIRST_MESSAGE_BYTES: usize = 16 * 1024;
+/// How much of a request is kept while its connection is watched for a boundary: one block of zstd at its longest.
+pub const FOLLOWED_HEAD_BYTES: usize = 132 * 1024;
+/// How much of a compressed request is decompressed: its flags, and a command's document.
+pub const FOLLOWED_PLAIN_BYTES: usize = 16 * 1024;
+/// Largest request compressed by snappy that is looked into: its block form is decompressed whole or not at all.
+pub const FOLLOWED_SNAPPY_BYTES: usize = 4 * 1024 * 1024;
+
 /// Longest text of a client's that is kept, in bytes: mongod's bound for `application.name`.
 pub const CLIENT_TEXT_BYTES: usize = 128;
 /// Rows of the inventory: applications by address and kind. A large fleet has some hundreds; four thousand take 3 MB.

@@ -5,13 +5,17 @@
 //! | [`header`] | the 16 bytes every message starts with; the operation codes |
 //! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
 //! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
-//! | [`metadata`] | who a client says it is |
+//! | [`follow`] | where messages begin and end, and whether a request is without its answer |
+//! | [`first`], [`metadata`] | who a client says it is |
 //! | [`mod@refusal`] | what to say to a peer that spoke MongoDB where it may not |
 //!
-//! Nothing here reads a socket, waits, or panics on any bytes. It refuses what it does not need: compressed messages,
+//! Nothing here reads a socket, waits, or panics on any bytes. It refuses what it does not need: compressed messages (but for their heads),
 //! the writes and cursors of the protocol before OP_MSG, checksums (not verified).
 
 mod body;
+mod compressed;
+mod first;
+mod follow;
 pub mod header;
 mod metadata;
 mod reader;
@@ -19,6 +23,8 @@ pub mod refusal;
 pub mod reply;
 pub mod request;
 
+pub use first::First;
+pub use follow::{Follower, Transaction};
 pub use header::{Header, OpCode};
 pub use metadata::Client;
 pub use reader::Malformed;

@@ -1,0 +1,270 @@
+//! Where the messages of a connection begin and end, and whether a request is still without its answer.
+//!
+//! Follows the headers of both directions from the first byte, so that a boundary is known and not guessed: for a
+//! small message that is one header read, for a large one a subtraction. Bodies are not looked at, but while the
+//! connection is watched: then it is also learnt whether a compressed request wants an answer, and whether the last
+//! request was part of an open transaction.
+//!
+//! A server answers the requests of one connection in their order, so the answer to the last one settles all before it.
+
+use bson::raw::RawDocument;
+
+use super::body::MORE_TO_COME;
+use super::compressed;
+use super::header::{HEADER_BYTES, Header, OpCode};
+use crate::limits::{FOLLOWED_HEAD_BYTES, FOLLOWED_PLAIN_BYTES};
+
+/// Follows one connection.
+#[derive(Debug, Default)]
+pub struct Follower {
+    up: Direction,
+    down: Direction,
+    /// The last request that wants an answer and has none yet.
+    asked: Option<i32>,
+    /// What that was before the last request, which may want none.
+    before: Option<i32>,
+    /// Not MongoDB, or not as it is known here: there are no boundaries any more.
+    lost: bool,
+    /// Set while the connection is watched.
+    watch: Option<Box<Watch>>,
+}
+
+/// Whether the last request was part of a transaction of several, which cannot be retried by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transaction {
+    /// No whole request has been seen since the watch began.
+    #[default]
+    Unknown,
+    /// It was none.
+    None,
+    /// It was, and the transaction is open.
+    Open,
+}
+
+/// One direction: within a message, or between two.
+#[derive(Debug, Default)]
+struct Direction {
+    /// The beginning of a header that was cut.
+    header: [u8; HEADER_BYTES],
+    have: u8,
+    /// The message within which it is.
+    current: Option<Message>,
+    /// Bytes of it that are still to come.
+    remaining: usize,
+}
+
+/// A message, as far as it is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Message {
+    request_id: i32,
+    response_to: i32,
+    op_code: OpCode,
+    /// The first four bytes of its body. OP_MSG: its flags; OP_COMPRESSED: the operation inside.
+    word: [u8; 4],
+    word_have: u8,
+}
+
+/// What is kept of a watched connection.
+#[derive(Debug, Default)]
+struct Watch {
+    /// The body of the request under way.
+    body: Vec<u8>,
+    /// Whether that request began since the watch did.
+    gathering: bool,
+    transaction: Transaction,
+}
+
+impl Follower {
+    /// Takes bytes of the client.
+    pub fn sent(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.lost {
+            match self.up.step(&mut bytes) {
+                Step::Lost => self.lost = true,
+                Step::Within => {}
+                Step::Stretch { message, begun, ended, body } => {
+                    if begun {
+                        self.request_begun(&message);
+                    }
+                    self.gather(body);
+                    if ended {
+                        self.request_ended(&message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes bytes of the server.
+    pub fn received(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.lost {
+            match self.down.step(&mut bytes) {
+                Step::Lost => self.lost = true,
+                Step::Stretch { message, ended: true, .. } if self.asked == Some(message.response_to) => {
+                    self.asked = None;
+                }
+                Step::Within | Step::Stretch { .. } => {}
+            }
+        }
+    }
+
+    /// Whether neither direction is within a message, and every request that wants an answer has it.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        !self.lost && self.asked.is_none() && self.up.is_between() && self.down.is_between()
+    }
+
+    /// Whether this is MongoDB, as far as is known.
+    #[must_use]
+    pub fn speaks_mongodb(&self) -> bool {
+        !self.lost
+    }
+
+    /// From now on the bodies of requests are looked at too.
+    pub fn watch(&mut self) {
+        self.watch.get_or_insert_default();
+    }
+
+    /// Whether the last request was part of an open transaction; unknown unless watched.
+    #[must_use]
+    pub fn transaction(&self) -> Transaction {
+        self.watch.as_ref().map_or(Transaction::Unknown, |watch| watch.transaction)
+    }
+
+    fn request_begun(&mut self, message: &Message) {
+        self.before = self.asked;
+        self.asked = Some(message.request_id);
+        if let Some(watch) = &mut self.watch {
+            watch.body.clear();
+            watch.gathering = true;
+        }
+    }
+
+    /// Keeps the body of a request, up to a bound.
+    fn gather(&mut self, body: &[u8]) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.gathering) {
+            let room = FOLLOWED_HEAD_BYTES - watch.body.len().min(FOLLOWED_HEAD_BYTES);
+            watch.body.extend_from_slice(&body[..body.len().min(room)]);
+        }
+    }
+
+    fn request_ended(&mut self, message: &Message) {
+        let mut wants_answer = message.wants_answer();
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.gathering) {
+            watch.gathering = false;
+            let body = std::mem::take(&mut watch.body);
+            let plain = match (message.op_code, message.inner()) {
+                (OpCode::Compressed, Some(OpCode::Msg)) => compressed::head(&body, FOLLOWED_PLAIN_BYTES),
+                (OpCode::Msg, _) => Some(body),
+                _ => None,
+            };
+            // What cannot be read is taken to want an answer, and to be no transaction.
+            let plain = plain.unwrap_or_default();
+            let flags = plain.first_chunk().map_or(0, |flags| u32::from_le_bytes(*flags));
+            wants_answer &= flags & MORE_TO_COME == 0;
+            watch.transaction = if is_open_transaction(&plain) { Transaction::Open } else { Transaction::None };
+        }
+        // Its answer may have come already, from a server that did not read to the end.
+        if !wants_answer && self.asked == Some(message.request_id) {
+            self.asked = self.before;
+        }
+    }
+}
+
+impl Message {
+    fn word(&self) -> u32 {
+        u32::from_le_bytes(self.word)
+    }
+
+    /// The operation inside a compressed one.
+    fn inner(&self) -> Option<OpCode> {
+        OpCode::from_i32(self.word().cast_signed())
+    }
+
+    /// Whether a server answers it. A compressed OP_MSG is taken to want an answer: its flags are inside.
+    fn wants_answer(&self) -> bool {
+        let op_code = if self.op_code == OpCode::Compressed { self.inner() } else { Some(self.op_code) };
+        match op_code {
+            Some(OpCode::Msg) => self.op_code == OpCode::Compressed || self.word() & MORE_TO_COME == 0,
+            Some(OpCode::Update | OpCode::Insert | OpCode::Delete | OpCode::KillCursors) => false,
+            Some(OpCode::Reply | OpCode::CommandReply) => false,
+            Some(OpCode::Query | OpCode::GetMore | OpCode::Command | OpCode::Compressed) | None => true,
+        }
+    }
+}
+
+/// What one step of a direction has found.
+enum Step<'a> {
+    /// Not MongoDB.
+    Lost,
+    /// Part of a header.
+    Within,
+    /// A stretch of one message, with the part of its body that is in it.
+    Stretch { message: Message, begun: bool, ended: bool, body: &'a [u8] },
+}
+
+impl Direction {
+    fn is_between(&self) -> bool {
+        self.current.is_none() && self.have == 0
+    }
+
+    /// Takes the next stretch of one message off `bytes`.
+    fn step<'a>(&mut self, bytes: &mut &'a [u8]) -> Step<'a> {
+        let (mut message, begun) = match self.current {
+            Some(message) => (message, false),
+            None => {
+                let Some(header) = self.header(bytes) else { return Step::Within };
+                let (Some(length), Some(op_code)) = (header.body_len(), header.op_code()) else { return Step::Lost };
+                self.remaining = length;
+                let Header { request_id, response_to, .. } = header;
+                (Message { request_id, response_to, op_code, word: [0; 4], word_have: 0 }, true)
+            }
+        };
+        let (body, rest) = bytes.split_at(self.remaining.min(bytes.len()));
+        *bytes = rest;
+        self.remaining -= body.len();
+        let missing = body.iter().take(4 - usize::from(message.word_have));
+        for byte in missing {
+            message.word[usize::from(message.word_have)] = *byte;
+            message.word_have += 1;
+        }
+        let ended = self.remaining == 0;
+        self.current = (!ended).then_some(message);
+        Step::Stretch { message, begun, ended, body }
+    }
+
+    /// Takes a header off `bytes`; none if it is not whole yet.
+    fn header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
+        if self.have == 0
+            && let Some((header, rest)) = bytes.split_first_chunk()
+        {
+            *bytes = rest;
+            return Some(Header::parse(header));
+        }
+        let have = usize::from(self.have);
+        let (part, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES - have));
+        *bytes = rest;
+        self.header[have..have + part.len()].copy_from_slice(part);
+        let have = have + part.len();
+        // At most 16: it fits.
+        self.have = u8::try_from(have % HEADER_BYTES).unwrap_or_default();
+        (have == HEADER_BYTES).then(|| Header::parse(&self.header))
+    }
+}
+
+/// Whether the plain body of an OP_MSG is a command of a transaction that goes on after it.
+fn is_open_transaction(body: &[u8]) -> bool {
+    let Some(document) = first_document(body) else { return false };
+    let ends = |name: &str| ["commitTransaction", "abortTransaction"].contains(&name);
+    let name = document.into_iter().next().and_then(Result::ok);
+    document.get_bool("autocommit").is_ok_and(|auto| !auto) && !name.is_some_and(|(name, _)| ends(name.as_str()))
+}
+
+/// The document of the section 0, where that comes first, as drivers write it.
+fn first_document(body: &[u8]) -> Option<&RawDocument> {
+    let (kind, rest) = body.get(4..)?.split_first()?;
+    let length = usize::try_from(i32::from_le_bytes(*rest.first_chunk()?)).ok()?;
+    (*kind == 0).then(|| rest.get(..length).and_then(|document| RawDocument::from_bytes(document).ok()))?
+}
+
+#[cfg(test)]
+mod tests;
