@@ -38,6 +38,9 @@ pub const LONGEST_TIMEOUT_SECS: u64 = 86_400;
 /// of a hello that is refused. A post-quantum hello has 1.2 to 1.8 KiB, its versions and SNI within that.
 pub const PEEK_BYTES: usize = 2048;
 
+/// How long the opening of a client that is turned away is looked at for its name: it is there already, as it was judged.
+pub const WHO: Duration = Duration::from_millis(100);
+
 /// Unread bytes of a refused client that are discarded before the close, so that no reset overtakes the answer.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 /// How long a refused client's bytes are discarded.
@@ -112,6 +115,17 @@ pub const PATTERN_BYTES: usize = 1024;
 pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// Longest such time: it finds monthly jobs.
 pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long a connection at a boundary must have been quiet to be moved: an application that goes on at once is in the
+/// middle of something.
+pub const RECYCLE_QUIET: Duration = Duration::from_millis(20);
+/// The same, where nothing was seen since it was asked to move, so that it may be in a transaction: drivers look whether a
+/// pooled connection has been closed once it was idle for a second (pymongo).
+pub const RECYCLE_QUIET_UNKNOWN: Duration = Duration::from_secs(1);
+/// From when on any boundary will do: what is awaited without end, as a tailable cursor's next batch, is never quiet.
+pub const RECYCLE_ANY_BOUNDARY: Duration = Duration::from_secs(5);
+/// How long an open transaction is waited for: mongod ends one after as long (`transactionLifetimeLimitSeconds`).
+pub const RECYCLE_TRANSACTION: Duration = Duration::from_secs(60);
 
 /// Longest first message that is looked at for who the client is: a `hello` with the longest metadata and a first step of
 /// authentication has under 4 KiB.

@@ -18,7 +18,7 @@ pub use dial::{DialError, Dialled, dial, dial_unix};
 pub use linger::linger;
 pub use listen::{Listener, bind};
 pub use options::abort_on_close;
-pub use relay::{Counters, End, Ended, relay};
+pub use relay::{Counters, End, Ended, Relayed, Stop, Tap, relay};
 pub use resolve::Resolver;
 pub use slots::{Slot, Slots};
 pub use unix::{UnixSocket, bind_unix};

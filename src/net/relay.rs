@@ -26,7 +26,38 @@ pub struct Counters {
     pub outbound: AtomicU64,
 }
 
+/// Looks at what a relay moves, and may stop it.
+pub trait Tap {
+    /// The client has sent this.
+    fn up(&mut self, bytes: &[u8]);
+
+    /// The upstream has sent this.
+    fn down(&mut self, bytes: &[u8]);
+
+    /// Asked whenever nothing can be moved. `clear`: all that was read has been written and flushed, and neither stream
+    /// has more to read. A stop when it is not clear cuts what is under way.
+    fn poll_stop(&mut self, cx: &mut Context<'_>, clear: bool) -> Poll<Stop>;
+}
+
+/// Why a tap has stopped a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// A good moment has come.
+    Boundary,
+    /// No good moment has come in time.
+    Overdue,
+}
+
 /// How a relay came to its end.
+#[derive(Debug)]
+pub enum Relayed {
+    /// Both streams have ended, or one has failed.
+    Ended(Ended),
+    /// The tap has stopped it; both streams are as they were.
+    Stopped(Stop),
+}
+
+/// How the streams of a relay have ended.
 #[derive(Debug)]
 pub struct Ended {
     /// How the client's stream ended.
@@ -63,21 +94,25 @@ impl End {
 /// Relays until both directions have ended. A half that has ended is passed on as such; the other may go on, and
 /// may be silent for at most 60 s. A stream that takes none of what waits for it for 150 s is given up, as TCP gives
 /// up a peer that does not acknowledge: a Unix socket would be waited for without end. A stream that fails ends the
-/// relay at once: it can neither send nor take.
-pub async fn relay<C, U>(client: &mut C, upstream: &mut U, counters: &Counters) -> Ended
+/// relay at once: it can neither send nor take. The tap sees every byte, and may stop the relay between two.
+pub async fn relay<C, U, T>(client: &mut C, upstream: &mut U, counters: &Counters, tap: &mut T) -> Relayed
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
+    T: Tap,
 {
     let mut up = Direction::new(&counters.inbound);
     let mut down = Direction::new(&counters.outbound);
     let mut patience = Patience::default();
-    let timed_out = poll_fn(|cx| {
+    let over = poll_fn(|cx| {
         let before = (up.progress, down.progress);
-        let up_over = up.poll(cx, client, upstream, down.sink_lost()).is_ready();
-        let down_over = down.poll(cx, upstream, client, up.sink_lost()).is_ready();
+        let up_over = up.poll(cx, client, upstream, down.sink_lost(), &mut |bytes| tap.up(bytes)).is_ready();
+        let down_over = down.poll(cx, upstream, client, up.sink_lost(), &mut |bytes| tap.down(bytes)).is_ready();
         if (up_over && down_over) || up.source_failed() || down.source_failed() {
-            return Poll::Ready(false);
+            return Poll::Ready(Over::Ended);
+        }
+        if let Poll::Ready(stop) = tap.poll_stop(cx, up.is_clear() && down.is_clear()) {
+            return Poll::Ready(Over::Stopped(stop));
         }
         let limit = if up_over || down_over {
             HALF_CLOSED_IDLE
@@ -87,12 +122,26 @@ where
             patience.running = None;
             return Poll::Pending;
         };
-        patience.poll(cx, limit, before != (up.progress, down.progress)).map(|()| true)
+        patience.poll(cx, limit, before != (up.progress, down.progress)).map(|()| Over::TimedOut)
     })
     .await;
+    let timed_out = match over {
+        Over::Stopped(stop) => return Relayed::Stopped(stop),
+        Over::Ended => false,
+        Over::TimedOut => true,
+    };
     let (client_end, upstream_failure) = up.ends(timed_out);
     let (upstream_end, client_failure) = down.ends(timed_out);
-    Ended { client: client_end.or_failure(client_failure), upstream: upstream_end.or_failure(upstream_failure) }
+    Relayed::Ended(Ended {
+        client: client_end.or_failure(client_failure),
+        upstream: upstream_end.or_failure(upstream_failure),
+    })
+}
+
+enum Over {
+    Ended,
+    TimedOut,
+    Stopped(Stop),
 }
 
 /// The timer of a relay that cannot wait for ever. Made when it is first needed, which is seldom.
@@ -122,6 +171,8 @@ struct Direction<'a> {
     rest_start: usize,
     /// Whether the sink may hold bytes back.
     unflushed: bool,
+    /// Whether the source has had nothing more when it was last asked.
+    drained: bool,
     bytes: &'a AtomicU64,
     /// Grows with every read and write.
     progress: u64,
@@ -143,6 +194,7 @@ impl<'a> Direction<'a> {
             rest: Vec::new(),
             rest_start: 0,
             unflushed: false,
+            drained: false,
             bytes,
             progress: 0,
             source: None,
@@ -153,6 +205,11 @@ impl<'a> Direction<'a> {
     /// Whether bytes wait for the sink.
     fn is_stuck(&self) -> bool {
         !self.rest.is_empty()
+    }
+
+    /// Whether nothing is on its way.
+    fn is_clear(&self) -> bool {
+        self.state == State::Moving && self.drained && self.rest.is_empty() && !self.unflushed
     }
 
     /// A source that failed can send nothing more, and takes nothing either.
@@ -179,13 +236,14 @@ impl<'a> Direction<'a> {
         source: &mut R,
         sink: &mut W,
         lost: Option<io::ErrorKind>,
+        see: &mut impl FnMut(&[u8]),
     ) -> Poll<()>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         if self.state == State::Moving {
-            let moved = ready!(self.poll_move(cx, source, sink));
+            let moved = ready!(self.poll_move(cx, source, sink, see));
             if let (Some(End::Closed | End::Truncated), Some(kind)) = (&self.source, lost) {
                 self.source = Some(End::Failed(kind.into()));
             }
@@ -212,19 +270,27 @@ impl<'a> Direction<'a> {
     }
 
     /// Moves until the source has ended; an error is the sink's.
-    fn poll_move<R, W>(&mut self, cx: &mut Context<'_>, source: &mut R, sink: &mut W) -> Poll<io::Result<()>>
+    fn poll_move<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+        sink: &mut W,
+        see: &mut impl FnMut(&[u8]),
+    ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
+        self.drained = false;
         for _ in 0..RELAY_TURN {
             ready!(self.poll_rest(cx, sink))?;
-            let step = BUFFER.with_borrow_mut(|buffer| self.poll_step(cx, source, sink, buffer));
+            let step = BUFFER.with_borrow_mut(|buffer| self.poll_step(cx, source, sink, buffer, see));
             match step {
                 Poll::Ready(Ok(Step::Moved)) => {}
                 Poll::Ready(Ok(Step::Ended)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    self.drained = true;
                     if self.unflushed {
                         ready!(Pin::new(sink).poll_flush(cx))?;
                         self.unflushed = false;
@@ -244,6 +310,7 @@ impl<'a> Direction<'a> {
         source: &mut R,
         sink: &mut W,
         buffer: &mut [u8],
+        see: &mut impl FnMut(&[u8]),
     ) -> Poll<io::Result<Step>>
     where
         R: AsyncRead + Unpin,
@@ -261,6 +328,7 @@ impl<'a> Direction<'a> {
             return Poll::Ready(Ok(Step::Ended));
         }
         let bytes = read.filled();
+        see(bytes);
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.progress += 1;
         self.unflushed = true;

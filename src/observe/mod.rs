@@ -7,9 +7,11 @@ mod live;
 mod log;
 mod outcome;
 mod record;
+mod recycling;
 
 pub use inventory::{BadKey, Identity, Inventory, InventoryImage, Kind, Seat, Seen, Unmoved, now_millis};
 pub use live::{Live, Open};
 pub use log::{LogHandle, init as init_logs};
 pub use outcome::{Fault, Outcome};
 pub use record::{Observer, Record};
+pub use recycling::{Recycling, Seen as SeenRecycling, Wish};

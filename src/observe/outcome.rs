@@ -14,6 +14,10 @@ pub enum Outcome {
     HalfClosedIdle,
     /// Bytes waited for one side for 150 s, and it took none.
     Stalled,
+    /// Moved at a message boundary, as an operator asked: its policy is not today's.
+    Recycled,
+    /// Asked to move, and cut when the grace for it was over.
+    RecycledByForce,
     /// Closed without a byte.
     Probe,
     /// No decidable opening in time.
@@ -55,7 +59,7 @@ pub enum Fault {
     Policy,
     /// The upstream's.
     Upstream,
-    /// The operator's: a stop.
+    /// The operator's: a stop, a recycle.
     Operator,
     /// Ours.
     Internal,
@@ -63,12 +67,14 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 19] = [
+    pub const ALL: [Outcome; 21] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
         Outcome::HalfClosedIdle,
         Outcome::Stalled,
+        Outcome::Recycled,
+        Outcome::RecycledByForce,
         Outcome::Probe,
         Outcome::SniffTimeout,
         Outcome::SniffTruncated,
@@ -94,6 +100,8 @@ impl Outcome {
             Outcome::UpstreamReset => "upstream_reset",
             Outcome::HalfClosedIdle => "half_closed_idle",
             Outcome::Stalled => "stalled",
+            Outcome::Recycled => "recycled",
+            Outcome::RecycledByForce => "recycled_by_force",
             Outcome::Probe => "probe",
             Outcome::SniffTimeout => "sniff_timeout",
             Outcome::SniffTruncated => "sniff_truncated",
@@ -128,7 +136,7 @@ impl Outcome {
             Outcome::UpstreamReset | Outcome::Stalled | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => {
                 Fault::Upstream
             }
-            Outcome::Drained | Outcome::Forced => Fault::Operator,
+            Outcome::Recycled | Outcome::RecycledByForce | Outcome::Drained | Outcome::Forced => Fault::Operator,
             Outcome::Internal => Fault::Internal,
         }
     }

@@ -1,15 +1,20 @@
 //! One connection's record: opened at accept, closed exactly once, cancelled or not.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use rustls::pki_types::CertificateDer;
+
+use super::inventory::{Inventory, Kind, Seat, now_millis};
 use super::limiter::Limiter;
 use super::live::{Live, Open};
 use super::outcome::{Fault, Outcome};
+use super::recycling::Recycling;
+use crate::mongo::Client;
 use crate::net::Counters;
-use crate::policy::{Link, Mode, Opening};
+use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 use crate::text::printable;
 
 /// Who keeps the records of one proxy.
@@ -17,6 +22,8 @@ use crate::text::printable;
 pub struct Observer {
     /// The open connections.
     pub live: Live,
+    /// Who was seen.
+    pub inventory: Inventory,
     last_id: AtomicU64,
     counts: [AtomicU64; Outcome::ALL.len()],
     limiter: Limiter,
@@ -32,7 +39,12 @@ pub struct Record {
     pub route: Arc<str>,
     accepted: Instant,
     counters: Arc<Counters>,
-    established: Option<Link>,
+    /// Its place in the table of open connections, once it has one.
+    open: Option<Arc<Open>>,
+    /// Whether the inventory has heard of it.
+    counted: bool,
+    seat: Option<Seat>,
+    client: Option<Client>,
     outcome: Outcome,
     reason: Option<String>,
     /// How it opened.
@@ -47,6 +59,8 @@ pub struct Record {
     pub sni: Option<String>,
     /// The subject of the client's certificate, verified.
     pub client_subject: Option<String>,
+    /// That certificate and its chain.
+    pub client_chain: Option<Arc<[CertificateDer<'static>]>>,
     /// Mode and generation it was judged by.
     pub judged: Option<(Mode, u64)>,
     /// Where it was to go.
@@ -68,7 +82,10 @@ impl Observer {
             route: Arc::clone(route),
             accepted: Instant::now(),
             counters: Arc::default(),
-            established: None,
+            open: None,
+            counted: false,
+            seat: None,
+            client: None,
             outcome: Outcome::Internal,
             reason: None,
             opening: None,
@@ -77,6 +94,7 @@ impl Observer {
             cipher: None,
             sni: None,
             client_subject: None,
+            client_chain: None,
             judged: None,
             upstream: None,
             upstream_local: None,
@@ -105,21 +123,62 @@ impl Record {
         Arc::clone(&self.counters)
     }
 
-    /// The connection has both its legs: it goes into the table of open ones.
-    pub fn establish(&mut self, link: Link) {
-        let (Some(opening), Some((mode, generation))) = (self.opening, self.judged) else { return };
-        self.established = Some(link);
-        self.observer.live.add(Open {
+    /// The connection has both its legs: it goes into the table of open ones. None if it was never judged.
+    pub fn establish(&mut self, acceptance: Acceptance, rule: LinkRule, link: Link) -> Option<Arc<Open>> {
+        let (Some(opening), Some((mode, generation))) = (self.opening, self.judged) else { return None };
+        let open = Arc::new(Open {
             id: self.id,
             peer: self.peer,
             route: Arc::clone(&self.route),
+            acceptance,
+            rule,
             opening,
             link,
+            tls_version: self.tls_version,
+            client_subject: self.client_subject.clone(),
+            client_chain: self.client_chain.clone(),
+            upstream: self.upstream.clone(),
+            upstream_local: self.upstream_local,
             mode,
             generation,
             since: Instant::now(),
             counters: Arc::clone(&self.counters),
+            client: OnceLock::new(),
+            opaque: AtomicBool::new(link == Link::Untouched),
+            recycling: Recycling::default(),
+            ended: OnceLock::new(),
         });
+        self.observer.live.add(Arc::clone(&open));
+        self.open = Some(Arc::clone(&open));
+        Some(open)
+    }
+
+    /// It is known who the client is, or that it does not say. To be called once; if it was not, it is counted as
+    /// nameless when it ends. Outbound routes have no clients but the local server: they are not counted.
+    pub fn identify(&mut self, client: Option<Client>) {
+        self.client.clone_from(&client);
+        let Some(open) = self.open.as_ref().filter(|_| !self.counted) else { return };
+        if let Some(client) = &client {
+            // Set once: this is called once.
+            let _ = open.client.set(client.clone());
+        }
+        self.counted = true;
+        if open.acceptance != Acceptance::Outbound {
+            let kind = match (open.opening, open.tls_version) {
+                (Opening::Plaintext, _) => Kind::Plaintext,
+                (_, Some("TLS1.2")) => Kind::Tls12,
+                (_, Some("TLS1.3")) => Kind::Tls13,
+                (Opening::Tls | Opening::OldTls | Opening::Sslv2, _) => Kind::Tls,
+            };
+            let client = client.unwrap_or_default();
+            self.seat = self.observer.inventory.open(self.peer.ip(), kind, client, now_millis());
+        }
+    }
+
+    /// A client without TLS was turned away; who it is, as far as it has said.
+    pub fn turned_away(&mut self, client: Option<Client>) {
+        self.client.clone_from(&client);
+        self.observer.inventory.refused(self.peer.ip(), client.unwrap_or_default(), now_millis());
     }
 
     /// Closes it.
@@ -132,6 +191,10 @@ impl Record {
         let peer_text = |text: &Option<String>| text.as_deref().map(printable);
         let fields = (peer_text(&self.sni), peer_text(&self.client_subject), peer_text(&self.reason));
         let (sni, client_subject, reason) = fields;
+        let client = self.client.as_ref();
+        let application = client.and_then(|client| peer_text(&client.application));
+        let driver = client.and_then(|client| peer_text(&client.driver));
+        let driver_version = client.and_then(|client| peer_text(&client.driver_version));
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -144,11 +207,14 @@ impl Record {
                     cipher = self.cipher,
                     sni,
                     client_subject,
+                    application,
+                    driver,
+                    driver_version,
                     mode = self.judged.map(|(mode, _)| tracing::field::display(mode)),
                     generation = self.judged.map(|(_, generation)| generation),
                     upstream = self.upstream.as_deref(),
                     upstream_local = self.upstream_local.map(tracing::field::display),
-                    upstream_link = self.established.map(Link::name),
+                    upstream_link = self.open.as_ref().map(|open| open.link.name()),
                     upstream_tls = self.upstream_tls,
                     bytes_in = self.counters.inbound.load(Ordering::Relaxed),
                     bytes_out = self.counters.outbound.load(Ordering::Relaxed),
@@ -170,8 +236,13 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.established.is_some() {
+        if self.open.is_some() && !self.counted {
+            self.identify(None);
+        }
+        if let Some(open) = &self.open {
             self.observer.live.remove(self.id);
+            // Set once: a record is dropped once.
+            let _ = open.ended.set(self.outcome);
         }
         self.observer.counts[self.outcome as usize].fetch_add(1, Ordering::Relaxed);
         if self.observer.limiter.admits(self.outcome, Instant::now()) {

@@ -4,8 +4,10 @@
 //! code; the [`Permit`] it returns has no public constructor and is what the dialler asks for, so no
 //! connection can reach a server without having been judged.
 
+mod conform;
 mod judge;
 mod mode;
 
+pub use conform::{NonConforming, conforms};
 pub use judge::{Acceptance, Admission, Link, LinkRule, Opening, Permit, RefusalStyle, Refused, judge};
 pub use mode::{IllegalTransition, Mode, Spelling, UnknownMode};

@@ -1,5 +1,7 @@
 //! The client's leg: what is admitted is terminated, or taken as it is.
 
+use std::sync::Arc;
+
 use tokio::net::TcpStream;
 use tokio_rustls::server;
 
@@ -48,6 +50,8 @@ fn note(stream: &server::TlsStream<TcpStream>, snapshot: &Snapshot, record: &mut
     record.sni = session.server_name().map(str::to_owned);
     record.versions_offered = None;
     if !snapshot.tls.allow_invalid_certificates {
-        record.client_subject = session.peer_certificates().and_then(|chain| tls::subject(chain.first()?));
+        let chain = session.peer_certificates();
+        record.client_subject = chain.and_then(|chain| tls::subject(chain.first()?));
+        record.client_chain = chain.map(Arc::from);
     }
 }

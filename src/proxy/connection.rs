@@ -15,11 +15,12 @@ use super::reach::reach;
 use super::refuse;
 use super::route::Route;
 use super::server::Parts;
+use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
-use crate::net::{End, Ended, Slot, linger, relay};
-use crate::observe::{Outcome, Record};
-use crate::policy::{Admission, judge};
+use crate::net::{End, Ended, Relayed, Slot, Stop, linger, relay};
+use crate::observe::{Open, Outcome, Record};
+use crate::policy::{Admission, Refused, judge};
 use crate::snapshot::Tuning;
 use crate::sniff::sniff;
 
@@ -39,15 +40,22 @@ pub(super) async fn serve(
         () = watch.forced() => Err(Failure::Forced),
     };
     let ended = match established {
-        Ok((client, upstream)) => carry(client, upstream, &watch, &record).await,
+        Ok(established) => carry(established, &watch, &mut record).await,
         Err(failure) => Err(failure),
     };
     let (outcome, reason) = match ended {
-        Ok(ended) => outcome(ended),
+        Ok(relayed) => outcome(relayed),
         Err(failure) => (failure.outcome(), Some(failure.to_string())),
     };
     record.close(outcome, reason);
     drop(slot);
+}
+
+/// Both legs, and the connection's place among the open ones.
+struct Established {
+    client: Leg,
+    upstream: Leg,
+    open: Arc<Open>,
 }
 
 /// The line to both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
@@ -58,7 +66,7 @@ async fn establish(
     tuning: Tuning,
     watch: &drain::Watch,
     record: &mut Record,
-) -> Result<(Leg, Leg), Failure> {
+) -> Result<Established, Failure> {
     let Tuning { timeouts, refusal } = tuning;
     let sniffed = tokio::select! {
         // A client whose opening is complete is served, stop or no stop.
@@ -87,6 +95,9 @@ async fn establish(
     let permit = match judge(snapshot.mode, route.acceptance, route.link, sniffed.opening) {
         Ok(permit) => permit,
         Err(refused) => {
+            if refused == Refused::Plaintext {
+                record.turned_away(Box::pin(refuse::who(&socket)).await);
+            }
             Box::pin(refuse::by_policy(socket, refused, refusal, timeouts.sniff)).await;
             return Err(Failure::Refused(refused));
         }
@@ -96,8 +107,8 @@ async fn establish(
     let client = admit(admission, socket, &snapshot, &timeouts, record).await?;
     match reach(permit, route, &snapshot, &timeouts, record).await {
         Ok(upstream) => {
-            record.establish(link);
-            Ok((client, upstream))
+            let open = record.establish(route.acceptance, route.link, link).ok_or(Failure::NoMaterial)?;
+            Ok(Established { client, upstream, open })
         }
         Err(failure) => {
             turn_away(client, admission, route, &failure, tuning).await;
@@ -108,21 +119,34 @@ async fn establish(
 
 /// The relay, and an end that each peer can tell from another: a reset is passed on as a reset, and who is cut off
 /// by us is told so where TLS has a word for it.
-async fn carry(mut client: Leg, mut upstream: Leg, watch: &drain::Watch, record: &Record) -> Result<Ended, Failure> {
+async fn carry(established: Established, watch: &drain::Watch, record: &mut Record) -> Result<Relayed, Failure> {
+    let Established { mut client, mut upstream, open } = established;
     let counters = record.counters();
-    let ended = tokio::select! {
-        ended = relay(&mut client, &mut upstream, &counters) => Ok(ended),
+    let mut watcher = Watcher::new(record, open);
+    let relayed = tokio::select! {
+        relayed = relay(&mut client, &mut upstream, &counters, &mut watcher) => Ok(relayed),
         () = watch.forced() => Err(Failure::Forced),
     };
-    match &ended {
-        Ok(Ended { client: End::Failed(_), .. }) => upstream.abort(),
-        Ok(Ended { upstream: End::Failed(_), .. }) => client.abort(),
-        Ok(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. }) | Err(_) => {
+    match &relayed {
+        Ok(Relayed::Ended(Ended { client: End::Failed(_), .. })) => upstream.abort(),
+        Ok(Relayed::Ended(Ended { upstream: End::Failed(_), .. })) => client.abort(),
+        Ok(Relayed::Stopped(_)) => Box::pin(move_on(client, upstream)).await,
+        Ok(Relayed::Ended(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. })) | Err(_) => {
             Box::pin(farewell(&mut client, &mut upstream)).await;
         }
-        Ok(_) => {}
+        Ok(Relayed::Ended(_)) => {}
     }
-    ended
+    relayed
+}
+
+/// Ends a connection that is to be made anew. The client is told first; what it sends from here on is read and thrown
+/// away, never forwarded: such a request has not run, and the close does not overtake the last answer as a reset.
+async fn move_on(client: Leg, mut upstream: Leg) {
+    let leave = async {
+        // A server that does not take our end in time is cut off without.
+        let _ = timeout(FAREWELL, upstream.shutdown()).await;
+    };
+    tokio::join!(linger(client), leave);
 }
 
 /// Ends our direction of both legs, `close_notify` included.
@@ -140,7 +164,12 @@ async fn turn_away(client: Leg, admission: Admission, route: &Route, failure: &F
     }
 }
 
-fn outcome(ended: Ended) -> (Outcome, Option<String>) {
+fn outcome(relayed: Relayed) -> (Outcome, Option<String>) {
+    let ended = match relayed {
+        Relayed::Ended(ended) => ended,
+        Relayed::Stopped(Stop::Boundary) => return (Outcome::Recycled, None),
+        Relayed::Stopped(Stop::Overdue) => return (Outcome::RecycledByForce, None),
+    };
     match (ended.client, ended.upstream) {
         (End::Failed(error), _) => (Outcome::ClientReset, Some(error.to_string())),
         (_, End::Failed(error)) => (Outcome::UpstreamReset, Some(error.to_string())),

@@ -15,6 +15,7 @@ mod reach;
 mod refuse;
 mod route;
 mod server;
+mod watcher;
 
 pub use route::Route;
 pub use server::{OpenRoute, Parts, Server};

@@ -7,8 +7,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use crate::limits::{PEEK_BYTES, WHO};
+use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::refusal::{HOST_UNREACHABLE, MAX_OPENING_BYTES, TLS_REQUIRED, TLS_REQUIRED_TEXT};
-use crate::mongo::{Refusal, refusal};
+use crate::mongo::{Client, Header, Refusal, refusal};
 use crate::net::linger;
 use crate::policy::{RefusalStyle, Refused};
 
@@ -25,6 +27,14 @@ pub(super) async fn by_policy(mut socket: TcpStream, refused: Refused, style: Re
         let _ = said;
     }
     linger(socket).await;
+}
+
+/// Who a client that is turned away says it is, as far as its opening is there already.
+pub(super) async fn who(socket: &TcpStream) -> Option<Client> {
+    let mut opening = [0; PEEK_BYTES];
+    let count = timeout(WHO, socket.peek(&mut opening)).await.ok()?.ok()?;
+    let length = Header::of(&opening[..count])?.body_len()? + HEADER_BYTES;
+    Client::of(opening[..count].get(..length)?)
 }
 
 /// Tells an admitted client that there is no server behind: `HostUnreachable` to a request.

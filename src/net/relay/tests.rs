@@ -9,8 +9,74 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep};
 
-use super::{Counters, End, relay};
+use super::{Counters, End, Ended, Relayed, Stop, Tap};
 use crate::limits::{HALF_CLOSED_IDLE, STALLED};
+
+/// A relay that nobody stops.
+async fn relay<C, U>(client: &mut C, upstream: &mut U, counters: &Counters) -> Ended
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    match super::relay(client, upstream, counters, &mut Tapped::default()).await {
+        Relayed::Ended(ended) => ended,
+        Relayed::Stopped(stop) => panic!("nobody asked: {stop:?}"),
+    }
+}
+
+/// Stops once so many bytes were seen in both directions and nothing is held back.
+#[derive(Default)]
+struct Tapped {
+    stop_after: Option<usize>,
+    up: Vec<u8>,
+    down: Vec<u8>,
+}
+
+impl Tap for Tapped {
+    fn up(&mut self, bytes: &[u8]) {
+        self.up.extend_from_slice(bytes);
+    }
+
+    fn down(&mut self, bytes: &[u8]) {
+        self.down.extend_from_slice(bytes);
+    }
+
+    fn poll_stop(&mut self, _cx: &mut Context<'_>, clear: bool) -> Poll<Stop> {
+        let seen = self.up.len() + self.down.len();
+        if clear && self.stop_after.is_some_and(|count| seen >= count) {
+            Poll::Ready(Stop::Boundary)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tap_sees_every_byte_and_stops_only_when_all_has_arrived() {
+    let (mut client, mut near) = duplex(64);
+    let (mut far, mut server) = duplex(4);
+    let mut tap = Tapped { stop_after: Some(14), ..Tapped::default() };
+    let counters = Counters::default();
+    let talk = async {
+        client.write_all(b"question").await.unwrap();
+        let mut question = [0; 8];
+        server.read_exact(&mut question).await.unwrap();
+        server.write_all(b"answer").await.unwrap();
+        let mut answer = [0; 6];
+        client.read_exact(&mut answer).await.unwrap();
+        (question, answer)
+    };
+    let (relayed, (question, answer)) = tokio::join!(super::relay(&mut near, &mut far, &counters, &mut tap), talk);
+    assert!(matches!(relayed, Relayed::Stopped(Stop::Boundary)));
+    assert_eq!((&question, &answer), (b"question", b"answer"));
+    assert_eq!((&*tap.up, &*tap.down), (&b"question"[..], &b"answer"[..]));
+    // Nothing that comes later is forwarded.
+    client.write_all(b"too late").await.unwrap();
+    drop((near, far));
+    let mut rest = Vec::new();
+    server.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"");
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_half_that_has_ended_leaves_the_other_open_while_it_is_used() {

@@ -1,0 +1,79 @@
+//! Whether an established connection is one that today's mode would make.
+
+use super::{Acceptance, Link, LinkRule, Mode, Opening, judge};
+
+/// Why a connection would not be made today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonConforming {
+    /// The client came without TLS, which is refused now.
+    Plaintext,
+    /// The client came by TLS, which is refused now.
+    Tls,
+    /// The link to the server is plaintext and should be TLS.
+    Link,
+}
+
+impl NonConforming {
+    /// Its name in lists.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            NonConforming::Plaintext => "plaintext client",
+            NonConforming::Tls => "TLS client",
+            NonConforming::Link => "plaintext link",
+        }
+    }
+}
+
+/// Holds an established connection against a mode. A link that is TLS where plaintext would do conforms: nothing is moved
+/// to less.
+///
+/// # Errors
+/// [`NonConforming`]
+pub fn conforms(
+    mode: Mode,
+    acceptance: Acceptance,
+    rule: LinkRule,
+    opening: Opening,
+    link: Link,
+) -> Result<(), NonConforming> {
+    match judge(mode, acceptance, rule, opening) {
+        Err(_) if opening == Opening::Plaintext => Err(NonConforming::Plaintext),
+        Err(_) => Err(NonConforming::Tls),
+        Ok(permit) if permit.link() == Link::Tls && link == Link::Plaintext => Err(NonConforming::Link),
+        Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NonConforming::{Link as OldLink, Plaintext, Tls};
+    use super::conforms;
+    use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
+
+    #[test]
+    fn every_mode_by_every_connection_of_the_inbound_route() {
+        use Mode::{Allow, Disabled, Prefer, Require};
+        let rows = [
+            (Opening::Plaintext, Link::Plaintext, [Ok(()), Ok(()), Err(OldLink), Err(Plaintext)]),
+            (Opening::Plaintext, Link::Tls, [Ok(()), Ok(()), Ok(()), Err(Plaintext)]),
+            (Opening::Tls, Link::Plaintext, [Err(Tls), Ok(()), Err(OldLink), Err(OldLink)]),
+            (Opening::Tls, Link::Tls, [Err(Tls), Ok(()), Ok(()), Ok(())]),
+        ];
+        for (opening, link, expected) in rows {
+            for (mode, expected) in [Disabled, Allow, Prefer, Require].into_iter().zip(expected) {
+                let found = conforms(mode, Acceptance::Terminate, LinkRule::Policy, opening, link);
+                assert_eq!(found, expected, "{mode} {opening:?} {link:?}");
+            }
+        }
+        assert_eq!(
+            conforms(Require, Acceptance::Outbound, LinkRule::Policy, Opening::Plaintext, Link::Plaintext),
+            Err(OldLink)
+        );
+        assert_eq!(conforms(Require, Acceptance::Outbound, LinkRule::Policy, Opening::Tls, Link::Untouched), Ok(()));
+        assert_eq!(
+            conforms(Prefer, Acceptance::Terminate, LinkRule::Never, Opening::Plaintext, Link::Plaintext),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! What a connection's relay is watched for: who the client is, and, once it was asked to move, the good moment for it.
+//!
+//! The good moment is a message boundary: every request has its answer, and no message is under way. At one, 20 ms of
+//! quiet are waited for, so that the client is likely to be between two pieces of work; from five seconds on any
+//! boundary is good, at once. In the middle of a transaction none is.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_UNKNOWN, RECYCLE_TRANSACTION};
+use crate::mongo::{First, Follower, Transaction};
+use crate::net::{Stop, Tap};
+use crate::observe::{Open, Record, SeenRecycling, Wish};
+use crate::policy::Link;
+
+/// Watches one connection.
+pub(super) struct Watcher<'a> {
+    record: &'a mut Record,
+    open: Arc<Open>,
+    first: First,
+    /// None where the bytes are not ours to read.
+    follower: Option<Follower>,
+    seen: SeenRecycling,
+    moving: Option<Moving>,
+    /// Whether anything was moved since the last look.
+    stirred: bool,
+}
+
+/// A connection that was asked to move. Most never are.
+struct Moving {
+    quiet_since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<'a> Watcher<'a> {
+    pub(super) fn new(record: &'a mut Record, open: Arc<Open>) -> Watcher<'a> {
+        let untouched = open.link == Link::Untouched;
+        if untouched {
+            record.identify(None);
+        }
+        let first = if untouched { First::Known } else { First::default() };
+        let follower = (!untouched).then(Follower::default);
+        Watcher { record, open, first, follower, seen: SeenRecycling::default(), moving: None, stirred: false }
+    }
+
+    /// When it may be stopped at the boundary at which it is; none if it is at none.
+    fn due(&self, wish: &Wish, quiet_since: Instant, now: Instant) -> Option<Instant> {
+        let follower = self.follower.as_ref().filter(|follower| follower.at_boundary())?;
+        let late = now >= wish.since + RECYCLE_ANY_BOUNDARY;
+        Some(match follower.transaction() {
+            Transaction::Open => quiet_since + RECYCLE_TRANSACTION,
+            Transaction::None | Transaction::Unknown if late => now,
+            Transaction::None => quiet_since + RECYCLE_QUIET,
+            Transaction::Unknown => quiet_since + RECYCLE_QUIET_UNKNOWN,
+        })
+    }
+}
+
+impl Tap for Watcher<'_> {
+    fn up(&mut self, bytes: &[u8]) {
+        if let Some(client) = self.first.take(bytes) {
+            self.record.identify(client);
+        }
+        if let Some(follower) = &mut self.follower {
+            follower.sent(bytes);
+        }
+        self.stirred = true;
+    }
+
+    fn down(&mut self, bytes: &[u8]) {
+        if let Some(follower) = &mut self.follower {
+            follower.received(bytes);
+        }
+        self.stirred = true;
+    }
+
+    fn poll_stop(&mut self, cx: &mut Context<'_>, clear: bool) -> Poll<Stop> {
+        let Poll::Ready(wish) = self.open.recycling.poll(cx, &mut self.seen) else { return Poll::Pending };
+        if let Some(follower) = &mut self.follower {
+            follower.watch();
+            self.open.opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
+        }
+        let now = Instant::now();
+        let stirred = std::mem::take(&mut self.stirred);
+        let moving = self.moving.get_or_insert_with(|| {
+            let timer = Box::pin(sleep_until(now));
+            Moving { quiet_since: now, timer }
+        });
+        if stirred {
+            moving.quiet_since = now;
+        }
+        let quiet_since = moving.quiet_since;
+        let due = if clear { self.due(&wish, quiet_since, now) } else { None };
+        if due.is_some_and(|due| due <= now) {
+            return Poll::Ready(Stop::Boundary);
+        }
+        if wish.cut_at.is_some_and(|cut_at| cut_at <= now) {
+            return Poll::Ready(Stop::Overdue);
+        }
+        let next = [due, wish.cut_at].into_iter().flatten().min();
+        if let (Some(next), Some(moving)) = (next, &mut self.moving) {
+            moving.timer.as_mut().reset(next);
+            if moving.timer.as_mut().poll(cx).is_ready() {
+                // Between the look at the clock and now: once more.
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+}
