@@ -2,6 +2,7 @@
 //! meet.
 
 mod plant;
+mod restore;
 mod run;
 mod signals;
 
@@ -11,11 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
-use crate::control::{self, Desk, State, tuning};
+use crate::control::{self, Desk, tuning};
 use crate::drain::Drain;
 use crate::limits::INBOUND_PERCENT;
 use crate::net::Slots;
@@ -24,6 +26,7 @@ use crate::proxy::{Parts, Server};
 use crate::snapshot::Writer;
 
 use plant::Listeners;
+use restore::Restored;
 pub use run::{check, run};
 pub use signals::Signals;
 
@@ -36,6 +39,7 @@ pub struct App {
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
     drain: Drain,
+    house: AbortHandle,
 }
 
 /// Why a proxy does not start.
@@ -50,7 +54,7 @@ pub enum StartError {
 }
 
 impl App {
-    /// Starts it: when this returns, every listener is open. `arguments` is the command line, for reloads;
+    /// Starts it, with its control plane on the runtime that this is called on: when this returns, every listener is open. `arguments` is the command line, for reloads;
     /// `connections` is how many the descriptors carry.
     ///
     /// # Errors
@@ -62,8 +66,9 @@ impl App {
         log: Option<Arc<LogHandle>>,
     ) -> Result<App, StartError> {
         let settings = loaded.settings.clone();
-        let observer = Arc::<Observer>::default();
-        let writer = Writer::new(settings.mode, Arc::clone(&loaded.material));
+        let Restored { mode, persisted, inventory } = restore::restore(&loaded).map_err(StartError::Configuration)?;
+        let observer = Arc::new(Observer::with(inventory));
+        let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
         let parts = Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning };
         let server = Server::start(settings.workers, parts)?;
@@ -80,9 +85,11 @@ impl App {
             observer: Arc::clone(&observer),
             log,
             arguments: arguments.clone(),
-            state: State::default(),
+            persisted,
         });
-        Ok(App { desk: Arc::new(desk), observer, listeners, drain })
+        let desk = Arc::new(desk);
+        let house = tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle();
+        Ok(App { desk, observer, listeners, drain, house })
     }
 
     /// The addresses listened on, by route name.
@@ -94,14 +101,16 @@ impl App {
     /// Stops accepting and waits for open connections: for at most `limit` unless that is zero, and until `force`
     /// resolves. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, drain } = self;
+        let App { desk, observer, listeners, drain, house } = self;
         drain.start();
         let open = observer.live.count();
         tracing::info!(open, "stopping: no new connections, waiting for open ones");
         // The listeners hold watches of their own, for reloads to come: none will.
         listeners.close();
-        drop(desk);
-        drain.wait(limit, force).await
+        let by_itself = drain.wait(limit, force).await;
+        house.abort();
+        desk.save_state().await;
+        by_itself
     }
 }
 

@@ -7,14 +7,21 @@
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
-//! | [`status`] | what is shown |
+//! | [`status`], [`listing`] | what is shown |
+//! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
+//! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
 
 mod caller;
 mod change;
+mod conformity;
 mod desk;
+mod housekeeping;
 mod lease;
+mod listing;
+mod persistence;
 mod probe;
 mod readiness;
+mod recycle;
 mod state_file;
 mod status;
 mod time;
@@ -22,5 +29,5 @@ pub mod views;
 
 pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
-pub use desk::{Desk, Parts, Plant, Staged, tuning};
-pub use state_file::{State, StateError, read as read_state};
+pub use desk::{Desk, Parts, Plant, Staged, servable, tuning};
+pub use state_file::{Persisted, State, StateError, read as read_state};

@@ -72,6 +72,12 @@ pub struct Record {
 }
 
 impl Observer {
+    /// One that has seen these already.
+    #[must_use]
+    pub fn with(inventory: Inventory) -> Observer {
+        Observer { inventory, ..Observer::default() }
+    }
+
     /// Opens the record of a connection.
     #[must_use]
     pub fn open(self: &Arc<Self>, peer: SocketAddr, route: &Arc<str>) -> Record {
