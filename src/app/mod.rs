@@ -8,6 +8,7 @@ mod signals;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::task::AbortHandle;
 use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
-use crate::control::{self, Desk, tuning};
+use crate::control::{self, Bound, Desk, Doors, tuning};
 use crate::drain::Drain;
 use crate::limits::INBOUND_PERCENT;
 use crate::net::Slots;
@@ -38,6 +39,7 @@ pub struct App {
     /// What is known of its connections.
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
+    doors: Doors,
     drain: Drain,
     house: AbortHandle,
 }
@@ -74,9 +76,15 @@ impl App {
         let server = Server::start(settings.workers, parts)?;
         let drain = Drain::new();
         let (inbound, outbound) = shares(connections);
-        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch())
-            .map_err(StartError::Configuration)?;
-        let listeners = Arc::new(listeners);
+        let bound = Bound::bind(&settings.admin);
+        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch());
+        let (bound, listeners) = match (bound, listeners) {
+            (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
+            (bound, listeners) => {
+                let mistakes = [listeners.err(), bound.err()].into_iter().flatten().flatten();
+                return Err(StartError::Configuration(mistakes.collect()));
+            }
+        };
         let desk = Desk::new(control::Parts {
             writer,
             loaded,
@@ -89,19 +97,29 @@ impl App {
         });
         let desk = Arc::new(desk);
         let house = tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle();
-        Ok(App { desk, observer, listeners, drain, house })
+        let doors = bound.open(&desk);
+        Ok(App { desk, observer, listeners, doors, drain, house })
     }
 
-    /// The addresses listened on, by route name.
+    /// The TCP addresses listened on, by route name; those of the control plane last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.listeners.addresses()
+        let mut addresses = self.listeners.addresses();
+        addresses.extend(self.doors.addresses());
+        addresses
+    }
+
+    /// The Unix sockets of the admin port.
+    #[must_use]
+    pub fn admin_sockets(&self) -> &[PathBuf] {
+        self.doors.sockets()
     }
 
     /// Stops accepting and waits for open connections: for at most `limit` unless that is zero, and until `force`
     /// resolves. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, drain, house } = self;
+        let App { desk, observer, listeners, doors, drain, house } = self;
+        doors.stopping();
         drain.start();
         let open = observer.live.count();
         tracing::info!(open, "stopping: no new connections, waiting for open ones");
@@ -110,6 +128,8 @@ impl App {
         let by_itself = drain.wait(limit, force).await;
         house.abort();
         desk.save_state().await;
+        // Until here one can see what is waited for.
+        doors.close().await;
         by_itself
     }
 }
