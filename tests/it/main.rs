@@ -15,6 +15,7 @@ mod limits;
 mod matrix;
 mod ranks;
 mod records;
+mod recycling;
 mod refusals;
 mod relaying;
 mod reloading;

@@ -12,6 +12,8 @@
 //! | [`log`] | the lines of a child, to wait on |
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
+//! | [`admin`] | the admin port of a proxy, by HTTP |
+//! | [`wire`] | a MongoDB client of one connection |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //!
 //! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
@@ -19,6 +21,7 @@
 #![allow(dead_code, reason = "a helper may be there before the test that needs it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
+pub(crate) mod admin;
 pub(crate) mod certs;
 pub(crate) mod log;
 pub(crate) mod mongod;
@@ -30,6 +33,7 @@ pub(crate) mod require;
 pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod tls;
+pub(crate) mod wire;
 
 pub(crate) use certs::cert;
 pub(crate) use log::Mark;
