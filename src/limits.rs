@@ -146,6 +146,10 @@ pub const INVENTORY_EVICTED: usize = INVENTORY_ROWS / 16;
 /// Clients accepted by name: each is a decision of an operator's.
 pub const INVENTORY_ACCEPTED: usize = 1024;
 
+/// Routes that have series of their own in the metrics; the rest share `route="other"`. Twice what a configuration may
+/// have, because a reload that renames all of them leaves the old ones' counts. A route's take 2.4 KB.
+pub const METRICS_ROUTES: usize = 2 * MOST_OUTBOUND;
+
 /// Between two `hello`s of the probe: as drivers' heartbeats.
 pub const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How long the probe waits for an answer: `hello` is answered from memory, by a server that is up.

@@ -59,12 +59,6 @@ impl Desk {
         Ok(AcceptReply { key, accepted, known })
     }
 
-    /// The metrics, as OpenMetrics.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        "# EOF\n".into()
-    }
-
     pub(super) fn inventory_status(&self) -> InventoryStatus {
         let inventory = &self.observer.inventory;
         let unmoved = inventory.unmoved(self.settings().admin.guard_window, now_millis()).len();

@@ -8,7 +8,7 @@
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
-//! | [`status`], [`listing`] | what is shown |
+//! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
 //! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
 
@@ -25,6 +25,7 @@ mod probe;
 mod readiness;
 mod recycle;
 pub mod requests;
+mod scrape;
 mod state_file;
 mod status;
 mod time;
