@@ -7,6 +7,7 @@ mod signals;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
-use crate::control::{self, Desk, State, tuning};
+use crate::control::{self, Bound, Desk, Doors, State, tuning};
 use crate::drain::Drain;
 use crate::limits::INBOUND_PERCENT;
 use crate::net::Slots;
@@ -35,6 +36,7 @@ pub struct App {
     /// What is known of its connections.
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
+    doors: Doors,
     drain: Drain,
 }
 
@@ -69,10 +71,16 @@ impl App {
         let server = Server::start(settings.workers, parts)?;
         let drain = Drain::new();
         let (inbound, outbound) = shares(connections);
-        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch())
-            .map_err(StartError::Configuration)?;
-        let listeners = Arc::new(listeners);
-        let desk = Desk::new(control::Parts {
+        let bound = Bound::bind(&admin(&settings));
+        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch());
+        let (bound, listeners) = match (bound, listeners) {
+            (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
+            (bound, listeners) => {
+                let mistakes = [listeners.err(), bound.err()].into_iter().flatten().flatten();
+                return Err(StartError::Configuration(mistakes.collect()));
+            }
+        };
+        let desk = Arc::new(Desk::new(control::Parts {
             writer,
             loaded,
             tuning: tuned,
@@ -81,27 +89,40 @@ impl App {
             log,
             arguments: arguments.clone(),
             state: State::default(),
-        });
-        Ok(App { desk: Arc::new(desk), observer, listeners, drain })
+        }));
+        let doors = bound.open(&desk);
+        Ok(App { desk, observer, listeners, doors, drain })
     }
 
-    /// The addresses listened on, by route name.
+    /// The TCP addresses listened on, by route name; those of the admin port last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.listeners.addresses()
+        let mut addresses = self.listeners.addresses();
+        addresses.extend(self.doors.addresses());
+        addresses
+    }
+
+    /// The Unix sockets of the admin port.
+    #[must_use]
+    pub fn admin_sockets(&self) -> &[PathBuf] {
+        self.doors.sockets()
     }
 
     /// Stops accepting and waits for open connections: for at most `limit` unless that is zero, and until `force`
     /// resolves. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, drain } = self;
+        let App { desk, observer, listeners, doors, drain } = self;
+        doors.stopping();
         drain.start();
         let open = observer.live.count();
         tracing::info!(open, "stopping: no new connections, waiting for open ones");
         // The listeners hold watches of their own, for reloads to come: none will.
         listeners.close();
         drop(desk);
-        drain.wait(limit, force).await
+        let by_themselves = drain.wait(limit, force).await;
+        // Until here one can see what is waited for.
+        doors.close().await;
+        by_themselves
     }
 }
 
@@ -110,4 +131,12 @@ fn shares(connections: u64) -> (usize, usize) {
     let inbound = (connections * INBOUND_PERCENT / 100).max(1);
     let share = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     (share(inbound), share((connections - inbound.min(connections)).max(1)))
+}
+
+/// Until the options have it.
+fn admin(settings: &crate::config::Settings) -> control::settings::Admin {
+    use control::settings::{Admin, AdminBind};
+    let port = settings.inbound.as_ref().and_then(|inbound| inbound.binds.first()).map_or(0, |bind| bind.port());
+    let port = if port == 0 { 0 } else { port.wrapping_add(1000) };
+    Admin { binds: vec![AdminBind::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))], ..Admin::default() }
 }

@@ -68,6 +68,9 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> 
     for (route, address) in app.addresses() {
         tracing::info!(route = &*route, %address, "listening");
     }
+    for socket in app.admin_sockets() {
+        tracing::info!(route = "admin", address = %format_args!("unix:{}", socket.display()), "listening");
+    }
     tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
     let observer = Arc::clone(&app.observer);
     let by_itself = tokio::select! {

@@ -3,18 +3,21 @@
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | [`desk`] | the changes: mode, reload, rotation, lease |
-//! | [`change`], [`caller`], [`views`] | what is asked, by whom, and what is answered |
+//! | [`change`], [`caller`], [`requests`], [`views`] | what is asked, by whom, and what is answered |
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
 //! | [`status`] | what is shown |
+//! | [`doors`] | the admin port: MongoDB commands and HTTP |
 
 mod caller;
 mod change;
 mod desk;
+mod doors;
 mod lease;
 mod probe;
 mod readiness;
+pub mod requests;
 mod state_file;
 mod status;
 mod time;
@@ -23,4 +26,5 @@ pub mod views;
 pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
 pub use desk::{Desk, Parts, Plant, Staged, tuning};
+pub use doors::{Bound, Doors, settings};
 pub use state_file::{State, StateError, read as read_state};

@@ -1,0 +1,101 @@
+//! Who may do what at the admin port. Decided once for a connection, by the way it came and what it showed.
+
+use super::settings::Admin;
+
+/// The listener that a visitor came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// The admin port on a loopback address: every local user is trusted.
+    Loopback,
+    /// The admin port on any other address, wildcards included, whoever the peer is.
+    Remote,
+    /// Its Unix socket, which only our own user and root can open.
+    Unix,
+    /// The port for probes.
+    Probes,
+}
+
+/// What a visitor may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everything.
+    Full,
+    /// Look, and change nothing: `--adminReadOnly`.
+    ReadOnly,
+    /// Nothing, for want of TLS.
+    NeedsTls,
+    /// Nothing: its certificate is one of the CA, and nobody has allowed it.
+    NotAllowed,
+}
+
+/// What a visitor's certificate says: its subject, and the subject and all alternative names to be matched.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    pub(super) subject: Option<String>,
+    pub(super) names: Vec<String>,
+}
+
+/// The access of a visitor who came by TLS if `shown` is there. `--adminReadOnly` leaves changes to the Unix socket.
+pub(super) fn access(entrance: Entrance, shown: Option<&Shown>, admin: &Admin) -> Access {
+    let trusted = if admin.read_only { Access::ReadOnly } else { Access::Full };
+    match (entrance, shown) {
+        (Entrance::Unix, _) => Access::Full,
+        (Entrance::Probes, _) => Access::ReadOnly,
+        (Entrance::Loopback, _) => trusted,
+        (Entrance::Remote, None) => Access::NeedsTls,
+        (Entrance::Remote, Some(shown)) if is_allowed(shown, admin) => trusted,
+        (Entrance::Remote, Some(_)) => Access::NotAllowed,
+    }
+}
+
+impl Access {
+    /// Why nothing is done for this visitor, if nothing is.
+    pub(super) const fn refusal(self) -> Option<&'static str> {
+        match self {
+            Access::Full | Access::ReadOnly => None,
+            Access::NeedsTls => Some(NEEDS_TLS),
+            Access::NotAllowed => Some(NOT_ALLOWED),
+        }
+    }
+}
+
+fn is_allowed(shown: &Shown, admin: &Admin) -> bool {
+    shown.names.iter().any(|name| admin.allow.iter().any(|pattern| pattern.matches(name)))
+}
+
+/// Said to plaintext where TLS is required.
+pub(super) const NEEDS_TLS: &str = "this admin address takes TLS with a client certificate only; connect with --tls, \
+     --tlsCAFile and --tlsCertificateKeyFile";
+/// Said to a certificate that nobody has allowed.
+pub(super) const NOT_ALLOWED: &str =
+    "this client certificate is not allowed at the admin port; name its subject or an alternative name by --adminAllow";
+/// Said to changes where they are not taken.
+pub(super) const READ_ONLY: &str =
+    "this admin address is read-only (--adminReadOnly); changes are made by its unix socket";
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Pattern;
+    use super::{Access, Admin, Entrance, Shown, access};
+
+    #[test]
+    fn who_may_do_what() {
+        let admin = Admin { allow: vec![Pattern("CN=ops".into())], ..Admin::default() };
+        let shown = |name: &str| Shown { subject: Some(name.into()), names: vec![name.into()] };
+        let (ops, app) = (shown("CN=ops"), shown("CN=app"));
+        for (entrance, shown, open, read_only) in [
+            (Entrance::Loopback, None, Access::Full, Access::ReadOnly),
+            (Entrance::Loopback, Some(&app), Access::Full, Access::ReadOnly),
+            (Entrance::Unix, None, Access::Full, Access::Full),
+            (Entrance::Probes, None, Access::ReadOnly, Access::ReadOnly),
+            (Entrance::Remote, None, Access::NeedsTls, Access::NeedsTls),
+            (Entrance::Remote, Some(&app), Access::NotAllowed, Access::NotAllowed),
+            (Entrance::Remote, Some(&ops), Access::Full, Access::ReadOnly),
+        ] {
+            assert_eq!(access(entrance, shown, &admin), open, "{entrance:?}");
+            let admin = Admin { read_only: true, ..admin.clone() };
+            assert_eq!(access(entrance, shown, &admin), read_only, "{entrance:?}");
+        }
+        assert_eq!(access(Entrance::Remote, Some(&ops), &Admin::default()), Access::NotAllowed);
+    }
+}
