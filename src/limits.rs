@@ -102,6 +102,26 @@ pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 /// Largest PEM file read: system CA bundles have 200 to 400 KiB, large CRLs some MiB.
 pub const PEM_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Listeners of the admin port, and of the probes: one for each family and interface that anyone has.
+pub const MOST_ADMIN_BINDS: usize = 16;
+/// Patterns of who may come to the admin port, and names that it may be asked by.
+pub const MOST_PATTERNS: usize = 64;
+/// Longest such pattern, in bytes: subjects are shorter.
+pub const PATTERN_BYTES: usize = 1024;
+/// How long a plaintext client that has left still stands in the way of `requireSSL`: a day finds nightly jobs.
+pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// Longest such time: it finds monthly jobs.
+pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Longest text of a client's that is kept, in bytes: mongod's bound for `application.name`.
+pub const CLIENT_TEXT_BYTES: usize = 128;
+/// Rows of the inventory: applications by address and kind. A large fleet has some hundreds; four thousand take 3 MB.
+pub const INVENTORY_ROWS: usize = 4096;
+/// Rows that go at once when it is full: a search pays for so many.
+pub const INVENTORY_EVICTED: usize = INVENTORY_ROWS / 16;
+/// Clients accepted by name: each is a decision of an operator's.
+pub const INVENTORY_ACCEPTED: usize = 1024;
+
 /// Between two `hello`s of the probe: as drivers' heartbeats.
 pub const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How long the probe waits for an answer: `hello` is answered from memory, by a server that is up.
@@ -112,6 +132,19 @@ pub const PROBE_ANSWER_BYTES: usize = 1024 * 1024;
 pub const PROBE_MEMBERS: usize = 50;
 /// How long the other kind of link is not tried again: where it is not spoken, each try is a line in a log.
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Between two looks at connections that are being recycled.
+pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
+/// How long the answer to a recycle waits for connections to have moved: any boundary does after 5 s.
+pub const RECYCLE_WAIT: Duration = Duration::from_secs(6);
+/// Longest wait that a recycle may ask for.
+pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
+/// How often the certificates of established clients are verified again where ours have not changed: they expire.
+pub const CERTIFICATES_RECHECK: Duration = Duration::from_secs(3600);
+/// How often what was seen of clients goes to the state file, if anything was. A crash loses as much.
+pub const STATE_SAVED_EVERY: Duration = Duration::from_secs(10);
+/// How often certificates that will expire are warned of: daily, as in mongod.
+pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);
 
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;

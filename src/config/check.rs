@@ -9,10 +9,11 @@ use super::lookup::{self, Lookup};
 use super::mistake::Mistake;
 use super::options::{Change, Key, Opt};
 use super::raw::Raw;
+use super::reader::Reader;
 use super::settings::Settings;
 use super::table::TABLE;
 use super::{cli, encryption, file, validate, warnings};
-use crate::policy::Mode;
+use crate::policy::{Mode, Spelling};
 use crate::tls::{Fault, FileRole, Material};
 
 /// A configuration that can be run.
@@ -74,6 +75,24 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     let mode = loaded.settings.mode;
     let mode_changed_to = (mode != previous.settings.mode).then_some(mode);
     Ok(Reload { loaded, mode_changed_to })
+}
+
+/// The mode that flags and file name now, and its spelling; none where they cannot be read. For showing, not for use.
+#[must_use]
+pub fn mode_named(matches: &ArgMatches) -> Option<(Mode, Spelling)> {
+    let (raw, _) = read(matches);
+    let mut reader = Reader::new(&raw);
+    let mode = encryption::mode(&mut reader);
+    (raw.is_whole() && reader.finish().is_empty()).then_some(mode)
+}
+
+/// Reads the TLS files of a configuration again, and nothing else. With them come warnings.
+///
+/// # Errors
+/// Every file that cannot be used, under the name that the operator wrote.
+pub fn material(loaded: &Loaded) -> Result<(Material, Vec<String>), Vec<Mistake>> {
+    Material::load(&loaded.settings.tls)
+        .map_err(|faults| faults.into_iter().map(|fault| mistake(&loaded.raw, fault)).collect())
 }
 
 fn read(matches: &ArgMatches) -> (Raw, Vec<Mistake>) {

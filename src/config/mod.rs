@@ -14,6 +14,7 @@
 //!
 //! Nothing here opens a listener, dials, or changes anything that runs.
 
+mod admin;
 mod check;
 mod cli;
 mod encryption;
@@ -22,6 +23,7 @@ mod lookup;
 mod mistake;
 mod options;
 mod pairs;
+mod pattern;
 mod raw;
 mod reader;
 mod report;
@@ -35,8 +37,9 @@ mod values;
 mod warnings;
 mod yaml;
 
-pub use check::{Loaded, Reload, load, reload};
+pub use check::{Loaded, Reload, load, material, mode_named, reload};
 pub use cli::with_options;
 pub use mistake::Mistake;
+pub use pattern::Pattern;
 pub use report::report;
-pub use settings::{Inbound, LogFormat, LogLevel, LogSettings, Outbound, Settings};
+pub use settings::{Admin, AdminBind, Inbound, LogFormat, LogLevel, LogSettings, Outbound, Settings, WatchScope};

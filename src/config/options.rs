@@ -13,6 +13,7 @@ pub(super) enum Key {
     Upstream,
     UpstreamTls,
     UpstreamBind,
+    UpstreamProbe,
     Outbound,
     Mode,
     Certificate,
@@ -36,6 +37,14 @@ pub(super) enum Key {
     Refusal,
     LogFormat,
     LogLevel,
+    AdminBind,
+    AdminAllow,
+    AdminReadOnly,
+    AdminHost,
+    ProbeBind,
+    GuardWindow,
+    StateFile,
+    Watch,
 }
 
 /// What an option takes.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::check::Loaded;
-use super::settings::{Inbound, Outbound, Settings};
+use super::settings::{Admin, AdminBind, Inbound, Outbound, Settings};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Opening, judge};
 
 /// A summary of a few lines, each ended.
@@ -31,6 +31,7 @@ fn summary(settings: &Settings) -> String {
         let _ = writeln!(text, "outbound: {}", line_of_outbound(settings, outbound));
     }
     let _ = writeln!(text, "certificates: {}", line_of_files(settings));
+    let _ = writeln!(text, "admin: {}", line_of_admin(&settings.admin));
     text
 }
 
@@ -60,6 +61,22 @@ fn does(settings: &Settings, acceptance: Acceptance, rule: LinkRule, opening: Op
             (Admission::Plaintext, Link::Plaintext) => format!("{client} goes on in plaintext"),
         },
     }
+}
+
+fn line_of_admin(admin: &Admin) -> String {
+    let bind = |bind: &AdminBind| match bind {
+        AdminBind::Tcp(at) if at.ip().is_loopback() => at.to_string(),
+        AdminBind::Tcp(at) => format!("{at} by TLS"),
+        AdminBind::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let binds = admin.binds.iter().map(bind).collect::<Vec<_>>();
+    let binds = if binds.is_empty() { "nowhere".to_owned() } else { binds.join(", ") };
+    let read_only = if admin.read_only { "; no changes by TCP" } else { "" };
+    let probes = admin.probes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let probes = if probes.is_empty() { String::new() } else { format!("; probes: {}", probes.join(", ")) };
+    let state = admin.state_file.as_deref().map(Path::display);
+    let state = state.map_or_else(|| "none".to_owned(), |path| path.to_string());
+    format!("{binds}{read_only}{probes}; state file: {state}")
 }
 
 fn line_of_files(settings: &Settings) -> String {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::lookup::{self, Lookup};
 use super::options::Key;
-use super::raw::Entry;
+use super::raw::{Entry, Raw};
 use super::reader::Reader;
 use super::settings::{Inbound, Outbound};
 use super::values;
@@ -38,6 +38,11 @@ pub(super) fn inbound(reader: &mut Reader<'_>, lookup: Lookup, bound: Option<&[S
     check_link(reader, &inbound, link_read);
     check_source(reader, &inbound);
     Some(inbound)
+}
+
+/// The port of the inbound route, or the one it would have.
+pub(super) fn port(raw: &Raw) -> u16 {
+    raw.get(Key::Port).and_then(|entry| values::port(&entry.value).ok()).unwrap_or(DEFAULT_PORT)
 }
 
 /// The outbound routes that can be read.
@@ -100,7 +105,7 @@ pub(super) fn loops(reader: &mut Reader<'_>, inbound: Option<&Inbound>, outbound
 }
 
 /// Whether a listener on `one` leaves no room for one on `other`. Port 0 is another port each time.
-fn covers(one: SocketAddr, other: SocketAddr) -> bool {
+pub(super) fn covers(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     one.port() != 0
         && one.port() == other.port()

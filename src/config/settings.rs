@@ -4,9 +4,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
+use super::pattern::Pattern;
 use crate::limits::Timeouts;
 use crate::net::{HostPort, Upstream};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Mode, Opening, Permit, RefusalStyle, Spelling, judge};
@@ -35,6 +37,8 @@ pub struct Settings {
     pub refusal: RefusalStyle,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// The control plane.
+    pub admin: Admin,
     /// The file that was read; a relative path is against the working directory.
     pub file: Option<PathBuf>,
 }
@@ -63,6 +67,49 @@ pub struct Outbound {
     pub target: HostPort,
     /// The name, or IP address, that the target's certificate must bear.
     pub name: String,
+}
+
+/// How the proxy is controlled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where the admin port listens, at most [`crate::limits::MOST_ADMIN_BINDS`]. Port 0: the kernel chooses.
+    pub binds: Vec<AdminBind>,
+    /// Who may come by TLS; never empty where an address is not loopback.
+    pub allow: Vec<Pattern>,
+    /// No changes by TCP.
+    pub read_only: bool,
+    /// More names that HTTP requests may be for, in lower case, without a port.
+    pub hosts: Vec<String>,
+    /// Where the probes of kubelet and Prometheus are answered, in plaintext.
+    pub probes: Vec<SocketAddr>,
+    /// How long a plaintext client that has left still counts; zero: not at all.
+    pub guard_window: Duration,
+    /// What outlives a restart.
+    pub state_file: Option<PathBuf>,
+    /// Which files are watched.
+    pub watch: WatchScope,
+    /// Whether the servers behind are asked for a `hello` every ten seconds.
+    pub probe_upstreams: bool,
+}
+
+/// One address of the admin port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminBind {
+    /// TCP: plaintext on loopback, TLS with client certificates elsewhere.
+    Tcp(SocketAddr),
+    /// A Unix socket, of mode 0600.
+    Unix(PathBuf),
+}
+
+/// The files that are read again when they change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchScope {
+    /// Those of TLS.
+    Certs,
+    /// Those, and the configuration file.
+    All,
+    /// None.
+    Off,
 }
 
 /// What is logged, and how.

@@ -13,6 +13,7 @@ const UPSTREAM: &str = "Upstream";
 const TLS: &str = "TLS";
 const LIMITS: &str = "Limits";
 const LOGS: &str = "Logs";
+const CONTROL: &str = "Control";
 
 /// Every option that is also a configuration key, in the order of the help.
 pub(super) static TABLE: &[Opt] = &[
@@ -79,6 +80,17 @@ pub(super) static TABLE: &[Opt] = &[
         help: "Source address of the link to the upstream, of the upstream's address family. One that is not \
                loopback keeps remote clients from looking local to mongod.",
         change: Restart,
+    },
+    Opt {
+        key: Key::UpstreamProbe,
+        flags: &["upstreamProbe"],
+        yaml: &["proxy.upstreamProbe"],
+        kind: Value("on|off"),
+        heading: UPSTREAM,
+        default: "on",
+        help: "Whether one connection to each server behind says hello every 10 s, to know whether it is up and what it \
+               is. Off for servers that are not MongoDB; before a change, their TLS is tried all the same.",
+        change: Reload,
     },
     Opt {
         key: Key::Outbound,
@@ -331,13 +343,104 @@ pub(super) static TABLE: &[Opt] = &[
         help: "Least level that is logged.",
         change: Reload,
     },
+    Opt {
+        key: Key::AdminBind,
+        flags: &["adminBind"],
+        yaml: &["admin.bind"],
+        kind: List("IP:PORT|unix:PATH.sock|none"),
+        heading: CONTROL,
+        default: "(127.0.0.1 and the port plus 1000)",
+        help: "Where the admin port listens, for mongosh, HTTP and tlsramp ctl: loopback, which every user of the host \
+               can reach; a unix socket, which only this user can; or, with TLS and --adminAllow, any address. \
+               Repeatable, at most 16; none: nowhere.",
+        change: Restart,
+    },
+    Opt {
+        key: Key::AdminAllow,
+        flags: &["adminAllow"],
+        yaml: &["admin.allow"],
+        kind: List("PATTERN"),
+        heading: CONTROL,
+        default: "",
+        help: "Who may come to the admin port by TLS: a certificate of the clients' CA whose subject (CN=ops,O=Example) or, \
+               with DNS:, IP:, email: or URI: before it, alternative name is like the pattern; * is any run of \
+               characters, ? is one. Repeatable, at most 64.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::AdminReadOnly,
+        flags: &["adminReadOnly"],
+        yaml: &["admin.readOnly"],
+        kind: Switch,
+        heading: CONTROL,
+        default: "false",
+        help: "The admin port takes no changes by TCP; a unix socket still does.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::AdminHost,
+        flags: &["adminHost"],
+        yaml: &["admin.host"],
+        kind: List("NAME"),
+        heading: CONTROL,
+        default: "",
+        help: "A name that HTTP requests to the admin port may be for, beside its addresses and localhost: any other is a \
+               web page that wants in. Repeatable, at most 64.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::ProbeBind,
+        flags: &["probeBind"],
+        yaml: &["admin.probeBind"],
+        kind: List("IP:PORT"),
+        heading: CONTROL,
+        default: "",
+        help: "Where /livez, /readyz and /metrics, and nothing else, are served in plaintext, for kubelet and Prometheus. \
+               Repeatable, at most 16.",
+        change: Restart,
+    },
+    Opt {
+        key: Key::GuardWindow,
+        flags: &["guardWindow"],
+        yaml: &["admin.guardWindow"],
+        kind: Value("TIME"),
+        heading: CONTROL,
+        default: "24h",
+        help: "How long a plaintext client that has left still stands in the way of requireSSL, up to 30 days (720h): as \
+               long as the rarest job pauses. 0 counts open connections only.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::StateFile,
+        flags: &["stateFile"],
+        yaml: &["admin.stateFile"],
+        kind: Value("FILE"),
+        heading: CONTROL,
+        default: "",
+        help: "What outlives a restart: a mode that was changed with persist, and which clients were seen. Without it, \
+               nothing does.",
+        change: Restart,
+    },
+    Opt {
+        key: Key::Watch,
+        flags: &["watch"],
+        yaml: &["admin.watch"],
+        kind: Value("certs|all|off"),
+        heading: CONTROL,
+        default: "certs",
+        help: "Files that are read again when they change: those of TLS, the configuration too, or none.",
+        change: Restart,
+    },
 ];
 
 #[cfg(test)]
 mod tests {
     use super::TABLE;
     use crate::config::options::{Form, Key, Kind, Opt};
-    use crate::limits::{LONGEST_TIMEOUT_SECS, MOST_CONNECTIONS, MOST_OUTBOUND, MOST_WORKERS};
+    use crate::limits::{
+        GUARD_WINDOW_MOST, LONGEST_TIMEOUT_SECS, MOST_ADMIN_BINDS, MOST_CONNECTIONS, MOST_OUTBOUND, MOST_PATTERNS,
+        MOST_WORKERS,
+    };
 
     #[test]
     fn every_option_is_complete_and_has_one_row() {
@@ -359,7 +462,7 @@ mod tests {
             }
             for (at, name) in opt.yaml.iter().enumerate() {
                 assert_eq!(Opt::find(Form::Yaml, name).map(|found| (found.0.key, found.1)), Some((opt.key, at)));
-                assert!(name.starts_with("net.") || name.starts_with("proxy."), "{name}");
+                assert!(["net.", "proxy.", "admin."].iter().any(|place| name.starts_with(place)), "{name}");
             }
         }
         assert_eq!(TABLE.last().map(|opt| opt.key as usize + 1), Some(TABLE.len()), "a key without a row");
@@ -374,6 +477,9 @@ mod tests {
             (Key::Outbound, MOST_OUTBOUND.to_string()),
             (Key::SniffTimeout, format!("{LONGEST_TIMEOUT_SECS}s")),
             (Key::DrainTimeout, format!("{LONGEST_TIMEOUT_SECS}s")),
+            (Key::AdminBind, MOST_ADMIN_BINDS.to_string()),
+            (Key::AdminAllow, MOST_PATTERNS.to_string()),
+            (Key::GuardWindow, format!("{}h", GUARD_WINDOW_MOST.as_secs() / 3600)),
         ];
         for (key, bound) in rows {
             assert!(Opt::of(key).help.contains(&bound), "{key:?} should name {bound}");

@@ -201,7 +201,8 @@ fn the_report_says_what_each_route_does() {
                     tlsMode: disabled\n\
                     inbound: 127.0.0.1:27017 -> 10.0.0.9:1; plaintext goes on in plaintext; TLS is refused\n\
                     outbound: 127.0.0.1:5 -> db1:1 (as one); plaintext goes on in plaintext\n\
-                    certificates: none\n";
+                    certificates: none\n\
+                    admin: 127.0.0.1:28017; state file: none\n";
     assert_eq!(text, expected);
 }
 

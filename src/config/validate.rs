@@ -10,7 +10,7 @@ use super::options::Key;
 use super::raw::Raw;
 use super::reader::Reader;
 use super::settings::{LogFormat, LogLevel, LogSettings, Settings};
-use super::{encryption, routes, values};
+use super::{admin, encryption, routes, values};
 use crate::limits::{MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
 use crate::policy::RefusalStyle;
 
@@ -39,10 +39,12 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
         workers: workers(&mut reader),
         refusal: refusal(&mut reader),
         log: log(&mut reader),
+        admin: admin::read(&mut reader, routes::port(raw)),
         file: raw.file().map(ToOwned::to_owned),
     };
     if raw.is_whole() {
         encryption::check(&mut reader, &settings);
+        admin::check(&mut reader, &settings);
     }
     (settings, reader.finish())
 }

@@ -49,6 +49,11 @@ pub(super) fn port(text: &str) -> Result<u16, Wrong> {
 
 /// A time: a number with `ms`, `s`, `m` or `h`, or of seconds; from `least` to a day.
 pub(super) fn time(text: &str, least: Duration) -> Result<Duration, Wrong> {
+    time_within(text, least, Duration::from_secs(LONGEST_TIMEOUT_SECS))
+}
+
+/// The same, up to another bound.
+pub(super) fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, Wrong> {
     let at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     let millis = match unit {
@@ -60,9 +65,11 @@ pub(super) fn time(text: &str, least: Duration) -> Result<Duration, Wrong> {
     };
     let time = digits(number).zip(millis).and_then(|(number, millis)| number.checked_mul(millis));
     let time = time.map(Duration::from_millis);
-    time.filter(|time| (least..=Duration::from_secs(LONGEST_TIMEOUT_SECS)).contains(time)).ok_or_else(|| {
+    time.filter(|time| (least..=most).contains(time)).ok_or_else(|| {
         let least = if least.is_zero() { "0" } else { "1ms" };
-        format!("expected a time from {least} to {LONGEST_TIMEOUT_SECS}s (a day), as 10s, 500ms, 2m, 1h or seconds")
+        let (most, days) = (most.as_secs(), most.as_secs() / 86_400);
+        let days = if days == 1 { "a day".to_owned() } else { format!("{days} days") };
+        format!("expected a time from {least} to {most}s ({days}), as 10s, 500ms, 2m, 1h or seconds")
     })
 }
 

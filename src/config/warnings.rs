@@ -2,7 +2,7 @@
 
 use super::options::Key;
 use super::raw::{Entry, Raw};
-use super::settings::{Inbound, Settings};
+use super::settings::{AdminBind, Inbound, Settings};
 use super::values;
 use crate::net::Upstream;
 use crate::policy::{Acceptance, LinkRule, Mode};
@@ -16,6 +16,7 @@ pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
         None => warnings.extend(idle(raw)),
     }
     encryption(raw, settings, &mut warnings);
+    control(raw, settings, &mut warnings);
     warnings
 }
 
@@ -69,6 +70,22 @@ fn idle(raw: &Raw) -> Option<String> {
         let upstream = raw.say(Key::Upstream);
         format!("without {upstream} there is no inbound route, so nothing comes of: {}", names.join(", "))
     })
+}
+
+/// The control plane.
+fn control(raw: &Raw, settings: &Settings, warnings: &mut Vec<String>) {
+    let admin = &settings.admin;
+    if let Some(pattern) = admin.allow.iter().find(|pattern| pattern.is_everyone()) {
+        let name = raw.say(Key::AdminAllow);
+        warnings.push(format!("{name} {pattern}: whoever has a certificate of the clients' CA can change the mode"));
+    }
+    if admin.read_only && !admin.binds.iter().any(|bind| matches!(bind, AdminBind::Unix(_))) {
+        let (name, bind) = (raw.say(Key::AdminReadOnly), raw.say(Key::AdminBind));
+        warnings.push(format!(
+            "{name}, and no unix socket: only the configuration file and SIGHUP can change the mode. Add {bind} \
+             unix:PATH.sock if that is not meant"
+        ));
+    }
 }
 
 fn encryption(raw: &Raw, settings: &Settings, warnings: &mut Vec<String>) {

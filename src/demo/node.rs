@@ -112,6 +112,7 @@ fn flags(name: &str, server: SocketAddr, files: &Files) -> Vec<String> {
         ("--sslPEMKeyFile", path(files.member_pem(name))),
         ("--sslCAFile", path(files.ca())),
         ("--workers", "1".to_owned()),
+        ("--adminBind", "none".to_owned()),
     ]
     .into_iter()
     .flat_map(|(flag, value)| [flag.to_owned(), value])

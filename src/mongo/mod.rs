@@ -5,6 +5,7 @@
 //! | [`header`] | the 16 bytes every message starts with; the operation codes |
 //! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
 //! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
+//! | [`metadata`] | who a client says it is |
 //! | [`mod@refusal`] | what to say to a peer that spoke MongoDB where it may not |
 //!
 //! Nothing here reads a socket, waits, or panics on any bytes. It refuses what it does not need: compressed messages,
@@ -12,12 +13,14 @@
 
 mod body;
 pub mod header;
+mod metadata;
 mod reader;
 pub mod refusal;
 pub mod reply;
 pub mod request;
 
 pub use header::{Header, OpCode};
+pub use metadata::Client;
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
 pub use reply::{Reply, error_document};

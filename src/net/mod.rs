@@ -10,6 +10,7 @@ mod options;
 mod relay;
 mod resolve;
 mod slots;
+mod unix;
 
 pub use address::{AddressError, HostPort, Upstream};
 pub use descriptors::raise_descriptor_limit;
@@ -20,3 +21,4 @@ pub use options::abort_on_close;
 pub use relay::{Counters, End, Ended, relay};
 pub use resolve::Resolver;
 pub use slots::{Slot, Slots};
+pub use unix::{UnixSocket, bind_unix};

@@ -1,11 +1,12 @@
 //! One set of TLS files as configurations: all or nothing.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::pki_types::{CertificateRevocationListDer, ServerName};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
@@ -25,10 +26,28 @@ pub struct Material {
     /// Whether identities of peers are worth nothing, because certificates need not verify.
     pub allow_invalid_certificates: bool,
     server: Option<Arc<ServerConfig>>,
+    /// For the admin port: a client certificate that verifies, whatever the switches say.
+    admin: Option<Arc<ServerConfig>>,
+    /// Judges clients as `server` does; none if none is asked for a certificate.
+    clients_judge: Option<Arc<ClientVerifier>>,
+    certificates: Vec<CertificateInfo>,
     dialling: Option<Dialling>,
     /// One configuration per set of accepted names: sessions of one server never resume with another. Bounded by
     /// the routes, which alone name servers.
     clients: Mutex<HashMap<Vec<ServerName<'static>>, Arc<ClientConfig>>>,
+}
+
+/// What is to be known of a certificate of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateInfo {
+    /// The file's part.
+    pub role: FileRole,
+    /// The file.
+    pub path: PathBuf,
+    /// RFC 4514.
+    pub subject: String,
+    /// End of its validity, seconds since 1970.
+    pub not_after: i64,
 }
 
 /// What outgoing configurations are made from.
@@ -56,10 +75,16 @@ impl Material {
     pub fn load(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<Fault>> {
         let read = Read::all(files)?;
         let versions = versions(files.disabled);
-        let server = read.server(files, &versions).map_err(|fault| vec![fault])?;
+        let clients_judge = read.clients_judge(files, false).map_err(|fault| vec![fault])?;
+        let server = read.server(files, &versions, clients_judge.clone()).map_err(|fault| vec![fault])?;
+        let admin = read.admin(files, &versions).map_err(|fault| vec![fault])?;
         let dialling = read.dialling(files, versions).map_err(|fault| vec![fault])?;
         let warnings = read.warnings();
+        let certificates = read.certificates(files);
         let material = Material {
+            admin,
+            clients_judge,
+            certificates,
             outgoing: read.cluster.or_else(|| read.serving.clone()),
             serving: read.serving,
             allow_invalid_certificates: files.allow_invalid_certificates,
@@ -80,6 +105,30 @@ impl Material {
     #[must_use]
     pub fn can_dial(&self) -> bool {
         self.dialling.is_some()
+    }
+
+    /// The configuration of the admin port: clients must show a certificate that verifies, whatever the mode and the
+    /// switches are. None without a certificate of ours and a CA.
+    #[must_use]
+    pub fn admin_config(&self) -> Option<Arc<ServerConfig>> {
+        self.admin.clone()
+    }
+
+    /// The certificates of ours.
+    #[must_use]
+    pub fn certificates(&self) -> &[CertificateInfo] {
+        &self.certificates
+    }
+
+    /// Whether a client that has shown this chain would be let in today. One that was asked for none always is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        let (Some(judge), Some((leaf, intermediates))) = (&self.clients_judge, chain.split_first()) else {
+            return Ok(());
+        };
+        judge.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop)
     }
 
     /// The configuration that clients are served with.
@@ -172,27 +221,16 @@ impl Read {
         &self,
         files: &TlsFiles,
         versions: &[&'static SupportedProtocolVersion],
+        judge: Option<Arc<ClientVerifier>>,
     ) -> Result<Option<Arc<ServerConfig>>, Fault> {
         let Some(identity) = &self.serving else { return Ok(None) };
-        let (role, path) = match &files.cluster_ca {
-            Some(path) => (FileRole::ClusterCa, Some(path.as_path())),
-            None => (FileRole::Ca, files.ca.as_deref()),
-        };
-        let fault = |problem: String| {
-            let path = path.or(files.certificate_key.as_deref()).unwrap_or(Path::new(""));
-            Fault::new(role, path, problem, "check the CA and CRL files and the disabled protocols")
-        };
+        let fault = |problem: String| server_fault(files, problem);
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|error| fault(error.to_string()))?;
-        let builder = match self.cluster_ca.as_ref().or(self.ca.as_ref()) {
+        let builder = match judge {
             None => builder.with_no_client_auth(),
-            Some(roots) => {
-                let verifier = self
-                    .client_verifier(roots, files)
-                    .map_err(|error| crl_fault(&error, files).unwrap_or_else(|| fault(error.to_string())))?;
-                builder.with_client_cert_verifier(Arc::new(verifier))
-            }
+            Some(judge) => builder.with_client_cert_verifier(judge),
         };
         let mut config = builder.with_cert_resolver(identity.resolver());
         config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
@@ -200,20 +238,60 @@ impl Read {
         Ok(Some(Arc::new(config)))
     }
 
+    /// What judges clients; strictly, where the switches that excuse them do not count.
+    fn clients_judge(&self, files: &TlsFiles, strictly: bool) -> Result<Option<Arc<ClientVerifier>>, Fault> {
+        let Some(roots) = self.cluster_ca.as_ref().or(self.ca.as_ref()) else { return Ok(None) };
+        let verifier = self.client_verifier(roots, files, strictly);
+        let fault = |error: VerifierBuilderError| {
+            crl_fault(&error, files).unwrap_or_else(|| server_fault(files, error.to_string()))
+        };
+        verifier.map(Arc::new).map(Some).map_err(fault)
+    }
+
+    fn admin(
+        &self,
+        files: &TlsFiles,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Option<Arc<ServerConfig>>, Fault> {
+        let Some(judge) = self.clients_judge(files, true)? else { return Ok(None) };
+        let Some(config) = self.server(files, versions, Some(judge))? else { return Ok(None) };
+        let mut config = ServerConfig::clone(&config);
+        // Offered, not required: MongoDB's clients name no protocol.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Some(Arc::new(config)))
+    }
+
+    fn certificates(&self, files: &TlsFiles) -> Vec<CertificateInfo> {
+        let serving = (FileRole::CertificateKey, &files.certificate_key, &self.serving);
+        let cluster = (FileRole::Cluster, &files.cluster, &self.cluster);
+        let known = [serving, cluster].into_iter();
+        let known = known.filter_map(|(role, path, identity)| Some((role, path.clone()?, identity.as_ref()?)));
+        known
+            .map(|(role, path, identity)| CertificateInfo {
+                role,
+                path,
+                subject: identity.subject.clone(),
+                not_after: identity.not_after,
+            })
+            .collect()
+    }
+
     /// CRLs as mongod's `X509_V_FLAG_CRL_CHECK`: the end entity only; a missing or expired CRL refuses.
     fn client_verifier(
         &self,
         roots: &Arc<RootCertStore>,
         files: &TlsFiles,
+        strictly: bool,
     ) -> Result<ClientVerifier, VerifierBuilderError> {
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
             .with_crls(self.crls.iter().cloned())
             .only_check_end_entity_revocation()
             .enforce_revocation_expiration();
-        if files.allow_connections_without_certificates {
+        if files.allow_connections_without_certificates && !strictly {
             builder = builder.allow_unauthenticated();
         }
-        Ok(ClientVerifier { inner: builder.build()?, allow_invalid_certificates: files.allow_invalid_certificates })
+        let allow_invalid_certificates = files.allow_invalid_certificates && !strictly;
+        Ok(ClientVerifier { inner: builder.build()?, allow_invalid_certificates })
     }
 
     fn dialling(
@@ -239,6 +317,16 @@ impl Read {
         };
         Ok(Some(Dialling { verifier, allow_invalid_hostnames: files.allow_invalid_hostnames, versions }))
     }
+}
+
+/// A fault of the side that serves clients.
+fn server_fault(files: &TlsFiles, problem: String) -> Fault {
+    let (role, path) = match &files.cluster_ca {
+        Some(path) => (FileRole::ClusterCa, Some(path.as_path())),
+        None => (FileRole::Ca, files.ca.as_deref()),
+    };
+    let path = path.or(files.certificate_key.as_deref()).unwrap_or(Path::new(""));
+    Fault::new(role, path, problem, "check the CA and CRL files and the disabled protocols")
 }
 
 /// A list that a verifier does not take is the CRL file's fault, and not the CA file's.

@@ -18,8 +18,8 @@ pub use fault::{Fault, FileRole};
 pub use files::{DisabledProtocols, Secret, TlsFiles};
 pub use handshake::{HandshakeError, accept, connect, suite_name, version_name};
 pub use identity::Identity;
-pub use material::Material;
-pub use subject::subject;
+pub use material::{CertificateInfo, Material};
+pub use subject::{names, subject};
 
 /// The provider, passed explicitly everywhere: no process-wide default is relied upon.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

@@ -1,6 +1,9 @@
 //! A certificate's subject as RFC 4514 writes it, and mongod with it: most specific first, `CN=client,O=example`.
 
+use std::net::IpAddr;
+
 use rustls::pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
@@ -9,6 +12,30 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 #[must_use]
 pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     X509Certificate::from_der(certificate).ok().map(|(_, certificate)| rfc4514(certificate.subject()))
+}
+
+/// The subject alternative names of a certificate, each with its kind before it as OpenSSL writes them: `DNS:`, `IP:`,
+/// `email:`, `URI:`. Other kinds are left out; so is everything if it cannot be parsed.
+#[must_use]
+pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    names.value.general_names.iter().filter_map(name).collect()
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    match name {
+        GeneralName::DNSName(name) => Some(format!("DNS:{name}")),
+        GeneralName::RFC822Name(name) => Some(format!("email:{name}")),
+        GeneralName::URI(name) => Some(format!("URI:{name}")),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            let ip = v4.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok()?;
+            Some(format!("IP:{ip}"))
+        }
+        _ => None,
+    }
 }
 
 /// A name with its values escaped, so that none can pose as more than one.
@@ -46,7 +73,7 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{escaped, subject};
+    use super::{escaped, names, subject};
     use certs_gen::{Authority, Request};
     use rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -55,6 +82,14 @@ mod tests {
         let issued = Authority::new("CA").unwrap().issue(&Request::client("a,O=b").organization("c")).unwrap();
         let certificate = CertificateDer::from_pem_slice(issued.cert_pem().as_bytes()).unwrap();
         assert_eq!(subject(&certificate).as_deref(), Some("CN=a\\,O\\=b,O=c"));
+    }
+
+    #[test]
+    fn names_have_their_kinds() {
+        let request = Request::server("a").names(["a.example.net", "10.0.0.1", "::1"]);
+        let issued = Authority::new("CA").unwrap().issue(&request).unwrap();
+        let certificate = CertificateDer::from_pem_slice(issued.cert_pem().as_bytes()).unwrap();
+        assert_eq!(names(&certificate), ["DNS:a.example.net", "IP:10.0.0.1", "IP:::1"]);
     }
 
     #[test]

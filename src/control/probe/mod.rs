@@ -31,7 +31,8 @@ pub(super) struct Prober {
 #[derive(Debug)]
 struct Probed {
     target: Arc<Target>,
-    task: AbortHandle,
+    /// None where servers are not to be asked.
+    task: Option<AbortHandle>,
 }
 
 /// A server that a mode would not reach.
@@ -61,7 +62,9 @@ impl Prober {
                 Some(at) => targets.push(known.swap_remove(at)),
                 None => {
                     let target = Arc::new(target);
-                    let task = tokio::spawn(Arc::clone(&target).watch(self.snapshot.clone())).abort_handle();
+                    let watch =
+                        settings.admin.probe_upstreams.then(|| Arc::clone(&target).watch(self.snapshot.clone()));
+                    let task = watch.map(|watch| tokio::spawn(watch).abort_handle());
                     targets.push(Probed { target, task });
                 }
             }
@@ -103,6 +106,8 @@ impl Prober {
 
 impl Drop for Probed {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }

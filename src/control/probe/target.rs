@@ -28,6 +28,8 @@ pub(super) struct Target {
     acceptance: Acceptance,
     rule: LinkRule,
     times: Timeouts,
+    /// Whether it is to be asked for a `hello`.
+    asks: bool,
     seen: Mutex<Seen>,
     /// The policy has changed.
     pub(super) changed: Notify,
@@ -87,6 +89,7 @@ impl Target {
             acceptance,
             rule,
             times: settings.timeouts,
+            asks: settings.admin.probe_upstreams,
             seen: Mutex::default(),
             changed: Notify::new(),
             other: AsyncMutex::default(),
@@ -96,7 +99,7 @@ impl Target {
 
     /// Whether another leads to the same server by the same rules.
     pub(super) fn same(&self, other: &Target) -> bool {
-        self.origin == other.origin && self.times == other.times
+        self.origin == other.origin && self.times == other.times && self.asks == other.asks
     }
 
     /// Probes it without end.
@@ -208,7 +211,7 @@ impl Target {
         }
         let failed = match Session::open(permit, &self.way, &snapshot.tls, self.times).await {
             Err(reason) => Some(reason),
-            Ok(_) if link == Link::Untouched => None,
+            Ok(_) if link == Link::Untouched || !self.asks => None,
             Ok(mut session) => match session.hello().await {
                 Answer::Closed(reason) => Some(reason),
                 Answer::Hello(_) | Answer::Strange(_) => None,

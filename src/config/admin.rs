@@ -1,0 +1,179 @@
+//! The options of the control plane: where it is reached, by whom, and what it keeps.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::options::Key;
+use super::pattern::Pattern;
+use super::raw::Entry;
+use super::reader::Reader;
+use super::settings::{Admin, AdminBind, Settings, WatchScope};
+use super::values::{self, Wrong};
+use crate::limits::{GUARD_WINDOW, GUARD_WINDOW_MOST, MOST_ADMIN_BINDS, MOST_PATTERNS};
+
+/// The options, each by itself.
+pub(super) fn read(reader: &mut Reader<'_>, port: u16) -> Admin {
+    let raw = reader.raw;
+    let mut binds = Vec::new();
+    for entry in bounded(reader, Key::AdminBind, MOST_ADMIN_BINDS) {
+        binds.extend(reader.read_entry(entry, bind).flatten());
+    }
+    if raw.get(Key::AdminBind).is_none() {
+        binds.extend(default_bind(reader, port));
+    }
+    let allow = bounded(reader, Key::AdminAllow, MOST_PATTERNS);
+    let allow = allow.into_iter().filter_map(|entry| reader.read_entry(entry, Pattern::read)).collect();
+    let hosts = bounded(reader, Key::AdminHost, MOST_PATTERNS);
+    let hosts = hosts.into_iter().filter_map(|entry| reader.read_entry(entry, host)).collect();
+    let probes = bounded(reader, Key::ProbeBind, MOST_ADMIN_BINDS);
+    let probes = probes.into_iter().filter_map(|entry| reader.read_entry(entry, address)).collect();
+    let scopes = [("certs", WatchScope::Certs), ("all", WatchScope::All), ("off", WatchScope::Off)];
+    let switches = [("on", true), ("off", false)];
+    Admin {
+        binds,
+        allow,
+        read_only: reader.read(Key::AdminReadOnly, values::switch).unwrap_or(false),
+        hosts,
+        probes,
+        guard_window: reader
+            .read(Key::GuardWindow, |text| values::time_within(text, Duration::ZERO, GUARD_WINDOW_MOST))
+            .unwrap_or(GUARD_WINDOW),
+        state_file: reader.read(Key::StateFile, state_file),
+        watch: reader.read(Key::Watch, |text| values::choice(text, &scopes)).unwrap_or(WatchScope::Certs),
+        probe_upstreams: reader.read(Key::UpstreamProbe, |text| values::choice(text, &switches)).unwrap_or(true),
+    }
+}
+
+/// What the options need of each other.
+pub(super) fn check(reader: &mut Reader<'_>, settings: &Settings) {
+    let far = settings.admin.binds.iter().any(|bind| matches!(bind, AdminBind::Tcp(at) if !at.ip().is_loopback()));
+    if far {
+        let rows = [
+            (settings.tls.certificate_key.is_none(), Key::Certificate, "a certificate to show"),
+            (settings.tls.ca.is_none(), Key::Ca, "a CA file to verify clients with"),
+            (settings.admin.allow.is_empty(), Key::AdminAllow, "at least one pattern of who may come"),
+        ];
+        for (_, key, what) in rows.iter().filter(|(missing, ..)| *missing) {
+            let problem =
+                format!("an address that others reach takes TLS with client certificates only: it needs {what}");
+            let remedy = format!("give {}, or bind the admin port to 127.0.0.1 or a unix socket", reader.say(*key));
+            reader.refuse(Key::AdminBind, &problem, &remedy);
+        }
+    }
+    if settings.admin.watch == WatchScope::All && settings.file.is_none() {
+        reader.refuse(Key::Watch, "there is no configuration file to watch", "give --config, or watch certs");
+    }
+    collisions(reader, settings);
+}
+
+/// Listeners of the control plane where others listen already.
+fn collisions(reader: &mut Reader<'_>, settings: &Settings) {
+    let mut taken: Vec<(SocketAddr, String)> = Vec::new();
+    let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
+    taken.extend(inbound.map(|at| (at, "the inbound route".to_owned())));
+    taken.extend(settings.outbound.iter().map(|route| (route.listen, "an outbound route".to_owned())));
+    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
+        AdminBind::Tcp(at) => Some((Key::AdminBind, *at)),
+        AdminBind::Unix(_) => None,
+    });
+    let probes = settings.admin.probes.iter().map(|at| (Key::ProbeBind, *at));
+    for (key, at) in admin.chain(probes) {
+        if let Some((other, who)) = taken.iter().find(|(other, _)| super::routes::covers(*other, at)) {
+            let problem = format!("{at}: {who} listens there too, on {other}");
+            reader.refuse(key, &problem, "give one of them another address or port");
+        }
+        taken.push((at, "the control plane".to_owned()));
+    }
+}
+
+/// The entries of a list, up to so many.
+fn bounded<'a>(reader: &mut Reader<'a>, key: Key, most: usize) -> Vec<&'a Entry> {
+    let raw = reader.raw;
+    let entries: Vec<_> = raw.all(key).collect();
+    if let Some(entry) = entries.get(most) {
+        reader.refuse_entry(entry, &format!("there are more than {most} of them"), "take some out");
+    }
+    entries.into_iter().take(most).collect()
+}
+
+/// Where mongod's HTTP interface used to be.
+fn default_bind(reader: &mut Reader<'_>, port: u16) -> Option<AdminBind> {
+    let admin = if port == 0 { Some(0) } else { port.checked_add(ADMIN_OFFSET) };
+    if admin.is_none() {
+        let problem =
+            format!("its default is the port plus {ADMIN_OFFSET}, and there is no port {}", u32::from(port) + 1000);
+        reader.refuse(Key::AdminBind, &problem, "give it an address, such as 127.0.0.1:28017");
+    }
+    admin.map(|admin| AdminBind::Tcp((Ipv4Addr::LOCALHOST, admin).into()))
+}
+
+/// One address of the admin port; none for the word that says so.
+fn bind(text: &str) -> Result<Option<AdminBind>, Wrong> {
+    match (text, text.strip_prefix("unix:")) {
+        ("none", _) => Ok(None),
+        (_, Some(path)) if path.len() > ".sock".len() && path.ends_with(".sock") => {
+            Ok(Some(AdminBind::Unix(PathBuf::from(path))))
+        }
+        (_, Some(_)) => Err("the name of the socket must end in .sock: mongosh takes no other for one".to_owned()),
+        (_, None) => address(text).map(AdminBind::Tcp).map(Some),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:28017 or [::1]:28017".to_owned())
+}
+
+fn host(text: &str) -> Result<String, Wrong> {
+    let host = values::host(text.trim_start_matches('[').trim_end_matches(']'));
+    host.map(|host| host.to_ascii_lowercase())
+        .ok_or_else(|| "expected a DNS name or an IP address, without a port".into())
+}
+
+/// A file that can be written: at least there is a folder for it.
+fn state_file(text: &str) -> Result<PathBuf, Wrong> {
+    let path = PathBuf::from(text);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.file_name().is_none() || path.is_dir() {
+        return Err("expected the path of a file".to_owned());
+    }
+    if folder.is_dir() { Ok(path) } else { Err(format!("there is no folder {}", folder.display())) }
+}
+
+/// Between the port and the admin port.
+const ADMIN_OFFSET: u16 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::{address, bind, host};
+    use crate::config::settings::AdminBind;
+
+    #[test]
+    fn addresses_of_the_admin_port() {
+        let rows = [
+            ("127.0.0.1:28017", Ok("tcp 127.0.0.1:28017")),
+            ("[::]:1", Ok("tcp [::]:1")),
+            ("none", Ok("none")),
+            ("unix:/run/tlsramp.sock", Ok("unix /run/tlsramp.sock")),
+            ("unix:/run/tlsramp", Err(".sock")),
+            ("unix:.sock", Err(".sock")),
+            ("localhost:28017", Err("IP:PORT")),
+            ("28017", Err("IP:PORT")),
+        ];
+        for (text, expected) in rows {
+            let read = bind(text).map(|bind| match bind {
+                None => "none".to_owned(),
+                Some(AdminBind::Tcp(at)) => format!("tcp {at}"),
+                Some(AdminBind::Unix(path)) => format!("unix {}", path.display()),
+            });
+            match (read, expected) {
+                (Ok(read), Ok(expected)) => assert_eq!(read, expected),
+                (Err(wrong), Err(part)) => assert!(wrong.contains(part), "{wrong}"),
+                (read, _) => panic!("{text}: {read:?}"),
+            }
+        }
+        assert!(address("0.0.0.0:9").is_ok());
+        assert_eq!((host("Ops.Example"), host("[::1]")), (Ok("ops.example".into()), Ok("::1".into())));
+        assert!(host("a b").is_err() && host("a:1").is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! Whom the admin port lets in from afar: patterns over the names of a client certificate.
+
+use std::fmt;
+
+use super::values::Wrong;
+use crate::limits::PATTERN_BYTES;
+
+/// A pattern of `--adminAllow`: `*` stands for any run of characters, `?` for one. Case counts.
+///
+/// One that begins with `DNS:`, `IP:`, `email:` or `URI:` is held against the subject alternative names of that kind;
+/// any other against the subject, whole, as RFC 4514 writes it (`CN=ops,O=Example`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    pub(super) fn read(text: &str) -> Result<Pattern, Wrong> {
+        if text.is_empty() || text.len() > PATTERN_BYTES {
+            return Err(format!("expected 1 to {PATTERN_BYTES} bytes, such as CN=ops,* or DNS:*.ops.example.net"));
+        }
+        Ok(Pattern(text.to_owned()))
+    }
+
+    /// Whether it lets a certificate in. `names` are its subject alternative names, each with its kind before it.
+    #[must_use]
+    pub fn matches(&self, subject: &str, names: &[String]) -> bool {
+        if KINDS.iter().any(|kind| self.0.starts_with(kind)) {
+            names.iter().any(|name| glob(&self.0, name))
+        } else {
+            glob(&self.0, subject)
+        }
+    }
+
+    /// Whether it lets in everyone whom the CA has signed.
+    pub(super) fn is_everyone(&self) -> bool {
+        self.0.bytes().all(|byte| byte == b'*')
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The kinds of names that certificates have, as [`crate::tls::names`] writes them.
+const KINDS: [&str; 4] = ["DNS:", "IP:", "email:", "URI:"];
+
+/// Whether a text is as a pattern says. Goes back to the last star alone, so that no pattern takes more than the product
+/// of the two lengths.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut seen) = (0, 0);
+    let mut star = None;
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            Some(wanted) if *wanted == '?' || *wanted == text[seen] => {
+                at += 1;
+                seen += 1;
+            }
+            Some(_) | None => {
+                // The star takes one more.
+                let Some((place, taken)) = star else { return false };
+                star = Some((place, taken + 1));
+                (at, seen) = (place + 1, taken + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(|rest| *rest == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pattern, glob};
+
+    #[test]
+    fn stars_and_question_marks() {
+        let rows = [
+            ("", "", true),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("a*c", "abbbc", true),
+            ("a*c", "abbbd", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("?", "é", true),
+            ("?", "", false),
+            ("CN=ops,*", "CN=ops,O=Example", true),
+            ("CN=ops", "CN=ops,O=Example", false),
+            ("cn=ops*", "CN=ops", false),
+            ("**a", "bca", true),
+        ];
+        for (pattern, text, expected) in rows {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+        let hard = "a*".repeat(100);
+        assert!(!glob(&hard, &"a".repeat(99)), "a hundred are wanted");
+    }
+
+    #[test]
+    fn a_kind_is_held_against_names_and_all_else_against_the_subject() {
+        let names = ["DNS:node.ops.example.net".to_owned(), "IP:10.0.0.1".to_owned()];
+        let matches = |pattern: &str| Pattern::read(pattern).unwrap().matches("CN=DNS:x,O=Ops", &names);
+        assert!(matches("DNS:*.ops.example.net") && matches("IP:10.0.0.?") && matches("*,O=Ops"));
+        assert!(!matches("DNS:x,O=Ops") && !matches("*example.net") && !matches("email:*"));
+        assert!(Pattern::read("").is_err() && Pattern::read(&"x".repeat(2000)).is_err());
+        assert!(Pattern::read("**").unwrap().is_everyone() && !Pattern::read("DNS:*").unwrap().is_everyone());
+    }
+}

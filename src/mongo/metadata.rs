@@ -1,0 +1,132 @@
+//! Who a client says it is: the `client` document of the first `hello` on a connection.
+//!
+//! Best effort: a client that says nothing, or nonsense, is a client without a name, and is served all the same.
+
+use bson::raw::{RawBsonRef, RawDocument};
+
+use super::Request;
+use crate::limits::CLIENT_TEXT_BYTES;
+
+/// What a client says of itself. Every text is bounded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// The application's name for itself (`appName`).
+    pub application: Option<String>,
+    /// The driver.
+    pub driver: Option<String>,
+    /// Its version.
+    pub driver_version: Option<String>,
+    /// Whether it is a mongod or a mongos, by its own account.
+    pub internal: bool,
+}
+
+impl Client {
+    /// Reads the first message of a connection; none if it is no `hello`.
+    #[must_use]
+    pub fn of(message: &[u8]) -> Option<Client> {
+        let request = Request::parse(message).ok()?;
+        let hello = ["hello", "isMaster", "ismaster"].contains(&request.name.as_str());
+        hello.then(|| Client::read(&request.command))
+    }
+
+    fn read(command: &RawDocument) -> Client {
+        // Servers name the wire versions that they speak among themselves; older ones, their host.
+        let internal = ["internalClient", "hostInfo"].iter().any(|key| matches!(command.get(key), Ok(Some(_))));
+        let Ok(Some(RawBsonRef::Document(client))) = command.get("client") else {
+            return Client { internal, ..Client::default() };
+        };
+        let driver = document(client, "driver");
+        Client {
+            application: document(client, "application").and_then(|application| text(application, "name")),
+            driver: driver.and_then(|driver| text(driver, "name")),
+            driver_version: driver.and_then(|driver| text(driver, "version")),
+            internal,
+        }
+    }
+}
+
+fn document<'a>(outer: &'a RawDocument, key: &str) -> Option<&'a RawDocument> {
+    match outer.get(key) {
+        Ok(Some(RawBsonRef::Document(inner))) => Some(inner),
+        _ => None,
+    }
+}
+
+/// A text, cut; an empty one says nothing.
+fn text(document: &RawDocument, key: &str) -> Option<String> {
+    let text = document.get_str(key).ok()?;
+    let end = text.floor_char_boundary(CLIENT_TEXT_BYTES);
+    (!text.is_empty()).then(|| text[..end].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Client;
+    use crate::mongo::request::{msg_command, query_command};
+    use bson::{RawDocumentBuf, rawdoc};
+
+    fn hello(name: &str, more: RawDocumentBuf) -> RawDocumentBuf {
+        let mut command = RawDocumentBuf::new();
+        command.append(bson::raw::CString::try_from(name).unwrap(), 1);
+        for element in &more {
+            let (key, value) = element.unwrap();
+            command.append(key, value);
+        }
+        command
+    }
+
+    fn pymongo() -> RawDocumentBuf {
+        rawdoc! { "helloOk": true, "client": {
+            "driver": { "name": "PyMongo", "version": "4.20.0" },
+            "os": { "type": "Linux" },
+            "application": { "name": "reports" },
+        } }
+    }
+
+    #[test]
+    fn clients_by_both_operations_and_all_names() {
+        let expected = Client {
+            application: Some("reports".into()),
+            driver: Some("PyMongo".into()),
+            driver_version: Some("4.20.0".into()),
+            internal: false,
+        };
+        for name in ["hello", "isMaster", "ismaster"] {
+            let command = hello(name, pymongo());
+            assert_eq!(Client::of(&msg_command(1, "admin", &command)), Some(expected.clone()));
+            assert_eq!(Client::of(&query_command(1, "admin", &command)), Some(expected.clone()));
+            let wrapped = rawdoc! { "$query": command, "$readPreference": { "mode": "primary" } };
+            assert_eq!(Client::of(&query_command(1, "admin", &wrapped)), Some(expected.clone()));
+        }
+        assert_eq!(Client::of(&msg_command(1, "admin", &hello("ping", pymongo()))), None);
+        assert_eq!(Client::of(b"GET / HTTP/1.1\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn servers_and_the_nameless() {
+        let internal = hello("hello", rawdoc! { "internalClient": { "minWireVersion": 0, "maxWireVersion": 17 } });
+        assert!(Client::of(&msg_command(1, "admin", &internal)).unwrap().internal);
+        let old = hello("isMaster", rawdoc! { "hostInfo": "a:27017" });
+        assert!(Client::of(&query_command(1, "admin", &old)).unwrap().internal);
+        // The old shell has the name of the servers' own driver, and is none.
+        let shell = rawdoc! { "client": { "driver": { "name": "MongoDB Internal Client" } } };
+        assert!(!Client::of(&msg_command(1, "admin", &hello("isMaster", shell))).unwrap().internal);
+        let odd = rawdoc! { "client": { "driver": "x", "application": { "name": 5 } } };
+        assert_eq!(Client::of(&msg_command(1, "admin", &hello("hello", odd))), Some(Client::default()));
+        let long = rawdoc! { "client": { "application": { "name": "é".repeat(200) } } };
+        let cut = Client::of(&msg_command(1, "admin", &hello("hello", long))).unwrap().application.unwrap();
+        assert_eq!(cut, "é".repeat(64));
+    }
+
+    #[test]
+    fn no_byte_makes_it_panic() {
+        let message = msg_command(1, "admin", &hello("hello", pymongo()));
+        for index in 0..message.len() {
+            for value in 0..=255 {
+                let mut changed = message.clone();
+                changed[index] = value;
+                let _ = Client::of(&changed);
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A listening Unix socket that only its owner can connect to.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::process::{geteuid, umask};
+
+/// A bound socket. Its file goes with it, if it still is the one that was made.
+#[derive(Debug)]
+pub struct UnixSocket {
+    /// What accepts; non-blocking.
+    pub listener: UnixListener,
+    _file: Made,
+}
+
+/// The file of a socket that was made here.
+#[derive(Debug)]
+struct Made {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Binds a socket of mode 0600. What another process of this user has left behind is removed first: a socket that
+/// nobody answers on.
+///
+/// # Errors
+/// `AddrInUse` for a socket that is listened on; `AlreadyExists` for a file that is no socket, or not ours, which is
+/// left alone; what the system says.
+pub fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
+    clear(path)?;
+    // Made with its mode: set afterwards, there would be a moment in which others can connect.
+    let before = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    let listener = listener?;
+    listener.set_nonblocking(true)?;
+    let made = fs::symlink_metadata(path)?;
+    let file = Made { path: path.to_owned(), device: made.dev(), inode: made.ino() };
+    Ok(UnixSocket { listener, _file: file })
+}
+
+fn clear(path: &Path) -> io::Result<()> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => there?,
+    };
+    if !there.file_type().is_socket() || there.uid() != geteuid().as_raw() {
+        let what = "a file is there that is no socket of this user";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // Someone listens, or is too busy to: either way it is no leftover.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let ours = |now: &fs::Metadata| now.dev() == self.device && now.ino() == self.inode;
+        if fs::symlink_metadata(&self.path).is_ok_and(|now| ours(&now)) {
+            // Gone already, or not to be removed: the next start will see.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    use super::bind_unix;
+
+    #[test]
+    fn only_a_leftover_of_ours_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let first = bind_unix(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(bind_unix(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        drop(first);
+        assert!(!path.exists(), "it goes with its listener");
+        // A listener of the standard library leaves its file behind, as a crash does.
+        drop(UnixListener::bind(&path).unwrap());
+        let second = bind_unix(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        drop(second);
+        assert_eq!(bind_unix(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+}

@@ -1,0 +1,237 @@
+//! Who was seen, and how: the answer to "who is still on plaintext?".
+//!
+//! A bounded table, a row for each address, kind and application. When it is full, a sixteenth of it goes at once: rows
+//! that matter least first, none that is open. A plaintext row lost within the guard's window is counted, because then
+//! the table does not know everyone any more.
+
+mod image;
+mod key;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::limits::{GUARD_WINDOW, INVENTORY_ACCEPTED};
+use crate::mongo::Client;
+
+pub use image::InventoryImage;
+use key::Key;
+pub use key::{BadKey, Identity, Kind};
+use table::{Row, Table};
+
+/// Everyone who was seen.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    table: Mutex<Table>,
+    /// Grows with every change: what is saved and what is not.
+    revision: Arc<AtomicU64>,
+}
+
+/// A client that is connected. Dropping it is its leaving.
+#[derive(Debug)]
+pub struct Seat {
+    row: Arc<Row>,
+    revision: Arc<AtomicU64>,
+}
+
+/// A row, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The application at its address.
+    pub identity: Identity,
+    /// How it came.
+    pub kind: Kind,
+    /// Its driver's version.
+    pub driver_version: Option<String>,
+    /// Whether it is a mongod or a mongos.
+    pub member: bool,
+    /// Connections open now.
+    pub open: u64,
+    /// Connections ever.
+    pub total: u64,
+    /// Of those, turned away.
+    pub refused: u64,
+    /// Milliseconds since 1970.
+    pub first_seen: i64,
+    /// Milliseconds since 1970.
+    pub last_seen: i64,
+    /// Whether it was accepted by name.
+    pub accepted: bool,
+}
+
+/// An application that would be turned away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmoved {
+    /// The application at its address.
+    pub identity: Identity,
+    /// Its driver's version, of the row last seen.
+    pub driver_version: Option<String>,
+    /// Whether it is a mongod or a mongos.
+    pub member: bool,
+    /// Connections open now.
+    pub open: u64,
+    /// Milliseconds since 1970; now, if one is open.
+    pub last_seen: i64,
+}
+
+impl Inventory {
+    /// A client is connected.
+    pub fn open(&self, ip: IpAddr, kind: Kind, client: Client, now: i64) -> Option<Seat> {
+        let row = self.table().row(Key { ip: ip.to_canonical(), kind, client }, now)?;
+        row.total.fetch_add(1, Ordering::Relaxed);
+        row.open.fetch_add(1, Ordering::Relaxed);
+        row.last_seen.fetch_max(now, Ordering::Relaxed);
+        self.changed();
+        Some(Seat { row, revision: Arc::clone(&self.revision) })
+    }
+
+    /// A client without TLS was turned away.
+    pub fn refused(&self, ip: IpAddr, client: Client, now: i64) {
+        let key = Key { ip: ip.to_canonical(), kind: Kind::Plaintext, client };
+        if let Some(row) = self.table().row(key, now) {
+            row.total.fetch_add(1, Ordering::Relaxed);
+            row.refused.fetch_add(1, Ordering::Relaxed);
+            row.last_seen.fetch_max(now, Ordering::Relaxed);
+        }
+        self.changed();
+    }
+
+    /// Everyone, by address.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Seen> {
+        let table = self.table();
+        let mut rows: Vec<_> = table.rows.iter().map(|(key, row)| row.seen(key, &table)).collect();
+        rows.sort_by(|a, b| (&a.identity, a.kind, &a.driver_version).cmp(&(&b.identity, b.kind, &b.driver_version)));
+        rows
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table().rows.len()
+    }
+
+    /// Whether nobody was seen yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Plaintext rows lost to the bound within the window.
+    #[must_use]
+    pub fn lost(&self, now: i64) -> u64 {
+        let table = self.table();
+        if table.lost_at.saturating_add(table.window) >= now { table.lost } else { 0 }
+    }
+
+    /// How long a client that has left still counts; decides which rows matter when the table is full.
+    pub fn set_window(&self, window: Duration) {
+        self.table().window = millis(window);
+    }
+
+    /// The applications that `requireSSL` would turn away: plaintext open now, or seen within the window and not by TLS
+    /// since; accepted ones excepted. A window of zero counts open ones only.
+    #[must_use]
+    pub fn unmoved(&self, window: Duration, now: i64) -> Vec<Unmoved> {
+        let table = self.table();
+        table.staying(
+            |kind| kind == Kind::Plaintext,
+            millis(window),
+            now,
+            |identity| !table.accepted.contains(identity),
+        )
+    }
+
+    /// The same of those who come by TLS, whom `disabled` would turn away.
+    #[must_use]
+    pub fn by_tls(&self, window: Duration, now: i64) -> Vec<Unmoved> {
+        self.table().staying(|kind| kind != Kind::Plaintext, millis(window), now, |_| true)
+    }
+
+    /// Takes an application off the blockers ("I know, refuse it"), or puts it back. Whether it was ever seen; none if
+    /// there is no room for more.
+    pub fn accept(&self, identity: Identity, accepted: bool) -> Option<bool> {
+        let mut table = self.table();
+        let known = table.rows.keys().any(|key| Identity::of(key) == identity);
+        if !accepted {
+            table.accepted.remove(&identity);
+        } else if table.accepted.len() < INVENTORY_ACCEPTED || table.accepted.contains(&identity) {
+            table.accepted.insert(identity);
+        } else {
+            return None;
+        }
+        drop(table);
+        self.changed();
+        Some(known)
+    }
+
+    /// A number that is another after every change.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    fn changed(&self) {
+        self.revision.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.row.last_seen.fetch_max(now_millis(), Ordering::Relaxed);
+        self.row.open.fetch_sub(1, Ordering::Relaxed);
+        self.revision.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Row {
+    fn new(now: i64) -> Row {
+        Row { first_seen: now, last_seen: AtomicI64::new(now), ..Row::default() }
+    }
+
+    fn seen(&self, key: &Key, table: &Table) -> Seen {
+        let identity = Identity::of(key);
+        Seen {
+            accepted: table.accepted.contains(&identity),
+            identity,
+            kind: key.kind,
+            driver_version: key.client.driver_version.clone(),
+            member: key.client.internal,
+            open: self.open.load(Ordering::Relaxed),
+            total: self.total.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            first_seen: self.first_seen,
+            last_seen: self.last_seen.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Milliseconds since 1970 now.
+#[must_use]
+pub fn now_millis() -> i64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table {
+            rows: std::collections::HashMap::new(),
+            accepted: std::collections::BTreeSet::new(),
+            window: millis(GUARD_WINDOW),
+            lost: 0,
+            lost_at: i64::MIN,
+        }
+    }
+}

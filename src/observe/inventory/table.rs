@@ -1,0 +1,121 @@
+//! The rows, the bound on them, and who matters least when it is reached.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::Unmoved;
+use super::key::{Identity, Key, Kind};
+use crate::limits::{INVENTORY_EVICTED, INVENTORY_ROWS};
+
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) rows: HashMap<Key, Arc<Row>>,
+    pub(super) accepted: BTreeSet<Identity>,
+    /// The guard's window in milliseconds.
+    pub(super) window: i64,
+    /// Plaintext rows lost to the bound while they were within the window.
+    pub(super) lost: u64,
+    /// When the last of them was.
+    pub(super) lost_at: i64,
+}
+
+/// What is counted of a row, without the table's lock.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    pub(super) open: AtomicU64,
+    pub(super) total: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) first_seen: i64,
+    pub(super) last_seen: AtomicI64,
+}
+
+impl Table {
+    /// The row of a key, made if need be; none if the table is full of rows that are open.
+    pub(super) fn row(&mut self, key: Key, now: i64) -> Option<Arc<Row>> {
+        if let Some(row) = self.rows.get(&key) {
+            return Some(Arc::clone(row));
+        }
+        if self.rows.len() >= INVENTORY_ROWS {
+            self.make_room(now);
+        }
+        if self.rows.len() >= INVENTORY_ROWS {
+            self.lose(u64::from(key.kind == Kind::Plaintext), now);
+            return None;
+        }
+        let row = Arc::new(Row::new(now));
+        self.rows.insert(key, Arc::clone(&row));
+        Some(row)
+    }
+
+    /// Takes out the rows that matter least: so many at once that a flood pays for the search only seldom.
+    fn make_room(&mut self, now: i64) {
+        let since = now.saturating_sub(self.window);
+        let matters = |key: &Key, last_seen: i64| key.kind == Kind::Plaintext && last_seen >= since;
+        let mut closed: Vec<_> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.open.load(Ordering::Relaxed) == 0)
+            .map(|(key, row)| (row.last_seen.load(Ordering::Relaxed), key))
+            .map(|(last_seen, key)| (matters(key, last_seen), last_seen, key.clone()))
+            .collect();
+        closed.sort_unstable_by_key(|(matters, last_seen, _)| (*matters, *last_seen));
+        closed.truncate(INVENTORY_EVICTED);
+        let lost = closed.iter().filter(|(matters, ..)| *matters).count();
+        for (.., key) in &closed {
+            self.rows.remove(key);
+        }
+        self.lose(lost as u64, now);
+    }
+
+    fn lose(&mut self, count: u64, now: i64) {
+        if count > 0 {
+            // Losses that are older than the window are nobody's matter any more.
+            let stale = self.lost_at.saturating_add(self.window) < now;
+            self.lost = if stale { count } else { self.lost + count };
+            self.lost_at = now;
+        }
+    }
+
+    /// The applications that come by one kind and have not gone over to the other.
+    pub(super) fn staying(
+        &self,
+        is_kind: impl Fn(Kind) -> bool,
+        window: i64,
+        now: i64,
+        counts: impl Fn(&Identity) -> bool,
+    ) -> Vec<Unmoved> {
+        let since = now.saturating_sub(window);
+        let mut found = BTreeMap::<Identity, Unmoved>::new();
+        let mut moved = BTreeMap::<Identity, i64>::new();
+        for (key, row) in &self.rows {
+            let identity = Identity::of(key);
+            let open = row.open.load(Ordering::Relaxed);
+            let last_seen = if open > 0 { now } else { row.last_seen.load(Ordering::Relaxed) };
+            if !is_kind(key.kind) {
+                let latest = moved.entry(identity).or_insert(last_seen);
+                *latest = last_seen.max(*latest);
+                continue;
+            }
+            let one = found.entry(identity.clone()).or_insert_with(|| Unmoved {
+                identity,
+                driver_version: None,
+                member: false,
+                open: 0,
+                last_seen: i64::MIN,
+            });
+            one.open += open;
+            one.member |= key.client.internal;
+            if last_seen > one.last_seen {
+                one.last_seen = last_seen;
+                one.driver_version.clone_from(&key.client.driver_version);
+            }
+        }
+        let stays = |one: &Unmoved| {
+            let within = window > 0 && one.last_seen >= since;
+            let went_over = moved.get(&one.identity).is_some_and(|seen| *seen > one.last_seen);
+            counts(&one.identity) && (one.open > 0 || (within && !went_over))
+        };
+        found.into_values().filter(stays).collect()
+    }
+}

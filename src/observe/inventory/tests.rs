@@ -1,0 +1,125 @@
+//! Rows, bounds, who blocks and who does not.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+use super::{Identity, Inventory, Kind};
+use crate::limits::{INVENTORY_EVICTED, INVENTORY_ROWS};
+use crate::mongo::Client;
+
+const HOUR: i64 = 3_600_000;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn ip(number: u32) -> IpAddr {
+    Ipv4Addr::from(0x0a00_0000 + number).into()
+}
+
+fn app(name: &str) -> Client {
+    Client { application: Some(name.into()), driver: Some("PyMongo".into()), ..Client::default() }
+}
+
+/// Names of those that would be turned away.
+fn unmoved(inventory: &Inventory, window: Duration, now: i64) -> Vec<String> {
+    inventory.unmoved(window, now).into_iter().map(|one| one.identity.text()).collect()
+}
+
+#[test]
+fn a_plaintext_client_blocks_until_it_has_moved_or_the_window_has() {
+    let inventory = Inventory::default();
+    // What a seat's drop notes is the clock's now, so these tests live in the present.
+    let now = super::now_millis();
+    let seat = inventory.open(ip(7), Kind::Plaintext, app("reports"), now).unwrap();
+    assert_eq!(unmoved(&inventory, Duration::ZERO, now), ["10.0.0.7/reports/PyMongo"], "open now");
+    drop(seat);
+    assert_eq!(unmoved(&inventory, Duration::ZERO, now), [""; 0], "a window of zero counts open ones only");
+    assert_eq!(unmoved(&inventory, DAY, now + 23 * HOUR).len(), 1);
+    assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR).len(), 0);
+
+    let seat = inventory.open(ip(7), Kind::Tls13, app("reports"), now + HOUR).unwrap();
+    assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 0, "seen by TLS since");
+    assert_eq!(inventory.by_tls(DAY, now + 2 * HOUR).len(), 1);
+    let other = inventory.open(ip(8), Kind::Plaintext, app("reports"), now).unwrap();
+    assert_eq!(
+        unmoved(&inventory, DAY, now + 2 * HOUR),
+        ["10.0.0.8/reports/PyMongo"],
+        "another host is another client"
+    );
+    let again = inventory.open(ip(7), Kind::Plaintext, app("reports"), now + 3 * HOUR).unwrap();
+    assert_eq!(unmoved(&inventory, DAY, now + 3 * HOUR).len(), 2, "open on plaintext again, whatever it has on TLS");
+    drop((seat, other, again));
+}
+
+#[test]
+fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
+    let inventory = Inventory::default();
+    let now = super::now_millis();
+    drop(inventory.open(ip(7), Kind::Plaintext, app("old job"), now));
+    drop(inventory.open(ip(9), Kind::Plaintext, Client { internal: true, ..Client::default() }, now));
+    let key = Identity::parse("10.0.0.7/old%20job/PyMongo").unwrap();
+    assert_eq!(inventory.accept(key.clone(), true), Some(true));
+    assert_eq!(inventory.accept(Identity::parse("10.0.0.1/-/-").unwrap(), true), Some(false), "nobody of that name");
+    assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.9/-/-"]);
+    assert!(inventory.unmoved(DAY, now)[0].member);
+
+    let text = serde_json::to_string(&inventory.to_image()).unwrap();
+    let back = Inventory::from_image(serde_json::from_str(&text).unwrap());
+    assert_eq!((back.rows(), unmoved(&back, DAY, now)), (inventory.rows(), vec!["10.0.0.9/-/-".to_owned()]));
+    assert_eq!(back.accept(key, false), Some(true));
+    assert_eq!(unmoved(&back, DAY, now).len(), 2);
+}
+
+#[test]
+fn a_flood_of_distinct_peers_stays_within_the_bound_and_the_loss_is_known() {
+    let inventory = Inventory::default();
+    let now = super::now_millis();
+    let held = inventory.open(ip(1), Kind::Plaintext, app("stays"), now - HOUR).unwrap();
+    for number in 2..100_000 {
+        drop(inventory.open(ip(number), Kind::Tls13, app("flood"), now));
+    }
+    assert!((INVENTORY_ROWS - INVENTORY_EVICTED..=INVENTORY_ROWS).contains(&inventory.len()));
+    assert_eq!(inventory.lost(now), 0, "rows of TLS are no loss");
+    drop(inventory.open(ip(100_000), Kind::Plaintext, app("job"), now));
+    for number in 100_001..110_000 {
+        drop(inventory.open(ip(number), Kind::Tls13, app("flood"), now));
+    }
+    assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.1/stays/PyMongo", "10.1.134.160/job/PyMongo"]);
+    for number in 200_000..300_000 {
+        drop(inventory.open(ip(number), Kind::Plaintext, app("flood"), now));
+    }
+    assert!(inventory.len() <= INVENTORY_ROWS);
+    assert!(inventory.lost(now) > 90_000 && inventory.lost(now + 25 * HOUR) == 0);
+    assert!(unmoved(&inventory, DAY, now).contains(&"10.0.0.1/stays/PyMongo".to_owned()), "what is open is kept");
+    drop(held);
+}
+
+#[test]
+fn an_edited_image_is_bounded() {
+    let row = |number: u32| serde_json::json!({ "ip": ip(number).to_string(), "kind": "plaintext", "driver": "x".repeat(9999) });
+    let rows: Vec<_> = (0..10_000).map(row).chain([serde_json::json!({ "ip": "nonsense" })]).collect();
+    let accepted: Vec<_> = (0..10_000).map(|number| format!("{}/-/-", ip(number))).collect();
+    let image = serde_json::json!({ "rows": rows, "accepted": accepted, "unknown": 5 });
+    let inventory = Inventory::from_image(serde_json::from_value(image).unwrap());
+    assert_eq!(inventory.len(), INVENTORY_ROWS);
+    assert!(inventory.rows().iter().all(|row| row.identity.driver.as_ref().unwrap().len() == 128));
+}
+
+proptest! {
+    /// Whoever comes and goes in whatever order: never more rows than the bound, and what is open is counted.
+    #[test]
+    fn open_counts_are_exact(steps in proptest::collection::vec((0_u32..9000, 0_u8..3), 1..300)) {
+        let inventory = Inventory::default();
+        let mut seats = Vec::new();
+        for (number, step) in steps {
+            match step {
+                0 => seats.extend(inventory.open(ip(number), Kind::Plaintext, app("a"), 0)),
+                1 => inventory.refused(ip(number), app("a"), 0),
+                _ => drop(seats.pop()),
+            }
+            prop_assert!(inventory.len() <= INVENTORY_ROWS);
+        }
+        let open: u64 = inventory.rows().iter().map(|row| row.open).sum();
+        prop_assert_eq!(open, seats.len() as u64);
+    }
+}
