@@ -68,10 +68,11 @@ impl App {
         let writer = Writer::new(settings.mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
         let parts = Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning };
+        // Before there are other threads: the mask under which a Unix socket is made is the whole process's.
+        let bound = Bound::bind(&settings.admin);
         let server = Server::start(settings.workers, parts)?;
         let drain = Drain::new();
         let (inbound, outbound) = shares(connections);
-        let bound = Bound::bind(&admin(&settings));
         let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch());
         let (bound, listeners) = match (bound, listeners) {
             (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
@@ -131,12 +132,4 @@ fn shares(connections: u64) -> (usize, usize) {
     let inbound = (connections * INBOUND_PERCENT / 100).max(1);
     let share = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     (share(inbound), share((connections - inbound.min(connections)).max(1)))
-}
-
-/// Until the options have it.
-fn admin(settings: &crate::config::Settings) -> control::settings::Admin {
-    use control::settings::{Admin, AdminBind};
-    let port = settings.inbound.as_ref().and_then(|inbound| inbound.binds.first()).map_or(0, |bind| bind.port());
-    let port = if port == 0 { 0 } else { port.wrapping_add(1000) };
-    Admin { binds: vec![AdminBind::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))], ..Admin::default() }
 }

@@ -26,5 +26,5 @@ pub mod views;
 pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
 pub use desk::{Desk, Parts, Plant, Staged, tuning};
-pub use doors::{Bound, Doors, settings};
+pub use doors::{Bound, Doors};
 pub use state_file::{State, StateError, read as read_state};

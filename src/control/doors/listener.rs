@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,22 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::access::Entrance;
 use super::complaints::Complaints;
 use super::guests::Guests;
-use super::settings::{Admin, AdminBind};
 use super::visit::{self, Received};
-use crate::config::Mistake;
+use crate::config::{Admin, AdminBind, Mistake};
 use crate::control::Desk;
 use crate::drain::{self, Drain};
 use crate::limits::{
     ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, PROBE_CONNECTIONS,
 };
-use crate::net::{Listener, bind};
+use crate::net::{Listener, UnixSocket, bind, bind_unix};
 
 /// Listeners that are bound and not served yet: connections wait.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bound {
-    admin: Admin,
     tcp: Vec<(Entrance, SocketAddr, TcpListener)>,
-    unix: Vec<(PathBuf, UnixListener)>,
+    unix: Vec<(PathBuf, UnixSocket)>,
 }
 
 /// The doors, open. Dropping this closes them without a farewell.
@@ -45,7 +42,6 @@ pub(super) struct Shared {
     pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
     /// Set once the proxy takes no new connections: it is live, and not ready.
     pub(super) stopping: AtomicBool,
-    admin: Admin,
 }
 
 impl Bound {
@@ -54,7 +50,7 @@ impl Bound {
     /// # Errors
     /// Every address that cannot be had; then none is kept.
     pub fn bind(admin: &Admin) -> Result<Bound, Vec<Mistake>> {
-        let mut bound = Bound { admin: admin.clone(), tcp: Vec::new(), unix: Vec::new() };
+        let mut bound = Bound::default();
         let mut mistakes = Vec::new();
         for wanted in &admin.binds {
             let done = match wanted {
@@ -85,23 +81,21 @@ impl Bound {
     }
 
     fn unix(&mut self, path: PathBuf) -> io::Result<()> {
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
-        self.unix.push((path, listener));
+        let socket = bind_unix(&path)?;
+        self.unix.push((path, socket));
         Ok(())
     }
 
     /// Opens them, on the runtime that this is called on.
     #[must_use]
     pub fn open(self, desk: &Arc<Desk>) -> Doors {
-        let Bound { admin, tcp, unix } = self;
+        let Bound { tcp, unix } = self;
         let bound = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
         let shared = Shared {
             desk: Arc::clone(desk),
             complaints: Complaints::default(),
             bound,
             stopping: AtomicBool::new(false),
-            admin,
         };
         let (shared, drain) = (Arc::new(shared), Drain::new());
         let (by_tcp, probes) = (Guests::new(ADMIN_CONNECTIONS), Guests::new(PROBE_CONNECTIONS));
@@ -111,10 +105,10 @@ impl Bound {
             tokio::spawn(host.accept(listener));
         }
         let (by_unix, mut sockets) = (Guests::new(ADMIN_UNIX_CONNECTIONS), Vec::new());
-        for (path, listener) in unix {
+        for (path, socket) in unix {
             let entrance = Entrance::Unix;
             let host = Host { shared: Arc::clone(&shared), entrance, guests: by_unix.clone(), watch: drain.watch() };
-            tokio::spawn(host.accept_unix(listener));
+            tokio::spawn(host.accept_unix(socket));
             sockets.push(path);
         }
         Doors { shared, drain, sockets }
@@ -143,17 +137,13 @@ impl Doors {
     pub async fn close(self) {
         self.drain.start();
         self.drain.wait(ADMIN_FAREWELL, std::future::pending()).await;
-        for path in &self.sockets {
-            // A socket that somebody has removed before us is as good as removed.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
 impl Shared {
     /// The options of the admin port in force.
     pub(super) fn admin(&self) -> Admin {
-        self.admin.clone()
+        self.desk.settings().admin
     }
 }
 
@@ -184,8 +174,9 @@ impl Host {
         }
     }
 
-    async fn accept_unix(self, listener: UnixListener) {
-        let listener = match tokio::net::UnixListener::from_std(listener) {
+    /// The socket's file goes when this is over.
+    async fn accept_unix(self, socket: UnixSocket) {
+        let listener = match tokio::net::UnixListener::from_std(socket.listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "cannot listen on the admin socket"),
         };

@@ -19,7 +19,6 @@ mod http;
 mod knock;
 mod listener;
 mod mongodb;
-pub mod settings;
 mod visit;
 
 pub use listener::{Bound, Doors};
