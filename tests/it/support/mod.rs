@@ -6,6 +6,8 @@
 //! | [`parts`] | mongod, pymongo, mongosh: fetched once into `target/parts/` |
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
+//! | [`admin`] | the admin port of a proxy, by HTTP |
+//! | [`wire`] | MongoDB commands, by hand |
 //! | [`certs`] | a folder of certificates, the right ones and the wrong ones |
 //! | [`openssl`] | `openssl s_client`, and certificates no modern library would make |
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |
@@ -19,6 +21,7 @@
 #![allow(dead_code, reason = "a helper may be there before the test that needs it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
+pub(crate) mod admin;
 pub(crate) mod certs;
 pub(crate) mod log;
 pub(crate) mod mongod;
@@ -30,6 +33,7 @@ pub(crate) mod require;
 pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod tls;
+pub(crate) mod wire;
 
 pub(crate) use certs::cert;
 pub(crate) use log::Mark;
