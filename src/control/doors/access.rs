@@ -1,7 +1,5 @@
 //! Who may do what at the admin port. Decided once for a connection, by the way it came and what it showed.
 
-use crate::config::Pattern;
-
 /// The listener that a visitor came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entrance {
@@ -28,23 +26,16 @@ pub(super) enum Access {
     NotAllowed,
 }
 
-/// What a visitor's certificate says: its subject, and its alternative names with their kinds.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Shown {
-    pub(super) subject: Option<String>,
-    pub(super) names: Vec<String>,
-}
-
-/// The access of a visitor who came by TLS if `shown` is there. `--adminReadOnly` leaves changes to the Unix socket.
-pub(super) fn access(entrance: Entrance, shown: Option<&Shown>, allow: &[Pattern], read_only: bool) -> Access {
+/// The access of a visitor who came by TLS if it is known whether its certificate is `allowed`. `--adminReadOnly` leaves
+/// changes to the Unix socket.
+pub(super) const fn access(entrance: Entrance, allowed: Option<bool>, read_only: bool) -> Access {
     let trusted = if read_only { Access::ReadOnly } else { Access::Full };
-    match (entrance, shown) {
+    match (entrance, allowed) {
         (Entrance::Unix, _) => Access::Full,
         (Entrance::Probes, _) => Access::ReadOnly,
-        (Entrance::Loopback, _) => trusted,
+        (Entrance::Loopback, _) | (Entrance::Remote, Some(true)) => trusted,
         (Entrance::Remote, None) => Access::NeedsTls,
-        (Entrance::Remote, Some(shown)) if is_allowed(shown, allow) => trusted,
-        (Entrance::Remote, Some(_)) => Access::NotAllowed,
+        (Entrance::Remote, Some(false)) => Access::NotAllowed,
     }
 }
 
@@ -59,11 +50,6 @@ impl Access {
     }
 }
 
-fn is_allowed(shown: &Shown, allow: &[Pattern]) -> bool {
-    let subject = shown.subject.as_deref().unwrap_or_default();
-    allow.iter().any(|pattern| pattern.matches(subject, &shown.names))
-}
-
 /// Said to plaintext where TLS is required.
 pub(super) const NEEDS_TLS: &str = "this admin address takes TLS with a client certificate only; connect with --tls, \
      --tlsCAFile and --tlsCertificateKeyFile";
@@ -76,25 +62,21 @@ pub(super) const READ_ONLY: &str =
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Entrance, Shown, access};
+    use super::{Access, Entrance, access};
 
     #[test]
     fn who_may_do_what() {
-        let allow = ["CN=ops".parse().unwrap()];
-        let shown = |name: &str| Shown { subject: Some(name.into()), names: Vec::new() };
-        let (ops, app) = (shown("CN=ops"), shown("CN=app"));
-        for (entrance, shown, open, read_only) in [
+        for (entrance, allowed, open, read_only) in [
             (Entrance::Loopback, None, Access::Full, Access::ReadOnly),
-            (Entrance::Loopback, Some(&app), Access::Full, Access::ReadOnly),
+            (Entrance::Loopback, Some(false), Access::Full, Access::ReadOnly),
             (Entrance::Unix, None, Access::Full, Access::Full),
             (Entrance::Probes, None, Access::ReadOnly, Access::ReadOnly),
             (Entrance::Remote, None, Access::NeedsTls, Access::NeedsTls),
-            (Entrance::Remote, Some(&app), Access::NotAllowed, Access::NotAllowed),
-            (Entrance::Remote, Some(&ops), Access::Full, Access::ReadOnly),
+            (Entrance::Remote, Some(false), Access::NotAllowed, Access::NotAllowed),
+            (Entrance::Remote, Some(true), Access::Full, Access::ReadOnly),
         ] {
-            assert_eq!(access(entrance, shown, &allow, false), open, "{entrance:?}");
-            assert_eq!(access(entrance, shown, &allow, true), read_only, "{entrance:?}");
+            assert_eq!(access(entrance, allowed, false), open, "{entrance:?}");
+            assert_eq!(access(entrance, allowed, true), read_only, "{entrance:?}");
         }
-        assert_eq!(access(Entrance::Remote, Some(&ops), &[], false), Access::NotAllowed);
     }
 }

@@ -14,12 +14,12 @@ use crate::config::{Admin, AdminBind, Mistake};
 use crate::control::Desk;
 use crate::drain::{self, Drain};
 use crate::limits::{
-    ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, PROBE_CONNECTIONS,
+    ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, DOOR_DESCRIPTORS, PROBE_CONNECTIONS,
 };
-use crate::net::{Listener, UnixSocket, bind, bind_unix};
+use crate::net::{Listener, UnixSocket, bind, bind_unix, descriptor_limit};
 
 /// Listeners that are bound and not served yet: connections wait.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bound {
     tcp: Vec<(Entrance, SocketAddr, TcpListener)>,
     unix: Vec<(PathBuf, UnixSocket)>,
@@ -50,7 +50,7 @@ impl Bound {
     /// # Errors
     /// Every address that cannot be had; then none is kept.
     pub fn bind(admin: &Admin) -> Result<Bound, Vec<Mistake>> {
-        let mut bound = Bound { tcp: Vec::new(), unix: Vec::new() };
+        let mut bound = Bound::default();
         let mut mistakes = Vec::new();
         for wanted in &admin.binds {
             let done = match wanted {
@@ -98,13 +98,13 @@ impl Bound {
             stopping: AtomicBool::new(false),
         };
         let (shared, drain) = (Arc::new(shared), Drain::new());
-        let (by_tcp, probes) = (Guests::new(ADMIN_CONNECTIONS), Guests::new(PROBE_CONNECTIONS));
+        let (by_tcp, probes) = (Guests::new(share(ADMIN_CONNECTIONS)), Guests::new(share(PROBE_CONNECTIONS)));
         for (entrance, _, listener) in tcp {
             let guests = if entrance == Entrance::Probes { &probes } else { &by_tcp };
             let host = Host { shared: Arc::clone(&shared), entrance, guests: guests.clone(), watch: drain.watch() };
             tokio::spawn(host.accept(listener));
         }
-        let (by_unix, mut sockets) = (Guests::new(ADMIN_UNIX_CONNECTIONS), Vec::new());
+        let (by_unix, mut sockets) = (Guests::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
         for (path, socket) in unix {
             let entrance = Entrance::Unix;
             let host = Host { shared: Arc::clone(&shared), entrance, guests: by_unix.clone(), watch: drain.watch() };
@@ -174,10 +174,9 @@ impl Host {
         }
     }
 
-    /// The socket's file goes with this, when the doors are closed.
+    /// The socket's file goes when this is over.
     async fn accept_unix(self, socket: UnixSocket) {
-        let listener = socket.listener.try_clone().and_then(tokio::net::UnixListener::from_std);
-        let listener = match listener {
+        let listener = match tokio::net::UnixListener::from_std(socket.listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "cannot listen on the admin socket"),
         };
@@ -220,6 +219,13 @@ fn route(entrance: Entrance) -> Arc<str> {
         Entrance::Loopback | Entrance::Remote | Entrance::Unix => "admin".into(),
         Entrance::Probes => "probes".into(),
     }
+}
+
+/// So many connections, or as many as the descriptors kept back for all doors carry.
+fn share(most: usize) -> usize {
+    let kept = usize::try_from((descriptor_limit() / 4).min(DOOR_DESCRIPTORS)).unwrap_or_default();
+    let all = usize::try_from(DOOR_DESCRIPTORS).unwrap_or(usize::MAX);
+    (most * kept / all).max(1)
 }
 
 fn unavailable(option: &str, address: &str, error: &io::Error) -> Mistake {

@@ -7,12 +7,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::access::{Access, Entrance, Shown, access};
+use super::access::{Access, Entrance, access};
 use super::guests::Guest;
 use super::knock::{Protocol, knock};
 use super::listener::Shared;
 use super::{http, mongodb};
-use crate::config::Admin;
+use crate::config::Pattern;
 use crate::control::{Caller, Door, Who};
 use crate::drain;
 use crate::limits::ADMIN_OPENING;
@@ -41,14 +41,6 @@ pub(super) struct Received {
     pub(super) entrance: Entrance,
     pub(super) guest: Guest,
     pub(super) watch: drain::Watch,
-}
-
-impl Received {
-    /// By the options in force now.
-    fn access(&self, shown: Option<&Shown>) -> Access {
-        let Admin { allow, read_only, .. } = self.shared.admin();
-        access(self.entrance, shown, &allow, read_only)
-    }
 }
 
 impl Visit {
@@ -102,7 +94,7 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, received: Received)
     let local = socket.local_addr().ok();
     match opening {
         Opening::Plaintext => {
-            let access = received.access(None);
+            let access = access(received.entrance, None, received.shared.admin().read_only);
             let visit = Visit::new(received, Who::Tcp { peer, subject: None }, access, local);
             Box::pin(until_over(socket, visit)).await;
         }
@@ -128,14 +120,14 @@ pub(super) async fn unix(socket: UnixStream, received: Received) {
         }
     };
     let who = Who::Unix { uid: credentials.uid(), pid: credentials.pid() };
-    let access = received.access(None);
+    let access = access(received.entrance, None, received.shared.admin().read_only);
     until_over(socket, Visit::new(received, who, access, None)).await;
 }
 
 async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, received: Received) {
     let complaints = &received.shared.complaints;
     let Some(config) = received.shared.desk.snapshot().tls.admin_config() else {
-        complaints.refused(Some(peer), None, "TLS, and no certificate of ours, or no CA for clients, is loaded");
+        complaints.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
         return linger(socket).await;
     };
     let handshake = tokio::select! {
@@ -153,17 +145,19 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
             return;
         }
     };
-    let shown = shown(stream.get_ref().1);
-    let access = received.access(Some(&shown));
-    let visit = Visit::new(received, Who::Tcp { peer, subject: shown.subject }, access, local);
+    let admin = received.shared.admin();
+    let (subject, allowed) = shown(stream.get_ref().1, &admin.allow);
+    let access = access(received.entrance, Some(allowed), admin.read_only);
+    let visit = Visit::new(received, Who::Tcp { peer, subject }, access, local);
     until_over(stream, visit).await;
 }
 
-/// What the visitor's certificate says. The handshake has verified it.
-fn shown(connection: &rustls::ServerConnection) -> Shown {
-    let certificate = connection.peer_certificates().and_then(<[_]>::first);
-    let subject = certificate.and_then(tls::subject);
-    Shown { subject, names: certificate.map(tls::names).unwrap_or_default() }
+/// The subject of the visitor's certificate, which the handshake has verified, and whether it is allowed here.
+fn shown(connection: &rustls::ServerConnection, allow: &[Pattern]) -> (Option<String>, bool) {
+    let Some(certificate) = connection.peer_certificates().and_then(<[_]>::first) else { return (None, false) };
+    let (subject, names) = (tls::subject(certificate), tls::names(certificate));
+    let matched = subject.as_ref().is_some_and(|subject| allow.iter().any(|pattern| pattern.matches(subject, &names)));
+    (subject, matched)
 }
 
 /// Serves until the visitor leaves, has to make room, or has to go.

@@ -6,6 +6,8 @@
 //! | [`parts`] | mongod, pymongo, mongosh: fetched once into `target/parts/` |
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
+//! | [`admin`] | the admin port of a proxy, by HTTP |
+//! | [`wire`] | MongoDB commands, by hand |
 //! | [`certs`] | a folder of certificates, the right ones and the wrong ones |
 //! | [`openssl`] | `openssl s_client`, and certificates no modern library would make |
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |

@@ -1,72 +1,51 @@
-//! A MongoDB client that does nothing of itself: one connection, a command, its answer.
+//! MongoDB commands over any stream, by hand: what is sent is what the test says, and the answer is seen byte by byte.
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     time::Duration,
 };
 
-use bson::{Document, RawDocumentBuf, doc};
-use tlsramp::mongo::{Header, Reply, request::msg_command};
+use bson::raw::{RawDocument, RawDocumentBuf};
+use tlsramp::mongo::{Reply, request::msg_command};
 
-/// One connection without TLS.
+/// A client that asks and waits.
 #[derive(Debug)]
-pub(crate) struct Plain {
-    stream: TcpStream,
-    asked: i32,
+pub(crate) struct Wire<S>(pub(crate) S);
+
+/// A client of a server on this host, by plaintext.
+#[track_caller]
+pub(crate) fn connect(address: SocketAddr) -> Wire<TcpStream> {
+    let stream = TcpStream::connect(address).expect("takes connections");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    Wire(stream)
 }
 
-impl Plain {
-    /// Connects to a port of this host.
-    pub(crate) fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("it takes connections");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        Self { stream, asked: 0 }
+impl<S: Read + Write> Wire<S> {
+    /// The answer to a command for a database.
+    #[track_caller]
+    pub(crate) fn command(&mut self, database: &str, command: &RawDocument) -> RawDocumentBuf {
+        self.message(&msg_command(1, database, command)).document
     }
 
-    /// Says hello as an application of this name.
-    pub(crate) fn hello(&mut self, application: &str) -> Document {
-        let client = doc! {
-            "application": { "name": application },
-            "driver": { "name": "wire", "version": "1" },
-            "os": { "type": "test" },
-        };
-        self.command("admin", &doc! { "hello": 1, "client": client })
+    /// The answer to a message.
+    #[track_caller]
+    pub(crate) fn message(&mut self, message: &[u8]) -> Reply {
+        self.0.write_all(message).expect("takes the message");
+        self.0.flush().expect("takes the message");
+        self.answer().expect("answers")
     }
 
-    /// A command and its answer, whatever it is.
-    pub(crate) fn command(&mut self, database: &str, command: &Document) -> Document {
-        self.try_command(database, command).expect("the connection stands")
-    }
-
-    /// The same, where the connection may be gone.
-    pub(crate) fn try_command(&mut self, database: &str, command: &Document) -> io::Result<Document> {
-        self.send(database, command)?;
-        self.answer()
-    }
-
-    /// Sends a command and waits for nothing.
-    pub(crate) fn send(&mut self, database: &str, command: &Document) -> io::Result<()> {
-        self.asked += 1;
-        let command = RawDocumentBuf::try_from(command).expect("a document");
-        self.stream.write_all(&msg_command(self.asked, database, &command))
-    }
-
-    /// The next answer.
-    pub(crate) fn answer(&mut self) -> io::Result<Document> {
-        let mut header = [0; 16];
-        self.stream.read_exact(&mut header)?;
-        let mut message = header.to_vec();
-        message.resize(16 + Header::parse(&header).body_len().expect("a length"), 0);
-        self.stream.read_exact(&mut message[16..])?;
-        let reply = Reply::parse(&message).expect("an answer");
-        Ok(reply.document.try_into().expect("a document"))
-    }
-
-    /// Whether the other side has ended it, within a few seconds.
-    pub(crate) fn is_ended(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0; 1]), Ok(0))
+    /// The next message, or why there is none.
+    pub(crate) fn answer(&mut self) -> std::io::Result<Reply> {
+        let mut length = [0; 4];
+        self.0.read_exact(&mut length)?;
+        let mut message = length.to_vec();
+        let rest = usize::try_from(i32::from_le_bytes(length)).unwrap() - 4;
+        (&mut self.0).take(rest as u64).read_to_end(&mut message)?;
+        Ok(Reply::parse(&message).expect("a message"))
     }
 }
 
+/// Generous: a machine may run many tests at once.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -123,6 +123,7 @@ struct Wanted {
 impl Wanted {
     fn of(value: Option<RawBsonRef<'_>>) -> Result<Wanted, Failure> {
         let mut wanted = Wanted::default();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
         match value {
             Some(RawBsonRef::String("*")) => wanted.all = true,
             Some(RawBsonRef::Document(options)) => {
