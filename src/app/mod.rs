@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
-use crate::control::{self, Bound, Desk, Doors, State, tuning};
+use crate::control::{self, Bound, Desk, Doors, tuning};
 use crate::drain::Drain;
 use crate::limits::INBOUND_PERCENT;
 use crate::net::Slots;
@@ -73,11 +73,10 @@ impl App {
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
         let parts = Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning };
-        // Before there are other threads: the mask under which a Unix socket is made is the whole process's.
-        let bound = Bound::bind(&settings.admin);
         let server = Server::start(settings.workers, parts)?;
         let drain = Drain::new();
         let (inbound, outbound) = shares(connections);
+        let bound = Bound::bind(&settings.admin);
         let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch());
         let (bound, listeners) = match (bound, listeners) {
             (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
@@ -86,7 +85,7 @@ impl App {
                 return Err(StartError::Configuration(mistakes.collect()));
             }
         };
-        let desk = Arc::new(Desk::new(control::Parts {
+        let desk = Desk::new(control::Parts {
             writer,
             loaded,
             tuning: tuned,
@@ -94,13 +93,15 @@ impl App {
             observer: Arc::clone(&observer),
             log,
             arguments: arguments.clone(),
-            state: State::default(),
-        }));
+            persisted,
+        });
+        let desk = Arc::new(desk);
+        let house = tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle();
         let doors = bound.open(&desk);
-        Ok(App { desk, observer, listeners, doors, drain })
+        Ok(App { desk, observer, listeners, doors, drain, house })
     }
 
-    /// The TCP addresses listened on, by route name; those of the admin port last.
+    /// The TCP addresses listened on, by route name; those of the control plane last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         let mut addresses = self.listeners.addresses();
@@ -117,18 +118,19 @@ impl App {
     /// Stops accepting and waits for open connections: for at most `limit` unless that is zero, and until `force`
     /// resolves. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, doors, drain } = self;
+        let App { desk, observer, listeners, doors, drain, house } = self;
         doors.stopping();
         drain.start();
         let open = observer.live.count();
         tracing::info!(open, "stopping: no new connections, waiting for open ones");
         // The listeners hold watches of their own, for reloads to come: none will.
         listeners.close();
-        drop(desk);
-        let by_themselves = drain.wait(limit, force).await;
+        let by_itself = drain.wait(limit, force).await;
+        house.abort();
+        desk.save_state().await;
         // Until here one can see what is waited for.
         doors.close().await;
-        by_themselves
+        by_itself
     }
 }
 

@@ -70,6 +70,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> 
     for socket in app.admin_sockets() {
         tracing::info!(route = "admin", address = %format_args!("unix:{}", socket.display()), "listening");
     }
+    let (mode, _) = app.desk.mode();
     tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
     let observer = Arc::clone(&app.observer);
     let by_itself = tokio::select! {

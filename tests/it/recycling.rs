@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use crate::support::{
     Mongod, Proxy,
     admin::{self, Admin},
-    cert, mongod, parts, process, require,
-    wire::Plain,
+    cert, mongod, parts,
+    plain::Plain,
+    process, require,
 };
 
 /// A hundred busy connections, a change stream, monitors, compressed clients and open transactions, while the link to

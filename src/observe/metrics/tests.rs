@@ -241,12 +241,16 @@ fn tmp_dump_and_bench() {
     }
     let big = Metrics::default();
     for n in 0..600 {
-        for o in Outcome::ALL { big.route(&format!("route-{n}").into()).closed(Some(Opening::Tls), Some("TLS1.3"), o, 1, 1); }
+        for o in Outcome::ALL {
+            big.route(&format!("route-{n}").into()).closed(Some(Opening::Tls), Some("TLS1.3"), o, 1, 1);
+        }
     }
     let start = std::time::Instant::now();
     let mut scrape = begin(&big);
     let names: Vec<Arc<str>> = (0..256).map(|n| Arc::from(format!("route-{n}"))).collect();
-    for n in 0..100_000 { scrape.open(&names[n % 256], Opening::Tls, 1, 1); }
+    for n in 0..100_000 {
+        scrape.open(&names[n % 256], Opening::Tls, 1, 1);
+    }
     println!("100k open: {:?}", start.elapsed());
     let start = std::time::Instant::now();
     let t = big.encode(scrape, Format::OpenMetrics);

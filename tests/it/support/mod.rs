@@ -14,8 +14,7 @@
 //! | [`log`] | the lines of a child, to wait on |
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
-//! | [`admin`] | the admin port of a proxy, by HTTP |
-//! | [`wire`] | a MongoDB client of one connection |
+//! | [`plain`] | a MongoDB client of one connection |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //!
 //! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
@@ -29,6 +28,7 @@ pub(crate) mod log;
 pub(crate) mod mongod;
 pub(crate) mod openssl;
 pub(crate) mod parts;
+pub(crate) mod plain;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;

@@ -9,14 +9,15 @@ use super::changes::mode;
 use super::reply::Reply;
 use super::routes::{Query, Route};
 use crate::control::doors::visit::Visit;
+use crate::observe::Format;
 
 /// Answers a look.
-pub(super) async fn answer(route: Route, query: &Query<'_>, visit: &Visit) -> Result<Reply, Reply> {
+pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visit: &Visit) -> Result<Reply, Reply> {
     let desk = &visit.shared.desk;
     let ok = StatusCode::OK;
     match route {
         Route::ReadyProbe => readiness(query.switch("upstream")?, visit),
-        Route::Metrics => Ok(Reply::metrics(desk.metrics())),
+        Route::Metrics => Ok(Reply::metrics(desk.metrics(format), format)),
         Route::Status => Ok(Reply::json(ok, &desk.status().await)),
         Route::Clients => {
             let only_plaintext = query.switch("plaintext")?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::control::Refused;
 use crate::control::views::{Blocker, ErrorReply};
+use crate::observe::Format;
 
 /// An answer, before it is one of HTTP's.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +22,6 @@ pub(super) struct Reply {
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Reply {
     /// A view.
@@ -38,8 +38,8 @@ impl Reply {
     }
 
     /// Metrics.
-    pub(super) fn metrics(text: String) -> Reply {
-        Reply { status: StatusCode::OK, kind: OPEN_METRICS, body: text.into_bytes(), allow: None }
+    pub(super) fn metrics(text: String, format: Format) -> Reply {
+        Reply { status: StatusCode::OK, kind: format.content_type(), body: text.into_bytes(), allow: None }
     }
 
     /// An error.

@@ -7,6 +7,7 @@ use std::pin::pin;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::ACCEPT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -20,6 +21,7 @@ use super::{body, changes, looks};
 use crate::control::doors::access::{Access, Entrance, READ_ONLY};
 use crate::control::doors::visit::Visit;
 use crate::limits::{ADMIN_HEAD, ADMIN_HEAD_BYTES, ADMIN_HEADERS};
+use crate::observe::Format;
 
 /// Serves a client.
 pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: &Visit) {
@@ -55,11 +57,12 @@ async fn answer(request: Request<Incoming>, visit: &Visit) -> Response<Full<Byte
 
 async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Reply> {
     let path = request.uri().path().to_owned();
+    let format = Format::accepted(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
     let route = Route::of(&path);
     if visit.entrance == Entrance::Probes {
         let route = route.filter(|route| route.is_probe() && route.takes(request.method()));
         let route = route.ok_or_else(|| Reply::not_found(&path))?;
-        return looks::answer(route, &route.query(request.uri().query())?, visit).await;
+        return looks::answer(route, &route.query(request.uri().query())?, format, visit).await;
     }
     if let Some(reason) = visit.access.refusal() {
         return Err(Reply::forbidden(reason));
@@ -76,7 +79,7 @@ async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Rep
     let query = route.query(query.as_deref())?;
     if !route.changes() {
         let _busy = visit.guest.busy();
-        return looks::answer(route, &query, visit).await;
+        return looks::answer(route, &query, format, visit).await;
     }
     if visit.access == Access::ReadOnly {
         return Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY));

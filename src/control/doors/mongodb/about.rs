@@ -124,7 +124,6 @@ fn shown(upstream: &Upstream) -> String {
 pub(super) async fn log(context: Context<'_>) -> Answer {
     let Context { visit, request } = context;
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     let name = match first {
         Some(RawBsonRef::String(name)) => name,
         Some(value) => return Err(wrong_type("getLog", "getLog", value, "expected type 'string'")),

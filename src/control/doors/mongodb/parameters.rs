@@ -123,7 +123,6 @@ struct Wanted {
 impl Wanted {
     fn of(value: Option<RawBsonRef<'_>>) -> Result<Wanted, Failure> {
         let mut wanted = Wanted::default();
-        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
         match value {
             Some(RawBsonRef::String("*")) => wanted.all = true,
             Some(RawBsonRef::Document(options)) => {
@@ -146,7 +145,6 @@ impl Wanted {
 
 /// mongod's "safe bool": numbers too.
 fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, Failure> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match value {
         RawBsonRef::Boolean(value) => Ok(value),
         RawBsonRef::Int32(number) => Ok(number != 0),
