@@ -19,14 +19,18 @@
 //! | 3 | [`proxy`] | the data plane: a connection as one straight line |
 //! | 3 | [`control`] | the control plane: the desk, where changes are judged, staged and committed |
 //! | 4 | [`app`] | the composition root |
+//! | 4 | [`admin_client`] | a client of the admin port, which the commands share |
 //! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
+//! | 5 | [`ctl`] | the command that asks a running proxy, and changes it |
 //! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |
 //!
 //! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
 
+pub mod admin_client;
 pub mod app;
 pub mod config;
 pub mod control;
+pub mod ctl;
 pub mod demo;
 pub mod drain;
 pub mod files;

@@ -177,6 +177,15 @@ pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How long the command-line client waits for a connection to an admin port, and as long again for TLS there.
+pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
+/// How long it waits for an answer, beside the wait that it asked for: a change probes every server behind, twice.
+pub const CLIENT_ANSWER: Duration = Duration::from_secs(30);
+/// Largest answer that it reads: a hundred thousand connections have some 50 MiB.
+pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// How much of an answer it shows that is none of tlsramp's, in characters: enough to see whose it is.
+pub const CLIENT_FOREIGN_CHARS: usize = 80;
+
 /// Sessions that a TLS client keeps for resumption, per set of certificates.
 pub const CLIENT_SESSIONS: usize = 1024;
 /// TLS 1.2 sessions kept for clients that take no tickets, per set of certificates.

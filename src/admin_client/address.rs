@@ -1,0 +1,58 @@
+//! Where an admin port is: `HOST:PORT` or `unix:PATH`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::net::{AddressError, Upstream};
+
+/// The address of an admin port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AdminAddress(pub(super) Upstream);
+
+impl AdminAddress {
+    /// Where a proxy of default port has it.
+    pub const DEFAULT: &'static str = "127.0.0.1:28017";
+
+    /// What the request names as its host: the address asked for; by a Unix socket, where there is none, this one.
+    pub(super) fn host_header(&self) -> String {
+        match &self.0 {
+            Upstream::Tcp(target) => target.to_string(),
+            Upstream::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+impl FromStr for AdminAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<AdminAddress, AddressError> {
+        text.parse().map(AdminAddress)
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AdminAddress;
+
+    #[test]
+    fn reads_both_kinds_and_names_the_host() {
+        for (text, host) in [
+            (AdminAddress::DEFAULT, "127.0.0.1:28017"),
+            ("[::1]:28017", "[::1]:28017"),
+            ("db1.example.net:28017", "db1.example.net:28017"),
+            ("unix:/run/tlsramp.sock", "localhost"),
+        ] {
+            let address: AdminAddress = text.parse().unwrap();
+            assert_eq!((address.to_string().as_str(), address.host_header().as_str()), (text, host));
+        }
+        for wrong in ["", "28017", "localhost", "unix:run.sock", "http://127.0.0.1:28017/", "a:0"] {
+            assert!(wrong.parse::<AdminAddress>().is_err(), "{wrong}");
+        }
+    }
+}

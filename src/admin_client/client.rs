@@ -1,0 +1,214 @@
+//! The questions that an admin port answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::answer::{Answer, Clients, Connections, Lease, parse};
+use super::error::ANSWER;
+use super::exchange::{Question, ask};
+use super::link::connect;
+use super::{AdminAddress, ClientError};
+use crate::control::Recycle;
+use crate::control::views::{AcceptReply, ErrorReply, ModeReply, Ready, RecycleReply, RotateReply, Status};
+use crate::limits::{CLIENT_ANSWER, CLIENT_FOREIGN_CHARS, RECYCLE_WAIT};
+use crate::policy::{Mode, Spelling};
+use crate::text::printable;
+use crate::tls::Material;
+
+/// A client of one admin port. Each question is a connection of its own, and is asked once.
+#[derive(Debug, Clone)]
+pub struct AdminClient {
+    address: AdminAddress,
+    tls: Option<Arc<Material>>,
+}
+
+/// `PUT /mode`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModeRequest {
+    /// The mode, in either spelling.
+    pub mode: String,
+    /// To any mode that can be served, whatever the ladder, the servers behind and the lease say.
+    pub force: bool,
+    /// Warnings are refusals.
+    pub guard: bool,
+    /// A restart starts in it too.
+    pub persist: bool,
+    /// In whose name, where a lease is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+}
+
+impl AdminClient {
+    /// A client of this admin port; by TLS, if there is something to do it with.
+    #[must_use]
+    pub fn new(address: AdminAddress, tls: Option<Arc<Material>>) -> AdminClient {
+        AdminClient { address, tls }
+    }
+
+    /// Whom it asks.
+    #[must_use]
+    pub fn address(&self) -> &AdminAddress {
+        &self.address
+    }
+
+    /// What is running, and what an operator should look at.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn status(&self) -> Result<Answer<Status>, ClientError> {
+        self.get("/status", &["sslMode", "generation"]).await
+    }
+
+    /// Who has been seen; those without TLS alone, if asked so.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn clients(&self, plaintext_only: bool) -> Result<Answer<Clients>, ClientError> {
+        self.get(if plaintext_only { "/clients?plaintext" } else { "/clients" }, &["clients"]).await
+    }
+
+    /// The open connections; those alone that today's policy would not make, if asked so.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn connections(&self, non_conforming_only: bool) -> Result<Answer<Connections>, ClientError> {
+        let path = if non_conforming_only { "/connections?nonConforming" } else { "/connections" };
+        self.get(path, &["connections"]).await
+    }
+
+    /// What stands in the way of a mode, whose name may be of either spelling.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn ready(&self, to: Mode, spelling: Spelling) -> Result<Answer<Ready>, ClientError> {
+        self.get(&format!("/ready?to={}", to.name(spelling)), &["ready", "blockers"]).await
+    }
+
+    /// Changes the mode.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn set_mode(&self, request: &ModeRequest) -> Result<Answer<ModeReply>, ClientError> {
+        self.change(Method::PUT, "/mode", request, Duration::ZERO, &["was", "mode"]).await
+    }
+
+    /// Accepts a client by name, or no longer.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn accept(&self, key: &str, accepted: bool) -> Result<Answer<AcceptReply>, ClientError> {
+        self.post("/accept", &json!({ "key": key, "accepted": accepted }), &["key", "accepted"]).await
+    }
+
+    /// Has the TLS files read again.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn rotate(&self) -> Result<Answer<RotateReply>, ClientError> {
+        self.post("/rotate", &json!({}), &["generation", "certificates"]).await
+    }
+
+    /// Has the configuration read again.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn reload(&self) -> Result<Answer<ModeReply>, ClientError> {
+        self.post("/reload", &json!({}), &["was", "mode"]).await
+    }
+
+    /// Has connections moved that today's policy would not make. The answer is waited for as long as was asked for, and
+    /// the usual time beside.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn recycle(&self, recycle: &Recycle) -> Result<Answer<RecycleReply>, ClientError> {
+        let wait = recycle.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs);
+        self.change(Method::POST, "/recycle", recycle, wait, &["moved", "waiting"]).await
+    }
+
+    /// Takes the lease or renews it; with a time of zero, gives it back.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn lease(&self, holder: &str, ttl: Duration, force: bool) -> Result<Answer<Lease>, ClientError> {
+        let request = json!({ "holder": holder, "ttlSecs": ttl.as_secs(), "force": force });
+        self.post("/lease", &request, &["lease"]).await
+    }
+
+    /// Asks the proxy to stop.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn quit(&self) -> Result<Answer<Value>, ClientError> {
+        self.post("/quit", &json!({}), &["quitting"]).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, keys: &[&str]) -> Result<Answer<T>, ClientError> {
+        let question = Question { method: Method::GET, path: path.to_owned(), body: String::new() };
+        self.ask(question, Duration::ZERO, keys).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        keys: &[&str],
+    ) -> Result<Answer<T>, ClientError> {
+        self.change(Method::POST, path, body, Duration::ZERO, keys).await
+    }
+
+    async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &(impl Serialize + Sync),
+        wait: Duration,
+        keys: &[&str],
+    ) -> Result<Answer<T>, ClientError> {
+        // Types of ours, which JSON has a form for.
+        let body = serde_json::to_string(body).unwrap_or_default();
+        self.ask(Question { method, path: path.to_owned(), body }, wait, keys).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        question: Question,
+        wait: Duration,
+        keys: &[&str],
+    ) -> Result<Answer<T>, ClientError> {
+        let link = connect(&self.address, self.tls.as_deref()).await?;
+        let limit = CLIENT_ANSWER.saturating_add(wait);
+        let answer = timeout(limit, ask(link, &self.address, question)).await;
+        let (status, body) =
+            answer.map_err(|_| ClientError::TimedOut { address: self.address.to_string(), what: ANSWER, limit })??;
+        self.read(status, &body, keys)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        status: StatusCode,
+        body: &Bytes,
+        keys: &[&str],
+    ) -> Result<Answer<T>, ClientError> {
+        let json = String::from_utf8_lossy(body);
+        if status.is_success() {
+            if let Some(value) = parse(&json, keys) {
+                return Ok(Answer { value, json: json.into_owned() });
+            }
+        } else if let Some(reply) = parse::<ErrorReply>(&json, &["error", "code"]) {
+            let (reply, json) = (Box::new(reply), json.into_owned());
+            return Err(ClientError::Refused { status: status.as_u16(), reply, json });
+        }
+        let start: String = json.trim().chars().take(CLIENT_FOREIGN_CHARS).collect();
+        let found = format!("it answers {} and \"{}\"", status.as_u16(), printable(&start));
+        Err(ClientError::NotTlsramp { address: self.address.to_string(), found })
+    }
+}

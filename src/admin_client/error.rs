@@ -1,0 +1,138 @@
+//! What can go wrong on the way to an admin port and back, in words that say what to do.
+
+use std::io;
+use std::time::Duration;
+
+use crate::control::views::ErrorReply;
+use crate::tls::HandshakeError;
+
+/// Why there is no answer, or none that says yes.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody is at the address.
+    #[error(
+        "nothing listens on {address}: is tlsramp running there? Its log names the address (listening, route=admin); \
+         another one is given with --admin"
+    )]
+    NobodyListens {
+        /// The address asked.
+        address: String,
+    },
+    /// A Unix socket of another user's.
+    #[error("{address}: permission denied; its user and root alone may connect: try sudo -u USER tlsramp ctl ...")]
+    NotOurs {
+        /// The address asked.
+        address: String,
+    },
+    /// No connection, for any other reason.
+    #[error("cannot connect to {address}: {error}")]
+    Connect {
+        /// The address asked.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// No TLS.
+    #[error("no TLS with {address}: {error}{}", hint(.error))]
+    Handshake {
+        /// The address asked.
+        address: String,
+        /// Why.
+        error: HandshakeError,
+    },
+    /// It took too long.
+    #[error("{address}: no {what} within {} s{}", .limit.as_secs(), unsure(what))]
+    TimedOut {
+        /// The address asked.
+        address: String,
+        /// What was waited for: `connection` or `answer`.
+        what: &'static str,
+        /// How long.
+        limit: Duration,
+    },
+    /// The connection ended before the answer did.
+    #[error(
+        "{address}: the connection broke before the answer was complete ({error}); whether it was done is not known"
+    )]
+    Broken {
+        /// The address asked.
+        address: String,
+        /// What the system says.
+        error: String,
+    },
+    /// Larger than is read.
+    #[error("{address}: the answer has more than {most} bytes, which is more than is read")]
+    TooLarge {
+        /// The address asked.
+        address: String,
+        /// The bound.
+        most: usize,
+    },
+    /// Somebody is there, and it is not tlsramp's admin port.
+    #[error("{address} is no admin port of tlsramp: {found}; its log names the address (listening, route=admin)")]
+    NotTlsramp {
+        /// The address asked.
+        address: String,
+        /// What was found there.
+        found: String,
+    },
+    /// The answer is no.
+    #[error("{}", .reply.error)]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Why.
+        reply: Box<ErrorReply>,
+        /// The JSON as it came.
+        json: String,
+    },
+}
+
+impl ClientError {
+    /// Whether tlsramp's admin port was reached, and has said no.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, ClientError::Refused { .. })
+    }
+
+    /// A word for programs: the admin port's own where it has answered.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            ClientError::NobodyListens { .. } => "NobodyListens",
+            ClientError::NotOurs { .. } => "PermissionDenied",
+            ClientError::Connect { .. } => "NoConnection",
+            ClientError::Handshake { .. } => "NoTls",
+            ClientError::TimedOut { .. } => "TimedOut",
+            ClientError::Broken { .. } => "ConnectionBroken",
+            ClientError::TooLarge { .. } => "AnswerTooLarge",
+            ClientError::NotTlsramp { .. } => "NotTlsramp",
+            ClientError::Refused { reply, .. } => &reply.code,
+        }
+    }
+}
+
+/// What is usually behind it.
+fn hint(error: &HandshakeError) -> &'static str {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    match error {
+        HandshakeError::Tls(rustls::Error::InvalidCertificate(_)) => {
+            "; --tlsCAFile must have its CA, and --admin the name that it is for"
+        }
+        HandshakeError::Tls(rustls::Error::AlertReceived(_)) => {
+            "; --tlsCertificateKeyFile must be for clients, and of a CA that tlsramp knows (tlsClusterCAFile or tlsCAFile)"
+        }
+        HandshakeError::Tls(rustls::Error::InvalidMessage(_)) => "; if the admin port is without TLS, leave out --tls",
+        HandshakeError::Closed => {
+            "; the admin port takes no TLS: it has no certificate of its own, or it is another program"
+        }
+        _ => "",
+    }
+}
+
+fn unsure(what: &str) -> &'static str {
+    if what == ANSWER { "; whether it was done is not known: ask for the status" } else { "" }
+}
+
+/// What is waited for last.
+pub(super) const ANSWER: &str = "answer";

@@ -1,0 +1,111 @@
+//! One request and its answer, by HTTP/1.1 on a connection of its own.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::link::Link;
+use super::{AdminAddress, ClientError};
+use crate::limits::CLIENT_ANSWER_BYTES;
+use crate::tls::HandshakeError;
+
+/// What is sent.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// JSON, for a change.
+    pub(super) body: String,
+}
+
+/// Asks on this connection. The body comes back with its status, whatever they are.
+pub(super) async fn ask(
+    link: Link,
+    address: &AdminAddress,
+    question: Question,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let request = request(address, question).map_err(|error| broken(address, &error))?;
+    match link {
+        Link::Tcp(stream) => exchange(stream, address, request).await,
+        Link::Tls(stream) => exchange(*stream, address, request).await,
+        Link::Unix(stream) => exchange(stream, address, request).await,
+    }
+}
+
+fn request(address: &AdminAddress, question: Question) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let Question { method, path, body } = question;
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, address.host_header())
+        .header(USER_AGENT, concat!("tlsramp/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json")
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONNECTION, "close")
+        .body(Full::new(Bytes::from(body)))
+}
+
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    address: &AdminAddress,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure(address, &error))?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| failure(address, &error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), CLIENT_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|error| body_failure(address, &*error))?;
+        Ok((status, body.to_bytes()))
+    };
+    // The connection has to be driven for the answer to come. Its own failure comes out by the answer.
+    let driven = async {
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = answer => answer,
+        () = driven => Err(broken(address, &"it ended")),
+    }
+}
+
+fn failure(address: &AdminAddress, error: &hyper::Error) -> ClientError {
+    let shown = address.to_string();
+    if let Some(error) = tls_failure(error) {
+        // By TLS 1.3, a server's verdict on our certificate comes with the first bytes after the handshake.
+        return ClientError::Handshake { address: shown, error };
+    }
+    if error.is_parse() {
+        return ClientError::NotTlsramp { address: shown, found: "what it answers is not HTTP".into() };
+    }
+    if error.is_incomplete_message() {
+        let found = "it ended the connection without an answer (a port with TLS may, where --tls is missing)";
+        return ClientError::NotTlsramp { address: shown, found: found.into() };
+    }
+    broken(address, error)
+}
+
+fn body_failure(address: &AdminAddress, error: &(dyn Error + Send + Sync + 'static)) -> ClientError {
+    if error.is::<LengthLimitError>() {
+        return ClientError::TooLarge { address: address.to_string(), most: CLIENT_ANSWER_BYTES };
+    }
+    broken(address, &error)
+}
+
+fn tls_failure(error: &hyper::Error) -> Option<HandshakeError> {
+    let error = error.source()?.downcast_ref::<io::Error>()?.get_ref()?;
+    error.downcast_ref::<rustls::Error>().cloned().map(HandshakeError::Tls)
+}
+
+fn broken(address: &AdminAddress, error: &dyn Display) -> ClientError {
+    ClientError::Broken { address: address.to_string(), error: error.to_string() }
+}

@@ -1,0 +1,164 @@
+//! The options of TLS to a remote admin port, as mongosh names them, and the files that they name.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::AdminAddress;
+use crate::net::Upstream;
+use crate::tls::{Fault, FileRole, Material, Secret, TlsFiles};
+
+/// What was given of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// Whether the admin port is reached by TLS.
+    pub tls: bool,
+    /// Roots that verify it.
+    pub ca: Option<PathBuf>,
+    /// What is shown to it.
+    pub certificate_key: Option<PathBuf>,
+    /// The key's password.
+    pub password: Option<Secret>,
+}
+
+/// Options that do not go together, or files that cannot be used; in words, a line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct UsageError(Vec<String>);
+
+/// Adds the options to a command, for it and its subcommands.
+#[must_use]
+pub fn with_tls_options(command: Command) -> Command {
+    let option = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Admin port");
+    let file = |name| option(name).value_name("FILE").value_parser(value_parser!(PathBuf));
+    command.args([
+        option(TLS).action(ArgAction::SetTrue).help("Reach the admin port by TLS: any but a local one wants it"),
+        file(CA).help("PEM file of the CA that signed the admin port's certificate"),
+        file(CERTIFICATE_KEY)
+            .help("PEM file of the client certificate to show, with its key; --adminAllow must have it"),
+        option(PASSWORD).value_name("PASSWORD").help("Password of that key"),
+    ])
+}
+
+/// The options that were given.
+#[must_use]
+pub fn tls_options(matches: &ArgMatches) -> TlsOptions {
+    TlsOptions {
+        tls: matches.get_flag(TLS),
+        ca: matches.get_one(CA).cloned(),
+        certificate_key: matches.get_one(CERTIFICATE_KEY).cloned(),
+        password: matches.get_one::<String>(PASSWORD).cloned().map(Secret),
+    }
+}
+
+impl TlsOptions {
+    /// Reads the files for a connection to this address; none where it is without TLS.
+    ///
+    /// # Errors
+    /// [`UsageError`]: what is missing, or has no meaning; every file that cannot be used.
+    pub fn load(&self, address: &AdminAddress) -> Result<Option<Arc<Material>>, UsageError> {
+        if let Some(problem) = self.problem(address) {
+            return Err(UsageError(vec![problem]));
+        }
+        if !self.tls {
+            return Ok(None);
+        }
+        // What is shown to servers: a client's certificate needs no name that anyone dials.
+        let files = TlsFiles {
+            cluster: self.certificate_key.clone(),
+            cluster_password: self.password.clone(),
+            ca: self.ca.clone(),
+            ..TlsFiles::default()
+        };
+        let (material, _) =
+            Material::load(&files).map_err(|faults| UsageError(faults.iter().map(in_words).collect()))?;
+        Ok(Some(Arc::new(material)))
+    }
+
+    fn problem(&self, address: &AdminAddress) -> Option<String> {
+        let given = [
+            (CA, self.ca.is_some()),
+            (CERTIFICATE_KEY, self.certificate_key.is_some()),
+            (PASSWORD, self.password.is_some()),
+        ];
+        if let Some((name, _)) = given.iter().find(|(_, given)| *given && !self.tls) {
+            return Some(format!("--{name} has no meaning without --{TLS}: give both, or neither"));
+        }
+        if !self.tls {
+            return None;
+        }
+        match &address.0 {
+            Upstream::Unix(_) => Some(format!("--{TLS}: {address} is a unix socket, which needs none: leave it out")),
+            Upstream::Tcp(_) => given[..2].iter().find(|(_, given)| !given).map(|(name, _)| {
+                format!("--{TLS} needs --{name}: the admin port is verified, and wants a client certificate")
+            }),
+        }
+    }
+}
+
+/// By the options of this command, which has fewer than the proxy.
+fn in_words(fault: &Fault) -> String {
+    let name = match fault.file {
+        FileRole::CertificateKey | FileRole::Cluster => CERTIFICATE_KEY,
+        FileRole::Ca | FileRole::ClusterCa | FileRole::Crl => CA,
+    };
+    let Fault { path, problem, remedy, needs_password, .. } = fault;
+    let by = if *needs_password { format!(" by --{PASSWORD}") } else { String::new() };
+    format!("--{name} {}: {problem}; {remedy}{by}", path.display())
+}
+
+const TLS: &str = "tls";
+const CA: &str = "tlsCAFile";
+const CERTIFICATE_KEY: &str = "tlsCertificateKeyFile";
+const PASSWORD: &str = "tlsCertificateKeyFilePassword";
+
+#[cfg(test)]
+mod tests {
+    use certs_gen::Set;
+    use clap::Command;
+
+    use super::{tls_options, with_tls_options};
+
+    #[test]
+    fn what_does_not_go_together_is_said() {
+        for (address, args, expected) in [
+            ("db1:1", &[][..], None),
+            ("db1:1", &["--tlsCAFile", "a"], Some("--tlsCAFile has no meaning without --tls")),
+            ("db1:1", &["--tlsCertificateKeyFilePassword", "a"], Some("no meaning")),
+            ("db1:1", &["--tls"], Some("--tls needs --tlsCAFile")),
+            ("db1:1", &["--tls", "--tlsCAFile", "a"], Some("--tls needs --tlsCertificateKeyFile")),
+            ("unix:/a", &["--tls"], Some("a unix socket, which needs none")),
+            (
+                "db1:1",
+                &["--tls", "--tlsCAFile", "/none", "--tlsCertificateKeyFile", "/none"],
+                Some("--tlsCAFile /none: it cannot be read"),
+            ),
+        ] {
+            let command = with_tls_options(Command::new("ctl"));
+            let matches = command.try_get_matches_from([&["ctl"], args].concat()).unwrap();
+            let loaded = tls_options(&matches).load(&address.parse().unwrap());
+            match (loaded, expected) {
+                (Ok(material), None) => assert!(material.is_none()),
+                (Err(error), Some(part)) => assert!(error.to_string().contains(part), "{error}"),
+                (loaded, _) => panic!("{args:?}: {loaded:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_encrypted_key_wants_its_password() {
+        let folder = tempfile::tempdir().unwrap();
+        Set::full().unwrap().write(folder.path()).unwrap();
+        let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let address = "db1:1".parse().unwrap();
+        for (password, part) in [(None, "by --tlsCertificateKeyFilePassword"), (Some("wrong"), "check the password")] {
+            let (ca, key) = (file("ca.pem"), file("encrypted.pem"));
+            let mut args = vec!["ctl", "--tls", "--tlsCAFile", &ca, "--tlsCertificateKeyFile", &key];
+            args.extend(password.iter().flat_map(|password| ["--tlsCertificateKeyFilePassword", password]));
+            let matches = with_tls_options(Command::new("ctl")).try_get_matches_from(args).unwrap();
+            let error = tls_options(&matches).load(&address).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--tlsCertificateKeyFile {key}: ")) && error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The client against small servers that answer one thing.
+
+use std::time::Duration;
+
+use certs_gen::Set;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinHandle;
+
+use super::{AdminClient, ClientError, ModeRequest, TlsOptions};
+use crate::control::Recycle;
+use crate::control::views::{Blocker, ErrorReply, Ready, Status};
+use crate::policy::{Mode, Spelling};
+use crate::tls::{self, Material, TlsFiles};
+
+/// Reads one request whole, and answers with these bytes.
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: String) -> String {
+    let mut request = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let head = head.to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0_usize) {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+                return text;
+            }
+        }
+        if stream.read_buf(&mut request).await.unwrap() == 0 {
+            return text;
+        }
+    }
+}
+
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A client, and what its one question will be.
+async fn answering(answer: String) -> (AdminClient, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&listener.local_addr().unwrap().to_string());
+    let asked = tokio::spawn(async move { serve(listener.accept().await.unwrap().0, answer).await });
+    (client, asked)
+}
+
+fn client(address: &str) -> AdminClient {
+    AdminClient::new(address.parse().unwrap(), None)
+}
+
+fn status() -> String {
+    let status = Status { ssl_mode: "allowSSL".into(), generation: 7, ..Status::default() };
+    serde_json::to_string(&status).unwrap()
+}
+
+#[tokio::test]
+async fn each_question_goes_where_it_should() {
+    async fn asked(answer: Value, question: impl AsyncFnOnce(&AdminClient)) -> String {
+        let (client, asked) = answering(http("200 OK", &answer.to_string())).await;
+        question(&client).await;
+        let text = asked.await.unwrap();
+        let host = format!("\r\nhost: {}\r\n", client.address());
+        assert!(text.contains(&host) && text.contains("\r\ncontent-type: application/json\r\n"), "{text}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        format!("{} {body}", head.split(" HTTP/1.1").next().unwrap()).trim_end().to_owned()
+    }
+    let mode = ModeRequest { mode: "preferSSL".into(), guard: true, ..ModeRequest::default() };
+    let recycle = Recycle { force: true, wait_secs: Some(1), ..Recycle::default() };
+    let rows = json!({ "clients": [], "connections": [] });
+    let changed = json!({ "was": "a", "mode": "b" });
+    let ready = json!({ "ready": true, "blockers": [] });
+    let second = Duration::from_secs(1);
+    let questions = [
+        (asked(serde_json::from_str(&status()).unwrap(), async |c| _ = c.status().await.unwrap()).await, "GET /status"),
+        (asked(rows.clone(), async |c| _ = c.clients(false).await.unwrap()).await, "GET /clients"),
+        (asked(rows.clone(), async |c| _ = c.clients(true).await.unwrap()).await, "GET /clients?plaintext"),
+        (asked(rows.clone(), async |c| _ = c.connections(false).await.unwrap()).await, "GET /connections"),
+        (asked(rows, async |c| _ = c.connections(true).await.unwrap()).await, "GET /connections?nonConforming"),
+        (
+            asked(ready, async |c| _ = c.ready(Mode::Require, Spelling::Tls).await.unwrap()).await,
+            "GET /ready?to=requireTLS",
+        ),
+        (
+            asked(changed.clone(), async |c| _ = c.set_mode(&mode).await.unwrap()).await,
+            r#"PUT /mode {"mode":"preferSSL","force":false,"guard":true,"persist":false}"#,
+        ),
+        (asked(changed, async |c| _ = c.reload().await.unwrap()).await, "POST /reload {}"),
+        (
+            asked(json!({"key": "a", "accepted": true}), async |c| _ = c.accept("::1/a/-", true).await.unwrap()).await,
+            r#"POST /accept {"accepted":true,"key":"::1/a/-"}"#,
+        ),
+        (
+            asked(json!({"generation": 1, "certificates": []}), async |c| _ = c.rotate().await.unwrap()).await,
+            "POST /rotate {}",
+        ),
+        (
+            asked(json!({"moved": 1, "waiting": 0}), async |c| _ = c.recycle(&recycle).await.unwrap()).await,
+            r#"POST /recycle {"force":true,"graceSecs":null,"waitSecs":1}"#,
+        ),
+        (
+            asked(json!({"lease": null}), async |c| _ = c.lease("ops", second, false).await.unwrap()).await,
+            r#"POST /lease {"force":false,"holder":"ops","ttlSecs":1}"#,
+        ),
+        (asked(json!({"quitting": true}), async |c| _ = c.quit().await.unwrap()).await, "POST /quit {}"),
+    ];
+    for (asked, expected) in questions {
+        assert_eq!(asked, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_read_and_kept_as_it_came() {
+    let json = r#"{ "sslMode":"allowSSL", "generation":7, "later": [1] }"#;
+    let (client, _) = answering(http("200 OK", json)).await;
+    let answer = client.status().await.unwrap();
+    assert_eq!((answer.value.ssl_mode.as_str(), answer.value.generation), ("allowSSL", 7));
+    assert_eq!(answer.json, json);
+}
+
+#[tokio::test]
+async fn a_no_comes_with_its_reasons() {
+    let blocker = Blocker { kind: "upstream".into(), text: "db2 is down".into(), ..Blocker::default() };
+    let reply = ErrorReply { error: "would cut off".into(), code: "Unreachable".into(), blockers: vec![blocker] };
+    let (client, _) = answering(http("409 Conflict", &serde_json::to_string(&reply).unwrap())).await;
+    let error = client.set_mode(&ModeRequest::default()).await.unwrap_err();
+    assert_eq!((error.is_refusal(), error.code(), error.to_string().as_str()), (true, "Unreachable", "would cut off"));
+    let ClientError::Refused { status: 409, reply: read, .. } = error else { panic!("{error}") };
+    assert_eq!(*read, reply);
+}
+
+#[tokio::test]
+async fn what_is_not_tlsramp_is_said_so() {
+    let mongod = "It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n";
+    for (answer, part) in [
+        (format!("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n{mongod}"), "It looks like you are trying"),
+        (http("200 OK", "{}"), "it answers 200 and \"{}\""),
+        (http("200 OK", "[]"), "it answers 200"),
+        (http("404 Not Found", "<html>\u{1b}[31m"), "it answers 404 and \"<html>\\u{1b}[31m\""),
+        ("SSH-2.0-OpenSSH_9.2\r\n".to_owned(), "not HTTP"),
+        ("\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{46}".to_owned(), "not HTTP"),
+        (String::new(), "without an answer"),
+    ] {
+        let (client, _) = answering(answer.clone()).await;
+        let error = client.status().await.unwrap_err();
+        assert!(matches!(error, ClientError::NotTlsramp { .. }), "{answer:?}: {error:?}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let (client, _) = answering("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_owned()).await;
+    let error = client.status().await.unwrap_err();
+    assert!(matches!(error, ClientError::Broken { .. }), "{error:?}");
+    let huge = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1_u64 << 40);
+    let (client, _) = answering(huge).await;
+    let error = client.status().await.unwrap_err();
+    assert!(matches!(error, ClientError::TooLarge { .. } | ClientError::Broken { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn nobody_there() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let folder = TempDir::new().unwrap();
+    let socket = folder.path().join("a.sock");
+    let left_behind = folder.path().join("b.sock");
+    drop(UnixListener::bind(&left_behind).unwrap());
+    for address in
+        [format!("127.0.0.1:{port}"), format!("unix:{}", socket.display()), format!("unix:{}", left_behind.display())]
+    {
+        let error = client(&address).status().await.unwrap_err();
+        let expected = format!(
+            "nothing listens on {address}: is tlsramp running there? Its log names the address (listening, \
+             route=admin); another one is given with --admin"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+    let error = client("no-such-host.invalid:1").status().await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot connect to no-such-host.invalid:1: "), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_waited_for_no_longer_than_so() {
+    // The name is resolved and the socket connected in no paused time worth a word: the listener is there.
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = client(&format!("unix:{}", path.display()));
+    let recycle = Recycle { wait_secs: Some(100), ..Recycle::default() };
+    let error = client.recycle(&recycle).await.unwrap_err();
+    assert!(error.to_string().contains("no answer within 130 s; whether it was done is not known"), "{error}");
+    drop(listener);
+}
+
+#[tokio::test]
+async fn by_a_unix_socket() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let asked = tokio::spawn(async move { serve(listener.accept().await.unwrap().0, http("200 OK", &status())).await });
+    client(&format!("unix:{}", path.display())).status().await.unwrap();
+    assert!(asked.await.unwrap().contains("\r\nhost: localhost\r\n"));
+}
+
+/// An admin port with TLS, whose certificate is this one; the client shows that one.
+async fn by_tls(folder: &TempDir, host: &str, serving: &str, shown: &str) -> Result<Ready, ClientError> {
+    let file = |name: &str| Some(folder.path().join(name));
+    let files = TlsFiles { certificate_key: file(serving), ca: file("ca.pem"), ..TlsFiles::default() };
+    let config = Material::load(&files).unwrap().0.admin_config().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("{host}:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        if let Ok(stream) = tls::accept(socket, config, Duration::from_secs(5)).await {
+            serve(stream, http("200 OK", r#"{"ready":true,"blockers":[],"to":"x"}"#)).await;
+        }
+    });
+    let options = TlsOptions { tls: true, ca: file("ca.pem"), certificate_key: file(shown), password: None };
+    let material = options.load(&address).unwrap();
+    let client = AdminClient::new(address, material);
+    client.ready(Mode::Prefer, Spelling::Ssl).await.map(|answer| answer.value)
+}
+
+#[tokio::test]
+async fn by_tls_both_are_verified() {
+    let folder = TempDir::new().unwrap();
+    Set::full().unwrap().write(folder.path()).unwrap();
+    for host in ["127.0.0.1", "localhost"] {
+        assert!(by_tls(&folder, host, "server.pem", "client.pem").await.unwrap().ready);
+    }
+    for (serving, shown, part) in [
+        ("server.pem", "other-ca-client.pem", "the peer sent the alert"),
+        ("wrong-name.pem", "client.pem", "the peer's certificate is refused"),
+        ("expired.pem", "client.pem", "it has expired"),
+    ] {
+        let error = by_tls(&folder, "127.0.0.1", serving, shown).await.unwrap_err();
+        assert!(matches!(error, ClientError::Handshake { .. }), "{error:?}");
+        assert!(error.to_string().contains(part), "{error}");
+        println!("{error}");
+    }
+}
+
+#[tokio::test]
+async fn tls_to_what_has_none() {
+    let folder = TempDir::new().unwrap();
+    Set::full().unwrap().write(folder.path()).unwrap();
+    let (plain, _) = answering(http("400 Bad Request", "{}")).await;
+    let file = |name: &str| Some(folder.path().join(name));
+    let options = TlsOptions { tls: true, ca: file("ca.pem"), certificate_key: file("client.pem"), password: None };
+    let material = options.load(plain.address()).unwrap();
+    let client = AdminClient::new(plain.address().clone(), material);
+    let error = tokio::time::timeout(Duration::from_secs(20), client.status()).await.unwrap().unwrap_err();
+    assert!(matches!(error, ClientError::Handshake { .. }), "{error}");
+}

@@ -1,0 +1,99 @@
+//! What the answers to changes look like. PURE.
+
+use super::page::Page;
+use super::status::certificates;
+use super::words::count;
+use crate::control::views::{AcceptReply, ModeReply, RecycleReply, RotateReply};
+use crate::text::escaped;
+
+/// A mode that was changed, or kept.
+pub(super) fn mode(reply: &ModeReply) -> Page {
+    let (was, mode) = (escaped(&reply.was), escaped(&reply.mode));
+    let mut page = Page::saying(if was == mode {
+        format!("The mode is {mode} already, generation {}.", reply.generation)
+    } else {
+        format!("The mode is {mode} from now on, generation {}; it was {was}.", reply.generation)
+    });
+    if reply.persisted {
+        page.say("A restart starts in it too.");
+    }
+    warn(&mut page, &reply.warnings);
+    page
+}
+
+/// A configuration that was read again.
+pub(super) fn reload(reply: &ModeReply) -> Page {
+    let (was, mode) = (escaped(&reply.was), escaped(&reply.mode));
+    let change = if was == mode {
+        format!("the mode stays {mode}")
+    } else {
+        format!("the mode is {mode} from now on; it was {was}")
+    };
+    let mut page =
+        Page::saying(format!("The configuration was read again, generation {}: {change}.", reply.generation));
+    warn(&mut page, &reply.warnings);
+    page
+}
+
+/// TLS files that were read again.
+pub(super) fn rotate(reply: &RotateReply) -> Page {
+    let mut page = Page::saying(format!(
+        "The TLS files were read again, generation {}: new connections use them from now on.",
+        reply.generation
+    ));
+    warn(&mut page, &reply.warnings);
+    page.table(certificates(&reply.certificates));
+    page
+}
+
+/// A client that was accepted, or no longer is.
+pub(super) fn accept(reply: &AcceptReply) -> Page {
+    let key = escaped(&reply.key);
+    let mut page = Page::saying(if reply.accepted {
+        format!("{key} is accepted: it no longer stands in the way of requireSSL, which will refuse it.")
+    } else {
+        format!("{key} is not accepted: while it comes without TLS, it stands in the way of requireSSL.")
+    });
+    if !reply.known {
+        page.warn("nobody of that name has been seen; `tlsramp ctl clients` lists who was");
+    }
+    page
+}
+
+/// Connections that were moved.
+pub(super) fn recycle(reply: &RecycleReply, forced: bool) -> Page {
+    let RecycleReply { at_risk, moved, cut, ended, waiting, .. } = *reply;
+    let left_alone = if forced { 0 } else { at_risk };
+    let mut page = Page::default();
+    if moved + cut + ended + waiting + left_alone == 0 {
+        page.say("Nothing to move: every open connection is as today's policy would make it.");
+    } else {
+        let mut parts = vec![format!("{} moved", count(moved, "connection"))];
+        let rest = [
+            (cut, "cut when the grace was over"),
+            (ended, "ended by themselves"),
+            (waiting, "still waiting for a boundary"),
+            (left_alone, "left alone (--force moves them too)"),
+        ];
+        parts.extend(rest.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!("{number} {what}")));
+        page.say(format!("{}.", parts.join(", ")));
+    }
+    if at_risk > 0 {
+        let may = if forced { "may have seen" } else { "may see" };
+        page.warn(format!("{} at risk: the client {may} an error", count(at_risk, "connection")));
+    }
+    warn(&mut page, &reply.risks);
+    warn(&mut page, &reply.warnings);
+    page
+}
+
+/// Whether a recycle has left something to move.
+pub(super) const fn is_left(reply: &RecycleReply, forced: bool) -> bool {
+    reply.waiting > 0 || (!forced && reply.at_risk > 0)
+}
+
+fn warn(page: &mut Page, warnings: &[String]) {
+    for warning in warnings {
+        page.warn(escaped(warning));
+    }
+}

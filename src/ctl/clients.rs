@@ -1,0 +1,71 @@
+//! What `clients` looks like. PURE.
+
+use super::page::{Page, Table};
+use super::words::{ago, count, driver, name, notes};
+use crate::control::views::ClientRow;
+use crate::text::escaped;
+
+/// The page; of those without TLS alone, if asked so.
+pub(super) fn page(clients: &[ClientRow], plaintext_only: bool, now: i64) -> Page {
+    let mut page = Page::saying(sentence(clients, plaintext_only));
+    let mut table = Table::new([
+        "ADDRESS",
+        "KIND",
+        "APPLICATION",
+        "DRIVER",
+        "OPEN",
+        "TOTAL",
+        "REFUSED",
+        "LAST SEEN",
+        "NOTE",
+        "KEY",
+    ]);
+    for row in clients {
+        table.row([
+            escaped(&row.ip),
+            escaped(&row.kind),
+            name(row.application.as_deref()),
+            driver(row.driver.as_deref(), row.driver_version.as_deref()),
+            row.open.to_string(),
+            row.total.to_string(),
+            some(row.refused),
+            ago(&row.last_seen, now),
+            notes([
+                row.member.then(|| "member".to_owned()),
+                row.blocks.then(|| "blocks requireSSL".to_owned()),
+                row.accepted.then(|| "accepted".to_owned()),
+            ]),
+            // Those that `accept` is for.
+            if row.blocks || row.accepted { escaped(&row.key) } else { String::new() },
+        ]);
+    }
+    page.table(table);
+    page
+}
+
+fn sentence(clients: &[ClientRow], plaintext_only: bool) -> String {
+    let plaintext: Vec<_> = clients.iter().filter(|row| row.kind == PLAINTEXT).collect();
+    if plaintext.is_empty() {
+        let tls = if plaintext_only || clients.is_empty() {
+            String::new()
+        } else {
+            format!("; {} with it", count(clients.len(), "row"))
+        };
+        return format!("No client has been seen without TLS{tls}.");
+    }
+    let open = plaintext.iter().filter(|row| row.open > 0).count();
+    let blocking = plaintext.iter().filter(|row| row.blocks).count();
+    let way = if blocking == 1 { "stands in the way" } else { "stand in the way" };
+    format!(
+        "{} seen without TLS: {open} with connections open now; {blocking} {way} of requireSSL.",
+        count(plaintext.len(), "client")
+    )
+}
+
+/// A count of what should not be.
+fn some(number: u64) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
+}
+
+/// As the admin port calls it.
+const PLAINTEXT: &str = "plaintext";

@@ -1,0 +1,177 @@
+//! Sentences, warnings and tables, and how they look on a terminal and in a pipe. PURE.
+
+use comfy_table::{CellAlignment, ContentArrangement};
+
+/// What is shown, from top to bottom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Page(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Sentence(String),
+    Warning(String),
+    Commands(Vec<String>),
+    Table(Table),
+}
+
+/// A table. Columns that nobody has anything in are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+/// Where it is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct View {
+    /// Of a terminal; elsewhere nothing is wrapped.
+    pub(super) width: Option<u16>,
+    /// Whether colours are understood and wanted.
+    pub(super) colour: bool,
+}
+
+impl Page {
+    pub(super) fn saying(sentence: impl Into<String>) -> Page {
+        let mut page = Page::default();
+        page.say(sentence);
+        page
+    }
+
+    pub(super) fn say(&mut self, sentence: impl Into<String>) {
+        self.0.push(Part::Sentence(sentence.into()));
+    }
+
+    pub(super) fn warn(&mut self, warning: impl Into<String>) {
+        self.0.push(Part::Warning(warning.into()));
+    }
+
+    /// Lines to be typed: set apart, and never wrapped.
+    pub(super) fn commands(&mut self, commands: Vec<String>) {
+        self.0.push(Part::Commands(commands));
+    }
+
+    /// A table, unless it is empty.
+    pub(super) fn table(&mut self, table: Table) {
+        if !table.rows.is_empty() {
+            self.0.push(Part::Table(table));
+        }
+    }
+
+    /// All of it, with a line break at its end.
+    pub(super) fn render(&self, view: View) -> String {
+        let mut text = String::new();
+        let mut apart = false;
+        for (number, part) in self.0.iter().enumerate() {
+            let block = matches!(part, Part::Table(_) | Part::Commands(_));
+            if number > 0 && (block || apart) {
+                text.push('\n');
+            }
+            apart = block;
+            text.push_str(&part.render(view));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Part {
+    fn render(&self, view: View) -> String {
+        match self {
+            Part::Sentence(sentence) => sentence.clone(),
+            Part::Warning(warning) if view.colour => format!("\x1b[1;33mwarning:\x1b[0m {warning}"),
+            Part::Warning(warning) => format!("warning: {warning}"),
+            Part::Commands(commands) => {
+                commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n")
+            }
+            Part::Table(table) => table.render(view.width),
+        }
+    }
+}
+
+impl Table {
+    pub(super) fn new<const N: usize>(heads: [&'static str; N]) -> Table {
+        Table { heads: heads.to_vec(), rows: Vec::new() }
+    }
+
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.to_vec());
+    }
+
+    fn render(&self, width: Option<u16>) -> String {
+        let used: Vec<_> = (0..self.heads.len()).filter(|column| self.is_used(*column)).collect();
+        let mut table = comfy_table::Table::new();
+        table.set_header(used.iter().map(|column| self.heads[*column]));
+        for row in &self.rows {
+            table.add_row(used.iter().map(|column| shown(&row[*column])));
+        }
+        table.load_style(comfy_table::presets::NOTHING);
+        match width {
+            Some(width) => table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+            None => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
+        for (column, number) in table.column_iter_mut().zip(&used) {
+            column.set_padding((0, GAP));
+            if self.rows.iter().all(|row| row[*number].bytes().all(|byte| byte.is_ascii_digit())) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        table.trim_fmt()
+    }
+
+    fn is_used(&self, column: usize) -> bool {
+        self.rows.iter().any(|row| !row[column].is_empty())
+    }
+}
+
+fn shown(cell: &str) -> &str {
+    if cell.is_empty() { "-" } else { cell }
+}
+
+/// Between two columns.
+const GAP: u16 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::{Page, Table, View};
+
+    fn page() -> Page {
+        let mut page = Page::saying("Two rows.");
+        page.warn("look out");
+        let mut table = Table::new(["WHO", "OPEN", "NOBODY", "WHAT"]);
+        table.row(["a".into(), "7".into(), String::new(), "one two three four five six seven eight nine ten".into()]);
+        table.row(["größer".into(), "12".into(), String::new(), String::new()]);
+        page.table(table);
+        page.say("Then:");
+        page.commands(vec!["do this".into()]);
+        page.table(Table::new(["EMPTY"]));
+        page
+    }
+
+    #[test]
+    fn in_a_pipe_nothing_is_wrapped_or_coloured() {
+        let expected = "\
+Two rows.
+warning: look out
+
+WHO     OPEN  WHAT
+a          7  one two three four five six seven eight nine ten
+größer    12  -
+
+Then:
+
+  do this
+";
+        assert_eq!(page().render(View::default()), expected);
+    }
+
+    #[test]
+    fn on_a_terminal_tables_keep_to_its_width() {
+        let text = page().render(View { width: Some(40), colour: true });
+        assert!(text.contains("\u{1b}[1;33mwarning:\u{1b}[0m look out"), "{text}");
+        assert!(text.lines().filter(|line| !line.contains('\u{1b}')).all(|line| line.chars().count() <= 40), "{text}");
+        assert_eq!(text.split_whitespace().filter(|word| *word == "ten").count(), 1, "{text}");
+        for narrow in 0..12 {
+            page().render(View { width: Some(narrow), colour: false });
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What `ready` looks like, and the list of blockers that a refusal has too. PURE.
+
+use super::page::{Page, Table};
+use super::verb::quoted;
+use super::words::{ago, count, name, notes};
+use crate::control::views::{Blocker, Ready};
+use crate::text::escaped;
+
+/// The page; `called` is how this command was called, for those to be typed next.
+pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
+    let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
+    let found = &ready.blockers;
+    let mut page = Page::saying(if ready.ready {
+        format!("Ready for {to} (the mode is {mode}): nothing stands in its way.")
+    } else {
+        format!("Not ready for {to} (the mode is {mode}): {} in its way.", stand(found.len()))
+    });
+    list(&mut page, found, now);
+    let keys: Vec<_> = found.iter().filter_map(|blocker| blocker.key.as_deref()).collect();
+    if !keys.is_empty() {
+        let whom = if keys.len() == 1 { "it" } else { "them" };
+        page.say(format!("Or accept by name that {to} will refuse {whom}:"));
+        page.commands(keys.iter().map(|key| format!("{called} accept {}", quoted(&escaped(key)))).collect());
+    }
+    page
+}
+
+/// The blockers as a table.
+pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
+    let mut table = Table::new(["WHAT", "APPLICATION", "DRIVER", "ADDRESS", "OPEN", "LAST SEEN", "REMEDY"]);
+    for blocker in blockers {
+        let fatal = blocker.fatal.then(|| "refused without --force".to_owned());
+        table.row([
+            notes([Some(what(blocker)), fatal]),
+            name(blocker.application.as_deref()),
+            name(blocker.driver.as_deref()),
+            name(blocker.address.as_deref()),
+            blocker.open.map(|open| open.to_string()).unwrap_or_default(),
+            blocker.last_seen.as_deref().map(|seen| ago(seen, now)).unwrap_or_default(),
+            escaped(&blocker.remedy),
+        ]);
+    }
+    page.table(table);
+}
+
+/// In short where the other columns say the rest; a kind that a later version has, by its text.
+fn what(blocker: &Blocker) -> String {
+    match blocker.kind.as_str() {
+        "plaintextOpen" => "connected without TLS".to_owned(),
+        "plaintextSeen" => "lately without TLS".to_owned(),
+        "tlsOpen" => "connected with TLS".to_owned(),
+        "tlsSeen" => "lately with TLS".to_owned(),
+        _ => escaped(&blocker.text),
+    }
+}
+
+fn stand(number: usize) -> String {
+    let verb = if number == 1 { "stands" } else { "stand" };
+    format!("{} {verb}", count(number, "thing"))
+}

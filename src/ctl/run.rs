@@ -1,0 +1,171 @@
+//! Asking, printing, exit codes.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use rustix::termios::tcgetwinsize;
+use serde_json::{Value, json};
+use tokio::runtime::Builder;
+
+use super::command::{ADMIN, JSON};
+use super::page::{Page, View};
+use super::verb::{Verb, called};
+use super::{changes, clients, connections, ready, refusal, status};
+use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, tls_options};
+use crate::observe::now_millis;
+
+/// Asks, and prints the answer. 0: done; 1: refused, or a no; 2: usage; 3: no tlsramp there.
+#[must_use]
+pub fn run(arguments: &ArgMatches) -> ExitCode {
+    let (Some(verb), Some(address)) = (Verb::of(arguments), arguments.get_one::<AdminAddress>(ADMIN)) else {
+        // clap lets no other through.
+        return ExitCode::from(USAGE);
+    };
+    let options = tls_options(arguments);
+    let material = match options.load(address) {
+        Ok(material) => material,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let called = called(address, &options);
+    let client = AdminClient::new(address.clone(), material);
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(NO);
+        }
+    };
+    let said = runtime.block_on(ask(&verb, &client, &called));
+    // DNS may still be waited for, by a thread that nobody waits for any more.
+    runtime.shutdown_background();
+    ExitCode::from(show(said, arguments.get_flag(JSON)))
+}
+
+/// An answer, made ready for either reader.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) page: Page,
+    pub(super) json: String,
+    pub(super) exit: u8,
+    /// What is not part of the answer: for standard error.
+    pub(super) complaint: Option<String>,
+}
+
+impl Said {
+    fn new<T>(answer: Answer<T>, page: impl FnOnce(&T) -> Page) -> Said {
+        Said { page: page(&answer.value), json: answer.json, exit: DONE, complaint: None }
+    }
+
+    fn no_if(self, no: bool) -> Said {
+        Said { exit: if no { NO } else { self.exit }, ..self }
+    }
+}
+
+async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<Said, ClientError> {
+    let now = now_millis();
+    Ok(match verb {
+        Verb::Status => Said::new(client.status().await?, |status| status::page(status, now)),
+        Verb::Mode => Said::new(client.status().await?, |status| Page::saying(crate::text::escaped(&status.ssl_mode))),
+        Verb::ChangeMode(request) => Said::new(client.set_mode(request).await?, changes::mode),
+        Verb::Ready(to, spelling) => {
+            let answer = client.ready(*to, *spelling).await?;
+            let no = !answer.value.ready;
+            Said::new(answer, |ready| ready::page(ready, called, now)).no_if(no)
+        }
+        Verb::Clients { plaintext } => {
+            Said::new(client.clients(*plaintext).await?, |seen| clients::page(&seen.clients, *plaintext, now))
+        }
+        Verb::Accept { key, accepted } => Said::new(client.accept(key, *accepted).await?, changes::accept),
+        Verb::Connections { non_conforming } => Said::new(client.connections(*non_conforming).await?, |open| {
+            connections::page(&open.connections, *non_conforming)
+        }),
+        Verb::Whois(address) => whois(client.connections(false).await?, *address),
+        Verb::Rotate => Said::new(client.rotate().await?, changes::rotate),
+        Verb::Recycle(recycle) => {
+            let answer = client.recycle(recycle).await?;
+            let left = changes::is_left(&answer.value, recycle.force);
+            Said::new(answer, |reply| changes::recycle(reply, recycle.force)).no_if(left)
+        }
+        Verb::Reload => Said::new(client.reload().await?, changes::reload),
+    })
+}
+
+fn whois(answer: Answer<Connections>, address: SocketAddr) -> Said {
+    let found = connections::found(&answer.value.connections, address);
+    let nobody = found.is_empty().then(|| {
+        format!(
+            "no open connection has {address} at either end; of one that is over, the proxy's log has peer and \
+             upstream_local"
+        )
+    });
+    let page = connections::whois(&found, address);
+    let json = left_of(&answer.json, &found.iter().map(|row| row.id).collect::<Vec<_>>());
+    Said { page, json, exit: if nobody.is_some() { NO } else { DONE }, complaint: nobody }
+}
+
+/// The rows of these connections, as they came.
+fn left_of(all: &str, ids: &[u64]) -> String {
+    let mut all: Value = serde_json::from_str(all).unwrap_or_default();
+    let rows = all["connections"].take();
+    let rows = match rows {
+        Value::Array(rows) => rows,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => Vec::new(),
+    };
+    let found: Vec<_> = rows.into_iter().filter(|row| row["id"].as_u64().is_some_and(|id| ids.contains(&id))).collect();
+    json!({ "connections": found }).to_string()
+}
+
+/// Prints it, and gives the exit code.
+fn show(said: Result<Said, ClientError>, as_json: bool) -> u8 {
+    let (page, json, exit, complaint) = match said {
+        Ok(said) => (said.page, said.json, said.exit, said.complaint),
+        Err(error) => {
+            let page = refusal::page(&error, now_millis());
+            let exit = if error.is_refusal() { NO } else { UNREACHED };
+            let _ = io::stderr().write_all(page.render(view(&io::stderr())).as_bytes());
+            (Page::default(), refusal::json(&error), exit, None)
+        }
+    };
+    if let Some(complaint) = complaint {
+        complain(&complaint);
+    }
+    let text = if as_json { json.trim_end().to_owned() + "\n" } else { page.render(view(&io::stdout())) };
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Whoever closed it has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot print the answer: {error}"));
+            exit.max(NO)
+        }
+        _ => exit,
+    }
+}
+
+/// How a stream shows things.
+fn view(stream: &(impl IsTerminal + AsFd)) -> View {
+    if !stream.is_terminal() {
+        return View::default();
+    }
+    let width = tcgetwinsize(stream).ok().map(|size| size.ws_col).filter(|columns| *columns >= NARROWEST);
+    // By no-color.org, an empty variable is none.
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    View { width, colour: !plain && std::env::var("TERM").is_ok_and(|term| term != "dumb") }
+}
+
+/// A closed standard stream is no reason to fail.
+fn complain(why: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "tlsramp ctl: {why}");
+}
+
+const DONE: u8 = 0;
+const NO: u8 = 1;
+const USAGE: u8 = 2;
+const UNREACHED: u8 = 3;
+/// Columns under which a table is better left to the terminal to break.
+const NARROWEST: u16 = 40;

@@ -1,0 +1,121 @@
+//! What `status` looks like. PURE.
+
+use super::page::{Page, Table};
+use super::words::{ago, count, name, notes, since, span};
+use crate::control::views::{CertificateStatus, ConnectionCounts, InventoryStatus, Status, UpstreamStatus};
+use crate::policy::{Mode, Spelling};
+use crate::text::escaped;
+
+/// The page.
+pub(super) fn page(status: &Status, now: i64) -> Page {
+    let mut page = Page::saying(mode(status, now));
+    if let Ok(mode) = Mode::parse(&status.ssl_mode, Spelling::Ssl) {
+        page.say(meaning(mode));
+    }
+    page.say(clients(&status.inventory));
+    page.say(format!(
+        "tlsramp {}, process {}, up for {}.",
+        escaped(&status.version),
+        status.pid,
+        span(status.uptime_secs)
+    ));
+    if let Some(lease) = &status.lease {
+        page.say(format!(
+            "{} holds the lease for another {}: others cannot change the mode without --force.",
+            escaped(&lease.holder),
+            span(lease.seconds_left)
+        ));
+    }
+    // The admin port may list it among the warnings too.
+    let drift = status.drift.as_ref().filter(|drift| !status.warnings.contains(drift));
+    for warning in drift.into_iter().chain(&status.warnings) {
+        page.warn(escaped(warning));
+    }
+    page.table(connections(&status.connections));
+    page.table(routes(status));
+    page.table(upstreams(&status.upstreams, now));
+    page.table(certificates(&status.certificates));
+    page
+}
+
+fn mode(status: &Status, now: i64) -> String {
+    let (ssl, tls) = (escaped(&status.ssl_mode), escaped(&status.tls_mode));
+    let newer = if ssl == tls { String::new() } else { format!(" (tlsMode {tls})") };
+    let since = since(&status.mode_since, now).map(|seconds| format!(" for {}", span(seconds))).unwrap_or_default();
+    let persisted = status.persisted_mode.as_deref().map(|mode| format!("; persisted: {}", escaped(mode)));
+    format!("sslMode {ssl}{newer}{since}, generation {}{}.", status.generation, persisted.unwrap_or_default())
+}
+
+const fn meaning(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Disabled => "Clients come without TLS; with TLS they are refused. Links to other servers: plaintext.",
+        Mode::Allow => "Clients come with TLS or without. Links to other servers: plaintext.",
+        Mode::Prefer => "Clients come with TLS or without. Links to other servers: TLS.",
+        Mode::Require => "Clients come with TLS; without it they are refused. Links to other servers: TLS.",
+    }
+}
+
+fn clients(inventory: &InventoryStatus) -> String {
+    match (inventory.unmoved, inventory.rows) {
+        (0, 0) => "No client has been seen yet.".to_owned(),
+        (0, _) => "No client stands in the way of requireSSL.".to_owned(),
+        (1, _) => "1 client still connects without TLS and stands in the way of requireSSL.".to_owned(),
+        (unmoved, _) => format!("{unmoved} clients still connect without TLS and stand in the way of requireSSL."),
+    }
+}
+
+fn connections(counts: &ConnectionCounts) -> Table {
+    let mut table = Table::new(["CONNECTIONS", "PLAINTEXT", "TLS", "OUTBOUND", "NON-CONFORMING", "RECYCLING"]);
+    let ConnectionCounts { open, plaintext, tls, outbound, non_conforming, recycling } = *counts;
+    table.row([open, plaintext, tls, outbound, non_conforming, recycling].map(|number| number.to_string()));
+    table
+}
+
+fn routes(status: &Status) -> Table {
+    let mut table = Table::new(["ROUTE", "LISTENS ON"]);
+    for route in &status.routes {
+        table.row([escaped(&route.name), escaped(&route.listen.join(", "))]);
+    }
+    table
+}
+
+fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> Table {
+    let mut table = Table::new(["SERVER", "ROUTE", "UP", "LINK", "STATE", "SET", "CHECKED", "NOTE"]);
+    for upstream in upstreams {
+        let up = match (upstream.checked.is_empty(), upstream.up) {
+            (true, _) => "not yet known",
+            (_, true) => "yes",
+            (_, false) => "NO",
+        };
+        let other = upstream.other.as_ref().map(|other| {
+            let why = other.reason.as_deref().map(|why| format!(" ({})", escaped(why))).unwrap_or_default();
+            format!("{}: {}{why}", escaped(&other.link), if other.up { "possible" } else { "NOT possible" })
+        });
+        table.row([
+            escaped(&upstream.upstream),
+            escaped(&upstream.route),
+            up.to_owned(),
+            escaped(upstream.tls_version.as_ref().unwrap_or(&upstream.link)),
+            name(upstream.state.as_deref()),
+            name(upstream.set_name.as_deref()),
+            ago(&upstream.checked, now),
+            notes([upstream.reason.as_deref().map(escaped), other]),
+        ]);
+    }
+    table
+}
+
+/// The certificates in use, as `rotate` shows them too.
+pub(super) fn certificates(certificates: &[CertificateStatus]) -> Table {
+    let mut table = Table::new(["CERTIFICATE", "SUBJECT", "EXPIRES", "FILE"]);
+    for certificate in certificates {
+        let days = certificate.days_left;
+        let expires = match days {
+            0.. => format!("in {}", count(days.unsigned_abs(), "day")),
+            _ => format!("EXPIRED {} ago", count(days.unsigned_abs(), "day")),
+        };
+        let (role, subject) = (escaped(&certificate.role), escaped(&certificate.subject));
+        table.row([role, subject, expires, escaped(&certificate.file)]);
+    }
+    table
+}

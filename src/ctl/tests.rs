@@ -1,0 +1,366 @@
+//! What is shown, as it is shown; what is understood; exit codes.
+
+use serde_json::json;
+
+use super::page::{Page, View};
+use super::verb::{Verb, called, quoted};
+use super::{changes, clients, command, connections, ready, refusal, status};
+use crate::admin_client::{ClientError, ModeRequest, TlsOptions};
+use crate::control::Recycle;
+use crate::control::views::{
+    AcceptReply, Blocker, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, ErrorReply, InventoryStatus,
+    LeaseStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
+};
+
+/// 2023-11-14T22:16:20Z.
+const NOW: i64 = 1_700_000_180_000;
+const THREE_MINUTES_AGO: &str = "2023-11-14T22:13:20Z";
+const YESTERDAY: &str = "2023-11-13T20:16:20Z";
+
+fn piped(page: &Page) -> String {
+    page.render(View::default())
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn status_says_first_what_matters() {
+    let upstream = UpstreamStatus {
+        route: "inbound".into(),
+        upstream: "127.0.0.1:27018".into(),
+        up: true,
+        link: "plaintext".into(),
+        checked: THREE_MINUTES_AGO.into(),
+        set_name: some("rs0"),
+        state: some("PRIMARY"),
+        other: Some(OtherLink { link: "tls".into(), up: false, reason: some("no TLS there"), ..OtherLink::default() }),
+        ..UpstreamStatus::default()
+    };
+    let status = Status {
+        version: "0.1.0".into(),
+        pid: 123,
+        uptime_secs: 7500,
+        ssl_mode: "preferSSL".into(),
+        tls_mode: "preferTLS".into(),
+        generation: 5,
+        mode_since: THREE_MINUTES_AGO.into(),
+        drift: some("a restart would go back to allowSSL"),
+        routes: vec![RouteStatus { name: "inbound".into(), listen: vec!["0.0.0.0:27017".into(), "[::]:27017".into()] }],
+        upstreams: vec![upstream, UpstreamStatus { upstream: "db2:27017".into(), ..UpstreamStatus::default() }],
+        connections: ConnectionCounts { open: 12, plaintext: 3, tls: 9, ..ConnectionCounts::default() },
+        certificates: vec![CertificateStatus {
+            role: "tlsCertificateKeyFile".into(),
+            file: "/etc/a.pem".into(),
+            subject: "CN=db1".into(),
+            days_left: -1,
+            ..CertificateStatus::default()
+        }],
+        lease: Some(LeaseStatus { holder: "ops\n".into(), seconds_left: 59 }),
+        inventory: InventoryStatus { rows: 4, unmoved: 3, lost: 0 },
+        warnings: vec!["the disk is full".into()],
+        ..Status::default()
+    };
+    let expected = "\
+sslMode preferSSL (tlsMode preferTLS) for 3m, generation 5.
+Clients come with TLS or without. Links to other servers: TLS.
+3 clients still connect without TLS and stand in the way of requireSSL.
+tlsramp 0.1.0, process 123, up for 2h 5m.
+ops\\n holds the lease for another 59s: others cannot change the mode without --force.
+warning: a restart would go back to allowSSL
+warning: the disk is full
+
+CONNECTIONS  PLAINTEXT  TLS  OUTBOUND  NON-CONFORMING  RECYCLING
+         12          3    9         0               0          0
+
+ROUTE    LISTENS ON
+inbound  0.0.0.0:27017, [::]:27017
+
+SERVER           ROUTE    UP             LINK       STATE    SET  CHECKED  NOTE
+127.0.0.1:27018  inbound  yes            plaintext  PRIMARY  rs0  3m ago   tls: NOT possible (no TLS there)
+db2:27017        -        not yet known  -          -        -    -        -
+
+CERTIFICATE            SUBJECT  EXPIRES            FILE
+tlsCertificateKeyFile  CN=db1   EXPIRED 1 day ago  /etc/a.pem
+";
+    assert_eq!(piped(&status::page(&status, NOW)), expected);
+}
+
+fn reports() -> ClientRow {
+    ClientRow {
+        key: "10.0.0.7/reports/PyMongo".into(),
+        ip: "10.0.0.7".into(),
+        kind: "plaintext".into(),
+        application: some("reports"),
+        driver: some("PyMongo"),
+        driver_version: some("4.6.1"),
+        open: 2,
+        total: 14,
+        last_seen: THREE_MINUTES_AGO.into(),
+        blocks: true,
+        ..ClientRow::default()
+    }
+}
+
+#[test]
+fn clients_are_counted_and_listed() {
+    let evil = ClientRow { application: some("\u{1b}[2Jx"), kind: "TLS1.3".into(), ..reports() };
+    let member = ClientRow { ip: "10.0.0.8".into(), member: true, kind: "TLS1.3".into(), ..ClientRow::default() };
+    let evil = ClientRow { blocks: false, ..evil };
+    let expected = "\
+1 client seen without TLS: 1 with connections open now; 1 stands in the way of requireSSL.
+
+ADDRESS   KIND       APPLICATION  DRIVER         OPEN  TOTAL  LAST SEEN  NOTE               KEY
+10.0.0.7  plaintext  reports      PyMongo 4.6.1     2     14  3m ago     blocks requireSSL  10.0.0.7/reports/PyMongo
+10.0.0.7  TLS1.3     \\u{1b}[2Jx   PyMongo 4.6.1     2     14  3m ago     -                  -
+10.0.0.8  TLS1.3     -            -                 0      0  -          member             -
+";
+    assert_eq!(piped(&clients::page(&[reports(), evil, member.clone()], false, NOW)), expected);
+    assert_eq!(piped(&clients::page(&[], true, NOW)), "No client has been seen without TLS.\n");
+    assert!(
+        piped(&clients::page(&[member], false, NOW))
+            .starts_with("No client has been seen without TLS; 1 row with it.\n")
+    );
+}
+
+fn connection() -> ConnectionRow {
+    ConnectionRow {
+        id: 42,
+        peer: "10.0.0.7:51234".into(),
+        route: "inbound".into(),
+        opening: "plaintext".into(),
+        application: some("reports"),
+        upstream: some("127.0.0.1:27018"),
+        upstream_local: some("127.0.0.1:40022"),
+        upstream_link: "plaintext".into(),
+        bytes_in: 100,
+        bytes_out: 2048,
+        age_secs: 61,
+        ..ConnectionRow::default()
+    }
+}
+
+#[test]
+fn connections_and_who_is_behind_them() {
+    let expected = "\
+1 connection open, all as today's policy would make them.
+
+ID  CLIENT          ROUTE    KIND       APPLICATION  SERVER           SEEN THERE AS    LINK       AGE  IN     OUT
+42  10.0.0.7:51234  inbound  plaintext  reports      127.0.0.1:27018  127.0.0.1:40022  plaintext  1m   100 B  2.0 KiB
+";
+    let rows = [connection()];
+    assert_eq!(piped(&connections::page(&rows, false)), expected);
+    let odd = ConnectionRow { non_conforming: some("plaintext is refused"), ..connection() };
+    assert!(
+        piped(&connections::page(&[connection(), odd], false))
+            .starts_with("2 connections open, 1 of them non-conforming: ")
+    );
+    for (address, sentence) in [
+        ("127.0.0.1:40022", "127.0.0.1:40022, as 127.0.0.1:27018 sees it, is the client 10.0.0.7:51234.\n"),
+        ("[::ffff:10.0.0.7]:51234", "10.0.0.7:51234 is a client; 127.0.0.1:27018 sees it as 127.0.0.1:40022.\n"),
+    ] {
+        let address = address.parse().unwrap();
+        let text = piped(&connections::whois(&connections::found(&rows, address), address));
+        assert!(text.starts_with(sentence), "{text}");
+    }
+    assert!(connections::found(&rows, "127.0.0.1:27018".parse().unwrap()).is_empty());
+}
+
+fn blockers() -> Vec<Blocker> {
+    let reports = Blocker {
+        kind: "plaintextOpen".into(),
+        text: "reports at 10.0.0.7 is connected without TLS".into(),
+        remedy: "let it use TLS".into(),
+        key: some("10.0.0.7/reports/PyMongo"),
+        application: some("reports"),
+        driver: some("PyMongo 4.6.1"),
+        address: some("10.0.0.7"),
+        open: Some(2),
+        last_seen: some(YESTERDAY),
+        ..Blocker::default()
+    };
+    let upstream = Blocker {
+        kind: "upstream".into(),
+        fatal: true,
+        text: "db2:27017 speaks no TLS".into(),
+        remedy: "give it a certificate".into(),
+        address: some("db2:27017"),
+        ..Blocker::default()
+    };
+    vec![reports, upstream]
+}
+
+#[test]
+fn ready_names_who_and_what_to_type() {
+    let answer = Ready { mode: "preferSSL".into(), to: "requireSSL".into(), ready: false, blockers: blockers() };
+    let expected = "\
+Not ready for requireSSL (the mode is preferSSL): 2 things stand in its way.
+
+WHAT                                              APPLICATION  DRIVER         ADDRESS    OPEN  LAST SEEN  REMEDY
+connected without TLS                             reports      PyMongo 4.6.1  10.0.0.7      2  1d 2h ago  let it use TLS
+db2:27017 speaks no TLS; refused without --force  -            -              db2:27017     -  -          give it a certificate
+
+Or accept by name that requireSSL will refuse it:
+
+  tlsramp ctl --admin unix:/a.sock accept 10.0.0.7/reports/PyMongo
+";
+    assert_eq!(piped(&ready::page(&answer, "tlsramp ctl --admin unix:/a.sock", NOW)), expected);
+    let answer = Ready { ready: true, blockers: Vec::new(), ..answer };
+    let text = piped(&ready::page(&answer, "", NOW));
+    assert_eq!(text, "Ready for requireSSL (the mode is preferSSL): nothing stands in its way.\n");
+}
+
+#[test]
+fn commands_to_be_typed_are_as_this_one_was() {
+    let tls = TlsOptions { tls: true, ca: Some("/a b/ca.pem".into()), ..TlsOptions::default() };
+    let address = "db1:28017".parse().unwrap();
+    assert_eq!(called(&address, &tls), "tlsramp ctl --admin db1:28017 --tls --tlsCAFile '/a b/ca.pem'");
+    assert_eq!(called(&"127.0.0.1:28017".parse().unwrap(), &TlsOptions::default()), "tlsramp ctl");
+    assert_eq!((quoted("it's"), quoted("")), ("'it'\\''s'".into(), "''".into()));
+}
+
+#[test]
+fn changes_say_what_was_done() {
+    let mode = ModeReply { was: "allowSSL".into(), mode: "preferSSL".into(), generation: 6, ..ModeReply::default() };
+    let kept = ModeReply { was: "preferSSL".into(), persisted: true, warnings: vec!["look".into()], ..mode.clone() };
+    let accepted = AcceptReply { key: "::1/a/-".into(), accepted: true, known: false };
+    let rotated = RotateReply { generation: 7, ..RotateReply::default() };
+    for (page, expected) in [
+        (changes::mode(&mode), "The mode is preferSSL from now on, generation 6; it was allowSSL.\n"),
+        (
+            changes::mode(&kept),
+            "The mode is preferSSL already, generation 6.\nA restart starts in it too.\nwarning: look\n",
+        ),
+        (
+            changes::reload(&kept),
+            "The configuration was read again, generation 6: the mode stays preferSSL.\nwarning: look\n",
+        ),
+        (
+            changes::rotate(&rotated),
+            "The TLS files were read again, generation 7: new connections use them from now on.\n",
+        ),
+        (
+            changes::accept(&accepted),
+            "::1/a/- is accepted: it no longer stands in the way of requireSSL, which will refuse it.\nwarning: nobody \
+             of that name has been seen; `tlsramp ctl clients` lists who was\n",
+        ),
+    ] {
+        assert_eq!(piped(&page), expected);
+    }
+}
+
+#[test]
+fn recycle_counts_and_says_what_is_left() {
+    let none = RecycleReply::default();
+    let some = RecycleReply { moved: 4, waiting: 1, at_risk: 2, ..RecycleReply::default() };
+    let moved = RecycleReply { moved: 1, ended: 1, ..RecycleReply::default() };
+    for (reply, forced, left, expected) in [
+        (&none, false, false, "Nothing to move: every open connection is as today's policy would make it.\n"),
+        (&moved, false, false, "1 connection moved, 1 ended by themselves.\n"),
+        (
+            &some,
+            false,
+            true,
+            "4 connections moved, 1 still waiting for a boundary, 2 left alone (--force moves them too).\nwarning: 2 \
+             connections at risk: the client may see an error\n",
+        ),
+        (
+            &some,
+            true,
+            true,
+            "4 connections moved, 1 still waiting for a boundary.\nwarning: 2 connections at risk: the client may have \
+             seen an error\n",
+        ),
+    ] {
+        assert_eq!(piped(&changes::recycle(reply, forced)), expected);
+        assert_eq!(changes::is_left(reply, forced), left);
+    }
+    assert!(!changes::is_left(&RecycleReply { at_risk: 2, ..none }, true));
+}
+
+#[test]
+fn failures_for_people_and_for_programs() {
+    let reply = ErrorReply { error: "the guard\nrefuses".into(), code: "Guarded".into(), blockers: blockers() };
+    let raw = r#"{"error":"...","new":1}"#;
+    let refused = ClientError::Refused { status: 409, reply: Box::new(reply), json: raw.into() };
+    let text = piped(&refusal::page(&refused, NOW));
+    assert!(text.starts_with("tlsramp ctl: the guard\nrefuses\n`tlsramp ctl ready --to MODE`"), "{text}");
+    assert!(text.contains("\n2 reasons:\n\nWHAT ") && text.contains("give it a certificate\n"), "{text}");
+    assert_eq!(refusal::json(&refused), raw);
+    let nobody = ClientError::NobodyListens { address: "127.0.0.1:1".into() };
+    let expected = json!({ "error": nobody.to_string(), "code": "NobodyListens" });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&refusal::json(&nobody)).unwrap(), expected);
+}
+
+#[test]
+fn verbs_are_understood() {
+    let change = ModeRequest { mode: "requireTLS".into(), ..ModeRequest::default() };
+    let every = ModeRequest { force: true, guard: true, persist: true, holder: some("ops"), ..change.clone() };
+    let accept = |accepted| Verb::Accept { key: "::1/a/-".into(), accepted };
+    for (line, verb) in [
+        ("status", Verb::Status),
+        ("--json status", Verb::Status),
+        ("status --json --admin unix:/a.sock", Verb::Status),
+        ("mode", Verb::Mode),
+        ("mode requireTLS", Verb::ChangeMode(change)),
+        ("mode requireTLS --force --guard --persist --holder ops", Verb::ChangeMode(every)),
+        ("clients --plaintext", Verb::Clients { plaintext: true }),
+        ("accept ::1/a/-", accept(true)),
+        ("accept ::1/a/- --remove", accept(false)),
+        ("connections", Verb::Connections { non_conforming: false }),
+        ("whois [::1]:5", Verb::Whois("[::1]:5".parse().unwrap())),
+        ("rotate", Verb::Rotate),
+        ("recycle", Verb::Recycle(Recycle::default())),
+        (
+            "recycle --force --grace 5 --wait 0",
+            Verb::Recycle(Recycle { force: true, grace_secs: Some(5), wait_secs: Some(0) }),
+        ),
+        ("reload", Verb::Reload),
+    ] {
+        let matches = command().try_get_matches_from(["ctl"].into_iter().chain(line.split(' '))).unwrap();
+        assert_eq!(Verb::of(&matches), Some(verb), "{line}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_refused_and_says_why() {
+    for (line, part) in [
+        ("", "Usage"),
+        ("states", "status"),
+        ("mode requiressl", "'requireSSL'"),
+        ("mode --force", "required"),
+        ("ready", "--to"),
+        ("ready --to on", "'allowTLS'"),
+        ("accept", "KEY"),
+        ("accept 10.0.0.7", "IP/APPLICATION/DRIVER"),
+        ("whois 127.0.0.1", "socket address"),
+        ("recycle --wait 601", "600"),
+        ("status --admin 28017", "HOST:PORT"),
+        ("status --admin unix:a.sock", "absolute path"),
+    ] {
+        let error = command().try_get_matches_from(["ctl"].into_iter().chain(line.split_whitespace())).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        let text = error.to_string().replace(['<', '>'], "").to_ascii_lowercase();
+        assert!(text.contains(&part.to_ascii_lowercase()), "{line}: {text}");
+    }
+}
+
+#[test]
+fn the_help_is_whole() {
+    let mut command = command();
+    command.clone().debug_assert();
+    let help = command.render_long_help().to_string();
+    for part in ["Exit codes:", "TLSRAMP_ADMIN", "--tlsCAFile", "127.0.0.1:28017", "--json"] {
+        assert!(help.contains(part), "{part} is not in:\n{help}");
+    }
+    let verbs: Vec<_> =
+        command.get_subcommands().map(|verb| verb.get_name().to_owned()).filter(|verb| verb != "help").collect();
+    let expected =
+        "status mode ready clients accept connections whois rotate recycle reload".split(' ').collect::<Vec<_>>();
+    assert_eq!(verbs, expected);
+    for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
+        let help = verb.render_long_help().to_string();
+        assert!(help.contains("Exit code: 0: done."), "{help}");
+    }
+}

@@ -1,0 +1,95 @@
+//! Which verb, with what; and the command as it was typed, for those that are to be typed next.
+
+use std::net::SocketAddr;
+
+use clap::ArgMatches;
+
+use super::command as name;
+use crate::admin_client::{AdminAddress, ModeRequest, TlsOptions};
+use crate::control::Recycle;
+use crate::policy::{Mode, Spelling};
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verb {
+    Status,
+    Mode,
+    ChangeMode(ModeRequest),
+    Ready(Mode, Spelling),
+    Clients { plaintext: bool },
+    Accept { key: String, accepted: bool },
+    Connections { non_conforming: bool },
+    Whois(SocketAddr),
+    Rotate,
+    Recycle(Recycle),
+    Reload,
+}
+
+impl Verb {
+    /// From the command line, which clap has checked; none for a verb that it does not let through.
+    pub(super) fn of(matches: &ArgMatches) -> Option<Verb> {
+        let (verb, given) = matches.subcommand()?;
+        Some(match verb {
+            name::STATUS => Verb::Status,
+            name::MODE => match given.get_one(name::NEW) {
+                None => Verb::Mode,
+                Some((to, spelling)) => Verb::ChangeMode(change(given, *to, *spelling)),
+            },
+            name::READY => given.get_one(name::TO).map(|(to, spelling)| Verb::Ready(*to, *spelling))?,
+            name::CLIENTS => Verb::Clients { plaintext: given.get_flag(name::PLAINTEXT) },
+            name::ACCEPT => {
+                let key = given.get_one::<String>(name::KEY)?.clone();
+                Verb::Accept { key, accepted: !given.get_flag(name::REMOVE) }
+            }
+            name::CONNECTIONS => Verb::Connections { non_conforming: given.get_flag(name::NON_CONFORMING) },
+            name::WHOIS => Verb::Whois(*given.get_one(name::ADDRESS)?),
+            name::ROTATE => Verb::Rotate,
+            name::RECYCLE => Verb::Recycle(Recycle {
+                force: given.get_flag(name::FORCE),
+                grace_secs: given.get_one(name::GRACE).copied(),
+                wait_secs: given.get_one(name::WAIT).copied(),
+            }),
+            name::RELOAD => Verb::Reload,
+            _ => return None,
+        })
+    }
+}
+
+fn change(given: &ArgMatches, to: Mode, spelling: Spelling) -> ModeRequest {
+    ModeRequest {
+        mode: to.name(spelling).to_owned(),
+        force: given.get_flag(name::FORCE),
+        guard: given.get_flag(name::GUARD),
+        persist: given.get_flag(name::PERSIST),
+        holder: given.get_one(name::HOLDER).cloned(),
+    }
+}
+
+/// How this command was called up to its verb, such that a shell understands it. A password is left to be put in.
+pub(super) fn called(address: &AdminAddress, tls: &TlsOptions) -> String {
+    let mut words = vec!["tlsramp".to_owned(), "ctl".to_owned()];
+    let address = address.to_string();
+    if address != AdminAddress::DEFAULT {
+        words.extend(["--admin".to_owned(), quoted(&address)]);
+    }
+    if tls.tls {
+        words.push("--tls".to_owned());
+    }
+    let files = [("--tlsCAFile", &tls.ca), ("--tlsCertificateKeyFile", &tls.certificate_key)];
+    for (flag, file) in files.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?))) {
+        words.extend([flag.to_owned(), quoted(&file.to_string_lossy())]);
+    }
+    if tls.password.is_some() {
+        words.extend(["--tlsCertificateKeyFilePassword".to_owned(), "PASSWORD".to_owned()]);
+    }
+    words.join(" ")
+}
+
+/// A word that a shell takes as it is, or else in quotes.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
