@@ -234,7 +234,8 @@ pub const ADMIN_CONNECTIONS: usize = 128;
 pub const ADMIN_UNIX_CONNECTIONS: usize = 32;
 /// Connections to the port for probes: a kubelet and a few scrapers.
 pub const PROBE_CONNECTIONS: usize = 64;
-/// Descriptors kept back for all of these, their listeners, and those that have made room and are not closed yet.
+/// Descriptors kept back for all of these, their listeners, and those that have made room and are not closed yet. Where
+/// a quarter of the descriptors is less than this, it is that, and the numbers above shrink with it.
 pub const DOOR_DESCRIPTORS: u64 = 256;
 /// From accept until the admin port knows what a visitor speaks, and a TLS handshake before that: each takes a few
 /// round trips, of which none takes a second.

@@ -14,9 +14,9 @@ use crate::config::{Admin, AdminBind, Mistake};
 use crate::control::Desk;
 use crate::drain::{self, Drain};
 use crate::limits::{
-    ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, PROBE_CONNECTIONS,
+    ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, DOOR_DESCRIPTORS, PROBE_CONNECTIONS,
 };
-use crate::net::{Listener, UnixSocket, bind, bind_unix};
+use crate::net::{Listener, UnixSocket, bind, bind_unix, descriptor_limit};
 
 /// Listeners that are bound and not served yet: connections wait.
 #[derive(Debug)]
@@ -98,13 +98,13 @@ impl Bound {
             stopping: AtomicBool::new(false),
         };
         let (shared, drain) = (Arc::new(shared), Drain::new());
-        let (by_tcp, probes) = (Guests::new(ADMIN_CONNECTIONS), Guests::new(PROBE_CONNECTIONS));
+        let (by_tcp, probes) = (Guests::new(share(ADMIN_CONNECTIONS)), Guests::new(share(PROBE_CONNECTIONS)));
         for (entrance, _, listener) in tcp {
             let guests = if entrance == Entrance::Probes { &probes } else { &by_tcp };
             let host = Host { shared: Arc::clone(&shared), entrance, guests: guests.clone(), watch: drain.watch() };
             tokio::spawn(host.accept(listener));
         }
-        let (by_unix, mut sockets) = (Guests::new(ADMIN_UNIX_CONNECTIONS), Vec::new());
+        let (by_unix, mut sockets) = (Guests::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
         for (path, socket) in unix {
             let entrance = Entrance::Unix;
             let host = Host { shared: Arc::clone(&shared), entrance, guests: by_unix.clone(), watch: drain.watch() };
@@ -220,6 +220,13 @@ fn route(entrance: Entrance) -> Arc<str> {
         Entrance::Loopback | Entrance::Remote | Entrance::Unix => "admin".into(),
         Entrance::Probes => "probes".into(),
     }
+}
+
+/// So many connections, or as many as the descriptors kept back for all doors carry.
+fn share(most: usize) -> usize {
+    let kept = usize::try_from((descriptor_limit() / 4).min(DOOR_DESCRIPTORS)).unwrap_or_default();
+    let all = usize::try_from(DOOR_DESCRIPTORS).unwrap_or(usize::MAX);
+    (most * kept / all).max(1)
 }
 
 fn unavailable(option: &str, address: &str, error: &io::Error) -> Mistake {

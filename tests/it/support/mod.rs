@@ -14,6 +14,7 @@
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
 //! | [`admin`] | the admin port of a proxy, by HTTP |
 //! | [`wire`] | a MongoDB client of one connection |
+//! | [`raw`] | the same over any stream, answers byte by byte |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //!
 //! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
@@ -29,6 +30,7 @@ pub(crate) mod openssl;
 pub(crate) mod parts;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod raw;
 pub(crate) mod require;
 pub(crate) mod scratch;
 pub(crate) mod service;

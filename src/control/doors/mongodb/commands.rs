@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::pin::Pin;
 
-use bson::raw::{RawDocumentBuf, cstr};
+use bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
-use super::answer::{Answer, COMMAND_NOT_FOUND, DUPLICATE_FIELD, Failure, NO_SEQUENCES, UNAUTHORIZED, finished};
+use super::answer::{
+    Answer, BAD_VALUE, COMMAND_NOT_FOUND, DUPLICATE_FIELD, Failure, NO_SEQUENCES, UNAUTHORIZED, finished,
+};
 use super::{about, handshake, operations, parameters, server_status};
 use crate::control::doors::access::{Access, READ_ONLY};
 use crate::control::doors::visit::Visit;
@@ -134,6 +136,7 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
             return Err(Failure::new(DUPLICATE_FIELD, text));
         }
     }
+    check_time_limit(request)?;
     if !request.documents.is_empty() {
         let text = format!("The {name} command does not support document sequences.");
         return Err(Failure::new(NO_SEQUENCES, text));
@@ -148,6 +151,23 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
         (Rule::Change, Access::ReadOnly) => Err(Failure::new(UNAUTHORIZED, READ_ONLY)),
         (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed) => Err(not_authorized()),
     }
+}
+
+/// Nothing here takes long enough for `maxTimeMS` to matter; a wrong one is refused as mongod does.
+fn check_time_limit(request: &Request) -> Result<(), Failure> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    let millis = match request.command.get("maxTimeMS") {
+        Ok(None) | Err(_) => return Ok(()),
+        Ok(Some(RawBsonRef::Int32(number))) => f64::from(number),
+        #[expect(clippy::cast_precision_loss, reason = "only its sign and its order matter")]
+        Ok(Some(RawBsonRef::Int64(number))) => number as f64,
+        Ok(Some(RawBsonRef::Double(number))) => number,
+        Ok(Some(_)) => return Err(Failure::new(BAD_VALUE, "maxTimeMS must be a number")),
+    };
+    if (0.0..=f64::from(i32::MAX)).contains(&millis) {
+        return Ok(());
+    }
+    Err(Failure::new(BAD_VALUE, format!("{millis} value for maxTimeMS is out of range")))
 }
 
 fn not_authorized() -> Failure {
