@@ -213,7 +213,10 @@ impl Desk {
         match &outcome {
             Ok(Changed { was, mode, generation, .. }) => {
                 let (door, by) = (caller.door.name(), &caller.who);
-                tracing::info!(%was, %mode, generation, door, %by, "reloaded");
+                if was != mode {
+                    tracing::info!(%was, %mode, generation, door, %by, forced = false, persist = false, "mode changed");
+                }
+                tracing::info!(%mode, generation, door, %by, "reloaded");
             }
             Err(error) => {
                 let (door, by) = (caller.door.name(), &caller.who);

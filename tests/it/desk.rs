@@ -74,6 +74,7 @@ fn the_ladder_by_http_is_idempotent_and_says_no_otherwise() {
     assert_eq!(put(json!({ "mode": "allowSSL" })).json(200)["generation"], 2, "again is no change");
     assert_eq!(put(json!({ "mode": "disabled" })).json(409)["code"], "IllegalTransition");
     assert_eq!(put(json!({ "mode": "disabled", "force": true })).json(200)["generation"], 3);
+    proxy.wait_log(|line| line["message"] == "mode changed by force", Duration::from_secs(10));
     let lines = proxy.log().objects(crate::support::Mark::START);
     let changes: Vec<_> =
         lines.iter().filter(|line| line["message"].as_str().unwrap().starts_with("mode change")).collect();
@@ -197,18 +198,18 @@ fn certificates_are_rotated_or_stay() {
     let ca = cert("ca.pem");
     let proxy = Proxy::start(flags.into_iter().chain(["--sslPEMKeyFile", &key_file, "--sslCAFile", &ca]));
     let admin = admin::of(&proxy);
-    let subject = |admin: &Admin| admin.get("/status")["certificates"][0]["subject"].clone();
-    let first = subject(&admin);
+    let serial = |admin: &Admin| admin.get("/status")["certificates"][0]["serial"].clone();
+    let first = serial(&admin);
     fs::write(&key, "no PEM at all").unwrap();
     let refused = admin.request("POST", "/rotate", Some(&json!({}))).json(409);
     assert_eq!(refused["code"], "Configuration");
     assert!(refused["error"].as_str().unwrap().contains("server.pem"), "{refused}");
-    assert_eq!(subject(&admin), first);
+    assert_eq!(serial(&admin), first);
     fs::copy(cert("member.pem"), &key).unwrap();
     let rotated = admin.post("/rotate", &json!({}));
     assert_eq!(rotated["generation"], 2);
-    assert_ne!(subject(&admin), first);
-    assert_eq!(rotated["certificates"][0]["subject"], subject(&admin));
+    assert_ne!(serial(&admin), first);
+    assert_eq!(rotated["certificates"][0]["serial"], serial(&admin));
     assert!(rotated["certificates"][0]["daysLeft"].as_i64().unwrap() > 30);
 }
 
