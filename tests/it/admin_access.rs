@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 
 use bson::rawdoc;
 
-use crate::support::service::*;
 use crate::support::raw::{self, Wire};
+use crate::support::service::*;
 use crate::support::{Mark, Proxy, Scratch, admin, cert, certs};
 
 const PUT: &str = "PUT /mode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\

@@ -155,7 +155,6 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
 
 /// Nothing here takes long enough for `maxTimeMS` to matter; a wrong one is refused as mongod does.
 fn check_time_limit(request: &Request) -> Result<(), Failure> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     let millis = match request.command.get("maxTimeMS") {
         Ok(None) | Err(_) => return Ok(()),
         Ok(Some(RawBsonRef::Int32(number))) => f64::from(number),
