@@ -183,6 +183,9 @@ pub const WATCH_RECHECK: Duration = Duration::from_secs(60);
 /// Symbolic links followed from a watched file: Linux follows 40.
 pub const WATCH_LINKS: usize = 40;
 
+/// How long a forced change looks at what it might hurt: who rolls back at three in the morning does not wait.
+pub const FORCED_LOOK: Duration = Duration::from_secs(1);
+
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::ArgMatches;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
+use tokio::time::timeout;
 
 use super::caller::Caller;
 use super::change::{Change, Changed, Refused};
@@ -17,6 +18,7 @@ use super::state_file::Persisted;
 use super::status::certificates;
 use super::views::{LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
+use crate::limits::FORCED_LOOK;
 use crate::observe::{LogHandle, Observer};
 use crate::policy::Mode;
 use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
@@ -183,7 +185,10 @@ impl Desk {
 
     /// What stands against a change: refused without force, refused under guard, or said.
     async fn object(&self, change: &Change) -> Result<Vec<String>, Refused> {
-        let blockers = self.blockers(change.to).await;
+        let look = self.blockers(change.to);
+        // Who forces a change, as back at once, does not wait for servers that do not answer.
+        let looked = if change.force && !change.guard { timeout(FORCED_LOOK, look).await } else { Ok(look.await) };
+        let Ok(blockers) = looked else { return Ok(vec![NOT_LOOKED.to_owned()]) };
         let fatal: Vec<_> = blockers.iter().filter(|blocker| blocker.fatal).cloned().collect();
         if !fatal.is_empty() && !change.force {
             return Err(Refused::Unreachable { to: change.to, blockers: fatal });
@@ -395,3 +400,5 @@ fn audit(change: &Change, outcome: &Result<Changed, Refused>, caller: &Caller) {
         Err(error) => tracing::warn!(%to, %error, door, %by, forced, "mode change refused"),
     }
 }
+
+const NOT_LOOKED: &str = "not every server behind has answered in time to say whether this mode reaches it";

@@ -47,6 +47,13 @@ impl<'a> Watcher<'a> {
         Watcher { record, open, first, follower, seen: SeenRecycling::default(), moving: None, stirred: false }
     }
 
+    /// Whether it has boundaries, for whoever asks about the risk of moving it.
+    fn note_language(&self) {
+        if let Some(follower) = &self.follower {
+            self.open.opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
+        }
+    }
+
     /// When it may be stopped at the boundary at which it is; none if it is at none.
     fn due(&self, wish: &Wish, quiet_since: Instant, now: Instant) -> Option<Instant> {
         let follower = self.follower.as_ref().filter(|follower| follower.at_boundary())?;
@@ -62,11 +69,12 @@ impl<'a> Watcher<'a> {
 
 impl Tap for Watcher<'_> {
     fn up(&mut self, bytes: &[u8]) {
-        if let Some(client) = self.first.take(bytes) {
-            self.record.identify(client);
-        }
         if let Some(follower) = &mut self.follower {
             follower.sent(bytes);
+        }
+        if let Some(client) = self.first.take(bytes) {
+            self.record.identify(client);
+            self.note_language();
         }
         self.stirred = true;
     }
@@ -82,8 +90,8 @@ impl Tap for Watcher<'_> {
         let Poll::Ready(wish) = self.open.recycling.poll(cx, &mut self.seen) else { return Poll::Pending };
         if let Some(follower) = &mut self.follower {
             follower.watch();
-            self.open.opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
         }
+        self.note_language();
         let now = Instant::now();
         let stirred = std::mem::take(&mut self.stirred);
         let moving = self.moving.get_or_insert_with(|| {

@@ -9,6 +9,7 @@ use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::request::query_command;
 use crate::mongo::{Header, Reply};
+use crate::net::linger;
 use crate::policy::Permit;
 use crate::tls::Material;
 use crate::upstream::{Stream, Way};
@@ -91,6 +92,12 @@ impl Session {
             }
             None => format!("it closes the connection without an answer ({error}): does it require TLS?"),
         }
+    }
+
+    /// Ends it as a client does that has got what it came for: closed with input that nobody has read, as a TLS ticket,
+    /// it would be a reset to the server.
+    pub(super) async fn close(self) {
+        linger(self.stream).await;
     }
 
     /// Returns when the server has ended the connection.

@@ -141,7 +141,7 @@ impl Target {
                 Answer::Hello(hello) => self.note(Seen { hello: Some(hello), ..seen }),
                 Answer::Strange(reason) => {
                     self.note(Seen { reason: Some(reason), ..seen });
-                    return;
+                    return session.close().await;
                 }
                 Answer::Closed(reason) => {
                     self.note(Seen { up: false, reason: Some(reason), ..seen });
@@ -151,7 +151,7 @@ impl Target {
             tokio::select! {
                 () = session.ended() => return,
                 () = sleep(PROBE_EVERY) => {}
-                () = self.changed.notified() => return,
+                () = self.changed.notified() => return session.close().await,
             }
         }
     }
@@ -211,11 +211,15 @@ impl Target {
         }
         let failed = match Session::open(permit, &self.way, &snapshot.tls, self.times).await {
             Err(reason) => Some(reason),
-            Ok(_) if link == Link::Untouched || !self.asks => None,
-            Ok(mut session) => match session.hello().await {
-                Answer::Closed(reason) => Some(reason),
-                Answer::Hello(_) | Answer::Strange(_) => None,
-            },
+            Ok(mut session) => {
+                let asks = link != Link::Untouched && self.asks;
+                let answer = if asks { Some(session.hello().await) } else { None };
+                session.close().await;
+                match answer {
+                    Some(Answer::Closed(reason)) => Some(reason),
+                    Some(Answer::Hello(_) | Answer::Strange(_)) | None => None,
+                }
+            }
         };
         *other = Some(Tried { at: Instant::now(), generation: snapshot.generation, link, failed: failed.clone() });
         self.seen().other = Some(OtherLink {
