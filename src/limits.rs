@@ -146,6 +146,10 @@ pub const INVENTORY_EVICTED: usize = INVENTORY_ROWS / 16;
 /// Clients accepted by name: each is a decision of an operator's.
 pub const INVENTORY_ACCEPTED: usize = 1024;
 
+/// Routes that have series of their own in the metrics; the rest share `route="other"`. Twice what a configuration may
+/// have, because a reload that renames all of them leaves the old ones' counts. A route's take 2.4 KB.
+pub const METRICS_ROUTES: usize = 2 * MOST_OUTBOUND;
+
 /// Between two `hello`s of the probe: as drivers' heartbeats.
 pub const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How long the probe waits for an answer: `hello` is answered from memory, by a server that is up.
@@ -235,3 +239,40 @@ pub const STANDIN_DOCUMENTS: usize = 1_000_000;
 pub const STANDIN_BYTES: usize = 512 * 1024 * 1024;
 /// Largest document in bytes: mongod's `maxBsonObjectSize`.
 pub const STANDIN_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Connections to the admin port by TCP: rollouts, shells and their pools, dashboards; a driver alone may open a
+/// dozen. Beyond, the one of least use makes room.
+pub const ADMIN_CONNECTIONS: usize = 128;
+/// The same by its Unix sockets, counted apart: a flood by TCP leaves the way in that needs no network.
+pub const ADMIN_UNIX_CONNECTIONS: usize = 32;
+/// Connections to the port for probes: a kubelet and a few scrapers.
+pub const PROBE_CONNECTIONS: usize = 64;
+/// Descriptors kept back for all of these, their listeners, and those that have made room and are not closed yet. Where
+/// a quarter of the descriptors is less than this, it is that, and the numbers above shrink with it.
+pub const DOOR_DESCRIPTORS: u64 = 256;
+/// From accept until the admin port knows what a visitor speaks, and a TLS handshake before that: each takes a few
+/// round trips, of which none takes a second.
+pub const ADMIN_OPENING: Duration = Duration::from_secs(10);
+/// From the first byte of a command or of an HTTP request's body to its last.
+pub const ADMIN_REQUEST: Duration = Duration::from_secs(10);
+/// How long an HTTP connection may be without a whole request head, idle ones included: scrapers come every 15 to 60
+/// seconds, and connect anew where they have to.
+pub const ADMIN_HEAD: Duration = Duration::from_secs(30);
+/// How long a visitor may take to take an answer.
+pub const ADMIN_ANSWER: Duration = Duration::from_secs(30);
+/// How long a stop waits for answers that are under way.
+pub const ADMIN_FAREWELL: Duration = Duration::from_secs(1);
+/// Largest command that the admin port takes, in bytes: the largest that makes sense has 2 KiB.
+pub const ADMIN_MESSAGE_BYTES: usize = 64 * 1024;
+/// Largest head of an HTTP request, in bytes: browsers send 1 to 4 KiB.
+pub const ADMIN_HEAD_BYTES: usize = 16 * 1024;
+/// Most headers of an HTTP request: browsers send 20.
+pub const ADMIN_HEADERS: usize = 64;
+/// Largest body of an HTTP request, in bytes: the largest that makes sense has 1 KiB.
+pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
+/// Levels of a value that an error shows: mongod's own number.
+pub const ADMIN_VALUE_LEVELS: usize = 100;
+/// Longest name of a lease's holder, in characters.
+pub const LEASE_HOLDER_CHARS: usize = 128;
+/// Longest lease, in seconds: an hour is more than a step of a rollout takes.
+pub const LEASE_SECONDS: u64 = 3600;

@@ -2,20 +2,23 @@
 //! meet.
 
 mod plant;
+mod restore;
 mod run;
 mod signals;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
-use crate::control::{self, Desk, State, tuning};
+use crate::control::{self, Bound, Desk, Doors, tuning};
 use crate::drain::Drain;
 use crate::limits::INBOUND_PERCENT;
 use crate::net::Slots;
@@ -24,6 +27,7 @@ use crate::proxy::{Parts, Server};
 use crate::snapshot::Writer;
 
 use plant::Listeners;
+use restore::Restored;
 pub use run::{check, run};
 pub use signals::Signals;
 
@@ -35,7 +39,9 @@ pub struct App {
     /// What is known of its connections.
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
+    doors: Doors,
     drain: Drain,
+    house: AbortHandle,
 }
 
 /// Why a proxy does not start.
@@ -50,7 +56,7 @@ pub enum StartError {
 }
 
 impl App {
-    /// Starts it: when this returns, every listener is open. `arguments` is the command line, for reloads;
+    /// Starts it, with its control plane on the runtime that this is called on: when this returns, every listener is open. `arguments` is the command line, for reloads;
     /// `connections` is how many the descriptors carry.
     ///
     /// # Errors
@@ -62,16 +68,23 @@ impl App {
         log: Option<Arc<LogHandle>>,
     ) -> Result<App, StartError> {
         let settings = loaded.settings.clone();
-        let observer = Arc::<Observer>::default();
-        let writer = Writer::new(settings.mode, Arc::clone(&loaded.material));
+        let Restored { mode, persisted, inventory } = restore::restore(&loaded).map_err(StartError::Configuration)?;
+        let observer = Arc::new(Observer::with(inventory));
+        let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
         let parts = Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning };
         let server = Server::start(settings.workers, parts)?;
         let drain = Drain::new();
         let (inbound, outbound) = shares(connections);
-        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch())
-            .map_err(StartError::Configuration)?;
-        let listeners = Arc::new(listeners);
+        let bound = Bound::bind(&settings.admin);
+        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch());
+        let (bound, listeners) = match (bound, listeners) {
+            (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
+            (bound, listeners) => {
+                let mistakes = [listeners.err(), bound.err()].into_iter().flatten().flatten();
+                return Err(StartError::Configuration(mistakes.collect()));
+            }
+        };
         let desk = Desk::new(control::Parts {
             writer,
             loaded,
@@ -80,28 +93,44 @@ impl App {
             observer: Arc::clone(&observer),
             log,
             arguments: arguments.clone(),
-            state: State::default(),
+            persisted,
         });
-        Ok(App { desk: Arc::new(desk), observer, listeners, drain })
+        let desk = Arc::new(desk);
+        let house = tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle();
+        let doors = bound.open(&desk);
+        Ok(App { desk, observer, listeners, doors, drain, house })
     }
 
-    /// The addresses listened on, by route name.
+    /// The TCP addresses listened on, by route name; those of the control plane last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.listeners.addresses()
+        let mut addresses = self.listeners.addresses();
+        addresses.extend(self.doors.addresses());
+        addresses
+    }
+
+    /// The Unix sockets of the admin port.
+    #[must_use]
+    pub fn admin_sockets(&self) -> &[PathBuf] {
+        self.doors.sockets()
     }
 
     /// Stops accepting and waits for open connections: for at most `limit` unless that is zero, and until `force`
     /// resolves. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, drain } = self;
+        let App { desk, observer, listeners, doors, drain, house } = self;
+        doors.stopping();
         drain.start();
         let open = observer.live.count();
         tracing::info!(open, "stopping: no new connections, waiting for open ones");
         // The listeners hold watches of their own, for reloads to come: none will.
         listeners.close();
-        drop(desk);
-        drain.wait(limit, force).await
+        let by_itself = drain.wait(limit, force).await;
+        house.abort();
+        desk.save_state().await;
+        // Until here one can see what is waited for.
+        doors.close().await;
+        by_itself
     }
 }
 

@@ -54,7 +54,6 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> 
         Ok(signals) => signals,
         Err(error) => return fail(&error),
     };
-    let mode = loaded.settings.mode;
     let warnings = loaded.warnings.clone();
     let connections = raise_descriptor_limit(loaded.settings.workers);
     let app = match App::start(loaded, arguments, connections, Some(Arc::clone(log))) {
@@ -68,6 +67,10 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> 
     for (route, address) in app.addresses() {
         tracing::info!(route = &*route, %address, "listening");
     }
+    for socket in app.admin_sockets() {
+        tracing::info!(route = "admin", address = %format_args!("unix:{}", socket.display()), "listening");
+    }
+    let (mode, _) = app.desk.mode();
     tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
     let observer = Arc::clone(&app.observer);
     let by_itself = tokio::select! {

@@ -23,7 +23,7 @@ pub(super) fn read(reader: &mut Reader<'_>, port: u16) -> Admin {
         binds.extend(default_bind(reader, port));
     }
     let allow = bounded(reader, Key::AdminAllow, MOST_PATTERNS);
-    let allow = allow.into_iter().filter_map(|entry| reader.read_entry(entry, Pattern::read)).collect();
+    let allow = allow.into_iter().filter_map(|entry| reader.read_entry(entry, str::parse::<Pattern>)).collect();
     let hosts = bounded(reader, Key::AdminHost, MOST_PATTERNS);
     let hosts = hosts.into_iter().filter_map(|entry| reader.read_entry(entry, host)).collect();
     let probes = bounded(reader, Key::ProbeBind, MOST_ADMIN_BINDS);

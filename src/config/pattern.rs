@@ -1,6 +1,7 @@
 //! Whom the admin port lets in from afar: patterns over the names of a client certificate.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::values::Wrong;
 use crate::limits::PATTERN_BYTES;
@@ -12,14 +13,18 @@ use crate::limits::PATTERN_BYTES;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
-impl Pattern {
-    pub(super) fn read(text: &str) -> Result<Pattern, Wrong> {
+impl FromStr for Pattern {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Pattern, Wrong> {
         if text.is_empty() || text.len() > PATTERN_BYTES {
             return Err(format!("expected 1 to {PATTERN_BYTES} bytes, such as CN=ops,* or DNS:*.ops.example.net"));
         }
         Ok(Pattern(text.to_owned()))
     }
+}
 
+impl Pattern {
     /// Whether it lets a certificate in. `names` are its subject alternative names, each with its kind before it.
     #[must_use]
     pub fn matches(&self, subject: &str, names: &[String]) -> bool {
@@ -102,10 +107,10 @@ mod tests {
     #[test]
     fn a_kind_is_held_against_names_and_all_else_against_the_subject() {
         let names = ["DNS:node.ops.example.net".to_owned(), "IP:10.0.0.1".to_owned()];
-        let matches = |pattern: &str| Pattern::read(pattern).unwrap().matches("CN=DNS:x,O=Ops", &names);
+        let matches = |pattern: &str| pattern.parse::<Pattern>().unwrap().matches("CN=DNS:x,O=Ops", &names);
         assert!(matches("DNS:*.ops.example.net") && matches("IP:10.0.0.?") && matches("*,O=Ops"));
         assert!(!matches("DNS:x,O=Ops") && !matches("*example.net") && !matches("email:*"));
-        assert!(Pattern::read("").is_err() && Pattern::read(&"x".repeat(2000)).is_err());
-        assert!(Pattern::read("**").unwrap().is_everyone() && !Pattern::read("DNS:*").unwrap().is_everyone());
+        assert!("".parse::<Pattern>().is_err() && "x".repeat(2000).parse::<Pattern>().is_err());
+        assert!("**".parse::<Pattern>().unwrap().is_everyone() && !"DNS:*".parse::<Pattern>().unwrap().is_everyone());
     }
 }

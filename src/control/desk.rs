@@ -9,9 +9,12 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use super::caller::Caller;
 use super::change::{Change, Changed, Refused};
+use super::conformity::Refuted;
 use super::lease::Lease;
+use super::persistence::Saved;
 use super::probe::Prober;
-use super::state_file::{self, Persisted, State};
+use super::state_file::Persisted;
+use super::status::certificates;
 use super::views::{LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::observe::{LogHandle, Observer};
@@ -29,11 +32,13 @@ pub struct Desk {
     pub(super) current: Mutex<Current>,
     tuning: watch::Sender<Tuning>,
     plant: Arc<dyn Plant>,
-    #[expect(dead_code, reason = "soon")]
     pub(super) observer: Arc<Observer>,
     pub(super) log: Option<Arc<LogHandle>>,
     pub(super) arguments: ArgMatches,
     pub(super) prober: Prober,
+    /// One writer of the state file at a time.
+    pub(super) saved: AsyncMutex<Saved>,
+    pub(super) refuted: Mutex<Refuted>,
     pub(super) started: Instant,
     quit: Notify,
 }
@@ -64,8 +69,8 @@ pub struct Parts {
     pub log: Option<Arc<LogHandle>>,
     /// The command line, which a reload reads again.
     pub arguments: ArgMatches,
-    /// What the state file held.
-    pub state: State,
+    /// The mode that the state file holds.
+    pub persisted: Option<Persisted>,
 }
 
 /// What the desk needs of the data plane, without knowing it: listeners and slots that follow the settings.
@@ -87,17 +92,16 @@ impl Desk {
     /// A desk for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
     #[must_use]
     pub fn new(parts: Parts) -> Desk {
-        let Parts { writer, loaded, tuning, plant, observer, log, arguments, state } = parts;
-        let current = Current {
-            loaded: Arc::new(loaded),
-            persisted: state.mode,
-            lease: Lease::default(),
-            mode_since: SystemTime::now(),
-        };
+        let Parts { writer, loaded, tuning, plant, observer, log, arguments, persisted } = parts;
+        let current =
+            Current { loaded: Arc::new(loaded), persisted, lease: Lease::default(), mode_since: SystemTime::now() };
         let prober = Prober::new(writer.reader());
         prober.follow(&current.loaded.settings);
+        observer.inventory.set_window(current.loaded.settings.admin.guard_window);
         Desk {
             prober,
+            saved: AsyncMutex::default(),
+            refuted: Mutex::default(),
             reader: writer.reader(),
             changing: AsyncMutex::new(writer),
             current: Mutex::new(current),
@@ -161,7 +165,7 @@ impl Desk {
         servable(change.to, &self.loaded().settings, &snapshot.tls)?;
         let warnings = self.object(change).await?;
         if change.persist {
-            self.persist(change.to)?;
+            self.persist(change.to).await?;
         }
         let generation = if change.to == was {
             snapshot.generation
@@ -244,6 +248,7 @@ impl Desk {
             tracing::warn!("{warning}");
         }
         self.prober.follow(&reload.loaded.settings);
+        self.observer.inventory.set_window(reload.loaded.settings.admin.guard_window);
         self.prober.policy_changed();
         let mut current = self.current();
         if reload.mode_changed_to.is_some() {
@@ -261,8 +266,28 @@ impl Desk {
     /// # Errors
     /// [`Refused::Configuration`], with every file that cannot be used; the old ones stay.
     pub async fn rotate(&self, caller: &Caller) -> Result<RotateReply, Refused> {
-        let _ = caller;
-        Ok(RotateReply::default())
+        let mut writer = self.changing.lock().await;
+        let loaded = self.loaded();
+        let read =
+            blocking(move || config::material(&loaded)).await.and_then(|read| read.map_err(Refused::Configuration));
+        let (door, by) = (caller.door.name(), &caller.who);
+        match read {
+            Ok((material, warnings)) => {
+                let mode = writer.current().mode;
+                servable(mode, &self.loaded().settings, &material)?;
+                let generation = writer.commit(mode, Arc::new(material));
+                self.prober.policy_changed();
+                tracing::info!(generation, door, %by, "certificates rotated");
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
+                Ok(RotateReply { generation, certificates: certificates(&writer.current().tls), warnings })
+            }
+            Err(error) => {
+                tracing::error!(%error, door, %by, "rotation refused: the old certificates stay");
+                Err(error)
+            }
+        }
     }
 
     /// Takes, renews or (with a time of zero) gives back the lease.
@@ -314,12 +339,6 @@ impl Desk {
     pub(super) fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Writes the state file with this mode in it.
-    fn persist(&self, mode: Mode) -> Result<(), Refused> {
-        let _ = (mode, state_file::write);
-        Err(Refused::NoStateFile)
-    }
 }
 
 /// The part of the settings that connections copy at accept.
@@ -333,7 +352,11 @@ pub(super) fn lease_status(lease: &Lease) -> Option<LeaseStatus> {
     Some(LeaseStatus { holder: holder.to_owned(), seconds_left: left.as_secs() })
 }
 
-fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), Refused> {
+/// Whether the TLS files at hand can serve a mode.
+///
+/// # Errors
+/// [`Refused::Unservable`], with what it takes.
+pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), Refused> {
     let refuse = |missing| Err(Refused::Unservable { mode, missing });
     if settings.needs_certificate(mode) && !material.can_accept() {
         return refuse("no certificate is loaded; set tlsCertificateKeyFile and reload");
@@ -345,7 +368,7 @@ fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), 
 }
 
 /// Files and DNS may be slow, and the control plane's thread has others to answer.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Refused::Internal(error.to_string()))
 }
 

@@ -3,18 +3,29 @@
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | [`desk`] | the changes: mode, reload, rotation, lease |
-//! | [`change`], [`caller`], [`views`] | what is asked, by whom, and what is answered |
+//! | [`doors`] | the admin port: MongoDB commands and HTTP |
+//! | [`change`], [`caller`], [`requests`], [`views`] | what is asked, by whom, and what is answered |
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
-//! | [`status`] | what is shown |
+//! | [`status`], [`listing`], [`scrape`] | what is shown |
+//! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
+//! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
 
 mod caller;
 mod change;
+mod conformity;
 mod desk;
+mod doors;
+mod housekeeping;
 mod lease;
+mod listing;
+mod persistence;
 mod probe;
 mod readiness;
+mod recycle;
+pub mod requests;
+mod scrape;
 mod state_file;
 mod status;
 mod time;
@@ -22,5 +33,6 @@ pub mod views;
 
 pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
-pub use desk::{Desk, Parts, Plant, Staged, tuning};
-pub use state_file::{State, StateError, read as read_state};
+pub use desk::{Desk, Parts, Plant, Staged, servable, tuning};
+pub use doors::{Bound, Doors};
+pub use state_file::{Persisted, State, StateError, read as read_state};

@@ -1,19 +1,131 @@
-//! What a change of mode would hurt.
+//! What a change of mode would hurt: servers that it could not reach, clients that it would turn away. Each finding
+//! says who, and what to do.
 
-use super::desk::Desk;
+use super::desk::{Desk, servable};
+use super::probe::Unreachable;
+use super::status::lost;
+use super::time::rfc3339_millis;
 use super::views::{Blocker, Ready};
-use crate::policy::{Mode, Spelling};
+use crate::observe::{Unmoved, now_millis};
+use crate::policy::{Link, Mode, Spelling};
+use crate::text::printable;
 
 impl Desk {
     /// What stands in the way of a mode, whether or not the ladder leads there now.
     pub async fn ready(&self, to: Mode, spelling: Spelling) -> Ready {
         let (mode, _) = self.mode();
-        let blockers = self.blockers(to).await;
-        Ready { mode: mode.name(spelling).into(), to: to.name(spelling).into(), ready: blockers.is_empty(), blockers }
+        let mut blockers = self.blockers(to).await;
+        if let Err(refused) = servable(to, &self.loaded().settings, &self.snapshot().tls) {
+            blockers.push(Blocker {
+                kind: "unservable".into(),
+                fatal: true,
+                text: refused.to_string(),
+                remedy: "give the files that are missing, and reload".into(),
+                ..Blocker::default()
+            });
+        }
+        let ready = blockers.is_empty();
+        Ready { mode: mode.name(spelling).into(), to: to.name(spelling).into(), ready, blockers }
     }
 
     pub(super) async fn blockers(&self, to: Mode) -> Vec<Blocker> {
-        let _ = to;
-        Vec::new()
+        let mut blockers = Vec::new();
+        for server in self.prober.unreachable(to).await {
+            // A server that is down by the link in use is no matter of this change, unless the change counts on TLS.
+            if server.by_the_change || (server.link == Link::Tls && to.dials_tls()) {
+                blockers.push(upstream(server, to));
+            }
+        }
+        let window = self.loaded().settings.admin.guard_window;
+        let inventory = &self.observer.inventory;
+        if !to.accepts_plaintext() {
+            blockers
+                .extend(inventory.unmoved(window, now_millis()).iter().map(|client| turned_away(client, "plaintext")));
+            let count = inventory.lost(now_millis());
+            if count > 0 && !window.is_zero() {
+                blockers.push(Blocker {
+                    kind: "inventoryLost".into(),
+                    text: lost(count),
+                    remedy: "look at the log for plaintext clients, or shorten --guardWindow".into(),
+                    ..Blocker::default()
+                });
+            }
+        }
+        if !to.accepts_tls() {
+            blockers.extend(inventory.by_tls(window, now_millis()).iter().map(|client| turned_away(client, "tls")));
+        }
+        blockers
+    }
+}
+
+fn upstream(server: Unreachable, to: Mode) -> Blocker {
+    let Unreachable { upstream, route, link, reason, by_the_change } = server;
+    let (kind, remedy) = match (link, by_the_change) {
+        (Link::Tls, true) if route == "inbound" => (
+            "TLS",
+            "give that server TLS, or, if it is on this host and never will have any, set upstreamTLS to never and restart",
+        ),
+        (Link::Tls, true) => ("TLS", "give that server TLS and a certificate for the name that is dialled"),
+        (Link::Tls, false) => ("TLS", "look at that server: it cannot be reached now either"),
+        (Link::Plaintext | Link::Untouched, _) => ("plaintext", "let that server take plaintext again first"),
+    };
+    Blocker {
+        kind: "upstream".into(),
+        fatal: by_the_change,
+        text: format!("{to} reaches {upstream} ({route}) by {kind}, and that fails: {reason}"),
+        remedy: remedy.into(),
+        address: Some(upstream),
+        ..Blocker::default()
+    }
+}
+
+fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
+    let Unmoved { identity, driver_version, member, open, last_seen } = client;
+    let (name, ip, key, last_seen) = (name(client), identity.ip, identity.text(), rfc3339_millis(*last_seen));
+    let (how, remedy) = match (kind, member) {
+        ("plaintext", false) => {
+            ("without TLS", format!("move it to TLS and recycle what is left, or accept it: tlsramp ctl accept {key}"))
+        }
+        ("plaintext", true) => {
+            ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections".to_owned())
+        }
+        _ => ("by TLS", "move it back to plaintext first".to_owned()),
+    };
+    let text = match open {
+        0 => format!("{name} at {ip} connected {how}, last seen {last_seen}"),
+        1 => format!("{name} at {ip} is connected {how}"),
+        open => format!("{name} at {ip} is connected {how}, {open} times"),
+    };
+    Blocker {
+        kind: format!("{kind}{}", if *open > 0 { "Open" } else { "Seen" }),
+        text,
+        remedy,
+        key: Some(key),
+        application: identity.application.clone(),
+        driver: driver(identity.driver.as_deref(), driver_version.as_deref()),
+        address: Some(ip.to_string()),
+        open: Some(*open),
+        last_seen: Some(last_seen),
+        ..Blocker::default()
+    }
+}
+
+/// Who it is, as well as that is known.
+fn name(client: &Unmoved) -> String {
+    let what = if client.member { "member" } else { "application" };
+    let driver = driver(client.identity.driver.as_deref(), client.driver_version.as_deref());
+    let driver = driver.as_deref().map(printable);
+    match (client.identity.application.as_deref().map(printable), driver) {
+        (Some(application), Some(driver)) => format!("{what} {application} ({driver})"),
+        (Some(application), None) => format!("{what} {application}"),
+        (None, Some(driver)) => format!("a nameless {what} ({driver})"),
+        (None, None) => "an unknown client".into(),
+    }
+}
+
+fn driver(name: Option<&str>, version: Option<&str>) -> Option<String> {
+    match (name?, version) {
+        (name, Some(version)) => Some(format!("{name} {version}")),
+        (name, None) => Some(name.to_owned()),
     }
 }

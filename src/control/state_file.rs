@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::limits::STATE_FILE_BYTES;
+use crate::observe::InventoryImage;
 use crate::policy::{Mode, Spelling};
 
 /// What the file holds.
@@ -21,7 +22,7 @@ pub struct State {
     /// The mode that was persisted.
     pub mode: Option<Persisted>,
     /// Who was seen, who was accepted.
-    pub inventory: serde_json::Value,
+    pub inventory: InventoryImage,
 }
 
 /// A mode that was persisted.
@@ -29,7 +30,7 @@ pub struct State {
 #[serde(rename_all = "camelCase")]
 pub struct Persisted {
     /// The mode, in the older spelling.
-    mode: String,
+    pub(super) mode: String,
     /// The mode that flags and file named at the time. Once they name another, they win.
     over: String,
 }

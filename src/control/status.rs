@@ -1,15 +1,30 @@
-//! What is shown: status, clients, connections, metrics.
+//! What is shown of the proxy as a whole.
 
-use super::caller::Caller;
-use super::change::Recycle;
 use super::desk::{Desk, lease_status};
-use super::views::{AcceptReply, ClientRow, ConnectionRow, RecycleReply, Status, UpstreamStatus};
-use crate::policy::Spelling;
+use super::time::{rfc3339, rfc3339_millis};
+use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
+use crate::limits::EXPIRY_WARNING_DAYS;
+use crate::net::{HostPort, Upstream};
+use crate::observe::now_millis;
+use crate::policy::{Acceptance, Mode, Opening, Spelling};
+use crate::snapshot::Snapshot;
+use crate::tls::{CertificateInfo, Material};
 
 impl Desk {
-    /// Everything at a glance.
+    /// Everything at a glance. Reads the configuration file again, to say what a restart would do.
     pub async fn status(&self) -> Status {
+        self.recheck_certificates().await;
+        let (configured, spelling) = self.configured_mode().await;
         let snapshot = self.snapshot();
+        let upstreams = self.prober.status();
+        let drift = drift(snapshot.mode, self.restart_mode(configured), spelling);
+        let inventory = self.inventory_status();
+        let mut warnings: Vec<String> = drift.iter().cloned().collect();
+        warnings.extend(upstreams.iter().filter_map(down));
+        warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
+        warnings.extend(expiry_warnings(&snapshot.tls));
+        warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
+        let (connections, routes) = (self.counts(&snapshot), self.routes());
         let current = self.current();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -18,47 +33,138 @@ impl Desk {
             ssl_mode: snapshot.mode.name(Spelling::Ssl).into(),
             tls_mode: snapshot.mode.name(Spelling::Tls).into(),
             generation: snapshot.generation,
+            mode_since: rfc3339(current.mode_since),
+            configured_mode: configured.name(spelling).into(),
+            persisted_mode: current.persisted.as_ref().map(|persisted| persisted.mode.clone()),
+            drift,
+            routes,
+            upstreams,
+            connections,
+            certificates: certificates(&snapshot.tls),
             lease: lease_status(&current.lease),
-            ..Status::default()
+            inventory,
+            warnings,
         }
-    }
-
-    /// The inventory's rows.
-    #[must_use]
-    pub fn clients(&self) -> Vec<ClientRow> {
-        Vec::new()
-    }
-
-    /// The open connections, oldest first.
-    #[must_use]
-    pub fn connections(&self) -> Vec<ConnectionRow> {
-        Vec::new()
     }
 
     /// The servers behind, as last probed.
     #[must_use]
     pub fn upstreams(&self) -> Vec<UpstreamStatus> {
-        Vec::new()
+        self.prober.status()
     }
 
-    /// The metrics, as OpenMetrics.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        "# EOF\n".into()
+    fn routes(&self) -> Vec<RouteStatus> {
+        let mut routes = Vec::<RouteStatus>::new();
+        for (name, address) in self.addresses() {
+            match routes.iter_mut().find(|route| *route.name == *name) {
+                Some(route) => route.listen.push(address.to_string()),
+                None => routes.push(RouteStatus { name: name.to_string(), listen: vec![address.to_string()] }),
+            }
+        }
+        routes
     }
 
-    /// Takes a client off the blockers, by name ("I know, refuse it"), or, with `accepted` false, puts it back.
-    ///
-    /// # Errors
-    /// What is wrong with the key, in words.
-    pub fn accept(&self, key: &str, accepted: bool, caller: &Caller) -> Result<AcceptReply, String> {
-        let _ = caller;
-        Ok(AcceptReply { key: key.into(), accepted, known: false })
+    fn counts(&self, snapshot: &Snapshot) -> ConnectionCounts {
+        let mut counts = ConnectionCounts::default();
+        for open in self.observer.live.list() {
+            counts.open += 1;
+            match (open.acceptance, open.opening) {
+                (Acceptance::Outbound, _) => counts.outbound += 1,
+                (Acceptance::Terminate | Acceptance::Passthrough, Opening::Plaintext) => counts.plaintext += 1,
+                (Acceptance::Terminate | Acceptance::Passthrough, Opening::Tls | Opening::OldTls | Opening::Sslv2) => {
+                    counts.tls += 1;
+                }
+            }
+            counts.non_conforming += usize::from(self.misfit(&open, snapshot).is_some());
+            counts.recycling += usize::from(open.recycling.is_asked());
+        }
+        counts
     }
 
-    /// Moves connections that today's policy would not make, each at a message boundary.
-    pub async fn recycle(&self, recycle: Recycle, caller: &Caller) -> RecycleReply {
-        let _ = (recycle, caller);
-        RecycleReply::default()
+    /// Whether a set advertises an address that leads around this proxy: the port of the server itself, where this
+    /// proxy listens on others.
+    fn around(&self, server: &UpstreamStatus) -> Option<String> {
+        let settings = self.settings();
+        let inbound = settings.inbound.as_ref().filter(|_| server.route == "inbound")?;
+        let me = server.me.as_ref()?;
+        let (Upstream::Tcp(upstream), Ok(advertised)) = (&inbound.upstream, me.parse::<HostPort>()) else {
+            return None;
+        };
+        let addresses = self.addresses();
+        let ours: Vec<_> = addresses.iter().filter(|(name, _)| &**name == "inbound").map(|(_, at)| at.port()).collect();
+        (advertised.port == upstream.port && !ours.contains(&advertised.port)).then(|| {
+            let port = ours.first().copied().unwrap_or_default();
+            format!(
+                "the set advertises {}, the server's own port: drivers that find it there go around tlsramp. Let the \
+                 set advertise port {port} (rs.reconfig)",
+                crate::text::printable(me)
+            )
+        })
+    }
+}
+
+/// The certificates of some material.
+pub(super) fn certificates(material: &Material) -> Vec<CertificateStatus> {
+    material.certificates().iter().map(certificate).collect()
+}
+
+fn certificate(info: &CertificateInfo) -> CertificateStatus {
+    CertificateStatus {
+        role: info.role.to_string(),
+        file: info.path.display().to_string(),
+        subject: info.subject.clone(),
+        not_after: rfc3339_millis(info.not_after.saturating_mul(1000)),
+        days_left: days_left(info.not_after),
+    }
+}
+
+/// Whole days from now; negative: since.
+fn days_left(not_after: i64) -> i64 {
+    (not_after - now_millis() / 1000).div_euclid(86_400)
+}
+
+/// A line for each certificate that has 30 days or less to go.
+pub(super) fn expiry_warnings(material: &Material) -> Vec<String> {
+    let old = |certificate: &&CertificateStatus| {
+        certificate.days_left < i64::try_from(EXPIRY_WARNING_DAYS).unwrap_or(i64::MAX)
+    };
+    let text = |certificate: &CertificateStatus| {
+        let CertificateStatus { role, subject, not_after, days_left, .. } = certificate;
+        if *days_left < 0 {
+            format!("{role}: the certificate {subject} has expired on {not_after}; rotate it")
+        } else {
+            format!("{role}: the certificate {subject} expires in {days_left} days, on {not_after}")
+        }
+    };
+    certificates(material).iter().filter(old).map(text).collect()
+}
+
+/// What is said of plaintext clients that the inventory has forgotten for want of room.
+pub(super) fn lost(count: u64) -> String {
+    format!("{count} plaintext clients were seen within the window and forgotten, as the inventory is full")
+}
+
+fn drift(mode: Mode, restart: Mode, spelling: Spelling) -> Option<String> {
+    let verb = if restart < mode { "back to" } else { "on to" };
+    (restart != mode).then(|| format!("a restart would go {verb} {}", restart.name(spelling)))
+}
+
+fn down(server: &UpstreamStatus) -> Option<String> {
+    let UpstreamStatus { upstream, route, up, reason, checked, .. } = server;
+    (!up && !checked.is_empty())
+        .then(|| format!("{upstream} ({route}) is down: {}", reason.as_deref().unwrap_or("no reason known")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::drift;
+    use crate::policy::Mode::{Allow, Prefer, Require};
+    use crate::policy::Spelling::{Ssl, Tls};
+
+    #[test]
+    fn drift_is_what_a_restart_would_change() {
+        assert_eq!(drift(Prefer, Prefer, Ssl), None);
+        assert_eq!(drift(Require, Allow, Ssl).as_deref(), Some("a restart would go back to allowSSL"));
+        assert_eq!(drift(Allow, Require, Tls).as_deref(), Some("a restart would go on to requireTLS"));
     }
 }

@@ -38,7 +38,7 @@ impl First {
 }
 
 fn look(bytes: &[u8]) -> Option<Option<Client>> {
-    let Some(header) = Header::of(bytes) else { return None };
+    let header = Header::of(bytes)?;
     let length = header.body_len().filter(|_| header.opens()).map(|body| HEADER_BYTES + body);
     match length {
         None => Some(None),

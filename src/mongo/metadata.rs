@@ -52,11 +52,15 @@ fn document<'a>(outer: &'a RawDocument, key: &str) -> Option<&'a RawDocument> {
     }
 }
 
-/// A text, cut; an empty one says nothing.
 fn text(document: &RawDocument, key: &str) -> Option<String> {
-    let text = document.get_str(key).ok()?;
-    let end = text.floor_char_boundary(CLIENT_TEXT_BYTES);
-    (!text.is_empty()).then(|| text[..end].to_owned())
+    bounded(document.get_str(key).ok()?)
+}
+
+/// A client's text, cut to [`CLIENT_TEXT_BYTES`]; an empty one says nothing.
+#[must_use]
+pub fn bounded(text: &str) -> Option<String> {
+    let end = (0..=text.len().min(CLIENT_TEXT_BYTES)).rev().find(|end| text.is_char_boundary(*end))?;
+    (end > 0).then(|| text[..end].to_owned())
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub mod request;
 pub use first::First;
 pub use follow::{Follower, Transaction};
 pub use header::{Header, OpCode};
-pub use metadata::Client;
+pub use metadata::{Client, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
 pub use reply::{Reply, error_document};

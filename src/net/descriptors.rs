@@ -2,7 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::limits::{DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_WORKER, MOST_CONNECTIONS, RESERVED_DESCRIPTORS};
+use crate::limits::{
+    DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_WORKER, DOOR_DESCRIPTORS, MOST_CONNECTIONS, RESERVED_DESCRIPTORS,
+};
 
 /// Raises the soft limit to the hard one and returns how many connections the result carries, so many workers and
 /// everything else allowed for.
@@ -14,12 +16,18 @@ pub fn raise_descriptor_limit(workers: usize) -> u64 {
     if limit.current != limit.maximum {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    carried(descriptors, workers as u64)
+    carried(descriptor_limit(), workers as u64)
+}
+
+/// How many descriptors this process may have.
+#[must_use]
+pub fn descriptor_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 fn carried(descriptors: u64, workers: u64) -> u64 {
-    let reserved = RESERVED_DESCRIPTORS + workers * DESCRIPTORS_PER_WORKER;
+    // The doors take no more than a quarter, however few there are.
+    let reserved = RESERVED_DESCRIPTORS + DOOR_DESCRIPTORS.min(descriptors / 4) + workers * DESCRIPTORS_PER_WORKER;
     (descriptors.saturating_sub(reserved) / DESCRIPTORS_PER_CONNECTION).clamp(1, MOST_CONNECTIONS)
 }
 
@@ -29,9 +37,15 @@ mod tests {
 
     #[test]
     fn what_a_limit_carries() {
-        for (descriptors, workers, connections) in
-            [(0, 1, 1), (64, 2, 1), (1024, 2, 440), (1024, 16, 384), (20_000, 2, 9_928), (u64::MAX, 2, 1_000_000)]
-        {
+        for (descriptors, workers, connections) in [
+            (0, 1, 1),
+            (64, 2, 1),
+            (224, 1, 16),
+            (1024, 2, 312),
+            (1024, 16, 256),
+            (20_000, 2, 9_800),
+            (u64::MAX, 2, 1_000_000),
+        ] {
             assert_eq!(carried(descriptors, workers), connections);
         }
     }

@@ -13,7 +13,7 @@ mod slots;
 mod unix;
 
 pub use address::{AddressError, HostPort, Upstream};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use dial::{DialError, Dialled, dial, dial_unix};
 pub use linger::linger;
 pub use listen::{Listener, bind};

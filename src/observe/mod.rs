@@ -1,17 +1,20 @@
 //! What is known of connections: one [`Record`] each, closed exactly once; the table of those that are open; the
-//! counts by [`Outcome`]; and logs that can neither block nor flood.
+//! counts by [`Outcome`], as logs and metrics tell them; and logs that can neither block nor flood.
 
 mod inventory;
 mod limiter;
 mod live;
 mod log;
+mod metrics;
 mod outcome;
+mod process;
 mod record;
 mod recycling;
 
 pub use inventory::{BadKey, Identity, Inventory, InventoryImage, Kind, Seat, Seen, Unmoved, now_millis};
 pub use live::{Live, Open};
 pub use log::{LogHandle, init as init_logs};
+pub use metrics::{CertificateEnd, Format, Metrics, RouteMetrics, Scrape, UpstreamUp};
 pub use outcome::{Fault, Outcome};
 pub use record::{Observer, Record};
 pub use recycling::{Recycling, Seen as SeenRecycling, Wish};

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 
 use super::inventory::{Inventory, Kind, Seat, now_millis};
 use super::limiter::Limiter;
 use super::live::{Live, Open};
+use super::metrics::{Metrics, RouteMetrics};
 use super::outcome::{Fault, Outcome};
 use super::recycling::Recycling;
 use crate::mongo::Client;
@@ -24,6 +25,8 @@ pub struct Observer {
     pub live: Live,
     /// Who was seen.
     pub inventory: Inventory,
+    /// What monitoring reads.
+    pub metrics: Metrics,
     last_id: AtomicU64,
     counts: [AtomicU64; Outcome::ALL.len()],
     limiter: Limiter,
@@ -37,6 +40,8 @@ pub struct Record {
     peer: SocketAddr,
     /// The route's name.
     pub route: Arc<str>,
+    /// The counts of that route.
+    pub metrics: Arc<RouteMetrics>,
     accepted: Instant,
     counters: Arc<Counters>,
     /// Its place in the table of open connections, once it has one.
@@ -72,14 +77,21 @@ pub struct Record {
 }
 
 impl Observer {
+    /// One that has seen these already.
+    #[must_use]
+    pub fn with(inventory: Inventory) -> Observer {
+        Observer { inventory, ..Observer::default() }
+    }
+
     /// Opens the record of a connection.
     #[must_use]
-    pub fn open(self: &Arc<Self>, peer: SocketAddr, route: &Arc<str>) -> Record {
+    pub fn open(self: &Arc<Self>, peer: SocketAddr, route: &Arc<str>, metrics: &Arc<RouteMetrics>) -> Record {
         Record {
             observer: Arc::clone(self),
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             peer,
             route: Arc::clone(route),
+            metrics: Arc::clone(metrics),
             accepted: Instant::now(),
             counters: Arc::default(),
             open: None,
@@ -117,6 +129,18 @@ impl Observer {
 }
 
 impl Record {
+    /// How long ago it was accepted.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.accepted.elapsed()
+    }
+
+    /// What monitoring reads of the whole proxy.
+    #[must_use]
+    pub fn latencies(&self) -> &Metrics {
+        &self.observer.metrics
+    }
+
     /// The counters that the relay fills.
     #[must_use]
     pub fn counters(&self) -> Arc<Counters> {
@@ -244,6 +268,11 @@ impl Drop for Record {
             // Set once: a record is dropped once.
             let _ = open.ended.set(self.outcome);
         }
+        // After it has left the table: a scrape counts its bytes once.
+        let counters = &self.counters;
+        let (bytes_in, bytes_out) =
+            (counters.inbound.load(Ordering::Relaxed), counters.outbound.load(Ordering::Relaxed));
+        self.metrics.closed(self.opening, self.tls_version, self.outcome, bytes_in, bytes_out);
         self.observer.counts[self.outcome as usize].fetch_add(1, Ordering::Relaxed);
         if self.observer.limiter.admits(self.outcome, Instant::now()) {
             self.write();

@@ -1,6 +1,7 @@
 //! The client's leg: what is admitted is terminated, or taken as it is.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 use tokio_rustls::server;
@@ -26,8 +27,10 @@ pub(super) async fn admit(
         Admission::Plaintext | Admission::Untouched => Ok(Leg::Tcp(socket)),
         Admission::Terminated => {
             let config = snapshot.tls.server_config().ok_or(Failure::NoMaterial)?;
+            let began = Instant::now();
             match tls::accept(socket, config, timeouts.handshake).await {
                 Ok(stream) => {
+                    record.latencies().client_handshake(began.elapsed());
                     note(&stream, snapshot, record);
                     Ok(Leg::FromClient(Box::new(stream)))
                 }

@@ -33,7 +33,10 @@ pub(super) async fn serve(
     parts: Arc<Parts>,
     watch: drain::Watch,
 ) {
-    let mut record = parts.observer.open(peer, &route.load().name);
+    let mut record = {
+        let route = route.load();
+        parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics))
+    };
     let tuning = *parts.tuning.borrow();
     let established = tokio::select! {
         established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
@@ -82,6 +85,7 @@ async fn establish(
         }
     };
     record.opening = Some(sniffed.opening);
+    parts.observer.metrics.sniffed(record.age());
     if let Some(hello) = sniffed.hello {
         record.versions_offered = Some(hello.versions.to_string());
         record.sni = hello.sni;
@@ -91,6 +95,7 @@ async fn establish(
     let snapshot = parts.snapshot.load();
     let route = &*route.load_full();
     record.route = Arc::clone(&route.name);
+    record.metrics = Arc::clone(route.metrics(&parts.observer.metrics));
     record.judged = Some((snapshot.mode, snapshot.generation));
     let permit = match judge(snapshot.mode, route.acceptance, route.link, sniffed.opening) {
         Ok(permit) => permit,

@@ -1,5 +1,7 @@
 //! The upstream's leg, and what the record is told of it.
 
+use std::time::Instant;
+
 use super::failure::Failure;
 use super::leg::Leg;
 use super::route::Route;
@@ -17,10 +19,16 @@ pub(super) async fn reach(
     record: &mut Record,
 ) -> Result<Leg, Failure> {
     record.upstream = Some(route.written.clone());
+    let began = Instant::now();
     let dialled = route.way.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;
+    let connected = Instant::now();
+    record.latencies().dialled(connected - began);
     record.upstream_local = dialled.local;
     let sni = record.sni.as_deref().filter(|_| route.passes_sni());
     let stream = route.way.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
     record.upstream_tls = stream.tls_version();
+    if record.upstream_tls.is_some() {
+        record.latencies().upstream_handshake(connected.elapsed());
+    }
     Ok(stream.into())
 }

@@ -1,9 +1,10 @@
 //! A route: what a listener accepts and where it leads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::{Inbound, Outbound};
 use crate::net::Upstream;
+use crate::observe::{Metrics, RouteMetrics};
 use crate::policy::{Acceptance, LinkRule};
 use crate::upstream::{BadName, Way};
 
@@ -17,6 +18,8 @@ pub struct Route {
     pub(super) way: Way,
     /// The upstream as written, for records.
     pub(super) written: Arc<str>,
+    /// Its counts, found once.
+    metrics: OnceLock<Arc<RouteMetrics>>,
 }
 
 impl Route {
@@ -35,6 +38,7 @@ impl Route {
             link: inbound.link,
             way,
             written: inbound.upstream.to_string().into(),
+            metrics: OnceLock::new(),
         })
     }
 
@@ -49,7 +53,13 @@ impl Route {
             link: LinkRule::Policy,
             way: Way::tcp(&outbound.target, &outbound.name, None)?,
             written: outbound.target.to_string().into(),
+            metrics: OnceLock::new(),
         })
+    }
+
+    /// Its counts.
+    pub(super) fn metrics(&self, metrics: &Metrics) -> &Arc<RouteMetrics> {
+        self.metrics.get_or_init(|| metrics.route(&self.name))
     }
 
     /// Whether the upstream is to hear the name that the client asked for.

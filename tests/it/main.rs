@@ -6,6 +6,11 @@
 
 mod support;
 
+mod admin_access;
+mod admin_attacks;
+mod admin_drivers;
+mod admin_http;
+mod admin_mongod;
 mod bad_configuration;
 mod changes;
 mod dead_peers;
@@ -15,6 +20,7 @@ mod limits;
 mod matrix;
 mod ranks;
 mod records;
+mod recycling;
 mod refusals;
 mod relaying;
 mod reloading;

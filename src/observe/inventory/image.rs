@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Inventory;
 use super::key::{Identity, Key, Kind};
 use super::table::{Row, Table};
-use crate::limits::{CLIENT_TEXT_BYTES, INVENTORY_ACCEPTED, INVENTORY_ROWS};
-use crate::mongo::Client;
+use crate::limits::{INVENTORY_ACCEPTED, INVENTORY_ROWS};
+use crate::mongo::{Client, bounded};
 
 /// Rows and acceptances, at rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,9 +76,9 @@ impl Inventory {
                 continue;
             };
             let client = Client {
-                application: bounded(image.application),
-                driver: bounded(image.driver),
-                driver_version: bounded(image.driver_version),
+                application: image.application.as_deref().and_then(bounded),
+                driver: image.driver.as_deref().and_then(bounded),
+                driver_version: image.driver_version.as_deref().and_then(bounded),
                 internal: image.member,
             };
             let row = Row {
@@ -96,8 +96,4 @@ impl Inventory {
         inventory.revision.store(1, Ordering::Relaxed);
         inventory
     }
-}
-
-fn bounded(text: Option<String>) -> Option<String> {
-    text.map(|text| text[..text.floor_char_boundary(CLIENT_TEXT_BYTES)].to_owned()).filter(|text| !text.is_empty())
 }

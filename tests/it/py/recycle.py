@@ -8,6 +8,7 @@ import json
 import sys
 import threading
 import time
+import warnings
 
 import pymongo
 from pymongo import monitoring
@@ -102,6 +103,8 @@ def watch(work, client, seen):
 
 
 def main():
+    # Compression that is not to be had is said by a warning.
+    warnings.simplefilter("error", UserWarning)
     task = json.loads(sys.stdin.readline())
     work = Work(task)
     client, compressed = work.client("busy"), work.client("compressed", compressors="zstd")

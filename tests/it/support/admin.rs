@@ -30,6 +30,11 @@ pub(crate) fn of(proxy: &Proxy) -> Admin {
     Admin { address: proxy.address("admin") }
 }
 
+/// Any HTTP server.
+pub(crate) fn at(address: SocketAddr) -> Admin {
+    Admin { address }
+}
+
 impl Admin {
     /// `GET`, which must succeed, as JSON.
     #[track_caller]

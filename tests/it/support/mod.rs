@@ -6,12 +6,15 @@
 //! | [`parts`] | mongod, pymongo, mongosh: fetched once into `target/parts/` |
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
+//! | [`admin`] | the admin port of a proxy, by HTTP |
+//! | [`wire`] | MongoDB commands, by hand |
 //! | [`certs`] | a folder of certificates, the right ones and the wrong ones |
 //! | [`openssl`] | `openssl s_client`, and certificates no modern library would make |
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |
 //! | [`log`] | the lines of a child, to wait on |
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
+//! | [`plain`] | a MongoDB client of one connection |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //!
 //! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
@@ -19,17 +22,20 @@
 #![allow(dead_code, reason = "a helper may be there before the test that needs it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
+pub(crate) mod admin;
 pub(crate) mod certs;
 pub(crate) mod log;
 pub(crate) mod mongod;
 pub(crate) mod openssl;
 pub(crate) mod parts;
+pub(crate) mod plain;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod require;
 pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod tls;
+pub(crate) mod wire;
 
 pub(crate) use certs::cert;
 pub(crate) use log::Mark;

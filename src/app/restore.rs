@@ -1,0 +1,44 @@
+//! What the state file brings to a start: a mode that was persisted, who was seen.
+
+use crate::config::{Loaded, Mistake};
+use crate::control::{Persisted, State, read_state, servable};
+use crate::observe::Inventory;
+use crate::policy::Mode;
+
+/// What a start begins with.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) mode: Mode,
+    pub(super) persisted: Option<Persisted>,
+    pub(super) inventory: Inventory,
+}
+
+/// Reads the state file, if there is one. A mode that was persisted wins over the configuration's, until that names
+/// another than it did.
+///
+/// # Errors
+/// A file that cannot be read, or a mode in it that cannot be served: starting without might mean to require less.
+pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
+    let settings = &loaded.settings;
+    let configured = settings.mode;
+    let Some(path) = &settings.admin.state_file else {
+        return Ok(Restored { mode: configured, persisted: None, inventory: Inventory::default() });
+    };
+    let mistake =
+        |problem: String, remedy: &str| vec![Mistake::of("--stateFile", &path.display().to_string(), problem, remedy)];
+    let State { mode, inventory } = read_state(path).map_err(|error| {
+        mistake(
+            error.to_string(),
+            "mend it, or move it away: then the mode is the configuration's, and nobody was seen",
+        )
+    })?;
+    let persisted = mode.filter(|persisted| persisted.wins_over(configured).is_some());
+    let mode = persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured);
+    if mode != configured {
+        servable(mode, settings, &loaded.material).map_err(|refused| {
+            mistake(refused.to_string(), "give what is missing, or name another mode in the configuration")
+        })?;
+        tracing::warn!(%mode, %configured, "the mode is the persisted one, not the configuration's");
+    }
+    Ok(Restored { mode, persisted, inventory: Inventory::from_image(inventory) })
+}

@@ -1,0 +1,63 @@
+//! What strangers at the doors do wrong, in the log: so many lines a second, then a number.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::limits::LOG_LINES_PER_SECOND;
+use crate::text::printable;
+
+/// The bound, for all doors together.
+#[derive(Debug, Default)]
+pub(super) struct Complaints(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    began: Option<Instant>,
+    lines: u32,
+    left_out: u64,
+}
+
+impl Complaints {
+    /// A visitor that is turned away, with the subject of its certificate where it has one.
+    pub(super) fn refused(&self, peer: Option<SocketAddr>, subject: Option<&str>, reason: &str) {
+        if let Some(left_out) = self.admits(Instant::now()) {
+            let (peer, subject) = (peer.map(tracing::field::display), subject.map(printable));
+            let reason = printable(reason);
+            // Lines before this one that the bound has kept back.
+            let left_out = (left_out > 0).then_some(left_out);
+            tracing::warn!(peer, subject, reason, left_out, "admin connection refused");
+        }
+    }
+
+    /// How many lines were left out before this one, if it may be written.
+    fn admits(&self, now: Instant) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.began.is_none_or(|began| now - began >= SECOND) {
+            (window.began, window.lines) = (Some(now), 0);
+        }
+        if window.lines >= LOG_LINES_PER_SECOND {
+            window.left_out += 1;
+            return None;
+        }
+        window.lines += 1;
+        Some(std::mem::take(&mut window.left_out))
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::{Complaints, SECOND};
+    use std::time::Instant;
+
+    #[test]
+    fn ten_a_second_and_how_many_were_left_out() {
+        let (complaints, start) = (Complaints::default(), Instant::now());
+        let written: Vec<_> = (0..100).filter_map(|_| complaints.admits(start)).collect();
+        assert_eq!(written, [0; 10]);
+        assert_eq!(complaints.admits(start + SECOND), Some(90));
+        assert_eq!(complaints.admits(start + SECOND), Some(0));
+    }
+}

@@ -1,0 +1,195 @@
+//! The connections of a listener, as many as its bound. One more is never turned away while another is of less use:
+//! it makes room, so that thousands of connections that say nothing cannot keep out one that asks something.
+//!
+//! A connection is of the least use before its first byte, then before its first request is answered; among equals,
+//! the one that was longest without progress goes. One whose request is under way stays. Idle connections of drivers
+//! and shells have no time limit, and go only where all others are of as much use.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+/// The table of one kind of listener. Clones are the same table.
+#[derive(Debug, Clone)]
+pub(super) struct Guests(Arc<Table>);
+
+#[derive(Debug)]
+struct Table {
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    here: HashMap<u64, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    use_: Use,
+    /// When it last made progress.
+    since: Instant,
+    /// Requests under way.
+    busy: u32,
+    leave: Arc<Notify>,
+}
+
+/// Of how much use a connection has been, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    Silent,
+    Begun,
+    Served,
+}
+
+/// One connection's place; dropping it gives it back.
+#[derive(Debug)]
+pub(super) struct Guest {
+    number: u64,
+    leave: Arc<Notify>,
+    guests: Guests,
+}
+
+/// A request under way: for as long as this is held, the connection does not make room.
+#[derive(Debug)]
+pub(super) struct Busy<'a>(&'a Guest);
+
+impl Guests {
+    /// At most so many.
+    pub(super) fn new(most: usize) -> Guests {
+        Guests(Arc::new(Table { most, state: Mutex::default() }))
+    }
+
+    /// A place for a connection; another may have to make room, and is told. None where all are busy.
+    pub(super) fn admit(&self) -> Option<Guest> {
+        let mut state = self.state();
+        if state.here.len() >= self.0.most {
+            let idle = state.here.iter().filter(|(_, entry)| entry.busy == 0);
+            let least = idle.min_by_key(|(number, entry)| (entry.use_, entry.since, **number));
+            let number = least.map(|(number, _)| *number)?;
+            if let Some(entry) = state.here.remove(&number) {
+                entry.leave.notify_one();
+            }
+        }
+        state.last += 1;
+        let (number, leave) = (state.last, Arc::<Notify>::default());
+        let entry = Entry { use_: Use::Silent, since: Instant::now(), busy: 0, leave: Arc::clone(&leave) };
+        state.here.insert(number, entry);
+        Some(Guest { number, leave, guests: self.clone() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guest {
+    /// Counts the connections of its table, from 1.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// It has sent something.
+    pub(super) fn begun(&self) {
+        self.change(|entry| entry.use_ = entry.use_.max(Use::Begun));
+    }
+
+    /// A request of its was answered, by more than a refusal.
+    pub(super) fn served(&self) {
+        self.change(|entry| entry.use_ = Use::Served);
+    }
+
+    /// A request of its is under way.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.change(|entry| entry.busy += 1);
+        Busy(self)
+    }
+
+    /// Returns when it has to make room.
+    pub(super) async fn evicted(&self) {
+        self.leave.notified().await;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Entry)) {
+        // Gone where it has made room a moment ago: its task is about to learn of it.
+        if let Some(entry) = self.guests.state().here.get_mut(&self.number) {
+            entry.since = Instant::now();
+            change(entry);
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.guests.state().here.remove(&self.number);
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.change(|entry| entry.busy -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Guest, Guests};
+
+    fn is_out(guest: &Guest) -> bool {
+        !guest.guests.state().here.contains_key(&guest.number)
+    }
+
+    #[tokio::test]
+    async fn the_one_of_least_use_makes_room() {
+        let guests = Guests::new(4);
+        let [silent, begun, served, later] = std::array::from_fn(|_| guests.admit().unwrap());
+        served.served();
+        begun.begun();
+        later.begun();
+        let _new = guests.admit().unwrap();
+        assert!(is_out(&silent) && !is_out(&begun));
+        tokio::time::timeout(Duration::from_secs(5), silent.evicted()).await.expect("it is told");
+        // The newcomer is the only silent one now.
+        let newer = guests.admit().unwrap();
+        assert!(is_out(&_new) && !is_out(&begun));
+        newer.served();
+        let newest = guests.admit().unwrap();
+        assert!(is_out(&begun) && !is_out(&later), "among equals, the longest without progress");
+        newest.served();
+        let _a = guests.admit().unwrap();
+        assert!(is_out(&later));
+        assert_eq!(guests.state().here.len(), 4);
+    }
+
+    #[test]
+    fn who_is_served_now_stays() {
+        let guests = Guests::new(2);
+        let (one, two) = (guests.admit().unwrap(), guests.admit().unwrap());
+        let (_one_busy, two_busy) = (one.busy(), two.busy());
+        assert!(guests.admit().is_none());
+        drop(two_busy);
+        assert!(guests.admit().is_some());
+        assert!(is_out(&two) && !is_out(&one));
+        drop(two);
+        assert_eq!(guests.state().here.len(), 1, "the one that came and went has given its place back");
+    }
+
+    #[test]
+    fn thousands_that_say_nothing_leave_those_who_ask() {
+        let guests = Guests::new(8);
+        let asking: Vec<_> = (0..4).map(|_| guests.admit().unwrap()).collect();
+        asking.iter().for_each(Guest::served);
+        let mut silent: Vec<Guest> = Vec::new();
+        for _ in 0..10_000 {
+            silent.extend(guests.admit());
+            silent.retain(|guest| !is_out(guest));
+            assert!(silent.len() <= 4);
+        }
+        assert!(asking.iter().all(|guest| !is_out(guest)));
+    }
+}

@@ -1,0 +1,87 @@
+//! A body: JSON, of bounded size, within its time.
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{self, HeaderMap};
+use hyper::{Request, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::reply::Reply;
+use crate::limits::{ADMIN_BODY_BYTES, ADMIN_REQUEST};
+
+/// Reads it whole.
+///
+/// # Errors
+/// The answer that says why not: no JSON by its content type, too large, too slow, cut short.
+pub(super) async fn read(request: Request<Incoming>) -> Result<Bytes, Reply> {
+    if !is_json(request.headers()) {
+        let text = "send Content-Type: application/json";
+        return Err(Reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
+    }
+    let body = request.into_body();
+    // What is announced as too large is not begun.
+    if body.size_hint().lower() > ADMIN_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    match timeout(ADMIN_REQUEST, Limited::new(body, ADMIN_BODY_BYTES).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(Reply::bad_request(format!("the body cannot be read: {error}"))),
+        Err(_) => {
+            let text = format!("the body did not come within {} s", ADMIN_REQUEST.as_secs());
+            Err(Reply::error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", text))
+        }
+    }
+}
+
+/// What a body asks for.
+///
+/// # Errors
+/// The answer that names the key or the place where it is wrong.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reply> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let error = crate::text::printable(&error.to_string());
+        Reply::bad_request(format!("the body is not what is taken here: {error}"))
+    })
+}
+
+/// `application/json`, parameters allowed. Browsers let no page of another site send it without asking first.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn too_large() -> Reply {
+    let text = format!("the body has more than {ADMIN_BODY_BYTES} bytes");
+    Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+    use super::is_json;
+
+    #[test]
+    fn json_and_nothing_that_a_form_can_send() {
+        for (kind, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("text/plain", false),
+            ("application/x-www-form-urlencoded", false),
+            ("application/jsonp", false),
+            ("text/plain; application/json", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            assert_eq!(is_json(&headers), expected, "{kind}");
+            headers.append(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            assert!(!is_json(&headers), "two of them");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,111 @@
+//! What can be changed. A change that was asked for is made, whether or not the one who asked is still there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde_json::json;
+
+use super::body::parse;
+use super::reply::Reply;
+use super::routes::Route;
+use crate::control::doors::visit::Visit;
+use crate::control::requests::{AcceptRequest, LeaseRequest, ModeRequest, Nothing};
+use crate::control::views::ModeReply;
+use crate::control::{Caller, Change, Changed, Desk, Door, Recycle, Refused};
+use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
+use crate::policy::{Mode, Spelling};
+
+/// Makes a change.
+pub(super) async fn answer(route: Route, body: &[u8], visit: &Visit) -> Result<Reply, Reply> {
+    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Http));
+    match route {
+        Route::Mode => {
+            let (change, spelling) = change(parse(body)?)?;
+            let changed = carried_out(async move { desk.change_mode(change, &caller).await }).await?;
+            Ok(mode_reply(changed, spelling))
+        }
+        Route::Rotate => {
+            let Nothing {} = parse(body)?;
+            let rotated = carried_out(async move { desk.rotate(&caller).await }).await?;
+            Ok(Reply::json(StatusCode::OK, &rotated))
+        }
+        Route::Reload => {
+            let Nothing {} = parse(body)?;
+            let spelling = desk.settings().spelling;
+            let changed = carried_out(async move { desk.reload(&caller).await }).await?;
+            Ok(mode_reply(changed, spelling))
+        }
+        Route::Recycle => {
+            let recycle: Recycle = parse(body)?;
+            let recycled = carried_out(async move { Ok(desk.recycle(recycle, &caller).await) }).await?;
+            Ok(Reply::json(StatusCode::OK, &recycled))
+        }
+        Route::Accept => {
+            let AcceptRequest { key, accepted } = parse(body)?;
+            let reply = desk.accept(&key, accepted, &caller).map_err(Reply::bad_request)?;
+            Ok(Reply::json(StatusCode::OK, &reply))
+        }
+        Route::Lease => lease(&desk, parse(body)?, &caller),
+        Route::Quit => quit(&desk, parse(body)?, visit, &caller),
+        Route::Live
+        | Route::ReadyProbe
+        | Route::Metrics
+        | Route::Status
+        | Route::Clients
+        | Route::Connections
+        | Route::Blockers => Ok(Reply::not_allowed(route.allow())),
+    }
+}
+
+/// A mode in either spelling. `disabled` is the same in both, and is taken for the older.
+pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), Reply> {
+    let spellings = [Spelling::Ssl, Spelling::Tls];
+    let found = spellings.into_iter().find_map(|spelling| Some((Mode::parse(text, spelling).ok()?, spelling)));
+    found.ok_or_else(|| {
+        let text = crate::text::printable(text);
+        let [ssl, tls] = spellings.map(Spelling::expected);
+        Reply::bad_request(format!("unknown mode '{text}', expected one of: {ssl}; or: {tls}"))
+    })
+}
+
+/// Idempotent, as a PUT is: the mode in force may be asked for again.
+fn change(request: ModeRequest) -> Result<(Change, Spelling), Reply> {
+    let ModeRequest { mode: wanted, force, guard, persist, holder } = request;
+    let (to, spelling) = mode(&wanted)?;
+    Ok((Change { force, guard, persist, holder, repeatable: true, ..Change::to(to, spelling) }, spelling))
+}
+
+fn mode_reply(changed: Changed, spelling: Spelling) -> Reply {
+    let Changed { was, mode, generation, persisted, warnings } = changed;
+    let (was, mode) = (was.name(spelling).to_owned(), mode.name(spelling).to_owned());
+    Reply::json(StatusCode::OK, &ModeReply { was, mode, generation, persisted, warnings })
+}
+
+fn lease(desk: &Desk, request: LeaseRequest, caller: &Caller) -> Result<Reply, Reply> {
+    let LeaseRequest { holder, ttl_secs, force } = request;
+    if !(1..=LEASE_HOLDER_CHARS).contains(&holder.chars().count()) {
+        return Err(Reply::bad_request(format!("holder must have 1 to {LEASE_HOLDER_CHARS} characters")));
+    }
+    if ttl_secs > LEASE_SECONDS {
+        return Err(Reply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
+    }
+    let lease = desk.lease(&holder, Duration::from_secs(ttl_secs), force, caller)?;
+    Ok(Reply::json(StatusCode::OK, &json!({ "lease": lease })))
+}
+
+fn quit(desk: &Desk, Nothing {}: Nothing, visit: &Visit, caller: &Caller) -> Result<Reply, Reply> {
+    if !visit.is_local() {
+        return Err(Reply::forbidden("/quit is taken by a loopback address or the unix socket only"));
+    }
+    desk.quit(caller);
+    Ok(Reply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))
+}
+
+async fn carried_out<T>(change: impl Future<Output = Result<T, Refused>> + Send + 'static) -> Result<T, Reply>
+where
+    T: Send + 'static,
+{
+    let made = tokio::spawn(change).await;
+    made.map_err(|error| Refused::Internal(error.to_string())).flatten().map_err(Reply::from)
+}

@@ -1,0 +1,169 @@
+//! Whether a request is meant for us. A page of a foreign site makes its visitors' browsers send requests here, by our
+//! address or by a name of its own that it points here; what it cannot do is make them name us.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::header::{self, HeaderMap};
+use hyper::http::uri::Authority;
+use hyper::{Request, Uri};
+
+use super::reply::Reply;
+
+/// What we are called.
+#[derive(Debug, Clone)]
+pub(super) struct Hosts {
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    local: Option<SocketAddr>,
+}
+
+impl Hosts {
+    /// The addresses bound, this connection's own, `localhost` and its addresses, and the names given by `--adminHost`.
+    pub(super) fn new(bound: &[IpAddr], local: Option<SocketAddr>, names: &[String]) -> Hosts {
+        let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+        addresses.extend(bound.iter().filter(|address| !address.is_unspecified()));
+        // A name can be pointed here by anyone, an address by nobody.
+        addresses.extend(local.map(|local| local.ip().to_canonical()));
+        let names = std::iter::once("localhost".to_owned()).chain(names.iter().map(|name| normal(name))).collect();
+        Hosts { names, addresses, local }
+    }
+
+    /// Checks that a request names us, once. Any port will do: there may be a tunnel before us.
+    ///
+    /// # Errors
+    /// The answer that says what is missing.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Reply> {
+        let host = self.host(request.headers(), request.uri());
+        host.map(drop).map_err(|what| Reply::forbidden(format!("{what}; {REMEDY}")))
+    }
+
+    /// Checks that a change is not asked for by a page of another site.
+    ///
+    /// # Errors
+    /// The answer that says whose page it is.
+    pub(super) fn check_origin<B>(&self, request: &Request<B>) -> Result<(), Reply> {
+        let origins: Vec<_> = request.headers().get_all(header::ORIGIN).iter().collect();
+        let host = self.host(request.headers(), request.uri()).ok();
+        for origin in origins {
+            let origin = origin.to_str().unwrap_or_default();
+            let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            let authority = authority.and_then(|text| text.parse::<Authority>().ok());
+            let is_ours = authority.as_ref().is_some_and(|authority| {
+                let port = authority.port_u16();
+                let same_port = port == host.as_ref().and_then(Authority::port_u16)
+                    || port.is_some() && port == self.local.map(|local| local.port());
+                self.is_ours(authority) && same_port
+            });
+            if !is_ours {
+                let origin = crate::text::printable(origin);
+                return Err(Reply::forbidden(format!("changes are not taken from pages of '{origin}'")));
+            }
+        }
+        Ok(())
+    }
+
+    fn host(&self, headers: &HeaderMap, uri: &Uri) -> Result<Authority, String> {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else {
+            return Err("the request needs one Host header".to_owned());
+        };
+        let text = host.to_str().unwrap_or_default();
+        let foreign = |text: &str| format!("the Host '{}' is none of ours", crate::text::printable(text));
+        let host = text.parse::<Authority>().map_err(|_| foreign(text))?;
+        // A target in absolute form names a host too.
+        for authority in [Some(&host), uri.authority()].into_iter().flatten() {
+            if !self.is_ours(authority) {
+                return Err(foreign(authority.as_str()));
+            }
+        }
+        Ok(host)
+    }
+
+    fn is_ours(&self, authority: &Authority) -> bool {
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        let host = authority.host();
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        match bare.parse::<IpAddr>() {
+            Ok(address) => self.addresses.contains(&address.to_canonical()),
+            Err(_) => self.names.contains(&normal(host)),
+        }
+    }
+}
+
+fn normal(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+const REMEDY: &str = "use a bound address or localhost, or add the name by --adminHost";
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::Hosts;
+
+    fn hosts() -> Hosts {
+        let bound = ["10.0.0.5".parse().unwrap(), "0.0.0.0".parse().unwrap()];
+        Hosts::new(&bound, Some("10.0.0.7:28017".parse().unwrap()), &["Admin.Example.NET".to_owned()])
+    }
+
+    #[test]
+    fn only_our_names_are_ours() {
+        for (host, is_ours) in [
+            ("localhost", true),
+            ("LOCALHOST:28017", true),
+            ("localhost.", true),
+            ("localhost:9", true),
+            ("127.0.0.1:28017", true),
+            ("[::1]:28017", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("10.0.0.5", true),
+            ("10.0.0.7:28017", true),
+            ("admin.example.net", true),
+            ("0.0.0.0:28017", false),
+            ("10.0.0.6", false),
+            ("evil.example", false),
+            ("localhost.evil.example", false),
+            ("evil.example:28017", false),
+            ("localhost@evil.example", false),
+            ("user@localhost", false),
+            ("127.0.0.1.evil.example", false),
+            ("2130706433", false),
+            ("", false),
+        ] {
+            let request = Request::builder().uri("/status").header("Host", host).body(()).unwrap();
+            assert_eq!(hosts().check(&request).is_ok(), is_ours, "{host}");
+        }
+        let without = Request::builder().uri("/status").body(()).unwrap();
+        assert!(hosts().check(&without).is_err());
+        let twice = Request::builder().uri("/").header("Host", "localhost").header("Host", "localhost");
+        assert!(hosts().check(&twice.body(()).unwrap()).is_err());
+        let absolute = Request::builder().uri("http://evil.example/status").header("Host", "localhost");
+        assert!(hosts().check(&absolute.body(()).unwrap()).is_err());
+    }
+
+    #[test]
+    fn only_our_pages_may_change_things() {
+        for (origin, is_ours) in [
+            (None, true),
+            (Some("http://localhost:28017"), true),
+            (Some("https://127.0.0.1:28017"), true),
+            (Some("http://localhost:9000"), true),
+            (Some("http://localhost:3000"), false),
+            (Some("http://localhost"), false),
+            (Some("http://evil.example"), false),
+            (Some("http://evil.example:28017"), false),
+            (Some("null"), false),
+            (Some("file://localhost"), false),
+            (Some(""), false),
+        ] {
+            let mut request = Request::builder().uri("/mode").header("Host", "localhost:9000");
+            if let Some(origin) = origin {
+                request = request.header("Origin", origin);
+            }
+            assert_eq!(hosts().check_origin(&request.body(()).unwrap()).is_ok(), is_ours, "{origin:?}");
+        }
+    }
+}

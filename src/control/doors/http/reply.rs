@@ -1,0 +1,111 @@
+//! Answers and errors. Each error is an [`ErrorReply`] and says what to do.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::control::Refused;
+use crate::control::views::{Blocker, ErrorReply};
+use crate::observe::Format;
+
+/// An answer, before it is one of HTTP's.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    kind: &'static str,
+    body: Vec<u8>,
+    /// The methods that a path has, where another was used.
+    allow: Option<&'static str>,
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+impl Reply {
+    /// A view.
+    pub(super) fn json(status: StatusCode, view: &impl Serialize) -> Reply {
+        // Views are structs of plain fields: they do not fail to serialize.
+        let mut body = serde_json::to_vec(view).unwrap_or_default();
+        body.push(b'\n');
+        Reply { status, kind: JSON, body, allow: None }
+    }
+
+    /// A text for a probe.
+    pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Reply {
+        Reply { status, kind: TEXT, body: text.into().into_bytes(), allow: None }
+    }
+
+    /// Metrics.
+    pub(super) fn metrics(text: String, format: Format) -> Reply {
+        Reply { status: StatusCode::OK, kind: format.content_type(), body: text.into_bytes(), allow: None }
+    }
+
+    /// An error.
+    pub(super) fn error(status: StatusCode, code: &str, text: impl Into<String>) -> Reply {
+        Reply::blocked(status, code, text.into(), Vec::new())
+    }
+
+    fn blocked(status: StatusCode, code: &str, error: String, blockers: Vec<Blocker>) -> Reply {
+        Reply::json(status, &ErrorReply { error, code: code.to_owned(), blockers })
+    }
+
+    /// A request that is wrong in itself.
+    pub(super) fn bad_request(text: impl Into<String>) -> Reply {
+        Reply::error(StatusCode::BAD_REQUEST, "BadRequest", text)
+    }
+
+    /// A request that this visitor may not make.
+    pub(super) fn forbidden(text: impl Into<String>) -> Reply {
+        Reply::error(StatusCode::FORBIDDEN, "Forbidden", text)
+    }
+
+    /// A path that is none.
+    pub(super) fn not_found(path: &str) -> Reply {
+        let path = crate::text::printable(path);
+        Reply::error(StatusCode::NOT_FOUND, "NotFound", format!("there is no {path} here"))
+    }
+
+    /// A method that a path does not have.
+    pub(super) fn not_allowed(allow: &'static str) -> Reply {
+        let text = format!("this path takes {allow}");
+        Reply { allow: Some(allow), ..Reply::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text) }
+    }
+
+    /// As hyper sends it. It leaves the body of an answer to HEAD out, and the length in.
+    pub(super) fn into_response(self) -> Response<Full<Bytes>> {
+        let Reply { status, kind, body, allow } = self;
+        let length = body.len();
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some(allow) = allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+/// What the desk refuses.
+impl From<Refused> for Reply {
+    fn from(refused: Refused) -> Reply {
+        let error = refused.to_string();
+        let (status, code, blockers) = match refused {
+            Refused::Transition(_) => (StatusCode::CONFLICT, "IllegalTransition", Vec::new()),
+            Refused::Unservable { .. } => (StatusCode::CONFLICT, "Unservable", Vec::new()),
+            Refused::Unreachable { blockers, .. } => (StatusCode::CONFLICT, "Unreachable", blockers),
+            Refused::Guarded { blockers, .. } => (StatusCode::CONFLICT, "Guarded", blockers),
+            Refused::Leased { .. } => (StatusCode::CONFLICT, "Leased", Vec::new()),
+            Refused::NoStateFile => (StatusCode::CONFLICT, "NoStateFile", Vec::new()),
+            Refused::Configuration(_) => (StatusCode::CONFLICT, "Configuration", Vec::new()),
+            Refused::StateFile { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "StateFile", Vec::new()),
+            Refused::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Internal", Vec::new()),
+        };
+        Reply::blocked(status, code, error, blockers)
+    }
+}

@@ -1,0 +1,96 @@
+//! A connection of an HTTP client, and a request through all checks: who is meant, what is asked, who asks, by what
+//! page, with what body.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::ACCEPT;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::hosts::Hosts;
+use super::reply::Reply;
+use super::routes::Route;
+use super::{body, changes, looks};
+use crate::control::doors::access::{Access, Entrance, READ_ONLY};
+use crate::control::doors::visit::Visit;
+use crate::limits::{ADMIN_HEAD, ADMIN_HEAD_BYTES, ADMIN_HEADERS};
+use crate::observe::Format;
+
+/// Serves a client.
+pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: &Visit) {
+    let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(request, visit).await) });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(ADMIN_HEAD)
+        .max_headers(ADMIN_HEADERS)
+        .max_buf_size(ADMIN_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = visit.watch.draining() => {
+            // What is being answered is answered, and then it is over.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(who = %visit.who, %error, "an admin connection has ended in the middle of a request");
+    }
+}
+
+async fn answer(request: Request<Incoming>, visit: &Visit) -> Response<Full<Bytes>> {
+    // An error is an answer too.
+    let reply = respond(request, visit).await.unwrap_or_else(|reply| reply);
+    if reply.status != StatusCode::FORBIDDEN {
+        visit.guest.served();
+    }
+    reply.into_response()
+}
+
+async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Reply> {
+    let path = request.uri().path().to_owned();
+    let format = Format::accepted(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+    let route = Route::of(&path);
+    if visit.entrance == Entrance::Probes {
+        let route = route.filter(|route| route.is_probe() && route.takes(request.method()));
+        let route = route.ok_or_else(|| Reply::not_found(&path))?;
+        return looks::answer(route, &route.query(request.uri().query())?, format, visit).await;
+    }
+    if let Some(reason) = visit.access.refusal() {
+        return Err(Reply::forbidden(reason));
+    }
+    let hosts = hosts(visit);
+    if !route.is_some_and(Route::is_probe) {
+        hosts.check(&request)?;
+    }
+    let route = route.ok_or_else(|| Reply::not_found(&path))?;
+    if !route.takes(request.method()) {
+        return Err(Reply::not_allowed(route.allow()));
+    }
+    let query = request.uri().query().map(str::to_owned);
+    let query = route.query(query.as_deref())?;
+    if !route.changes() {
+        let _busy = visit.guest.busy();
+        return looks::answer(route, &query, format, visit).await;
+    }
+    if visit.access == Access::ReadOnly {
+        return Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY));
+    }
+    hosts.check_origin(&request)?;
+    let body = body::read(request).await?;
+    let _busy = visit.guest.busy();
+    changes::answer(route, &body, visit).await
+}
+
+fn hosts(visit: &Visit) -> Hosts {
+    let bound: Vec<IpAddr> = visit.shared.bound.iter().map(|(_, address)| address.ip()).collect();
+    Hosts::new(&bound, visit.local, &visit.shared.admin().hosts)
+}

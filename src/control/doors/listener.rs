@@ -1,0 +1,238 @@
+//! The doors as a whole: bound before anything runs, opened when there is a desk, closed last.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::access::Entrance;
+use super::complaints::Complaints;
+use super::guests::Guests;
+use super::visit::{self, Received};
+use crate::config::{Admin, AdminBind, Mistake};
+use crate::control::Desk;
+use crate::drain::{self, Drain};
+use crate::limits::{
+    ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, DOOR_DESCRIPTORS, PROBE_CONNECTIONS,
+};
+use crate::net::{Listener, UnixSocket, bind, bind_unix, descriptor_limit};
+
+/// Listeners that are bound and not served yet: connections wait.
+#[derive(Debug, Default)]
+pub struct Bound {
+    tcp: Vec<(Entrance, SocketAddr, TcpListener)>,
+    unix: Vec<(PathBuf, UnixSocket)>,
+}
+
+/// The doors, open. Dropping this closes them without a farewell.
+#[derive(Debug)]
+pub struct Doors {
+    shared: Arc<Shared>,
+    drain: Drain,
+    sockets: Vec<PathBuf>,
+}
+
+/// What every visit needs.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) desk: Arc<Desk>,
+    pub(super) complaints: Complaints,
+    /// The addresses bound, by route name.
+    pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
+    /// Set once the proxy takes no new connections: it is live, and not ready.
+    pub(super) stopping: AtomicBool,
+}
+
+impl Bound {
+    /// Binds everything that is named.
+    ///
+    /// # Errors
+    /// Every address that cannot be had; then none is kept.
+    pub fn bind(admin: &Admin) -> Result<Bound, Vec<Mistake>> {
+        let mut bound = Bound::default();
+        let mut mistakes = Vec::new();
+        for wanted in &admin.binds {
+            let done = match wanted {
+                AdminBind::Tcp(address) => bound.tcp(entrance(*address), *address),
+                AdminBind::Unix(path) => bound.unix(path.clone()),
+            };
+            if let Err(error) = done {
+                let shown = match wanted {
+                    AdminBind::Tcp(address) => address.to_string(),
+                    AdminBind::Unix(path) => format!("unix:{}", path.display()),
+                };
+                mistakes.push(unavailable("--adminBind", &shown, &error));
+            }
+        }
+        for address in &admin.probes {
+            if let Err(error) = bound.tcp(Entrance::Probes, *address) {
+                mistakes.push(unavailable("--probeBind", &address.to_string(), &error));
+            }
+        }
+        if mistakes.is_empty() { Ok(bound) } else { Err(mistakes) }
+    }
+
+    fn tcp(&mut self, entrance: Entrance, address: SocketAddr) -> io::Result<()> {
+        for listener in bind(address, 1)? {
+            self.tcp.push((entrance, listener.local_addr()?, listener));
+        }
+        Ok(())
+    }
+
+    fn unix(&mut self, path: PathBuf) -> io::Result<()> {
+        let socket = bind_unix(&path)?;
+        self.unix.push((path, socket));
+        Ok(())
+    }
+
+    /// Opens them, on the runtime that this is called on.
+    #[must_use]
+    pub fn open(self, desk: &Arc<Desk>) -> Doors {
+        let Bound { tcp, unix } = self;
+        let bound = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
+        let shared = Shared {
+            desk: Arc::clone(desk),
+            complaints: Complaints::default(),
+            bound,
+            stopping: AtomicBool::new(false),
+        };
+        let (shared, drain) = (Arc::new(shared), Drain::new());
+        let (by_tcp, probes) = (Guests::new(share(ADMIN_CONNECTIONS)), Guests::new(share(PROBE_CONNECTIONS)));
+        for (entrance, _, listener) in tcp {
+            let guests = if entrance == Entrance::Probes { &probes } else { &by_tcp };
+            let host = Host { shared: Arc::clone(&shared), entrance, guests: guests.clone(), watch: drain.watch() };
+            tokio::spawn(host.accept(listener));
+        }
+        let (by_unix, mut sockets) = (Guests::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
+        for (path, socket) in unix {
+            let entrance = Entrance::Unix;
+            let host = Host { shared: Arc::clone(&shared), entrance, guests: by_unix.clone(), watch: drain.watch() };
+            tokio::spawn(host.accept_unix(socket));
+            sockets.push(path);
+        }
+        Doors { shared, drain, sockets }
+    }
+}
+
+impl Doors {
+    /// The TCP addresses listened on, by route name: `admin` and `probes`.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.shared.bound.clone()
+    }
+
+    /// The Unix sockets listened on.
+    #[must_use]
+    pub fn sockets(&self) -> &[PathBuf] {
+        &self.sockets
+    }
+
+    /// From now on the proxy is not ready, for it takes no new connections. Everything else goes on.
+    pub fn stopping(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Closes them. Answers under way are given a moment.
+    pub async fn close(self) {
+        self.drain.start();
+        self.drain.wait(ADMIN_FAREWELL, std::future::pending()).await;
+    }
+}
+
+impl Shared {
+    /// The options of the admin port in force.
+    pub(super) fn admin(&self) -> Admin {
+        self.desk.settings().admin
+    }
+}
+
+/// Receives the connections of one listener.
+struct Host {
+    shared: Arc<Shared>,
+    entrance: Entrance,
+    guests: Guests,
+    watch: drain::Watch,
+}
+
+impl Host {
+    async fn accept(self, listener: TcpListener) {
+        let mut listener = match Listener::register(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "cannot listen for the admin port"),
+        };
+        loop {
+            let (socket, peer) = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.watch.draining() => return,
+            };
+            if let Some(received) = self.receive(Some(peer)) {
+                tokio::spawn(visit::tcp(socket, peer, received));
+            }
+            // One that has to make room does so before the next is let in, so that descriptors stay bounded.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The socket's file goes when this is over.
+    async fn accept_unix(self, socket: UnixSocket) {
+        let listener = match tokio::net::UnixListener::from_std(socket.listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "cannot listen on the admin socket"),
+        };
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.watch.draining() => return,
+            };
+            match accepted {
+                Ok((socket, _)) => {
+                    if let Some(received) = self.receive(None) {
+                        tokio::spawn(visit::unix(socket, received));
+                    }
+                    tokio::task::yield_now().await;
+                }
+                // Out of descriptors or memory, which does not pass at once.
+                Err(_) => tokio::time::sleep(ACCEPT_BACKOFF_MOST).await,
+            }
+        }
+    }
+
+    /// A place for a connection, unless all others are being served.
+    fn receive(&self, peer: Option<SocketAddr>) -> Option<Received> {
+        let Some(guest) = self.guests.admit() else {
+            self.shared.complaints.refused(peer, None, "all admin connections are being served");
+            return None;
+        };
+        let (shared, watch) = (Arc::clone(&self.shared), self.watch.clone());
+        Some(Received { shared, entrance: self.entrance, guest, watch })
+    }
+}
+
+/// A wildcard is no loopback address, whoever connects to it.
+fn entrance(address: SocketAddr) -> Entrance {
+    if address.ip().to_canonical().is_loopback() { Entrance::Loopback } else { Entrance::Remote }
+}
+
+fn route(entrance: Entrance) -> Arc<str> {
+    match entrance {
+        Entrance::Loopback | Entrance::Remote | Entrance::Unix => "admin".into(),
+        Entrance::Probes => "probes".into(),
+    }
+}
+
+/// So many connections, or as many as the descriptors kept back for all doors carry.
+fn share(most: usize) -> usize {
+    let kept = usize::try_from((descriptor_limit() / 4).min(DOOR_DESCRIPTORS)).unwrap_or_default();
+    let all = usize::try_from(DOOR_DESCRIPTORS).unwrap_or(usize::MAX);
+    (most * kept / all).max(1)
+}
+
+fn unavailable(option: &str, address: &str, error: &io::Error) -> Mistake {
+    Mistake::of(
+        option,
+        address,
+        format!("cannot listen: {error}"),
+        "choose another address or port (ss -ltnp shows who has it)",
+    )
+}

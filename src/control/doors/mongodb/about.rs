@@ -1,0 +1,174 @@
+//! What this is and how it was started. A client that asks a mongod for its version gets numbers it can read, and
+//! whoever looks sees that it is none.
+
+use std::env;
+
+use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
+use bson::{DateTime, rawdoc};
+
+use super::answer::{Answer, Failure, OPERATION_FAILED, wrong_type};
+use super::commands::Context;
+use super::handshake::MAX_DOCUMENT_BYTES;
+use crate::config::Settings;
+use crate::net::Upstream;
+use crate::policy::Spelling;
+
+/// tlsramp's own version.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The version is that of the wire protocol announced in `hello`, 6.0, without a patch level that any mongod has had.
+pub(super) fn build_info(_: &Context<'_>) -> Answer {
+    Ok(rawdoc! {
+        "version": "6.0.0",
+        "gitVersion": format!("tlsramp {VERSION}"),
+        "modules": [],
+        "sysInfo": "deprecated",
+        "versionArray": [6, 0, 0, 0],
+        "bits": 64,
+        "debug": false,
+        "maxBsonObjectSize": MAX_DOCUMENT_BYTES,
+        "tlsramp": VERSION,
+    })
+}
+
+pub(super) fn host_info(_: &Context<'_>) -> Answer {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(rawdoc! {
+        "system": {
+            "currentTime": DateTime::now(),
+            "hostname": host_name(),
+            "cpuAddrSize": 64,
+            "numCores": i32::try_from(cores).unwrap_or(i32::MAX),
+            "cpuArch": env::consts::ARCH,
+        },
+        "os": { "type": "Linux", "name": "Linux", "version": "" },
+        "extra": {},
+    })
+}
+
+/// This host's name, as the kernel has it.
+pub(super) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+}
+
+/// `argv` as it was, passwords taken out; `parsed` as the settings are, in mongod's names.
+pub(super) fn command_line(context: &Context<'_>) -> Answer {
+    let argv = redacted(env::args()).into_iter().map(RawBson::String).collect::<RawArrayBuf>();
+    let mut answer = RawDocumentBuf::new();
+    answer.append(cstr!("argv"), argv);
+    answer.append(cstr!("parsed"), parsed(&context.visit.shared.desk.settings()));
+    Ok(answer)
+}
+
+/// mongod's mark in the place of passwords, whichever way they were given.
+fn redacted(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut is_secret = false;
+    let redact = |argument: String| {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, _)) => (name, true),
+            None => (&*argument, false),
+        };
+        let names_secret = name.starts_with("--") && name.to_ascii_lowercase().contains("password");
+        let shown = match (is_secret, names_secret) {
+            (true, _) => SECRET.to_owned(),
+            (false, true) if value => format!("{name}={SECRET}"),
+            (false, _) => argument.clone(),
+        };
+        is_secret = !is_secret && names_secret && !value;
+        shown
+    };
+    arguments.map(redact).collect()
+}
+
+fn parsed(settings: &Settings) -> RawDocumentBuf {
+    let mut tls = rawdoc! { "mode": settings.mode.name(Spelling::Tls) };
+    let files = [
+        (cstr!("certificateKeyFile"), &settings.tls.certificate_key),
+        (cstr!("clusterFile"), &settings.tls.cluster),
+        (cstr!("CAFile"), &settings.tls.ca),
+        (cstr!("clusterCAFile"), &settings.tls.cluster_ca),
+        (cstr!("CRLFile"), &settings.tls.crl),
+    ];
+    for (name, file) in files {
+        if let Some(file) = file {
+            tls.append(name, file.to_string_lossy().as_ref());
+        }
+    }
+    let mut net = RawDocumentBuf::new();
+    let mut proxy = RawDocumentBuf::new();
+    if let Some(inbound) = &settings.inbound {
+        let addresses: Vec<_> = inbound.binds.iter().map(|bind| bind.ip().to_string()).collect();
+        net.append(cstr!("bindIp"), addresses.join(","));
+        net.append(cstr!("port"), inbound.binds.first().map_or(0, |bind| i32::from(bind.port())));
+        proxy.append(cstr!("upstream"), shown(&inbound.upstream));
+    }
+    net.append(cstr!("tls"), tls);
+    let outbound = settings.outbound.iter().map(|route| format!("{}={}", route.listen, route.target));
+    proxy.append(cstr!("outbound"), outbound.map(RawBson::String).collect::<RawArrayBuf>());
+    let mut parsed = RawDocumentBuf::new();
+    if let Some(file) = &settings.file {
+        parsed.append(cstr!("config"), file.to_string_lossy().as_ref());
+    }
+    parsed.append(cstr!("net"), net);
+    parsed.append(cstr!("proxy"), proxy);
+    parsed
+}
+
+fn shown(upstream: &Upstream) -> String {
+    upstream.to_string()
+}
+
+/// The log goes to standard output and is not kept here. Shells show `startupWarnings` when they connect: what this
+/// is, and what an operator should look at.
+pub(super) async fn log(context: Context<'_>) -> Answer {
+    let Context { visit, request } = context;
+    let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
+    let name = match first {
+        Some(RawBsonRef::String(name)) => name,
+        Some(value) => return Err(wrong_type("getLog", "getLog", value, "expected type 'string'")),
+        None => "",
+    };
+    match name {
+        "*" => Ok(rawdoc! { "names": ["global", "startupWarnings"] }),
+        "global" => Ok(rawdoc! { "totalLinesWritten": 0, "log": [] }),
+        "startupWarnings" => {
+            let about = format!("This is the admin port of tlsramp {VERSION}, not a mongod: it holds no data");
+            let warnings = visit.shared.desk.status().await.warnings;
+            let lines: Vec<_> = std::iter::once(about).chain(warnings).map(|text| line(&text)).collect();
+            let count = i32::try_from(lines.len()).unwrap_or(i32::MAX);
+            let log = lines.into_iter().map(RawBson::String).collect::<RawArrayBuf>();
+            let mut answer = RawDocumentBuf::new();
+            answer.append(cstr!("totalLinesWritten"), count);
+            answer.append(cstr!("log"), log);
+            Ok(answer)
+        }
+        other => Err(Failure::new(OPERATION_FAILED, format!("No log named '{other}'"))),
+    }
+}
+
+/// A line as mongod's log has it, which shells take apart.
+fn line(text: &str) -> String {
+    let now = DateTime::now().try_to_rfc3339_string().unwrap_or_default();
+    let line = serde_json::json!({
+        "t": { "$date": now }, "s": "W", "c": "CONTROL", "id": 1, "ctx": "tlsramp", "msg": text,
+        "tags": ["startupWarnings"],
+    });
+    format!("{line}\n")
+}
+
+/// What stands in the place of a password.
+const SECRET: &str = "<password>";
+
+#[cfg(test)]
+mod tests {
+    use super::redacted;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let arguments = "tlsramp run --sslPEMKeyPassword a --tlsClusterPassword=b --sslMode allowSSL";
+        let shown = redacted(arguments.split(' ').map(str::to_owned)).join(" ");
+        let expected = "tlsramp run --sslPEMKeyPassword <password> --tlsClusterPassword=<password> --sslMode allowSSL";
+        assert_eq!(shown, expected);
+    }
+}

@@ -1,0 +1,188 @@
+//! Every command by name, and what all of them have in common: the order of mongod's checks.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+
+use bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
+use bson::rawdoc;
+
+use super::answer::{
+    Answer, BAD_VALUE, COMMAND_NOT_FOUND, DUPLICATE_FIELD, Failure, NO_SEQUENCES, UNAUTHORIZED, finished,
+};
+use super::{about, handshake, operations, parameters, server_status};
+use crate::control::doors::access::{Access, READ_ONLY};
+use crate::control::doors::visit::Visit;
+use crate::mongo::Request;
+
+/// What a command may use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) visit: &'a Visit,
+    pub(super) request: &'a Request,
+}
+
+type Later<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+/// How a command is answered.
+#[derive(Clone, Copy)]
+enum Run {
+    /// From memory.
+    Now(fn(&Context<'_>) -> Answer),
+    /// By the desk, which may have to wait for others.
+    Later(for<'a> fn(Context<'a>) -> Later<'a>),
+}
+
+/// A command.
+#[derive(Clone, Copy)]
+struct Command {
+    name: &'static str,
+    /// Who may give it.
+    rule: Rule,
+    /// Whether it belongs to the database `admin`.
+    admin_only: bool,
+    run: Run,
+}
+
+/// Who may give a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Anybody who got as far as this: what a driver needs to be told that it may do nothing.
+    Anybody,
+    /// Who may look.
+    Look,
+    /// Who may change things.
+    Change,
+}
+
+const fn anybody(name: &'static str, run: fn(&Context<'_>) -> Answer) -> Command {
+    Command { name, rule: Rule::Anybody, admin_only: false, run: Run::Now(run) }
+}
+
+const fn look(name: &'static str, run: fn(&Context<'_>) -> Answer) -> Command {
+    Command { name, rule: Rule::Look, admin_only: false, run: Run::Now(run) }
+}
+
+impl Command {
+    const fn admin_only(self) -> Command {
+        Command { admin_only: true, ..self }
+    }
+
+    const fn later(name: &'static str, rule: Rule, run: for<'a> fn(Context<'a>) -> Later<'a>) -> Command {
+        Command { name, rule, admin_only: true, run: Run::Later(run) }
+    }
+}
+
+/// All of them.
+const COMMANDS: [Command; 30] = [
+    anybody("hello", handshake::hello),
+    anybody("isMaster", handshake::is_master),
+    anybody("ismaster", handshake::is_master),
+    anybody("ping", handshake::nothing),
+    anybody("buildInfo", about::build_info),
+    anybody("buildinfo", about::build_info),
+    anybody("whatsmyuri", handshake::whats_my_uri),
+    anybody("connectionStatus", handshake::connection_status),
+    anybody("endSessions", handshake::nothing),
+    anybody("logout", handshake::nothing),
+    anybody("saslStart", handshake::no_users),
+    anybody("authenticate", handshake::no_users),
+    look("startSession", handshake::start_session),
+    look("refreshSessions", handshake::nothing),
+    look("killSessions", handshake::nothing),
+    look("killAllSessions", handshake::nothing),
+    look("listCommands", list_commands),
+    look("listCollections", handshake::list_collections),
+    look("listDatabases", handshake::list_databases).admin_only(),
+    look("replSetGetStatus", handshake::no_set).admin_only(),
+    look("getFreeMonitoringStatus", handshake::free_monitoring).admin_only(),
+    look("hostInfo", about::host_info),
+    look("getCmdLineOpts", about::command_line).admin_only(),
+    look("getParameter", parameters::get).admin_only(),
+    look("plaintextClients", operations::plaintext_clients).admin_only(),
+    Command::later("getLog", Rule::Look, |context| Box::pin(about::log(context))),
+    Command { admin_only: false, ..Command::later("serverStatus", Rule::Look, |c| Box::pin(server_status::answer(c))) },
+    Command::later("setParameter", Rule::Change, |context| Box::pin(parameters::set(context))),
+    Command::later("rotateCertificates", Rule::Change, |context| Box::pin(operations::rotate(context))),
+    Command::later("recycleConnections", Rule::Change, |context| Box::pin(operations::recycle(context))),
+];
+
+/// Answers a request; failures are answers too.
+pub(super) async fn answer(context: &Context<'_>) -> RawDocumentBuf {
+    let answer = match check(context) {
+        Ok(command) => match command.run {
+            Run::Now(run) => run(context),
+            Run::Later(run) => run(*context).await,
+        },
+        Err(failure) => Err(failure),
+    };
+    finished(answer)
+}
+
+/// In mongod's order: is there such a command, is it well formed, is it where it belongs, and who asks.
+fn check(context: &Context<'_>) -> Result<Command, Failure> {
+    let Context { visit, request } = *context;
+    let name = &*request.name;
+    let command = COMMANDS.into_iter().find(|command| command.name == name);
+    let Some(command) = command else {
+        if visit.access.refusal().is_some() {
+            return Err(not_authorized());
+        }
+        return Err(Failure::new(COMMAND_NOT_FOUND, format!("no such command: '{name}'")));
+    };
+    let mut seen = HashSet::new();
+    for (key, _) in request.command.iter().flatten() {
+        if !seen.insert(key.as_str()) {
+            let text = format!("BSON field 'APIParametersFromClient.{key}' is a duplicate field");
+            return Err(Failure::new(DUPLICATE_FIELD, text));
+        }
+    }
+    check_time_limit(request)?;
+    if !request.documents.is_empty() {
+        let text = format!("The {name} command does not support document sequences.");
+        return Err(Failure::new(NO_SEQUENCES, text));
+    }
+    if command.admin_only && request.database != "admin" {
+        return Err(Failure::new(UNAUTHORIZED, format!("{name} may only be run against the admin database.")));
+    }
+    match (command.rule, visit.access) {
+        (Rule::Anybody, _) | (Rule::Look, Access::Full | Access::ReadOnly) | (Rule::Change, Access::Full) => {
+            Ok(command)
+        }
+        (Rule::Change, Access::ReadOnly) => Err(Failure::new(UNAUTHORIZED, READ_ONLY)),
+        (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed) => Err(not_authorized()),
+    }
+}
+
+/// Nothing here takes long enough for `maxTimeMS` to matter; a wrong one is refused as mongod does.
+fn check_time_limit(request: &Request) -> Result<(), Failure> {
+    let millis = match request.command.get("maxTimeMS") {
+        Ok(None) | Err(_) => return Ok(()),
+        Ok(Some(RawBsonRef::Int32(number))) => f64::from(number),
+        #[expect(clippy::cast_precision_loss, reason = "only its sign and its order matter")]
+        Ok(Some(RawBsonRef::Int64(number))) => number as f64,
+        Ok(Some(RawBsonRef::Double(number))) => number,
+        Ok(Some(_)) => return Err(Failure::new(BAD_VALUE, "maxTimeMS must be a number")),
+    };
+    if (0.0..=f64::from(i32::MAX)).contains(&millis) {
+        return Ok(());
+    }
+    Err(Failure::new(BAD_VALUE, format!("{millis} value for maxTimeMS is out of range")))
+}
+
+fn not_authorized() -> Failure {
+    let why = crate::control::doors::access::NOT_ALLOWED;
+    Failure::new(UNAUTHORIZED, format!("not authorized on admin to execute command: {why}"))
+}
+
+fn list_commands(_: &Context<'_>) -> Answer {
+    let mut commands = RawDocumentBuf::new();
+    for command in COMMANDS {
+        let Ok(name) = bson::raw::CString::try_from(command.name) else { continue };
+        let (admin_only, help) = (command.admin_only, "");
+        let about = rawdoc! { "help": help, "requiresAuth": false, "secondaryOk": true, "adminOnly": admin_only };
+        commands.append(name, about);
+    }
+    let mut answer = RawDocumentBuf::new();
+    answer.append(cstr!("commands"), commands);
+    Ok(answer)
+}

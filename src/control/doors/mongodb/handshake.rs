@@ -1,0 +1,115 @@
+//! `hello`, and what else drivers and shells ask by themselves.
+//!
+//! No `topologyVersion`, so that drivers poll and no connection waits for an answer; no compressors.
+
+use bson::raw::{CStr, RawBsonRef, RawDocumentBuf, cstr};
+use bson::{Binary, DateTime, rawdoc, spec::BinarySubtype};
+
+use super::answer::{AUTHENTICATION_FAILED, AWAIT_WITHOUT_VERSION, Answer, Failure, NO_REPLICATION, flag};
+use super::commands::Context;
+use crate::control::Who;
+
+/// mongod's `maxBsonObjectSize`.
+pub(super) const MAX_DOCUMENT_BYTES: i32 = 16 * 1024 * 1024;
+/// mongod's `maxMessageSizeBytes`. Drivers take another for a fault; see the bound on commands for what is taken.
+const MAX_MESSAGE_BYTES: i32 = 48_000_000;
+/// mongod's `maxWriteBatchSize`.
+const MAX_WRITE_BATCH: i32 = 100_000;
+/// mongod's session timeout, in minutes. Nothing here belongs to a session, so none ever ends.
+const SESSION_MINUTES: i32 = 30;
+
+pub(super) fn hello(context: &Context<'_>) -> Answer {
+    topology(context, cstr!("isWritablePrimary"))
+}
+
+pub(super) fn is_master(context: &Context<'_>) -> Answer {
+    topology(context, cstr!("ismaster"))
+}
+
+/// A client that waits for a change of topology, by a version that we never gave it, is answered at once, as mongod
+/// answers who has another process's version.
+fn topology(context: &Context<'_>, primary: &CStr) -> Answer {
+    let command = &context.request.command;
+    let has = |field: &str| matches!(command.get(field), Ok(Some(_)));
+    match (has("topologyVersion"), has("maxAwaitTimeMS")) {
+        (true, true) | (false, false) => {}
+        (false, true) => {
+            let text = "A request with 'maxAwaitTimeMS' must include a 'topologyVersion'";
+            return Err(Failure::new(AWAIT_WITHOUT_VERSION, text));
+        }
+        (true, false) => {
+            let text = "A request with a 'topologyVersion' must include 'maxAwaitTimeMS'";
+            return Err(Failure::new(AWAIT_WITHOUT_VERSION, text));
+        }
+    }
+    let mut answer = RawDocumentBuf::new();
+    if matches!(command.get("helloOk"), Ok(Some(RawBsonRef::Boolean(true)))) {
+        answer.append(cstr!("helloOk"), true);
+    }
+    answer.append(primary, true);
+    answer.append(cstr!("maxBsonObjectSize"), MAX_DOCUMENT_BYTES);
+    answer.append(cstr!("maxMessageSizeBytes"), MAX_MESSAGE_BYTES);
+    answer.append(cstr!("maxWriteBatchSize"), MAX_WRITE_BATCH);
+    answer.append(cstr!("localTime"), DateTime::now());
+    answer.append(cstr!("logicalSessionTimeoutMinutes"), SESSION_MINUTES);
+    answer.append(cstr!("connectionId"), i32::try_from(context.visit.number()).unwrap_or(i32::MAX));
+    answer.append(cstr!("minWireVersion"), 0);
+    // 6.0's.
+    answer.append(cstr!("maxWireVersion"), 17);
+    answer.append(cstr!("readOnly"), false);
+    Ok(answer)
+}
+
+pub(super) fn nothing(_: &Context<'_>) -> Answer {
+    Ok(RawDocumentBuf::new())
+}
+
+pub(super) fn whats_my_uri(context: &Context<'_>) -> Answer {
+    let you = match &context.visit.who {
+        Who::Tcp { peer, .. } => peer.to_string(),
+        // As mongod says of its own Unix socket.
+        Who::Unix { .. } | Who::Process => "anonymous unix socket".to_owned(),
+    };
+    Ok(rawdoc! { "you": you })
+}
+
+pub(super) fn connection_status(context: &Context<'_>) -> Answer {
+    let mut about = rawdoc! { "authenticatedUsers": [], "authenticatedUserRoles": [] };
+    if flag(context.request, "showPrivileges")? {
+        about.append(cstr!("authenticatedUserPrivileges"), bson::raw::RawArrayBuf::new());
+    }
+    Ok(rawdoc! { "authInfo": about })
+}
+
+/// Who may do what goes by the way in and by certificates.
+pub(super) fn no_users(_: &Context<'_>) -> Answer {
+    Err(Failure::new(AUTHENTICATION_FAILED, "the admin port of tlsramp has no users; connect without credentials"))
+}
+
+pub(super) fn start_session(context: &Context<'_>) -> Answer {
+    // A name that no other session here has is all that is asked for: the connection's, and the time.
+    let (number, now) = (context.visit.number(), DateTime::now().timestamp_millis());
+    let bytes = [number.to_be_bytes(), now.to_be_bytes()].concat();
+    let id = Binary { subtype: BinarySubtype::Uuid, bytes };
+    Ok(rawdoc! { "id": { "id": id }, "timeoutMinutes": SESSION_MINUTES })
+}
+
+pub(super) fn list_databases(context: &Context<'_>) -> Answer {
+    if flag(context.request, "nameOnly")? {
+        return Ok(rawdoc! { "databases": [] });
+    }
+    Ok(rawdoc! { "databases": [], "totalSize": 0_i64, "totalSizeMb": 0_i64 })
+}
+
+pub(super) fn list_collections(context: &Context<'_>) -> Answer {
+    let namespace = format!("{}.$cmd.listCollections", context.request.database);
+    Ok(rawdoc! { "cursor": { "id": 0_i64, "ns": namespace, "firstBatch": [] } })
+}
+
+pub(super) fn no_set(_: &Context<'_>) -> Answer {
+    Err(Failure::new(NO_REPLICATION, "not running with --replSet"))
+}
+
+pub(super) fn free_monitoring(_: &Context<'_>) -> Answer {
+    Ok(rawdoc! { "state": "undecided" })
+}

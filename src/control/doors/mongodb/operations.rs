@@ -1,0 +1,52 @@
+//! What operators do beside changing the mode: certificates read again, connections moved, clients named.
+
+use std::sync::Arc;
+
+use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
+
+use super::answer::{Answer, Failure, count, flag, only, wrong_type};
+use super::commands::Context;
+use super::document::{array, document};
+use crate::control::{Door, Recycle, Refused};
+
+/// mongod's command and answer; a warning is ours.
+pub(super) async fn rotate(context: Context<'_>) -> Answer {
+    let Context { visit, request } = context;
+    only(request, &["message"])?;
+    match request.command.get("message") {
+        Ok(None | Some(RawBsonRef::String(_))) | Err(_) => {}
+        Ok(Some(value)) => return Err(wrong_type("rotateCertificates", "message", value, "expected type 'string'")),
+    }
+    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Mongodb));
+    // Carried out, whether or not the one who asked is still there.
+    let rotated = tokio::spawn(async move { desk.rotate(&caller).await });
+    let rotated = rotated.await.map_err(|error| Refused::Internal(error.to_string())).flatten();
+    let mut answer = RawDocumentBuf::new();
+    let warnings = rotated.map_err(Failure::from)?.warnings;
+    if !warnings.is_empty() {
+        answer.append(cstr!("warnings"), warnings.into_iter().map(RawBson::String).collect::<RawArrayBuf>());
+    }
+    Ok(answer)
+}
+
+/// Ours: the inventory's plaintext rows.
+pub(super) fn plaintext_clients(context: &Context<'_>) -> Answer {
+    only(context.request, &[])?;
+    let mut rows = context.visit.shared.desk.clients();
+    rows.retain(|row| row.kind == "plaintext");
+    let mut answer = RawDocumentBuf::new();
+    answer.append(cstr!("clients"), array(&rows));
+    Ok(answer)
+}
+
+/// Ours: moves connections that today's policy would not make.
+pub(super) async fn recycle(context: Context<'_>) -> Answer {
+    let Context { visit, request } = context;
+    only(request, &["force", "graceSecs", "waitSecs"])?;
+    let force = flag(request, "force")?;
+    let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };
+    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Mongodb));
+    let recycled = tokio::spawn(async move { desk.recycle(recycle, &caller).await });
+    let recycled = recycled.await.map_err(|error| Failure::from(Refused::Internal(error.to_string())))?;
+    Ok(document(&recycled))
+}

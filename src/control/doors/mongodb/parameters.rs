@@ -1,0 +1,176 @@
+//! `setParameter` and `getParameter`, for `sslMode` and `tlsMode`: mongod's checks, in mongod's order, in its words.
+//! `force`, `guard` and `persist` are ours, and no parameters.
+
+use std::sync::Arc;
+
+use bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
+use bson::rawdoc;
+
+use super::answer::{Answer, BAD_VALUE, Failure, INVALID_OPTIONS, UNKNOWN_FIELD, flag, is_generic, wrong_type};
+use super::commands::Context;
+use super::printed::{coerced, kind, printed};
+use crate::control::doors::visit::Visit;
+use crate::control::{Change, Changed, Door, Refused};
+use crate::mongo::Request;
+use crate::policy::{Mode, Spelling};
+
+/// The parameters, in the order of their names.
+const PARAMETERS: [(&CStr, Spelling); 2] = [(cstr!("sslMode"), Spelling::Ssl), (cstr!("tlsMode"), Spelling::Tls)];
+/// What else the command takes.
+const OPTIONS: [&str; 4] = ["force", "guard", "help", "persist"];
+
+/// All names are checked first; then each is set, in the order of their names. The first that fails ends it, and
+/// earlier ones stay set: mongod's way.
+pub(super) async fn set(context: Context<'_>) -> Answer {
+    let Context { visit, request } = context;
+    if flag(request, "help").unwrap_or(false) {
+        return Ok(help("setParameter set administrative option(s)\n{ setParameter:1, <param>:<value> }\n"));
+    }
+    if has(request, "writeConcern") {
+        return Err(Failure::new(INVALID_OPTIONS, "Command does not support writeConcern"));
+    }
+    let (force, guard, persist) = (flag(request, "force")?, flag(request, "guard")?, flag(request, "persist")?);
+    let asked = asked(request)?;
+    let (mut was, mut warnings) = (None, Vec::<String>::new());
+    for (name, spelling, value) in asked {
+        let to = mode(name, spelling, value)?;
+        let change = Change { force, guard, persist, ..Change::to(to, spelling) };
+        let changed = carried_out(visit, change).await?;
+        was.get_or_insert_with(|| changed.was.name(spelling));
+        warnings.extend(changed.warnings.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
+    }
+    let mut answer = RawDocumentBuf::new();
+    if let Some(was) = was {
+        answer.append(cstr!("was"), was);
+    }
+    if !warnings.is_empty() {
+        answer.append(cstr!("warnings"), warnings.into_iter().map(RawBson::String).collect::<RawArrayBuf>());
+    }
+    Ok(answer)
+}
+
+/// A change that was asked for is made, whether or not the one who asked is still there.
+async fn carried_out(visit: &Visit, change: Change) -> Result<Changed, Failure> {
+    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Mongodb));
+    let made = tokio::spawn(async move { desk.change_mode(change, &caller).await });
+    let made = made.await.map_err(|error| Refused::Internal(error.to_string())).flatten();
+    made.map_err(Failure::from)
+}
+
+/// The parameters that are to be set, in the order of their names, and to what.
+fn asked(request: &Request) -> Result<Vec<(&'static CStr, Spelling, RawBsonRef<'_>)>, Failure> {
+    let mut asked = Vec::new();
+    for (key, value) in fields(request) {
+        let parameter = PARAMETERS.into_iter().find(|(name, _)| name.as_str() == key);
+        match parameter {
+            Some((name, spelling)) => asked.push((name, spelling, value)),
+            None if OPTIONS.contains(&key) => {}
+            None => {
+                let text = format!("attempted to set unrecognized parameter [{key}], use help:true to see options ");
+                return Err(Failure::uncoded(text));
+            }
+        }
+    }
+    if asked.is_empty() {
+        return Err(Failure::uncoded("no option found to set, use help:true to see options "));
+    }
+    asked.sort_by_key(|(name, _, _)| name.as_str());
+    Ok(asked)
+}
+
+fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, Failure> {
+    let Some(text) = coerced(value) else {
+        let (kind, value) = (kind(value), printed(value));
+        let text = format!("Unsupported type {kind} (value: '{name}: {value}') for setParameter: {name}");
+        return Err(Failure::new(BAD_VALUE, text));
+    };
+    Mode::parse(&text, spelling).map_err(|error| Failure::new(BAD_VALUE, error.to_string()))
+}
+
+/// Names that are not known are passed over, unless there is no other.
+pub(super) fn get(context: &Context<'_>) -> Answer {
+    let Context { visit, request } = *context;
+    if flag(request, "help").unwrap_or(false) {
+        return Ok(help(HELP_GET));
+    }
+    let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
+    let Wanted { all, details } = Wanted::of(first)?;
+    let (mode, _) = visit.shared.desk.mode();
+    let mut answer = RawDocumentBuf::new();
+    for (name, spelling) in PARAMETERS {
+        if all || has(request, name.as_str()) {
+            let value = mode.name(spelling);
+            match details {
+                true => answer
+                    .append(name, rawdoc! { "value": value, "settableAtRuntime": true, "settableAtStartup": false }),
+                false => answer.append(name, value),
+            }
+        }
+    }
+    if answer.is_empty() {
+        return Err(Failure::uncoded("no option found to get"));
+    }
+    Ok(answer)
+}
+
+/// What the command's own value asks for.
+#[derive(Debug, Default, PartialEq)]
+struct Wanted {
+    all: bool,
+    details: bool,
+}
+
+impl Wanted {
+    fn of(value: Option<RawBsonRef<'_>>) -> Result<Wanted, Failure> {
+        let mut wanted = Wanted::default();
+        match value {
+            Some(RawBsonRef::String("*")) => wanted.all = true,
+            Some(RawBsonRef::Document(options)) => {
+                for (key, value) in options.iter().flatten() {
+                    match key.as_str() {
+                        "showDetails" => wanted.details = truth("showDetails", value)?,
+                        "allParameters" => wanted.all = truth("allParameters", value)?,
+                        _ => {
+                            let text = format!("BSON field 'getParameter.{key}' is an unknown field.");
+                            return Err(Failure::new(UNKNOWN_FIELD, text));
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(wanted)
+    }
+}
+
+/// mongod's "safe bool": numbers too.
+fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, Failure> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    match value {
+        RawBsonRef::Boolean(value) => Ok(value),
+        RawBsonRef::Int32(number) => Ok(number != 0),
+        RawBsonRef::Int64(number) => Ok(number != 0),
+        RawBsonRef::Double(number) => Ok(number != 0.0),
+        // The bracket that is missing is missing in mongod.
+        other => Err(wrong_type("getParameter", field, other, "expected types '[bool, long, int, decimal, double']")),
+    }
+}
+
+/// The fields of a command behind its name, without those that every command may have.
+fn fields(request: &Request) -> impl Iterator<Item = (&str, RawBsonRef<'_>)> {
+    let fields = request.command.iter().flatten().skip(1).map(|(key, value)| (key.as_str(), value));
+    fields.filter(|(key, _)| !is_generic(key))
+}
+
+fn has(request: &Request, field: &str) -> bool {
+    request.command.iter().flatten().skip(1).any(|(key, _)| key.as_str() == field)
+}
+
+fn help(text: &str) -> RawDocumentBuf {
+    let names: String = PARAMETERS.iter().map(|(name, _)| format!("  {name}\n")).collect();
+    rawdoc! { "help": format!("help for: {text}supported:\n{names}") }
+}
+
+const HELP_GET: &str = "getParameter get administrative option(s)\nexample:\n{ getParameter:1, notablescan:1 }\n\
+     pass a document as the value for getParameter to request options\nexample:\n\
+     { getParameter:{showDetails: true}, notablescan:1}\n";

@@ -1,0 +1,51 @@
+//! `serverStatus`: the parts of mongod's that are about TLS and connections, under its names, and all of ours.
+
+use bson::raw::{RawDocumentBuf, cstr};
+use bson::{DateTime, rawdoc};
+
+use super::about::{VERSION, host_name};
+use super::answer::Answer;
+use super::commands::Context;
+use super::document::document;
+use crate::tls::Material;
+
+/// Unknown sections to leave out or to take in are passed over, as in mongod.
+pub(super) async fn answer(context: Context<'_>) -> Answer {
+    let Context { visit, .. } = context;
+    let status = visit.shared.desk.status().await;
+    let port = visit.local.map_or_else(String::new, |local| format!(":{}", local.port()));
+    let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);
+    let mut answer = rawdoc! {
+        "host": format!("{}{port}", host_name()),
+        "version": VERSION,
+        "process": "tlsramp",
+        "pid": i64::from(status.pid),
+    };
+    #[expect(clippy::cast_precision_loss, reason = "exact for more years than there will be")]
+    answer.append(cstr!("uptime"), uptime as f64);
+    answer.append(cstr!("uptimeEstimate"), uptime);
+    answer.append(cstr!("localTime"), DateTime::now());
+    let open = i32::try_from(status.connections.open).unwrap_or(i32::MAX);
+    answer.append(cstr!("connections"), rawdoc! { "current": open });
+    if let Some(security) = security(&visit.shared.desk.snapshot().tls) {
+        answer.append(cstr!("security"), security);
+    }
+    answer.append(cstr!("transportSecurity"), transport());
+    answer.append(cstr!("tlsramp"), document(&status));
+    Ok(answer)
+}
+
+/// As in mongod: there if a certificate is.
+fn security(material: &Material) -> Option<RawDocumentBuf> {
+    let serving = material.serving.as_ref()?;
+    Some(rawdoc! {
+        "SSLServerSubjectName": &*serving.subject,
+        "SSLServerHasCertificateAuthority": material.can_dial(),
+        "SSLServerCertificateExpirationDate": DateTime::from_millis(serving.not_after.saturating_mul(1000)),
+    })
+}
+
+/// Handshakes with clients by version.
+fn transport() -> RawDocumentBuf {
+    rawdoc! { "1.0": 0_i64, "1.1": 0_i64, "1.2": 0_i64, "1.3": 0_i64, "unknown": 0_i64 }
+}

@@ -1,0 +1,193 @@
+//! One connection to a door, from its first byte to its last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::access::{Access, Entrance, access};
+use super::guests::Guest;
+use super::knock::{Protocol, knock};
+use super::listener::Shared;
+use super::{http, mongodb};
+use crate::config::Pattern;
+use crate::control::{Caller, Door, Who};
+use crate::drain;
+use crate::limits::ADMIN_OPENING;
+use crate::net::linger;
+use crate::policy::Opening;
+use crate::sniff::sniff;
+use crate::tls;
+
+/// A visitor and its connection.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) shared: Arc<Shared>,
+    pub(super) entrance: Entrance,
+    pub(super) access: Access,
+    pub(super) who: Who,
+    /// Our own end of it, by TCP.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) guest: Guest,
+    /// Drains when answers are still given and no more requests are taken.
+    pub(super) watch: drain::Watch,
+}
+
+/// What a connection is received with.
+pub(super) struct Received {
+    pub(super) shared: Arc<Shared>,
+    pub(super) entrance: Entrance,
+    pub(super) guest: Guest,
+    pub(super) watch: drain::Watch,
+}
+
+impl Visit {
+    fn new(received: Received, who: Who, access: Access, local: Option<SocketAddr>) -> Visit {
+        let Received { shared, entrance, guest, watch } = received;
+        Visit { shared, entrance, access, who, local, guest, watch }
+    }
+
+    /// The visitor, as the desk knows who asks.
+    pub(super) fn caller(&self, door: Door) -> Caller {
+        Caller { door, who: self.who.clone() }
+    }
+
+    /// Whether it came from this host, by a way that no other host has.
+    pub(super) fn is_local(&self) -> bool {
+        match self.entrance {
+            Entrance::Loopback | Entrance::Unix => true,
+            Entrance::Remote | Entrance::Probes => false,
+        }
+    }
+
+    /// Its number among those of its kind, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.guest.number()
+    }
+
+    fn refused(&self, reason: &str) {
+        let (peer, subject) = match &self.who {
+            Who::Tcp { peer, subject } => (Some(*peer), subject.as_deref()),
+            Who::Unix { .. } | Who::Process => (None, None),
+        };
+        self.shared.complaints.refused(peer, subject, reason);
+    }
+}
+
+/// Serves a TCP connection.
+pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, received: Received) {
+    let sniffed = tokio::select! {
+        sniffed = sniff(&socket, ADMIN_OPENING, true) => sniffed,
+        () = received.guest.evicted() => return,
+        () = received.watch.draining() => return,
+    };
+    let opening = match sniffed {
+        Ok(sniffed) => sniffed.opening,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "an admin connection said nothing");
+            return;
+        }
+    };
+    received.guest.begun();
+    let local = socket.local_addr().ok();
+    match opening {
+        Opening::Plaintext => {
+            let access = access(received.entrance, None, received.shared.admin().read_only);
+            let visit = Visit::new(received, Who::Tcp { peer, subject: None }, access, local);
+            Box::pin(until_over(socket, visit)).await;
+        }
+        Opening::Tls if received.entrance != Entrance::Probes => Box::pin(by_tls(socket, peer, local, received)).await,
+        Opening::Tls | Opening::OldTls | Opening::Sslv2 => {
+            let reason = match opening {
+                Opening::Tls | Opening::Plaintext => "the port for probes speaks no TLS",
+                Opening::OldTls | Opening::Sslv2 => "TLS below 1.2",
+            };
+            received.shared.complaints.refused(Some(peer), None, reason);
+            linger(socket).await;
+        }
+    }
+}
+
+/// Serves a connection by the Unix socket. No TLS there: the kernel says who it is.
+pub(super) async fn unix(socket: UnixStream, received: Received) {
+    let credentials = match socket.peer_cred() {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            tracing::debug!(%error, "an admin connection by the unix socket is gone");
+            return;
+        }
+    };
+    let who = Who::Unix { uid: credentials.uid(), pid: credentials.pid() };
+    let access = access(received.entrance, None, received.shared.admin().read_only);
+    until_over(socket, Visit::new(received, who, access, None)).await;
+}
+
+async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, received: Received) {
+    let complaints = &received.shared.complaints;
+    let Some(config) = received.shared.desk.snapshot().tls.admin_config() else {
+        complaints.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
+        return linger(socket).await;
+    };
+    let handshake = tokio::select! {
+        handshake = tls::accept(socket, config, ADMIN_OPENING) => handshake,
+        () = received.guest.evicted() => return,
+        () = received.watch.draining() => return,
+    };
+    let stream = match handshake {
+        Ok(stream) => stream,
+        Err((error, socket)) => {
+            complaints.refused(Some(peer), None, &error.to_string());
+            if let Some(socket) = socket {
+                linger(socket).await;
+            }
+            return;
+        }
+    };
+    let admin = received.shared.admin();
+    let (subject, allowed) = shown(stream.get_ref().1, &admin.allow);
+    let access = access(received.entrance, Some(allowed), admin.read_only);
+    let visit = Visit::new(received, Who::Tcp { peer, subject }, access, local);
+    until_over(stream, visit).await;
+}
+
+/// The subject of the visitor's certificate, which the handshake has verified, and whether it is allowed here.
+fn shown(connection: &rustls::ServerConnection, allow: &[Pattern]) -> (Option<String>, bool) {
+    let Some(certificate) = connection.peer_certificates().and_then(<[_]>::first) else { return (None, false) };
+    let (subject, names) = (tls::subject(certificate), tls::names(certificate));
+    let matched = subject.as_ref().is_some_and(|subject| allow.iter().any(|pattern| pattern.matches(subject, &names)));
+    (subject, matched)
+}
+
+/// Serves until the visitor leaves, has to make room, or has to go.
+async fn until_over<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: Visit) {
+    tokio::select! {
+        () = enter(stream, &visit) => {}
+        () = visit.guest.evicted() => tracing::debug!(who = %visit.who, "an admin connection has made room for another"),
+        () = visit.watch.forced() => {}
+    }
+}
+
+/// Leads to the door whose protocol the visitor speaks.
+async fn enter<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: &Visit) {
+    if visit.entrance == Entrance::Probes {
+        return http::serve(stream, visit).await;
+    }
+    let knocked = tokio::select! {
+        knocked = timeout(ADMIN_OPENING, knock(stream)) => knocked,
+        () = visit.watch.draining() => return,
+    };
+    let Ok(Ok((protocol, stream))) = knocked else {
+        tracing::debug!(who = %visit.who, "an admin connection said nothing");
+        return;
+    };
+    visit.guest.begun();
+    if let Some(reason) = visit.access.refusal() {
+        visit.refused(reason);
+    }
+    match protocol {
+        Protocol::Mongodb => mongodb::serve(stream, visit).await,
+        Protocol::Http => http::serve(stream, visit).await,
+    }
+}

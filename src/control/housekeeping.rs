@@ -1,0 +1,36 @@
+//! What the control plane does of itself: keeps the state file up to date, looks at certificates that grow old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::desk::Desk;
+use super::status::expiry_warnings;
+use crate::limits::{EXPIRY_LOOK, STATE_SAVED_EVERY};
+
+impl Desk {
+    /// Does it, without end.
+    pub async fn keep_house(self: Arc<Desk>) {
+        let (mut save, mut look) = (ticks(STATE_SAVED_EVERY), ticks(EXPIRY_LOOK));
+        // What was loaded has just been looked at.
+        look.tick().await;
+        loop {
+            tokio::select! {
+                _ = save.tick() => self.save_state().await,
+                _ = look.tick() => {
+                    for warning in expiry_warnings(&self.snapshot().tls) {
+                        tracing::warn!("{warning}");
+                    }
+                }
+            }
+            self.recheck_certificates().await;
+        }
+    }
+}
+
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,93 @@
+//! What is shown of clients and connections, and the taking of a client off the blockers.
+
+use std::sync::Arc;
+
+use super::caller::Caller;
+use super::desk::Desk;
+use super::time::rfc3339_millis;
+use super::views::{AcceptReply, ClientRow, ConnectionRow, InventoryStatus};
+use crate::limits::INVENTORY_ACCEPTED;
+use crate::observe::{Identity, Kind, Open, Seen, now_millis};
+use crate::snapshot::Snapshot;
+
+impl Desk {
+    /// The open connections, oldest first.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionRow> {
+        let snapshot = self.snapshot();
+        self.observer.live.list().iter().map(|open| self.connection(open, &snapshot)).collect()
+    }
+
+    /// Everyone who was seen, by address.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientRow> {
+        let window = self.settings().admin.guard_window;
+        let inventory = &self.observer.inventory;
+        let unmoved = inventory.unmoved(window, now_millis());
+        let blocks =
+            |seen: &Seen| seen.kind == Kind::Plaintext && unmoved.iter().any(|one| one.identity == seen.identity);
+        let row = |seen: Seen| ClientRow {
+            blocks: blocks(&seen),
+            key: seen.identity.text(),
+            ip: seen.identity.ip.to_string(),
+            kind: seen.kind.name().into(),
+            application: seen.identity.application,
+            driver: seen.identity.driver,
+            driver_version: seen.driver_version,
+            member: seen.member,
+            open: seen.open,
+            total: seen.total,
+            refused: seen.refused,
+            first_seen: rfc3339_millis(seen.first_seen),
+            last_seen: rfc3339_millis(seen.last_seen),
+            accepted: seen.accepted,
+        };
+        inventory.rows().into_iter().map(row).collect()
+    }
+
+    /// Takes a client off the blockers, by name ("I know, refuse it"), or, with `accepted` false, puts it back.
+    ///
+    /// # Errors
+    /// What is wrong with the key, or that there is no room for it, in words.
+    pub fn accept(&self, key: &str, accepted: bool, caller: &Caller) -> Result<AcceptReply, String> {
+        let identity = Identity::parse(key).map_err(|error| error.to_string())?;
+        let key = identity.text();
+        let full = || format!("{INVENTORY_ACCEPTED} clients are accepted already; take some back first");
+        let known = self.observer.inventory.accept(identity, accepted).ok_or_else(full)?;
+        let (door, by) = (caller.door.name(), &caller.who);
+        tracing::info!(client = key, accepted, known, door, %by, "client accepted by name");
+        Ok(AcceptReply { key, accepted, known })
+    }
+
+    pub(super) fn inventory_status(&self) -> InventoryStatus {
+        let inventory = &self.observer.inventory;
+        let unmoved = inventory.unmoved(self.settings().admin.guard_window, now_millis()).len();
+        InventoryStatus { rows: inventory.len(), unmoved, lost: inventory.lost(now_millis()) }
+    }
+
+    fn connection(&self, open: &Arc<Open>, snapshot: &Snapshot) -> ConnectionRow {
+        let client = open.client.get();
+        ConnectionRow {
+            id: open.id,
+            peer: open.peer.to_string(),
+            route: open.route.to_string(),
+            opening: open.opening.name().into(),
+            tls_version: open.tls_version.map(Into::into),
+            client_subject: open.client_subject.as_deref().map(Into::into),
+            application: client.and_then(|client| client.application.clone()),
+            driver: client.and_then(|client| client.driver.clone()),
+            driver_version: client.and_then(|client| client.driver_version.clone()),
+            member: client.is_some_and(|client| client.internal),
+            mode: open.mode.to_string(),
+            generation: open.generation,
+            upstream: open.upstream.as_deref().map(Into::into),
+            upstream_local: open.upstream_local.map(|local| local.to_string()),
+            upstream_link: open.link.name().into(),
+            bytes_in: open.counters.inbound.load(std::sync::atomic::Ordering::Relaxed),
+            bytes_out: open.counters.outbound.load(std::sync::atomic::Ordering::Relaxed),
+            age_secs: open.since.elapsed().as_secs(),
+            non_conforming: self.misfit(open, snapshot).map(Into::into),
+            recycling: open.recycling.is_asked(),
+        }
+    }
+}

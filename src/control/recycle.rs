@@ -1,0 +1,109 @@
+//! Moving connections that today's policy would not make: which they are, whose clients might notice, and how far it
+//! has come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::caller::Caller;
+use super::change::Recycle;
+use super::desk::Desk;
+use super::views::{RecycleReply, UpstreamStatus};
+use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
+use crate::observe::{Open, Outcome};
+use crate::policy::Link;
+
+/// Why a client may see an error if its connection is moved, even at a message boundary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Risk {
+    /// Its server is no member of a set, so that drivers retry less.
+    Standalone,
+    /// It is not known what its server is.
+    UnknownServer,
+    /// It does not speak MongoDB, so that there is no boundary.
+    NotMongodb,
+    /// Its TLS is not ours to see into.
+    PassedThrough,
+}
+
+impl Desk {
+    /// Asks connections that today's policy would not make to move, each at a message boundary, and waits a while for
+    /// them. Those at risk are left alone without `force`.
+    pub async fn recycle(&self, wish: Recycle, caller: &Caller) -> RecycleReply {
+        self.recheck_certificates().await;
+        let upstreams = self.prober.status();
+        let mut risks = BTreeMap::<Risk, usize>::new();
+        let mut asked = self.non_conforming();
+        asked.retain(|open| {
+            let risk = risk(open, &upstreams);
+            risk.inspect(|risk| *risks.entry(*risk).or_default() += 1).is_none() || wish.force
+        });
+        let grace = wish.grace_secs.map(Duration::from_secs);
+        asked.iter().for_each(|open| open.recycling.ask(grace));
+        let (door, by, at_risk) = (caller.door.name(), &caller.who, risks.values().sum::<usize>());
+        tracing::info!(connections = asked.len(), at_risk, forced = wish.force, grace_secs = wish.grace_secs, door, %by, "recycling");
+        let wait = wish.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs).min(RECYCLE_WAIT_MOST);
+        ended(&asked, wait).await;
+        let risks = risks.into_iter().map(|(risk, count)| risk.text(count, wish.force)).collect();
+        RecycleReply { at_risk, risks, ..count(&asked) }
+    }
+
+    /// The open connections that today's policy would not make.
+    pub(super) fn non_conforming(&self) -> Vec<Arc<Open>> {
+        let snapshot = self.snapshot();
+        let open = self.observer.live.list();
+        open.into_iter().filter(|open| self.misfit(open, &snapshot).is_some()).collect()
+    }
+}
+
+/// Waits until all have ended; for so long at most.
+async fn ended(asked: &[Arc<Open>], wait: Duration) {
+    let until = Instant::now() + wait;
+    while asked.iter().any(|open| open.ended.get().is_none()) && Instant::now() < until {
+        sleep(RECYCLE_LOOK).await;
+    }
+}
+
+fn count(asked: &[Arc<Open>]) -> RecycleReply {
+    let mut reply = RecycleReply::default();
+    for open in asked {
+        match open.ended.get() {
+            None => reply.waiting += 1,
+            Some(Outcome::Recycled) => reply.moved += 1,
+            Some(Outcome::RecycledByForce) => reply.cut += 1,
+            Some(_) => reply.ended += 1,
+        }
+    }
+    reply
+}
+
+fn risk(open: &Open, upstreams: &[UpstreamStatus]) -> Option<Risk> {
+    if open.link == Link::Untouched {
+        return Some(Risk::PassedThrough);
+    }
+    if open.opaque.load(Ordering::Relaxed) {
+        return Some(Risk::NotMongodb);
+    }
+    let server = upstreams.iter().find(|server| *server.route == *open.route);
+    match server.and_then(|server| server.state.as_deref()) {
+        None => Some(Risk::UnknownServer),
+        Some("STANDALONE") => Some(Risk::Standalone),
+        Some(_) => None,
+    }
+}
+
+impl Risk {
+    fn text(self, count: usize, forced: bool) -> String {
+        let why = match self {
+            Risk::Standalone => "their server is no member of a replica set, and drivers do not retry everything there",
+            Risk::UnknownServer => "what their server is, the probe has not learnt",
+            Risk::NotMongodb => "they do not speak MongoDB, so that only a grace can cut them",
+            Risk::PassedThrough => "their TLS is passed through, so that only a grace can cut them",
+        };
+        let done = if forced { "moved by force" } else { "left alone; force moves them too" };
+        format!("{count} at risk, {done}: {why}")
+    }
+}

@@ -1,0 +1,72 @@
+//! What can be asked for, as JSON. Keys that are not known are errors: a misspelt `guard` must not be passed over.
+
+use serde::{Deserialize, Serialize};
+
+/// `PUT /mode`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ModeRequest {
+    /// The mode, in either spelling.
+    pub mode: String,
+    /// To any mode that can be served.
+    #[serde(default)]
+    pub force: bool,
+    /// Warnings are refusals.
+    #[serde(default)]
+    pub guard: bool,
+    /// A restart starts in it too.
+    #[serde(default)]
+    pub persist: bool,
+    /// In whose name, where a lease is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+}
+
+/// `POST /accept`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct AcceptRequest {
+    /// The client, as `GET /clients` calls it.
+    pub key: String,
+    /// False takes it back.
+    #[serde(default = "yes")]
+    pub accepted: bool,
+}
+
+/// `POST /lease`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct LeaseRequest {
+    /// By whom: 1 to 128 characters.
+    pub holder: String,
+    /// For how long, 0 to 3600; 0 gives it back.
+    pub ttl_secs: u64,
+    /// From whoever holds it.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// The body of what takes nothing: `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+const fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AcceptRequest, ModeRequest, Nothing};
+
+    #[test]
+    fn keys_are_known_or_refused() {
+        let mode: ModeRequest = serde_json::from_str(r#"{"mode":"requireSSL","guard":true}"#).unwrap();
+        assert!(mode.guard && !mode.force);
+        assert!(serde_json::from_str::<AcceptRequest>(r#"{"key":"a"}"#).unwrap().accepted);
+        for wrong in ["{}", r#"{"mode":1}"#, r#"{"mode":"a","gaurd":true}"#, r#"{"mode":"a","mode":"b"}"#, "[]", ""] {
+            assert!(serde_json::from_str::<ModeRequest>(wrong).is_err(), "{wrong}");
+        }
+        assert!(serde_json::from_str::<Nothing>("{}").is_ok() && serde_json::from_str::<Nothing>("{\"a\":1}").is_err());
+    }
+}

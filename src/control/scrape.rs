@@ -1,0 +1,36 @@
+//! What monitoring gets: the counts that the data plane keeps, and what only the control plane knows.
+
+use std::sync::atomic::Ordering;
+
+use super::desk::Desk;
+use crate::observe::{CertificateEnd, Format, UpstreamUp};
+
+impl Desk {
+    /// The metrics, as text.
+    #[must_use]
+    pub fn metrics(&self, format: Format) -> String {
+        let snapshot = self.snapshot();
+        let metrics = &self.observer.metrics;
+        let mut scrape = metrics.begin(snapshot.mode, snapshot.generation);
+        for open in self.observer.live.list() {
+            let (inbound, outbound) = (&open.counters.inbound, &open.counters.outbound);
+            let bytes = (inbound.load(Ordering::Relaxed), outbound.load(Ordering::Relaxed));
+            scrape.open(&open.route, open.opening, bytes.0, bytes.1);
+            scrape.non_conforming += u64::from(self.misfit(&open, &snapshot).is_some());
+        }
+        let certificates = snapshot.tls.certificates().iter();
+        scrape.certificates = certificates
+            .map(|certificate| CertificateEnd { role: certificate.role.to_string(), not_after: certificate.not_after })
+            .collect();
+        let probed = self.prober.status().into_iter().filter(|server| !server.checked.is_empty());
+        scrape.upstreams = probed
+            .map(|server| UpstreamUp { route: server.route.into(), upstream: server.upstream.into(), up: server.up })
+            .collect();
+        let inventory = self.inventory_status();
+        scrape.inventory_rows = inventory.rows as u64;
+        scrape.blocking_clients = inventory.unmoved as u64;
+        scrape.lost_plaintext_rows = inventory.lost;
+        scrape.log_lines_dropped = self.log.as_ref().map_or(0, |log| log.dropped() as u64);
+        metrics.encode(scrape, format)
+    }
+}

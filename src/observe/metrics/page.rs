@@ -1,0 +1,142 @@
+//! The page: every family, its name, its help, its series. A name, once published, stays.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prometheus_client::registry::Unit;
+
+use super::histogram::Latencies;
+use super::route::{DIRECTIONS, KINDS, kind_number};
+use super::scrape::{RouteSums, Scrape};
+use super::writer::Writer;
+use crate::observe::process::Process;
+use crate::policy::{Mode, Opening, Spelling};
+
+/// All that one page tells.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// By label.
+    pub(super) sums: Vec<RouteSums>,
+    /// Sniff, handshakes with clients, handshakes with upstreams, dial.
+    pub(super) latencies: [Latencies; 4],
+    pub(super) process: Process,
+    /// When the process began, in seconds since 1970.
+    pub(super) started: Option<f64>,
+    pub(super) scrape: Scrape,
+}
+
+impl Page {
+    pub(super) fn write(&self, to: &mut Writer<'_>) -> fmt::Result {
+        self.connections(to)?;
+        self.bytes(to)?;
+        self.latencies(to)?;
+        self.policy(to)?;
+        self.surroundings(to)?;
+        self.inventory(to)?;
+        self.process(to)
+    }
+
+    fn connections(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let ended = self.sums.iter().flat_map(|sum| {
+            let route = &*sum.route.name;
+            sum.route.ended().into_iter().map(move |ended| {
+                let (kind, version) = (("kind", ended.kind), ("tls_version", ended.tls_version));
+                ([("route", route), kind, version, ("outcome", ended.outcome)], ended.connections)
+            })
+        });
+        to.counter(("tlsramp_connections", "Connections that have ended.", None), ended)?;
+
+        let open = self.sums.iter().flat_map(|sum| {
+            let kinds = KINDS.into_iter().zip(sum.open).enumerate();
+            // A graph needs the zeros of the two that are to change places; the others are rare.
+            let shown = kinds.filter(|(number, (_, open))| *open > 0 || is_usual(*number));
+            shown.map(|(_, (kind, open))| ([("route", &*sum.route.name), ("kind", kind)], open))
+        });
+        to.gauge(("tlsramp_open_connections", "Connections that are open, both legs of them.", None), open)?;
+
+        let help = "Open connections that would not be made so today, by mode and certificates.";
+        to.gauge(("tlsramp_non_conforming_connections", help, None), [([], self.scrape.non_conforming)])
+    }
+
+    fn bytes(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let help = "Bytes relayed, from clients (in) and to them (out), of open connections too.";
+        let series = self.sums.iter().flat_map(|sum| {
+            let directions = DIRECTIONS.into_iter().zip(sum.bytes);
+            directions.map(|(direction, bytes)| ([("route", &*sum.route.name), ("direction", direction)], bytes))
+        });
+        to.counter(("tlsramp", help, Some(Unit::Bytes)), series)
+    }
+
+    fn latencies(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let [sniff, client, upstream, dial] = &self.latencies;
+        let seconds = || Some(Unit::Seconds);
+        let help = "From accept until it is known how the client opens, its own silence included.";
+        to.histogram(("tlsramp_sniff_duration", help, seconds()), [([], sniff)])?;
+        let help = "TLS handshakes that succeeded.";
+        let sides = [([("side", "client")], client), ([("side", "upstream")], upstream)];
+        to.histogram(("tlsramp_handshake_duration", help, seconds()), sides)?;
+        let help = "Connects to upstreams that succeeded, the name's resolution included.";
+        to.histogram(("tlsramp_dial_duration", help, seconds()), [([], dial)])
+    }
+
+    fn policy(&self, to: &mut Writer<'_>) -> fmt::Result {
+        // The name of a series does not depend on how one host's configuration spells it.
+        let modes = Mode::ALL.map(|mode| ([("mode", mode.name(Spelling::Ssl))], u64::from(mode == self.scrape.mode)));
+        to.gauge(("tlsramp_mode", "The mode in force has 1, the others 0.", None), modes)?;
+        let help = "Changes of mode or certificates are numbered; this is the last.";
+        to.gauge(("tlsramp_generation", help, None), [([], self.scrape.generation)])
+    }
+
+    fn surroundings(&self, to: &mut Writer<'_>) -> fmt::Result {
+        // A series may be there only once: a page with two is refused as a whole.
+        let mut ends = BTreeMap::new();
+        for certificate in &self.scrape.certificates {
+            let end = ends.entry(&*certificate.role).or_insert(certificate.not_after);
+            *end = certificate.not_after.min(*end);
+        }
+        let ends = ends.into_iter().map(|(role, end)| ([("role", role)], end));
+        let help = "When a certificate of ours ends.";
+        to.gauge(("tlsramp_certificate_expiry_timestamp", help, Some(Unit::Seconds)), ends)?;
+
+        let servers = self.scrape.upstreams.iter();
+        let servers: BTreeMap<_, _> = servers.map(|server| ((&*server.route, &*server.upstream), server.up)).collect();
+        let servers = servers
+            .into_iter()
+            .map(|((route, upstream), up)| ([("route", route), ("upstream", upstream)], u64::from(up)));
+        to.gauge(("tlsramp_upstream_up", "Whether the last probe was answered.", None), servers)
+    }
+
+    fn inventory(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let scrape = &self.scrape;
+        let help = "Rows of the inventory of clients.";
+        to.gauge(("tlsramp_inventory_rows", help, None), [([], scrape.inventory_rows)])?;
+        let help = "Clients that stand in the way of requireSSL.";
+        to.gauge(("tlsramp_blocking_clients", help, None), [([], scrape.blocking_clients)])?;
+        let help = "Plaintext rows that the inventory lost to its bound, within the guard's window.";
+        to.gauge(("tlsramp_inventory_lost_plaintext_rows", help, None), [([], scrape.lost_plaintext_rows)])?;
+        let help = "Log lines dropped because the log was slow.";
+        to.counter(("tlsramp_log_lines_dropped", help, None), [([], scrape.log_lines_dropped)])
+    }
+
+    fn process(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let process = &self.process;
+        to.info("tlsramp_build", "The version that runs.", [("version", env!("CARGO_PKG_VERSION"))])?;
+        // These names are the same for every program, so they have no prefix of ours.
+        let help = "Processor time, user and system.";
+        to.counter(("process_cpu", help, Some(Unit::Seconds)), process.cpu_seconds.map(|value| ([], value)))?;
+        let help = "Memory that is resident.";
+        to.gauge(
+            ("process_resident_memory", help, Some(Unit::Bytes)),
+            process.resident_bytes.map(|value| ([], value)),
+        )?;
+        to.gauge(("process_open_fds", "Descriptors that are open.", None), process.open_fds.map(|value| ([], value)))?;
+        let help = "Descriptors that may be open.";
+        to.gauge(("process_max_fds", help, None), process.max_fds.map(|value| ([], value)))?;
+        let help = "When the process began.";
+        to.gauge(("process_start_time", help, Some(Unit::Seconds)), self.started.map(|value| ([], value)))
+    }
+}
+
+fn is_usual(kind: usize) -> bool {
+    [Opening::Plaintext, Opening::Tls].iter().any(|usual| kind_number(Some(*usual)) == kind)
+}

@@ -1,0 +1,149 @@
+//! The counts of one route, in fixed arrays: a connection that ends touches three atomics and no lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::observe::Outcome;
+use crate::policy::Opening;
+
+/// What has ended on one route. Looked up once by [`super::Metrics::route`] and kept.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    /// Its label.
+    pub(super) name: Arc<str>,
+    /// By kind, TLS version, outcome.
+    ended: [[[AtomicU64; Outcome::ALL.len()]; VERSIONS.len()]; KINDS.len()],
+    /// Of connections that have ended, by direction.
+    bytes: [AtomicU64; DIRECTIONS.len()],
+    /// The most that a scrape was told, by direction: see [`RouteMetrics::show`].
+    shown: [AtomicU64; DIRECTIONS.len()],
+}
+
+/// How many connections ended in one way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    pub(super) kind: &'static str,
+    pub(super) tls_version: &'static str,
+    pub(super) outcome: &'static str,
+    pub(super) connections: u64,
+}
+
+impl RouteMetrics {
+    pub(super) fn new(name: Arc<str>) -> RouteMetrics {
+        RouteMetrics { name, ended: Default::default(), bytes: Default::default(), shown: Default::default() }
+    }
+
+    /// A connection has ended, which opened so (`None`: it never said), with this version agreed on with the client
+    /// (a name of [`crate::tls`]'s; `None`: plaintext, or TLS that goes through), after so many bytes.
+    ///
+    /// To be called once for each, and after it has left the table of open connections: what ended is read before
+    /// what is open (see [`super::Metrics::begin`]), so no byte is ever counted in both.
+    pub fn closed(
+        &self,
+        kind: Option<Opening>,
+        tls_version: Option<&'static str>,
+        outcome: Outcome,
+        bytes_in: u64,
+        bytes_out: u64,
+    ) {
+        self.ended[kind_number(kind)][version_number(tls_version)][outcome as usize].fetch_add(1, Ordering::Relaxed);
+        for (bytes, more) in self.bytes.iter().zip([bytes_in, bytes_out]) {
+            // Pairs with the load of `bytes`: who sees these bytes sees the connection gone from the table.
+            bytes.fetch_add(more, Ordering::Release);
+        }
+    }
+
+    /// Every way in which a connection has ended; not those that none did.
+    pub(super) fn ended(&self) -> Vec<Ended> {
+        let mut all = Vec::new();
+        for (versions, kind) in self.ended.iter().zip(KINDS) {
+            for (outcomes, tls_version) in versions.iter().zip(VERSIONS) {
+                for (count, outcome) in outcomes.iter().zip(Outcome::ALL) {
+                    let connections = count.load(Ordering::Relaxed);
+                    if connections > 0 {
+                        all.push(Ended { kind, tls_version, outcome: outcome.name(), connections });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The bytes of connections that have ended, in and out.
+    pub(super) fn bytes(&self) -> [u64; DIRECTIONS.len()] {
+        [self.bytes[0].load(Ordering::Acquire), self.bytes[1].load(Ordering::Acquire)]
+    }
+
+    /// The totals to tell, given what was just added up: never less than was told before. A connection that ends
+    /// between the two readings of a scrape is in neither, and a counter that falls is a restart to whoever reads it,
+    /// with all its bytes counted anew. The next scrape has them.
+    pub(super) fn show(&self, totals: [u64; DIRECTIONS.len()]) -> [u64; DIRECTIONS.len()] {
+        let show = |direction: usize| {
+            let before = self.shown[direction].fetch_max(totals[direction], Ordering::Relaxed);
+            before.max(totals[direction])
+        };
+        [show(0), show(1)]
+    }
+}
+
+/// The place of a kind in [`KINDS`].
+pub(super) fn kind_number(kind: Option<Opening>) -> usize {
+    match kind {
+        None => 0,
+        Some(Opening::Plaintext) => 1,
+        Some(Opening::Tls) => 2,
+        Some(Opening::OldTls) => 3,
+        Some(Opening::Sslv2) => 4,
+    }
+}
+
+fn version_number(version: Option<&'static str>) -> usize {
+    let number = version.and_then(|version| VERSIONS.iter().position(|known| *known == version));
+    number.unwrap_or(0)
+}
+
+/// Values of the label `kind`.
+pub(super) const KINDS: [&str; 5] = ["none", "plaintext", "tls", "old_tls", "sslv2"];
+/// Values of the label `tls_version`.
+const VERSIONS: [&str; 3] = ["none", "TLS1.2", "TLS1.3"];
+/// Values of the label `direction`: from the client, and to it.
+pub(super) const DIRECTIONS: [&str; 2] = ["in", "out"];
+
+#[cfg(test)]
+mod tests {
+    use super::{KINDS, RouteMetrics, VERSIONS, kind_number, version_number};
+    use crate::observe::Outcome;
+    use crate::policy::Opening;
+
+    #[test]
+    fn labels_are_the_names_that_logs_have() {
+        for opening in [Opening::Plaintext, Opening::Tls, Opening::OldTls, Opening::Sslv2] {
+            assert_eq!(KINDS[kind_number(Some(opening))], opening.name());
+        }
+        assert_eq!(KINDS[kind_number(None)], "none");
+        for (version, label) in
+            [(None, "none"), (Some("TLS1.2"), "TLS1.2"), (Some("TLS1.3"), "TLS1.3"), (Some("?"), "none")]
+        {
+            assert_eq!(VERSIONS[version_number(version)], label);
+        }
+    }
+
+    #[test]
+    fn only_what_has_happened_is_listed() {
+        let route = RouteMetrics::new("inbound".into());
+        assert!(route.ended().is_empty());
+        route.closed(Some(Opening::Tls), Some("TLS1.3"), Outcome::Completed, 1, 2);
+        route.closed(Some(Opening::Tls), Some("TLS1.3"), Outcome::Completed, 10, 20);
+        route.closed(None, None, Outcome::Probe, 0, 0);
+        let ended: Vec<_> = route.ended().iter().map(|e| (e.kind, e.tls_version, e.outcome, e.connections)).collect();
+        assert_eq!(ended, [("none", "none", "probe", 1), ("tls", "TLS1.3", "completed", 2)]);
+        assert_eq!(route.bytes(), [11, 22]);
+    }
+
+    #[test]
+    fn what_was_told_does_not_fall() {
+        let route = RouteMetrics::new("inbound".into());
+        assert_eq!(route.show([5, 7]), [5, 7]);
+        assert_eq!(route.show([4, 8]), [5, 8]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Who may do what at the admin port: read-only, the Unix socket, TLS with an allowed certificate, the probes' port.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+
+use bson::rawdoc;
+
+use crate::support::service::*;
+use crate::support::wire::{self, Wire};
+use crate::support::{Mark, Proxy, Scratch, admin, cert, certs};
+
+const PUT: &str = "PUT /mode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+    Content-Length: 20\r\n\r\n{\"mode\":\"preferSSL\"}";
+const STATUS: &str = "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn read_only_leaves_changes_to_the_unix_socket() {
+    let folder = Scratch::new("admin");
+    let socket = folder.join("admin.sock");
+    let unix = format!("unix:{}", socket.display());
+    let proxy = start(&["--adminReadOnly", "--adminBind", "127.0.0.1:0", "--adminBind", &unix]);
+    let mode = socket.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else may connect to it");
+
+    let by_tcp = admin::of(&proxy);
+    assert_eq!(by_tcp.raw(STATUS).status, 200);
+    let refused = by_tcp.raw(PUT).json(403);
+    assert_eq!(refused["code"], "ReadOnly", "{refused}");
+    assert!(refused["error"].as_str().unwrap().contains("--adminReadOnly"), "{refused}");
+    let mut mongo = wire::connect(proxy.address("admin"));
+    for command in [
+        rawdoc! { "setParameter": 1, "sslMode": "preferSSL" },
+        rawdoc! { "rotateCertificates": 1 },
+        rawdoc! { "recycleConnections": 1 },
+    ] {
+        let refused = mongo.command("admin", &command);
+        assert_eq!(refused.get_i32("code").unwrap(), 13, "{refused:?}");
+        assert!(refused.get_str("errmsg").unwrap().contains("--adminReadOnly"), "{refused:?}");
+    }
+    let read = mongo.command("admin", &rawdoc! { "getParameter": 1, "sslMode": 1 });
+    assert_eq!(read.get_str("sslMode").unwrap(), "allowSSL");
+
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.write_all(PUT.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let line = proxy.wait_log(|line| line["message"] == "mode changed", SOON);
+    let me = format!("uid {}, pid {}", rustix::process::geteuid().as_raw(), std::process::id());
+    assert_eq!((&line["by"], &line["door"]), (&me.into(), &"http".into()), "{line}");
+    let mut mongo = Wire(UnixStream::connect(&socket).unwrap());
+    let forced = rawdoc! { "setParameter": 1, "sslMode": "allowSSL", "force": true };
+    assert_eq!(mongo.command("admin", &forced), rawdoc! { "was": "preferSSL", "ok": 1.0 });
+
+    let mut proxy = proxy;
+    assert_eq!(proxy.terminate().code(), Some(0));
+    assert!(!socket.exists(), "the socket goes with the process");
+}
+
+/// Signed by the CA that signs every application is not enough; nor is it to come from this host.
+#[test]
+fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
+    let proxy = start(&["--adminBind", "0.0.0.0:0", "--adminAllow", "CN=client,O=tlsramp clients"]);
+    let address = loopback(&proxy);
+    let (ca, allowed, other) = (certs::shared(), "client.pem", "member.pem");
+
+    // Plaintext is told what is missing, in its own words.
+    let answer = admin::at(address).raw(STATUS).json(403);
+    assert!(answer["error"].as_str().unwrap().contains("--tlsCertificateKeyFile"), "{answer}");
+    assert_eq!(admin::at(address).raw("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n").status, 403);
+    let refused = wire::connect(address).command("admin", &rawdoc! { "isMaster": 1 });
+    assert_eq!(refused.get_i32("code").unwrap(), 141, "{refused:?}");
+    assert!(refused.get_str("errmsg").unwrap().contains("--tlsCertificateKeyFile"), "{refused:?}");
+
+    // No certificate, or one of another CA: TLS itself says no.
+    for certificate in [None, Some("other-ca-client.pem")] {
+        let mut stream = tls_client(address, ca, certificate);
+        let told = stream.write_all(STATUS.as_bytes()).and_then(|()| stream.read(&mut [0; 16]));
+        assert!(told.is_err(), "{certificate:?}: {told:?}");
+    }
+
+    // One of the CA that nobody has allowed: connects, and can neither look nor change.
+    let mut mongo = Wire(tls_client(address, ca, Some(other)));
+    assert_eq!(mongo.command("admin", &rawdoc! { "hello": 1 }).get_f64("ok").unwrap(), 1.0);
+    for command in [
+        rawdoc! { "setParameter": 1, "sslMode": "preferSSL" },
+        rawdoc! { "getParameter": 1, "sslMode": 1 },
+        rawdoc! { "serverStatus": 1 },
+        rawdoc! { "nosuch": 1 },
+    ] {
+        let refused = mongo.command("admin", &command);
+        assert_eq!(refused.get_i32("code").unwrap(), 13, "{refused:?}");
+        let said = refused.get_str("errmsg").unwrap();
+        assert!(said.starts_with("not authorized on admin to execute command"), "{refused:?}");
+    }
+    for request in [PUT, STATUS, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"] {
+        assert!(by_tls(address, other, request).starts_with("HTTP/1.1 403"), "{request}");
+    }
+    let complaint = proxy.wait_log(|line| line["message"] == "admin connection refused", SOON);
+    assert!(!complaint["reason"].is_null() && !complaint["peer"].is_null(), "{complaint}");
+    let named = |line: &serde_json::Value| line["subject"] == "CN=localhost,O=tlsramp members";
+    proxy.wait_log(named, SOON);
+    assert!(!proxy.log().objects(Mark::START).iter().any(|line| line["message"] == "mode changed"));
+
+    // The allowed one, by both doors; its subject is in the audit line.
+    assert!(by_tls(address, allowed, STATUS).contains("\"sslMode\":\"allowSSL\""));
+    let mut mongo = Wire(tls_client(address, ca, Some(allowed)));
+    let set = rawdoc! { "setParameter": 1, "sslMode": "preferSSL" };
+    assert_eq!(mongo.command("admin", &set), rawdoc! { "was": "allowSSL", "ok": 1.0 });
+    let line = proxy.wait_log(|line| line["message"] == "mode changed", SOON);
+    assert!(line["by"].as_str().unwrap().contains("(CN=client,O=tlsramp clients)"), "{line}");
+    let quit = "POST /quit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+        Content-Length: 2\r\n\r\n{}";
+    assert!(by_tls(address, allowed, quit).starts_with("HTTP/1.1 403"), "only from this host");
+}
+
+#[test]
+fn a_reload_changes_who_is_allowed() {
+    let upstream = Upstream::start();
+    let text = |allow: &str| {
+        let (server, ca) = (cert("server.pem"), cert("ca.pem"));
+        format!(
+            "net:\n  port: 0\n  tls:\n    mode: allowTLS\n    certificateKeyFile: {server}\n    CAFile: {ca}\n{}admin:\n  \
+             bind: [\"0.0.0.0:0\"]\n  allow: [\"{allow}\"]\n",
+            yaml(&upstream)
+        )
+    };
+    let proxy = Proxy::start_with_config(&text("CN=nobody"), [""; 0]);
+    let address = loopback(&proxy);
+    assert!(by_tls(address, "client.pem", STATUS).starts_with("HTTP/1.1 403"));
+    reload(&proxy, &text("CN=client,*"));
+    assert!(by_tls(address, "client.pem", STATUS).starts_with("HTTP/1.1 200"));
+    reload(&proxy, &text("DNS:localhost"));
+    assert!(by_tls(address, "client.pem", STATUS).starts_with("HTTP/1.1 403"));
+    assert!(by_tls(address, "member.pem", STATUS).starts_with("HTTP/1.1 200"));
+}
+
+/// A loopback address takes TLS too: the certificate must verify, and its subject is known then.
+#[test]
+fn tls_is_taken_on_loopback_as_well() {
+    let proxy = start(&[]);
+    let address = proxy.address("admin");
+    assert!(by_tls(address, "member.pem", PUT).starts_with("HTTP/1.1 200"));
+    let line = proxy.wait_log(|line| line["message"] == "mode changed", SOON);
+    assert!(line["by"].as_str().unwrap().contains("(CN=localhost,O=tlsramp members)"), "{line}");
+    let mut stream = tls_client(address, certs::shared(), None);
+    let told = stream.write_all(STATUS.as_bytes()).and_then(|()| stream.read(&mut [0; 16]));
+    assert!(told.is_err(), "{told:?}");
+}
+
+#[test]
+fn the_probes_port_has_three_paths_and_nothing_else() {
+    let proxy = start(&["--probeBind", "0.0.0.0:0"]);
+    let probes = admin::at(([127, 0, 0, 1], proxy.address("probes").port()).into());
+    for path in ["/livez", "/readyz", "/metrics"] {
+        for method in ["GET", "HEAD"] {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: 10.1.2.3\r\nConnection: close\r\n\r\n");
+            assert_eq!(probes.raw(&request).status, 200, "{method} {path}");
+        }
+        let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(probes.raw(&post).status, 404);
+    }
+    assert_eq!(probes.raw("GET /readyz?upstream HTTP/1.1\r\nConnection: close\r\n\r\n").status, 503, "it is no mongod");
+    for request in [STATUS, PUT] {
+        assert_eq!(probes.raw(request).status, 404);
+    }
+    // No MongoDB there: what is not HTTP is a bad request.
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", proxy.address("probes").port())).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(&ping()).unwrap();
+    assert!(read_to_end(&mut stream).starts_with(b"HTTP/1.1 400"));
+}
+
+fn start(args: &[&str]) -> Proxy {
+    let (server, ca) = (cert("server.pem"), cert("ca.pem"));
+    let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &server, "--sslCAFile", &ca];
+    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
+    Proxy::start(route.iter().chain(&tls).chain(args))
+}
+
+/// The admin port of a wildcard address, by a loopback one: it is as remote as any.
+fn loopback(proxy: &Proxy) -> SocketAddr {
+    ([127, 0, 0, 1], proxy.address("admin").port()).into()
+}
+
+fn by_tls(address: SocketAddr, certificate: &str, request: &str) -> String {
+    let mut stream = tls_client(address, certs::shared(), Some(certificate));
+    stream.write_all(request.as_bytes()).unwrap();
+    String::from_utf8(read_to_end(&mut stream)).unwrap()
+}

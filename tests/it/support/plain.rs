@@ -1,0 +1,72 @@
+//! A MongoDB client that does nothing of itself: one connection, a command, its answer.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use bson::{Document, RawDocumentBuf, doc};
+use tlsramp::mongo::{Header, Reply, request::msg_command};
+
+/// One connection without TLS.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    stream: TcpStream,
+    asked: i32,
+}
+
+impl Plain {
+    /// Connects to a port of this host.
+    pub(crate) fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("it takes connections");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self { stream, asked: 0 }
+    }
+
+    /// Says hello as an application of this name.
+    pub(crate) fn hello(&mut self, application: &str) -> Document {
+        let client = doc! {
+            "application": { "name": application },
+            "driver": { "name": "wire", "version": "1" },
+            "os": { "type": "test" },
+        };
+        self.command("admin", &doc! { "hello": 1, "client": client })
+    }
+
+    /// A command and its answer, whatever it is.
+    pub(crate) fn command(&mut self, database: &str, command: &Document) -> Document {
+        self.try_command(database, command).expect("the connection stands")
+    }
+
+    /// The same, where the connection may be gone.
+    pub(crate) fn try_command(&mut self, database: &str, command: &Document) -> io::Result<Document> {
+        self.send(database, command)?;
+        self.answer()
+    }
+
+    /// Sends a command and waits for nothing.
+    pub(crate) fn send(&mut self, database: &str, command: &Document) -> io::Result<()> {
+        self.asked += 1;
+        let command = RawDocumentBuf::try_from(command).expect("a document");
+        self.stream.write_all(&msg_command(self.asked, database, &command))
+    }
+
+    /// The next answer.
+    pub(crate) fn answer(&mut self) -> io::Result<Document> {
+        let mut header = [0; 16];
+        self.stream.read_exact(&mut header)?;
+        let mut message = header.to_vec();
+        message.resize(16 + Header::parse(&header).body_len().expect("a length"), 0);
+        self.stream.read_exact(&mut message[16..])?;
+        let reply = Reply::parse(&message).expect("an answer");
+        Ok(reply.document.try_into().expect("a document"))
+    }
+
+    /// Whether the other side has ended it, within a few seconds.
+    pub(crate) fn is_ended(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0; 1]), Ok(0))
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
