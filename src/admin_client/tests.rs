@@ -201,8 +201,8 @@ async fn by_a_unix_socket() {
     assert!(asked.await.unwrap().contains("\r\nhost: localhost\r\n"));
 }
 
-/// An admin port with TLS, whose certificate is this one; the client shows that one.
-async fn by_tls(folder: &TempDir, host: &str, serving: &str, shown: &str) -> Result<Ready, ClientError> {
+/// An admin port with TLS, whose certificate is this one; the client shows that one, and trusts this CA.
+async fn by_tls(folder: &TempDir, host: &str, serving: &str, shown: &str, ca: &str) -> Result<Ready, ClientError> {
     let file = |name: &str| Some(folder.path().join(name));
     let files = TlsFiles { certificate_key: file(serving), ca: file("ca.pem"), ..TlsFiles::default() };
     let config = Material::load(&files).unwrap().0.admin_config().unwrap();
@@ -214,7 +214,7 @@ async fn by_tls(folder: &TempDir, host: &str, serving: &str, shown: &str) -> Res
             serve(stream, http("200 OK", r#"{"ready":true,"blockers":[],"to":"x"}"#)).await;
         }
     });
-    let options = TlsOptions { tls: true, ca: file("ca.pem"), certificate_key: file(shown), password: None };
+    let options = TlsOptions { tls: true, ca: file(ca), certificate_key: file(shown), password: None };
     let material = options.load(&address).unwrap();
     let client = AdminClient::new(address, material);
     client.ready(Mode::Prefer, Spelling::Ssl).await.map(|answer| answer.value)
@@ -225,14 +225,14 @@ async fn by_tls_both_are_verified() {
     let folder = TempDir::new().unwrap();
     Set::full().unwrap().write(folder.path()).unwrap();
     for host in ["127.0.0.1", "localhost"] {
-        assert!(by_tls(&folder, host, "server.pem", "client.pem").await.unwrap().ready);
+        assert!(by_tls(&folder, host, "server.pem", "client.pem", "ca.pem").await.unwrap().ready);
     }
-    for (serving, shown, part) in [
-        ("server.pem", "other-ca-client.pem", "the peer sent the alert"),
-        ("wrong-name.pem", "client.pem", "the peer's certificate is refused"),
-        ("other-ca-client.pem", "client.pem", "not signed by a CA of the CA file"),
+    for (serving, shown, ca, part) in [
+        ("server.pem", "other-ca-client.pem", "ca.pem", "the peer sent the alert"),
+        ("wrong-name.pem", "client.pem", "ca.pem", "not valid for name"),
+        ("server.pem", "client.pem", "other-ca.pem", "not signed by a CA of the CA file"),
     ] {
-        let error = by_tls(&folder, "127.0.0.1", serving, shown).await.unwrap_err();
+        let error = by_tls(&folder, "127.0.0.1", serving, shown, ca).await.unwrap_err();
         assert!(matches!(error, ClientError::Handshake { .. }), "{error:?}");
         assert!(error.to_string().contains(part), "{error}");
     }
