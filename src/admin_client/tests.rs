@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
-use super::{AdminClient, ClientError, ModeRequest, TlsOptions};
+use super::{AdminClient, ClientError, TlsOptions};
 use crate::control::Recycle;
+use crate::control::requests::ModeRequest;
 use crate::control::views::{Blocker, ErrorReply, Ready, Status};
 use crate::policy::{Mode, Spelling};
 use crate::tls::{self, Material, TlsFiles};
@@ -90,7 +91,7 @@ async fn each_question_goes_where_it_should() {
         (asked(changed, async |c| _ = c.reload().await.unwrap()).await, "POST /reload {}"),
         (
             asked(json!({"key": "a", "accepted": true}), async |c| _ = c.accept("::1/a/-", true).await.unwrap()).await,
-            r#"POST /accept {"accepted":true,"key":"::1/a/-"}"#,
+            r#"POST /accept {"key":"::1/a/-","accepted":true}"#,
         ),
         (
             asked(json!({"generation": 1, "certificates": []}), async |c| _ = c.rotate().await.unwrap()).await,
@@ -102,7 +103,7 @@ async fn each_question_goes_where_it_should() {
         ),
         (
             asked(json!({"lease": null}), async |c| _ = c.lease("ops", second, false).await.unwrap()).await,
-            r#"POST /lease {"force":false,"holder":"ops","ttlSecs":1}"#,
+            r#"POST /lease {"holder":"ops","ttlSecs":1,"force":false}"#,
         ),
         (asked(json!({"quitting": true}), async |c| _ = c.quit().await.unwrap()).await, "POST /quit {}"),
     ];
