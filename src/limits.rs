@@ -174,6 +174,15 @@ pub const STATE_SAVED_EVERY: Duration = Duration::from_secs(10);
 /// How often certificates that will expire are warned of: daily, as in mongod.
 pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);
 
+/// How long watched files must have been quiet before they are read: several are often written one after the other.
+pub const WATCH_QUIET: Duration = Duration::from_millis(200);
+/// How long that quiet is waited for.
+pub const WATCH_LONGEST: Duration = Duration::from_secs(2);
+/// How often watched files are looked at without an event: a file system of another host sends none.
+pub const WATCH_RECHECK: Duration = Duration::from_secs(60);
+/// Symbolic links followed from a watched file: Linux follows 40.
+pub const WATCH_LINKS: usize = 40;
+
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 

@@ -41,7 +41,8 @@ pub struct App {
     listeners: Arc<Listeners>,
     doors: Doors,
     drain: Drain,
-    house: AbortHandle,
+    /// What the control plane does of itself.
+    house: [AbortHandle; 2],
 }
 
 /// Why a proxy does not start.
@@ -96,7 +97,10 @@ impl App {
             persisted,
         });
         let desk = Arc::new(desk);
-        let house = tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle();
+        let house = [
+            tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle(),
+            tokio::spawn(Arc::clone(&desk).watch_files()).abort_handle(),
+        ];
         let doors = bound.open(&desk);
         Ok(App { desk, observer, listeners, doors, drain, house })
     }
@@ -126,7 +130,7 @@ impl App {
         // The listeners hold watches of their own, for reloads to come: none will.
         listeners.close();
         let by_itself = drain.wait(limit, force).await;
-        house.abort();
+        house.iter().for_each(AbortHandle::abort);
         desk.save_state().await;
         // Until here one can see what is waited for.
         doors.close().await;

@@ -41,6 +41,8 @@ pub struct Desk {
     pub(super) refuted: Mutex<Refuted>,
     pub(super) started: Instant,
     quit: Notify,
+    /// Told after every reload.
+    pub(super) reloaded: Notify,
 }
 
 /// What is in force beside the snapshot.
@@ -112,6 +114,7 @@ impl Desk {
             arguments,
             started: Instant::now(),
             quit: Notify::new(),
+            reloaded: Notify::new(),
         }
     }
 
@@ -210,7 +213,10 @@ impl Desk {
         match &outcome {
             Ok(Changed { was, mode, generation, .. }) => {
                 let (door, by) = (caller.door.name(), &caller.who);
-                tracing::info!(%was, %mode, generation, door, %by, "reloaded");
+                if was != mode {
+                    tracing::info!(%was, %mode, generation, door, %by, forced = false, persist = false, "mode changed");
+                }
+                tracing::info!(%mode, generation, door, %by, "reloaded");
             }
             Err(error) => {
                 let (door, by) = (caller.door.name(), &caller.who);
@@ -258,6 +264,7 @@ impl Desk {
             current.mode_since = SystemTime::now();
         }
         current.loaded = Arc::new(reload.loaded);
+        self.reloaded.notify_one();
         Ok(Changed { was, mode, generation, persisted: false, warnings })
     }
 

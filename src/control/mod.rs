@@ -10,6 +10,7 @@
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
+//! | [`watch`] | files that are read again when they change |
 //! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
 
 mod caller;
@@ -30,6 +31,7 @@ mod state_file;
 mod status;
 mod time;
 pub mod views;
+mod watch;
 
 pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};

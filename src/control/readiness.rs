@@ -100,7 +100,8 @@ fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
         kind: format!("{kind}{}", if *open > 0 { "Open" } else { "Seen" }),
         text,
         remedy,
-        key: Some(key),
+        // Nobody is accepted for `disabled`: there is no way back but by moving.
+        key: (kind == "plaintext").then_some(key),
         application: identity.application.clone(),
         driver: driver(identity.driver.as_deref(), driver_version.as_deref()),
         address: Some(ip.to_string()),

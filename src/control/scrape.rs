@@ -6,6 +6,18 @@ use super::desk::Desk;
 use crate::observe::{CertificateEnd, Format, UpstreamUp};
 
 impl Desk {
+    /// Complete TLS handshakes with clients: 1.2, 1.3, any other.
+    #[must_use]
+    pub fn handshakes(&self) -> [u64; 3] {
+        self.observer.metrics.handshakes()
+    }
+
+    /// Connections accepted since the start.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.observer.accepted()
+    }
+
     /// The metrics, as text.
     #[must_use]
     pub fn metrics(&self, format: Format) -> String {

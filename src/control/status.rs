@@ -113,6 +113,7 @@ fn certificate(info: &CertificateInfo) -> CertificateStatus {
         role: info.role.to_string(),
         file: info.path.display().to_string(),
         subject: info.subject.clone(),
+        serial: info.serial.clone(),
         not_after: rfc3339_millis(info.not_after.saturating_mul(1000)),
         days_left: days_left(info.not_after),
     }

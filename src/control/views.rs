@@ -125,6 +125,8 @@ pub struct CertificateStatus {
     pub file: String,
     /// RFC 4514.
     pub subject: String,
+    /// Its serial number in hexadecimal: which of several with this subject it is.
+    pub serial: String,
     /// End of its validity: RFC 3339.
     pub not_after: String,
     /// Days until then; negative: since.

@@ -112,7 +112,10 @@ fn flags(name: &str, server: SocketAddr, files: &Files) -> Vec<String> {
         ("--sslPEMKeyFile", path(files.member_pem(name))),
         ("--sslCAFile", path(files.ca())),
         ("--workers", "1".to_owned()),
+        // Nothing but what is shown.
         ("--adminBind", "none".to_owned()),
+        ("--upstreamProbe", "off".to_owned()),
+        ("--watch", "off".to_owned()),
     ]
     .into_iter()
     .flat_map(|(flag, value)| [flag.to_owned(), value])

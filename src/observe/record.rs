@@ -114,6 +114,12 @@ impl Observer {
         }
     }
 
+    /// Connections accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.last_id.load(Ordering::Relaxed)
+    }
+
     /// How many connections ended so.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {

@@ -30,8 +30,8 @@ pub(super) async fn admit(
             let began = Instant::now();
             match tls::accept(socket, config, timeouts.handshake).await {
                 Ok(stream) => {
-                    record.latencies().client_handshake(began.elapsed());
                     note(&stream, snapshot, record);
+                    record.latencies().client_handshake(record.tls_version, began.elapsed());
                     Ok(Leg::FromClient(Box::new(stream)))
                 }
                 Err((error, socket)) => {

@@ -19,6 +19,8 @@ pub struct Identity {
     pub(super) key: Arc<CertifiedKey>,
     /// Its subject, as RFC 4514 writes it.
     pub subject: String,
+    /// Its serial number, in hexadecimal as OpenSSL writes it.
+    pub serial: String,
     /// End of its validity, seconds since 1970.
     pub not_after: i64,
     /// Whether it may be shown as a client: no extended key usage, or one with `clientAuth`.
@@ -47,8 +49,8 @@ impl Identity {
             ));
         }
         let key = certified(pem.certificates.clone(), key).map_err(|(problem, remedy)| fault(problem, remedy))?;
-        let Facts { subject, not_after, client_auth, server_auth, .. } = facts;
-        Ok(Identity { key: Arc::new(key), subject, not_after, client_auth, server_auth })
+        let Facts { subject, serial, not_after, client_auth, server_auth, .. } = facts;
+        Ok(Identity { key: Arc::new(key), subject, serial, not_after, client_auth, server_auth })
     }
 }
 
@@ -75,6 +77,7 @@ fn certified(
 /// What x509-parser reads of a leaf.
 struct Facts {
     subject: String,
+    serial: String,
     not_after: i64,
     has_names: bool,
     client_auth: bool,
@@ -99,6 +102,7 @@ impl Facts {
         let usage = certificate.extended_key_usage().map_err(|_| unreadable())?.map(|usage| usage.value);
         Ok(Facts {
             subject: rfc4514(certificate.subject()),
+            serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
             not_after: validity.not_after.timestamp(),
             has_names: certificate.subject_alternative_name().map_err(|_| unreadable())?.is_some(),
             client_auth: usage.is_none_or(|usage| usage.any || usage.client_auth),

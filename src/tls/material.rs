@@ -46,6 +46,8 @@ pub struct CertificateInfo {
     pub path: PathBuf,
     /// RFC 4514.
     pub subject: String,
+    /// In hexadecimal.
+    pub serial: String,
     /// End of its validity, seconds since 1970.
     pub not_after: i64,
 }
@@ -271,6 +273,7 @@ impl Read {
                 role,
                 path,
                 subject: identity.subject.clone(),
+                serial: identity.serial.clone(),
                 not_after: identity.not_after,
             })
             .collect()

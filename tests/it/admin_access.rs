@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 
 use bson::rawdoc;
 
+use crate::support::raw::{self, Wire};
 use crate::support::service::*;
-use crate::support::wire::{self, Wire};
 use crate::support::{Mark, Proxy, Scratch, admin, cert, certs};
 
 const PUT: &str = "PUT /mode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -31,7 +31,7 @@ fn read_only_leaves_changes_to_the_unix_socket() {
     let refused = by_tcp.raw(PUT).json(403);
     assert_eq!(refused["code"], "ReadOnly", "{refused}");
     assert!(refused["error"].as_str().unwrap().contains("--adminReadOnly"), "{refused}");
-    let mut mongo = wire::connect(proxy.address("admin"));
+    let mut mongo = raw::connect(proxy.address("admin"));
     for command in [
         rawdoc! { "setParameter": 1, "sslMode": "preferSSL" },
         rawdoc! { "rotateCertificates": 1 },
@@ -72,7 +72,7 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     let answer = admin::at(address).raw(STATUS).json(403);
     assert!(answer["error"].as_str().unwrap().contains("--tlsCertificateKeyFile"), "{answer}");
     assert_eq!(admin::at(address).raw("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n").status, 403);
-    let refused = wire::connect(address).command("admin", &rawdoc! { "isMaster": 1 });
+    let refused = raw::connect(address).command("admin", &rawdoc! { "isMaster": 1 });
     assert_eq!(refused.get_i32("code").unwrap(), 141, "{refused:?}");
     assert!(refused.get_str("errmsg").unwrap().contains("--tlsCertificateKeyFile"), "{refused:?}");
 

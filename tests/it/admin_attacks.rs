@@ -14,7 +14,7 @@ use bson::rawdoc;
 use tlsramp::mongo::request::{msg_command, query_command};
 
 use crate::support::service::*;
-use crate::support::{Proxy, admin, cert, wire};
+use crate::support::{Proxy, admin, cert, raw};
 
 #[test]
 fn whatever_is_sent_it_answers_or_closes() {
@@ -55,7 +55,7 @@ fn a_large_message_is_refused_in_words_and_never_kept() {
     let header = [length, 7, 0, 2013, 0].map(i32::to_le_bytes).concat();
     let mut open = Vec::new();
     for _ in 0..50 {
-        let mut large = wire::connect(proxy.address("admin"));
+        let mut large = raw::connect(proxy.address("admin"));
         let refused = large.message(&header).document;
         assert_eq!(refused.get_i32("code").unwrap(), 17, "{refused:?}");
         assert!(refused.get_str("errmsg").unwrap().contains("65536"), "{refused:?}");
@@ -73,7 +73,7 @@ fn a_deep_value_is_shown_no_deeper_than_mongod_does() {
     for _ in 0..6_000 {
         deep = rawdoc! { "a": deep };
     }
-    let mut client = wire::connect(proxy.address("admin"));
+    let mut client = raw::connect(proxy.address("admin"));
     let refused = client.command("admin", &rawdoc! { "setParameter": 1, "sslMode": deep.clone() });
     assert!(refused.get_str("errmsg").unwrap().contains("{ ... }"), "{refused:?}");
     let known = client.command("admin", &rawdoc! { "getParameter": deep.clone(), "sslMode": 1 });
@@ -88,7 +88,7 @@ fn thousands_of_half_open_connections_do_not_keep_an_honest_request_out() {
     raise_descriptors();
     let proxy = start();
     let before = resident(&proxy);
-    let mut kept = wire::connect(proxy.address("admin"));
+    let mut kept = raw::connect(proxy.address("admin"));
     assert_eq!(kept.command("admin", &rawdoc! { "hello": 1 }).get_f64("ok").unwrap(), 1.0);
     let openings = [&b""[..], b"\x16", b"GET /sta", b"PUT /mode HTTP/1.1\r\nHost: localhost\r\nX", b"\x40\0\0\0\x01\0"];
     let mut open = Vec::new();
@@ -113,7 +113,7 @@ fn thousands_of_half_open_connections_do_not_keep_an_honest_request_out() {
 fn a_stop_waits_for_nobody_at_the_doors() {
     let mut proxy = start();
     let silent = TcpStream::connect(proxy.address("admin")).unwrap();
-    let mut idle = wire::connect(proxy.address("admin"));
+    let mut idle = raw::connect(proxy.address("admin"));
     let _ = idle.command("admin", &rawdoc! { "ping": 1 });
     let mut slow = TcpStream::connect(proxy.address("admin")).unwrap();
     slow.write_all(b"GET /status HTTP/1.1\r\nHost").unwrap();

@@ -243,7 +243,8 @@ fn fifty_silent_clients_do_not_delay_one_that_speaks() {
 }
 
 fn with(upstream: &Upstream, more: &[&str]) -> Vec<String> {
-    in_front_of(upstream).into_iter().chain(more.iter().map(|&arg| arg.to_owned())).collect()
+    let more = more.iter().chain(&["--upstreamProbe", "off"]).map(|&arg| arg.to_owned());
+    in_front_of(upstream).into_iter().chain(more).collect()
 }
 
 fn limited(upstream: &Upstream, limit: usize) -> String {

@@ -1,6 +1,7 @@
 //! Who keeps the metrics of one process: the routes' counts, and the latencies of each step.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct Metrics {
     client_handshake: Histogram,
     upstream_handshake: Histogram,
     dial: Histogram,
+    versions: [AtomicU64; HANDSHAKE_VERSIONS.len() + 1],
     /// When the process began. Read once: it is computed from a clock that is adjusted, and a start that moves is a
     /// restart to whoever reads it.
     started: Option<f64>,
@@ -35,6 +37,7 @@ impl Default for Metrics {
             client_handshake: Histogram::default(),
             upstream_handshake: Histogram::default(),
             dial: Histogram::default(),
+            versions: Default::default(),
             started: started(),
         }
     }
@@ -59,9 +62,17 @@ impl Metrics {
         self.sniff.observe(took);
     }
 
-    /// A handshake with a client is complete.
-    pub fn client_handshake(&self, took: Duration) {
+    /// A handshake with a client is complete, of a version by [`crate::tls`]'s name.
+    pub fn client_handshake(&self, version: Option<&'static str>, took: Duration) {
         self.client_handshake.observe(took);
+        let place = version.and_then(|version| HANDSHAKE_VERSIONS.iter().position(|known| *known == version));
+        self.versions[place.unwrap_or(HANDSHAKE_VERSIONS.len())].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Complete handshakes with clients: TLS 1.2, TLS 1.3, any other.
+    #[must_use]
+    pub fn handshakes(&self) -> [u64; HANDSHAKE_VERSIONS.len() + 1] {
+        self.versions.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// A handshake with an upstream is complete.
@@ -99,5 +110,7 @@ impl Metrics {
     }
 }
 
+/// Versions that are counted apart.
+const HANDSHAKE_VERSIONS: [&str; 2] = ["TLS1.2", "TLS1.3"];
 /// The label of routes beyond the bound. A route of that name shares it.
 const OTHER: &str = "other";

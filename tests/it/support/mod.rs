@@ -7,7 +7,7 @@
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
 //! | [`admin`] | the admin port of a proxy, by HTTP |
-//! | [`wire`] | MongoDB commands, by hand |
+//! | [`raw`] | MongoDB commands, by hand |
 //! | [`certs`] | a folder of certificates, the right ones and the wrong ones |
 //! | [`openssl`] | `openssl s_client`, and certificates no modern library would make |
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |
@@ -31,11 +31,11 @@ pub(crate) mod parts;
 pub(crate) mod plain;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod raw;
 pub(crate) mod require;
 pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod tls;
-pub(crate) mod wire;
 
 pub(crate) use certs::cert;
 pub(crate) use log::Mark;

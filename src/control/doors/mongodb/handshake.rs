@@ -2,7 +2,7 @@
 //!
 //! No `topologyVersion`, so that drivers poll and no connection waits for an answer; no compressors.
 
-use bson::raw::{CStr, RawBsonRef, RawDocumentBuf, cstr};
+use bson::raw::{CStr, RawDocumentBuf, cstr};
 use bson::{Binary, DateTime, rawdoc, spec::BinarySubtype};
 
 use super::answer::{AUTHENTICATION_FAILED, AWAIT_WITHOUT_VERSION, Answer, Failure, NO_REPLICATION, flag};
@@ -43,7 +43,8 @@ fn topology(context: &Context<'_>, primary: &CStr) -> Answer {
         }
     }
     let mut answer = RawDocumentBuf::new();
-    if matches!(command.get("helloOk"), Ok(Some(RawBsonRef::Boolean(true)))) {
+    // Whatever its value is: mongod's way.
+    if has("helloOk") {
         answer.append(cstr!("helloOk"), true);
     }
     answer.append(primary, true);

@@ -26,11 +26,12 @@ pub(super) async fn answer(context: Context<'_>) -> Answer {
     answer.append(cstr!("uptimeEstimate"), uptime);
     answer.append(cstr!("localTime"), DateTime::now());
     let open = i32::try_from(status.connections.open).unwrap_or(i32::MAX);
-    answer.append(cstr!("connections"), rawdoc! { "current": open });
+    answer
+        .append(cstr!("connections"), rawdoc! { "current": open, "totalCreated": long(visit.shared.desk.accepted()) });
     if let Some(security) = security(&visit.shared.desk.snapshot().tls) {
         answer.append(cstr!("security"), security);
     }
-    answer.append(cstr!("transportSecurity"), transport());
+    answer.append(cstr!("transportSecurity"), transport(visit.shared.desk.handshakes()));
     answer.append(cstr!("tlsramp"), document(&status));
     Ok(answer)
 }
@@ -45,7 +46,12 @@ fn security(material: &Material) -> Option<RawDocumentBuf> {
     })
 }
 
-/// Handshakes with clients by version.
-fn transport() -> RawDocumentBuf {
-    rawdoc! { "1.0": 0_i64, "1.1": 0_i64, "1.2": 0_i64, "1.3": 0_i64, "unknown": 0_i64 }
+/// Handshakes with clients by version; those before 1.2 are never completed here.
+fn transport(handshakes: [u64; 3]) -> RawDocumentBuf {
+    let [tls1_2, tls1_3, unknown] = handshakes.map(long);
+    rawdoc! { "1.0": 0_i64, "1.1": 0_i64, "1.2": tls1_2, "1.3": tls1_3, "unknown": unknown }
+}
+
+fn long(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,235 @@
+//! The desk from outside: what it refuses and why, what outlives a restart, who keeps whom out, and what is said of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Mongod, Proxy, Scratch,
+    admin::{self, Admin},
+    cert, mongod, parts,
+    proxy::Signal,
+    require, run_to_end,
+    service::Upstream,
+};
+
+/// By policy, `preferSSL` would reach the server by TLS, which it does not speak: a flip must not be an outage.
+#[test]
+fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
+    require!(parts::mongod());
+    let mongod = Mongod::start(&mongod::Options::default());
+    let upstream = mongod.address();
+    let proxy = proxy(&["--upstream", &upstream, "--sslMode", "allowSSL", "--upstreamProbe", "on"]);
+    let admin = admin::of(&proxy);
+    wait(|| admin.get("/status")["upstreams"][0]["up"] == true);
+
+    let ready = admin.get("/ready?to=preferSSL");
+    assert_eq!((&ready["ready"], &ready["blockers"][0]["kind"]), (&json!(false), &json!("upstream")), "{ready}");
+    let refused = admin.request("PUT", "/mode", Some(&json!({ "mode": "preferSSL" }))).json(409);
+    let text = refused["error"].as_str().unwrap();
+    assert_eq!(refused["code"], "Unreachable");
+    assert!(text.contains(&upstream) && text.contains("does it speak TLS") | text.contains("closed"), "{text}");
+    assert!(refused["blockers"][0]["remedy"].as_str().unwrap().contains("upstreamTLS"), "{refused}");
+    assert_eq!(admin.get("/status")["sslMode"], "allowSSL");
+    // The other kind is tried once a minute at most: the server has had one attempt of it, whatever was asked.
+    let attempts = mongod.log().objects(crate::support::Mark::START);
+    let attempts = attempts
+        .iter()
+        .filter(|line| line["msg"] == "Error receiving request from client. Ending connection from remote");
+    assert_eq!(attempts.count(), 1);
+
+    let forced = admin.put("/mode", &json!({ "mode": "preferSSL", "force": true }));
+    assert_eq!((&forced["was"], &forced["generation"]), (&json!("allowSSL"), &json!(2)));
+    assert!(forced["warnings"][0].as_str().unwrap().contains(&upstream), "{forced}");
+    wait(|| admin.get("/status")["upstreams"][0]["up"] == false);
+    let status = admin.get("/status");
+    assert!(status["warnings"].to_string().contains("is down"), "{status}");
+    let back = admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }));
+    assert_eq!((&back["was"], &back["mode"]), (&json!("preferSSL"), &json!("allowSSL")));
+}
+
+#[test]
+fn the_ladder_by_http_is_idempotent_and_says_no_otherwise() {
+    let service = Upstream::start();
+    let proxy = proxy(&["--upstream", &service.address.to_string(), "--upstreamTLS", "never", "--sslMode", "disabled"]);
+    let admin = admin::of(&proxy);
+    let put = |body: Value| admin.request("PUT", "/mode", Some(&body));
+    for (body, status, code) in [
+        (json!({ "mode": "preferSSL" }), 409, "IllegalTransition"),
+        (json!({ "mode": "prefer" }), 400, "BadRequest"),
+        (json!({ "mode": "allowSSL", "forse": true }), 400, "BadRequest"),
+        (json!({ "mode": 5 }), 400, "BadRequest"),
+        (json!({}), 400, "BadRequest"),
+        (json!({ "mode": "allowSSL", "persist": true }), 409, "NoStateFile"),
+    ] {
+        let answer = put(body.clone()).json(status);
+        assert_eq!(answer["code"], code, "{body}: {answer}");
+    }
+    assert_eq!(
+        put(json!({ "mode": "allowTLS" })).json(200),
+        json!({ "was": "disabled", "mode": "allowTLS", "generation": 2, "persisted": false })
+    );
+    assert_eq!(put(json!({ "mode": "allowSSL" })).json(200)["generation"], 2, "again is no change");
+    assert_eq!(put(json!({ "mode": "disabled" })).json(409)["code"], "IllegalTransition");
+    assert_eq!(put(json!({ "mode": "disabled", "force": true })).json(200)["generation"], 3);
+    proxy.wait_log(|line| line["message"] == "mode changed by force", Duration::from_secs(10));
+    let lines = proxy.log().objects(crate::support::Mark::START);
+    let changes: Vec<_> =
+        lines.iter().filter(|line| line["message"].as_str().unwrap().starts_with("mode change")).collect();
+    let said: Vec<_> = changes.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    let (refused, changed) = ("mode change refused", "mode changed");
+    assert_eq!(said, [refused, refused, changed, refused, "mode changed by force"]);
+    assert!(
+        changes.iter().all(|line| line["door"] == "http" && line["by"].as_str().unwrap().starts_with("127.0.0.1:"))
+    );
+}
+
+/// A change is not persisted unless it was asked to be; then it is, until the configuration names another mode.
+#[test]
+fn after_a_restart_the_mode_is_the_files_or_the_persisted_one() {
+    let service = Upstream::start();
+    let folder = Scratch::new("desk");
+    let (file, state) = (folder.join("tlsramp.conf"), folder.join("state"));
+    let write = |mode: &str| {
+        let (upstream, key, ca) = (service.address, cert("server.pem"), cert("ca.pem"));
+        let text = format!(
+            "port = 0\nupstream = {upstream}\nupstreamTLS = never\nsslMode = {mode}\nsslPEMKeyFile = {key}\nsslCAFile = {ca}\nstateFile = {}\n",
+            state.display()
+        );
+        fs::write(&file, text).unwrap();
+    };
+    let start = || Proxy::start(["--config", &file.display().to_string()]);
+    write("allowSSL");
+    let mut proxy = start();
+    let mut admin = admin::of(&proxy);
+    admin.put("/mode", &json!({ "mode": "preferSSL" }));
+    let status = admin.get("/status");
+    assert_eq!(status["drift"], "a restart would go back to allowSSL");
+    assert_eq!(status["warnings"][0], status["drift"]);
+    write("preferSSL");
+    assert_eq!(admin.get("/status")["drift"], Value::Null, "the file has it now, read or not");
+    write("allowSSL");
+    proxy.terminate();
+
+    proxy = start();
+    admin = admin::of(&proxy);
+    assert_eq!(admin.get("/status")["sslMode"], "allowSSL", "it is the file's");
+    admin.put("/mode", &json!({ "mode": "preferSSL" }));
+    let changed = admin.put("/mode", &json!({ "mode": "requireSSL", "persist": true }));
+    assert_eq!(changed["persisted"], true);
+    let status = admin.get("/status");
+    assert_eq!((&status["drift"], &status["persistedMode"]), (&Value::Null, &json!("requireSSL")));
+    proxy.kill();
+
+    proxy = start();
+    admin = admin::of(&proxy);
+    assert_eq!(admin.get("/status")["sslMode"], "requireSSL", "it was persisted, and the file is as it was");
+    proxy.terminate();
+    write("preferSSL");
+    proxy = start();
+    admin = admin::of(&proxy);
+    let status = admin.get("/status");
+    assert_eq!(
+        (&status["sslMode"], &status["persistedMode"]),
+        (&json!("preferSSL"), &Value::Null),
+        "the file has changed"
+    );
+    proxy.terminate();
+
+    assert_eq!(mode_of(&state), 0o600);
+    fs::write(&state, "{ \"mode\":").unwrap();
+    let output = run_to_end(["run", "--config", &file.display().to_string()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--stateFile") && said.contains("state file"), "{said}");
+}
+
+#[test]
+fn a_lease_keeps_others_out_until_it_ends() {
+    let service = Upstream::start();
+    let text = format!(
+        "port = 0\nupstream = {}\nupstreamTLS = never\nsslMode = allowSSL\nsslPEMKeyFile = {}\nsslCAFile = {}\n",
+        service.address,
+        cert("server.pem"),
+        cert("ca.pem")
+    );
+    let proxy = Proxy::start_with_config::<&str>(&text, []);
+    let admin = admin::of(&proxy);
+    let lease = admin.post("/lease", &json!({ "holder": "a", "ttlSecs": 600 }));
+    assert_eq!(lease["lease"]["holder"], "a");
+    let prefer = json!({ "mode": "preferSSL" });
+    let refused = admin.request("PUT", "/mode", Some(&prefer)).json(409);
+    assert_eq!(refused["code"], "Leased");
+    assert!(refused["error"].as_str().unwrap().contains("a holds the lease"), "{refused}");
+    assert_eq!(
+        admin.request("POST", "/lease", Some(&json!({ "holder": "b", "ttlSecs": 5 }))).json(409)["code"],
+        "Leased"
+    );
+    fs::write(proxy.config_file(), text.replace("allowSSL", "preferSSL")).unwrap();
+    let mark = proxy.mark();
+    proxy.signal(Signal::HUP);
+    let line = proxy.wait_log_since(
+        mark,
+        |line| line["message"].as_str().is_some_and(|said| said.contains("reload")),
+        Duration::from_secs(10),
+    );
+    assert!(line["error"].as_str().unwrap().contains("holds the lease"), "{line}");
+    assert_eq!(admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "a" }))["generation"], 2);
+    assert_eq!(admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }))["generation"], 3);
+    assert_eq!(admin.post("/lease", &json!({ "holder": "a", "ttlSecs": 0 }))["lease"], Value::Null);
+    assert_eq!(admin.put("/mode", &prefer)["generation"], 4);
+    admin.post("/lease", &json!({ "holder": "b", "ttlSecs": 1 }));
+    wait(|| admin.get("/status")["lease"].is_null());
+}
+
+/// All or nothing, and the old ones stay.
+#[test]
+fn certificates_are_rotated_or_stay() {
+    let service = Upstream::start();
+    let folder = Scratch::new("rotate");
+    let key = folder.join("server.pem");
+    fs::copy(cert("server.pem"), &key).unwrap();
+    let key_file = key.display().to_string();
+    let upstream = service.address.to_string();
+    let flags =
+        ["--port", "0", "--upstream", &upstream, "--upstreamTLS", "never", "--sslMode", "allowSSL", "--watch", "off"];
+    let ca = cert("ca.pem");
+    let proxy = Proxy::start(flags.into_iter().chain(["--sslPEMKeyFile", &key_file, "--sslCAFile", &ca]));
+    let admin = admin::of(&proxy);
+    let serial = |admin: &Admin| admin.get("/status")["certificates"][0]["serial"].clone();
+    let first = serial(&admin);
+    fs::write(&key, "no PEM at all").unwrap();
+    let refused = admin.request("POST", "/rotate", Some(&json!({}))).json(409);
+    assert_eq!(refused["code"], "Configuration");
+    assert!(refused["error"].as_str().unwrap().contains("server.pem"), "{refused}");
+    assert_eq!(serial(&admin), first);
+    fs::copy(cert("member.pem"), &key).unwrap();
+    let rotated = admin.post("/rotate", &json!({}));
+    assert_eq!(rotated["generation"], 2);
+    assert_ne!(serial(&admin), first);
+    assert_eq!(rotated["certificates"][0]["serial"], serial(&admin));
+    assert!(rotated["certificates"][0]["daysLeft"].as_i64().unwrap() > 30);
+}
+
+fn proxy(flags: &[&str]) -> Proxy {
+    let files = [cert("server.pem"), cert("ca.pem")];
+    let base = ["--port", "0", "--sslPEMKeyFile", &files[0], "--sslCAFile", &files[1]];
+    Proxy::start(base.iter().chain(flags))
+}
+
+fn mode_of(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn wait(mut is: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !is() {
+        assert!(std::time::Instant::now() < until, "it does not come to be");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
