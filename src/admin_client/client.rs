@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::timeout;
 
 use super::answer::{Answer, Clients, Connections, Lease, parse};
@@ -16,6 +16,7 @@ use super::exchange::{Question, ask};
 use super::link::connect;
 use super::{AdminAddress, ClientError};
 use crate::control::Recycle;
+use crate::control::requests::{AcceptRequest, LeaseRequest, ModeRequest, Nothing};
 use crate::control::views::{AcceptReply, ErrorReply, ModeReply, Ready, RecycleReply, RotateReply, Status};
 use crate::limits::{CLIENT_ANSWER, CLIENT_FOREIGN_CHARS, RECYCLE_WAIT};
 use crate::policy::{Mode, Spelling};
@@ -27,23 +28,6 @@ use crate::tls::Material;
 pub struct AdminClient {
     address: AdminAddress,
     tls: Option<Arc<Material>>,
-}
-
-/// `PUT /mode`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ModeRequest {
-    /// The mode, in either spelling.
-    pub mode: String,
-    /// To any mode that can be served, whatever the ladder, the servers behind and the lease say.
-    pub force: bool,
-    /// Warnings are refusals.
-    pub guard: bool,
-    /// A restart starts in it too.
-    pub persist: bool,
-    /// In whose name, where a lease is held.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub holder: Option<String>,
 }
 
 impl AdminClient {
@@ -105,7 +89,7 @@ impl AdminClient {
     /// # Errors
     /// [`ClientError`]
     pub async fn accept(&self, key: &str, accepted: bool) -> Result<Answer<AcceptReply>, ClientError> {
-        self.post("/accept", &json!({ "key": key, "accepted": accepted }), &["key", "accepted"]).await
+        self.post("/accept", &AcceptRequest { key: key.to_owned(), accepted }, &["key", "accepted"]).await
     }
 
     /// Has the TLS files read again.
@@ -113,7 +97,7 @@ impl AdminClient {
     /// # Errors
     /// [`ClientError`]
     pub async fn rotate(&self) -> Result<Answer<RotateReply>, ClientError> {
-        self.post("/rotate", &json!({}), &["generation", "certificates"]).await
+        self.post("/rotate", &Nothing {}, &["generation", "certificates"]).await
     }
 
     /// Has the configuration read again.
@@ -121,7 +105,7 @@ impl AdminClient {
     /// # Errors
     /// [`ClientError`]
     pub async fn reload(&self) -> Result<Answer<ModeReply>, ClientError> {
-        self.post("/reload", &json!({}), &["was", "mode"]).await
+        self.post("/reload", &Nothing {}, &["was", "mode"]).await
     }
 
     /// Has connections moved that today's policy would not make. The answer is waited for as long as was asked for, and
@@ -139,7 +123,7 @@ impl AdminClient {
     /// # Errors
     /// [`ClientError`]
     pub async fn lease(&self, holder: &str, ttl: Duration, force: bool) -> Result<Answer<Lease>, ClientError> {
-        let request = json!({ "holder": holder, "ttlSecs": ttl.as_secs(), "force": force });
+        let request = LeaseRequest { holder: holder.to_owned(), ttl_secs: ttl.as_secs(), force };
         self.post("/lease", &request, &["lease"]).await
     }
 
@@ -148,7 +132,7 @@ impl AdminClient {
     /// # Errors
     /// [`ClientError`]
     pub async fn quit(&self) -> Result<Answer<Value>, ClientError> {
-        self.post("/quit", &json!({}), &["quitting"]).await
+        self.post("/quit", &Nothing {}, &["quitting"]).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, keys: &[&str]) -> Result<Answer<T>, ClientError> {
@@ -159,7 +143,7 @@ impl AdminClient {
     async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
-        body: &Value,
+        body: &(impl Serialize + Sync),
         keys: &[&str],
     ) -> Result<Answer<T>, ClientError> {
         self.change(Method::POST, path, body, Duration::ZERO, keys).await

@@ -25,6 +25,6 @@ mod tests;
 
 pub use address::AdminAddress;
 pub use answer::{Answer, Clients, Connections, Lease};
-pub use client::{AdminClient, ModeRequest};
+pub use client::AdminClient;
 pub use error::ClientError;
 pub use options::{TlsOptions, UsageError, tls_options, with_tls_options};

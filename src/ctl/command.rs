@@ -88,7 +88,7 @@ fn clients() -> Command {
 }
 
 fn accept() -> Command {
-    let key = Arg::new(KEY).required(true).value_parser(parse_key);
+    let key = Arg::new(KEY).value_name("KEY").required(true).value_parser(parse_key);
     verb(ACCEPT, "Accept that a client will be refused: it no longer stands in the way of requireSSL", "")
         .arg(key.help("The client, as `clients` and `ready` call it: IP/APPLICATION/DRIVER"))
         .arg(switch(REMOVE).help("Take it back"))

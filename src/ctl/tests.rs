@@ -5,8 +5,9 @@ use serde_json::json;
 use super::page::{Page, View};
 use super::verb::{Verb, called, quoted};
 use super::{changes, clients, command, connections, ready, refusal, status};
-use crate::admin_client::{ClientError, ModeRequest, TlsOptions};
+use crate::admin_client::{ClientError, TlsOptions};
 use crate::control::Recycle;
+use crate::control::requests::ModeRequest;
 use crate::control::views::{
     AcceptReply, Blocker, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, ErrorReply, InventoryStatus,
     LeaseStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
@@ -281,11 +282,15 @@ fn recycle_counts_and_says_what_is_left() {
 
 #[test]
 fn failures_for_people_and_for_programs() {
-    let reply = ErrorReply { error: "the guard\nrefuses".into(), code: "Guarded".into(), blockers: blockers() };
+    let reply = ErrorReply {
+        error: format!("the guard\nrefuses it: {}; and so on", blockers()[0].text),
+        code: "Guarded".into(),
+        blockers: blockers(),
+    };
     let raw = r#"{"error":"...","new":1}"#;
     let refused = ClientError::Refused { status: 409, reply: Box::new(reply), json: raw.into() };
     let text = piped(&refusal::page(&refused, NOW));
-    assert!(text.starts_with("tlsramp ctl: the guard\nrefuses\n`tlsramp ctl ready --to MODE`"), "{text}");
+    assert!(text.starts_with("tlsramp ctl: the guard\nrefuses it\n`tlsramp ctl ready --to MODE`"), "{text}");
     assert!(text.contains("\n2 reasons:\n\nWHAT ") && text.contains("give it a certificate\n"), "{text}");
     assert_eq!(refusal::json(&refused), raw);
     let nobody = ClientError::NobodyListens { address: "127.0.0.1:1".into() };

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use clap::ArgMatches;
 
 use super::command as name;
-use crate::admin_client::{AdminAddress, ModeRequest, TlsOptions};
+use crate::admin_client::{AdminAddress, TlsOptions};
 use crate::control::Recycle;
+use crate::control::requests::ModeRequest;
 use crate::policy::{Mode, Spelling};
 
 /// What is asked.

@@ -1,0 +1,263 @@
+//! `tlsramp ctl` against the real admin port: what it prints, for people and for programs, and its exit codes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::plain::Plain;
+use crate::support::service::*;
+use crate::support::{Proxy, Scratch, cert, process, run_to_end};
+
+/// A proxy in `allowSSL` that can serve TLS to all who come, and verify servers.
+fn start(more: &[&str]) -> (Upstream, Proxy) {
+    let upstream = Upstream::start();
+    let (server, ca) = (cert("server.pem"), cert("ca.pem"));
+    let fixed = ["--sslMode", "allowSSL", "--tlsCertificateKeyFile", &server, "--tlsCAFile", &ca];
+    let args = in_front_of(&upstream).into_iter().chain(fixed.iter().chain(more).map(|arg| (*arg).to_owned()));
+    let proxy = Proxy::start(args);
+    (upstream, proxy)
+}
+
+/// Runs `tlsramp ctl --admin ADDRESS LINE`: exit code, standard output, standard error.
+fn ctl(admin: &str, line: &str) -> (i32, String, String) {
+    ended(&run_to_end(["ctl", "--admin", admin].into_iter().chain(line.split(' '))))
+}
+
+fn ended(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+fn admin(proxy: &Proxy) -> String {
+    proxy.address("admin").to_string()
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
+}
+
+#[test]
+fn walks_the_ladder_by_hand() {
+    let (_upstream, proxy) = start(&[]);
+    let admin = admin(&proxy);
+    let ctl = |line| ctl(&admin, line);
+    assert_eq!(ctl("mode"), (0, "allowSSL\n".into(), String::new()));
+
+    let (code, stdout, stderr) = ctl("mode requireSSL");
+    assert_eq!((code, &*stdout), (1, ""));
+    let refusal = "tlsramp ctl: Illegal state transition for sslMode, attempt to change from allowSSL to requireSSL\n\
+        One step up at a time: ";
+    assert!(stderr.starts_with(refusal), "{stderr}");
+
+    let changed = "The mode is preferTLS from now on, generation 2; it was allowTLS.\n";
+    assert_eq!(ctl("mode preferTLS"), (0, changed.into(), String::new()));
+    assert_eq!(ctl("mode preferSSL").1, "The mode is preferSSL already, generation 2.\n");
+    assert_eq!(ctl("mode requireSSL --guard").0, 0, "nobody is there to be hurt");
+    assert_eq!(ctl("mode allowSSL --force").0, 0, "back in one command");
+    assert_eq!(ctl("mode").1, "allowSSL\n");
+    let (code, status, _) = ctl("status");
+    assert_eq!(code, 0);
+    assert!(status.starts_with("sslMode allowSSL (tlsMode allowTLS) for "), "{status}");
+    assert!(status.contains(", generation 4.\n") && status.contains("tlsCertificateKeyFile "), "{status}");
+    assert!(!status.contains('\u{1b}'), "no colour where there is no terminal");
+    for verb in ["rotate", "reload"] {
+        let (code, stdout, stderr) = ctl(verb);
+        assert_eq!((code, &*stderr), (0, ""), "{verb}");
+        assert!(stdout.contains("again, generation "), "{stdout}");
+    }
+    assert_eq!(ctl("mode preferSSL --persist").0, 1, "there is no state file");
+}
+
+#[test]
+fn finds_who_is_in_the_way_and_accepts_them() {
+    let (_upstream, proxy) = start(&[]);
+    let admin = admin(&proxy);
+    let ctl = |line: &str| ctl(&admin, line);
+    // The upstream sends back what it gets, which is no answer; that a client has said who it is, is seen all the same.
+    let mut client = Plain::connect(proxy.port());
+    client.hello("nightly \u{1b}[31mjob");
+    let (code, stdout, stderr) = ctl("ready --to requireSSL");
+    assert_eq!((code, &*stderr), (1, ""), "{stdout}");
+    assert!(
+        stdout.starts_with("Not ready for requireSSL (the mode is allowSSL): 1 thing stands in its way.\n"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("nightly \\u{1b}[31mjob") && !stdout.contains('\u{1b}'), "{stdout}");
+    let command = stdout.lines().last().unwrap().trim().strip_prefix("tlsramp ").unwrap();
+    assert!(command.starts_with(&format!("ctl --admin {admin} accept 127.0.0.1/nightly%20")), "{command}");
+
+    let (code, clients, _) = ctl("clients --plaintext");
+    assert!(
+        code == 0 && clients.starts_with("1 client seen without TLS: 1 with connections open now; 1 "),
+        "{clients}"
+    );
+    ctl("mode preferSSL");
+    let (code, stdout, stderr) = ctl("mode requireSSL --guard");
+    assert_eq!((code, &*stdout), (1, ""));
+    assert!(stderr.contains("tlsramp ctl: the guard refuses requireSSL\n") && stderr.contains("1 reason:"), "{stderr}");
+    assert_eq!(ctl("mode").1, "preferSSL\n");
+
+    // As it is shown, it can be typed.
+    let typed = run_to_end(command.split(' '));
+    assert_eq!(typed.status.code(), Some(0), "{typed:?}");
+    assert_eq!(ctl("ready --to requireSSL").0, 0);
+    let remove = format!("{} --remove", command.split_once("accept").map(|(_, key)| format!("accept{key}")).unwrap());
+    assert_eq!(ctl(&remove).0, 0);
+    assert_eq!(ctl("ready --to requireSSL").0, 1);
+    let (code, stdout, _) = ctl("accept 10.1.2.3/-/-");
+    assert!(code == 0 && stdout.contains("warning: nobody of that name has been seen"), "{stdout}");
+    let (code, _, stderr) = ctl("accept nobody");
+    assert!(code == 2 && stderr.contains("IP/APPLICATION/DRIVER"), "{stderr}");
+}
+
+#[test]
+fn leads_back_to_the_client() {
+    let (upstream, proxy) = start(&[]);
+    let admin = admin(&proxy);
+    let client = plain_through(&proxy);
+    let peer = client.local_addr().unwrap();
+    let seen = upstream.peers()[0];
+    let (code, stdout, _) = ctl(&admin, &format!("whois {seen}"));
+    let sentence = format!("{seen}, as {} sees it, is the client {peer}.\n", upstream.address);
+    assert!(code == 0 && stdout.starts_with(&sentence), "{stdout}");
+    let (code, stdout, _) = ctl(&admin, &format!("whois {peer} --json"));
+    let rows = json(&stdout)["connections"].as_array().unwrap().clone();
+    assert_eq!((code, rows.len(), &rows[0]["upstreamLocal"]), (0, 1, &seen.to_string().into()), "{stdout}");
+
+    let (code, stdout, stderr) = ctl(&admin, "whois 192.0.2.1:1");
+    assert!(code == 1 && stdout.is_empty() && stderr.contains("upstream_local"), "{stdout}{stderr}");
+    let (code, stdout, _) = ctl(&admin, "whois 192.0.2.1:1 --json");
+    assert_eq!((code, json(&stdout)["connections"].as_array().unwrap().len()), (1, 0));
+    let (code, stdout, _) = ctl(&admin, "connections");
+    assert!(code == 0 && stdout.starts_with("1 connection open, all as today's policy"), "{stdout}");
+
+    assert_eq!(ctl(&admin, "mode requireSSL --force").0, 0);
+    let (_, stdout, _) = ctl(&admin, "connections --non-conforming");
+    assert!(stdout.starts_with("1 connection open, 1 of them non-conforming: "), "{stdout}");
+    // What is behind is no member of a set: its client may see an error, and is left alone.
+    let (code, stdout, _) = ctl(&admin, "recycle --wait 0");
+    assert!(code == 1 && stdout.contains("1 left alone (--force moves them too)"), "{stdout}");
+    drop(client);
+    proxy.wait_record(crate::support::Mark::START, |record| record["peer"] == peer.to_string(), SOON);
+    let (code, stdout, _) = ctl(&admin, "recycle");
+    assert_eq!((code, stdout.starts_with("Nothing to move")), (0, true), "{stdout}");
+}
+
+/// A client whose bytes have been there and back.
+fn plain_through(proxy: &Proxy) -> TcpStream {
+    use std::io::{Read as _, Write as _};
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    client.write_all(b"hello, this is no message").unwrap();
+    client.read_exact(&mut [0; 25]).unwrap();
+    client
+}
+
+#[test]
+fn programs_get_one_object() {
+    let (_upstream, proxy) = start(&[]);
+    let admin = admin(&proxy);
+    for (line, code, key) in [
+        ("status", 0, "sslMode"),
+        ("mode", 0, "sslMode"),
+        ("clients", 0, "clients"),
+        ("connections", 0, "connections"),
+        ("ready --to preferSSL", 0, "ready"),
+        ("recycle", 0, "moved"),
+        ("mode preferSSL", 0, "was"),
+        ("mode disabled", 1, "code"),
+    ] {
+        let (ended, stdout, stderr) = ctl(&admin, &format!("--json {line}"));
+        assert_eq!((ended, stderr.is_empty()), (code, code == 0), "{line}: {stderr}");
+        assert!(json(&stdout).get(key).is_some(), "{line}: {stdout}");
+    }
+    let refused = json(&ctl(&admin, "mode disabled --json").1);
+    assert_eq!(refused["code"], "IllegalTransition");
+}
+
+#[test]
+fn says_that_nobody_is_there_or_somebody_else() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = format!("127.0.0.1:{port}");
+    let (code, stdout, stderr) = ctl(&nobody, "status");
+    assert_eq!((code, &*stdout), (3, ""));
+    assert!(stderr.starts_with(&format!("tlsramp ctl: nothing listens on {nobody}: is tlsramp running")), "{stderr}");
+    let (code, stdout, _) = ctl(&nobody, "mode --json");
+    assert_eq!((code, &json(&stdout)["code"]), (3, &"NobodyListens".into()));
+
+    // The port for clients leads to a server that sends back what it gets.
+    let (_upstream, proxy) = start(&[]);
+    let (code, _, stderr) = ctl(&format!("127.0.0.1:{}", proxy.port()), "status");
+    assert!(code == 3 && stderr.contains("is no admin port of tlsramp"), "{stderr}");
+    for wrong in ["status --tls", "status --tlsCAFile /none", "states", "mode on"] {
+        assert_eq!(ctl(&nobody, wrong).0, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn the_address_may_come_by_the_environment() {
+    let (_upstream, proxy) = start(&[]);
+    let mut command = process::tethered(env!("CARGO_BIN_EXE_tlsramp"));
+    command.args(["ctl", "mode"]).env("TLSRAMP_ADMIN", admin(&proxy));
+    let output = process::output(command, SOON).unwrap();
+    assert_eq!(ended(&output), (0, "allowSSL\n".into(), String::new()));
+}
+
+#[test]
+fn a_reader_that_has_left_is_no_error() {
+    let (_upstream, proxy) = start(&[]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = process::tethered(env!("CARGO_BIN_EXE_tlsramp"));
+    command.args(["ctl", "--admin", &admin(&proxy), "status"]).stdout(writer).stderr(std::process::Stdio::piped());
+    let mut child = process::spawn(command).unwrap();
+    let status = process::wait(&mut child, Duration::from_secs(20)).unwrap().expect("it ends");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!((status.code(), &*said), (Some(0), ""));
+}
+
+#[test]
+fn changes_go_by_the_unix_socket_where_the_port_is_read_only() {
+    let folder = Scratch::new("ctl");
+    let unix = format!("unix:{}", folder.join("admin.sock").display());
+    let (_upstream, proxy) = start(&["--adminReadOnly", "--adminBind", "127.0.0.1:0", "--adminBind", &unix]);
+    let (code, _, stderr) = ctl(&admin(&proxy), "mode preferSSL");
+    assert!(code == 1 && stderr.contains("unix socket"), "{stderr}");
+    assert_eq!(ctl(&unix, "mode preferSSL").0, 0);
+    assert_eq!(ctl(&admin(&proxy), "mode").1, "preferSSL\n");
+    assert_eq!(ctl(&format!("{unix}.none.sock"), "mode").0, 3);
+}
+
+#[test]
+fn a_remote_admin_port_is_reached_by_tls() {
+    let (_upstream, proxy) = start(&["--adminBind", "0.0.0.0:0", "--adminAllow", "CN=client,O=tlsramp clients"]);
+    let port = proxy.address("admin").port();
+    let tls = |host: &str, ca: &str, certificate: &str| {
+        let (ca, certificate) = (cert(ca), cert(certificate));
+        ctl(&format!("{host}:{port}"), &format!("--tls --tlsCAFile {ca} --tlsCertificateKeyFile {certificate} mode"))
+    };
+    for host in ["127.0.0.1", "localhost"] {
+        assert_eq!(tls(host, "ca.pem", "client.pem"), (0, "allowSSL\n".into(), String::new()), "{host}");
+    }
+    for (ca, certificate, code, part) in [
+        ("ca.pem", "member.pem", 1, "--adminAllow"),
+        ("ca.pem", "other-ca-client.pem", 3, "--tlsCertificateKeyFile must be for clients"),
+        ("other-ca.pem", "client.pem", 3, "--tlsCAFile must have its CA"),
+        ("ca.pem", "encrypted.pem", 2, "--tlsCertificateKeyFilePassword"),
+    ] {
+        let (ended, stdout, stderr) = tls("127.0.0.1", ca, certificate);
+        assert_eq!((ended, &*stdout), (code, ""), "{certificate}: {stderr}");
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    let (code, _, stderr) = ctl(&format!("127.0.0.1:{port}"), "mode");
+    assert!(code == 1 && stderr.contains("connect with --tls"), "{stderr}");
+    let (_upstream, local) = start(&[]);
+    let (ca, certificate) = (cert("ca.pem"), cert("client.pem"));
+    let line = format!("mode --tls --tlsCAFile {ca} --tlsCertificateKeyFile {certificate}");
+    assert_eq!(ctl(&admin(&local), &line).1, "allowSSL\n", "a local one takes TLS as well");
+}
