@@ -67,14 +67,18 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let body = body.map_err(|error| body_failure(address, &*error))?;
         Ok((status, body.to_bytes()))
     };
-    // The connection has to be driven for the answer to come. Its own failure comes out by the answer.
+    // The connection has to be driven for the answer to come. Of its own failures, TLS's are told by it alone: to the
+    // answer they are an end.
     let driven = async {
-        let _ = connection.await;
-        std::future::pending::<()>().await;
+        match connection.await {
+            Err(error) if tls_failure(&error).is_some() => failure(address, &error),
+            Ok(()) | Err(_) => std::future::pending().await,
+        }
     };
     tokio::select! {
+        biased;
+        error = driven => Err(error),
         answer = answer => answer,
-        () = driven => Err(broken(address, &"it ended")),
     }
 }
 

@@ -108,9 +108,7 @@ impl App {
     /// The TCP addresses listened on, by route name; those of the control plane last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        let mut addresses = self.listeners.addresses();
-        addresses.extend(self.doors.addresses());
-        addresses
+        self.desk.addresses()
     }
 
     /// The Unix sockets of the admin port.

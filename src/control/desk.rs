@@ -1,7 +1,8 @@
 //! The desk. A change is judged, everything that can fail is staged, and then one snapshot is committed; on any
 //! error all stays as it was.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::ArgMatches;
@@ -43,6 +44,8 @@ pub struct Desk {
     pub(super) refuted: Mutex<Refuted>,
     pub(super) started: Instant,
     quit: Notify,
+    /// The listeners of the doors, once they are open.
+    doors: OnceLock<Vec<(Arc<str>, SocketAddr)>>,
     /// Told after every reload.
     pub(super) reloaded: Notify,
 }
@@ -86,7 +89,7 @@ pub trait Plant: std::fmt::Debug + Send + Sync {
     fn stage(&self, settings: &Settings) -> Result<Staged, Vec<Mistake>>;
 
     /// The addresses listened on, by route name.
-    fn addresses(&self) -> Vec<(Arc<str>, std::net::SocketAddr)>;
+    fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)>;
 }
 
 /// The rest of a staged change, which cannot fail.
@@ -116,6 +119,7 @@ impl Desk {
             arguments,
             started: Instant::now(),
             quit: Notify::new(),
+            doors: OnceLock::new(),
             reloaded: Notify::new(),
         }
     }
@@ -141,8 +145,16 @@ impl Desk {
 
     /// The addresses listened on, by route name.
     #[must_use]
-    pub fn addresses(&self) -> Vec<(Arc<str>, std::net::SocketAddr)> {
-        self.plant.addresses()
+    pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        let mut addresses = self.plant.addresses();
+        addresses.extend(self.doors.get().into_iter().flatten().cloned());
+        addresses
+    }
+
+    /// The doors are open, on these addresses. To be called once.
+    pub(super) fn opened(&self, doors: &[(Arc<str>, SocketAddr)]) {
+        // Set once: the doors are opened once.
+        let _ = self.doors.set(doors.to_vec());
     }
 
     /// Changes the mode. When this returns, every connection that is judged from now on has it.

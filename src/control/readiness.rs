@@ -84,7 +84,7 @@ fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
     let (name, ip, key, last_seen) = (name(client), identity.ip, identity.text(), rfc3339_millis(*last_seen));
     let (how, remedy) = match (kind, member) {
         ("plaintext", false) => {
-            ("without TLS", format!("move it to TLS and recycle what is left, or accept it: tlsramp ctl accept {key}"))
+            ("without TLS", "move it to TLS and recycle what is left, or accept by name that it is refused".to_owned())
         }
         ("plaintext", true) => {
             ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections".to_owned())

@@ -111,9 +111,13 @@ fn incompatible(kind: &PeerIncompatible) -> String {
 
 /// As RFC 8446 writes it, with its number.
 fn alert_name(alert: AlertDescription) -> String {
+    let written: Vec<char> = format!("{alert:?}").chars().collect();
     let mut name = String::new();
-    for letter in format!("{alert:?}").chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
+    for (at, letter) in written.iter().enumerate() {
+        // UnknownCA is unknown_ca, UnknownPSKIdentity is unknown_psk_identity.
+        let after_lower = at > 0 && written[at - 1].is_ascii_lowercase();
+        let before_lower = at > 0 && written.get(at + 1).is_some_and(char::is_ascii_lowercase);
+        if letter.is_ascii_uppercase() && (after_lower || before_lower) {
             name.push('_');
         }
         name.push(letter.to_ascii_lowercase());

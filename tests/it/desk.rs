@@ -4,12 +4,14 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use bson::doc;
 use serde_json::{Value, json};
 
 use crate::support::{
     Mongod, Proxy, Scratch,
     admin::{self, Admin},
     cert, mongod, parts,
+    plain::Plain,
     proxy::Signal,
     require, run_to_end,
     service::Upstream,
@@ -48,6 +50,26 @@ fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
     assert!(status["warnings"].to_string().contains("is down"), "{status}");
     let back = admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }));
     assert_eq!((&back["was"], &back["mode"]), (&json!("preferSSL"), &json!("allowSSL")));
+}
+
+/// A set that advertises the server's own port leads its drivers around the proxy.
+#[test]
+fn a_set_that_leads_around_the_proxy_is_warned_of() {
+    require!(parts::mongod());
+    let mongod = Mongod::start(&mongod::Options { replica_set: Some("rs".into()), ..mongod::Options::default() });
+    let upstream = mongod.address();
+    let proxy =
+        proxy(&["--upstream", &upstream, "--upstreamTLS", "never", "--sslMode", "allowSSL", "--upstreamProbe", "on"]);
+    let admin = admin::of(&proxy);
+    let config = doc! { "_id": "rs", "members": [{ "_id": 0, "host": &upstream }] };
+    let reply = Plain::connect(proxy.port()).command("admin", &doc! { "replSetInitiate": config });
+    assert_eq!(reply.get_f64("ok").unwrap(), 1.0, "{reply}");
+    wait(|| admin.get("/status")["upstreams"][0]["state"] == "PRIMARY");
+    let status = admin.get("/status");
+    let seen = &status["upstreams"][0];
+    assert_eq!((&seen["setName"], &seen["me"], &seen["hosts"]), (&json!("rs"), &json!(upstream), &json!([upstream])));
+    let warning = status["warnings"][0].as_str().unwrap();
+    assert!(warning.contains(&upstream) && warning.contains(&format!("port {}", proxy.port())), "{warning}");
 }
 
 #[test]

@@ -90,7 +90,8 @@ impl Bound {
     #[must_use]
     pub fn open(self, desk: &Arc<Desk>) -> Doors {
         let Bound { tcp, unix } = self;
-        let bound = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
+        let bound: Vec<_> = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
+        desk.opened(&bound);
         let shared = Shared {
             desk: Arc::clone(desk),
             complaints: Complaints::default(),
@@ -116,12 +117,6 @@ impl Bound {
 }
 
 impl Doors {
-    /// The TCP addresses listened on, by route name: `admin` and `probes`.
-    #[must_use]
-    pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.shared.bound.clone()
-    }
-
     /// The Unix sockets listened on.
     #[must_use]
     pub fn sockets(&self) -> &[PathBuf] {

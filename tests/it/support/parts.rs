@@ -25,10 +25,10 @@ pub(crate) fn mongod() -> Part {
     part(&CELL, &Recipe { name: "mongod-6.0.5", program: "bin/mongod", make: make_mongod })
 }
 
-/// pymongo 4, with zstd: the Python interpreter that can import it.
+/// pymongo 4 with zstd, and the parser of OpenMetrics: the Python interpreter that can import them.
 pub(crate) fn pymongo() -> Part {
     static CELL: Cell = Cell::new();
-    part(&CELL, &Recipe { name: "pymongo-4.20.0-zstd", program: "bin/python", make: make_pymongo })
+    part(&CELL, &Recipe { name: "python-1", program: "bin/python", make: make_pymongo })
 }
 
 /// mongosh 2.12, the program; needs `node` and `npm` on the machine. Some 150 MB: only where nothing else will do.
@@ -107,8 +107,12 @@ fn make_mongod(folder: &Path) -> Result<(), String> {
 
 fn make_pymongo(folder: &Path) -> Result<(), String> {
     run(folder, "python3", &["-m", "venv", "."])?;
-    run(folder, "bin/python", &["-m", "pip", "install", "-q", "pymongo==4.20.0", "backports.zstd==1.8.0"])?;
-    run(folder, "bin/python", &["-c", "import pymongo, backports.zstd"]).map(drop)
+    run(
+        folder,
+        "bin/python",
+        &["-m", "pip", "install", "-q", "pymongo==4.20.0", "backports.zstd==1.8.0", "prometheus-client==0.26.0"],
+    )?;
+    run(folder, "bin/python", &["-c", "import pymongo, backports.zstd, prometheus_client"]).map(drop)
 }
 
 fn make_mongosh(folder: &Path) -> Result<(), String> {

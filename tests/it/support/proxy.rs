@@ -55,8 +55,13 @@ impl Proxy {
         let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         command.arg("run").args(&args).args(["--logFormat", "json"]);
         // Most servers of the tests count who comes, and are no MongoDB.
-        if !args.iter().any(|arg| arg == "--upstreamProbe") {
+        let given = |flag: &str| args.iter().any(|arg| arg == flag);
+        if !given("--upstreamProbe") {
             command.args(["--upstreamProbe", "off"]);
+        }
+        // Without an inbound port of its own choice, the admin port would be the same for all.
+        if !given("--port") && !given("--adminBind") && !given("--config") {
+            command.args(["--adminBind", "127.0.0.1:0"]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = process::spawn(command).expect("tlsramp starts");
