@@ -2,6 +2,7 @@
 //! report every mistake of all three at once. All or nothing: what fails leaves no trace.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::ArgMatches;
 
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub material: Arc<Material>,
     /// What is legal and yet worth a word, one line each.
     pub warnings: Vec<String>,
+    /// When the reading of all this began: what changes later is not in it.
+    pub read_at: SystemTime,
     /// What was written, for the comparison on a reload.
     raw: Raw,
 }
@@ -57,12 +60,14 @@ pub fn reload(matches: &ArgMatches, previous: &Loaded) -> Result<Reload, Vec<Mis
 }
 
 pub(super) fn load_with(matches: &ArgMatches, lookup: Lookup) -> Result<Loaded, Vec<Mistake>> {
+    let read_at = SystemTime::now();
     let (raw, mistakes) = read(matches);
     let (settings, wrong) = validate::validate(&raw, lookup, None);
-    finish(raw, settings, mistakes.into_iter().chain(wrong).collect())
+    finish(read_at, raw, settings, mistakes.into_iter().chain(wrong).collect())
 }
 
 pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Lookup) -> Result<Reload, Vec<Mistake>> {
+    let read_at = SystemTime::now();
     let (raw, mut mistakes) = read(matches);
     if raw.is_whole() {
         mistakes.extend(fixed(&raw, &previous.raw));
@@ -71,7 +76,7 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     let bound = previous.settings.inbound.as_ref().map(|inbound| inbound.binds.as_slice());
     let (settings, wrong) = validate::validate(&raw, lookup, bound);
     mistakes.extend(wrong);
-    let loaded = finish(raw, settings, mistakes)?;
+    let loaded = finish(read_at, raw, settings, mistakes)?;
     let mode = loaded.settings.mode;
     let mode_changed_to = (mode != previous.settings.mode).then_some(mode);
     Ok(Reload { loaded, mode_changed_to })
@@ -103,14 +108,19 @@ fn read(matches: &ArgMatches) -> (Raw, Vec<Mistake>) {
     (raw, mistakes)
 }
 
-fn finish(raw: Raw, settings: Settings, mut mistakes: Vec<Mistake>) -> Result<Loaded, Vec<Mistake>> {
+fn finish(
+    read_at: SystemTime,
+    raw: Raw,
+    settings: Settings,
+    mut mistakes: Vec<Mistake>,
+) -> Result<Loaded, Vec<Mistake>> {
     let material = Material::load(&settings.tls);
     match material {
         Ok((material, from_files)) if mistakes.is_empty() => {
             let mut warnings = warnings::warnings(&raw, &settings);
             warnings.extend(from_files);
             warnings.extend(warnings::outgoing(&raw, &settings, &material));
-            Ok(Loaded { settings, material: Arc::new(material), warnings, raw })
+            Ok(Loaded { settings, material: Arc::new(material), warnings, read_at, raw })
         }
         Ok(_) => Err(mistakes),
         Err(faults) => {

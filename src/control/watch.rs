@@ -6,10 +6,11 @@
 //! changed until it is there again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -28,7 +29,7 @@ impl Desk {
         if self.settings().admin.watch == WatchScope::Off {
             return;
         }
-        let mut watch = Watch::start(self.watched());
+        let mut watch = Watch::start(self.watched(), self.loaded().read_at);
         loop {
             tokio::select! {
                 changed = watch.changed() => match changed {
@@ -77,10 +78,13 @@ struct Watch {
     watcher: Option<RecommendedWatcher>,
     events: mpsc::Receiver<()>,
     recheck: Duration,
+    /// Whether to look at once.
+    doubtful: bool,
 }
 
 impl Watch {
-    fn start(files: Watched) -> Watch {
+    /// A watch on files that were read at a moment. What was touched since may be another content than was read.
+    fn start(files: Watched, read_at: SystemTime) -> Watch {
         // One place: whoever finds it taken has nothing to add.
         let (stirred, events) = mpsc::channel(1);
         let handler = move |event: notify::Result<notify::Event>| {
@@ -95,9 +99,18 @@ impl Watch {
                 tracing::warn!(%error, "files cannot be watched; they are looked at every {seconds} s");
             })
             .ok();
-        let mut watch =
-            Watch { files: Watched::default(), seen: HashMap::new(), watcher, events, recheck: WATCH_RECHECK };
+        let mut watch = Watch {
+            files: Watched::default(),
+            seen: HashMap::new(),
+            watcher,
+            events,
+            recheck: WATCH_RECHECK,
+            doubtful: false,
+        };
         watch.follow(files);
+        let before = watch.seen.len();
+        watch.seen.retain(|path, _| !is_touched(path, read_at));
+        watch.doubtful = watch.seen.len() < before;
         watch
     }
 
@@ -115,6 +128,11 @@ impl Watch {
 
     /// Returns when the content of a file is another than it was.
     async fn changed(&mut self) -> Changed {
+        if std::mem::take(&mut self.doubtful)
+            && let Some(changed) = self.look()
+        {
+            return changed;
+        }
         loop {
             tokio::select! {
                 event = self.events.recv(), if self.watcher.is_some() => {
@@ -177,6 +195,12 @@ fn matters(kind: EventKind) -> bool {
         EventKind::Access(_) => false,
         EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
     }
+}
+
+/// Whether a file, or a link that leads to it, was changed since a moment.
+fn is_touched(path: &Path, since: SystemTime) -> bool {
+    let modified = |metadata: std::io::Result<fs::Metadata>| metadata.and_then(|metadata| metadata.modified());
+    [fs::symlink_metadata(path), fs::metadata(path)].map(modified).iter().flatten().any(|modified| *modified >= since)
 }
 
 /// A content in a number; none if it cannot be read now.

@@ -17,6 +17,7 @@ mod ctl;
 mod dead_peers;
 mod demo;
 mod desk;
+mod four_doors;
 mod hellos;
 mod limits;
 mod matrix;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{Changed, Watch, Watched, folders};
 
@@ -13,6 +13,11 @@ fn certificates(paths: &[&Path]) -> Watched {
 
 async fn next(watch: &mut Watch) -> Changed {
     tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.expect("a change")
+}
+
+/// A moment after which nothing has happened.
+fn later() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(60)
 }
 
 /// A file renamed over, as programs that care write files.
@@ -27,7 +32,7 @@ async fn in_place_by_rename_and_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("server.pem");
     fs::write(&path, "1").unwrap();
-    let mut watch = Watch::start(certificates(&[&path]));
+    let mut watch = Watch::start(certificates(&[&path]), later());
     fs::write(&path, "2").unwrap();
     assert_eq!(next(&mut watch).await, Changed::Certificates);
     replace(&path, "3");
@@ -52,7 +57,7 @@ async fn by_the_swap_of_a_link_as_kubernetes_does() {
     symlink("..1", folder.path().join("..data")).unwrap();
     let path = folder.path().join("tls.pem");
     symlink("..data/tls.pem", &path).unwrap();
-    let mut watch = Watch::start(certificates(&[&path]));
+    let mut watch = Watch::start(certificates(&[&path]), later());
     for (name, before) in [("..2", "..1"), ("..3", "..2")] {
         version(name, name);
         symlink(name, folder.path().join("..data_tmp")).unwrap();
@@ -73,7 +78,7 @@ async fn what_does_not_change_is_not_told() {
     fs::write(&path, "1").unwrap();
     fs::write(&configuration, "1").unwrap();
     let files = Watched { configuration: Some(configuration.clone()), ..certificates(&[&path]) };
-    let mut watch = Watch::start(files);
+    let mut watch = Watch::start(files, later());
     replace(&path, "1");
     fs::write(folder.path().join("unrelated"), "2").unwrap();
     fs::remove_file(&path).unwrap();
@@ -91,8 +96,19 @@ async fn without_events_files_are_looked_at_from_time_to_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.pem");
     fs::write(&path, "1").unwrap();
-    let mut watch = Watch::start(certificates(&[&path]));
+    let mut watch = Watch::start(certificates(&[&path]), later());
     (watch.watcher, watch.recheck) = (None, Duration::from_millis(20));
     fs::write(&path, "2").unwrap();
+    assert_eq!(next(&mut watch).await, Changed::Certificates);
+}
+
+/// Between the reading and the watch, too.
+#[tokio::test]
+async fn what_changed_before_the_watch_began_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.pem");
+    let read_at = SystemTime::now();
+    fs::write(&path, "written since").unwrap();
+    let mut watch = Watch::start(certificates(&[&path]), read_at - Duration::from_millis(100));
     assert_eq!(next(&mut watch).await, Changed::Certificates);
 }
