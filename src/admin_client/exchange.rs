@@ -67,8 +67,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let body = body.map_err(|error| body_failure(address, &*error))?;
         Ok((status, body.to_bytes()))
     };
-    // The connection has to be driven for the answer to come. Of its own failures, TLS's are told by it alone: to the
-    // answer they are an end.
+    // The connection has to be driven for the answer to come. Its failure comes out by the answer, or by itself.
     let driven = async {
         match connection.await {
             Err(error) if tls_failure(&error).is_some() => failure(address, &error),
@@ -105,9 +104,12 @@ fn body_failure(address: &AdminAddress, error: &(dyn Error + Send + Sync + 'stat
     broken(address, &error)
 }
 
+/// Below how many errors of hyper it is depends on when it came.
 fn tls_failure(error: &hyper::Error) -> Option<HandshakeError> {
-    let error = error.source()?.downcast_ref::<io::Error>()?.get_ref()?;
-    error.downcast_ref::<rustls::Error>().cloned().map(HandshakeError::Tls)
+    let causes = std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
+    let below =
+        causes.filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>());
+    below.cloned().map(HandshakeError::Tls).next()
 }
 
 fn broken(address: &AdminAddress, error: &dyn Display) -> ClientError {

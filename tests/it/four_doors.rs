@@ -26,6 +26,8 @@ use tokio::{
 
 use crate::support::{Mark, Mongod, Proxy, admin, cert, mongod, parts, plain::Plain, proxy::Signal, require, tls};
 
+/// Of the doors that answer at once: so that all four are at it for as long.
+const PACE: Duration = Duration::from_millis(25);
 /// Modes in which both kinds are admitted, so that no client may fail.
 const MODES: [&str; 2] = ["allowSSL", "preferSSL"];
 
@@ -49,7 +51,7 @@ fn five_hundred_wishes_and_nobody_notices() {
         let by_http = scope.spawn(|| by_http(&proxy, 200));
         scope.spawn(|| by_command(&proxy, 200));
         scope.spawn(|| by_file(&proxy, &text, 70, Some(Signal::HUP), Duration::from_millis(50)));
-        scope.spawn(|| by_file(&proxy, &text, 30, None, Duration::from_millis(300)));
+        scope.spawn(|| by_file(&proxy, &text, 30, None, Duration::from_millis(250)));
         by_http.join().unwrap()
     });
     let operations = work.operations.load(Ordering::SeqCst);
@@ -110,6 +112,7 @@ fn by_http(proxy: &Proxy, count: usize) -> Vec<(SocketAddr, u64)> {
             409 => assert_eq!(body["code"], "IllegalTransition", "{body}"),
             other => panic!("{other}: {body}"),
         }
+        thread::sleep(PACE);
     }
     honoured
 }
@@ -129,6 +132,7 @@ fn by_command(proxy: &Proxy, count: usize) {
         let answer = client.command("admin", &wish);
         let illegal = answer.get_str("errmsg").is_ok_and(|text| text.starts_with("Illegal state transition"));
         assert!(illegal || answer.get_f64("ok").unwrap() == 1.0, "{answer}");
+        thread::sleep(PACE);
     }
 }
 
