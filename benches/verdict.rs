@@ -1,11 +1,14 @@
-//! What every connection pays before a byte is relayed: the rule, the verdict, the read of the snapshot.
+//! What every connection pays before a byte is relayed: the rule, the verdict, the read of the snapshot. And what it pays
+//! for each message after that: the following of boundaries.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use std::hint::black_box;
 use std::sync::Arc;
 
+use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
+use tlsramp::mongo::{Follower, request::msg_command};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
 use tlsramp::snapshot::Writer;
 use tlsramp::sniff::{Hello, classify};
@@ -42,5 +45,25 @@ fn snapshot(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, sniffing, verdict, snapshot);
+fn following(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("follow");
+    let request = msg_command(7, "db", &rawdoc! { "find": "c", "filter": { "_id": 5 } });
+    let mut reply = msg_command(9, "db", &rawdoc! { "ok": 1.0, "cursor": { "id": 0_i64, "ns": "db.c" } });
+    reply[8..12].copy_from_slice(&7_i32.to_le_bytes());
+    group.bench_function("a request and its answer", |bencher| {
+        let mut follower = Follower::default();
+        bencher.iter(|| {
+            follower.sent(black_box(&request));
+            follower.received(black_box(&reply));
+            follower.at_boundary()
+        });
+    });
+    let large = msg_command(7, "db", &rawdoc! { "insert": "c", "x": "x".repeat(1 << 20) });
+    group.bench_function("a MiB in reads of 32 KiB", |bencher| {
+        let mut follower = Follower::default();
+        bencher.iter(|| large.chunks(32 * 1024).for_each(|read| follower.sent(black_box(read))));
+    });
+}
+
+criterion_group!(benches, sniffing, verdict, snapshot, following);
 criterion_main!(benches);
