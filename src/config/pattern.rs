@@ -53,16 +53,16 @@ const KINDS: [&str; 4] = ["DNS:", "IP:", "email:", "URI:"];
 /// Whether a text is as a pattern says. Goes back to the last star alone, so that no pattern takes more than the product
 /// of the two lengths.
 fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text) = (units(pattern), units(text));
     let (mut at, mut seen) = (0, 0);
     let mut star = None;
     while seen < text.len() {
         match pattern.get(at) {
-            Some('*') => {
+            Some(&"*") => {
                 star = Some((at, seen));
                 at += 1;
             }
-            Some(wanted) if *wanted == '?' || *wanted == text[seen] => {
+            Some(wanted) if *wanted == "?" || *wanted == text[seen] => {
                 at += 1;
                 seen += 1;
             }
@@ -74,7 +74,21 @@ fn glob(pattern: &str, text: &str) -> bool {
             }
         }
     }
-    pattern[at..].iter().all(|rest| *rest == '*')
+    pattern[at..].iter().all(|rest| *rest == "*")
+}
+
+/// A text by its characters; one that RFC 4514 escapes is one with its backslash, so that the comma within a value is not
+/// the one between two: `*,O=Ops` does not let in the CN `evil,O=Ops`.
+fn units(text: &str) -> Vec<&str> {
+    let mut units = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let escaped = if first == '\\' { rest[1..].chars().next() } else { None };
+        let (unit, after) = rest.split_at(first.len_utf8() + escaped.map_or(0, char::len_utf8));
+        units.push(unit);
+        rest = after;
+    }
+    units
 }
 
 #[cfg(test)]
@@ -96,6 +110,10 @@ mod tests {
             ("CN=ops", "CN=ops,O=Example", false),
             ("cn=ops*", "CN=ops", false),
             ("**a", "bca", true),
+            ("*,O=Ops", "CN=good,O=Ops", true),
+            ("*,O=Ops", "CN=evil\\,O=Ops", false),
+            ("CN=a\\,b,O=Ops", "CN=a\\,b,O=Ops", true),
+            ("*", "ends with \\", true),
         ];
         for (pattern, text, expected) in rows {
             assert_eq!(glob(pattern, text), expected, "{pattern} {text}");

@@ -17,7 +17,7 @@ use super::persistence::Saved;
 use super::probe::Prober;
 use super::state_file::Persisted;
 use super::status::certificates;
-use super::views::{LeaseStatus, RotateReply};
+use super::views::{Blocker, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
 use crate::observe::{LogHandle, Observer};
@@ -40,7 +40,7 @@ pub struct Desk {
     pub(super) arguments: ArgMatches,
     pub(super) prober: Prober,
     /// One writer of the state file at a time.
-    pub(super) saved: AsyncMutex<Saved>,
+    pub(super) saved: Arc<AsyncMutex<Saved>>,
     pub(super) refuted: Mutex<Refuted>,
     pub(super) started: Instant,
     quit: Notify,
@@ -107,7 +107,7 @@ impl Desk {
         observer.inventory.set_window(current.loaded.settings.admin.guard_window);
         Desk {
             prober,
-            saved: AsyncMutex::default(),
+            saved: Arc::default(),
             refuted: Mutex::default(),
             reader: writer.reader(),
             changing: AsyncMutex::new(writer),
@@ -180,7 +180,9 @@ impl Desk {
             was.step_to(change.to, change.spelling)?;
         }
         servable(change.to, &self.loaded().settings, &snapshot.tls)?;
-        let warnings = self.object(change).await?;
+        // What is in force already hurts nobody anew.
+        let warnings =
+            if change.to == was { Vec::new() } else { self.object(change, self.blockers(change.to)).await? };
         if change.persist {
             self.persist(change.to).await?;
         }
@@ -196,8 +198,7 @@ impl Desk {
     }
 
     /// What stands against a change: refused without force, refused under guard, or said.
-    async fn object(&self, change: &Change) -> Result<Vec<String>, Refused> {
-        let look = self.blockers(change.to);
+    async fn object(&self, change: &Change, look: impl Future<Output = Vec<Blocker>>) -> Result<Vec<String>, Refused> {
         // Who forces a change, as back at once, does not wait for servers that do not answer.
         let looked = if change.force && !change.guard { timeout(FORCED_LOOK, look).await } else { Ok(look.await) };
         let Ok(blockers) = looked else { return Ok(vec![NOT_LOOKED.to_owned()]) };
@@ -254,7 +255,11 @@ impl Desk {
             self.keep_out(None)?;
             let spelling = reload.loaded.settings.spelling;
             was.step_to(to, spelling)?;
-            warnings = self.object(&Change::to(to, spelling)).await?;
+            // By what the file brings, not by what is in force: its links, its certificates.
+            let tls = Arc::clone(&reload.loaded.material);
+            let coming = Arc::new(Snapshot { mode: was, generation: snapshot.generation, tls });
+            let look = self.blockers_coming(to, &reload.loaded.settings, coming);
+            warnings = self.object(&Change::to(to, spelling), look).await?;
         }
         let mode = changed_to.unwrap_or(was);
         servable(mode, &reload.loaded.settings, &reload.loaded.material)?;
@@ -292,13 +297,15 @@ impl Desk {
     pub async fn rotate(&self, caller: &Caller) -> Result<RotateReply, Refused> {
         let mut writer = self.changing.lock().await;
         let loaded = self.loaded();
+        let mode = writer.current().mode;
         let read =
             blocking(move || config::material(&loaded)).await.and_then(|read| read.map_err(Refused::Configuration));
+        let read = read.and_then(|(material, warnings)| {
+            servable(mode, &self.loaded().settings, &material).map(|()| (material, warnings))
+        });
         let (door, by) = (caller.door.name(), &caller.who);
         match read {
             Ok((material, warnings)) => {
-                let mode = writer.current().mode;
-                servable(mode, &self.loaded().settings, &material)?;
                 let generation = writer.commit(mode, Arc::new(material));
                 self.prober.policy_changed();
                 tracing::info!(generation, door, %by, "certificates rotated");

@@ -1,5 +1,6 @@
 //! What is shown of clients and connections, and the taking of a client off the blockers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::caller::Caller;
@@ -23,9 +24,8 @@ impl Desk {
     pub fn clients(&self) -> Vec<ClientRow> {
         let window = self.settings().admin.guard_window;
         let inventory = &self.observer.inventory;
-        let unmoved = inventory.unmoved(window, now_millis());
-        let blocks =
-            |seen: &Seen| seen.kind == Kind::Plaintext && unmoved.iter().any(|one| one.identity == seen.identity);
+        let unmoved: HashSet<_> = inventory.unmoved(window, now_millis()).into_iter().map(|one| one.identity).collect();
+        let blocks = |seen: &Seen| seen.kind == Kind::Plaintext && unmoved.contains(&seen.identity);
         let row = |seen: Seen| ClientRow {
             blocks: blocks(&seen),
             key: seen.identity.text(),

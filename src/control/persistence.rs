@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::change::Refused;
 use super::desk::{Desk, blocking};
 use super::state_file::{self, Persisted, State};
@@ -15,25 +17,25 @@ impl Desk {
         let path = self.state_path().ok_or(Refused::NoStateFile)?;
         let over = self.loaded().settings.mode;
         let persisted = Persisted::new(mode, over);
-        let saved = self.saved.lock().await;
-        self.write(path, Some(persisted.clone())).await?;
+        let saved = Arc::clone(&self.saved).lock_owned().await;
+        let _saved = self.write(saved, path, Some(persisted.clone())).await?;
         self.current().persisted = Some(persisted);
-        drop(saved);
         Ok(())
     }
 
     /// Writes the state file, if there is one and anything has changed. A file that cannot be written is said, once.
     pub async fn save_state(&self) {
         let Some(path) = self.state_path() else { return };
-        let revision = self.observer.inventory.revision();
-        let persisted = self.current().persisted.clone();
-        let mut saved = self.saved.lock().await;
-        if saved.what == Some((revision, persisted.clone())) {
+        // One writer at a time, from the look at what is to be written on.
+        let saved = Arc::clone(&self.saved).lock_owned().await;
+        let what = (self.observer.inventory.revision(), self.current().persisted.clone());
+        if saved.what.as_ref() == Some(&what) {
             return;
         }
-        match self.write(path, persisted.clone()).await {
-            Ok(()) => (saved.what, saved.failing) = (Some((revision, persisted)), false),
+        match self.write(saved, path, what.1.clone()).await {
+            Ok(mut saved) => (saved.what, saved.failing) = (Some(what), false),
             Err(error) => {
+                let mut saved = self.saved.lock().await;
                 if !saved.failing {
                     tracing::error!(%error, "what was seen of clients would not outlive a restart");
                 }
@@ -42,12 +44,13 @@ impl Desk {
         }
     }
 
-    async fn write(&self, path: PathBuf, persisted: Option<Persisted>) -> Result<(), Refused> {
+    /// Writes. The right to do so goes along, so that whoever stops waiting for it does not let another in.
+    async fn write(&self, saved: Writing, path: PathBuf, persisted: Option<Persisted>) -> Result<Writing, Refused> {
         let observer = Arc::clone(&self.observer);
         let file = path.display().to_string();
         let written = blocking(move || {
             let state = State { mode: persisted, inventory: observer.inventory.to_image() };
-            state_file::write(&path, &state)
+            state_file::write(&path, &state).map(|()| saved)
         });
         written.await?.map_err(|error| Refused::StateFile { file, error: error.to_string() })
     }
@@ -71,6 +74,9 @@ impl Desk {
         self.loaded().settings.admin.state_file.clone()
     }
 }
+
+/// The right to write.
+type Writing = OwnedMutexGuard<Saved>;
 
 /// What was last written.
 #[derive(Debug, Default)]

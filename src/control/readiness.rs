@@ -1,13 +1,17 @@
 //! What a change of mode would hurt: servers that it could not reach, clients that it would turn away. Each finding
 //! says who, and what to do.
 
+use std::sync::Arc;
+
 use super::desk::{Desk, servable};
-use super::probe::Unreachable;
+use super::probe::{Prober, Unreachable};
 use super::status::lost;
 use super::time::rfc3339_millis;
 use super::views::{Blocker, Ready};
+use crate::config::Settings;
 use crate::observe::{Unmoved, now_millis};
 use crate::policy::{Link, Mode, Spelling};
+use crate::snapshot::Snapshot;
 use crate::text::printable;
 
 impl Desk {
@@ -29,8 +33,18 @@ impl Desk {
     }
 
     pub(super) async fn blockers(&self, to: Mode) -> Vec<Blocker> {
+        let unreachable = self.prober.unreachable(to).await;
+        self.found(to, unreachable)
+    }
+
+    /// The same, for settings and a snapshot that are not in force yet.
+    pub(super) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
+        self.found(to, Prober::unreachable_by(settings, to, coming).await)
+    }
+
+    fn found(&self, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
         let mut blockers = Vec::new();
-        for server in self.prober.unreachable(to).await {
+        for server in unreachable {
             // A server that is down by the link in use is no matter of this change, unless the change counts on TLS.
             if server.by_the_change || (server.link == Link::Tls && to.dials_tls()) {
                 blockers.push(upstream(server, to));

@@ -30,18 +30,27 @@ impl Desk {
             return;
         }
         let mut watch = Watch::start(self.watched(), self.loaded().read_at);
+        let mut refused = false;
         loop {
             tokio::select! {
-                changed = watch.changed() => match changed {
-                    // What came of it, the desk has logged.
-                    Changed::Certificates => drop(self.rotate(&Caller::WATCH).await),
-                    Changed::Configuration => drop(self.reload(&Caller::WATCH).await),
-                },
+                changed = watch.changed() => refused = !self.take_up(changed).await,
+                // What a configuration was refused for may have passed: a lease, a server that was down.
+                () = sleep(WATCH_RECHECK), if refused => refused = !self.take_up(Changed::Configuration).await,
                 // Other files may be named now.
                 () = self.reloaded.notified() => {}
             }
             watch.follow(self.watched());
         }
+    }
+
+    /// Takes up what has changed; false for a configuration that was refused. What came of it, the desk has logged.
+    async fn take_up(&self, changed: Changed) -> bool {
+        if changed == Changed::Configuration && self.reload(&Caller::WATCH).await.is_ok() {
+            return true;
+        }
+        // Certificates that changed with it are good, or not, whatever it is.
+        drop(self.rotate(&Caller::WATCH).await);
+        changed == Changed::Certificates
     }
 
     fn watched(&self) -> Watched {

@@ -99,10 +99,8 @@ impl Follower {
         while !bytes.is_empty() && !self.lost {
             match self.down.step(&mut bytes) {
                 Step::Lost => self.lost = true,
-                Step::Stretch { message, ended: true, .. } if self.asked == Some(message.response_to) => {
-                    self.asked = None;
-                }
-                Step::Within | Step::Stretch { .. } => {}
+                Step::Stretch { message, ended: true, .. } => self.answered(message.response_to),
+                Step::Within | Step::Stretch { ended: false, .. } => {}
             }
         }
     }
@@ -128,6 +126,15 @@ impl Follower {
     #[must_use]
     pub fn transaction(&self) -> Transaction {
         self.watch.as_ref().map_or(Transaction::Unknown, |watch| watch.transaction)
+    }
+
+    fn answered(&mut self, request_id: i32) {
+        // It may be the one before a request that is under way and wants none.
+        for open in [&mut self.asked, &mut self.before] {
+            if *open == Some(request_id) {
+                *open = None;
+            }
+        }
     }
 
     fn request_begun(&mut self, message: &Message) {

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 use rustix::process::{geteuid, umask};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// A bound socket. Its file goes with it, if it still is the one that was made.
 #[derive(Debug)]
@@ -53,9 +54,10 @@ fn clear(path: &Path) -> io::Result<()> {
         let what = "a file is there that is no socket of this user";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
-    match UnixStream::connect(path) {
+    // Without waiting: one whose queue is full is listened on, too.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // Someone listens, or is too busy to: either way it is no leftover.
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use super::views::UpstreamStatus;
 use crate::config::Settings;
 use crate::policy::{Link, Mode};
-use crate::snapshot::Reader;
+use crate::snapshot::{Reader, Snapshot};
 
 use target::Target;
 
@@ -85,23 +85,32 @@ impl Prober {
     /// the last minute.
     pub(super) async fn unreachable(&self, to: Mode) -> Vec<Unreachable> {
         let targets: Vec<_> = self.targets().iter().map(|probed| Arc::clone(&probed.target)).collect();
-        let snapshot = self.snapshot.load();
-        let tries = targets.into_iter().map(|target| {
-            let snapshot = Arc::clone(&snapshot);
-            tokio::spawn(async move { target.unreachable(to, &snapshot).await })
-        });
-        let tries: Vec<_> = tries.collect();
-        let mut unreachable = Vec::new();
-        for one in tries {
-            // A try that panicked says nothing of its server.
-            unreachable.extend(one.await.ok().flatten());
-        }
-        unreachable
+        unreachable(targets, to, self.snapshot.load()).await
+    }
+
+    /// The servers of settings that are not in force yet, by a snapshot that is not either.
+    pub(super) async fn unreachable_by(settings: &Settings, to: Mode, coming: Arc<Snapshot>) -> Vec<Unreachable> {
+        unreachable(Target::all(settings).into_iter().map(Arc::new).collect(), to, coming).await
     }
 
     fn targets(&self) -> MutexGuard<'_, Vec<Probed>> {
         self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// All at once: each may take its time.
+async fn unreachable(targets: Vec<Arc<Target>>, to: Mode, snapshot: Arc<Snapshot>) -> Vec<Unreachable> {
+    let tries = targets.into_iter().map(|target| {
+        let snapshot = Arc::clone(&snapshot);
+        tokio::spawn(async move { target.unreachable(to, &snapshot).await })
+    });
+    let tries: Vec<_> = tries.collect();
+    let mut unreachable = Vec::new();
+    for one in tries {
+        // A try that panicked says nothing of its server.
+        unreachable.extend(one.await.ok().flatten());
+    }
+    unreachable
 }
 
 impl Drop for Probed {

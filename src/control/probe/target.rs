@@ -1,5 +1,6 @@
 //! One server that is probed: the way to it, by the rules of its route, and what is known of it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -31,6 +32,8 @@ pub(super) struct Target {
     /// Whether it is to be asked for a `hello`.
     asks: bool,
     seen: Mutex<Seen>,
+    /// Whether it was ever answered as MongoDB does.
+    speaks: AtomicBool,
     /// The policy has changed.
     pub(super) changed: Notify,
     other: AsyncMutex<Option<Tried>>,
@@ -91,6 +94,7 @@ impl Target {
             times: settings.timeouts,
             asks: settings.admin.probe_upstreams,
             seen: Mutex::default(),
+            speaks: AtomicBool::new(false),
             changed: Notify::new(),
             other: AsyncMutex::default(),
         };
@@ -138,9 +142,14 @@ impl Target {
             };
             let seen = Seen { up: true, link: Some(link), tls_version, ..Seen::default() };
             match answer {
-                Answer::Hello(hello) => self.note(Seen { hello: Some(hello), ..seen }),
+                Answer::Hello(hello) => {
+                    self.speaks.store(true, Ordering::Relaxed);
+                    self.note(Seen { hello: Some(hello), ..seen });
+                }
                 Answer::Strange(reason) => {
-                    self.note(Seen { reason: Some(reason), ..seen });
+                    // One that has answered as MongoDB does once, and does not now, is not well.
+                    let up = !self.speaks.load(Ordering::Relaxed);
+                    self.note(Seen { up, reason: Some(reason), ..seen });
                     return session.close().await;
                 }
                 Answer::Closed(reason) => {

@@ -91,6 +91,18 @@ fn some_requests_want_no_answer() {
 }
 
 #[test]
+fn an_answer_may_come_while_the_next_request_is_under_way() {
+    let mut follower = Follower::default();
+    follower.sent(&msg_command(1, "a", &rawdoc! { "ping": 1 }));
+    let quiet = msg(2, 2, 0, &rawdoc! { "insert": "c", "$db": "d" });
+    follower.sent(&quiet[..30]);
+    follower.received(&reply(9, 1));
+    assert!(!follower.at_boundary());
+    follower.sent(&quiet[30..]);
+    assert!(follower.at_boundary());
+}
+
+#[test]
 fn a_stream_of_answers_has_a_boundary_after_each() {
     let mut follower = Follower::default();
     follower.sent(&msg(1 << 16, 1, 0, &rawdoc! { "hello": 1, "$db": "admin" }));

@@ -88,10 +88,10 @@ impl Inventory {
                 first_seen: image.first_seen,
                 last_seen: AtomicI64::new(image.last_seen),
             };
-            table.rows.insert(Key { ip: ip.to_canonical(), kind, client }, Arc::new(row));
+            table.rows.insert(Arc::new(Key { ip: ip.to_canonical(), kind, client }), Arc::new(row));
         }
         let accepted = accepted.iter().take(INVENTORY_ACCEPTED).filter_map(|text| Identity::parse(text).ok());
-        table.accepted = accepted.collect();
+        table.accepted = Arc::new(accepted.collect());
         let inventory = Inventory { table: Mutex::new(table), ..Inventory::default() };
         inventory.revision.store(1, Ordering::Relaxed);
         inventory

@@ -10,6 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,7 @@ use crate::mongo::Client;
 pub use image::InventoryImage;
 use key::Key;
 pub use key::{BadKey, Identity, Kind};
-use table::{Row, Table};
+use table::{Copied, Row, Table};
 
 /// Everyone who was seen.
 #[derive(Debug, Default)]
@@ -103,8 +104,8 @@ impl Inventory {
     /// Everyone, by address.
     #[must_use]
     pub fn rows(&self) -> Vec<Seen> {
-        let table = self.table();
-        let mut rows: Vec<_> = table.rows.iter().map(|(key, row)| row.seen(key, &table)).collect();
+        let Copied { rows, accepted } = self.table().copied();
+        let mut rows: Vec<_> = rows.iter().map(|(key, row)| row.seen(key, &accepted)).collect();
         rows.sort_by(|a, b| (&a.identity, a.kind, &a.driver_version).cmp(&(&b.identity, b.kind, &b.driver_version)));
         rows
     }
@@ -137,32 +138,29 @@ impl Inventory {
     /// since; accepted ones excepted. A window of zero counts open ones only.
     #[must_use]
     pub fn unmoved(&self, window: Duration, now: i64) -> Vec<Unmoved> {
-        let table = self.table();
-        table.staying(
-            |kind| kind == Kind::Plaintext,
-            millis(window),
-            now,
-            |identity| !table.accepted.contains(identity),
-        )
+        let copied = self.table().copied();
+        let counts = |identity: &Identity| !copied.accepted.contains(identity);
+        copied.staying(|kind| kind == Kind::Plaintext, millis(window), now, counts)
     }
 
     /// The same of those who come by TLS, whom `disabled` would turn away.
     #[must_use]
     pub fn by_tls(&self, window: Duration, now: i64) -> Vec<Unmoved> {
-        self.table().staying(|kind| kind != Kind::Plaintext, millis(window), now, |_| true)
+        let copied = self.table().copied();
+        copied.staying(|kind| kind != Kind::Plaintext, millis(window), now, |_| true)
     }
 
     /// Takes an application off the blockers ("I know, refuse it"), or puts it back. Whether it was ever seen; none if
     /// there is no room for more.
     pub fn accept(&self, identity: Identity, accepted: bool) -> Option<bool> {
+        let known = self.table().copied().rows.iter().any(|(key, _)| Identity::of(key) == identity);
         let mut table = self.table();
-        let known = table.rows.keys().any(|key| Identity::of(key) == identity);
-        if !accepted {
-            table.accepted.remove(&identity);
-        } else if table.accepted.len() < INVENTORY_ACCEPTED || table.accepted.contains(&identity) {
-            table.accepted.insert(identity);
-        } else {
-            return None;
+        let room = table.accepted.len() < INVENTORY_ACCEPTED || table.accepted.contains(&identity);
+        let names = Arc::make_mut(&mut table.accepted);
+        match (accepted, room) {
+            (true, false) => return None,
+            (true, true) => drop(names.insert(identity)),
+            (false, _) => drop(names.remove(&identity)),
         }
         drop(table);
         self.changed();
@@ -197,10 +195,10 @@ impl Row {
         Row { first_seen: now, last_seen: AtomicI64::new(now), ..Row::default() }
     }
 
-    fn seen(&self, key: &Key, table: &Table) -> Seen {
+    fn seen(&self, key: &Key, accepted: &BTreeSet<Identity>) -> Seen {
         let identity = Identity::of(key);
         Seen {
-            accepted: table.accepted.contains(&identity),
+            accepted: accepted.contains(&identity),
             identity,
             kind: key.kind,
             driver_version: key.client.driver_version.clone(),
@@ -228,7 +226,7 @@ impl Default for Table {
     fn default() -> Table {
         Table {
             rows: std::collections::HashMap::new(),
-            accepted: std::collections::BTreeSet::new(),
+            accepted: Arc::default(),
             window: millis(GUARD_WINDOW),
             lost: 0,
             lost_at: i64::MIN,

@@ -10,8 +10,8 @@ use crate::limits::{INVENTORY_EVICTED, INVENTORY_ROWS};
 
 #[derive(Debug)]
 pub(super) struct Table {
-    pub(super) rows: HashMap<Key, Arc<Row>>,
-    pub(super) accepted: BTreeSet<Identity>,
+    pub(super) rows: HashMap<Arc<Key>, Arc<Row>>,
+    pub(super) accepted: Arc<BTreeSet<Identity>>,
     /// The guard's window in milliseconds.
     pub(super) window: i64,
     /// Plaintext rows lost to the bound while they were within the window.
@@ -30,7 +30,18 @@ pub(super) struct Row {
     pub(super) last_seen: AtomicI64,
 }
 
+/// The table at one moment, to be looked through without its lock: connections wait for that.
+pub(super) struct Copied {
+    pub(super) rows: Vec<(Arc<Key>, Arc<Row>)>,
+    pub(super) accepted: Arc<BTreeSet<Identity>>,
+}
+
 impl Table {
+    pub(super) fn copied(&self) -> Copied {
+        let rows = self.rows.iter().map(|(key, row)| (Arc::clone(key), Arc::clone(row))).collect();
+        Copied { rows, accepted: Arc::clone(&self.accepted) }
+    }
+
     /// The row of a key, made if need be; none if the table is full of rows that are open.
     pub(super) fn row(&mut self, key: Key, now: i64) -> Option<Arc<Row>> {
         if let Some(row) = self.rows.get(&key) {
@@ -44,7 +55,7 @@ impl Table {
             return None;
         }
         let row = Arc::new(Row::new(now));
-        self.rows.insert(key, Arc::clone(&row));
+        self.rows.insert(Arc::new(key), Arc::clone(&row));
         Some(row)
     }
 
@@ -57,7 +68,7 @@ impl Table {
             .iter()
             .filter(|(_, row)| row.open.load(Ordering::Relaxed) == 0)
             .map(|(key, row)| (row.last_seen.load(Ordering::Relaxed), key))
-            .map(|(last_seen, key)| (matters(key, last_seen), last_seen, key.clone()))
+            .map(|(last_seen, key)| (matters(key, last_seen), last_seen, Arc::clone(key)))
             .collect();
         closed.sort_unstable_by_key(|(matters, last_seen, _)| (*matters, *last_seen));
         closed.truncate(INVENTORY_EVICTED);
@@ -76,7 +87,9 @@ impl Table {
             self.lost_at = now;
         }
     }
+}
 
+impl Copied {
     /// The applications that come by one kind and have not gone over to the other.
     pub(super) fn staying(
         &self,
