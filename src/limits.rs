@@ -186,6 +186,12 @@ pub const WATCH_LINKS: usize = 40;
 /// How long a forced change looks at what it might hurt: who rolls back at three in the morning does not wait.
 pub const FORCED_LOOK: Duration = Duration::from_secs(1);
 
+/// Findings that a change is answered with: a full inventory of hostile names would make eight MB of them.
+pub const BLOCKERS_SHOWN: usize = 100;
+
+/// Of those, how many the one line of a refusal names.
+pub const BLOCKERS_IN_A_LINE: usize = 8;
+
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::views::Blocker;
 use crate::config::Mistake;
+use crate::limits::BLOCKERS_IN_A_LINE;
 use crate::policy::{IllegalTransition, Mode, Spelling};
 
 /// A change of mode, as asked for.
@@ -123,6 +124,11 @@ pub enum Refused {
     Internal(String),
 }
 
+/// The first few: this goes into one line. All that are shown at all are beside it in the answer.
 fn texts(blockers: &[Blocker]) -> String {
-    blockers.iter().map(|blocker| blocker.text.as_str()).collect::<Vec<_>>().join("; ")
+    let mut texts: Vec<_> = blockers.iter().take(BLOCKERS_IN_A_LINE).map(|blocker| blocker.text.clone()).collect();
+    if let Some(more) = blockers.len().checked_sub(BLOCKERS_IN_A_LINE).filter(|more| *more > 0) {
+        texts.push(format!("and {more} more"));
+    }
+    texts.join("; ")
 }

@@ -13,6 +13,8 @@ use crate::snapshot::Snapshot;
 pub(super) struct Refuted {
     /// The material they were looked at by; by its address, which cannot be another's while it is held.
     material: Option<Arc<crate::tls::Material>>,
+    /// When that came into force, as far as was noticed.
+    since: Option<std::time::Instant>,
     at: Option<std::time::Instant>,
     ids: HashSet<u64>,
 }
@@ -34,7 +36,10 @@ impl Desk {
         {
             let refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
             let same = refuted.material.as_ref().is_some_and(|last| Arc::ptr_eq(last, &snapshot.tls));
-            if same && refuted.at.is_some_and(|at| at.elapsed() < crate::limits::CERTIFICATES_RECHECK) {
+            // Who was in the middle of a handshake at the time of the change is established some time after it.
+            let settled =
+                refuted.since.zip(refuted.at).is_some_and(|(since, at)| at - since > self.longest_handshake());
+            if same && settled && refuted.at.is_some_and(|at| at.elapsed() < crate::limits::CERTIFICATES_RECHECK) {
                 return;
             }
         }
@@ -46,7 +51,15 @@ impl Desk {
         });
         let Ok(ids) = look.await else { return };
         let at = Some(std::time::Instant::now());
-        *self.refuted.lock().unwrap_or_else(PoisonError::into_inner) =
-            Refuted { material: Some(Arc::clone(&snapshot.tls)), at, ids };
+        let mut refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = refuted.material.as_ref().is_some_and(|last| Arc::ptr_eq(last, &snapshot.tls));
+        let since = if same { refuted.since } else { at };
+        *refuted = Refuted { material: Some(Arc::clone(&snapshot.tls)), since, at, ids };
+    }
+
+    /// From a snapshot's reading to a connection's place among the open ones.
+    fn longest_handshake(&self) -> std::time::Duration {
+        let timeouts = self.loaded().settings.timeouts;
+        timeouts.handshake * 2 + timeouts.connect
     }
 }

@@ -9,6 +9,7 @@ use super::status::lost;
 use super::time::rfc3339_millis;
 use super::views::{Blocker, Ready};
 use crate::config::Settings;
+use crate::limits::BLOCKERS_SHOWN;
 use crate::observe::{Unmoved, now_millis};
 use crate::policy::{Link, Mode, Spelling};
 use crate::snapshot::Snapshot;
@@ -68,7 +69,23 @@ impl Desk {
         if !to.accepts_tls() {
             blockers.extend(inventory.by_tls(window, now_millis()).iter().map(|client| turned_away(client, "tls")));
         }
+        bound(&mut blockers);
         blockers
+    }
+}
+
+/// So many that a person may read them, and how many more there are. Those that refuse come first.
+fn bound(blockers: &mut Vec<Blocker>) {
+    let more = blockers.len().saturating_sub(BLOCKERS_SHOWN);
+    if more > 0 {
+        blockers.sort_by_key(|blocker| !blocker.fatal);
+        blockers.truncate(BLOCKERS_SHOWN);
+        blockers.push(Blocker {
+            kind: "more".into(),
+            text: format!("and {more} more"),
+            remedy: "tlsramp ctl clients lists all".into(),
+            ..Blocker::default()
+        });
     }
 }
 

@@ -253,7 +253,7 @@ pub struct Ready {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Blocker {
-    /// `plaintextOpen`, `plaintextSeen`, `tlsOpen`, `tlsSeen`, `upstream`, `inventoryLost`, `transition`, `unservable`.
+    /// `plaintextOpen`, `plaintextSeen`, `tlsOpen`, `tlsSeen`, `upstream`, `inventoryLost`, `unservable`; `more`: there are more.
     pub kind: String,
     /// Whether it refuses the change without a guard too.
     pub fatal: bool,

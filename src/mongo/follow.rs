@@ -85,7 +85,7 @@ impl Follower {
                     if begun {
                         self.request_begun(&message);
                     }
-                    self.gather(body);
+                    self.gather(&message, body);
                     if ended {
                         self.request_ended(&message);
                     }
@@ -147,9 +147,10 @@ impl Follower {
     }
 
     /// Keeps the body of a request, up to a bound.
-    fn gather(&mut self, body: &[u8]) {
+    fn gather(&mut self, message: &Message, body: &[u8]) {
+        let most = if message.op_code == OpCode::Compressed { FOLLOWED_HEAD_BYTES } else { FOLLOWED_PLAIN_BYTES };
         if let Some(watch) = self.watch.as_mut().filter(|watch| watch.gathering) {
-            let room = FOLLOWED_HEAD_BYTES - watch.body.len().min(FOLLOWED_HEAD_BYTES);
+            let room = most - watch.body.len().min(most);
             watch.body.extend_from_slice(&body[..body.len().min(room)]);
         }
     }

@@ -101,8 +101,10 @@ impl Front {
         let (server, ca) = (cert("server.pem"), cert("ca.pem"));
         let target = upstream.local_addr().unwrap().to_string();
         let listen = ["--port", "0", "--bind_ip", &clients.proxy(), "--upstream", &target, "--upstreamTLS", "never"];
+        // These hosts have no loopback, and their servers count who comes.
+        let control = ["--adminBind", "none", "--upstreamProbe", "off"];
         let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &server, "--sslCAFile", &ca];
-        let args = [&listen[..], &tls].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let args = [&listen[..], &control, &tls].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
         let proxy = Wrapped::start(&wrapper, &args);
         let lost = if clients == Side::Lost { Leg::Client } else { Leg::Upstream };
         let mut front = Self { proxy, upstream, lost, descriptors: 0 };
