@@ -7,7 +7,7 @@ use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
 use super::answer::{Answer, Failure, OPERATION_FAILED, wrong_type};
-use super::commands::Context;
+use super::context::Context;
 use super::handshake::MAX_DOCUMENT_BYTES;
 use crate::config::Settings;
 use crate::net::Upstream;

@@ -9,17 +9,10 @@ use bson::rawdoc;
 use super::answer::{
     Answer, BAD_VALUE, COMMAND_NOT_FOUND, DUPLICATE_FIELD, Failure, NO_SEQUENCES, UNAUTHORIZED, finished,
 };
+use super::context::Context;
 use super::{about, handshake, operations, parameters, server_status};
 use crate::control::doors::access::{Access, READ_ONLY};
-use crate::control::doors::visit::Visit;
 use crate::mongo::Request;
-
-/// What a command may use.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'a> {
-    pub(super) visit: &'a Visit,
-    pub(super) request: &'a Request,
-}
 
 type Later<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 

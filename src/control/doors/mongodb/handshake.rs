@@ -6,7 +6,7 @@ use bson::raw::{CStr, RawDocumentBuf, cstr};
 use bson::{Binary, DateTime, rawdoc, spec::BinarySubtype};
 
 use super::answer::{AUTHENTICATION_FAILED, AWAIT_WITHOUT_VERSION, Answer, Failure, NO_REPLICATION, flag};
-use super::commands::Context;
+use super::context::Context;
 use crate::control::Who;
 
 /// mongod's `maxBsonObjectSize`.

@@ -6,6 +6,7 @@
 //! | [`session`] | a connection: message in, answer out |
 //! | [`wire`] | one bounded message; what a message that is no command gets |
 //! | [`commands`] | every command by name; what all of them have in common |
+//! | [`context`] | what every command is given |
 //! | [`answer`] | answers and failures; fields of a command by type |
 //! | [`parameters`], [`printed`] | `setParameter`, `getParameter`; values as mongod prints them |
 //! | [`handshake`] | `hello` and what else drivers and shells ask by themselves |
@@ -16,6 +17,7 @@
 mod about;
 mod answer;
 mod commands;
+mod context;
 mod document;
 mod handshake;
 mod operations;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 
 use super::answer::{Answer, Failure, count, flag, only, wrong_type};
-use super::commands::Context;
+use super::context::Context;
 use super::document::{array, document};
 use crate::control::{Door, Recycle, Refused};
 

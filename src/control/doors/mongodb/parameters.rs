@@ -7,7 +7,7 @@ use bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
 use super::answer::{Answer, BAD_VALUE, Failure, INVALID_OPTIONS, UNKNOWN_FIELD, flag, is_generic, wrong_type};
-use super::commands::Context;
+use super::context::Context;
 use super::printed::{coerced, kind, printed};
 use crate::control::doors::visit::Visit;
 use crate::control::{Change, Changed, Door, Refused};

@@ -5,7 +5,7 @@ use bson::{DateTime, rawdoc};
 
 use super::about::{VERSION, host_name};
 use super::answer::Answer;
-use super::commands::Context;
+use super::context::Context;
 use super::document::document;
 use crate::tls::Material;
 

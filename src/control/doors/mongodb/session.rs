@@ -5,7 +5,8 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::answer::{Failure, INVALID_BSON, NO_DATABASE, PROTOCOL_ERROR, TLS_NEEDED, UNSUPPORTED_OP_QUERY};
-use super::commands::{self, Context};
+use super::commands;
+use super::context::Context;
 use super::wire::{Incoming, read, turn_away, write};
 use crate::control::doors::access::{Access, NEEDS_TLS};
 use crate::control::doors::visit::Visit;
