@@ -108,6 +108,47 @@ fn the_ladder_by_http_is_idempotent_and_says_no_otherwise() {
     );
 }
 
+/// A step whose answer was lost is asked for again: that must not fail for those whom the mode in force turns away.
+#[test]
+fn what_is_in_force_may_be_asked_for_again_under_guard() {
+    let service = Upstream::start();
+    let proxy =
+        proxy(&["--upstream", &service.address.to_string(), "--upstreamTLS", "never", "--sslMode", "requireSSL"]);
+    let admin = admin::of(&proxy);
+    let refused = Plain::connect(proxy.port()).hello("turned away");
+    assert_eq!(refused.get_i32("code").unwrap(), 141);
+    wait(|| admin.get("/ready?to=requireSSL")["ready"] == false);
+    let again = admin.put("/mode", &json!({ "mode": "requireSSL", "guard": true }));
+    assert_eq!((&again["was"], &again["generation"]), (&json!("requireSSL"), &json!(1)));
+}
+
+/// A file that brings a CA and the mode that needs it is judged by that CA, the right one and the wrong one.
+#[test]
+fn a_reload_is_judged_by_what_it_brings() {
+    require!(parts::mongod());
+    let tls = mongod::Tls { mode: "allowTLS", certificate_key_file: cert("server.pem"), ca_file: Some(cert("ca.pem")) };
+    let mongod = Mongod::start(&mongod::Options { tls: Some(tls), ..mongod::Options::default() });
+    let text = |mode: &str, ca: &str| {
+        let (port, key, cluster) = (mongod.port(), cert("server.pem"), cert("member.pem"));
+        format!(
+            "port = 0\nupstream = localhost:{port}\nsslMode = {mode}\nsslPEMKeyFile = {key}\nsslClusterFile = {cluster}\n{ca}"
+        )
+    };
+    let ca = |name: &str| format!("sslCAFile = {}\n", cert(name));
+    let proxy = Proxy::start_with_config(&text("allowSSL", ""), ["--upstreamProbe", "on"]);
+    let admin = admin::of(&proxy);
+    wait(|| admin.get("/status")["upstreams"][0]["up"] == true);
+    fs::write(proxy.config_file(), text("preferSSL", &ca("other-ca.pem"))).unwrap();
+    let refused = admin.request("POST", "/reload", Some(&json!({}))).json(409);
+    assert_eq!(refused["code"], "Unreachable", "{refused}");
+    assert_eq!(admin.get("/status")["sslMode"], "allowSSL");
+    fs::write(proxy.config_file(), text("preferSSL", &ca("ca.pem"))).unwrap();
+    let taken = admin.post("/reload", &json!({}));
+    assert_eq!((&taken["was"], &taken["mode"]), (&json!("allowSSL"), &json!("preferSSL")), "{taken}");
+    wait(|| admin.get("/status")["upstreams"][0]["link"] == "tls");
+    assert_eq!(admin.get("/status")["upstreams"][0]["up"], true);
+}
+
 /// A change is not persisted unless it was asked to be; then it is, until the configuration names another mode.
 #[test]
 fn after_a_restart_the_mode_is_the_files_or_the_persisted_one() {
