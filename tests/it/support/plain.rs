@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     time::Duration,
 };
 
@@ -61,11 +61,6 @@ impl Plain {
         self.stream.read_exact(&mut message[16..])?;
         let reply = Reply::parse(&message).expect("an answer");
         Ok(reply.document.try_into().expect("a document"))
-    }
-
-    /// Our own address: what the other side calls us.
-    pub(crate) fn local(&self) -> SocketAddr {
-        self.stream.local_addr().expect("an address")
     }
 
     /// Whether the other side has ended it, within a few seconds.
