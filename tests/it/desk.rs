@@ -15,6 +15,7 @@ use crate::support::{
     proxy::Signal,
     require, run_to_end,
     service::Upstream,
+    wait,
 };
 
 /// By policy, `preferSSL` would reach the server by TLS, which it does not speak: a flip must not be an outage.
@@ -25,7 +26,7 @@ fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
     let upstream = mongod.address();
     let proxy = proxy(&["--upstream", &upstream, "--sslMode", "allowSSL", "--upstreamProbe", "on"]);
     let admin = admin::of(&proxy);
-    wait(|| admin.get("/status")["upstreams"][0]["up"] == true);
+    wait("the server is up", || admin.get("/status")["upstreams"][0]["up"] == true);
 
     let ready = admin.get("/ready?to=preferSSL");
     assert_eq!((&ready["ready"], &ready["blockers"][0]["kind"]), (&json!(false), &json!("upstream")), "{ready}");
@@ -45,7 +46,7 @@ fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
     let forced = admin.put("/mode", &json!({ "mode": "preferSSL", "force": true }));
     assert_eq!((&forced["was"], &forced["generation"]), (&json!("allowSSL"), &json!(2)));
     assert!(forced["warnings"][0].as_str().unwrap().contains(&upstream), "{forced}");
-    wait(|| admin.get("/status")["upstreams"][0]["up"] == false);
+    wait("the server is down", || admin.get("/status")["upstreams"][0]["up"] == false);
     let status = admin.get("/status");
     assert!(status["warnings"].to_string().contains("is down"), "{status}");
     let back = admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }));
@@ -64,7 +65,7 @@ fn a_set_that_leads_around_the_proxy_is_warned_of() {
     let config = doc! { "_id": "rs", "members": [{ "_id": 0, "host": &upstream }] };
     let reply = Plain::connect(proxy.port()).command("admin", &doc! { "replSetInitiate": config });
     assert_eq!(reply.get_f64("ok").unwrap(), 1.0, "{reply}");
-    wait(|| admin.get("/status")["upstreams"][0]["state"] == "PRIMARY");
+    wait("there is a primary", || admin.get("/status")["upstreams"][0]["state"] == "PRIMARY");
     let status = admin.get("/status");
     let seen = &status["upstreams"][0];
     assert_eq!((&seen["setName"], &seen["me"], &seen["hosts"]), (&json!("rs"), &json!(upstream), &json!([upstream])));
@@ -117,7 +118,7 @@ fn what_is_in_force_may_be_asked_for_again_under_guard() {
     let admin = admin::of(&proxy);
     let refused = Plain::connect(proxy.port()).hello("turned away");
     assert_eq!(refused.get_i32("code").unwrap(), 141);
-    wait(|| admin.get("/ready?to=requireSSL")["ready"] == false);
+    wait("the client is seen", || admin.get("/ready?to=requireSSL")["ready"] == false);
     let again = admin.put("/mode", &json!({ "mode": "requireSSL", "guard": true }));
     assert_eq!((&again["was"], &again["generation"]), (&json!("requireSSL"), &json!(1)));
 }
@@ -137,7 +138,7 @@ fn a_reload_is_judged_by_what_it_brings() {
     let ca = |name: &str| format!("sslCAFile = {}\n", cert(name));
     let proxy = Proxy::start_with_config(&text("allowSSL", ""), ["--upstreamProbe", "on"]);
     let admin = admin::of(&proxy);
-    wait(|| admin.get("/status")["upstreams"][0]["up"] == true);
+    wait("the server is up", || admin.get("/status")["upstreams"][0]["up"] == true);
     fs::write(proxy.config_file(), text("preferSSL", &ca("other-ca.pem"))).unwrap();
     let refused = admin.request("POST", "/reload", Some(&json!({}))).json(409);
     assert_eq!(refused["code"], "Unreachable", "{refused}");
@@ -145,7 +146,7 @@ fn a_reload_is_judged_by_what_it_brings() {
     fs::write(proxy.config_file(), text("preferSSL", &ca("ca.pem"))).unwrap();
     let taken = admin.post("/reload", &json!({}));
     assert_eq!((&taken["was"], &taken["mode"]), (&json!("allowSSL"), &json!("preferSSL")), "{taken}");
-    wait(|| admin.get("/status")["upstreams"][0]["link"] == "tls");
+    wait("the link is TLS", || admin.get("/status")["upstreams"][0]["link"] == "tls");
     assert_eq!(admin.get("/status")["upstreams"][0]["up"], true);
 }
 
@@ -244,7 +245,7 @@ fn a_lease_keeps_others_out_until_it_ends() {
     assert_eq!(admin.post("/lease", &json!({ "holder": "a", "ttlSecs": 0 }))["lease"], Value::Null);
     assert_eq!(admin.put("/mode", &prefer)["generation"], 4);
     admin.post("/lease", &json!({ "holder": "b", "ttlSecs": 1 }));
-    wait(|| admin.get("/status")["lease"].is_null());
+    wait("the lease has ended", || admin.get("/status")["lease"].is_null());
 }
 
 /// All or nothing, and the old ones stay.
@@ -285,14 +286,4 @@ fn proxy(flags: &[&str]) -> Proxy {
 fn mode_of(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
-
-/// Waits until something is so.
-#[track_caller]
-fn wait(mut is: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + Duration::from_secs(20);
-    while !is() {
-        assert!(std::time::Instant::now() < until, "it does not come to be");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

@@ -7,7 +7,6 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     process::{Child, Stdio},
-    time::{Duration, Instant},
 };
 
 use mongodb::{
@@ -20,7 +19,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Mongod, Proxy, Scratch,
     admin::{self, Admin},
-    cert, mongod, parts, process, require,
+    cert, mongod, parts, process, require, wait,
 };
 
 #[test]
@@ -47,7 +46,7 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
     admin.put("/mode", &json!({ "mode": "preferSSL" }));
     let named = |name: &'static str| move |row: &Value| row["application"] == name;
     let nameless = |row: &Value| row["application"].is_null();
-    wait(|| rows(&admin).iter().any(nameless));
+    wait("the nameless one is seen", || rows(&admin).iter().any(nameless));
     let reports = row(&admin, named("reports"));
     assert!(reports["driver"].as_str().unwrap().starts_with("PyMongo"), "{reports}");
     assert!(reports["driverVersion"].as_str().unwrap().starts_with("4.20.0"), "{reports}");
@@ -70,7 +69,7 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
     // One moves to TLS; its old connections end.
     drop(driver);
     let driver = runtime.block_on(rust_driver(&uri("orders"), true));
-    wait(|| blockers(&admin) == ["nobody", "reports", "shell"]);
+    wait("one has moved", || blockers(&admin) == ["nobody", "reports", "shell"]);
     let kinds: Vec<_> = rows(&admin).into_iter().filter(named("orders")).map(|row| row["kind"].clone()).collect();
     assert_eq!(kinds, ["plaintext", "TLS1.3"]);
 
@@ -78,7 +77,7 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
     end(pymongo);
     end(shell);
     drop(netcat);
-    wait(|| rows(&admin).iter().all(|row| row["kind"] != "plaintext" || row["open"] == 0));
+    wait("all have left", || rows(&admin).iter().all(|row| row["kind"] != "plaintext" || row["open"] == 0));
     assert_eq!(blockers(&admin), ["nobody", "reports", "shell"]);
     let accepted = admin.post("/accept", &json!({ "key": reports["key"] }));
     assert_eq!((&accepted["accepted"], &accepted["known"]), (&json!(true), &json!(true)));
@@ -180,13 +179,4 @@ fn blockers(admin: &Admin) -> Vec<String> {
     names.sort_unstable();
     assert_eq!(ready["ready"], names.is_empty());
     names
-}
-
-#[track_caller]
-fn wait(mut is: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !is() {
-        assert!(Instant::now() < until, "it does not come to be");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

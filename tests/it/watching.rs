@@ -3,12 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
 use serde_json::json;
 
@@ -17,6 +12,7 @@ use crate::support::{
     admin::{self, Admin},
     cert,
     service::Upstream,
+    wait,
 };
 
 #[test]
@@ -95,15 +91,6 @@ fn replace(path: &Path, text: &str) {
 
 fn serial(admin: &Admin) -> String {
     admin.get("/status")["certificates"][0]["serial"].as_str().unwrap().to_owned()
-}
-
-#[track_caller]
-fn wait(what: &str, mut is: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is() {
-        assert!(Instant::now() < until, "{what}: it does not come to be");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);

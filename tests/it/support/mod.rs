@@ -15,6 +15,7 @@
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
 //! | [`plain`] | a MongoDB client of one connection |
+//! | [`until`] | waiting for something to be so |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //!
 //! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
@@ -36,6 +37,7 @@ pub(crate) mod require;
 pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod tls;
+pub(crate) mod until;
 
 pub(crate) use certs::cert;
 pub(crate) use log::Mark;
@@ -43,3 +45,4 @@ pub(crate) use mongod::Mongod;
 pub(crate) use proxy::{Proxy, run_to_end};
 pub(crate) use require::{require, require_command, require_root};
 pub(crate) use scratch::Scratch;
+pub(crate) use until::wait;

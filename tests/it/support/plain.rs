@@ -7,7 +7,9 @@ use std::{
 };
 
 use bson::{Document, RawDocumentBuf, doc};
-use tlsramp::mongo::{Header, Reply, request::msg_command};
+use tlsramp::mongo::request::msg_command;
+
+use super::raw::Wire;
 
 /// One connection without TLS.
 #[derive(Debug)]
@@ -54,13 +56,7 @@ impl Plain {
 
     /// The next answer.
     pub(crate) fn answer(&mut self) -> io::Result<Document> {
-        let mut header = [0; 16];
-        self.stream.read_exact(&mut header)?;
-        let mut message = header.to_vec();
-        message.resize(16 + Header::parse(&header).body_len().expect("a length"), 0);
-        self.stream.read_exact(&mut message[16..])?;
-        let reply = Reply::parse(&message).expect("an answer");
-        Ok(reply.document.try_into().expect("a document"))
+        Ok(Wire(&self.stream).answer()?.document.try_into().expect("a document"))
     }
 
     /// Whether the other side has ended it, within a few seconds.
