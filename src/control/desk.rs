@@ -9,6 +9,7 @@ use clap::ArgMatches;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::timeout;
 
+use super::audit;
 use super::caller::Caller;
 use super::change::{Change, Changed, Refused};
 use super::conformity::Refuted;
@@ -165,7 +166,7 @@ impl Desk {
     pub async fn change_mode(&self, change: Change, caller: &Caller) -> Result<Changed, Refused> {
         let mut writer = self.changing.lock().await;
         let outcome = self.change(&mut writer, &change).await;
-        audit(&change, &outcome, caller);
+        audit::change(&change, &outcome, caller);
         outcome
     }
 
@@ -228,19 +229,7 @@ impl Desk {
     pub async fn reload_with(&self, arguments: &ArgMatches, caller: &Caller) -> Result<Changed, Refused> {
         let mut writer = self.changing.lock().await;
         let outcome = self.reread(&mut writer, arguments).await;
-        match &outcome {
-            Ok(Changed { was, mode, generation, .. }) => {
-                let (door, by) = (caller.door.name(), &caller.who);
-                if was != mode {
-                    tracing::info!(%was, %mode, generation, door, %by, forced = false, persist = false, "mode changed");
-                }
-                tracing::info!(%mode, generation, door, %by, "reloaded");
-            }
-            Err(error) => {
-                let (door, by) = (caller.door.name(), &caller.who);
-                tracing::error!(%error, door, %by, "reload refused: everything stays as it was");
-            }
-        }
+        audit::reload(&outcome, caller);
         outcome
     }
 
@@ -401,23 +390,6 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
 /// Files and DNS may be slow, and the control plane's thread has others to answer.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Refused::Internal(error.to_string()))
-}
-
-fn audit(change: &Change, outcome: &Result<Changed, Refused>, caller: &Caller) {
-    let (door, by, forced, persist) = (caller.door.name(), &caller.who, change.force, change.persist);
-    let to = change.to;
-    match outcome {
-        Ok(Changed { was, mode, .. }) if was == mode => {
-            tracing::info!(%mode, door, %by, forced, persist, "mode kept");
-        }
-        Ok(Changed { was, mode, generation, .. }) if forced => {
-            tracing::warn!(%was, %mode, generation, door, %by, forced, persist, "mode changed by force");
-        }
-        Ok(Changed { was, mode, generation, .. }) => {
-            tracing::info!(%was, %mode, generation, door, %by, forced, persist, "mode changed");
-        }
-        Err(error) => tracing::warn!(%to, %error, door, %by, forced, "mode change refused"),
-    }
 }
 
 const NOT_LOOKED: &str = "not every server behind has answered in time to say whether this mode reaches it";

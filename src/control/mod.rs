@@ -5,6 +5,7 @@
 //! | [`desk`] | the changes: mode, reload, rotation, lease |
 //! | [`doors`] | the admin port: MongoDB commands and HTTP |
 //! | [`change`], [`caller`], [`requests`], [`views`] | what is asked, by whom, and what is answered |
+//! | [`audit`] | the lines that say so |
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
@@ -13,6 +14,7 @@
 //! | [`watch`] | files that are read again when they change |
 //! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
 
+mod audit;
 mod caller;
 mod change;
 mod conformity;
