@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use crate::support::hosts::{self, Kind, Plan, Set, Variant};
+use serde_json::Value;
+
+use crate::support::hosts::{self, Kind, Plan, Set, Variant, sidecar::Sidecar};
 use crate::support::{require, wait};
 
 /// Mode by mode over all nodes, as the tutorial has it; the application follows when the servers take both.
@@ -29,7 +31,8 @@ fn to_tls_and_back(set: &Set) {
     step(set, "allowSSL", &[]);
     step(set, "preferSSL", &[]);
     app.redeploy(Kind::Tls);
-    step(set, "requireSSL", &["--guard"]);
+    nobody_by_plaintext(set);
+    step(set, "requireSSL", &[]);
 
     let wires = set.capture();
     app.wait_writes(100);
@@ -45,6 +48,18 @@ fn to_tls_and_back(set: &Set) {
     app.finish().assert_flawless();
     assert_eq!(set.term(), term, "an election took place");
     eprintln!("there and back in {:?}, {beat:?}", started.elapsed());
+}
+
+/// Waits until no client or member is connected without TLS.
+#[track_caller]
+fn nobody_by_plaintext(set: &Set) {
+    let open = |sidecar: &Sidecar| {
+        let output = sidecar.ctl(&["ready", "--to", "requireSSL"]).stdout;
+        let ready: Value = serde_json::from_slice(&output).expect("an answer");
+        let blockers = ready["blockers"].as_array().expect("with its blockers");
+        blockers.iter().any(|blocker| blocker["kind"] == "plaintextOpen")
+    };
+    wait("everybody comes by TLS", || !set.sidecars().any(open));
 }
 
 /// One mode on every node, then the connections that it would not make are moved over.
