@@ -30,6 +30,8 @@ mod relaying;
 mod reloading;
 mod routes;
 mod sidecar;
+mod sidecar_faults;
+mod sidecar_strangers;
 mod standin;
 mod still_on_plaintext;
 mod stopping;

@@ -1,14 +1,17 @@
 //! A replica set whose members know each other by name, with a sidecar on each host.
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use bson::{Document, doc};
+use serde_json::Value;
 
 use super::sidecar::Sidecar;
 use super::{App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, server::Server};
+use crate::support::{parts, process};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) spare: u8,
     /// Members that clients are not told of.
     pub(crate) hidden: Vec<u8>,
+    /// Members that are never primary.
+    pub(crate) passive: Vec<u8>,
     /// More of every sidecar's command line.
     pub(crate) sidecar: Vec<String>,
     /// More of every mongod's command line.
@@ -41,8 +46,22 @@ pub(crate) struct Plan {
 impl Plan {
     /// Three members.
     pub(crate) fn new(variant: Variant) -> Self {
-        let none = Vec::new();
-        Self { variant, members: 3, spare: 0, hidden: Vec::new(), sidecar: none.clone(), server: none, by_name: false }
+        Self {
+            variant,
+            members: 3,
+            spare: 0,
+            hidden: Vec::new(),
+            passive: Vec::new(),
+            sidecar: Vec::new(),
+            server: Vec::new(),
+            by_name: false,
+        }
+    }
+
+    /// Sidecars that start in this mode.
+    pub(crate) fn in_mode(mut self, mode: &str) -> Self {
+        self.sidecar.extend(["--sslMode".to_owned(), mode.to_owned()]);
+        self
     }
 }
 
@@ -186,6 +205,31 @@ impl Set {
         App::start(self, marker, kind)
     }
 
+    /// The answer to a command from the application's host to one member, by pymongo with these options of a URI.
+    ///
+    /// # Errors
+    ///
+    /// What the driver tells its application.
+    pub(crate) fn ask_from_outside(&self, number: u8, options: &str, command: &Value) -> Result<Value, String> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/ping.py");
+        let mut python = self.network.app().command(parts::pymongo().expect("required first"));
+        let (host, bound) = (self.member(number).host.member(), "serverSelectionTimeoutMS=4000&connectTimeoutMS=4000");
+        let uri = format!("mongodb://{host}/?directConnection=true&{bound}&{options}");
+        python.arg(script).arg(uri).arg(command.to_string());
+        let output = process::succeed(python, Duration::from_secs(30))?;
+        let mut said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        match said["error"].take() {
+            Value::Null => Ok(said["answer"].take()),
+            error => Err(error.as_str().unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// Options of a URI for TLS with one of the set's certificates; none: without one.
+    pub(crate) fn by_tls(&self, certificate: Option<&str>) -> String {
+        let shown = certificate.map(|name| format!("&tlsCertificateKeyFile={}", self.identities.file(name)));
+        format!("tls=true&tlsCAFile={}{}", self.identities.ca(), shown.unwrap_or_default())
+    }
+
     /// Begins to write down what goes over every cable.
     pub(crate) fn capture(&self) -> Captures {
         Captures::start(self.network.members().iter().chain([self.network.app()]))
@@ -194,7 +238,8 @@ impl Set {
     fn config(&self) -> Document {
         let member = |member: &Member| {
             let hidden = self.plan.hidden.contains(&member.host.number);
-            let (id, priority) = (i32::from(member.host.number), i32::from(!hidden));
+            let passive = hidden || self.plan.passive.contains(&member.host.number);
+            let (id, priority) = (i32::from(member.host.number), i32::from(!passive));
             doc! { "_id": id, "host": member.host.member(), "hidden": hidden, "priority": priority }
         };
         doc! { "_id": NAME, "members": self.members.iter().map(member).collect::<Vec<_>>() }
