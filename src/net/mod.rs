@@ -2,6 +2,7 @@
 //! [`crate::policy::Permit`] without which nothing dials.
 
 mod address;
+mod canary;
 mod descriptors;
 mod dial;
 mod linger;
@@ -13,6 +14,7 @@ mod slots;
 mod unix;
 
 pub use address::{AddressError, HostPort, Upstream};
+pub use canary::canary;
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use dial::{DialError, Dialled, dial, dial_unix};
 pub use linger::linger;
