@@ -87,6 +87,14 @@ pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for
 /// outbound routes: a client storm must not cut the local server off from its peers.
 pub const INBOUND_PERCENT: u64 = 80;
+/// Inbound connections kept for members of the set: each of the other members of the largest set (50) has one or two for
+/// heartbeats and one for replication; more than half of all are never kept.
+pub const MEMBER_RESERVE: usize = 64;
+/// Inbound connections beyond the limit that wait for a slot, accepted; further ones are closed, so that those of members
+/// behind them in the kernel's queue are reached.
+pub const WAITING_ROOM: u64 = 1024;
+/// One in so many of the connections that the descriptors carry may be one that waits, at most.
+pub const WAITING_SHARE: u64 = 8;
 /// Most connections counted on, however high the descriptor limit (containers often have no limit at all).
 pub const MOST_CONNECTIONS: u64 = 1_000_000;
 
@@ -160,6 +168,14 @@ pub const PROBE_ANSWER_BYTES: usize = 1024 * 1024;
 pub const PROBE_MEMBERS: usize = 50;
 /// How long the other kind of link is not tried again: where it is not spoken, each try is a line in a log.
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
+/// How often it is looked whether the servers behind name other members: a member that joins dials at once.
+pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
+/// How often the redirect rules are looked for, and connections that go around them: gone rules are known in ten seconds.
+pub const REDIRECT_LOOK: Duration = Duration::from_secs(5);
+/// How long the canary may take: it never leaves the host.
+pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
+/// Connections that go around, as shown: enough to see whose they are.
+pub const BYPASS_SHOWN: usize = 100;
 
 /// Between two looks at connections that are being recycled.
 pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
@@ -213,6 +229,8 @@ pub const SERVER_SESSIONS: usize = 4096;
 pub const MOST_WORKERS: usize = 256;
 /// Most outbound routes: a replica set has at most 50 members.
 pub const MOST_OUTBOUND: usize = 256;
+/// Members that a configuration may name: a set has 50 at most, and may be renamed.
+pub const MOST_MEMBERS: usize = 256;
 
 /// How long an answer of DNS is used without asking again: a pool that opens asks once, a moved server is found
 /// within ten seconds.

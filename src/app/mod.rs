@@ -20,8 +20,9 @@ use clap::ArgMatches;
 
 use crate::control::{self, Bound, Desk, Doors, tuning};
 use crate::drain::Drain;
-use crate::limits::INBOUND_PERCENT;
-use crate::net::Slots;
+use crate::limits::{DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, WAITING_ROOM, WAITING_SHARE};
+use crate::members;
+use crate::net::Seats;
 use crate::observe::{LogHandle, Observer};
 use crate::proxy::{Parts, Server};
 use crate::snapshot::Writer;
@@ -42,7 +43,7 @@ pub struct App {
     doors: Doors,
     drain: Drain,
     /// What the control plane does of itself.
-    house: [AbortHandle; 2],
+    house: [AbortHandle; 4],
 }
 
 /// Why a proxy does not start.
@@ -73,12 +74,15 @@ impl App {
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
-        let parts = Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning };
+        let roster = members::Writer::new();
+        let members = roster.reader();
+        let parts =
+            Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning, members: members.clone() };
         let server = Server::start(settings.workers, parts)?;
         let drain = Drain::new();
-        let (inbound, outbound) = shares(connections);
+        let seats = seats(connections);
         let bound = Bound::bind(&settings.admin);
-        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch());
+        let listeners = Listeners::open(server, &settings, seats, members, drain.watch());
         let (bound, listeners) = match (bound, listeners) {
             (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
             (bound, listeners) => {
@@ -88,6 +92,7 @@ impl App {
         };
         let desk = Desk::new(control::Parts {
             writer,
+            roster,
             loaded,
             tuning: tuned,
             plant: Arc::new(Arc::clone(&listeners)),
@@ -100,6 +105,8 @@ impl App {
         let house = [
             tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle(),
             tokio::spawn(Arc::clone(&desk).watch_files()).abort_handle(),
+            tokio::spawn(Arc::clone(&desk).keep_roster()).abort_handle(),
+            tokio::spawn(Arc::clone(&desk).watch_redirect()).abort_handle(),
         ];
         let doors = bound.open(&desk);
         Ok(App { desk, observer, listeners, doors, drain, house })
@@ -136,9 +143,13 @@ impl App {
     }
 }
 
-/// Inbound and outbound slots of so many connections.
-fn shares(connections: u64) -> (usize, usize) {
+/// Inbound and outbound seats of so many connections. Who waits for a seat has one descriptor of a connection's two.
+fn seats(connections: u64) -> (Seats, Seats) {
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let seats = |share: u64| {
+        let room = (share / WAITING_SHARE).min(WAITING_ROOM);
+        Seats::new(count(share - room.div_ceil(DESCRIPTORS_PER_CONNECTION)), count(room))
+    };
     let inbound = (connections * INBOUND_PERCENT / 100).max(1);
-    let share = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-    (share(inbound), share((connections - inbound.min(connections)).max(1)))
+    (seats(inbound), seats((connections - inbound.min(connections)).max(1)))
 }

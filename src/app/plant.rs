@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
-use crate::net::{Slots, bind};
+use crate::members;
+use crate::net::{Seats, TRANSPARENT_IPS, bind};
 use crate::proxy::{OpenRoute, Route, Server};
 
 /// Everything that is listened on.
@@ -16,8 +17,9 @@ use crate::proxy::{OpenRoute, Route, Server};
 pub(super) struct Listeners {
     state: Mutex<State>,
     workers: usize,
-    inbound_slots: Slots,
-    outbound_slots: Slots,
+    inbound_seats: Seats,
+    outbound_seats: Seats,
+    members: members::Reader,
     /// How many inbound connections the descriptors carry, those of outbound routes kept back.
     inbound_most: usize,
 }
@@ -29,6 +31,7 @@ struct State {
     server: Server,
     inbound: Vec<(SocketAddr, OpenRoute)>,
     outbound: HashMap<Key, Leading>,
+    transparent: Vec<(SocketAddr, OpenRoute)>,
 }
 
 /// An outbound listener by the address that the settings name, and which one of that address it is: port 0 may be
@@ -43,7 +46,7 @@ struct Leading {
     open: OpenRoute,
 }
 
-/// One address of the inbound route, bound and not yet open.
+/// One address of a route, bound and not yet open.
 struct Bound {
     route: Route,
     address: SocketAddr,
@@ -64,34 +67,49 @@ impl Listeners {
     pub(super) fn open(
         server: Server,
         settings: &Settings,
-        inbound_slots: Slots,
-        outbound_slots: Slots,
+        (inbound_seats, outbound_seats): (Seats, Seats),
+        members: members::Reader,
         watch: drain::Watch,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_most = inbound_slots.size();
-        let state = State { watch: Some(watch), server, inbound: Vec::new(), outbound: HashMap::new() };
+        let inbound_most = inbound_seats.size();
+        let state = State {
+            watch: Some(watch),
+            server,
+            inbound: Vec::new(),
+            outbound: HashMap::new(),
+            transparent: Vec::new(),
+        };
         let listeners = Listeners {
             state: Mutex::new(state),
             workers: settings.workers,
-            inbound_slots,
-            outbound_slots,
+            inbound_seats,
+            outbound_seats,
+            members,
             inbound_most,
         };
         let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
+        let transparent = settings.transparent.map(|port| listeners.bind_transparent(port, settings));
         let outbound = listeners.ready(settings);
-        let (inbound, outbound) = match (inbound.transpose(), outbound) {
-            (Ok(inbound), Ok(outbound)) => (inbound, outbound),
-            (inbound, outbound) => {
-                return Err([inbound.err(), outbound.err()].into_iter().flatten().flatten().collect());
+        let (inbound, transparent, outbound) = match (inbound.transpose(), transparent.transpose(), outbound) {
+            (Ok(inbound), Ok(transparent), Ok(outbound)) => (inbound, transparent, outbound),
+            (inbound, transparent, outbound) => {
+                let mistakes = [inbound.err(), transparent.err(), outbound.err()];
+                return Err(mistakes.into_iter().flatten().flatten().collect());
             }
         };
+        listeners.cut(settings);
         listeners.resize(settings);
         {
             let mut state = listeners.state();
             for bound in inbound.into_iter().flatten() {
-                state.open_inbound(bound, &listeners.inbound_slots);
+                let opened = state.open(bound, &listeners.inbound_seats);
+                state.inbound.extend(opened);
             }
-            state.lead(settings, outbound, &listeners.outbound_slots);
+            for bound in transparent.into_iter().flatten() {
+                let opened = state.open(bound, &listeners.outbound_seats);
+                state.transparent.extend(opened);
+            }
+            state.lead(settings, outbound, &listeners.outbound_seats);
         }
         Ok(listeners)
     }
@@ -100,7 +118,8 @@ impl Listeners {
         let state = self.state();
         let inbound = state.inbound.iter().map(|(address, _)| (Arc::from("inbound"), *address));
         let outbound = state.outbound.values().map(|leading| (Arc::clone(&leading.name), leading.bound));
-        inbound.chain(outbound).collect()
+        let transparent = state.transparent.iter().map(|(address, _)| (Arc::from("outbound transparent"), *address));
+        inbound.chain(outbound).chain(transparent).collect()
     }
 
     /// Ends all listening for good.
@@ -109,11 +128,11 @@ impl Listeners {
         state.watch = None;
         state.inbound.clear();
         state.outbound.clear();
+        state.transparent.clear();
     }
 
-    /// So many inbound slots as the settings say, and no more than the descriptors carry: as in mongod, a higher
-    /// number is cut, with a word.
-    fn resize(&self, settings: &Settings) {
+    /// Says so if the settings want more inbound connections than the descriptors carry: as in mongod, the number is cut.
+    fn cut(&self, settings: &Settings) {
         let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_most), self.inbound_most);
         if asked > most {
             tracing::warn!(
@@ -122,7 +141,14 @@ impl Listeners {
                 "maxIncomingConnections is cut to what the descriptor limit carries; raise it (ulimit -n, LimitNOFILE)"
             );
         }
-        self.inbound_slots.resize(asked.min(most));
+    }
+
+    /// So many inbound seats as the settings say, and no more than the descriptors carry. None are kept while no member
+    /// but the own server is known.
+    fn resize(&self, settings: &Settings) {
+        let size = settings.max_incoming.unwrap_or(self.inbound_most).min(self.inbound_most);
+        let others = self.members.load().members().len() > 1;
+        self.inbound_seats.resize(size, if others { settings.member_reserve } else { 0 });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,6 +177,26 @@ impl Listeners {
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
     }
 
+    /// Both loopback addresses; that of IPv6 where this host has it.
+    fn bind_transparent(&self, port: u16, settings: &Settings) -> Result<Vec<Bound>, Vec<Mistake>> {
+        let mut ready = Vec::<Bound>::new();
+        for ip in TRANSPARENT_IPS {
+            // The kernel's choice for the first is that for both.
+            let port = ready.first().map_or(port, |bound| bound.address.port());
+            let route = Route::transparent(settings, self.members.clone());
+            match bind_all(SocketAddr::new(ip, port), self.workers) {
+                Ok((address, listeners)) => ready.push(Bound { route, address, listeners }),
+                Err(error) if ip.is_ipv6() && lacks_ipv6(&error) => {
+                    tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
+                }
+                Err(error) => {
+                    return Err(vec![unavailable("--outboundTransparent", SocketAddr::new(ip, port), &error)]);
+                }
+            }
+        }
+        Ok(ready)
+    }
+
     /// Readies the outbound routes that are new or lead elsewhere.
     fn ready(&self, settings: &Settings) -> Result<Vec<Ready>, Vec<Mistake>> {
         let state = self.state();
@@ -175,14 +221,13 @@ impl Listeners {
 }
 
 impl State {
-    fn open_inbound(&mut self, bound: Bound, slots: &Slots) {
-        let Some(watch) = &self.watch else { return };
-        let open = self.server.open(bound.route, bound.listeners, slots, watch);
-        self.inbound.push((bound.address, open));
+    fn open(&self, bound: Bound, seats: &Seats) -> Option<(SocketAddr, OpenRoute)> {
+        let open = self.server.open(bound.route, bound.listeners, seats, self.watch.as_ref()?);
+        Some((bound.address, open))
     }
 
     /// Opens what was readied and closes what the settings no longer have.
-    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, slots: &Slots) {
+    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, seats: &Seats) {
         let Some(watch) = self.watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));
@@ -194,7 +239,7 @@ impl State {
                 continue;
             }
             let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
-            let open = self.server.open(route, listeners, slots, &watch);
+            let open = self.server.open(route, listeners, seats, &watch);
             self.outbound.insert(key, Leading { outbound, name, bound, open });
         }
     }
@@ -210,9 +255,14 @@ impl Plant for Arc<Listeners> {
         let listeners = Arc::clone(self);
         let settings = settings.clone();
         Ok(Box::new(move || {
+            listeners.cut(&settings);
             listeners.resize(&settings);
-            listeners.state().lead(&settings, ready, &listeners.outbound_slots);
+            listeners.state().lead(&settings, ready, &listeners.outbound_seats);
         }))
+    }
+
+    fn members_changed(&self, settings: &Settings) {
+        self.resize(settings);
     }
 }
 
@@ -235,6 +285,10 @@ fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<
     Ok((bound, sockets))
 }
 
+fn lacks_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
 fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     let remedy = match error.kind() {
@@ -248,4 +302,6 @@ fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {
     Mistake::of(name, &address.to_string(), format!("cannot listen: {error}"), remedy)
 }
 
+/// The address family is not there at all (errno(3)); the standard library has no kind for it.
+const EAFNOSUPPORT: i32 = 97;
 const NAME_REMEDY: &str = "name the server as its certificate does: a DNS name or an IP address";

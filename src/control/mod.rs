@@ -9,6 +9,7 @@
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
+//! | [`roster`], [`redirect`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
 //! | [`watch`] | files that are read again when they change |
@@ -27,7 +28,9 @@ mod persistence;
 mod probe;
 mod readiness;
 mod recycle;
+mod redirect;
 pub mod requests;
+mod roster;
 mod scrape;
 mod state_file;
 mod status;

@@ -87,8 +87,9 @@ fn risk(open: &Open, upstreams: &[UpstreamStatus]) -> Option<Risk> {
     if open.opaque.load(Ordering::Relaxed) {
         return Some(Risk::NotMongodb);
     }
-    let server = upstreams.iter().find(|server| *server.route == *open.route);
-    match server.and_then(|server| server.state.as_deref()) {
+    // The route of redirected connections has several servers, all of one set.
+    let mut servers = upstreams.iter().filter(|server| *server.route == *open.route);
+    match servers.find_map(|server| server.state.as_deref()) {
         None => Some(Risk::UnknownServer),
         Some("STANDALONE") => Some(Risk::Standalone),
         Some(_) => None,

@@ -10,7 +10,9 @@ mod listen;
 mod options;
 mod relay;
 mod resolve;
+mod seats;
 mod slots;
+mod transparent;
 mod unix;
 
 pub use address::{AddressError, HostPort, Upstream};
@@ -22,5 +24,7 @@ pub use listen::{Listener, bind};
 pub use options::abort_on_close;
 pub use relay::{Counters, End, Ended, Relayed, Stop, Tap, relay};
 pub use resolve::Resolver;
+pub use seats::Seats;
 pub use slots::{Slot, Slots};
+pub use transparent::{TRANSPARENT_IPS, is_own, original_destination};
 pub use unix::{UnixSocket, bind_unix};

@@ -12,6 +12,7 @@ mod connection;
 mod failure;
 mod leg;
 mod reach;
+mod redirected;
 mod refuse;
 mod route;
 mod server;
