@@ -32,6 +32,7 @@ mod routes;
 mod standin;
 mod still_on_plaintext;
 mod stopping;
+mod transparent;
 mod verification;
 mod waiting;
 mod watching;
