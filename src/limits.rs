@@ -80,7 +80,7 @@ pub const ACCEPT_BACKOFF_MOST: Duration = Duration::from_secs(1);
 
 /// Descriptors kept back for logs, files that are read again, names that are resolved, listeners.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
-/// Descriptors of one worker: its runtime's, a listener, a connection accepted and waiting for a slot.
+/// Descriptors of one worker: its runtime's, a listener, a connection accepted and about to be turned away.
 pub const DESCRIPTORS_PER_WORKER: u64 = 8;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
