@@ -14,7 +14,6 @@ use std::{
     env,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    process::Command,
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
@@ -22,6 +21,7 @@ use std::{
 
 use crate::{
     limits::Wrapped,
+    support::hosts::netns::{self, ip},
     support::service::{SOON, tls_over, wait_until},
     support::{Mark, cert, certs, process, require, require_command, require_root},
 };
@@ -289,10 +289,10 @@ struct Network {
 
 impl Network {
     fn new() -> Result<Self, String> {
-        Self::sweep();
-        let network = Self { name: format!("{PREFIX}{}", std::process::id()), ours: true };
+        netns::sweep();
+        let network = Self { name: netns::fresh_name(), ours: true };
         for namespace in NAMESPACES {
-            ip(&["netns", "add", &network.namespace(namespace)])?;
+            netns::add(&network.namespace(namespace))?;
         }
         for side in [Side::Lost, Side::Near] {
             network.connect(side)?;
@@ -330,36 +330,18 @@ impl Network {
         let port = format!("{}-hosts", side.name());
         ip(&["-n", &self.namespace("switch"), "link", "set", &port, "nomaster"]).unwrap();
     }
-
-    /// Removes what a killed run has left.
-    fn sweep() {
-        let left = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
-        for name in left.filter_map(|entry| entry.file_name().into_string().ok()) {
-            let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-            if process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists()) {
-                let _ = ip(&["netns", "delete", &name]);
-            }
-        }
-    }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
         if self.ours {
             for namespace in NAMESPACES {
-                let _ = ip(&["netns", "delete", &self.namespace(namespace)]);
+                netns::delete(&self.namespace(namespace));
             }
         }
     }
 }
 
-fn ip(args: &[&str]) -> Result<(), String> {
-    let mut command = Command::new("ip");
-    command.args(args);
-    process::succeed(command, SOON).map(|_| ())
-}
-
-const PREFIX: &str = "tlsramp-test-";
 const NAMESPACES: [&str; 3] = ["hosts", "switch", "proxy"];
 /// Set for the test that runs on the hosts: the network's name.
 const INSIDE: &str = "TLSRAMP_TEST_NETWORK";

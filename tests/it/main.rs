@@ -29,6 +29,7 @@ mod refusals;
 mod relaying;
 mod reloading;
 mod routes;
+mod sidecar;
 mod standin;
 mod still_on_plaintext;
 mod stopping;

@@ -15,6 +15,7 @@
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
 //! | [`plain`] | a MongoDB client of one connection |
+//! | [`hosts`] | three hosts on one machine: a replica set with a sidecar beside each member |
 //! | [`until`] | waiting for something to be so |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //!
@@ -25,6 +26,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod certs;
+pub(crate) mod hosts;
 pub(crate) mod log;
 pub(crate) mod mongod;
 pub(crate) mod openssl;

@@ -1,0 +1,85 @@
+//! A process on a host, and the lines that it prints.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::{Mark, log::Log, process};
+
+/// A process, killed on drop. If the test is failing by then, the end of its log is printed.
+#[derive(Debug)]
+pub(crate) struct Running {
+    what: String,
+    child: Child,
+    pub(crate) log: Log,
+}
+
+impl Running {
+    /// Starts it; its log is also written to `copy`.
+    pub(crate) fn start(what: &str, mut command: Command, copy: &Path) -> Self {
+        let log = Log::new(copy);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process::spawn(command).unwrap_or_else(|error| panic!("{what}: {error}"));
+        log.follow(child.stdout.take().expect("piped"));
+        log.follow(child.stderr.take().expect("piped"));
+        Self { what: what.to_owned(), child, log }
+    }
+
+    /// The first line of its log after `mark` that is `wanted`; waits for it.
+    #[track_caller]
+    pub(crate) fn wait(&self, mark: Mark, limit: Duration, wanted: impl FnMut(&Value) -> bool) -> Value {
+        self.log.wait(mark, limit, wanted).unwrap_or_else(|why| panic!("{}: {why}", self.what))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it is told things.
+    pub(crate) fn stdin(&mut self) -> &mut ChildStdin {
+        self.child.stdin.as_mut().expect("piped")
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("can be asked").is_some()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn open_fds(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
+    /// Kills it, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Ends it by a signal, and waits until it has.
+    #[track_caller]
+    pub(crate) fn end(&mut self, signal: Signal, limit: Duration) -> ExitStatus {
+        if !self.has_ended() {
+            kill_process(process::pid(&self.child), signal).expect("it is there to be signalled");
+        }
+        let ended = process::wait(&mut self.child, limit).expect("can be waited for");
+        ended.unwrap_or_else(|| panic!("{} does not end within {limit:?} of {signal:?}", self.what))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("the end of the log of {} ({}):\n{}", self.what, self.pid(), self.log.tail());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The mongod of a host: without TLS, its data on disk, so that it can be killed and started again.
+//!
+//! The tests ask it by a unix socket, which every namespace sees, and which neither sidecar nor network come into.
+
+use std::{io::Write as _, os::unix::net::UnixStream, path::PathBuf, time::Duration};
+
+use bson::{Document, RawDocumentBuf, doc};
+use tlsramp::mongo::request::msg_command;
+
+use super::{Host, running::Running};
+use crate::support::{Mark, Scratch, parts, raw::Wire};
+
+/// A mongod, killed on drop.
+#[derive(Debug)]
+pub(crate) struct Server {
+    host: Host,
+    /// Its command line, from start to start.
+    args: Vec<String>,
+    running: Running,
+    starts: usize,
+    /// Declared last: the folder goes after the process.
+    folder: Scratch,
+}
+
+impl Server {
+    /// Starts one that listens on `bind`, with more of its command line.
+    pub(crate) fn start(host: &Host, bind: &str, more: &[String]) -> Self {
+        let folder = Scratch::new("server");
+        std::fs::create_dir(folder.join("data")).expect("a folder for data");
+        let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let listen = ["--bind_ip", bind, "--port", "27017", "--unixSocketPrefix", &path("")].map(str::to_owned);
+        let storage = ["--dbpath", &path("data"), "--wiredTigerCacheSizeGB", "0.25"].map(str::to_owned);
+        // Compressed, nobody could tell what is on the wires. The sampler would run every second and write to the disk.
+        let quiet = ["--networkMessageCompressors", "disabled", "--setParameter", "diagnosticDataCollectionEnabled=false"];
+        let args = [&listen[..], &storage, &quiet.map(str::to_owned), more].concat();
+        let running = start(host, &args, &folder, 0);
+        Self { host: host.clone(), args, running, starts: 1, folder }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// Its log.
+    pub(crate) fn log(&self) -> &crate::support::log::Log {
+        &self.running.log
+    }
+
+    /// Kills it, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// Starts it again on the same data.
+    pub(crate) fn restart(&mut self) {
+        self.running.kill();
+        self.running = start(&self.host, &self.args, &self.folder, self.starts);
+        self.starts += 1;
+    }
+
+    /// Stops it in good order and starts it with another command line from `edit`.
+    pub(crate) fn restart_with(&mut self, edit: impl FnOnce(&mut Vec<String>)) {
+        self.running.end(rustix::process::Signal::TERM, Duration::from_secs(60));
+        edit(&mut self.args);
+        self.restart();
+    }
+
+    /// The answer to a command.
+    ///
+    /// # Errors
+    ///
+    /// In words: it does not answer, or says no.
+    pub(crate) fn ask(&self, database: &str, command: &Document) -> Result<Document, String> {
+        let socket = self.socket();
+        let stream = UnixStream::connect(&socket).map_err(|error| format!("{}: {error}", socket.display()))?;
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut wire = Wire(stream);
+        let raw = RawDocumentBuf::try_from(command).expect("a document");
+        wire.0.write_all(&msg_command(1, database, &raw)).map_err(|error| error.to_string())?;
+        let reply = wire.answer().map_err(|error| error.to_string())?;
+        let reply = Document::try_from(reply.document).map_err(|error| error.to_string())?;
+        let ok = matches!(reply.get("ok"), Some(bson::Bson::Double(ok)) if *ok > 0.0);
+        if ok { Ok(reply) } else { Err(format!("{command}: {reply}")) }
+    }
+
+    /// What its set looks like to it: `replSetGetStatus`.
+    pub(crate) fn status(&self) -> Result<Document, String> {
+        self.ask("admin", &doc! { "replSetGetStatus": 1 })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("mongodb-27017.sock")
+    }
+}
+
+fn start(host: &Host, args: &[String], folder: &Scratch, number: usize) -> Running {
+    let mut command = host.command(parts::mongod().expect("a test that starts a mongod requires it first"));
+    command.args(args);
+    let running = Running::start(&format!("mongod on {}", host.name()), command, &folder.join(format!("log-{number}")));
+    running.wait(Mark::START, START_LIMIT, |line| line["msg"] == "Waiting for connections");
+    running
+}
+
+/// A start takes half a second alone; this is for a machine with many tests at once, and for recovery.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Commands here are answered from memory, or wait for a majority.
+const PATIENCE: Duration = Duration::from_secs(60);

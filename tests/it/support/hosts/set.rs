@@ -1,0 +1,222 @@
+//! A replica set whose members know each other by name, with a sidecar on each host.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use bson::{Document, doc};
+
+use super::{App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, server::Server};
+use super::sidecar::Sidecar;
+
+/// How the sidecars stand in the members' way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// mongod on loopback, tlsramp on its port outside; each member's name is a loopback address with an outbound
+    /// route, a member's own too.
+    Explicit,
+    /// mongod where it was, real names; the kernel redirects. The set is there before its sidecars: [`Set::adopt`].
+    Transparent,
+}
+
+/// What set is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) variant: Variant,
+    /// Members at first.
+    pub(crate) members: u8,
+    /// Hosts without a member as yet.
+    pub(crate) spare: u8,
+    /// Members that clients are not told of.
+    pub(crate) hidden: Vec<u8>,
+    /// More of every sidecar's command line.
+    pub(crate) sidecar: Vec<String>,
+    /// More of every mongod's command line.
+    pub(crate) server: Vec<String>,
+    /// Whether outbound routes lead to names instead of addresses.
+    pub(crate) by_name: bool,
+}
+
+impl Plan {
+    /// Three members.
+    pub(crate) fn new(variant: Variant) -> Self {
+        let none = Vec::new();
+        Self { variant, members: 3, spare: 0, hidden: Vec::new(), sidecar: none.clone(), server: none, by_name: false }
+    }
+}
+
+/// A member: its host, its mongod and its sidecar.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) host: Host,
+    pub(crate) sidecar: Option<Sidecar>,
+    pub(crate) server: Server,
+}
+
+/// A set. Its processes end before its network goes.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) plan: Plan,
+    pub(crate) members: Vec<Member>,
+    pub(crate) identities: Identities,
+    pub(crate) network: Network,
+}
+
+impl Set {
+    /// Forms one and waits until it has a primary and all others follow.
+    ///
+    /// # Errors
+    ///
+    /// Where the machine has no such network; what goes wrong later is a panic.
+    pub(crate) fn form(plan: Plan) -> Result<Self, String> {
+        let network = Network::new(plan.members + plan.spare)?;
+        let identities = Identities::new(network.members());
+        network.app().set_names(Names::Real, network.members());
+        let mut set = Self { members: Vec::new(), identities, network, plan };
+        for number in 1..=set.plan.members {
+            set.start_member(number);
+        }
+        set.members[0].server.ask("admin", &doc! { "replSetInitiate": set.config() }).expect("a set is initiated");
+        set.wait_healthy();
+        Ok(set)
+    }
+
+    /// Starts mongod and, where it does not come later, sidecar on a host.
+    pub(crate) fn start_member(&mut self, number: u8) {
+        let host = self.network.members()[usize::from(number) - 1].clone();
+        let (bind, names) = match self.plan.variant {
+            Variant::Explicit => ("127.0.0.1", Names::Loopback),
+            Variant::Transparent => ("0.0.0.0", Names::Real),
+        };
+        host.set_names(names, self.network.members());
+        let set = ["--replSet", NAME, "--oplogSize", "200"].map(str::to_owned);
+        let server = Server::start(&host, bind, &[&set[..], &self.plan.server].concat());
+        let sidecar = match self.plan.variant {
+            Variant::Explicit => Some(Sidecar::start(&host, None, &self.explicit_routes(&host))),
+            Variant::Transparent => None,
+        };
+        self.members.push(Member { host, sidecar, server });
+    }
+
+    /// The command line of a sidecar that stands in the way: routes, and the files of its identity.
+    fn explicit_routes(&self, host: &Host) -> Vec<String> {
+        let listen = ["--port", "27017", "--bind_ip", &host.address().to_string()].map(str::to_owned);
+        let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"].map(str::to_owned);
+        let outbound = self.network.members().iter().flat_map(|member| {
+            let to = if self.plan.by_name { member.wire_name() } else { member.address().to_string() };
+            ["--outbound".to_owned(), format!("{}:27017={to}:27017,name={}", member.loopback(), member.name())]
+        });
+        [&listen[..], &hop, &outbound.collect::<Vec<_>>(), &self.tls_files(host), &self.plan.sidecar].concat()
+    }
+
+    /// The files of a sidecar's identity.
+    pub(crate) fn tls_files(&self, host: &Host) -> Vec<String> {
+        let own = self.identities.file(&format!("h{}", host.number));
+        ["--sslPEMKeyFile", &own, "--sslCAFile", &self.identities.ca()].map(str::to_owned).to_vec()
+    }
+
+    /// A member, by its number from 1.
+    pub(crate) fn member(&self, number: u8) -> &Member {
+        &self.members[usize::from(number) - 1]
+    }
+
+    /// The same, to kill and restart.
+    pub(crate) fn member_mut(&mut self, number: u8) -> &mut Member {
+        &mut self.members[usize::from(number) - 1]
+    }
+
+    /// The sidecar of a member.
+    #[track_caller]
+    pub(crate) fn sidecar(&self, number: u8) -> &Sidecar {
+        self.member(number).sidecar.as_ref().expect("the member has its sidecar")
+    }
+
+    /// All sidecars, in order.
+    pub(crate) fn sidecars(&self) -> impl Iterator<Item = &Sidecar> {
+        self.members.iter().filter_map(|member| member.sidecar.as_ref())
+    }
+
+    /// The number of the primary, as most members see it now.
+    pub(crate) fn primary(&self) -> Option<u8> {
+        let views = self.members.iter().filter_map(|member| member.server.status().ok());
+        let seen: Vec<u8> = views.filter_map(|view| primary_of(&view)).collect();
+        let votes = |number: u8| seen.iter().filter(|&&seen| seen == number).count();
+        (1..=self.plan.members).find(|&number| votes(number) * 2 > self.members.len())
+    }
+
+    /// The numbers of all members but the primary.
+    #[track_caller]
+    pub(crate) fn secondaries(&self) -> Vec<u8> {
+        let primary = self.primary().expect("the set has a primary");
+        self.members.iter().map(|member| member.host.number).filter(|&number| number != primary).collect()
+    }
+
+    /// The term: it grows with every election.
+    #[track_caller]
+    pub(crate) fn term(&self) -> i64 {
+        let terms = self.members.iter().filter_map(|member| member.server.status().ok()?.get_i64("term").ok());
+        terms.max().expect("a member answers")
+    }
+
+    /// Waits until every member sees one primary, and all others as its secondaries.
+    #[track_caller]
+    pub(crate) fn wait_healthy(&self) {
+        let deadline = Instant::now() + HEALTHY_LIMIT;
+        while let Err(why) = self.is_healthy() {
+            assert!(Instant::now() < deadline, "the set does not become healthy within {HEALTHY_LIMIT:?}: {why}");
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn is_healthy(&self) -> Result<(), String> {
+        for member in &self.members {
+            let view = member.server.status()?;
+            let states: Vec<String> = members_of(&view).iter().filter_map(state_of).collect();
+            let secondaries = states.iter().filter(|state| *state == "SECONDARY").count();
+            if primary_of(&view).is_none() || secondaries + 1 != self.members.len() {
+                return Err(format!("{} sees {states:?}", member.host.name()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the application, which goes on until it is told to finish.
+    pub(crate) fn app(&self, marker: &str, kind: Kind) -> App {
+        App::start(self, marker, kind)
+    }
+
+    /// Begins to write down what goes over every cable.
+    pub(crate) fn capture(&self) -> Captures {
+        Captures::start(self.network.members().iter().chain([self.network.app()]))
+    }
+
+    fn config(&self) -> Document {
+        let member = |member: &Member| {
+            let hidden = self.plan.hidden.contains(&member.host.number);
+            let (id, priority) = (i32::from(member.host.number), i32::from(!hidden));
+            doc! { "_id": id, "host": member.host.member(), "hidden": hidden, "priority": priority }
+        };
+        doc! { "_id": NAME, "members": self.members.iter().map(member).collect::<Vec<_>>() }
+    }
+}
+
+fn members_of(view: &Document) -> Vec<Document> {
+    let members = view.get_array("members").into_iter().flatten();
+    members.filter_map(|member| member.as_document().cloned()).collect()
+}
+
+fn state_of(member: &Document) -> Option<String> {
+    member.get_str("stateStr").ok().map(str::to_owned)
+}
+
+fn primary_of(view: &Document) -> Option<u8> {
+    let members = members_of(view);
+    let primary = members.iter().find(|member| state_of(member).as_deref() == Some("PRIMARY"))?;
+    primary.get_i32("_id").ok()?.try_into().ok()
+}
+
+/// The set's name.
+pub(crate) const NAME: &str = "rs";
+/// Heartbeats come every two seconds, an election within ten or so, and a member that comes back has to catch up.
+const HEALTHY_LIMIT: Duration = Duration::from_secs(90);

@@ -1,0 +1,131 @@
+//! The tlsramp of a host: its state file outlives it, its admin port is a unix socket that every namespace sees.
+
+use std::{process::Output, time::Duration};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{Host, running::Running};
+use crate::support::{Mark, Scratch, log::Log, process, run_to_end};
+
+/// A sidecar, killed on drop.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    host: Host,
+    /// The group it runs in, where packet filters must know it.
+    group: Option<u32>,
+    args: Vec<String>,
+    running: Running,
+    starts: usize,
+    /// Declared last: the folder goes after the process.
+    folder: Scratch,
+}
+
+impl Sidecar {
+    /// Starts one with these routes and files, and waits until it is ready.
+    pub(crate) fn start(host: &Host, group: Option<u32>, routes: &[String]) -> Self {
+        let folder = Scratch::new("sidecar");
+        let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let control = ["--adminBind", &format!("unix:{}", path(SOCKET)), "--stateFile", &path("state.json")];
+        let logs = ["--logFormat", "json"].map(str::to_owned);
+        let args = [routes, &control.map(str::to_owned), &logs].concat();
+        let running = start(host, group, &args, &folder, 0);
+        Self { host: host.clone(), group, args, running, starts: 1, folder }
+    }
+
+    /// Its admin port, as `--admin` and `--node` take it.
+    pub(crate) fn admin(&self) -> String {
+        format!("unix:{}", self.folder.join(SOCKET).display())
+    }
+
+    /// Runs `tlsramp ctl` against it.
+    pub(crate) fn ctl(&self, args: &[&str]) -> Output {
+        run_to_end([&["ctl", "--admin", &self.admin(), "--json"][..], args].concat())
+    }
+
+    /// The same, which must succeed; its answer.
+    #[track_caller]
+    pub(crate) fn told(&self, args: &[&str]) -> Value {
+        let output = self.ctl(args);
+        let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+        assert!(output.status.success(), "{}: ctl {args:?}: {out}{err}", self.host.name());
+        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+    }
+
+    /// `GET /status`.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Value {
+        self.told(&["status"])
+    }
+
+    /// The mode in force, in the older spelling.
+    #[track_caller]
+    pub(crate) fn mode(&self) -> String {
+        self.status()["sslMode"].as_str().expect("a status has its mode").to_owned()
+    }
+
+    /// Its log since its last start.
+    pub(crate) fn log(&self) -> &Log {
+        &self.running.log
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn open_fds(&self) -> usize {
+        self.running.open_fds()
+    }
+
+    /// Kills it, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// Stops it in good order.
+    pub(crate) fn terminate(&mut self) {
+        self.running.end(Signal::TERM, STOP_LIMIT);
+    }
+
+    /// Starts it again, with the state that it left.
+    pub(crate) fn restart(&mut self) {
+        self.running.kill();
+        self.running = start(&self.host, self.group, &self.args, &self.folder, self.starts);
+        self.starts += 1;
+    }
+
+    /// Stops it in good order and starts it with another command line from `edit`.
+    pub(crate) fn restart_with(&mut self, edit: impl FnOnce(&mut Vec<String>)) {
+        self.terminate();
+        edit(&mut self.args);
+        self.restart();
+    }
+
+    /// Another `tlsramp` command on its host, to its end.
+    pub(crate) fn tlsramp(&self, args: &[&str]) -> Output {
+        let mut command = self.host.command(PROGRAM);
+        command.args(args);
+        process::output(command, STOP_LIMIT).unwrap_or_else(|why| panic!("{why}"))
+    }
+}
+
+fn start(host: &Host, group: Option<u32>, args: &[String], folder: &Scratch, number: usize) -> Running {
+    let mut command = match group {
+        Some(group) => host.command_in_group(group, PROGRAM),
+        None => host.command(PROGRAM),
+    };
+    command.arg("run").args(args);
+    let copy = folder.join(format!("log-{number}"));
+    let running = Running::start(&format!("tlsramp on {}", host.name()), command, &copy);
+    running.wait(Mark::START, START_LIMIT, |line| line["message"] == "ready");
+    running
+}
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
+const SOCKET: &str = "admin.sock";
+/// Generous: a machine may run many tests at once.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// As long as connections are drained for, and a little.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
