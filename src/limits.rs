@@ -13,7 +13,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// Name resolution and TCP connect to an upstream.
     pub connect: Duration,
-    /// How long a stop waits for open connections; zero waits for as long as it takes.
+    /// How long a stop waits for open connections, inbound and then outbound; zero waits for as long as it takes.
     pub drain: Duration,
     /// Whether the sniff's wait starts at accept already: a client that says nothing is closed.
     pub close_silent: bool,
@@ -52,6 +52,12 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
 /// How long a peer that we cut off may take to take our `close_notify`.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How much of a stop's time is kept for outbound connections, if it is long enough: the last words of a server that goes
+/// down (a step-down, cursors that it closes) are a few round trips to its peers.
+pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);
+/// What part of a short stop's time that is: the clients' is the longer one.
+pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 
 /// Bytes moved by one read of a relay. Two full TLS records: 8 KiB reads make half-empty records, at twice the CPU.
 pub const RELAY_BUFFER: usize = 32 * 1024;

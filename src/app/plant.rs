@@ -22,10 +22,19 @@ pub(super) struct Listeners {
     inbound_most: usize,
 }
 
+/// What the connections of one direction have in common.
+#[derive(Debug)]
+pub(super) struct Direction {
+    pub(super) slots: Slots,
+    pub(super) watch: drain::Watch,
+}
+
 #[derive(Debug)]
 struct State {
-    /// Gone once the proxy is stopping.
-    watch: Option<drain::Watch>,
+    /// Gone once the proxy takes no new inbound connections.
+    inbound_watch: Option<drain::Watch>,
+    /// Gone once it takes no new outbound ones.
+    outbound_watch: Option<drain::Watch>,
     server: Server,
     inbound: Vec<(SocketAddr, OpenRoute)>,
     outbound: HashMap<Key, Leading>,
@@ -64,17 +73,22 @@ impl Listeners {
     pub(super) fn open(
         server: Server,
         settings: &Settings,
-        inbound_slots: Slots,
-        outbound_slots: Slots,
-        watch: drain::Watch,
+        inbound: Direction,
+        outbound: Direction,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_most = inbound_slots.size();
-        let state = State { watch: Some(watch), server, inbound: Vec::new(), outbound: HashMap::new() };
+        let inbound_most = inbound.slots.size();
+        let state = State {
+            inbound_watch: Some(inbound.watch),
+            outbound_watch: Some(outbound.watch),
+            server,
+            inbound: Vec::new(),
+            outbound: HashMap::new(),
+        };
         let listeners = Listeners {
             state: Mutex::new(state),
             workers: settings.workers,
-            inbound_slots,
-            outbound_slots,
+            inbound_slots: inbound.slots,
+            outbound_slots: outbound.slots,
             inbound_most,
         };
         let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
@@ -103,11 +117,22 @@ impl Listeners {
         inbound.chain(outbound).collect()
     }
 
-    /// Ends all listening for good.
-    pub(super) fn close(&self) {
+    /// Whether there is an outbound route.
+    pub(super) fn leads_out(&self) -> bool {
+        !self.state().outbound.is_empty()
+    }
+
+    /// Ends listening for inbound connections, for good.
+    pub(super) fn close_inbound(&self) {
         let mut state = self.state();
-        state.watch = None;
+        state.inbound_watch = None;
         state.inbound.clear();
+    }
+
+    /// Ends listening for outbound connections, for good.
+    pub(super) fn close_outbound(&self) {
+        let mut state = self.state();
+        state.outbound_watch = None;
         state.outbound.clear();
     }
 
@@ -176,14 +201,14 @@ impl Listeners {
 
 impl State {
     fn open_inbound(&mut self, bound: Bound, slots: &Slots) {
-        let Some(watch) = &self.watch else { return };
+        let Some(watch) = &self.inbound_watch else { return };
         let open = self.server.open(bound.route, bound.listeners, slots, watch);
         self.inbound.push((bound.address, open));
     }
 
     /// Opens what was readied and closes what the settings no longer have.
     fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, slots: &Slots) {
-        let Some(watch) = self.watch.clone() else { return };
+        let Some(watch) = self.outbound_watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));
         for Ready { key, outbound, route, listeners } in ready {

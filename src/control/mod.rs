@@ -10,6 +10,7 @@
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
+//! | [`syncing`] | members for whom a connection lost is a sync lost |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
 //! | [`watch`] | files that are read again when they change |
 //! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
@@ -31,6 +32,7 @@ pub mod requests;
 mod scrape;
 mod state_file;
 mod status;
+mod syncing;
 mod time;
 pub mod views;
 mod watch;
