@@ -201,6 +201,11 @@ pub const BLOCKERS_IN_A_LINE: usize = 8;
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How often the service manager is told how many connections are open, if that has changed: for people who look.
+pub const MANAGER_STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long a service manager is waited for that does not read: no reason to hold up a stop.
+pub const MANAGER_WAIT: Duration = Duration::from_secs(1);
+
 /// How long the command-line client waits for a connection to an admin port, and as long again for TLS there.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
 /// How long it waits for an answer, beside the wait that it asked for: a change probes every server behind, twice.

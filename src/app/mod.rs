@@ -1,10 +1,12 @@
 //! The composition root: settings in, a running proxy out. The only place where data plane and control plane
 //! meet.
 
+mod manager;
 mod plant;
 mod restore;
 mod run;
 mod signals;
+mod strangers;
 
 use std::future::ready;
 use std::io;
@@ -23,15 +25,16 @@ use clap::ArgMatches;
 use crate::control::{self, Bound, Desk, Doors, tuning};
 use crate::drain::{Drain, Ending};
 use crate::limits::{INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE};
-use crate::net::Slots;
+use crate::net::{Inherited, Slots};
 use crate::observe::{LogHandle, Observer};
-use crate::proxy::{Parts, Server};
+use crate::proxy::{Parts, Pulse, Server};
 use crate::snapshot::Writer;
 
 use plant::{Direction, Listeners};
 use restore::Restored;
 pub use run::{check, run};
 pub use signals::Signals;
+use strangers::strangers;
 
 /// A running proxy.
 #[derive(Debug)]
@@ -78,7 +81,25 @@ impl App {
         connections: u64,
         log: Option<Arc<LogHandle>>,
     ) -> Result<App, StartError> {
+        App::start_with(loaded, arguments, connections, log, Inherited::default())
+    }
+
+    /// The same, with sockets that were passed on.
+    ///
+    /// # Errors
+    /// [`StartError`]; also for a socket that no option wants.
+    pub fn start_with(
+        loaded: Loaded,
+        arguments: &ArgMatches,
+        connections: u64,
+        log: Option<Arc<LogHandle>>,
+        inherited: Inherited,
+    ) -> Result<App, StartError> {
         let settings = loaded.settings.clone();
+        let strangers = strangers(&inherited, &settings);
+        if !strangers.is_empty() {
+            return Err(StartError::Configuration(strangers));
+        }
         let Restored { mode, persisted, inventory } = restore::restore(&loaded).map_err(StartError::Configuration)?;
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
@@ -87,10 +108,10 @@ impl App {
         let server = Server::start(settings.workers, parts)?;
         let drains = Drains::default();
         let (inbound, outbound) = shares(connections);
-        let bound = Bound::bind(&settings.admin);
+        let bound = Bound::bind(&settings.admin, &inherited);
         let inbound = Direction { slots: Slots::new(inbound), watch: drains.inbound.watch() };
         let outbound = Direction { slots: Slots::new(outbound), watch: drains.outbound.watch() };
-        let listeners = Listeners::open(server, &settings, inbound, outbound);
+        let listeners = Listeners::open(server, &settings, inbound, outbound, inherited);
         let (bound, listeners) = match (bound, listeners) {
             (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
             (bound, listeners) => {
@@ -127,6 +148,12 @@ impl App {
     #[must_use]
     pub fn admin_sockets(&self) -> &[PathBuf] {
         self.doors.sockets()
+    }
+
+    /// What shows that its workers live, for as long as they do.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.listeners.pulse()
     }
 
     /// Stops, in the order of a server that takes its leave: inbound takes no new connections and its open ones are waited

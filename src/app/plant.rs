@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
-use crate::net::{Slots, bind};
-use crate::proxy::{OpenRoute, Route, Server};
+use crate::net::{Inherited, Slots};
+use crate::proxy::{OpenRoute, Pulse, Route, Server};
 
 /// Everything that is listened on.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Listeners {
     workers: usize,
     inbound_slots: Slots,
     outbound_slots: Slots,
+    /// Sockets that were passed on.
+    inherited: Inherited,
     /// How many inbound connections the descriptors carry, those of outbound routes kept back.
     inbound_most: usize,
 }
@@ -75,6 +77,7 @@ impl Listeners {
         settings: &Settings,
         inbound: Direction,
         outbound: Direction,
+        inherited: Inherited,
     ) -> Result<Listeners, Vec<Mistake>> {
         let inbound_most = inbound.slots.size();
         let state = State {
@@ -89,6 +92,7 @@ impl Listeners {
             workers: settings.workers,
             inbound_slots: inbound.slots,
             outbound_slots: outbound.slots,
+            inherited,
             inbound_most,
         };
         let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
@@ -115,6 +119,10 @@ impl Listeners {
         let inbound = state.inbound.iter().map(|(address, _)| (Arc::from("inbound"), *address));
         let outbound = state.outbound.values().map(|leading| (Arc::clone(&leading.name), leading.bound));
         inbound.chain(outbound).collect()
+    }
+
+    pub(super) fn pulse(&self) -> Pulse {
+        self.state().server.pulse()
     }
 
     /// Whether there is an outbound route.
@@ -158,7 +166,7 @@ impl Listeners {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
-            let bound = bind_all(*address, self.workers);
+            let bound = self.bind_all(*address);
             match (Route::inbound(inbound), bound) {
                 (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--port, --bind_ip", *address, &error)),
@@ -176,6 +184,12 @@ impl Listeners {
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
     }
 
+    fn bind_all(&self, address: SocketAddr) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+        let sockets = self.inherited.listen(address, self.workers)?;
+        let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
+        Ok((bound, sockets))
+    }
+
     /// Readies the outbound routes that are new or lead elsewhere.
     fn ready(&self, settings: &Settings) -> Result<Vec<Ready>, Vec<Mistake>> {
         let state = self.state();
@@ -186,7 +200,7 @@ impl Listeners {
             if known.is_some_and(|leading| leading.outbound == *outbound) {
                 continue;
             }
-            let bound = if known.is_some() { Ok(Vec::new()) } else { bind(outbound.listen, self.workers) };
+            let bound = if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match (Route::outbound(outbound), bound) {
                 (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--outbound", outbound.listen, &error)),
@@ -252,12 +266,6 @@ fn keys(settings: &Settings) -> Vec<Key> {
             (outbound.listen, *count)
         })
         .collect()
-}
-
-fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let sockets = bind(address, workers)?;
-    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
-    Ok((bound, sockets))
 }
 
 fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {

@@ -4,6 +4,7 @@
 mod address;
 mod descriptors;
 mod dial;
+mod inherit;
 mod linger;
 mod listen;
 mod options;
@@ -15,6 +16,7 @@ mod unix;
 pub use address::{AddressError, HostPort, Upstream};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use dial::{DialError, Dialled, dial, dial_unix};
+pub use inherit::{Inherited, Passed};
 pub use linger::linger;
 pub use listen::{Listener, bind};
 pub use options::abort_on_close;
