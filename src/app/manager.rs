@@ -107,7 +107,9 @@ impl Manager {
             ticks.tick().await;
             let mut beat = std::pin::pin!(pulse.beat());
             if timeout(time / 4, &mut beat).await.is_err() {
-                tracing::error!("a worker does not answer; the service manager's watchdog is not told that all is well");
+                tracing::error!(
+                    "a worker does not answer; the service manager's watchdog is not told that all is well"
+                );
                 beat.await;
             }
             self.tell(&[NotifyState::Watchdog]).await;
@@ -135,7 +137,7 @@ impl Manager {
 fn status(mode: &str, open: usize, stopping: bool, refused: bool) -> String {
     let noun = if open == 1 { "connection" } else { "connections" };
     let stopping = if stopping { "stopping, " } else { "" };
-    let refused = if refused { "; the last reload was refused, the log says why" } else { "" };
+    let refused = if refused { "; the last reload by SIGHUP was refused, the log says why" } else { "" };
     format!("{stopping}{mode}, {open} {noun} open{refused}")
 }
 
@@ -153,7 +155,7 @@ mod tests {
     fn how_it_stands_in_one_line() {
         assert_eq!(status("requireSSL", 1, false, false), "requireSSL, 1 connection open");
         assert_eq!(status("allowTLS", 0, true, false), "stopping, allowTLS, 0 connections open");
-        let refused = "allowTLS, 2 connections open; the last reload was refused, the log says why";
+        let refused = "allowTLS, 2 connections open; the last reload by SIGHUP was refused, the log says why";
         assert_eq!(status("allowTLS", 2, false, true), refused);
     }
 }

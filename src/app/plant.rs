@@ -200,7 +200,8 @@ impl Listeners {
             if known.is_some_and(|leading| leading.outbound == *outbound) {
                 continue;
             }
-            let bound = if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
+            let bound =
+                if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match (Route::outbound(outbound), bound) {
                 (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--outbound", outbound.listen, &error)),

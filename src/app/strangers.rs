@@ -39,11 +39,7 @@ fn unix(bind: &AdminBind) -> Option<PathBuf> {
     }
 }
 
-fn stranger<A: PartialEq>(
-    passed: &Passed<A>,
-    shown: impl Display,
-    wanted: &[(&'static str, A)],
-) -> Option<Mistake> {
+fn stranger<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(&'static str, A)]) -> Option<Mistake> {
     let name = &*passed.name;
     let problem = match wanted.iter().find(|(_, address)| *address == passed.address) {
         None => format!("the service manager passes on this socket ({name}), and no option listens there"),
