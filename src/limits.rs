@@ -13,7 +13,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// Name resolution and TCP connect to an upstream.
     pub connect: Duration,
-    /// How long a stop waits for open connections; zero waits for as long as it takes.
+    /// How long a stop waits for open connections, inbound and then outbound; zero waits for as long as it takes.
     pub drain: Duration,
     /// Whether the sniff's wait starts at accept already: a client that says nothing is closed.
     pub close_silent: bool,
@@ -52,6 +52,12 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
 /// How long a peer that we cut off may take to take our `close_notify`.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How much of a stop's time is kept for outbound connections, if it is long enough: the last words of a server that goes
+/// down (a step-down, cursors that it closes) are a few round trips to its peers.
+pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);
+/// What part of a short stop's time that is: the clients' is the longer one.
+pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 
 /// Bytes moved by one read of a relay. Two full TLS records: 8 KiB reads make half-empty records, at twice the CPU.
 pub const RELAY_BUFFER: usize = 32 * 1024;
@@ -210,6 +216,11 @@ pub const BLOCKERS_IN_A_LINE: usize = 8;
 
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How often the service manager is told how many connections are open, if that has changed: for people who look.
+pub const MANAGER_STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long a service manager is waited for that does not read: no reason to hold up a stop.
+pub const MANAGER_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the command-line client waits for a connection to an admin port, and as long again for TLS there.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);

@@ -9,8 +9,8 @@ use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
 use crate::members;
-use crate::net::{Seats, TRANSPARENT_IPS, bind};
-use crate::proxy::{OpenRoute, Route, Server};
+use crate::net::{Inherited, Seats, TRANSPARENT_IPS};
+use crate::proxy::{OpenRoute, Pulse, Route, Server};
 
 /// Everything that is listened on.
 #[derive(Debug)]
@@ -19,15 +19,26 @@ pub(super) struct Listeners {
     workers: usize,
     inbound_seats: Seats,
     outbound_seats: Seats,
+    /// Sockets that were passed on.
+    inherited: Inherited,
     members: members::Reader,
     /// How many inbound connections the descriptors carry, those of outbound routes kept back.
     inbound_most: usize,
 }
 
+/// What the connections of one direction have in common.
+#[derive(Debug)]
+pub(super) struct Direction {
+    pub(super) seats: Seats,
+    pub(super) watch: drain::Watch,
+}
+
 #[derive(Debug)]
 struct State {
-    /// Gone once the proxy is stopping.
-    watch: Option<drain::Watch>,
+    /// Gone once the proxy takes no new inbound connections.
+    inbound_watch: Option<drain::Watch>,
+    /// Gone once it takes no new outbound ones.
+    outbound_watch: Option<drain::Watch>,
     server: Server,
     inbound: Vec<(SocketAddr, OpenRoute)>,
     outbound: HashMap<Key, Leading>,
@@ -67,13 +78,15 @@ impl Listeners {
     pub(super) fn open(
         server: Server,
         settings: &Settings,
-        (inbound_seats, outbound_seats): (Seats, Seats),
+        inbound: Direction,
+        outbound: Direction,
         members: members::Reader,
-        watch: drain::Watch,
+        inherited: Inherited,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_most = inbound_seats.size();
+        let inbound_most = inbound.seats.size();
         let state = State {
-            watch: Some(watch),
+            inbound_watch: Some(inbound.watch),
+            outbound_watch: Some(outbound.watch),
             server,
             inbound: Vec::new(),
             outbound: HashMap::new(),
@@ -82,8 +95,9 @@ impl Listeners {
         let listeners = Listeners {
             state: Mutex::new(state),
             workers: settings.workers,
-            inbound_seats,
-            outbound_seats,
+            inbound_seats: inbound.seats,
+            outbound_seats: outbound.seats,
+            inherited,
             members,
             inbound_most,
         };
@@ -102,11 +116,11 @@ impl Listeners {
         {
             let mut state = listeners.state();
             for bound in inbound.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.inbound_seats);
+                let opened = state.open(bound, &listeners.inbound_seats, state.inbound_watch.as_ref());
                 state.inbound.extend(opened);
             }
             for bound in transparent.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.outbound_seats);
+                let opened = state.open(bound, &listeners.outbound_seats, state.outbound_watch.as_ref());
                 state.transparent.extend(opened);
             }
             state.lead(settings, outbound, &listeners.outbound_seats);
@@ -122,11 +136,29 @@ impl Listeners {
         inbound.chain(outbound).chain(transparent).collect()
     }
 
-    /// Ends all listening for good.
-    pub(super) fn close(&self) {
+    pub(super) fn pulse(&self) -> Pulse {
+        self.state().server.pulse()
+    }
+
+    /// Whether there is an outbound route.
+    pub(super) fn leads_out(&self) -> bool {
+        {
+            let state = self.state();
+            !state.outbound.is_empty() || !state.transparent.is_empty()
+        }
+    }
+
+    /// Ends listening for inbound connections, for good.
+    pub(super) fn close_inbound(&self) {
         let mut state = self.state();
-        state.watch = None;
+        state.inbound_watch = None;
         state.inbound.clear();
+    }
+
+    /// Ends listening for outbound connections, for good.
+    pub(super) fn close_outbound(&self) {
+        let mut state = self.state();
+        state.outbound_watch = None;
         state.outbound.clear();
         state.transparent.clear();
     }
@@ -159,7 +191,7 @@ impl Listeners {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
-            let bound = bind_all(*address, self.workers);
+            let bound = self.bind_all(*address);
             match (Route::inbound(inbound), bound) {
                 (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--port, --bind_ip", *address, &error)),
@@ -184,7 +216,7 @@ impl Listeners {
             // The kernel's choice for the first is that for both.
             let port = ready.first().map_or(port, |bound| bound.address.port());
             let route = Route::transparent(settings, self.members.clone());
-            match bind_all(SocketAddr::new(ip, port), self.workers) {
+            match self.bind_all(SocketAddr::new(ip, port)) {
                 Ok((address, listeners)) => ready.push(Bound { route, address, listeners }),
                 Err(error) if ip.is_ipv6() && lacks_ipv6(&error) => {
                     tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
@@ -197,6 +229,12 @@ impl Listeners {
         Ok(ready)
     }
 
+    fn bind_all(&self, address: SocketAddr) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+        let sockets = self.inherited.listen(address, self.workers)?;
+        let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
+        Ok((bound, sockets))
+    }
+
     /// Readies the outbound routes that are new or lead elsewhere.
     fn ready(&self, settings: &Settings) -> Result<Vec<Ready>, Vec<Mistake>> {
         let state = self.state();
@@ -207,7 +245,8 @@ impl Listeners {
             if known.is_some_and(|leading| leading.outbound == *outbound) {
                 continue;
             }
-            let bound = if known.is_some() { Ok(Vec::new()) } else { bind(outbound.listen, self.workers) };
+            let bound =
+                if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match (Route::outbound(outbound), bound) {
                 (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--outbound", outbound.listen, &error)),
@@ -221,14 +260,14 @@ impl Listeners {
 }
 
 impl State {
-    fn open(&self, bound: Bound, seats: &Seats) -> Option<(SocketAddr, OpenRoute)> {
-        let open = self.server.open(bound.route, bound.listeners, seats, self.watch.as_ref()?);
+    fn open(&self, bound: Bound, seats: &Seats, watch: Option<&drain::Watch>) -> Option<(SocketAddr, OpenRoute)> {
+        let open = self.server.open(bound.route, bound.listeners, seats, watch?);
         Some((bound.address, open))
     }
 
     /// Opens what was readied and closes what the settings no longer have.
     fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, seats: &Seats) {
-        let Some(watch) = self.watch.clone() else { return };
+        let Some(watch) = self.outbound_watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));
         for Ready { key, outbound, route, listeners } in ready {
@@ -277,12 +316,6 @@ fn keys(settings: &Settings) -> Vec<Key> {
             (outbound.listen, *count)
         })
         .collect()
-}
-
-fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let sockets = bind(address, workers)?;
-    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
-    Ok((bound, sockets))
 }
 
 fn lacks_ipv6(error: &io::Error) -> bool {

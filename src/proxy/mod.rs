@@ -19,4 +19,4 @@ mod server;
 mod watcher;
 
 pub use route::Route;
-pub use server::{OpenRoute, Parts, Server};
+pub use server::{OpenRoute, Parts, Pulse, Server};

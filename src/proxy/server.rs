@@ -65,6 +65,12 @@ impl Server {
         Ok(Server { workers, parts: Arc::new(parts) })
     }
 
+    /// To see whether the workers live.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.workers.iter().map(|worker| worker.handle.clone()).collect())
+    }
+
     /// Accepts from listeners, one per worker, for a route, until the watch drains or the handle is dropped.
     #[must_use]
     pub fn open(&self, route: Route, listeners: Vec<TcpListener>, seats: &Seats, watch: &drain::Watch) -> OpenRoute {
@@ -74,6 +80,22 @@ impl Server {
             worker.handle.spawn(accepting).abort_handle()
         });
         OpenRoute { accepting: accepting.collect(), route }
+    }
+}
+
+/// Whether the workers take turns: a sign of life of the data plane.
+#[derive(Debug, Clone)]
+pub struct Pulse(Vec<Handle>);
+
+impl Pulse {
+    /// Returns once every worker has run what it was given now; never, where one hangs or is gone.
+    pub async fn beat(&self) {
+        let given: Vec<_> = self.0.iter().map(|worker| worker.spawn(async {})).collect();
+        for turn in given {
+            if turn.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 
@@ -178,5 +200,32 @@ async fn seat(seats: &Seats, member: bool, route: &ArcSwap<Route>) -> Slot {
             }
             seats.take(member).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{Pulse, Worker};
+
+    /// A worker that hangs is seen, one that is only busy for a while is waited for.
+    #[tokio::test]
+    async fn a_pulse_is_that_of_every_worker() {
+        let workers: Vec<_> = (0..2).map(|number| Worker::start(number).unwrap()).collect();
+        let pulse = Pulse(workers.iter().map(|worker| worker.handle.clone()).collect());
+        pulse.beat().await;
+        let (release, hung) = mpsc::channel::<()>();
+        workers[1].handle.spawn(async move { hung.recv() });
+        let beat = pulse.beat();
+        tokio::pin!(beat);
+        assert!(timeout(Duration::from_millis(100), &mut beat).await.is_err(), "one worker hangs");
+        release.send(()).unwrap();
+        beat.await;
+        drop(workers);
+        assert!(timeout(Duration::from_millis(100), pulse.beat()).await.is_err(), "the workers are gone");
     }
 }

@@ -31,7 +31,8 @@ impl Server {
         let listen = ["--bind_ip", bind, "--port", "27017", "--unixSocketPrefix", &path("")].map(str::to_owned);
         let storage = ["--dbpath", &path("data"), "--wiredTigerCacheSizeGB", "0.25"].map(str::to_owned);
         // Compressed, nobody could tell what is on the wires. The sampler would run every second and write to the disk.
-        let quiet = ["--networkMessageCompressors", "disabled", "--setParameter", "diagnosticDataCollectionEnabled=false"];
+        let quiet =
+            ["--networkMessageCompressors", "disabled", "--setParameter", "diagnosticDataCollectionEnabled=false"];
         let args = [&listen[..], &storage, &quiet.map(str::to_owned), more].concat();
         let running = start(host, &args, &folder, 0);
         Self { host: host.clone(), args, running, starts: 1, folder }

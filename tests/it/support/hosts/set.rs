@@ -7,8 +7,8 @@ use std::{
 
 use bson::{Document, doc};
 
-use super::{App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, server::Server};
 use super::sidecar::Sidecar;
+use super::{App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, server::Server};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
