@@ -15,6 +15,17 @@ enum Phase {
     Forced,
 }
 
+/// How a wait was over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All ended by themselves.
+    ByThemselves,
+    /// The time was over, and what was left was made to end.
+    Overdue,
+    /// Somebody wanted it at once, and what was left was made to end.
+    Forced,
+}
+
 /// The deciding side.
 #[derive(Debug)]
 pub struct Drain {
@@ -50,20 +61,22 @@ impl Drain {
         self.phase.send_if_modified(|phase| raise(phase, Phase::Draining));
     }
 
-    /// Waits until every watch is gone; for at most `limit`, if that is not zero. True if all ended by themselves.
-    pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
+    /// Waits until every watch is gone; for at most `limit`, if that is not zero, and until `force` resolves.
+    pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> Ending {
         let Drain { phase, watch, mut gone } = self;
         drop(watch);
         let limit =
             async { if limit.is_zero() { std::future::pending().await } else { tokio::time::sleep(limit).await } };
-        tokio::select! {
-            _ = gone.recv() => return true,
-            () = limit => {}
-            () = force => {}
-        }
+        let ending = tokio::select! {
+            // With nobody left there is nothing to force.
+            biased;
+            _ = gone.recv() => return Ending::ByThemselves,
+            () = limit => Ending::Overdue,
+            () = force => Ending::Forced,
+        };
         phase.send_if_modified(|phase| raise(phase, Phase::Forced));
         gone.recv().await;
-        false
+        ending
     }
 }
 
@@ -100,10 +113,10 @@ fn raise(phase: &mut Phase, to: Phase) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, ready};
     use std::time::Duration;
 
-    use super::Drain;
+    use super::{Drain, Ending};
 
     #[tokio::test(start_paused = true)]
     async fn waits_for_those_who_end_by_themselves() {
@@ -114,18 +127,19 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(3)).await;
         });
         drain.start();
-        assert!(drain.wait(Duration::from_secs(60), pending()).await);
+        assert_eq!(drain.wait(Duration::from_secs(60), pending()).await, Ending::ByThemselves);
+        assert_eq!(Drain::new().wait(Duration::ZERO, ready(())).await, Ending::ByThemselves, "there is nobody");
     }
 
     #[tokio::test(start_paused = true)]
     async fn forces_those_who_do_not() {
-        for limit in [Duration::from_secs(60), Duration::ZERO] {
+        for (limit, ending) in [(Duration::from_secs(60), Ending::Overdue), (Duration::ZERO, Ending::Forced)] {
             let drain = Drain::new();
             let watch = drain.watch();
             tokio::spawn(async move { watch.forced().await });
             drain.start();
             let force = tokio::time::sleep(Duration::from_secs(100));
-            assert!(!drain.wait(limit, force).await);
+            assert_eq!(drain.wait(limit, force).await, ending);
         }
     }
 }

@@ -13,6 +13,7 @@
 //! | 1 | [`tls`] | PEM files, identities, configurations, handshakes, reasons |
 //! | 2 | [`sniff`] | TLS or plaintext, by bytes that stay in the kernel |
 //! | 2 | [`config`] | flags and files to settings, with every mistake at once |
+//! | 2 | [`members`] | the members of the set, as far as they are known |
 //! | 2 | [`observe`] | records, outcomes, open connections, logs |
 //! | 2 | [`snapshot`] | the one pointer: mode, generation, TLS material |
 //! | 2 | [`upstream`] | the way to a server: dialled with the permit, made what the permit says |
@@ -35,6 +36,7 @@ pub mod demo;
 pub mod drain;
 pub mod files;
 pub mod limits;
+pub mod members;
 pub mod mongo;
 pub mod net;
 pub mod observe;

@@ -13,7 +13,7 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// Name resolution and TCP connect to an upstream.
     pub connect: Duration,
-    /// How long a stop waits for open connections; zero waits for as long as it takes.
+    /// How long a stop waits for open connections, inbound and then outbound; zero waits for as long as it takes.
     pub drain: Duration,
     /// Whether the sniff's wait starts at accept already: a client that says nothing is closed.
     pub close_silent: bool,
@@ -53,6 +53,12 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 /// How long a peer that we cut off may take to take our `close_notify`.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How much of a stop's time is kept for outbound connections, if it is long enough: the last words of a server that goes
+/// down (a step-down, cursors that it closes) are a few round trips to its peers.
+pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);
+/// What part of a short stop's time that is: the clients' is the longer one.
+pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
+
 /// Bytes moved by one read of a relay. Two full TLS records: 8 KiB reads make half-empty records, at twice the CPU.
 pub const RELAY_BUFFER: usize = 32 * 1024;
 /// Reads of one direction before the other connections of the worker get their turn.
@@ -80,13 +86,21 @@ pub const ACCEPT_BACKOFF_MOST: Duration = Duration::from_secs(1);
 
 /// Descriptors kept back for logs, files that are read again, names that are resolved, listeners.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
-/// Descriptors of one worker: its runtime's, a listener, a connection accepted and waiting for a slot.
+/// Descriptors of one worker: its runtime's, a listener, a connection accepted and about to be turned away.
 pub const DESCRIPTORS_PER_WORKER: u64 = 8;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for
 /// outbound routes: a client storm must not cut the local server off from its peers.
 pub const INBOUND_PERCENT: u64 = 80;
+/// Inbound connections kept for members of the set: each of the other members of the largest set (50) has one or two for
+/// heartbeats and one for replication; more than half of all are never kept.
+pub const MEMBER_RESERVE: usize = 64;
+/// Inbound connections beyond the limit that wait for a slot, accepted; further ones are closed, so that those of members
+/// behind them in the kernel's queue are reached.
+pub const WAITING_ROOM: u64 = 1024;
+/// One in so many of the connections that the descriptors carry may be one that waits, at most.
+pub const WAITING_SHARE: u64 = 8;
 /// Most connections counted on, however high the descriptor limit (containers often have no limit at all).
 pub const MOST_CONNECTIONS: u64 = 1_000_000;
 
@@ -160,6 +174,14 @@ pub const PROBE_ANSWER_BYTES: usize = 1024 * 1024;
 pub const PROBE_MEMBERS: usize = 50;
 /// How long the other kind of link is not tried again: where it is not spoken, each try is a line in a log.
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
+/// How often it is looked whether the servers behind name other members: a member that joins dials at once.
+pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
+/// How often the redirect rules are looked for, and connections that go around them: gone rules are known in ten seconds.
+pub const REDIRECT_LOOK: Duration = Duration::from_secs(5);
+/// How long the canary may take: it never leaves the host.
+pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
+/// Connections that go around, as shown: enough to see whose they are.
+pub const BYPASS_SHOWN: usize = 100;
 
 /// Between two looks at connections that are being recycled.
 pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
@@ -195,6 +217,11 @@ pub const BLOCKERS_IN_A_LINE: usize = 8;
 /// Largest state file read: the inventory's rows at their longest, twice.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
+/// How often the service manager is told how many connections are open, if that has changed: for people who look.
+pub const MANAGER_STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long a service manager is waited for that does not read: no reason to hold up a stop.
+pub const MANAGER_WAIT: Duration = Duration::from_secs(1);
+
 /// How long the command-line client waits for a connection to an admin port, and as long again for TLS there.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
 /// How long it waits for an answer, beside the wait that it asked for: a change probes every server behind, twice.
@@ -213,6 +240,8 @@ pub const SERVER_SESSIONS: usize = 4096;
 pub const MOST_WORKERS: usize = 256;
 /// Most outbound routes: a replica set has at most 50 members.
 pub const MOST_OUTBOUND: usize = 256;
+/// Members that a configuration may name: a set has 50 at most, and may be renamed.
+pub const MOST_MEMBERS: usize = 256;
 
 /// How long an answer of DNS is used without asking again: a pool that opens asks once, a moved server is found
 /// within ten seconds.

@@ -84,6 +84,13 @@ impl Way {
         Ok(Way::Tcp { resolver: Resolver::new(target.clone()), source, names: vec![name] })
     }
 
+    /// The way to a server by its address alone, whose certificate must be for one of these names.
+    #[must_use]
+    pub fn address(address: SocketAddr, names: Vec<ServerName<'static>>) -> Way {
+        let target = HostPort { host: address.ip().to_canonical().to_string(), port: address.port() };
+        Way::Tcp { resolver: Resolver::new(target), source: None, names }
+    }
+
     /// Connects.
     ///
     /// # Errors

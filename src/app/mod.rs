@@ -1,16 +1,20 @@
 //! The composition root: settings in, a running proxy out. The only place where data plane and control plane
 //! meet.
 
+mod manager;
 mod plant;
 mod restore;
 mod run;
 mod signals;
+mod strangers;
 
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -19,17 +23,22 @@ use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
 use crate::control::{self, Bound, Desk, Doors, tuning};
-use crate::drain::Drain;
-use crate::limits::INBOUND_PERCENT;
-use crate::net::Slots;
+use crate::drain::{Drain, Ending};
+use crate::limits::{
+    DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_ROOM,
+    WAITING_SHARE,
+};
+use crate::members;
+use crate::net::{Inherited, Seats};
 use crate::observe::{LogHandle, Observer};
-use crate::proxy::{Parts, Server};
+use crate::proxy::{Parts, Pulse, Server};
 use crate::snapshot::Writer;
 
-use plant::Listeners;
+use plant::{Direction, Listeners};
 use restore::Restored;
 pub use run::{check, run};
 pub use signals::Signals;
+use strangers::strangers;
 
 /// A running proxy.
 #[derive(Debug)]
@@ -40,9 +49,17 @@ pub struct App {
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
     doors: Doors,
-    drain: Drain,
+    drains: Drains,
     /// What the control plane does of itself.
-    house: [AbortHandle; 2],
+    house: [AbortHandle; 4],
+}
+
+/// One drain for each direction. Inbound ends first: while the server behind says goodbye, it must be able to dial its
+/// peers.
+#[derive(Debug, Default)]
+struct Drains {
+    inbound: Drain,
+    outbound: Drain,
 }
 
 /// Why a proxy does not start.
@@ -68,17 +85,40 @@ impl App {
         connections: u64,
         log: Option<Arc<LogHandle>>,
     ) -> Result<App, StartError> {
+        App::start_with(loaded, arguments, connections, log, Inherited::default())
+    }
+
+    /// The same, with sockets that were passed on.
+    ///
+    /// # Errors
+    /// [`StartError`]; also for a socket that no option wants.
+    pub fn start_with(
+        loaded: Loaded,
+        arguments: &ArgMatches,
+        connections: u64,
+        log: Option<Arc<LogHandle>>,
+        inherited: Inherited,
+    ) -> Result<App, StartError> {
         let settings = loaded.settings.clone();
+        let strangers = strangers(&inherited, &settings);
+        if !strangers.is_empty() {
+            return Err(StartError::Configuration(strangers));
+        }
         let Restored { mode, persisted, inventory } = restore::restore(&loaded).map_err(StartError::Configuration)?;
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
-        let parts = Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning };
+        let roster = members::Writer::new();
+        let members = roster.reader();
+        let parts =
+            Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning, members: members.clone() };
         let server = Server::start(settings.workers, parts)?;
-        let drain = Drain::new();
-        let (inbound, outbound) = shares(connections);
-        let bound = Bound::bind(&settings.admin);
-        let listeners = Listeners::open(server, &settings, Slots::new(inbound), Slots::new(outbound), drain.watch());
+        let drains = Drains::default();
+        let (inbound, outbound) = seats(connections);
+        let bound = Bound::bind(&settings.admin, &inherited);
+        let inbound = Direction { seats: inbound, watch: drains.inbound.watch() };
+        let outbound = Direction { seats: outbound, watch: drains.outbound.watch() };
+        let listeners = Listeners::open(server, &settings, inbound, outbound, members, inherited);
         let (bound, listeners) = match (bound, listeners) {
             (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
             (bound, listeners) => {
@@ -88,6 +128,7 @@ impl App {
         };
         let desk = Desk::new(control::Parts {
             writer,
+            roster,
             loaded,
             tuning: tuned,
             plant: Arc::new(Arc::clone(&listeners)),
@@ -100,9 +141,11 @@ impl App {
         let house = [
             tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle(),
             tokio::spawn(Arc::clone(&desk).watch_files()).abort_handle(),
+            tokio::spawn(Arc::clone(&desk).keep_roster()).abort_handle(),
+            tokio::spawn(Arc::clone(&desk).watch_redirect()).abort_handle(),
         ];
         let doors = bound.open(&desk);
-        Ok(App { desk, observer, listeners, doors, drain, house })
+        Ok(App { desk, observer, listeners, doors, drains, house })
     }
 
     /// The TCP addresses listened on, by route name; those of the control plane last.
@@ -117,28 +160,60 @@ impl App {
         self.doors.sockets()
     }
 
-    /// Stops accepting and waits for open connections: for at most `limit` unless that is zero, and until `force`
-    /// resolves. True if all ended by themselves.
+    /// What shows that its workers live, for as long as they do.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.listeners.pulse()
+    }
+
+    /// Stops, in the order of a server that takes its leave: inbound takes no new connections and its open ones are waited
+    /// for, while outbound routes serve as before; then the same for those. For at most `limit` in all unless that is
+    /// zero, and until `force` resolves, which ends both directions. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, doors, drain, house } = self;
+        let App { desk, observer, listeners, doors, drains: Drains { inbound, outbound }, house } = self;
         doors.stopping();
-        drain.start();
-        let open = observer.live.count();
-        tracing::info!(open, "stopping: no new connections, waiting for open ones");
+        for warning in desk.sync_warnings() {
+            tracing::warn!("stopping: {warning}");
+        }
+        let mut force = pin!(force);
+        let began = Instant::now();
+        let kept = if listeners.leads_out() { kept_for_outbound(limit) } else { Duration::ZERO };
+        inbound.start();
+        tracing::info!(open = observer.live.count(), "stopping: no new inbound connections, waiting for open ones");
         // The listeners hold watches of their own, for reloads to come: none will.
-        listeners.close();
-        let by_itself = drain.wait(limit, force).await;
+        listeners.close_inbound();
+        let inbound = inbound.wait(limit - kept, force.as_mut()).await;
+        outbound.start();
+        tracing::info!(open = observer.live.count(), "stopping: no new outbound connections, waiting for open ones");
+        listeners.close_outbound();
+        let left = if limit.is_zero() { limit } else { limit.saturating_sub(began.elapsed()).max(LEAST_WAIT) };
+        let outbound = match inbound {
+            Ending::ByThemselves | Ending::Overdue => outbound.wait(left, force).await,
+            Ending::Forced => outbound.wait(left, ready(())).await,
+        };
         house.iter().for_each(AbortHandle::abort);
         desk.save_state().await;
         // Until here one can see what is waited for.
         doors.close().await;
-        by_itself
+        (inbound, outbound) == (Ending::ByThemselves, Ending::ByThemselves)
     }
 }
 
-/// Inbound and outbound slots of so many connections.
-fn shares(connections: u64) -> (usize, usize) {
-    let inbound = (connections * INBOUND_PERCENT / 100).max(1);
-    let share = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-    (share(inbound), share((connections - inbound.min(connections)).max(1)))
+/// How much of a stop's time inbound connections leave to the outbound ones, whatever they need themselves.
+fn kept_for_outbound(limit: Duration) -> Duration {
+    OUTBOUND_FAREWELL.min(limit / OUTBOUND_FAREWELL_SHARE)
 }
+
+/// Inbound and outbound seats of so many connections. Who waits for a seat has one descriptor of a connection's two.
+fn seats(connections: u64) -> (Seats, Seats) {
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let seats = |share: u64| {
+        let room = (share / WAITING_SHARE).min(WAITING_ROOM);
+        Seats::new(count(share - room.div_ceil(DESCRIPTORS_PER_CONNECTION)), count(room))
+    };
+    let inbound = (connections * INBOUND_PERCENT / 100).max(1);
+    (seats(inbound), seats((connections - inbound.min(connections)).max(1)))
+}
+
+/// No time left is not the zero that means "never".
+const LEAST_WAIT: Duration = Duration::from_millis(1);

@@ -8,27 +8,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
-use crate::net::{Slots, bind};
-use crate::proxy::{OpenRoute, Route, Server};
+use crate::members;
+use crate::net::{Inherited, Seats, TRANSPARENT_IPS};
+use crate::proxy::{OpenRoute, Pulse, Route, Server};
 
 /// Everything that is listened on.
 #[derive(Debug)]
 pub(super) struct Listeners {
     state: Mutex<State>,
     workers: usize,
-    inbound_slots: Slots,
-    outbound_slots: Slots,
+    inbound_seats: Seats,
+    outbound_seats: Seats,
+    /// Sockets that were passed on.
+    inherited: Inherited,
+    members: members::Reader,
     /// How many inbound connections the descriptors carry, those of outbound routes kept back.
     inbound_most: usize,
 }
 
+/// What the connections of one direction have in common.
+#[derive(Debug)]
+pub(super) struct Direction {
+    pub(super) seats: Seats,
+    pub(super) watch: drain::Watch,
+}
+
 #[derive(Debug)]
 struct State {
-    /// Gone once the proxy is stopping.
-    watch: Option<drain::Watch>,
+    /// Gone once the proxy takes no new inbound connections.
+    inbound_watch: Option<drain::Watch>,
+    /// Gone once it takes no new outbound ones.
+    outbound_watch: Option<drain::Watch>,
     server: Server,
     inbound: Vec<(SocketAddr, OpenRoute)>,
     outbound: HashMap<Key, Leading>,
+    transparent: Vec<(SocketAddr, OpenRoute)>,
 }
 
 /// An outbound listener by the address that the settings name, and which one of that address it is: port 0 may be
@@ -43,7 +57,7 @@ struct Leading {
     open: OpenRoute,
 }
 
-/// One address of the inbound route, bound and not yet open.
+/// One address of a route, bound and not yet open.
 struct Bound {
     route: Route,
     address: SocketAddr,
@@ -64,34 +78,52 @@ impl Listeners {
     pub(super) fn open(
         server: Server,
         settings: &Settings,
-        inbound_slots: Slots,
-        outbound_slots: Slots,
-        watch: drain::Watch,
+        inbound: Direction,
+        outbound: Direction,
+        members: members::Reader,
+        inherited: Inherited,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_most = inbound_slots.size();
-        let state = State { watch: Some(watch), server, inbound: Vec::new(), outbound: HashMap::new() };
+        let inbound_most = inbound.seats.size();
+        let state = State {
+            inbound_watch: Some(inbound.watch),
+            outbound_watch: Some(outbound.watch),
+            server,
+            inbound: Vec::new(),
+            outbound: HashMap::new(),
+            transparent: Vec::new(),
+        };
         let listeners = Listeners {
             state: Mutex::new(state),
             workers: settings.workers,
-            inbound_slots,
-            outbound_slots,
+            inbound_seats: inbound.seats,
+            outbound_seats: outbound.seats,
+            inherited,
+            members,
             inbound_most,
         };
         let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
+        let transparent = settings.transparent.map(|port| listeners.bind_transparent(port, settings));
         let outbound = listeners.ready(settings);
-        let (inbound, outbound) = match (inbound.transpose(), outbound) {
-            (Ok(inbound), Ok(outbound)) => (inbound, outbound),
-            (inbound, outbound) => {
-                return Err([inbound.err(), outbound.err()].into_iter().flatten().flatten().collect());
+        let (inbound, transparent, outbound) = match (inbound.transpose(), transparent.transpose(), outbound) {
+            (Ok(inbound), Ok(transparent), Ok(outbound)) => (inbound, transparent, outbound),
+            (inbound, transparent, outbound) => {
+                let mistakes = [inbound.err(), transparent.err(), outbound.err()];
+                return Err(mistakes.into_iter().flatten().flatten().collect());
             }
         };
+        listeners.cut(settings);
         listeners.resize(settings);
         {
             let mut state = listeners.state();
             for bound in inbound.into_iter().flatten() {
-                state.open_inbound(bound, &listeners.inbound_slots);
+                let opened = state.open(bound, &listeners.inbound_seats, state.inbound_watch.as_ref());
+                state.inbound.extend(opened);
             }
-            state.lead(settings, outbound, &listeners.outbound_slots);
+            for bound in transparent.into_iter().flatten() {
+                let opened = state.open(bound, &listeners.outbound_seats, state.outbound_watch.as_ref());
+                state.transparent.extend(opened);
+            }
+            state.lead(settings, outbound, &listeners.outbound_seats);
         }
         Ok(listeners)
     }
@@ -100,20 +132,39 @@ impl Listeners {
         let state = self.state();
         let inbound = state.inbound.iter().map(|(address, _)| (Arc::from("inbound"), *address));
         let outbound = state.outbound.values().map(|leading| (Arc::clone(&leading.name), leading.bound));
-        inbound.chain(outbound).collect()
+        let transparent = state.transparent.iter().map(|(address, _)| (Arc::from("outbound transparent"), *address));
+        inbound.chain(outbound).chain(transparent).collect()
     }
 
-    /// Ends all listening for good.
-    pub(super) fn close(&self) {
+    pub(super) fn pulse(&self) -> Pulse {
+        self.state().server.pulse()
+    }
+
+    /// Whether there is an outbound route.
+    pub(super) fn leads_out(&self) -> bool {
+        {
+            let state = self.state();
+            !state.outbound.is_empty() || !state.transparent.is_empty()
+        }
+    }
+
+    /// Ends listening for inbound connections, for good.
+    pub(super) fn close_inbound(&self) {
         let mut state = self.state();
-        state.watch = None;
+        state.inbound_watch = None;
         state.inbound.clear();
-        state.outbound.clear();
     }
 
-    /// So many inbound slots as the settings say, and no more than the descriptors carry: as in mongod, a higher
-    /// number is cut, with a word.
-    fn resize(&self, settings: &Settings) {
+    /// Ends listening for outbound connections, for good.
+    pub(super) fn close_outbound(&self) {
+        let mut state = self.state();
+        state.outbound_watch = None;
+        state.outbound.clear();
+        state.transparent.clear();
+    }
+
+    /// Says so if the settings want more inbound connections than the descriptors carry: as in mongod, the number is cut.
+    fn cut(&self, settings: &Settings) {
         let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_most), self.inbound_most);
         if asked > most {
             tracing::warn!(
@@ -122,7 +173,14 @@ impl Listeners {
                 "maxIncomingConnections is cut to what the descriptor limit carries; raise it (ulimit -n, LimitNOFILE)"
             );
         }
-        self.inbound_slots.resize(asked.min(most));
+    }
+
+    /// So many inbound seats as the settings say, and no more than the descriptors carry. None are kept while no member
+    /// but the own server is known.
+    fn resize(&self, settings: &Settings) {
+        let size = settings.max_incoming.unwrap_or(self.inbound_most).min(self.inbound_most);
+        let others = self.members.load().members().len() > 1;
+        self.inbound_seats.resize(size, if others { settings.member_reserve } else { 0 });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -133,7 +191,7 @@ impl Listeners {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
-            let bound = bind_all(*address, self.workers);
+            let bound = self.bind_all(*address);
             match (Route::inbound(inbound), bound) {
                 (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--port, --bind_ip", *address, &error)),
@@ -151,6 +209,32 @@ impl Listeners {
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
     }
 
+    /// Both loopback addresses; that of IPv6 where this host has it.
+    fn bind_transparent(&self, port: u16, settings: &Settings) -> Result<Vec<Bound>, Vec<Mistake>> {
+        let mut ready = Vec::<Bound>::new();
+        for ip in TRANSPARENT_IPS {
+            // The kernel's choice for the first is that for both.
+            let port = ready.first().map_or(port, |bound| bound.address.port());
+            let route = Route::transparent(settings, self.members.clone());
+            match self.bind_all(SocketAddr::new(ip, port)) {
+                Ok((address, listeners)) => ready.push(Bound { route, address, listeners }),
+                Err(error) if ip.is_ipv6() && lacks_ipv6(&error) => {
+                    tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
+                }
+                Err(error) => {
+                    return Err(vec![unavailable("--outboundTransparent", SocketAddr::new(ip, port), &error)]);
+                }
+            }
+        }
+        Ok(ready)
+    }
+
+    fn bind_all(&self, address: SocketAddr) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+        let sockets = self.inherited.listen(address, self.workers)?;
+        let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
+        Ok((bound, sockets))
+    }
+
     /// Readies the outbound routes that are new or lead elsewhere.
     fn ready(&self, settings: &Settings) -> Result<Vec<Ready>, Vec<Mistake>> {
         let state = self.state();
@@ -161,7 +245,8 @@ impl Listeners {
             if known.is_some_and(|leading| leading.outbound == *outbound) {
                 continue;
             }
-            let bound = if known.is_some() { Ok(Vec::new()) } else { bind(outbound.listen, self.workers) };
+            let bound =
+                if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match (Route::outbound(outbound), bound) {
                 (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
                 (Ok(_), Err(error)) => mistakes.push(unavailable("--outbound", outbound.listen, &error)),
@@ -175,15 +260,14 @@ impl Listeners {
 }
 
 impl State {
-    fn open_inbound(&mut self, bound: Bound, slots: &Slots) {
-        let Some(watch) = &self.watch else { return };
-        let open = self.server.open(bound.route, bound.listeners, slots, watch);
-        self.inbound.push((bound.address, open));
+    fn open(&self, bound: Bound, seats: &Seats, watch: Option<&drain::Watch>) -> Option<(SocketAddr, OpenRoute)> {
+        let open = self.server.open(bound.route, bound.listeners, seats, watch?);
+        Some((bound.address, open))
     }
 
     /// Opens what was readied and closes what the settings no longer have.
-    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, slots: &Slots) {
-        let Some(watch) = self.watch.clone() else { return };
+    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, seats: &Seats) {
+        let Some(watch) = self.outbound_watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));
         for Ready { key, outbound, route, listeners } in ready {
@@ -194,7 +278,7 @@ impl State {
                 continue;
             }
             let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
-            let open = self.server.open(route, listeners, slots, &watch);
+            let open = self.server.open(route, listeners, seats, &watch);
             self.outbound.insert(key, Leading { outbound, name, bound, open });
         }
     }
@@ -210,9 +294,14 @@ impl Plant for Arc<Listeners> {
         let listeners = Arc::clone(self);
         let settings = settings.clone();
         Ok(Box::new(move || {
+            listeners.cut(&settings);
             listeners.resize(&settings);
-            listeners.state().lead(&settings, ready, &listeners.outbound_slots);
+            listeners.state().lead(&settings, ready, &listeners.outbound_seats);
         }))
+    }
+
+    fn members_changed(&self, settings: &Settings) {
+        self.resize(settings);
     }
 }
 
@@ -229,10 +318,8 @@ fn keys(settings: &Settings) -> Vec<Key> {
         .collect()
 }
 
-fn bind_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let sockets = bind(address, workers)?;
-    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
-    Ok((bound, sockets))
+fn lacks_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {
@@ -248,4 +335,6 @@ fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {
     Mistake::of(name, &address.to_string(), format!("cannot listen: {error}"), remedy)
 }
 
+/// The address family is not there at all (errno(3)); the standard library has no kind for it.
+const EAFNOSUPPORT: i32 = 97;
 const NAME_REMEDY: &str = "name the server as its certificate does: a DNS name or an IP address";

@@ -1,7 +1,7 @@
 //! The commands `run` and `check`: from the command line to an exit code.
 
 use std::convert::Infallible;
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,22 @@ use clap::ArgMatches;
 use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::manager::{Manager, Shown};
 use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
-use crate::net::raise_descriptor_limit;
+use crate::net::{Inherited, raise_descriptor_limit};
 use crate::observe::{LogHandle, Observer, init_logs};
 
 /// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or a stop that had to be forced; 2: a
 /// configuration that cannot be run.
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
+    // Before there are threads: it changes the environment.
+    let inherited = match Inherited::from_env() {
+        Ok(inherited) => inherited,
+        Err(error) => return refuse(&[passed_wrongly(&error)]),
+    };
     let loaded = match config::load(arguments) {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
@@ -30,7 +36,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let exit = runtime.block_on(serve(loaded, arguments, &log));
+    let exit = runtime.block_on(serve(loaded, arguments, &log, inherited));
     // A reload that still waits for DNS is not waited for.
     runtime.shutdown_background();
     exit
@@ -48,7 +54,7 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
     }
 }
 
-async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> ExitCode {
+async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inherited: Inherited) -> ExitCode {
     // Signals first: from here on none is lost.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
@@ -56,7 +62,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> 
     };
     let warnings = loaded.warnings.clone();
     let connections = raise_descriptor_limit(loaded.settings.workers);
-    let app = match App::start(loaded, arguments, connections, Some(Arc::clone(log))) {
+    let app = match App::start_with(loaded, arguments, connections, Some(Arc::clone(log)), inherited) {
         Ok(app) => app,
         Err(StartError::Configuration(mistakes)) => return refuse(&mistakes),
         Err(StartError::Workers(error)) => return fail(&error),
@@ -72,12 +78,15 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> 
     }
     let (mode, _) = app.desk.mode();
     tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
-    let observer = Arc::clone(&app.observer);
+    let shown = Shown { desk: Arc::clone(&app.desk), observer: Arc::clone(&app.observer), pulse: app.pulse() };
+    let manager = Manager::of_this_process();
+    manager.ready(&shown).await;
     let by_itself = tokio::select! {
-        by_itself = until_stopped(app, &mut signals) => by_itself,
-        never = summaries(&observer, log) => match never {},
+        by_itself = until_stopped(app, &mut signals, &manager, &shown) => by_itself,
+        never = summaries(&shown.observer, log) => match never {},
+        never = manager.keep_told(&shown) => match never {},
     };
-    observer.summarize();
+    shown.observer.summarize();
     if by_itself {
         tracing::info!("stopped");
         ExitCode::SUCCESS
@@ -88,12 +97,14 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>) -> 
 }
 
 /// Serves reloads until the first stop signal, then stops. True if no connection had to be cut.
-async fn until_stopped(app: App, signals: &mut Signals) -> bool {
+async fn until_stopped(app: App, signals: &mut Signals, manager: &Manager, shown: &Shown) -> bool {
     loop {
         let Signals { hangup, terminate, interrupt } = &mut *signals;
         let reloads = async {
             hangup.recv().await;
-            reload(&app).await;
+            manager.reloading().await;
+            let done = reload(&app).await;
+            manager.reloaded(done, shown).await;
         };
         // A stop does not wait for a reload: one that is under way finishes, or not, without it.
         tokio::select! {
@@ -103,6 +114,7 @@ async fn until_stopped(app: App, signals: &mut Signals) -> bool {
             () = reloads => {}
         }
     }
+    manager.stopping(shown).await;
     let limit = app.desk.settings().timeouts.drain;
     app.stop(limit, signals.stop()).await
 }
@@ -123,13 +135,20 @@ async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     }
 }
 
-/// What came of it, the desk has logged.
-async fn reload(app: &App) {
-    if app.desk.reload(&Caller::SIGNAL).await.is_ok() {
+/// Whether it was done. Why not, the desk has logged.
+async fn reload(app: &App) -> bool {
+    let done = app.desk.reload(&Caller::SIGNAL).await.is_ok();
+    if done {
         for (route, address) in app.addresses() {
             tracing::debug!(route = &*route, %address, "listening");
         }
     }
+    done
+}
+
+fn passed_wrongly(error: &io::Error) -> Mistake {
+    let remedy = "pass on listening stream sockets only (ListenStream=, Accept=no)";
+    Mistake::of("LISTEN_FDS", &std::env::var("LISTEN_FDNAMES").unwrap_or_default(), error.to_string(), remedy)
 }
 
 fn refuse(mistakes: &[Mistake]) -> ExitCode {

@@ -42,4 +42,6 @@ pub use cli::with_options;
 pub use mistake::Mistake;
 pub use pattern::Pattern;
 pub use report::report;
-pub use settings::{Admin, AdminBind, Inbound, LogFormat, LogLevel, LogSettings, Outbound, Settings, WatchScope};
+pub use settings::{
+    Admin, AdminBind, Inbound, LogFormat, LogLevel, LogSettings, Member, Outbound, Settings, WatchScope,
+};

@@ -30,6 +30,10 @@ fn summary(settings: &Settings) -> String {
     for outbound in &settings.outbound {
         let _ = writeln!(text, "outbound: {}", line_of_outbound(settings, outbound));
     }
+    if let Some(port) = settings.transparent {
+        let what = does(settings, Acceptance::Outbound, LinkRule::Policy, Opening::Plaintext, "plaintext");
+        let _ = writeln!(text, "outbound: redirected to port {port} -> where it was going; {what}");
+    }
     let _ = writeln!(text, "certificates: {}", line_of_files(settings));
     let _ = writeln!(text, "admin: {}", line_of_admin(&settings.admin));
     text

@@ -6,10 +6,10 @@ use super::lookup::{self, Lookup};
 use super::options::Key;
 use super::raw::{Entry, Raw};
 use super::reader::Reader;
-use super::settings::{Inbound, Outbound};
+use super::settings::{Inbound, Member, Outbound};
 use super::values;
-use crate::limits::MOST_OUTBOUND;
-use crate::net::{HostPort, Upstream};
+use crate::limits::{MOST_MEMBERS, MOST_OUTBOUND};
+use crate::net::{HostPort, TRANSPARENT_IPS, Upstream};
 use crate::policy::{Acceptance, LinkRule};
 
 /// The inbound route, if an upstream is given and can be read. `bound`: addresses that are open already and kept.
@@ -71,6 +71,30 @@ pub(super) fn outbound(reader: &mut Reader<'_>, inbound: Option<&Inbound>) -> Ve
         }
     }
     routes
+}
+
+/// The port of the route for redirected connections, if it is free on both loopback addresses.
+pub(super) fn transparent(reader: &mut Reader<'_>, inbound: Option<&Inbound>, outbound: &[Outbound]) -> Option<u16> {
+    let port = reader.read(Key::Transparent, values::port)?;
+    let binds = inbound.into_iter().flat_map(|inbound| &inbound.binds);
+    let listens = binds.chain(outbound.iter().map(|route| &route.listen));
+    let ours = TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, port));
+    let taken = listens.copied().find(|listen| ours.iter().any(|ours| covers(*listen, *ours)));
+    if let Some(listen) = taken {
+        let problem = format!("another route listens there too, on {listen}");
+        reader.refuse(Key::Transparent, &problem, "give one of them another port");
+        return None;
+    }
+    Some(port)
+}
+
+/// The members that can be read.
+pub(super) fn members(reader: &mut Reader<'_>) -> Vec<Member> {
+    let raw = reader.raw;
+    if let Some(entry) = raw.all(Key::Member).nth(MOST_MEMBERS) {
+        reader.refuse_entry(entry, &format!("there are more than {MOST_MEMBERS} members"), "take some out");
+    }
+    raw.all(Key::Member).take(MOST_MEMBERS).filter_map(|entry| reader.read_entry(entry, values::member)).collect()
 }
 
 /// Refuses routes that lead to our own listeners. A target that is our own inbound route is no loop: mongod dials

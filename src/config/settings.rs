@@ -21,6 +21,11 @@ pub struct Settings {
     pub inbound: Option<Inbound>,
     /// The routes to other servers, at most [`crate::limits::MOST_OUTBOUND`].
     pub outbound: Vec<Outbound>,
+    /// The port of the route for connections that the kernel has redirected, on both loopback addresses. 0: the kernel
+    /// chooses.
+    pub transparent: Option<u16>,
+    /// Members of the set that the operator has named, at most [`crate::limits::MOST_MEMBERS`].
+    pub members: Vec<Member>,
     /// The policy to start with.
     pub mode: Mode,
     /// The spelling that the operator uses.
@@ -31,6 +36,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Most inbound connections at a time; `None`: by the descriptor limit.
     pub max_incoming: Option<usize>,
+    /// How many of those are kept for members.
+    pub member_reserve: usize,
     /// Threads that move data, at least 1.
     pub workers: usize,
     /// What a refused client gets.
@@ -67,6 +74,15 @@ pub struct Outbound {
     pub target: HostPort,
     /// The name, or IP address, that the target's certificate must bear.
     pub name: String,
+}
+
+/// A member of the set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Member {
+    /// Its name in the set's configuration.
+    pub name: HostPort,
+    /// Its address, where the name does not resolve to it from here.
+    pub address: Option<IpAddr>,
 }
 
 /// How the proxy is controlled.
@@ -174,7 +190,8 @@ impl Settings {
 
     fn permits(&self, mode: Mode) -> impl Iterator<Item = Permit> {
         let inbound = self.inbound.iter().map(|inbound| (inbound.acceptance, inbound.link));
-        let outbound = self.outbound.first().map(|_| (Acceptance::Outbound, LinkRule::Policy));
+        let any_outbound = !self.outbound.is_empty() || self.transparent.is_some();
+        let outbound = any_outbound.then_some((Acceptance::Outbound, LinkRule::Policy));
         inbound.chain(outbound).flat_map(move |(acceptance, rule)| {
             [Opening::Plaintext, Opening::Tls]
                 .into_iter()

@@ -105,6 +105,30 @@ pub(super) static TABLE: &[Opt] = &[
         change: Reload,
     },
     Opt {
+        key: Key::Transparent,
+        flags: &["outboundTransparent"],
+        yaml: &["proxy.outboundTransparent"],
+        kind: Value("PORT"),
+        heading: UPSTREAM,
+        default: "",
+        help: "A route to whatever server the kernel has redirected a connection from (tlsramp netfilter makes the \
+               rules), TLS by the mode: listens on PORT of 127.0.0.1 and ::1 and asks for SO_ORIGINAL_DST. The \
+               certificate must be for the --member of that address, else for the IP address itself.",
+        change: Restart,
+    },
+    Opt {
+        key: Key::Member,
+        flags: &["member"],
+        yaml: &["proxy.member"],
+        kind: List("NAME:PORT[=IP]"),
+        heading: UPSTREAM,
+        default: "",
+        help: "A member of the set by its name in the set's configuration, and its address where NAME does not resolve \
+               to it from here. Adds to what the probe learns from the server. Repeatable, at most 256; those given \
+               as flags replace those of the file.",
+        change: Reload,
+    },
+    Opt {
         key: Key::Mode,
         flags: &["sslMode", "tlsMode"],
         yaml: &["net.ssl.mode", "net.tls.mode"],
@@ -248,6 +272,18 @@ pub(super) static TABLE: &[Opt] = &[
         heading: LIMITS,
         default: "(80 % of what the descriptor limit carries)",
         help: "Most connections of the inbound route at a time, 1 to 1000000, silent ones included.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::MemberReserve,
+        flags: &["memberReserve"],
+        yaml: &["proxy.memberReserve"],
+        kind: Value("COUNT"),
+        heading: LIMITS,
+        default: "64",
+        help: "How many of those are kept for members of the set, so that a storm of clients does not starve \
+               heartbeats: 0 to 1000000, at most half of them. Members are known by the addresses of --member, \
+               --outbound and of what the server's hello names; where none is, none are kept.",
         change: Reload,
     },
     Opt {

@@ -11,7 +11,7 @@ use super::raw::Raw;
 use super::reader::Reader;
 use super::settings::{LogFormat, LogLevel, LogSettings, Settings};
 use super::{admin, encryption, routes, values};
-use crate::limits::{MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
+use crate::limits::{MEMBER_RESERVE, MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
 use crate::policy::RefusalStyle;
 
 /// Settings, and all that is wrong with them; they may be used if nothing is. `bound` are the inbound addresses
@@ -21,7 +21,9 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
     let (mode, spelling) = encryption::mode(&mut reader);
     let inbound = routes::inbound(&mut reader, lookup, bound);
     let outbound = routes::outbound(&mut reader, inbound.as_ref());
-    if raw.is_whole() && !reader.given(Key::Upstream) && !reader.given(Key::Outbound) {
+    let transparent = routes::transparent(&mut reader, inbound.as_ref(), &outbound);
+    let none = [Key::Upstream, Key::Outbound, Key::Transparent].iter().all(|key| !reader.given(*key));
+    if raw.is_whole() && none {
         let (upstream, outbound) = (reader.say(Key::Upstream), reader.say(Key::Outbound));
         let remedy =
             format!("give {upstream} the server that this proxy fronts, {outbound} a route to another, or both");
@@ -31,11 +33,16 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
     let settings = Settings {
         inbound,
         outbound,
+        transparent,
+        members: routes::members(&mut reader),
         mode,
         spelling,
         tls: encryption::files(&mut reader),
         timeouts: timeouts(&mut reader),
         max_incoming: reader.read(Key::MaxIncoming, |text| values::count(text, 1, MOST_CONNECTIONS)),
+        member_reserve: reader
+            .read(Key::MemberReserve, |text| values::count(text, 0, MOST_CONNECTIONS))
+            .unwrap_or(MEMBER_RESERVE),
         workers: workers(&mut reader),
         refusal: refusal(&mut reader),
         log: log(&mut reader),

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::settings::Member;
 use crate::limits::LONGEST_TIMEOUT_SECS;
 use crate::net::HostPort;
 use crate::tls::DisabledProtocols;
@@ -116,6 +117,15 @@ pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), Wro
     Ok((listen, target, name))
 }
 
+/// A member of the set: `NAME:PORT[=IP]`.
+pub(super) fn member(text: &str) -> Result<Member, Wrong> {
+    let (name, address) = text.split_once('=').map_or((text, None), |(name, address)| (name, Some(address)));
+    let name = name.trim().parse::<HostPort>().map_err(|error| format!("of NAME:PORT: {error}"))?;
+    let address = address.map(|text| text.trim().parse::<IpAddr>()).transpose();
+    let address = address.map_err(|_| "after NAME:PORT, expected nothing or =IP, an IP address".to_owned())?;
+    Ok(Member { name, address: address.map(|ip| ip.to_canonical()) })
+}
+
 /// A DNS name or an IP address, as [`HostPort`] judges it.
 pub(super) fn host(text: &str) -> Option<String> {
     let address = if text.contains(':') { format!("[{text}]:1") } else { format!("{text}:1") };
@@ -144,7 +154,7 @@ fn digits(text: &str) -> Option<u64> {
 mod tests {
     use std::time::Duration;
 
-    use super::{count, host, outbound, port, protocols, switch, time};
+    use super::{count, host, member, outbound, port, protocols, switch, time};
 
     #[test]
     fn times() {
@@ -212,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn outbound_routes() {
+    fn outbound_routes_and_members() {
         let rows = [
             ("127.0.0.1:27018=db2:27017", Ok(("127.0.0.1:27018", "db2:27017", "db2"))),
             ("[::1]:0=[2001:db8::1]:27017", Ok(("[::1]:0", "[2001:db8::1]:27017", "2001:db8::1"))),
@@ -234,6 +244,25 @@ mod tests {
                 (Ok((listen, target, name)), Ok(parts)) => {
                     assert_eq!((listen.to_string().as_str(), target.to_string().as_str(), name.as_str()), parts);
                 }
+                (Err(wrong), Err(part)) => assert!(wrong.contains(part), "{text}: {wrong}"),
+                (read, _) => panic!("{text}: {read:?}"),
+            }
+        }
+        for (text, expected) in [
+            ("db1:27017", Ok(("db1:27017", None))),
+            ("db1.example.net:27017=10.0.0.1", Ok(("db1.example.net:27017", Some("10.0.0.1")))),
+            ("db1:1 = ::ffff:10.0.0.1", Ok(("db1:1", Some("10.0.0.1")))),
+            ("[2001:db8::1]:1=2001:db8::2", Ok(("[2001:db8::1]:1", Some("2001:db8::2")))),
+            ("db1", Err("it has no port")),
+            ("db1:0", Err("port is not a number")),
+            ("a b:1", Err("not a DNS name")),
+            ("db1:1=db2", Err("an IP address")),
+            ("db1:1=", Err("an IP address")),
+            ("", Err("it has no port")),
+        ] {
+            let read = member(text).map(|member| (member.name.to_string(), member.address.map(|ip| ip.to_string())));
+            match (read, expected) {
+                (Ok((name, ip)), Ok(parts)) => assert_eq!((name.as_str(), ip.as_deref()), parts, "{text}"),
                 (Err(wrong), Err(part)) => assert!(wrong.contains(part), "{text}: {wrong}"),
                 (read, _) => panic!("{text}: {read:?}"),
             }

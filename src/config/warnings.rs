@@ -4,7 +4,7 @@ use super::options::Key;
 use super::raw::{Entry, Raw};
 use super::settings::{AdminBind, Inbound, Settings};
 use super::values;
-use crate::net::Upstream;
+use crate::net::{Upstream, is_own};
 use crate::policy::{Acceptance, LinkRule, Mode};
 use crate::tls::Material;
 
@@ -35,7 +35,11 @@ pub(super) fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> O
 /// The hop to the fronted server.
 fn hop(raw: &Raw, inbound: &Inbound, warnings: &mut Vec<String>) {
     let upstream = &inbound.upstream;
-    if inbound.link == LinkRule::Never && !upstream.is_local() {
+    let here = match upstream {
+        Upstream::Unix(_) => true,
+        Upstream::Tcp(target) => upstream.is_local() || target.ip().is_some_and(is_own),
+    };
+    if inbound.link == LinkRule::Never && !here {
         let link = raw.say(Key::UpstreamTls);
         warnings.push(format!(
             "{link} never: everything to {upstream} crosses the network in plaintext, in every mode. Run tlsramp on that \

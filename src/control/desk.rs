@@ -16,11 +16,14 @@ use super::conformity::Refuted;
 use super::lease::Lease;
 use super::persistence::Saved;
 use super::probe::Prober;
+use super::redirect::Redirect;
+use super::roster;
 use super::state_file::Persisted;
 use super::status::certificates;
 use super::views::{Blocker, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
+use crate::members::{self, Roster};
 use crate::observe::{LogHandle, Observer};
 use crate::policy::Mode;
 use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
@@ -35,11 +38,13 @@ pub struct Desk {
     /// What is read without waiting for a change that is under way.
     pub(super) current: Mutex<Current>,
     tuning: watch::Sender<Tuning>,
-    plant: Arc<dyn Plant>,
+    pub(super) plant: Arc<dyn Plant>,
     pub(super) observer: Arc<Observer>,
     pub(super) log: Option<Arc<LogHandle>>,
     pub(super) arguments: ArgMatches,
     pub(super) prober: Prober,
+    pub(super) roster: members::Writer,
+    pub(super) redirect: Redirect,
     /// One writer of the state file at a time.
     pub(super) saved: Arc<AsyncMutex<Saved>>,
     pub(super) refuted: Mutex<Refuted>,
@@ -65,6 +70,8 @@ pub(super) struct Current {
 pub struct Parts {
     /// The side that changes the snapshot.
     pub writer: Writer,
+    /// The side that says who is a member of the set.
+    pub roster: members::Writer,
     /// What was loaded and is running.
     pub loaded: Loaded,
     /// What connections copy at accept.
@@ -89,6 +96,9 @@ pub trait Plant: std::fmt::Debug + Send + Sync {
     /// Every listener that cannot be had.
     fn stage(&self, settings: &Settings) -> Result<Staged, Vec<Mistake>>;
 
+    /// Who is a member of the set has changed.
+    fn members_changed(&self, settings: &Settings);
+
     /// The addresses listened on, by route name.
     fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)>;
 }
@@ -100,14 +110,19 @@ impl Desk {
     /// A desk for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
     #[must_use]
     pub fn new(parts: Parts) -> Desk {
-        let Parts { writer, loaded, tuning, plant, observer, log, arguments, persisted } = parts;
+        let Parts { writer, roster, loaded, tuning, plant, observer, log, arguments, persisted } = parts;
         let current =
             Current { loaded: Arc::new(loaded), persisted, lease: Lease::default(), mode_since: SystemTime::now() };
         let prober = Prober::new(writer.reader());
-        prober.follow(&current.loaded.settings);
+        let settings = &current.loaded.settings;
+        roster.write(Roster::new(roster::given(settings)));
+        plant.members_changed(settings);
+        prober.follow(settings, &roster.reader().load());
         observer.inventory.set_window(current.loaded.settings.admin.guard_window);
         Desk {
             prober,
+            roster,
+            redirect: Redirect::default(),
             saved: Arc::default(),
             refuted: Mutex::default(),
             reader: writer.reader(),
@@ -264,7 +279,7 @@ impl Desk {
         for warning in &reload.loaded.warnings {
             tracing::warn!("{warning}");
         }
-        self.prober.follow(&reload.loaded.settings);
+        self.prober.follow(&reload.loaded.settings, &self.roster());
         self.observer.inventory.set_window(reload.loaded.settings.admin.guard_window);
         self.prober.policy_changed();
         let mut current = self.current();

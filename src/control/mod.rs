@@ -9,7 +9,9 @@
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
+//! | [`roster`], [`redirect`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
+//! | [`syncing`] | members for whom a connection lost is a sync lost |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
 //! | [`watch`] | files that are read again when they change |
 //! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
@@ -27,10 +29,13 @@ mod persistence;
 mod probe;
 mod readiness;
 mod recycle;
+mod redirect;
 pub mod requests;
+mod roster;
 mod scrape;
 mod state_file;
 mod status;
+mod syncing;
 mod time;
 pub mod views;
 mod watch;

@@ -34,13 +34,13 @@ impl Desk {
     }
 
     pub(super) async fn blockers(&self, to: Mode) -> Vec<Blocker> {
-        let unreachable = self.prober.unreachable(to).await;
+        let (unreachable, ()) = tokio::join!(self.prober.unreachable(to), self.look_for_bypass());
         self.found(to, unreachable)
     }
 
     /// The same, for settings and a snapshot that are not in force yet.
     pub(super) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
-        self.found(to, Prober::unreachable_by(settings, to, coming).await)
+        self.found(to, Prober::unreachable_by(settings, &self.roster(), to, coming).await)
     }
 
     fn found(&self, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
@@ -69,6 +69,7 @@ impl Desk {
         if !to.accepts_tls() {
             blockers.extend(inventory.by_tls(window, now_millis()).iter().map(|client| turned_away(client, "tls")));
         }
+        blockers.extend(self.around_blockers(to));
         bound(&mut blockers);
         blockers
     }

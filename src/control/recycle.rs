@@ -31,7 +31,9 @@ enum Risk {
 
 impl Desk {
     /// Asks connections that today's policy would not make to move, each at a message boundary, and waits a while for
-    /// them. Those at risk are left alone without `force`.
+    /// them. Those at risk are left alone without `force`. Those of a member in initial sync are moved too, with a warning:
+    /// most of them are heartbeats, the long reads of a sync end between two batches, which their server takes for a
+    /// network error and, from MongoDB 4.4 on, resumes; and a sync may take days that a rollout does not have.
     pub async fn recycle(&self, wish: Recycle, caller: &Caller) -> RecycleReply {
         self.recheck_certificates().await;
         let upstreams = self.prober.status();
@@ -43,12 +45,13 @@ impl Desk {
         });
         let grace = wish.grace_secs.map(Duration::from_secs);
         asked.iter().for_each(|open| open.recycling.ask(grace));
+        let warnings = if asked.is_empty() { Vec::new() } else { self.sync_warnings() };
         let (door, by, at_risk) = (caller.door.name(), &caller.who, risks.values().sum::<usize>());
         tracing::info!(connections = asked.len(), at_risk, forced = wish.force, grace_secs = wish.grace_secs, door, %by, "recycling");
         let wait = wish.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs).min(RECYCLE_WAIT_MOST);
         ended(&asked, wait).await;
         let risks = risks.into_iter().map(|(risk, count)| risk.text(count, wish.force)).collect();
-        RecycleReply { at_risk, risks, ..count(&asked) }
+        RecycleReply { at_risk, risks, warnings, ..count(&asked) }
     }
 
     /// The open connections that today's policy would not make.
@@ -87,8 +90,9 @@ fn risk(open: &Open, upstreams: &[UpstreamStatus]) -> Option<Risk> {
     if open.opaque.load(Ordering::Relaxed) {
         return Some(Risk::NotMongodb);
     }
-    let server = upstreams.iter().find(|server| *server.route == *open.route);
-    match server.and_then(|server| server.state.as_deref()) {
+    // The route of redirected connections has several servers, all of one set.
+    let mut servers = upstreams.iter().filter(|server| *server.route == *open.route);
+    match servers.find_map(|server| server.state.as_deref()) {
         None => Some(Risk::UnknownServer),
         Some("STANDALONE") => Some(Risk::Standalone),
         Some(_) => None,

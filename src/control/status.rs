@@ -1,6 +1,7 @@
 //! What is shown of the proxy as a whole.
 
 use super::desk::{Desk, lease_status};
+use super::redirect::shown;
 use super::time::{rfc3339, rfc3339_millis};
 use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
 use crate::limits::EXPIRY_WARNING_DAYS;
@@ -22,6 +23,7 @@ impl Desk {
         let mut warnings: Vec<String> = drift.iter().cloned().collect();
         warnings.extend(upstreams.iter().filter_map(down));
         warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
+        warnings.extend(self.redirect_warning());
         warnings.extend(expiry_warnings(&snapshot.tls));
         warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
         let (connections, routes) = (self.counts(&snapshot), self.routes());
@@ -39,6 +41,9 @@ impl Desk {
             drift,
             routes,
             upstreams,
+            members: self.member_statuses(),
+            redirect: self.redirect.rules(),
+            bypass: shown(self.bypassing()),
             connections,
             certificates: certificates(&snapshot.tls),
             lease: lease_status(&current.lease),

@@ -31,6 +31,12 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// The servers behind, as last probed.
     pub upstreams: Vec<UpstreamStatus>,
+    /// The set's members, as far as they are known.
+    pub members: Vec<MemberStatus>,
+    /// Whether the redirect rules of a sidecar are in force; none: there never were any.
+    pub redirect: Option<bool>,
+    /// Connections that go around this proxy: the first hundred.
+    pub bypass: Vec<BypassStatus>,
     /// Open connections by kind.
     pub connections: ConnectionCounts,
     /// The certificates in use.
@@ -95,6 +101,30 @@ pub struct OtherLink {
     pub reason: Option<String>,
     /// When it was tried: RFC 3339.
     pub checked: String,
+}
+
+/// A member of the set, as the probe and --member tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MemberStatus {
+    /// Its name in the set's configuration.
+    pub name: String,
+    /// Its addresses, as seen from this proxy.
+    pub addresses: Vec<String>,
+}
+
+/// A connection that goes around this proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BypassStatus {
+    /// `inbound`: to the server behind; `outbound`: from this host to another member.
+    pub direction: String,
+    /// Its address on this host.
+    pub local: String,
+    /// Its other end.
+    pub remote: String,
+    /// Whether that is an address of a member.
+    pub member: bool,
 }
 
 /// Open connections by kind.
@@ -253,7 +283,8 @@ pub struct Ready {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Blocker {
-    /// `plaintextOpen`, `plaintextSeen`, `tlsOpen`, `tlsSeen`, `upstream`, `inventoryLost`, `unservable`; `more`: there are more.
+    /// `plaintextOpen`, `plaintextSeen`, `tlsOpen`, `tlsSeen`, `upstream`, `inventoryLost`, `unservable`, `bypass`,
+    /// `redirect`; `more`: there are more.
     pub kind: String,
     /// Whether it refuses the change without a guard too.
     pub fatal: bool,

@@ -2,23 +2,31 @@
 //! [`crate::policy::Permit`] without which nothing dials.
 
 mod address;
+mod canary;
 mod descriptors;
 mod dial;
+mod inherit;
 mod linger;
 mod listen;
 mod options;
 mod relay;
 mod resolve;
+mod seats;
 mod slots;
+mod transparent;
 mod unix;
 
 pub use address::{AddressError, HostPort, Upstream};
+pub use canary::canary;
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use dial::{DialError, Dialled, dial, dial_unix};
+pub use inherit::{Inherited, Passed};
 pub use linger::linger;
 pub use listen::{Listener, bind};
 pub use options::abort_on_close;
 pub use relay::{Counters, End, Ended, Relayed, Stop, Tap, relay};
 pub use resolve::Resolver;
+pub use seats::Seats;
 pub use slots::{Slot, Slots};
+pub use transparent::{TRANSPARENT_IPS, is_own, original_destination};
 pub use unix::{UnixSocket, bind_unix};

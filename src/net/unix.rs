@@ -15,7 +15,15 @@ use socket2::{Domain, SockAddr, Socket, Type};
 pub struct UnixSocket {
     /// What accepts; non-blocking.
     pub listener: UnixListener,
-    _file: Made,
+    /// None where another made it.
+    _file: Option<Made>,
+}
+
+impl UnixSocket {
+    /// One that another process has bound, non-blocking already.
+    pub(super) fn passed_on(listener: UnixListener) -> UnixSocket {
+        UnixSocket { listener, _file: None }
+    }
 }
 
 /// The file of a socket that was made here.
@@ -41,7 +49,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
     let listener = listener?;
     listener.set_nonblocking(true)?;
     let made = fs::symlink_metadata(path)?;
-    let file = Made { path: path.to_owned(), device: made.dev(), inode: made.ino() };
+    let file = Some(Made { path: path.to_owned(), device: made.dev(), inode: made.ino() });
     Ok(UnixSocket { listener, _file: file })
 }
 

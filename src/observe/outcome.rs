@@ -20,6 +20,8 @@ pub enum Outcome {
     RecycledByForce,
     /// Closed without a byte.
     Probe,
+    /// Closed at once: all slots were taken, and all places to wait for one.
+    TooManyConnections,
     /// No decidable opening in time.
     SniffTimeout,
     /// Closed, or failed, in the middle of an opening.
@@ -36,6 +38,8 @@ pub enum Outcome {
     TlsHandshakeFailed,
     /// The handshake with the client took too long.
     TlsHandshakeTimeout,
+    /// It led back to tlsramp itself.
+    Loop,
     /// The upstream could not be connected to.
     UpstreamUnreachable,
     /// The upstream could not be trusted, or speaks no TLS.
@@ -67,7 +71,7 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 21] = [
+    pub const ALL: [Outcome; 23] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
@@ -76,6 +80,7 @@ impl Outcome {
         Outcome::Recycled,
         Outcome::RecycledByForce,
         Outcome::Probe,
+        Outcome::TooManyConnections,
         Outcome::SniffTimeout,
         Outcome::SniffTruncated,
         Outcome::RefusedPlaintext,
@@ -84,6 +89,7 @@ impl Outcome {
         Outcome::ClientCertificateRefused,
         Outcome::TlsHandshakeFailed,
         Outcome::TlsHandshakeTimeout,
+        Outcome::Loop,
         Outcome::UpstreamUnreachable,
         Outcome::UpstreamTlsFailed,
         Outcome::Drained,
@@ -103,6 +109,7 @@ impl Outcome {
             Outcome::Recycled => "recycled",
             Outcome::RecycledByForce => "recycled_by_force",
             Outcome::Probe => "probe",
+            Outcome::TooManyConnections => "too_many_connections",
             Outcome::SniffTimeout => "sniff_timeout",
             Outcome::SniffTruncated => "sniff_truncated",
             Outcome::RefusedPlaintext => "refused_plaintext",
@@ -111,6 +118,7 @@ impl Outcome {
             Outcome::ClientCertificateRefused => "client_certificate_refused",
             Outcome::TlsHandshakeFailed => "tls_handshake_failed",
             Outcome::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Outcome::Loop => "loop",
             Outcome::UpstreamUnreachable => "upstream_unreachable",
             Outcome::UpstreamTlsFailed => "upstream_tls_failed",
             Outcome::Drained => "drained",
@@ -124,7 +132,7 @@ impl Outcome {
     pub const fn fault(self) -> Fault {
         match self {
             Outcome::Completed | Outcome::Probe => Fault::None,
-            Outcome::RefusedPlaintext | Outcome::RefusedTls => Fault::Policy,
+            Outcome::RefusedPlaintext | Outcome::RefusedTls | Outcome::TooManyConnections => Fault::Policy,
             Outcome::ClientReset
             | Outcome::HalfClosedIdle
             | Outcome::SniffTimeout
@@ -132,7 +140,8 @@ impl Outcome {
             | Outcome::TlsTooOld
             | Outcome::ClientCertificateRefused
             | Outcome::TlsHandshakeFailed
-            | Outcome::TlsHandshakeTimeout => Fault::Client,
+            | Outcome::TlsHandshakeTimeout
+            | Outcome::Loop => Fault::Client,
             Outcome::UpstreamReset | Outcome::Stalled | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => {
                 Fault::Upstream
             }

@@ -12,6 +12,7 @@ use super::admit::admit;
 use super::failure::Failure;
 use super::leg::Leg;
 use super::reach::reach;
+use super::redirected::Dial;
 use super::refuse;
 use super::route::Route;
 use super::server::Parts;
@@ -59,6 +60,8 @@ struct Established {
     client: Leg,
     upstream: Leg,
     open: Arc<Open>,
+    /// Held for as long as the upstream's leg.
+    _dial: Option<Dial>,
 }
 
 /// The line to both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
@@ -109,14 +112,19 @@ async fn establish(
     };
 
     let (admission, link) = (permit.admission(), permit.link());
+    let toward = route.toward(&socket);
     let client = admit(admission, socket, &snapshot, &timeouts, record).await?;
-    match reach(permit, route, &snapshot, &timeouts, record).await {
-        Ok(upstream) => {
+    let reached = match toward {
+        Ok(toward) => reach(permit, route, toward, &snapshot, &timeouts, record).await,
+        Err(astray) => Err(Failure::Astray(astray)),
+    };
+    match reached {
+        Ok((upstream, dial)) => {
             let open = record.establish(route.acceptance, route.link, link).ok_or(Failure::NoMaterial)?;
-            Ok(Established { client, upstream, open })
+            Ok(Established { client, upstream, open, _dial: dial })
         }
         Err(failure) => {
-            turn_away(client, admission, route, &failure, tuning).await;
+            turn_away(client, admission, record.upstream.as_deref(), &failure, tuning).await;
             Err(failure)
         }
     }
@@ -125,7 +133,7 @@ async fn establish(
 /// The relay, and an end that each peer can tell from another: a reset is passed on as a reset, and who is cut off
 /// by us is told so where TLS has a word for it.
 async fn carry(established: Established, watch: &drain::Watch, record: &mut Record) -> Result<Relayed, Failure> {
-    let Established { mut client, mut upstream, open } = established;
+    let Established { mut client, mut upstream, open, _dial } = established;
     let counters = record.counters();
     let mut watcher = Watcher::new(record, open);
     let relayed = tokio::select! {
@@ -162,9 +170,9 @@ async fn farewell(client: &mut Leg, upstream: &mut Leg) {
 }
 
 /// An upstream that cannot be reached is said to those who can be told: not to a client whose TLS is not ours.
-async fn turn_away(client: Leg, admission: Admission, route: &Route, failure: &Failure, tuning: Tuning) {
+async fn turn_away(client: Leg, admission: Admission, upstream: Option<&str>, failure: &Failure, tuning: Tuning) {
     if admission != Admission::Untouched {
-        let said = refuse::unreachable(client, &route.written, failure, tuning.refusal, tuning.timeouts.sniff);
+        let said = refuse::unreachable(client, upstream, failure, tuning.refusal, tuning.timeouts.sniff);
         Box::pin(said).await;
     }
 }

@@ -1,5 +1,6 @@
 //! Why a connection did not get as far as a relay, and what outcome that is.
 
+use super::redirected::Astray;
 use crate::net::DialError;
 use crate::observe::Outcome;
 use crate::policy::Refused;
@@ -16,6 +17,8 @@ pub(super) enum Failure {
     Refused(Refused),
     #[error("{0}")]
     ClientTls(HandshakeError),
+    #[error("{0}")]
+    Astray(Astray),
     #[error("{0}")]
     Dial(DialError),
     #[error("{0}")]
@@ -48,6 +51,7 @@ impl Failure {
             Failure::Refused(Refused::Tls) => Outcome::RefusedTls,
             Failure::Refused(Refused::TlsTooOld) => Outcome::TlsTooOld,
             Failure::ClientTls(error) => client_tls(error),
+            Failure::Astray(_) => Outcome::Loop,
             Failure::Dial(_) => Outcome::UpstreamUnreachable,
             Failure::UpstreamTls(_) => Outcome::UpstreamTlsFailed,
             Failure::NoMaterial => Outcome::Internal,

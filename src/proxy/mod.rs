@@ -12,10 +12,11 @@ mod connection;
 mod failure;
 mod leg;
 mod reach;
+mod redirected;
 mod refuse;
 mod route;
 mod server;
 mod watcher;
 
 pub use route::Route;
-pub use server::{OpenRoute, Parts, Server};
+pub use server::{OpenRoute, Parts, Pulse, Server};

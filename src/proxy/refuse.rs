@@ -38,12 +38,20 @@ pub(super) async fn who(socket: &TcpStream) -> Option<Client> {
 }
 
 /// Tells an admitted client that there is no server behind: `HostUnreachable` to a request.
-pub(super) async fn unreachable<S>(mut leg: S, upstream: &str, failure: &Failure, style: RefusalStyle, limit: Duration)
-where
+pub(super) async fn unreachable<S>(
+    mut leg: S,
+    upstream: Option<&str>,
+    failure: &Failure,
+    style: RefusalStyle,
+    limit: Duration,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     if style == RefusalStyle::Reply {
-        let text = format!("tlsramp cannot reach the server at {upstream}: {failure}");
+        let text = match upstream {
+            Some(upstream) => format!("tlsramp cannot reach the server at {upstream}: {failure}"),
+            None => format!("tlsramp does not know where this connection leads: {failure}"),
+        };
         let _ = timeout(limit, reply(&mut leg, HOST_UNREACHABLE, &text)).await;
     }
     linger(leg).await;

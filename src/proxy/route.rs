@@ -1,8 +1,13 @@
 //! A route: what a listener accepts and where it leads.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use crate::config::{Inbound, Outbound};
+use tokio::net::TcpStream;
+
+use super::redirected::{Astray, Dial, Redirected};
+use crate::config::{Inbound, Outbound, Settings};
+use crate::members;
 use crate::net::Upstream;
 use crate::observe::{Metrics, RouteMetrics};
 use crate::policy::{Acceptance, LinkRule};
@@ -11,15 +16,30 @@ use crate::upstream::{BadName, Way};
 /// What every connection of a listener has in common.
 #[derive(Debug)]
 pub struct Route {
-    /// Its name in records: `inbound`, or `outbound HOST:PORT`.
+    /// Its name in records: `inbound`, `outbound HOST:PORT`, or `outbound transparent`.
     pub name: Arc<str>,
     pub(super) acceptance: Acceptance,
     pub(super) link: LinkRule,
-    pub(super) way: Way,
-    /// The upstream as written, for records.
-    pub(super) written: Arc<str>,
+    lead: Lead,
     /// Its counts, found once.
     metrics: OnceLock<Arc<RouteMetrics>>,
+}
+
+/// Where a route leads.
+#[derive(Debug)]
+enum Lead {
+    /// To one server; its name as written, for records.
+    To(Arc<Way>, Arc<str>),
+    /// To where each connection was going before the kernel redirected it.
+    Original(Redirected),
+}
+
+/// Where one connection is led.
+#[derive(Debug)]
+pub(super) struct Toward {
+    pub(super) way: Arc<Way>,
+    /// The upstream as written, for records.
+    pub(super) written: Arc<str>,
 }
 
 impl Route {
@@ -32,14 +52,8 @@ impl Route {
             Upstream::Unix(path) => Way::Unix(path.clone()),
             Upstream::Tcp(target) => Way::tcp(target, &target.host, inbound.source)?,
         };
-        Ok(Route {
-            name: Arc::from("inbound"),
-            acceptance: inbound.acceptance,
-            link: inbound.link,
-            way,
-            written: inbound.upstream.to_string().into(),
-            metrics: OnceLock::new(),
-        })
+        let lead = Lead::To(Arc::new(way), inbound.upstream.to_string().into());
+        Ok(Route::new("inbound", inbound.acceptance, inbound.link, lead))
     }
 
     /// An outbound route.
@@ -47,14 +61,40 @@ impl Route {
     /// # Errors
     /// [`BadName`], for a name that no certificate has.
     pub fn outbound(outbound: &Outbound) -> Result<Route, BadName> {
-        Ok(Route {
-            name: format!("outbound {}", outbound.target).into(),
-            acceptance: Acceptance::Outbound,
-            link: LinkRule::Policy,
-            way: Way::tcp(&outbound.target, &outbound.name, None)?,
-            written: outbound.target.to_string().into(),
-            metrics: OnceLock::new(),
-        })
+        let way = Way::tcp(&outbound.target, &outbound.name, None)?;
+        let lead = Lead::To(Arc::new(way), outbound.target.to_string().into());
+        Ok(Route::new(&format!("outbound {}", outbound.target), Acceptance::Outbound, LinkRule::Policy, lead))
+    }
+
+    /// The route of connections that the kernel has redirected.
+    #[must_use]
+    pub fn transparent(settings: &Settings, members: members::Reader) -> Route {
+        let lead = Lead::Original(Redirected::new(settings, members));
+        Route::new("outbound transparent", Acceptance::Outbound, LinkRule::Policy, lead)
+    }
+
+    fn new(name: &str, acceptance: Acceptance, link: LinkRule, lead: Lead) -> Route {
+        Route { name: name.into(), acceptance, link, lead, metrics: OnceLock::new() }
+    }
+
+    /// Where a connection is led.
+    pub(super) fn toward(&self, socket: &TcpStream) -> Result<Toward, Astray> {
+        match &self.lead {
+            Lead::To(way, written) => Ok(Toward { way: Arc::clone(way), written: Arc::clone(written) }),
+            Lead::Original(redirected) => {
+                let (way, original) = redirected.way(socket)?;
+                Ok(Toward { way: Arc::new(way), written: original.to_string().into() })
+            }
+        }
+    }
+
+    /// To be told of every dial of the route, before a byte goes out on it; what it gives back is kept while that is
+    /// open.
+    pub(super) fn dialled(&self, local: Option<SocketAddr>) -> Option<Dial> {
+        match &self.lead {
+            Lead::To(..) => None,
+            Lead::Original(redirected) => Some(redirected.note(local?)),
+        }
     }
 
     /// Its counts.

@@ -2,11 +2,12 @@
 //! kernel spreads connections over them, and a connection stays where it was accepted.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
@@ -15,8 +16,9 @@ use super::connection::serve;
 use super::route::Route;
 use crate::drain;
 use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING};
-use crate::net::{Listener, Slots};
-use crate::observe::Observer;
+use crate::members;
+use crate::net::{Listener, Seats, Slot};
+use crate::observe::{Observer, Outcome};
 use crate::snapshot::{Reader, Tuning};
 
 /// What every connection is given.
@@ -28,6 +30,8 @@ pub struct Parts {
     pub snapshot: Reader,
     /// Waits and the style of refusals.
     pub tuning: watch::Receiver<Tuning>,
+    /// Who is a member of the set.
+    pub members: members::Reader,
 }
 
 /// The running data plane.
@@ -61,15 +65,37 @@ impl Server {
         Ok(Server { workers, parts: Arc::new(parts) })
     }
 
+    /// To see whether the workers live.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.workers.iter().map(|worker| worker.handle.clone()).collect())
+    }
+
     /// Accepts from listeners, one per worker, for a route, until the watch drains or the handle is dropped.
     #[must_use]
-    pub fn open(&self, route: Route, listeners: Vec<TcpListener>, slots: &Slots, watch: &drain::Watch) -> OpenRoute {
+    pub fn open(&self, route: Route, listeners: Vec<TcpListener>, seats: &Seats, watch: &drain::Watch) -> OpenRoute {
         let route = Arc::new(ArcSwap::from_pointee(route));
         let accepting = self.workers.iter().zip(listeners).map(|(worker, listener)| {
-            let accepting = accept(listener, Arc::clone(&route), Arc::clone(&self.parts), slots.clone(), watch.clone());
+            let accepting = accept(listener, Arc::clone(&route), Arc::clone(&self.parts), seats.clone(), watch.clone());
             worker.handle.spawn(accepting).abort_handle()
         });
         OpenRoute { accepting: accepting.collect(), route }
+    }
+}
+
+/// Whether the workers take turns: a sign of life of the data plane.
+#[derive(Debug, Clone)]
+pub struct Pulse(Vec<Handle>);
+
+impl Pulse {
+    /// Returns once every worker has run what it was given now; never, where one hangs or is gone.
+    pub async fn beat(&self) {
+        let given: Vec<_> = self.0.iter().map(|worker| worker.spawn(async {})).collect();
+        for turn in given {
+            if turn.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 
@@ -110,12 +136,12 @@ impl Drop for Worker {
     }
 }
 
-/// One worker's accept loop for one route. Never awaits a peer.
+/// One worker's accept loop for one route. Never awaits a peer, nor a seat.
 async fn accept(
     listener: TcpListener,
     route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
-    slots: Slots,
+    seats: Seats,
     watch: drain::Watch,
 ) {
     let mut listener = match Listener::register(listener) {
@@ -126,31 +152,80 @@ async fn accept(
         }
     };
     loop {
-        // The slot comes second: taken first, it would be held by a worker that nobody connects to. So each worker
-        // may have one accepted connection that waits, which the descriptors kept back allow for.
-        let accepted = async {
-            let (socket, peer) = listener.accept().await;
-            (socket, peer, slot(&slots, &route).await)
-        };
-        let (socket, peer, slot) = tokio::select! {
-            accepted = accepted => accepted,
+        let (socket, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = watch.draining() => return,
         };
-        tokio::spawn(serve(socket, peer, slot, Arc::clone(&route), Arc::clone(&parts), watch.clone()));
+        let (route, parts, watch) = (Arc::clone(&route), Arc::clone(&parts), watch.clone());
+        // The seat comes second: taken before a connection is there, it would be held by a worker that nobody
+        // connects to.
+        match seats.try_take(|| parts.members.load().has(peer.ip())) {
+            Some(seat) => tokio::spawn(serve(socket, peer, seat, route, parts, watch)),
+            None => tokio::spawn(queue(socket, peer, seats.clone(), route, parts, watch)),
+        };
     }
 }
 
-/// A slot; if there is none, says so once per wait that lasts.
-async fn slot(slots: &Slots, route: &ArcSwap<Route>) -> crate::net::Slot {
-    if let Some(slot) = slots.try_take() {
-        return slot;
-    }
-    match tokio::time::timeout(SLOTS_WARNING, slots.take()).await {
-        Ok(slot) => slot,
+/// A connection that found no seat: waits for one where there is room to wait, else is closed.
+async fn queue(
+    socket: TcpStream,
+    peer: SocketAddr,
+    seats: Seats,
+    route: Arc<ArcSwap<Route>>,
+    parts: Arc<Parts>,
+    watch: drain::Watch,
+) {
+    let Some(place) = seats.wait() else {
+        let route = route.load();
+        let record = parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics));
+        return record.close(Outcome::TooManyConnections, None);
+    };
+    let member = parts.members.load().has(peer.ip());
+    let seat = tokio::select! {
+        seat = seat(&seats, member, &route) => seat,
+        () = watch.draining() => return,
+    };
+    drop(place);
+    serve(socket, peer, seat, route, parts, watch).await;
+}
+
+/// A seat, once one is free; that all are taken is said if that lasts.
+async fn seat(seats: &Seats, member: bool, route: &ArcSwap<Route>) -> Slot {
+    match tokio::time::timeout(SLOTS_WARNING, seats.take(member)).await {
+        Ok(seat) => seat,
         Err(_) => {
-            let limit = slots.size();
-            tracing::warn!(route = &*route.load().name, limit, "all connection slots are taken; new connections wait");
-            slots.take().await
+            if seats.says_full() {
+                let (route, limit) = (route.load(), seats.size());
+                tracing::warn!(route = &*route.name, limit, "all connection slots are taken; new connections wait");
+            }
+            seats.take(member).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{Pulse, Worker};
+
+    /// A worker that hangs is seen, one that is only busy for a while is waited for.
+    #[tokio::test]
+    async fn a_pulse_is_that_of_every_worker() {
+        let workers: Vec<_> = (0..2).map(|number| Worker::start(number).unwrap()).collect();
+        let pulse = Pulse(workers.iter().map(|worker| worker.handle.clone()).collect());
+        pulse.beat().await;
+        let (release, hung) = mpsc::channel::<()>();
+        workers[1].handle.spawn(async move { hung.recv() });
+        let beat = pulse.beat();
+        tokio::pin!(beat);
+        assert!(timeout(Duration::from_millis(100), &mut beat).await.is_err(), "one worker hangs");
+        release.send(()).unwrap();
+        beat.await;
+        drop(workers);
+        assert!(timeout(Duration::from_millis(100), pulse.beat()).await.is_err(), "the workers are gone");
     }
 }

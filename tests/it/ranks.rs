@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 22] = [
+const RANKS: [(&str, u8); 23] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -16,6 +16,7 @@ const RANKS: [(&str, u8); 22] = [
     ("tls", 1),
     ("sniff", 2),
     ("config", 2),
+    ("members", 2),
     ("observe", 2),
     ("snapshot", 2),
     ("upstream", 2),

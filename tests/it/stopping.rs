@@ -1,10 +1,15 @@
 //! Stops: what still works, what is cut and when, and the exit code that says so.
 
-use std::time::Duration;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    time::Duration,
+};
 
 use crate::support::proxy::Signal;
 use crate::support::service::*;
-use crate::support::{Mark, Proxy, cert, certs};
+use crate::support::{Mark, Proxy, Scratch, cert, certs};
 
 #[test]
 fn a_stop_with_nothing_open_is_clean_and_at_once() {
@@ -122,4 +127,108 @@ fn a_forced_tls_client_gets_its_close_notify() {
     // rustls makes an end without close_notify an error.
     assert_eq!(std::io::Read::read(&mut client, &mut [0; 16]).unwrap(), 0);
     assert_eq!(proxy.wait_exit(SOON).unwrap().code(), Some(1));
+}
+
+/// The server behind says goodbye to its peers by the outbound routes: they are served for as long as it is.
+#[test]
+fn outbound_routes_serve_until_inbound_is_done_and_then_drain_too() {
+    let (upstream, peer) = (Upstream::start(), Upstream::start());
+    let mut proxy = Proxy::start(both_ways(&upstream, &peer, "0"));
+    let outbound = proxy.outbound(0);
+    let mut client = connect(&proxy);
+    echoes(&mut client, b"before");
+    proxy.signal(Signal::TERM);
+    wait_phase(&proxy, "inbound");
+    refuses(proxy.address("inbound"));
+    let mut goodbye = TcpStream::connect(outbound).expect("outbound still listens");
+    goodbye.set_read_timeout(Some(SOON)).unwrap();
+    echoes(&mut goodbye, b"goodbye, peer");
+    echoes(&mut client, b"while stopping");
+
+    drop(client);
+    wait_phase(&proxy, "outbound");
+    refuses(outbound);
+    echoes(&mut goodbye, b"last words");
+    assert_eq!(proxy.wait_exit(Duration::ZERO), None, "an outbound connection is open");
+    drop(goodbye);
+    assert_eq!(proxy.wait_exit(SOON).expect("the last connection is over").code(), Some(0));
+    assert!(outcomes(&proxy).iter().all(|outcome| outcome == "completed" || outcome == "drained"));
+}
+
+/// The drain time is for both directions: clients that stay do not take the outbound routes' part of it.
+#[test]
+fn connections_that_stay_are_forced_inbound_first_within_one_drain_time() {
+    let (upstream, peer) = (Upstream::start(), Upstream::start());
+    let mut proxy = Proxy::start(both_ways(&upstream, &peer, "1s"));
+    let (mut client, mut outbound) = (connect(&proxy), TcpStream::connect(proxy.outbound(0)).unwrap());
+    outbound.set_read_timeout(Some(SOON)).unwrap();
+    echoes(&mut client, b"in");
+    echoes(&mut outbound, b"out");
+    proxy.signal(Signal::TERM);
+    wait_phase(&proxy, "outbound");
+    let cut = proxy.records();
+    assert_eq!(cut.iter().map(|record| &record["outcome"]).collect::<Vec<_>>(), ["forced"]);
+    assert_eq!(cut[0]["route"], "inbound");
+    assert_eq!(proxy.wait_exit(SOON).expect("a stop is over after its time").code(), Some(1));
+    assert!(ended(&mut client) && ended(&mut outbound));
+    assert_eq!(outcomes(&proxy), ["forced", "forced"]);
+}
+
+#[test]
+fn a_second_signal_forces_both_directions() {
+    let (upstream, peer) = (Upstream::start(), Upstream::start());
+    for inbound_too in [true, false] {
+        let mut proxy = Proxy::start(both_ways(&upstream, &peer, "0"));
+        let client = inbound_too.then(|| {
+            let mut client = connect(&proxy);
+            echoes(&mut client, b"in");
+            client
+        });
+        let mut outbound = TcpStream::connect(proxy.outbound(0)).unwrap();
+        outbound.set_read_timeout(Some(SOON)).unwrap();
+        echoes(&mut outbound, b"out");
+        proxy.signal(Signal::TERM);
+        wait_phase(&proxy, if inbound_too { "inbound" } else { "outbound" });
+        proxy.signal(Signal::TERM);
+        assert_eq!(proxy.wait_exit(SOON).expect("a second signal does not wait").code(), Some(1));
+        assert!(ended(&mut outbound) && client.is_none_or(|mut client| ended(&mut client)));
+        assert!(outcomes(&proxy).iter().all(|outcome| outcome == "forced"));
+    }
+}
+
+/// As a job's last step has it: asked by the unix socket, it drains as after a signal, and exits 0.
+#[test]
+fn a_quit_drains_and_is_a_clean_exit() {
+    let (upstream, folder) = (Upstream::start(), Scratch::new("quit"));
+    let socket = folder.join("admin.sock");
+    let admin = ["--adminBind".into(), format!("unix:{}", socket.display()), "--drainTimeout".into(), "0".into()];
+    let mut proxy = Proxy::start([&in_front_of(&upstream)[..], &admin].concat());
+    let mut open = connect(&proxy);
+    echoes(&mut open, b"before");
+
+    let mut quit = UnixStream::connect(&socket).unwrap();
+    let request = "POST /quit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+                   Content-Length: 2\r\n\r\n{}";
+    quit.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    quit.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202 ") && answer.ends_with("{\"quitting\":true}\n"), "{answer}");
+
+    wait_phase(&proxy, "inbound");
+    refuses(proxy.address("inbound"));
+    echoes(&mut open, b"while stopping");
+    drop(open);
+    assert_eq!(proxy.wait_exit(SOON).expect("the last connection is over").code(), Some(0));
+    assert!(!socket.exists(), "it is gone with its socket");
+}
+
+fn both_ways(upstream: &Upstream, peer: &Upstream, drain: &str) -> Vec<String> {
+    let outbound = format!("127.0.0.1:0={}", peer.address);
+    [in_front_of(upstream), ["--outbound", &outbound, "--drainTimeout", drain].map(str::to_owned).to_vec()].concat()
+}
+
+/// Waits until a direction drains.
+fn wait_phase(proxy: &Proxy, direction: &str) {
+    let said = format!("stopping: no new {direction} connections, waiting for open ones");
+    proxy.wait_log(|line| line["message"] == said, SOON);
 }

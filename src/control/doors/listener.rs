@@ -16,7 +16,7 @@ use crate::drain::{self, Drain};
 use crate::limits::{
     ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, DOOR_DESCRIPTORS, PROBE_CONNECTIONS,
 };
-use crate::net::{Listener, UnixSocket, bind, bind_unix, descriptor_limit};
+use crate::net::{Inherited, Listener, UnixSocket, descriptor_limit};
 
 /// Listeners that are bound and not served yet: connections wait.
 #[derive(Debug, Default)]
@@ -45,17 +45,17 @@ pub(super) struct Shared {
 }
 
 impl Bound {
-    /// Binds everything that is named.
+    /// Binds everything that is named, or takes what was passed on.
     ///
     /// # Errors
     /// Every address that cannot be had; then none is kept.
-    pub fn bind(admin: &Admin) -> Result<Bound, Vec<Mistake>> {
+    pub fn bind(admin: &Admin, inherited: &Inherited) -> Result<Bound, Vec<Mistake>> {
         let mut bound = Bound::default();
         let mut mistakes = Vec::new();
         for wanted in &admin.binds {
             let done = match wanted {
-                AdminBind::Tcp(address) => bound.tcp(entrance(*address), *address),
-                AdminBind::Unix(path) => bound.unix(path.clone()),
+                AdminBind::Tcp(address) => bound.tcp(entrance(*address), *address, inherited),
+                AdminBind::Unix(path) => bound.unix(path.clone(), inherited),
             };
             if let Err(error) = done {
                 let shown = match wanted {
@@ -66,22 +66,22 @@ impl Bound {
             }
         }
         for address in &admin.probes {
-            if let Err(error) = bound.tcp(Entrance::Probes, *address) {
+            if let Err(error) = bound.tcp(Entrance::Probes, *address, inherited) {
                 mistakes.push(unavailable("--probeBind", &address.to_string(), &error));
             }
         }
         if mistakes.is_empty() { Ok(bound) } else { Err(mistakes) }
     }
 
-    fn tcp(&mut self, entrance: Entrance, address: SocketAddr) -> io::Result<()> {
-        for listener in bind(address, 1)? {
+    fn tcp(&mut self, entrance: Entrance, address: SocketAddr, inherited: &Inherited) -> io::Result<()> {
+        for listener in inherited.listen(address, 1)? {
             self.tcp.push((entrance, listener.local_addr()?, listener));
         }
         Ok(())
     }
 
-    fn unix(&mut self, path: PathBuf) -> io::Result<()> {
-        let socket = bind_unix(&path)?;
+    fn unix(&mut self, path: PathBuf, inherited: &Inherited) -> io::Result<()> {
+        let socket = inherited.listen_unix(&path)?;
         self.unix.push((path, socket));
         Ok(())
     }

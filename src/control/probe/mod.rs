@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::views::UpstreamStatus;
 use crate::config::Settings;
+use crate::members::Roster;
 use crate::policy::{Link, Mode};
 use crate::snapshot::{Reader, Snapshot};
 
@@ -54,10 +55,10 @@ impl Prober {
 
     /// Probes the servers of these settings; those that it probed already go on. To be called on the runtime that
     /// is to do it.
-    pub(super) fn follow(&self, settings: &Settings) {
+    pub(super) fn follow(&self, settings: &Settings, roster: &Roster) {
         let mut targets = self.targets();
         let mut known: Vec<_> = std::mem::take(&mut *targets);
-        for target in Target::all(settings) {
+        for target in Target::all(settings, roster) {
             match known.iter().position(|probed| probed.target.same(&target)) {
                 Some(at) => targets.push(known.swap_remove(at)),
                 None => {
@@ -89,8 +90,13 @@ impl Prober {
     }
 
     /// The servers of settings that are not in force yet, by a snapshot that is not either.
-    pub(super) async fn unreachable_by(settings: &Settings, to: Mode, coming: Arc<Snapshot>) -> Vec<Unreachable> {
-        unreachable(Target::all(settings).into_iter().map(Arc::new).collect(), to, coming).await
+    pub(super) async fn unreachable_by(
+        settings: &Settings,
+        roster: &Roster,
+        to: Mode,
+        coming: Arc<Snapshot>,
+    ) -> Vec<Unreachable> {
+        unreachable(Target::all(settings, roster).into_iter().map(Arc::new).collect(), to, coming).await
     }
 
     fn targets(&self) -> MutexGuard<'_, Vec<Probed>> {

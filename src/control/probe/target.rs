@@ -1,5 +1,6 @@
 //! One server that is probed: the way to it, by the rules of its route, and what is known of it.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -13,8 +14,9 @@ use super::session::{Answer, Session};
 use crate::config::{Inbound, Outbound, Settings};
 use crate::control::time::rfc3339;
 use crate::control::views::{OtherLink, UpstreamStatus};
-use crate::limits::{OTHER_LINK_AGAIN, PROBE_EVERY, Timeouts};
-use crate::net::Upstream;
+use crate::limits::{OTHER_LINK_AGAIN, PROBE_EVERY, PROBE_MEMBERS, Timeouts};
+use crate::members::{Member, Roster};
+use crate::net::{HostPort, Upstream, is_own};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, Permit, judge};
 use crate::snapshot::{Reader, Snapshot};
 use crate::upstream::Way;
@@ -44,6 +46,8 @@ pub(super) struct Target {
 enum Origin {
     Inbound(Inbound),
     Outbound(Outbound),
+    /// A member that redirected connections go to, at one of its addresses.
+    Member(HostPort, SocketAddr),
 }
 
 /// What the last probe has seen.
@@ -68,9 +72,26 @@ struct Tried {
     failed: Option<String>,
 }
 
+/// The members that redirected connections may go to, each by its first address: all but the own server.
+fn others(settings: &Settings, roster: &Roster) -> Vec<(HostPort, SocketAddr)> {
+    let mut own = Vec::new();
+    if let Some(inbound) = &settings.inbound {
+        own.extend(inbound.binds.iter().map(SocketAddr::port));
+        if let Upstream::Tcp(target) = &inbound.upstream {
+            own.push(target.port);
+        }
+    }
+    let other = |member: &&Member| !own.contains(&member.name.port) || !member.addresses.iter().any(|ip| is_own(*ip));
+    let addressed = |member: &Member| {
+        let ip = member.addresses.first()?;
+        Some((member.name.clone(), SocketAddr::new(*ip, member.name.port)))
+    };
+    roster.members().iter().filter(other).filter_map(addressed).take(PROBE_MEMBERS).collect()
+}
+
 impl Target {
     /// The servers of some settings. A name that no certificate bears has no way, and was refused at start.
-    pub(super) fn all(settings: &Settings) -> Vec<Target> {
+    pub(super) fn all(settings: &Settings, roster: &Roster) -> Vec<Target> {
         let inbound = settings.inbound.iter().filter_map(|inbound| {
             let way = match &inbound.upstream {
                 Upstream::Unix(path) => Way::Unix(path.clone()),
@@ -83,6 +104,12 @@ impl Target {
             let way = Way::tcp(&outbound.target, &outbound.name, None).ok()?;
             let (origin, target) = (Origin::Outbound(outbound.clone()), outbound.target.to_string());
             Some((origin, format!("outbound {target}"), target, way, Acceptance::Outbound, LinkRule::Policy))
+        });
+        let others = if settings.transparent.is_some() { others(settings, roster) } else { Vec::new() };
+        let members = others.into_iter().map(|(name, address)| {
+            let (upstream, way) = (name.to_string(), Way::address(address, roster.names_at(address)));
+            let origin = Origin::Member(name, address);
+            (origin, "outbound transparent".to_owned(), upstream, way, Acceptance::Outbound, LinkRule::Policy)
         });
         let made = |(origin, route, upstream, way, acceptance, rule)| Target {
             origin,
@@ -98,7 +125,7 @@ impl Target {
             changed: Notify::new(),
             other: AsyncMutex::default(),
         };
-        inbound.chain(outbound).map(made).collect()
+        inbound.chain(outbound).chain(members).map(made).collect()
     }
 
     /// Whether another leads to the same server by the same rules.

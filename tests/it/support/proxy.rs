@@ -9,7 +9,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, ExitStatus, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::Duration,
 };
@@ -50,8 +50,29 @@ impl Proxy {
     }
 
     fn start_in<A: AsRef<OsStr>>(folder: Scratch, args: impl IntoIterator<Item = A>) -> Self {
+        let mut proxy = Self::launch_in(folder, process::tethered(PROGRAM), Stdio::null(), args);
+        proxy.wait_ready();
+        proxy
+    }
+
+    /// As [`start`](Self::start), by another way to the program, whose path and arguments are appended; and without waiting
+    /// until it is ready, see [`wait_ready`](Self::wait_ready).
+    pub(crate) fn launch<A: AsRef<OsStr>>(
+        mut launcher: Command,
+        stdin: Stdio,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        launcher.arg(PROGRAM);
+        Self::launch_in(Scratch::new("proxy"), launcher, stdin, args)
+    }
+
+    fn launch_in<A: AsRef<OsStr>>(
+        folder: Scratch,
+        mut command: Command,
+        stdin: Stdio,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
         let log = Log::new(&folder.join("log"));
-        let mut command = process::tethered(PROGRAM);
         let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         command.arg("run").args(&args).args(["--logFormat", "json"]);
         // Most servers of the tests count who comes, and are no MongoDB.
@@ -63,14 +84,17 @@ impl Proxy {
         if !given("--port") && !given("--adminBind") && !given("--config") {
             command.args(["--adminBind", "127.0.0.1:0"]);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = process::spawn(command).expect("tlsramp starts");
         log.follow(child.stdout.take().expect("piped"));
         log.follow(child.stderr.take().expect("piped"));
-        let mut proxy = Self { child, log, listeners: Vec::new(), folder };
-        proxy.wait_log(|line| line["message"] == "ready", START_LIMIT);
-        proxy.listeners = proxy.log.objects(Mark::START).iter().filter_map(listener).collect();
-        proxy
+        Self { child, log, listeners: Vec::new(), folder }
+    }
+
+    /// Waits until it is ready, and learns where it listens.
+    pub(crate) fn wait_ready(&mut self) {
+        self.wait_log(|line| line["message"] == "ready", START_LIMIT);
+        self.listeners = self.log.objects(Mark::START).iter().filter_map(listener).collect();
     }
 
     /// The port of the inbound route.

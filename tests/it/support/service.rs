@@ -33,7 +33,8 @@ impl Upstream {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), Some(word))
     }
 
-    fn on(listener: TcpListener, word: Option<&'static [u8]>) -> Self {
+    /// One on a given listener.
+    pub(crate) fn on(listener: TcpListener, word: Option<&'static [u8]>) -> Self {
         let address = listener.local_addr().unwrap();
         let peers = Arc::<Mutex<Vec<SocketAddr>>>::default();
         let seen = Arc::clone(&peers);

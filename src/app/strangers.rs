@@ -1,0 +1,95 @@
+//! Sockets that were passed on and that the options do not want. They are mistakes: a socket that nobody accepts from
+//! takes connections and leaves them waiting, and one that is open to more than an option says is worse.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::config::{AdminBind, Mistake, Settings};
+use crate::net::{Inherited, Passed, TRANSPARENT_IPS};
+
+/// What of the sockets passed on does not go with the settings.
+pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
+    let tcp = wanted(settings);
+    let unix: Vec<_> = settings.admin.binds.iter().filter_map(|bind| Some((ADMIN, unix(bind)?))).collect();
+    let tcp = inherited.tcp().filter_map(|passed| stranger(passed, &passed.address, &tcp));
+    let shown = |passed: &Passed<PathBuf>| passed.address.display().to_string();
+    let paths = inherited.unix().filter_map(|passed| stranger(passed, shown(passed), &unix));
+    let open = inherited.unix().filter_map(|passed| open_to_all(&passed.address));
+    tcp.chain(paths).chain(open).collect()
+}
+
+/// Every TCP address that the options name, and what for.
+fn wanted(settings: &Settings) -> Vec<(&'static str, SocketAddr)> {
+    let inbound = settings.inbound.iter().flat_map(|inbound| &inbound.binds).map(|address| (INBOUND, *address));
+    let outbound = settings.outbound.iter().map(|outbound| (OUTBOUND, outbound.listen));
+    let transparent = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
+    let outbound = outbound.chain(transparent.map(|address| (OUTBOUND, address)));
+    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
+        AdminBind::Tcp(address) => Some((ADMIN, *address)),
+        AdminBind::Unix(_) => None,
+    });
+    let probes = settings.admin.probes.iter().map(|address| (PROBES, *address));
+    inbound.chain(outbound).chain(admin).chain(probes).collect()
+}
+
+fn unix(bind: &AdminBind) -> Option<PathBuf> {
+    match bind {
+        AdminBind::Tcp(_) => None,
+        AdminBind::Unix(path) => Some(path.clone()),
+    }
+}
+
+fn stranger<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(&'static str, A)]) -> Option<Mistake> {
+    let name = &*passed.name;
+    let problem = match wanted.iter().find(|(_, address)| *address == passed.address) {
+        None => format!("the service manager passes on this socket ({name}), and no option listens there"),
+        // A name of the unit's, or of nobody's, says nothing.
+        Some((role, _)) if *role == name || !ROLES.contains(&name) => return None,
+        Some((role, _)) => format!("the service manager calls this socket {name}, and by the options it is {role}"),
+    };
+    Some(Mistake::of("LISTEN_FDS", &shown.to_string(), problem, REMEDY))
+}
+
+/// Whoever connects to the admin socket may change the mode.
+fn open_to_all(path: &Path) -> Option<Mistake> {
+    let mode = path.metadata().ok()?.permissions().mode() & 0o777;
+    (mode & 0o007 != 0).then(|| {
+        let problem = format!("its mode is {mode:04o}: every user of this host may change the policy by it");
+        Mistake::of("LISTEN_FDS", &path.display().to_string(), problem, "set SocketMode=0600 in the socket unit")
+    })
+}
+
+const INBOUND: &str = "inbound";
+const OUTBOUND: &str = "outbound";
+const ADMIN: &str = "admin";
+const PROBES: &str = "probes";
+const ROLES: [&str; 4] = [INBOUND, OUTBOUND, ADMIN, PROBES];
+
+const REMEDY: &str = "let ListenStream= and an option (--port with --bind_ip, --outbound, --adminBind, --probeBind) name \
+    the same address, for [::] with BindIPv6Only=ipv6-only; FileDescriptorName= may be inbound, outbound, admin, probes";
+
+#[cfg(test)]
+mod tests {
+    use super::{ADMIN, INBOUND, stranger};
+    use crate::net::Passed;
+
+    #[test]
+    fn an_address_must_be_wanted_and_a_name_must_not_lie() {
+        let wanted = [(INBOUND, 27017), (ADMIN, 28017)];
+        let rows = [
+            ("inbound", 27017, None),
+            ("tlsramp.socket", 27017, None),
+            ("unknown", 28017, None),
+            ("admin", 27017, Some("calls this socket admin, and by the options it is inbound")),
+            ("inbound", 27018, Some("passes on this socket (inbound), and no option listens there")),
+        ];
+        for (name, address, problem) in rows {
+            let found = stranger(&Passed { name: name.into(), address }, address, &wanted);
+            let found = found.map(|mistake| mistake.problem);
+            assert_eq!(found.is_some(), problem.is_some(), "{name} {address}");
+            assert!(found.unwrap_or_default().contains(problem.unwrap_or_default()), "{name} {address}");
+        }
+    }
+}

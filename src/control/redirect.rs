@@ -1,0 +1,313 @@
+//! The kernel's side of a sidecar: whether the redirect rules are there, and which connections go around tlsramp all
+//! the same, because they are older.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use procfs::net::{TcpNetEntry, TcpState};
+use procfs::process::{FDTarget, Process};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::desk::{Desk, blocking};
+use super::views::{Blocker, BypassStatus};
+use crate::config::Settings;
+use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, REDIRECT_LOOK};
+use crate::members::Roster;
+use crate::net::{Upstream, canary, is_own};
+use crate::policy::Mode;
+
+/// What was seen last.
+#[derive(Debug, Default)]
+pub(super) struct Redirect(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether the rules were there at the last look; none: nobody has looked, or nobody expects any.
+    rules: Option<bool>,
+    /// Whether they ever were.
+    once: bool,
+    bypass: Vec<BypassStatus>,
+}
+
+/// A TCP connection of this host.
+#[derive(Debug, Clone, Copy)]
+struct Connection {
+    local: SocketAddr,
+    remote: SocketAddr,
+    /// Whether this process has it.
+    ours: bool,
+}
+
+/// What tells a connection that goes around tlsramp.
+#[derive(Debug)]
+struct Paths<'a> {
+    /// The port of the fronted server, where that is on this host.
+    server: Option<u16>,
+    /// The port for redirected connections.
+    transparent: Option<u16>,
+    roster: &'a Roster,
+}
+
+impl Desk {
+    /// Looks at the rules and at the connections of this host every five seconds, without end.
+    pub async fn watch_redirect(self: Arc<Desk>) {
+        let mut ticks = interval(REDIRECT_LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let settings = self.settings();
+            if let Some(port) = redirected_to(&settings) {
+                let expected = settings.transparent.is_some();
+                self.redirect.found(rules_are_there(port).await, expected);
+            }
+            self.look_for_bypass().await;
+        }
+    }
+
+    /// The connections that go around tlsramp now.
+    pub(super) async fn look_for_bypass(&self) {
+        let settings = self.settings();
+        let (server, transparent, roster) = (local_server(&settings), settings.transparent, self.roster());
+        if server.is_none() && transparent.is_none() {
+            return self.redirect.seen().bypass.clear();
+        }
+        let look =
+            move || bypass(&connections(), &Paths { server, transparent, roster: &roster }, &mut own_addresses());
+        // A look that panicked has found nothing.
+        let found = blocking(look).await.unwrap_or_default();
+        self.redirect.seen().bypass = found;
+    }
+
+    pub(super) fn bypassing(&self) -> Vec<BypassStatus> {
+        self.redirect.seen().bypass.clone()
+    }
+
+    /// Rules that are gone, in a line.
+    pub(super) fn redirect_warning(&self) -> Option<String> {
+        let seen = self.redirect.seen();
+        (seen.rules == Some(false)).then(|| if seen.once { GONE.to_owned() } else { ABSENT.to_owned() })
+    }
+
+    /// What stands against a mode that counts on every connection coming by.
+    pub(super) fn around_blockers(&self, to: Mode) -> Vec<Blocker> {
+        if to.accepts_plaintext() {
+            return Vec::new();
+        }
+        let rules = self.redirect_warning().map(|text| Blocker {
+            kind: "redirect".into(),
+            text,
+            remedy: "tlsramp netfilter --apply".into(),
+            ..Blocker::default()
+        });
+        rules.into_iter().chain(grouped(&self.bypassing())).collect()
+    }
+}
+
+impl Redirect {
+    fn found(&self, rules: bool, expected: bool) {
+        let mut seen = self.seen();
+        let before = seen.rules;
+        seen.once |= rules;
+        seen.rules = (expected || seen.once).then_some(rules);
+        match (before, seen.rules) {
+            (Some(true), Some(false)) => tracing::warn!("{GONE}"),
+            (None, Some(false)) => tracing::warn!("{ABSENT}"),
+            (None | Some(false), Some(true)) => tracing::info!("the redirect rules are in force"),
+            _ => {}
+        }
+    }
+
+    /// Whether the rules were there at the last look; none where none are expected.
+    pub(super) fn rules(&self) -> Option<bool> {
+        self.seen().rules
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The port that rules would redirect the canary to, if any rules are thinkable.
+fn redirected_to(settings: &Settings) -> Option<u16> {
+    settings.transparent.or_else(|| {
+        local_server(settings)?;
+        settings.inbound.as_ref()?.binds.first().map(SocketAddr::port)
+    })
+}
+
+/// The port of the fronted server, where that is on this host.
+fn local_server(settings: &Settings) -> Option<u16> {
+    match &settings.inbound.as_ref()?.upstream {
+        Upstream::Tcp(target) if target.host == "localhost" || target.ip().is_some_and(is_own) => Some(target.port),
+        Upstream::Tcp(_) | Upstream::Unix(_) => None,
+    }
+}
+
+/// Whether the canary leads anywhere.
+async fn rules_are_there(port: u16) -> bool {
+    let dialled = timeout(CANARY_ANSWER, TcpStream::connect(SocketAddr::V4(canary(port)))).await;
+    matches!(dialled, Ok(Ok(_)))
+}
+
+/// The established TCP connections of this host, or of its network namespace.
+fn connections() -> Vec<Connection> {
+    let ours = own_sockets();
+    let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
+    let established = entries.filter(|entry| entry.state == TcpState::Established);
+    let connection = |entry: TcpNetEntry| Connection {
+        local: canonical(entry.local_address),
+        remote: canonical(entry.remote_address),
+        ours: ours.contains(&entry.inode),
+    };
+    established.map(connection).collect()
+}
+
+fn own_sockets() -> HashSet<u64> {
+    let descriptors = Process::myself().and_then(|process| process.fd()).into_iter().flatten().filter_map(Result::ok);
+    let inode = |target| if let FDTarget::Socket(inode) = target { Some(inode) } else { None };
+    descriptors.filter_map(|descriptor| inode(descriptor.target)).collect()
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether an address is this host's, each asked for once.
+fn own_addresses() -> impl FnMut(IpAddr) -> bool {
+    let mut known = HashMap::new();
+    move |ip| *known.entry(ip).or_insert_with(|| is_own(ip))
+}
+
+/// Those that lead to the server from outside without us, or from this host to another member without us.
+fn bypass(all: &[Connection], paths: &Paths<'_>, own: &mut impl FnMut(IpAddr) -> bool) -> Vec<BypassStatus> {
+    let arrived = |connection: &&Connection| connection.ours && Some(connection.local.port()) == paths.transparent;
+    let redirected: HashSet<_> = all.iter().filter(arrived).map(|connection| connection.remote).collect();
+    let mut found = Vec::new();
+    for Connection { local, remote, .. } in all.iter().filter(|connection| !connection.ours) {
+        let direction = if Some(local.port()) == paths.server && !own(remote.ip()) {
+            "inbound"
+        } else if paths.transparent.is_some()
+            && !redirected.contains(local)
+            && paths.roster.at(*remote).next().is_some()
+            && !own(remote.ip())
+        {
+            "outbound"
+        } else {
+            continue;
+        };
+        found.push(BypassStatus {
+            direction: direction.into(),
+            local: local.to_string(),
+            remote: remote.to_string(),
+            member: paths.roster.has(remote.ip()),
+        });
+    }
+    found
+}
+
+/// One finding for each peer and direction.
+fn grouped(bypass: &[BypassStatus]) -> Vec<Blocker> {
+    let mut peers = BTreeMap::<(&str, &str), Vec<&BypassStatus>>::new();
+    for connection in bypass {
+        let ip = connection.remote.rsplit_once(':').map_or(&*connection.remote, |(ip, _)| ip);
+        peers.entry((&connection.direction, ip)).or_default().push(connection);
+    }
+    let blocker = |((direction, ip), all): ((&str, &str), Vec<&BypassStatus>)| {
+        let first = all[0];
+        let (count, whose) = (all.len(), if first.member { "member" } else { "client" });
+        let (how, filter) = match direction {
+            "inbound" => ("from", format!("ss -K sport = :{} and dst {ip}", port(&first.local))),
+            _ => ("to", format!("ss -K dport = :{} and dst {ip}", port(&first.remote))),
+        };
+        Blocker {
+            kind: "bypass".into(),
+            text: format!(
+                "bypass: {count} connections {how} {whose} {ip} are older than the redirect and go around tlsramp"
+            ),
+            remedy: format!("they end when that peer connects anew; as root, {filter} ends them now"),
+            address: Some(ip.to_owned()),
+            open: u64::try_from(count).ok(),
+            ..Blocker::default()
+        }
+    };
+    peers.into_iter().map(blocker).collect()
+}
+
+fn port(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(_, port)| port)
+}
+
+/// So many rows that a person may read them.
+pub(super) fn shown(mut bypass: Vec<BypassStatus>) -> Vec<BypassStatus> {
+    bypass.truncate(BYPASS_SHOWN);
+    bypass
+}
+
+const GONE: &str =
+    "the redirect rules are gone: new connections go around tlsramp. Put them back: tlsramp netfilter --apply";
+const ABSENT: &str =
+    "no redirect rules are in force, so nothing arrives at outboundTransparent. Set them: tlsramp netfilter --apply";
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::{Connection, Paths, bypass, grouped};
+    use crate::members::{Member, Roster};
+
+    fn connection(local: &str, remote: &str, ours: bool) -> Connection {
+        Connection { local: local.parse().unwrap(), remote: remote.parse().unwrap(), ours }
+    }
+
+    #[test]
+    fn what_goes_around() {
+        let roster = Roster::new(vec![
+            Member { name: "db1:27017".parse().unwrap(), addresses: vec!["10.0.0.1".parse().unwrap()] },
+            Member { name: "db2:27017".parse().unwrap(), addresses: vec!["10.0.0.2".parse().unwrap()] },
+        ]);
+        let all = [
+            // A client and a member, from before the redirect.
+            connection("10.0.0.1:27017", "10.9.9.9:40000", false),
+            connection("10.0.0.1:27017", "10.0.0.2:40001", false),
+            connection("10.0.0.1:27017", "10.0.0.2:40002", false),
+            // By way of tlsramp: arrived, and its hop, which mongod sees from an address of this host.
+            connection("10.0.0.1:27117", "10.9.9.9:40003", true),
+            connection("10.0.0.1:40004", "127.0.0.1:27017", true),
+            connection("127.0.0.1:27017", "10.0.0.1:40004", false),
+            // mongod to the other member: one from before, one redirected, and what tlsramp makes of that.
+            connection("10.0.0.1:40005", "10.0.0.2:27017", false),
+            connection("10.0.0.1:40006", "10.0.0.2:27017", false),
+            connection("127.0.0.1:27018", "10.0.0.1:40006", true),
+            connection("10.0.0.1:40007", "10.0.0.2:27017", true),
+            // mongod to itself, and something else altogether.
+            connection("10.0.0.1:40008", "10.0.0.1:27017", false),
+            connection("10.0.0.1:40009", "10.0.0.2:443", false),
+        ];
+        let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
+        let paths = Paths { server: Some(27017), transparent: Some(27018), roster: &roster };
+        let found = bypass(&all, &paths, &mut own);
+        let shown: Vec<_> = found.iter().map(|row| (&*row.direction, &*row.remote, row.member)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("inbound", "10.9.9.9:40000", false),
+                ("inbound", "10.0.0.2:40001", true),
+                ("inbound", "10.0.0.2:40002", true),
+                ("outbound", "10.0.0.2:27017", true)
+            ]
+        );
+        let blockers = grouped(&found);
+        let texts: Vec<_> = blockers.iter().map(|blocker| (&*blocker.text, &*blocker.remedy)).collect();
+        assert_eq!(blockers.len(), 3, "{texts:?}");
+        assert!(texts[0].0.contains("2 connections from member 10.0.0.2"), "{texts:?}");
+        assert!(
+            texts[2].0.contains("1 connections to member 10.0.0.2")
+                && texts[2].1.contains("ss -K dport = :27017 and dst 10.0.0.2")
+        );
+        // Without a redirect of outgoing connections, where they go is mongod's business.
+        let inbound_only = Paths { transparent: None, ..paths };
+        assert_eq!(bypass(&all, &inbound_only, &mut own).len(), 3);
+    }
+}

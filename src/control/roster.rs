@@ -1,0 +1,175 @@
+//! Who is a member of the set: what the operator has named, where outbound routes lead, what the servers behind say of
+//! their set. Names are resolved here; the last good addresses stay while DNS fails.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::desk::Desk;
+use super::views::{MemberStatus, UpstreamStatus};
+use crate::config::Settings;
+use crate::limits::{PROBE_ANSWER, ROSTER_LOOK};
+use crate::members::{Member, Roster};
+use crate::net::{HostPort, Resolver};
+
+/// What one name stands for: addresses that were given, and names that stand in for it.
+#[derive(Debug, Default)]
+struct Sources {
+    given: Vec<IpAddr>,
+    dialled: BTreeSet<(String, u16)>,
+}
+
+impl Desk {
+    /// Keeps the roster, without end. What has changed is there within a second of being known, or of the ten that an
+    /// answer of DNS is kept.
+    pub async fn keep_roster(self: Arc<Desk>) {
+        let mut resolvers = HashMap::new();
+        let mut ticks = interval(ROSTER_LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let settings = self.settings();
+            let members = resolve(sources(&settings, &self.prober.status()), &mut resolvers).await;
+            if *members != *self.roster().members() {
+                self.enter(Roster::new(members), &settings);
+            }
+        }
+    }
+
+    /// Puts a roster in force.
+    pub(super) fn enter(&self, roster: Roster, settings: &Settings) {
+        self.roster.write(roster);
+        self.plant.members_changed(settings);
+        self.prober.follow(settings, &self.roster());
+    }
+
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        self.roster.reader().load()
+    }
+
+    pub(super) fn member_statuses(&self) -> Vec<MemberStatus> {
+        let roster = self.roster();
+        let status = |member: &Member| MemberStatus {
+            name: member.name.to_string(),
+            addresses: member.addresses.iter().map(ToString::to_string).collect(),
+        };
+        roster.members().iter().map(status).collect()
+    }
+}
+
+/// The members that need no resolving: there from the first connection on.
+pub(super) fn given(settings: &Settings) -> Vec<Member> {
+    let sources = sources(settings, &[]);
+    let known = sources.into_iter().filter(|(_, sources)| !sources.given.is_empty());
+    known.filter_map(|((host, port), sources)| member(host, port, sources.given)).collect()
+}
+
+fn sources(settings: &Settings, upstreams: &[UpstreamStatus]) -> BTreeMap<(String, u16), Sources> {
+    let mut found = BTreeMap::<_, Sources>::new();
+    for member in &settings.members {
+        let sources = found.entry(key(&member.name)).or_default();
+        match member.address {
+            Some(address) => sources.given.push(address),
+            None => drop(sources.dialled.insert(key(&member.name))),
+        }
+    }
+    for outbound in &settings.outbound {
+        let name = (outbound.name.to_ascii_lowercase(), outbound.target.port);
+        let sources = found.entry(name).or_default();
+        match outbound.target.ip() {
+            Some(ip) => sources.given.push(ip),
+            None => drop(sources.dialled.insert(key(&outbound.target))),
+        }
+    }
+    let hosts = upstreams.iter().flat_map(|server| server.hosts.iter().chain(&server.me));
+    for name in hosts.filter_map(|host| host.parse::<HostPort>().ok()) {
+        let sources = found.entry(key(&name)).or_default();
+        // An address that the operator has given stands in for what the name resolves to here.
+        if sources.given.is_empty() {
+            sources.dialled.insert(key(&name));
+        }
+    }
+    found
+}
+
+/// Names of hosts are the same in upper and lower case.
+fn key(name: &HostPort) -> (String, u16) {
+    (name.host.to_ascii_lowercase(), name.port)
+}
+
+async fn resolve(
+    sources: BTreeMap<(String, u16), Sources>,
+    resolvers: &mut HashMap<(String, u16), Arc<Resolver>>,
+) -> Vec<Member> {
+    let wanted: BTreeSet<_> = sources.values().flat_map(|sources| sources.dialled.iter().cloned()).collect();
+    resolvers.retain(|name, _| wanted.contains(name));
+    let asked = wanted.into_iter().map(|name| {
+        let target = HostPort { host: name.0.clone(), port: name.1 };
+        let resolver = Arc::clone(resolvers.entry(name.clone()).or_insert_with(|| Arc::new(Resolver::new(target))));
+        // All at once: DNS may be slow, and each answer counts alone.
+        tokio::spawn(async move { (name, resolver.addresses(PROBE_ANSWER).await) })
+    });
+    let asked: Vec<_> = asked.collect();
+    let mut answers = HashMap::new();
+    for one in asked {
+        if let Ok((name, Ok(addresses))) = one.await {
+            answers.insert(name, addresses.into_iter().map(|address| address.ip().to_canonical()).collect::<Vec<_>>());
+        }
+    }
+    let members = sources.into_iter().filter_map(|((host, port), sources)| {
+        let resolved = sources.dialled.iter().filter_map(|name| answers.get(name)).flatten().copied();
+        member(host, port, sources.given.iter().copied().chain(resolved).collect())
+    });
+    members.collect()
+}
+
+fn member(host: String, port: u16, addresses: Vec<IpAddr>) -> Option<Member> {
+    let addresses: BTreeSet<_> = addresses.iter().map(IpAddr::to_canonical).collect();
+    // What is no host by its characters, a server has made up.
+    let name = HostPort { host, port }.to_string().parse().ok()?;
+    Some(Member { name, addresses: addresses.into_iter().collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{resolve, sources};
+    use crate::control::views::UpstreamStatus;
+
+    fn settings(args: &[&str]) -> crate::config::Settings {
+        let command = crate::config::with_options(clap::Command::new("run"));
+        let all = [&["run", "--upstream=127.0.0.1:1"], args].concat();
+        crate::config::load(&command.try_get_matches_from(all).unwrap()).unwrap().settings
+    }
+
+    #[tokio::test]
+    async fn members_by_every_source() {
+        let settings = settings(&[
+            "--member=DB1.example.net:27017=10.0.0.1",
+            "--member=localhost:27017",
+            "--outbound=127.0.1.2:0=10.0.0.2:27017,name=db2.example.net",
+        ]);
+        let hosts =
+            ["db1.example.net:27017", "db2.example.net:27017", "localhost:27018", "nobody.invalid:27017", "not a name"];
+        let hello = UpstreamStatus {
+            hosts: hosts.map(str::to_owned).to_vec(),
+            me: Some("db1.example.net:27017".into()),
+            ..UpstreamStatus::default()
+        };
+        let members = resolve(sources(&settings, &[hello]), &mut HashMap::new()).await;
+        let shown: Vec<_> = members.iter().map(|member| (member.name.to_string(), member.addresses.clone())).collect();
+        let find = |name: &str| shown.iter().find(|(known, _)| known == name).map(|(_, addresses)| addresses.clone());
+        let ip = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
+        assert_eq!(find("db1.example.net:27017"), Some(vec![ip("10.0.0.1")]));
+        assert_eq!(find("db2.example.net:27017"), Some(vec![ip("10.0.0.2")]));
+        assert!(find("localhost:27017").unwrap().contains(&ip("127.0.0.1")));
+        assert!(find("localhost:27018").unwrap().contains(&ip("127.0.0.1")));
+        // Known by name alone: better than not at all.
+        assert_eq!(find("nobody.invalid:27017"), Some(vec![]));
+        assert_eq!(shown.len(), 5);
+        assert_eq!(super::given(&settings).len(), 2);
+    }
+}

@@ -1,0 +1,148 @@
+//! The members of the set, as far as they are known: whom to expect at an address, and whose connections must not
+//! starve. The control plane finds them out and writes; the data plane reads. No name is resolved here.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::pki_types::ServerName;
+
+use crate::net::HostPort;
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name in the set's configuration.
+    pub name: HostPort,
+    /// Its addresses, as seen from here.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// All that are known.
+#[derive(Debug, Default)]
+pub struct Roster {
+    members: Vec<Member>,
+    addresses: HashSet<IpAddr>,
+}
+
+/// The side that writes the roster; there is one.
+#[derive(Debug)]
+pub struct Writer(Arc<ArcSwap<Roster>>);
+
+/// The side that reads it.
+#[derive(Debug, Clone)]
+pub struct Reader(Arc<ArcSwap<Roster>>);
+
+impl Roster {
+    /// A roster of these.
+    #[must_use]
+    pub fn new(members: Vec<Member>) -> Roster {
+        let addresses = members.iter().flat_map(|member| &member.addresses).map(IpAddr::to_canonical).collect();
+        Roster { members, addresses }
+    }
+
+    /// The members.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Whether an address is a member's.
+    #[must_use]
+    pub fn has(&self, ip: IpAddr) -> bool {
+        self.addresses.contains(&ip.to_canonical())
+    }
+
+    /// The members whose address and port these are.
+    pub fn at(&self, address: SocketAddr) -> impl Iterator<Item = &Member> {
+        let ip = address.ip().to_canonical();
+        self.members.iter().filter(move |member| {
+            member.name.port == address.port() && member.addresses.iter().any(|own| own.to_canonical() == ip)
+        })
+    }
+
+    /// Whom the certificate of a server at an address must be for: any of the members there, else the address itself.
+    #[must_use]
+    pub fn names_at(&self, address: SocketAddr) -> Vec<ServerName<'static>> {
+        let mut names = Vec::new();
+        for member in self.at(address) {
+            let name = member.name.host.trim_end_matches('.').to_owned();
+            names.extend(ServerName::try_from(name).ok().filter(|name| !names.contains(name)));
+        }
+        if names.is_empty() { vec![ServerName::IpAddress(address.ip().to_canonical().into())] } else { names }
+    }
+}
+
+impl Writer {
+    /// A roster of nobody.
+    #[must_use]
+    pub fn new() -> Writer {
+        Writer(Arc::default())
+    }
+
+    /// A reader of it.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.0))
+    }
+
+    /// The roster from now on.
+    pub fn write(&self, roster: Roster) {
+        self.0.store(Arc::new(roster));
+    }
+}
+
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer::new()
+    }
+}
+
+impl Reader {
+    /// The roster as of now.
+    #[must_use]
+    pub fn load(&self) -> Arc<Roster> {
+        self.0.load_full()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Member, Roster};
+
+    fn member(name: &str, addresses: &[&str]) -> Member {
+        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        Member { name: name.parse().unwrap(), addresses }
+    }
+
+    #[test]
+    fn whom_to_expect_where() {
+        let roster = Roster::new(vec![
+            member("db1.example.net:27017", &["10.0.0.1", "2001:db8::1"]),
+            member("db2:27017", &["10.0.0.2"]),
+            member("old2.:27017", &["::ffff:10.0.0.2"]),
+            member("db2:27018", &["10.0.0.2"]),
+            member("db3:27017", &[]),
+        ]);
+        let rows: &[(&str, &[&str])] = &[
+            ("10.0.0.1:27017", &["db1.example.net"]),
+            ("[2001:db8::1]:27017", &["db1.example.net"]),
+            ("[::ffff:10.0.0.1]:27017", &["db1.example.net"]),
+            // Two names of one server: either will do.
+            ("10.0.0.2:27017", &["db2", "old2"]),
+            ("10.0.0.2:27018", &["db2"]),
+            // Nobody known there: the certificate must be for the address.
+            ("10.0.0.2:27019", &["10.0.0.2"]),
+            ("10.0.0.3:27017", &["10.0.0.3"]),
+            ("[2001:db8::3]:27017", &["2001:db8::3"]),
+        ];
+        for (address, expected) in rows {
+            let names = roster.names_at(address.parse().unwrap());
+            assert_eq!(names.iter().map(|name| name.to_str()).collect::<Vec<_>>(), *expected, "{address}");
+        }
+        for (ip, member) in [("10.0.0.1", true), ("::ffff:10.0.0.2", true), ("10.0.0.3", false)] {
+            assert_eq!(roster.has(ip.parse().unwrap()), member, "{ip}");
+        }
+    }
+}

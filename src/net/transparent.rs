@@ -1,0 +1,62 @@
+//! Connections that the kernel has redirected: where they were going, and which addresses are this host's own.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+/// Where redirected connections arrive: netfilter sends those of local processes to the loopback address of their
+/// family.
+pub const TRANSPARENT_IPS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// Where a connection was going before the kernel redirected it (`SO_ORIGINAL_DST`, `IP6T_SO_ORIGINAL_DST`). One that
+/// was not redirected was going to where it arrived: the listener.
+///
+/// # Errors
+/// Where the kernel does not track connections; then nothing can have been redirected either.
+pub fn original_destination(socket: &TcpStream) -> io::Result<SocketAddr> {
+    let reference = SockRef::from(socket);
+    let original = match socket.local_addr()? {
+        SocketAddr::V4(_) => reference.original_dst_v4()?,
+        SocketAddr::V6(_) => reference.original_dst_v6()?,
+    };
+    original.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Whether an address is one of this host's: the kernel binds no other. No packet is sent.
+#[must_use]
+pub fn is_own(ip: IpAddr) -> bool {
+    !ip.is_unspecified() && !ip.is_multicast() && UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{is_own, original_destination};
+
+    #[tokio::test]
+    async fn what_was_not_redirected_was_going_where_it_arrived() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        // A kernel that tracks no connections says that it does not know.
+        assert!(
+            original_destination(&accepted).is_ok_and(|original| original == address)
+                || original_destination(&accepted).is_err()
+        );
+    }
+
+    #[test]
+    fn own_addresses() {
+        for (ip, own) in
+            [("127.0.0.1", true), ("127.9.9.9", true), ("192.0.2.1", false), ("0.0.0.0", false), ("224.0.0.1", false)]
+        {
+            assert_eq!(is_own(ip.parse::<IpAddr>().unwrap()), own, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Where a redirected connection was going, and that it does not lead back to tlsramp.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpStream;
+
+use crate::config::{Inbound, Settings};
+use crate::members;
+use crate::net::{Upstream, is_own, original_destination};
+use crate::upstream::Way;
+
+/// What the route for redirected connections goes by.
+#[derive(Debug)]
+pub(super) struct Redirected {
+    members: members::Reader,
+    own: Option<Own>,
+    /// The local addresses of this route's own dials that are open.
+    dials: Dials,
+}
+
+/// The server that this proxy fronts, as others dial it.
+#[derive(Debug)]
+struct Own {
+    /// Its port.
+    server: u16,
+    /// Where the inbound route listens in its stead.
+    binds: Vec<SocketAddr>,
+}
+
+type Dials = Arc<Mutex<HashSet<SocketAddr>>>;
+
+/// A dial of this route, as long as it is open.
+#[derive(Debug)]
+pub(super) struct Dial {
+    dials: Dials,
+    local: SocketAddr,
+}
+
+/// Why a connection has nowhere to go.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Astray {
+    #[error("it was not redirected: it was made to this listener itself")]
+    ToListener,
+    #[error(
+        "it is a connection of tlsramp's own: the redirect does not exempt this process (tlsramp netfilter \
+         --exemptGroup names the primary group that it must run under)"
+    )]
+    OwnDial,
+    #[error("the kernel does not say where it was going: {0}")]
+    Unknown(#[from] io::Error),
+}
+
+impl Redirected {
+    pub(super) fn new(settings: &Settings, members: members::Reader) -> Redirected {
+        Redirected { members, own: settings.inbound.as_ref().and_then(Own::of), dials: Dials::default() }
+    }
+
+    /// The way to where a connection was going.
+    pub(super) fn way(&self, socket: &TcpStream) -> Result<(Way, SocketAddr), Astray> {
+        let original = original_destination(socket)?;
+        if original == socket.local_addr()? {
+            return Err(Astray::ToListener);
+        }
+        if self.dials.lock().unwrap_or_else(PoisonError::into_inner).contains(&canonical(socket.peer_addr()?)) {
+            return Err(Astray::OwnDial);
+        }
+        let names = self.members.load().names_at(original);
+        // mongod dials its own name to find itself in the set: out here and in again by policy.
+        let target = self.own.as_ref().and_then(|own| own.instead_of(original)).unwrap_or(original);
+        Ok((Way::address(target, names), original))
+    }
+
+    /// Remembers a dial, before a byte goes out on it: what arrives here from its address is the dial itself.
+    pub(super) fn note(&self, local: SocketAddr) -> Dial {
+        let local = canonical(local);
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner).insert(local);
+        Dial { dials: Arc::clone(&self.dials), local }
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        self.dials.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.local);
+    }
+}
+
+impl Own {
+    fn of(inbound: &Inbound) -> Option<Own> {
+        match &inbound.upstream {
+            Upstream::Tcp(target) => Some(Own { server: target.port, binds: inbound.binds.clone() }),
+            Upstream::Unix(_) => None,
+        }
+    }
+
+    /// The inbound route's address, for connections to the server's port on an address of this host.
+    fn instead_of(&self, original: SocketAddr) -> Option<SocketAddr> {
+        let ip = original.ip().to_canonical();
+        if original.port() != self.server || !is_own(ip) {
+            return None;
+        }
+        let there =
+            |bind: &&SocketAddr| bind.ip() == ip || (bind.ip().is_unspecified() && bind.is_ipv4() == ip.is_ipv4());
+        let bind = self.binds.iter().find(there);
+        bind.map(|bind| SocketAddr::new(ip, bind.port())).or_else(|| self.binds.first().copied())
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Own;
+
+    #[test]
+    fn the_own_server_is_reached_by_policy() {
+        let own =
+            |binds: &[&str]| Own { server: 27017, binds: binds.iter().map(|bind| bind.parse().unwrap()).collect() };
+        let rows: &[(&[&str], &str, Option<&str>)] = &[
+            (&["0.0.0.0:27117"], "127.0.0.9:27017", Some("127.0.0.9:27117")),
+            (&["127.0.0.9:1", "127.0.0.8:1"], "127.0.0.8:27017", Some("127.0.0.8:1")),
+            (&["[::]:27117", "127.0.0.1:27117"], "127.0.0.9:27017", Some("[::]:27117")),
+            (&["0.0.0.0:27117"], "127.0.0.9:27018", None),
+            (&["0.0.0.0:27117"], "192.0.2.1:27017", None),
+        ];
+        for (binds, original, instead) in rows {
+            let found = own(binds).instead_of(original.parse().unwrap());
+            assert_eq!(found, instead.map(|instead| instead.parse().unwrap()), "{binds:?} {original}");
+        }
+    }
+}

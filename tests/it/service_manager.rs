@@ -1,0 +1,242 @@
+//! A service manager: what it is told (sd_notify), and the sockets that it passes on (socket activation).
+
+use std::{
+    fs::Permissions,
+    io::Write as _,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt as _,
+            net::{UnixDatagram, UnixListener, UnixStream},
+        },
+    },
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use crate::support::{Mark, Proxy, Scratch, process, proxy::Signal, require_command, service::*};
+
+/// The order of a life: ready, reloading and ready again, stopping; a status that is true, and a watchdog.
+#[test]
+fn the_manager_is_told_of_every_turn() {
+    let (upstream, manager) = (Upstream::start(), Manager::start());
+    let mut launcher = manager.launcher();
+    launcher.env("WATCHDOG_USEC", "400000");
+    let mut proxy = Proxy::launch(launcher, Stdio::null(), in_front_of(&upstream));
+    let told = manager.wait("READY=1");
+    assert!(told.contains("\nSTATUS=disabled, 0 connections open\n"), "{told}");
+    proxy.wait_ready();
+    let mut open = connect(&proxy);
+    echoes(&mut open, b"before");
+    manager.wait("STATUS=disabled, 1 connection open");
+    for _ in 0..3 {
+        manager.wait("WATCHDOG=1");
+    }
+
+    proxy.signal(Signal::HUP);
+    let told = manager.wait("RELOADING=1");
+    let since = told.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).expect("since when");
+    assert!(since.parse::<u64>().unwrap() > 0);
+    manager.wait("READY=1");
+
+    proxy.signal(Signal::TERM);
+    let told = manager.wait("STOPPING=1");
+    assert!(told.contains("STATUS=stopping, disabled, 1 connection open"), "{told}");
+    // The watchdog of a service that drains barks as before.
+    for _ in 0..3 {
+        manager.wait("WATCHDOG=1");
+    }
+    drop(open);
+    assert_eq!(proxy.wait_exit(SOON).unwrap().code(), Some(0));
+}
+
+/// Without a word, the manager would take a refused reload for one that was done.
+#[test]
+fn a_refused_reload_is_over_too_and_the_status_says_so() {
+    let (upstream, manager, folder) = (Upstream::start(), Manager::start(), Scratch::new("reload"));
+    let file = folder.join("tlsramp.conf");
+    std::fs::write(&file, format!("net: {{port: 0}}\n{}", yaml(&upstream))).unwrap();
+    let config = ["--config", &*file.to_string_lossy()].map(str::to_owned);
+    let proxy = Proxy::launch(manager.launcher(), Stdio::null(), config);
+    manager.wait("READY=1");
+    std::fs::write(&file, "nonsense: true\n").unwrap();
+    proxy.signal(Signal::HUP);
+    manager.wait("RELOADING=1");
+    let told = manager.wait("READY=1");
+    assert!(told.contains("the last reload by SIGHUP was refused"), "{told}");
+}
+
+/// A manager that never reads does not hold up what it has started.
+#[test]
+fn a_manager_that_does_not_read_is_given_up_on() {
+    let (upstream, manager) = (Upstream::start(), Manager::start());
+    let stuffing = UnixDatagram::unbound().unwrap();
+    stuffing.set_nonblocking(true).unwrap();
+    while stuffing.send_to(b"x", &manager.path).is_ok() {}
+    let mut proxy = Proxy::launch(manager.launcher(), Stdio::null(), in_front_of(&upstream));
+    proxy.wait_ready();
+    exchange(&proxy);
+    proxy.wait_log(|line| line["message"] == "the service manager does not read what it is told", SOON);
+    assert_eq!(proxy.terminate().code(), Some(0));
+}
+
+/// The socket is the manager's: it is there between two lives, and who connects then is served by the next.
+#[test]
+fn a_restart_by_a_passed_socket_loses_nobody_in_the_queue() {
+    let (upstream, listener) = (Upstream::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = listener.local_addr().unwrap();
+    let mut first = passed(&upstream, &listener, address, "inbound", &["--workers", "3"]);
+    first.wait_ready();
+    assert_eq!(first.address("inbound"), address);
+    for _ in 0..20 {
+        exchange(&first);
+    }
+    assert_eq!(first.terminate().code(), Some(0));
+
+    let mut waiting: Vec<_> = (0..20).map(|_| TcpStream::connect(address).expect("the queue is there")).collect();
+    for client in &mut waiting {
+        client.write_all(b"said into the queue").unwrap();
+    }
+    let mut second = passed(&upstream, &listener, address, "tlsramp.socket", &["--workers", "2"]);
+    second.wait_ready();
+    for client in &mut waiting {
+        client.set_read_timeout(Some(SOON)).unwrap();
+        echoes_back(client, b"said into the queue");
+    }
+    drop(waiting);
+    assert_eq!(second.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_socket_that_no_option_wants_is_a_mistake() {
+    let (upstream, listener) = (Upstream::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = listener.local_addr().unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (wanted, name, said) in [
+        (
+            other,
+            "inbound",
+            format!("LISTEN_FDS '{address}': the service manager passes on this socket (inbound), and no"),
+        ),
+        (address, "admin", format!("LISTEN_FDS '{address}': the service manager calls this socket admin, and by the")),
+    ] {
+        let mut proxy = passed(&upstream, &listener, wanted, name, &[]);
+        assert_eq!(proxy.wait_exit(SOON).expect("it does not start").code(), Some(2));
+        let _ = proxy.log().wait(Mark::START, SOON, |_| false);
+        let log = proxy.log().lines(Mark::START).join("\n");
+        assert!(log.contains(&said) && log.contains("ListenStream="), "{log}");
+    }
+}
+
+#[test]
+fn the_admin_socket_may_be_passed_on_if_it_is_not_open_to_all() {
+    let (upstream, folder) = (Upstream::start(), Scratch::new("admin"));
+    let path = folder.join("admin.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let bind = format!("unix:{}", path.display());
+    let flags = || [in_front_of(&upstream), vec!["--adminBind".to_owned(), bind.clone()]].concat();
+    let start = || Proxy::launch(handing_on("admin"), OwnedFd::from(listener.try_clone().unwrap()).into(), flags());
+
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    let mut open = start();
+    assert_eq!(open.wait_exit(SOON).expect("it does not start").code(), Some(2));
+    let _ = open.log().wait(Mark::START, SOON, |_| false);
+    let log = open.log().lines(Mark::START).join("\n");
+    assert!(log.contains("its mode is 0666") && log.contains("SocketMode=0600"), "{log}");
+
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let mut proxy = start();
+    proxy.wait_ready();
+    let mut asks = UnixStream::connect(&path).unwrap();
+    asks.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut asks, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(proxy.terminate().code(), Some(0));
+    assert!(path.exists(), "the socket is its maker's to remove");
+}
+
+/// systemd's own tool: starts the program when the first client comes, and passes on the socket.
+#[test]
+fn systemd_passes_on_a_socket() {
+    let activate = require_command!("systemd-socket-activate");
+    let upstream = Upstream::start();
+    // Free a moment ago; the tool cannot be asked which one it took.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut launcher = process::tethered(activate);
+    launcher.args(["--fdname=inbound", "-l", &address.to_string()]);
+    let mut proxy = Proxy::launch(launcher, Stdio::null(), wanting(&upstream, address, &[]));
+    let began = Instant::now();
+    let mut client = loop {
+        match TcpStream::connect(address) {
+            Ok(client) => break client,
+            Err(error) => assert!(began.elapsed() < SOON, "nobody listens: {error}"),
+        }
+        std::thread::yield_now();
+    };
+    client.set_read_timeout(Some(SOON)).unwrap();
+    echoes(&mut client, b"the one it was started for");
+    proxy.wait_ready();
+    drop(client);
+    assert_eq!(proxy.terminate().code(), Some(0));
+}
+
+/// A proxy that is passed one socket, and is told to listen on an address.
+fn passed(upstream: &Upstream, socket: &TcpListener, wanted: SocketAddr, name: &str, flags: &[&str]) -> Proxy {
+    let socket: OwnedFd = socket.try_clone().unwrap().into();
+    Proxy::launch(handing_on(name), socket.into(), wanting(upstream, wanted, flags))
+}
+
+fn wanting(upstream: &Upstream, address: SocketAddr, flags: &[&str]) -> Vec<String> {
+    let (port, server) = (address.port().to_string(), upstream.address.to_string());
+    let own = ["--port", &port, "--upstream", &server, "--upstreamTLS", "never", "--adminBind", "127.0.0.1:0"];
+    own.iter().chain(flags).map(|&flag| flag.to_owned()).collect()
+}
+
+/// Makes its standard input the descriptor that sd_listen_fds(3) begins with, and becomes the program.
+fn handing_on(name: &str) -> Command {
+    let mut command = process::tethered("sh");
+    let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
+    command.env("LISTEN_FDNAMES", name).args(["-c", script, "sh"]);
+    command
+}
+
+/// A service manager's end of it.
+struct Manager {
+    socket: UnixDatagram,
+    /// Declared to be kept: the socket is in it.
+    _folder: Scratch,
+    path: std::path::PathBuf,
+}
+
+impl Manager {
+    fn start() -> Manager {
+        let folder = Scratch::new("manager");
+        let path = folder.join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        Manager { socket, _folder: folder, path }
+    }
+
+    fn launcher(&self) -> Command {
+        let path: &Path = &self.path;
+        let mut command = process::tethered("env");
+        command.arg(format!("NOTIFY_SOCKET={}", path.display()));
+        command
+    }
+
+    /// The next message with this line; others are passed over.
+    #[track_caller]
+    fn wait(&self, wanted: &str) -> String {
+        let mut bytes = [0; 4096];
+        loop {
+            let count = self.socket.recv(&mut bytes).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
+            let told = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            if told.lines().any(|line| line == wanted) {
+                return told;
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Connections that the kernel has redirected, in a network namespace with rules of the test's own: they go where they
+//! were going, by policy, to a server of the right name; and none goes in a circle.
+
+use std::{
+    env,
+    io::Write as _,
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use bson::{doc, rawdoc};
+use serde_json::Value;
+use tlsramp::mongo::request::msg_command;
+
+use crate::{
+    limits::Wrapped,
+    support::raw::Wire,
+    support::service::{SOON, Upstream, echoes},
+    support::{Mark, cert, certs, process, require_command, require_root, tls},
+};
+
+#[test]
+fn redirected_connections() {
+    require_root!();
+    let commands = ["unshare", "ip", "nft", "setpriv"];
+    for command in commands {
+        require_command!(command);
+    }
+    if env::var_os(INSIDE).is_some() {
+        network();
+        go_where_they_were_going();
+        are_verified_by_the_member_that_is_there();
+        that_were_not_are_refused();
+        of_tlsramp_itself_end_the_circle();
+        to_the_own_server_come_in_again_by_policy();
+        rules_that_vanish_are_noticed();
+        return;
+    }
+    // In a namespace of its own, which goes with the process.
+    let mut command = process::tethered("unshare");
+    let test = thread::current().name().expect("a test's thread has its name").to_owned();
+    command.args(["--net", "--"]).arg(env::current_exe().unwrap());
+    command.args([&test, "--exact", "--nocapture"]).env(INSIDE, "1");
+    let output = process::output(command, Duration::from_secs(120)).unwrap();
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && said.contains("1 passed"), "in the namespace:\n{said}");
+}
+
+/// Two hosts by their addresses, and rules that redirect everything for the server's port but what is exempt. Unlike
+/// those of `tlsramp netfilter`, they redirect what a mongod dials on its own host too.
+fn network() {
+    run("ip", &["link", "set", "lo", "up"]);
+    for address in [OWN, MEMBER] {
+        run("ip", &["address", "add", address, "dev", "lo"]);
+    }
+    run("ip", &["address", "add", MEMBER_6, "dev", "lo", "nodad"]);
+    rules();
+}
+
+fn rules() {
+    let canary = tlsramp::net::canary(TRANSPARENT);
+    let rules = format!(
+        "table inet test {{ chain output {{ type nat hook output priority -100; \
+         ip daddr {} tcp dport {} redirect to :{TRANSPARENT}; \
+         meta skgid {GROUP} return; tcp dport {{ {PORT}, {MEMBER_PORT}, {TLS_PORT} }} redirect to :{TRANSPARENT}; }}; }}\n",
+        canary.ip(),
+        canary.port()
+    );
+    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    nft.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success(), "{rules}");
+}
+
+fn go_where_they_were_going() {
+    let proxy = sidecar(true, &[]);
+    for address in [MEMBER, MEMBER_6] {
+        let address = SocketAddr::new(address.parse().unwrap(), MEMBER_PORT);
+        let server = Upstream::on(TcpListener::bind(address).unwrap(), None);
+        let mark = proxy.log.mark();
+        let mut local = TcpStream::connect(address).unwrap();
+        echoes(&mut local, b"from the local server");
+        drop(local);
+        let record = record(&proxy, mark);
+        assert_eq!(record["route"], "outbound transparent", "{record}");
+        assert_eq!(record["upstream"], address.to_string().as_str(), "{record}");
+        assert_eq!((&record["upstream_link"], &record["outcome"]), (&"plaintext".into(), &"completed".into()));
+        // By tlsramp, not past it.
+        assert_eq!(server.peers(), [record["upstream_local"].as_str().unwrap().parse().unwrap()]);
+    }
+}
+
+fn are_verified_by_the_member_that_is_there() {
+    let address = SocketAddr::new(MEMBER.parse().unwrap(), TLS_PORT);
+    let listener = TcpListener::bind(address).unwrap();
+    let config = tls::server(&cert("server.pem"), None);
+    thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut session = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
+            let mut stream = rustls::Stream::new(&mut session, &mut socket);
+            let mut bytes = [0; 4];
+            // A client that does not trust it ends this.
+            let _ = std::io::Read::read_exact(&mut stream, &mut bytes).and_then(|()| stream.write_all(&bytes));
+        }
+    });
+    let at = |name: &str, ip: &str| format!("{name}:{}={ip}", address.port());
+    let rows: &[(&[String], bool)] = &[
+        // Of several names at an address, any will do.
+        (&[at("db2.example.net", MEMBER), at("localhost", MEMBER)], true),
+        (&[at("db2.example.net", MEMBER)], false),
+        // Another's name, and another port's: the certificate must be for the IP address, and is not.
+        (&[at("localhost", OWN)], false),
+        (&[format!("localhost:1={MEMBER}")], false),
+        (&[], false),
+    ];
+    for (members, works) in rows {
+        let members: Vec<_> = members.iter().flat_map(|member| ["--member", member]).collect();
+        let proxy = sidecar(true, &[&PREFER[..], &members].concat());
+        let mut local = TcpStream::connect(address).unwrap();
+        local.write_all(b"ping").unwrap();
+        if *works {
+            let mut back = [0; 4];
+            std::io::Read::read_exact(&mut local, &mut back).unwrap();
+            assert_eq!(&back, b"ping");
+        }
+        drop(local);
+        let record = record(&proxy, Mark::START);
+        let outcome = if *works { "completed" } else { "upstream_tls_failed" };
+        assert_eq!(record["outcome"], outcome, "{members:?}: {record}");
+    }
+}
+
+fn that_were_not_are_refused() {
+    let proxy = sidecar(true, &[]);
+    let mut client = Wire(TcpStream::connect(("127.0.0.1", TRANSPARENT)).unwrap());
+    let answer = client.command("admin", &rawdoc! { "ping": 1 });
+    let answer: bson::Document = answer.try_into().unwrap();
+    assert_eq!((answer.get_i32("code").unwrap(), answer.get_str("codeName").unwrap()), (6, "HostUnreachable"));
+    assert!(answer.get_str("errmsg").unwrap().contains("it was not redirected"), "{answer}");
+    assert_eq!(record(&proxy, Mark::START)["outcome"], "loop");
+}
+
+/// tlsramp runs outside the exempt group, so what it dials is redirected to it again.
+fn of_tlsramp_itself_end_the_circle() {
+    let proxy = sidecar(false, &[]);
+    let mut local = TcpStream::connect((MEMBER, MEMBER_PORT)).unwrap();
+    local.set_read_timeout(Some(SOON)).unwrap();
+    let ping = doc! { "ping": 1 };
+    local.write_all(&msg_command(1, "admin", &bson::RawDocumentBuf::try_from(&ping).unwrap())).unwrap();
+    let answer = Wire(&local).answer().unwrap().document;
+    assert!(answer.get_str("errmsg").unwrap().contains("a connection of tlsramp's own"), "{answer:?}");
+    drop(local);
+    for outcome in ["completed", "loop"] {
+        proxy.log.wait(Mark::START, SOON, |line| line["outcome"] == outcome).unwrap();
+    }
+    assert_eq!(records(&proxy).len(), 2, "one circle, not more");
+}
+
+/// mongod dials its own name: out by the redirect, in again by the inbound route under the mode in force.
+fn to_the_own_server_come_in_again_by_policy() {
+    let own = SocketAddr::new(OWN.parse().unwrap(), PORT);
+    let server = Upstream::on(TcpListener::bind(own).unwrap(), None);
+    let member = format!("localhost:{PORT}={OWN}");
+    let proxy = sidecar(true, &[&REQUIRE[..], &["--member", &member]].concat());
+    let mut local = TcpStream::connect(own).unwrap();
+    echoes(&mut local, b"to itself");
+    drop(local);
+    let of = |route: &'static str| move |line: &Value| line["message"] == "connection" && line["route"] == route;
+    let outgoing = proxy.log.wait(Mark::START, SOON, of("outbound transparent")).unwrap();
+    let incoming = proxy.log.wait(Mark::START, SOON, of("inbound")).unwrap();
+    assert_eq!((&outgoing["upstream_link"], &outgoing["upstream"]), (&"tls".into(), &own.to_string().into()));
+    assert_eq!((&incoming["opening"], &incoming["outcome"]), (&"tls".into(), &"completed".into()), "{incoming}");
+    assert_eq!(server.accepted(), 1);
+}
+
+fn rules_that_vanish_are_noticed() {
+    let proxy = sidecar(true, &[]);
+    let said =
+        |text: &'static str| move |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(text));
+    proxy.log.wait(Mark::START, SOON, said("the redirect rules are in force")).unwrap();
+    run("nft", &["delete", "table", "inet", "test"]);
+    let line = proxy.log.wait(Mark::START, SOON, said("the redirect rules are gone")).unwrap();
+    assert_eq!(line["level"], "WARN", "{line}");
+    let mark = proxy.log.mark();
+    rules();
+    proxy.log.wait(mark, SOON, said("the redirect rules are in force")).unwrap();
+}
+
+/// A tlsramp beside the server of `OWN`; `exempt`: in the group whose connections are not redirected.
+fn sidecar(exempt: bool, more: &[&str]) -> Wrapped {
+    let group = if exempt { GROUP } else { "0" };
+    let wrapper = ["setpriv", "--regid", group, "--clear-groups", "--"].map(str::to_owned);
+    let (own, transparent) = (format!("{OWN}:{PORT}"), TRANSPARENT.to_string());
+    let inbound = ["--port", "27117", "--bind_ip", OWN, "--upstream", &own, "--upstreamTLS", "never"];
+    let outbound = ["--outboundTransparent", &transparent, "--adminBind", "none", "--upstreamProbe", "off"];
+    let args = [&inbound[..], &outbound, more].concat().into_iter();
+    let args: Vec<_> = args.map(|arg| arg.replace("CERTS", &certs::shared().display().to_string())).collect();
+    Wrapped::start(&wrapper, &args)
+}
+
+fn record(proxy: &Wrapped, from: Mark) -> Value {
+    proxy.log.wait(from, SOON, |line| line["message"] == "connection").unwrap()
+}
+
+fn records(proxy: &Wrapped) -> Vec<Value> {
+    proxy.log.objects(Mark::START).into_iter().filter(|line| line["message"] == "connection").collect()
+}
+
+fn run(program: &str, args: &[&str]) {
+    let status = Command::new(program).args(args).status().unwrap();
+    assert!(status.success(), "{program} {args:?}");
+}
+
+const INSIDE: &str = "TLSRAMP_TEST_INSIDE_NAMESPACE";
+const OWN: &str = "10.77.0.1";
+const MEMBER: &str = "10.77.0.2";
+const MEMBER_6: &str = "fd77::2";
+const PORT: u16 = 27017;
+/// Not the own server's: all of a host's addresses count as its own, and this one's hosts are one.
+const MEMBER_PORT: u16 = 27020;
+const TLS_PORT: u16 = 27021;
+const TRANSPARENT: u16 = 27018;
+/// Any group that nobody is in.
+const GROUP: &str = "4711";
+const PREFER: [&str; 6] =
+    ["--sslMode", "preferSSL", "--sslPEMKeyFile", "CERTS/member.pem", "--sslCAFile", "CERTS/ca.pem"];
+const REQUIRE: [&str; 6] =
+    ["--sslMode", "requireSSL", "--sslPEMKeyFile", "CERTS/member.pem", "--sslCAFile", "CERTS/ca.pem"];
