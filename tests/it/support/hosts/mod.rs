@@ -19,6 +19,7 @@
 //! | [`set`] | the replica set of them |
 //! | [`identities`] | certificates of members and clients |
 //! | [`app`] | the application: writers and readers that lose nothing, and say so |
+//! | [`outside`] | one command from the application's host, by pymongo of any version |
 //! | [`capture`] | what was seen on the wires |
 //!
 //! A test needs root, `ip`, `nft`, `tcpdump`, mongod and pymongo: [`ready`] says which is missing.
@@ -29,6 +30,7 @@ pub(crate) mod host;
 pub(crate) mod identities;
 pub(crate) mod netns;
 pub(crate) mod network;
+pub(crate) mod outside;
 pub(crate) mod running;
 pub(crate) mod server;
 pub(crate) mod set;

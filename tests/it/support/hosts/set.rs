@@ -1,7 +1,6 @@
 //! A replica set whose members know each other by name, with a sidecar on each host.
 
 use std::{
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -10,8 +9,10 @@ use bson::{Document, doc};
 use serde_json::Value;
 
 use super::sidecar::Sidecar;
-use super::{App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, server::Server};
-use crate::support::{parts, process};
+use super::{
+    App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, outside, server::Server,
+};
+use crate::support::parts;
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,7 @@ impl Set {
         let views = self.members.iter().filter_map(|member| member.server.status().ok());
         let seen: Vec<u8> = views.filter_map(|view| primary_of(&view)).collect();
         let votes = |number: u8| seen.iter().filter(|&&seen| seen == number).count();
-        (1..=self.plan.members).find(|&number| votes(number) * 2 > self.members.len())
+        self.members.iter().map(|member| member.host.number).find(|&number| votes(number) * 2 > self.members.len())
     }
 
     /// The numbers of all members but the primary.
@@ -200,28 +201,37 @@ impl Set {
         Ok(())
     }
 
+    /// Makes the members that have been started those of the set.
+    #[track_caller]
+    pub(crate) fn reconfigure(&self) {
+        let primary = &self.member(self.primary().expect("the set has a primary")).server;
+        let now = primary.ask("admin", &doc! { "replSetGetConfig": 1 }).expect("the set has a configuration");
+        let version = now.get_document("config").and_then(|config| config.get_i32("version")).expect("a version");
+        let mut config = self.config();
+        config.insert("version", version + 1);
+        primary.ask("admin", &doc! { "replSetReconfig": config }).expect("a new configuration is taken");
+    }
+
+    /// The state of a member, as the primary sees it.
+    pub(crate) fn state_of(&self, number: u8) -> Option<String> {
+        let view = self.member(self.primary()?).server.status().ok()?;
+        let members = members_of(&view);
+        members.iter().find(|member| member.get_i32("_id").is_ok_and(|id| id == i32::from(number))).and_then(state_of)
+    }
+
     /// Starts the application, which goes on until it is told to finish.
     pub(crate) fn app(&self, marker: &str, kind: Kind) -> App {
         App::start(self, marker, kind)
     }
 
-    /// The answer to a command from the application's host to one member, by pymongo with these options of a URI.
+    /// The answer of one member to a command from outside, see [`outside::ask`].
     ///
     /// # Errors
     ///
     /// What the driver tells its application.
     pub(crate) fn ask_from_outside(&self, number: u8, options: &str, command: &Value) -> Result<Value, String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/ping.py");
-        let mut python = self.network.app().command(parts::pymongo().expect("required first"));
-        let (host, bound) = (self.member(number).host.member(), "serverSelectionTimeoutMS=4000&connectTimeoutMS=4000");
-        let uri = format!("mongodb://{host}/?directConnection=true&{bound}&{options}");
-        python.arg(script).arg(uri).arg(command.to_string());
-        let output = process::succeed(python, Duration::from_secs(30))?;
-        let mut said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-        match said["error"].take() {
-            Value::Null => Ok(said["answer"].take()),
-            error => Err(error.as_str().unwrap_or_default().to_owned()),
-        }
+        let python = parts::pymongo().expect("required first");
+        outside::ask(python, self.network.app(), &self.member(number).host, options, command)
     }
 
     /// Options of a URI for TLS with one of the set's certificates; none: without one.
