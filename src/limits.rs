@@ -231,6 +231,8 @@ pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// How much of an answer it shows that is none of tlsramp's, in characters: enough to see whose it is.
 pub const CLIENT_FOREIGN_CHARS: usize = 80;
 
+/// Servers that a set of certificates keeps sessions of: twice the members of the largest configuration.
+pub const CLIENT_CONFIGS: usize = 2 * MOST_OUTBOUND;
 /// Sessions that a TLS client keeps for resumption, per set of certificates.
 pub const CLIENT_SESSIONS: usize = 1024;
 /// TLS 1.2 sessions kept for clients that take no tickets, per set of certificates.
