@@ -325,3 +325,13 @@ pub const ADMIN_VALUE_LEVELS: usize = 100;
 pub const LEASE_HOLDER_CHARS: usize = 128;
 /// Longest lease, in seconds: an hour is more than a step of a rollout takes.
 pub const LEASE_SECONDS: u64 = 3600;
+
+/// Member ports, and member addresses, of a sidecar's redirect: MongoDB allows 50 members to a set, and a sharded cluster
+/// has a few sets.
+pub const NETFILTER_MEMBERS: usize = 256;
+/// How long nft or iptables may take: some seconds for a host with many thousand rules.
+pub const NETFILTER_TOOL_WAIT: Duration = Duration::from_secs(60);
+/// Most that they may print: a blocklist of a million addresses has some 30 MB.
+pub const NETFILTER_LISTING_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest table of sockets that is read for connections older than a redirect: 150 bytes a socket, for a million.
+pub const SOCKET_TABLE_BYTES: u64 = 256 * 1024 * 1024;

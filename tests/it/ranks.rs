@@ -27,6 +27,7 @@ const RANKS: [(&str, u8); 23] = [
     ("admin_client", 4),
     ("ctl", 5),
     ("demo", 5),
+    ("netfilter", 5),
     ("lib", 6),
     ("main", 6),
 ];

@@ -1,0 +1,1 @@
+//! Tables of cases for what a firewall would make of the redirects.
