@@ -16,8 +16,8 @@ pub(super) fn removal(table: &str) -> String {
 pub(super) fn script(sidecar: &Sidecar) -> String {
     let mut text = String::from(
         "# The redirects of a tlsramp sidecar. `nft -f -` sets them all at once, in place of the table's older ones, or\n\
-         # none. They are nat chains: only the first packet of a new connection comes here, and connections that are open\n\
-         # already stay as they are.\n",
+         # none. They are nat chains, for the first packets of connections alone. Which those are the rules ask for\n\
+         # themselves: a kernel that has tracked nothing yet takes an open connection's next packet for one, and breaks it.\n",
     );
     text.push_str(&removal(&sidecar.table));
     let _ = writeln!(text, "table inet {} {{", sidecar.table);
@@ -36,7 +36,7 @@ fn prerouting(Inbound { server_port, port }: &Inbound) -> String {
          \x20   # address of the interface that it came in by, so tlsramp listens there, or on all addresses.\n\
          \x20   chain prerouting {{\n\
          \x20       type nat hook prerouting priority dstnat; policy accept;\n\
-         \x20       iifname != \"lo\" fib daddr type local tcp dport {server_port} redirect to :{port} \
+         \x20       iifname != \"lo\" fib daddr type local {FIRST} tcp dport {server_port} redirect to :{port} \
          comment \"{MARK}inbound\"\n    }}\n"
     )
 }
@@ -82,7 +82,7 @@ fn outward(outbound: &Outbound) -> String {
         to.push(String::new());
     }
     for daddr in to {
-        let _ = writeln!(text, "        {daddr}tcp dport {ports} redirect to :{port} comment \"{MARK}outbound\"");
+        let _ = writeln!(text, "        {daddr}{FIRST} tcp dport {ports} redirect to :{port} comment \"{MARK}outbound\"");
     }
     text
 }
@@ -92,5 +92,7 @@ fn set<T: ToString>(values: &[T]) -> String {
     format!("{{ {values} }}")
 }
 
+/// The first packet of a connection by its own flags: SYN alone (RFC 9293, section 3.5).
+const FIRST: &str = "tcp flags & (fin | syn | rst | ack) == syn";
 /// How the comments of our rules begin.
 pub(super) const MARK: &str = "tlsramp: ";
