@@ -40,6 +40,7 @@ pub mod net;
 pub mod observe;
 pub mod policy;
 pub mod proxy;
+pub mod rollout;
 pub mod snapshot;
 pub mod sniff;
 pub mod standin;

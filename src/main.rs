@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, config, ctl, demo};
+use tlsramp::{app, config, ctl, demo, rollout};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Some(("check", arguments)) => app::check(arguments),
         Some(("ctl", arguments)) => ctl::run(arguments),
         Some(("demo", arguments)) => demo::run(arguments),
+        Some(("rollout", arguments)) => rollout::run(arguments),
         // clap lets no other through.
         _ => ExitCode::from(2),
     }
@@ -36,4 +37,5 @@ fn command() -> Command {
         .subcommand(config::with_options(check))
         .subcommand(ctl::command())
         .subcommand(demo::command())
+        .subcommand(rollout::command())
 }

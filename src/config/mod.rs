@@ -43,3 +43,4 @@ pub use mistake::Mistake;
 pub use pattern::Pattern;
 pub use report::report;
 pub use settings::{Admin, AdminBind, Inbound, LogFormat, LogLevel, LogSettings, Outbound, Settings, WatchScope};
+pub use values::time;

@@ -39,6 +39,7 @@ impl Desk {
             drift,
             routes,
             upstreams,
+            members: Vec::new(),
             connections,
             certificates: certificates(&snapshot.tls),
             lease: lease_status(&current.lease),

@@ -31,6 +31,8 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// The servers behind, as last probed.
     pub upstreams: Vec<UpstreamStatus>,
+    /// The members of the set, resolved, as far as this node knows them.
+    pub members: Vec<MemberStatus>,
     /// Open connections by kind.
     pub connections: ConnectionCounts,
     /// The certificates in use.
@@ -81,6 +83,16 @@ pub struct UpstreamStatus {
     pub state: Option<String>,
     /// The other kind of link, as last tried for a change.
     pub other: Option<OtherLink>,
+}
+
+/// A member of the set, as the probe and --member tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MemberStatus {
+    /// Its name in the set, with the port.
+    pub name: String,
+    /// Its IP addresses.
+    pub addresses: Vec<String>,
 }
 
 /// The kind of link that is not in use, as last tried.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 22] = [
+const RANKS: [(&str, u8); 23] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -26,6 +26,7 @@ const RANKS: [(&str, u8); 22] = [
     ("admin_client", 4),
     ("ctl", 5),
     ("demo", 5),
+    ("rollout", 5),
     ("lib", 6),
     ("main", 6),
 ];
