@@ -312,6 +312,8 @@ pub const ROLLOUT_RECYCLE: Duration = Duration::from_secs(3);
 pub const ROLLOUT_HEALTH: Duration = Duration::from_secs(30);
 /// How long a node's admin port may be out of reach before a rollout stops: what a restart of tlsramp takes, twice.
 pub const ROLLOUT_UNREACHED: Duration = Duration::from_secs(5);
+/// How often in a row a question may fail at a node that is there, before a rollout stops.
+pub const ROLLOUT_MISSED: u32 = 3;
 /// One look at a node from outside: connection, opening, answer.
 pub const ROLLOUT_OUTSIDE: Duration = Duration::from_secs(5);
 /// Largest answer of a node to a look from outside, in bytes: a refusal has some hundred.

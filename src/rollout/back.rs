@@ -15,9 +15,11 @@ use crate::policy::Mode;
 /// Goes back. `nodes` is where they were last seen: one that cannot be reached any more holds the others at most one
 /// rung below it.
 ///
+/// All are back then; what comes back is what was not as it should be from outside, a line each.
+///
 /// # Errors
 /// Why it does not go on, or who could not be taken back.
-pub(super) async fn back(walk: &Walk, mut nodes: Vec<Node>, targets: &[Mode]) -> Result<(), Halt> {
+pub(super) async fn back(walk: &Walk, mut nodes: Vec<Node>, targets: &[Mode]) -> Result<Vec<String>, Halt> {
     let mut complaints = Vec::new();
     loop {
         walk.check()?;
@@ -29,7 +31,7 @@ pub(super) async fn back(walk: &Walk, mut nodes: Vec<Node>, targets: &[Mode]) ->
         };
         let places: Vec<_> = nodes.iter().enumerate().map(places).collect();
         let Some(step) = plan::down(&places, targets) else {
-            return finish(walk, &nodes, targets, &gone, complaints).await;
+            return finish(walk, &nodes, targets, &gone).await.map(|()| complaints);
         };
         if !step.to.accepts_tls() && !walk.force {
             // They were moved to TLS, and would be turned away by the first node that takes none.
@@ -69,27 +71,22 @@ async fn look(walk: &Walk, nodes: &mut [Node]) -> Result<Vec<Option<NoAnswer>>, 
 }
 
 /// What is left: members' links by TLS to nodes that take none any more, and who could not be taken back.
-async fn finish(
-    walk: &Walk,
-    nodes: &[Node],
-    targets: &[Mode],
-    gone: &[Option<NoAnswer>],
-    mut complaints: Vec<String>,
-) -> Result<(), Halt> {
+async fn finish(walk: &Walk, nodes: &[Node], targets: &[Mode], gone: &[Option<NoAnswer>]) -> Result<(), Halt> {
+    let mut left = Vec::new();
     for (node, one) in nodes.iter().enumerate() {
         if let Some(error) = &gone[node] {
-            complaints.push(format!("{}: {error}; it was at {} when last seen", walk.fleet.name(node), one.mode));
+            left.push(format!("{}: {error}; it was at {} when last seen", walk.fleet.name(node), one.mode));
         } else if one.mode == Mode::Disabled {
-            if let Some(left) = walk.recycle(node).await? {
-                walk.tell(node, &left);
+            if let Some(links) = walk.recycle(node).await? {
+                walk.tell(node, &links);
             }
         } else if one.mode > targets[node] {
-            complaints.push(format!(
+            left.push(format!(
                 "{}: it stays at {}, one rung from a node that is gone",
                 walk.fleet.name(node),
                 one.mode
             ));
         }
     }
-    if complaints.is_empty() { Ok(()) } else { Err(Halt::Failed(complaints.join("\n"))) }
+    if left.is_empty() { Ok(()) } else { Err(Halt::Failed(left.join("\n"))) }
 }

@@ -98,7 +98,8 @@ async fn go(walk: &Walk, goal: &Goal, began: Option<Began>, auto_rollback: bool)
         Goal::Back(targets) => {
             walk.journal.note(format_args!("back to where it began, by \"{holder}\""));
             let nodes = walk.reached().await?;
-            return back(walk, nodes, targets).await;
+            let complaints = back(walk, nodes, targets).await?;
+            return if complaints.is_empty() { Ok(()) } else { Err(Halt::TakenBack(complaints.join("\n"))) };
         }
         Goal::Up(target) => *target,
     };
@@ -121,7 +122,7 @@ async fn go(walk: &Walk, goal: &Goal, began: Option<Began>, auto_rollback: bool)
             // Where they were last seen: a node that is gone is as it was then.
             let last = walk.last(nodes);
             match back(walk, last, &origins).await {
-                Ok(()) => Err(Halt::TakenBack(why)),
+                Ok(complaints) => Err(Halt::TakenBack([vec![why], complaints].concat().join("\n"))),
                 Err(halt) => Err(halt),
             }
         }

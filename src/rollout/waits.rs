@@ -8,7 +8,7 @@ use super::halt::Halt;
 use super::walk::{Walk, all_of};
 use crate::control::Recycle;
 use crate::control::views::Blocker;
-use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
+use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
 
@@ -24,9 +24,18 @@ impl Walk {
         let began = Instant::now();
         // What is known of TLS to a server may be a minute old, from before that server took it.
         let patience = self.wait.min(OTHER_LINK_AGAIN + ROLLOUT_RECYCLE);
+        let mut missed = 0;
         loop {
             self.check()?;
-            let found = self.in_the_way(nodes, to).await?;
+            let found = match self.in_the_way(nodes, to).await {
+                Err(Halt::Failed(_)) if missed < ROLLOUT_MISSED => {
+                    missed += 1;
+                    self.reached().await?;
+                    continue;
+                }
+                found => found?,
+            };
+            missed = 0;
             if found.is_empty() {
                 return Ok(());
             }
@@ -80,15 +89,18 @@ impl Walk {
     /// What is left when the wait is over, or a signal.
     pub(super) async fn moved(&self, nodes: &[usize]) -> Result<(), Halt> {
         let began = Instant::now();
+        let mut missed = 0;
         loop {
             self.check()?;
-            let mut left = Vec::new();
-            for node in nodes {
-                if let Some(why) = self.recycle(*node).await? {
-                    self.tell_changed(*node, &why);
-                    left.push(format!("{}: {why}", self.fleet.name(*node)));
+            let left = match self.recycled(nodes).await {
+                Err(Halt::Failed(_)) if missed < ROLLOUT_MISSED => {
+                    missed += 1;
+                    self.reached().await?;
+                    continue;
                 }
-            }
+                left => left?,
+            };
+            missed = 0;
             if left.is_empty() {
                 return Ok(());
             }
@@ -97,6 +109,17 @@ impl Walk {
             }
             self.interrupt.pause(ROLLOUT_RECYCLE).await?;
         }
+    }
+
+    async fn recycled(&self, nodes: &[usize]) -> Result<Vec<String>, Halt> {
+        let mut left = Vec::new();
+        for node in nodes {
+            if let Some(why) = self.recycle(*node).await? {
+                self.tell_changed(*node, &why);
+                left.push(format!("{}: {why}", self.fleet.name(*node)));
+            }
+        }
+        Ok(left)
     }
 
     /// Moves a node's old connections, once. None where there are none left; else what is, in words.

@@ -28,6 +28,7 @@ mod recycling;
 mod refusals;
 mod relaying;
 mod reloading;
+mod rollout;
 mod routes;
 mod standin;
 mod still_on_plaintext;
