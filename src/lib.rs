@@ -44,6 +44,7 @@ pub mod netfilter;
 pub mod observe;
 pub mod policy;
 pub mod proxy;
+pub mod rollout;
 pub mod snapshot;
 pub mod sniff;
 pub mod standin;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, config, ctl, demo, netfilter};
+use tlsramp::{app, config, ctl, demo, netfilter, rollout};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Some(("ctl", arguments)) => ctl::run(arguments),
         Some(("demo", arguments)) => demo::run(arguments),
         Some(("netfilter", arguments)) => netfilter::run(arguments),
+        Some(("rollout", arguments)) => rollout::run(arguments),
         // clap lets no other through.
         _ => ExitCode::from(2),
     }
@@ -38,4 +39,5 @@ fn command() -> Command {
         .subcommand(ctl::command())
         .subcommand(demo::command())
         .subcommand(netfilter::command())
+        .subcommand(rollout::command())
 }

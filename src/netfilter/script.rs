@@ -82,7 +82,8 @@ fn outward(outbound: &Outbound) -> String {
         to.push(String::new());
     }
     for daddr in to {
-        let _ = writeln!(text, "        {daddr}{FIRST} tcp dport {ports} redirect to :{port} comment \"{MARK}outbound\"");
+        let _ =
+            writeln!(text, "        {daddr}{FIRST} tcp dport {ports} redirect to :{port} comment \"{MARK}outbound\"");
     }
     text
 }
