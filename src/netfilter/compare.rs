@@ -31,8 +31,9 @@ pub(super) fn unlike(chain: &Chain, inbound: Inbound, ruleset: &Ruleset) -> Vec<
     let today = Packet { port: server_port, original: server_port, path: Path::In };
     let behind = Packet { port, ..today };
     let mut found = Vec::new();
-    let today = view(chain, today, ruleset, &mut found);
-    let behind = view(chain, behind, ruleset, &mut found);
+    let (mut today, mut behind) = views(chain, today, behind, ruleset, &mut found);
+    without_effect(&mut today);
+    without_effect(&mut behind);
     // A rule that is the same in both splits the chain: what is in front of it has its counterpart in front of it.
     let same_rule = |one: &Item| behind.iter().any(|other| other == one);
     let mut rest = behind.as_slice();
@@ -51,29 +52,43 @@ pub(super) fn unlike(chain: &Chain, inbound: Inbound, ruleset: &Ruleset) -> Vec<
 /// A rule by its index in the chain, and what is left of it.
 type Item = (usize, Left);
 
-/// The chain as a packet sees it: what stands behind a verdict for all is never seen.
-fn view(chain: &Chain, packet: Packet, ruleset: &Ruleset, unclear: &mut Vec<(usize, Unlike)>) -> Vec<Item> {
-    let mut items: Vec<Item> = Vec::new();
+/// The chain as two packets see it. What stands behind a verdict for all of both is never seen; what stands behind one for
+/// all of the one is still looked at: the other's counterpart of that verdict may be missing, and is then to be added.
+fn views(
+    chain: &Chain,
+    today: Packet,
+    behind: Packet,
+    ruleset: &Ruleset,
+    found: &mut Vec<(usize, Unlike)>,
+) -> (Vec<Item>, Vec<Item>) {
+    let mut views = (Vec::new(), Vec::new());
     for (index, rule) in chain.rules.iter().enumerate() {
-        match seen(rule, &chain.name, packet, ruleset) {
-            Seen::Never => {}
-            Seen::Unclear => unclear.push((index, Unlike::Unclear)),
-            Seen::May(left) => {
-                let ends = ends(&left);
-                items.push((index, left));
-                if ends {
-                    without_effect(&mut items);
-                    break;
-                }
-            }
+        let [one, other] = [today, behind].map(|packet| seen(rule, &chain.name, packet, ruleset));
+        if one == Seen::Unclear || other == Seen::Unclear {
+            found.push((index, Unlike::Unclear));
+            continue;
+        }
+        let (one, other) = (left(one), left(other));
+        let last = one == other && one.as_ref().is_some_and(ends);
+        views.0.extend(one.map(|left| (index, left)));
+        views.1.extend(other.map(|left| (index, left)));
+        if last {
+            break;
         }
     }
-    items
+    views
+}
+
+fn left(seen: Seen) -> Option<Left> {
+    match seen {
+        Seen::May(left) => Some(left),
+        Seen::Never | Seen::Unclear => None,
+    }
 }
 
 /// Takes out what decides for some, just in front of the same decision for all.
 fn without_effect(items: &mut Vec<Item>) {
-    let Some((last, before)) = items.split_last() else { return };
+    let Some((last, before)) = items.split_last().filter(|((_, last), _)| ends(last)) else { return };
     let decides = |(_, left): &Item| left.verdict == last.1.verdict && left.statements.iter().all(is_match);
     let kept = before.iter().rposition(|item| !decides(item)).map_or(0, |at| at + 1);
     items.drain(kept..items.len() - 1);
