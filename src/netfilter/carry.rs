@@ -45,14 +45,8 @@ fn remedy(finding: &Finding, ruleset: &Ruleset, sidecar: &Sidecar) -> Remedy {
                 Unlike::Differs | Unlike::Unclear => None,
             };
             let Inbound { server_port, port } = inbound;
-            commands.map_or_else(
-                || {
-                    Remedy::ByHand(format!(
-                        "change it by hand, so that it does with {port} what it does with {server_port}"
-                    ))
-                },
-                Remedy::Commands,
-            )
+            let by_hand = || format!("change it so that it does with {port} what it does with {server_port}");
+            commands.map_or_else(|| Remedy::ByHand(by_hand()), Remedy::Commands)
         }
         (Problem::Elsewhere, ..) => Remedy::ByHand("remove the one or the other".into()),
         (Problem::OtherSidecar, ..) => {

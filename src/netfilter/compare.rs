@@ -5,6 +5,8 @@
 //! so is the chain's verdict, whoever connects. That a rule is there for both ports, or has a counterpart between the same
 //! neighbours, comes out as the same; so does a rule that never looks at the port.
 
+use serde_json::Value;
+
 use super::judge::{Left, Seen, seen};
 use super::packet::{Packet, Path};
 use super::ruleset::{Chain, Ruleset};
@@ -26,67 +28,55 @@ pub(super) enum Unlike {
 /// The rules of a chain that do, by index, in order.
 pub(super) fn unlike(chain: &Chain, inbound: Inbound, ruleset: &Ruleset) -> Vec<(usize, Unlike)> {
     let Inbound { server_port, port } = inbound;
-    let before = Packet { port: server_port, original: server_port, path: Path::In };
-    let after = Packet { port, ..before };
+    let today = Packet { port: server_port, original: server_port, path: Path::In };
+    let behind = Packet { port, ..today };
     let mut found = Vec::new();
-    let mut stretch = Stretch::default();
-    let (mut ended_before, mut ended_after) = (false, false);
-    for (index, rule) in chain.rules.iter().enumerate() {
-        let [today, behind] = [before, after].map(|packet| seen(rule, &chain.name, packet, ruleset));
-        if (today == Seen::Unclear && !ended_before) || (behind == Seen::Unclear && !ended_after) {
-            found.push((index, Unlike::Unclear));
-            continue;
-        }
-        // What stands behind a verdict for all is never seen.
-        let today = left(today).filter(|_| !ended_before);
-        let behind = left(behind).filter(|_| !ended_after);
-        ended_before |= today.as_ref().is_some_and(ends);
-        ended_after |= behind.as_ref().is_some_and(ends);
-        if today.is_some() && today == behind {
-            stretch.close(&mut found);
-            continue;
-        }
-        stretch.before.extend(today.map(|left| (index, left)));
-        stretch.after.extend(behind.map(|left| (index, left)));
+    let (mut today, mut behind) = views(chain, today, behind, ruleset, &mut found);
+    without_effect(&mut today);
+    without_effect(&mut behind);
+    // A rule that is the same in both splits the chain: what is in front of it has its counterpart in front of it.
+    let same_rule = |one: &Item| behind.iter().any(|other| other == one);
+    let mut rest = behind.as_slice();
+    for stretch in today.split_inclusive(same_rule) {
+        let end = stretch.last().and_then(|last| rest.iter().position(|item| item == last));
+        let (before, after) = rest.split_at(end.unwrap_or(rest.len()));
+        pair(&stretch[..stretch.len() - usize::from(end.is_some())], before, &mut found);
+        rest = after.get(usize::from(end.is_some())..).unwrap_or_default();
     }
-    stretch.close(&mut found);
+    pair(&[], rest, &mut found);
     found.sort_by_key(|(index, _)| *index);
+    found.dedup();
     found
 }
 
-/// Rules between two that are the same for both.
-#[derive(Default)]
-struct Stretch {
-    before: Vec<(usize, Left)>,
-    after: Vec<(usize, Left)>,
-}
+/// A rule by its index in the chain, and what is left of it.
+type Item = (usize, Left);
 
-impl Stretch {
-    /// Finds each rule's counterpart, in order; those without one are unlike.
-    fn close(&mut self, found: &mut Vec<(usize, Unlike)>) {
-        let mut after = std::mem::take(&mut self.after).into_iter().peekable();
-        let mut missed: Vec<usize> = Vec::new();
-        let mut caught: Vec<usize> = Vec::new();
-        for (index, left) in std::mem::take(&mut self.before) {
-            let has_counterpart = after.clone().any(|(_, other)| same(&left, &other));
-            if !has_counterpart {
-                missed.push(index);
-                continue;
-            }
-            for (index, other) in after.by_ref() {
-                if same(&left, &other) {
-                    break;
-                }
-                caught.push(index);
-            }
+/// The chain as two packets see it. What stands behind a verdict for all of both is never seen; what stands behind one for
+/// all of the one is still looked at: the other's counterpart of that verdict may be missing, and is then to be added.
+fn views(
+    chain: &Chain,
+    today: Packet,
+    behind: Packet,
+    ruleset: &Ruleset,
+    found: &mut Vec<(usize, Unlike)>,
+) -> (Vec<Item>, Vec<Item>) {
+    let mut views = (Vec::new(), Vec::new());
+    for (index, rule) in chain.rules.iter().enumerate() {
+        let [one, other] = [today, behind].map(|packet| seen(rule, &chain.name, packet, ruleset));
+        if one == Seen::Unclear || other == Seen::Unclear {
+            found.push((index, Unlike::Unclear));
+            continue;
         }
-        caught.extend(after.map(|(index, _)| index));
-        let differs = |index: &usize| missed.contains(index) && caught.contains(index);
-        found
-            .extend(missed.iter().map(|index| (*index, if differs(index) { Unlike::Differs } else { Unlike::Misses })));
-        let alone = caught.iter().filter(|index| !differs(index));
-        found.extend(alone.map(|index| (*index, Unlike::Catches)));
+        let (one, other) = (left(one), left(other));
+        let last = one == other && one.as_ref().is_some_and(ends);
+        views.0.extend(one.map(|left| (index, left)));
+        views.1.extend(other.map(|left| (index, left)));
+        if last {
+            break;
+        }
     }
+    views
 }
 
 fn left(seen: Seen) -> Option<Left> {
@@ -94,6 +84,35 @@ fn left(seen: Seen) -> Option<Left> {
         Seen::May(left) => Some(left),
         Seen::Never | Seen::Unclear => None,
     }
+}
+
+/// Takes out what decides for some, just in front of the same decision for all.
+fn without_effect(items: &mut Vec<Item>) {
+    let Some((last, before)) = items.split_last().filter(|((_, last), _)| ends(last)) else { return };
+    let decides = |(_, left): &Item| left.verdict == last.1.verdict && left.statements.iter().all(is_match);
+    let kept = before.iter().rposition(|item| !decides(item)).map_or(0, |at| at + 1);
+    items.drain(kept..items.len() - 1);
+}
+
+fn is_match(statement: &Value) -> bool {
+    statement.get("match").is_some()
+}
+
+/// Finds each rule's counterpart, in order; those without one are unlike.
+fn pair(before: &[Item], after: &[Item], found: &mut Vec<(usize, Unlike)>) {
+    let mut left = after.iter();
+    let (mut missed, mut caught): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    for (index, one) in before {
+        if !left.clone().any(|(_, other)| same(one, other)) {
+            missed.push(*index);
+            continue;
+        }
+        caught.extend(left.by_ref().take_while(|(_, other)| !same(one, other)).map(|(index, _)| *index));
+    }
+    caught.extend(left.map(|(index, _)| *index));
+    let differs = |index: &usize| missed.contains(index) && caught.contains(index);
+    found.extend(missed.iter().map(|index| (*index, if differs(index) { Unlike::Differs } else { Unlike::Misses })));
+    found.extend(caught.iter().filter(|index| !differs(index)).map(|index| (*index, Unlike::Catches)));
 }
 
 fn ends(left: &Left) -> bool {

@@ -16,7 +16,8 @@ struct Found {
 pub(super) fn nft_for(text: &str, port: u16, verdict: Option<&str>) -> Option<String> {
     let found = ports(text)?;
     let first = found.first()?;
-    if text.contains("xt match") || text.contains("xt target") {
+    // What only iptables can write, and what belongs to one rule alone.
+    if ["xt match ", "xt target ", " meter "].iter().any(|words| text.contains(words)) {
         return None;
     }
     let mut rule = text[..first.from].to_owned();
