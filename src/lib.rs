@@ -24,6 +24,7 @@
 //! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
 //! | 5 | [`ctl`] | the command that asks a running proxy, and changes it |
 //! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |
+//! | 5 | [`netfilter`] | the redirect rules of a sidecar, and what a firewall makes of them |
 //!
 //! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
 
@@ -39,9 +40,11 @@ pub mod limits;
 pub mod members;
 pub mod mongo;
 pub mod net;
+pub mod netfilter;
 pub mod observe;
 pub mod policy;
 pub mod proxy;
+pub mod rollout;
 pub mod snapshot;
 pub mod sniff;
 pub mod standin;

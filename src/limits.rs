@@ -231,6 +231,8 @@ pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// How much of an answer it shows that is none of tlsramp's, in characters: enough to see whose it is.
 pub const CLIENT_FOREIGN_CHARS: usize = 80;
 
+/// Servers that a set of certificates keeps sessions of: twice the members of the largest configuration.
+pub const CLIENT_CONFIGS: usize = 2 * MOST_OUTBOUND;
 /// Sessions that a TLS client keeps for resumption, per set of certificates.
 pub const CLIENT_SESSIONS: usize = 1024;
 /// TLS 1.2 sessions kept for clients that take no tickets, per set of certificates.
@@ -323,3 +325,46 @@ pub const ADMIN_VALUE_LEVELS: usize = 100;
 pub const LEASE_HOLDER_CHARS: usize = 128;
 /// Longest lease, in seconds: an hour is more than a step of a rollout takes.
 pub const LEASE_SECONDS: u64 = 3600;
+
+/// Member ports, and member addresses, of a sidecar's redirect: MongoDB allows 50 members to a set, and a sharded cluster
+/// has a few sets.
+pub const NETFILTER_MEMBERS: usize = 256;
+/// How long nft or iptables may take: some seconds for a host with many thousand rules.
+pub const NETFILTER_TOOL_WAIT: Duration = Duration::from_secs(60);
+/// Most that they may print: a blocklist of a million addresses has some 30 MB.
+pub const NETFILTER_LISTING_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest table of sockets that is read for connections older than a redirect: 150 bytes a socket, for a million.
+pub const SOCKET_TABLE_BYTES: u64 = 256 * 1024 * 1024;
+/// Nodes of one rollout: a set has at most 50 members, a sharded cluster some of those and its mongos.
+pub const ROLLOUT_NODES: usize = 256;
+/// A rollout's lease on each node: as long as three renewals, so that a lost one costs nothing, and a rollout that was
+/// killed keeps the next one out for a minute at most.
+pub const ROLLOUT_LEASE: Duration = Duration::from_secs(60);
+/// Between two renewals.
+pub const ROLLOUT_RENEWAL: Duration = Duration::from_secs(20);
+/// How long a rollout waits by default for clients to have moved, and for old connections to be gone.
+pub const ROLLOUT_WAIT: Duration = Duration::from_secs(600);
+/// Between two looks at what is waited for: soon enough for a person, and few enough for the log of a node.
+pub const ROLLOUT_LOOK: Duration = Duration::from_secs(1);
+/// Between two requests to move what is left of old connections.
+pub const ROLLOUT_RECYCLE: Duration = Duration::from_secs(3);
+/// How long a node may be unhealthy before a rollout stops: an election takes 12 s, and the probe that sees its end 10.
+pub const ROLLOUT_HEALTH: Duration = Duration::from_secs(30);
+/// How long a node's admin port may be out of reach before a rollout stops: what a restart of tlsramp takes, twice.
+pub const ROLLOUT_UNREACHED: Duration = Duration::from_secs(5);
+/// How often in a row a question may fail at a node that is there, before a rollout stops.
+pub const ROLLOUT_MISSED: u32 = 3;
+/// One look at a node from outside: connection, opening, answer.
+pub const ROLLOUT_OUTSIDE: Duration = Duration::from_secs(5);
+/// Largest answer of a node to a look from outside, in bytes: a refusal has some hundred.
+pub const ROLLOUT_OUTSIDE_BYTES: usize = 64 * 1024;
+/// How long is waited for the row that our own plaintext opening makes among the clients.
+pub const ROLLOUT_OWN_ROW: Duration = Duration::from_secs(2);
+/// A look-up of a peer's name.
+pub const ROLLOUT_RESOLVE: Duration = Duration::from_secs(3);
+/// A peer that is gone counts as one for so long: longer than any pause between a member's heartbeats.
+pub const ROLLOUT_PEER: Duration = Duration::from_secs(60);
+/// How many of those who are waited for a line names.
+pub const ROLLOUT_NAMED: usize = 4;
+/// Largest log of rollouts that is read back, in bytes: some hundred thousand lines.
+pub const ROLLOUT_LOG_BYTES: u64 = 16 * 1024 * 1024;

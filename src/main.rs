@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, config, ctl, demo};
+use tlsramp::{app, config, ctl, demo, netfilter, rollout};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -12,6 +12,8 @@ fn main() -> ExitCode {
         Some(("check", arguments)) => app::check(arguments),
         Some(("ctl", arguments)) => ctl::run(arguments),
         Some(("demo", arguments)) => demo::run(arguments),
+        Some(("netfilter", arguments)) => netfilter::run(arguments),
+        Some(("rollout", arguments)) => rollout::run(arguments),
         // clap lets no other through.
         _ => ExitCode::from(2),
     }
@@ -36,4 +38,6 @@ fn command() -> Command {
         .subcommand(config::with_options(check))
         .subcommand(ctl::command())
         .subcommand(demo::command())
+        .subcommand(netfilter::command())
+        .subcommand(rollout::command())
 }

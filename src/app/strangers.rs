@@ -13,7 +13,7 @@ use crate::net::{Inherited, Passed, TRANSPARENT_IPS};
 pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
     let tcp = wanted(settings);
     let unix: Vec<_> = settings.admin.binds.iter().filter_map(|bind| Some((ADMIN, unix(bind)?))).collect();
-    let tcp = inherited.tcp().filter_map(|passed| stranger(passed, &passed.address, &tcp));
+    let tcp = inherited.tcp().filter_map(|passed| stranger(passed, passed.address, &tcp));
     let shown = |passed: &Passed<PathBuf>| passed.address.display().to_string();
     let paths = inherited.unix().filter_map(|passed| stranger(passed, shown(passed), &unix));
     let open = inherited.unix().filter_map(|passed| open_to_all(&passed.address));

@@ -45,3 +45,4 @@ pub use report::report;
 pub use settings::{
     Admin, AdminBind, Inbound, LogFormat, LogLevel, LogSettings, Member, Outbound, Settings, WatchScope,
 };
+pub use values::time;

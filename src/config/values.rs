@@ -49,7 +49,10 @@ pub(super) fn port(text: &str) -> Result<u16, Wrong> {
 }
 
 /// A time: a number with `ms`, `s`, `m` or `h`, or of seconds; from `least` to a day.
-pub(super) fn time(text: &str, least: Duration) -> Result<Duration, Wrong> {
+///
+/// # Errors
+/// What was expected, in words.
+pub fn time(text: &str, least: Duration) -> Result<Duration, Wrong> {
     time_within(text, least, Duration::from_secs(LONGEST_TIMEOUT_SECS))
 }
 

@@ -42,6 +42,8 @@ impl Desk {
         scrape.inventory_rows = inventory.rows as u64;
         scrape.blocking_clients = inventory.unmoved as u64;
         scrape.lost_plaintext_rows = inventory.lost;
+        scrape.bypass = self.bypassing().len() as u64;
+        scrape.redirect = self.redirect.rules();
         scrape.log_lines_dropped = self.log.as_ref().map_or(0, |log| log.dropped() as u64);
         metrics.encode(scrape, format)
     }

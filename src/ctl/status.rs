@@ -2,7 +2,9 @@
 
 use super::page::{Page, Table};
 use super::words::{ago, count, name, notes, since, span};
-use crate::control::views::{CertificateStatus, ConnectionCounts, InventoryStatus, Status, UpstreamStatus};
+use crate::control::views::{
+    BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, MemberStatus, Status, UpstreamStatus,
+};
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
 
@@ -34,6 +36,8 @@ pub(super) fn page(status: &Status, now: i64) -> Page {
     page.table(connections(&status.connections));
     page.table(routes(status));
     page.table(upstreams(&status.upstreams, now));
+    page.table(members(&status.members));
+    page.table(bypass(&status.bypass));
     page.table(certificates(&status.certificates));
     page
 }
@@ -101,6 +105,26 @@ fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> Table {
             ago(&upstream.checked, now),
             notes([upstream.reason.as_deref().map(escaped), other]),
         ]);
+    }
+    table
+}
+
+fn members(members: &[MemberStatus]) -> Table {
+    let mut table = Table::new(["MEMBER", "AT"]);
+    for member in members {
+        table.row([
+            escaped(&member.name),
+            name(Some(&member.addresses.join(", ")).filter(|at| !at.is_empty()).map(|at| &**at)),
+        ]);
+    }
+    table
+}
+
+fn bypass(bypass: &[BypassStatus]) -> Table {
+    let mut table = Table::new(["GOES AROUND TLSRAMP", "HERE", "OTHER END", "MEMBER"]);
+    for BypassStatus { direction, local, remote, member } in bypass {
+        let member = if *member { "yes" } else { "-" };
+        table.row([escaped(direction), escaped(local), escaped(remote), member.to_owned()]);
     }
     table
 }

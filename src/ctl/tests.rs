@@ -9,8 +9,9 @@ use crate::admin_client::{ClientError, TlsOptions};
 use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::control::views::{
-    AcceptReply, Blocker, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, ErrorReply, InventoryStatus,
-    LeaseStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
+    AcceptReply, Blocker, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, ErrorReply,
+    InventoryStatus, LeaseStatus, MemberStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply, RouteStatus,
+    Status, UpstreamStatus,
 };
 
 /// 2023-11-14T22:16:20Z.
@@ -50,6 +51,16 @@ fn status_says_first_what_matters() {
         drift: some("a restart would go back to allowSSL"),
         routes: vec![RouteStatus { name: "inbound".into(), listen: vec!["0.0.0.0:27017".into(), "[::]:27017".into()] }],
         upstreams: vec![upstream, UpstreamStatus { upstream: "db2:27017".into(), ..UpstreamStatus::default() }],
+        members: vec![
+            MemberStatus { name: "db1:27017".into(), addresses: vec!["10.0.0.1".into(), "2001:db8::1".into()] },
+            MemberStatus { name: "db2:27017".into(), addresses: vec![] },
+        ],
+        bypass: vec![BypassStatus {
+            direction: "inbound".into(),
+            local: "10.0.0.1:27017".into(),
+            remote: "10.0.0.2:40000".into(),
+            member: true,
+        }],
         connections: ConnectionCounts { open: 12, plaintext: 3, tls: 9, ..ConnectionCounts::default() },
         certificates: vec![CertificateStatus {
             role: "tlsCertificateKeyFile".into(),
@@ -81,6 +92,13 @@ inbound  0.0.0.0:27017, [::]:27017
 SERVER           ROUTE    UP             LINK       STATE    SET  CHECKED  NOTE
 127.0.0.1:27018  inbound  yes            plaintext  PRIMARY  rs0  3m ago   tls: NOT possible (no TLS there)
 db2:27017        -        not yet known  -          -        -    -        -
+
+MEMBER     AT
+db1:27017  10.0.0.1, 2001:db8::1
+db2:27017  -
+
+GOES AROUND TLSRAMP  HERE            OTHER END       MEMBER
+inbound              10.0.0.1:27017  10.0.0.2:40000  yes
 
 CERTIFICATE            SUBJECT  EXPIRES            FILE
 tlsCertificateKeyFile  CN=db1   EXPIRED 1 day ago  /etc/a.pem

@@ -14,7 +14,7 @@ use super::fault::{Fault, FileRole};
 use super::files::TlsFiles;
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
-use crate::limits::{CLIENT_SESSIONS, EXPIRY_WARNING_DAYS, SERVER_SESSIONS};
+use crate::limits::{CLIENT_CONFIGS, CLIENT_SESSIONS, EXPIRY_WARNING_DAYS, SERVER_SESSIONS};
 
 /// Everything TLS of one snapshot: what clients are served with and servers are dialled with.
 #[derive(Debug)]
@@ -148,6 +148,10 @@ impl Material {
             return Some(Arc::clone(config));
         }
         let config = Arc::new(self.new_client_config(dialling, names)?);
+        // Redirected connections go anywhere: what they leave behind is bounded. Sessions are lost, no more.
+        if clients.len() >= CLIENT_CONFIGS {
+            clients.clear();
+        }
         clients.insert(names.to_vec(), Arc::clone(&config));
         Some(config)
     }

@@ -28,6 +28,7 @@ mod recycling;
 mod refusals;
 mod relaying;
 mod reloading;
+mod rollout;
 mod routes;
 mod service_manager;
 mod sidecar;

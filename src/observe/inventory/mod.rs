@@ -135,12 +135,15 @@ impl Inventory {
     }
 
     /// The applications that `requireSSL` would turn away: plaintext open now, or seen within the window and not by TLS
-    /// since; accepted ones excepted. A window of zero counts open ones only.
+    /// since; accepted ones excepted. A window of zero counts open ones only. Of members too only open ones count: they
+    /// come as their own policy says, not as a configuration that someone has to change.
     #[must_use]
     pub fn unmoved(&self, window: Duration, now: i64) -> Vec<Unmoved> {
         let copied = self.table().copied();
         let counts = |identity: &Identity| !copied.accepted.contains(identity);
-        copied.staying(|kind| kind == Kind::Plaintext, millis(window), now, counts)
+        let mut staying = copied.staying(|kind| kind == Kind::Plaintext, millis(window), now, counts);
+        staying.retain(|one| !one.member || one.open > 0);
+        staying
     }
 
     /// The same of those who come by TLS, whom `disabled` would turn away.

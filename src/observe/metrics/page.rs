@@ -114,6 +114,11 @@ impl Page {
         to.gauge(("tlsramp_blocking_clients", help, None), [([], scrape.blocking_clients)])?;
         let help = "Plaintext rows that the inventory lost to its bound, within the guard's window.";
         to.gauge(("tlsramp_inventory_lost_plaintext_rows", help, None), [([], scrape.lost_plaintext_rows)])?;
+        let help = "Connections of this host that go around the proxy.";
+        to.gauge(("tlsramp_bypass_connections", help, None), [([], scrape.bypass)])?;
+        let help = "Whether the redirect rules of a sidecar are in force; absent where none are expected.";
+        let rules = scrape.redirect.map(|rules| ([], u64::from(rules)));
+        to.gauge(("tlsramp_redirect_rules", help, None), rules)?;
         let help = "Log lines dropped because the log was slow.";
         to.counter(("tlsramp_log_lines_dropped", help, None), [([], scrape.log_lines_dropped)])
     }

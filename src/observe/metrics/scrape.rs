@@ -25,6 +25,10 @@ pub struct Scrape {
     pub blocking_clients: u64,
     /// Its plaintext rows that were lost to its bound, within the guard's window.
     pub lost_plaintext_rows: u64,
+    /// Connections of this host that go around the proxy.
+    pub bypass: u64,
+    /// Whether the redirect rules are in force; none where none are expected.
+    pub redirect: Option<bool>,
     /// Log lines dropped, since the start.
     pub log_lines_dropped: u64,
     closed: BTreeMap<Arc<str>, Bytes>,
@@ -81,6 +85,8 @@ impl Scrape {
             inventory_rows: 0,
             blocking_clients: 0,
             lost_plaintext_rows: 0,
+            bypass: 0,
+            redirect: None,
             log_lines_dropped: 0,
             closed,
             live: BTreeMap::new(),

@@ -14,6 +14,7 @@
 //! | [`log`] | the lines of a child, to wait on |
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
+//! | [`set`] | a replica set of servers that only say hello, each behind a tlsramp |
 //! | [`plain`] | a MongoDB client of one connection |
 //! | [`hosts`] | three hosts on one machine: a replica set with a sidecar beside each member |
 //! | [`until`] | waiting for something to be so |
@@ -38,6 +39,7 @@ pub(crate) mod raw;
 pub(crate) mod require;
 pub(crate) mod scratch;
 pub(crate) mod service;
+pub(crate) mod set;
 pub(crate) mod tls;
 pub(crate) mod until;
 

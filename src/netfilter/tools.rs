@@ -1,0 +1,104 @@
+//! nft and iptables: found, run, and never waited for without end.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::limits::{NETFILTER_LISTING_BYTES, NETFILTER_TOOL_WAIT};
+use crate::text::printable;
+
+/// Why a tool did not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ToolError {
+    /// It is not there.
+    #[error("{0} is not in PATH: install the package that has it (nftables, iptables), or add /usr/sbin to PATH")]
+    Missing(String),
+    /// It could not be run, or not to its end.
+    #[error("{0}: {1}")]
+    Broken(String, String),
+    /// It says no.
+    #[error("{shown}: {said}{}", if *.unprivileged { "; run this as root, or with CAP_NET_ADMIN" } else { "" })]
+    Failed {
+        /// The command as one would type it.
+        shown: String,
+        /// What it printed to standard error, on one line.
+        said: String,
+        /// Whether it was for want of privilege.
+        unprivileged: bool,
+    },
+}
+
+/// Where a command is. An ordinary user's PATH often lacks the folders of these.
+pub(super) fn find(command: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).collect();
+    folders
+        .into_iter()
+        .map(|folder| folder.join(command))
+        .find(|file| file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0))
+}
+
+/// Runs a command to its end, and gives what it printed.
+///
+/// # Errors
+/// See [`ToolError`].
+pub(super) fn run(command: &str, arguments: &[&str], input: &str) -> Result<String, ToolError> {
+    let shown = [&[command], arguments].concat().join(" ");
+    let broken = |why: String| ToolError::Broken(shown.clone(), why);
+    let file = find(command).ok_or_else(|| ToolError::Missing(command.to_owned()))?;
+    let mut process = Command::new(file);
+    process.args(arguments).env("LC_ALL", "C");
+    process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = process.spawn().map_err(|error| broken(format!("it cannot be run: {error}")))?;
+    let (stdin, input) = (child.stdin.take(), input.to_owned());
+    // One that does not read its input says why in other ways.
+    let feeder = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
+    let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
+    let status = wait(&mut child, NETFILTER_TOOL_WAIT).map_err(broken)?;
+    let _ = feeder.join();
+    let [printed, said] = [stdout, stderr].map(|reader| reader.join().unwrap_or_default());
+    if printed.len() as u64 > NETFILTER_LISTING_BYTES {
+        return Err(broken(format!("it printed more than {NETFILTER_LISTING_BYTES} bytes")));
+    }
+    if status {
+        return Ok(String::from_utf8_lossy(&printed).into_owned());
+    }
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let unprivileged =
+        ["Operation not permitted", "must be root", "Permission denied"].iter().any(|no| said.contains(no));
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Err(ToolError::Failed { shown, said: printable(&lines.join("; ")), unprivileged })
+}
+
+/// Whether it ended well. What takes too long is killed.
+fn wait(child: &mut Child, limit: Duration) -> Result<bool, String> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status.success()),
+            Ok(None) if Instant::now() < deadline => thread::sleep(LOOK),
+            Ok(None) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("it took longer than {} s, and was stopped", limit.as_secs()));
+            }
+            Err(error) => return Err(format!("it cannot be waited for: {error}")),
+        }
+    }
+}
+
+fn reader(from: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(from) = from {
+            let _ = from.take(NETFILTER_LISTING_BYTES + 1).read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+/// The standard library has no wait with a limit; this is what starting a process costs anyway.
+const LOOK: Duration = Duration::from_millis(2);

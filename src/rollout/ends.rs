@@ -1,0 +1,81 @@
+//! How it ends: where every node is, which files disagree, and the exit code. The texts are PURE.
+
+use super::fleet::NoAnswer;
+use super::halt::Halt;
+use super::node::Node;
+use crate::policy::Spelling;
+use crate::text::escaped;
+
+/// All is as it was to be.
+pub(super) const DONE: u8 = 0;
+/// It is not.
+pub(super) const STOPPED: u8 = 1;
+/// The command line.
+pub(super) const USAGE: u8 = 2;
+/// All is as it was to be, and some file says otherwise.
+pub(super) const FILES_DISAGREE: u8 = 3;
+
+/// Where every node is, a line each.
+pub(super) fn standing(names: &[String], nodes: &[Result<Node, NoAnswer>]) -> Vec<String> {
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, node): (&String, &Result<Node, NoAnswer>)| match node {
+        Ok(node) => {
+            let drift = node.drift.as_deref().map(|drift| format!("  ({})", escaped(drift))).unwrap_or_default();
+            format!("{name:width$}  {:10}  {:10}{drift}", node.state(), node.mode.to_string()).trim_end().to_owned()
+        }
+        Err(error) => format!("{name:width$}  not known: {error}"),
+    };
+    names.iter().zip(nodes).map(line).collect()
+}
+
+/// Nodes whose configuration names another mode than the one in force, with the line to put there.
+pub(super) fn disagreements(nodes: &[Result<Node, NoAnswer>]) -> Vec<String> {
+    let differs = |node: &&Node| node.configured != node.mode;
+    let line = |node: &Node| {
+        let Node { name, mode, configured, .. } = node;
+        let newer = mode.name(Spelling::Tls);
+        format!(
+            "{name} runs in {mode}, and its configuration file or flags say {configured}: put there \
+             `sslMode = {mode}` (YAML: net.tls.mode: {newer}; flag: --sslMode {mode})"
+        )
+    };
+    nodes.iter().filter_map(|node| node.as_ref().ok()).filter(differs).map(line).collect()
+}
+
+/// What to do next, after a halt.
+pub(super) fn advice(halt: &Halt) -> &'static str {
+    match halt {
+        Halt::Stopped(_) => "nothing has failed; once that is done, the same command goes on where the nodes are",
+        Halt::Failed(_) => {
+            "every node stays where it is, which works as it is; look at that node, then the same command goes on, or \
+             --rollback takes all back"
+        }
+        Halt::TakenBack(_) => "look at that node, then begin again",
+        Halt::Interrupted => "the same command goes on where the nodes are; --rollback takes all back",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{disagreements, standing};
+    use crate::policy::Mode::{Allow, Prefer};
+    use crate::rollout::fleet::NoAnswer;
+    use crate::rollout::node::State;
+    use crate::rollout::node::tests::member;
+
+    #[test]
+    fn the_end_says_where_all_are_and_which_files_differ() {
+        let mut node = member("a", State::Primary, Prefer, &["a"]);
+        (node.configured, node.drift) = (Allow, Some("a restart would go back to allowSSL".into()));
+        let nodes = [Ok(node), Err(NoAnswer::Unreadable("x".into()))];
+        let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes);
+        assert_eq!(lines[0], "a:28017       PRIMARY     preferSSL   (a restart would go back to allowSSL)");
+        assert_eq!(lines[1], "longer:28017  not known: its status cannot be read: x");
+        let lines = disagreements(&nodes);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].contains("say allowSSL: put there `sslMode = preferSSL` (YAML: net.tls.mode: preferTLS"),
+            "{lines:?}"
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! What stops a rollout before its first step, and between any two: nodes that are ill, that do not belong together, or
+//! that are missing. PURE.
+
+use std::collections::BTreeSet;
+
+use super::node::{Node, State};
+use crate::policy::Mode;
+use crate::text::printable;
+
+/// Something that stops it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// Whose it is, by its place in the list.
+    pub(super) node: Option<usize>,
+    pub(super) text: String,
+    /// Whether it may pass by itself: an election does.
+    pub(super) passing: bool,
+}
+
+/// Everything that stops a rollout up to this mode.
+pub(super) fn all(nodes: &[Node], target: Mode) -> Vec<Finding> {
+    let mut found = ailments(nodes);
+    found.extend(sets(nodes));
+    found.extend(twice(nodes));
+    found.extend(missing(nodes));
+    found.extend(too_far(nodes, target));
+    found
+}
+
+/// A line for each, with the node's name before it.
+pub(super) fn in_words(found: &[Finding], names: &[String]) -> String {
+    let line = |one: &Finding| match one.node.and_then(|node| names.get(node)) {
+        Some(name) => format!("{name}: {}", one.text),
+        None => one.text.clone(),
+    };
+    found.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn ailments(nodes: &[Node]) -> Vec<Finding> {
+    let ill =
+        |(node, ailment): (usize, Option<String>)| Some(Finding { node: Some(node), text: ailment?, passing: true });
+    nodes.iter().map(Node::ailment).enumerate().filter_map(ill).collect()
+}
+
+/// A standalone is no part of a cluster that has sets; a set has a primary, and no two.
+fn sets(nodes: &[Node]) -> Vec<Finding> {
+    let names: BTreeSet<_> = nodes.iter().filter_map(set).collect();
+    let mut found = Vec::new();
+    for (node, one) in nodes.iter().enumerate() {
+        if one.state() == State::Standalone && !names.is_empty() {
+            let names = names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ");
+            let text = format!("its server is a standalone, and others are members of {names}: roll it out by itself");
+            found.push(Finding { node: Some(node), text, passing: false });
+        }
+    }
+    for name in names {
+        let members = nodes.iter().filter(|node| set(node) == Some(name));
+        let primaries = members.filter(|node| node.state() == State::Primary).count();
+        if primaries != 1 {
+            let text = format!("the set {} has {primaries} primaries, and should have one", printable(name));
+            found.push(Finding { node: None, text, passing: true });
+        }
+    }
+    found
+}
+
+/// Two admin addresses of one node would be two nodes here.
+fn twice(nodes: &[Node]) -> Vec<Finding> {
+    let mut seen = BTreeSet::new();
+    let again = |(node, one): (usize, &Node)| {
+        let me = one.me()?;
+        let text = format!(
+            "its member {} is another node's too: two --node lead to one, or two proxies front one server",
+            printable(&me)
+        );
+        (!seen.insert(me)).then_some(Finding { node: Some(node), text, passing: false })
+    };
+    nodes.iter().enumerate().filter_map(again).collect()
+}
+
+/// Members that a set names, and nobody has given.
+fn missing(nodes: &[Node]) -> Vec<Finding> {
+    let given: BTreeSet<_> = nodes.iter().filter_map(Node::me).collect();
+    let named = nodes.iter().filter_map(|node| node.server.as_ref()).flat_map(|server| &server.hosts);
+    let missing: BTreeSet<_> = named.filter(|host| !given.contains(*host)).collect();
+    let finding = |host: &String| {
+        let text = format!("the set's member {} is not a listed node: give its tlsramp as --node", printable(host));
+        Finding { node: None, text, passing: false }
+    };
+    missing.into_iter().map(finding).collect()
+}
+
+fn too_far(nodes: &[Node], target: Mode) -> Vec<Finding> {
+    let above = nodes.iter().enumerate().filter(|(_, node)| node.mode > target);
+    let finding = |(node, one): (usize, &Node)| {
+        let text = format!("it is at {}, above {target}: the way back is --rollback --to {target}", one.mode);
+        Finding { node: Some(node), text, passing: false }
+    };
+    above.map(finding).collect()
+}
+
+fn set(node: &Node) -> Option<&str> {
+    node.server.as_ref()?.set.as_deref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+    use crate::policy::Mode::{Allow, Disabled, Require};
+    use crate::rollout::node::tests::member;
+    use crate::rollout::node::{Node, Server, State};
+
+    fn changed(node: Node, change: impl FnOnce(&mut Server)) -> Node {
+        let mut node = node;
+        node.server.iter_mut().for_each(|server| *server = server.clone());
+        if let Some(server) = &mut node.server {
+            change(server);
+        }
+        node
+    }
+
+    fn trio() -> Vec<Node> {
+        let names = ["a", "b", "c"];
+        let states = [State::Primary, State::Secondary, State::Arbiter];
+        names.iter().zip(states).map(|(name, state)| member(name, state, Disabled, &names)).collect()
+    }
+
+    fn alone(name: &str, state: State) -> Node {
+        changed(member(name, state, Disabled, &[]), |server| (server.set, server.me) = (None, None))
+    }
+
+    #[test]
+    fn what_is_in_order_has_no_findings() {
+        let sharded = || [trio(), vec![alone("s", State::Mongos)]].concat();
+        for nodes in [trio(), sharded(), vec![alone("s", State::Standalone), alone("t", State::Standalone)]] {
+            assert_eq!(all(&nodes, Require), [], "{nodes:?}");
+        }
+    }
+
+    #[test]
+    fn each_disorder_is_named() {
+        let ill = |at: usize, change: fn(&mut Server)| {
+            let mut nodes = trio();
+            nodes[at] = changed(nodes[at].clone(), change);
+            nodes
+        };
+        let rows: [(Vec<Node>, Option<usize>, &str); 8] = [
+            (ill(1, |server| server.up = false), Some(1), "is down"),
+            (ill(2, |server| server.state = State::Other), Some(2), "let it recover"),
+            (ill(0, |server| server.state = State::Secondary), None, "has 0 primaries"),
+            (ill(1, |server| server.state = State::Primary), None, "has 2 primaries"),
+            (
+                [trio(), vec![alone("s", State::Standalone)]].concat(),
+                Some(3),
+                "is a standalone, and others are members of rs",
+            ),
+            (ill(1, |server| server.me = Some("A:27017".into())), Some(1), "a:27017 is another node's too"),
+            (trio()[..2].to_vec(), None, "member c:27017 is not a listed node"),
+            (ill(1, |server| server.hosts.push("h:1".into())), None, "h:1 is not a listed node"),
+        ];
+        for (nodes, node, part) in rows {
+            let found = all(&nodes, Require);
+            assert!(found.iter().any(|one| one.node == node && one.text.contains(part)), "{part}: {found:?}");
+        }
+        let mut nodes = trio();
+        nodes[2].mode = Require;
+        assert!(all(&nodes, Allow)[0].text.contains("it is at requireSSL, above allowSSL: the way back is"));
+    }
+}

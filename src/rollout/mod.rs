@@ -1,0 +1,43 @@
+//! `tlsramp rollout`: MongoDB's "Upgrade a Cluster to Use SSL" over many nodes, one step at a time.
+//!
+//! | file | what a reader would look for there |
+//! |---|---|
+//! | `command`, `wish` | the command line; what was asked for, found consistent |
+//! | `run` | leases, the way up or back, the end, the exit code |
+//! | `plan` | whose step is next, up and down, and why that order is safe. PURE |
+//! | `findings`, `peers` | what stops it: nodes that are ill, missing, or of others. PURE |
+//! | `up`, `back` | the two ways, each a loop around the plan |
+//! | `walk`, `waits`, `step` | where the nodes are; who is waited for; one node's step |
+//! | `outside` | a look at a node from outside, as a client has it |
+//! | `dry` | `--dry-run` |
+//! | `fleet`, `node` | the nodes' admin ports; a node as it tells of itself |
+//! | `lease`, `interrupt`, `halt` | keeping others out; signals; why it does not go on |
+//! | `journal`, `screen`, `ends` | the change record; the live lines; where everything stands |
+//!
+//! It refuses to remember: what is next, the nodes say, before each step. It steps nobody down, restarts nothing, and
+//! writes to nobody's files.
+
+mod back;
+mod command;
+mod dry;
+mod ends;
+mod findings;
+mod fleet;
+mod halt;
+mod interrupt;
+mod journal;
+mod lease;
+mod node;
+mod outside;
+mod peers;
+mod plan;
+mod run;
+mod screen;
+mod step;
+mod up;
+mod waits;
+mod walk;
+mod wish;
+
+pub use command::command;
+pub use run::run;

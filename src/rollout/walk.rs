@@ -1,0 +1,187 @@
+//! What every step needs: where the nodes are, that all are well, that nobody else is among them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::findings;
+use super::fleet::{Fleet, NoAnswer};
+use super::halt::Halt;
+use super::interrupt::Interrupt;
+use super::journal::Journal;
+use super::lease::Leases;
+use super::node::{Node, State};
+use super::peers::{self, Known, Resolved, Stranger};
+use super::plan::Place;
+use super::screen::Screen;
+use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK, ROLLOUT_RESOLVE, ROLLOUT_UNREACHED};
+use crate::observe::now_millis;
+use crate::policy::Mode;
+
+/// A rollout under way.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) screen: Screen,
+    pub(super) journal: Journal,
+    pub(super) interrupt: Interrupt,
+    pub(super) leases: Leases,
+    /// How long clients and old connections are waited for, each time.
+    pub(super) wait: Duration,
+    /// Whether `disabled` may turn TLS clients away.
+    pub(super) force: bool,
+    pub(super) resolved: Mutex<Resolved>,
+    /// Each node as it was last seen.
+    pub(super) seen: Mutex<Vec<Option<Node>>>,
+}
+
+impl Walk {
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// A signal has come, or the lease is another's.
+    pub(super) fn check(&self) -> Result<(), Halt> {
+        self.interrupt.check()?;
+        self.leases.check()
+    }
+
+    /// Where all nodes are, once all are well; an election or a restart is waited for, within a bound.
+    ///
+    /// # Errors
+    /// Who is not well, what does not belong together, or a signal.
+    pub(super) async fn healthy(&self, target: Mode) -> Result<Vec<Node>, Halt> {
+        let began = Instant::now();
+        loop {
+            self.check()?;
+            let nodes = self.reached().await?;
+            let found = findings::all(&nodes, target);
+            if found.is_empty() {
+                return Ok(nodes);
+            }
+            let text = findings::in_words(&found, &self.fleet.names());
+            if !found.iter().all(|one| one.passing) {
+                return Err(Halt::Stopped(text));
+            }
+            if began.elapsed() >= ROLLOUT_HEALTH {
+                return Err(Halt::Failed(text));
+            }
+            for one in &found {
+                self.screen.doing(one.node.unwrap_or(0), format!("waiting: {}", one.text));
+            }
+            self.interrupt.pause(ROLLOUT_LOOK).await?;
+        }
+    }
+
+    /// Where all nodes are; one that cannot be reached is tried again for a while.
+    ///
+    /// # Errors
+    /// Who cannot be reached, or a signal.
+    pub(super) async fn reached(&self) -> Result<Vec<Node>, Halt> {
+        let began = Instant::now();
+        loop {
+            let answers = self.fleet.look().await;
+            self.remember(&answers);
+            match all_of(answers) {
+                Ok(nodes) => {
+                    self.screen.places(&nodes);
+                    return Ok(nodes);
+                }
+                Err((node, error)) if began.elapsed() >= ROLLOUT_UNREACHED => {
+                    return Err(Halt::failed(self.fleet.name(node), error));
+                }
+                Err((node, error)) => self.screen.doing(node, format!("waiting: {error}")),
+            }
+            self.interrupt.pause(ROLLOUT_LOOK).await?;
+        }
+    }
+
+    /// That every mongod and mongos the nodes have to do with is one of them.
+    ///
+    /// # Errors
+    /// Who is not.
+    pub(super) async fn no_strangers(&self, nodes: &[Node]) -> Result<(), Halt> {
+        let found = strangers(&self.fleet, nodes, &self.resolved).await;
+        let found = found.map_err(|(node, error)| Halt::failed(self.fleet.name(node), error))?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<_> =
+            found.iter().map(|one| format!("{} sees {}", self.fleet.name(one.node), one.text)).collect();
+        Err(Halt::Stopped(lines.join("\n")))
+    }
+
+    /// Each node as it was last seen; those of `nodes` that were seen since are passed over.
+    pub(super) fn last(&self, nodes: Vec<Node>) -> Vec<Node> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.into_iter().enumerate().map(|(place, node)| seen.get(place).cloned().flatten().unwrap_or(node)).collect()
+    }
+
+    /// A change was acknowledged: that is where a node was last seen, should it be gone now.
+    pub(super) fn has_changed(&self, place: usize, mode: Mode) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(node)) = seen.get_mut(place) {
+            node.mode = mode;
+        }
+    }
+
+    fn remember(&self, answers: &[Result<Node, NoAnswer>]) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.resize(answers.len(), None);
+        for (seen, now) in seen.iter_mut().zip(answers) {
+            if let Ok(now) = now {
+                *seen = Some(now.clone());
+            }
+        }
+    }
+
+    /// A word on a node, for the screen and for the record.
+    pub(super) fn tell(&self, node: usize, text: &str) {
+        self.screen.doing(node, text);
+        self.journal.note(format_args!("{}: {text}", self.fleet.name(node)));
+    }
+}
+
+/// Who is among the nodes' peers and no node.
+///
+/// # Errors
+/// Who has not answered.
+pub(super) async fn strangers(
+    fleet: &Fleet,
+    nodes: &[Node],
+    resolved: &Mutex<Resolved>,
+) -> Result<BTreeSet<Stranger>, (usize, NoAnswer)> {
+    let sights = all_of(fleet.sights().await)?;
+    let publics = fleet.publics();
+    let known = || resolved.lock().unwrap_or_else(PoisonError::into_inner);
+    for name in peers::names(nodes, &publics, &sights) {
+        // What is not found now is not looked for before every step again.
+        if !known().contains_key(&name) {
+            let addresses = resolve(&name).await;
+            known().insert(name, addresses);
+        }
+    }
+    let resolved = known().clone();
+    Ok(peers::strangers(&Known::of(nodes, &publics, &resolved), &sights, &resolved, now_millis()))
+}
+
+/// Where the nodes stand on the ladder.
+pub(super) fn places(nodes: &[Node]) -> Vec<Place> {
+    let place = |node: &Node| Place { mode: node.mode, primary: node.state() == State::Primary, able: true };
+    nodes.iter().map(place).collect()
+}
+
+/// All answers, or the first that is none.
+pub(super) fn all_of<T>(answers: Vec<Result<T, NoAnswer>>) -> Result<Vec<T>, (usize, NoAnswer)> {
+    answers.into_iter().enumerate().map(|(node, answer)| answer.map_err(|error| (node, error))).collect()
+}
+
+async fn resolve(name: &str) -> Vec<IpAddr> {
+    match timeout(ROLLOUT_RESOLVE, lookup_host((name, 0))).await {
+        Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,161 @@
+//! What was asked for: the command line, read and found consistent.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use super::command::{AUTO_ROLLBACK, DRY_RUN, FORCE, LOG, NODE, NONE, PUBLIC, ROLLBACK, TO, WAIT};
+use super::fleet::{Handle, Public};
+use crate::admin_client::{AdminAddress, AdminClient, tls_options};
+use crate::limits::{ROLLOUT_NODES, ROLLOUT_WAIT};
+use crate::policy::Mode;
+
+/// What was asked for.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) nodes: Vec<Handle>,
+    pub(super) way: Way,
+    pub(super) dry_run: bool,
+    pub(super) auto_rollback: bool,
+    pub(super) force: bool,
+    pub(super) wait: Duration,
+    /// None: no log.
+    pub(super) log: Option<PathBuf>,
+}
+
+/// Where to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Up(Mode),
+    /// Down to a mode; none: each node to where it began.
+    Back(Option<Mode>),
+}
+
+impl Wish {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What does not go together, in words.
+    pub(super) fn of(matches: &ArgMatches) -> Result<Wish, String> {
+        let to = matches.get_one::<Mode>(TO).copied();
+        let way = match (matches.get_flag(ROLLBACK), to) {
+            (true, to) => Way::Back(to),
+            (false, Some(to)) => Way::Up(to),
+            // clap lets no other through.
+            (false, None) => return Err(format!("--{TO} is missing")),
+        };
+        let log = matches.get_one::<String>(LOG).filter(|log| *log != NONE).map(PathBuf::from);
+        if way == Way::Back(None) && log.is_none() {
+            return Err(format!(
+                "--{ROLLBACK} reads the log for where nodes began: name it with --{LOG}, or a mode with --{TO}"
+            ));
+        }
+        Ok(Wish {
+            nodes: nodes(matches)?,
+            way,
+            dry_run: matches.get_flag(DRY_RUN),
+            auto_rollback: matches.get_flag(AUTO_ROLLBACK),
+            force: matches.get_flag(FORCE),
+            wait: matches.get_one(WAIT).copied().unwrap_or(ROLLOUT_WAIT),
+            log,
+        })
+    }
+}
+
+fn nodes(matches: &ArgMatches) -> Result<Vec<Handle>, String> {
+    let addresses: Vec<_> = matches.get_many::<AdminAddress>(NODE).unwrap_or_default().collect();
+    if addresses.len() > ROLLOUT_NODES {
+        return Err(format!("--{NODE}: {} nodes, which is more than {ROLLOUT_NODES}", addresses.len()));
+    }
+    let mut names = BTreeSet::new();
+    if let Some(twice) = addresses.iter().map(ToString::to_string).find(|name| !names.insert(name.clone())) {
+        return Err(format!("--{NODE} {twice} is given twice"));
+    }
+    let publics = publics(matches, &names)?;
+    let options = tls_options(matches);
+    let node = |address: &AdminAddress| {
+        let name = address.to_string();
+        let material = options.load(address).map_err(|error| error.to_string())?;
+        let public = publics.iter().find(|(node, _)| *node == name).map_or(Public::Own, |(_, public)| public.clone());
+        Ok(Handle { client: AdminClient::new(address.clone(), material), name, public })
+    };
+    addresses.into_iter().map(node).collect()
+}
+
+fn publics(matches: &ArgMatches, names: &BTreeSet<String>) -> Result<Vec<(String, Public)>, String> {
+    let given = matches.get_many::<String>(PUBLIC).unwrap_or_default();
+    let mut publics = Vec::<(String, Public)>::new();
+    for text in given {
+        let wrong = |why: &str| format!("--{PUBLIC} {text}: {why}");
+        let (node, place) = text.rsplit_once('=').ok_or_else(|| wrong("expected ADMIN_ADDR=HOST:PORT"))?;
+        if !names.contains(node) {
+            return Err(wrong(&format!("{node} is not given as --{NODE}")));
+        }
+        if publics.iter().any(|(known, _)| known == node) {
+            return Err(wrong("that node's was given before"));
+        }
+        let public = match place {
+            NONE => Public::Nowhere,
+            place => Public::At(place.parse().map_err(|error| wrong(&format!("{place}: {error}")))?),
+        };
+        publics.push((node.to_owned(), public));
+    }
+    Ok(publics)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Way, Wish};
+    use crate::policy::Mode;
+    use crate::rollout::command;
+    use crate::rollout::fleet::Public;
+
+    fn read(line: &str) -> Result<Wish, String> {
+        let words = ["rollout"].into_iter().chain(line.split_whitespace());
+        let matches = command().try_get_matches_from(words).map_err(|error| error.to_string())?;
+        Wish::of(&matches)
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        let wish =
+            read("--to requireTLS --node a:1 --node unix:/b.sock --public unix:/b.sock=h:2 --public a:1=none").unwrap();
+        assert_eq!((wish.way, wish.wait), (Way::Up(Mode::Require), Duration::from_secs(600)));
+        assert_eq!(wish.nodes.iter().map(|node| &*node.name).collect::<Vec<_>>(), ["a:1", "unix:/b.sock"]);
+        assert_eq!(wish.nodes[0].public, Public::Nowhere);
+        assert_eq!(wish.nodes[1].public, Public::At("h:2".parse().unwrap()));
+        assert!(wish.log.is_some() && !wish.dry_run && !wish.auto_rollback && !wish.force);
+        let back = read("--rollback --node a:1 --wait 0 --log none --to disabled --force").unwrap();
+        assert_eq!(
+            (back.way, back.wait, back.log, back.force),
+            (Way::Back(Some(Mode::Disabled)), Duration::ZERO, None, true)
+        );
+        assert_eq!(read("--rollback --node a:1").unwrap().way, Way::Back(None));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_said() {
+        for (line, part) in [
+            ("--node a:1", "--to"),
+            ("--to allowSSL", "--node"),
+            ("--to nonsense --node a:1", "is no mode: expected one of 'disabled'"),
+            ("--to allowSSL --node a", "it has no port"),
+            ("--to allowSSL --node a:1 --node a:1", "a:1 is given twice"),
+            ("--to allowSSL --node a:1 --public b:1=c:1", "b:1 is not given as --node"),
+            ("--to allowSSL --node a:1 --public a:1", "expected ADMIN_ADDR=HOST:PORT"),
+            ("--to allowSSL --node a:1 --public a:1=c", "it has no port"),
+            ("--to allowSSL --node a:1 --public a:1=c:1 --public a:1=d:1", "given before"),
+            ("--to allowSSL --node a:1 --wait soon", "--wait"),
+            ("--to allowSSL --node a:1 --tls", "--tls needs --tlsCAFile"),
+            ("--rollback --node a:1 --log none", "--rollback reads the log"),
+            ("--rollback --autoRollback --node a:1", "cannot be used with"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! `tlsramp rollout` over real tlsramps: up and back, who is waited for, what stops it, and where it goes on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{
+    fs,
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use bson::doc;
+use rustix::process::{Signal, kill_process};
+use serde_json::json;
+
+use crate::support::{
+    Mark, Scratch, admin,
+    log::Log,
+    plain::Plain,
+    process,
+    set::{Hello, Member, form},
+};
+
+/// A rollout of these members, with its log in a folder of its own.
+struct Rollout {
+    nodes: Vec<String>,
+    folder: Scratch,
+}
+
+impl Rollout {
+    fn of(members: &[Member]) -> Self {
+        Self { nodes: members.iter().map(Member::node).collect(), folder: Scratch::new("rollout") }
+    }
+
+    fn command(&self, line: &str) -> std::process::Command {
+        let mut command = process::tethered(env!("CARGO_BIN_EXE_tlsramp"));
+        command.arg("rollout").args(line.split_whitespace());
+        command.args(self.nodes.iter().flat_map(|node| ["--node", node]));
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs it to its end: exit code, standard output, standard error.
+    #[track_caller]
+    fn run(&self, line: &str) -> (i32, String, String) {
+        let output = process::output(self.command(line), LIMIT).unwrap_or_else(|why| panic!("{why}"));
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Runs it until it says something.
+    #[track_caller]
+    fn run_until(&self, line: &str, said: &str) -> Running {
+        let mut command = self.command(line);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = process::spawn(command).unwrap();
+        let log = Log::new(&self.folder.join("output"));
+        log.follow(child.stdout.take().unwrap());
+        log.follow(child.stderr.take().unwrap());
+        let running = Running { child, log };
+        running.says(said);
+        running
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("tlsramp-rollout.log")).unwrap_or_default()
+    }
+
+    /// The changes in the log, in their order: node and mode.
+    fn changes(&self, members: &[Member]) -> Vec<(usize, String)> {
+        let log = self.log();
+        let words = log.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let changes = words.filter(|words| words[1] == "changed");
+        changes.map(|words| (place(members, words[2]), words[5].to_owned())).collect()
+    }
+}
+
+/// A rollout that goes on; killed on drop.
+struct Running {
+    child: Child,
+    log: Log,
+}
+
+impl Running {
+    #[track_caller]
+    fn says(&self, said: &str) {
+        crate::support::wait(&format!("it says {said:?}: {}", self.log.tail()), || self.text().contains(said));
+    }
+
+    fn text(&self) -> String {
+        self.log.lines(Mark::START).join("\n")
+    }
+
+    #[track_caller]
+    fn ends(&mut self) -> (i32, String) {
+        let status = process::wait(&mut self.child, LIMIT).unwrap().unwrap_or_else(|| panic!("{}", self.log.tail()));
+        let _ = self.log.wait(Mark::START, LIMIT, |_| false);
+        (status.code().unwrap(), self.text())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn place(members: &[Member], node: &str) -> usize {
+    members.iter().position(|member| member.node() == node).unwrap()
+}
+
+fn modes(members: &[Member]) -> Vec<String> {
+    members.iter().map(Member::mode).collect()
+}
+
+fn leases(members: &[Member]) -> Vec<bool> {
+    members.iter().map(|member| !admin::of(&member.proxy).get("/status")["lease"].is_null()).collect()
+}
+
+fn three() -> Vec<Member> {
+    let members: Vec<_> = (0..3).map(|_| Member::start(&[])).collect();
+    form(&members, &[]);
+    members
+}
+
+/// A member's own connection, as the server behind makes it: its first hello is internal.
+fn internal(port: u16) -> Plain {
+    let mut plain = Plain::connect(port);
+    plain.command("admin", &doc! { "hello": 1, "internalClient": { "minWireVersion": 0, "maxWireVersion": 17 } });
+    plain
+}
+
+#[test]
+fn up_the_ladder_and_back_again() {
+    let members = three();
+    let rollout = Rollout::of(&members);
+    let (code, stdout, stderr) = rollout.run("--to requireSSL --dry-run");
+    assert_eq!((code, &*stderr), (0, ""), "{stdout}");
+    assert!(stdout.contains(&format!("  1. {} (SECONDARY): disabled -> allowSSL\n", members[1].node())), "{stdout}");
+    assert!(stdout.contains(&format!("  9. {} (PRIMARY): preferSSL -> requireSSL\n", members[0].node())), "{stdout}");
+    assert_eq!((modes(&members), &*rollout.log()), (vec!["disabled".to_owned(); 3], ""), "nothing was changed");
+
+    let (code, stdout, stderr) = rollout.run("--to requireSSL");
+    assert_eq!(code, 3, "the files say disabled: {stdout}{stderr}");
+    assert!(stderr.contains("put there `sslMode = requireSSL` (YAML: net.tls.mode: requireTLS"), "{stderr}");
+    assert_eq!(modes(&members), ["requireSSL"; 3]);
+    let rungs = ["allowSSL", "preferSSL", "requireSSL"];
+    let expected: Vec<_> = rungs.iter().flat_map(|mode| [1, 2, 0].map(|node| (node, (*mode).to_owned()))).collect();
+    assert_eq!(rollout.changes(&members), expected, "{}", rollout.log());
+    let verified = rollout.log().matches("verified at 127.0.0.1").count();
+    assert_eq!(verified, 9, "{}", rollout.log());
+    assert!(rollout.log().contains("plaintext is refused") && rollout.log().contains("persisted"), "{}", rollout.log());
+    assert_eq!(leases(&members), [false; 3]);
+    for member in &members {
+        let status = admin::of(&member.proxy).get("/status");
+        assert_eq!((&status["persistedMode"], &status["inventory"]["unmoved"]), (&json!("requireSSL"), &json!(0)));
+    }
+
+    members.iter().for_each(|member| member.configure("requireSSL"));
+    let (code, stdout, stderr) = rollout.run("--to requireTLS");
+    assert_eq!((code, &*stderr), (0, ""), "{stdout}");
+    assert_eq!(rollout.changes(&members).len(), 9, "nothing was left to do");
+
+    // The newest rollout began where it ended: back to that is nothing, so the way down is by mode.
+    assert_eq!(rollout.run("--rollback").0, 0);
+    let (code, stdout, stderr) = rollout.run("--rollback --to disabled");
+    assert_eq!(code, 3, "the files say requireSSL: {stdout}{stderr}");
+    assert_eq!(modes(&members), ["disabled"; 3]);
+    let down: Vec<_> = rollout.changes(&members).split_off(9);
+    let order =
+        [(0, "preferSSL"), (1, "preferSSL"), (2, "preferSSL"), (0, "allowSSL"), (1, "allowSSL"), (2, "allowSSL")];
+    let order = order.into_iter().chain([(1, "disabled"), (2, "disabled"), (0, "disabled")]);
+    assert_eq!(down, order.map(|(node, mode)| (node, mode.to_owned())).collect::<Vec<_>>());
+    assert!(rollout.log().contains("disabled, verified at 127.0.0.1"), "{}", rollout.log());
+}
+
+#[test]
+fn clients_without_tls_are_waited_for_and_named() {
+    let members = three();
+    let rollout = Rollout::of(&members);
+    let mut reports = Plain::connect(members[2].proxy.port());
+    reports.hello("reports");
+    let (code, stdout, stderr) = rollout.run("--to requireSSL --wait 1s");
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    let node = members[2].node();
+    let waiting = "waiting for: application reports (wire 1) at 127.0.0.1 is connected without TLS";
+    assert!(stdout.contains(waiting) && rollout.log().contains(waiting), "{stdout}");
+    let accept = format!("tlsramp ctl --admin {node} accept '127.0.0.1/reports/wire'");
+    assert!(stderr.contains(&accept) && stderr.contains("nothing has failed"), "{stderr}");
+    assert_eq!(modes(&members), ["preferSSL"; 3], "no node requires TLS while any knows of a client without");
+
+    // Interrupted while it waits, it gives back what it holds; the client gone, the same command goes on.
+    let mut running = rollout.run_until("--to requireSSL --autoRollback", "waiting for: application reports");
+    assert_eq!(leases(&members), [true; 3]);
+    let second = rollout.run("--to requireSSL --log none");
+    assert!(second.0 == 1 && second.2.contains("holds the lease for another"), "{second:?}");
+    assert!(second.2.contains("rollout ") && second.2.contains(" pid "), "{second:?}");
+    assert_eq!(leases(&members), [true; 3], "the first one's");
+    kill_process(process::pid(&running.child), Signal::INT).unwrap();
+    let (code, output) = running.ends();
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("interrupted") && output.contains("goes on where the nodes are"), "{output}");
+    assert_eq!((modes(&members), leases(&members)), (vec!["preferSSL".to_owned(); 3], vec![false; 3]));
+
+    drop(reports);
+    let running = rollout.run("--to requireSSL");
+    assert_eq!((running.0, modes(&members)), (3, vec!["requireSSL".to_owned(); 3]), "{running:?}");
+    assert_eq!(rollout.changes(&members).len(), 9);
+    // It went on for the first one, whose beginning is where all go back to... had it not come to its end since.
+    let log = rollout.log();
+    assert_eq!(log.matches(", resumed").count(), 2, "{log}");
+    let (code, stdout, stderr) = rollout.run("--rollback");
+    assert_eq!((code, modes(&members)), (0, vec!["disabled".to_owned(); 3]), "{stdout}{stderr}");
+}
+
+#[test]
+fn only_one_at_a_time_and_all_leases_or_none() {
+    let members = three();
+    let rollout = Rollout::of(&members);
+    let other = json!({ "holder": "somebody else", "ttlSecs": 600 });
+    admin::of(&members[1].proxy).post("/lease", &other);
+    let (code, stdout, stderr) = rollout.run("--to allowSSL");
+    assert_eq!((code, &*stdout), (1, ""), "{stderr}");
+    let who = format!("{}: somebody else holds the lease for another ", members[1].node());
+    assert!(stderr.contains(&who), "{stderr}");
+    assert_eq!((leases(&members), modes(&members)), (vec![false, true, false], vec!["disabled".to_owned(); 3]));
+    let (code, stdout, _) = rollout.run("--to allowSSL --dry-run");
+    assert_eq!(code, 1);
+    assert!(stdout.contains(&format!("would not start: {who}")), "{stdout}");
+}
+
+#[test]
+fn peers_that_are_not_listed_stop_it() {
+    let hidden = Hello::start();
+    hidden.say(doc! { "setName": "rs", "secondary": true, "hidden": true });
+    let outbound = ["--outbound".to_owned(), format!("127.0.0.1:0={}", hidden.address())];
+    let members = vec![Member::start(&[]), Member::start(&outbound)];
+    form(&members, &[]);
+    let rollout = Rollout::of(&members);
+    let link = internal(members[1].proxy.outbound(0).port());
+    let stranger = format!("its server is connected to {}, which is not a listed node", hidden.address());
+    for (line, text) in [("--to allowSSL", "stopped: "), ("--to allowSSL --dry-run", "would not start: ")] {
+        let (code, stdout, stderr) = rollout.run(line);
+        assert_eq!(code, 1, "{stdout}{stderr}");
+        let text = format!("{text}{} sees {stranger}", members[1].node());
+        assert!(stderr.contains(&text) || stdout.contains(&text), "{stdout}{stderr}");
+    }
+    drop(link);
+    // Members that the set names are missed even where nobody is connected to them.
+    form(&members, &["127.0.0.1:1".to_owned()]);
+    let (code, _, stderr) = rollout.run("--to allowSSL");
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.contains("the set's member 127.0.0.1:1 is not a listed node: give its tlsramp as --node"),
+        "{stderr}"
+    );
+    assert_eq!(modes(&members), ["disabled"; 2]);
+}
+
+#[test]
+fn links_between_members_move_to_tls_before_it_is_required() {
+    let first = Member::start(&[]);
+    let outbound = ["--outbound".to_owned(), format!("127.0.0.1:0={}", first.me())];
+    let members = vec![first, Member::start(&outbound)];
+    form(&members, &[]);
+    let rollout = Rollout::of(&members);
+    let mut link = internal(members[1].proxy.outbound(0).port());
+    let (code, stdout, stderr) = rollout.run("--to requireSSL");
+    assert_eq!((code, modes(&members)), (3, vec!["requireSSL".to_owned(); 2]), "{stdout}{stderr}");
+    assert!(link.is_ended(), "it was moved");
+    assert!(rollout.log().contains(&format!("recycled {}: 1 moved", members[1].node())), "{}", rollout.log());
+    drop(internal(members[1].proxy.outbound(0).port()));
+}
+
+#[test]
+fn a_node_that_fails_stops_it_and_may_take_all_back() {
+    let mut members = three();
+    let rollout = Rollout::of(&members);
+    // A look from outside that leads to a server with no TLS at all.
+    let wrong = format!("--to requireSSL --public {}={}", members[0].node(), members[0].server.address());
+    let (code, stdout, stderr) = rollout.run(&wrong);
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert!(
+        stderr.contains(&format!("failed: {}: ", members[0].node())) && stderr.contains("is it this tlsramp"),
+        "{stderr}"
+    );
+    assert_eq!(modes(&members), ["allowSSL"; 3], "the others stay");
+    let (code, stdout, stderr) = rollout.run(&format!("{wrong} --autoRollback"));
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert!(stderr.contains("failed, and every node was taken back: "), "{stderr}");
+    assert_eq!(modes(&members), ["disabled"; 3], "where the first of the two began");
+
+    // One that dies: the others go back as far as its last mode allows.
+    let mut reports = Plain::connect(members[1].proxy.port());
+    reports.hello("reports");
+    let mut running = rollout.run_until("--to requireSSL --autoRollback", "waiting for: application reports");
+    members[2].proxy.kill();
+    let (code, output) = running.ends();
+    assert_eq!(code, 1, "{output}");
+    let node = members[2].node();
+    assert!(
+        output.contains(&format!("failed: {node}: ")) && output.contains("it was at preferSSL when last seen"),
+        "{output}"
+    );
+    assert_eq!(modes(&members[..2]), ["allowSSL"; 2], "one rung below it and no further");
+    let (code, _, stderr) = rollout.run("--to requireSSL");
+    assert!(code == 1 && stderr.contains(&format!("{node}: nothing listens on {node}")), "{stderr}");
+}
+
+#[test]
+fn a_server_that_is_ill_stops_it() {
+    let members = three();
+    let rollout = Rollout::of(&members);
+    members[1].server.say(doc! { "setName": "rs", "me": members[1].me(), "hosts": [members[1].me()] });
+    let knows = || admin::of(&members[1].proxy).get("/status")["upstreams"][0]["state"] == "OTHER";
+    crate::support::wait("the probe knows", knows);
+    let (code, stdout, _) = rollout.run("--to allowSSL --dry-run");
+    assert_eq!(code, 1);
+    let text = format!("would not start: {}: its member is neither PRIMARY, SECONDARY nor ARBITER", members[1].node());
+    assert!(stdout.contains(&text), "{stdout}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_usage() {
+    let rollout = Rollout { nodes: vec!["127.0.0.1:1".to_owned()], folder: Scratch::new("rollout") };
+    for (line, part) in [
+        ("--to nonsense", "is no mode"),
+        ("", "--to"),
+        ("--to allowSSL --node 127.0.0.1:1", "is given twice"),
+        ("--rollback", "has no rollout of these very nodes"),
+        ("--to allowSSL --log /nowhere/log", "the log cannot be"),
+        ("--to allowSSL --tls", "--tls needs --tlsCAFile"),
+    ] {
+        let (code, _, stderr) = rollout.run(line);
+        assert!(code == 2 && stderr.contains(part), "{line}: {code} {stderr}");
+    }
+    let (code, _, stderr) = rollout.run("--to allowSSL");
+    assert!(code == 1 && stderr.contains("nothing listens on 127.0.0.1:1"), "{stderr}");
+}
+
+/// A rollout's own waits and the machine's.
+const LIMIT: Duration = Duration::from_secs(120);

@@ -1,0 +1,143 @@
+//! A replica set that is none: a small server for each member, which answers `hello` as the test says, behind a real
+//! tlsramp. For rollouts, which care for what members say they are and not for what they store.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+};
+
+use bson::{Bson, Document, RawDocumentBuf, doc};
+use tlsramp::mongo::Request;
+
+use super::{Proxy, Scratch, admin, cert, wait};
+
+/// A member: its tlsramp, and what is behind it.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) proxy: Proxy,
+    pub(crate) server: Hello,
+    /// Where its state is kept.
+    folder: Scratch,
+}
+
+/// What a server says to `hello`. Nothing, until it is told what to say.
+#[derive(Debug, Clone)]
+pub(crate) struct Hello {
+    port: u16,
+    says: Arc<(Mutex<Option<Document>>, Condvar)>,
+}
+
+impl Hello {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self { port: listener.local_addr().unwrap().port(), says: Arc::default() };
+        let answering = server.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let server = answering.clone();
+                thread::spawn(move || server.serve(stream));
+            }
+        });
+        server
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// What it says from now on.
+    pub(crate) fn say(&self, document: Document) {
+        *self.says.0.lock().unwrap() = Some(document);
+        self.says.1.notify_all();
+    }
+
+    fn serve(&self, mut stream: TcpStream) -> Option<()> {
+        loop {
+            let mut message = vec![0; 4];
+            stream.read_exact(&mut message).ok()?;
+            // No TLS hello is a message.
+            let length = usize::try_from(u32::from_le_bytes(message[..].try_into().ok()?)).ok()?;
+            (5..1 << 20).contains(&length).then_some(())?;
+            message.resize(length, 0);
+            stream.read_exact(&mut message[4..]).ok()?;
+            let request = Request::parse(&message).ok()?;
+            let said = self.says.1.wait_while(self.says.0.lock().unwrap(), |says| says.is_none()).unwrap().clone()?;
+            let mut answer = doc! { "ok": 1.0, "maxWireVersion": 17, "minWireVersion": 0 };
+            answer.extend(said);
+            let answer = RawDocumentBuf::try_from(&answer).ok()?;
+            stream.write_all(&request.reply(1, &answer)).ok()?;
+        }
+    }
+}
+
+impl Member {
+    /// One in `disabled`, ready for all modes, with more flags of its own. Its file names the mode; see
+    /// [`Member::configure`].
+    pub(crate) fn start(more: &[String]) -> Self {
+        let (server, folder) = (Hello::start(), Scratch::new("member"));
+        let (certificate, member, ca) = (cert("server.pem"), cert("member.pem"), cert("ca.pem"));
+        let state = folder.join("state.json").to_string_lossy().into_owned();
+        let upstream = server.address();
+        let flags = [
+            ["--port", "0"],
+            ["--upstream", &upstream],
+            ["--upstreamTLS", "never"],
+            ["--upstreamProbe", "on"],
+            ["--sslPEMKeyFile", &certificate],
+            ["--sslClusterFile", &member],
+            ["--sslCAFile", &ca],
+            ["--stateFile", &state],
+            // A client that has gone is nobody's concern here.
+            ["--guardWindow", "0"],
+        ];
+        let flags = flags.as_flattened().iter().map(|flag| (*flag).to_owned()).chain(more.iter().cloned());
+        let proxy = Proxy::start_with_config(&text("disabled"), flags);
+        Self { proxy, server, folder }
+    }
+
+    /// What its file names from now on; read when its status is asked for.
+    pub(crate) fn configure(&self, mode: &str) {
+        std::fs::write(self.proxy.config_file(), text(mode)).unwrap();
+    }
+
+    /// Its admin address, as `--node` takes it.
+    pub(crate) fn node(&self) -> String {
+        self.proxy.address("admin").to_string()
+    }
+
+    /// Its name in the set: where its tlsramp takes clients.
+    pub(crate) fn me(&self) -> String {
+        self.proxy.address("inbound").to_string()
+    }
+
+    /// Its mode.
+    pub(crate) fn mode(&self) -> String {
+        admin::of(&self.proxy).get("/status")["sslMode"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Lets members say that they are a set, the first of them its primary, with other members beside; waits until their
+/// probes know.
+pub(crate) fn form(members: &[Member], others: &[String]) {
+    let hosts: Vec<_> = members.iter().map(Member::me).chain(others.iter().cloned()).collect();
+    for (place, member) in members.iter().enumerate() {
+        member.server.say(doc! {
+            "setName": "rs",
+            "me": member.me(),
+            "hosts": hosts.iter().cloned().map(Bson::from).collect::<Vec<_>>(),
+            "isWritablePrimary": place == 0,
+            "secondary": place != 0,
+        });
+    }
+    for member in members {
+        let admin = admin::of(&member.proxy);
+        let knows = || admin.get("/status")["upstreams"][0]["hosts"].as_array().unwrap().len() == hosts.len();
+        wait("the probe knows the set", knows);
+    }
+}
+
+fn text(mode: &str) -> String {
+    format!("sslMode = {mode}\n")
+}
