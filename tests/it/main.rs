@@ -35,6 +35,7 @@ mod sidecar;
 mod sidecar_clients;
 mod sidecar_faults;
 mod sidecar_hop;
+mod sidecar_rollout;
 mod sidecar_storm;
 mod sidecar_strangers;
 mod sidecar_sync;

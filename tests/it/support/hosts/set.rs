@@ -8,11 +8,11 @@ use std::{
 use bson::{Document, doc};
 use serde_json::Value;
 
-use super::sidecar::Sidecar;
 use super::{
-    App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, outside, server::Server,
+    App, Captures, Host, Kind, Rollout, host::Names, identities::Identities, network::Network, outside, server::Server,
+    sidecar::Sidecar,
 };
-use crate::support::parts;
+use crate::support::{Scratch, parts};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub(crate) struct Set {
     pub(crate) members: Vec<Member>,
     pub(crate) identities: Identities,
     pub(crate) network: Network,
+    /// Where change records are.
+    records: Scratch,
 }
 
 impl Set {
@@ -93,7 +95,7 @@ impl Set {
         let network = Network::new(plan.members + plan.spare)?;
         let identities = Identities::new(network.members());
         network.app().set_names(Names::Real, network.members());
-        let mut set = Self { members: Vec::new(), identities, network, plan };
+        let mut set = Self { members: Vec::new(), identities, network, records: Scratch::new("records"), plan };
         for number in 1..=set.plan.members {
             set.start_member(number);
         }
@@ -219,6 +221,35 @@ impl Set {
         members.iter().find(|member| member.get_i32("_id").is_ok_and(|id| id == i32::from(number))).and_then(state_of)
     }
 
+    /// Puts sidecars beside members that run: each in a group of its own, and the kernel leads connections to it.
+    pub(crate) fn adopt(&mut self) {
+        for number in 0..self.members.len() {
+            let host = self.members[number].host.clone();
+            let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--outboundTransparent", "27018"];
+            let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"];
+            let routes = [&listen[..], &hop].concat().into_iter().map(str::to_owned).collect();
+            let args: Vec<String> = [routes, self.tls_files(&host), self.plan.sidecar.clone()].concat();
+            let sidecar = Sidecar::start(&host, Some(GROUP), &args);
+            let group = GROUP.to_string();
+            let rules = ["--serverPort", "27017", "--port", "27117", "--outboundTransparent", "27018"];
+            let output = sidecar.tlsramp(&[&["netfilter"], &rules[..], &["--exemptGroup", &group, "--apply"]].concat());
+            let said = [output.stdout, output.stderr].concat();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+            self.members[number].sidecar = Some(sidecar);
+        }
+    }
+
+    /// Starts a rollout over all sidecars.
+    pub(crate) fn rollout(&self, args: &[&str]) -> Rollout {
+        self.rollout_over(&self.members.iter().map(|member| member.host.number).collect::<Vec<_>>(), args)
+    }
+
+    /// The same over those of some members.
+    pub(crate) fn rollout_over(&self, numbers: &[u8], args: &[&str]) -> Rollout {
+        let nodes: Vec<String> = numbers.iter().map(|&number| self.sidecar(number).admin()).collect();
+        Rollout::start(self.network.app(), &nodes, &self.records.join("rollout.log"), args)
+    }
+
     /// Starts the application, which goes on until it is told to finish.
     pub(crate) fn app(&self, marker: &str, kind: Kind) -> App {
         App::start(self, marker, kind)
@@ -271,6 +302,8 @@ fn primary_of(view: &Document) -> Option<u8> {
     primary.get_i32("_id").ok()?.try_into().ok()
 }
 
+/// The group of sidecars whose connections are not led back to them.
+const GROUP: u32 = 4242;
 /// The set's name.
 pub(crate) const NAME: &str = "rs";
 /// Heartbeats come every two seconds, an election within ten or so, and a member that comes back has to catch up.
