@@ -59,10 +59,16 @@ impl Rollout {
 }
 
 impl Ended {
-    /// That it reached its mode, on every node.
+    /// That every node is at the mode, as its flags say.
     #[track_caller]
     pub(crate) fn assert_done(&self) {
         assert_eq!(self.code, Some(0), "{}", self.said);
+    }
+
+    /// That every node is at the mode, and the flags, which say another, are named.
+    #[track_caller]
+    pub(crate) fn assert_done_but_for_flags(&self) {
+        assert_eq!(self.code, Some(3), "{}", self.said);
     }
 
     /// That it stopped, and named this.

@@ -12,7 +12,7 @@ use super::{
     App, Captures, Host, Kind, Rollout, host::Names, identities::Identities, network::Network, outside, server::Server,
     sidecar::Sidecar,
 };
-use crate::support::{Scratch, parts};
+use crate::support::{Scratch, parts, process};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,6 +236,24 @@ impl Set {
             let said = [output.stdout, output.stderr].concat();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
             self.members[number].sidecar = Some(sidecar);
+        }
+    }
+
+    /// Ends members' connections that are older than the redirect, each as its blocker says.
+    #[track_caller]
+    pub(crate) fn end_bypass(&self) {
+        for member in &self.members {
+            let output = member.sidecar.as_ref().expect("it has one").ctl(&["ready", "--to", "requireSSL"]);
+            let ready: Value = serde_json::from_slice(&output.stdout).expect("an answer");
+            for blocker in ready["blockers"].as_array().expect("with its blockers") {
+                let [kind, text, remedy] = ["kind", "text", "remedy"].map(|key| blocker[key].as_str().unwrap_or(""));
+                if kind == "bypass" && text.contains(" member ") {
+                    let (_, rest) = remedy.split_once("as root, ss ").expect("a remedy");
+                    let mut command = member.host.command("ss");
+                    command.args(rest.split(" ends ").next().into_iter().flat_map(|filter| filter.split(' ')));
+                    process::succeed(command, Duration::from_secs(20)).expect("connections can be ended");
+                }
+            }
         }
     }
 
