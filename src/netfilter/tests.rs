@@ -1,5 +1,7 @@
 //! Tables of cases for what a firewall would make of the redirects. Rules and their texts are as nft 1.0 prints them.
 
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
 use super::carry::{Remedy, remedies};
@@ -87,6 +89,11 @@ fn accept() -> Value {
 
 fn ct(key: Value, op: &str, right: Value) -> Value {
     matched(op, json!({ "ct": key }), right)
+}
+
+/// A chain of the table.
+fn chain<'a>(ruleset: &'a mut Ruleset, name: &str) -> &'a mut Chain {
+    ruleset.chains.get_mut(&("inet".into(), "filter".into(), name.into())).unwrap()
 }
 
 /// The findings but for those about the canary, by handle.
@@ -212,6 +219,14 @@ fn a_rule_that_treats_the_ports_unlike_each_other_is_found() {
             None,
         ),
         ("the original port", json!([ct(original.clone(), "==", json!(27017)), accept()]), None),
+        (
+            "original ports, as nft prints a set",
+            json!([
+                ct(original.clone(), "==", json!({"set": ["0x1 [invalid type]", "0x6989 [invalid type]"]})),
+                accept()
+            ]),
+            None,
+        ),
         ("another original port", json!([ct(original.clone(), "!=", json!(27017)), accept()]), None),
         ("what is redirected", json!([ct(json!({"key": "status"}), "in", json!("dnat")), accept()]), catches),
         (
@@ -286,21 +301,21 @@ fn only_chains_that_a_redirected_connection_comes_through_are_looked_at() {
         ("", json!([dport("==", json!(TO)), {"jump": {"target": "mongo"}}])),
     ];
     let mut ruleset = ruleset("input", "accept", &rules);
-    let rule = ruleset.chains[1].rules[0].clone();
+    let rule = chain(&mut ruleset, "base").rules[0].clone();
     let drop =
         super::ruleset::Rule { statements: vec![dport("==", json!(FROM)), json!({"drop": null})], handle: 99, ..rule };
-    ruleset.chains[0].rules.push(drop);
+    chain(&mut ruleset, "mongo").rules.push(drop);
     // In a chain that is led to.
     assert_eq!(found(&ruleset, &inbound()), [(99, Problem::Unlike(Unlike::Misses))]);
-    ruleset.chains[1].rules.clear();
+    chain(&mut ruleset, "base").rules.clear();
     assert_eq!(found(&ruleset, &inbound()), [], "nothing leads there");
-    let base = ruleset.chains[1].base.clone();
-    ruleset.chains[0].base = base;
-    let base = ruleset.chains[0].base.as_mut().unwrap();
+    let base = chain(&mut ruleset, "base").base.clone();
+    chain(&mut ruleset, "mongo").base = base;
+    let base = chain(&mut ruleset, "mongo").base.as_mut().unwrap();
     base.hook = "prerouting".into();
     base.priority = -300;
     assert_eq!(found(&ruleset, &inbound()), [], "it comes before the redirect");
-    ruleset.chains[0].base.as_mut().unwrap().priority = -50;
+    chain(&mut ruleset, "mongo").base.as_mut().unwrap().priority = -50;
     assert_eq!(found(&ruleset, &inbound()).len(), 1);
 }
 
@@ -472,18 +487,18 @@ fn two_redirects_of_one_port_and_two_groups_are_found() {
         let base = chain.base.as_mut().unwrap();
         (base.kind, base.priority) = ("nat".into(), -100);
     };
-    nat(&mut ruleset.chains[1]);
+    nat(chain(&mut ruleset, "base"));
     assert_eq!(found(&ruleset, &inbound()), [(10, Problem::Elsewhere)]);
-    ruleset.chains[1].name.1 = "tlsramp".into();
+    chain(&mut ruleset, "base").name.1 = "tlsramp".into();
     assert_eq!(found(&ruleset, &inbound()), [], "it is the table that will be replaced");
 
     let group = |gid: u32| json!([matched("==", json!({"meta": {"key": "skgid"}}), json!(gid)), {"return": null}]);
     for (gid, port, expected) in [(1234, FROM, 0), (5, FROM, 1), (5, 27018, 0)] {
         let redirect = json!([dport("==", json!(port)), {"redirect": {"port": 5}}]);
         let mut ruleset = self::ruleset("output", "accept", &[("", group(gid)), ("", redirect)]);
-        nat(&mut ruleset.chains[1]);
-        ruleset.chains[1].rules[0].comment = "tlsramp: own connections".into();
-        ruleset.chains[1].rules[1].comment = "tlsramp: outbound".into();
+        nat(chain(&mut ruleset, "base"));
+        chain(&mut ruleset, "base").rules[0].comment = "tlsramp: own connections".into();
+        chain(&mut ruleset, "base").rules[1].comment = "tlsramp: outbound".into();
         let found = found(&ruleset, &outbound());
         assert_eq!(found.len(), expected, "{gid} {port}: {found:?}");
     }
@@ -506,14 +521,108 @@ fn what_may_mean_something_else_is_noted() {
 }
 
 #[test]
+fn tables_that_see_no_tcp_are_left_out() {
+    let arp = json!({"chain": {"family": "arp", "table": "t", "name": "c", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}});
+    let rule = json!({"rule": {"family": "arp", "table": "t", "chain": "c", "handle": 1, "expr": []}});
+    let ruleset = parse(&json!({"nftables": [arp, rule]}).to_string(), "").unwrap();
+    assert!(findings(&ruleset, &inbound()).is_empty() && ruleset.chains.is_empty());
+}
+
+proptest! {
+    /// Whatever a tool prints.
+    #[test]
+    fn no_text_makes_it_panic(text in "[-A-Z!:*#a-z0-9 .,@{}\"\\\\\n\t]{0,200}", port: u16) {
+        let rules = [(text.replace('\n', " "), json!([dport("==", json!(FROM)), accept()]))];
+        let rules: Vec<_> = rules.iter().map(|(text, expr)| (text.as_str(), expr.clone())).collect();
+        let nft = ruleset("input", "drop", &rules);
+        remedies(&findings(&nft, &inbound()), &nft, &inbound());
+        let rule = format!("*filter\n:INPUT DROP\n-A INPUT {text} --dport {port}\n-A INPUT --dport 27017 {text}");
+        if let Ok(chains) = dump::parse(&rule, "ip", "iptables-nft") {
+            let ruleset = Ruleset { chains, ..Ruleset::default() };
+            remedies(&findings(&ruleset, &inbound()), &ruleset, &inbound());
+        }
+    }
+
+    /// A rule that is carried over is no longer found, whatever stands around it.
+    #[test]
+    fn what_is_carried_over_is_no_longer_found(rules in vec((0usize..6, any::<bool>()), 1..8)) {
+        let lines: Vec<String> = rules.iter().map(|(which, drops)| {
+            let rule = [
+                "-p tcp -m tcp --dport 27017",
+                "-s 10.0.0.0/8 -p tcp -m tcp --dport 27000:27020",
+                "-p tcp -m tcp ! --dport 27017",
+                "-s 10.0.0.1/32 -p tcp -m multiport --dports 22,27117",
+                "-m conntrack --ctstate DNAT",
+                "-s 10.0.0.2/32",
+            ][*which];
+            format!("{rule} -j {}", if *drops { "DROP" } else { "ACCEPT" })
+        }).collect();
+        let mut chain = lines.clone();
+        let dumped = |chain: &[String]| {
+            let rules: String = chain.iter().map(|rule| format!("-A INPUT {rule}\n")).collect();
+            let dump = format!("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\n{rules}");
+            Ruleset { chains: dump::parse(&dump, "ip", "iptables-nft").unwrap(), ..Ruleset::default() }
+        };
+        let before = dumped(&chain);
+        for (_, remedy) in remedies(&findings(&before, &inbound()), &before, &inbound()) {
+            let Remedy::Commands(commands) = remedy else { panic!("{remedy:?}") };
+            for command in commands {
+                // iptables-nft -t filter -I INPUT NUMBER RULE, where the first rule is that of loopback.
+                let words: Vec<&str> = command.splitn(7, ' ').collect();
+                let number = words[5].parse::<usize>().unwrap() - 2;
+                let rule = words[6].replace('\'', "");
+                match words[3] {
+                    "-I" => chain.insert(number, rule),
+                    _ => chain[number] = rule,
+                }
+            }
+        }
+        let after = dumped(&chain);
+        // And who connects gets what he got, by the redirect and without it.
+        for source in ["10.0.0.1", "10.0.0.2", "10.9.9.9", "11.0.0.1"] {
+            let was = decided(&lines, source, FROM, FROM);
+            prop_assert_eq!(decided(&chain, source, FROM, FROM), was, "{} without: {:#?}", source, chain);
+            prop_assert_eq!(decided(&chain, source, TO, FROM), was, "{} behind: {:#?}", source, chain);
+        }
+        prop_assert_eq!(found(&after, &inbound()), [], "{:#?}", chain);
+    }
+}
+
+/// What the kernel would decide, by a reading of the rules that shares nothing with what is tested.
+fn decided(chain: &[String], source: &str, port: u16, original: u16) -> bool {
+    let is_port = |list: &str, port: u16| {
+        list.split(',').any(|part| {
+            let (from, to) = part.split_once(':').unwrap_or((part, part));
+            (from.parse::<u16>().unwrap()..=to.parse().unwrap()).contains(&port)
+        })
+    };
+    let matches = |rule: &&String| {
+        let words: Vec<&str> = rule.split(' ').collect();
+        (0..words.len() - 1).all(|at| {
+            let (value, not) = (words[at + 1], at > 0 && words[at - 1] == "!");
+            let yes = match words[at] {
+                "-s" if value == "10.0.0.0/8" => source.starts_with("10."),
+                "-s" => value == format!("{source}/32"),
+                "--dport" | "--dports" => is_port(value, port),
+                "--ctorigdstport" => is_port(value, original),
+                "--ctstate" => port != original,
+                _ => return true,
+            };
+            yes != not
+        })
+    };
+    chain.iter().find(matches).is_none_or(|rule| rule.ends_with("ACCEPT"))
+}
+
+#[test]
 fn what_is_no_listing_is_an_error_and_no_panic() {
     for json in [
         "",
         "[]",
         "{}",
         "{\"nftables\": 5}",
-        "{\"nftables\": [{\"rule\": {}}]}",
-        "{\"nftables\": [{\"rule\": {\"handle\": 1}}]}",
+        "{\"nftables\": [{\"rule\": {\"family\": \"ip\"}}]}",
+        "{\"nftables\": [{\"rule\": {\"family\": \"ip\", \"handle\": 1}}]}",
     ] {
         assert!(parse(json, "").is_err(), "{json}");
     }

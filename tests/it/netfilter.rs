@@ -214,7 +214,8 @@ fn iptables_rules_are_found_and_carried_over_in_their_own_words() {
         "mount --bind /dev/null $(readlink -f $(command -v iptables-legacy-save)) && exec \"$@\"",
         "sh",
     ];
-    let output = hosts.output(Host::Sidecar, &[&without[..], &[PROGRAM, "netfilter"], INBOUND, &["--apply"]].concat(), "");
+    let output =
+        hosts.output(Host::Sidecar, &[&without[..], &[PROGRAM, "netfilter"], INBOUND, &["--apply"]].concat(), "");
     let said = refused(&output);
     assert!(said.contains("could not be looked at") && said.contains("iptables-legacy-save is not in PATH"), "{said}");
 }
@@ -289,7 +290,9 @@ fn usage_is_told_without_any_privilege() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
-    for mistake in ["--apply, --remove: they exclude", "--port '0'", "--serverPort: --port needs it", "--exemptGroup '5'"] {
+    for mistake in
+        ["--apply, --remove: they exclude", "--port '0'", "--serverPort: --port needs it", "--exemptGroup '5'"]
+    {
         assert!(said.contains(mistake), "{mistake}: {said}");
     }
 }
