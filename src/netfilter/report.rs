@@ -8,13 +8,17 @@ use super::firewall::{Finding, Note, Problem};
 use super::ruleset::Tool;
 use super::script::MARK;
 use super::settings::{Asked, Sidecar};
+use crate::limits::NETFILTER_FINDINGS_SHOWN;
 use crate::text::printable;
 
 /// Why the redirect is not applied: each rule, with what it would do.
 pub(super) fn refusal(findings: &[Finding], sidecar: &Sidecar) -> String {
     let mut text = String::from("refused, nothing was changed: of the rules of this host\n");
-    for finding in findings {
+    for finding in findings.iter().take(NETFILTER_FINDINGS_SHOWN) {
         let _ = writeln!(text, "  {}\n    {}", place(finding), problem(finding, sidecar));
+    }
+    if let Some(more) = findings.len().checked_sub(NETFILTER_FINDINGS_SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  and {more} more");
     }
     text.push_str(
         "Run this with --carry-over in place of --apply: it prints, for each, the command that puts it right, or what to \

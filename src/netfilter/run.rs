@@ -77,7 +77,7 @@ fn carry_over(sidecar: &Sidecar) -> Result<(String, u8), String> {
 /// Refuses a table that somebody else made.
 fn is_ours(ruleset: &Ruleset, table: &str, asked: &Asked) -> Result<(), String> {
     let of_table = |name: &(String, String, String)| name.0 == "inet" && name.1 == table;
-    let chains = ruleset.chains.iter().filter(|chain| of_table(&chain.name));
+    let chains = ruleset.chains.values().filter(|chain| of_table(&chain.name));
     let others = |chain: &&Chain| {
         let known = matches!(chain.name.2.as_str(), "prerouting" | "output");
         !known || chain.rules.is_empty() || chain.rules.iter().any(|rule| !rule.comment.starts_with(MARK))

@@ -22,6 +22,7 @@ mod hellos;
 mod limits;
 mod matrix;
 mod metrics;
+mod netfilter;
 mod ranks;
 mod records;
 mod recycling;
