@@ -23,6 +23,7 @@
 //! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
 //! | 5 | [`ctl`] | the command that asks a running proxy, and changes it |
 //! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |
+//! | 5 | [`rollout`] | the rolling upgrade over many nodes, one step at a time |
 //!
 //! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
 
