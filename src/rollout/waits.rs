@@ -174,11 +174,9 @@ impl Walk {
             let name = self.fleet.name(*node);
             for Blocker { text, remedy, key, .. } in blockers {
                 lines.push(format!("{name}: {}: {}", escaped(text), escaped(remedy)));
-                lines.extend(
-                    key.iter().map(|key| {
-                        format!("{name}: accept it by: tlsramp ctl --admin {name} accept '{}'", escaped(key))
-                    }),
-                );
+                lines.extend(key.iter().map(|key| {
+                    format!("{name}: accept it by: tlsramp ctl --admin {name} accept {}", quoted(&escaped(key)))
+                }));
             }
         }
         lines.join("\n")
@@ -192,4 +190,23 @@ pub(super) fn named(blockers: &[Blocker]) -> String {
         named.push(format!("and {more} more"));
     }
     named.join("; ")
+}
+
+/// For a shell: a name that a client has given itself must not become a command of whoever copies it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{named, quoted};
+    use crate::control::views::Blocker;
+
+    #[test]
+    fn who_is_waited_for_fits_a_line_and_is_no_command() {
+        let blockers: Vec<_> = (0..6).map(|n| Blocker { text: format!("a{n}\n"), ..Blocker::default() }).collect();
+        assert_eq!(named(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
+        assert_eq!(named(&blockers[..1]), r"a0\n");
+        assert_eq!(quoted("1.1.1.1/x'; rm -rf ~ #/d"), r"'1.1.1.1/x'\''; rm -rf ~ #/d'");
+    }
 }
