@@ -4,7 +4,7 @@
 
 use std::process::Output;
 
-use crate::support::hosts::{Host, Hosts};
+use crate::support::cable::{Host, Hosts};
 use crate::support::{require, require_command, require_root};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");

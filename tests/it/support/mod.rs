@@ -11,7 +11,7 @@
 //! | [`certs`] | a folder of certificates, the right ones and the wrong ones |
 //! | [`openssl`] | `openssl s_client`, and certificates no modern library would make |
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |
-//! | [`hosts`] | two hosts, as namespaces, with small servers on both |
+//! | [`cable`] | two hosts, as namespaces, with small servers on both |
 //! | [`log`] | the lines of a child, to wait on |
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
@@ -27,6 +27,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
 pub(crate) mod admin;
+pub(crate) mod cable;
 pub(crate) mod certs;
 pub(crate) mod hosts;
 pub(crate) mod log;
