@@ -47,7 +47,7 @@ fn systemd_takes_the_units_and_finds_them_locked_down() {
 fn the_units_go_with_the_configuration() {
     let service = read("systemd/tlsramp.service");
     let config = Config::of(&read("systemd/tlsramp.conf"));
-    let drain = seconds(config.value("proxy.drainTimeout"));
+    let drain = seconds(&config.value("proxy.drainTimeout"));
     assert!(seconds(setting(&service, "TimeoutStopSec")) > drain, "systemd would kill a drain");
     let state = config.value("admin.stateFile");
     assert!(state.starts_with(&format!("/var/lib/{}/", setting(&service, "StateDirectory"))), "{state}");
@@ -140,7 +140,7 @@ fn the_manifests_have_what_a_sidecar_needs() {
             assert_eq!(sidecar[probe]["httpGet"]["port"], "probes", "{probe}");
         }
         let config = documents.iter().find_map(|document| document["data"]["tlsramp.conf"].as_str()).unwrap();
-        let drain = seconds(Config::of(config).value("proxy.drainTimeout"));
+        let drain = seconds(&Config::of(config).value("proxy.drainTimeout"));
         assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() >= drain + 30, "kubelet would kill a drain");
         let mongod: Vec<_> = pod["containers"][0]["args"].as_array().unwrap().iter().collect();
         assert!(mongod.iter().any(|arg| *arg == "--setParameter=enableLocalhostAuthBypass=0"));
@@ -163,7 +163,7 @@ fn the_manifests_have_what_a_sidecar_needs() {
 fn check(what: &str, config: &str, args: &[String]) {
     let folder = Scratch::new("deploy");
     let file = folder.join("tlsramp.conf");
-    fs::write(&file, usable(config)).unwrap();
+    fs::write(&file, usable(config, &folder)).unwrap();
     let file = file.to_string_lossy().into_owned();
     let wanted = ["check", "--config", &file].map(str::to_owned);
     let output = run_to_end(wanted.iter().chain(args));
@@ -171,9 +171,9 @@ fn check(what: &str, config: &str, args: &[String]) {
     assert!(output.status.success(), "{what}: {said}");
 }
 
-/// The configuration with the certificates of the tests.
-fn usable(config: &str) -> String {
-    let mut usable = config.to_owned();
+/// The configuration with the certificates of the tests, and a folder for its state.
+fn usable(config: &str, folder: &Scratch) -> String {
+    let mut usable = config.replace("/var/lib/tlsramp", &folder.path().to_string_lossy());
     for (file, there) in [("server.pem", "member.pem"), ("ca.pem", "ca.pem")] {
         for folder in ["/etc/tlsramp/tls/", "/etc/tlsramp/"] {
             usable = usable.replace(&format!("{folder}{file}"), &cert(there));
@@ -191,9 +191,11 @@ impl Config {
         Config(serde_saphyr::from_str(text).expect("YAML"))
     }
 
-    fn value(&self, key: &str) -> &str {
+    /// A text or a number, as text.
+    fn value(&self, key: &str) -> String {
         let found = key.split('.').fold(&self.0, |value, part| &value[part]);
-        found.as_str().unwrap_or_else(|| panic!("no text at {key}: {found}"))
+        assert!(found.is_string() || found.is_number(), "nothing at {key}: {found}");
+        found.as_str().map_or_else(|| found.to_string(), str::to_owned)
     }
 }
 
