@@ -16,6 +16,7 @@ mod changes;
 mod ctl;
 mod dead_peers;
 mod demo;
+mod deploy;
 mod desk;
 mod four_doors;
 mod hellos;

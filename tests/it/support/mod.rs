@@ -3,7 +3,7 @@
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | [`require`] | `require!`, `require_root!`, `require_command!`: skip loudly, or fail under `TLSRAMP_TEST_ALL=1` |
-//! | [`parts`] | mongod, pymongo, mongosh: fetched once into `target/parts/` |
+//! | [`parts`] | mongod, pymongo, mongosh, checkers: fetched once into `target/parts/` |
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
 //! | [`admin`] | the admin port of a proxy, by HTTP |
