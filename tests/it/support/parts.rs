@@ -31,6 +31,12 @@ pub(crate) fn pymongo() -> Part {
     part(&CELL, &Recipe { name: "python-1", program: "bin/python", make: make_pymongo })
 }
 
+/// pymongo 3.13, the last of the 3 series: the Python interpreter that can import it.
+pub(crate) fn pymongo_3() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "python-pymongo-3.13.0", program: "bin/python", make: make_pymongo_3 })
+}
+
 /// mongosh 2.12, the program; needs `node` and `npm` on the machine. Some 150 MB: only where nothing else will do.
 pub(crate) fn mongosh() -> Part {
     static CELL: Cell = Cell::new();
@@ -127,6 +133,12 @@ fn make_checkers(folder: &Path) -> Result<(), String> {
     run(folder, "bin/python", &[&["-m", "pip", "install", "-q"], &wanted[..]].concat())?;
     run(folder, "bin/python", &["-m", "kubernetes_validate", "--version"])?;
     run(folder, "bin/hadolint", &["--version"]).map(drop)
+}
+
+fn make_pymongo_3(folder: &Path) -> Result<(), String> {
+    run(folder, "python3", &["-m", "venv", "."])?;
+    run(folder, "bin/python", &["-m", "pip", "install", "-q", "pymongo==3.13.0"])?;
+    run(folder, "bin/python", &["-c", "import pymongo; assert pymongo.version == '3.13.0'"]).map(drop)
 }
 
 fn make_mongosh(folder: &Path) -> Result<(), String> {

@@ -18,7 +18,9 @@
 //! | [`sidecar`] | its tlsramp, which keeps its state file |
 //! | [`set`] | the replica set of them |
 //! | [`identities`] | certificates of members and clients |
+//! | [`rolling`] | a rollout over its sidecars |
 //! | [`app`] | the application: writers and readers that lose nothing, and say so |
+//! | [`outside`] | one command from the application's host, by pymongo of any version |
 //! | [`capture`] | what was seen on the wires |
 //!
 //! A test needs root, `ip`, `nft`, `tcpdump`, mongod and pymongo: [`ready`] says which is missing.
@@ -29,6 +31,8 @@ pub(crate) mod host;
 pub(crate) mod identities;
 pub(crate) mod netns;
 pub(crate) mod network;
+pub(crate) mod outside;
+pub(crate) mod rolling;
 pub(crate) mod running;
 pub(crate) mod server;
 pub(crate) mod set;
@@ -37,6 +41,7 @@ pub(crate) mod sidecar;
 pub(crate) use app::{App, Kind};
 pub(crate) use capture::Captures;
 pub(crate) use host::Host;
+pub(crate) use rolling::Rollout;
 pub(crate) use set::{Plan, Set, Variant};
 
 use super::{parts, require};

@@ -85,7 +85,7 @@ pub(crate) fn drop_between(one: &Host, other: &Host) {
         let table = format!("lost_{}", there.number);
         let chain = "type filter hook input priority -300; policy accept;";
         let rule = format!("ip saddr {} drop", there.address());
-        netns::nft(&here.namespace, &format!("table inet {table} {{ chain lost {{ {chain} {rule}\n }} }}\n"))
+        netns::nft(&here.namespace, &format!("table inet {table} {{\nchain lost {{\n{chain}\n{rule}\n}}\n}}\n"))
             .expect("packets can be dropped");
     }
 }

@@ -53,6 +53,14 @@ impl Running {
         self.child.try_wait().expect("can be asked").is_some()
     }
 
+    /// Waits for it to end by itself; none where it has not within `limit`.
+    pub(crate) fn wait_end(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let status = process::wait(&mut self.child, limit).expect("can be waited for");
+        // Its last lines are read by a thread of their own.
+        let _ = self.log.wait(Mark::START, limit, |_| false);
+        status
+    }
+
     /// How many descriptors it has open.
     pub(crate) fn open_fds(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()

@@ -90,7 +90,8 @@ impl Server {
         self.ask("admin", &doc! { "replSetGetStatus": 1 })
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Its unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("mongodb-27017.sock")
     }
 }

@@ -6,9 +6,13 @@ use std::{
 };
 
 use bson::{Document, doc};
+use serde_json::Value;
 
-use super::sidecar::Sidecar;
-use super::{App, Captures, Host, Kind, host::Names, identities::Identities, network::Network, server::Server};
+use super::{
+    App, Captures, Host, Kind, Rollout, host::Names, identities::Identities, network::Network, outside, server::Server,
+    sidecar::Sidecar,
+};
+use crate::support::{Scratch, parts};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) spare: u8,
     /// Members that clients are not told of.
     pub(crate) hidden: Vec<u8>,
+    /// Members that are never primary.
+    pub(crate) passive: Vec<u8>,
     /// More of every sidecar's command line.
     pub(crate) sidecar: Vec<String>,
     /// More of every mongod's command line.
@@ -41,8 +47,22 @@ pub(crate) struct Plan {
 impl Plan {
     /// Three members.
     pub(crate) fn new(variant: Variant) -> Self {
-        let none = Vec::new();
-        Self { variant, members: 3, spare: 0, hidden: Vec::new(), sidecar: none.clone(), server: none, by_name: false }
+        Self {
+            variant,
+            members: 3,
+            spare: 0,
+            hidden: Vec::new(),
+            passive: Vec::new(),
+            sidecar: Vec::new(),
+            server: Vec::new(),
+            by_name: false,
+        }
+    }
+
+    /// Sidecars that start in this mode.
+    pub(crate) fn in_mode(mut self, mode: &str) -> Self {
+        self.sidecar.extend(["--sslMode".to_owned(), mode.to_owned()]);
+        self
     }
 }
 
@@ -61,6 +81,8 @@ pub(crate) struct Set {
     pub(crate) members: Vec<Member>,
     pub(crate) identities: Identities,
     pub(crate) network: Network,
+    /// Where change records are.
+    records: Scratch,
 }
 
 impl Set {
@@ -73,7 +95,7 @@ impl Set {
         let network = Network::new(plan.members + plan.spare)?;
         let identities = Identities::new(network.members());
         network.app().set_names(Names::Real, network.members());
-        let mut set = Self { members: Vec::new(), identities, network, plan };
+        let mut set = Self { members: Vec::new(), identities, network, records: Scratch::new("records"), plan };
         for number in 1..=set.plan.members {
             set.start_member(number);
         }
@@ -142,7 +164,7 @@ impl Set {
         let views = self.members.iter().filter_map(|member| member.server.status().ok());
         let seen: Vec<u8> = views.filter_map(|view| primary_of(&view)).collect();
         let votes = |number: u8| seen.iter().filter(|&&seen| seen == number).count();
-        (1..=self.plan.members).find(|&number| votes(number) * 2 > self.members.len())
+        self.members.iter().map(|member| member.host.number).find(|&number| votes(number) * 2 > self.members.len())
     }
 
     /// The numbers of all members but the primary.
@@ -181,9 +203,72 @@ impl Set {
         Ok(())
     }
 
+    /// Makes the members that have been started those of the set.
+    #[track_caller]
+    pub(crate) fn reconfigure(&self) {
+        let primary = &self.member(self.primary().expect("the set has a primary")).server;
+        let now = primary.ask("admin", &doc! { "replSetGetConfig": 1 }).expect("the set has a configuration");
+        let version = now.get_document("config").and_then(|config| config.get_i32("version")).expect("a version");
+        let mut config = self.config();
+        config.insert("version", version + 1);
+        primary.ask("admin", &doc! { "replSetReconfig": config }).expect("a new configuration is taken");
+    }
+
+    /// The state of a member, as the primary sees it.
+    pub(crate) fn state_of(&self, number: u8) -> Option<String> {
+        let view = self.member(self.primary()?).server.status().ok()?;
+        let members = members_of(&view);
+        members.iter().find(|member| member.get_i32("_id").is_ok_and(|id| id == i32::from(number))).and_then(state_of)
+    }
+
+    /// Puts sidecars beside members that run: each in a group of its own, and the kernel leads connections to it.
+    pub(crate) fn adopt(&mut self) {
+        for number in 0..self.members.len() {
+            let host = self.members[number].host.clone();
+            let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--outboundTransparent", "27018"];
+            let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"];
+            let routes = [&listen[..], &hop].concat().into_iter().map(str::to_owned).collect();
+            let args: Vec<String> = [routes, self.tls_files(&host), self.plan.sidecar.clone()].concat();
+            let sidecar = Sidecar::start(&host, Some(GROUP), &args);
+            let group = GROUP.to_string();
+            let rules = ["--serverPort", "27017", "--port", "27117", "--outboundTransparent", "27018"];
+            let output = sidecar.tlsramp(&[&["netfilter"], &rules[..], &["--exemptGroup", &group, "--apply"]].concat());
+            let said = [output.stdout, output.stderr].concat();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+            self.members[number].sidecar = Some(sidecar);
+        }
+    }
+
+    /// Starts a rollout over all sidecars.
+    pub(crate) fn rollout(&self, args: &[&str]) -> Rollout {
+        self.rollout_over(&self.members.iter().map(|member| member.host.number).collect::<Vec<_>>(), args)
+    }
+
+    /// The same over those of some members.
+    pub(crate) fn rollout_over(&self, numbers: &[u8], args: &[&str]) -> Rollout {
+        let nodes: Vec<String> = numbers.iter().map(|&number| self.sidecar(number).admin()).collect();
+        Rollout::start(self.network.app(), &nodes, &self.records.join("rollout.log"), args)
+    }
+
     /// Starts the application, which goes on until it is told to finish.
     pub(crate) fn app(&self, marker: &str, kind: Kind) -> App {
         App::start(self, marker, kind)
+    }
+
+    /// The answer of one member to a command from outside, see [`outside::ask`].
+    ///
+    /// # Errors
+    ///
+    /// What the driver tells its application.
+    pub(crate) fn ask_from_outside(&self, number: u8, options: &str, command: &Value) -> Result<Value, String> {
+        let python = parts::pymongo().expect("required first");
+        outside::ask(python, self.network.app(), &self.member(number).host, options, command)
+    }
+
+    /// Options of a URI for TLS with one of the set's certificates; none: without one.
+    pub(crate) fn by_tls(&self, certificate: Option<&str>) -> String {
+        let shown = certificate.map(|name| format!("&tlsCertificateKeyFile={}", self.identities.file(name)));
+        format!("tls=true&tlsCAFile={}{}", self.identities.ca(), shown.unwrap_or_default())
     }
 
     /// Begins to write down what goes over every cable.
@@ -194,7 +279,8 @@ impl Set {
     fn config(&self) -> Document {
         let member = |member: &Member| {
             let hidden = self.plan.hidden.contains(&member.host.number);
-            let (id, priority) = (i32::from(member.host.number), i32::from(!hidden));
+            let passive = hidden || self.plan.passive.contains(&member.host.number);
+            let (id, priority) = (i32::from(member.host.number), i32::from(!passive));
             doc! { "_id": id, "host": member.host.member(), "hidden": hidden, "priority": priority }
         };
         doc! { "_id": NAME, "members": self.members.iter().map(member).collect::<Vec<_>>() }
@@ -216,6 +302,8 @@ fn primary_of(view: &Document) -> Option<u8> {
     primary.get_i32("_id").ok()?.try_into().ok()
 }
 
+/// The group of sidecars whose connections are not led back to them.
+const GROUP: u32 = 4242;
 /// The set's name.
 pub(crate) const NAME: &str = "rs";
 /// Heartbeats come every two seconds, an election within ten or so, and a member that comes back has to catch up.

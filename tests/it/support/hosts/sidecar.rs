@@ -99,6 +99,11 @@ impl Sidecar {
     /// Stops it in good order and starts it with another command line from `edit`.
     pub(crate) fn restart_with(&mut self, edit: impl FnOnce(&mut Vec<String>)) {
         self.terminate();
+        self.restart_at_once_with(edit);
+    }
+
+    /// The same after a crash.
+    pub(crate) fn restart_at_once_with(&mut self, edit: impl FnOnce(&mut Vec<String>)) {
         edit(&mut self.args);
         self.restart();
     }

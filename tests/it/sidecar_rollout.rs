@@ -1,0 +1,87 @@
+//! A rollout over a set's sidecars that cannot go on: it says why, nothing is lost, and the next one finishes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use crate::support::hosts::{self, App, Kind, Plan, Set, Variant, rolling::Rollout};
+use crate::support::require;
+
+/// No hello names a hidden member; and of two operators, one waits.
+#[test]
+fn a_hidden_member_stops_a_rollout_by_name_and_so_does_another_rollout() {
+    require!(hosts::ready());
+    let mut plan = Plan::new(Variant::Explicit);
+    plan.hidden = vec![3];
+    let set = require!(Set::form(plan));
+    let ended = set.rollout_over(&[1, 2], &["--to", "requireSSL"]).end();
+    ended.assert_stopped("10.77.0.3");
+    assert!(set.sidecars().all(|sidecar| sidecar.mode() == "disabled"), "and nothing was changed");
+
+    let app = set.app("hidden", Kind::Plaintext);
+    let first = begun(&set);
+    let second = set.rollout(&["--to", "requireSSL"]).end();
+    second.assert_stopped(&format!("pid {}", first.pid()));
+    finish(&set, first, app);
+}
+
+/// One secondary is killed in the middle of it, in each way, and cut off.
+#[test]
+fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
+    require!(hosts::ready());
+    let mut set = require!(Set::form(Plan::new(Variant::Explicit)));
+    let app = set.app("failing", Kind::Plaintext);
+    let (term, odd) = (set.term(), set.secondaries()[0]);
+    let name = format!("h{odd}.example");
+    type Failure = (&'static str, fn(&mut Set, u8));
+    let failures: [Failure; 3] = [
+        ("mongod", |set, odd| set.member_mut(odd).server.kill()),
+        ("tlsramp", |set, odd| set.member_mut(odd).sidecar.as_mut().unwrap().kill()),
+        ("both", |set, odd| {
+            set.member_mut(odd).server.kill();
+            set.member_mut(odd).sidecar.as_mut().unwrap().kill();
+        }),
+    ];
+    for (what, fail) in failures {
+        let rollout = begun(&set);
+        fail(&mut set, odd);
+        let ended = rollout.end();
+        assert_eq!(ended.code, Some(1), "{what}: {}", ended.said);
+        eprintln!("MEASURED {what}: {}", ended.said.lines().rev().take(6).collect::<Vec<_>>().join(" | "));
+        assert!(ended.said.contains(&set.sidecar(odd).admin()) || ended.said.contains(&name), "{}", ended.said);
+        let member = set.member_mut(odd);
+        member.sidecar.as_mut().unwrap().restart();
+        member.server.restart();
+        assert_eq!(set.sidecar(odd).mode(), "preferSSL", "it comes back in the mode that it had");
+        set.wait_healthy();
+    }
+    finish_over_a_cut(&set, odd, app);
+    assert_eq!(set.term(), term, "an election took place");
+}
+
+/// A host is cut off while clients are waited for; when they have moved, the rollout must not go on.
+fn finish_over_a_cut(set: &Set, odd: u8, mut app: App) {
+    let rollout = begun(set);
+    set.network.cut(&set.member(odd).host);
+    app.redeploy(Kind::Tls);
+    let ended = rollout.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    eprintln!("MEASURED cut: {}", ended.said.lines().rev().take(6).collect::<Vec<_>>().join(" | "));
+    set.network.mend(&set.member(odd).host);
+    set.wait_healthy();
+    set.rollout(&["--to", "requireSSL"]).end().assert_done();
+    app.finish().assert_flawless();
+}
+
+/// A rollout that waits for the application.
+fn begun(set: &Set) -> Rollout {
+    let mut rollout = set.rollout(&["--to", "requireSSL"]);
+    rollout.wait_said("application writer");
+    rollout
+}
+
+/// The application moves, and the rollout comes to its end.
+fn finish(set: &Set, rollout: Rollout, mut app: App) {
+    app.redeploy(Kind::Tls);
+    rollout.end().assert_done();
+    assert!(set.sidecars().all(|sidecar| sidecar.mode() == "requireSSL"));
+    app.finish().assert_flawless();
+}

@@ -1,0 +1,67 @@
+//! More clients than there is room for: the members of the set are heard all the same, and so is the operator.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bson::doc;
+use serde_json::Value;
+
+use crate::support::hosts::{self, Plan, Set, Variant, running::Running};
+use crate::support::{Mark, Scratch, parts, require};
+
+/// Four hundred clients, two hundred seats, a minute; in its middle, a member has to be let in anew.
+#[test]
+fn a_storm_of_clients_keeps_out_neither_members_nor_operators() {
+    require!(hosts::ready());
+    let mut plan = Plan::new(Variant::Explicit).in_mode("allowSSL");
+    plan.sidecar.extend(["--maxIncomingConnections", "200"].map(str::to_owned));
+    let mut set = require!(Set::form(plan));
+    let (term, primary) = (set.term(), set.primary().expect("a healthy set has one"));
+    let (storm, _folder) = storm(&set, primary);
+    let hit = |line: &Value| line["open"].as_u64().is_some_and(|open| open >= 400);
+    storm.wait(Mark::START, Duration::from_secs(30), hit);
+
+    let (began, mut answers, mut restarted) = (Instant::now(), Vec::new(), false);
+    while began.elapsed() < Duration::from_secs(60) {
+        let asked = Instant::now();
+        let status = set.sidecar(primary).status();
+        answers.push(asked.elapsed());
+        assert!(status["connections"]["open"].as_u64().unwrap() >= 100, "there is no storm: {status}");
+        written(&set, primary);
+        if !restarted && began.elapsed() > Duration::from_secs(20) {
+            restarted = true;
+            let secondary = set.secondaries()[0];
+            set.member_mut(secondary).sidecar.as_mut().unwrap().restart();
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+    set.wait_healthy();
+    assert_eq!((set.term(), set.primary()), (term, Some(primary)), "an election took place");
+    answers.sort();
+    let median = answers[answers.len() / 2];
+    assert!(median < Duration::from_secs(1), "the admin port takes {median:?}, at worst {:?}", answers.last());
+}
+
+/// Clients who ask as fast as they are answered, and come again when they are not.
+fn storm(set: &Set, primary: u8) -> (Running, Scratch) {
+    let folder = Scratch::new("storm");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/storm.py");
+    let mut command = set.network.app().command(parts::pymongo().expect("required first"));
+    command.arg(script).args([set.member(primary).host.address().to_string(), "27017".into(), "400".into()]);
+    let storm = Running::start("the storm", command, &folder.join("log"));
+    (storm, folder)
+}
+
+/// A write that a majority has: the members' links carry it.
+#[track_caller]
+fn written(set: &Set, primary: u8) {
+    let concern = doc! { "w": "majority", "wtimeout": 30_000 };
+    let insert = doc! { "insert": "storm", "documents": [{ "text": "written" }], "writeConcern": concern };
+    let answer = set.member(primary).server.ask("app", &insert).expect("the primary takes it");
+    assert!(!answer.contains_key("writeConcernError"), "{answer}");
+}

@@ -1,0 +1,27 @@
+//! One command from the application's host, by pymongo: what a client is told.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+
+use super::Host;
+use crate::support::process;
+
+/// The answer of a member's mongod, by the pymongo of this interpreter, with these options of a URI.
+///
+/// # Errors
+///
+/// What the driver tells its application.
+pub(crate) fn ask(python: &Path, from: &Host, to: &Host, options: &str, command: &Value) -> Result<Value, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/ping.py");
+    let bound = "serverSelectionTimeoutMS=4000&connectTimeoutMS=4000";
+    let uri = format!("mongodb://{}/?directConnection=true&{bound}&{options}", to.member());
+    let mut command_line = from.command(python);
+    command_line.arg(script).arg(uri).arg(command.to_string());
+    let output = process::succeed(command_line, Duration::from_secs(30))?;
+    let mut said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    match said["error"].take() {
+        Value::Null => Ok(said["answer"].take()),
+        error => Err(error.as_str().unwrap_or_default().to_owned()),
+    }
+}
