@@ -8,11 +8,11 @@ use clap::ArgMatches;
 
 use super::carry::{Remedy, remedies};
 use super::firewall::{findings, notes};
-use super::older::older;
 use super::report;
 use super::ruleset::{Chain, Ruleset};
 use super::script::{MARK, removal, script};
 use super::settings::{Asked, Sidecar};
+use super::sockets::sockets;
 use super::survey::{of_nft, survey};
 use super::tools::run as tool;
 
@@ -51,8 +51,7 @@ fn apply(asked: &Asked, sidecar: &Sidecar) -> Result<String, String> {
     }
     // One transaction: the kernel takes all of it, or nothing.
     tool("nft", &["-f", "-"], &script(sidecar)).map_err(|error| unchanged(&error))?;
-    let older = sidecar.inbound.and_then(|inbound| older(inbound.server_port));
-    Ok(report::applied(sidecar, &notes(&ruleset, sidecar), older))
+    Ok(report::applied(sidecar, &notes(&ruleset, sidecar), sockets(sidecar).as_ref()))
 }
 
 fn remove(asked: &Asked, table: &str) -> Result<String, String> {

@@ -32,6 +32,8 @@ fn what_was_applied_is_removed_without_a_trace() {
     assert_eq!(rules(&hosts), before);
     done(&netfilter(&hosts, &both, "--apply"), "applied: table inet tlsramp");
     let applied = rules(&hosts);
+    let said = String::from_utf8(netfilter(&hosts, &both, "--apply").stdout).unwrap();
+    assert!(!said.contains("WARNING"), "{said}");
     // The words are nftables': a chain has the name of its hook, and its priority that of what it does.
     for words in
         ["chain prerouting {", "chain output {", "priority dstnat;", "redirect to :27117", "meta skgid 4321 return"]
@@ -49,7 +51,7 @@ fn what_was_applied_is_removed_without_a_trace() {
 
     // Another sidecar's table is another's.
     let two = ["--serverPort", "27018", "--port", "27118", "--table", "two"];
-    done(&netfilter(&hosts, &two, "--apply"), "applied: table inet two");
+    done(&netfilter(&hosts, &two, "--apply"), "WARNING: nobody listens on port 27118 for other hosts");
     done(&netfilter(&hosts, &["--table", "two"], "--remove"), "removed: table inet two");
     assert_eq!(rules(&hosts), applied);
     done(&netfilter(&hosts, &both, "--remove"), "removed: table inet tlsramp");
