@@ -55,7 +55,7 @@ impl Walk {
                     Some(blockers) => {
                         self.tell_changed(*node, &format!("before {to}, waiting for: {}", named(blockers)))
                     }
-                    None => self.screen.doing(*node, format!("ready for {to}")),
+                    None => self.screen.busy(*node, format!("ready for {to}")),
                 }
             }
             self.interrupt.pause(ROLLOUT_LOOK).await?;
@@ -132,16 +132,11 @@ impl Walk {
         if client.status().await.map_err(failed)?.value.connections.non_conforming == 0 {
             return Ok(None);
         }
-        self.screen.doing(node, "moving old connections");
+        self.screen.busy(node, "moving old connections");
         let reply = client.recycle(&Recycle::default()).await.map_err(failed)?.value;
         if reply.moved + reply.ended > 0 {
-            let text = format!(
-                "recycled {}: {} moved, {} ended by themselves",
-                self.fleet.name(node),
-                reply.moved,
-                reply.ended
-            );
-            self.journal.note(text);
+            let text = format!("old connections: {} moved, {} ended by themselves", reply.moved, reply.ended);
+            self.tell(node, &text);
         }
         let left = client.status().await.map_err(failed)?.value.connections.non_conforming;
         if left == 0 {
