@@ -142,10 +142,8 @@ impl Listeners {
 
     /// Whether there is an outbound route.
     pub(super) fn leads_out(&self) -> bool {
-        {
-            let state = self.state();
-            !state.outbound.is_empty() || !state.transparent.is_empty()
-        }
+        let state = self.state();
+        !state.outbound.is_empty() || !state.transparent.is_empty()
     }
 
     /// Ends listening for inbound connections, for good.

@@ -334,8 +334,8 @@ pub(super) static TABLE: &[Opt] = &[
         kind: Value("TIME"),
         heading: LIMITS,
         default: "60s",
-        help: "How long a stop waits for open connections before it cuts them, up to 86400s; 0 waits for as long as it \
-               takes.",
+        help: "How long a stop waits for open connections, inbound and then outbound, before it cuts them, up to 86400s; \
+               0 waits for as long as it takes.",
         change: Reload,
     },
     Opt {

@@ -67,7 +67,8 @@ const LONG_ABOUT: &str = "Print, apply or remove the nftables rules of a sidecar
 
 const AFTER: &str = "Where tlsramp has to listen:\n  \
      --port: the kernel leads a redirected connection to the first address of the interface that it came in by, whatever \
-     address of the host it was for. tlsramp listens there, or on all addresses: --bind_ip 0.0.0.0, or ::,0.0.0.0\n  \
+     address of the host it was for. tlsramp listens there (and, without an outbound redirect, on 127.0.0.1, where the \
+     canary comes to), or on all addresses: --bind_ip 0.0.0.0, or ::,0.0.0.0\n  \
      --outboundTransparent: on 127.0.0.1 and ::1, by itself\n\n\
      A firewall's rules for the mongod's port no longer see it behind the redirect: they see --port. --apply looks for \
      such rules, of nftables and of iptables, and refuses until each has its counterpart. --carry-over prints the \

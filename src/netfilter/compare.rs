@@ -31,12 +31,22 @@ pub(super) fn unlike(chain: &Chain, inbound: Inbound, ruleset: &Ruleset) -> Vec<
     let today = Packet { port: server_port, original: server_port, path: Path::In };
     let behind = Packet { port, ..today };
     let mut found = Vec::new();
-    let (mut today, mut behind) = views(chain, today, behind, ruleset, &mut found);
-    without_effect(&mut today);
-    without_effect(&mut behind);
+    let (today, behind) = views(chain, today, behind, ruleset, &mut found);
+    // All of those that are unlike are named, if any of them makes a difference.
+    if !differences(&without_effect(&today), &without_effect(&behind)).is_empty() {
+        found.extend(differences(&today, &behind));
+    }
+    found.sort_by_key(|(index, _)| *index);
+    found.dedup();
+    found
+}
+
+/// Rules of either view that have no counterpart in the other.
+fn differences(today: &[Item], behind: &[Item]) -> Vec<(usize, Unlike)> {
+    let mut found = Vec::new();
     // A rule that is the same in both splits the chain: what is in front of it has its counterpart in front of it.
     let same_rule = |one: &Item| behind.iter().any(|other| other == one);
-    let mut rest = behind.as_slice();
+    let mut rest = behind;
     for stretch in today.split_inclusive(same_rule) {
         let end = stretch.last().and_then(|last| rest.iter().position(|item| item == last));
         let (before, after) = rest.split_at(end.unwrap_or(rest.len()));
@@ -44,8 +54,6 @@ pub(super) fn unlike(chain: &Chain, inbound: Inbound, ruleset: &Ruleset) -> Vec<
         rest = after.get(usize::from(end.is_some())..).unwrap_or_default();
     }
     pair(&[], rest, &mut found);
-    found.sort_by_key(|(index, _)| *index);
-    found.dedup();
     found
 }
 
@@ -86,12 +94,12 @@ fn left(seen: Seen) -> Option<Left> {
     }
 }
 
-/// Takes out what decides for some, just in front of the same decision for all.
-fn without_effect(items: &mut Vec<Item>) {
-    let Some((last, before)) = items.split_last().filter(|((_, last), _)| ends(last)) else { return };
+/// Less what decides for some, just in front of the same decision for all.
+fn without_effect(items: &[Item]) -> Vec<Item> {
+    let Some((last, before)) = items.split_last().filter(|((_, last), _)| ends(last)) else { return items.to_vec() };
     let decides = |(_, left): &Item| left.verdict == last.1.verdict && left.statements.iter().all(is_match);
     let kept = before.iter().rposition(|item| !decides(item)).map_or(0, |at| at + 1);
-    items.drain(kept..items.len() - 1);
+    before[..kept].iter().chain([last]).cloned().collect()
 }
 
 fn is_match(statement: &Value) -> bool {
@@ -99,17 +107,29 @@ fn is_match(statement: &Value) -> bool {
 }
 
 /// Finds each rule's counterpart, in order; those without one are unlike.
-fn pair(before: &[Item], after: &[Item], found: &mut Vec<(usize, Unlike)>) {
-    let mut left = after.iter();
-    let (mut missed, mut caught): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-    for (index, one) in before {
-        if !left.clone().any(|(_, other)| same(one, other)) {
-            missed.push(*index);
-            continue;
+fn pair(today: &[Item], behind: &[Item], found: &mut Vec<(usize, Unlike)>) {
+    let mut left = behind.iter();
+    let (mut pairs, mut missed, mut caught) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, one) in today {
+        match left.clone().position(|(_, other)| same(one, other)) {
+            None => missed.push(*index),
+            Some(at) => {
+                caught.extend(left.by_ref().take(at).map(|(index, _)| *index));
+                pairs.extend(left.next().map(|(other, _)| (*index, *other)));
+            }
         }
-        caught.extend(left.by_ref().take_while(|(_, other)| !same(one, other)).map(|(index, _)| *index));
     }
     caught.extend(left.map(|(index, _)| *index));
+    // The counterpart of a rule that has none will stand right behind it: two that stand on either side of that one do not
+    // belong together.
+    while let Some(at) = pairs.iter().position(|(one, other)| {
+        let between = one.min(other) + 1..*one.max(other);
+        missed.iter().any(|index| between.contains(index))
+    }) {
+        let (one, other) = pairs.swap_remove(at);
+        missed.push(one);
+        caught.push(other);
+    }
     let differs = |index: &usize| missed.contains(index) && caught.contains(index);
     found.extend(missed.iter().map(|index| (*index, if differs(index) { Unlike::Differs } else { Unlike::Misses })));
     found.extend(caught.iter().filter(|index| !differs(index)).map(|index| (*index, Unlike::Catches)));

@@ -2,16 +2,18 @@
 //! interface and state; the rest is kept as it stands. Of the kernel's older tables nft shows nothing at all, of the newer
 //! ones too little: matches of an extension are opaque to it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use super::ruleset::{Base, Chain, Rule, Tool};
+use super::ruleset::{Base, Chain, Name, Rule, Tool};
 
-/// The chains of a dump. `family` is `ip` or `ip6`.
+/// The chains of a dump. `family` is `ip` or `ip6`, with a word behind where nft has the same names.
 ///
 /// # Errors
 /// A table that the tool would not show.
-pub(super) fn parse(dump: &str, family: &str, command: &'static str) -> Result<Vec<Chain>, String> {
-    let mut chains: Vec<Chain> = Vec::new();
+pub(super) fn parse(dump: &str, family: &str, command: &'static str) -> Result<BTreeMap<Name, Chain>, String> {
+    let mut chains: BTreeMap<Name, Chain> = BTreeMap::new();
     let mut table = String::new();
     for line in dump.lines().map(str::trim) {
         let whole = |chain: &str| (family.to_owned(), table.clone(), chain.to_owned());
@@ -22,18 +24,17 @@ pub(super) fn parse(dump: &str, family: &str, command: &'static str) -> Result<V
         } else if let Some(chain) = line.strip_prefix(':') {
             let mut words = chain.split_whitespace();
             let (name, policy) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            let base = base(&table, name, policy);
-            chains.push(Chain { name: whole(name), base, rules: Vec::new(), by: Tool::Iptables(command) });
+            let (name, base) = (whole(name), base(&table, name, policy));
+            let chain = Chain { name: name.clone(), base, rules: Vec::new(), by: Tool::Iptables(command) };
+            chains.insert(name, chain);
         } else if let Some(("-A", rest)) = line.split_once(' ') {
             let words = words(rest);
             let Some((name, rule)) = words.split_first() else { continue };
-            let name = whole(name);
-            let known: Vec<String> =
-                chains.iter().filter(|of| of.name.1 == table).map(|of| of.name.2.clone()).collect();
-            if let Some(chain) = chains.iter_mut().find(|chain| chain.name == name) {
+            let statements = statements(rule, |chain| chains.contains_key(&whole(chain)));
+            if let Some(chain) = chains.get_mut(&whole(name)) {
                 let handle = chain.rules.len() as u64 + 1;
                 let text = rest.split_once(' ').map_or("", |(_, rule)| rule).to_owned();
-                chain.rules.push(Rule { handle, comment: String::new(), statements: statements(rule, &known), text });
+                chain.rules.push(Rule { handle, comment: String::new(), statements, text });
             }
         }
     }
@@ -84,7 +85,7 @@ pub(super) fn words(line: &str) -> Vec<String> {
     words
 }
 
-fn statements(words: &[String], chains: &[String]) -> Vec<Value> {
+fn statements(words: &[String], is_chain: impl Fn(&str) -> bool) -> Vec<Value> {
     let mut statements = Vec::new();
     let mut words = words.iter().map(String::as_str).peekable();
     let mut not = false;
@@ -118,7 +119,7 @@ fn statements(words: &[String], chains: &[String]) -> Vec<Value> {
             "-j" | "-g" => {
                 let target = value().to_owned();
                 let rest: Vec<&str> = words.by_ref().collect();
-                statements.push(verdict(word, &target, &rest, chains));
+                statements.push(verdict(word, &target, &rest, is_chain(&target)));
             }
             other => statements.push(json!({"option": format!("{op} {other}")})),
         }
@@ -148,12 +149,12 @@ fn state(list: &str, not: bool) -> Value {
     }
 }
 
-fn verdict(by: &str, target: &str, rest: &[&str], chains: &[String]) -> Value {
+fn verdict(by: &str, target: &str, rest: &[&str], is_chain: bool) -> Value {
     match target {
         "ACCEPT" | "DROP" | "RETURN" => json!({target.to_lowercase(): null}),
         "REJECT" => json!({"reject": rest.join(" ")}),
         "REDIRECT" | "TPROXY" | "DNAT" => json!({target.to_lowercase(): rest.join(" ")}),
-        chain if chains.iter().any(|known| known == chain) => {
+        chain if is_chain => {
             json!({if by == "-g" { "goto" } else { "jump" }: {"target": chain}})
         }
         other => json!({"target": format!("{other} {}", rest.join(" "))}),

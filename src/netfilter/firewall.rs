@@ -79,7 +79,7 @@ fn elsewhere(ruleset: &Ruleset, inbound: Inbound) -> impl Iterator<Item = Findin
 /// Sidecars that know another group for tlsramp's own connections, to the same ports.
 fn other_sidecars<'a>(ruleset: &'a Ruleset, outbound: &Outbound) -> impl Iterator<Item = Finding<'a>> {
     let is = |rule: &&Rule, what: &str| rule.comment.strip_prefix(MARK) == Some(what);
-    ruleset.chains.iter().filter_map(move |chain| {
+    ruleset.chains.values().filter_map(move |chain| {
         let own = chain.rules.iter().find(|rule| is(rule, "own connections"))?;
         let group = own.statements.first()?["match"]["right"].as_u64();
         let shares = |rule: &Rule| {

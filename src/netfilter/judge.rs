@@ -101,25 +101,27 @@ fn part_of_match(matched: &Value, of: &Name, packet: Packet, ruleset: &Ruleset) 
     if left.get("concat").is_some() {
         return part_of_concat(op, left, right, of, packet, ruleset);
     }
-    if let (Some([masked, mask]), Meaning::Known(Known::Number(port))) =
-        (left["&"].as_array().map(Vec::as_slice), packet.meaning(&left["&"][0]))
-    {
-        let masked_port = mask.as_u64().and_then(|mask| u16::try_from(u64::from(port) & mask).ok());
-        let answer = masked_port.map_or(Answer::Open, |port| compare(op, Known::Number(port), right, of, ruleset));
-        return if answer == Answer::Open && names_port(masked) { Part::Unclear } else { from(answer, matched) };
-    }
-    match packet.meaning(left) {
+    match bits(left, packet).unwrap_or_else(|| packet.meaning(left)) {
         Meaning::Absent => Part::Never,
-        Meaning::Known(known) => match compare(op, known, right, of, ruleset) {
-            Answer::Open if matches!(known, Known::Number(_)) => Part::Unclear,
-            answer => from(answer, matched),
-        },
+        Meaning::Known(known) => {
+            let answer = compare(op, known, right, of, ruleset);
+            let unclear = answer == Answer::Open && matches!(known, Known::Number(_));
+            if unclear { Part::Unclear } else { from(answer, matched) }
+        }
         Meaning::Unknown if names_port(left) => Part::Unclear,
         Meaning::Unknown => {
             let answer = packet.address(left, right);
             from(if op == "!=" { answer.not() } else { answer }, matched)
         }
     }
+}
+
+/// Some bits of a number that is known.
+fn bits(expression: &Value, packet: Packet) -> Option<Meaning> {
+    let [masked, mask] = expression["&"].as_array()?.as_slice() else { return None };
+    let Meaning::Known(Known::Number(number)) = packet.meaning(masked) else { return None };
+    let bits = u16::try_from(u64::from(number) & mask.as_u64()?).ok()?;
+    Some(Meaning::Known(Known::Number(bits)))
 }
 
 fn from(answer: Answer, matched: &Value) -> Part {

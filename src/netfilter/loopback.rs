@@ -9,6 +9,10 @@ use super::ruleset::{Chain, Ruleset};
 /// The base chains that drop it. `out` is its path in the output hook.
 pub(super) fn dropped_by(ruleset: &Ruleset, original: u16, port: u16, out: Path) -> Vec<&Chain> {
     let drops = |chain: &&Chain| {
+        // The canary is of IPv4.
+        if out == Path::OutCanary && chain.name.0.starts_with("ip6") {
+            return false;
+        }
         let Some(base) = chain.base.as_ref().filter(|base| base.kind == "filter") else { return false };
         let path = match base.hook.as_str() {
             // By then the address is the new one.
@@ -22,7 +26,7 @@ pub(super) fn dropped_by(ruleset: &Ruleset, original: u16, port: u16, out: Path)
             End::Through => base.drops,
         }
     };
-    ruleset.chains.iter().filter(drops).collect()
+    ruleset.chains.values().filter(drops).collect()
 }
 
 /// How a chain ends for the packet, as far as it is certain.

@@ -17,7 +17,7 @@
 //! | `loopback` | whether a redirected connection gets through over the loopback interface. PURE |
 //! | `firewall` | all findings of a host. PURE |
 //! | `carry`, `words` | the commands that carry rules over; a rule's text with another port. PURE |
-//! | `older` | connections from before the redirect |
+//! | `sockets` | connections from before the redirect; whether anybody listens where it leads |
 //!
 //! It refuses to edit anybody's rules but its own table, and to apply a redirect that a firewall would make into an
 //! outage, or into a hole.
@@ -31,13 +31,13 @@ mod judge;
 mod listing;
 mod loopback;
 mod network;
-mod older;
 mod packet;
 mod report;
 mod ruleset;
 mod run;
 mod script;
 mod settings;
+mod sockets;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -132,5 +132,6 @@ fn is_port_by_place(payload: &Value) -> bool {
 }
 
 fn is_daddr(flags: &Value) -> bool {
-    *flags == Value::from("daddr") || *flags == Value::from(vec!["daddr"])
+    let flags = flags.as_array().map_or(std::slice::from_ref(flags), Vec::as_slice);
+    matches!(flags, [flag] if flag == "daddr")
 }

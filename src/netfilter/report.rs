@@ -8,13 +8,18 @@ use super::firewall::{Finding, Note, Problem};
 use super::ruleset::Tool;
 use super::script::MARK;
 use super::settings::{Asked, Sidecar};
+use super::sockets::Sockets;
+use crate::limits::NETFILTER_FINDINGS_SHOWN;
 use crate::text::printable;
 
 /// Why the redirect is not applied: each rule, with what it would do.
 pub(super) fn refusal(findings: &[Finding], sidecar: &Sidecar) -> String {
     let mut text = String::from("refused, nothing was changed: of the rules of this host\n");
-    for finding in findings {
+    for finding in findings.iter().take(NETFILTER_FINDINGS_SHOWN) {
         let _ = writeln!(text, "  {}\n    {}", place(finding), problem(finding, sidecar));
+    }
+    if let Some(more) = findings.len().checked_sub(NETFILTER_FINDINGS_SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  and {more} more");
     }
     text.push_str(
         "Run this with --carry-over in place of --apply: it prints, for each, the command that puts it right, or what to \
@@ -89,7 +94,7 @@ pub(super) fn carry_over(remedies: &[(&Finding, Remedy)], sidecar: &Sidecar) -> 
 }
 
 /// What was set.
-pub(super) fn applied(sidecar: &Sidecar, notes: &[Note], older: Option<usize>) -> String {
+pub(super) fn applied(sidecar: &Sidecar, notes: &[Note], sockets: Option<&Sockets>) -> String {
     let mut text = format!("applied: table inet {}\n", sidecar.table);
     if let Some(inbound) = sidecar.inbound {
         let (server_port, port) = (inbound.server_port, inbound.port);
@@ -109,8 +114,23 @@ pub(super) fn applied(sidecar: &Sidecar, notes: &[Note], older: Option<usize>) -
         "  the rules are gone after a restart of the host, and after a firewall's reload that clears all tables\n",
     );
     notes.iter().for_each(|note| text.push_str(&format!("  note: {}\n", self::note(note))));
-    text.push_str(&age(sidecar, older));
+    for port in sockets.iter().flat_map(|sockets| &sockets.deaf) {
+        let _ = writeln!(text, "  WARNING: {}", nobody_listens(*port, sidecar));
+    }
+    text.push_str(&age(sidecar, sockets.map(|sockets| sockets.older)));
     text
+}
+
+fn nobody_listens(port: u16, sidecar: &Sidecar) -> String {
+    let inbound = sidecar.inbound.is_some_and(|inbound| inbound.port == port);
+    let (what, whom, option) = if inbound {
+        ("other hosts", "", "--port and --bind_ip")
+    } else {
+        ("this host", " of 127.0.0.1", "--outboundTransparent")
+    };
+    format!(
+        "nobody listens on port {port}{whom} for {what}: what is redirected is refused until tlsramp does ({option} there)"
+    )
 }
 
 fn age(sidecar: &Sidecar, older: Option<usize>) -> String {

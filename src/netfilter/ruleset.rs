@@ -1,7 +1,7 @@
 //! All rules of a host, from `nft -j list ruleset`. What a rule is made of stays JSON, as nft has it: whoever judges it
 //! knows some of it, and keeps the rest as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::text::printable;
 pub(super) struct Ruleset {
     /// Family and name of each of nft's tables.
     pub(super) tables: Vec<(String, String)>,
-    pub(super) chains: Vec<Chain>,
+    pub(super) chains: BTreeMap<Name, Chain>,
     /// Elements of named sets and maps.
     pub(super) sets: BTreeMap<Name, Vec<Value>>,
 }
@@ -63,7 +63,7 @@ pub(super) struct Rule {
     pub(super) text: String,
 }
 
-/// From both of nft's listings.
+/// From both of nft's listings: the families that see TCP as such. Of bridges, interfaces and ARP nothing is kept.
 ///
 /// # Errors
 /// What is not as nft writes it.
@@ -72,21 +72,27 @@ pub(super) fn parse(json: &str, text: &str) -> Result<Ruleset, String> {
     let items = listed["nftables"].as_array().ok_or("not the JSON of nft: no list `nftables`")?;
     let texts = listing::texts(text);
     let mut ruleset = Ruleset::default();
-    for item in items {
+    for item in items.iter().filter(|item| sees_tcp(item)) {
         if let Some(table) = item.get("table") {
             ruleset.tables.push((string(table.get("family")), string(table.get("name"))));
         } else if let Some(chain) = item.get("chain") {
-            ruleset.chains.push(parse_chain(chain));
+            let chain = parse_chain(chain);
+            ruleset.chains.insert(chain.name.clone(), chain);
         } else if let Some(set) = item.get("set").or_else(|| item.get("map")) {
             ruleset.sets.insert(name(set, "name"), set["elem"].as_array().cloned().unwrap_or_default());
         } else if let Some(rule) = item.get("rule") {
             let (of, rule) = (name(rule, "chain"), parse_rule(rule, &texts)?);
             // nft lists a table's chains before its rules.
-            let chain = ruleset.chains.iter_mut().find(|chain| chain.name == of);
+            let chain = ruleset.chains.get_mut(&of);
             chain.ok_or_else(|| format!("not the JSON of nft: no chain for rule {}", rule.handle))?.rules.push(rule);
         }
     }
     Ok(ruleset)
+}
+
+fn sees_tcp(item: &Value) -> bool {
+    let fields = item.as_object().and_then(|item| item.values().next());
+    fields.is_some_and(|fields| matches!(fields["family"].as_str(), Some("ip" | "ip6" | "inet")))
 }
 
 fn parse_chain(chain: &Value) -> Chain {
@@ -120,7 +126,7 @@ fn string(value: Option<&Value>) -> String {
 impl Ruleset {
     /// A chain of the same table.
     pub(super) fn beside(&self, of: &Name, chain: &str) -> Option<&Chain> {
-        self.chains.iter().find(|other| other.name.0 == of.0 && other.name.1 == of.1 && other.name.2 == chain)
+        self.chains.get(&(of.0.clone(), of.1.clone(), chain.to_owned()))
     }
 
     /// The elements of a set of the same table, named as in `@ports`.
@@ -132,13 +138,14 @@ impl Ruleset {
     /// The base chains that `wanted` says, and all chains that these lead to.
     pub(super) fn reached_from(&self, wanted: impl Fn(&Base) -> bool) -> Vec<&Chain> {
         let is_wanted = |chain: &&Chain| chain.base.as_ref().is_some_and(&wanted);
-        let mut reached: Vec<&Chain> = self.chains.iter().filter(is_wanted).collect();
+        let mut reached: Vec<&Chain> = self.chains.values().filter(is_wanted).collect();
+        let mut known: BTreeSet<&Name> = reached.iter().map(|chain| &chain.name).collect();
         let mut next = 0;
         while let Some(chain) = reached.get(next).copied() {
             next += 1;
             for target in chain.rules.iter().flat_map(|rule| self.targets(&chain.name, &rule.statements)) {
                 if let Some(target) = self.beside(&chain.name, &target)
-                    && !reached.iter().any(|known| known.name == target.name)
+                    && known.insert(&target.name)
                 {
                     reached.push(target);
                 }

@@ -8,11 +8,11 @@ use clap::ArgMatches;
 
 use super::carry::{Remedy, remedies};
 use super::firewall::{findings, notes};
-use super::older::older;
 use super::report;
 use super::ruleset::{Chain, Ruleset};
 use super::script::{MARK, removal, script};
 use super::settings::{Asked, Sidecar};
+use super::sockets::sockets;
 use super::survey::{of_nft, survey};
 use super::tools::run as tool;
 
@@ -51,8 +51,7 @@ fn apply(asked: &Asked, sidecar: &Sidecar) -> Result<String, String> {
     }
     // One transaction: the kernel takes all of it, or nothing.
     tool("nft", &["-f", "-"], &script(sidecar)).map_err(|error| unchanged(&error))?;
-    let older = sidecar.inbound.and_then(|inbound| older(inbound.server_port));
-    Ok(report::applied(sidecar, &notes(&ruleset, sidecar), older))
+    Ok(report::applied(sidecar, &notes(&ruleset, sidecar), sockets(sidecar).as_ref()))
 }
 
 fn remove(asked: &Asked, table: &str) -> Result<String, String> {
@@ -77,7 +76,7 @@ fn carry_over(sidecar: &Sidecar) -> Result<(String, u8), String> {
 /// Refuses a table that somebody else made.
 fn is_ours(ruleset: &Ruleset, table: &str, asked: &Asked) -> Result<(), String> {
     let of_table = |name: &(String, String, String)| name.0 == "inet" && name.1 == table;
-    let chains = ruleset.chains.iter().filter(|chain| of_table(&chain.name));
+    let chains = ruleset.chains.values().filter(|chain| of_table(&chain.name));
     let others = |chain: &&Chain| {
         let known = matches!(chain.name.2.as_str(), "prerouting" | "output");
         !known || chain.rules.is_empty() || chain.rules.iter().any(|rule| !rule.comment.starts_with(MARK))

@@ -251,8 +251,8 @@ const LONGEST_NAME: usize = 31;
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::command;
     use super::{Asked, Sidecar};
+    use crate::netfilter::command;
 
     fn asked(line: &str) -> Result<Asked, Vec<String>> {
         let words = ["netfilter"].into_iter().chain(line.split_whitespace());

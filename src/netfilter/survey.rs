@@ -1,9 +1,10 @@
 //! All rules of the host: asked of nft, and of iptables where there are rules of its own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::dump;
-use super::ruleset::{Chain, Ruleset, parse};
+use super::ruleset::{Ruleset, parse};
 use super::tools::{ToolError, find, run};
 use crate::files;
 
@@ -42,15 +43,14 @@ pub(super) fn survey() -> Result<Ruleset, SurveyError> {
         [("ip", "iptables-nft-save", "iptables-nft"), ("ip6", "ip6tables-nft-save", "ip6tables-nft")]
     {
         let of_iptables = |name: &str| matches!(name, "PREROUTING" | "INPUT" | "FORWARD" | "OUTPUT" | "POSTROUTING");
-        let has = ruleset.chains.iter().any(|chain| chain.name.0 == family && of_iptables(&chain.name.2));
+        let has = ruleset.chains.keys().any(|name| name.0 == family && of_iptables(&name.2));
         if !has || find(save).is_none() {
             continue;
         }
         // A table that iptables will not show has been changed by nft, and nft shows it.
         let Ok(chains) = dump::parse(&run(save, &[], "")?, family, command) else { continue };
-        let shown =
-            |chain: &Chain| chains.iter().any(|other| other.name.0 == chain.name.0 && other.name.1 == chain.name.1);
-        ruleset.chains.retain(|chain| !shown(chain));
+        let tables: BTreeSet<String> = chains.keys().map(|name| name.1.clone()).collect();
+        ruleset.chains.retain(|name, _| name.0 != family || !tables.contains(&name.1));
         ruleset.chains.extend(chains);
     }
     legacy(&mut ruleset)?;

@@ -80,11 +80,20 @@ fn is_text(known: Known, text: &str) -> Answer {
         None => word == text,
     };
     match known {
-        // A service by its name, which depends on who lists the rules.
-        Known::Number(value) => text.parse().map_or(Answer::Open, |port: u16| Answer::of(port == value)),
+        // What is no number is a service by its name, which depends on who lists the rules.
+        Known::Number(value) => number(text).map_or(Answer::Open, |number| Answer::of(number == value)),
         Known::Word(word) => Answer::of(is(word)),
         Known::Not(word) if is(word) && !text.ends_with('*') => Answer::No,
         Known::Not(_) => Answer::Open,
+    }
+}
+
+/// As nft 1.0 prints ports in a set of original ports, too: `0x6989 [invalid type]`.
+fn number(text: &str) -> Option<u16> {
+    let text = text.strip_suffix(" [invalid type]").unwrap_or(text);
+    match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
 }
 

@@ -48,7 +48,7 @@ async fn take(walk: &Walk, step: Step, nodes: &[Node], complaints: &mut Vec<Stri
     let Step { node, to } = step;
     walk.change(step, nodes[node].mode, How::Forced).await?;
     if let Err(Halt::Failed(why)) = walk.verify(node, &nodes[node], to).await {
-        walk.tell(node, &format!("{to}, and not seen from outside"));
+        walk.tell(node, "changed, and not seen so from outside");
         complaints.push(why);
     }
     Ok(())

@@ -7,10 +7,9 @@ use super::ends::{DONE, STOPPED};
 use super::findings;
 use super::fleet::Fleet;
 use super::node::Node;
-use super::peers::Resolved;
 use super::plan::{self, Step};
 use super::waits::named;
-use super::walk::{all_of, places, strangers};
+use super::walk::{Survey, all_of, places, survey};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
@@ -31,26 +30,27 @@ pub(super) async fn run(fleet: &Fleet, goal: &Goal, say: impl Fn(String)) -> u8 
         }
     };
     let mut stops = leased(&nodes);
-    let steps = match goal {
+    let (steps, survey) = match goal {
         Goal::Up(target) => {
             let found = findings::all(&nodes, *target);
             stops.extend((!found.is_empty()).then(|| findings::in_words(&found, &fleet.names())));
-            match strangers(fleet, &nodes, &Mutex::<Resolved>::default()).await {
-                Ok(found) => {
-                    stops.extend(found.iter().map(|one| format!("{} sees {}", fleet.name(one.node), one.text)))
-                }
-                Err((node, error)) => stops.push(format!("{}: {error}", fleet.name(node))),
-            }
-            plan::all_up(&places(&nodes), *target)
+            let survey = survey(fleet, &nodes, &Mutex::default()).await;
+            let survey = survey.map_err(|(node, error)| stops.push(format!("{}: {error}", fleet.name(node)))).ok();
+            let strangers = survey.iter().flat_map(Survey::strangers);
+            stops.extend(strangers.map(|one| format!("{} sees {}", fleet.name(one.node), one.text)));
+            (plan::all_up(&places(&nodes), *target), survey)
         }
-        Goal::Back(targets) => plan::all_down(&places(&nodes), targets),
+        Goal::Back(targets) => (plan::all_down(&places(&nodes), targets), None),
     };
     for line in stops.iter().flat_map(|text| text.lines()) {
         say(format!("would not start: {line}"));
     }
     show(&nodes, &steps, &say);
-    if let Some(first) = steps.first() {
-        waits(fleet, &nodes, first.to, &steps, &say).await;
+    if let Some(survey) = survey {
+        next_waits(fleet, &steps, &say).await;
+        later_waits(fleet, &survey, &steps, &say);
+    } else if steps.iter().any(|step| step.to == Mode::Disabled) {
+        say("before disabled, waits for applications to have left TLS (--force turns them away)".to_owned());
     }
     if stops.is_empty() { DONE } else { STOPPED }
 }
@@ -74,33 +74,35 @@ fn show(nodes: &[Node], steps: &[Step], say: &impl Fn(String)) {
     }
 }
 
-/// Who would be waited for: before the first step, and before `requireSSL` as far as is known now.
-async fn waits(fleet: &Fleet, nodes: &[Node], first: Mode, steps: &[Step], say: &impl Fn(String)) {
-    let going: Vec<_> =
-        (0..nodes.len()).filter(|node| steps.iter().any(|step| step.node == *node && step.to == first)).collect();
-    let answers =
-        fleet.each(&going, |handle| async move { Ok(handle.client.ready(first, Spelling::Ssl).await?.value) });
+/// Who would be waited for before the first rung.
+async fn next_waits(fleet: &Fleet, steps: &[Step], say: &impl Fn(String)) {
+    let Some(to) = steps.first().map(|step| step.to) else { return };
+    let going: Vec<_> = steps.iter().filter(|step| step.to == to).map(|step| step.node).collect();
+    let answers = fleet.each(&going, |handle| async move { Ok(handle.client.ready(to, Spelling::Ssl).await?.value) });
     for (node, ready) in going.iter().zip(answers.await) {
         match ready {
             Ok(ready) if ready.blockers.is_empty() => {}
-            Ok(ready) => say(format!("{}: before {first}, waits for: {}", fleet.name(*node), named(&ready.blockers))),
+            Ok(ready) => say(format!("{}: before {to}, waits for: {}", fleet.name(*node), named(&ready.blockers))),
             Err(error) => say(format!("{}: {error}", fleet.name(*node))),
         }
     }
-    if first == Mode::Require || !steps.iter().any(|step| step.to == Mode::Require) {
+}
+
+/// Who would be waited for before `requireSSL`, as far as is known now. Not by asking whether the nodes are ready: that
+/// would try TLS to servers that take none yet.
+fn later_waits(fleet: &Fleet, survey: &Survey, steps: &[Step], say: &impl Fn(String)) {
+    let requires = |step: &Step| step.to == Mode::Require;
+    if steps.first().is_none_or(requires) || !steps.iter().any(requires) {
         return;
     }
-    // Not by asking whether they are ready: that would try TLS to servers that take none yet.
-    for (node, sight) in fleet.sights().await.iter().enumerate() {
-        for row in sight.iter().flat_map(|sight| &sight.clients).filter(|row| row.blocks && !row.member) {
-            let name = row.application.as_deref().or(row.driver.as_deref()).unwrap_or("an unknown client");
-            let line = format!(
-                "{}: before requireSSL, waits for: {} at {}",
-                fleet.name(node),
-                printable(name),
-                printable(&row.ip)
-            );
-            say(line);
+    for (node, sight) in survey.sights.iter().enumerate() {
+        for row in sight.clients.iter().filter(|row| row.blocks && !row.member) {
+            let name = row.application.as_deref().or(row.driver.as_deref());
+            // The nodes' own probes of each other give no name. They follow the mode, as members do.
+            if name.is_some() || !survey.known.has_ip(&row.ip) {
+                let (name, ip) = (printable(name.unwrap_or("an unknown client")), printable(&row.ip));
+                say(format!("{}: before requireSSL, waits for: {name} at {ip}", fleet.name(node)));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -83,13 +83,17 @@ impl Began {
 /// # Errors
 /// What the system says of the file; a missing one is an empty one.
 pub(super) fn newest(path: &Path, nodes: &[String]) -> io::Result<Option<Began>> {
-    let mut text = String::new();
-    match File::open(path) {
-        Ok(file) => file.take(ROLLOUT_LOG_BYTES).read_to_string(&mut text)?,
+    let mut file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    Ok(find(&text, nodes))
+    // Of a long one, the end: the newest is there.
+    let start = file.metadata()?.len().saturating_sub(ROLLOUT_LOG_BYTES);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(ROLLOUT_LOG_BYTES).read_to_end(&mut bytes)?;
+    Ok(find(&String::from_utf8_lossy(&bytes), nodes))
 }
 
 /// Blocks are told apart by the lines that open them; lines of others, and of an editor, are passed over.

@@ -1,6 +1,7 @@
 //! The lease on every node: taken before anything, renewed while it lasts, given back at the end. It keeps two rollouts
 //! apart, and any other writer too.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,7 +65,9 @@ impl Leases {
 
 /// Whose this rollout is: who, where, and which process.
 pub(super) fn holder() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    // By its number, where the environment has no name, as under cron and in containers.
+    let uid = || std::fs::metadata("/proc/self").map(|own| format!("uid{}", own.uid())).unwrap_or_default();
+    let user = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(uid);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let text = format!("rollout {}@{} pid {}", printable(&user), printable(host.trim()), std::process::id());
     text.chars().take(LEASE_HOLDER_CHARS).collect()

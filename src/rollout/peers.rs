@@ -66,6 +66,11 @@ impl Known {
         known
     }
 
+    /// Whether an address is one of a node's.
+    pub(super) fn has_ip(&self, ip: &str) -> bool {
+        ip.parse::<IpAddr>().is_ok_and(|ip| self.ips.contains(&ip.to_canonical()))
+    }
+
     fn has_name(&self, target: &HostPort, resolved: &Resolved) -> bool {
         let by_address = || addresses(&target.host, resolved).into_iter();
         self.names.contains(&target.to_string().to_ascii_lowercase())

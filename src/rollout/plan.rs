@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(steps(&ladder), rungs.concat());
         assert_eq!(
             steps(&all_up(&places(&[Require, Allow, Prefer], 0), Require)),
-            [(1, Prefer), (2, Require), (1, Require)]
+            [(1, Prefer), (1, Require), (2, Require)]
         );
         assert_eq!(up(&places(&[Prefer, Require], 0), Prefer), None, "nobody is below");
         assert_eq!(up(&[], Require), None);

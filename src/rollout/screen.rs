@@ -69,7 +69,12 @@ impl Screen {
         self.change(node, false, |row| row.mode = Some(mode));
     }
 
-    /// What a node does, or who is being waited for.
+    /// What a node does in the next few seconds: for the live line alone.
+    pub(super) fn busy(&self, node: usize, doing: impl Into<String>) {
+        self.change(node, false, |row| row.doing = doing.into());
+    }
+
+    /// What a node has done, or who is being waited for.
     pub(super) fn doing(&self, node: usize, doing: impl Into<String>) {
         self.change(node, true, |row| row.doing = doing.into());
     }

@@ -29,7 +29,7 @@ impl Walk {
     /// The node refuses for another reason, or is gone; the lease is another's.
     pub(super) async fn change(&self, step: Step, from: Mode, how: How) -> Result<bool, Halt> {
         let Step { node, to } = step;
-        self.screen.doing(node, format!("{from} -> {to}"));
+        self.screen.busy(node, format!("{from} -> {to}"));
         let reply = match self.ask(step, how, true).await {
             // A way back is not given up for want of a file: that a restart would undo it, is said at the end.
             Err(ClientError::Refused { reply, .. }) if how == How::Forced && reply.code == NO_STATE_FILE => {
@@ -52,6 +52,7 @@ impl Walk {
         };
         self.screen.mode(node, to);
         self.has_changed(node, to);
+        self.screen.doing(node, format!("changed: {from} -> {to}, generation {generation}{note}"));
         self.journal.note(format_args!("changed {name} {from} -> {to} generation {generation}{note}"));
         Ok(true)
     }
@@ -90,15 +91,15 @@ impl Walk {
             Public::Nowhere => None,
         };
         let Some(place) = place else {
-            self.tell(node, &format!("{mode}, not looked at from outside: no address is known (--public)"));
+            self.tell(node, "not looked at from outside: no address is known (--public)");
             return Ok(());
         };
-        self.screen.doing(node, format!("looking at {} from outside", printable(&place.to_string())));
+        self.screen.busy(node, format!("looking at {} from outside", printable(&place.to_string())));
         let found = outside::verify(&place, mode).await.map_err(|why| Halt::failed(&handle.name, printable(&why)))?;
         if !mode.accepts_plaintext() {
             self.accept_own_row(node).await;
         }
-        self.tell(node, &format!("{mode}, verified at {}: {}", printable(&place.to_string()), found.join(", ")));
+        self.tell(node, &format!("verified at {}: {}", printable(&place.to_string()), found.join(", ")));
         Ok(())
     }
 

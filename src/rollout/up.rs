@@ -48,7 +48,7 @@ async fn take(walk: &Walk, step: Step, nodes: &[Node]) -> Result<(), Halt> {
         }
         Mode::Disabled | Mode::Allow => {}
     }
-    walk.screen.doing(node, format!("done: {to}"));
+    walk.screen.busy(node, format!("done: {to}"));
     Ok(())
 }
 

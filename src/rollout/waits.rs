@@ -55,7 +55,7 @@ impl Walk {
                     Some(blockers) => {
                         self.tell_changed(*node, &format!("before {to}, waiting for: {}", named(blockers)))
                     }
-                    None => self.screen.doing(*node, format!("ready for {to}")),
+                    None => self.screen.busy(*node, format!("ready for {to}")),
                 }
             }
             self.interrupt.pause(ROLLOUT_LOOK).await?;
@@ -132,16 +132,11 @@ impl Walk {
         if client.status().await.map_err(failed)?.value.connections.non_conforming == 0 {
             return Ok(None);
         }
-        self.screen.doing(node, "moving old connections");
+        self.screen.busy(node, "moving old connections");
         let reply = client.recycle(&Recycle::default()).await.map_err(failed)?.value;
         if reply.moved + reply.ended > 0 {
-            let text = format!(
-                "recycled {}: {} moved, {} ended by themselves",
-                self.fleet.name(node),
-                reply.moved,
-                reply.ended
-            );
-            self.journal.note(text);
+            let text = format!("old connections: {} moved, {} ended by themselves", reply.moved, reply.ended);
+            self.tell(node, &text);
         }
         let left = client.status().await.map_err(failed)?.value.connections.non_conforming;
         if left == 0 {
@@ -174,11 +169,9 @@ impl Walk {
             let name = self.fleet.name(*node);
             for Blocker { text, remedy, key, .. } in blockers {
                 lines.push(format!("{name}: {}: {}", escaped(text), escaped(remedy)));
-                lines.extend(
-                    key.iter().map(|key| {
-                        format!("{name}: accept it by: tlsramp ctl --admin {name} accept '{}'", escaped(key))
-                    }),
-                );
+                lines.extend(key.iter().map(|key| {
+                    format!("{name}: accept it by: tlsramp ctl --admin {name} accept {}", quoted(&escaped(key)))
+                }));
             }
         }
         lines.join("\n")
@@ -192,4 +185,23 @@ pub(super) fn named(blockers: &[Blocker]) -> String {
         named.push(format!("and {more} more"));
     }
     named.join("; ")
+}
+
+/// For a shell: a name that a client has given itself must not become a command of whoever copies it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{named, quoted};
+    use crate::control::views::Blocker;
+
+    #[test]
+    fn who_is_waited_for_fits_a_line_and_is_no_command() {
+        let blockers: Vec<_> = (0..6).map(|n| Blocker { text: format!("a{n}\n"), ..Blocker::default() }).collect();
+        assert_eq!(named(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
+        assert_eq!(named(&blockers[..1]), r"a0\n");
+        assert_eq!(quoted("1.1.1.1/x'; rm -rf ~ #/d"), r"'1.1.1.1/x'\''; rm -rf ~ #/d'");
+    }
 }

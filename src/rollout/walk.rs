@@ -15,7 +15,7 @@ use super::interrupt::Interrupt;
 use super::journal::Journal;
 use super::lease::Leases;
 use super::node::{Node, State};
-use super::peers::{self, Known, Resolved, Stranger};
+use super::peers::{self, Known, Resolved, Sight, Stranger};
 use super::plan::Place;
 use super::screen::Screen;
 use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK, ROLLOUT_RESOLVE, ROLLOUT_UNREACHED};
@@ -104,8 +104,8 @@ impl Walk {
     /// # Errors
     /// Who is not.
     pub(super) async fn no_strangers(&self, nodes: &[Node]) -> Result<(), Halt> {
-        let found = strangers(&self.fleet, nodes, &self.resolved).await;
-        let found = found.map_err(|(node, error)| Halt::failed(self.fleet.name(node), error))?;
+        let survey = survey(&self.fleet, nodes, &self.resolved).await;
+        let found = survey.map_err(|(node, error)| Halt::failed(self.fleet.name(node), error))?.strangers();
         if found.is_empty() {
             return Ok(());
         }
@@ -145,15 +145,30 @@ impl Walk {
     }
 }
 
-/// Who is among the nodes' peers and no node.
+/// Whom the nodes see, and where the nodes themselves are.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) sights: Vec<Sight>,
+    pub(super) known: Known,
+    resolved: Resolved,
+}
+
+impl Survey {
+    /// Who is among the nodes' peers and no node.
+    pub(super) fn strangers(&self) -> BTreeSet<Stranger> {
+        peers::strangers(&self.known, &self.sights, &self.resolved, now_millis())
+    }
+}
+
+/// Asks the nodes whom they see, and looks up the names in that.
 ///
 /// # Errors
 /// Who has not answered.
-pub(super) async fn strangers(
+pub(super) async fn survey(
     fleet: &Fleet,
     nodes: &[Node],
     resolved: &Mutex<Resolved>,
-) -> Result<BTreeSet<Stranger>, (usize, NoAnswer)> {
+) -> Result<Survey, (usize, NoAnswer)> {
     let sights = all_of(fleet.sights().await)?;
     let publics = fleet.publics();
     let known = || resolved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +180,7 @@ pub(super) async fn strangers(
         }
     }
     let resolved = known().clone();
-    Ok(peers::strangers(&Known::of(nodes, &publics, &resolved), &sights, &resolved, now_millis()))
+    Ok(Survey { sights, known: Known::of(nodes, &publics, &resolved), resolved })
 }
 
 /// Where the nodes stand on the ladder.

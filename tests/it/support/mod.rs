@@ -3,7 +3,7 @@
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | [`require`] | `require!`, `require_root!`, `require_command!`: skip loudly, or fail under `TLSRAMP_TEST_ALL=1` |
-//! | [`parts`] | mongod, pymongo, mongosh: fetched once into `target/parts/` |
+//! | [`parts`] | mongod, pymongo, mongosh, checkers: fetched once into `target/parts/` |
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
 //! | [`admin`] | the admin port of a proxy, by HTTP |
@@ -11,6 +11,7 @@
 //! | [`certs`] | a folder of certificates, the right ones and the wrong ones |
 //! | [`openssl`] | `openssl s_client`, and certificates no modern library would make |
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |
+//! | [`cable`] | two hosts, as namespaces, with small servers on both |
 //! | [`log`] | the lines of a child, to wait on |
 //! | [`scratch`] | folders that are gone afterwards, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
@@ -26,6 +27,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
 pub(crate) mod admin;
+pub(crate) mod cable;
 pub(crate) mod certs;
 pub(crate) mod hosts;
 pub(crate) mod log;

