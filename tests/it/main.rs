@@ -41,6 +41,7 @@ mod sidecar_rollout;
 mod sidecar_storm;
 mod sidecar_strangers;
 mod sidecar_sync;
+mod sidecar_way_out;
 mod standin;
 mod still_on_plaintext;
 mod stopping;

@@ -41,15 +41,15 @@ fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
         }),
     ];
     for (what, fail) in failures {
-        let rollout = begun(&set);
+        let rollout = begun_for(&set, "25s");
         fail(&mut set, odd);
         let ended = rollout.end();
         assert_eq!(ended.code, Some(1), "{what}: {}", ended.said);
         eprintln!("MEASURED {what}: {}", ended.said.lines().rev().take(6).collect::<Vec<_>>().join(" | "));
         assert!(ended.said.contains(&set.sidecar(odd).admin()) || ended.said.contains(&name), "{}", ended.said);
         let member = set.member_mut(odd);
-        member.sidecar.as_mut().unwrap().restart();
         member.server.restart();
+        member.sidecar.as_mut().unwrap().restart();
         assert_eq!(set.sidecar(odd).mode(), "preferSSL", "it comes back in the mode that it had");
         set.wait_healthy();
     }
@@ -59,7 +59,7 @@ fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
 
 /// A host is cut off while clients are waited for; when they have moved, the rollout must not go on.
 fn finish_over_a_cut(set: &Set, odd: u8, mut app: App) {
-    let rollout = begun(set);
+    let rollout = begun_for(set, "25s");
     set.network.cut(&set.member(odd).host);
     app.redeploy(Kind::Tls);
     let ended = rollout.end();
@@ -73,7 +73,12 @@ fn finish_over_a_cut(set: &Set, odd: u8, mut app: App) {
 
 /// A rollout that waits for the application.
 fn begun(set: &Set) -> Rollout {
-    let mut rollout = set.rollout(&["--to", "requireSSL"]);
+    begun_for(set, "10m")
+}
+
+/// The same, for so long.
+fn begun_for(set: &Set, wait: &str) -> Rollout {
+    let mut rollout = set.rollout(&["--to", "requireSSL", "--wait", wait]);
     rollout.wait_said("application writer");
     rollout
 }

@@ -1,5 +1,6 @@
 //! One connection to a server, and `hello` on it.
 
+use bson::raw::RawDocument;
 use bson::rawdoc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -11,6 +12,7 @@ use crate::mongo::request::query_command;
 use crate::mongo::{Header, Reply};
 use crate::net::linger;
 use crate::policy::Permit;
+use crate::text::printable;
 use crate::tls::Material;
 use crate::upstream::{Stream, Way};
 
@@ -60,14 +62,14 @@ impl Session {
     /// Asks for a `hello`, by the one message that servers of every version answer.
     pub(super) async fn hello(&mut self) -> Answer {
         match timeout(PROBE_ANSWER, self.exchange()).await {
-            Ok(Ok(Some(hello))) => Answer::Hello(hello),
-            Ok(Ok(None)) => Answer::Strange("it answers, and not as MongoDB does".into()),
+            Ok(Ok(Some(reply))) => answer(&reply.document),
+            Ok(Ok(None)) => Answer::Strange(NO_MONGODB.into()),
             Ok(Err(error)) => Answer::Closed(self.closed(&error)),
             Err(_) => Answer::Strange(format!("no answer within {} s", PROBE_ANSWER.as_secs())),
         }
     }
 
-    async fn exchange(&mut self) -> std::io::Result<Option<Hello>> {
+    async fn exchange(&mut self) -> std::io::Result<Option<Reply>> {
         self.asked = self.asked.wrapping_add(1);
         let question = rawdoc! { "isMaster": 1, "helloOk": true };
         self.stream.write_all(&query_command(self.asked, "admin", &question)).await?;
@@ -80,7 +82,7 @@ impl Session {
         let mut message = header.to_vec();
         message.resize(HEADER_BYTES + length, 0);
         self.stream.read_exact(&mut message[HEADER_BYTES..]).await?;
-        Ok(Reply::parse(&message).ok().and_then(|reply| Hello::read(&reply.document)))
+        Ok(Reply::parse(&message).ok())
     }
 
     /// mongod ends a connection without a word where it wants TLS and gets none, or does not like a certificate.
@@ -106,6 +108,17 @@ impl Session {
         let _ = self.stream.read(&mut [0; 1]).await;
     }
 }
+
+/// A `hello`, or why it is none: a tlsramp in between says what it cannot reach.
+fn answer(document: &RawDocument) -> Answer {
+    let refusal = || document.get_str("errmsg").map(|said| format!("it answers: {}", printable(said)));
+    match Hello::read(document) {
+        Some(hello) => Answer::Hello(hello),
+        None => Answer::Strange(refusal().unwrap_or_else(|_| NO_MONGODB.into())),
+    }
+}
+
+const NO_MONGODB: &str = "it answers, and not as MongoDB does";
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

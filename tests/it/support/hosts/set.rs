@@ -239,6 +239,16 @@ impl Set {
         }
     }
 
+    /// Takes the rules away, and then the sidecars.
+    pub(crate) fn dismiss(&mut self) {
+        for member in &mut self.members {
+            let mut sidecar = member.sidecar.take().expect("it has one");
+            let output = sidecar.tlsramp(&["netfilter", "--remove"]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            sidecar.terminate();
+        }
+    }
+
     /// Ends members' connections that are older than the redirect, each as its blocker says.
     #[track_caller]
     pub(crate) fn end_bypass(&self) {
