@@ -88,7 +88,7 @@ impl Screen {
     /// Leaves the lines as they are.
     pub(super) fn finish(&self) {
         for bar in self.live.iter().flat_map(|live| &live.bars) {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 

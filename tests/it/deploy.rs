@@ -117,7 +117,7 @@ fn tlsramp_makes_rules_of_the_arguments() {
     let unit: Vec<_> = setting(&rules, "ExecStart").split(' ').skip(1).map(str::to_owned).collect();
     let pod = container_args(&documents(&read(MANIFESTS[0])), "rules");
     for args in [unit, pod] {
-        let args = args.iter().filter(|arg| *arg != "--apply").map(|arg| arg.replace("tlsramp", "nogroup"));
+        let args = args.iter().filter(|arg| *arg != "--apply").map(|arg| arg.replace("tlsramp", "65534"));
         let output = run_to_end(args);
         let (script, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && script.contains("27117") && script.contains("27018"), "{script}{said}");

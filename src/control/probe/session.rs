@@ -1,6 +1,6 @@
 //! One connection to a server, and `hello` on it.
 
-use bson::raw::RawDocument;
+use bson::raw::{RawDocument, cstr};
 use bson::rawdoc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -71,7 +71,17 @@ impl Session {
 
     async fn exchange(&mut self) -> std::io::Result<Option<Reply>> {
         self.asked = self.asked.wrapping_add(1);
-        let question = rawdoc! { "isMaster": 1, "helloOk": true };
+        let mut question = rawdoc! { "isMaster": 1, "helloOk": true };
+        if self.asked == 1 {
+            // Who asks; servers take that once for a connection.
+            let version = env!("CARGO_PKG_VERSION");
+            let client = rawdoc! {
+                "application": { "name": "tlsramp probe" },
+                "driver": { "name": "tlsramp", "version": version },
+                "os": { "type": std::env::consts::OS },
+            };
+            question.append(cstr!("client"), client);
+        }
         self.stream.write_all(&query_command(self.asked, "admin", &question)).await?;
         self.stream.flush().await?;
         let mut header = [0; HEADER_BYTES];

@@ -17,6 +17,7 @@
 //! | [`server`] | its mongod, which keeps its data when it is killed |
 //! | [`sidecar`] | its tlsramp, which keeps its state file |
 //! | [`set`] | the replica set of them |
+//! | `adopting` | how the sidecars come to stand in the way, and how they go |
 //! | [`identities`] | certificates of members and clients |
 //! | [`rolling`] | a rollout over its sidecars |
 //! | [`app`] | the application: writers and readers that lose nothing, and say so |
@@ -25,6 +26,7 @@
 //!
 //! A test needs root, `ip`, `nft`, `tcpdump`, mongod and pymongo: [`ready`] says which is missing.
 
+mod adopting;
 pub(crate) mod app;
 pub(crate) mod capture;
 pub(crate) mod host;

@@ -20,8 +20,8 @@ pub(crate) fn ask(python: &Path, from: &Host, to: &Host, options: &str, command:
     command_line.arg(script).arg(uri).arg(command.to_string());
     let output = process::succeed(command_line, Duration::from_secs(30))?;
     let mut said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-    match said["error"].take() {
-        Value::Null => Ok(said["answer"].take()),
-        error => Err(error.as_str().unwrap_or_default().to_owned()),
+    match said["error"].as_str() {
+        None => Ok(said["answer"].take()),
+        Some(error) => Err(error.to_owned()),
     }
 }

@@ -12,7 +12,7 @@ use super::{
     App, Captures, Host, Kind, Rollout, host::Names, identities::Identities, network::Network, outside, server::Server,
     sidecar::Sidecar,
 };
-use crate::support::{Scratch, parts, process};
+use crate::support::{Scratch, parts};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,23 +121,6 @@ impl Set {
         self.members.push(Member { host, sidecar, server });
     }
 
-    /// The command line of a sidecar that stands in the way: routes, and the files of its identity.
-    fn explicit_routes(&self, host: &Host) -> Vec<String> {
-        let listen = ["--port", "27017", "--bind_ip", &host.address().to_string()].map(str::to_owned);
-        let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"].map(str::to_owned);
-        let outbound = self.network.members().iter().flat_map(|member| {
-            let to = if self.plan.by_name { member.wire_name() } else { member.address().to_string() };
-            ["--outbound".to_owned(), format!("{}:27017={to}:27017,name={}", member.loopback(), member.name())]
-        });
-        [&listen[..], &hop, &outbound.collect::<Vec<_>>(), &self.tls_files(host), &self.plan.sidecar].concat()
-    }
-
-    /// The files of a sidecar's identity.
-    pub(crate) fn tls_files(&self, host: &Host) -> Vec<String> {
-        let own = self.identities.file(&format!("h{}", host.number));
-        ["--sslPEMKeyFile", &own, "--sslCAFile", &self.identities.ca()].map(str::to_owned).to_vec()
-    }
-
     /// A member, by its number from 1.
     pub(crate) fn member(&self, number: u8) -> &Member {
         &self.members[usize::from(number) - 1]
@@ -221,52 +204,6 @@ impl Set {
         members.iter().find(|member| member.get_i32("_id").is_ok_and(|id| id == i32::from(number))).and_then(state_of)
     }
 
-    /// Puts sidecars beside members that run: each in a group of its own, and the kernel leads connections to it.
-    pub(crate) fn adopt(&mut self) {
-        for number in 0..self.members.len() {
-            let host = self.members[number].host.clone();
-            let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--outboundTransparent", "27018"];
-            let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"];
-            let routes = [&listen[..], &hop].concat().into_iter().map(str::to_owned).collect();
-            let args: Vec<String> = [routes, self.tls_files(&host), self.plan.sidecar.clone()].concat();
-            let sidecar = Sidecar::start(&host, Some(GROUP), &args);
-            let group = GROUP.to_string();
-            let rules = ["--serverPort", "27017", "--port", "27117", "--outboundTransparent", "27018"];
-            let output = sidecar.tlsramp(&[&["netfilter"], &rules[..], &["--exemptGroup", &group, "--apply"]].concat());
-            let said = [output.stdout, output.stderr].concat();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
-            self.members[number].sidecar = Some(sidecar);
-        }
-    }
-
-    /// Takes the rules away, and then the sidecars.
-    pub(crate) fn dismiss(&mut self) {
-        for member in &mut self.members {
-            let mut sidecar = member.sidecar.take().expect("it has one");
-            let output = sidecar.tlsramp(&["netfilter", "--remove"]);
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            sidecar.terminate();
-        }
-    }
-
-    /// Ends members' connections that are older than the redirect, each as its blocker says.
-    #[track_caller]
-    pub(crate) fn end_bypass(&self) {
-        for member in &self.members {
-            let output = member.sidecar.as_ref().expect("it has one").ctl(&["ready", "--to", "requireSSL"]);
-            let ready: Value = serde_json::from_slice(&output.stdout).expect("an answer");
-            for blocker in ready["blockers"].as_array().expect("with its blockers") {
-                let [kind, text, remedy] = ["kind", "text", "remedy"].map(|key| blocker[key].as_str().unwrap_or(""));
-                if kind == "bypass" && text.contains(" member ") {
-                    let (_, rest) = remedy.split_once("as root, ss ").expect("a remedy");
-                    let mut command = member.host.command("ss");
-                    command.args(rest.split(" ends ").next().into_iter().flat_map(|filter| filter.split(' ')));
-                    process::succeed(command, Duration::from_secs(20)).expect("connections can be ended");
-                }
-            }
-        }
-    }
-
     /// Starts a rollout over all sidecars.
     pub(crate) fn rollout(&self, args: &[&str]) -> Rollout {
         self.rollout_over(&self.members.iter().map(|member| member.host.number).collect::<Vec<_>>(), args)
@@ -330,8 +267,6 @@ fn primary_of(view: &Document) -> Option<u8> {
     primary.get_i32("_id").ok()?.try_into().ok()
 }
 
-/// The group of sidecars whose connections are not led back to them.
-const GROUP: u32 = 4242;
 /// The set's name.
 pub(crate) const NAME: &str = "rs";
 /// Heartbeats come every two seconds, an election within ten or so, and a member that comes back has to catch up.

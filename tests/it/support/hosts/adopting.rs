@@ -1,0 +1,76 @@
+//! How sidecars come to stand in the way of a set's members, and how they go: by addresses, or by the kernel's rules.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Host, Set, sidecar::Sidecar};
+use crate::support::process;
+
+impl Set {
+    /// The command line of a sidecar that stands in the way: routes, and the files of its identity.
+    pub(super) fn explicit_routes(&self, host: &Host) -> Vec<String> {
+        let listen = ["--port", "27017", "--bind_ip", &host.address().to_string()].map(str::to_owned);
+        let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"].map(str::to_owned);
+        let outbound = self.network.members().iter().flat_map(|member| {
+            let to = if self.plan.by_name { member.wire_name() } else { member.address().to_string() };
+            ["--outbound".to_owned(), format!("{}:27017={to}:27017,name={}", member.loopback(), member.name())]
+        });
+        [&listen[..], &hop, &outbound.collect::<Vec<_>>(), &self.tls_files(host), &self.plan.sidecar].concat()
+    }
+
+    /// The files of a sidecar's identity.
+    pub(crate) fn tls_files(&self, host: &Host) -> Vec<String> {
+        let own = self.identities.file(&format!("h{}", host.number));
+        ["--sslPEMKeyFile", &own, "--sslCAFile", &self.identities.ca()].map(str::to_owned).to_vec()
+    }
+
+    /// Puts sidecars beside members that run: each in a group of its own, and the kernel leads connections to it.
+    pub(crate) fn adopt(&mut self) {
+        for number in 0..self.members.len() {
+            let host = self.members[number].host.clone();
+            let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--outboundTransparent", "27018"];
+            let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"];
+            let routes = [&listen[..], &hop].concat().into_iter().map(str::to_owned).collect();
+            let args: Vec<String> = [routes, self.tls_files(&host), self.plan.sidecar.clone()].concat();
+            let sidecar = Sidecar::start(&host, Some(GROUP), &args);
+            let group = GROUP.to_string();
+            let rules = ["--serverPort", "27017", "--port", "27117", "--outboundTransparent", "27018"];
+            let output = sidecar.tlsramp(&[&["netfilter"], &rules[..], &["--exemptGroup", &group, "--apply"]].concat());
+            let said = [output.stdout, output.stderr].concat();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+            self.members[number].sidecar = Some(sidecar);
+        }
+    }
+
+    /// Takes the rules away, and then the sidecars.
+    pub(crate) fn dismiss(&mut self) {
+        for member in &mut self.members {
+            let mut sidecar = member.sidecar.take().expect("it has one");
+            let output = sidecar.tlsramp(&["netfilter", "--remove"]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            sidecar.terminate();
+        }
+    }
+
+    /// Ends members' connections that are older than the redirect, each as its blocker says.
+    #[track_caller]
+    pub(crate) fn end_bypass(&self) {
+        for member in &self.members {
+            let output = member.sidecar.as_ref().expect("it has one").ctl(&["ready", "--to", "requireSSL"]);
+            let ready: Value = serde_json::from_slice(&output.stdout).expect("an answer");
+            for blocker in ready["blockers"].as_array().expect("with its blockers") {
+                let [kind, text, remedy] = ["kind", "text", "remedy"].map(|key| blocker[key].as_str().unwrap_or(""));
+                if kind == "bypass" && text.contains(" member ") {
+                    let (_, rest) = remedy.split_once("as root, ss ").expect("a remedy");
+                    let mut command = member.host.command("ss");
+                    command.args(rest.split(" ends ").next().into_iter().flat_map(|filter| filter.split(' ')));
+                    process::succeed(command, Duration::from_secs(20)).expect("connections can be ended");
+                }
+            }
+        }
+    }
+}
+
+/// The group of sidecars whose connections are not led back to them.
+const GROUP: u32 = 4242;
