@@ -120,7 +120,7 @@ fn tlsramp_makes_rules_of_the_arguments() {
         let args = args.iter().filter(|arg| *arg != "--apply").map(|arg| arg.replace("tlsramp", "65534"));
         let output = run_to_end(args);
         let (script, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success() && script.contains("27117") && script.contains("27018"), "{script}{said}");
+        assert!(output.status.success() && script.contains("27117") && script.contains("27217"), "{script}{said}");
     }
 }
 
