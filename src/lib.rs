@@ -24,6 +24,7 @@
 //! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
 //! | 5 | [`ctl`] | the command that asks a running proxy, and changes it |
 //! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |
+//! | 5 | [`load`] | the load generator |
 //! | 5 | [`netfilter`] | the redirect rules of a sidecar, and what a firewall makes of them |
 //! | 5 | [`rollout`] | the rolling upgrade over many nodes, one step at a time |
 //!
@@ -38,6 +39,7 @@ pub mod demo;
 pub mod drain;
 pub mod files;
 pub mod limits;
+pub mod load;
 pub mod members;
 pub mod mongo;
 pub mod net;

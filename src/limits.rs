@@ -370,3 +370,26 @@ pub const ROLLOUT_PEER: Duration = Duration::from_secs(60);
 pub const ROLLOUT_NAMED: usize = 4;
 /// Largest log of rollouts that is read back, in bytes: some hundred thousand lines.
 pub const ROLLOUT_LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Connections of the load generator: what the ports of one source address carry to one target.
+pub const LOAD_CONNECTIONS: u32 = 60_000;
+/// Largest request and answer of its own protocol.
+pub const LOAD_MESSAGE_BYTES: usize = 1024 * 1024 * 1024;
+/// The answer of its bulk load: long enough for a stream, short enough to be counted.
+pub const LOAD_BULK_BYTES: u32 = 16 * 1024 * 1024;
+/// What it reads and writes at a time.
+pub const LOAD_CHUNK_BYTES: usize = 64 * 1024;
+/// How long it measures by default.
+pub const LOAD_DURATION: Duration = Duration::from_secs(10);
+/// How long it runs before that: for connections, caches and clocks.
+pub const LOAD_WARM_UP: Duration = Duration::from_secs(2);
+/// How long one operation may take before it counts as failed.
+pub const LOAD_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest time that is told: longer than the patience.
+pub const LOAD_LATENCY: Duration = Duration::from_secs(60);
+/// Pause of a client after an operation that failed.
+pub const LOAD_AGAIN: Duration = Duration::from_millis(10);
+/// Kinds of errors that are told apart; further ones are counted together.
+pub const LOAD_KINDS: usize = 64;
+/// Descriptors that it keeps for itself.
+pub const LOAD_DESCRIPTORS: u64 = 64;

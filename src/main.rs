@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, config, ctl, demo, netfilter, rollout};
+use tlsramp::{app, config, ctl, demo, load, netfilter, rollout};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Some(("check", arguments)) => app::check(arguments),
         Some(("ctl", arguments)) => ctl::run(arguments),
         Some(("demo", arguments)) => demo::run(arguments),
+        Some(("load", arguments)) => load::run(arguments),
         Some(("netfilter", arguments)) => netfilter::run(arguments),
         Some(("rollout", arguments)) => rollout::run(arguments),
         // clap lets no other through.
@@ -38,6 +39,7 @@ fn command() -> Command {
         .subcommand(config::with_options(check))
         .subcommand(ctl::command())
         .subcommand(demo::command())
+        .subcommand(load::command())
         .subcommand(netfilter::command())
         .subcommand(rollout::command())
 }

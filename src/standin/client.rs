@@ -54,6 +54,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.stream
     }
 
+    /// The stream, for what is no command, between two commands.
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Sends a command to a database (without `$db`, which is added) and awaits the answer.
     ///
     /// Not cancel safe: dropped before it is done, it leaves an answer unread.

@@ -21,6 +21,7 @@ mod desk;
 mod four_doors;
 mod hellos;
 mod limits;
+mod load;
 mod matrix;
 mod metrics;
 mod netfilter;

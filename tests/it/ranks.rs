@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 25] = [
+const RANKS: [(&str, u8); 26] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -27,6 +27,7 @@ const RANKS: [(&str, u8); 25] = [
     ("admin_client", 4),
     ("ctl", 5),
     ("demo", 5),
+    ("load", 5),
     ("netfilter", 5),
     ("rollout", 5),
     ("lib", 6),

@@ -1,0 +1,196 @@
+//! The result, for people and for programs. PURE.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::processor::Used;
+use super::tally::Tally;
+use super::wish::{Ask, Wish, Workload};
+
+/// What came of a measurement. Times are in microseconds, sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    workload: &'static str,
+    request: String,
+    target: String,
+    connections: usize,
+    tls_connections: usize,
+    /// Operations a second that were asked for; none: as many as could be had.
+    rate: Option<u32>,
+    seconds: f64,
+    pub(super) operations: u64,
+    operations_per_second: f64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    latency: Latency,
+    errors: BTreeMap<String, u64>,
+    /// What the processes under test used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<Cpu>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Latency {
+    mean: f64,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+    p999: f64,
+    max: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cpu {
+    processes: Vec<i32>,
+    user_seconds: f64,
+    system_seconds: f64,
+    /// Processor time, both kinds.
+    micros_per_operation: Option<f64>,
+    seconds_per_gigabyte: Option<f64>,
+    /// Proportional set size that the connections added.
+    bytes_per_connection: Option<f64>,
+}
+
+impl Report {
+    pub(super) fn of(wish: &Wish, tally: &Tally, used: Used, grown: u64) -> Report {
+        let seconds = wish.duration.as_secs_f64();
+        let operations = tally.operations();
+        Report {
+            workload: wish.workload.name(),
+            request: wish.ask.text(),
+            target: wish.target.to_string(),
+            connections: wish.connections,
+            tls_connections: wish.by_tls,
+            rate: wish.rate,
+            seconds,
+            operations,
+            operations_per_second: operations as f64 / seconds,
+            bytes_sent: tally.moved.sent,
+            bytes_received: tally.moved.received,
+            latency: Latency {
+                mean: micros(tally.mean()),
+                p50: micros(tally.at(50.0)),
+                p90: micros(tally.at(90.0)),
+                p99: micros(tally.at(99.0)),
+                p999: micros(tally.at(99.9)),
+                max: micros(tally.longest()),
+            },
+            errors: tally.errors.clone(),
+            cpu: (!wish.cpu_of.is_empty()).then(|| Cpu::of(wish, tally, used, grown)),
+        }
+    }
+
+    pub(super) fn json(&self) -> String {
+        // A map with text keys and numbers: nothing that JSON does not have.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+impl Cpu {
+    fn of(wish: &Wish, tally: &Tally, used: Used, grown: u64) -> Cpu {
+        let (operations, bytes) = (tally.operations() as f64, (tally.moved.sent + tally.moved.received) as f64);
+        let spent = used.processor().as_secs_f64();
+        let per =
+            |count: f64, unit: f64| (count > 0.0 && wish.workload != Workload::Idle).then(|| spent / count * unit);
+        Cpu {
+            processes: wish.cpu_of.clone(),
+            user_seconds: used.user.as_secs_f64(),
+            system_seconds: used.system.as_secs_f64(),
+            micros_per_operation: per(operations, 1e6),
+            seconds_per_gigabyte: per(bytes, 1e9),
+            bytes_per_connection: (wish.workload == Workload::Idle && operations > 0.0)
+                .then(|| grown as f64 / operations),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plaintext = self.connections - self.tls_connections;
+        let pace = self.rate.map_or_else(|| "closed loop".to_owned(), |rate| format!("{rate} a second asked for"));
+        writeln!(
+            f,
+            "{} of {} at {}: {} by TLS, {plaintext} plaintext, {pace}, {:.1} s",
+            self.workload, self.request, self.target, self.tls_connections, self.seconds
+        )?;
+        writeln!(f, "operations  {}  {:.1}/s", self.operations, self.operations_per_second)?;
+        let Latency { mean, p50, p90, p99, p999, max } = self.latency;
+        let times = [("mean", mean), ("p50", p50), ("p90", p90), ("p99", p99), ("p99.9", p999), ("max", max)];
+        let times = times.map(|(name, time)| format!("{name} {}", time_text(time)));
+        writeln!(f, "latency     {}", times.join("  "))?;
+        let rate = |bytes: u64| bytes as f64 / self.seconds / 1e6;
+        writeln!(
+            f,
+            "bytes       {:.2} MB/s sent  {:.2} MB/s received",
+            rate(self.bytes_sent),
+            rate(self.bytes_received)
+        )?;
+        if let Some(cpu) = &self.cpu {
+            writeln!(f, "cpu         {cpu}")?;
+        }
+        for (kind, count) in &self.errors {
+            writeln!(f, "failed      {count}  {kind}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} s user  {:.2} s system", self.user_seconds, self.system_seconds)?;
+        if let Some(micros) = self.micros_per_operation {
+            write!(f, "  {micros:.1} us an operation")?;
+        }
+        if let Some(seconds) = self.seconds_per_gigabyte {
+            write!(f, "  {seconds:.2} s a GB")?;
+        }
+        if let Some(bytes) = self.bytes_per_connection {
+            write!(f, "  {:.1} KB a connection", bytes / 1e3)?;
+        }
+        Ok(())
+    }
+}
+
+impl Workload {
+    const fn name(self) -> &'static str {
+        match self {
+            Workload::Connect => "connect",
+            Workload::Ping => "ping",
+            Workload::Echo => "echo",
+            Workload::Bulk => "bulk",
+            Workload::Idle => "idle",
+            Workload::Mixed => "mixed",
+        }
+    }
+}
+
+impl Ask {
+    fn text(self) -> String {
+        match self {
+            Ask::Ping => "ping".into(),
+            Ask::Hello => "hello".into(),
+            Ask::Insert { bytes } => format!("insert of {bytes} B"),
+            Ask::Echo { request, response } => format!("{request} B / {response} B"),
+        }
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e3
+}
+
+fn time_text(micros: f64) -> String {
+    if micros < 1e3 {
+        format!("{micros:.0} us")
+    } else if micros < 1e6 {
+        format!("{:.2} ms", micros / 1e3)
+    } else {
+        format!("{:.2} s", micros / 1e6)
+    }
+}

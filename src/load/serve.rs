@@ -1,0 +1,62 @@
+//! The server of the small protocol: what stands behind a proxy when the proxy is what is measured.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::runtime::Builder;
+
+use super::exchange::answer;
+use super::wish::Service;
+use crate::limits::LOAD_PATIENCE;
+use crate::net::{Listener, bind};
+use crate::tls;
+
+/// Serves until the process is ended. Says where, once it does.
+///
+/// # Errors
+/// Why it cannot.
+pub(super) fn serve(service: Service) -> Result<Infallible, String> {
+    let Service { listen, threads, material } = service;
+    let failed = |error: std::io::Error| format!("--serve {listen}: cannot listen: {error}");
+    let tls = match &material {
+        Some(material) => Some(material.server_config().ok_or("no TLS material")?),
+        None => None,
+    };
+    let listeners = bind(listen, threads).map_err(failed)?;
+    let bound = listeners.first().map_or(Ok(listen), std::net::TcpListener::local_addr).map_err(failed)?;
+    let started = listeners.into_iter().map(|listener| {
+        let tls = tls.clone();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("serve".into()).spawn(move || runtime.block_on(accept(listener, tls)))
+    });
+    let started: Vec<_> = started.collect::<Result<_, _>>().map_err(failed)?;
+    // Whoever closed the standard output knows where it listens.
+    let _ = writeln!(std::io::stdout(), "serving on {bound}");
+    let mut ended = started.into_iter().map(std::thread::JoinHandle::join);
+    match ended.next() {
+        Some(Ok(Err(error))) => Err(failed(error)),
+        Some(Ok(Ok(never))) => match never {},
+        Some(Err(_)) | None => Err("a thread of the server has panicked".to_owned()),
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, tls: Option<Arc<ServerConfig>>) -> std::io::Result<Infallible> {
+    let mut listener = Listener::register(listener)?;
+    loop {
+        let (socket, _) = listener.accept().await;
+        let tls = tls.clone();
+        tokio::spawn(async move {
+            // What ends badly, the client has seen and counted.
+            match tls {
+                None => drop(answer(socket).await),
+                Some(config) => {
+                    if let Ok(stream) = tls::accept(socket, config, LOAD_PATIENCE).await {
+                        drop(answer(stream).await);
+                    }
+                }
+            }
+        });
+    }
+}

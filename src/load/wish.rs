@@ -1,0 +1,254 @@
+//! What was asked for: the command line, read and found consistent.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+
+use super::command as arg;
+use crate::limits::{LOAD_BULK_BYTES, LOAD_DURATION, LOAD_WARM_UP, MOST_WORKERS};
+use crate::net::HostPort;
+use crate::tls::{DisabledProtocols, Material, TlsFiles};
+
+/// What is done over and over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Workload {
+    /// A connection for each request.
+    Connect,
+    /// Requests on open connections.
+    Ping,
+    /// The same by the own protocol.
+    Echo,
+    /// Large answers.
+    Bulk,
+    /// Connections that wait after one request.
+    Idle,
+    /// Requests, every tenth on a new connection.
+    Mixed,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    Ping,
+    Hello,
+    Insert { bytes: u32 },
+    Echo { request: u32, response: u32 },
+}
+
+/// A measurement.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    pub(super) workload: Workload,
+    pub(super) ask: Ask,
+    pub(super) target: HostPort,
+    pub(super) connections: usize,
+    /// How many of those speak TLS.
+    pub(super) by_tls: usize,
+    pub(super) tls: Option<Tls>,
+    /// Operations a second; none: closed loop.
+    pub(super) rate: Option<u32>,
+    pub(super) duration: Duration,
+    pub(super) warm_up: Duration,
+    pub(super) threads: usize,
+    pub(super) cpu_of: Vec<i32>,
+    pub(super) json: bool,
+}
+
+/// How TLS is spoken.
+#[derive(Debug, Clone)]
+pub(super) struct Tls {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
+
+/// The own server.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) listen: SocketAddr,
+    pub(super) threads: usize,
+    pub(super) material: Option<Material>,
+}
+
+impl Wish {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What does not go together, and every file that cannot be used: in words, a line each.
+    pub(super) fn of(matches: &ArgMatches) -> Result<Wish, String> {
+        let target: HostPort = matches.get_one(arg::TARGET).cloned().ok_or("--target is missing")?;
+        let workload = workload(matches);
+        let connections = matches.get_one::<u32>(arg::CONNECTIONS).map_or(1, |count| *count as usize);
+        let mix = matches.get_one::<u32>(arg::MIX).copied();
+        let percent = mix.unwrap_or(if matches.get_flag(arg::TLS) { 100 } else { 0 });
+        let by_tls = (connections * percent as usize).div_ceil(100);
+        if by_tls == 0 {
+            idle_options(matches)?;
+        }
+        Ok(Wish {
+            workload,
+            ask: ask(matches, workload)?,
+            connections,
+            by_tls,
+            tls: (by_tls > 0).then(|| tls(matches, &target)).transpose()?,
+            target,
+            rate: matches.get_one(arg::RATE).copied(),
+            duration: positive(matches, arg::DURATION, LOAD_DURATION)?,
+            warm_up: matches.get_one(arg::WARM_UP).copied().unwrap_or(LOAD_WARM_UP),
+            threads: threads(matches).min(connections),
+            cpu_of: matches.get_many(arg::CPU_OF).into_iter().flatten().copied().collect(),
+            json: matches.get_flag(arg::JSON),
+        })
+    }
+}
+
+impl Service {
+    /// Reads it, if it was asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub(super) fn of(matches: &ArgMatches) -> Option<Result<Service, String>> {
+        let listen = *matches.get_one::<SocketAddr>(arg::SERVE)?;
+        let files = TlsFiles { certificate_key: matches.get_one(arg::CERTIFICATE_KEY).cloned(), ..TlsFiles::default() };
+        let material = files.certificate_key.is_some().then(|| load(&files)).transpose();
+        Some(material.map(|material| Service { listen, threads: threads(matches), material }))
+    }
+}
+
+fn workload(matches: &ArgMatches) -> Workload {
+    match matches.get_one::<String>(arg::WORKLOAD).map(String::as_str) {
+        Some("connect") => Workload::Connect,
+        Some("echo") => Workload::Echo,
+        Some("bulk") => Workload::Bulk,
+        Some("idle") => Workload::Idle,
+        Some("mixed") => Workload::Mixed,
+        // clap lets no other through.
+        _ => Workload::Ping,
+    }
+}
+
+fn ask(matches: &ArgMatches, workload: Workload) -> Result<Ask, String> {
+    let size = |name, otherwise| matches.get_one::<u32>(name).copied().unwrap_or(otherwise);
+    let request = size(arg::REQUEST, REQUEST_BYTES);
+    let echo = |response| Ask::Echo { request, response: size(arg::RESPONSE, response) };
+    let ask = match (workload, matches.get_one::<String>(arg::COMMAND).map(String::as_str)) {
+        (Workload::Echo, _) => echo(RESPONSE_BYTES),
+        (Workload::Bulk, _) => echo(LOAD_BULK_BYTES),
+        (_, Some("echo")) => echo(RESPONSE_BYTES),
+        (_, Some("hello")) => Ask::Hello,
+        (_, Some("insert")) => Ask::Insert { bytes: request },
+        _ => Ask::Ping,
+    };
+    let sized = matches!(ask, Ask::Echo { .. } | Ask::Insert { .. });
+    if !sized && (matches.contains_id(arg::REQUEST) || matches.contains_id(arg::RESPONSE)) {
+        return Err("--request, --response: a MongoDB ping or hello has the size it has; leave them out".to_owned());
+    }
+    Ok(ask)
+}
+
+/// Refuses options of TLS where no client speaks it.
+fn idle_options(matches: &ArgMatches) -> Result<(), String> {
+    let given = |name: &&str| {
+        matches.contains_id(name) && matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
+    };
+    let names = [arg::VERSION, arg::RESUME, arg::CA, arg::CERTIFICATE_KEY, arg::INVALID];
+    match names.iter().find(|name| given(name)) {
+        Some(name) => Err(format!("--{name} has no meaning without --tls, or a --mix above 0: give both, or neither")),
+        None => Ok(()),
+    }
+}
+
+fn tls(matches: &ArgMatches, target: &HostPort) -> Result<Tls, String> {
+    let version = matches.get_one::<String>(arg::VERSION).map(String::as_str);
+    let files = TlsFiles {
+        cluster: matches.get_one(arg::CERTIFICATE_KEY).cloned(),
+        ca: matches.get_one(arg::CA).cloned(),
+        allow_invalid_certificates: matches.get_flag(arg::INVALID),
+        disabled: DisabledProtocols { tls1_2: version == Some("1.3"), tls1_3: version == Some("1.2") },
+        ..TlsFiles::default()
+    };
+    if files.ca.is_none() && !files.allow_invalid_certificates {
+        return Err(format!("--{} needs --{}, or --{} to verify nothing", arg::TLS, arg::CA, arg::INVALID));
+    }
+    let name = ServerName::try_from(target.host.clone())
+        .map_err(|_| format!("--{}: no certificate can be for {:?}", arg::TARGET, target.host))?;
+    let material = load(&files)?;
+    let config = material.client_config(std::slice::from_ref(&name)).ok_or("no TLS material")?;
+    let mut config = ClientConfig::clone(&config);
+    if !matches.get_flag(arg::RESUME) {
+        config.resumption = Resumption::disabled();
+    }
+    Ok(Tls { config: Arc::new(config), name })
+}
+
+fn load(files: &TlsFiles) -> Result<Material, String> {
+    let in_words = |faults: Vec<crate::tls::Fault>| {
+        let line = |fault: &crate::tls::Fault| format!("{}: {}; {}", fault.path.display(), fault.problem, fault.remedy);
+        faults.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    Material::load(files).map(|(material, _)| material).map_err(in_words)
+}
+
+fn positive(matches: &ArgMatches, name: &str, otherwise: Duration) -> Result<Duration, String> {
+    let time = matches.get_one::<Duration>(name).copied().unwrap_or(otherwise);
+    if time.is_zero() { Err(format!("--{name} 0: nothing would be measured")) } else { Ok(time) }
+}
+
+fn threads(matches: &ArgMatches) -> usize {
+    let given = matches.get_one::<u16>(arg::THREADS).map(|count| usize::from(*count));
+    given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS))
+}
+
+const REQUEST_BYTES: u32 = 256;
+const RESPONSE_BYTES: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::{Ask, Service, Wish, Workload};
+    use crate::load::command;
+
+    fn read(line: &str) -> Result<Wish, String> {
+        let words = ["load"].into_iter().chain(line.split_whitespace());
+        let matches = command().try_get_matches_from(words).map_err(|error| error.to_string())?;
+        Wish::of(&matches)
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        let wish = read("--target db1:27017").unwrap();
+        assert_eq!((wish.workload, wish.ask, wish.connections, wish.by_tls), (Workload::Ping, Ask::Ping, 16, 0));
+        let wish = read("bulk --target db1:1 --mix 70 --connections 9 --tlsAllowInvalidCertificates --rate 5").unwrap();
+        assert_eq!((wish.by_tls, wish.rate), (7, Some(5)));
+        assert_eq!(wish.ask, Ask::Echo { request: 256, response: 16 << 20 });
+        let wish = read("mixed --target db1:1 --command insert --request 9").unwrap();
+        assert_eq!((wish.workload, wish.ask), (Workload::Mixed, Ask::Insert { bytes: 9 }));
+        let matches = command().try_get_matches_from(["load", "--serve", "127.0.0.1:0"]).unwrap();
+        assert!(Service::of(&matches).unwrap().unwrap().material.is_none());
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_said() {
+        for (line, part) in [
+            ("ping", "--target"),
+            ("sing --target db1:1", "possible values"),
+            ("--target db1", "it has no port"),
+            ("--target db1:1 --serve 127.0.0.1:1", "cannot be used with"),
+            ("--target db1:1 --connections 0", "not in 1.."),
+            ("--target db1:1 --duration 0", "nothing would be measured"),
+            ("--target db1:1 --tls", "--tls needs --tlsCAFile"),
+            ("--target db1:1 --resume", "--resume has no meaning without --tls"),
+            ("--target db1:1 --mix 0 --tlsCAFile a", "--tlsCAFile has no meaning"),
+            ("--target db1:1 --mix 101", "not in 0..=100"),
+            ("--target db1:1 --tls --tlsCAFile /none", "/none: it cannot be read"),
+            ("--target db1:1 --request 5", "has the size it has"),
+        ] {
+            let error = read(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+}
