@@ -21,10 +21,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the first message of a connection; none if it is no `hello`.
+    /// Reads the first message of a connection; none if it is no `hello`, nor a server that looks for itself.
     #[must_use]
     pub fn of(message: &[u8]) -> Option<Client> {
         let request = Request::parse(message).ok()?;
+        // A mongod that starts, or gets a new configuration, asks every member whether it is itself, and says no more.
+        if request.name == "_isSelf" {
+            return Some(Client { internal: true, ..Client::default() });
+        }
         let hello = ["hello", "isMaster", "ismaster"].contains(&request.name.as_str());
         hello.then(|| Client::read(&request.command))
     }
@@ -112,6 +116,8 @@ mod tests {
         assert!(Client::of(&msg_command(1, "admin", &internal)).unwrap().internal);
         let old = hello("isMaster", rawdoc! { "hostInfo": "a:27017" });
         assert!(Client::of(&query_command(1, "admin", &old)).unwrap().internal);
+        let itself = rawdoc! { "_isSelf": 1 };
+        assert_eq!(Client::of(&msg_command(1, "admin", &itself)), Some(Client { internal: true, ..Client::default() }));
         // The old shell has the name of the servers' own driver, and is none.
         let shell = rawdoc! { "client": { "driver": { "name": "MongoDB Internal Client" } } };
         assert!(!Client::of(&msg_command(1, "admin", &hello("isMaster", shell))).unwrap().internal);
