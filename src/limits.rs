@@ -374,7 +374,7 @@ pub const ROLLOUT_LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// Connections of the load generator: what the ports of one source address carry to one target.
 pub const LOAD_CONNECTIONS: u32 = 60_000;
 /// Largest request and answer of its own protocol.
-pub const LOAD_MESSAGE_BYTES: usize = 1024 * 1024 * 1024;
+pub const LOAD_MESSAGE_BYTES: u32 = 1024 * 1024 * 1024;
 /// The answer of its bulk load: long enough for a stream, short enough to be counted.
 pub const LOAD_BULK_BYTES: u32 = 16 * 1024 * 1024;
 /// What it reads and writes at a time.

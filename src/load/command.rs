@@ -57,11 +57,10 @@ fn what() -> Vec<Arg> {
 }
 
 fn bytes(name: &'static str, help: &'static str) -> Arg {
-    let most = LOAD_MESSAGE_BYTES as u64;
     Arg::new(name)
         .long(name)
         .value_name("BYTES")
-        .value_parser(value_parser!(u32).range(0..=i64::from(most as u32)))
+        .value_parser(value_parser!(u32).range(0..=i64::from(LOAD_MESSAGE_BYTES)))
         .help(help)
 }
 

@@ -46,19 +46,18 @@ pub(super) struct Tally {
 
 impl Kind {
     pub(super) fn connect(error: &io::Error) -> Kind {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Kind::Refused,
-            _ => Kind::Connect(error.to_string()),
-        }
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        if refused { Kind::Refused } else { Kind::Connect(error.to_string()) }
     }
 
     pub(super) fn of_io(error: &io::Error) -> Kind {
-        match error.kind() {
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
-                Kind::Reset
-            }
-            io::ErrorKind::UnexpectedEof => Kind::Closed,
-            _ => Kind::Socket(error.to_string()),
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
+            Kind::Reset
+        } else if error.kind() == UnexpectedEof {
+            Kind::Closed
+        } else {
+            Kind::Socket(error.to_string())
         }
     }
 
