@@ -1,12 +1,10 @@
 //! A connection of a client's: plaintext, or TLS.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::fmt::Debug;
+use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::tally::Kind;
 use super::wish::{Tls, Wish};
@@ -15,11 +13,11 @@ use crate::net::Resolver;
 use crate::tls;
 
 /// Either kind.
-#[derive(Debug)]
-pub(super) enum Link {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
+pub(super) type Link = Box<dyn Stream>;
+
+/// What both kinds are.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for S {}
 
 /// Connects, with a handshake where it is TLS.
 ///
@@ -29,9 +27,9 @@ pub(super) async fn connect(resolver: &Resolver, tls: Option<&Tls>) -> Result<Li
     let addresses = resolver.addresses(LOAD_PATIENCE).await.map_err(|error| Kind::Resolve(error.to_string()))?;
     let socket = TcpStream::connect(&*addresses).await.map_err(|error| Kind::connect(&error))?;
     socket.set_nodelay(true).map_err(|error| Kind::connect(&error))?;
-    let Some(Tls { config, name }) = tls else { return Ok(Link::Plain(socket)) };
-    let handshake = tls::connect(socket, std::sync::Arc::clone(config), name.clone(), LOAD_PATIENCE).await;
-    handshake.map(|stream| Link::Tls(Box::new(stream))).map_err(|error| Kind::Handshake(error.to_string()))
+    let Some(Tls { config, name }) = tls else { return Ok(Box::new(socket)) };
+    let handshake = tls::connect(socket, Arc::clone(config), name.clone(), LOAD_PATIENCE).await;
+    Ok(Box::new(handshake.map_err(|error| Kind::Handshake(error.to_string()))?))
 }
 
 impl Wish {
@@ -39,34 +37,5 @@ impl Wish {
     pub(super) fn tls_of(&self, number: usize) -> Option<&Tls> {
         let before = |number: usize| number * self.by_tls / self.connections;
         self.tls.as_ref().filter(|_| before(number + 1) > before(number))
-    }
-}
-
-macro_rules! each {
-    ($link:expr, $stream:ident => $call:expr) => {
-        match $link.get_mut() {
-            Link::Plain($stream) => $call,
-            Link::Tls($stream) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Link {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for Link {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

@@ -112,7 +112,8 @@ fn the_script_says_what_was_asked_for() {
     let text = script(&inbound());
     for line in [
         "type nat hook prerouting priority dstnat; policy accept;",
-        "iifname != \"lo\" fib daddr type local tcp dport 27017 redirect to :27117 comment \"tlsramp: inbound\"",
+        "iifname != \"lo\" fib daddr type local tcp flags & (fin | syn | rst | ack) == syn tcp dport 27017 redirect to :27117 \
+         comment \"tlsramp: inbound\"",
         "ip daddr 127.116.105.237 tcp dport 1 redirect to :27117 comment \"tlsramp: canary\"",
     ] {
         assert_eq!(text.lines().filter(|found| found.trim() == line).count(), 1, "{line}\n{text}");
