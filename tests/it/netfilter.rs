@@ -63,9 +63,12 @@ fn what_was_applied_is_removed_without_a_trace() {
 fn connections_from_outside_are_redirected_and_those_within_the_host_are_not() {
     let mut hosts = hosts!();
     let to = ["10.98.0.1@27017", "10.98.0.9@27017", "fd98::1@27017"];
-    hosts.hold(Host::Others, "10.98.0.1@27017");
+    // On a host that has tracked nothing yet, its next packet is the first that the rules see.
+    let mut older = hosts.hold(Host::Others, "10.98.0.1@27017");
+    let mut outward = hosts.hold(Host::Sidecar, "10.98.0.2@27017");
     let said = netfilter(&hosts, INBOUND, "--apply");
     done(&said, "1 connection of another host to port 27017 is older than the redirect");
+    assert_eq!((older.asks("still there?").as_str(), outward.asks("and you?").as_str()), ("still there?", "and you?"));
     let outside = hosts.connect(Host::Others, "-", &to);
     // By IPv4 and IPv6; the kernel leads them to the first address of the interface, whichever they were for.
     assert_eq!(outside, ["27117 10.98.0.1", "27117 10.98.0.1", "27117 fd98::1"]);
@@ -83,8 +86,10 @@ fn connections_from_outside_are_redirected_and_those_within_the_host_are_not() {
 
 #[test]
 fn connections_to_other_members_are_redirected_but_for_the_exempt_group() {
-    let hosts = hosts!();
+    let mut hosts = hosts!();
+    let mut older = hosts.hold(Host::Sidecar, "10.98.0.2@27017");
     done(&netfilter(&hosts, OUTBOUND, "--apply"), "outbound: connections to port 27017 go to port 27217");
+    assert_eq!(older.asks("still there?"), "still there?");
     let members = ["10.98.0.2@27017", "fd98::2@27017", "10.98.0.2@27018"];
     let redirected = hosts.connect(Host::Sidecar, "-", &members);
     assert_eq!(redirected, ["27217 127.0.0.1", "27217 ::1", "27018 10.98.0.2"]);

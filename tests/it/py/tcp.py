@@ -1,8 +1,9 @@
 """A small TCP server and client for tests in namespaces.
 
-serve ADDRESS@PORT ...        says `ready`, then answers each connection with `PORT LOCAL-ADDRESS` and keeps it open
+serve ADDRESS@PORT ...        says `ready`, then answers each connection with `PORT LOCAL-ADDRESS` and sends lines back
 connect FROM TO@PORT ...      prints what each answers, or `refused`, or `nothing`; FROM `-` is any address
-hold TO@PORT                  connects, prints the answer, and keeps the connection until its input ends
+hold TO@PORT                  connects, prints the answer; sends each line of its input on the same connection, and prints
+                              what comes back, or `broken`
 """
 
 import socket
@@ -25,19 +26,25 @@ def listening(where):
     return listener
 
 
-def answer(listener, held):
+def answer(listener):
     while True:
         connection, _ = listener.accept()
         address, port = connection.getsockname()[:2]
         connection.sendall(f"{port} {address}\n".encode())
-        held.append(connection)
+        threading.Thread(target=send_back, args=(connection,), daemon=True).start()
+
+
+def send_back(connection):
+    for line in connection.makefile("rb"):
+        connection.sendall(line)
 
 
 def connect(source, where):
     address, port = where.rsplit("@", 1)
     bound = None if source == "-" else (source, 0)
     connection = socket.create_connection((address, int(port)), PATIENCE, bound)
-    return connection, connection.makefile().readline().strip()
+    reader = connection.makefile()
+    return connection, reader, reader.readline().strip()
 
 
 def main():
@@ -45,17 +52,22 @@ def main():
     if verb == "serve":
         listeners = [listening(where) for where in rest]
         for listener in listeners:
-            threading.Thread(target=answer, args=(listener, []), daemon=True).start()
+            threading.Thread(target=answer, args=(listener,), daemon=True).start()
         print("ready", flush=True)
         threading.Event().wait()
     elif verb == "hold":
-        connection, said = connect("-", rest[0])
+        connection, reader, said = connect("-", rest[0])
         print(said, flush=True)
-        sys.stdin.read()
+        for line in sys.stdin:
+            try:
+                connection.sendall(line.encode())
+                print(reader.readline().strip() or "broken", flush=True)
+            except OSError:
+                print("broken", flush=True)
     else:
         for where in rest[1:]:
             try:
-                print(connect(rest[0], where)[1], flush=True)
+                print(connect(rest[0], where)[2], flush=True)
             except ConnectionRefusedError:
                 print("refused", flush=True)
             except TimeoutError:

@@ -3,8 +3,8 @@
 
 use std::{
     env,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Output, Stdio},
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -15,6 +15,12 @@ use super::process;
 pub(crate) struct Hosts {
     name: String,
     children: Vec<Child>,
+}
+
+/// A connection that is open.
+pub(crate) struct Held {
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
 }
 
 /// One of the two.
@@ -81,24 +87,37 @@ impl Hosts {
     }
 
     /// Opens a connection that stays open.
-    pub(crate) fn hold(&mut self, host: Host, to: &str) {
-        self.start(host, &["hold", to], "27").unwrap();
+    pub(crate) fn hold(&mut self, host: Host, to: &str) -> Held {
+        let output = self.start(host, &["hold", to], "27").unwrap();
+        let input = self.children.last_mut().and_then(|child| child.stdin.take()).expect("piped");
+        Held { input, output }
     }
 
     /// Starts the script, and waits for the line by which it says that it is there.
-    fn start(&mut self, host: Host, words: &[&str], expected: &str) -> Result<(), String> {
+    fn start(&mut self, host: Host, words: &[&str], expected: &str) -> Result<BufReader<ChildStdout>, String> {
         let mut command = process::tethered("ip");
         command.args(["netns", "exec", &self.namespace(host), "python3", SCRIPT]).args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = process::spawn(command).map_err(|error| error.to_string())?;
         let mut line = String::new();
-        let read = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line);
+        let mut output = BufReader::new(child.stdout.take().expect("piped"));
+        let read = output.read_line(&mut line);
         self.children.push(child);
-        if read.is_ok() && line.starts_with(expected) { Ok(()) } else { Err(format!("{words:?} said {line:?}")) }
+        if read.is_ok() && line.starts_with(expected) { Ok(output) } else { Err(format!("{words:?} said {line:?}")) }
     }
 
     fn namespace(&self, host: Host) -> String {
         format!("{}-{}", self.name, host.name())
+    }
+}
+
+impl Held {
+    /// Sends a line; what comes back, or `broken`.
+    pub(crate) fn asks(&mut self, line: &str) -> String {
+        writeln!(self.input, "{line}").unwrap();
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).unwrap();
+        answer.trim().to_owned()
     }
 }
 
