@@ -217,16 +217,19 @@ fn grouped(bypass: &[BypassStatus]) -> Vec<Blocker> {
     let blocker = |((direction, ip), all): ((&str, &str), Vec<&BypassStatus>)| {
         let first = all[0];
         let (count, whose) = (all.len(), if first.member { "member" } else { "client" });
-        let (how, filter) = match direction {
-            "inbound" => ("from", format!("ss -K sport = :{} and dst {ip}", port(&first.local))),
-            _ => ("to", format!("ss -K dport = :{} and dst {ip}", port(&first.remote))),
+        let (how, filter, also) = match direction {
+            "inbound" => ("from", format!("ss -K sport = :{} and dst {ip}", port(&first.local)), ""),
+            _ => {
+                let also = ", and tlsramp's own to it, which are made anew";
+                ("to", format!("ss -K dport = :{} and dst {ip}", port(&first.remote)), also)
+            }
         };
         Blocker {
             kind: "bypass".into(),
             text: format!(
                 "bypass: {count} connections {how} {whose} {ip} are older than the redirect and go around tlsramp"
             ),
-            remedy: format!("they end when that peer connects anew; as root, {filter} ends them now"),
+            remedy: format!("they end when that peer connects anew; as root, {filter} ends them now{also}"),
             address: Some(ip.to_owned()),
             open: u64::try_from(count).ok(),
             ..Blocker::default()
