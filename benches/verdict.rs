@@ -5,10 +5,12 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
-use tlsramp::mongo::{Follower, request::msg_command};
+use tlsramp::mongo::{Client, Follower, request::msg_command};
+use tlsramp::observe::{Observer, Outcome};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
 use tlsramp::snapshot::Writer;
 use tlsramp::sniff::{Hello, classify};
@@ -43,6 +45,45 @@ fn snapshot(criterion: &mut Criterion) {
             reader.load().generation
         });
     });
+    // As under an operator who does nothing else: far more than ever happens.
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let writing = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            writer.commit(Mode::Prefer, Arc::clone(&material));
+        }
+    });
+    group.bench_function("load and judge beside a writer", |bencher| {
+        bencher.iter(|| judge(reader.load().mode, Acceptance::Terminate, LinkRule::Policy, black_box(Opening::Tls)));
+    });
+    stop.store(true, Ordering::Relaxed);
+    writing.join().unwrap();
+}
+
+/// Who a client is, from its first message; and the record that every connection leaves, logs excepted.
+fn recording(criterion: &mut Criterion) {
+    let hello = msg_command(
+        1,
+        "admin",
+        &rawdoc! {
+            "hello": 1,
+            "client": {
+                "application": { "name": "nightly-backup" },
+                "driver": { "name": "PyMongo", "version": "4.20.0" },
+                "os": { "type": "Linux", "name": "Linux", "architecture": "x86_64", "version": "6.18" },
+                "platform": "CPython 3.11.2.final.0",
+            },
+            "compression": [],
+            "saslSupportedMechs": "admin.app",
+        },
+    );
+    criterion.bench_function("first hello", |bencher| bencher.iter(|| Client::of(black_box(&hello))));
+    let observer = Arc::new(Observer::default());
+    let (name, metrics) = (Arc::from("inbound"), observer.metrics.route("inbound"));
+    let peer = ([127, 0, 0, 1], 40_000).into();
+    criterion.bench_function("record", |bencher| {
+        bencher.iter(|| observer.open(black_box(peer), &name, &metrics).close(Outcome::Completed, None));
+    });
 }
 
 fn following(criterion: &mut Criterion) {
@@ -65,5 +106,5 @@ fn following(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, sniffing, verdict, snapshot, following);
+criterion_group!(benches, sniffing, verdict, snapshot, recording, following);
 criterion_main!(benches);

@@ -193,3 +193,54 @@ fn outcome(relayed: Relayed) -> (Outcome, Option<String>) {
         (End::Closed | End::Open, End::Closed | End::Open) => (Outcome::Completed, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::watch;
+
+    use super::serve;
+    use crate::config::Inbound;
+    use crate::drain::Drain;
+    use crate::members;
+    use crate::net::Slots;
+    use crate::observe::Observer;
+    use crate::policy::{Acceptance, LinkRule, Mode};
+    use crate::proxy::{Parts, Route};
+    use crate::snapshot::{Tuning, Writer};
+    use crate::tls::{Material, TlsFiles};
+
+    /// Every open connection is one of these, idle or not: what grows here is multiplied by all of them. What is rare is
+    /// boxed where it is awaited.
+    #[tokio::test]
+    async fn a_connection_is_no_larger_than_it_has_to_be() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = socket.local_addr().unwrap();
+        let inbound = Inbound {
+            binds: vec![peer],
+            upstream: "127.0.0.1:1".parse().unwrap(),
+            link: LinkRule::Never,
+            acceptance: Acceptance::Terminate,
+            source: None,
+        };
+        let material = Arc::new(Material::load(&TlsFiles::default()).unwrap().0);
+        let (_tuned, tuning) = watch::channel(Tuning::default());
+        let parts = Parts {
+            observer: Arc::new(Observer::default()),
+            snapshot: Writer::new(Mode::Allow, material).reader(),
+            tuning,
+            members: members::Writer::new().reader(),
+        };
+        let route = Arc::new(ArcSwap::from_pointee(Route::inbound(&inbound).unwrap()));
+        let slot = Slots::new(1).try_take().unwrap();
+        let connection = serve(socket, peer, slot, route, Arc::new(parts), Drain::new().watch());
+        let size = size_of_val(&connection);
+        assert!(size <= MOST_BYTES, "{size} bytes; before this, {MOST_BYTES} were enough");
+    }
+
+    const MOST_BYTES: usize = 4352;
+}
