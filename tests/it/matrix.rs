@@ -178,7 +178,7 @@ impl Cell {
 
     /// How long its client tries: a refused one long enough to be refused, another long enough for a busy machine.
     fn patience(&self) -> Duration {
-        Duration::from_secs(if self.verdict() == Verdict::Works { 30 } else { 2 })
+        Duration::from_secs(if self.verdict() == Verdict::Works { 30 } else { 6 })
     }
 
     fn check(&self, outcome: &Outcome, proxy: &Proxy) -> Result<(), String> {
@@ -223,7 +223,11 @@ impl Cell {
         ensure(is_set(&record["reason"]), || format!("no reason in {record}"))?;
         let records = proxy.records();
         // A driver that has its answer on one connection may leave another in the middle of its handshake.
-        let left = |record: &&Value| record["reason"] == "the peer closed the connection during the handshake";
+        let left = |record: &&Value| {
+            let reason = record["reason"].as_str().unwrap_or_default();
+            record["outcome"] == "tls_handshake_failed"
+                && (reason == "the peer closed the connection during the handshake" || reason.contains("reset by peer"))
+        };
         let refused = |record: &&Value| [outcome, "probe"].iter().any(|name| record["outcome"] == *name);
         let other = records.iter().find(|record| !refused(record) && !left(record));
         ensure(other.is_none(), || format!("not refused: {other:?}"))?;
@@ -424,13 +428,14 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
 /// Incompressible bytes, different for each name, the same in every run (splitmix64).
 fn random_bytes(count: usize, name: &str) -> Vec<u8> {
     let mut state = name.bytes().fold(0, |state: u64, byte| state.wrapping_mul(257).wrapping_add(byte.into()));
-    let next = || {
+    let mut bytes = vec![0; count];
+    for eight in bytes.chunks_mut(8) {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).to_le_bytes()
-    };
-    std::iter::repeat_with(next).take(count / 8).flatten().collect()
+        eight.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..eight.len()]);
+    }
+    bytes
 }
 
 fn ids_sha256_of(ids: impl Iterator<Item = i64>) -> String {
