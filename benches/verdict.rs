@@ -79,7 +79,8 @@ fn recording(criterion: &mut Criterion) {
     );
     criterion.bench_function("first hello", |bencher| bencher.iter(|| Client::of(black_box(&hello))));
     let observer = Arc::new(Observer::default());
-    let (name, metrics) = (Arc::from("inbound"), observer.metrics.route("inbound"));
+    let name = Arc::from("inbound");
+    let metrics = observer.metrics.route(&name);
     let peer = ([127, 0, 0, 1], 40_000).into();
     criterion.bench_function("record", |bencher| {
         bencher.iter(|| observer.open(black_box(peer), &name, &metrics).close(Outcome::Completed, None));
