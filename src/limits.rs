@@ -333,8 +333,6 @@ pub const NETFILTER_MEMBERS: usize = 256;
 pub const NETFILTER_TOOL_WAIT: Duration = Duration::from_secs(60);
 /// Most that they may print: a blocklist of a million addresses has some 30 MB.
 pub const NETFILTER_LISTING_BYTES: u64 = 256 * 1024 * 1024;
-/// Largest table of sockets that is read, for connections older than a redirect, and for who listens behind it: 150 bytes a socket, for a million.
-pub const SOCKET_TABLE_BYTES: u64 = 256 * 1024 * 1024;
 /// Rules that the refusal of a redirect names: whoever has more reads them with their remedies.
 pub const NETFILTER_FINDINGS_SHOWN: usize = 50;
 /// Nodes of one rollout: a set has at most 50 members, a sharded cluster some of those and its mongos.

@@ -1,12 +1,11 @@
 //! The sockets of the host: connections from before the redirect, which go around tlsramp until they are closed; and
 //! whether anybody listens where the redirect leads.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
+use std::net::IpAddr;
+
+use procfs::net::{TcpNetEntry, TcpState};
 
 use super::settings::Sidecar;
-use crate::files;
-use crate::limits::SOCKET_TABLE_BYTES;
 
 /// What is known of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,21 +18,20 @@ pub(super) struct Sockets {
 
 /// Looks at them; none where they could not be read.
 pub(super) fn sockets(sidecar: &Sidecar) -> Option<Sockets> {
-    let mut all = Vec::new();
-    // A kernel without IPv6 has no second one.
-    for path in ["/proc/net/tcp", "/proc/net/tcp6"].map(Path::new).iter().filter(|path| path.exists()) {
-        all.extend(parse(&String::from_utf8_lossy(&files::read(path, SOCKET_TABLE_BYTES).ok()?)));
-    }
+    let mut entries = procfs::net::tcp().ok()?;
+    // A kernel without IPv6 has no second table.
+    entries.extend(procfs::net::tcp6().unwrap_or_default());
+    let all: Vec<_> = entries.iter().map(Socket::of).collect();
     Some(judge(&all, sidecar))
 }
 
 fn judge(all: &[Socket], sidecar: &Sidecar) -> Sockets {
     let from_outside = |socket: &&Socket| {
         let asked = sidecar.inbound.is_some_and(|inbound| inbound.server_port == socket.port);
-        asked && socket.state == ESTABLISHED && socket.own != socket.peer && !socket.peer.is_loopback()
+        asked && socket.state == TcpState::Established && socket.own != socket.peer && !socket.peer.is_loopback()
     };
     let heard = |port: u16, at: &dyn Fn(IpAddr) -> bool| {
-        all.iter().any(|socket| socket.state == LISTEN && socket.port == port && at(socket.own))
+        all.iter().any(|socket| socket.state == TcpState::Listen && socket.port == port && at(socket.own))
     };
     let inbound = sidecar.inbound.map(|inbound| inbound.port);
     let outbound = sidecar.outbound.as_ref().map(|outbound| outbound.port);
@@ -45,48 +43,32 @@ fn judge(all: &[Socket], sidecar: &Sidecar) -> Sockets {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Socket {
     own: IpAddr,
     port: u16,
     peer: IpAddr,
-    state: String,
+    state: TcpState,
 }
 
-/// One table of the kernel's, by its columns: number, own address, peer, state ...
-fn parse(table: &str) -> Vec<Socket> {
-    let socket = |line: &str| {
-        let columns: Vec<&str> = line.split_whitespace().take(4).collect();
-        let [_, own, peer, state] = columns.as_slice() else { return None };
-        let ((own, port), (peer, _)) = (address(own)?, address(peer)?);
-        Some(Socket { own, port, peer, state: (*state).to_owned() })
-    };
-    table.lines().skip(1).filter_map(socket).collect()
-}
-
-/// `0100007F:6989`: words of four bytes in the order of this machine, and the port.
-fn address(text: &str) -> Option<(IpAddr, u16)> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    if !address.is_ascii() {
-        return None;
+impl Socket {
+    fn of(entry: &TcpNetEntry) -> Socket {
+        Socket {
+            own: entry.local_address.ip().to_canonical(),
+            port: entry.local_address.port(),
+            peer: entry.remote_address.ip().to_canonical(),
+            state: entry.state.clone(),
+        }
     }
-    let words = (0..address.len() / 8).map(|word| u32::from_str_radix(address.get(word * 8..word * 8 + 8)?, 16).ok());
-    let bytes: Vec<u8> = words.collect::<Option<Vec<u32>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect();
-    let address = match bytes.len() {
-        4 => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?)),
-        16 => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)).to_canonical(),
-        _ => return None,
-    };
-    Some((address, port))
 }
-
-const ESTABLISHED: &str = "01";
-const LISTEN: &str = "0A";
 
 #[cfg(test)]
 mod tests {
-    use super::{Sockets, address, judge, parse};
+    use std::net::SocketAddr;
+
+    use procfs::net::TcpState;
+
+    use super::{Socket, Sockets, judge};
     use crate::netfilter::settings::{Inbound, Outbound, Sidecar};
 
     fn sidecar() -> Sidecar {
@@ -101,53 +83,42 @@ mod tests {
         Sidecar { table: "tlsramp".into(), inbound, outbound: Some(outbound), canary_to: 27217 }
     }
 
-    /// Port 27017 is 6989, 27117 is 69ED, 27217 is 6A51.
-    const FOUR: &str = "  sl  local_address rem_address   st tx_queue rx_queue\n\
-        0: 00000000:6989 00000000:0000 0A 0\n\
-        1: 0100090A:6989 0200090A:8A2E 01 0\n\
-        2: 0100007F:6989 0100007F:8A2E 01 0\n\
-        3: 0100090A:6989 0100090A:8A2F 01 0\n\
-        4: 0100090A:6989 0200090A:8A30 06 0\n\
-        5: 0100090A:698A 0200090A:8A31 01 0\n\
-        6: 0100090A:6989\n";
-    const SIX: &str = "head\n\
-        0: 0000000000000000FFFF00000100090A:6989 0000000000000000FFFF00000200090A:8A2E 01 0\n\
-        1: 000009FD000000000000000001000000:6989 000009FD000000000000000002000000:8A2E 01 0\n\
-        2: 00000000000000000000000001000000:6989 00000000000000000000000001000000:8A2E 01 0\n";
-
-    #[test]
-    #[cfg(target_endian = "little")]
-    fn counts_open_ones_from_outside() {
-        assert_eq!(judge(&parse(FOUR), &sidecar()), Sockets { older: 1, deaf: vec![27117, 27217] });
-        assert_eq!(judge(&[parse(FOUR), parse(SIX)].concat(), &sidecar()).older, 3);
+    fn socket(own: &str, peer: &str, state: TcpState) -> Socket {
+        let (own, peer): (SocketAddr, SocketAddr) = (own.parse().unwrap(), peer.parse().unwrap());
+        Socket { own: own.ip().to_canonical(), port: own.port(), peer: peer.ip().to_canonical(), state }
     }
 
     #[test]
-    #[cfg(target_endian = "little")]
+    fn counts_open_ones_from_outside() {
+        let four = [
+            socket("0.0.0.0:27017", "0.0.0.0:0", TcpState::Listen),
+            socket("10.9.0.1:27017", "10.9.0.2:35374", TcpState::Established),
+            socket("127.0.0.1:27017", "127.0.0.1:35374", TcpState::Established),
+            socket("10.9.0.1:27017", "10.9.0.1:35375", TcpState::Established),
+            socket("10.9.0.1:27017", "10.9.0.2:35376", TcpState::TimeWait),
+            socket("10.9.0.1:27018", "10.9.0.2:35377", TcpState::Established),
+        ];
+        assert_eq!(judge(&four, &sidecar()), Sockets { older: 1, deaf: vec![27117, 27217] });
+        let six = [
+            socket("[::ffff:10.9.0.1]:27017", "[::ffff:10.9.0.2]:35374", TcpState::Established),
+            socket("[fd09::1]:27017", "[fd09::2]:35374", TcpState::Established),
+            socket("[::1]:27017", "[::1]:35374", TcpState::Established),
+        ];
+        assert_eq!(judge(&[&four[..], &six].concat(), &sidecar()).older, 3);
+    }
+
+    #[test]
     fn says_where_nobody_listens() {
         let cases: [(&[&str], &[u16]); 5] = [
-            (&["00000000:69ED", "0100007F:6A51"], &[]),
-            (&["0100007F:69ED", "0100007F:6A51"], &[27117]),
-            (&["0100090A:69ED", "0100090A:6A51"], &[27217]),
-            (&["00000000000000000000000000000000:69ED", "00000000000000000000000001000000:6A51"], &[]),
+            (&["0.0.0.0:27117", "127.0.0.1:27217"], &[]),
+            (&["127.0.0.1:27117", "127.0.0.1:27217"], &[27117]),
+            (&["10.9.0.1:27117", "10.9.0.1:27217"], &[27217]),
+            (&["[::]:27117", "[::1]:27217"], &[]),
             (&[], &[27117, 27217]),
         ];
         for (listeners, deaf) in cases {
-            let peer = |own: &str| own.split(':').next().unwrap().replace(|digit| digit != '0', "0");
-            let lines = listeners.iter().map(|own| format!("0: {own} {}:0000 0A 0\n", peer(own)));
-            let table: String = ["head\n".to_owned()].into_iter().chain(lines).collect();
-            assert_eq!(judge(&parse(&table), &sidecar()).deaf, deaf, "{listeners:?}");
-        }
-    }
-
-    #[test]
-    #[cfg(target_endian = "little")]
-    fn addresses_are_words_of_this_machine() {
-        let shown = |text: &str| address(text).map(|(ip, port)| format!("{ip} {port}"));
-        assert_eq!(shown("0100007F:6989").as_deref(), Some("127.0.0.1 27017"));
-        assert_eq!(shown("0000000000000000FFFF00000100090A:6989").as_deref(), Some("10.9.0.1 27017"));
-        for wrong in ["", ":", "0100007F", "0100007:6989", "zz00007F:6989", "0100007F:zz", "\u{fc}00007F:1"] {
-            assert_eq!(address(wrong), None, "{wrong}");
+            let all: Vec<_> = listeners.iter().map(|own| socket(own, "0.0.0.0:0", TcpState::Listen)).collect();
+            assert_eq!(judge(&all, &sidecar()).deaf, deaf, "{listeners:?}");
         }
     }
 }
