@@ -39,6 +39,8 @@ fn what_happened_is_counted_and_both_forms_are_good() {
                 && value(text, "tlsramp_connections_total{", "outcome=\"probe\"") == 1.0
                 // What is open is read before what has ended is.
                 && value(text, "tlsramp_open_connections{", "kind=\"plaintext\"") == 1.0
+                // A connection that ends is counted one count after the other.
+                && value(text, "tlsramp_bytes_total{", "direction=\"in\"") == 16.0
         },
     );
     assert_eq!(value(&text, "tlsramp_bytes_total{", "direction=\"in\""), 16.0);
