@@ -59,8 +59,19 @@ pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);
 /// What part of a short stop's time that is: the clients' is the longer one.
 pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 
-/// Bytes moved by one read of a relay. Two full TLS records: 8 KiB reads make half-empty records, at twice the CPU.
-pub const RELAY_BUFFER: usize = 32 * 1024;
+/// Bytes moved by one read of a relay. Four full TLS records: 8 KiB reads make half-empty records, at twice the CPU.
+pub const RELAY_BUFFER: usize = 64 * 1024;
+/// A TLS record, the longest that RFC 5246 allows (section 6.2.3), with its header.
+pub const TLS_RECORD: usize = 5 + 16 * 1024 + 2048;
+/// Bytes of records read at a time: as much as a relay moves, and the overhead of that.
+pub const TLS_READ: usize = RELAY_BUFFER + 1024;
+/// Bytes of records that a TLS stream holds because they are not whole: a record, or a handshake message, which the
+/// stack bounds to 64 KiB, in its records.
+pub const TLS_HELD: usize = 96 * 1024;
+/// Plaintext encrypted at a time.
+pub const TLS_WRITE: usize = RELAY_BUFFER;
+/// What that comes to: four records, a `key_update` before them, and room to spare.
+pub const TLS_WRITTEN: usize = TLS_WRITE + 1024;
 /// Reads of one direction before the other connections of the worker get their turn.
 pub const RELAY_TURN: usize = 16;
 

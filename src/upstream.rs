@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::client;
 
 use crate::net::{self, DialError, HostPort, Resolver};
 use crate::policy::{Link, Permit};
-use crate::tls::{self, HandshakeError, Material};
+use crate::tls::{self, ClientStream, HandshakeError, Material};
 
 /// How a server is reached.
 #[derive(Debug)]
@@ -59,8 +58,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Plaintext.
     Unix(UnixStream),
-    /// TLS of ours. Boxed: most of its size is rustls's, and plaintext must not pay it.
-    Tls(Box<client::TlsStream<TcpStream>>),
+    /// TLS of ours.
+    Tls(ClientStream),
 }
 
 /// Why a connection did not become a link.
@@ -128,7 +127,7 @@ impl Way {
                 let name = asked.or_else(|| names.first().cloned()).ok_or(LinkError::NoMaterial)?;
                 let config = material.client_config(names).ok_or(LinkError::NoMaterial)?;
                 let stream = tls::connect(socket, config, name, limit).await.map_err(LinkError::Tls)?;
-                Ok(Stream::Tls(Box::new(stream)))
+                Ok(Stream::Tls(stream))
             }
             (Socket::Tcp(_) | Socket::Unix(_), Link::Tls, _) => Err(LinkError::NoMaterial),
         }
@@ -140,7 +139,7 @@ impl Stream {
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {
         match self {
-            Stream::Tls(stream) => stream.get_ref().1.protocol_version().and_then(tls::version_name),
+            Stream::Tls(stream) => stream.session().protocol_version().and_then(tls::version_name),
             Stream::Tcp(_) | Stream::Unix(_) => None,
         }
     }

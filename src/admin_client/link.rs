@@ -6,18 +6,17 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
 
 use super::{AdminAddress, ClientError};
 use crate::limits::CLIENT_CONNECT;
 use crate::net::{HostPort, Upstream};
-use crate::tls::{self, HandshakeError, Material};
+use crate::tls::{self, ClientStream, HandshakeError, Material};
 
 /// A connection.
 #[derive(Debug)]
 pub(super) enum Link {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(ClientStream),
     Unix(UnixStream),
 }
 
@@ -37,14 +36,14 @@ pub(super) async fn connect(address: &AdminAddress, tls: Option<&Material>) -> R
     match (link, &address.0, tls) {
         (Link::Tcp(socket), Upstream::Tcp(target), Some(tls)) => {
             let stream = handshake(socket, &target.host, tls).await;
-            stream.map(Box::new).map(Link::Tls).map_err(|error| ClientError::Handshake { address: shown(), error })
+            stream.map(Link::Tls).map_err(|error| ClientError::Handshake { address: shown(), error })
         }
         (link, ..) => Ok(link),
     }
 }
 
 /// The name asked for is the name verified.
-async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<TlsStream<TcpStream>, HandshakeError> {
+async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<ClientStream, HandshakeError> {
     let unusable = |why: &str| HandshakeError::Socket(io::Error::other(why.to_owned()));
     let host = host.strip_suffix('.').unwrap_or(host);
     let name = ServerName::try_from(host.to_owned()).map_err(|_| unusable("the host has no name to verify"))?;

@@ -211,8 +211,8 @@ async fn by_tls(folder: &TempDir, host: &str, serving: &str, shown: &str, ca: &s
     let address = format!("{host}:{}", listener.local_addr().unwrap().port()).parse().unwrap();
     tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
-        if let Ok(stream) = tls::accept(socket, config, Duration::from_secs(5)).await {
-            serve(stream, http("200 OK", r#"{"ready":true,"blockers":[],"to":"x"}"#)).await;
+        if let Ok(accepted) = tls::accept(socket, config, Duration::from_secs(5)).await {
+            serve(accepted.stream, http("200 OK", r#"{"ready":true,"blockers":[],"to":"x"}"#)).await;
         }
     });
     let options = TlsOptions { tls: true, ca: file(ca), certificate_key: file(shown), password: None };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::exchange::{Exchange, Moved};
+use super::exchange::{Exchange, HEAD_BYTES, Moved};
 use super::link::connect;
 use super::tally::{Kind, Tally};
 use super::wish::{Ask, Wish, Workload};
@@ -133,7 +133,7 @@ impl Workload {
 fn chunk_bytes(ask: Ask) -> usize {
     match ask {
         Ask::Ping | Ask::Hello | Ask::Insert { .. } => 0,
-        Ask::Echo { request, response } => (request.max(response) as usize).clamp(1, LOAD_CHUNK_BYTES),
+        Ask::Echo { request, response } => (HEAD_BYTES + request.max(response) as usize).min(LOAD_CHUNK_BYTES),
     }
 }
 

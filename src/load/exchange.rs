@@ -73,8 +73,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let moved = async {
-        stream.write_all(&head(request, response)).await?;
-        let mut left = request as usize;
+        // In one write with what follows, as drivers send a message: two would be two packets, each with its wakeup.
+        chunk[..HEAD_BYTES].copy_from_slice(&head(request, response));
+        let mut left = HEAD_BYTES + request as usize;
         while left > 0 {
             let count = left.min(chunk.len());
             stream.write_all(&chunk[..count]).await?;
@@ -147,7 +148,7 @@ fn of_client(error: ClientError) -> Kind {
 }
 
 const MAGIC: u8 = b'L';
-const HEAD_BYTES: usize = 9;
+pub(super) const HEAD_BYTES: usize = 9;
 /// Header, flags and section kind of an OP_MSG.
 const FRAME_BYTES: usize = 21;
 const DATABASE: &str = "tlsramp_load";
@@ -179,7 +180,7 @@ mod tests {
         let serving = tokio::spawn(answer(server));
         tokio::io::AsyncWriteExt::write_all(&mut client, b"GET / HTTP/1.1\r\n").await.unwrap();
         serving.await.unwrap().unwrap();
-        let failed = echo(&mut client, 1, 1, &mut [0; 8]).await;
+        let failed = echo(&mut client, 1, 1, &mut [0; 64]).await;
         assert!(matches!(failed, Err(Kind::Closed | Kind::Reset)), "{failed:?}");
     }
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::tally::Kind;
 use super::wish::{Tls, Wish};
 use crate::limits::LOAD_PATIENCE;
 use crate::net::Resolver;
-use crate::tls;
+use crate::tls::HandshakeError;
 
 /// Either kind.
 pub(super) type Link = Box<dyn Stream>;
@@ -28,8 +30,11 @@ pub(super) async fn connect(resolver: &Resolver, tls: Option<&Tls>) -> Result<Li
     let socket = TcpStream::connect(&*addresses).await.map_err(|error| Kind::connect(&error))?;
     socket.set_nodelay(true).map_err(|error| Kind::connect(&error))?;
     let Some(Tls { config, name }) = tls else { return Ok(Box::new(socket)) };
-    let handshake = tls::connect(socket, Arc::clone(config), name.clone(), LOAD_PATIENCE).await;
-    Ok(Box::new(handshake.map_err(|error| Kind::Handshake(error.to_string()))?))
+    // Not the stream that the proxy has: what is measured and what measures do not share their faults.
+    let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
+    let stream = timeout(LOAD_PATIENCE, handshake).await.map_err(|_| HandshakeError::TimedOut(LOAD_PATIENCE));
+    let stream = stream.and_then(|stream| Ok(stream?));
+    Ok(Box::new(stream.map_err(|error| Kind::Handshake(error.to_string()))?))
 }
 
 impl Wish {

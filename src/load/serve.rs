@@ -52,8 +52,8 @@ async fn accept(listener: std::net::TcpListener, tls: Option<Arc<ServerConfig>>)
             match tls {
                 None => drop(answer(socket).await),
                 Some(config) => {
-                    if let Ok(stream) = tls::accept(socket, config, LOAD_PATIENCE).await {
-                        drop(answer(stream).await);
+                    if let Ok(accepted) = tls::accept(socket, config, LOAD_PATIENCE).await {
+                        drop(answer(accepted.stream).await);
                     }
                 }
             }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustls::CommonState;
 use tokio::net::TcpStream;
-use tokio_rustls::server;
 
 use super::failure::Failure;
 use super::leg::Leg;
@@ -13,7 +13,7 @@ use crate::net::linger;
 use crate::observe::Record;
 use crate::policy::Admission;
 use crate::snapshot::Snapshot;
-use crate::tls;
+use crate::tls::{self, Accepted};
 
 /// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.
 pub(super) async fn admit(
@@ -29,10 +29,11 @@ pub(super) async fn admit(
             let config = snapshot.tls.server_config().ok_or(Failure::NoMaterial)?;
             let began = Instant::now();
             match tls::accept(socket, config, timeouts.handshake).await {
-                Ok(stream) => {
-                    note(&stream, snapshot, record);
+                Ok(Accepted { stream, server_name }) => {
+                    note(stream.session(), snapshot, record);
+                    record.sni = server_name;
                     record.latencies().client_handshake(record.tls_version, began.elapsed());
-                    Ok(Leg::FromClient(Box::new(stream)))
+                    Ok(Leg::FromClient(stream))
                 }
                 Err((error, socket)) => {
                     if let Some(socket) = socket {
@@ -46,11 +47,9 @@ pub(super) async fn admit(
 }
 
 /// What the handshake has told. A subject is noted only where certificates must verify.
-fn note(stream: &server::TlsStream<TcpStream>, snapshot: &Snapshot, record: &mut Record) {
-    let session = stream.get_ref().1;
+fn note(session: &CommonState, snapshot: &Snapshot, record: &mut Record) {
     record.tls_version = session.protocol_version().and_then(tls::version_name);
     record.cipher = session.negotiated_cipher_suite().map(|suite| tls::suite_name(suite.suite()));
-    record.sni = session.server_name().map(str::to_owned);
     record.versions_offered = None;
     if !snapshot.tls.allow_invalid_certificates {
         let chain = session.peer_certificates();

@@ -6,18 +6,18 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{client, server};
 
 use crate::net::abort_on_close;
+use crate::tls::{ClientStream, ServerStream};
 use crate::upstream;
 
-/// A client's or an upstream's stream. TLS is boxed: most of its size is rustls's, and plaintext must not pay it.
+/// A client's or an upstream's stream.
 #[derive(Debug)]
 pub(super) enum Leg {
     Tcp(TcpStream),
     Unix(UnixStream),
-    FromClient(Box<server::TlsStream<TcpStream>>),
-    ToServer(Box<client::TlsStream<TcpStream>>),
+    FromClient(ServerStream),
+    ToServer(ClientStream),
 }
 
 impl Leg {
@@ -25,8 +25,8 @@ impl Leg {
     pub(super) fn abort(&self) {
         match self {
             Leg::Tcp(stream) => abort_on_close(stream),
-            Leg::FromClient(stream) => abort_on_close(stream.get_ref().0),
-            Leg::ToServer(stream) => abort_on_close(stream.get_ref().0),
+            Leg::FromClient(stream) => abort_on_close(stream.socket()),
+            Leg::ToServer(stream) => abort_on_close(stream.socket()),
             // A Unix socket has no reset; its close is noticed at once.
             Leg::Unix(_) => {}
         }

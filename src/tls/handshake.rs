@@ -1,17 +1,36 @@
 //! The two handshakes, each within its time. On failure the socket comes back, so that what is left to say to
 //! the peer can be said.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use super::asked::asked;
 use super::reason::explain;
+use super::stream::Stream;
+
+/// A client's TLS, ended here. Boxed: most of its size is the stack's, and who has none must not pay it.
+pub type ServerStream = Box<Stream<UnbufferedServerConnection>>;
+
+/// TLS to a server.
+pub type ClientStream = Box<Stream<UnbufferedClientConnection>>;
+
+/// A client's handshake, done.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The stream.
+    pub stream: ServerStream,
+    /// The name that the client has asked for.
+    pub server_name: Option<String>,
+}
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +57,21 @@ pub async fn accept(
     socket: TcpStream,
     config: Arc<ServerConfig>,
     limit: Duration,
-) -> Result<server::TlsStream<TcpStream>, (HandshakeError, Option<TcpStream>)> {
-    let handshake = TlsAcceptor::from(config).accept(socket).into_fallible();
+) -> Result<Accepted, (HandshakeError, Option<TcpStream>)> {
+    let session = match UnbufferedServerConnection::new(config) {
+        Ok(session) => session,
+        Err(error) => return Err((HandshakeError::Tls(error), Some(socket))),
+    };
+    let mut stream = Box::new(Stream::new(socket, session));
+    let mut server_name = None;
+    let handshake = poll_fn(|cx| {
+        let handshake = stream.poll_handshake(cx);
+        server_name = server_name.take().or_else(asked);
+        handshake
+    });
     match timeout(limit, handshake).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err((error, socket))) => Err((error.into(), Some(socket))),
+        Ok(Ok(())) => Ok(Accepted { stream, server_name }),
+        Ok(Err(error)) => Err((error.into(), Some(stream.into_socket()))),
         Err(_) => Err((HandshakeError::TimedOut(limit), None)),
     }
 }
@@ -56,9 +85,11 @@ pub async fn connect(
     config: Arc<ClientConfig>,
     sni: ServerName<'static>,
     limit: Duration,
-) -> Result<client::TlsStream<TcpStream>, HandshakeError> {
-    let handshake = TlsConnector::from(config).connect(sni, socket);
-    Ok(timeout(limit, handshake).await.map_err(|_| HandshakeError::TimedOut(limit))??)
+) -> Result<ClientStream, HandshakeError> {
+    let session = UnbufferedClientConnection::new(config, sni).map_err(HandshakeError::Tls)?;
+    let mut stream = Box::new(Stream::new(socket, session));
+    timeout(limit, poll_fn(|cx| stream.poll_handshake(cx))).await.map_err(|_| HandshakeError::TimedOut(limit))??;
+    Ok(stream)
 }
 
 impl From<io::Error> for HandshakeError {

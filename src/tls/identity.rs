@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::PrivateKeyDer;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
+use super::asked::Listening;
 use super::fault::{Fault, FileRole};
 use super::files::Secret;
 use super::pem;
@@ -119,9 +120,14 @@ impl Identity {
         Some(u64::try_from(self.not_after).ok()?.saturating_sub(now) / SECONDS_PER_DAY)
     }
 
-    /// The identity as a TLS configuration takes it.
-    pub(super) fn resolver(&self) -> Arc<rustls::sign::SingleCertAndKey> {
-        Arc::new(rustls::sign::SingleCertAndKey::from(CertifiedKey::clone(&self.key)))
+    /// The identity as the configuration of a client takes it.
+    pub(super) fn client_resolver(&self) -> Arc<SingleCertAndKey> {
+        Arc::new(SingleCertAndKey::from(CertifiedKey::clone(&self.key)))
+    }
+
+    /// The identity as the configuration of a server takes it.
+    pub(super) fn server_resolver(&self) -> Arc<Listening> {
+        Arc::new(Listening(SingleCertAndKey::from(CertifiedKey::clone(&self.key))))
     }
 }
 

@@ -170,7 +170,7 @@ impl Material {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.outgoing {
-            Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
+            Some(identity) => builder.with_client_cert_resolver(identity.client_resolver()),
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS);
@@ -238,7 +238,10 @@ impl Read {
             None => builder.with_no_client_auth(),
             Some(judge) => builder.with_client_cert_verifier(judge),
         };
-        let mut config = builder.with_cert_resolver(identity.resolver());
+        let mut config = builder.with_cert_resolver(identity.server_resolver());
+        config.ignore_client_order = true;
+        // A client that comes back takes the newest ticket and is given the next one: a second would never be used.
+        config.send_tls13_tickets = 1;
         config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| fault(error.to_string()))?;
         Ok(Some(Arc::new(config)))

@@ -136,7 +136,7 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
         () = received.watch.draining() => return,
     };
     let stream = match handshake {
-        Ok(stream) => stream,
+        Ok(accepted) => accepted.stream,
         Err((error, socket)) => {
             complaints.refused(Some(peer), None, &error.to_string());
             if let Some(socket) = socket {
@@ -146,15 +146,15 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
         }
     };
     let admin = received.shared.admin();
-    let (subject, allowed) = shown(stream.get_ref().1, &admin.allow);
+    let (subject, allowed) = shown(stream.session(), &admin.allow);
     let access = access(received.entrance, Some(allowed), admin.read_only);
     let visit = Visit::new(received, Who::Tcp { peer, subject }, access, local);
     until_over(stream, visit).await;
 }
 
 /// The subject of the visitor's certificate, which the handshake has verified, and whether it is allowed here.
-fn shown(connection: &rustls::ServerConnection, allow: &[Pattern]) -> (Option<String>, bool) {
-    let Some(certificate) = connection.peer_certificates().and_then(<[_]>::first) else { return (None, false) };
+fn shown(session: &rustls::CommonState, allow: &[Pattern]) -> (Option<String>, bool) {
+    let Some(certificate) = session.peer_certificates().and_then(<[_]>::first) else { return (None, false) };
     let (subject, names) = (tls::subject(certificate), tls::names(certificate));
     let matched = subject.as_ref().is_some_and(|subject| allow.iter().any(|pattern| pattern.matches(subject, &names)));
     (subject, matched)

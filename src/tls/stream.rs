@@ -1,0 +1,272 @@
+//! A TLS stream that owns no buffer while nothing moves. Records are worked on in buffers of the worker's; a stream
+//! keeps only what cannot be finished: a part of a record, what a reader had no room for, what the socket did not take.
+//!
+//! An idle connection costs what its keys do. The same stream with buffers of its own needs three to eight times that.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustls::{CommonState, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::session::{self, Side};
+use crate::limits::{TLS_HELD, TLS_READ, TLS_RECORD, TLS_WRITE, TLS_WRITTEN};
+
+/// TLS over a socket, once its handshake is done.
+pub struct Stream<S> {
+    socket: TcpStream,
+    session: S,
+    /// What has come and cannot be worked on before more has.
+    incoming: Vec<u8>,
+    /// What is decrypted, and was more than its reader had room for.
+    plain: Vec<u8>,
+    /// What is encrypted, and not yet taken by the socket.
+    outgoing: Vec<u8>,
+    /// Whether that may wait for company.
+    may_wait: bool,
+    /// Whether the peer has ended its direction.
+    notified: bool,
+    /// Whether we have ended ours.
+    closed: bool,
+    /// Found behind data that had to be delivered first.
+    failure: Option<rustls::Error>,
+}
+
+impl<S: Side + Unpin> Stream<S> {
+    pub(super) fn new(socket: TcpStream, session: S) -> Stream<S> {
+        Stream {
+            socket,
+            session,
+            incoming: Vec::new(),
+            plain: Vec::new(),
+            outgoing: Vec::new(),
+            may_wait: false,
+            notified: false,
+            closed: false,
+            failure: None,
+        }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// What is known of the session.
+    #[must_use]
+    pub fn session(&self) -> &CommonState {
+        self.session.common()
+    }
+
+    /// Bytes that are kept: not yet whole, not yet read, not yet sent.
+    #[cfg(test)]
+    fn kept(&self) -> (usize, usize, usize) {
+        (self.incoming.len(), self.plain.len(), self.outgoing.len())
+    }
+
+    pub(super) fn into_socket(self) -> TcpStream {
+        self.socket
+    }
+
+    /// Goes on with the handshake. When it has failed, the alert has been written.
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.incoming.is_empty() {
+            // A client speaks first.
+            self.digest(&mut [], &mut ReadBuf::new(&mut []))?;
+        }
+        loop {
+            if !self.session.common().is_handshaking() {
+                let tls13 = self.session.common().protocol_version() == Some(ProtocolVersion::TLSv1_3);
+                self.may_wait = S::LAST_MAY_WAIT && tls13;
+                return if self.may_wait { Poll::Ready(Ok(())) } else { self.poll_send(cx) };
+            }
+            ready!(self.poll_send(cx))?;
+            let received =
+                INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut [])));
+            if let Err(error) = ready!(received) {
+                // The socket of a handshake has room for an alert.
+                let _ = self.poll_send(cx);
+                return Poll::Ready(Err(error));
+            }
+        }
+    }
+
+    /// Takes what has come, and works on it. Ready when something was taken.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let held = self.incoming.len();
+        if held > TLS_HELD {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message without an end")));
+        }
+        // What this decrypts to fits into the reader's buffer, if that is of some size.
+        let room = buffer.remaining().saturating_sub(held).clamp(TLS_RECORD, TLS_READ);
+        let mut read = ReadBuf::new(&mut scratch[held..held + room]);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+        let count = read.filled().len();
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        scratch[..held].copy_from_slice(&self.incoming);
+        Poll::Ready(self.digest(&mut scratch[..held + count], buffer))
+    }
+
+    /// Works on records. What fails after something was delivered is said the next time.
+    fn digest(&mut self, bytes: &mut [u8], buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let Stream { session, plain, outgoing, .. } = self;
+        let mut delivered = false;
+        let digested = session::digest(session, bytes, outgoing, |data| {
+            let (now, later) = data.split_at(data.len().min(buffer.remaining()));
+            buffer.put_slice(now);
+            plain.extend_from_slice(later);
+            delivered = true;
+        });
+        keep(&mut self.incoming, &bytes[digested.done..]);
+        self.notified |= digested.notified;
+        match digested.failed {
+            Some(error) if delivered => self.failure = Some(error),
+            Some(error) => return Err(of_tls(error)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Hands the socket what it has not taken yet.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut sent = 0;
+        let result = loop {
+            if sent == self.outgoing.len() {
+                break Poll::Ready(Ok(()));
+            }
+            match Pin::new(&mut self.socket).poll_write(cx, &self.outgoing[sent..]) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => sent += count,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        self.outgoing.drain(..sent);
+        if self.outgoing.is_empty() {
+            self.outgoing = Vec::new();
+        }
+        result
+    }
+
+    /// Encrypts, behind what waits for company, and hands the socket all of it.
+    fn poll_encrypt(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], data: &[u8]) -> Poll<io::Result<usize>> {
+        let held = self.outgoing.len();
+        scratch[..held].copy_from_slice(&self.outgoing);
+        let count = session::encrypt(&mut self.session, &mut self.incoming, data, &mut scratch[held..])?;
+        let all = &scratch[..held + count];
+        let sent = match Pin::new(&mut self.socket).poll_write(cx, all) {
+            Poll::Ready(Ok(sent)) => sent,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => 0,
+        };
+        keep(&mut self.outgoing, &all[sent..]);
+        self.may_wait = false;
+        Poll::Ready(Ok(data.len()))
+    }
+}
+
+impl<S> fmt::Debug for Stream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+impl<S: Side + Unpin> AsyncRead for Stream<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        loop {
+            if !this.plain.is_empty() {
+                let count = this.plain.len().min(buffer.remaining());
+                buffer.put_slice(&this.plain[..count]);
+                this.plain.drain(..count);
+                if this.plain.is_empty() {
+                    this.plain = Vec::new();
+                }
+            }
+            if buffer.filled().len() > before || buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if this.notified {
+                return Poll::Ready(Ok(()));
+            }
+            let received = match this.failure.take() {
+                Some(error) => Err(of_tls(error)),
+                None => ready!(INCOMING.with_borrow_mut(|scratch| this.poll_receive(cx, scratch, buffer))),
+            };
+            if let Err(error) = received {
+                // Of the alert, where there is one, no more than the socket takes now.
+                let _ = this.poll_send(cx);
+                return Poll::Ready(Err(error));
+            }
+        }
+    }
+}
+
+impl<S: Side + Unpin> AsyncWrite for Stream<S> {
+    /// All of `data`, up to a bound, is taken at once or not at all: what the socket does not take is kept.
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.session.common().wants_write() {
+            let mut rest = std::mem::take(&mut this.incoming);
+            this.digest(&mut rest, &mut ReadBuf::new(&mut []))?;
+        }
+        if !this.may_wait || this.outgoing.len() > TLS_RECORD {
+            ready!(this.poll_send(cx))?;
+        }
+        let data = &data[..data.len().min(TLS_WRITE)];
+        OUTGOING.with_borrow_mut(|scratch| this.poll_encrypt(cx, scratch, data))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_send(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.closed {
+            session::close(&mut this.session, &mut this.incoming, &mut this.outgoing);
+            this.closed = true;
+        }
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+}
+
+/// Keeps these bytes and no others; no memory for none.
+fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.is_empty() {
+        if kept.capacity() > 0 {
+            *kept = Vec::new();
+        }
+    } else {
+        kept.clear();
+        kept.extend_from_slice(bytes);
+    }
+}
+
+fn of_tls(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+thread_local! {
+    /// Where a worker reads records into, and decrypts them; in use only within one poll.
+    static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; TLS_HELD + TLS_READ].into_boxed_slice());
+    /// Where it encrypts to.
+    static OUTGOING: RefCell<Box<[u8]>> = RefCell::new(vec![0; TLS_RECORD + TLS_WRITTEN].into_boxed_slice());
+}
+
+#[cfg(test)]
+mod tests;
