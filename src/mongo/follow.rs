@@ -44,13 +44,19 @@ pub enum Transaction {
 /// One direction: within a message, or between two.
 #[derive(Debug, Default)]
 struct Direction {
-    /// The beginning of a header that was cut.
-    header: [u8; HEADER_BYTES],
-    have: u8,
+    /// The beginning of a header that was cut. Boxed: they seldom are.
+    cut: Option<Box<Cut>>,
     /// The message within which it is.
     current: Option<Message>,
-    /// Bytes of it that are still to come.
-    remaining: usize,
+    /// Bytes of it that are still to come: a message has fewer than [`crate::limits::MAX_MESSAGE_BYTES`].
+    remaining: u32,
+}
+
+/// A part of a header, never all of it.
+#[derive(Debug, Default)]
+struct Cut {
+    header: [u8; HEADER_BYTES],
+    have: usize,
 }
 
 /// A message, as far as it is looked at.
@@ -212,7 +218,7 @@ enum Step<'a> {
 
 impl Direction {
     fn is_between(&self) -> bool {
-        self.current.is_none() && self.have == 0
+        self.current.is_none() && self.cut.is_none()
     }
 
     /// Takes the next stretch of one message off `bytes`.
@@ -222,14 +228,18 @@ impl Direction {
             None => {
                 let Some(header) = self.header(bytes) else { return Step::Within };
                 let (Some(length), Some(op_code)) = (header.body_len(), header.op_code()) else { return Step::Lost };
+                let Ok(length) = u32::try_from(length) else { return Step::Lost };
                 self.remaining = length;
                 let Header { request_id, response_to, .. } = header;
                 (Message { request_id, response_to, op_code, word: [0; 4], word_have: 0 }, true)
             }
         };
-        let (body, rest) = bytes.split_at(self.remaining.min(bytes.len()));
+        // Where the rest does not fit a number of this machine, what is here does.
+        let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        let (body, rest) = bytes.split_at(remaining.min(bytes.len()));
         *bytes = rest;
-        self.remaining -= body.len();
+        // No more than what remains: it fits.
+        self.remaining -= u32::try_from(body.len()).unwrap_or(self.remaining);
         let missing = body.iter().take(4 - usize::from(message.word_have));
         for byte in missing {
             message.word[usize::from(message.word_have)] = *byte;
@@ -242,20 +252,22 @@ impl Direction {
 
     /// Takes a header off `bytes`; none if it is not whole yet.
     fn header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
-        if self.have == 0
+        if self.cut.is_none()
             && let Some((header, rest)) = bytes.split_first_chunk()
         {
             *bytes = rest;
             return Some(Header::parse(header));
         }
-        let have = usize::from(self.have);
-        let (part, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES - have));
+        let cut = self.cut.get_or_insert_default();
+        let (part, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES - cut.have));
         *bytes = rest;
-        self.header[have..have + part.len()].copy_from_slice(part);
-        let have = have + part.len();
-        // At most 16: it fits.
-        self.have = u8::try_from(have % HEADER_BYTES).unwrap_or_default();
-        (have == HEADER_BYTES).then(|| Header::parse(&self.header))
+        cut.header[cut.have..cut.have + part.len()].copy_from_slice(part);
+        cut.have += part.len();
+        let whole = (cut.have == HEADER_BYTES).then(|| Header::parse(&cut.header));
+        if whole.is_some() {
+            self.cut = None;
+        }
+        whole
     }
 }
 

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::leg::Leg;
 use crate::limits::Timeouts;
 use crate::net::linger;
-use crate::observe::Record;
+use crate::observe::{ClientTls, Record};
 use crate::policy::Admission;
 use crate::snapshot::Snapshot;
 use crate::tls;
@@ -31,7 +31,7 @@ pub(super) async fn admit(
             match tls::accept(socket, config, timeouts.handshake).await {
                 Ok(stream) => {
                     note(&stream, snapshot, record);
-                    record.latencies().client_handshake(record.tls_version, began.elapsed());
+                    record.latencies().client_handshake(record.known().tls_version(), began.elapsed());
                     Ok(Leg::FromClient(Box::new(stream)))
                 }
                 Err((error, socket)) => {
@@ -48,13 +48,15 @@ pub(super) async fn admit(
 /// What the handshake has told. A subject is noted only where certificates must verify.
 fn note(stream: &server::TlsStream<TcpStream>, snapshot: &Snapshot, record: &mut Record) {
     let session = stream.get_ref().1;
-    record.tls_version = session.protocol_version().and_then(tls::version_name);
-    record.cipher = session.negotiated_cipher_suite().map(|suite| tls::suite_name(suite.suite()));
-    record.sni = session.server_name().map(str::to_owned);
-    record.versions_offered = None;
-    if !snapshot.tls.allow_invalid_certificates {
-        let chain = session.peer_certificates();
-        record.client_subject = chain.and_then(|chain| tls::subject(chain.first()?));
-        record.client_chain = chain.map(Arc::from);
-    }
+    let verified = !snapshot.tls.allow_invalid_certificates;
+    let chain = session.peer_certificates().filter(|_| verified);
+    let told = ClientTls {
+        version: session.protocol_version().and_then(tls::version_name),
+        cipher: session.negotiated_cipher_suite().map(|suite| tls::suite_name(suite.suite())),
+        sni: session.server_name().map(str::to_owned),
+        versions_offered: None,
+        subject: chain.and_then(|chain| tls::subject(chain.first()?)),
+        chain: chain.map(Arc::from),
+    };
+    record.note(|known| known.tls = Some(Box::new(told)));
 }
