@@ -21,6 +21,16 @@ enum Phase {
     Forced,
 }
 
+impl Phase {
+    fn of(number: u8) -> Phase {
+        match number {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Forced,
+        }
+    }
+}
+
 /// How a wait was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -57,7 +67,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     places: Vec<Option<Waker>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
 }
 
 /// A wait for a phase.
@@ -66,8 +76,14 @@ struct Waiting {
 pub struct Reached<'a> {
     shared: &'a Shared,
     wanted: Phase,
-    /// The place of its waker, and the phase in which that was left there.
-    registered: Option<(usize, u8)>,
+    registered: Option<Place>,
+}
+
+/// Where the waker of a wait is, and the phase in which it was left there.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    number: u32,
+    phase: Phase,
 }
 
 impl Drain {
@@ -173,28 +189,32 @@ impl Shared {
         }
     }
 
+    fn phase(&self) -> Phase {
+        Phase::of(self.phase.load(Ordering::Acquire))
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
-    fn enter(&mut self, waker: Waker) -> usize {
-        match self.free.pop() {
-            Some(place) => {
-                self.places[place] = Some(waker);
-                place
-            }
-            None => {
-                self.places.push(Some(waker));
-                self.places.len() - 1
-            }
-        }
+    /// Puts a waker into a place; into none where there are more than numbers, and those are never as many.
+    fn enter(&mut self, waker: &Waker) -> Option<u32> {
+        let number = self.free.pop().or_else(|| {
+            let next = u32::try_from(self.places.len()).ok()?;
+            self.places.push(None);
+            Some(next)
+        })?;
+        *self.places.get_mut(number as usize)? = Some(waker.clone());
+        Some(number)
     }
 
-    fn leave(&mut self, place: usize) {
-        self.places[place] = None;
-        self.free.push(place);
+    fn leave(&mut self, number: u32) {
+        if let Some(place) = self.places.get_mut(number as usize) {
+            *place = None;
+            self.free.push(number);
+        }
     }
 }
 
@@ -203,24 +223,24 @@ impl Future for Reached<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let shared = self.shared;
-        let mut phase = shared.phase.load(Ordering::Acquire);
-        if phase < self.wanted as u8 && self.registered.is_none_or(|(_, then)| then != phase) {
+        let mut phase = shared.phase();
+        if phase < self.wanted && self.registered.is_none_or(|place| place.phase != phase) {
             let mut waiting = shared.waiting();
-            if let Some((place, _)) = self.registered.take() {
-                waiting.leave(place);
+            if let Some(place) = self.registered.take() {
+                waiting.leave(place.number);
             }
             // Read under the lock: a later rise finds the waker.
-            phase = shared.phase.load(Ordering::Acquire);
-            self.registered = Some((waiting.enter(cx.waker().clone()), phase));
+            phase = shared.phase();
+            self.registered = waiting.enter(cx.waker()).map(|number| Place { number, phase });
         }
-        if phase >= self.wanted as u8 { Poll::Ready(()) } else { Poll::Pending }
+        if phase >= self.wanted { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl Drop for Reached<'_> {
     fn drop(&mut self) {
-        if let Some((place, _)) = self.registered {
-            self.shared.waiting().leave(place);
+        if let Some(place) = self.registered {
+            self.shared.waiting().leave(place.number);
         }
     }
 }

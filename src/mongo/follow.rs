@@ -62,8 +62,8 @@ struct Cut {
 /// A message, as far as it is looked at.
 #[derive(Debug, Clone, Copy)]
 struct Message {
-    request_id: i32,
-    response_to: i32,
+    /// Of a request its own, of an answer the number of the request that it answers.
+    request: i32,
     op_code: OpCode,
     /// The first four bytes of its body. OP_MSG: its flags; OP_COMPRESSED: the operation inside.
     word: [u8; 4],
@@ -84,7 +84,7 @@ impl Follower {
     /// Takes bytes of the client.
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.lost {
-            match self.up.step(&mut bytes) {
+            match self.up.step(&mut bytes, |header| header.request_id) {
                 Step::Lost => self.lost = true,
                 Step::Within => {}
                 Step::Stretch { message, begun, ended, body } => {
@@ -103,9 +103,9 @@ impl Follower {
     /// Takes bytes of the server.
     pub fn received(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.lost {
-            match self.down.step(&mut bytes) {
+            match self.down.step(&mut bytes, |header| header.response_to) {
                 Step::Lost => self.lost = true,
-                Step::Stretch { message, ended: true, .. } => self.answered(message.response_to),
+                Step::Stretch { message, ended: true, .. } => self.answered(message.request),
                 Step::Within | Step::Stretch { ended: false, .. } => {}
             }
         }
@@ -145,7 +145,7 @@ impl Follower {
 
     fn request_begun(&mut self, message: &Message) {
         self.before = self.asked;
-        self.asked = Some(message.request_id);
+        self.asked = Some(message.request);
         if let Some(watch) = &mut self.watch {
             watch.body.clear();
             watch.gathering = true;
@@ -178,7 +178,7 @@ impl Follower {
             watch.transaction = if is_open_transaction(&plain) { Transaction::Open } else { Transaction::None };
         }
         // Its answer may have come already, from a server that did not read to the end.
-        if !wants_answer && self.asked == Some(message.request_id) {
+        if !wants_answer && self.asked == Some(message.request) {
             self.asked = self.before;
         }
     }
@@ -222,7 +222,7 @@ impl Direction {
     }
 
     /// Takes the next stretch of one message off `bytes`.
-    fn step<'a>(&mut self, bytes: &mut &'a [u8]) -> Step<'a> {
+    fn step<'a>(&mut self, bytes: &mut &'a [u8], request: impl Fn(&Header) -> i32) -> Step<'a> {
         let (mut message, begun) = match self.current {
             Some(message) => (message, false),
             None => {
@@ -230,8 +230,7 @@ impl Direction {
                 let (Some(length), Some(op_code)) = (header.body_len(), header.op_code()) else { return Step::Lost };
                 let Ok(length) = u32::try_from(length) else { return Step::Lost };
                 self.remaining = length;
-                let Header { request_id, response_to, .. } = header;
-                (Message { request_id, response_to, op_code, word: [0; 4], word_have: 0 }, true)
+                (Message { request: request(&header), op_code, word: [0; 4], word_have: 0 }, true)
             }
         };
         // Where the rest does not fit a number of this machine, what is here does.

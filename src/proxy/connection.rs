@@ -38,21 +38,20 @@ pub(super) fn serve(
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
     let begun = Box::pin(begin(socket, peer, slot, route, parts, watch));
     async move {
-        let Begun { mut record, watch, slot, established } = begun.await;
-        let ended = match established {
-            Ok(mut established) => {
-                let relayed = carry(&mut established, &watch, &mut record).await;
-                part(established, &relayed).await;
-                relayed
+        let mut begun = begun.await;
+        // All in its place, not moved or lent to a function: every byte that is held twice is held by every open
+        // connection.
+        let relayed = if let Ok(Established { client, upstream, open, .. }) = &mut begun.established {
+            let mut watcher = Watcher::new(&mut begun.record, open);
+            tokio::select! {
+                biased;
+                relayed = relay(client, upstream, &open.counters, &mut watcher) => Ok(relayed),
+                () = begun.watch.forced() => Err(Failure::Forced),
             }
-            Err(failure) => Err(failure),
+        } else {
+            return begun.failed();
         };
-        let (outcome, reason) = match ended {
-            Ok(relayed) => outcome(relayed),
-            Err(failure) => (failure.outcome(), Some(failure.to_string())),
-        };
-        record.close(outcome, reason);
-        drop(slot);
+        Box::pin(end(begun, relayed)).await;
     }
 }
 
@@ -62,6 +61,15 @@ struct Begun {
     watch: drain::Watch,
     slot: Slot,
     established: Result<Established, Failure>,
+}
+
+impl Begun {
+    /// Closes the record of a connection that was not established.
+    fn failed(self) {
+        if let Err(failure) = self.established {
+            close(self.record, Err(failure));
+        }
+    }
 }
 
 /// Both legs, and the connection's place among the open ones.
@@ -166,15 +174,22 @@ async fn establish(
     }
 }
 
-/// The relay.
-async fn carry(established: &mut Established, watch: &drain::Watch, record: &mut Record) -> Result<Relayed, Failure> {
-    let Established { client, upstream, open, .. } = established;
-    let mut watcher = Watcher::new(record, open);
-    tokio::select! {
-        biased;
-        relayed = relay(client, upstream, &open.counters, &mut watcher) => Ok(relayed),
-        () = watch.forced() => Err(Failure::Forced),
+/// Parts with both legs and closes the record with how it went. The watch goes last: a stop waits for the record too.
+async fn end(begun: Begun, relayed: Result<Relayed, Failure>) {
+    let Begun { record, established, slot, watch } = begun;
+    if let Ok(established) = established {
+        part(established, &relayed).await;
     }
+    close(record, relayed);
+    drop((slot, watch));
+}
+
+fn close(record: Record, ended: Result<Relayed, Failure>) {
+    let (outcome, reason) = match ended {
+        Ok(relayed) => outcome(relayed),
+        Err(failure) => (failure.outcome(), Some(failure.to_string())),
+    };
+    record.close(outcome, reason);
 }
 
 /// An end that each peer can tell from another: a reset is passed on as a reset, and who is cut off by us is told so
@@ -184,9 +199,9 @@ async fn part(established: Established, relayed: &Result<Relayed, Failure>) {
     match relayed {
         Ok(Relayed::Ended(Ended { client: End::Failed(_), .. })) => upstream.abort(),
         Ok(Relayed::Ended(Ended { upstream: End::Failed(_), .. })) => client.abort(),
-        Ok(Relayed::Stopped(_)) => Box::pin(move_on(client, upstream)).await,
+        Ok(Relayed::Stopped(_)) => move_on(client, upstream).await,
         Ok(Relayed::Ended(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. })) | Err(_) => {
-            Box::pin(farewell(&mut client, &mut upstream)).await;
+            farewell(&mut client, &mut upstream).await;
         }
         Ok(Relayed::Ended(_)) => {}
     }
@@ -282,5 +297,6 @@ mod tests {
         assert!(size <= MOST_BYTES, "{size} bytes; before this, {MOST_BYTES} were enough");
     }
 
-    const MOST_BYTES: usize = 896;
+    /// With 104 of the runtime's own, these fill an allocation of 768: tasks take multiples of 128.
+    const MOST_BYTES: usize = 664;
 }
