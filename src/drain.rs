@@ -1,18 +1,34 @@
 //! Stop in three steps: signal, wait, force. One small part that everything which must end holds.
 //!
 //! A [`Drain`] is held by whoever decides; a [`Watch`] by whoever must end. A watch held is work under way:
-//! [`Drain::wait`] is over when the last one is dropped.
+//! [`Drain::wait`] is over when the last one is dropped. Every open connection holds a watch and waits by it, so both are
+//! small, and a wait that is asked again costs a load.
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::Notify;
 
 /// How far a stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 enum Phase {
     Running,
     Draining,
     Forced,
+}
+
+impl Phase {
+    fn of(number: u8) -> Phase {
+        match number {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Forced,
+        }
+    }
 }
 
 /// How a wait was over.
@@ -29,25 +45,58 @@ pub enum Ending {
 /// The deciding side.
 #[derive(Debug)]
 pub struct Drain {
-    phase: watch::Sender<Phase>,
     watch: Watch,
-    gone: mpsc::Receiver<()>,
 }
 
 /// The side that ends.
-#[derive(Debug, Clone)]
-pub struct Watch {
-    phase: watch::Receiver<Phase>,
-    _alive: mpsc::Sender<()>,
+#[derive(Debug)]
+pub struct Watch(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// A [`Phase`]; it only grows.
+    phase: AtomicU8,
+    /// Watches, the drain's own included.
+    watches: AtomicUsize,
+    /// Told when the drain's own is the last.
+    gone: Notify,
+    waiting: Mutex<Waiting>,
+}
+
+/// Who is to be woken: a place for each wait. As many as watches at most, for a connection waits once at a time.
+#[derive(Debug, Default)]
+struct Waiting {
+    places: Vec<Option<Waker>>,
+    free: Vec<u32>,
+}
+
+/// A wait for a phase.
+#[derive(Debug)]
+#[must_use]
+pub struct Reached<'a> {
+    shared: &'a Shared,
+    wanted: Phase,
+    registered: Option<Place>,
+}
+
+/// Where the waker of a wait is, and the phase in which it was left there.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    number: u32,
+    phase: Phase,
 }
 
 impl Drain {
     /// A drain that runs.
     #[must_use]
     pub fn new() -> Drain {
-        let (phase, seen) = watch::channel(Phase::Running);
-        let (alive, gone) = mpsc::channel(1);
-        Drain { phase, watch: Watch { phase: seen, _alive: alive }, gone }
+        let shared = Shared {
+            phase: AtomicU8::new(Phase::Running as u8),
+            watches: AtomicUsize::new(1),
+            gone: Notify::new(),
+            waiting: Mutex::default(),
+        };
+        Drain { watch: Watch(Arc::new(shared)) }
     }
 
     /// A watch on it.
@@ -58,25 +107,39 @@ impl Drain {
 
     /// Asks everybody to end: no new work, finish the old.
     pub fn start(&self) {
-        self.phase.send_if_modified(|phase| raise(phase, Phase::Draining));
+        self.watch.0.raise(Phase::Draining);
     }
 
     /// Waits until every watch is gone; for at most `limit`, if that is not zero, and until `force` resolves.
     pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> Ending {
-        let Drain { phase, watch, mut gone } = self;
-        drop(watch);
         let limit =
             async { if limit.is_zero() { std::future::pending().await } else { tokio::time::sleep(limit).await } };
         let ending = tokio::select! {
             // With nobody left there is nothing to force.
             biased;
-            _ = gone.recv() => return Ending::ByThemselves,
+            () = self.emptied() => return Ending::ByThemselves,
             () = limit => Ending::Overdue,
             () = force => Ending::Forced,
         };
-        phase.send_if_modified(|phase| raise(phase, Phase::Forced));
-        gone.recv().await;
+        self.watch.0.raise(Phase::Forced);
+        self.emptied().await;
         ending
+    }
+
+    /// Returns once there is no watch but its own.
+    async fn emptied(&self) {
+        let Shared { watches, gone, .. } = &*self.watch.0;
+        while watches.load(Ordering::Acquire) > 1 {
+            // A word that was left when nobody waited yet is heard too.
+            gone.notified().await;
+        }
+    }
+}
+
+impl Drop for Drain {
+    /// A deciding side that is gone: nobody is left to be waited for.
+    fn drop(&mut self) {
+        self.watch.0.raise(Phase::Forced);
     }
 }
 
@@ -87,36 +150,109 @@ impl Default for Drain {
 }
 
 impl Watch {
-    /// Returns when a stop has begun.
-    pub async fn draining(&self) {
-        self.reached(Phase::Draining).await;
+    /// Returns when a stop has begun. To be awaited by one task alone.
+    pub fn draining(&self) -> Reached<'_> {
+        self.reached(Phase::Draining)
     }
 
-    /// Returns when what is still open must end at once.
-    pub async fn forced(&self) {
-        self.reached(Phase::Forced).await;
+    /// Returns when what is still open must end at once. To be awaited by one task alone.
+    pub fn forced(&self) -> Reached<'_> {
+        self.reached(Phase::Forced)
     }
 
-    async fn reached(&self, wanted: Phase) {
-        // An error is a deciding side that is gone: nobody is left to be waited for.
-        let _ = self.phase.clone().wait_for(|phase| *phase >= wanted).await;
+    fn reached(&self, wanted: Phase) -> Reached<'_> {
+        Reached { shared: &self.0, wanted, registered: None }
     }
 }
 
-fn raise(phase: &mut Phase, to: Phase) -> bool {
-    let higher = to > *phase;
-    if higher {
-        *phase = to;
+impl Clone for Watch {
+    fn clone(&self) -> Watch {
+        self.0.watches.fetch_add(1, Ordering::Relaxed);
+        Watch(Arc::clone(&self.0))
     }
-    higher
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.0.watches.fetch_sub(1, Ordering::AcqRel) == 2 {
+            self.0.gone.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn raise(&self, to: Phase) {
+        if self.phase.fetch_max(to as u8, Ordering::AcqRel) < to as u8 {
+            // Woken without the lock: they take it to wait for the next phase, or to leave.
+            let woken: Vec<_> = self.waiting().places.iter_mut().filter_map(Option::take).collect();
+            woken.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::of(self.phase.load(Ordering::Acquire))
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Puts a waker into a place; into none where there are more than numbers, and those are never as many.
+    fn enter(&mut self, waker: &Waker) -> Option<u32> {
+        let number = self.free.pop().or_else(|| {
+            let next = u32::try_from(self.places.len()).ok()?;
+            self.places.push(None);
+            Some(next)
+        })?;
+        *self.places.get_mut(number as usize)? = Some(waker.clone());
+        Some(number)
+    }
+
+    fn leave(&mut self, number: u32) {
+        if let Some(place) = self.places.get_mut(number as usize) {
+            *place = None;
+            self.free.push(number);
+        }
+    }
+}
+
+impl Future for Reached<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = self.shared;
+        let mut phase = shared.phase();
+        if phase < self.wanted && self.registered.is_none_or(|place| place.phase != phase) {
+            let mut waiting = shared.waiting();
+            if let Some(place) = self.registered.take() {
+                waiting.leave(place.number);
+            }
+            // Read under the lock: a later rise finds the waker.
+            phase = shared.phase();
+            self.registered = waiting.enter(cx.waker()).map(|number| Place { number, phase });
+        }
+        if phase >= self.wanted { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Reached<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.registered {
+            self.shared.waiting().leave(place.number);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
-    use super::{Drain, Ending};
+    use super::{Drain, Ending, Reached};
 
     #[tokio::test(start_paused = true)]
     async fn waits_for_those_who_end_by_themselves() {
@@ -129,6 +265,29 @@ mod tests {
         drain.start();
         assert_eq!(drain.wait(Duration::from_secs(60), pending()).await, Ending::ByThemselves);
         assert_eq!(Drain::new().wait(Duration::ZERO, ready(())).await, Ending::ByThemselves, "there is nobody");
+    }
+
+    fn pending_now(wait: &mut Reached<'_>) -> bool {
+        Pin::new(wait).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn a_wait_begun_before_a_phase_ends_with_the_one_it_is_for() {
+        let drain = Drain::new();
+        let watch = drain.watch();
+        let mut forced = watch.forced();
+        assert!(pending_now(&mut forced));
+        drain.start();
+        watch.draining().await;
+        assert!(pending_now(&mut forced));
+        drop(forced);
+        // Places are used again: as many as waits at a time.
+        for _ in 0..10 {
+            assert!(pending_now(&mut watch.forced()));
+        }
+        assert_eq!(watch.0.waiting().places.len(), 1);
+        drop(drain);
+        watch.forced().await;
     }
 
     #[tokio::test(start_paused = true)]

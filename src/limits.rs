@@ -122,6 +122,11 @@ pub const MOST_ADDRESSES: usize = 16;
 pub const LOG_LINES_PER_SECOND: u32 = 10;
 /// Log lines that wait for a slow log; beyond, they are dropped and counted: a log must never stop a proxy.
 pub const LOG_QUEUE_LINES: usize = 16_384;
+/// How long the first line of a batch waits for others: a person does not notice it, and a busy log wakes its writer a
+/// hundred times a second instead of for each line.
+pub const LOG_NAP: Duration = Duration::from_millis(10);
+/// How long the end of the process waits for a slow reader of the log.
+pub const LOG_FAREWELL: Duration = Duration::from_secs(1);
 /// Longest text of a peer's or an operator's that a line shows, in characters.
 pub const SHOWN_CHARS: usize = 200;
 

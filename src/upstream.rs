@@ -102,8 +102,7 @@ impl Way {
             }
             Way::Tcp { resolver, source, .. } => {
                 let dialled = net::dial(permit, resolver, *source, limit).await?;
-                let local = dialled.socket.local_addr().ok();
-                Ok(Dialled { socket: Socket::Tcp(dialled.socket), link: dialled.link, local })
+                Ok(Dialled { socket: Socket::Tcp(dialled.socket), link: dialled.link, local: dialled.local })
             }
         }
     }

@@ -31,7 +31,10 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(mistakes) => return refuse(&mistakes),
     };
     let LogSettings { format, level } = loaded.settings.log;
-    let log = Arc::new(init_logs(format == LogFormat::Json, level.filter()));
+    let log = match init_logs(format == LogFormat::Json, level.filter()) {
+        Ok(log) => Arc::new(log),
+        Err(error) => return fail(&error),
+    };
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),

@@ -46,7 +46,7 @@ impl Desk {
         let open = self.observer.live.list();
         let material = Arc::clone(&snapshot.tls);
         let look = tokio::task::spawn_blocking(move || {
-            let chains = open.iter().filter_map(|open| Some((open.id, open.client_chain.as_ref()?)));
+            let chains = open.iter().filter_map(|open| Some((open.id, open.client_chain()?)));
             chains.filter(|(_, chain)| material.verify_client(chain).is_err()).map(|(id, _)| id).collect()
         });
         let Ok(ids) = look.await else { return };

@@ -15,7 +15,7 @@ use super::views::{Blocker, BypassStatus};
 use crate::config::Settings;
 use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, REDIRECT_LOOK};
 use crate::members::Roster;
-use crate::net::{Upstream, canary, is_own};
+use crate::net::{Established, Upstream, canary, established, is_own};
 use crate::policy::Mode;
 
 /// What was seen last.
@@ -154,14 +154,24 @@ async fn rules_are_there(port: u16) -> bool {
 /// The established TCP connections of this host, or of its network namespace.
 fn connections() -> Vec<Connection> {
     let ours = own_sockets();
+    let connection = |one: Established| Connection {
+        local: canonical(one.local),
+        remote: canonical(one.remote),
+        ours: ours.contains(&one.inode),
+    };
+    established().unwrap_or_else(|_| from_proc()).into_iter().map(connection).collect()
+}
+
+/// The same from where every kernel has it, at a price.
+fn from_proc() -> Vec<Established> {
     let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
     let established = entries.filter(|entry| entry.state == TcpState::Established);
-    let connection = |entry: TcpNetEntry| Connection {
-        local: canonical(entry.local_address),
-        remote: canonical(entry.remote_address),
-        ours: ours.contains(&entry.inode),
+    let one = |entry: TcpNetEntry| Established {
+        local: entry.local_address,
+        remote: entry.remote_address,
+        inode: entry.inode,
     };
-    established.map(connection).collect()
+    established.map(one).collect()
 }
 
 fn own_sockets() -> HashSet<u64> {

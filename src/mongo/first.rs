@@ -10,8 +10,8 @@ pub enum First {
     /// Nothing has come.
     #[default]
     Nothing,
-    /// A part of it has.
-    Part(Vec<u8>),
+    /// A part of it has. Boxed: it seldom comes in parts.
+    Part(Box<Vec<u8>>),
     /// It is known who the client is, or that it does not say.
     Known,
 }
@@ -30,7 +30,7 @@ impl First {
         };
         match (&known, &self) {
             (Some(_), _) => *self = First::Known,
-            (None, First::Nothing) => *self = First::Part(bytes.to_vec()),
+            (None, First::Nothing) => *self = First::Part(Box::new(bytes.to_vec())),
             (None, First::Part(_) | First::Known) => {}
         }
         known

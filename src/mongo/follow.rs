@@ -44,20 +44,26 @@ pub enum Transaction {
 /// One direction: within a message, or between two.
 #[derive(Debug, Default)]
 struct Direction {
-    /// The beginning of a header that was cut.
-    header: [u8; HEADER_BYTES],
-    have: u8,
+    /// The beginning of a header that was cut. Boxed: they seldom are.
+    cut: Option<Box<Cut>>,
     /// The message within which it is.
     current: Option<Message>,
-    /// Bytes of it that are still to come.
-    remaining: usize,
+    /// Bytes of it that are still to come: a message has fewer than [`crate::limits::MAX_MESSAGE_BYTES`].
+    remaining: u32,
+}
+
+/// A part of a header, never all of it.
+#[derive(Debug, Default)]
+struct Cut {
+    header: [u8; HEADER_BYTES],
+    have: usize,
 }
 
 /// A message, as far as it is looked at.
 #[derive(Debug, Clone, Copy)]
 struct Message {
-    request_id: i32,
-    response_to: i32,
+    /// Of a request its own, of an answer the number of the request that it answers.
+    request: i32,
     op_code: OpCode,
     /// The first four bytes of its body. OP_MSG: its flags; OP_COMPRESSED: the operation inside.
     word: [u8; 4],
@@ -78,7 +84,7 @@ impl Follower {
     /// Takes bytes of the client.
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.lost {
-            match self.up.step(&mut bytes) {
+            match self.up.step(&mut bytes, |header| header.request_id) {
                 Step::Lost => self.lost = true,
                 Step::Within => {}
                 Step::Stretch { message, begun, ended, body } => {
@@ -97,9 +103,9 @@ impl Follower {
     /// Takes bytes of the server.
     pub fn received(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.lost {
-            match self.down.step(&mut bytes) {
+            match self.down.step(&mut bytes, |header| header.response_to) {
                 Step::Lost => self.lost = true,
-                Step::Stretch { message, ended: true, .. } => self.answered(message.response_to),
+                Step::Stretch { message, ended: true, .. } => self.answered(message.request),
                 Step::Within | Step::Stretch { ended: false, .. } => {}
             }
         }
@@ -139,7 +145,7 @@ impl Follower {
 
     fn request_begun(&mut self, message: &Message) {
         self.before = self.asked;
-        self.asked = Some(message.request_id);
+        self.asked = Some(message.request);
         if let Some(watch) = &mut self.watch {
             watch.body.clear();
             watch.gathering = true;
@@ -172,7 +178,7 @@ impl Follower {
             watch.transaction = if is_open_transaction(&plain) { Transaction::Open } else { Transaction::None };
         }
         // Its answer may have come already, from a server that did not read to the end.
-        if !wants_answer && self.asked == Some(message.request_id) {
+        if !wants_answer && self.asked == Some(message.request) {
             self.asked = self.before;
         }
     }
@@ -212,24 +218,27 @@ enum Step<'a> {
 
 impl Direction {
     fn is_between(&self) -> bool {
-        self.current.is_none() && self.have == 0
+        self.current.is_none() && self.cut.is_none()
     }
 
     /// Takes the next stretch of one message off `bytes`.
-    fn step<'a>(&mut self, bytes: &mut &'a [u8]) -> Step<'a> {
+    fn step<'a>(&mut self, bytes: &mut &'a [u8], request: impl Fn(&Header) -> i32) -> Step<'a> {
         let (mut message, begun) = match self.current {
             Some(message) => (message, false),
             None => {
                 let Some(header) = self.header(bytes) else { return Step::Within };
                 let (Some(length), Some(op_code)) = (header.body_len(), header.op_code()) else { return Step::Lost };
+                let Ok(length) = u32::try_from(length) else { return Step::Lost };
                 self.remaining = length;
-                let Header { request_id, response_to, .. } = header;
-                (Message { request_id, response_to, op_code, word: [0; 4], word_have: 0 }, true)
+                (Message { request: request(&header), op_code, word: [0; 4], word_have: 0 }, true)
             }
         };
-        let (body, rest) = bytes.split_at(self.remaining.min(bytes.len()));
+        // Where the rest does not fit a number of this machine, what is here does.
+        let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
+        let (body, rest) = bytes.split_at(remaining.min(bytes.len()));
         *bytes = rest;
-        self.remaining -= body.len();
+        // No more than what remains: it fits.
+        self.remaining -= u32::try_from(body.len()).unwrap_or(self.remaining);
         let missing = body.iter().take(4 - usize::from(message.word_have));
         for byte in missing {
             message.word[usize::from(message.word_have)] = *byte;
@@ -242,20 +251,22 @@ impl Direction {
 
     /// Takes a header off `bytes`; none if it is not whole yet.
     fn header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
-        if self.have == 0
+        if self.cut.is_none()
             && let Some((header, rest)) = bytes.split_first_chunk()
         {
             *bytes = rest;
             return Some(Header::parse(header));
         }
-        let have = usize::from(self.have);
-        let (part, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES - have));
+        let cut = self.cut.get_or_insert_default();
+        let (part, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES - cut.have));
         *bytes = rest;
-        self.header[have..have + part.len()].copy_from_slice(part);
-        let have = have + part.len();
-        // At most 16: it fits.
-        self.have = u8::try_from(have % HEADER_BYTES).unwrap_or_default();
-        (have == HEADER_BYTES).then(|| Header::parse(&self.header))
+        cut.header[cut.have..cut.have + part.len()].copy_from_slice(part);
+        cut.have += part.len();
+        let whole = (cut.have == HEADER_BYTES).then(|| Header::parse(&cut.header));
+        if whole.is_some() {
+            self.cut = None;
+        }
+        whole
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Resolver, options};
@@ -20,6 +22,8 @@ pub struct Dialled<S> {
     pub socket: S,
     /// What to make of it.
     pub link: Link,
+    /// Our own address on it; none where it has none that others see.
+    pub local: Option<SocketAddr>,
 }
 
 /// Why an upstream cannot be reached.
@@ -58,7 +62,7 @@ pub async fn dial(
         let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let until = Instant::now() + (deadline - Instant::now()) / left;
         match timeout_at(until, connect(*address, source)).await {
-            Ok(Ok(socket)) => return Ok(Dialled { socket, link: permit.link() }),
+            Ok(Ok((socket, local))) => return Ok(Dialled { socket, link: permit.link(), local: Some(local) }),
             Ok(Err(error)) => last = DialError::Connect(error),
             Err(_) => last = DialError::TimedOut(limit),
         }
@@ -83,29 +87,55 @@ pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<D
         }
     };
     match timeout(limit, connect).await {
-        Ok(Ok(socket)) => Ok(Dialled { socket, link: permit.link() }),
+        Ok(Ok(socket)) => Ok(Dialled { socket, link: permit.link(), local: None }),
         Ok(Err(error)) => Err(DialError::Connect(error)),
         Err(_) => Err(DialError::TimedOut(limit)),
     }
 }
 
-async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<(TcpStream, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     options::set(&socket)?;
+    // Nobody dials who has nothing to say: a client's first bytes are there before its upstream is dialled.
+    options::join_acknowledgement(&socket);
     if let Some(source) = source {
         // The port is chosen at connect, when the destination is known: chosen at bind, each port would serve one
         // connection at a time whatever its destination, and run out.
         if source.is_ipv4() {
             setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
         }
-        socket.bind(SocketAddr::new(source, 0))?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
     }
-    let stream = socket.connect(address).await?;
+    let connected = begin(&socket, &address.into())?;
+    let stream = TcpStream::from_std(socket.into())?;
+    if !connected {
+        stream.writable().await?;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+    }
+    let local = stream.local_addr()?;
     // With nobody listening on a port of the ephemeral range, TCP may connect a socket to itself.
-    if stream.local_addr()? == stream.peer_addr()? {
+    if local.port() == address.port() && stream.peer_addr()? == local {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    Ok(stream)
+    Ok((stream, local))
+}
+
+/// Begins to connect; true if that is done already. A server on this host has answered before the call returns, which says
+/// all the same that it is under way: the second call tells, and no timer or wait is needed.
+fn begin(socket: &Socket, address: &SockAddr) -> io::Result<bool> {
+    for _ in 0..2 {
+        match socket.connect(address) {
+            Ok(()) => return Ok(true),
+            Err(error)
+                if [Errno::INPROGRESS, Errno::ALREADY]
+                    .map(Errno::raw_os_error)
+                    .contains(&error.raw_os_error().unwrap_or_default()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod relay;
 mod resolve;
 mod seats;
 mod slots;
+mod sockets;
 mod transparent;
 mod unix;
 
@@ -28,5 +29,6 @@ pub use relay::{Counters, End, Ended, Relayed, Stop, Tap, relay};
 pub use resolve::Resolver;
 pub use seats::Seats;
 pub use slots::{Slot, Slots};
+pub use sockets::{Established, established};
 pub use transparent::{TRANSPARENT_IPS, is_own, original_destination};
 pub use unix::{UnixSocket, bind_unix};

@@ -19,6 +19,14 @@ pub(super) fn set(socket: &impl AsFd) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
+/// Lets the first acknowledgement of a dial go out with the first bytes, at the end of the delay for acknowledgements
+/// (some 40 ms) if there are none: a packet less, and the server is woken once and not twice. For sockets that are
+/// written to at once.
+pub(super) fn join_acknowledgement(socket: &impl AsFd) {
+    // A kernel that does not, sends one more packet.
+    let _ = SockRef::from(socket).set_tcp_quickack(false);
+}
+
 /// Makes the coming close a reset: what one peer did to us is passed on to the other.
 pub fn abort_on_close(socket: &impl AsFd) {
     // It fails on a socket that is gone already, which is as good.

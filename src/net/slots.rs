@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 /// A number of slots, shared by all workers.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct Slots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    free: Arc<Semaphore>,
+    free: Semaphore,
     size: Mutex<usize>,
     /// Slots in use that are to vanish instead of coming back, after a resize below what is in use.
     owed: AtomicUsize,
@@ -20,31 +20,30 @@ struct Shared {
 
 /// One slot; dropping it returns it.
 #[derive(Debug)]
-pub struct Slot {
-    permit: Option<OwnedSemaphorePermit>,
-    shared: Arc<Shared>,
-}
+pub struct Slot(Arc<Shared>);
 
 impl Slots {
     /// So many slots.
     #[must_use]
     pub fn new(size: usize) -> Slots {
-        let shared = Shared { free: Arc::new(Semaphore::new(size)), size: Mutex::new(size), owed: AtomicUsize::new(0) };
+        let shared = Shared { free: Semaphore::new(size), size: Mutex::new(size), owed: AtomicUsize::new(0) };
         Slots(Arc::new(shared))
     }
 
     /// A slot, if one is free now.
     #[must_use]
     pub fn try_take(&self) -> Option<Slot> {
-        let permit = Arc::clone(&self.0.free).try_acquire_owned().ok()?;
-        Some(Slot { permit: Some(permit), shared: Arc::clone(&self.0) })
+        self.0.free.try_acquire().ok()?.forget();
+        Some(Slot(Arc::clone(&self.0)))
     }
 
     /// A slot, when one is free.
     pub async fn take(&self) -> Slot {
-        // The semaphore is never closed, so there always is a permit.
-        let permit = Arc::clone(&self.0.free).acquire_owned().await.ok();
-        Slot { permit, shared: Arc::clone(&self.0) }
+        // The semaphore is never closed, so there always is a permit. The slot puts it back.
+        if let Ok(permit) = self.0.free.acquire().await {
+            permit.forget();
+        }
+        Slot(Arc::clone(&self.0))
     }
 
     /// How many there are, free or not.
@@ -76,10 +75,8 @@ impl Shared {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(permit) = self.permit.take()
-            && self.shared.pay()
-        {
-            permit.forget();
+        if !self.0.pay() {
+            self.0.free.add_permits(1);
         }
     }
 }

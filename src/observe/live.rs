@@ -1,28 +1,22 @@
 //! The table of established connections. Bounded by the slots, without which nothing gets here.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use rustls::pki_types::CertificateDer;
-
+use super::known::Known;
 use super::outcome::Outcome;
 use super::recycling::Recycling;
 use crate::mongo::Client;
 use crate::net::Counters;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
-/// One established connection.
+/// One established connection. What was known when it was established is read as its own.
 #[derive(Debug)]
 pub struct Open {
-    /// The connection's number in the log.
-    pub id: u64,
-    /// The client.
-    pub peer: SocketAddr,
-    /// The route's name.
-    pub route: Arc<str>,
+    pub(super) known: Known,
     /// What the route does with openings.
     pub acceptance: Acceptance,
     /// How the route chooses its links.
@@ -31,32 +25,29 @@ pub struct Open {
     pub opening: Opening,
     /// What its upstream link is.
     pub link: Link,
-    /// The version agreed on with the client.
-    pub tls_version: Option<&'static str>,
-    /// The subject of the client's certificate, verified.
-    pub client_subject: Option<String>,
-    /// That certificate and its chain.
-    pub client_chain: Option<Arc<[CertificateDer<'static>]>>,
-    /// Where it leads.
-    pub upstream: Option<Arc<str>>,
-    /// Our own address there: what the server takes for the client's.
-    pub upstream_local: Option<SocketAddr>,
     /// The mode it was judged by.
     pub mode: Mode,
-    /// The snapshot it was judged by.
-    pub generation: u64,
     /// When it was established.
     pub since: Instant,
     /// Bytes so far.
-    pub counters: Arc<Counters>,
-    /// Who the client says it is, once that is known.
-    pub client: OnceLock<Client>,
+    pub counters: Counters,
+    /// Who the client says it is, once that is known. Boxed: most is room for texts that some
+    /// never send.
+    pub client: OnceLock<Box<Client>>,
     /// Set once it is known not to speak MongoDB, or not to us.
     pub opaque: AtomicBool,
     /// The wish that it end.
     pub recycling: Recycling,
     /// How it ended.
     pub ended: OnceLock<Outcome>,
+}
+
+impl Deref for Open {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
 }
 
 /// The open connections.

@@ -1,32 +1,31 @@
 //! The log itself: text or JSON on standard output, by a writer that never makes the proxy wait.
 
-use std::io::stdout;
+use std::io::{self, stdout};
 
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use crate::limits::LOG_QUEUE_LINES;
+use super::lines::{Lines, Writing};
 
 /// Holds the log open, and changes its level.
 #[derive(Debug)]
 pub struct LogHandle {
     level: reload::Handle<LevelFilter, Registry>,
-    dropped: ErrorCounter,
-    _writer: WorkerGuard,
+    lines: Lines,
+    _writing: Writing,
 }
 
 /// Starts the log of this process, for people or, with `json`, one object a line. Lines that a slow reader leaves
 /// waiting beyond the bound are dropped and counted. A second call changes nothing.
-#[must_use]
-pub fn init(json: bool, level: LevelFilter) -> LogHandle {
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_QUEUE_LINES).finish(stdout());
-    let dropped = writer.error_counter();
+///
+/// # Errors
+/// If the system gives no thread to write by.
+pub fn init(json: bool, level: LevelFilter) -> io::Result<LogHandle> {
+    let (writer, writing) = Lines::start(stdout())?;
     let (filter, handle) = reload::Layer::new(level);
-    let lines = fmt::layer().with_writer(writer).with_ansi(false).with_target(false);
+    let lines = fmt::layer().with_writer(writer.clone()).with_ansi(false).with_target(false);
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     } else {
@@ -34,7 +33,7 @@ pub fn init(json: bool, level: LevelFilter) -> LogHandle {
     };
     // Another log of this process, as tests have it, stays.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-    LogHandle { level: handle, dropped, _writer: guard }
+    Ok(LogHandle { level: handle, lines: writer, _writing: writing })
 }
 
 impl LogHandle {
@@ -47,6 +46,6 @@ impl LogHandle {
     /// Lines dropped so far.
     #[must_use]
     pub fn dropped(&self) -> usize {
-        self.dropped.dropped_lines()
+        self.lines.dropped()
     }
 }

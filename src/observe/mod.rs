@@ -2,7 +2,9 @@
 //! counts by [`Outcome`], as logs and metrics tell them; and logs that can neither block nor flood.
 
 mod inventory;
+mod known;
 mod limiter;
+mod lines;
 mod live;
 mod log;
 mod metrics;
@@ -12,6 +14,7 @@ mod record;
 mod recycling;
 
 pub use inventory::{BadKey, Identity, Inventory, InventoryImage, Kind, Seat, Seen, Unmoved, now_millis};
+pub use known::{ClientTls, Known};
 pub use live::{Live, Open};
 pub use log::{LogHandle, init as init_logs};
 pub use metrics::{CertificateEnd, Format, Metrics, RouteMetrics, Scrape, UpstreamUp};

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::CertificateDer;
-
 use super::inventory::{Inventory, Kind, Seat, now_millis};
+use super::known::Known;
 use super::limiter::Limiter;
 use super::live::{Live, Open};
 use super::metrics::{Metrics, RouteMetrics};
@@ -15,7 +14,7 @@ use super::outcome::{Fault, Outcome};
 use super::recycling::Recycling;
 use crate::mongo::Client;
 use crate::net::Counters;
-use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
+use crate::policy::{Acceptance, Link, LinkRule, Opening};
 use crate::text::printable;
 
 /// Who keeps the records of one proxy.
@@ -32,48 +31,24 @@ pub struct Observer {
     limiter: Limiter,
 }
 
-/// What is known of one connection. Dropped without [`Record::close`], it is closed as an internal fault.
+/// One connection's record. Dropped without [`Record::close`], it is closed as an internal fault.
 #[derive(Debug)]
 pub struct Record {
     observer: Arc<Observer>,
-    id: u64,
-    peer: SocketAddr,
-    /// The route's name.
-    pub route: Arc<str>,
-    /// The counts of that route.
-    pub metrics: Arc<RouteMetrics>,
-    accepted: Instant,
-    counters: Arc<Counters>,
-    /// Its place in the table of open connections, once it has one.
-    open: Option<Arc<Open>>,
+    stage: Stage,
     /// Whether the inventory has heard of it.
     counted: bool,
+    closed: bool,
     seat: Option<Seat>,
-    client: Option<Client>,
-    outcome: Outcome,
-    reason: Option<String>,
-    /// How it opened.
-    pub opening: Option<Opening>,
-    /// The versions that a refused client offered.
-    pub versions_offered: Option<String>,
-    /// The version agreed on with the client.
-    pub tls_version: Option<&'static str>,
-    /// The cipher suite agreed on with the client.
-    pub cipher: Option<String>,
-    /// The name the client asked for.
-    pub sni: Option<String>,
-    /// The subject of the client's certificate, verified.
-    pub client_subject: Option<String>,
-    /// That certificate and its chain.
-    pub client_chain: Option<Arc<[CertificateDer<'static>]>>,
-    /// Mode and generation it was judged by.
-    pub judged: Option<(Mode, u64)>,
-    /// Where it was to go.
-    pub upstream: Option<Arc<str>>,
-    /// Our own address on the upstream link: what the server sees as its client.
-    pub upstream_local: Option<SocketAddr>,
-    /// The version agreed on with the upstream.
-    pub upstream_tls: Option<&'static str>,
+}
+
+/// Where what is known of a connection is kept.
+#[derive(Debug)]
+enum Stage {
+    /// It is not established, and there is more to be known.
+    Before(Box<Known>),
+    /// In its place in the table of open connections.
+    Open(Arc<Open>),
 }
 
 impl Observer {
@@ -86,32 +61,23 @@ impl Observer {
     /// Opens the record of a connection.
     #[must_use]
     pub fn open(self: &Arc<Self>, peer: SocketAddr, route: &Arc<str>, metrics: &Arc<RouteMetrics>) -> Record {
-        Record {
-            observer: Arc::clone(self),
+        let known = Known {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             peer,
             route: Arc::clone(route),
             metrics: Arc::clone(metrics),
             accepted: Instant::now(),
-            counters: Arc::default(),
-            open: None,
-            counted: false,
-            seat: None,
-            client: None,
-            outcome: Outcome::Internal,
-            reason: None,
             opening: None,
-            versions_offered: None,
-            tls_version: None,
-            cipher: None,
-            sni: None,
-            client_subject: None,
-            client_chain: None,
-            judged: None,
+            mode: None,
+            generation: 0,
+            turned_away: None,
+            tls: None,
             upstream: None,
             upstream_local: None,
             upstream_tls: None,
-        }
+        };
+        let stage = Stage::Before(Box::new(known));
+        Record { observer: Arc::clone(self), stage, counted: false, closed: false, seat: None }
     }
 
     /// Connections accepted so far.
@@ -138,7 +104,7 @@ impl Record {
     /// How long ago it was accepted.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.accepted.elapsed()
+        self.known().accepted.elapsed()
     }
 
     /// What monitoring reads of the whole proxy.
@@ -147,118 +113,141 @@ impl Record {
         &self.observer.metrics
     }
 
-    /// The counters that the relay fills.
+    /// What is known of it.
     #[must_use]
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+    pub fn known(&self) -> &Known {
+        match &self.stage {
+            Stage::Before(known) => known,
+            Stage::Open(open) => &open.known,
+        }
+    }
+
+    /// Notes what has become known. An established connection is known: nothing is noted of it any more.
+    pub fn note(&mut self, note: impl FnOnce(&mut Known)) {
+        if let Stage::Before(known) = &mut self.stage {
+            note(known);
+        }
     }
 
     /// The connection has both its legs: it goes into the table of open ones. None if it was never judged.
     pub fn establish(&mut self, acceptance: Acceptance, rule: LinkRule, link: Link) -> Option<Arc<Open>> {
-        let (Some(opening), Some((mode, generation))) = (self.opening, self.judged) else { return None };
+        let Stage::Before(known) = &mut self.stage else { return None };
+        let (Some(opening), Some(mode)) = (known.opening, known.mode) else { return None };
         let open = Arc::new(Open {
-            id: self.id,
-            peer: self.peer,
-            route: Arc::clone(&self.route),
+            known: known.take(),
             acceptance,
             rule,
             opening,
             link,
-            tls_version: self.tls_version,
-            client_subject: self.client_subject.clone(),
-            client_chain: self.client_chain.clone(),
-            upstream: self.upstream.clone(),
-            upstream_local: self.upstream_local,
             mode,
-            generation,
             since: Instant::now(),
-            counters: Arc::clone(&self.counters),
+            counters: Counters::default(),
             client: OnceLock::new(),
             opaque: AtomicBool::new(link == Link::Untouched),
             recycling: Recycling::default(),
             ended: OnceLock::new(),
         });
         self.observer.live.add(Arc::clone(&open));
-        self.open = Some(Arc::clone(&open));
+        self.stage = Stage::Open(Arc::clone(&open));
         Some(open)
     }
 
     /// It is known who the client is, or that it does not say. To be called once; if it was not, it is counted as
     /// nameless when it ends. Outbound routes have no clients but the local server: they are not counted.
     pub fn identify(&mut self, client: Option<Client>) {
-        self.client.clone_from(&client);
-        let Some(open) = self.open.as_ref().filter(|_| !self.counted) else { return };
+        let Stage::Open(open) = &self.stage else { return };
+        if std::mem::replace(&mut self.counted, true) {
+            return;
+        }
         if let Some(client) = &client {
             // Set once: this is called once.
-            let _ = open.client.set(client.clone());
+            let _ = open.client.set(Box::new(client.clone()));
         }
-        self.counted = true;
         if open.acceptance != Acceptance::Outbound {
-            let kind = match (open.opening, open.tls_version) {
+            let kind = match (open.opening, open.tls_version()) {
                 (Opening::Plaintext, _) => Kind::Plaintext,
                 (_, Some("TLS1.2")) => Kind::Tls12,
                 (_, Some("TLS1.3")) => Kind::Tls13,
                 (Opening::Tls | Opening::OldTls | Opening::Sslv2, _) => Kind::Tls,
             };
             let client = client.unwrap_or_default();
-            self.seat = self.observer.inventory.open(self.peer.ip(), kind, client, now_millis());
+            self.seat = self.observer.inventory.open(open.peer.ip(), kind, client, now_millis());
         }
     }
 
     /// A client without TLS was turned away; who it is, as far as it has said.
     pub fn turned_away(&mut self, client: Option<Client>) {
-        self.client.clone_from(&client);
-        self.observer.inventory.refused(self.peer.ip(), client.unwrap_or_default(), now_millis());
+        self.note(|known| known.turned_away = client.clone().map(Box::new));
+        self.observer.inventory.refused(self.known().peer.ip(), client.unwrap_or_default(), now_millis());
     }
 
     /// Closes it.
     pub fn close(mut self, outcome: Outcome, reason: Option<String>) {
-        self.outcome = outcome;
-        self.reason = reason;
+        self.end(outcome, reason);
     }
 
-    fn write(&self) {
-        let peer_text = |text: &Option<String>| text.as_deref().map(printable);
-        let fields = (peer_text(&self.sni), peer_text(&self.client_subject), peer_text(&self.reason));
-        let (sni, client_subject, reason) = fields;
-        let client = self.client.as_ref();
-        let application = client.and_then(|client| peer_text(&client.application));
-        let driver = client.and_then(|client| peer_text(&client.driver));
-        let driver_version = client.and_then(|client| peer_text(&client.driver_version));
+    fn end(&mut self, outcome: Outcome, reason: Option<String>) {
+        self.closed = true;
+        self.identify(None);
+        let known = self.known();
+        let (mut bytes_in, mut bytes_out) = (0, 0);
+        if let Stage::Open(open) = &self.stage {
+            self.observer.live.remove(known.id);
+            // Set once: a record ends once.
+            let _ = open.ended.set(outcome);
+            // After it has left the table: a scrape counts its bytes once.
+            bytes_in = open.counters.inbound.load(Ordering::Relaxed);
+            bytes_out = open.counters.outbound.load(Ordering::Relaxed);
+        }
+        known.metrics.closed(known.opening, known.tls_version(), outcome, bytes_in, bytes_out);
+        self.observer.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if self.observer.limiter.admits(outcome, Instant::now()) {
+            self.write(outcome, reason, bytes_in, bytes_out);
+        }
+    }
+
+    fn write(&self, outcome: Outcome, reason: Option<String>, bytes_in: u64, bytes_out: u64) {
+        let text = |text: &Option<String>| text.as_deref().map(printable);
+        let known = self.known();
+        let (tls, open) = match &self.stage {
+            Stage::Before(_) => (known.tls.as_deref(), None),
+            Stage::Open(open) => (known.tls.as_deref(), Some(open)),
+        };
+        let client = open.map_or(known.turned_away.as_deref(), |open| open.client.get().map(Box::as_ref));
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    id = self.id,
-                    peer = %self.peer,
-                    route = &*self.route,
-                    opening = self.opening.map(Opening::name),
-                    versions_offered = self.versions_offered,
-                    tls_version = self.tls_version,
-                    cipher = self.cipher,
-                    sni,
-                    client_subject,
-                    application,
-                    driver,
-                    driver_version,
-                    mode = self.judged.map(|(mode, _)| tracing::field::display(mode)),
-                    generation = self.judged.map(|(_, generation)| generation),
-                    upstream = self.upstream.as_deref(),
-                    upstream_local = self.upstream_local.map(tracing::field::display),
-                    upstream_link = self.open.as_ref().map(|open| open.link.name()),
-                    upstream_tls = self.upstream_tls,
-                    bytes_in = self.counters.inbound.load(Ordering::Relaxed),
-                    bytes_out = self.counters.outbound.load(Ordering::Relaxed),
-                    duration_ms = u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    outcome = self.outcome.name(),
-                    reason,
+                    id = known.id,
+                    peer = %known.peer,
+                    route = &*known.route,
+                    opening = known.opening.map(Opening::name),
+                    versions_offered = tls.and_then(|tls| tls.versions_offered.as_deref()),
+                    tls_version = known.tls_version(),
+                    cipher = tls.and_then(|tls| tls.cipher.as_deref()),
+                    sni = tls.and_then(|tls| text(&tls.sni)),
+                    client_subject = tls.and_then(|tls| text(&tls.subject)),
+                    application = client.and_then(|client| text(&client.application)),
+                    driver = client.and_then(|client| text(&client.driver)),
+                    driver_version = client.and_then(|client| text(&client.driver_version)),
+                    mode = known.mode.map(tracing::field::display),
+                    generation = known.mode.map(|_| known.generation),
+                    upstream = known.upstream.as_deref(),
+                    upstream_local = known.upstream_local.map(tracing::field::display),
+                    upstream_link = open.map(|open| open.link.name()),
+                    upstream_tls = known.upstream_tls,
+                    bytes_in,
+                    bytes_out,
+                    duration_ms = u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX),
+                    outcome = outcome.name(),
+                    reason = text(&reason),
                     "connection"
                 )
             };
         }
-        match self.outcome.fault() {
+        match outcome.fault() {
             Fault::Internal => line!(error),
             Fault::None | Fault::Client | Fault::Policy | Fault::Upstream | Fault::Operator => {
-                if self.outcome == Outcome::Probe { line!(debug) } else { line!(info) }
+                if outcome == Outcome::Probe { line!(debug) } else { line!(info) }
             }
         }
     }
@@ -266,22 +255,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.open.is_some() && !self.counted {
-            self.identify(None);
-        }
-        if let Some(open) = &self.open {
-            self.observer.live.remove(self.id);
-            // Set once: a record is dropped once.
-            let _ = open.ended.set(self.outcome);
-        }
-        // After it has left the table: a scrape counts its bytes once.
-        let counters = &self.counters;
-        let (bytes_in, bytes_out) =
-            (counters.inbound.load(Ordering::Relaxed), counters.outbound.load(Ordering::Relaxed));
-        self.metrics.closed(self.opening, self.tls_version, self.outcome, bytes_in, bytes_out);
-        self.observer.counts[self.outcome as usize].fetch_add(1, Ordering::Relaxed);
-        if self.observer.limiter.admits(self.outcome, Instant::now()) {
-            self.write();
+        if !self.closed {
+            self.end(Outcome::Internal, None);
         }
     }
 }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 /// One connection's. The control plane asks, the relay looks.
 #[derive(Debug, Default)]
 pub struct Recycling {
-    wish: Mutex<Option<Wish>>,
+    /// Boxed: of most connections nothing is ever wished.
+    wish: Mutex<Option<Box<Wish>>>,
     /// Grows with every asking: what the relay looks at, without a lock.
     asked: AtomicU32,
     waker: AtomicWaker,
@@ -31,7 +32,6 @@ pub struct Wish {
 pub struct Seen {
     registered: bool,
     asked: u32,
-    wish: Option<Wish>,
 }
 
 impl Recycling {
@@ -40,12 +40,12 @@ impl Recycling {
         let now = Instant::now();
         let cut_at = grace.map(|grace| now + grace);
         let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = wish.unwrap_or(Wish { since: now, cut_at: None });
+        let before = wish.as_deref().copied().unwrap_or(Wish { since: now, cut_at: None });
         let sooner = match (before.cut_at, cut_at) {
             (Some(before), Some(now)) => Some(before.min(now)),
             (before, now) => before.or(now),
         };
-        *wish = Some(Wish { cut_at: sooner, ..before });
+        *wish = Some(Box::new(Wish { cut_at: sooner, ..before }));
         drop(wish);
         self.asked.fetch_add(1, Ordering::Release);
         self.waker.wake();
@@ -66,9 +66,12 @@ impl Recycling {
             seen.registered = true;
             // Asked again after this, the task is woken.
             seen.asked = self.asked.load(Ordering::Acquire);
-            seen.wish = *self.wish.lock().unwrap_or_else(PoisonError::into_inner);
         }
-        seen.wish.map_or(Poll::Pending, Poll::Ready)
+        if seen.asked == 0 {
+            return Poll::Pending;
+        }
+        let wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        wish.as_deref().map_or(Poll::Pending, |wish| Poll::Ready(*wish))
     }
 }
 

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::leg::Leg;
 use crate::limits::Timeouts;
 use crate::net::linger;
-use crate::observe::Record;
+use crate::observe::{ClientTls, Record};
 use crate::policy::Admission;
 use crate::snapshot::Snapshot;
 use crate::tls::{self, Accepted};
@@ -30,9 +30,8 @@ pub(super) async fn admit(
             let began = Instant::now();
             match tls::accept(socket, config, timeouts.handshake).await {
                 Ok(Accepted { stream, server_name }) => {
-                    note(stream.session(), snapshot, record);
-                    record.sni = server_name;
-                    record.latencies().client_handshake(record.tls_version, began.elapsed());
+                    note(stream.session(), server_name, snapshot, record);
+                    record.latencies().client_handshake(record.known().tls_version(), began.elapsed());
                     Ok(Leg::FromClient(stream))
                 }
                 Err((error, socket)) => {
@@ -47,13 +46,16 @@ pub(super) async fn admit(
 }
 
 /// What the handshake has told. A subject is noted only where certificates must verify.
-fn note(session: &CommonState, snapshot: &Snapshot, record: &mut Record) {
-    record.tls_version = session.protocol_version().and_then(tls::version_name);
-    record.cipher = session.negotiated_cipher_suite().map(|suite| tls::suite_name(suite.suite()));
-    record.versions_offered = None;
-    if !snapshot.tls.allow_invalid_certificates {
-        let chain = session.peer_certificates();
-        record.client_subject = chain.and_then(|chain| tls::subject(chain.first()?));
-        record.client_chain = chain.map(Arc::from);
-    }
+fn note(session: &CommonState, sni: Option<String>, snapshot: &Snapshot, record: &mut Record) {
+    let verified = !snapshot.tls.allow_invalid_certificates;
+    let chain = session.peer_certificates().filter(|_| verified);
+    let told = ClientTls {
+        version: session.protocol_version().and_then(tls::version_name),
+        cipher: session.negotiated_cipher_suite().map(|suite| tls::suite_name(suite.suite())),
+        sni,
+        versions_offered: None,
+        subject: chain.and_then(|chain| tls::subject(chain.first()?)),
+        chain: chain.map(Arc::from),
+    };
+    record.note(|known| known.tls = Some(Box::new(told)));
 }

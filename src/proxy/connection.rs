@@ -20,39 +20,56 @@ use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
 use crate::net::{End, Ended, Relayed, Slot, Stop, linger, relay};
-use crate::observe::{Open, Outcome, Record};
+use crate::observe::{ClientTls, Open, Outcome, Record};
 use crate::policy::{Admission, Refused, judge};
 use crate::snapshot::Tuning;
 use crate::sniff::sniff;
 
-/// Serves one connection and closes its record with how it went.
-pub(super) async fn serve(
+/// Serves one connection and closes its record with how it went. What only its beginning takes is boxed and given back
+/// once it is established: most of its life, a connection waits.
+pub(super) fn serve(
     socket: TcpStream,
     peer: SocketAddr,
     slot: Slot,
     route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
-) {
-    let mut record = {
-        let route = route.load();
-        parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics))
-    };
-    let tuning = *parts.tuning.borrow();
-    let established = tokio::select! {
-        established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
-        () = watch.forced() => Err(Failure::Forced),
-    };
-    let ended = match established {
-        Ok(established) => carry(established, &watch, &mut record).await,
-        Err(failure) => Err(failure),
-    };
-    let (outcome, reason) = match ended {
-        Ok(relayed) => outcome(relayed),
-        Err(failure) => (failure.outcome(), Some(failure.to_string())),
-    };
-    record.close(outcome, reason);
-    drop(slot);
+) -> impl Future<Output = ()> + Send {
+    // Made here and not in the block below, which would hold what it is given for as long as it lives.
+    let begun = Box::pin(begin(socket, peer, slot, route, parts, watch));
+    async move {
+        let mut begun = begun.await;
+        // All in its place, not moved or lent to a function: every byte that is held twice is held by every open
+        // connection.
+        let relayed = if let Ok(Established { client, upstream, open, .. }) = &mut begun.established {
+            let mut watcher = Watcher::new(&mut begun.record, open);
+            tokio::select! {
+                biased;
+                relayed = relay(client, upstream, &open.counters, &mut watcher) => Ok(relayed),
+                () = begun.watch.forced() => Err(Failure::Forced),
+            }
+        } else {
+            return begun.failed();
+        };
+        Box::pin(end(begun, relayed)).await;
+    }
+}
+
+/// A connection after its beginning, and what it holds to its end.
+struct Begun {
+    record: Record,
+    watch: drain::Watch,
+    slot: Slot,
+    established: Result<Established, Failure>,
+}
+
+impl Begun {
+    /// Closes the record of a connection that was not established.
+    fn failed(self) {
+        if let Err(failure) = self.established {
+            close(self.record, Err(failure));
+        }
+    }
 }
 
 /// Both legs, and the connection's place among the open ones.
@@ -60,8 +77,31 @@ struct Established {
     client: Leg,
     upstream: Leg,
     open: Arc<Open>,
-    /// Held for as long as the upstream's leg.
-    _dial: Option<Dial>,
+    /// Held for as long as the upstream's leg. Only redirected connections have one.
+    _dial: Option<Box<Dial>>,
+}
+
+/// From accept to both legs, or to why there are none.
+async fn begin(
+    socket: TcpStream,
+    peer: SocketAddr,
+    slot: Slot,
+    route: Arc<ArcSwap<Route>>,
+    parts: Arc<Parts>,
+    watch: drain::Watch,
+) -> Begun {
+    let mut record = {
+        let route = route.load();
+        parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics))
+    };
+    let tuning = *parts.tuning.borrow();
+    let established = tokio::select! {
+        // What is complete is complete, stop or no stop.
+        biased;
+        established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
+        () = watch.forced() => Err(Failure::Forced),
+    };
+    Begun { record, watch, slot, established }
 }
 
 /// The line to both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
@@ -87,20 +127,24 @@ async fn establish(
             return Err(error.into());
         }
     };
-    record.opening = Some(sniffed.opening);
     parts.observer.metrics.sniffed(record.age());
-    if let Some(hello) = sniffed.hello {
-        record.versions_offered = Some(hello.versions.to_string());
-        record.sni = hello.sni;
-    }
 
     // Both as of now, not as of accept: a silent client may have waited through any number of changes.
     let snapshot = parts.snapshot.load();
     let route = &*route.load_full();
-    record.route = Arc::clone(&route.name);
-    record.metrics = Arc::clone(route.metrics(&parts.observer.metrics));
-    record.judged = Some((snapshot.mode, snapshot.generation));
-    let permit = match judge(snapshot.mode, route.acceptance, route.link, sniffed.opening) {
+    let opening = sniffed.opening;
+    record.note(|known| {
+        known.opening = Some(opening);
+        known.mode = Some(snapshot.mode);
+        known.generation = snapshot.generation;
+        known.route = Arc::clone(&route.name);
+        known.metrics = Arc::clone(route.metrics(&parts.observer.metrics));
+        if let Some(hello) = sniffed.hello {
+            let versions_offered = Some(hello.versions.to_string());
+            known.tls = Some(Box::new(ClientTls { versions_offered, sni: hello.sni, ..ClientTls::default() }));
+        }
+    });
+    let permit = match judge(snapshot.mode, route.acceptance, route.link, opening) {
         Ok(permit) => permit,
         Err(refused) => {
             if refused == Refused::Plaintext {
@@ -121,35 +165,46 @@ async fn establish(
     match reached {
         Ok((upstream, dial)) => {
             let open = record.establish(route.acceptance, route.link, link).ok_or(Failure::NoMaterial)?;
-            Ok(Established { client, upstream, open, _dial: dial })
+            Ok(Established { client, upstream, open, _dial: dial.map(Box::new) })
         }
         Err(failure) => {
-            turn_away(client, admission, record.upstream.as_deref(), &failure, tuning).await;
+            turn_away(client, admission, record.known().upstream.as_deref(), &failure, tuning).await;
             Err(failure)
         }
     }
 }
 
-/// The relay, and an end that each peer can tell from another: a reset is passed on as a reset, and who is cut off
-/// by us is told so where TLS has a word for it.
-async fn carry(established: Established, watch: &drain::Watch, record: &mut Record) -> Result<Relayed, Failure> {
-    let Established { mut client, mut upstream, open, _dial } = established;
-    let counters = record.counters();
-    let mut watcher = Watcher::new(record, open);
-    let relayed = tokio::select! {
-        relayed = relay(&mut client, &mut upstream, &counters, &mut watcher) => Ok(relayed),
-        () = watch.forced() => Err(Failure::Forced),
+/// Parts with both legs and closes the record with how it went. The watch goes last: a stop waits for the record too.
+async fn end(begun: Begun, relayed: Result<Relayed, Failure>) {
+    let Begun { record, established, slot, watch } = begun;
+    if let Ok(established) = established {
+        part(established, &relayed).await;
+    }
+    close(record, relayed);
+    drop((slot, watch));
+}
+
+fn close(record: Record, ended: Result<Relayed, Failure>) {
+    let (outcome, reason) = match ended {
+        Ok(relayed) => outcome(relayed),
+        Err(failure) => (failure.outcome(), Some(failure.to_string())),
     };
-    match &relayed {
+    record.close(outcome, reason);
+}
+
+/// An end that each peer can tell from another: a reset is passed on as a reset, and who is cut off by us is told so
+/// where TLS has a word for it.
+async fn part(established: Established, relayed: &Result<Relayed, Failure>) {
+    let Established { mut client, mut upstream, _dial, .. } = established;
+    match relayed {
         Ok(Relayed::Ended(Ended { client: End::Failed(_), .. })) => upstream.abort(),
         Ok(Relayed::Ended(Ended { upstream: End::Failed(_), .. })) => client.abort(),
-        Ok(Relayed::Stopped(_)) => Box::pin(move_on(client, upstream)).await,
+        Ok(Relayed::Stopped(_)) => move_on(client, upstream).await,
         Ok(Relayed::Ended(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. })) | Err(_) => {
-            Box::pin(farewell(&mut client, &mut upstream)).await;
+            farewell(&mut client, &mut upstream).await;
         }
         Ok(Relayed::Ended(_)) => {}
     }
-    relayed
 }
 
 /// Ends a connection that is to be made anew. The client is told first; what it sends from here on is read and thrown
@@ -242,5 +297,6 @@ mod tests {
         assert!(size <= MOST_BYTES, "{size} bytes; before this, {MOST_BYTES} were enough");
     }
 
-    const MOST_BYTES: usize = 4352;
+    /// With 104 of the runtime's own, these fill an allocation of 768: tasks take multiples of 128.
+    const MOST_BYTES: usize = 664;
 }

@@ -20,17 +20,19 @@ pub(super) async fn reach(
     timeouts: &Timeouts,
     record: &mut Record,
 ) -> Result<(Leg, Option<Dial>), Failure> {
-    record.upstream = Some(toward.written);
+    record.note(|known| known.upstream = Some(toward.written));
     let began = Instant::now();
     let dialled = toward.way.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;
     let connected = Instant::now();
     record.latencies().dialled(connected - began);
-    record.upstream_local = dialled.local;
-    let dial = route.dialled(dialled.local);
-    let sni = record.sni.as_deref().filter(|_| route.passes_sni());
+    let local = dialled.local;
+    record.note(|known| known.upstream_local = local);
+    let dial = route.dialled(local);
+    let tls = record.known().tls.as_deref().filter(|_| route.passes_sni());
+    let sni = tls.and_then(|tls| tls.sni.as_deref());
     let stream = toward.way.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
-    record.upstream_tls = stream.tls_version();
-    if record.upstream_tls.is_some() {
+    if let Some(version) = stream.tls_version() {
+        record.note(|known| known.upstream_tls = Some(version));
         record.latencies().upstream_handshake(connected.elapsed());
     }
     Ok((stream.into(), dial))

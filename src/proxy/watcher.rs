@@ -5,7 +5,6 @@
 //! boundary is good, at once. In the middle of a transaction none is.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
@@ -20,12 +19,12 @@ use crate::policy::Link;
 /// Watches one connection.
 pub(super) struct Watcher<'a> {
     record: &'a mut Record,
-    open: Arc<Open>,
+    open: &'a Open,
     first: First,
     /// None where the bytes are not ours to read.
     follower: Option<Follower>,
     seen: SeenRecycling,
-    moving: Option<Moving>,
+    moving: Option<Box<Moving>>,
     /// Whether anything was moved since the last look.
     stirred: bool,
 }
@@ -37,7 +36,7 @@ struct Moving {
 }
 
 impl<'a> Watcher<'a> {
-    pub(super) fn new(record: &'a mut Record, open: Arc<Open>) -> Watcher<'a> {
+    pub(super) fn new(record: &'a mut Record, open: &'a Open) -> Watcher<'a> {
         let untouched = open.link == Link::Untouched;
         if untouched {
             record.identify(None);
@@ -96,7 +95,7 @@ impl Tap for Watcher<'_> {
         let stirred = std::mem::take(&mut self.stirred);
         let moving = self.moving.get_or_insert_with(|| {
             let timer = Box::pin(sleep_until(now));
-            Moving { quiet_since: now, timer }
+            Box::new(Moving { quiet_since: now, timer })
         });
         if stirred {
             moving.quiet_since = now;

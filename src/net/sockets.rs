@@ -1,0 +1,145 @@
+//! The established TCP connections of this host, or of its network namespace, as `ss` asks for them (sock_diag(7)).
+//!
+//! `/proc/net/tcp` has them too, and every connection that is over and still waits out its time: tens of thousands on a
+//! busy host, each written as text and read again. Here the kernel leaves those out.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+
+/// A TCP connection of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Established {
+    /// Its own end.
+    pub local: SocketAddr,
+    /// The other.
+    pub remote: SocketAddr,
+    /// The number under which a process holds it.
+    pub inode: u64,
+}
+
+/// All of them, by IPv4 and IPv6.
+///
+/// # Errors
+/// Where the kernel does not tell: without `inet_diag`, or behind a filter of system calls.
+pub fn established() -> io::Result<Vec<Established>> {
+    let mut found = Vec::new();
+    for family in [AddressFamily::INET, AddressFamily::INET6] {
+        let socket =
+            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
+        // The kernel answers at once; a mistake here is not to hang whoever asks.
+        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER))?;
+        send(&socket, &request(family), SendFlags::empty())?;
+        let mut buffer = vec![0; ANSWER_BYTES];
+        loop {
+            let (count, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
+            if read(&buffer[..count], &mut found)? {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`: all established ones of a family.
+fn request(family: AddressFamily) -> [u8; REQUEST_BYTES as usize] {
+    let mut request = [0; REQUEST_BYTES as usize];
+    request[..4].copy_from_slice(&REQUEST_BYTES.to_ne_bytes());
+    request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    request[6..8].copy_from_slice(&REQUEST_AND_DUMP.to_ne_bytes());
+    request[16] = u8::try_from(family.as_raw()).unwrap_or_default();
+    request[17] = IPPROTO_TCP;
+    request[20..24].copy_from_slice(&(1_u32 << TCP_ESTABLISHED).to_ne_bytes());
+    request
+}
+
+/// Reads one answer of several messages; true if it was the last.
+fn read(mut bytes: &[u8], found: &mut Vec<Established>) -> io::Result<bool> {
+    while let Some((length, kind)) = header(bytes) {
+        let message = bytes.get(HEADER_BYTES..length).ok_or(io::ErrorKind::InvalidData)?;
+        match kind {
+            NLMSG_DONE => return Ok(true),
+            NLMSG_ERROR => {
+                let number = message.first_chunk().map_or(0, |number| i32::from_ne_bytes(*number));
+                return Err(io::Error::from_raw_os_error(number.saturating_neg()));
+            }
+            SOCK_DIAG_BY_FAMILY => found.extend(connection(message)),
+            _ => {}
+        }
+        // Messages begin at multiples of four.
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+fn header(bytes: &[u8]) -> Option<(usize, u16)> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u32::from_ne_bytes(*length)).ok()?;
+    let kind = u16::from_ne_bytes(*rest.first_chunk()?);
+    // No shorter than itself: the next is behind it.
+    (length >= HEADER_BYTES).then_some((length, kind))
+}
+
+/// `struct inet_diag_msg`.
+fn connection(message: &[u8]) -> Option<Established> {
+    let (&family, ports) = (message.first()?, message.get(4..8)?);
+    let port = |at: usize| Some(u16::from_be_bytes(*ports.get(at..)?.first_chunk()?));
+    let ip = |at: usize| {
+        let bytes: &[u8; 16] = message.get(at..)?.first_chunk()?;
+        let v4 = || bytes.first_chunk::<4>().map(|v4| IpAddr::V4(Ipv4Addr::from(*v4)));
+        if u16::from(family) == AddressFamily::INET.as_raw() { v4() } else { Some(IpAddr::V6(Ipv6Addr::from(*bytes))) }
+    };
+    let inode = u32::from_ne_bytes(*message.get(68..)?.first_chunk()?);
+    let (local, remote) = (SocketAddr::new(ip(8)?, port(0)?), SocketAddr::new(ip(24)?, port(2)?));
+    Some(Established { local, remote, inode: inode.into() })
+}
+
+const HEADER_BYTES: usize = 16;
+const REQUEST_BYTES: u32 = 72;
+/// The kernel's own buffer for an answer is no larger.
+const ANSWER_BYTES: usize = 32 * 1024;
+const ANSWER: Duration = Duration::from_secs(1);
+/// `NLM_F_REQUEST | NLM_F_DUMP`.
+const REQUEST_AND_DUMP: u16 = 0x301;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const IPPROTO_TCP: u8 = 6;
+const TCP_ESTABLISHED: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
+
+    use proptest::prelude::{any, proptest};
+
+    use super::{Established, established, read};
+
+    #[test]
+    fn finds_a_connection_and_whose_it_is() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // A kernel without IPv6 has none.
+            let Ok(listener) = TcpListener::bind(address) else { continue };
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (local, remote) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+            let held = std::fs::read_link(format!("/proc/self/fd/{}", client.as_raw_fd())).unwrap();
+            let found = established().unwrap();
+            let ours: Vec<&Established> =
+                found.iter().filter(|one| (one.local, one.remote) == (local, remote)).collect();
+            assert_eq!(ours.len(), 1, "{address}");
+            assert_eq!(held.to_str().unwrap(), format!("socket:[{}]", ours[0].inode));
+            assert!(found.iter().any(|one| (one.remote, one.local) == (local, remote)), "{address}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_to_its_end(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = read(&bytes, &mut Vec::new());
+        }
+    }
+}

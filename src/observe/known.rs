@@ -1,0 +1,92 @@
+//! What is known of a connection when it is established; it does not change after that. Every open connection holds one:
+//! what plaintext has not is boxed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::pki_types::CertificateDer;
+
+use super::metrics::RouteMetrics;
+use crate::mongo::Client;
+use crate::policy::{Mode, Opening};
+
+/// What is known of one connection.
+#[derive(Debug)]
+pub struct Known {
+    /// Its number in the log.
+    pub id: u64,
+    /// The client.
+    pub peer: SocketAddr,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The counts of that route.
+    pub metrics: Arc<RouteMetrics>,
+    /// When it was accepted.
+    pub accepted: Instant,
+    /// How it opened.
+    pub opening: Option<Opening>,
+    /// The mode it was judged by, if it was.
+    pub mode: Option<Mode>,
+    /// The snapshot it was judged by.
+    pub generation: u64,
+    /// Who was turned away, as far as that was said.
+    pub turned_away: Option<Box<Client>>,
+    /// What its TLS has told, if it is TLS.
+    pub tls: Option<Box<ClientTls>>,
+    /// Where it leads.
+    pub upstream: Option<Arc<str>>,
+    /// Our own address there: what the server takes for the client's.
+    pub upstream_local: Option<SocketAddr>,
+    /// The version agreed on with the upstream.
+    pub upstream_tls: Option<&'static str>,
+}
+
+/// What a client's TLS has told: its opening, and its handshake if that was with us.
+#[derive(Debug, Default)]
+pub struct ClientTls {
+    /// The versions that a client without a handshake offered.
+    pub versions_offered: Option<String>,
+    /// The version agreed on.
+    pub version: Option<&'static str>,
+    /// The cipher suite agreed on.
+    pub cipher: Option<String>,
+    /// The name that was asked for.
+    pub sni: Option<String>,
+    /// The subject of the client's certificate, verified.
+    pub subject: Option<String>,
+    /// That certificate and its chain.
+    pub chain: Option<Arc<[CertificateDer<'static>]>>,
+}
+
+impl Known {
+    /// All of it, for its place among the open ones; here it remains without what cannot be shared.
+    pub(super) fn take(&mut self) -> Known {
+        Known {
+            route: Arc::clone(&self.route),
+            metrics: Arc::clone(&self.metrics),
+            turned_away: self.turned_away.take(),
+            tls: self.tls.take(),
+            upstream: self.upstream.take(),
+            ..*self
+        }
+    }
+
+    /// The version agreed on with the client.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<&'static str> {
+        self.tls.as_deref()?.version
+    }
+
+    /// The subject of the client's certificate, verified.
+    #[must_use]
+    pub fn client_subject(&self) -> Option<&str> {
+        self.tls.as_deref()?.subject.as_deref()
+    }
+
+    /// That certificate and its chain.
+    #[must_use]
+    pub fn client_chain(&self) -> Option<&[CertificateDer<'static>]> {
+        self.tls.as_deref()?.chain.as_deref()
+    }
+}
