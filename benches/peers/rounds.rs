@@ -120,6 +120,8 @@ impl Cell {
             Unit::Gigabyte => report.gigabytes_per_second(),
             Unit::Operation | Unit::Memory => report.operations_per_second,
         };
+        // Less than a tick of the processor's clock tells nothing.
+        let cost = cost.filter(|cost| *cost > 0.0);
         Cell { cost, throughput, p50: report.latency.p50, p99: report.latency.p99 }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 pub(crate) fn free() -> Result<u16, String> {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     // Two benches at a time begin at different places.
-    let start = std::process::id() as u16 % COUNT;
+    let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
     for _ in 0..COUNT {
         let port = FIRST + (start + GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
