@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::costs::wait_open;
+use super::costs::{ARGS, wait_open};
 use super::options::Options;
 use super::support::{Certs, Load, Report, Running, Scratch, tlsramp};
 use super::switch::Switch;
@@ -106,8 +106,7 @@ struct Proxy {
 }
 
 fn proxy(options: &Options, certs: &Certs, upstream: u16, folder: &Path) -> Result<Proxy, String> {
-    let workers = ["--workers", "2"];
-    let (running, places) = tlsramp::proxy(&options.tlsramp, certs, upstream, "preferSSL", &workers, folder)?;
+    let (running, places) = tlsramp::proxy(&options.tlsramp, certs, upstream, "preferSSL", &ARGS, folder)?;
     Ok(Proxy { running, port: places.port, admin: places.admin })
 }
 
