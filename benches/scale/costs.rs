@@ -75,7 +75,8 @@ fn line(options: &Options, certs: &Certs, open: usize, tls: bool) -> Result<Line
         drop(holder);
         (connect, request)
     };
-    let all = load(&["echo", "--connections", &count], opening(open), options.span.max(few)).run()?;
+    // Long enough for several answers to each, however slow the machine is.
+    let all = load(&["echo", "--connections", &count], opening(open), options.span + opening(open) / 3).run()?;
     let failed: u64 = [&memory, &connect, &request, &all].iter().map(|report| report.failed()).sum();
     if failed > 0 {
         return Err(format!("{open} open, {}: {failed} operations failed: {}", by(tls), all.errors_text()));

@@ -86,7 +86,9 @@ impl Load<'_> {
         let report: Report =
             serde_json::from_str(&text).map_err(|error| format!("tlsramp load: {error}: {}", said.trim()))?;
         if report.operations == 0 {
-            return Err(format!("nothing succeeded: {}", report.errors_text()));
+            let errors =
+                if report.errors.is_empty() { "no operation ended in time".into() } else { report.errors_text() };
+            return Err(format!("nothing succeeded: {errors}"));
         }
         Ok(report)
     }
