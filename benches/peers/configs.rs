@@ -1,0 +1,157 @@
+//! The peers' configuration files: two workers, TLS 1.2 and 1.3, sessions resumed, no access log; what is not written is
+//! each one's default (all of them set TCP_NODELAY). One port for TLS, one for plaintext: the easy job, without a policy.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::support::Certs;
+
+/// Where a peer listens, and before whom.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) tls: u16,
+    pub(crate) plain: u16,
+    pub(crate) upstream: u16,
+    pub(crate) certs: &'a Certs,
+    pub(crate) folder: &'a Path,
+}
+
+pub(crate) const NGINX_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+pub(crate) fn haproxy(place: &Place<'_>) -> String {
+    let Place { tls, plain, upstream, certs, .. } = place;
+    let certificate = certs.both.display();
+    format!(
+        "global
+    nbthread 2
+    maxconn 9000
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen tls
+    bind 127.0.0.1:{tls} ssl crt {certificate}
+    server behind 127.0.0.1:{upstream}
+listen plain
+    bind 127.0.0.1:{plain}
+    server behind 127.0.0.1:{upstream}
+"
+    )
+}
+
+pub(crate) fn nginx(place: &Place<'_>) -> String {
+    let Place { tls, plain, upstream, certs, folder } = place;
+    let (certificate, key, folder) = (certs.certificate.display(), certs.key.display(), folder.display());
+    format!(
+        "load_module {NGINX_MODULE};
+worker_processes 2;
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 9000; }}
+stream {{
+    proxy_timeout 1h;
+    server {{
+        listen 127.0.0.1:{tls} ssl reuseport backlog=4096;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:tls:10m;
+        ssl_session_tickets on;
+        proxy_pass 127.0.0.1:{upstream};
+    }}
+    server {{
+        listen 127.0.0.1:{plain} reuseport backlog=4096;
+        proxy_pass 127.0.0.1:{upstream};
+    }}
+}}
+"
+    )
+}
+
+pub(crate) fn envoy(place: &Place<'_>) -> String {
+    let Place { tls, plain, upstream, certs, .. } = place;
+    let file = |path: &Path| json!({ "filename": path.display().to_string() });
+    let context = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            // Without the list it takes X25519MLKEM768, which costs more, and the others do not have, or do not prefer.
+            "tls_params": { "ecdh_curves": ["X25519", "P-256"], "tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3" },
+            "tls_certificates": [{ "certificate_chain": file(&certs.certificate), "private_key": file(&certs.key) }],
+        },
+    });
+    let socket = json!({ "name": "envoy.transport_sockets.tls", "typed_config": context });
+    let endpoint = json!({ "endpoint": { "address": address(*upstream) } });
+    let config = json!({
+        "static_resources": {
+            "listeners": [listener("tls", *tls, &socket), listener("plain", *plain, &Value::Null)],
+            "clusters": [{
+                "name": "behind",
+                "type": "STATIC",
+                "connect_timeout": "5s",
+                // The default is 1024 connections.
+                "circuit_breakers": { "thresholds": [{ "max_connections": 20_000, "max_pending_requests": 20_000 }] },
+                "load_assignment": { "cluster_name": "behind", "endpoints": [{ "lb_endpoints": [endpoint] }] },
+            }],
+        },
+    });
+    // JSON is YAML.
+    config.to_string()
+}
+
+fn listener(name: &str, port: u16, socket: &Value) -> Value {
+    let proxy = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": name,
+        "cluster": "behind",
+    });
+    let mut chain = json!({ "filters": [{ "name": "envoy.filters.network.tcp_proxy", "typed_config": proxy }] });
+    if !socket.is_null() {
+        chain["transport_socket"] = socket.clone();
+    }
+    json!({ "name": name, "address": address(port), "filter_chains": [chain] })
+}
+
+fn address(port: u16) -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
+}
+
+pub(crate) fn hitch(place: &Place<'_>) -> String {
+    let Place { tls, upstream, certs, .. } = place;
+    // As root it wants to become somebody else, and its own default for that is nobody.
+    let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\ngroup = \"nogroup\"\n" } else { "" };
+    format!(
+        "frontend = {{ host = \"127.0.0.1\" port = \"{tls}\" }}
+backend = \"[127.0.0.1]:{upstream}\"
+pem-file = \"{}\"
+workers = 2
+backlog = 4096
+tls-protos = TLSv1.2 TLSv1.3
+daemon = off
+ocsp-dir = \"\"
+{user}",
+        certs.both.display()
+    )
+}
+
+pub(crate) fn stunnel(place: &Place<'_>) -> String {
+    let Place { tls, upstream, certs, .. } = place;
+    format!(
+        "foreground = yes
+pid =
+debug = err
+syslog = no
+socket = l:TCP_NODELAY=1
+socket = r:TCP_NODELAY=1
+[tls]
+accept = 127.0.0.1:{tls}
+connect = 127.0.0.1:{upstream}
+cert = {}
+sslVersionMin = TLSv1.2
+",
+        certs.both.display()
+    )
+}

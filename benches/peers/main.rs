@@ -1,0 +1,72 @@
+//! tlsramp beside its peers: the same load, the same kind of server, one machine, one run.
+//!
+//! | file | what a reader would look for there |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`workload`] | what is measured, and the goals |
+//! | [`peer`] | who is measured, and how each is started |
+//! | [`configs`] | the peers' configuration files |
+//! | [`naive`] | the proxy that anybody would write in an afternoon |
+//! | [`install`] | how the peers get here |
+//! | [`floor`] | what the cryptography alone costs |
+//! | [`rounds`] | who is measured when |
+//! | [`mongod`] | mongod's own TLS, against tlsramp before a mongod without |
+//! | [`figures`] | medians, spreads, ratios |
+//! | [`page`] [`chart`] | Markdown, and a picture |
+//!
+//! The figure is the processor time of the proxy's processes, by the operating system's account: load, server and proxy
+//! share the cores, so that throughput tells of all three.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark")]
+
+mod chart;
+mod configs;
+mod figures;
+mod floor;
+mod install;
+mod mongod;
+mod naive;
+mod options;
+mod page;
+mod peer;
+mod rounds;
+#[path = "../support/mod.rs"]
+mod support;
+mod workload;
+
+use std::process::ExitCode;
+
+use options::Options;
+
+fn main() -> ExitCode {
+    // This program is also one of the peers.
+    if let Some(wanted) = naive::Wanted::of(std::env::args()) {
+        return naive::run(&wanted);
+    }
+    let options = Options::read();
+    match measure(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<(), String> {
+    // What the limit is after that, the page says.
+    let _ = tlsramp::net::raise_descriptor_limit(1);
+    if options.install {
+        install::all()?;
+    }
+    let measured = rounds::run(options)?;
+    let page = page::render(options, &measured);
+    println!("\n{page}");
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, &page).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    if let Some(file) = &options.chart {
+        std::fs::write(file, chart::render(&measured)).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
+}

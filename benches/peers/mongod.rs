@@ -1,0 +1,126 @@
+//! mongod's own TLS, against tlsramp before the same mongod in plaintext: what each way costs in processor time of all that
+//! is not a client.
+
+use std::path::PathBuf;
+
+use super::figures::Spread;
+use super::options::Options;
+use super::support::{Certs, Load, Running, Scratch, parts, ports, tlsramp};
+use super::workload::{Unit, WORKLOADS};
+
+/// A mongod that takes both kinds, and tlsramp before it.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    proxy: Running,
+    port: u16,
+    mongod: Running,
+    direct: u16,
+    certs_ca: PathBuf,
+    costs: Vec<(&'static str, Way, f64)>,
+    _folder: Scratch,
+}
+
+/// A line of the table, in microseconds an operation.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) title: &'static str,
+    pub(crate) plaintext: Option<Spread>,
+    pub(crate) own: Option<Spread>,
+    pub(crate) both: Option<Spread>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To mongod, in plaintext.
+    Plaintext,
+    /// To mongod, by its own TLS.
+    Own,
+    /// By TLS to tlsramp, which asks mongod in plaintext.
+    Both,
+}
+
+impl Bench {
+    /// Starts both.
+    ///
+    /// # Errors
+    /// That there is no mongod, or that one of them does not start.
+    pub(crate) fn start(options: &Options, certs: &Certs) -> Result<Bench, String> {
+        let program = match &options.mongod {
+            Some(program) => program.clone(),
+            None => parts::mongod()?.to_owned(),
+        };
+        let folder = Scratch::new("mongod");
+        let direct = ports::free()?;
+        let (certificate, port) = (certs.both.display().to_string(), direct.to_string());
+        let data = folder.path().display().to_string();
+        let args = ["--dbpath", &data, "--port", &port, "--bind_ip", "127.0.0.1", "--nounixsocket", "--nojournal"];
+        let tls = ["--tlsMode", "allowTLS", "--tlsCertificateKeyFile", &certificate, "--wiredTigerCacheSizeGB", "0.25"];
+        // Connections are logged by tlsramp; a mongod logs them, too, unless told not to.
+        let quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"];
+        let args: Vec<String> = args.into_iter().chain(tls).chain(quiet).map(str::to_owned).collect();
+        let mut mongod = Running::start("mongod", &program, &args, folder.path())?;
+        mongod.wait_for(&[direct])?;
+        let workers = ["--workers", "2"];
+        let (proxy, places) = tlsramp::proxy(&options.tlsramp, certs, direct, "preferSSL", &workers, folder.path())?;
+        let certs_ca = certs.ca.clone();
+        Ok(Bench { proxy, port: places.port, mongod, direct, certs_ca, costs: Vec::new(), _folder: folder })
+    }
+
+    /// Measures each way, each time beginning with another.
+    ///
+    /// # Errors
+    /// That a measurement failed.
+    pub(crate) fn round(&mut self, options: &Options, round: usize) -> Result<(), String> {
+        for (title, args) in ROWS {
+            for turn in 0..WAYS.len() {
+                let way = WAYS[(turn + round) % WAYS.len()];
+                let cost = self.cost(options, args, way)?;
+                self.costs.push((title, way, cost));
+            }
+        }
+        Ok(())
+    }
+
+    fn cost(&self, options: &Options, args: &[&str], way: Way) -> Result<f64, String> {
+        let mut processes = vec![self.mongod.id()];
+        let (port, ca) = match way {
+            Way::Plaintext => (self.direct, None),
+            Way::Own => (self.direct, Some(self.certs_ca.as_path())),
+            Way::Both => {
+                processes.push(self.proxy.id());
+                (self.port, Some(self.certs_ca.as_path()))
+            }
+        };
+        let program = tlsramp::program();
+        let warm_up =
+            WORKLOADS.iter().find(|one| one.unit == Unit::Operation).map(|one| one.warm_up()).unwrap_or_default();
+        let load = Load { program: &program, args, port, ca, warm_up, duration: options.span, processes: &processes };
+        let report = load.run()?;
+        if report.failed() > 0 {
+            return Err(format!("{} failed: {}", report.failed(), report.errors_text()));
+        }
+        report.cpu.and_then(|cpu| cpu.micros_per_operation).ok_or_else(|| "no processor time".to_owned())
+    }
+
+    /// What came of it.
+    pub(crate) fn rows(self) -> Vec<Row> {
+        let of = |title: &str, way: Way| {
+            let costs = self.costs.iter().filter(|(row, by, _)| *row == title && *by == way);
+            Spread::over(costs.map(|(_, _, cost)| *cost))
+        };
+        let row = |(title, _): (&'static str, _)| Row {
+            title,
+            plaintext: of(title, Way::Plaintext),
+            own: of(title, Way::Own),
+            both: of(title, Way::Both),
+        };
+        ROWS.into_iter().map(row).collect()
+    }
+}
+
+const WAYS: [Way; 3] = [Way::Plaintext, Way::Own, Way::Both];
+const ROWS: [(&str, &[&str]); 3] = [
+    ("ping on an open connection, us", &["ping", "--connections", "32"]),
+    ("new connection + ping, us", &["connect", "--connections", "16"]),
+    ("insert of 1,000 B, us", &["ping", "--connections", "32", "--command", "insert", "--request", "1000"]),
+];

@@ -1,0 +1,103 @@
+//! A proxy as anybody would write it in an afternoon: tokio's runtime of two workers, tokio-rustls, and
+//! `copy_bidirectional`. A process of its own, which this program becomes where it is told to.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::configs::Place;
+
+/// Where it listens, before whom, with which certificate.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    tls: u16,
+    plain: u16,
+    upstream: u16,
+    certificate: String,
+}
+
+impl Wanted {
+    /// Reads it, if this process is to be the proxy.
+    pub(crate) fn of(args: impl Iterator<Item = String>) -> Option<Wanted> {
+        let args: Vec<String> = args.skip(1).collect();
+        let [word, tls, plain, upstream, certificate] = args.as_slice() else { return None };
+        let port = |text: &String| text.parse().ok();
+        (word == WORD).then_some(())?;
+        Some(Wanted {
+            tls: port(tls)?,
+            plain: port(plain)?,
+            upstream: port(upstream)?,
+            certificate: certificate.clone(),
+        })
+    }
+
+    /// As arguments.
+    pub(crate) fn args(place: &Place<'_>) -> Vec<String> {
+        let ports = [place.tls, place.plain, place.upstream].map(|port| port.to_string());
+        [WORD.to_owned()].into_iter().chain(ports).chain([place.certs.both.display().to_string()]).collect()
+    }
+}
+
+/// Serves until the process is ended.
+pub(crate) fn run(wanted: &Wanted) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let ended = runtime.and_then(|runtime| runtime.block_on(serve(wanted)));
+    if let Err(error) = ended {
+        eprintln!("naive: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+async fn serve(wanted: &Wanted) -> io::Result<()> {
+    let upstream = wanted.upstream;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let acceptor = TlsAcceptor::from(Arc::new(config(&wanted.certificate, provider).map_err(io::Error::other)?));
+    let by_tls = TcpListener::bind(("127.0.0.1", wanted.tls)).await?;
+    let plain = TcpListener::bind(("127.0.0.1", wanted.plain)).await?;
+    tokio::spawn(async move {
+        while let Ok((client, _)) = plain.accept().await {
+            tokio::spawn(async move {
+                client.set_nodelay(true)?;
+                relay(client, upstream).await
+            });
+        }
+    });
+    loop {
+        let (client, _) = by_tls.accept().await?;
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            client.set_nodelay(true)?;
+            relay(acceptor.accept(client).await?, upstream).await
+        });
+    }
+}
+
+async fn relay<S>(mut client: S, upstream: u16) -> io::Result<()>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut server = TcpStream::connect(("127.0.0.1", upstream)).await?;
+    server.set_nodelay(true)?;
+    copy_bidirectional(&mut client, &mut server).await.map(drop)
+}
+
+/// rustls as it comes, by this provider.
+pub(crate) fn config(file: &str, provider: CryptoProvider) -> Result<ServerConfig, String> {
+    let in_words = |error: rustls::pki_types::pem::Error| format!("{file}: {error}");
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(in_words)?.collect();
+    let (chain, key) = (chain.map_err(in_words)?, PrivateKeyDer::from_pem_file(file).map_err(in_words)?);
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
+    let config = builder.and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    config.map_err(|error| error.to_string())
+}
+
+/// The first argument by which this program is the proxy.
+const WORD: &str = "naive-proxy";

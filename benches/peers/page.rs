@@ -1,0 +1,185 @@
+//! The tables, as Markdown whose columns also stand in a terminal. PURE, but for the machine's name.
+
+use std::fmt::Write as _;
+
+use super::figures::{Cell, Spread};
+use super::options::Options;
+use super::peer::Peer;
+use super::rounds::Measured;
+use super::support::machine;
+use super::workload::{Unit, WORKLOADS, Workload};
+
+/// All of it.
+pub(crate) fn render(options: &Options, measured: &Measured) -> String {
+    let mut page = String::new();
+    let proxies: Vec<Peer> = measured.peers.iter().copied().filter(|peer| *peer != Peer::Direct).collect();
+    let (rounds, seconds) = (options.rounds, options.span.as_secs_f64());
+    let mut say = |text: &str| {
+        // A String takes everything.
+        let _ = writeln!(page, "{text}");
+    };
+    say("# tlsramp beside its peers\n");
+    say("Made by `cargo bench --bench peers`; see [README.md](README.md) for how to read it.\n");
+    say(&format!("{}. Medians of {rounds} interleaved rounds of {seconds} s a cell.\n", machine::text()));
+    say(
+        "Processor time of the proxy's processes (user + system) for each unit of work; memory is proportional set size. Less is better.\n",
+    );
+    say(&grid(&main_table(options, measured, &proxies)));
+    say(
+        "`of best`: tlsramp's cost to that of the cheapest of the five peers, median of the rounds' ratios (least to most); `of naive`: to the proxy of tokio, tokio-rustls and `copy_bidirectional`.\n",
+    );
+    for note in &measured.notes {
+        say(&format!("- {note}"));
+    }
+    say(&floors(measured));
+    if !measured.mongod.is_empty() {
+        say(
+            "## mongod's own TLS, and tlsramp before a mongod in plaintext\n\nProcessor time of mongod, and of mongod and tlsramp together.\n",
+        );
+        say(&grid(&mongod_table(measured)));
+    }
+    say("## Spread of the costs, least to most\n");
+    say(&grid(&table(options, measured, &proxies, |workload, peer| {
+        measured.figures.cost(workload, peer).map(|cost| range(cost, digits(workload)))
+    })));
+    say(
+        "## Throughput, and times of an operation\n\nOperations (bulk: GB) a second; p50 / p99. Of load, proxy and server together, which share the cores.\n",
+    );
+    say(&grid(&table(options, measured, &measured.peers, |workload, peer| {
+        (workload.unit != Unit::Memory).then(|| throughput(measured, workload, peer)).flatten()
+    })));
+    say("## What each and a client of TLS 1.3 agree on\n");
+    for (peer, agreed) in &measured.agreed {
+        say(&format!("- {}: {agreed}", peer.title()));
+    }
+    page
+}
+
+/// Rows of cells, the first one the head.
+type Grid = Vec<Vec<String>>;
+
+fn main_table(options: &Options, measured: &Measured, proxies: &[Peer]) -> Grid {
+    let head = ["workload".to_owned()].into_iter().chain(proxies.iter().map(|peer| peer.title().to_owned()));
+    let mut rows = vec![head.chain(["of best", "of naive", "goal", "met"].map(str::to_owned)).collect::<Vec<_>>()];
+    for workload in &options.workloads {
+        let figures = &measured.figures;
+        let best = figures.best(workload, proxies);
+        let cost = |peer: &Peer| {
+            let text = figures.cost(workload, *peer).map(|cost| number(cost.median, digits(workload)));
+            text.unwrap_or_else(|| "-".into())
+        };
+        let mut row = vec![workload.title.to_owned()];
+        row.extend(proxies.iter().map(cost));
+        let ratio = best.and_then(|best| figures.ratio(workload, Peer::Tlsramp, best));
+        let naive = figures.ratio(workload, Peer::Tlsramp, Peer::Naive);
+        row.push(ratio.map_or("-".into(), |ratio| format!("{:.2} ({})", ratio.median, range(ratio, 2))));
+        row.push(naive.map_or("-".into(), |naive| format!("{:.2}", naive.median)));
+        row.push(format!("<= {:.2}", workload.goal));
+        let met = ratio.map(|ratio| if ratio.median <= workload.goal { "yes" } else { "no" });
+        row.push(met.unwrap_or("-").to_owned());
+        rows.push(row);
+    }
+    rows
+}
+
+fn table(
+    options: &Options,
+    measured: &Measured,
+    peers: &[Peer],
+    cell: impl Fn(&Workload, Peer) -> Option<String>,
+) -> Grid {
+    let head = ["workload".to_owned()].into_iter().chain(peers.iter().map(|peer| peer.title().to_owned()));
+    let mut rows = vec![head.collect::<Vec<_>>()];
+    for workload in &options.workloads {
+        let cells: Vec<Option<String>> = peers.iter().map(|peer| cell(workload, *peer)).collect();
+        if cells.iter().any(Option::is_some) {
+            let title = if workload.unit == Unit::Memory { workload.title } else { workload.key }.to_owned();
+            let texts = cells.into_iter().map(|cell| cell.unwrap_or_else(|| "-".into()));
+            rows.push([title].into_iter().chain(texts).collect());
+        }
+    }
+    debug_assert!(!measured.peers.is_empty());
+    rows
+}
+
+fn throughput(measured: &Measured, workload: &Workload, peer: Peer) -> Option<String> {
+    let of = |property: fn(&Cell) -> f64| measured.figures.spread(workload, peer, |cell| Some(property(cell)));
+    let (throughput, p50, p99) = (of(|cell| cell.throughput)?, of(|cell| cell.p50)?, of(|cell| cell.p99)?);
+    let digits = if workload.unit == Unit::Gigabyte { 2 } else { 0 };
+    Some(format!("{:.digits$}; {} / {}", throughput.median, time(p50.median), time(p99.median)))
+}
+
+/// The floor, and where tlsramp stands above it.
+fn floors(measured: &Measured) -> String {
+    let of = |property: fn(&super::floor::Floor) -> f64| Spread::over(measured.floors.iter().map(property));
+    let rows = [
+        ("full handshake, us", "full-handshake", of(|floor| floor.full_handshake), 0),
+        ("resumed handshake, us", "resumed-handshake", of(|floor| floor.resumed_handshake), 0),
+        ("bytes sealed, s/GB", "tls-bulk", of(|floor| floor.seal), 2),
+        ("bytes opened, s/GB", "", of(|floor| floor.open), 2),
+    ];
+    let mut table = vec![["cryptography alone", "floor", "spread", "tlsramp", "of floor"].map(str::to_owned).to_vec()];
+    for (title, key, floor, digits) in rows {
+        let Some(floor) = floor else { continue };
+        let workload = WORKLOADS.iter().find(|workload| workload.key == key);
+        let cost = workload.and_then(|workload| measured.figures.cost(workload, Peer::Tlsramp)).map(|cost| cost.median);
+        let times = cost.map_or("-".into(), |cost| format!("{:.2}", cost / floor.median));
+        let cost = cost.map_or("-".into(), |cost| number(cost, digits));
+        table.push(vec![title.into(), number(floor.median, digits), range(floor, digits), cost, times]);
+    }
+    let above = "\n## The floor\n\nThe server's side of a handshake by rustls in memory (TLS 1.3, X25519, TLS_AES_128_GCM_SHA256, one ticket), and AES-128-GCM over full records: no sockets, no relay. A TLS relay seals what goes one way and opens what goes the other.\n";
+    format!("{above}\n{}", grid(&table))
+}
+
+fn mongod_table(measured: &Measured) -> Grid {
+    let head = ["workload", "mongod, plaintext", "mongod, its own TLS", "mongod + tlsramp", "of its own TLS"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for row in &measured.mongod {
+        let text = |cost: Option<Spread>| {
+            cost.map_or("-".to_owned(), |cost| format!("{} ({})", number(cost.median, 1), range(cost, 1)))
+        };
+        let ratio = row.own.zip(row.both).map_or("-".into(), |(own, both)| format!("{:.2}", both.median / own.median));
+        rows.push(vec![row.title.to_owned(), text(row.plaintext), text(row.own), text(row.both), ratio]);
+    }
+    rows
+}
+
+/// Aligned.
+fn grid(rows: &Grid) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column == 0 { format!(" {cell:<width$} ") } else { format!(" {cell:>width$} ") }
+        });
+        text += &format!("|{}|\n", cells.collect::<Vec<_>>().join("|"));
+        if number == 0 {
+            let lines = widths.iter().enumerate().map(|(column, width)| {
+                if column == 0 { "-".repeat(width + 2) } else { format!("{}:", "-".repeat(width + 1)) }
+            });
+            text += &format!("|{}|\n", lines.collect::<Vec<_>>().join("|"));
+        }
+    }
+    text
+}
+
+fn digits(workload: &Workload) -> usize {
+    match workload.unit {
+        Unit::Operation | Unit::Memory => 1,
+        Unit::Gigabyte => 2,
+    }
+}
+
+fn number(value: f64, digits: usize) -> String {
+    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.digits$}") }
+}
+
+fn range(spread: Spread, digits: usize) -> String {
+    format!("{}-{}", number(spread.least, digits), number(spread.most, digits))
+}
+
+fn time(micros: f64) -> String {
+    if micros < 1e3 { format!("{micros:.0} us") } else { format!("{:.1} ms", micros / 1e3) }
+}

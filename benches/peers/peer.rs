@@ -1,0 +1,161 @@
+//! Who is measured, and how each is started: two workers, one certificate, one port for TLS and, where it can, one for
+//! plaintext. tlsramp has one port for both, as is its job.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::configs::{self, Place};
+use super::install;
+use super::options::Options;
+use super::support::{Certs, Running, Scratch, ports, require, tlsramp};
+
+/// A column of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Peer {
+    Tlsramp,
+    Haproxy,
+    Nginx,
+    Envoy,
+    Hitch,
+    Stunnel,
+    /// tokio-rustls and `copy_bidirectional`.
+    Naive,
+    /// No proxy: the clients ask the server.
+    Direct,
+}
+
+/// In the order of the table.
+pub(crate) const PEERS: [Peer; 8] =
+    [Peer::Haproxy, Peer::Nginx, Peer::Envoy, Peer::Hitch, Peer::Stunnel, Peer::Naive, Peer::Tlsramp, Peer::Direct];
+
+impl Peer {
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Peer::Tlsramp => "tlsramp",
+            Peer::Haproxy => "haproxy",
+            Peer::Nginx => "nginx",
+            Peer::Envoy => "envoy",
+            Peer::Hitch => "hitch",
+            Peer::Stunnel => "stunnel",
+            Peer::Naive => "naive",
+            Peer::Direct => "direct",
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Peer::Tlsramp => "tlsramp",
+            Peer::Haproxy => "HAProxy",
+            Peer::Nginx => "nginx stream",
+            Peer::Envoy => "Envoy",
+            Peer::Hitch => "hitch",
+            Peer::Stunnel => "stunnel",
+            Peer::Naive => "naive tokio",
+            Peer::Direct => "direct",
+        }
+    }
+
+    /// Whether it is one of those that the goals are set by.
+    pub(crate) fn counts(self) -> bool {
+        match self {
+            Peer::Haproxy | Peer::Nginx | Peer::Envoy | Peer::Hitch | Peer::Stunnel => true,
+            Peer::Tlsramp | Peer::Naive | Peer::Direct => false,
+        }
+    }
+
+    /// Its program.
+    ///
+    /// # Errors
+    /// That it is not installed.
+    pub(crate) fn program(self, options: &Options) -> Result<PathBuf, String> {
+        let installed = |name: &str| require::command(name).map_err(|why| format!("{why}; --install"));
+        match self {
+            Peer::Tlsramp => Ok(options.tlsramp.clone()),
+            Peer::Haproxy => installed("haproxy"),
+            Peer::Nginx if Path::new(configs::NGINX_MODULE).exists() => installed("nginx"),
+            Peer::Nginx => Err(format!("no {}; --install", configs::NGINX_MODULE)),
+            Peer::Envoy => install::envoy(),
+            Peer::Hitch => installed("hitch"),
+            Peer::Stunnel => installed("stunnel4"),
+            Peer::Naive => std::env::current_exe().map_err(|error| error.to_string()),
+            Peer::Direct => Ok(tlsramp::program()),
+        }
+    }
+
+    /// Starts it before a server of its own.
+    ///
+    /// # Errors
+    /// That one of them does not start.
+    pub(crate) fn start(self, options: &Options, certs: &Certs) -> Result<Started, String> {
+        let program = self.program(options)?;
+        let folder = Scratch::new(self.key());
+        let (server, upstream) = tlsramp::serve(None, folder.path())?;
+        if self == Peer::Direct {
+            let (by_tls, tls) = tlsramp::serve(Some(certs), folder.path())?;
+            return Ok(Started {
+                proxy: None,
+                plain: Some(upstream),
+                tls,
+                _servers: vec![server, by_tls],
+                _folder: folder,
+            });
+        }
+        let (proxy, plain, tls) = if self == Peer::Tlsramp {
+            let workers = ["--workers", "2"];
+            let (proxy, places) = tlsramp::proxy(&program, certs, upstream, "preferSSL", &workers, folder.path())?;
+            (proxy, Some(places.port), places.port)
+        } else {
+            let (tls, plain) = (ports::free()?, ports::free()?);
+            let place = Place { tls, plain, upstream, certs, folder: folder.path() };
+            let (mut proxy, has_plain) = self.run(&program, &place)?;
+            let plain = has_plain.then_some(plain);
+            proxy.wait_for(&[Some(tls), plain].into_iter().flatten().collect::<Vec<_>>())?;
+            (proxy, plain, tls)
+        };
+        Ok(Started { proxy: Some(proxy), plain, tls, _servers: vec![server], _folder: folder })
+    }
+
+    /// Runs another's program by its configuration; whether it has a port for plaintext.
+    fn run(self, program: &Path, place: &Place<'_>) -> Result<(Running, bool), String> {
+        let (text, args, plain) = match self {
+            Peer::Haproxy => (configs::haproxy(place), vec!["-db", "-f", CONFIG], true),
+            Peer::Nginx => (configs::nginx(place), vec!["-p", ".", "-e", "stderr", "-c", CONFIG], true),
+            Peer::Envoy => (configs::envoy(place), ENVOY_ARGS.to_vec(), true),
+            Peer::Hitch => (configs::hitch(place), vec!["--config", CONFIG], false),
+            Peer::Stunnel => (configs::stunnel(place), vec![CONFIG], false),
+            Peer::Naive => {
+                let args = super::naive::Wanted::args(place);
+                return Ok((Running::start(self.key(), program, &args, place.folder)?, true));
+            }
+            Peer::Tlsramp | Peer::Direct => return Err("has no configuration file".to_owned()),
+        };
+        let config = place.folder.join(CONFIG);
+        fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
+        // stunnel takes a path only where it has a slash; the others take a whole one as well.
+        let whole = |arg: &str| if arg == CONFIG { config.display().to_string() } else { arg.to_owned() };
+        let args: Vec<String> = args.into_iter().map(whole).collect();
+        Ok((Running::start(self.key(), program, &args, place.folder)?, plain))
+    }
+}
+
+/// A proxy with the server behind it; all end on drop.
+#[derive(Debug)]
+pub(crate) struct Started {
+    /// Declared first: ends before its server.
+    proxy: Option<Running>,
+    pub(crate) plain: Option<u16>,
+    pub(crate) tls: u16,
+    _servers: Vec<Running>,
+    /// Declared last: the folder goes after the processes.
+    _folder: Scratch,
+}
+
+impl Started {
+    /// The processes whose cost counts.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        self.proxy.as_ref().map(Running::family).unwrap_or_default()
+    }
+}
+
+const CONFIG: &str = "config";
+const ENVOY_ARGS: [&str; 7] = ["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning", "-c", CONFIG];

@@ -1,0 +1,138 @@
+//! Who is measured when: in each round every workload, in each workload every peer, each time beginning with another, so
+//! that what else the machine does falls on all of them.
+
+use std::io::{Write, stderr};
+use std::path::Path;
+
+use super::figures::{Cell, Figures};
+use super::floor::{self, Floor};
+use super::mongod;
+use super::options::Options;
+use super::peer::{Peer, Started};
+use super::support::{Certs, Load, Report, tlsramp};
+use super::workload::{Unit, Workload};
+
+/// What has been measured.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) figures: Figures,
+    pub(crate) floors: Vec<Floor>,
+    /// What each peer and a client of TLS 1.3 agree on.
+    pub(crate) agreed: Vec<(Peer, String)>,
+    pub(crate) mongod: Vec<mongod::Row>,
+    /// What is missing in the tables, and why.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Measures all that is asked for.
+///
+/// # Errors
+/// That nothing can be measured. A peer that does not start is left out, and named.
+pub(crate) fn run(options: &Options) -> Result<Measured, String> {
+    let certs = Certs::make()?;
+    let mut notes = Vec::new();
+    let mut field: Vec<(Peer, Started)> = Vec::new();
+    for peer in &options.peers {
+        match peer.start(options, &certs) {
+            Ok(started) => field.push((*peer, started)),
+            Err(why) => note(&mut notes, format!("{} is left out: {why}", peer.title())),
+        }
+    }
+    let agreed = field.iter().map(|(peer, started)| (*peer, floor::agreed(started.tls, &certs.ca))).collect();
+    let mut figures = Figures::default();
+    let mut floors = Vec::new();
+    let behind = options.with_mongod.then(|| mongod::Bench::start(options, &certs)).transpose();
+    let mut behind = behind.unwrap_or_else(|why| {
+        note(&mut notes, format!("mongod is left out: {why}"));
+        None
+    });
+    for round in 0..options.rounds {
+        for (row, workload) in options.workloads.iter().enumerate() {
+            for turn in 0..field.len() {
+                let (peer, started) = &field[(turn + round + row) % field.len()];
+                say(&format!("round {}/{}: {}, {}", round + 1, options.rounds, workload.key, peer.title()));
+                match cell(options, &certs, *peer, started, workload) {
+                    Ok(Some(cell)) => figures.add(workload.key, *peer, round, cell),
+                    Ok(None) => {}
+                    Err(why) => {
+                        note(&mut notes, format!("{}, {}, round {}: {why}", peer.title(), workload.key, round + 1))
+                    }
+                }
+            }
+        }
+        floors.push(floor::measure(&certs)?);
+        if let Some(bench) = &mut behind {
+            say(&format!("round {}/{}: mongod", round + 1, options.rounds));
+            bench
+                .round(options, round)
+                .unwrap_or_else(|why| note(&mut notes, format!("mongod, round {}: {why}", round + 1)));
+        }
+    }
+    let peers = field.iter().map(|(peer, _)| *peer).collect();
+    let mongod = behind.map(mongod::Bench::rows).unwrap_or_default();
+    Ok(Measured { peers, figures, floors, agreed, mongod, notes })
+}
+
+/// One measurement; none where the peer does not do this.
+fn cell(
+    options: &Options,
+    certs: &Certs,
+    peer: Peer,
+    started: &Started,
+    workload: &Workload,
+) -> Result<Option<Cell>, String> {
+    let fresh = match workload.unit {
+        Unit::Memory if peer == Peer::Direct => return Ok(None),
+        Unit::Memory => Some(peer.start(options, certs)?),
+        Unit::Operation | Unit::Gigabyte => None,
+    };
+    let started = fresh.as_ref().unwrap_or(started);
+    let Some(port) = (if workload.tls { Some(started.tls) } else { started.plain }) else { return Ok(None) };
+    let ca: Option<&Path> = workload.tls.then_some(&certs.ca);
+    let processes = started.processes();
+    let program = tlsramp::program();
+    let args: Vec<&str> = workload.args.iter().copied().chain(["--connections", workload.connections]).collect();
+    let load = Load {
+        program: &program,
+        args: &args,
+        port,
+        ca,
+        warm_up: workload.warm_up(),
+        duration: workload.duration(options.span),
+        processes: &processes,
+    };
+    let report = load.run()?;
+    if report.failed() > 0 {
+        return Err(format!("{} of {} failed: {}", report.failed(), report.operations, report.errors_text()));
+    }
+    Ok(Some(Cell::of(workload, &report)))
+}
+
+impl Cell {
+    fn of(workload: &Workload, report: &Report) -> Cell {
+        let cost = report.cpu.as_ref().and_then(|cpu| match workload.unit {
+            Unit::Operation => cpu.micros_per_operation,
+            Unit::Gigabyte => cpu.seconds_per_gigabyte,
+            Unit::Memory => cpu.bytes_per_connection.map(|bytes| bytes / 1e3),
+        });
+        let throughput = match workload.unit {
+            Unit::Gigabyte => report.gigabytes_per_second(),
+            Unit::Operation | Unit::Memory => report.operations_per_second,
+        };
+        // Less than a tick of the processor's clock tells nothing.
+        let cost = cost.filter(|cost| *cost > 0.0);
+        Cell { cost, throughput, p50: report.latency.p50, p99: report.latency.p99 }
+    }
+}
+
+/// Says what is going on.
+pub(crate) fn say(text: &str) {
+    // Whoever does not want to see it has closed it.
+    let _ = writeln!(stderr(), "peers: {text}");
+}
+
+fn note(notes: &mut Vec<String>, text: String) {
+    say(&text);
+    notes.push(text);
+}

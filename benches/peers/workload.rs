@@ -1,0 +1,137 @@
+//! What is measured, of whom, and what is aimed at.
+
+use std::time::Duration;
+
+/// A row of the table.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) key: &'static str,
+    /// With its unit.
+    pub(crate) title: &'static str,
+    pub(crate) tls: bool,
+    pub(crate) unit: Unit,
+    /// For `tlsramp load`.
+    pub(crate) args: &'static [&'static str],
+    /// How many clients there are at a time.
+    pub(crate) connections: &'static str,
+    /// Share of the best peer's cost that tlsramp's must not exceed.
+    pub(crate) goal: f64,
+}
+
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Microseconds of processor time for each operation.
+    Operation,
+    /// Seconds of processor time for each 10^9 bytes.
+    Gigabyte,
+    /// Thousands of bytes of memory for each idle connection: proportional set size, of a fresh process.
+    Memory,
+}
+
+impl Workload {
+    /// How long it runs before it counts.
+    pub(crate) fn warm_up(&self) -> Duration {
+        match self.unit {
+            Unit::Operation | Unit::Gigabyte => Duration::from_secs(1),
+            // The connections are opened in the first half.
+            Unit::Memory => Duration::from_secs(6),
+        }
+    }
+
+    /// How long it counts, where `span` is what is asked for.
+    pub(crate) fn duration(&self, span: Duration) -> Duration {
+        match self.unit {
+            Unit::Operation | Unit::Gigabyte => span,
+            Unit::Memory => Duration::from_millis(200),
+        }
+    }
+}
+
+/// All of them, in the order of the table.
+pub(crate) const WORKLOADS: [Workload; 9] = [
+    Workload {
+        key: "full-handshake",
+        title: "full handshake, us",
+        tls: true,
+        unit: Unit::Operation,
+        args: &["connect", "--command", "echo"],
+        connections: "16",
+        goal: 0.42,
+    },
+    Workload {
+        key: "resumed-handshake",
+        title: "resumed handshake, us",
+        tls: true,
+        unit: Unit::Operation,
+        args: &["connect", "--command", "echo", "--resume"],
+        connections: "16",
+        goal: 0.40,
+    },
+    Workload {
+        key: "tls-request",
+        title: "TLS request/response, us",
+        tls: true,
+        unit: Unit::Operation,
+        args: &["echo"],
+        connections: "32",
+        goal: 0.65,
+    },
+    Workload {
+        key: "tls-bulk",
+        title: "TLS bulk, s/GB",
+        tls: true,
+        unit: Unit::Gigabyte,
+        args: &["bulk", "--response", BULK],
+        connections: "8",
+        goal: 0.50,
+    },
+    Workload {
+        key: "plain-connect",
+        title: "plaintext connect + one request, us",
+        tls: false,
+        unit: Unit::Operation,
+        args: &["connect", "--command", "echo"],
+        connections: "16",
+        goal: 0.80,
+    },
+    Workload {
+        key: "plain-request",
+        title: "plaintext request/response, us",
+        tls: false,
+        unit: Unit::Operation,
+        args: &["echo"],
+        connections: "32",
+        goal: 0.80,
+    },
+    Workload {
+        key: "plain-bulk",
+        title: "plaintext bulk, s/GB",
+        tls: false,
+        unit: Unit::Gigabyte,
+        args: &["bulk", "--response", BULK],
+        connections: "8",
+        goal: 0.50,
+    },
+    Workload {
+        key: "tls-idle",
+        title: "idle TLS connection, KB",
+        tls: true,
+        unit: Unit::Memory,
+        args: &["idle", "--command", "echo"],
+        connections: "2000",
+        goal: 0.35,
+    },
+    Workload {
+        key: "plain-idle",
+        title: "idle plaintext connection, KB",
+        tls: false,
+        unit: Unit::Memory,
+        args: &["idle", "--command", "echo"],
+        connections: "2000",
+        goal: 0.50,
+    },
+];
+
+/// Bytes of an answer: short beside a cell, so that the last ones, unfinished, do not matter.
+const BULK: &str = "4194304";

@@ -1,0 +1,74 @@
+//! What becomes of tlsramp's costs when many connections are open, and of connections when its mode changes.
+//!
+//! | file | what a reader would look for there |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`costs`] | a connection and a request, at 10, 1,000 and 10,000 open connections |
+//! | [`changes`] | what a change of mode adds to requests in flight; ten thousand connections held meanwhile |
+//! | [`switch`] | who changes the mode, by the admin port |
+//!
+//! It ends with 1 where a connection was lost: that is the one thing here that is true or false. The figures are for
+//! reading.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark")]
+
+mod changes;
+mod costs;
+mod options;
+#[path = "../support/mod.rs"]
+mod support;
+mod switch;
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use options::Options;
+use support::{Certs, machine};
+
+fn main() -> ExitCode {
+    let options = Options::read();
+    match measure(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scale: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<(), String> {
+    let carried = machine::raise_descriptors(DESCRIPTORS);
+    let most = carried.saturating_sub(SPARE).max(1);
+    let certs = Certs::make()?;
+    let mut page = String::new();
+    let mut say = |text: &str| {
+        println!("{text}");
+        // A String takes everything.
+        let _ = writeln!(page, "{text}");
+    };
+    say("# tlsramp with many connections\n");
+    say("Made by `cargo bench --bench scale`; see [README.md](README.md) for how to read it.\n");
+    say(&format!(
+        "{}. A proxied connection takes two descriptors of the proxy and one each of client and server: tlsramp takes {carried} \
+         here, and {most} are held at most. Outgoing ports for each destination: {}.\n",
+        machine::text(),
+        machine::outgoing_ports()
+    ));
+    say(&costs::measure(options, &certs, most)?);
+    let lost = [changes::in_flight(options, &certs)?, changes::held(options, &certs, most)?];
+    for part in &lost {
+        say(&part.text);
+    }
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, &page).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    match lost.iter().find_map(|part| part.lost.clone()) {
+        Some(lost) => Err(lost),
+        None => Ok(()),
+    }
+}
+
+/// Ten thousand proxied connections, twice over.
+const DESCRIPTORS: u64 = 40_000;
+/// Connections that are made beside those that are held, and those that have not quite ended.
+const SPARE: usize = 100;

@@ -1,0 +1,115 @@
+//! One measurement: `tlsramp load` against a port, with the processor time of the processes in question.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::process;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load<'a> {
+    /// The program, which is this build's whatever is measured.
+    pub(crate) program: &'a Path,
+    /// Workload and options; without target, times and TLS.
+    pub(crate) args: &'a [&'a str],
+    pub(crate) port: u16,
+    /// The CA, where the clients speak TLS 1.3.
+    pub(crate) ca: Option<&'a Path>,
+    pub(crate) warm_up: Duration,
+    pub(crate) duration: Duration,
+    /// Whose processor time and memory.
+    pub(crate) processes: &'a [i32],
+}
+
+/// What came of it: the fields of `tlsramp load --json` that the benches read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    pub(crate) operations: u64,
+    pub(crate) operations_per_second: f64,
+    pub(crate) seconds: f64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) latency: Latency,
+    pub(crate) errors: BTreeMap<String, u64>,
+    pub(crate) cpu: Option<Cpu>,
+}
+
+/// In microseconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+/// What the processes used.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Cpu {
+    pub(crate) user_seconds: f64,
+    pub(crate) system_seconds: f64,
+    pub(crate) micros_per_operation: Option<f64>,
+    pub(crate) seconds_per_gigabyte: Option<f64>,
+    pub(crate) bytes_per_connection: Option<f64>,
+}
+
+impl Load<'_> {
+    /// Its command line.
+    pub(crate) fn command_line(&self) -> Vec<String> {
+        let mut line: Vec<String> = vec!["load".into()];
+        line.extend(self.args.iter().map(|&arg| arg.to_owned()));
+        line.extend(["--json".into(), "--target".into(), format!("127.0.0.1:{}", self.port)]);
+        let millis = |time: Duration| format!("{}ms", time.as_millis());
+        line.extend(["--warmUp".into(), millis(self.warm_up), "--duration".into(), millis(self.duration)]);
+        if let Some(ca) = self.ca {
+            line.extend(["--tls".into(), "--tlsVersion".into(), "1.3".into()]);
+            line.extend(["--tlsCAFile".into(), ca.display().to_string()]);
+        }
+        line.extend(self.processes.iter().flat_map(|pid| ["--cpu-of".to_owned(), pid.to_string()]));
+        line
+    }
+
+    /// Measures.
+    ///
+    /// # Errors
+    /// In words: it did not run, or nothing succeeded.
+    pub(crate) fn run(&self) -> Result<Report, String> {
+        let mut command = process::tethered(self.program);
+        command.args(self.command_line());
+        let output = process::output(command, self.warm_up + self.duration + PATIENCE)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let report: Report =
+            serde_json::from_str(&text).map_err(|error| format!("tlsramp load: {error}: {}", said.trim()))?;
+        if report.operations == 0 {
+            let errors =
+                if report.errors.is_empty() { "no operation ended in time".into() } else { report.errors_text() };
+            return Err(format!("nothing succeeded: {errors}"));
+        }
+        Ok(report)
+    }
+}
+
+impl Report {
+    /// Gigabytes a second, both ways.
+    pub(crate) fn gigabytes_per_second(&self) -> f64 {
+        (self.bytes_sent + self.bytes_received) as f64 / self.seconds / 1e9
+    }
+
+    /// How many failed.
+    pub(crate) fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    pub(crate) fn errors_text(&self) -> String {
+        let lines: Vec<String> = self.errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        lines.join(", ")
+    }
+}
+
+/// For the last operations, and for a client that is not answered.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,38 @@
+//! What the benches on real sockets share: processes that end with the bench, ports, certificates, and `tlsramp load`.
+//!
+//! | file | what a reader would look for there |
+//! |---|---|
+//! | [`running`] | a process under test, the processes it has started, its end |
+//! | [`ports`] | ports that nobody has |
+//! | [`certs`] | one server certificate in the shapes that the peers read |
+//! | [`load`] | one measurement by `tlsramp load`, and its result |
+//! | [`tlsramp`] | the proxy in its real job, and the server of `tlsramp load --serve` |
+//! | [`machine`] | what the figures were measured on |
+//! | `parts` `process` `require` `scratch` | the tests' own: real parts, commands with a limit, folders that go |
+
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each bench takes what it needs, and the tests' files have more"
+)]
+
+pub(crate) mod certs;
+pub(crate) mod load;
+pub(crate) mod machine;
+#[path = "../../tests/it/support/parts.rs"]
+pub(crate) mod parts;
+pub(crate) mod ports;
+#[path = "../../tests/it/support/process.rs"]
+pub(crate) mod process;
+#[path = "../../tests/it/support/require.rs"]
+pub(crate) mod require;
+pub(crate) mod running;
+#[path = "../../tests/it/support/scratch.rs"]
+pub(crate) mod scratch;
+pub(crate) mod tlsramp;
+
+pub(crate) use certs::Certs;
+pub(crate) use load::{Load, Report};
+pub(crate) use running::Running;
+pub(crate) use scratch::Scratch;

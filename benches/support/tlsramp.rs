@@ -1,0 +1,60 @@
+//! The server behind, and the proxy in front of it in its real job: both kinds of client on one port, policy, records and
+//! metrics on, its log in a file.
+
+use std::path::{Path, PathBuf};
+
+use super::{Certs, Running, ports};
+
+/// This build's program.
+pub(crate) fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_tlsramp").into()
+}
+
+/// `tlsramp load --serve`, on a port of its own: every proxy has a server of its own, so that none pays for the ports that
+/// connections of another still hold. By TLS with `certs`.
+///
+/// # Errors
+/// That it does not start.
+pub(crate) fn serve(certs: Option<&Certs>, folder: &Path) -> Result<(Running, u16), String> {
+    let port = ports::free()?;
+    let mut args = vec!["load".to_owned(), "--serve".to_owned(), format!("127.0.0.1:{port}")];
+    if let Some(certs) = certs {
+        args.extend(["--tlsCertificateKeyFile".into(), certs.both.display().to_string()]);
+    }
+    let mut server = Running::start(&format!("server-{port}"), &program(), &args, folder)?;
+    server.wait_for(&[port])?;
+    Ok((server, port))
+}
+
+/// Where a proxy listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places {
+    pub(crate) port: u16,
+    pub(crate) admin: u16,
+}
+
+/// `tlsramp run`, before a server that takes plaintext, under `mode`.
+///
+/// # Errors
+/// That it does not start.
+pub(crate) fn proxy(
+    program: &Path,
+    certs: &Certs,
+    upstream: u16,
+    mode: &str,
+    more: &[&str],
+    folder: &Path,
+) -> Result<(Running, Places), String> {
+    let places = Places { port: ports::free()?, admin: ports::free()? };
+    let certificate = certs.both.display().to_string();
+    let (port, admin) = (places.port.to_string(), format!("127.0.0.1:{}", places.admin));
+    let upstream = format!("127.0.0.1:{upstream}");
+    let mut args: Vec<&str> = vec!["run", "--port", &port, "--bind_ip", "127.0.0.1", "--upstream", &upstream];
+    args.extend(["--upstreamTLS", "never", "--upstreamProbe", "off", "--sslMode", mode]);
+    args.extend(["--sslPEMKeyFile", &certificate, "--adminBind", &admin, "--drainTimeout", "1s"]);
+    args.extend(more);
+    let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+    let mut proxy = Running::start(&format!("tlsramp-{port}"), program, &args, folder)?;
+    proxy.wait_for(&[places.port])?;
+    Ok((proxy, places))
+}
