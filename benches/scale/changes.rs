@@ -73,7 +73,8 @@ pub(crate) fn held(options: &Options, certs: &Certs, most: usize) -> Result<Part
         let measuring = scope.spawn(|| load(certs, proxy.port, &args, turn, turn * 2).run());
         wait_open(&proxy.running, connections, turn * 3)?;
         let switch = Switch::start(proxy.admin, INTERVAL)?;
-        std::thread::sleep(turn);
+        // A client ends as soon as it has been asked for the last time: the first ones a turn from now.
+        std::thread::sleep(turn.mul_f64(0.8));
         let changes = switch.stop()?;
         // All are still there, before they are asked for the last time.
         wait_open(&proxy.running, connections, Duration::ZERO)?;
