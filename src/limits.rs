@@ -72,8 +72,19 @@ pub const TLS_HELD: usize = 96 * 1024;
 pub const TLS_WRITE: usize = RELAY_BUFFER;
 /// What that comes to: four records, a `key_update` before them, and room to spare.
 pub const TLS_WRITTEN: usize = TLS_WRITE + 1024;
-/// Reads of one direction before the other connections of the worker get their turn.
-pub const RELAY_TURN: usize = 16;
+/// How often a worker wakes with nothing to do: seldom enough to cost nothing, and before any wait of a connection is
+/// over.
+pub const WORKER_BEAT: Duration = Duration::from_secs(1);
+/// Bytes of one direction before the other connections of the worker get their turn; a read counts as a full one.
+pub const RELAY_TURN: usize = 16 * RELAY_BUFFER;
+/// Full reads in a row after which a direction between two sockets moves through a pipe: what is over by then is done
+/// sooner without.
+pub const SPLICE_AFTER: u8 = 4;
+/// Bytes through a pipe at a time, which is its size. Linux lets a user have 64 MiB in pipes (pipe(7)), and a worker's
+/// are a mebibyte.
+pub const SPLICE_BYTES: usize = 256 * 1024;
+/// Pipes of a worker. More than so many bulk transfers at a time on one core wait for each other anyway.
+pub const PIPES: usize = 4;
 
 /// TCP keepalive: idle time, interval and probes. Two minutes in all to notice a dead peer on an idle link.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -97,8 +108,9 @@ pub const ACCEPT_BACKOFF_MOST: Duration = Duration::from_secs(1);
 
 /// Descriptors kept back for logs, files that are read again, names that are resolved, listeners.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
-/// Descriptors of one worker: its runtime's, a listener, a connection accepted and about to be turned away.
-pub const DESCRIPTORS_PER_WORKER: u64 = 8;
+/// Descriptors of one worker: its runtime's, a listener, a connection accepted and about to be turned away; and those of
+/// its pipes.
+pub const DESCRIPTORS_PER_WORKER: u64 = 8 + 2 * PIPES as u64;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for

@@ -17,6 +17,12 @@ pub enum First {
 }
 
 impl First {
+    /// Whether it has answered.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(self, First::Known)
+    }
+
     /// Takes the next bytes. Once, it answers: with the client, or with none where the first message is none of
     /// MongoDB's, is no `hello`, or is longer than any that is.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Option<Client>> {

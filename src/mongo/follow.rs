@@ -111,6 +111,35 @@ impl Follower {
         }
     }
 
+    /// How many of the client's next bytes need not be taken, but counted by [`Follower::passed_up`]: those within a
+    /// body that nobody looks at. Not the last of it, with which the message ends.
+    #[must_use]
+    pub fn unseen_up(&self) -> usize {
+        if self.lost {
+            usize::MAX
+        } else if self.watch.is_some() {
+            0
+        } else {
+            self.up.unseen()
+        }
+    }
+
+    /// The same for the server's.
+    #[must_use]
+    pub fn unseen_down(&self) -> usize {
+        if self.lost { usize::MAX } else { self.down.unseen() }
+    }
+
+    /// So many of the client's bytes have passed, no more than need not be taken.
+    pub fn passed_up(&mut self, count: usize) {
+        self.up.passed(count);
+    }
+
+    /// So many of the server's.
+    pub fn passed_down(&mut self, count: usize) {
+        self.down.passed(count);
+    }
+
     /// Whether neither direction is within a message, and every request that wants an answer has it.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
@@ -217,6 +246,20 @@ enum Step<'a> {
 }
 
 impl Direction {
+    fn unseen(&self) -> usize {
+        match self.current {
+            Some(Message { word_have: 4, .. }) => usize::try_from(self.remaining).map_or(0, |left| left - 1),
+            Some(_) | None => 0,
+        }
+    }
+
+    fn passed(&mut self, count: usize) {
+        if self.current.is_some() {
+            // No more than remains: it fits.
+            self.remaining = self.remaining.saturating_sub(u32::try_from(count).unwrap_or_default());
+        }
+    }
+
     fn is_between(&self) -> bool {
         self.current.is_none() && self.cut.is_none()
     }

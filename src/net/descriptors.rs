@@ -40,10 +40,10 @@ mod tests {
         for (descriptors, workers, connections) in [
             (0, 1, 1),
             (64, 2, 1),
-            (224, 1, 16),
-            (1024, 2, 312),
-            (1024, 16, 256),
-            (20_000, 2, 9_800),
+            (224, 1, 12),
+            (1024, 2, 304),
+            (1024, 16, 192),
+            (20_000, 2, 9_792),
             (u64::MAX, 2, 1_000_000),
         ] {
             assert_eq!(carried(descriptors, workers), connections);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::net::abort_on_close;
+use crate::net::{Side, abort_on_close};
 use crate::tls::{ClientStream, ServerStream};
 use crate::upstream;
 
@@ -39,6 +39,15 @@ impl From<upstream::Stream> for Leg {
             upstream::Stream::Tcp(stream) => Leg::Tcp(stream),
             upstream::Stream::Unix(stream) => Leg::Unix(stream),
             upstream::Stream::Tls(stream) => Leg::ToServer(stream),
+        }
+    }
+}
+
+impl Side for Leg {
+    fn bare(&self) -> Option<&TcpStream> {
+        match self {
+            Leg::Tcp(stream) => Some(stream),
+            Leg::Unix(_) | Leg::FromClient(_) | Leg::ToServer(_) => None,
         }
     }
 }

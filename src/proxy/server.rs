@@ -11,11 +11,12 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
+use tokio::time::interval;
 
 use super::connection::serve;
 use super::route::Route;
 use crate::drain;
-use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING};
+use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WORKER_BEAT};
 use crate::members;
 use crate::net::{Listener, Seats, Slot};
 use crate::observe::{Observer, Outcome};
@@ -118,8 +119,19 @@ impl Worker {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            // Either message or a dropped sender: both are the end.
-            let _ = runtime.block_on(stopped);
+            runtime.block_on(async {
+                let mut beat = interval(WORKER_BEAT);
+                tokio::pin!(stopped);
+                loop {
+                    tokio::select! {
+                        // Either message or a dropped sender: both are the end.
+                        _ = &mut stopped => return,
+                        // A timer that is the next to come interrupts the wait for events as soon as it is set, for two
+                        // system calls. This one always comes before those of connections.
+                        _ = beat.tick() => {}
+                    }
+                }
+            });
             runtime.shutdown_background();
         })?;
         Ok(Worker { handle, stop: Some(stop), thread: Some(thread) })

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_UNKNOWN, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
-use crate::net::{Stop, Tap};
+use crate::net::{Bound, Stop, Tap};
 use crate::observe::{Open, Record, SeenRecycling, Wish};
 use crate::policy::Link;
 
@@ -67,20 +67,35 @@ impl<'a> Watcher<'a> {
 }
 
 impl Tap for Watcher<'_> {
-    fn up(&mut self, bytes: &[u8]) {
-        if let Some(follower) = &mut self.follower {
-            follower.sent(bytes);
+    fn see(&mut self, bound: Bound, bytes: &[u8]) {
+        match (bound, &mut self.follower) {
+            (Bound::Up, Some(follower)) => follower.sent(bytes),
+            (Bound::Down, Some(follower)) => follower.received(bytes),
+            (Bound::Up | Bound::Down, None) => {}
         }
-        if let Some(client) = self.first.take(bytes) {
+        if bound == Bound::Up
+            && let Some(client) = self.first.take(bytes)
+        {
             self.record.identify(client);
             self.note_language();
         }
         self.stirred = true;
     }
 
-    fn down(&mut self, bytes: &[u8]) {
-        if let Some(follower) = &mut self.follower {
-            follower.received(bytes);
+    fn unseen(&self, bound: Bound) -> usize {
+        match (bound, &self.follower) {
+            (Bound::Up, _) if !self.first.is_known() => 0,
+            (Bound::Up, Some(follower)) => follower.unseen_up(),
+            (Bound::Down, Some(follower)) => follower.unseen_down(),
+            (Bound::Up | Bound::Down, None) => usize::MAX,
+        }
+    }
+
+    fn pass(&mut self, bound: Bound, count: usize) {
+        match (bound, &mut self.follower) {
+            (Bound::Up, Some(follower)) => follower.passed_up(count),
+            (Bound::Down, Some(follower)) => follower.passed_down(count),
+            (Bound::Up | Bound::Down, None) => {}
         }
         self.stirred = true;
     }

@@ -9,8 +9,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::{SendFlags, send};
 use rustls::{CommonState, ProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::session::{self, Side};
@@ -160,6 +161,23 @@ impl<S: Side + Unpin> Stream<S> {
         result
     }
 
+    /// The same for the last of it, which waits in the socket for the end that follows at once: one packet says both.
+    fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.outgoing.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.socket.poll_write_ready(cx))?;
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let sent = self.socket.try_io(Interest::WRITABLE, || Ok(send(&self.socket, &self.outgoing, flags)?));
+        match sent {
+            Ok(count) => drop(self.outgoing.drain(..count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        // What is left, and waits for room, is no longer one packet.
+        self.poll_send(cx)
+    }
+
     /// Encrypts, behind what waits for company, and hands the socket all of it.
     fn poll_encrypt(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], data: &[u8]) -> Poll<io::Result<usize>> {
         let held = self.outgoing.len();
@@ -240,7 +258,7 @@ impl<S: Side + Unpin> AsyncWrite for Stream<S> {
             session::close(&mut this.session, &mut this.incoming, &mut this.outgoing);
             this.closed = true;
         }
-        ready!(this.poll_send(cx))?;
+        ready!(this.poll_last(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
     }
 }

@@ -153,6 +153,36 @@ fn transactions_are_known_while_watched() {
     }
 }
 
+/// What need not be looked at is all of a body but its first bytes and its last one; not looking changes nothing.
+#[test]
+fn a_body_may_pass_unseen() {
+    let large = rawdoc! { "insert": "c", "filling": "x".repeat(100_000) };
+    let (request, answer) = (msg(0, 7, 0, &large), msg(0, 100, 7, &large));
+    let mut follower = Follower::default();
+    assert_eq!((follower.unseen_up(), follower.unseen_down()), (0, 0));
+    follower.sent(&request[..18]);
+    assert_eq!(follower.unseen_up(), 0, "its flags are to come");
+    follower.sent(&request[18..40]);
+    assert_eq!(follower.unseen_up(), request.len() - 40 - 1);
+    follower.passed_up(1000);
+    follower.passed_up(follower.unseen_up());
+    assert!(!follower.at_boundary() && follower.unseen_up() == 0);
+    follower.sent(&request[request.len() - 1..]);
+    follower.received(&answer[..100]);
+    follower.passed_down(follower.unseen_down());
+    assert!(!follower.at_boundary());
+    follower.received(&answer[answer.len() - 1..]);
+    assert!(follower.at_boundary());
+    // A watched request is read, and what is not MongoDB is nobody's to read.
+    follower.watch();
+    follower.sent(&request[..40]);
+    assert_eq!(follower.unseen_up(), 0);
+    let mut other = Follower::default();
+    other.sent(&[7; 40]);
+    assert_eq!((other.unseen_up(), other.unseen_down()), (usize::MAX, usize::MAX));
+    other.passed_up(1 << 40);
+}
+
 #[test]
 fn what_is_not_mongodb_has_no_boundary() {
     for bytes in [

@@ -7,16 +7,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::{Counters, End, Ended, Relayed, Stop, Tap};
-use crate::limits::{HALF_CLOSED_IDLE, STALLED};
+use super::{Bound, Counters, End, Ended, Relayed, Side, Stop, Tap};
+use crate::limits::{HALF_CLOSED_IDLE, RELAY_BUFFER, STALLED};
 
 /// A relay that nobody stops.
 async fn relay<C, U>(client: &mut C, upstream: &mut U, counters: &Counters) -> Ended
 where
-    C: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    C: Side,
+    U: Side,
 {
     match super::relay(client, upstream, counters, &mut Tapped::default()).await {
         Relayed::Ended(ended) => ended,
@@ -30,15 +31,26 @@ struct Tapped {
     stop_after: Option<usize>,
     up: Vec<u8>,
     down: Vec<u8>,
+    /// How much need not be seen at any time, and how much was not.
+    unseen: usize,
+    passed: usize,
 }
 
 impl Tap for Tapped {
-    fn up(&mut self, bytes: &[u8]) {
-        self.up.extend_from_slice(bytes);
+    fn see(&mut self, bound: Bound, bytes: &[u8]) {
+        match bound {
+            Bound::Up => self.up.extend_from_slice(bytes),
+            Bound::Down => self.down.extend_from_slice(bytes),
+        }
     }
 
-    fn down(&mut self, bytes: &[u8]) {
-        self.down.extend_from_slice(bytes);
+    fn unseen(&self, _bound: Bound) -> usize {
+        self.unseen
+    }
+
+    fn pass(&mut self, bound: Bound, count: usize) {
+        assert!(bound == Bound::Down && count <= self.unseen);
+        self.passed += count;
     }
 
     fn poll_stop(&mut self, _cx: &mut Context<'_>, clear: bool) -> Poll<Stop> {
@@ -191,6 +203,60 @@ async fn a_sink_that_fails_is_heard_out() {
     assert!(matches!(ended.upstream, End::Closed), "{ended:?}");
 }
 
+/// Two sockets, connected.
+async fn sockets() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+impl Side for TcpStream {
+    fn bare(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+/// Much, with nobody looking, moves by itself; what must be seen is seen, and all of it arrives, however slowly it is
+/// taken.
+#[tokio::test]
+async fn between_sockets_the_kernel_moves_what_nobody_looks_at() {
+    const LENGTH: usize = 40 * RELAY_BUFFER + 12_345;
+    for (unseen, slow) in [(0, false), (RELAY_BUFFER + 1, false), (usize::MAX, false), (usize::MAX, true)] {
+        let ((mut client, mut near), (mut far, mut server)) = (sockets().await, sockets().await);
+        let sent: Vec<u8> = (0..LENGTH).map(|at| u8::try_from(at * 31 % 251).unwrap()).collect();
+        let mut tap = Tapped { unseen, ..Tapped::default() };
+        let counters = Counters::default();
+        let serve = async {
+            server.write_all(&sent).await.unwrap();
+            server.shutdown().await.unwrap();
+            server.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        let take = async {
+            let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
+            if slow {
+                // The sink is full, and then some is in the pipe.
+                sleep(Duration::from_millis(300)).await;
+            }
+            while let count @ 1.. = client.read(&mut buffer).await.unwrap() {
+                got.extend_from_slice(&buffer[..count]);
+            }
+            client.shutdown().await.unwrap();
+            got
+        };
+        let relayed = async {
+            let relayed = super::relay(&mut near, &mut far, &counters, &mut tap).await;
+            // The second end is said by the close.
+            drop((near, far));
+            relayed
+        };
+        let (relayed, (), got) = tokio::join!(relayed, serve, take);
+        assert!(matches!(relayed, Relayed::Ended(Ended { client: End::Closed, upstream: End::Closed })), "{relayed:?}");
+        assert!(got == sent, "unseen {unseen}, slow {slow}");
+        assert_eq!((tap.down.len() + tap.passed, tap.passed > 0), (LENGTH, unseen > 0));
+        assert_eq!(counters.outbound.into_inner(), LENGTH as u64);
+    }
+}
+
 struct Kept {
     inner: BufWriter<DuplexStream>,
 }
@@ -231,6 +297,17 @@ impl AsyncRead for LastWords {
         Poll::Ready(Ok(()))
     }
 }
+
+macro_rules! in_memory {
+    ($($stream:ty),*) => {
+        $(impl Side for $stream {
+            fn bare(&self) -> Option<&TcpStream> {
+                None
+            }
+        })*
+    };
+}
+in_memory!(DuplexStream, Kept, Failing, LastWords);
 
 macro_rules! takes_nothing {
     ($stream:ty) => {

@@ -1,0 +1,351 @@
+//! One direction of a relay, from a source to a sink.
+//!
+//! It owns no buffer while it waits: reads go into a buffer of the worker's, and only what the sink did not take at
+//! once is kept. Whatever was written is flushed when a read would block, because a TLS writer may hold a record back
+//! that the peer is waiting for. Between two sockets, once much moves, the kernel moves it by itself, through a pipe.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::pipe::Pipe;
+use super::{Bound, End, Side, Tap};
+use crate::limits::{RELAY_BUFFER, RELAY_TURN, SPLICE_AFTER, SPLICE_BYTES};
+
+/// One direction.
+pub(super) struct Direction<'a> {
+    bound: Bound,
+    state: State,
+    /// Whether the sink may hold bytes back.
+    unflushed: bool,
+    /// Whether the source has had nothing more when it was last asked.
+    drained: bool,
+    /// Reads in a row that found as much as they had room for.
+    full: u8,
+    kept: Option<Box<Kept>>,
+    bytes: &'a AtomicU64,
+    /// Grows with every read and write.
+    progress: u64,
+    source: Option<End>,
+    sink: Option<io::Error>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Moving,
+    Ending,
+    Over,
+}
+
+/// What is on its way between source and sink.
+enum Kept {
+    /// Bytes that were read, and how many of them the sink has taken.
+    Bytes(Vec<u8>, usize),
+    /// What the pipe holds; maybe nothing, while much moves.
+    Pipe(Pipe),
+}
+
+/// What one step has done.
+enum Step {
+    Moved(usize),
+    Ended,
+}
+
+impl<'a> Direction<'a> {
+    pub(super) fn new(bound: Bound, bytes: &'a AtomicU64) -> Direction<'a> {
+        Direction {
+            bound,
+            state: State::Moving,
+            unflushed: false,
+            drained: false,
+            full: 0,
+            kept: None,
+            bytes,
+            progress: 0,
+            source: None,
+            sink: None,
+        }
+    }
+
+    pub(super) fn progress(&self) -> u64 {
+        self.progress
+    }
+
+    /// Whether bytes wait for the sink.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| match &**kept {
+            Kept::Bytes(..) => true,
+            Kept::Pipe(pipe) => pipe.holds() > 0,
+        })
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn is_clear(&self) -> bool {
+        self.state == State::Moving && self.drained && !self.is_stuck() && !self.unflushed
+    }
+
+    /// A source that failed can send nothing more, and takes nothing either.
+    pub(super) fn source_failed(&self) -> bool {
+        matches!(self.source, Some(End::Failed(_)))
+    }
+
+    /// How the source ended, and how the sink failed if it did.
+    pub(super) fn ends(self, timed_out: bool) -> (End, Option<io::Error>) {
+        let unended = if timed_out && self.state != State::Over { End::Idle } else { End::Open };
+        (self.source.unwrap_or(unended), self.sink)
+    }
+
+    /// How the sink's connection was lost, if a write was what found out. The kernel says it once, to whoever asks
+    /// first, and shows readers an end of stream afterwards, which must not be taken for one.
+    fn sink_lost(&self) -> Option<io::ErrorKind> {
+        let lost = |kind: &io::ErrorKind| matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut);
+        self.sink.as_ref().map(io::Error::kind).filter(lost)
+    }
+
+    /// Goes on, beside the opposite direction.
+    pub(super) fn poll<R, W, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+        sink: &mut W,
+        opposite: &Direction<'_>,
+        tap: &mut T,
+    ) -> Poll<()>
+    where
+        R: Side,
+        W: Side,
+        T: Tap,
+    {
+        if self.state == State::Moving {
+            let moved = ready!(self.poll_move(cx, source, sink, tap));
+            if let (Some(End::Closed | End::Truncated), Some(kind)) = (&self.source, opposite.sink_lost()) {
+                self.source = Some(End::Failed(kind.into()));
+            }
+            match moved {
+                Ok(()) if matches!(self.source, Some(End::Failed(_))) => self.state = State::Over,
+                // Both have ended: the close that follows says it to a socket, and one call is enough.
+                Ok(()) if opposite.state == State::Over && sink.bare().is_some() => self.state = State::Over,
+                Ok(()) => self.state = State::Ending,
+                Err(error) => self.sink_failed(error),
+            }
+        }
+        if self.state == State::Ending {
+            match ready!(Pin::new(sink).poll_shutdown(cx)) {
+                Ok(()) => self.state = State::Over,
+                // The peer has closed both ways already: there is nobody to be told.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.state = State::Over,
+                Err(error) => self.sink_failed(error),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn sink_failed(&mut self, error: io::Error) {
+        self.sink = Some(error);
+        self.state = State::Over;
+    }
+
+    /// Moves until the source has ended; an error is the sink's.
+    fn poll_move<R, W, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+        sink: &mut W,
+        tap: &mut T,
+    ) -> Poll<io::Result<()>>
+    where
+        R: Side,
+        W: Side,
+        T: Tap,
+    {
+        self.drained = false;
+        let mut turn = 0;
+        while turn < RELAY_TURN {
+            ready!(self.poll_kept(cx, sink))?;
+            let step = if self.splices(source, sink, tap) {
+                self.poll_splice(cx, source, tap)
+            } else {
+                BUFFER.with_borrow_mut(|buffer| self.poll_step(cx, source, sink, buffer, tap))
+            };
+            match step {
+                Poll::Ready(Ok(Step::Moved(count))) => turn += count.max(RELAY_BUFFER),
+                Poll::Ready(Ok(Step::Ended)) => {
+                    self.release();
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.drained = true;
+                    if self.unflushed {
+                        ready!(Pin::new(sink).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        // The others of this worker first; then on at once.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Moves what one read finds.
+    fn poll_step<R, W, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+        sink: &mut W,
+        buffer: &mut [u8],
+        tap: &mut T,
+    ) -> Poll<io::Result<Step>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+        T: Tap,
+    {
+        let room = buffer.len();
+        let mut read = ReadBuf::new(buffer);
+        let end = match ready!(Pin::new(source).poll_read(cx, &mut read)) {
+            Ok(()) if read.filled().is_empty() => Some(End::Closed),
+            Ok(()) => None,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Some(End::Truncated),
+            Err(error) => Some(End::Failed(error)),
+        };
+        if end.is_some() {
+            self.source = end;
+            return Poll::Ready(Ok(Step::Ended));
+        }
+        let bytes = read.filled();
+        tap.see(self.bound, bytes);
+        self.count(bytes.len());
+        self.full = if bytes.len() == room { self.full.saturating_add(1) } else { 0 };
+        self.unflushed = true;
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match Pin::new(&mut *sink).poll_write(cx, &bytes[taken..]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => taken += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.release();
+                    self.kept = Some(Box::new(Kept::Bytes(bytes[taken..].to_vec(), 0)));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(Step::Moved(bytes.len())))
+    }
+
+    /// Whether the next bytes go through a pipe: much has moved, nobody has to see them, and there is a pipe. What is
+    /// short comes cheaper by a read and a write.
+    fn splices<R: Side, W: Side, T: Tap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
+        let fit = self.full >= SPLICE_AFTER
+            && tap.unseen(self.bound) >= RELAY_BUFFER
+            && source.bare().is_some()
+            && sink.bare().is_some();
+        if fit && self.kept.is_none() {
+            self.kept = Pipe::take().map(|pipe| Box::new(Kept::Pipe(pipe)));
+        }
+        fit && self.kept.is_some()
+    }
+
+    /// Fills the pipe. The sink is not asked: what the pipe holds is its own next step.
+    fn poll_splice<R: Side, T: Tap>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+        tap: &mut T,
+    ) -> Poll<io::Result<Step>> {
+        let (Some(Kept::Pipe(pipe)), Some(socket)) = (self.kept.as_deref_mut(), source.bare()) else {
+            return Poll::Ready(Ok(Step::Moved(0)));
+        };
+        let most = tap.unseen(self.bound).min(SPLICE_BYTES);
+        match pipe.poll_fill(cx, socket, most) {
+            Poll::Ready(Ok(0)) => {
+                self.source = Some(End::Closed);
+                Poll::Ready(Ok(Step::Ended))
+            }
+            Poll::Ready(Ok(count)) => {
+                tap.pass(self.bound, count);
+                self.count(count);
+                if count < RELAY_BUFFER.min(most) {
+                    self.full = 0;
+                }
+                Poll::Ready(Ok(Step::Moved(count)))
+            }
+            Poll::Ready(Err(error))
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                if let Some(kept) = self.kept.take()
+                    && let Kept::Pipe(pipe) = *kept
+                {
+                    pipe.give_up();
+                }
+                Poll::Ready(Ok(Step::Moved(0)))
+            }
+            Poll::Ready(Err(error)) => {
+                self.source = Some(End::Failed(error));
+                Poll::Ready(Ok(Step::Ended))
+            }
+            Poll::Pending => {
+                self.full = 0;
+                self.release();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn count(&mut self, count: usize) {
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        self.progress += 1;
+    }
+
+    /// Hands the sink what is on its way, and gives the memory back. A pipe is kept while much moves.
+    fn poll_kept<W: Side>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<io::Result<()>> {
+        match self.kept.as_deref_mut() {
+            None => return Poll::Ready(Ok(())),
+            Some(Kept::Bytes(bytes, taken)) => {
+                while *taken < bytes.len() {
+                    match ready!(Pin::new(&mut *sink).poll_write(cx, &bytes[*taken..]))? {
+                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        count => {
+                            *taken += count;
+                            self.progress += 1;
+                        }
+                    }
+                }
+                self.kept = None;
+            }
+            Some(Kept::Pipe(pipe)) => {
+                let Some(socket) = sink.bare() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+                while pipe.holds() > 0 {
+                    ready!(pipe.poll_drain(cx, socket))?;
+                    self.progress += 1;
+                }
+            }
+        }
+        if self.full < SPLICE_AFTER {
+            self.release();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives an empty pipe back to those who share it.
+    fn release(&mut self) {
+        if !self.is_stuck()
+            && let Some(kept) = self.kept.take()
+            && let Kept::Pipe(pipe) = *kept
+        {
+            pipe.give_back();
+        }
+    }
+}
+
+thread_local! {
+    /// Where a worker reads into; in use only within one poll.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; RELAY_BUFFER].into_boxed_slice());
+}
