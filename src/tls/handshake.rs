@@ -66,7 +66,8 @@ pub async fn accept(
     let mut server_name = None;
     let handshake = poll_fn(|cx| {
         let handshake = stream.poll_handshake(cx);
-        server_name = server_name.take().or_else(asked);
+        // After each step, also when it is known: a client may have been made to ask again.
+        server_name = asked().or(server_name.take());
         handshake
     });
     match timeout(limit, handshake).await {

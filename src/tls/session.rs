@@ -114,6 +114,10 @@ pub(super) fn digest<S: Side>(
         encode(data, outgoing);
         digested.done += discard;
     }
+    if digested.notified || digested.failed.is_some() {
+        // What lies behind an end is nobody's.
+        digested.done = incoming.len();
+    }
     digested
 }
 

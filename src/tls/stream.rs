@@ -33,7 +33,8 @@ pub struct Stream<S> {
     notified: bool,
     /// Whether we have ended ours.
     closed: bool,
-    /// Found behind data that had to be delivered first.
+    /// Why nothing more comes of it. Said behind all data that came before, and said again to who asks again: the
+    /// stack must not be shown anything after it.
     failure: Option<rustls::Error>,
 }
 
@@ -78,7 +79,7 @@ impl<S: Side + Unpin> Stream<S> {
     pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.incoming.is_empty() {
             // A client speaks first.
-            self.digest(&mut [], &mut ReadBuf::new(&mut []))?;
+            self.digest(&mut [], &mut ReadBuf::new(&mut []));
         }
         loop {
             if !self.session.common().is_handshaking() {
@@ -86,14 +87,13 @@ impl<S: Side + Unpin> Stream<S> {
                 self.may_wait = S::LAST_MAY_WAIT && tls13;
                 return if self.may_wait { Poll::Ready(Ok(())) } else { self.poll_send(cx) };
             }
-            ready!(self.poll_send(cx))?;
-            let received =
-                INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut [])));
-            if let Err(error) = ready!(received) {
+            if let Some(error) = self.failed() {
                 // The socket of a handshake has room for an alert.
                 let _ = self.poll_send(cx);
                 return Poll::Ready(Err(error));
             }
+            ready!(self.poll_send(cx))?;
+            ready!(INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut []))))?;
         }
     }
 
@@ -117,27 +117,25 @@ impl<S: Side + Unpin> Stream<S> {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         scratch[..held].copy_from_slice(&self.incoming);
-        Poll::Ready(self.digest(&mut scratch[..held + count], buffer))
+        self.digest(&mut scratch[..held + count], buffer);
+        Poll::Ready(Ok(()))
     }
 
-    /// Works on records. What fails after something was delivered is said the next time.
-    fn digest(&mut self, bytes: &mut [u8], buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+    /// Works on records.
+    fn digest(&mut self, bytes: &mut [u8], buffer: &mut ReadBuf<'_>) {
         let Stream { session, plain, outgoing, .. } = self;
-        let mut delivered = false;
         let digested = session::digest(session, bytes, outgoing, |data| {
             let (now, later) = data.split_at(data.len().min(buffer.remaining()));
             buffer.put_slice(now);
             plain.extend_from_slice(later);
-            delivered = true;
         });
         keep(&mut self.incoming, &bytes[digested.done..]);
         self.notified |= digested.notified;
-        match digested.failed {
-            Some(error) if delivered => self.failure = Some(error),
-            Some(error) => return Err(of_tls(error)),
-            None => {}
-        }
-        Ok(())
+        self.failure = digested.failed;
+    }
+
+    fn failed(&self) -> Option<io::Error> {
+        self.failure.clone().map(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Hands the socket what it has not taken yet.
@@ -182,7 +180,11 @@ impl<S: Side + Unpin> Stream<S> {
     fn poll_encrypt(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], data: &[u8]) -> Poll<io::Result<usize>> {
         let held = self.outgoing.len();
         scratch[..held].copy_from_slice(&self.outgoing);
-        let count = session::encrypt(&mut self.session, &mut self.incoming, data, &mut scratch[held..])?;
+        let encrypted = session::encrypt(&mut self.session, &mut self.incoming, data, &mut scratch[held..]);
+        let count = match encrypted {
+            Ok(count) => count,
+            Err(error) => return Poll::Ready(Err(self.worn_out(cx, error))),
+        };
         let all = &scratch[..held + count];
         let sent = match Pin::new(&mut self.socket).poll_write(cx, all) {
             Poll::Ready(Ok(sent)) => sent,
@@ -192,6 +194,16 @@ impl<S: Side + Unpin> Stream<S> {
         keep(&mut self.outgoing, &all[sent..]);
         self.may_wait = false;
         Poll::Ready(Ok(data.len()))
+    }
+
+    /// The keys of TLS 1.2 carry so many records, in most cipher suites 2^24, and cannot be renewed. The stack has ended
+    /// our direction then, and the peer must hear it, or it would wait for an answer.
+    fn worn_out(&mut self, cx: &mut Context<'_>, error: io::Error) -> io::Error {
+        let mut rest = std::mem::take(&mut self.incoming);
+        self.digest(&mut rest, &mut ReadBuf::new(&mut []));
+        self.closed = true;
+        let _ = self.poll_send(cx);
+        error
     }
 }
 
@@ -220,15 +232,17 @@ impl<S: Side + Unpin> AsyncRead for Stream<S> {
             if this.notified {
                 return Poll::Ready(Ok(()));
             }
-            let received = match this.failure.take() {
-                Some(error) => Err(of_tls(error)),
-                None => ready!(INCOMING.with_borrow_mut(|scratch| this.poll_receive(cx, scratch, buffer))),
-            };
-            if let Err(error) = received {
+            if let Some(error) = this.failed() {
                 // Of the alert, where there is one, no more than the socket takes now.
                 let _ = this.poll_send(cx);
                 return Poll::Ready(Err(error));
             }
+            let received = INCOMING.with_borrow_mut(|scratch| this.poll_receive(cx, scratch, buffer));
+            if received.is_pending() && !this.may_wait && !this.closed {
+                // Who waits must not be waited for: what the stack itself had to answer goes out without a writer.
+                ready!(this.poll_send(cx))?;
+            }
+            ready!(received)?;
         }
     }
 }
@@ -237,9 +251,8 @@ impl<S: Side + Unpin> AsyncWrite for Stream<S> {
     /// All of `data`, up to a bound, is taken at once or not at all: what the socket does not take is kept.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.session.common().wants_write() {
-            let mut rest = std::mem::take(&mut this.incoming);
-            this.digest(&mut rest, &mut ReadBuf::new(&mut []))?;
+        if this.closed || this.failure.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if !this.may_wait || this.outgoing.len() > TLS_RECORD {
             ready!(this.poll_send(cx))?;
@@ -254,10 +267,10 @@ impl<S: Side + Unpin> AsyncWrite for Stream<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.closed {
+        if !this.closed && this.failure.is_none() {
             session::close(&mut this.session, &mut this.incoming, &mut this.outgoing);
-            this.closed = true;
         }
+        this.closed = true;
         ready!(this.poll_last(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
     }
@@ -273,10 +286,6 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
         kept.clear();
         kept.extend_from_slice(bytes);
     }
-}
-
-fn of_tls(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 thread_local! {

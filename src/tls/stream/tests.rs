@@ -1,12 +1,18 @@
 //! The stream against the same stack with buffers of its own, over real sockets: every byte, however it is cut.
 
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use certs_gen::Set;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{
+    ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, SupportedCipherSuite, Tls12CipherSuite,
+    Tls13CipherSuite,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -201,9 +207,149 @@ async fn a_forged_record_ends_it_with_an_alert_behind_what_was_good() {
         assert_eq!(&good, b"good");
         let error = server.read(&mut [0; 9]).await.unwrap_err();
         assert_eq!(error.downcast::<rustls::Error>().unwrap(), rustls::Error::DecryptError);
+        // Nothing comes of it any more, whoever asks: no data, no second alert, no close_notify behind the alert.
+        assert_eq!(server.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        client.write_all(b"still good").await.unwrap();
+        let error = server.read(&mut [0; 9]).await.unwrap_err();
+        assert_eq!(error.downcast::<rustls::Error>().unwrap(), rustls::Error::DecryptError);
+        server.shutdown().await.unwrap();
+        let (socket, session) = client.get_mut();
+        let mut got = Vec::new();
+        socket.read_to_end(&mut got).await.unwrap();
+        session.read_tls(&mut &got[..]).unwrap();
+        let error = session.process_new_packets().unwrap_err();
+        assert_eq!(error, rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
+        let mut records = 0;
+        while let [_, _, _, high, low, rest @ ..] = &got[..] {
+            got = rest[usize::from(u16::from_be_bytes([*high, *low]))..].to_vec();
+            records += 1;
+        }
+        // TLS 1.3 has a ticket that has waited for data.
+        let tickets = usize::from(session.protocol_version() == Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(records, tickets + 1);
+    }
+}
+
+/// A forged record that a writer meets before a reader does.
+#[tokio::test]
+async fn nothing_is_written_behind_a_failure() {
+    let (_folder, versions) = each_version();
+    for configs in &versions {
+        let (mut client, mut server) = served(configs).await;
+        let mut both = Vec::new();
+        client.get_mut().1.writer().write_all(b"good").unwrap();
+        client.get_mut().1.write_tls(&mut both).unwrap();
+        both.extend_from_slice(&[23, 3, 3, 0, 32]);
+        both.extend_from_slice(&[7; 32]);
+        client.get_mut().0.write_all(&both).await.unwrap();
+        let mut good = [0; 4];
+        server.read_exact(&mut good).await.unwrap();
+        assert_eq!(server.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        server.shutdown().await.unwrap();
         let error = client.read(&mut [0; 9]).await.unwrap_err().downcast::<rustls::Error>().unwrap();
         assert_eq!(error, rustls::Error::AlertReceived(rustls::AlertDescription::BadRecordMac));
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_an_answer_has_sent_all() {
+    let (_folder, versions) = each_version();
+    for configs in &versions {
+        let (mut client, mut server) = served(configs).await;
+        let piece = pattern(50_000);
+        let mut sent = 0;
+        while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), server.write(&piece)).await {
+            sent += written.unwrap();
+        }
+        assert!(server.kept().2 > 0);
+        // No write, no flush, only a read.
+        let mut byte = [0];
+        let answer = async {
+            let mut got = vec![0; sent];
+            client.read_exact(&mut got).await.unwrap();
+            client.write_all(b"!").await.unwrap();
+        };
+        tokio::time::timeout(SECOND, async { tokio::join!(answer, server.read_exact(&mut byte)).1 })
+            .await
+            .expect("who reads has nothing left to send")
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_used_up_are_renewed_or_said_to_be() {
+    let (_folder, versions) = each_version();
+    let bytes = pattern(1_000_000);
+    let (mut client, mut server) = served(&of(&versions[0], |provider| {
+        provider.cipher_suites = vec![of_few_records(cipher_suite::TLS13_AES_128_GCM_SHA256)];
+    }))
+    .await;
+    carries(&mut server, &mut client, &bytes, 1000, 1 << 16).await;
+    carries(&mut server, &mut client, &bytes, 50_000, 1 << 16).await;
+    // TLS 1.2 has no others: an answer that cannot be sent must not be waited for.
+    let (mut client, mut server) = served(&of(&versions[1], |provider| {
+        provider.cipher_suites = vec![of_few_records(cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)];
+    }))
+    .await;
+    let write = async {
+        loop {
+            if let Err(error) = server.write_all(&[7; 10]).await {
+                return error;
+            }
+        }
+    };
+    let mut got = Vec::new();
+    let (error, read) = tokio::join!(write, tokio::time::timeout(SECOND, client.read_to_end(&mut got)));
+    assert_eq!(read.expect("the client is told").unwrap() % 10, 0);
+    assert!(got.len() > 500, "{error}: {}", got.len());
+    assert_eq!(server.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+/// The same with another provider of the server's.
+fn of(configs: &Configs, change: impl FnOnce(&mut CryptoProvider)) -> Configs {
+    let mut provider = aws_lc_rs::default_provider();
+    change(&mut provider);
+    let server = ServerConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&configs.server.cert_resolver));
+    Configs { server: Arc::new(server), client: Arc::clone(&configs.client), name: configs.name.clone() }
+}
+
+/// A cipher suite whose keys carry 100 records.
+fn of_few_records(suite: SupportedCipherSuite) -> SupportedCipherSuite {
+    let limited = |common: &CipherSuiteCommon| CipherSuiteCommon { confidentiality_limit: 100, ..*common };
+    match suite {
+        SupportedCipherSuite::Tls12(suite) => {
+            let common = limited(&suite.common);
+            SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite { common, ..*suite })))
+        }
+        SupportedCipherSuite::Tls13(suite) => {
+            let common = limited(&suite.common);
+            SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite { common, ..*suite })))
+        }
+    }
+}
+
+/// A server that asks for a second hello hears the name twice. It must not be taken for the next client's.
+#[tokio::test]
+async fn a_name_is_the_name_of_who_asked_for_it() {
+    let (_folder, versions) = each_version();
+    let retrying = of(&versions[0], |provider| provider.kx_groups = vec![kx_group::SECP384R1]);
+    let (client, server) = served(&retrying).await;
+    assert_eq!(server.session().handshake_kind(), Some(HandshakeKind::FullWithHelloRetryRequest));
+    drop((client, server));
+    let (near, far) = sockets().await;
+    let late = async {
+        // By then our side has looked, and found nothing.
+        tokio::task::yield_now().await;
+        // An address is no name to ask for.
+        let ip = ServerName::try_from("127.0.0.1").unwrap();
+        TlsConnector::from(Arc::clone(&retrying.client)).connect(ip, near).await.unwrap()
+    };
+    let (ours, _theirs) = tokio::join!(accept(far, Arc::clone(&retrying.server), SECOND), late);
+    assert_eq!(ours.map_err(|(error, _)| error).unwrap().server_name, None);
 }
 
 #[tokio::test]
