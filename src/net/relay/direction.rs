@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pipe::Pipe;
 use super::{Bound, End, Side, Tap};
-use crate::limits::{RELAY_BUFFER, RELAY_TURN, SPLICE_AFTER, SPLICE_BYTES};
+use crate::limits::{BUSY_AFTER, RELAY_BUFFER, RELAY_BUSY, RELAY_TURN, SPLICE_BYTES};
 
 /// One direction.
 pub(super) struct Direction<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Direction<'a> {
     unflushed: bool,
     /// Whether the source has had nothing more when it was last asked.
     drained: bool,
-    /// Reads in a row that found as much as they had room for.
+    /// Reads in a row that found half of what they had room for, or more: the rest of a record may have been on its way.
     full: u8,
     kept: Option<Box<Kept>>,
     bytes: &'a AtomicU64,
@@ -73,6 +73,11 @@ impl<'a> Direction<'a> {
 
     pub(super) fn progress(&self) -> u64 {
         self.progress
+    }
+
+    /// Whether much moves.
+    fn is_busy(&self) -> bool {
+        self.full >= BUSY_AFTER
     }
 
     /// Whether bytes wait for the sink.
@@ -207,8 +212,8 @@ impl<'a> Direction<'a> {
         W: AsyncWrite + Unpin,
         T: Tap,
     {
-        let room = buffer.len();
-        let mut read = ReadBuf::new(buffer);
+        let room = if self.is_busy() { RELAY_BUSY } else { RELAY_BUFFER };
+        let mut read = ReadBuf::new(&mut buffer[..room]);
         let end = match ready!(Pin::new(source).poll_read(cx, &mut read)) {
             Ok(()) if read.filled().is_empty() => Some(End::Closed),
             Ok(()) => None,
@@ -222,7 +227,7 @@ impl<'a> Direction<'a> {
         let bytes = read.filled();
         tap.see(self.bound, bytes);
         self.count(bytes.len());
-        self.full = if bytes.len() == room { self.full.saturating_add(1) } else { 0 };
+        self.full = if bytes.len() >= room / 2 { self.full.saturating_add(1) } else { 0 };
         self.unflushed = true;
         let mut taken = 0;
         while taken < bytes.len() {
@@ -231,6 +236,7 @@ impl<'a> Direction<'a> {
                 Poll::Ready(Ok(count)) => taken += count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
+                    self.full = 0;
                     self.release();
                     self.kept = Some(Box::new(Kept::Bytes(bytes[taken..].to_vec(), 0)));
                     break;
@@ -243,7 +249,7 @@ impl<'a> Direction<'a> {
     /// Whether the next bytes go through a pipe: much has moved, nobody has to see them, and there is a pipe. What is
     /// short comes cheaper by a read and a write.
     fn splices<R: Side, W: Side, T: Tap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
-        let fit = self.full >= SPLICE_AFTER
+        let fit = self.is_busy()
             && tap.unseen(self.bound) >= RELAY_BUFFER
             && source.bare().is_some()
             && sink.bare().is_some();
@@ -328,7 +334,7 @@ impl<'a> Direction<'a> {
                 }
             }
         }
-        if self.full < SPLICE_AFTER {
+        if !self.is_busy() {
             self.release();
         }
         Poll::Ready(Ok(()))
@@ -347,5 +353,5 @@ impl<'a> Direction<'a> {
 
 thread_local! {
     /// Where a worker reads into; in use only within one poll.
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; RELAY_BUFFER].into_boxed_slice());
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; RELAY_BUSY].into_boxed_slice());
 }
