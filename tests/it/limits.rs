@@ -139,8 +139,8 @@ fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
 fn by_itself_it_takes_no_more_connections_than_its_descriptors_carry() {
     let upstream = Upstream::start();
     let args = with(&upstream, &["--workers", "1"]);
-    let proxy = Wrapped::start(&limits("ulimit -n 224"), &args);
-    // 224 less 128 kept back, less a quarter for the doors, less 8 of the worker, are 16 connections of two, of which 80 % are for
+    let proxy = Wrapped::start(&limits("ulimit -n 235"), &args);
+    // 235 less 128 kept back, less a quarter for the doors, less 16 of the worker, are 16 connections of two, of which 80 % are for
     // inbound ones, 12, less one whose descriptors are for those who wait.
     let mut open = (0..11).map(|_| proxy.connect()).collect::<Vec<_>>();
     for client in &mut open {
@@ -195,7 +195,7 @@ fn from(source: [u8; 4], to: SocketAddr) -> TcpStream {
 fn a_number_that_the_descriptors_do_not_carry_is_cut_with_a_word() {
     let upstream = Upstream::start();
     let proxy = Wrapped::start(
-        &limits("ulimit -n 224"),
+        &limits("ulimit -n 235"),
         &with(&upstream, &["--maxIncomingConnections", "10000", "--workers", "1"]),
     );
     let cut = proxy.log.wait(Mark::START, SOON, |line| line["asked"] == 10_000).unwrap();
