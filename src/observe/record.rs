@@ -209,10 +209,8 @@ impl Record {
     fn write(&self, outcome: Outcome, reason: Option<String>, bytes_in: u64, bytes_out: u64) {
         let text = |text: &Option<String>| text.as_deref().map(printable);
         let known = self.known();
-        let (tls, open) = match &self.stage {
-            Stage::Before(_) => (known.tls.as_deref(), None),
-            Stage::Open(open) => (known.tls.as_deref(), Some(open)),
-        };
+        let tls = known.tls.as_deref();
+        let open = if let Stage::Open(open) = &self.stage { Some(open) } else { None };
         let client = open.map_or(known.turned_away.as_deref(), |open| open.client.get().map(Box::as_ref));
         macro_rules! line {
             ($level:ident) => {

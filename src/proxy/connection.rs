@@ -36,7 +36,20 @@ pub(super) fn serve(
     watch: drain::Watch,
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
-    let begun = Box::pin(begin(socket, peer, slot, route, parts, watch));
+    let begun = Box::pin(async move {
+        let mut record = {
+            let route = route.load();
+            parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics))
+        };
+        let tuning = *parts.tuning.borrow();
+        let established = tokio::select! {
+            // What is complete is complete, stop or no stop.
+            biased;
+            established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
+            () = watch.forced() => Err(Failure::Forced),
+        };
+        Begun { record, watch, slot, established }
+    });
     async move {
         let mut begun = begun.await;
         // All in its place, not moved or lent to a function: every byte that is held twice is held by every open
@@ -79,29 +92,6 @@ struct Established {
     open: Arc<Open>,
     /// Held for as long as the upstream's leg. Only redirected connections have one.
     _dial: Option<Box<Dial>>,
-}
-
-/// From accept to both legs, or to why there are none.
-async fn begin(
-    socket: TcpStream,
-    peer: SocketAddr,
-    slot: Slot,
-    route: Arc<ArcSwap<Route>>,
-    parts: Arc<Parts>,
-    watch: drain::Watch,
-) -> Begun {
-    let mut record = {
-        let route = route.load();
-        parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics))
-    };
-    let tuning = *parts.tuning.borrow();
-    let established = tokio::select! {
-        // What is complete is complete, stop or no stop.
-        biased;
-        established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
-        () = watch.forced() => Err(Failure::Forced),
-    };
-    Begun { record, watch, slot, established }
 }
 
 /// The line to both legs. Nothing is dialled before the client is admitted, and nothing without the permit.

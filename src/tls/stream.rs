@@ -152,10 +152,7 @@ impl<S: Side + Unpin> Stream<S> {
                 Poll::Pending => break Poll::Pending,
             }
         };
-        self.outgoing.drain(..sent);
-        if self.outgoing.is_empty() {
-            self.outgoing = Vec::new();
-        }
+        forget(&mut self.outgoing, sent);
         result
     }
 
@@ -168,7 +165,7 @@ impl<S: Side + Unpin> Stream<S> {
         let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let sent = self.socket.try_io(Interest::WRITABLE, || Ok(send(&self.socket, &self.outgoing, flags)?));
         match sent {
-            Ok(count) => drop(self.outgoing.drain(..count)),
+            Ok(count) => forget(&mut self.outgoing, count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
@@ -221,10 +218,7 @@ impl<S: Side + Unpin> AsyncRead for Stream<S> {
             if !this.plain.is_empty() {
                 let count = this.plain.len().min(buffer.remaining());
                 buffer.put_slice(&this.plain[..count]);
-                this.plain.drain(..count);
-                if this.plain.is_empty() {
-                    this.plain = Vec::new();
-                }
+                forget(&mut this.plain, count);
             }
             if buffer.filled().len() > before || buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
@@ -276,12 +270,18 @@ impl<S: Side + Unpin> AsyncWrite for Stream<S> {
     }
 }
 
+/// Keeps all but the first bytes; no memory for none.
+fn forget(kept: &mut Vec<u8>, count: usize) {
+    kept.drain(..count);
+    if kept.is_empty() {
+        *kept = Vec::new();
+    }
+}
+
 /// Keeps these bytes and no others; no memory for none.
 fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.is_empty() {
-        if kept.capacity() > 0 {
-            *kept = Vec::new();
-        }
+        *kept = Vec::new();
     } else {
         kept.clear();
         kept.extend_from_slice(bytes);

@@ -230,17 +230,12 @@ impl<'a> Direction<'a> {
         self.full = if bytes.len() >= room / 2 { self.full.saturating_add(1) } else { 0 };
         self.unflushed = true;
         let mut taken = 0;
-        while taken < bytes.len() {
-            match Pin::new(&mut *sink).poll_write(cx, &bytes[taken..]) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => taken += count,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.full = 0;
-                    self.release();
-                    self.kept = Some(Box::new(Kept::Bytes(bytes[taken..].to_vec(), 0)));
-                    break;
-                }
+        match poll_put(cx, sink, bytes, &mut taken) {
+            Poll::Ready(put) => put?,
+            Poll::Pending => {
+                self.full = 0;
+                self.release();
+                self.kept = Some(Box::new(Kept::Bytes(bytes[taken..].to_vec(), 0)));
             }
         }
         Poll::Ready(Ok(Step::Moved(bytes.len())))
@@ -315,15 +310,10 @@ impl<'a> Direction<'a> {
         match self.kept.as_deref_mut() {
             None => return Poll::Ready(Ok(())),
             Some(Kept::Bytes(bytes, taken)) => {
-                while *taken < bytes.len() {
-                    match ready!(Pin::new(&mut *sink).poll_write(cx, &bytes[*taken..]))? {
-                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                        count => {
-                            *taken += count;
-                            self.progress += 1;
-                        }
-                    }
-                }
+                let before = *taken;
+                let put = poll_put(cx, sink, bytes, taken);
+                self.progress += u64::from(*taken > before);
+                ready!(put)?;
                 self.kept = None;
             }
             Some(Kept::Pipe(pipe)) => {
@@ -349,6 +339,22 @@ impl<'a> Direction<'a> {
             pipe.give_back();
         }
     }
+}
+
+/// Has the sink take all of `bytes`, from where it stopped.
+fn poll_put<W: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    sink: &mut W,
+    bytes: &[u8],
+    taken: &mut usize,
+) -> Poll<io::Result<()>> {
+    while *taken < bytes.len() {
+        match ready!(Pin::new(&mut *sink).poll_write(cx, &bytes[*taken..]))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => *taken += count,
+        }
+    }
+    Poll::Ready(Ok(()))
 }
 
 thread_local! {

@@ -64,33 +64,38 @@ impl Pipe {
         socket: &TcpStream,
         most: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(socket.poll_read_ready(cx))?;
-            match socket.try_io(Interest::READABLE, || Ok(splice(socket, None, &self.writing, None, most, FLAGS)?)) {
-                Ok(count) => {
-                    self.holds += count;
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        let fill = || splice(socket, None, &self.writing, None, most, FLAGS);
+        let count = ready!(poll_io(cx, socket, Interest::READABLE, fill))?;
+        self.holds += count;
+        Poll::Ready(Ok(count))
     }
 
     /// Moves bytes from it to a socket.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<()>> {
-        loop {
-            ready!(socket.poll_write_ready(cx))?;
-            let holds = self.holds;
-            match socket.try_io(Interest::WRITABLE, || Ok(splice(&self.reading, None, socket, None, holds, FLAGS)?)) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    self.holds -= count;
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+        let drain = || splice(&self.reading, None, socket, None, self.holds, FLAGS);
+        match ready!(poll_io(cx, socket, Interest::WRITABLE, drain))? {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => {
+                self.holds -= count;
+                Poll::Ready(Ok(()))
             }
+        }
+    }
+}
+
+/// Does something with a socket as soon as that is ready for it.
+fn poll_io(
+    cx: &mut Context<'_>,
+    socket: &TcpStream,
+    interest: Interest,
+    act: impl Fn() -> rustix::io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(if interest.is_readable() { socket.poll_read_ready(cx) } else { socket.poll_write_ready(cx) })?;
+        match socket.try_io(interest, || Ok(act()?)) {
+            // The readiness was false news, and has been cleared.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
         }
     }
 }
