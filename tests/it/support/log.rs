@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tlsramp::limits::LOG_NAP;
 
 /// A place in a log: what was printed before it is not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -68,8 +69,9 @@ impl Log {
         });
     }
 
-    /// The end of the log as of now.
+    /// The end of the log as of now. tlsramp writes its log in batches: what it has logged by now is let in first.
     pub(crate) fn mark(&self) -> Mark {
+        thread::sleep(5 * LOG_NAP);
         Mark(self.state().lines.len())
     }
 
