@@ -1,12 +1,13 @@
 //! The kernel's side of a sidecar: whether the redirect rules are there, and which connections go around tlsramp all
 //! the same, because they are older.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{read_dir, read_link};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procfs::net::{TcpNetEntry, TcpState};
-use procfs::process::{FDTarget, Process};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -29,15 +30,6 @@ struct Seen {
     /// Whether they ever were.
     once: bool,
     bypass: Vec<BypassStatus>,
-}
-
-/// A TCP connection of this host.
-#[derive(Debug, Clone, Copy)]
-struct Connection {
-    local: SocketAddr,
-    remote: SocketAddr,
-    /// Whether this process has it.
-    ours: bool,
 }
 
 /// What tells a connection that goes around tlsramp.
@@ -73,8 +65,12 @@ impl Desk {
         if server.is_none() && transparent.is_none() {
             return self.redirect.seen().bypass.clear();
         }
-        let look =
-            move || bypass(&connections(), &Paths { server, transparent, roster: &roster }, &mut own_addresses());
+        let look = move || {
+            // As many as this process has connections: read only if addresses alone do not tell.
+            let own = LazyCell::new(own_sockets);
+            let paths = Paths { server, transparent, roster: &roster };
+            bypass(&connections(), &paths, &mut own_addresses(), |one| own.contains(&one.inode))
+        };
         // A look that panicked has found nothing.
         let found = blocking(look).await.unwrap_or_default();
         self.redirect.seen().bypass = found;
@@ -152,14 +148,12 @@ async fn rules_are_there(port: u16) -> bool {
 }
 
 /// The established TCP connections of this host, or of its network namespace.
-fn connections() -> Vec<Connection> {
-    let ours = own_sockets();
-    let connection = |one: Established| Connection {
-        local: canonical(one.local),
-        remote: canonical(one.remote),
-        ours: ours.contains(&one.inode),
-    };
-    established().unwrap_or_else(|_| from_proc()).into_iter().map(connection).collect()
+fn connections() -> Vec<Established> {
+    let mut all = established().unwrap_or_else(|_| from_proc());
+    for one in &mut all {
+        (one.local, one.remote) = (canonical(one.local), canonical(one.remote));
+    }
+    all
 }
 
 /// The same from where every kernel has it, at a price.
@@ -174,10 +168,15 @@ fn from_proc() -> Vec<Established> {
     established.map(one).collect()
 }
 
+/// The numbers of this process's sockets.
 fn own_sockets() -> HashSet<u64> {
-    let descriptors = Process::myself().and_then(|process| process.fd()).into_iter().flatten().filter_map(Result::ok);
-    let inode = |target| if let FDTarget::Socket(inode) = target { Some(inode) } else { None };
-    descriptors.filter_map(|descriptor| inode(descriptor.target)).collect()
+    let entries = read_dir("/proc/self/fd").into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| socket(read_link(entry.path()).ok()?.to_str()?)).collect()
+}
+
+/// The number in what a socket's descriptor links to, as proc_pid_fd(5) has it.
+fn socket(target: &str) -> Option<u64> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
@@ -191,11 +190,16 @@ fn own_addresses() -> impl FnMut(IpAddr) -> bool {
 }
 
 /// Those that lead to the server from outside without us, or from this host to another member without us.
-fn bypass(all: &[Connection], paths: &Paths<'_>, own: &mut impl FnMut(IpAddr) -> bool) -> Vec<BypassStatus> {
-    let arrived = |connection: &&Connection| connection.ours && Some(connection.local.port()) == paths.transparent;
-    let redirected: HashSet<_> = all.iter().filter(arrived).map(|connection| connection.remote).collect();
+fn bypass(
+    all: &[Established],
+    paths: &Paths<'_>,
+    own: &mut impl FnMut(IpAddr) -> bool,
+    ours: impl Fn(&Established) -> bool,
+) -> Vec<BypassStatus> {
+    let arrived = |one: &&Established| Some(one.local.port()) == paths.transparent && ours(one);
+    let redirected: HashSet<_> = all.iter().filter(arrived).map(|one| one.remote).collect();
     let mut found = Vec::new();
-    for Connection { local, remote, .. } in all.iter().filter(|connection| !connection.ours) {
+    for one @ Established { local, remote, .. } in all {
         let direction = if Some(local.port()) == paths.server && !own(remote.ip()) {
             "inbound"
         } else if paths.transparent.is_some()
@@ -207,6 +211,9 @@ fn bypass(all: &[Connection], paths: &Paths<'_>, own: &mut impl FnMut(IpAddr) ->
         } else {
             continue;
         };
+        if ours(one) {
+            continue;
+        }
         found.push(BypassStatus {
             direction: direction.into(),
             local: local.to_string(),
@@ -265,13 +272,23 @@ const ABSENT: &str =
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::fs::read_link;
+    use std::net::{IpAddr, TcpListener};
+    use std::os::fd::AsRawFd;
 
-    use super::{Connection, Paths, bypass, grouped};
+    use super::{Paths, bypass, grouped, own_sockets, socket};
     use crate::members::{Member, Roster};
+    use crate::net::Established;
 
-    fn connection(local: &str, remote: &str, ours: bool) -> Connection {
-        Connection { local: local.parse().unwrap(), remote: remote.parse().unwrap(), ours }
+    fn connection(local: &str, remote: &str, ours: bool) -> Established {
+        Established { local: local.parse().unwrap(), remote: remote.parse().unwrap(), inode: u64::from(ours) }
+    }
+
+    #[test]
+    fn sockets_of_this_process() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let held = read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
+        assert!(own_sockets().contains(&socket(held.to_str().unwrap()).unwrap()));
     }
 
     #[test]
@@ -300,7 +317,7 @@ mod tests {
         ];
         let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
         let paths = Paths { server: Some(27017), transparent: Some(27018), roster: &roster };
-        let found = bypass(&all, &paths, &mut own);
+        let found = bypass(&all, &paths, &mut own, |one| one.inode == 1);
         let shown: Vec<_> = found.iter().map(|row| (&*row.direction, &*row.remote, row.member)).collect();
         assert_eq!(
             shown,
@@ -321,6 +338,6 @@ mod tests {
         );
         // Without a redirect of outgoing connections, where they go is mongod's business.
         let inbound_only = Paths { transparent: None, ..paths };
-        assert_eq!(bypass(&all, &inbound_only, &mut own).len(), 3);
+        assert_eq!(bypass(&all, &inbound_only, &mut own, |one| one.inode == 1).len(), 3);
     }
 }
