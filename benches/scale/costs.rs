@@ -15,7 +15,7 @@ use super::support::{Certs, Load, Report, Running, Scratch, tlsramp};
 struct Line {
     open: usize,
     tls: bool,
-    /// Of the proxy's memory, for each of the open ones, in bytes.
+    /// Of the proxy's memory, for each of the open ones, in bytes; of a few it says nothing, pages being larger.
     memory: Option<f64>,
     /// A new connection with one request, while the others wait.
     connect: Report,
@@ -81,7 +81,7 @@ fn line(options: &Options, certs: &Certs, open: usize, tls: bool) -> Result<Line
     if failed > 0 {
         return Err(format!("{open} open, {}: {failed} operations failed: {}", by(tls), all.errors_text()));
     }
-    let memory = memory.cpu.and_then(|cpu| cpu.bytes_per_connection);
+    let memory = memory.cpu.and_then(|cpu| cpu.bytes_per_connection).filter(|_| open >= MANY);
     Ok(Line { open, tls, memory, connect, request, all })
 }
 
@@ -127,6 +127,8 @@ fn by(tls: bool) -> &'static str {
     if tls { "TLS" } else { "plaintext" }
 }
 
+/// Connections whose memory is more than what one page more or less changes.
+const MANY: usize = 100;
 /// It takes as many connections as it may by its descriptors.
 pub(crate) const ARGS: [&str; 2] = ["--workers", "2"];
 /// Beyond what opening takes on an idle machine.

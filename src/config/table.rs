@@ -270,8 +270,9 @@ pub(super) static TABLE: &[Opt] = &[
         yaml: &["net.maxIncomingConnections"],
         kind: Value("COUNT"),
         heading: LIMITS,
-        default: "(80 % of what the descriptor limit carries)",
-        help: "Most connections of the inbound route at a time, 1 to 1000000, silent ones included.",
+        default: "(80 % of what the descriptor limit carries, less the waiting room)",
+        help: "Most connections of the inbound route at a time, 1 to 1000000, silent ones included. Further ones, \
+               up to 1024, wait for a slot.",
         change: Reload,
     },
     Opt {
