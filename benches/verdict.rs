@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tlsramp::mongo::{Client, Follower, request::msg_command};
-use tlsramp::observe::{Observer, Outcome};
+use tlsramp::observe::{Observer, Outcome, RouteRecord};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
 use tlsramp::snapshot::Writer;
 use tlsramp::sniff::{Hello, classify};
@@ -80,10 +80,10 @@ fn recording(criterion: &mut Criterion) {
     criterion.bench_function("first hello", |bencher| bencher.iter(|| Client::of(black_box(&hello))));
     let observer = Arc::new(Observer::default());
     let name = Arc::from("inbound");
-    let metrics = observer.metrics.route(&name);
+    let route = Arc::new(RouteRecord { metrics: observer.metrics.route(&name), name });
     let peer = ([127, 0, 0, 1], 40_000).into();
     criterion.bench_function("record", |bencher| {
-        bencher.iter(|| observer.open(black_box(peer), &name, &metrics).close(Outcome::Completed, None));
+        bencher.iter(|| observer.open(black_box(peer), &route).close(Outcome::Completed, None));
     });
 }
 

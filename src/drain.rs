@@ -4,6 +4,7 @@
 //! [`Drain::wait`] is over when the last one is dropped. Every open connection holds a watch and waits by it, so both are
 //! small, and a wait that is asked again costs a load.
 
+use std::borrow::Borrow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,11 +71,11 @@ struct Waiting {
     free: Vec<u32>,
 }
 
-/// A wait for a phase.
+/// A wait for a phase, by a watch that is lent to it or given.
 #[derive(Debug)]
 #[must_use]
-pub struct Reached<'a> {
-    shared: &'a Shared,
+pub struct Reached<W: Borrow<Watch>> {
+    watch: W,
     wanted: Phase,
     registered: Option<Place>,
 }
@@ -151,17 +152,18 @@ impl Default for Drain {
 
 impl Watch {
     /// Returns when a stop has begun. To be awaited by one task alone.
-    pub fn draining(&self) -> Reached<'_> {
-        self.reached(Phase::Draining)
+    pub fn draining(&self) -> Reached<&Watch> {
+        Reached { watch: self, wanted: Phase::Draining, registered: None }
     }
 
     /// Returns when what is still open must end at once. To be awaited by one task alone.
-    pub fn forced(&self) -> Reached<'_> {
-        self.reached(Phase::Forced)
+    pub fn forced(&self) -> Reached<&Watch> {
+        Reached { watch: self, wanted: Phase::Forced, registered: None }
     }
 
-    fn reached(&self, wanted: Phase) -> Reached<'_> {
-        Reached { shared: &self.0, wanted, registered: None }
+    /// The same, and the watch is held for as long as the wait is.
+    pub fn into_forced(self) -> Reached<Watch> {
+        Reached { watch: self, wanted: Phase::Forced, registered: None }
     }
 }
 
@@ -218,29 +220,30 @@ impl Waiting {
     }
 }
 
-impl Future for Reached<'_> {
+impl<W: Borrow<Watch> + Unpin> Future for Reached<W> {
     type Output = ();
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let shared = self.shared;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Reached { watch, wanted, registered } = self.get_mut();
+        let Watch(shared) = (*watch).borrow();
         let mut phase = shared.phase();
-        if phase < self.wanted && self.registered.is_none_or(|place| place.phase != phase) {
+        if phase < *wanted && registered.is_none_or(|place| place.phase != phase) {
             let mut waiting = shared.waiting();
-            if let Some(place) = self.registered.take() {
+            if let Some(place) = registered.take() {
                 waiting.leave(place.number);
             }
             // Read under the lock: a later rise finds the waker.
             phase = shared.phase();
-            self.registered = waiting.enter(cx.waker()).map(|number| Place { number, phase });
+            *registered = waiting.enter(cx.waker()).map(|number| Place { number, phase });
         }
-        if phase >= self.wanted { Poll::Ready(()) } else { Poll::Pending }
+        if phase >= *wanted { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-impl Drop for Reached<'_> {
+impl<W: Borrow<Watch>> Drop for Reached<W> {
     fn drop(&mut self) {
         if let Some(place) = self.registered {
-            self.shared.waiting().leave(place.number);
+            self.watch.borrow().0.waiting().leave(place.number);
         }
     }
 }
@@ -252,7 +255,7 @@ mod tests {
     use std::task::{Context, Waker};
     use std::time::Duration;
 
-    use super::{Drain, Ending, Reached};
+    use super::{Drain, Ending, Reached, Watch};
 
     #[tokio::test(start_paused = true)]
     async fn waits_for_those_who_end_by_themselves() {
@@ -267,7 +270,7 @@ mod tests {
         assert_eq!(Drain::new().wait(Duration::ZERO, ready(())).await, Ending::ByThemselves, "there is nobody");
     }
 
-    fn pending_now(wait: &mut Reached<'_>) -> bool {
+    fn pending_now(wait: &mut Reached<&Watch>) -> bool {
         Pin::new(wait).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 

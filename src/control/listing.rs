@@ -66,11 +66,11 @@ impl Desk {
     }
 
     fn connection(&self, open: &Arc<Open>, snapshot: &Snapshot) -> ConnectionRow {
-        let client = open.client.get();
+        let (client, upstream) = (open.client(), open.upstream.as_deref());
         ConnectionRow {
             id: open.id,
             peer: open.peer.to_string(),
-            route: open.route.to_string(),
+            route: open.route.name.to_string(),
             opening: open.opening.name().into(),
             tls_version: open.tls_version().map(Into::into),
             client_subject: open.client_subject().map(Into::into),
@@ -80,8 +80,8 @@ impl Desk {
             member: client.is_some_and(|client| client.internal),
             mode: open.mode.to_string(),
             generation: open.generation,
-            upstream: open.upstream.as_deref().map(Into::into),
-            upstream_local: open.upstream_local.map(|local| local.to_string()),
+            upstream: upstream.map(|upstream| upstream.name.to_string()),
+            upstream_local: upstream.and_then(|upstream| upstream.local).map(|local| local.to_string()),
             upstream_link: open.link.name().into(),
             bytes_in: open.counters.inbound.load(std::sync::atomic::Ordering::Relaxed),
             bytes_out: open.counters.outbound.load(std::sync::atomic::Ordering::Relaxed),

@@ -91,7 +91,7 @@ fn risk(open: &Open, upstreams: &[UpstreamStatus]) -> Option<Risk> {
         return Some(Risk::NotMongodb);
     }
     // The route of redirected connections has several servers, all of one set.
-    let mut servers = upstreams.iter().filter(|server| *server.route == *open.route);
+    let mut servers = upstreams.iter().filter(|server| *server.route == *open.route.name);
     match servers.find_map(|server| server.state.as_deref()) {
         None => Some(Risk::UnknownServer),
         Some("STANDALONE") => Some(Risk::Standalone),

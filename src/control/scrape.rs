@@ -27,7 +27,7 @@ impl Desk {
         for open in self.observer.live.list() {
             let (inbound, outbound) = (&open.counters.inbound, &open.counters.outbound);
             let bytes = (inbound.load(Ordering::Relaxed), outbound.load(Ordering::Relaxed));
-            scrape.open(&open.route, open.opening, bytes.0, bytes.1);
+            scrape.open(&open.route.name, open.opening, bytes.0, bytes.1);
             scrape.non_conforming += u64::from(self.misfit(&open, &snapshot).is_some());
         }
         let certificates = snapshot.tls.certificates().iter();

@@ -72,7 +72,6 @@ pub(super) fn body_len(message_length: i32) -> Option<usize> {
 
 /// What a message does. All that MongoDB ever had, since legacy drivers still send them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i32)]
 pub enum OpCode {
     /// Answer to `Query` and `GetMore`.
     Reply = 1,

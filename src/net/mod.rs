@@ -25,7 +25,7 @@ pub use inherit::{Inherited, Passed};
 pub use linger::linger;
 pub use listen::{Listener, bind};
 pub use options::abort_on_close;
-pub use relay::{Bound, Counters, End, Ended, Relayed, Side, Stop, Tap, relay};
+pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::Resolver;
 pub use seats::Seats;
 pub use slots::{Slot, Slots};

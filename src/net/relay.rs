@@ -3,10 +3,8 @@
 mod direction;
 mod pipe;
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,15 +14,6 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::limits::{HALF_CLOSED_IDLE, STALLED};
 use direction::Direction;
-
-/// Bytes moved so far; readable while the relay runs.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// From the client to the upstream.
-    pub inbound: AtomicU64,
-    /// From the upstream to the client.
-    pub outbound: AtomicU64,
-}
 
 /// One of the two ways through a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +53,8 @@ pub enum Stop {
     Boundary,
     /// No good moment has come in time.
     Overdue,
+    /// Everything is to end.
+    Forced,
 }
 
 /// How a relay came to its end.
@@ -114,69 +105,100 @@ impl End {
 /// up a peer that does not acknowledge: a Unix socket would be waited for without end. A stream that fails ends the
 /// relay at once: it can neither send nor take. The tap sees every byte that it has to, and may stop the relay between
 /// two. A socket is told of the second end by its close, which is the caller's.
-pub async fn relay<C, U, T>(client: &mut C, upstream: &mut U, counters: &Counters, tap: &mut T) -> Relayed
-where
-    C: Side,
-    U: Side,
-    T: Tap,
-{
-    let mut up = Direction::new(Bound::Up, &counters.inbound);
-    let mut down = Direction::new(Bound::Down, &counters.outbound);
-    let mut patience = Patience::default();
-    let over = poll_fn(|cx| {
-        let before = (up.progress(), down.progress());
-        let up_over = up.poll(cx, client, upstream, &down, tap).is_ready();
-        let down_over = down.poll(cx, upstream, client, &up, tap).is_ready();
+///
+/// It holds both streams, and is most of what an open connection is: what grows here is multiplied by all of them.
+#[derive(Debug)]
+#[must_use]
+pub struct Relay<C, U, T> {
+    /// The client's stream.
+    pub client: C,
+    /// The upstream's.
+    pub upstream: U,
+    /// Who looks on.
+    pub tap: T,
+    up: Direction,
+    down: Direction,
+    patience: Patience,
+}
+
+impl<C, U, T> Relay<C, U, T> {
+    /// One that has moved nothing yet.
+    pub fn new(client: C, upstream: U, tap: T) -> Relay<C, U, T> {
+        let (up, down) = (Direction::new(Bound::Up), Direction::new(Bound::Down));
+        Relay { client, upstream, tap, up, down, patience: Patience::default() }
+    }
+
+    fn ended(&mut self, timed_out: bool) -> Poll<Relayed> {
+        let (client_end, upstream_failure) = self.up.ends(timed_out);
+        let (upstream_end, client_failure) = self.down.ends(timed_out);
+        Poll::Ready(Relayed::Ended(Ended {
+            client: client_end.or_failure(client_failure),
+            upstream: upstream_end.or_failure(upstream_failure),
+        }))
+    }
+}
+
+impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
+    type Output = Relayed;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Relayed> {
+        let this = self.get_mut();
+        let Relay { client, upstream, tap, up, down, patience } = this;
+        let up_over = up.poll(cx, client, upstream, down, tap).is_ready();
+        let down_over = down.poll(cx, upstream, client, up, tap).is_ready();
+        let (clear, stuck) = (up.is_clear() && down.is_clear(), up.is_stuck() || down.is_stuck());
+        let stirred = up.take_stirred() | down.take_stirred();
         if (up_over && down_over) || up.source_failed() || down.source_failed() {
-            return Poll::Ready(Over::Ended);
+            return this.ended(false);
         }
-        if let Poll::Ready(stop) = tap.poll_stop(cx, up.is_clear() && down.is_clear()) {
-            return Poll::Ready(Over::Stopped(stop));
+        if let Poll::Ready(stop) = tap.poll_stop(cx, clear) {
+            return Poll::Ready(Relayed::Stopped(stop));
         }
         let limit = if up_over || down_over {
-            HALF_CLOSED_IDLE
-        } else if up.is_stuck() || down.is_stuck() {
-            STALLED
+            Limit::HalfClosed
+        } else if stuck {
+            Limit::Stalled
         } else {
             patience.running = None;
             return Poll::Pending;
         };
-        patience.poll(cx, limit, before != (up.progress(), down.progress())).map(|()| Over::TimedOut)
-    })
-    .await;
-    let timed_out = match over {
-        Over::Stopped(stop) => return Relayed::Stopped(stop),
-        Over::Ended => false,
-        Over::TimedOut => true,
-    };
-    let (client_end, upstream_failure) = up.ends(timed_out);
-    let (upstream_end, client_failure) = down.ends(timed_out);
-    Relayed::Ended(Ended {
-        client: client_end.or_failure(client_failure),
-        upstream: upstream_end.or_failure(upstream_failure),
-    })
+        match patience.poll(cx, limit, stirred) {
+            Poll::Ready(()) => this.ended(true),
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
-enum Over {
-    Ended,
-    TimedOut,
-    Stopped(Stop),
-}
-
-/// The timer of a relay that cannot wait for ever. Made when it is first needed, which is seldom.
-#[derive(Default)]
+/// The timer of a relay that cannot wait for ever. Made when it is first needed.
+#[derive(Debug, Default)]
 struct Patience {
     timer: Option<Pin<Box<Sleep>>>,
     /// The limit that is running, if one is.
-    running: Option<Duration>,
+    running: Option<Limit>,
+}
+
+/// Why a relay cannot wait for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    HalfClosed,
+    Stalled,
+}
+
+impl Limit {
+    fn span(self) -> Duration {
+        match self {
+            Limit::HalfClosed => HALF_CLOSED_IDLE,
+            Limit::Stalled => STALLED,
+        }
+    }
 }
 
 impl Patience {
-    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration, progress: bool) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if progress || self.running != Some(limit) {
+    fn poll(&mut self, cx: &mut Context<'_>, limit: Limit, stirred: bool) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit.span())));
+        if stirred || self.running != Some(limit) {
             self.running = Some(limit);
-            timer.as_mut().reset(Instant::now() + limit);
+            timer.as_mut().reset(Instant::now() + limit.span());
         }
         timer.as_mut().poll(cx)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -10,13 +10,12 @@ use super::known::Known;
 use super::outcome::Outcome;
 use super::recycling::Recycling;
 use crate::mongo::Client;
-use crate::net::Counters;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
 /// One established connection. What was known when it was established is read as its own.
 #[derive(Debug)]
 pub struct Open {
-    pub(super) known: Known,
+    pub(super) known: Box<Known>,
     /// What the route does with openings.
     pub acceptance: Acceptance,
     /// How the route chooses its links.
@@ -31,15 +30,32 @@ pub struct Open {
     pub since: Instant,
     /// Bytes so far.
     pub counters: Counters,
-    /// Who the client says it is, once that is known. Boxed: most is room for texts that some
+    /// Who the client says it is, or that it does not say, once that is known. Boxed: most is room for texts that some
     /// never send.
-    pub client: OnceLock<Box<Client>>,
+    pub(super) client: OnceLock<Option<Box<Client>>>,
     /// Set once it is known not to speak MongoDB, or not to us.
     pub opaque: AtomicBool,
     /// The wish that it end.
     pub recycling: Recycling,
     /// How it ended.
     pub ended: OnceLock<Outcome>,
+}
+
+/// Bytes moved so far.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// From the client to the upstream.
+    pub inbound: AtomicU64,
+    /// From the upstream to the client.
+    pub outbound: AtomicU64,
+}
+
+impl Open {
+    /// Who the client says it is, if it has.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        self.client.get()?.as_deref()
+    }
 }
 
 impl Deref for Open {

@@ -14,10 +14,10 @@ mod record;
 mod recycling;
 
 pub use inventory::{BadKey, Identity, Inventory, InventoryImage, Kind, Seat, Seen, Unmoved, now_millis};
-pub use known::{ClientTls, Known};
-pub use live::{Live, Open};
+pub use known::{ClientTls, Known, Reached, RouteRecord};
+pub use live::{Counters, Live, Open};
 pub use log::{LogHandle, init as init_logs};
 pub use metrics::{CertificateEnd, Format, Metrics, RouteMetrics, Scrape, UpstreamUp};
 pub use outcome::{Fault, Outcome};
-pub use record::{Observer, Record};
+pub use record::{Judged, Observer, OpenRecord, Record};
 pub use recycling::{Recycling, Seen as SeenRecycling, Wish};

@@ -3,18 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::inventory::{Inventory, Kind, Seat, now_millis};
-use super::known::Known;
+use super::known::{Known, RouteRecord};
 use super::limiter::Limiter;
-use super::live::{Live, Open};
-use super::metrics::{Metrics, RouteMetrics};
+use super::live::{Counters, Live, Open};
+use super::metrics::Metrics;
 use super::outcome::{Fault, Outcome};
 use super::recycling::Recycling;
 use crate::mongo::Client;
-use crate::net::Counters;
-use crate::policy::{Acceptance, Link, LinkRule, Opening};
+use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 use crate::text::printable;
 
 /// Who keeps the records of one proxy.
@@ -31,24 +30,36 @@ pub struct Observer {
     limiter: Limiter,
 }
 
-/// One connection's record. Dropped without [`Record::close`], it is closed as an internal fault.
+/// The record of a connection that is not established. Dropped without [`Record::close`], it is closed as an internal
+/// fault.
 #[derive(Debug)]
 pub struct Record {
     observer: Arc<Observer>,
-    stage: Stage,
-    /// Whether the inventory has heard of it.
-    counted: bool,
-    closed: bool,
+    /// None once it is closed, or in its place among the open ones.
+    known: Option<Box<Known>>,
+}
+
+/// The record of an established connection. Dropped without [`OpenRecord::close`], it is closed as an internal fault.
+#[derive(Debug)]
+pub struct OpenRecord {
+    observer: Arc<Observer>,
+    open: Arc<Open>,
     seat: Option<Seat>,
 }
 
-/// Where what is known of a connection is kept.
-#[derive(Debug)]
-enum Stage {
-    /// It is not established, and there is more to be known.
-    Before(Box<Known>),
-    /// In its place in the table of open connections.
-    Open(Arc<Open>),
+/// What a connection was judged by, and what came of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged {
+    /// What the route does with openings.
+    pub acceptance: Acceptance,
+    /// How the route chooses its links.
+    pub rule: LinkRule,
+    /// How it opened.
+    pub opening: Opening,
+    /// What its upstream link is.
+    pub link: Link,
+    /// The mode.
+    pub mode: Mode,
 }
 
 impl Observer {
@@ -60,12 +71,11 @@ impl Observer {
 
     /// Opens the record of a connection.
     #[must_use]
-    pub fn open(self: &Arc<Self>, peer: SocketAddr, route: &Arc<str>, metrics: &Arc<RouteMetrics>) -> Record {
+    pub fn open(self: &Arc<Self>, peer: SocketAddr, route: &Arc<RouteRecord>) -> Record {
         let known = Known {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             peer,
             route: Arc::clone(route),
-            metrics: Arc::clone(metrics),
             accepted: Instant::now(),
             opening: None,
             mode: None,
@@ -73,11 +83,8 @@ impl Observer {
             turned_away: None,
             tls: None,
             upstream: None,
-            upstream_local: None,
-            upstream_tls: None,
         };
-        let stage = Stage::Before(Box::new(known));
-        Record { observer: Arc::clone(self), stage, counted: false, closed: false, seat: None }
+        Record { observer: Arc::clone(self), known: Some(Box::new(known)) }
     }
 
     /// Connections accepted so far.
@@ -98,15 +105,20 @@ impl Observer {
             tracing::warn!(outcome = outcome.name(), connections = lines, "connection lines left out");
         }
     }
+
+    /// One has ended.
+    fn ended(&self, known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<String>) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let bytes = open.map(|open| (read(&open.counters.inbound), read(&open.counters.outbound))).unwrap_or_default();
+        known.route.metrics.closed(known.opening, known.tls_version(), outcome, bytes.0, bytes.1);
+        self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if self.limiter.admits(outcome, Instant::now()) {
+            write(known, open, outcome, reason, bytes);
+        }
+    }
 }
 
 impl Record {
-    /// How long ago it was accepted.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.known().accepted.elapsed()
-    }
-
     /// What monitoring reads of the whole proxy.
     #[must_use]
     pub fn latencies(&self) -> &Metrics {
@@ -115,26 +127,23 @@ impl Record {
 
     /// What is known of it.
     #[must_use]
-    pub fn known(&self) -> &Known {
-        match &self.stage {
-            Stage::Before(known) => known,
-            Stage::Open(open) => &open.known,
-        }
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_deref()
     }
 
-    /// Notes what has become known. An established connection is known: nothing is noted of it any more.
+    /// Notes what has become known.
     pub fn note(&mut self, note: impl FnOnce(&mut Known)) {
-        if let Stage::Before(known) = &mut self.stage {
+        if let Some(known) = &mut self.known {
             note(known);
         }
     }
 
-    /// The connection has both its legs: it goes into the table of open ones. None if it was never judged.
-    pub fn establish(&mut self, acceptance: Acceptance, rule: LinkRule, link: Link) -> Option<Arc<Open>> {
-        let Stage::Before(known) = &mut self.stage else { return None };
-        let (Some(opening), Some(mode)) = (known.opening, known.mode) else { return None };
+    /// The connection has both its legs: it goes into the table of open ones. None if it was closed.
+    #[must_use]
+    pub fn establish(mut self, judged: Judged) -> Option<OpenRecord> {
+        let Judged { acceptance, rule, opening, link, mode } = judged;
         let open = Arc::new(Open {
-            known: known.take(),
+            known: self.known.take()?,
             acceptance,
             rule,
             opening,
@@ -148,37 +157,14 @@ impl Record {
             ended: OnceLock::new(),
         });
         self.observer.live.add(Arc::clone(&open));
-        self.stage = Stage::Open(Arc::clone(&open));
-        Some(open)
-    }
-
-    /// It is known who the client is, or that it does not say. To be called once; if it was not, it is counted as
-    /// nameless when it ends. Outbound routes have no clients but the local server: they are not counted.
-    pub fn identify(&mut self, client: Option<Client>) {
-        let Stage::Open(open) = &self.stage else { return };
-        if std::mem::replace(&mut self.counted, true) {
-            return;
-        }
-        if let Some(client) = &client {
-            // Set once: this is called once.
-            let _ = open.client.set(Box::new(client.clone()));
-        }
-        if open.acceptance != Acceptance::Outbound {
-            let kind = match (open.opening, open.tls_version()) {
-                (Opening::Plaintext, _) => Kind::Plaintext,
-                (_, Some("TLS1.2")) => Kind::Tls12,
-                (_, Some("TLS1.3")) => Kind::Tls13,
-                (Opening::Tls | Opening::OldTls | Opening::Sslv2, _) => Kind::Tls,
-            };
-            let client = client.unwrap_or_default();
-            self.seat = self.observer.inventory.open(open.peer.ip(), kind, client, now_millis());
-        }
+        Some(OpenRecord { observer: Arc::clone(&self.observer), open, seat: None })
     }
 
     /// A client without TLS was turned away; who it is, as far as it has said.
     pub fn turned_away(&mut self, client: Option<Client>) {
-        self.note(|known| known.turned_away = client.clone().map(Box::new));
-        self.observer.inventory.refused(self.known().peer.ip(), client.unwrap_or_default(), now_millis());
+        let Some(known) = &mut self.known else { return };
+        known.turned_away = client.clone().map(Box::new);
+        self.observer.inventory.refused(known.peer.ip(), client.unwrap_or_default(), now_millis());
     }
 
     /// Closes it.
@@ -187,74 +173,105 @@ impl Record {
     }
 
     fn end(&mut self, outcome: Outcome, reason: Option<String>) {
-        self.closed = true;
-        self.identify(None);
-        let known = self.known();
-        let (mut bytes_in, mut bytes_out) = (0, 0);
-        if let Stage::Open(open) = &self.stage {
-            self.observer.live.remove(known.id);
-            // Set once: a record ends once.
-            let _ = open.ended.set(outcome);
-            // After it has left the table: a scrape counts its bytes once.
-            bytes_in = open.counters.inbound.load(Ordering::Relaxed);
-            bytes_out = open.counters.outbound.load(Ordering::Relaxed);
-        }
-        known.metrics.closed(known.opening, known.tls_version(), outcome, bytes_in, bytes_out);
-        self.observer.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
-        if self.observer.limiter.admits(outcome, Instant::now()) {
-            self.write(outcome, reason, bytes_in, bytes_out);
+        if let Some(known) = self.known.take() {
+            self.observer.ended(&known, None, outcome, reason);
         }
     }
+}
 
-    fn write(&self, outcome: Outcome, reason: Option<String>, bytes_in: u64, bytes_out: u64) {
-        let text = |text: &Option<String>| text.as_deref().map(printable);
-        let known = self.known();
-        let tls = known.tls.as_deref();
-        let open = if let Stage::Open(open) = &self.stage { Some(open) } else { None };
-        let client = open.map_or(known.turned_away.as_deref(), |open| open.client.get().map(Box::as_ref));
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    id = known.id,
-                    peer = %known.peer,
-                    route = &*known.route,
-                    opening = known.opening.map(Opening::name),
-                    versions_offered = tls.and_then(|tls| tls.versions_offered.as_deref()),
-                    tls_version = known.tls_version(),
-                    cipher = tls.and_then(|tls| tls.cipher.as_deref()),
-                    sni = tls.and_then(|tls| text(&tls.sni)),
-                    client_subject = tls.and_then(|tls| text(&tls.subject)),
-                    application = client.and_then(|client| text(&client.application)),
-                    driver = client.and_then(|client| text(&client.driver)),
-                    driver_version = client.and_then(|client| text(&client.driver_version)),
-                    mode = known.mode.map(tracing::field::display),
-                    generation = known.mode.map(|_| known.generation),
-                    upstream = known.upstream.as_deref(),
-                    upstream_local = known.upstream_local.map(tracing::field::display),
-                    upstream_link = open.map(|open| open.link.name()),
-                    upstream_tls = known.upstream_tls,
-                    bytes_in,
-                    bytes_out,
-                    duration_ms = u64::try_from(self.age().as_millis()).unwrap_or(u64::MAX),
-                    outcome = outcome.name(),
-                    reason = text(&reason),
-                    "connection"
-                )
-            };
+impl OpenRecord {
+    /// Its place in the table of open connections.
+    #[must_use]
+    pub fn open(&self) -> &Open {
+        &self.open
+    }
+
+    /// It is known who the client is, or that it does not say. What is said first counts; if nothing was, the client is
+    /// counted as nameless when it ends. Outbound routes have no clients but the local server: they are not counted.
+    pub fn identify(&mut self, client: Option<Client>) {
+        let open = &*self.open;
+        if open.client.set(client.clone().map(Box::new)).is_err() || open.acceptance == Acceptance::Outbound {
+            return;
         }
-        match outcome.fault() {
-            Fault::Internal => line!(error),
-            Fault::None | Fault::Client | Fault::Policy | Fault::Upstream | Fault::Operator => {
-                if outcome == Outcome::Probe { line!(debug) } else { line!(info) }
-            }
+        let kind = match (open.opening, open.tls_version()) {
+            (Opening::Plaintext, _) => Kind::Plaintext,
+            (_, Some("TLS1.2")) => Kind::Tls12,
+            (_, Some("TLS1.3")) => Kind::Tls13,
+            (Opening::Tls | Opening::OldTls | Opening::Sslv2, _) => Kind::Tls,
+        };
+        self.seat = self.observer.inventory.open(open.peer.ip(), kind, client.unwrap_or_default(), now_millis());
+    }
+
+    /// Closes it.
+    pub fn close(mut self, outcome: Outcome, reason: Option<String>) {
+        self.end(outcome, reason);
+    }
+
+    fn end(&mut self, outcome: Outcome, reason: Option<String>) {
+        if self.open.ended.get().is_some() {
+            return;
+        }
+        self.identify(None);
+        // Before its bytes are counted: a scrape counts them once.
+        self.observer.live.remove(self.open.id);
+        // Set once: a record ends once.
+        let _ = self.open.ended.set(outcome);
+        self.observer.ended(&self.open.known, Some(&self.open), outcome, reason);
+    }
+}
+
+fn write(known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<String>, bytes: (u64, u64)) {
+    let text = |text: &Option<String>| text.as_deref().map(printable);
+    let (tls, upstream) = (known.tls.as_deref(), known.upstream.as_deref());
+    let client = open.map_or(known.turned_away.as_deref(), Open::client);
+    let duration_ms = u64::try_from(known.accepted.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (bytes_in, bytes_out) = bytes;
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                id = known.id,
+                peer = %known.peer,
+                route = &*known.route.name,
+                opening = known.opening.map(Opening::name),
+                versions_offered = tls.and_then(|tls| tls.versions_offered.as_deref()),
+                tls_version = known.tls_version(),
+                cipher = tls.and_then(|tls| tls.cipher.as_deref()),
+                sni = tls.and_then(|tls| text(&tls.sni)),
+                client_subject = tls.and_then(|tls| text(&tls.subject)),
+                application = client.and_then(|client| text(&client.application)),
+                driver = client.and_then(|client| text(&client.driver)),
+                driver_version = client.and_then(|client| text(&client.driver_version)),
+                mode = known.mode.map(tracing::field::display),
+                generation = known.mode.map(|_| known.generation),
+                upstream = upstream.map(|upstream| &*upstream.name),
+                upstream_local = upstream.and_then(|upstream| upstream.local).map(tracing::field::display),
+                upstream_link = open.map(|open| open.link.name()),
+                upstream_tls = upstream.and_then(|upstream| upstream.tls_version),
+                bytes_in,
+                bytes_out,
+                duration_ms,
+                outcome = outcome.name(),
+                reason = text(&reason),
+                "connection"
+            )
+        };
+    }
+    match outcome.fault() {
+        Fault::Internal => line!(error),
+        Fault::None | Fault::Client | Fault::Policy | Fault::Upstream | Fault::Operator => {
+            if outcome == Outcome::Probe { line!(debug) } else { line!(info) }
         }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.closed {
-            self.end(Outcome::Internal, None);
-        }
+        self.end(Outcome::Internal, None);
+    }
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        self.end(Outcome::Internal, None);
     }
 }

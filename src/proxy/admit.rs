@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::leg::Leg;
 use crate::limits::Timeouts;
 use crate::net::linger;
-use crate::observe::{ClientTls, Record};
+use crate::observe::{ClientTls, Known, Record};
 use crate::policy::Admission;
 use crate::snapshot::Snapshot;
 use crate::tls::{self, Accepted};
@@ -31,7 +31,7 @@ pub(super) async fn admit(
             match tls::accept(socket, config, timeouts.handshake).await {
                 Ok(Accepted { stream, server_name }) => {
                     note(stream.session(), server_name, snapshot, record);
-                    record.latencies().client_handshake(record.known().tls_version(), began.elapsed());
+                    record.latencies().client_handshake(record.known().and_then(Known::tls_version), began.elapsed());
                     Ok(Leg::FromClient(stream))
                 }
                 Err((error, socket)) => {

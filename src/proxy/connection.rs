@@ -19,8 +19,8 @@ use super::server::Parts;
 use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
-use crate::net::{End, Ended, Relayed, Slot, Stop, linger, relay};
-use crate::observe::{ClientTls, Open, Outcome, Record};
+use crate::net::{End, Ended, Relay, Relayed, Slot, Stop, linger};
+use crate::observe::{ClientTls, Judged, Outcome, Record};
 use crate::policy::{Admission, Refused, judge};
 use crate::snapshot::Tuning;
 use crate::sniff::sniff;
@@ -37,10 +37,7 @@ pub(super) fn serve(
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
     let begun = Box::pin(async move {
-        let mut record = {
-            let route = route.load();
-            parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics))
-        };
+        let mut record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
         let tuning = *parts.tuning.borrow();
         let established = tokio::select! {
             // What is complete is complete, stop or no stop.
@@ -48,49 +45,40 @@ pub(super) fn serve(
             established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
             () = watch.forced() => Err(Failure::Forced),
         };
-        Begun { record, watch, slot, established }
+        match established {
+            Ok(Legs { client, upstream, judged, dial }) => {
+                let watcher = Watcher::new(record.establish(judged)?, watch);
+                let relay = Relay::new(client, upstream, watcher);
+                Some(Established { relay, _slot: slot, _dial: dial.map(Box::new) })
+            }
+            Err(failure) => {
+                record.close(failure.outcome(), Some(failure.to_string()));
+                None
+            }
+        }
     });
     async move {
-        let mut begun = begun.await;
-        // All in its place, not moved or lent to a function: every byte that is held twice is held by every open
-        // connection.
-        let relayed = if let Ok(Established { client, upstream, open, .. }) = &mut begun.established {
-            let mut watcher = Watcher::new(&mut begun.record, open);
-            tokio::select! {
-                biased;
-                relayed = relay(client, upstream, &open.counters, &mut watcher) => Ok(relayed),
-                () = begun.watch.forced() => Err(Failure::Forced),
-            }
-        } else {
-            return begun.failed();
-        };
-        Box::pin(end(begun, relayed)).await;
+        let mut established = begun.await;
+        // In its place, not moved: every byte that is held twice is held by every open connection.
+        let Some(Established { relay, .. }) = &mut established else { return };
+        let relayed = relay.await;
+        Box::pin(end(established, relayed)).await;
     }
 }
 
-/// A connection after its beginning, and what it holds to its end.
-struct Begun {
-    record: Record,
-    watch: drain::Watch,
-    slot: Slot,
-    established: Result<Established, Failure>,
-}
-
-impl Begun {
-    /// Closes the record of a connection that was not established.
-    fn failed(self) {
-        if let Err(failure) = self.established {
-            close(self.record, Err(failure));
-        }
-    }
-}
-
-/// Both legs, and the connection's place among the open ones.
-struct Established {
+/// Both legs of a connection, and what it was judged by.
+struct Legs {
     client: Leg,
     upstream: Leg,
-    open: Arc<Open>,
-    /// Held for as long as the upstream's leg. Only redirected connections have one.
+    judged: Judged,
+    dial: Option<Dial>,
+}
+
+/// An established connection.
+struct Established {
+    relay: Relay<Leg, Leg, Watcher>,
+    /// Held to the end, as is the next; only redirected connections have that.
+    _slot: Slot,
     _dial: Option<Box<Dial>>,
 }
 
@@ -102,7 +90,7 @@ async fn establish(
     tuning: Tuning,
     watch: &drain::Watch,
     record: &mut Record,
-) -> Result<Established, Failure> {
+) -> Result<Legs, Failure> {
     let Tuning { timeouts, refusal } = tuning;
     let sniffed = tokio::select! {
         // A client whose opening is complete is served, stop or no stop.
@@ -117,7 +105,7 @@ async fn establish(
             return Err(error.into());
         }
     };
-    parts.observer.metrics.sniffed(record.age());
+    record.note(|known| parts.observer.metrics.sniffed(known.accepted.elapsed()));
 
     // Both as of now, not as of accept: a silent client may have waited through any number of changes.
     let snapshot = parts.snapshot.load();
@@ -127,8 +115,7 @@ async fn establish(
         known.opening = Some(opening);
         known.mode = Some(snapshot.mode);
         known.generation = snapshot.generation;
-        known.route = Arc::clone(&route.name);
-        known.metrics = Arc::clone(route.metrics(&parts.observer.metrics));
+        known.route = Arc::clone(route.record(&parts.observer.metrics));
         if let Some(hello) = sniffed.hello {
             let versions_offered = Some(hello.versions.to_string());
             known.tls = Some(Box::new(ClientTls { versions_offered, sni: hello.sni, ..ClientTls::default() }));
@@ -154,46 +141,38 @@ async fn establish(
     };
     match reached {
         Ok((upstream, dial)) => {
-            let open = record.establish(route.acceptance, route.link, link).ok_or(Failure::NoMaterial)?;
-            Ok(Established { client, upstream, open, _dial: dial.map(Box::new) })
+            let (acceptance, rule, mode) = (route.acceptance, route.link, snapshot.mode);
+            Ok(Legs { client, upstream, judged: Judged { acceptance, rule, opening, link, mode }, dial })
         }
         Err(failure) => {
-            turn_away(client, admission, record.known().upstream.as_deref(), &failure, tuning).await;
+            let upstream = record.known().and_then(|known| known.upstream.as_deref()).map(|upstream| &*upstream.name);
+            turn_away(client, admission, upstream, &failure, tuning).await;
             Err(failure)
         }
     }
 }
 
-/// Parts with both legs and closes the record with how it went. The watch goes last: a stop waits for the record too.
-async fn end(begun: Begun, relayed: Result<Relayed, Failure>) {
-    let Begun { record, established, slot, watch } = begun;
-    if let Ok(established) = established {
-        part(established, &relayed).await;
-    }
-    close(record, relayed);
-    drop((slot, watch));
-}
-
-fn close(record: Record, ended: Result<Relayed, Failure>) {
-    let (outcome, reason) = match ended {
-        Ok(relayed) => outcome(relayed),
-        Err(failure) => (failure.outcome(), Some(failure.to_string())),
-    };
+/// Parts with both legs and closes the record with how it went.
+async fn end(established: Option<Established>, relayed: Relayed) {
+    let Some(Established { relay, _slot, _dial }) = established else { return };
+    let Relay { client, upstream, tap: Watcher { record, forced, .. }, .. } = relay;
+    part(client, upstream, &relayed).await;
+    let (outcome, reason) = outcome(relayed);
     record.close(outcome, reason);
+    // A stop waits for the record too.
+    drop(forced);
 }
 
 /// An end that each peer can tell from another: a reset is passed on as a reset, and who is cut off by us is told so
 /// where TLS has a word for it.
-async fn part(established: Established, relayed: &Result<Relayed, Failure>) {
-    let Established { mut client, mut upstream, _dial, .. } = established;
+async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) {
     match relayed {
-        Ok(Relayed::Ended(Ended { client: End::Failed(_), .. })) => upstream.abort(),
-        Ok(Relayed::Ended(Ended { upstream: End::Failed(_), .. })) => client.abort(),
-        Ok(Relayed::Stopped(_)) => move_on(client, upstream).await,
-        Ok(Relayed::Ended(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. })) | Err(_) => {
-            farewell(&mut client, &mut upstream).await;
-        }
-        Ok(Relayed::Ended(_)) => {}
+        Relayed::Ended(Ended { client: End::Failed(_), .. }) => upstream.abort(),
+        Relayed::Ended(Ended { upstream: End::Failed(_), .. }) => client.abort(),
+        Relayed::Stopped(Stop::Boundary | Stop::Overdue) => move_on(client, upstream).await,
+        Relayed::Ended(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. })
+        | Relayed::Stopped(Stop::Forced) => farewell(&mut client, &mut upstream).await,
+        Relayed::Ended(_) => {}
     }
 }
 
@@ -227,6 +206,7 @@ fn outcome(relayed: Relayed) -> (Outcome, Option<String>) {
         Relayed::Ended(ended) => ended,
         Relayed::Stopped(Stop::Boundary) => return (Outcome::Recycled, None),
         Relayed::Stopped(Stop::Overdue) => return (Outcome::RecycledByForce, None),
+        Relayed::Stopped(Stop::Forced) => return (Outcome::Forced, Some(Failure::Forced.to_string())),
     };
     match (ended.client, ended.upstream) {
         (End::Failed(error), _) => (Outcome::ClientReset, Some(error.to_string())),
@@ -287,6 +267,6 @@ mod tests {
         assert!(size <= MOST_BYTES, "{size} bytes; before this, {MOST_BYTES} were enough");
     }
 
-    /// With 104 of the runtime's own, these fill an allocation of 768: tasks take multiples of 128.
-    const MOST_BYTES: usize = 664;
+    /// With 104 of the runtime's own, these fill an allocation of 512: tasks take multiples of 128.
+    const MOST_BYTES: usize = 408;
 }

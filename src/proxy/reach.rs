@@ -7,7 +7,7 @@ use super::leg::Leg;
 use super::redirected::Dial;
 use super::route::{Route, Toward};
 use crate::limits::Timeouts;
-use crate::observe::Record;
+use crate::observe::{Reached, Record};
 use crate::policy::Permit;
 use crate::snapshot::Snapshot;
 
@@ -20,20 +20,30 @@ pub(super) async fn reach(
     timeouts: &Timeouts,
     record: &mut Record,
 ) -> Result<(Leg, Option<Dial>), Failure> {
-    record.note(|known| known.upstream = Some(toward.written));
+    let name = toward.written;
+    record.note(|known| known.upstream = Some(Box::new(Reached { name, local: None, tls_version: None })));
     let began = Instant::now();
     let dialled = toward.way.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;
     let connected = Instant::now();
     record.latencies().dialled(connected - began);
     let local = dialled.local;
-    record.note(|known| known.upstream_local = local);
+    note(record, |reached| reached.local = local);
     let dial = route.dialled(local);
-    let tls = record.known().tls.as_deref().filter(|_| route.passes_sni());
+    let tls = record.known().and_then(|known| known.tls.as_deref()).filter(|_| route.passes_sni());
     let sni = tls.and_then(|tls| tls.sni.as_deref());
     let stream = toward.way.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
     if let Some(version) = stream.tls_version() {
-        record.note(|known| known.upstream_tls = Some(version));
+        note(record, |reached| reached.tls_version = Some(version));
         record.latencies().upstream_handshake(connected.elapsed());
     }
     Ok((stream.into(), dial))
+}
+
+/// Notes what has become known of the upstream.
+fn note(record: &mut Record, note: impl FnOnce(&mut Reached)) {
+    record.note(|known| {
+        if let Some(reached) = &mut known.upstream {
+            note(reached);
+        }
+    });
 }

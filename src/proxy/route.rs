@@ -9,7 +9,7 @@ use super::redirected::{Astray, Dial, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
 use crate::members;
 use crate::net::Upstream;
-use crate::observe::{Metrics, RouteMetrics};
+use crate::observe::{Metrics, RouteRecord};
 use crate::policy::{Acceptance, LinkRule};
 use crate::upstream::{BadName, Way};
 
@@ -21,8 +21,8 @@ pub struct Route {
     pub(super) acceptance: Acceptance,
     pub(super) link: LinkRule,
     lead: Lead,
-    /// Its counts, found once.
-    metrics: OnceLock<Arc<RouteMetrics>>,
+    /// Its counts, found once, beside its name.
+    record: OnceLock<Arc<RouteRecord>>,
 }
 
 /// Where a route leads.
@@ -74,7 +74,7 @@ impl Route {
     }
 
     fn new(name: &str, acceptance: Acceptance, link: LinkRule, lead: Lead) -> Route {
-        Route { name: name.into(), acceptance, link, lead, metrics: OnceLock::new() }
+        Route { name: name.into(), acceptance, link, lead, record: OnceLock::new() }
     }
 
     /// Where a connection is led.
@@ -97,9 +97,10 @@ impl Route {
         }
     }
 
-    /// Its counts.
-    pub(super) fn metrics(&self, metrics: &Metrics) -> &Arc<RouteMetrics> {
-        self.metrics.get_or_init(|| metrics.route(&self.name))
+    /// What its connections' records have of it.
+    pub(super) fn record(&self, metrics: &Metrics) -> &Arc<RouteRecord> {
+        let record = || RouteRecord { name: Arc::clone(&self.name), metrics: metrics.route(&self.name) };
+        self.record.get_or_init(|| Arc::new(record()))
     }
 
     /// Whether the upstream is to hear the name that the client asked for.

@@ -189,7 +189,7 @@ async fn queue(
 ) {
     let Some(place) = seats.wait() else {
         let route = route.load();
-        let record = parts.observer.open(peer, &route.name, route.metrics(&parts.observer.metrics));
+        let record = parts.observer.open(peer, route.record(&parts.observer.metrics));
         return record.close(Outcome::TooManyConnections, None);
     };
     let member = parts.members.load().has(peer.ip());

@@ -10,16 +10,16 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::drain::{Reached, Watch};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_UNKNOWN, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
 use crate::net::{Bound, Stop, Tap};
-use crate::observe::{Open, Record, SeenRecycling, Wish};
+use crate::observe::{OpenRecord, SeenRecycling, Wish};
 use crate::policy::Link;
 
 /// Watches one connection.
-pub(super) struct Watcher<'a> {
-    record: &'a mut Record,
-    open: &'a Open,
+pub(super) struct Watcher {
+    pub(super) record: OpenRecord,
     first: First,
     /// None where the bytes are not ours to read.
     follower: Option<Follower>,
@@ -27,6 +27,8 @@ pub(super) struct Watcher<'a> {
     moving: Option<Box<Moving>>,
     /// Whether anything was moved since the last look.
     stirred: bool,
+    /// The last to go: a stop waits for the record too.
+    pub(super) forced: Reached<Watch>,
 }
 
 /// A connection that was asked to move. Most never are.
@@ -35,21 +37,29 @@ struct Moving {
     timer: Pin<Box<Sleep>>,
 }
 
-impl<'a> Watcher<'a> {
-    pub(super) fn new(record: &'a mut Record, open: &'a Open) -> Watcher<'a> {
-        let untouched = open.link == Link::Untouched;
+impl Watcher {
+    pub(super) fn new(mut record: OpenRecord, watch: Watch) -> Watcher {
+        let untouched = record.open().link == Link::Untouched;
         if untouched {
             record.identify(None);
         }
         let first = if untouched { First::Known } else { First::default() };
         let follower = (!untouched).then(Follower::default);
-        Watcher { record, open, first, follower, seen: SeenRecycling::default(), moving: None, stirred: false }
+        let (seen, forced) = (SeenRecycling::default(), watch.into_forced());
+        Watcher { record, first, follower, seen, moving: None, stirred: false, forced }
+    }
+
+    fn count(&mut self, bound: Bound, count: usize) {
+        let counters = &self.record.open().counters;
+        let counter = if bound == Bound::Up { &counters.inbound } else { &counters.outbound };
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+        self.stirred = true;
     }
 
     /// Whether it has boundaries, for whoever asks about the risk of moving it.
     fn note_language(&self) {
         if let Some(follower) = &self.follower {
-            self.open.opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
+            self.record.open().opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
         }
     }
 
@@ -66,7 +76,7 @@ impl<'a> Watcher<'a> {
     }
 }
 
-impl Tap for Watcher<'_> {
+impl Tap for Watcher {
     fn see(&mut self, bound: Bound, bytes: &[u8]) {
         match (bound, &mut self.follower) {
             (Bound::Up, Some(follower)) => follower.sent(bytes),
@@ -79,7 +89,7 @@ impl Tap for Watcher<'_> {
             self.record.identify(client);
             self.note_language();
         }
-        self.stirred = true;
+        self.count(bound, bytes.len());
     }
 
     fn unseen(&self, bound: Bound) -> usize {
@@ -97,11 +107,14 @@ impl Tap for Watcher<'_> {
             (Bound::Down, Some(follower)) => follower.passed_down(count),
             (Bound::Up | Bound::Down, None) => {}
         }
-        self.stirred = true;
+        self.count(bound, count);
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>, clear: bool) -> Poll<Stop> {
-        let Poll::Ready(wish) = self.open.recycling.poll(cx, &mut self.seen) else { return Poll::Pending };
+        if Pin::new(&mut self.forced).poll(cx).is_ready() {
+            return Poll::Ready(Stop::Forced);
+        }
+        let Poll::Ready(wish) = self.record.open().recycling.poll(cx, &mut self.seen) else { return Poll::Pending };
         if let Some(follower) = &mut self.follower {
             follower.watch();
         }

@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,7 +16,8 @@ use super::{Bound, End, Side, Tap};
 use crate::limits::{BUSY_AFTER, RELAY_BUFFER, RELAY_BUSY, RELAY_TURN, SPLICE_BYTES};
 
 /// One direction.
-pub(super) struct Direction<'a> {
+#[derive(Debug)]
+pub(super) struct Direction {
     bound: Bound,
     state: State,
     /// Whether the sink may hold bytes back.
@@ -26,15 +26,14 @@ pub(super) struct Direction<'a> {
     drained: bool,
     /// Reads in a row that found half of what they had room for, or more: the rest of a record may have been on its way.
     full: u8,
+    /// Whether anything was read or written since that was last asked.
+    stirred: bool,
     kept: Option<Box<Kept>>,
-    bytes: &'a AtomicU64,
-    /// Grows with every read and write.
-    progress: u64,
     source: Option<End>,
     sink: Option<io::Error>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Moving,
     Ending,
@@ -42,6 +41,7 @@ enum State {
 }
 
 /// What is on its way between source and sink.
+#[derive(Debug)]
 enum Kept {
     /// Bytes that were read, and how many of them the sink has taken.
     Bytes(Vec<u8>, usize),
@@ -55,24 +55,24 @@ enum Step {
     Ended,
 }
 
-impl<'a> Direction<'a> {
-    pub(super) fn new(bound: Bound, bytes: &'a AtomicU64) -> Direction<'a> {
+impl Direction {
+    pub(super) fn new(bound: Bound) -> Direction {
         Direction {
             bound,
             state: State::Moving,
             unflushed: false,
             drained: false,
             full: 0,
+            stirred: false,
             kept: None,
-            bytes,
-            progress: 0,
             source: None,
             sink: None,
         }
     }
 
-    pub(super) fn progress(&self) -> u64 {
-        self.progress
+    /// Whether anything was read or written since this was last asked.
+    pub(super) fn take_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
     }
 
     /// Whether much moves.
@@ -99,9 +99,9 @@ impl<'a> Direction<'a> {
     }
 
     /// How the source ended, and how the sink failed if it did.
-    pub(super) fn ends(self, timed_out: bool) -> (End, Option<io::Error>) {
+    pub(super) fn ends(&mut self, timed_out: bool) -> (End, Option<io::Error>) {
         let unended = if timed_out && self.state != State::Over { End::Idle } else { End::Open };
-        (self.source.unwrap_or(unended), self.sink)
+        (self.source.take().unwrap_or(unended), self.sink.take())
     }
 
     /// How the sink's connection was lost, if a write was what found out. The kernel says it once, to whoever asks
@@ -117,7 +117,7 @@ impl<'a> Direction<'a> {
         cx: &mut Context<'_>,
         source: &mut R,
         sink: &mut W,
-        opposite: &Direction<'_>,
+        opposite: &Direction,
         tap: &mut T,
     ) -> Poll<()>
     where
@@ -226,7 +226,7 @@ impl<'a> Direction<'a> {
         }
         let bytes = read.filled();
         tap.see(self.bound, bytes);
-        self.count(bytes.len());
+        self.stirred = true;
         self.full = if bytes.len() >= room / 2 { self.full.saturating_add(1) } else { 0 };
         self.unflushed = true;
         let mut taken = 0;
@@ -272,7 +272,7 @@ impl<'a> Direction<'a> {
             }
             Poll::Ready(Ok(count)) => {
                 tap.pass(self.bound, count);
-                self.count(count);
+                self.stirred = true;
                 if count < RELAY_BUFFER.min(most) {
                     self.full = 0;
                 }
@@ -300,11 +300,6 @@ impl<'a> Direction<'a> {
         }
     }
 
-    fn count(&mut self, count: usize) {
-        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
-        self.progress += 1;
-    }
-
     /// Hands the sink what is on its way, and gives the memory back. A pipe is kept while much moves.
     fn poll_kept<W: Side>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<io::Result<()>> {
         match self.kept.as_deref_mut() {
@@ -312,7 +307,7 @@ impl<'a> Direction<'a> {
             Some(Kept::Bytes(bytes, taken)) => {
                 let before = *taken;
                 let put = poll_put(cx, sink, bytes, taken);
-                self.progress += u64::from(*taken > before);
+                self.stirred |= *taken > before;
                 ready!(put)?;
                 self.kept = None;
             }
@@ -320,7 +315,7 @@ impl<'a> Direction<'a> {
                 let Some(socket) = sink.bare() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
                 while pipe.holds() > 0 {
                     ready!(pipe.poll_drain(cx, socket))?;
-                    self.progress += 1;
+                    self.stirred = true;
                 }
             }
         }

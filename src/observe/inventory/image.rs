@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,7 @@ impl Inventory {
     pub fn from_image(image: InventoryImage) -> Inventory {
         let InventoryImage { mut rows, accepted, lost, lost_at } = image;
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.last_seen));
+        let revision = Arc::new(AtomicU64::new(1));
         let mut table = Table { lost, lost_at, ..Table::default() };
         for image in rows.into_iter().take(INVENTORY_ROWS) {
             let (Ok(ip), Some(kind)) = (image.ip.parse::<std::net::IpAddr>(), Kind::parse(&image.kind)) else {
@@ -87,13 +88,12 @@ impl Inventory {
                 refused: AtomicU64::new(image.refused),
                 first_seen: image.first_seen,
                 last_seen: AtomicI64::new(image.last_seen),
+                revision: Arc::clone(&revision),
             };
             table.rows.insert(Arc::new(Key { ip: ip.to_canonical(), kind, client }), Arc::new(row));
         }
         let accepted = accepted.iter().take(INVENTORY_ACCEPTED).filter_map(|text| Identity::parse(text).ok());
         table.accepted = Arc::new(accepted.collect());
-        let inventory = Inventory { table: Mutex::new(table), ..Inventory::default() };
-        inventory.revision.store(1, Ordering::Relaxed);
-        inventory
+        Inventory { table: Mutex::new(table), revision }
     }
 }

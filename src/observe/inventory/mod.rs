@@ -34,10 +34,7 @@ pub struct Inventory {
 
 /// A client that is connected. Dropping it is its leaving.
 #[derive(Debug)]
-pub struct Seat {
-    row: Arc<Row>,
-    revision: Arc<AtomicU64>,
-}
+pub struct Seat(Arc<Row>);
 
 /// A row, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,18 +79,18 @@ pub struct Unmoved {
 impl Inventory {
     /// A client is connected.
     pub fn open(&self, ip: IpAddr, kind: Kind, client: Client, now: i64) -> Option<Seat> {
-        let row = self.table().row(Key { ip: ip.to_canonical(), kind, client }, now)?;
+        let row = self.table().row(Key { ip: ip.to_canonical(), kind, client }, now, &self.revision)?;
         row.total.fetch_add(1, Ordering::Relaxed);
         row.open.fetch_add(1, Ordering::Relaxed);
         row.last_seen.fetch_max(now, Ordering::Relaxed);
         self.changed();
-        Some(Seat { row, revision: Arc::clone(&self.revision) })
+        Some(Seat(row))
     }
 
     /// A client without TLS was turned away.
     pub fn refused(&self, ip: IpAddr, client: Client, now: i64) {
         let key = Key { ip: ip.to_canonical(), kind: Kind::Plaintext, client };
-        if let Some(row) = self.table().row(key, now) {
+        if let Some(row) = self.table().row(key, now, &self.revision) {
             row.total.fetch_add(1, Ordering::Relaxed);
             row.refused.fetch_add(1, Ordering::Relaxed);
             row.last_seen.fetch_max(now, Ordering::Relaxed);
@@ -187,15 +184,17 @@ impl Inventory {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.row.last_seen.fetch_max(now_millis(), Ordering::Relaxed);
-        self.row.open.fetch_sub(1, Ordering::Relaxed);
-        self.revision.fetch_add(1, Ordering::Relaxed);
+        let Seat(row) = self;
+        row.last_seen.fetch_max(now_millis(), Ordering::Relaxed);
+        row.open.fetch_sub(1, Ordering::Relaxed);
+        row.revision.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl Row {
-    fn new(now: i64) -> Row {
-        Row { first_seen: now, last_seen: AtomicI64::new(now), ..Row::default() }
+    fn new(now: i64, revision: &Arc<AtomicU64>) -> Row {
+        let revision = Arc::clone(revision);
+        Row { first_seen: now, last_seen: AtomicI64::new(now), revision, ..Row::default() }
     }
 
     fn seen(&self, key: &Key, accepted: &BTreeSet<Identity>) -> Seen {

@@ -28,6 +28,8 @@ pub(super) struct Row {
     pub(super) refused: AtomicU64,
     pub(super) first_seen: i64,
     pub(super) last_seen: AtomicI64,
+    /// The inventory's: a client that leaves changes it, too.
+    pub(super) revision: Arc<AtomicU64>,
 }
 
 /// The table at one moment, to be looked through without its lock: connections wait for that.
@@ -43,7 +45,7 @@ impl Table {
     }
 
     /// The row of a key, made if need be; none if the table is full of rows that are open.
-    pub(super) fn row(&mut self, key: Key, now: i64) -> Option<Arc<Row>> {
+    pub(super) fn row(&mut self, key: Key, now: i64, revision: &Arc<AtomicU64>) -> Option<Arc<Row>> {
         if let Some(row) = self.rows.get(&key) {
             return Some(Arc::clone(row));
         }
@@ -54,7 +56,7 @@ impl Table {
             self.lose(u64::from(key.kind == Kind::Plaintext), now);
             return None;
         }
-        let row = Arc::new(Row::new(now));
+        let row = Arc::new(Row::new(now, revision));
         self.rows.insert(Arc::new(key), Arc::clone(&row));
         Some(row)
     }
