@@ -85,7 +85,7 @@ impl Desk {
             upstream_link: open.link.name().into(),
             bytes_in: open.counters.inbound.load(std::sync::atomic::Ordering::Relaxed),
             bytes_out: open.counters.outbound.load(std::sync::atomic::Ordering::Relaxed),
-            age_secs: open.since.elapsed().as_secs(),
+            age_secs: open.accepted.elapsed().as_secs(),
             non_conforming: self.misfit(open, snapshot).map(Into::into),
             recycling: open.recycling.is_asked(),
         }

@@ -257,7 +257,7 @@ pub struct ConnectionRow {
     pub bytes_in: u64,
     /// Bytes to the client.
     pub bytes_out: u64,
-    /// Seconds since it was established.
+    /// Seconds since it was accepted.
     pub age_secs: u64,
     /// Why today's policy would not make it, if so.
     pub non_conforming: Option<String>,

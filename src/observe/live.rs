@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
 
 use super::known::Known;
 use super::outcome::Outcome;
@@ -26,8 +25,6 @@ pub struct Open {
     pub link: Link,
     /// The mode it was judged by.
     pub mode: Mode,
-    /// When it was established.
-    pub since: Instant,
     /// Bytes so far.
     pub counters: Counters,
     /// Who the client says it is, or that it does not say, once that is known. Boxed: most is room for texts that some

@@ -149,7 +149,6 @@ impl Record {
             opening,
             link,
             mode,
-            since: Instant::now(),
             counters: Counters::default(),
             client: OnceLock::new(),
             opaque: AtomicBool::new(link == Link::Untouched),
