@@ -1,6 +1,6 @@
 //! One message from a visitor, never larger than the bound; and what one gets that is no command.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -18,7 +18,7 @@ pub(super) enum Incoming {
     Message(Vec<u8>),
     /// The header of a message that is not taken.
     TooLarge([u8; HEADER_BYTES]),
-    /// The end, between two messages.
+    /// The end, between two messages, in whatever way.
     End,
 }
 
@@ -28,13 +28,17 @@ pub(super) enum Incoming {
 /// `TimedOut`; `UnexpectedEof` inside a message; `InvalidData` for a length that no message has; what the stream says.
 pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Incoming> {
     let mut header = [0; HEADER_BYTES];
-    let count = stream.read(&mut header).await?;
-    if count == 0 {
-        return Ok(Incoming::End);
-    }
+    let count = match stream.read(&mut header).await {
+        Ok(0) => return Ok(Incoming::End),
+        // A driver that closes with an answer unread resets the connection, and many send no close_notify.
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+            return Ok(Incoming::End);
+        }
+        read => read?,
+    };
     let rest = async {
         stream.read_exact(&mut header[count..]).await?;
-        let body = Header::parse(&header).body_len().ok_or(io::ErrorKind::InvalidData)?;
+        let body = Header::parse(&header).body_len().ok_or(ErrorKind::InvalidData)?;
         if HEADER_BYTES + body > ADMIN_MESSAGE_BYTES {
             return Ok(Incoming::TooLarge(header));
         }
@@ -93,9 +97,13 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::time::Duration;
+
+    use socket2::SockRef;
+
     use super::{Incoming, read};
     use crate::limits::ADMIN_MESSAGE_BYTES;
-    use std::io::ErrorKind;
 
     fn header(length: usize) -> Vec<u8> {
         [&i32::try_from(length).unwrap().to_le_bytes()[..], &[7; 12]].concat()
@@ -119,11 +127,24 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_reset_between_two_messages_is_their_end() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for (sent, end) in [(&b""[..], Ok(Incoming::End)), (&[20], Err(ErrorKind::ConnectionReset))] {
+            let mut near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut far, _) = listener.accept().await.unwrap();
+            near.write_all(sent).unwrap();
+            SockRef::from(&near).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(near);
+            assert_eq!(read(&mut far).await.map_err(|error| error.kind()), end);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_message_that_has_begun_must_come_to_its_end() {
         use tokio::io::AsyncWriteExt;
         let (mut near, mut far) = tokio::io::duplex(64);
-        let idle = tokio::time::timeout(std::time::Duration::from_secs(86_400), read(&mut far)).await;
+        let idle = tokio::time::timeout(Duration::from_secs(86_400), read(&mut far)).await;
         assert!(idle.is_err(), "no limit before the first byte");
         near.write_all(&[20]).await.unwrap();
         assert_eq!(read(&mut far).await.unwrap_err().kind(), ErrorKind::TimedOut);
