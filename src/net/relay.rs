@@ -159,6 +159,7 @@ impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
         } else if stuck {
             Limit::Stalled
         } else {
+            // Its timer goes: most of its life, a connection waits for nothing but its peers.
             patience.running = None;
             return Poll::Pending;
         };
@@ -169,12 +170,10 @@ impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
     }
 }
 
-/// The timer of a relay that cannot wait for ever. Made when it is first needed.
+/// The timer of a relay that cannot wait for ever, while it cannot, and the limit that is running.
 #[derive(Debug, Default)]
 struct Patience {
-    timer: Option<Pin<Box<Sleep>>>,
-    /// The limit that is running, if one is.
-    running: Option<Limit>,
+    running: Option<(Limit, Pin<Box<Sleep>>)>,
 }
 
 /// Why a relay cannot wait for ever.
@@ -195,9 +194,9 @@ impl Limit {
 
 impl Patience {
     fn poll(&mut self, cx: &mut Context<'_>, limit: Limit, stirred: bool) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit.span())));
-        if stirred || self.running != Some(limit) {
-            self.running = Some(limit);
+        let (running, timer) = self.running.get_or_insert_with(|| (limit, Box::pin(sleep(limit.span()))));
+        if stirred || *running != limit {
+            *running = limit;
             timer.as_mut().reset(Instant::now() + limit.span());
         }
         timer.as_mut().poll(cx)

@@ -9,6 +9,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pipe::Pipe;
@@ -20,6 +22,8 @@ use crate::limits::{BUSY_AFTER, RELAY_BUFFER, RELAY_BUSY, RELAY_TURN, SPLICE_BYT
 pub(super) struct Direction {
     bound: Bound,
     state: State,
+    /// Whether nothing was written yet.
+    first: bool,
     /// Whether the sink may hold bytes back.
     unflushed: bool,
     /// Whether the source has had nothing more when it was last asked.
@@ -60,6 +64,7 @@ impl Direction {
         Direction {
             bound,
             state: State::Moving,
+            first: true,
             unflushed: false,
             drained: false,
             full: 0,
@@ -209,7 +214,7 @@ impl Direction {
     ) -> Poll<io::Result<Step>>
     where
         R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        W: Side,
         T: Tap,
     {
         let room = if self.is_busy() { RELAY_BUSY } else { RELAY_BUFFER };
@@ -229,7 +234,7 @@ impl Direction {
         self.stirred = true;
         self.full = if bytes.len() >= room / 2 { self.full.saturating_add(1) } else { 0 };
         self.unflushed = true;
-        let mut taken = 0;
+        let mut taken = if std::mem::take(&mut self.first) { offer(sink, bytes)? } else { 0 };
         match poll_put(cx, sink, bytes, &mut taken) {
             Poll::Ready(put) => put?,
             Poll::Pending => {
@@ -333,6 +338,16 @@ impl Direction {
         {
             pipe.give_back();
         }
+    }
+}
+
+/// How many of the first bytes the sink's socket takes at once. tokio finds out at its next turn that a socket which has
+/// just been connected can be written to; until then they would have to be kept.
+fn offer<W: Side>(sink: &W, bytes: &[u8]) -> io::Result<usize> {
+    let Some(socket) = sink.bare() else { return Ok(0) };
+    match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        sent => Ok(sent?),
     }
 }
 

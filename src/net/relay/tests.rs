@@ -1,9 +1,9 @@
 //! The relay over streams in memory, under paused time.
 
 use std::future::pending;
-use std::io;
+use std::io::{self, Read};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
@@ -214,6 +214,41 @@ impl Side for TcpStream {
     fn bare(&self) -> Option<&TcpStream> {
         Some(self)
     }
+}
+
+#[tokio::test]
+async fn the_first_bytes_do_not_wait_for_the_turn_in_which_tokio_gets_to_know_a_socket() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let (mut client, mut near) = duplex(64);
+    client.write_all(b"first").await.unwrap();
+    far.set_nonblocking(true).unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (mut far, mut tap) = (TcpStream::from_std(far).unwrap(), Tapped::default());
+    let mut relay = Relay::new(&mut near, &mut far, &mut tap);
+    assert!(poll_once(&mut relay).is_pending());
+    let mut heard = [0; 5];
+    server.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_is_there_only_while_bytes_wait() {
+    let (mut client, mut near) = duplex(64);
+    let (mut far, mut server) = duplex(4);
+    let mut tap = Tapped::default();
+    let mut relay = Relay::new(&mut near, &mut far, &mut tap);
+    assert!(poll_once(&mut relay).is_pending() && relay.patience.running.is_none());
+    client.write_all(b"question").await.unwrap();
+    assert!(poll_once(&mut relay).is_pending() && relay.patience.running.is_some());
+    server.read_exact(&mut [0; 4]).await.unwrap();
+    assert!(poll_once(&mut relay).is_pending() && relay.patience.running.is_none());
+}
+
+/// One turn, of the relay alone.
+fn poll_once(mut relay: impl Future<Output = Relayed> + Unpin) -> Poll<Relayed> {
+    Pin::new(&mut relay).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Much, with nobody looking, moves by itself; what must be seen is seen, and all of it arrives, however slowly it is
