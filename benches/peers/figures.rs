@@ -10,6 +10,8 @@ use super::workload::Workload;
 pub(crate) struct Cell {
     /// In the workload's unit; none where there is no proxy.
     pub(crate) cost: Option<f64>,
+    /// The kernel's part of it.
+    pub(crate) system: Option<f64>,
     /// Operations a second, or GB/s.
     pub(crate) throughput: f64,
     /// Of an operation, in microseconds.
@@ -41,6 +43,10 @@ impl Figures {
 
     pub(crate) fn cost(&self, workload: &Workload, peer: Peer) -> Option<Spread> {
         self.spread(workload, peer, |cell| cell.cost)
+    }
+
+    pub(crate) fn system(&self, workload: &Workload, peer: Peer) -> Option<Spread> {
+        self.spread(workload, peer, |cell| cell.system)
     }
 
     /// The peer that costs least, of those that the goals are set by.

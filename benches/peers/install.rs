@@ -10,11 +10,16 @@ use super::support::{parts, process, require};
 /// # Errors
 /// That a package cannot be installed.
 pub(crate) fn all() -> Result<(), String> {
-    let mut command = process::tethered("apt-get");
-    command.args(["install", "--yes", "--no-install-recommends"]).args(PACKAGES);
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    process::succeed(command, Duration::from_secs(600))?;
+    // A fresh machine, and a container always, has no lists of packages.
+    apt_get(&["update"])?;
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], &PACKAGES[..]].concat())?;
     parts::envoy().map(drop).map_err(str::to_owned)
+}
+
+fn apt_get(args: &[&str]) -> Result<(), String> {
+    let mut command = process::tethered("apt-get");
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    process::succeed(command, Duration::from_secs(600)).map(drop)
 }
 
 /// Envoy's program: on the `PATH`, or where [`all`] has put it.

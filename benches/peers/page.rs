@@ -38,6 +38,10 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
         );
         say(&grid(&mongod_table(measured)));
     }
+    say(
+        "## The kernel's part\n\nSystem time of the costs above. `of best`: tlsramp's system time alone to all that the cheapest peer takes; where this is over the goal, a user space that costs nothing would not meet it.\n",
+    );
+    say(&grid(&kernel_table(options, measured, &proxies)));
     say("## Spread of the costs, least to most\n");
     say(&grid(&table(options, measured, &proxies, |workload, peer| {
         measured.figures.cost(workload, peer).map(|cost| range(cost, digits(workload)))
@@ -99,6 +103,24 @@ fn table(
         }
     }
     debug_assert!(!measured.peers.is_empty());
+    rows
+}
+
+fn kernel_table(options: &Options, measured: &Measured, proxies: &[Peer]) -> Grid {
+    let figures = &measured.figures;
+    let system = |workload: &Workload, peer: Peer| figures.system(workload, peer).map(|cost| cost.median);
+    let mut rows = table(options, measured, proxies, |workload, peer| {
+        system(workload, peer).map(|cost| number(cost, digits(workload)))
+    });
+    for row in &mut rows {
+        let workload = options.workloads.iter().find(|workload| workload.key == row[0]);
+        let [ratio, goal] = workload.map_or(["of best".to_owned(), "goal".to_owned()], |workload| {
+            let best = figures.best(workload, proxies).and_then(|best| figures.cost(workload, best));
+            let ratio = system(workload, Peer::Tlsramp).zip(best).map(|(system, best)| system / best.median);
+            [ratio.map_or("-".into(), |ratio| format!("{ratio:.2}")), format!("<= {:.2}", workload.goal)]
+        });
+        row.extend([ratio, goal]);
+    }
     rows
 }
 

@@ -122,7 +122,11 @@ impl Cell {
         };
         // Less than a tick of the processor's clock tells nothing.
         let cost = cost.filter(|cost| *cost > 0.0);
-        Cell { cost, throughput, p50: report.latency.p50, p99: report.latency.p99 }
+        let system = report.cpu.as_ref().zip(cost).and_then(|(cpu, cost)| {
+            let all = cpu.user_seconds + cpu.system_seconds;
+            (workload.unit != Unit::Memory && all > 0.0).then(|| cost * cpu.system_seconds / all)
+        });
+        Cell { cost, system, throughput, p50: report.latency.p50, p99: report.latency.p99 }
     }
 }
 
