@@ -42,6 +42,26 @@ struct Paths<'a> {
     roster: &'a Roster,
 }
 
+impl Paths<'_> {
+    /// Which way a connection would go around tlsramp, if neither it nor what it became were tlsramp's.
+    fn direction(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> Option<&'static str> {
+        let Established { local, remote, .. } = one;
+        let direction = if Some(local.port()) == self.server {
+            INBOUND
+        } else if self.transparent.is_some() && self.roster.at(*remote).next().is_some() {
+            OUTBOUND
+        } else {
+            return None;
+        };
+        (!own(remote.ip())).then_some(direction)
+    }
+
+    /// Whether a connection may be one that goes around, or tells of another that does not.
+    fn concern(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> bool {
+        Some(one.local.port()) == self.transparent || self.direction(one, own).is_some()
+    }
+}
+
 impl Desk {
     /// Looks at the rules and at the connections of this host every five seconds, without end.
     pub async fn watch_redirect(self: Arc<Desk>) {
@@ -68,8 +88,8 @@ impl Desk {
         let look = move || {
             // As many as this process has connections: read only if addresses alone do not tell.
             let own = LazyCell::new(own_sockets);
-            let paths = Paths { server, transparent, roster: &roster };
-            bypass(&connections(), &paths, &mut own_addresses(), |one| own.contains(&one.inode))
+            let (paths, mut here) = (Paths { server, transparent, roster: &roster }, own_addresses());
+            bypass(&connections(&paths, &mut here), &paths, &mut here, |one| own.contains(&one.inode))
         };
         // A look that panicked has found nothing.
         let found = blocking(look).await.unwrap_or_default();
@@ -147,25 +167,22 @@ async fn rules_are_there(port: u16) -> bool {
     matches!(dialled, Ok(Ok(_)))
 }
 
-/// The established TCP connections of this host, or of its network namespace.
-fn connections() -> Vec<Established> {
-    let mut all = established().unwrap_or_else(|_| from_proc());
-    for one in &mut all {
-        (one.local, one.remote) = (canonical(one.local), canonical(one.remote));
-    }
-    all
+/// The established TCP connections of this host, or of its network namespace, that a look is about.
+fn connections(paths: &Paths<'_>, own: &mut impl FnMut(IpAddr) -> bool) -> Vec<Established> {
+    let mut concerned = |one: &Established| paths.concern(&canonical(*one), own);
+    let all = established(&mut concerned).unwrap_or_else(|_| from_proc().filter(&mut concerned).collect());
+    all.into_iter().map(canonical).collect()
 }
 
 /// The same from where every kernel has it, at a price.
-fn from_proc() -> Vec<Established> {
+fn from_proc() -> impl Iterator<Item = Established> {
     let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
     let established = entries.filter(|entry| entry.state == TcpState::Established);
-    let one = |entry: TcpNetEntry| Established {
+    established.map(|entry: TcpNetEntry| Established {
         local: entry.local_address,
         remote: entry.remote_address,
         inode: entry.inode,
-    };
-    established.map(one).collect()
+    })
 }
 
 /// The numbers of this process's sockets.
@@ -179,8 +196,10 @@ fn socket(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+/// With IPv4 addresses as such, however the socket has them.
+fn canonical(one: Established) -> Established {
+    let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    Established { local: canonical(one.local), remote: canonical(one.remote), ..one }
 }
 
 /// Whether an address is this host's, each asked for once.
@@ -200,17 +219,10 @@ fn bypass(
     let redirected: HashSet<_> = all.iter().filter(arrived).map(|one| one.remote).collect();
     let mut found = Vec::new();
     for one @ Established { local, remote, .. } in all {
-        let direction = if Some(local.port()) == paths.server && !own(remote.ip()) {
-            "inbound"
-        } else if paths.transparent.is_some()
-            && !redirected.contains(local)
-            && paths.roster.at(*remote).next().is_some()
-            && !own(remote.ip())
-        {
-            "outbound"
-        } else {
+        let Some(direction) = paths.direction(one, own) else { continue };
+        if direction == OUTBOUND && redirected.contains(local) {
             continue;
-        };
+        }
         if ours(one) {
             continue;
         }
@@ -235,7 +247,7 @@ fn grouped(bypass: &[BypassStatus]) -> Vec<Blocker> {
         let first = all[0];
         let (count, whose) = (all.len(), if first.member { "member" } else { "client" });
         let (how, filter, also) = match direction {
-            "inbound" => ("from", format!("ss -K sport = :{} and dst {ip}", port(&first.local)), ""),
+            INBOUND => ("from", format!("ss -K sport = :{} and dst {ip}", port(&first.local)), ""),
             _ => {
                 let also = ", and tlsramp's own to it, which are made anew";
                 ("to", format!("ss -K dport = :{} and dst {ip}", port(&first.remote)), also)
@@ -265,6 +277,8 @@ pub(super) fn shown(mut bypass: Vec<BypassStatus>) -> Vec<BypassStatus> {
     bypass
 }
 
+const INBOUND: &str = "inbound";
+const OUTBOUND: &str = "outbound";
 const GONE: &str =
     "the redirect rules are gone: new connections go around tlsramp. Put them back: tlsramp netfilter --apply";
 const ABSENT: &str =
@@ -317,7 +331,10 @@ mod tests {
         ];
         let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
         let paths = Paths { server: Some(27017), transparent: Some(27018), roster: &roster };
-        let found = bypass(&all, &paths, &mut own, |one| one.inode == 1);
+        // The clients' and the members', and what tells that one was redirected.
+        let concerned: Vec<_> = all.into_iter().filter(|one| paths.concern(one, &mut own)).collect();
+        assert_eq!(concerned.len(), 7, "{concerned:?}");
+        let found = bypass(&concerned, &paths, &mut own, |one| one.inode == 1);
         let shown: Vec<_> = found.iter().map(|row| (&*row.direction, &*row.remote, row.member)).collect();
         assert_eq!(
             shown,
@@ -338,6 +355,6 @@ mod tests {
         );
         // Without a redirect of outgoing connections, where they go is mongod's business.
         let inbound_only = Paths { transparent: None, ..paths };
-        assert_eq!(bypass(&all, &inbound_only, &mut own, |one| one.inode == 1).len(), 3);
+        assert_eq!(bypass(&concerned, &inbound_only, &mut own, |one| one.inode == 1).len(), 3);
     }
 }
