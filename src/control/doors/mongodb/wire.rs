@@ -97,10 +97,13 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Write};
+    use std::io::{self, ErrorKind, Write};
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
     use socket2::SockRef;
+    use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
     use super::{Incoming, read};
     use crate::limits::ADMIN_MESSAGE_BYTES;
@@ -138,6 +141,23 @@ mod tests {
             drop(near);
             assert_eq!(read(&mut far).await.map_err(|error| error.kind()), end);
         }
+    }
+
+    /// A TLS stream whose peer closes without a word for it.
+    struct Truncated;
+
+    impl AsyncRead for Truncated {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(ErrorKind::UnexpectedEof.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_close_notify_is_an_end_only_between_two_messages() {
+        assert_eq!(read(&mut Truncated).await.unwrap(), Incoming::End);
+        let header = header(20);
+        let mut within = header.as_slice().chain(Truncated);
+        assert_eq!(read(&mut within).await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test(start_paused = true)]
