@@ -175,6 +175,8 @@ pub const RECYCLE_TRANSACTION: Duration = Duration::from_secs(60);
 /// Longest first message that is looked at for who the client is: a `hello` with the longest metadata and a first step of
 /// authentication has under 4 KiB.
 pub const FIRST_MESSAGE_BYTES: usize = 16 * 1024;
+/// Most of a password file that is read; OpenSSL takes passwords of 1,024 bytes.
+pub const PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 /// How much of a request is kept while its connection is watched for a boundary: one block of zstd at its longest.
 pub const FOLLOWED_HEAD_BYTES: usize = 132 * 1024;
 /// How much of a compressed request is decompressed: its flags, and a command's document.

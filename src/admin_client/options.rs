@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::AdminAddress;
 use crate::net::Upstream;
-use crate::tls::{Fault, FileRole, Material, Secret, TlsFiles};
+use crate::tls::{Fault, FileRole, Material, Password, Secret, TlsFiles};
 
 /// What was given of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct TlsOptions {
     /// What is shown to it.
     pub certificate_key: Option<PathBuf>,
     /// The key's password.
-    pub password: Option<Secret>,
+    pub password: Option<Password>,
 }
 
 /// Options that do not go together, or files that cannot be used; in words, a line each.
@@ -37,7 +37,12 @@ pub fn with_tls_options(command: Command) -> Command {
         file(CA).help("PEM file of the CA that signed the admin port's certificate"),
         file(CERTIFICATE_KEY)
             .help("PEM file of the client certificate to show, with its key; --adminAllow must have it"),
-        option(PASSWORD).value_name("PASSWORD").help("Password of that key"),
+        option(PASSWORD)
+            .value_name("PASSWORD")
+            .env(PASSWORD_ENVIRONMENT)
+            .hide_env_values(true)
+            .help("Password of that key; every user of the host can read a command line"),
+        file(PASSWORD_FILE).conflicts_with(PASSWORD).help("File whose first line is the password of that key"),
     ])
 }
 
@@ -48,7 +53,10 @@ pub fn tls_options(matches: &ArgMatches) -> TlsOptions {
         tls: matches.get_flag(TLS),
         ca: matches.get_one(CA).cloned(),
         certificate_key: matches.get_one(CERTIFICATE_KEY).cloned(),
-        password: matches.get_one::<String>(PASSWORD).cloned().map(Secret),
+        password: match matches.get_one::<PathBuf>(PASSWORD_FILE) {
+            Some(path) => Some(Password::File(path.clone())),
+            None => matches.get_one::<String>(PASSWORD).cloned().map(Secret).map(Password::Given),
+        },
     }
 }
 
@@ -112,6 +120,8 @@ const TLS: &str = "tls";
 const CA: &str = "tlsCAFile";
 const CERTIFICATE_KEY: &str = "tlsCertificateKeyFile";
 const PASSWORD: &str = "tlsCertificateKeyFilePassword";
+const PASSWORD_FILE: &str = "tlsCertificateKeyFilePasswordFile";
+const PASSWORD_ENVIRONMENT: &str = "TLSRAMP_CLIENT_KEY_PASSWORD";
 
 #[cfg(test)]
 mod tests {

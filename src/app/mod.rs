@@ -3,6 +3,7 @@
 
 mod manager;
 mod plant;
+mod preview;
 mod restore;
 mod run;
 mod signals;
@@ -158,6 +159,12 @@ impl App {
     #[must_use]
     pub fn admin_sockets(&self) -> &[PathBuf] {
         self.doors.sockets()
+    }
+
+    /// The effective `maxIncomingConnections`, and what bounds it: the option, or the descriptor limit.
+    #[must_use]
+    pub fn max_incoming(&self) -> (usize, &'static str) {
+        self.listeners.max_incoming()
     }
 
     /// What shows that its workers live, for as long as they do.

@@ -136,6 +136,12 @@ impl Listeners {
         inbound.chain(outbound).chain(transparent).collect()
     }
 
+    /// The effective `maxIncomingConnections`, and what bounds it.
+    pub(super) fn max_incoming(&self) -> (usize, &'static str) {
+        let size = self.inbound_seats.size();
+        (size, if size < self.inbound_most { "maxIncomingConnections" } else { "descriptor limit" })
+    }
+
     pub(super) fn pulse(&self) -> Pulse {
         self.state().server.pulse()
     }
@@ -192,7 +198,9 @@ impl Listeners {
             let bound = self.bind_all(*address);
             match (Route::inbound(inbound), bound) {
                 (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
-                (Ok(_), Err(error)) => mistakes.push(unavailable("--port, --bind_ip", *address, &error)),
+                (Ok(_), Err(error)) => {
+                    mistakes.push(Mistake::cannot_listen("--port, --bind_ip", &address.to_string(), &error))
+                }
                 (Err(error), _) => {
                     mistakes.push(Mistake::of(
                         "--upstream",
@@ -220,7 +228,8 @@ impl Listeners {
                     tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
                 }
                 Err(error) => {
-                    return Err(vec![unavailable("--outboundTransparent", SocketAddr::new(ip, port), &error)]);
+                    let address = SocketAddr::new(ip, port).to_string();
+                    return Err(vec![Mistake::cannot_listen("--outboundTransparent", &address, &error)]);
                 }
             }
         }
@@ -247,7 +256,9 @@ impl Listeners {
                 if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match (Route::outbound(outbound), bound) {
                 (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
-                (Ok(_), Err(error)) => mistakes.push(unavailable("--outbound", outbound.listen, &error)),
+                (Ok(_), Err(error)) => {
+                    mistakes.push(Mistake::cannot_listen("--outbound", &outbound.listen.to_string(), &error));
+                }
                 (Err(error), _) => {
                     mistakes.push(Mistake::of("--outbound", &outbound.name, error.to_string(), NAME_REMEDY));
                 }
@@ -318,19 +329,6 @@ fn keys(settings: &Settings) -> Vec<Key> {
 
 fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
-}
-
-fn unavailable(name: &str, address: SocketAddr, error: &io::Error) -> Mistake {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
-    let remedy = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another process listens there (ss -ltnp shows which); stop it or choose another port"
-        }
-        io::ErrorKind::AddrNotAvailable => "name an address that this host has (ip address shows them)",
-        io::ErrorKind::PermissionDenied => "choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
-        _ => "choose another address or port",
-    };
-    Mistake::of(name, &address.to_string(), format!("cannot listen: {error}"), remedy)
 }
 
 /// The address family is not there at all (errno(3)); the standard library has no kind for it.

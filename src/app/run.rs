@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::manager::{Manager, Shown};
+use super::preview::preview;
 use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
@@ -48,9 +50,13 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
 /// Checks a configuration and says what it would do. 0: it can be run; 2: it cannot, with every reason.
 #[must_use]
 pub fn check(arguments: &ArgMatches) -> ExitCode {
-    match config::load(arguments) {
-        Ok(loaded) => {
-            print(&config::report(&loaded));
+    let checked = config::load(arguments).and_then(|loaded| {
+        let warnings = preview(&loaded)?;
+        Ok(config::report(&loaded, &warnings))
+    });
+    match checked {
+        Ok(report) => {
+            print(&report);
             ExitCode::SUCCESS
         }
         Err(mistakes) => refuse(&mistakes),
@@ -64,6 +70,9 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
         Err(error) => return fail(&error),
     };
     let warnings = loaded.warnings.clone();
+    if let Err(error) = no_core_dumps() {
+        tracing::warn!(%error, "core dumps cannot be turned off");
+    }
     let connections = raise_descriptor_limit(loaded.settings.workers);
     let app = match App::start_with(loaded, arguments, connections, Some(Arc::clone(log)), inherited) {
         Ok(app) => app,
@@ -80,7 +89,9 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
         tracing::info!(route = "admin", address = %format_args!("unix:{}", socket.display()), "listening");
     }
     let (mode, _) = app.desk.mode();
-    tracing::info!(%mode, version = env!("CARGO_PKG_VERSION"), "ready");
+    let (max_incoming, bounded_by) = app.max_incoming();
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(%mode, version, max_incoming_connections = max_incoming, bounded_by, "ready");
     let shown = Shown { desk: Arc::clone(&app.desk), observer: Arc::clone(&app.observer), pulse: app.pulse() };
     let manager = Manager::of_this_process();
     manager.ready(&shown).await;
@@ -102,7 +113,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
 /// Serves reloads until the first stop signal, then stops. True if no connection had to be cut.
 async fn until_stopped(app: App, signals: &mut Signals, manager: &Manager, shown: &Shown) -> bool {
     loop {
-        let Signals { hangup, terminate, interrupt } = &mut *signals;
+        let Signals { hangup, terminate, interrupt, user } = &mut *signals;
         let reloads = async {
             hangup.recv().await;
             manager.reloading().await;
@@ -114,6 +125,9 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &Manager, shown
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = app.desk.quitting() => break,
+            signal = Signals::user(user) => {
+                tracing::info!(signal, "signal ignored: the log goes to standard output, so there is no file to reopen");
+            }
             () = reloads => {}
         }
     }
@@ -132,7 +146,10 @@ async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
         observer.summarize();
         let lines = log.dropped();
         if lines > dropped {
-            tracing::warn!(lines = lines - dropped, "log lines dropped: their reader is too slow");
+            tracing::warn!(
+                lines = lines - dropped,
+                "log lines lost: the log's reader is too slow, or its disk is full"
+            );
             dropped = lines;
         }
     }
@@ -149,16 +166,30 @@ async fn reload(app: &App) -> bool {
     done
 }
 
+/// A core dump would hold private keys and what clients have sent. The limit keeps the kernel from writing one; a handler
+/// that core_pattern pipes it to (core(5)) takes no heed of the limit, and is kept off by the process's own flag.
+fn no_core_dumps() -> io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
 fn passed_wrongly(error: &io::Error) -> Mistake {
     let remedy = "pass on listening stream sockets only (ListenStream=, Accept=no)";
     Mistake::of("LISTEN_FDS", &std::env::var("LISTEN_FDNAMES").unwrap_or_default(), error.to_string(), remedy)
 }
 
+/// Prints every mistake. The exit code is that of a failure if all of them may end by themselves: a service manager
+/// tries again after it, and not after a usage error.
 fn refuse(mistakes: &[Mistake]) -> ExitCode {
     let listed: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+    let listed = listed.join("\n");
+    if mistakes.iter().all(|mistake| mistake.passing) {
+        complain(&format!("{listed}\ntlsramp: not possible now, and may be later; nothing was started"));
+        return ExitCode::FAILURE;
+    }
     let count = mistakes.len();
     let noun = if count == 1 { "mistake" } else { "mistakes" };
-    complain(&format!("{}\ntlsramp: {count} {noun} in the configuration; nothing was started", listed.join("\n")));
+    complain(&format!("{listed}\ntlsramp: {count} {noun} in the configuration; nothing was started"));
     ExitCode::from(EXIT_USAGE)
 }
 

@@ -21,7 +21,7 @@ pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mista
 }
 
 /// Every TCP address that the options name, and what for.
-fn wanted(settings: &Settings) -> Vec<(&'static str, SocketAddr)> {
+pub(super) fn wanted(settings: &Settings) -> Vec<(&'static str, SocketAddr)> {
     let inbound = settings.inbound.iter().flat_map(|inbound| &inbound.binds).map(|address| (INBOUND, *address));
     let outbound = settings.outbound.iter().map(|outbound| (OUTBOUND, outbound.listen));
     let transparent = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
@@ -61,9 +61,9 @@ fn open_to_all(path: &Path) -> Option<Mistake> {
     })
 }
 
-const INBOUND: &str = "inbound";
-const OUTBOUND: &str = "outbound";
-const ADMIN: &str = "admin";
+pub(super) const INBOUND: &str = "inbound";
+pub(super) const OUTBOUND: &str = "outbound";
+pub(super) const ADMIN: &str = "admin";
 const PROBES: &str = "probes";
 const ROLES: [&str; 4] = [INBOUND, OUTBOUND, ADMIN, PROBES];
 

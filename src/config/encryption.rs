@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::settings::Settings;
 use super::values;
 use crate::policy::{LinkRule, Mode, Spelling};
-use crate::tls::{DisabledProtocols, FileRole, Secret, TlsFiles};
+use crate::tls::{DisabledProtocols, FileRole, Password, Secret, TlsFiles};
 
 /// The mode and the spelling of its name.
 pub(super) fn mode(reader: &mut Reader<'_>) -> (Mode, Spelling) {
@@ -20,12 +20,11 @@ pub(super) fn mode(reader: &mut Reader<'_>) -> (Mode, Spelling) {
 /// The files and switches.
 pub(super) fn files(reader: &mut Reader<'_>) -> TlsFiles {
     let path = |key: Key| reader.raw.get(key).map(|entry| PathBuf::from(&entry.value));
-    let secret = |key: Key| reader.raw.get(key).map(|entry| Secret(entry.value.clone()));
     let mut files = TlsFiles {
         certificate_key: path(Key::Certificate),
-        certificate_key_password: secret(Key::CertificatePassword),
+        certificate_key_password: password(reader, &CERTIFICATE_PASSWORD),
         cluster: path(Key::Cluster),
-        cluster_password: secret(Key::ClusterPassword),
+        cluster_password: password(reader, &CLUSTER_PASSWORD),
         ca: path(Key::Ca),
         cluster_ca: path(Key::ClusterCa),
         crl: path(Key::Crl),
@@ -36,6 +35,39 @@ pub(super) fn files(reader: &mut Reader<'_>) -> TlsFiles {
     files.allow_invalid_hostnames = switch(reader, Key::InvalidHostnames);
     files.disabled = protocols(reader);
     files
+}
+
+/// The places that the password of one key may come from.
+struct PasswordOptions {
+    /// The file that the key is in.
+    key_file: Key,
+    given: Key,
+    file: Key,
+    environment: &'static str,
+}
+
+const CERTIFICATE_PASSWORD: PasswordOptions = PasswordOptions {
+    key_file: Key::Certificate,
+    given: Key::CertificatePassword,
+    file: Key::CertificatePasswordFile,
+    environment: "TLSRAMP_PEM_KEY_PASSWORD",
+};
+const CLUSTER_PASSWORD: PasswordOptions = PasswordOptions {
+    key_file: Key::Cluster,
+    given: Key::ClusterPassword,
+    file: Key::ClusterPasswordFile,
+    environment: "TLSRAMP_CLUSTER_PASSWORD",
+};
+
+/// The password of a key, by its option, its file, or the environment, in this order.
+fn password(reader: &Reader<'_>, options: &PasswordOptions) -> Option<Password> {
+    let given = || reader.raw.get(options.given).map(|entry| Password::Given(Secret(entry.value.clone())));
+    let file = || reader.raw.get(options.file).map(|entry| Password::File(PathBuf::from(&entry.value)));
+    let environment = || {
+        let value = std::env::var(options.environment).ok().filter(|value| !value.is_empty())?;
+        reader.given(options.key_file).then_some(Password::Given(Secret(value)))
+    };
+    given().or_else(file).or_else(environment)
 }
 
 /// Whether what the mode and the routes need is there.
@@ -82,12 +114,20 @@ fn pairs(reader: &mut Reader<'_>) {
         (Key::Crl, Key::Ca, "a revocation list is checked for certificates of a CA, and none is given"),
         (Key::ClusterCa, Key::Ca, "it verifies clients alone, so a CA file that verifies servers must be there too"),
         (Key::CertificatePassword, Key::Certificate, "it is the password of a file that is not given"),
+        (Key::CertificatePasswordFile, Key::Certificate, "it has the password of a file that is not given"),
         (Key::ClusterPassword, Key::Cluster, "it is the password of a file that is not given"),
+        (Key::ClusterPasswordFile, Key::Cluster, "it has the password of a file that is not given"),
     ];
     for (key, needed, problem) in rows {
         if reader.given(key) && !reader.given(needed) {
             let needed = reader.say(needed);
             reader.refuse(key, &format!("need {needed}: {problem}"), &format!("give {needed}, or take this out"));
+        }
+    }
+    for PasswordOptions { given, file, .. } in [CERTIFICATE_PASSWORD, CLUSTER_PASSWORD] {
+        if reader.given(given) && reader.given(file) {
+            let problem = format!("the password is given twice: {} gives it too", reader.say(given));
+            reader.refuse(file, &problem, "leave one of the two out");
         }
     }
 }

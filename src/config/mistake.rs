@@ -1,10 +1,10 @@
 //! What is wrong with a configuration, said so that it can be put right: the name as it was written, the value,
 //! what was expected, what to do. Never shows a password, and never a value whose name is unknown.
 
-use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use crate::text::printable;
-use std::path::{Path, PathBuf};
 
 /// One mistake. Shown on two lines: what is wrong, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +19,37 @@ pub struct Mistake {
     pub problem: String,
     /// What to do.
     pub remedy: String,
+    /// Whether it may end without a change of the configuration: an address that no interface has yet, a name that does
+    /// not resolve while the host boots. A service manager should try again then.
+    pub passing: bool,
 }
 
 impl Mistake {
     /// A mistake without a value to show.
     pub(super) fn new(name: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
-        Mistake { name: name.into(), file: None, value: None, problem: problem.into(), remedy: remedy.into() }
+        let (name, problem, remedy) = (name.into(), problem.into(), remedy.into());
+        Mistake { name, file: None, value: None, problem, remedy, passing: false }
+    }
+
+    /// A listener that cannot be opened on `address`, which the flag or key `name` gives.
+    #[must_use]
+    pub fn cannot_listen(name: &str, address: &str, error: &io::Error) -> Mistake {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there (ss -ltnp shows which); stop it or choose another port"
+            }
+            io::ErrorKind::AddrNotAvailable => "name an address that this host has (ip address shows them)",
+            io::ErrorKind::PermissionDenied => "choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+            _ => "choose another address or port",
+        };
+        let mistake = Mistake::of(name, address, format!("cannot listen: {error}"), remedy);
+        Mistake { passing: error.kind() == io::ErrorKind::AddrNotAvailable, ..mistake }
+    }
+
+    /// Marked as one that may end by itself.
+    pub(super) fn passing(self) -> Mistake {
+        Mistake { passing: true, ..self }
     }
 
     /// In a file.

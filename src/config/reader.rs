@@ -50,6 +50,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The same, of a mistake that may end without a change of the configuration.
+    pub(super) fn refuse_for_now(&mut self, key: Key, problem: &str, remedy: &str) {
+        let before = self.mistakes.len();
+        self.refuse(key, problem, remedy);
+        let new = self.mistakes.drain(before..).map(Mistake::passing).collect::<Vec<_>>();
+        self.mistakes.extend(new);
+    }
+
     /// A mistake at a value.
     pub(super) fn refuse_entry(&mut self, entry: &Entry, problem: &str, remedy: &str) {
         self.mistakes.push(self.raw.mistake(entry, problem, remedy));

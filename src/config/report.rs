@@ -8,11 +8,11 @@ use super::check::Loaded;
 use super::settings::{Admin, AdminBind, Inbound, Outbound, Settings};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Opening, judge};
 
-/// A summary of a few lines, each ended.
+/// A summary of a few lines, each ended, with the configuration's warnings and `more`.
 #[must_use]
-pub fn report(loaded: &Loaded) -> String {
+pub fn report(loaded: &Loaded, more: &[String]) -> String {
     let mut text = summary(&loaded.settings);
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(more) {
         let _ = writeln!(text, "warning: {warning}");
     }
     text

@@ -166,7 +166,11 @@ fn binds(reader: &mut Reader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> 
             let problem =
                 format!("'{}' is no IP address, nor a name that resolves to one", crate::text::printable(item));
             let remedy = "write addresses of this host, separated by commas; 0.0.0.0 is every IPv4 address";
-            reader.refuse(Key::BindIp, &problem, remedy);
+            if is_name(item) {
+                reader.refuse_for_now(Key::BindIp, &problem, remedy);
+            } else {
+                reader.refuse(Key::BindIp, &problem, remedy);
+            }
         }
         for ip in found {
             let bind = SocketAddr::new(ip, port);
@@ -190,13 +194,17 @@ fn resolve(item: &str, lookup: Lookup) -> Vec<IpAddr> {
     if let Ok(ip) = item.parse() {
         return vec![ip];
     }
-    // The resolver takes "10" for 0.0.0.10, which nobody means.
-    if values::host(item).is_none() || !item.contains(|letter: char| letter.is_ascii_alphabetic()) {
+    if !is_name(item) {
         return Vec::new();
     }
     let found = lookup(item);
     let any_v4 = found.iter().any(IpAddr::is_ipv4);
     found.into_iter().filter(|ip| ip.is_ipv4() || !any_v4).collect()
+}
+
+/// Whether it can be a host name. The resolver takes "10" for 0.0.0.10, which nobody means.
+fn is_name(item: &str) -> bool {
+    values::host(item).is_some() && item.contains(|letter: char| letter.is_ascii_alphabetic())
 }
 
 fn check_link(reader: &mut Reader<'_>, inbound: &Inbound, link_read: bool) {

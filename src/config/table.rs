@@ -158,7 +158,17 @@ pub(super) static TABLE: &[Opt] = &[
         heading: TLS,
         default: "",
         help: "Password of the private key, if it is encrypted (PKCS#8). Every user of the host can read a command \
-               line: the file is the better place.",
+               line: a password file, or the environment variable TLSRAMP_PEM_KEY_PASSWORD, is the better place.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::CertificatePasswordFile,
+        flags: &["sslPEMKeyPasswordFile", "tlsCertificateKeyFilePasswordFile"],
+        yaml: &["net.ssl.PEMKeyPasswordFile", "net.tls.certificateKeyFilePasswordFile"],
+        kind: Value("FILE"),
+        heading: TLS,
+        default: "",
+        help: "File whose first line is the password of the private key. It is read again whenever the key is.",
         change: Reload,
     },
     Opt {
@@ -178,7 +188,17 @@ pub(super) static TABLE: &[Opt] = &[
         kind: Secret("PASSWORD"),
         heading: TLS,
         default: "",
-        help: "Password of the cluster file's private key.",
+        help: "Password of the cluster file's private key. The environment variable is TLSRAMP_CLUSTER_PASSWORD.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::ClusterPasswordFile,
+        flags: &["sslClusterPasswordFile", "tlsClusterPasswordFile"],
+        yaml: &["net.ssl.clusterPasswordFile", "net.tls.clusterPasswordFile"],
+        kind: Value("FILE"),
+        heading: TLS,
+        default: "",
+        help: "File whose first line is the password of the cluster file's private key.",
         change: Reload,
     },
     Opt {

@@ -196,7 +196,7 @@ fn each_warning() {
 #[test]
 fn the_report_says_what_each_route_does() {
     let loaded = loaded(&["--upstream=10.0.0.9:1", "--outbound=127.0.0.1:5=db1:1,name=one", "--tlsMode=disabled"]);
-    let text = loaded.map(|loaded| report(&loaded)).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
+    let text = loaded.map(|loaded| report(&loaded, &[])).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
     let expected = "configuration: flags alone\n\
                     tlsMode: disabled\n\
                     inbound: 127.0.0.1:27017 -> 10.0.0.9:1; plaintext goes on in plaintext; TLS is refused\n\

@@ -1,5 +1,7 @@
 //! What is legal and yet worth a word at start: each warning names the option and what to do if it was not meant.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::options::Key;
 use super::raw::{Entry, Raw};
 use super::settings::{AdminBind, Inbound, Settings};
@@ -17,6 +19,7 @@ pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     }
     encryption(raw, settings, &mut warnings);
     control(raw, settings, &mut warnings);
+    warnings.extend(readable_by_others(raw));
     warnings
 }
 
@@ -64,6 +67,22 @@ fn hop(raw: &Raw, inbound: &Inbound, warnings: &mut Vec<String>) {
             raw.say(Key::Upstream)
         ));
     }
+}
+
+/// Files with secrets that every user of this host can read. A file that a group can read is left alone: it is how a key
+/// is shared with a service.
+fn readable_by_others(raw: &Raw) -> Vec<String> {
+    let keys = [Key::Certificate, Key::Cluster, Key::CertificatePasswordFile, Key::ClusterPasswordFile];
+    let given = keys.into_iter().filter_map(|key| raw.get(key));
+    let readable = given.filter(|entry| {
+        let metadata = std::fs::metadata(&entry.value);
+        metadata.is_ok_and(|metadata| metadata.permissions().mode() & OTHERS_READ != 0)
+    });
+    let warning = |entry: &Entry| {
+        let path = crate::text::printable(&entry.value);
+        format!("{} {path}: every user of this host can read it. chmod o-r it, and consider a new key", entry.name())
+    };
+    readable.map(warning).collect()
 }
 
 /// Options of an inbound route that is not there.
@@ -118,3 +137,6 @@ fn encryption(raw: &Raw, settings: &Settings, warnings: &mut Vec<String>) {
         warnings.push(format!("{name} none: TLS 1.0 and 1.1 do not come back, tlsramp has only 1.2 and 1.3"));
     }
 }
+
+/// The permission of a file that lets all other users read it (inode(7)).
+const OTHERS_READ: u32 = 0o004;

@@ -1,12 +1,17 @@
 //! The state file: what must outlive a restart and is nobody's configuration. The mode that an operator persisted,
 //! and the inventory.
 //!
-//! Written whole to a file beside it, synced, and renamed: a crash leaves the old one or the new one.
+//! Written whole to a file beside it, synced, and renamed: a crash leaves the old one or the new one. Where it is a
+//! symbolic link, the file that the link leads to is replaced, and the link stays. A folder in which every user can
+//! create files is refused: another user could put a link or a file of his own into the place of this one.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,32 +75,70 @@ pub fn read(path: &Path) -> Result<State, StateError> {
     if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(State::default());
     }
+    place(path).map_err(|error| StateError::Read(error.to_string()))?;
     let bytes = files::read(path, STATE_FILE_BYTES).map_err(StateError::Read)?;
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-/// Writes it, readable by its owner alone: it names clients.
+/// Writes it. A new file is readable by its owner alone, since it names clients; one that was there keeps its owner and
+/// mode.
 ///
 /// # Errors
-/// What the system says; the old file is as it was.
+/// What the system says, or that every user can write to the folder; the old file is as it was.
 pub(super) fn write(path: &Path, state: &State) -> io::Result<()> {
-    let beside = beside(path);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(&serde_json::to_vec(state)?)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    let (folder, target) = place(path)?;
+    let random = RandomState::new().build_hasher().finish();
+    let beside = folder.join(format!(".{}.{random:016x}", target.file_name().unwrap_or_default().display()));
+    let written = write_new(&beside, &target, &serde_json::to_vec(state)?).and_then(|()| fs::rename(&beside, &target));
+    if written.is_err() {
+        // The error that is returned says more than a failure to clean up.
+        let _ = fs::remove_file(&beside);
+    }
+    written.and_then(|()| File::open(folder)?.sync_all())
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    path.with_file_name(name)
+/// Writes a file that must not exist yet, with the owner and mode of the one that it is to replace.
+fn write_new(path: &Path, old: &Path, bytes: &[u8]) -> io::Result<()> {
+    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(no_follow).open(path)?;
+    if let Ok(old) = fs::metadata(old) {
+        // Only a privileged process may give a file away; any other owns what it writes.
+        let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+        file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
 }
+
+/// The folder of the file that a path leads to, and the file itself.
+///
+/// # Errors
+/// What the system says, or that every user can write to the folder.
+fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let target = match fs::canonicalize(path) {
+        // Not there yet, or a link to what is not there yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => path.parent().unwrap_or(Path::new(".")).join(target),
+            Err(_) => path.to_owned(),
+        },
+        target => target?,
+    };
+    let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    if fs::metadata(&folder)?.mode() & OTHERS_WRITE != 0 {
+        let problem = format!("every user can write to its folder {}", folder.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+    }
+    Ok((folder, target))
+}
+
+/// The permission of a folder that lets all other users create files in it (inode(7)).
+const OTHERS_WRITE: u32 = 0o002;
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::{Persisted, State, StateError, read, write};
     use crate::policy::Mode::{Allow, Disabled, Require};
 
@@ -106,6 +149,30 @@ mod tests {
         assert_eq!(persisted.wins_over(Disabled), None);
         let unknown = Persisted { mode: "sometimes".into(), over: "allowSSL".into() };
         assert_eq!(unknown.wins_over(Allow), None);
+    }
+
+    #[test]
+    fn a_link_is_followed_and_owner_and_mode_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, real) = (folder.path().join("state"), folder.path().join("real"));
+        std::fs::create_dir(&real).unwrap();
+        let target = real.join("state.json");
+        std::fs::write(&target, "{}").unwrap();
+        std::fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let state = State { mode: Some(Persisted::new(Require, Allow)), ..State::default() };
+        write(&link, &state).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&target).unwrap().mode, state.mode);
+        assert_eq!(std::fs::metadata(&target).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read_dir(&real).unwrap().count(), 1, "nothing is left beside it");
+        std::fs::set_permissions(&real, Permissions::from_mode(0o777)).unwrap();
+        for result in [
+            write(&link, &state).map_err(|error| error.to_string()),
+            read(&link).map(drop).map_err(|error| error.to_string()),
+        ] {
+            assert!(result.unwrap_err().contains("every user can write to its folder"));
+        }
     }
 
     #[test]

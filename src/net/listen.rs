@@ -34,6 +34,14 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>>
     std::iter::once(Ok(first)).chain(more).collect()
 }
 
+/// Binds to an address without listening on it, and gives it back.
+///
+/// # Errors
+/// As [`bind`].
+pub fn try_bind(address: SocketAddr) -> io::Result<()> {
+    socket(address)?.bind(&address.into())
+}
+
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {

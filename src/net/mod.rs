@@ -23,7 +23,7 @@ pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use dial::{DialError, Dialled, dial, dial_unix};
 pub use inherit::{Inherited, Passed};
 pub use linger::linger;
-pub use listen::{Listener, bind};
+pub use listen::{Listener, bind, try_bind};
 pub use options::abort_on_close;
 pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::Resolver;

@@ -243,7 +243,14 @@ impl Given<'_> {
 }
 
 fn mistake(name: &str, problem: &str, remedy: &str) -> Mistake {
-    Mistake { name: name.into(), file: None, value: None, problem: problem.into(), remedy: remedy.into() }
+    Mistake {
+        name: name.into(),
+        file: None,
+        value: None,
+        problem: problem.into(),
+        remedy: remedy.into(),
+        passing: false,
+    }
 }
 
 /// As iptables and its kin take for names; the kernel's own bound is longer.

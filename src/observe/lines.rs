@@ -46,7 +46,7 @@ impl Lines {
         Ok((lines, writing))
     }
 
-    /// Lines dropped so far.
+    /// Lines lost so far: to the bound, or to an error of the output.
     pub(super) fn dropped(&self) -> usize {
         self.0.state().dropped
     }
@@ -91,6 +91,7 @@ impl<'a> MakeWriter<'a> for Lines {
 impl Shared {
     fn write_to(&self, mut out: impl Write) {
         let mut batch = Vec::new();
+        let mut cut = false;
         loop {
             let waiting = self.changed.wait_while(self.state(), |state| state.lines == 0 && !state.closing);
             // More lines come while it naps, without a wake-up each; whoever closes the log ends the nap.
@@ -102,12 +103,12 @@ impl Shared {
                 state.lines = 0;
                 state.closing
             };
-            // A reader that is gone: nobody to be told.
-            let _ = out.write_all(&batch).and_then(|()| out.flush());
+            let lost = write_lines(&mut out, &batch, &mut cut);
             batch.clear();
             // A burst's memory is given back.
             batch.shrink_to(BATCH_KEPT);
             let mut state = self.state();
+            state.dropped += lost;
             if closing && state.lines == 0 {
                 state.closed = true;
                 self.changed.notify_all();
@@ -128,6 +129,32 @@ impl Drop for Writing {
         // A reader that takes nothing is not waited for without end.
         drop(self.0.changed.wait_timeout_while(self.0.state(), LOG_FAREWELL, |state| !state.closed));
     }
+}
+
+/// Writes whole lines and returns how many of them were lost to an error: a full disk, a reader that is gone. `cut` holds
+/// from one call to the next whether the last line that was written is incomplete; the next one then begins on a new line.
+fn write_lines(out: &mut impl Write, lines: &[u8], cut: &mut bool) -> usize {
+    let newline = if *cut && !lines.is_empty() { &b"\n"[..] } else { &[] };
+    for part in [newline, lines] {
+        let mut rest = part;
+        while !rest.is_empty() {
+            match out.write(rest) {
+                Ok(count) if count > 0 => {
+                    *cut = rest.get(count - 1) != Some(&b'\n');
+                    rest = &rest[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Another process has made the shared output non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOG_NAP),
+                Ok(_) | Err(_) => {
+                    let left = if part == newline { lines } else { rest };
+                    return left.iter().filter(|byte| **byte == b'\n').count();
+                }
+            }
+        }
+    }
+    let _ = out.flush();
+    0
 }
 
 /// Bytes of a batch whose memory is kept for the next.
@@ -154,6 +181,40 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// Takes so many bytes, then fails until it has failed as often as it should.
+    struct Full {
+        room: usize,
+        failures: usize,
+        written: Vec<u8>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 && self.failures > 0 {
+                self.failures -= 1;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let count = if self.failures > 0 { bytes.len().min(self.room) } else { bytes.len() };
+            self.room -= count.min(self.room);
+            self.written.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_lost_to_a_full_disk_are_counted_and_the_next_begins_on_a_new_line() {
+        let mut out = Full { room: 9, failures: 2, written: Vec::new() };
+        let mut cut = false;
+        assert_eq!(super::write_lines(&mut out, b"first\nsecond\nthird\n", &mut cut), 2);
+        assert_eq!(super::write_lines(&mut out, b"fourth\n", &mut cut), 1);
+        assert_eq!(super::write_lines(&mut out, b"fifth\n", &mut cut), 0);
+        assert_eq!(out.written, b"first\nsec\nfifth\n");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClien
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
 use super::fault::{Fault, FileRole};
-use super::files::TlsFiles;
+use super::files::{Password, TlsFiles};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
 use crate::limits::{CLIENT_CONFIGS, CLIENT_SESSIONS, EXPIRY_WARNING_DAYS, SERVER_SESSIONS};
@@ -182,8 +182,14 @@ impl Read {
     fn all(files: &TlsFiles) -> Result<Read, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut note = |fault: Fault| faults.push(fault);
-        let identity = |role, path: &Option<_>, password: &Option<_>| {
-            path.as_deref().map(|path: &Path| Identity::read(role, path, password.as_ref())).transpose()
+        let identity = |role, path: &Option<_>, password: &Option<Password>| {
+            let read = |path: &Path| {
+                let password = password.as_ref().map(Password::read).transpose();
+                let password =
+                    password.map_err(|problem| Fault::new(role, path, problem, "correct the password file"))?;
+                Identity::read(role, path, password.as_ref())
+            };
+            path.as_deref().map(read).transpose()
         };
         let serving = identity(FileRole::CertificateKey, &files.certificate_key, &files.certificate_key_password);
         let cluster = identity(FileRole::Cluster, &files.cluster, &files.cluster_password);

@@ -18,7 +18,7 @@ mod subject;
 mod verify;
 
 pub use fault::{Fault, FileRole};
-pub use files::{DisabledProtocols, Secret, TlsFiles};
+pub use files::{DisabledProtocols, Password, Secret, TlsFiles};
 pub use handshake::{Accepted, ClientStream, HandshakeError, ServerStream, accept, connect, suite_name, version_name};
 pub use identity::Identity;
 pub use material::{CertificateInfo, Material};

@@ -25,6 +25,7 @@ mod load;
 mod matrix;
 mod metrics;
 mod netfilter;
+mod operating;
 mod ranks;
 mod records;
 mod recycling;

@@ -1,6 +1,8 @@
 //! Flags, YAML and `key = value` lines say the same.
 
 use super::{Form, Kind, Opt, Settings, TABLE, good};
+use crate::config::options::Key;
+use crate::tls::{Password, Secret};
 
 /// A value for each option that is not its default, and that is legal together with the others.
 fn sample(opt: &Opt) -> &'static [&'static str] {
@@ -47,7 +49,9 @@ fn value(name: &str, value: &str) -> String {
 fn all_as(form: Form, variant: usize) -> Settings {
     let mut lines = Vec::new();
     let mut args = Vec::new();
-    for opt in TABLE {
+    // A password is given once: by itself or by its file.
+    let both = [Key::CertificatePasswordFile, Key::ClusterPasswordFile];
+    for opt in TABLE.iter().filter(|opt| !both.contains(&opt.key)) {
         let name = opt.written(form, if opt.flags.len() > 1 { variant % opt.flags.len() } else { 0 });
         let values = sample(opt).iter().map(|text| value(&name, text)).collect::<Vec<_>>();
         match (form, opt.kind) {
@@ -69,8 +73,8 @@ fn all_as(form: Form, variant: usize) -> Settings {
     if form == Form::Pairs {
         // The one value that lines cannot carry: what follows a space and a # is a comment.
         for secret in [&mut settings.tls.certificate_key_password, &mut settings.tls.cluster_password] {
-            assert_eq!(secret.as_ref().unwrap().0, "pass# word");
-            secret.as_mut().unwrap().0 = "pass # word".to_owned();
+            assert_eq!(*secret, Some(Password::Given(Secret("pass# word".to_owned()))));
+            *secret = Some(Password::Given(Secret("pass # word".to_owned())));
         }
     }
     settings

@@ -62,12 +62,12 @@ impl Bound {
                     AdminBind::Tcp(address) => address.to_string(),
                     AdminBind::Unix(path) => format!("unix:{}", path.display()),
                 };
-                mistakes.push(unavailable("--adminBind", &shown, &error));
+                mistakes.push(Mistake::cannot_listen("--adminBind", &shown, &error));
             }
         }
         for address in &admin.probes {
             if let Err(error) = bound.tcp(Entrance::Probes, *address, inherited) {
-                mistakes.push(unavailable("--probeBind", &address.to_string(), &error));
+                mistakes.push(Mistake::cannot_listen("--probeBind", &address.to_string(), &error));
             }
         }
         if mistakes.is_empty() { Ok(bound) } else { Err(mistakes) }
@@ -221,13 +221,4 @@ fn share(most: usize) -> usize {
     let kept = usize::try_from((descriptor_limit() / 4).min(DOOR_DESCRIPTORS)).unwrap_or_default();
     let all = usize::try_from(DOOR_DESCRIPTORS).unwrap_or(usize::MAX);
     (most * kept / all).max(1)
-}
-
-fn unavailable(option: &str, address: &str, error: &io::Error) -> Mistake {
-    Mistake::of(
-        option,
-        address,
-        format!("cannot listen: {error}"),
-        "choose another address or port (ss -ltnp shows who has it)",
-    )
 }
