@@ -6,10 +6,10 @@ use super::lookup::{self, Lookup};
 use super::options::Key;
 use super::raw::{Entry, Raw};
 use super::reader::Reader;
-use super::settings::{Inbound, Member, Outbound};
+use super::settings::{AdminBind, Inbound, Member, Outbound, Settings};
 use super::values;
 use crate::limits::{MOST_MEMBERS, MOST_OUTBOUND};
-use crate::net::{HostPort, TRANSPARENT_IPS, Upstream};
+use crate::net::{HostPort, TRANSPARENT_IPS, Upstream, is_own};
 use crate::policy::{Acceptance, LinkRule};
 
 /// The inbound route, if an upstream is given and can be read. `bound`: addresses that are open already and kept.
@@ -128,6 +128,30 @@ pub(super) fn loops(reader: &mut Reader<'_>, inbound: Option<&Inbound>, outbound
     }
 }
 
+/// Refuses an upstream that is one of the control plane's listeners, or the one for redirected connections.
+pub(super) fn leads_to_own_port(reader: &mut Reader<'_>, settings: &Settings, lookup: Lookup) {
+    let Some(target) = settings.inbound.as_ref().and_then(tcp_target) else { return };
+    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
+        AdminBind::Tcp(at) => Some((*at, Key::AdminBind)),
+        AdminBind::Unix(_) => None,
+    });
+    let probes = settings.admin.probes.iter().map(|at| (*at, Key::ProbeBind));
+    let transparent = settings.transparent.into_iter();
+    let transparent =
+        transparent.flat_map(|port| TRANSPARENT_IPS.map(|ip| (SocketAddr::new(ip, port), Key::Transparent)));
+    let same_port = admin.chain(probes).chain(transparent).filter(|(at, _)| at.port() == target.port);
+    let same_port = same_port.collect::<Vec<_>>();
+    if same_port.is_empty() {
+        return;
+    }
+    let found = lookup::all(&[target.host.as_str()], lookup);
+    let ips = found.first().map_or(&[][..], Vec::as_slice);
+    if let Some((_, key)) = same_port.iter().find(|(at, _)| arrives(&[*at], target.port, ips)) {
+        let problem = format!("it is our own listener of {}", reader.say(*key));
+        reader.refuse(Key::Upstream, &problem, "name the server that this proxy fronts");
+    }
+}
+
 /// Whether a listener on `one` leaves no room for one on `other`. Port 0 is another port each time.
 pub(super) fn covers(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
@@ -139,7 +163,7 @@ pub(super) fn covers(one: SocketAddr, other: SocketAddr) -> bool {
 /// Whether connections to a port of some addresses arrive at one of some listeners.
 fn arrives(listens: &[SocketAddr], port: u16, ips: &[IpAddr]) -> bool {
     let arrives = |ip: &IpAddr, listen: &SocketAddr| {
-        let everywhere = listen.ip().is_unspecified() && ip.is_loopback() && ip.is_ipv4() == listen.is_ipv4();
+        let everywhere = listen.ip().is_unspecified() && ip.is_ipv4() == listen.is_ipv4() && is_own(*ip);
         listen.port() == port && (listen.ip() == *ip || everywhere)
     };
     ips.iter().any(|ip| listens.iter().any(|listen| arrives(ip, listen)))

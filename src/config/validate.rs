@@ -52,6 +52,7 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
     if raw.is_whole() {
         encryption::check(&mut reader, &settings);
         admin::check(&mut reader, &settings);
+        routes::leads_to_own_port(&mut reader, &settings, lookup);
     }
     (settings, reader.finish())
 }

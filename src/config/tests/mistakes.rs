@@ -76,6 +76,22 @@ fn single_values() {
     ]);
 }
 
+/// A listener on the wildcard address takes connections to every address of the host, not to the loopback ones alone.
+#[test]
+fn an_upstream_at_an_address_of_this_host() {
+    // Which address packets to TEST-NET-3 (RFC 5737) would leave from; none is sent.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let own = match socket.connect("203.0.113.1:9").and_then(|()| socket.local_addr()) {
+        Ok(local) => local.ip().to_string(),
+        // A host without a route has no other address.
+        Err(_) => "127.0.0.9".to_owned(),
+    };
+    let upstream = format!("--upstream={own}:27017");
+    each_is_one(&[(&[&upstream, "--bind_ip=0.0.0.0"], "", &["our own inbound listener", "--port"])]);
+    let (_, _, mistakes) = judged(&[&upstream, "--bind_ip=::", "--upstreamTLS=never"], "");
+    assert_eq!(mistakes, [], "an IPv6 listener takes no IPv4 connections");
+}
+
 #[test]
 fn routes() {
     each_is_one(&[
@@ -105,6 +121,9 @@ fn routes() {
         (&["--outbound=127.0.0.1:5=127.0.0.1:6", "--outbound=127.0.0.1:6=db1:1"], "", &["127.0.0.1:5=127.0.0.1:6"]),
         (&["--upstream=127.0.0.1:27017"], "", &["--upstream '127.0.0.1:27017'", "our own inbound listener", "--port"]),
         (&["--upstream=localhost:27017", "--bind_ip=0.0.0.0"], "", &["our own inbound listener"]),
+        (&["--upstream=127.0.0.1:28017"], "", &["--upstream '127.0.0.1:28017'", "our own listener of --adminBind"]),
+        (&["--upstream=localhost:9", "--probeBind=0.0.0.0:9"], "", &["our own listener of --probeBind"]),
+        (&["--upstream=127.0.0.1:9", "--outboundTransparent=9"], "", &["our own listener of --outboundTransparent"]),
         (
             &["--upstream=127.0.0.1:5", "--outbound=127.0.0.1:5=db1:1"],
             "",
