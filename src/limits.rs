@@ -98,6 +98,8 @@ pub const KEEPALIVE_PROBES: u32 = 6;
 /// Unacknowledged data for this long ends a connection: as long as keepalive takes on an idle one.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How often the peers of a connection are asked for while one of them is not read: a reset is passed on within a second.
+pub const PEER_LOOK: Duration = Duration::from_millis(500);
 /// How long a stream may take none of the bytes that wait for it. Longer than [`USER_TIMEOUT`], so that TCP, which knows
 /// which peer it was, speaks first; a Unix socket has nothing of the kind.
 pub const STALLED: Duration = Duration::from_secs(150);

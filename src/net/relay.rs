@@ -5,14 +5,14 @@ mod pipe;
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::limits::{HALF_CLOSED_IDLE, STALLED};
+use crate::limits::{HALF_CLOSED_IDLE, PEER_LOOK, STALLED};
 use direction::Direction;
 
 /// One of the two ways through a relay.
@@ -28,6 +28,9 @@ pub enum Bound {
 pub trait Side: AsyncRead + AsyncWrite + Unpin {
     /// The socket, where its bytes are the stream's own: then the kernel may move them by itself.
     fn bare(&self) -> Option<&TcpStream>;
+
+    /// The error by which its connection was lost (`SO_ERROR`), if it was and nobody has been told yet.
+    fn take_error(&self) -> Option<io::Error>;
 }
 
 /// Looks at what a relay moves, and may stop it.
@@ -103,7 +106,8 @@ impl End {
 /// Relays until both directions have ended. A half that has ended is passed on as such; the other may go on, and
 /// may be silent for at most 60 s. A stream that takes none of what waits for it for 150 s is given up, as TCP gives
 /// up a peer that does not acknowledge: a Unix socket would be waited for without end. A stream that fails ends the
-/// relay at once: it can neither send nor take. The tap sees every byte that it has to, and may stop the relay between
+/// relay at once: it can neither send nor take. While bytes wait for one stream, the other is not read, so that its loss
+/// would go unnoticed; the same holds for a stream whose end was passed on. Both are asked twice a second then. The tap sees every byte that it has to, and may stop the relay between
 /// two. A socket is told of the second end by its close, which is the caller's.
 ///
 /// It holds both streams, and is most of what an open connection is: what grows here is multiplied by all of them.
@@ -118,14 +122,14 @@ pub struct Relay<C, U, T> {
     pub tap: T,
     up: Direction,
     down: Direction,
-    patience: Patience,
+    idle: IdleTimer,
 }
 
 impl<C, U, T> Relay<C, U, T> {
     /// One that has moved nothing yet.
     pub fn new(client: C, upstream: U, tap: T) -> Relay<C, U, T> {
         let (up, down) = (Direction::new(Bound::Up), Direction::new(Bound::Down));
-        Relay { client, upstream, tap, up, down, patience: Patience::default() }
+        Relay { client, upstream, tap, up, down, idle: IdleTimer::default() }
     }
 
     fn ended(&mut self, timed_out: bool) -> Poll<Relayed> {
@@ -143,12 +147,14 @@ impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Relayed> {
         let this = self.get_mut();
-        let Relay { client, upstream, tap, up, down, patience } = this;
+        let Relay { client, upstream, tap, up, down, idle } = this;
         let up_over = up.poll(cx, client, upstream, down, tap).is_ready();
         let down_over = down.poll(cx, upstream, client, up, tap).is_ready();
         let (clear, stuck) = (up.is_clear() && down.is_clear(), up.is_stuck() || down.is_stuck());
         let stirred = up.take_stirred() | down.take_stirred();
-        if (up_over && down_over) || up.source_failed() || down.source_failed() {
+        // What a lost stream had sent is still delivered, but not waited for.
+        let lost = (up.has_lost_sink() && down.is_stuck()) || (down.has_lost_sink() && up.is_stuck());
+        if (up_over && down_over) || up.source_failed() || down.source_failed() || lost {
             return this.ended(false);
         }
         if let Poll::Ready(stop) = tap.poll_stop(cx, clear) {
@@ -160,20 +166,33 @@ impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
             Limit::Stalled
         } else {
             // Its timer goes: most of its life, a connection waits for nothing but its peers.
-            patience.running = None;
+            idle.stop();
             return Poll::Pending;
         };
-        match patience.poll(cx, limit, stirred) {
-            Poll::Ready(()) => this.ended(true),
-            Poll::Pending => Poll::Pending,
+        idle.run(limit, stirred);
+        while let Poll::Ready(tick) = idle.poll_tick(cx) {
+            let lost = [up.lose(client.take_error(), down), down.lose(upstream.take_error(), up)];
+            if lost.contains(&true) {
+                return this.ended(false);
+            }
+            if tick == Tick::Expired {
+                return this.ended(true);
+            }
         }
+        Poll::Pending
     }
 }
 
-/// The timer of a relay that cannot wait for ever, while it cannot, and the limit that is running.
+/// The timer of a relay that cannot wait for ever, while it cannot. Boxed: most of its life, a connection has none.
 #[derive(Debug, Default)]
-struct Patience {
-    running: Option<(Limit, Pin<Box<Sleep>>)>,
+struct IdleTimer(Option<Box<Running>>);
+
+#[derive(Debug)]
+struct Running {
+    limit: Limit,
+    expires: Instant,
+    /// Until the peers are to be asked for again, or the limit runs out.
+    timer: Pin<Box<Sleep>>,
 }
 
 /// Why a relay cannot wait for ever.
@@ -181,6 +200,15 @@ struct Patience {
 enum Limit {
     HalfClosed,
     Stalled,
+}
+
+/// Why the timer has gone off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tick {
+    /// It is time to ask whether the peers are still there.
+    Look,
+    /// The limit has run out.
+    Expired,
 }
 
 impl Limit {
@@ -192,14 +220,32 @@ impl Limit {
     }
 }
 
-impl Patience {
-    fn poll(&mut self, cx: &mut Context<'_>, limit: Limit, stirred: bool) -> Poll<()> {
-        let (running, timer) = self.running.get_or_insert_with(|| (limit, Box::pin(sleep(limit.span()))));
-        if stirred || *running != limit {
-            *running = limit;
-            timer.as_mut().reset(Instant::now() + limit.span());
+impl IdleTimer {
+    fn stop(&mut self) {
+        self.0 = None;
+    }
+
+    /// Runs `limit`, from now on if it is another than before or something was moved since.
+    fn run(&mut self, limit: Limit, stirred: bool) {
+        match &mut self.0 {
+            Some(running) if running.limit == limit && !stirred => {}
+            Some(running) => (running.limit, running.expires) = (limit, Instant::now() + limit.span()),
+            None => {
+                let (timer, expires) = (Box::pin(sleep(PEER_LOOK)), Instant::now() + limit.span());
+                self.0 = Some(Box::new(Running { limit, expires, timer }));
+            }
         }
-        timer.as_mut().poll(cx)
+    }
+
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
+        let Some(Running { expires, timer, .. }) = self.0.as_deref_mut() else { return Poll::Pending };
+        ready!(timer.as_mut().poll(cx));
+        let now = Instant::now();
+        if now >= *expires {
+            return Poll::Ready(Tick::Expired);
+        }
+        timer.as_mut().reset((*expires).min(now + PEER_LOOK));
+        Poll::Ready(Tick::Look)
     }
 }
 

@@ -50,6 +50,17 @@ impl Side for Leg {
             Leg::Unix(_) | Leg::FromClient(_) | Leg::ToServer(_) => None,
         }
     }
+
+    fn take_error(&self) -> Option<io::Error> {
+        let error = match self {
+            Leg::Tcp(stream) => stream.take_error(),
+            Leg::Unix(stream) => stream.take_error(),
+            Leg::FromClient(stream) => stream.socket().take_error(),
+            Leg::ToServer(stream) => stream.socket().take_error(),
+        };
+        // A socket that cannot be asked is lost too.
+        error.unwrap_or_else(Some)
+    }
 }
 
 macro_rules! each {

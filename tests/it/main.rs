@@ -32,6 +32,7 @@ mod recycling;
 mod refusals;
 mod relaying;
 mod reloading;
+mod resets;
 mod rollout;
 mod routes;
 mod service_manager;

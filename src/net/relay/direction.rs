@@ -85,8 +85,13 @@ impl Direction {
         self.full >= BUSY_AFTER
     }
 
-    /// Whether bytes wait for the sink.
+    /// Whether bytes wait for the sink, or the end of the source does.
     pub(super) fn is_stuck(&self) -> bool {
+        self.state == State::Ending || self.keeps()
+    }
+
+    /// Whether bytes wait for the sink.
+    fn keeps(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| match &**kept {
             Kept::Bytes(..) => true,
             Kept::Pipe(pipe) => pipe.holds() > 0,
@@ -101,6 +106,23 @@ impl Direction {
     /// A source that failed can send nothing more, and takes nothing either.
     pub(super) fn source_failed(&self) -> bool {
         matches!(self.source, Some(End::Failed(_)))
+    }
+
+    /// Whether the sink's connection was lost, which a write has found out.
+    pub(super) fn has_lost_sink(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// Notes that the source's stream was lost, if it was: true then. A source that had ended before loses no more than what
+    /// is still sent to it, by the opposite direction.
+    pub(super) fn lose(&mut self, error: Option<io::Error>, opposite: &mut Direction) -> bool {
+        let Some(error) = error else { return false };
+        if matches!(self.source, Some(End::Closed | End::Truncated)) {
+            opposite.sink.get_or_insert(error);
+        } else {
+            self.source = Some(End::Failed(error));
+        }
+        true
     }
 
     /// How the source ended, and how the sink failed if it did.
@@ -332,7 +354,7 @@ impl Direction {
 
     /// Gives an empty pipe back to those who share it.
     fn release(&mut self) {
-        if !self.is_stuck()
+        if !self.keeps()
             && let Some(kept) = self.kept.take()
             && let Kept::Pipe(pipe) = *kept
         {

@@ -40,6 +40,10 @@ impl<S: Side> Side for &mut S {
     fn bare(&self) -> Option<&TcpStream> {
         (**self).bare()
     }
+
+    fn take_error(&self) -> Option<io::Error> {
+        (**self).take_error()
+    }
 }
 
 impl Tap for &mut Tapped {
@@ -214,6 +218,10 @@ impl Side for TcpStream {
     fn bare(&self) -> Option<&TcpStream> {
         Some(self)
     }
+
+    fn take_error(&self) -> Option<io::Error> {
+        TcpStream::take_error(self).unwrap_or_else(Some)
+    }
 }
 
 #[tokio::test]
@@ -239,11 +247,11 @@ async fn a_timer_is_there_only_while_bytes_wait() {
     let (mut far, mut server) = duplex(4);
     let mut tap = Tapped::default();
     let mut relay = Relay::new(&mut near, &mut far, &mut tap);
-    assert!(poll_once(&mut relay).is_pending() && relay.patience.running.is_none());
+    assert!(poll_once(&mut relay).is_pending() && relay.idle.0.is_none());
     client.write_all(b"question").await.unwrap();
-    assert!(poll_once(&mut relay).is_pending() && relay.patience.running.is_some());
+    assert!(poll_once(&mut relay).is_pending() && relay.idle.0.is_some());
     server.read_exact(&mut [0; 4]).await.unwrap();
-    assert!(poll_once(&mut relay).is_pending() && relay.patience.running.is_none());
+    assert!(poll_once(&mut relay).is_pending() && relay.idle.0.is_none());
 }
 
 /// One turn, of the relay alone.
@@ -335,6 +343,10 @@ macro_rules! in_memory {
     ($($stream:ty),*) => {
         $(impl Side for $stream {
             fn bare(&self) -> Option<&TcpStream> {
+                None
+            }
+
+            fn take_error(&self) -> Option<io::Error> {
                 None
             }
         })*
