@@ -10,6 +10,7 @@
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
 //! | [`naming`] | members that a rollout has named |
+//! | [`links`], [`remedy`] | the links to other servers, and what mends one that fails |
 //! | [`roster`], [`redirect`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
@@ -25,6 +26,7 @@ mod desk;
 mod doors;
 mod housekeeping;
 mod lease;
+mod links;
 mod listing;
 mod naming;
 mod persistence;
@@ -32,6 +34,7 @@ mod probe;
 mod readiness;
 mod recycle;
 mod redirect;
+mod remedy;
 pub mod requests;
 mod roster;
 mod scrape;

@@ -26,6 +26,7 @@ mod matrix;
 mod member_names;
 mod metrics;
 mod netfilter;
+mod outbound_links;
 mod ranks;
 mod records;
 mod recycling;
