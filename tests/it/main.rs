@@ -40,6 +40,7 @@ mod sidecar;
 mod sidecar_clients;
 mod sidecar_faults;
 mod sidecar_hop;
+mod sidecar_names;
 mod sidecar_rollout;
 mod sidecar_storm;
 mod sidecar_strangers;
