@@ -266,6 +266,16 @@ pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// How much of an answer it shows that is none of tlsramp's, in characters: enough to see whose it is.
 pub const CLIENT_FOREIGN_CHARS: usize = 80;
 
+/// Names of a certificate that an error shows: people's have under ten, and a peer may send thousands.
+pub const CERTIFICATE_NAMES_SHOWN: usize = 16;
+/// Destinations of outbound routes that are remembered: as many as there may be members. Beyond, the one that was dialled
+/// longest ago is forgotten.
+pub const LINKS: usize = MOST_MEMBERS;
+/// How long after its last failed dial a destination counts as one that is still wanted and fails: mongod dials a member
+/// that it cannot reach every few seconds, and one of another set of its cluster within a minute.
+pub const LINK_FAILING: Duration = Duration::from_secs(300);
+/// Failing links that are warned of one by one.
+pub const LINKS_WARNED: usize = 20;
 /// Servers that a set of certificates keeps sessions of: twice the members of the largest configuration.
 pub const CLIENT_CONFIGS: usize = 2 * MOST_OUTBOUND;
 /// Sessions that a TLS client keeps for resumption, per set of certificates.
@@ -279,6 +289,15 @@ pub const MOST_WORKERS: usize = 256;
 pub const MOST_OUTBOUND: usize = 256;
 /// Members that a configuration may name: a set has 50 at most, and may be renamed.
 pub const MOST_MEMBERS: usize = 256;
+
+/// Sets that a rollout may name: a sharded cluster's shards and its config servers.
+pub const NAMED_SETS: usize = 64;
+/// Members that it may name for one set: MongoDB allows 50.
+pub const NAMED_MEMBERS_OF_SET: usize = 50;
+/// Members that it may name in all: as many as a configuration may, and as a rollout has nodes.
+pub const NAMED_MEMBERS: usize = MOST_MEMBERS;
+/// Longest name of a set, in characters: MongoDB has no bound of its own, and people's have under 40.
+pub const NAMED_SET_CHARS: usize = 128;
 
 /// How long an answer of DNS is used without asking again: a pool that opens asks once, a moved server is found
 /// within ten seconds.
@@ -354,6 +373,8 @@ pub const ADMIN_HEAD_BYTES: usize = 16 * 1024;
 pub const ADMIN_HEADERS: usize = 64;
 /// Largest body of an HTTP request, in bytes: the largest that makes sense has 1 KiB.
 pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
+/// Largest body with the names of members, in bytes: all that may be named at some 250 bytes each, the longest that DNS has.
+pub const ADMIN_MEMBERS_BYTES: usize = 64 * 1024;
 /// Levels of a value that an error shows: mongod's own number.
 pub const ADMIN_VALUE_LEVELS: usize = 100;
 /// Longest name of a lease's holder, in characters.

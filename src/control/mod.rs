@@ -9,6 +9,8 @@
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
+//! | [`naming`] | members that a rollout has named |
+//! | [`links`], [`remedy`] | the links to other servers, and what mends one that fails |
 //! | [`roster`], [`redirect`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
@@ -24,12 +26,15 @@ mod desk;
 mod doors;
 mod housekeeping;
 mod lease;
+mod links;
 mod listing;
+mod naming;
 mod persistence;
 mod probe;
 mod readiness;
 mod recycle;
 mod redirect;
+mod remedy;
 pub mod requests;
 mod roster;
 mod scrape;
@@ -44,4 +49,5 @@ pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
 pub use desk::{Desk, Parts, Plant, Staged, servable, tuning};
 pub use doors::{Bound, Doors};
+pub use naming::NamedSets;
 pub use state_file::{Persisted, State, StateError, read as read_state};

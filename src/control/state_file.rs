@@ -1,10 +1,11 @@
 //! The state file: what must outlive a restart and is nobody's configuration. The mode that an operator persisted,
-//! and the inventory.
+//! the inventory, and the members that a rollout has named.
 //!
 //! Written whole to a file beside it, synced, and renamed: a crash leaves the old one or the new one. Where it is a
 //! symbolic link, the file that the link leads to is replaced, and the link stays. A folder in which every user can
 //! create files is refused: another user could put a link or a file of his own into the place of this one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -28,6 +29,8 @@ pub struct State {
     pub mode: Option<Persisted>,
     /// Who was seen, who was accepted.
     pub inventory: InventoryImage,
+    /// The members that a rollout has named, by set.
+    pub members: BTreeMap<String, Vec<String>>,
 }
 
 /// A mode that was persisted.

@@ -1,6 +1,7 @@
 //! What is shown of the proxy as a whole.
 
 use super::desk::{Desk, lease_status};
+use super::links;
 use super::redirect::shown;
 use super::time::{rfc3339, rfc3339_millis};
 use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
@@ -20,9 +21,11 @@ impl Desk {
         let upstreams = self.prober.status();
         let drift = drift(snapshot.mode, self.restart_mode(configured), spelling);
         let inventory = self.inventory_status();
+        let links = self.link_rows();
         let mut warnings: Vec<String> = drift.iter().cloned().collect();
         warnings.extend(upstreams.iter().filter_map(down));
         warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
+        warnings.extend(links::warnings(&links));
         warnings.extend(self.redirect_warning());
         warnings.extend(expiry_warnings(&snapshot.tls));
         warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
@@ -41,6 +44,7 @@ impl Desk {
             drift,
             routes,
             upstreams,
+            links: links::statuses(&links),
             members: self.member_statuses(),
             redirect: self.redirect.rules(),
             bypass: shown(self.bypassing()),

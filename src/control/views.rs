@@ -31,6 +31,9 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// The servers behind, as last probed.
     pub upstreams: Vec<UpstreamStatus>,
+    /// The links to other servers: each destination of an outbound route that is probed, or was dialled within the window
+    /// of the guard.
+    pub links: Vec<LinkStatus>,
     /// The set's members, as far as they are known.
     pub members: Vec<MemberStatus>,
     /// Whether the redirect rules of a sidecar are in force; none: there never were any.
@@ -103,6 +106,33 @@ pub struct OtherLink {
     pub checked: String,
 }
 
+/// A link to another server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LinkStatus {
+    /// The outbound route.
+    pub route: String,
+    /// Where it leads: host and port as configured, or the address that redirected connections go to.
+    pub destination: String,
+    /// The names of which the server's certificate must have one; the address, where none is known.
+    pub names: Vec<String>,
+    /// The kind of the last link: `plaintext`, `tls`, `untouched`.
+    pub link: String,
+    /// Whether it could be made when that was last tried, by a connection or by the probe.
+    pub up: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// The option that would name the server by its certificate. Never used by itself: look first whether it is the server
+    /// that is meant.
+    pub suggestion: Option<String>,
+    /// Connections that are open on it.
+    pub open: usize,
+    /// When it was last made: RFC 3339.
+    pub last_ok: Option<String>,
+    /// When it last failed: RFC 3339.
+    pub last_failed: Option<String>,
+}
+
 /// A member of the set, as the probe and --member tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -111,6 +141,8 @@ pub struct MemberStatus {
     pub name: String,
     /// Its addresses, as seen from this proxy.
     pub addresses: Vec<String>,
+    /// What names it: `option` (`--member`), `outbound`, `hello` (of the server behind), `rollout` (`POST /members`).
+    pub sources: Vec<String>,
 }
 
 /// A connection that goes around this proxy.
@@ -368,6 +400,17 @@ pub struct AcceptReply {
     pub accepted: bool,
     /// Whether anyone of that name was ever seen.
     pub known: bool,
+}
+
+/// Answer to `POST /members`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MembersReply {
+    /// All members that are known now, from every source.
+    pub members: Vec<MemberStatus>,
+    /// What was worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Every error of the HTTP door.

@@ -19,6 +19,8 @@ pub struct Scrape {
     pub certificates: Vec<CertificateEnd>,
     /// The servers that were probed, as many as the configuration names; those not probed yet are left out.
     pub upstreams: Vec<UpstreamUp>,
+    /// The links to other servers, as many as are remembered.
+    pub links: Vec<LinkUp>,
     /// Rows of the inventory.
     pub inventory_rows: u64,
     /// Its clients that stand in the way of `requireSSL`.
@@ -55,6 +57,17 @@ pub struct UpstreamUp {
     pub up: bool,
 }
 
+/// Whether a link to another server can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkUp {
+    /// The outbound route.
+    pub route: Arc<str>,
+    /// Where it leads.
+    pub destination: Arc<str>,
+    /// Whether it could be made when that was last tried.
+    pub up: bool,
+}
+
 /// A route at this moment.
 #[derive(Debug)]
 pub(super) struct RouteSums {
@@ -82,6 +95,7 @@ impl Scrape {
             non_conforming: 0,
             certificates: Vec::new(),
             upstreams: Vec::new(),
+            links: Vec::new(),
             inventory_rows: 0,
             blocking_clients: 0,
             lost_plaintext_rows: 0,
