@@ -9,7 +9,7 @@
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
-//! | [`roster`], [`redirect`] | who is a member of the set; the redirect rules, and what goes around them |
+//! | [`roster`], [`redirect`], [`interception`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
@@ -23,6 +23,7 @@ mod conformity;
 mod desk;
 mod doors;
 mod housekeeping;
+mod interception;
 mod lease;
 mod listing;
 mod persistence;
