@@ -280,6 +280,15 @@ pub const MOST_OUTBOUND: usize = 256;
 /// Members that a configuration may name: a set has 50 at most, and may be renamed.
 pub const MOST_MEMBERS: usize = 256;
 
+/// Sets that a rollout may name: a sharded cluster's shards and its config servers.
+pub const NAMED_SETS: usize = 64;
+/// Members that it may name for one set: MongoDB allows 50.
+pub const NAMED_MEMBERS_OF_SET: usize = 50;
+/// Members that it may name in all: as many as a configuration may, and as a rollout has nodes.
+pub const NAMED_MEMBERS: usize = MOST_MEMBERS;
+/// Longest name of a set, in characters: MongoDB has no bound of its own, and people's have under 40.
+pub const NAMED_SET_CHARS: usize = 128;
+
 /// How long an answer of DNS is used without asking again: a pool that opens asks once, a moved server is found
 /// within ten seconds.
 pub const RESOLUTION_FRESH: Duration = Duration::from_secs(10);
@@ -354,6 +363,8 @@ pub const ADMIN_HEAD_BYTES: usize = 16 * 1024;
 pub const ADMIN_HEADERS: usize = 64;
 /// Largest body of an HTTP request, in bytes: the largest that makes sense has 1 KiB.
 pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
+/// Largest body with the names of members, in bytes: all that may be named at some 250 bytes each, the longest that DNS has.
+pub const ADMIN_MEMBERS_BYTES: usize = 64 * 1024;
 /// Levels of a value that an error shows: mongod's own number.
 pub const ADMIN_VALUE_LEVELS: usize = 100;
 /// Longest name of a lease's holder, in characters.

@@ -17,6 +17,22 @@ pub struct Member {
     pub name: HostPort,
     /// Its addresses, as seen from here.
     pub addresses: Vec<IpAddr>,
+    /// Everything that names it, in order and without repeats.
+    pub sources: Vec<NameSource>,
+}
+
+/// Where the name of a member comes from. There are no others: what a peer's certificate or a reverse look-up says is
+/// never used to verify that peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameSource {
+    /// `--member`.
+    Option,
+    /// The name of an `--outbound` route.
+    Outbound,
+    /// The `hello` of the server that this proxy fronts.
+    Hello,
+    /// A rollout, by the admin port.
+    Rollout,
 }
 
 /// All that are known.
@@ -33,6 +49,19 @@ pub struct Writer(Arc<ArcSwap<Roster>>);
 /// The side that reads it.
 #[derive(Debug, Clone)]
 pub struct Reader(Arc<ArcSwap<Roster>>);
+
+impl NameSource {
+    /// Its name in `GET /status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            NameSource::Option => "option",
+            NameSource::Outbound => "outbound",
+            NameSource::Hello => "hello",
+            NameSource::Rollout => "rollout",
+        }
+    }
+}
 
 impl Roster {
     /// A roster of these.
@@ -109,11 +138,11 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, Roster};
+    use super::{Member, NameSource, Roster};
 
     fn member(name: &str, addresses: &[&str]) -> Member {
         let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-        Member { name: name.parse().unwrap(), addresses }
+        Member { name: name.parse().unwrap(), addresses, sources: vec![NameSource::Option] }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The questions that an admin port answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use super::exchange::{Question, ask};
 use super::link::connect;
 use super::{AdminAddress, ClientError};
 use crate::control::Recycle;
-use crate::control::requests::{AcceptRequest, LeaseRequest, ModeRequest, Nothing};
-use crate::control::views::{AcceptReply, ErrorReply, ModeReply, Ready, RecycleReply, RotateReply, Status};
+use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing};
+use crate::control::views::{
+    AcceptReply, ErrorReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply, Status,
+};
 use crate::limits::{CLIENT_ANSWER, CLIENT_FOREIGN_CHARS, RECYCLE_WAIT};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
@@ -125,6 +128,20 @@ impl AdminClient {
     pub async fn lease(&self, holder: &str, ttl: Duration, force: bool) -> Result<Answer<Lease>, ClientError> {
         let request = LeaseRequest { holder: holder.to_owned(), ttl_secs: ttl.as_secs(), force };
         self.post("/lease", &request, &["lease"]).await
+    }
+
+    /// Sets the names of the members of these sets, in place of those set before; other sets stay. In the name of a
+    /// lease's holder, if there is one.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn set_members(
+        &self,
+        sets: &BTreeMap<String, Vec<String>>,
+        holder: Option<&str>,
+    ) -> Result<Answer<MembersReply>, ClientError> {
+        let request = MembersRequest { sets: sets.clone(), force: false, holder: holder.map(str::to_owned) };
+        self.post("/members", &request, &["members"]).await
     }
 
     /// Asks the proxy to stop.

@@ -104,7 +104,8 @@ impl App {
         if !strangers.is_empty() {
             return Err(StartError::Configuration(strangers));
         }
-        let Restored { mode, persisted, inventory } = restore::restore(&loaded).map_err(StartError::Configuration)?;
+        let Restored { mode, persisted, inventory, named } =
+            restore::restore(&loaded).map_err(StartError::Configuration)?;
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
@@ -136,6 +137,7 @@ impl App {
             log,
             arguments: arguments.clone(),
             persisted,
+            named,
         });
         let desk = Arc::new(desk);
         let house = [

@@ -105,6 +105,9 @@ pub enum Refused {
         /// For how long still.
         seconds: u64,
     },
+    /// Names of members that cannot be taken.
+    #[error("no name was taken: {0}")]
+    Names(String),
     /// There is nowhere to persist to.
     #[error("persist needs a state file; start with --stateFile")]
     NoStateFile,

@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::change::{Change, Changed, Refused};
 use super::conformity::Refuted;
 use super::lease::Lease;
+use super::naming::NamedSets;
 use super::persistence::Saved;
 use super::probe::Prober;
 use super::redirect::Redirect;
@@ -33,7 +34,7 @@ use crate::tls::Material;
 #[derive(Debug)]
 pub struct Desk {
     /// One change at a time. Held while upstreams are probed and files are read.
-    changing: AsyncMutex<Writer>,
+    pub(super) changing: AsyncMutex<Writer>,
     reader: Reader,
     /// What is read without waiting for a change that is under way.
     pub(super) current: Mutex<Current>,
@@ -44,6 +45,7 @@ pub struct Desk {
     pub(super) arguments: ArgMatches,
     pub(super) prober: Prober,
     pub(super) roster: members::Writer,
+    pub(super) resolvers: AsyncMutex<roster::Resolvers>,
     pub(super) redirect: Redirect,
     /// One writer of the state file at a time.
     pub(super) saved: Arc<AsyncMutex<Saved>>,
@@ -61,6 +63,8 @@ pub struct Desk {
 pub(super) struct Current {
     pub(super) loaded: Arc<Loaded>,
     pub(super) persisted: Option<Persisted>,
+    /// The members that a rollout has named.
+    pub(super) named: Arc<NamedSets>,
     pub(super) lease: Lease,
     pub(super) mode_since: SystemTime,
 }
@@ -86,6 +90,8 @@ pub struct Parts {
     pub arguments: ArgMatches,
     /// The mode that the state file holds.
     pub persisted: Option<Persisted>,
+    /// The members that it names.
+    pub named: NamedSets,
 }
 
 /// What the desk needs of the data plane, without knowing it: listeners and slots that follow the settings.
@@ -110,18 +116,24 @@ impl Desk {
     /// A desk for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
     #[must_use]
     pub fn new(parts: Parts) -> Desk {
-        let Parts { writer, roster, loaded, tuning, plant, observer, log, arguments, persisted } = parts;
-        let current =
-            Current { loaded: Arc::new(loaded), persisted, lease: Lease::default(), mode_since: SystemTime::now() };
+        let Parts { writer, roster, loaded, tuning, plant, observer, log, arguments, persisted, named } = parts;
+        let current = Current {
+            loaded: Arc::new(loaded),
+            persisted,
+            named: Arc::new(named),
+            lease: Lease::default(),
+            mode_since: SystemTime::now(),
+        };
         let prober = Prober::new(writer.reader());
         let settings = &current.loaded.settings;
-        roster.write(Roster::new(roster::given(settings)));
+        roster.write(Roster::new(roster::given(settings, &current.named)));
         plant.members_changed(settings);
         prober.follow(settings, &roster.reader().load());
         observer.inventory.set_window(current.loaded.settings.admin.guard_window);
         Desk {
             prober,
             roster,
+            resolvers: AsyncMutex::default(),
             redirect: Redirect::default(),
             saved: Arc::default(),
             refuted: Mutex::default(),
@@ -359,7 +371,7 @@ impl Desk {
         self.quit.notified().await;
     }
 
-    fn keep_out(&self, holder: Option<&str>) -> Result<(), Refused> {
+    pub(super) fn keep_out(&self, holder: Option<&str>) -> Result<(), Refused> {
         let current = self.current();
         match current.lease.keeps_out(holder, Instant::now()) {
             None => Ok(()),

@@ -9,6 +9,7 @@
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
+//! | [`naming`] | members that a rollout has named |
 //! | [`roster`], [`redirect`], [`interception`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
@@ -26,6 +27,7 @@ mod housekeeping;
 mod interception;
 mod lease;
 mod listing;
+mod naming;
 mod persistence;
 mod probe;
 mod readiness;
@@ -45,4 +47,5 @@ pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
 pub use desk::{Desk, Parts, Plant, Staged, servable, tuning};
 pub use doors::{Bound, Doors};
+pub use naming::NamedSets;
 pub use state_file::{Persisted, State, StateError, read as read_state};

@@ -7,6 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::change::Refused;
 use super::desk::{Desk, blocking};
+use super::naming::NamedSets;
 use super::state_file::{self, Persisted, State};
 use crate::config;
 use crate::policy::{Mode, Spelling};
@@ -18,8 +19,20 @@ impl Desk {
         let over = self.loaded().settings.mode;
         let persisted = Persisted::new(mode, over);
         let saved = Arc::clone(&self.saved).lock_owned().await;
-        let _saved = self.write(saved, path, Some(persisted.clone())).await?;
+        let kept = Kept { persisted: Some(persisted.clone()), ..self.kept() };
+        let _saved = self.write(saved, path, kept).await?;
         self.current().persisted = Some(persisted);
+        Ok(())
+    }
+
+    /// Puts the names of members in force, and in the state file before that, if there is one.
+    pub(super) async fn save_named(&self, named: Arc<NamedSets>) -> Result<(), Refused> {
+        let saved = Arc::clone(&self.saved).lock_owned().await;
+        let _saved = match self.state_path() {
+            Some(path) => self.write(saved, path, Kept { named: Arc::clone(&named), ..self.kept() }).await?,
+            None => saved,
+        };
+        self.current().named = named;
         Ok(())
     }
 
@@ -28,7 +41,7 @@ impl Desk {
         let Some(path) = self.state_path() else { return };
         // One writer at a time, from the look at what is to be written on.
         let saved = Arc::clone(&self.saved).lock_owned().await;
-        let what = (self.observer.inventory.revision(), self.current().persisted.clone());
+        let what = (self.observer.inventory.revision(), self.kept());
         if saved.what.as_ref() == Some(&what) {
             return;
         }
@@ -45,11 +58,13 @@ impl Desk {
     }
 
     /// Writes. The right to do so goes along, so that whoever stops waiting for it does not let another in.
-    async fn write(&self, saved: Writing, path: PathBuf, persisted: Option<Persisted>) -> Result<Writing, Refused> {
+    async fn write(&self, saved: Writing, path: PathBuf, kept: Kept) -> Result<Writing, Refused> {
         let observer = Arc::clone(&self.observer);
         let file = path.display().to_string();
         let written = blocking(move || {
-            let state = State { mode: persisted, inventory: observer.inventory.to_image() };
+            let Kept { persisted, named } = kept;
+            let inventory = observer.inventory.to_image();
+            let state = State { mode: persisted, inventory, members: named.to_image() };
             state_file::write(&path, &state).map(|()| saved)
         });
         written.await?.map_err(|error| Refused::StateFile { file, error: error.to_string() })
@@ -70,6 +85,11 @@ impl Desk {
         current.persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured)
     }
 
+    fn kept(&self) -> Kept {
+        let current = self.current();
+        Kept { persisted: current.persisted.clone(), named: Arc::clone(&current.named) }
+    }
+
     fn state_path(&self) -> Option<PathBuf> {
         self.loaded().settings.admin.state_file.clone()
     }
@@ -78,9 +98,16 @@ impl Desk {
 /// The right to write.
 type Writing = OwnedMutexGuard<Saved>;
 
-/// What was last written.
+/// What the state file keeps beside the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    persisted: Option<Persisted>,
+    named: Arc<NamedSets>,
+}
+
+/// What was last written: the inventory's revision, and the rest.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
-    what: Option<(u64, Option<Persisted>)>,
+    what: Option<(u64, Kept)>,
     failing: bool,
 }

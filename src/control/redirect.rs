@@ -311,7 +311,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::{Paths, bypass, grouped, own_sockets, socket};
-    use crate::members::{Member, Roster};
+    use crate::members::{Member, NameSource, Roster};
     use crate::net::Established;
 
     fn connection(local: &str, remote: &str, ours: bool) -> Established {
@@ -327,10 +327,12 @@ mod tests {
 
     #[test]
     fn what_goes_around() {
-        let roster = Roster::new(vec![
-            Member { name: "db1:27017".parse().unwrap(), addresses: vec!["10.0.0.1".parse().unwrap()] },
-            Member { name: "db2:27017".parse().unwrap(), addresses: vec!["10.0.0.2".parse().unwrap()] },
-        ]);
+        let member = |name: &str, ip: &str| Member {
+            name: name.parse().unwrap(),
+            addresses: vec![ip.parse().unwrap()],
+            sources: vec![NameSource::Option],
+        };
+        let roster = Roster::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
         let all = [
             // A client and a member, from before the redirect.
             connection("10.0.0.1:27017", "10.9.9.9:40000", false),

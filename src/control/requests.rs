@@ -1,5 +1,7 @@
 //! What can be asked for, as JSON. Keys that are not known are errors: a misspelt `guard` must not be passed over.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// `PUT /mode`.
@@ -44,6 +46,21 @@ pub struct LeaseRequest {
     /// From whoever holds it.
     #[serde(default)]
     pub force: bool,
+}
+
+/// `POST /members`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct MembersRequest {
+    /// The members of each set, as `HOST:PORT`, in place of those known by this request before; none removes the set.
+    /// Sets that are not named here stay as they are.
+    pub sets: BTreeMap<String, Vec<String>>,
+    /// Whatever the lease says.
+    #[serde(default)]
+    pub force: bool,
+    /// In whose name, where a lease is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
 }
 
 /// The body of what takes nothing: `{}`.

@@ -1,5 +1,5 @@
-//! Who is a member of the set: what the operator has named, where outbound routes lead, what the servers behind say of
-//! their set. Names are resolved here; the last good addresses stay while DNS fails.
+//! Who is a member of the set: what the operator or a rollout has named, where outbound routes lead, what the server
+//! behind says of its set. Names are resolved here; the last good addresses stay while DNS fails.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -8,10 +8,11 @@ use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::desk::Desk;
+use super::naming::NamedSets;
 use super::views::{MemberStatus, UpstreamStatus};
 use crate::config::Settings;
 use crate::limits::{PROBE_ANSWER, ROSTER_LOOK};
-use crate::members::{Member, Roster};
+use crate::members::{Member, NameSource, Roster};
 use crate::net::{HostPort, Resolver};
 
 /// What one name stands for: addresses that were given, and names that stand in for it.
@@ -19,22 +20,32 @@ use crate::net::{HostPort, Resolver};
 struct Sources {
     given: Vec<IpAddr>,
     dialled: BTreeSet<(String, u16)>,
+    from: BTreeSet<NameSource>,
 }
+
+/// The resolver of each name.
+pub(super) type Resolvers = HashMap<(String, u16), Arc<Resolver>>;
 
 impl Desk {
     /// Keeps the roster, without end. What has changed is there within a second of being known, or of the ten that an
     /// answer of DNS is kept.
     pub async fn keep_roster(self: Arc<Desk>) {
-        let mut resolvers = HashMap::new();
         let mut ticks = interval(ROSTER_LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let settings = self.settings();
-            let members = resolve(sources(&settings, &self.prober.status()), &mut resolvers).await;
-            if *members != *self.roster().members() {
-                self.enter(Roster::new(members), &settings);
-            }
+            self.look_up_members().await;
+        }
+    }
+
+    /// Brings the roster up to date with all that names members, each name looked up if that is due.
+    pub(super) async fn look_up_members(&self) {
+        let mut resolvers = self.resolvers.lock().await;
+        let settings = self.settings();
+        let named = Arc::clone(&self.current().named);
+        let members = resolve(sources(&settings, &self.prober.status(), &named), &mut resolvers).await;
+        if *members != *self.roster().members() {
+            self.enter(Roster::new(members), &settings);
         }
     }
 
@@ -54,22 +65,25 @@ impl Desk {
         let status = |member: &Member| MemberStatus {
             name: member.name.to_string(),
             addresses: member.addresses.iter().map(ToString::to_string).collect(),
+            sources: member.sources.iter().map(|source| source.name().to_owned()).collect(),
         };
         roster.members().iter().map(status).collect()
     }
 }
 
 /// The members that need no resolving: there from the first connection on.
-pub(super) fn given(settings: &Settings) -> Vec<Member> {
-    let sources = sources(settings, &[]);
+pub(super) fn given(settings: &Settings, named: &NamedSets) -> Vec<Member> {
+    let sources = sources(settings, &[], named);
     let known = sources.into_iter().filter(|(_, sources)| !sources.given.is_empty());
-    known.filter_map(|((host, port), sources)| member(host, port, sources.given)).collect()
+    known.filter_map(|(name, mut sources)| member(name, std::mem::take(&mut sources.given), &sources)).collect()
 }
 
-fn sources(settings: &Settings, upstreams: &[UpstreamStatus]) -> BTreeMap<(String, u16), Sources> {
+/// What may verify a peer, and nothing else: what other servers say of their set comes from whoever answered there.
+fn sources(settings: &Settings, upstreams: &[UpstreamStatus], named: &NamedSets) -> BTreeMap<(String, u16), Sources> {
     let mut found = BTreeMap::<_, Sources>::new();
     for member in &settings.members {
         let sources = found.entry(key(&member.name)).or_default();
+        sources.from.insert(NameSource::Option);
         match member.address {
             Some(address) => sources.given.push(address),
             None => drop(sources.dialled.insert(key(&member.name))),
@@ -78,14 +92,18 @@ fn sources(settings: &Settings, upstreams: &[UpstreamStatus]) -> BTreeMap<(Strin
     for outbound in &settings.outbound {
         let name = (outbound.name.to_ascii_lowercase(), outbound.target.port);
         let sources = found.entry(name).or_default();
+        sources.from.insert(NameSource::Outbound);
         match outbound.target.ip() {
             Some(ip) => sources.given.push(ip),
             None => drop(sources.dialled.insert(key(&outbound.target))),
         }
     }
-    let hosts = upstreams.iter().flat_map(|server| server.hosts.iter().chain(&server.me));
-    for name in hosts.filter_map(|host| host.parse::<HostPort>().ok()) {
+    let own = upstreams.iter().filter(|server| server.route == "inbound");
+    let hosts = own.flat_map(|server| server.hosts.iter().chain(&server.me));
+    let hosts = hosts.filter_map(|host| Some((host.parse::<HostPort>().ok()?, NameSource::Hello)));
+    for (name, from) in hosts.chain(named.names().map(|name| (name.clone(), NameSource::Rollout))) {
         let sources = found.entry(key(&name)).or_default();
+        sources.from.insert(from);
         // An address that the operator has given stands in for what the name resolves to here.
         if sources.given.is_empty() {
             sources.dialled.insert(key(&name));
@@ -99,10 +117,7 @@ fn key(name: &HostPort) -> (String, u16) {
     (name.host.to_ascii_lowercase(), name.port)
 }
 
-async fn resolve(
-    sources: BTreeMap<(String, u16), Sources>,
-    resolvers: &mut HashMap<(String, u16), Arc<Resolver>>,
-) -> Vec<Member> {
+async fn resolve(sources: BTreeMap<(String, u16), Sources>, resolvers: &mut Resolvers) -> Vec<Member> {
     let wanted: BTreeSet<_> = sources.values().flat_map(|sources| sources.dialled.iter().cloned()).collect();
     resolvers.retain(|name, _| wanted.contains(name));
     let asked = wanted.into_iter().map(|name| {
@@ -118,26 +133,28 @@ async fn resolve(
             answers.insert(name, addresses.into_iter().map(|address| address.ip().to_canonical()).collect::<Vec<_>>());
         }
     }
-    let members = sources.into_iter().filter_map(|((host, port), sources)| {
+    let members = sources.into_iter().filter_map(|(name, sources)| {
         let resolved = sources.dialled.iter().filter_map(|name| answers.get(name)).flatten().copied();
-        member(host, port, sources.given.iter().copied().chain(resolved).collect())
+        member(name, sources.given.iter().copied().chain(resolved).collect(), &sources)
     });
     members.collect()
 }
 
-fn member(host: String, port: u16, addresses: Vec<IpAddr>) -> Option<Member> {
+fn member((host, port): (String, u16), addresses: Vec<IpAddr>, sources: &Sources) -> Option<Member> {
     let addresses: BTreeSet<_> = addresses.iter().map(IpAddr::to_canonical).collect();
     // What is no host by its characters, a server has made up.
     let name = HostPort { host, port }.to_string().parse().ok()?;
-    Some(Member { name, addresses: addresses.into_iter().collect() })
+    Some(Member { name, addresses: addresses.into_iter().collect(), sources: sources.from.iter().copied().collect() })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeMap, HashMap};
 
     use super::{resolve, sources};
+    use crate::control::naming::NamedSets;
     use crate::control::views::UpstreamStatus;
+    use crate::members::NameSource::{self, Hello, Option, Outbound, Rollout};
 
     fn settings(args: &[&str]) -> crate::config::Settings {
         let command = crate::config::with_options(clap::Command::new("run"));
@@ -155,11 +172,27 @@ mod tests {
         let hosts =
             ["db1.example.net:27017", "db2.example.net:27017", "localhost:27018", "nobody.invalid:27017", "not a name"];
         let hello = UpstreamStatus {
+            route: "inbound".into(),
             hosts: hosts.map(str::to_owned).to_vec(),
             me: Some("db1.example.net:27017".into()),
             ..UpstreamStatus::default()
         };
-        let members = resolve(sources(&settings, &[hello]), &mut HashMap::new()).await;
+        // What any other server says of its set names nobody.
+        let other = UpstreamStatus {
+            route: "outbound transparent".into(),
+            hosts: vec!["evil.example:27017".into()],
+            ..UpstreamStatus::default()
+        };
+        let named = ["localhost:27019", "localhost:27018", "DB1.example.net:27017"].map(str::to_owned).to_vec();
+        let named = NamedSets::parse(&BTreeMap::from([("rs1".to_owned(), named)])).unwrap();
+        let members = resolve(sources(&settings, &[hello, other], &named), &mut HashMap::new()).await;
+        let from = |name: &str| -> Vec<NameSource> {
+            members.iter().find(|member| member.name.to_string() == name).unwrap().sources.clone()
+        };
+        assert_eq!(from("db1.example.net:27017"), [Option, Hello, Rollout]);
+        assert_eq!(from("db2.example.net:27017"), [Outbound, Hello]);
+        assert_eq!(from("localhost:27018"), [Hello, Rollout]);
+        assert_eq!(from("localhost:27019"), [Rollout]);
         let shown: Vec<_> = members.iter().map(|member| (member.name.to_string(), member.addresses.clone())).collect();
         let find = |name: &str| shown.iter().find(|(known, _)| known == name).map(|(_, addresses)| addresses.clone());
         let ip = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
@@ -169,7 +202,8 @@ mod tests {
         assert!(find("localhost:27018").unwrap().contains(&ip("127.0.0.1")));
         // Known by name alone: better than not at all.
         assert_eq!(find("nobody.invalid:27017"), Some(vec![]));
-        assert_eq!(shown.len(), 5);
-        assert_eq!(super::given(&settings).len(), 2);
+        assert!(find("localhost:27019").unwrap().contains(&ip("127.0.0.1")));
+        assert_eq!(shown.len(), 6, "{shown:?}");
+        assert_eq!(super::given(&settings, &named).len(), 2);
     }
 }

@@ -1,8 +1,9 @@
 //! The state file: what must outlive a restart and is nobody's configuration. The mode that an operator persisted,
-//! and the inventory.
+//! the inventory, and the members that a rollout has named.
 //!
 //! Written whole to a file beside it, synced, and renamed: a crash leaves the old one or the new one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,6 +24,8 @@ pub struct State {
     pub mode: Option<Persisted>,
     /// Who was seen, who was accepted.
     pub inventory: InventoryImage,
+    /// The members that a rollout has named, by set.
+    pub members: BTreeMap<String, Vec<String>>,
 }
 
 /// A mode that was persisted.

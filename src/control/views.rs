@@ -113,6 +113,8 @@ pub struct MemberStatus {
     pub name: String,
     /// Its addresses, as seen from this proxy.
     pub addresses: Vec<String>,
+    /// What names it: `option` (`--member`), `outbound`, `hello` (of the server behind), `rollout` (`POST /members`).
+    pub sources: Vec<String>,
 }
 
 /// A connection that goes around this proxy.
@@ -370,6 +372,17 @@ pub struct AcceptReply {
     pub accepted: bool,
     /// Whether anyone of that name was ever seen.
     pub known: bool,
+}
+
+/// Answer to `POST /members`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MembersReply {
+    /// All members that are known now, from every source.
+    pub members: Vec<MemberStatus>,
+    /// What was worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Every error of the HTTP door.

@@ -52,8 +52,12 @@ fn status_says_first_what_matters() {
         routes: vec![RouteStatus { name: "inbound".into(), listen: vec!["0.0.0.0:27017".into(), "[::]:27017".into()] }],
         upstreams: vec![upstream, UpstreamStatus { upstream: "db2:27017".into(), ..UpstreamStatus::default() }],
         members: vec![
-            MemberStatus { name: "db1:27017".into(), addresses: vec!["10.0.0.1".into(), "2001:db8::1".into()] },
-            MemberStatus { name: "db2:27017".into(), addresses: vec![] },
+            MemberStatus {
+                name: "db1:27017".into(),
+                addresses: vec!["10.0.0.1".into(), "2001:db8::1".into()],
+                ..MemberStatus::default()
+            },
+            MemberStatus { name: "db2:27017".into(), ..MemberStatus::default() },
         ],
         bypass: vec![BypassStatus {
             direction: "inbound".into(),

@@ -163,8 +163,12 @@ mod tests {
     fn two() -> (Vec<Node>, Resolved) {
         let mut nodes: Vec<_> =
             ["a", "b"].map(|name| member(name, State::Secondary, Mode::Allow, &["a", "b"])).to_vec();
-        nodes[0].members = vec![MemberStatus { name: "B:27017".into(), addresses: vec!["10.0.0.2".into()] }];
-        nodes[0].members.push(MemberStatus { name: "hidden:27017".into(), addresses: vec!["10.0.0.9".into()] });
+        let at = |name: &str, ip: &str| MemberStatus {
+            name: name.into(),
+            addresses: vec![ip.into()],
+            ..MemberStatus::default()
+        };
+        nodes[0].members = vec![at("B:27017", "10.0.0.2"), at("hidden:27017", "10.0.0.9")];
         (nodes, Resolved::from([("a".into(), vec![ip("10.0.0.1")]), ("alias".into(), vec![ip("10.0.0.2")])]))
     }
 

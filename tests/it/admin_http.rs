@@ -17,7 +17,8 @@ fn paths_and_methods() {
     let served = Served::start(&[]);
     let looks = ["/livez", "/readyz", "/metrics", "/status", "/clients", "/connections", "/ready?to=requireTLS"];
     let changes = [("PUT", "/mode"), ("POST", "/rotate"), ("POST", "/reload"), ("POST", "/recycle")];
-    let changes = [&changes[..], &[("POST", "/accept"), ("POST", "/lease"), ("POST", "/quit")]].concat();
+    let changes =
+        [&changes[..], &[("POST", "/accept"), ("POST", "/lease"), ("POST", "/members"), ("POST", "/quit")]].concat();
     for path in looks {
         let got = served.ask("GET", path, &[], "");
         assert_eq!(got.status, 200, "{path}: {}", got.body);

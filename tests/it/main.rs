@@ -23,6 +23,7 @@ mod hellos;
 mod limits;
 mod load;
 mod matrix;
+mod member_names;
 mod metrics;
 mod netfilter;
 mod ranks;

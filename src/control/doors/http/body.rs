@@ -8,25 +8,25 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::reply::Reply;
-use crate::limits::{ADMIN_BODY_BYTES, ADMIN_REQUEST};
+use crate::limits::ADMIN_REQUEST;
 
-/// Reads it whole.
+/// Reads it whole, of at most so many bytes.
 ///
 /// # Errors
 /// The answer that says why not: no JSON by its content type, too large, too slow, cut short.
-pub(super) async fn read(request: Request<Incoming>) -> Result<Bytes, Reply> {
+pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, Reply> {
     if !is_json(request.headers()) {
         let text = "send Content-Type: application/json";
         return Err(Reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
     }
     let body = request.into_body();
     // What is announced as too large is not begun.
-    if body.size_hint().lower() > ADMIN_BODY_BYTES as u64 {
-        return Err(too_large());
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large(most));
     }
-    match timeout(ADMIN_REQUEST, Limited::new(body, ADMIN_BODY_BYTES).collect()).await {
+    match timeout(ADMIN_REQUEST, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
         Ok(Err(error)) => Err(Reply::bad_request(format!("the body cannot be read: {error}"))),
         Err(_) => {
             let text = format!("the body did not come within {} s", ADMIN_REQUEST.as_secs());
@@ -54,8 +54,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn too_large() -> Reply {
-    let text = format!("the body has more than {ADMIN_BODY_BYTES} bytes");
+fn too_large(most: usize) -> Reply {
+    let text = format!("the body has more than {most} bytes");
     Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text)
 }
 

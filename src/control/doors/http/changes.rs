@@ -10,7 +10,7 @@ use super::body::parse;
 use super::reply::Reply;
 use super::routes::Route;
 use crate::control::doors::visit::Visit;
-use crate::control::requests::{AcceptRequest, LeaseRequest, ModeRequest, Nothing};
+use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing};
 use crate::control::views::ModeReply;
 use crate::control::{Caller, Change, Changed, Desk, Door, Recycle, Refused};
 use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
@@ -45,6 +45,11 @@ pub(super) async fn answer(route: Route, body: &[u8], visit: &Visit) -> Result<R
             let AcceptRequest { key, accepted } = parse(body)?;
             let reply = desk.accept(&key, accepted, &caller).map_err(Reply::bad_request)?;
             Ok(Reply::json(StatusCode::OK, &reply))
+        }
+        Route::Members => {
+            let members: MembersRequest = parse(body)?;
+            let named = carried_out(async move { desk.set_members(members, &caller).await }).await?;
+            Ok(Reply::json(StatusCode::OK, &named))
         }
         Route::Lease => lease(&desk, parse(body)?, &caller),
         Route::Quit => quit(&desk, parse(body)?, visit, &caller),

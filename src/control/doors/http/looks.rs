@@ -45,6 +45,7 @@ pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visi
         | Route::Recycle
         | Route::Accept
         | Route::Lease
+        | Route::Members
         | Route::Quit => Ok(Reply::text(ok, "ok")),
     }
 }

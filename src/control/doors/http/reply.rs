@@ -101,6 +101,7 @@ impl From<Refused> for Reply {
             Refused::Unreachable { blockers, .. } => (StatusCode::CONFLICT, "Unreachable", blockers),
             Refused::Guarded { blockers, .. } => (StatusCode::CONFLICT, "Guarded", blockers),
             Refused::Leased { .. } => (StatusCode::CONFLICT, "Leased", Vec::new()),
+            Refused::Names(_) => (StatusCode::BAD_REQUEST, "BadRequest", Vec::new()),
             Refused::NoStateFile => (StatusCode::CONFLICT, "NoStateFile", Vec::new()),
             Refused::Configuration(_) => (StatusCode::CONFLICT, "Configuration", Vec::new()),
             Refused::StateFile { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "StateFile", Vec::new()),

@@ -3,6 +3,7 @@
 use hyper::Method;
 
 use super::reply::Reply;
+use crate::limits::{ADMIN_BODY_BYTES, ADMIN_MEMBERS_BYTES};
 
 /// A path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +21,12 @@ pub(super) enum Route {
     Recycle,
     Accept,
     Lease,
+    Members,
     Quit,
 }
 
 impl Route {
-    const ALL: [(&'static str, Route); 14] = [
+    const ALL: [(&'static str, Route); 15] = [
         ("/livez", Route::Live),
         ("/readyz", Route::ReadyProbe),
         ("/metrics", Route::Metrics),
@@ -38,6 +40,7 @@ impl Route {
         ("/recycle", Route::Recycle),
         ("/accept", Route::Accept),
         ("/lease", Route::Lease),
+        ("/members", Route::Members),
         ("/quit", Route::Quit),
     ];
 
@@ -66,8 +69,19 @@ impl Route {
             | Route::Connections
             | Route::Blockers => "GET, HEAD",
             Route::Mode => "PUT",
-            Route::Rotate | Route::Reload | Route::Recycle | Route::Accept | Route::Lease | Route::Quit => "POST",
+            Route::Rotate
+            | Route::Reload
+            | Route::Recycle
+            | Route::Accept
+            | Route::Lease
+            | Route::Members
+            | Route::Quit => "POST",
         }
+    }
+
+    /// Largest body that it takes, in bytes.
+    pub(super) const fn body_bytes(self) -> usize {
+        if matches!(self, Route::Members) { ADMIN_MEMBERS_BYTES } else { ADMIN_BODY_BYTES }
     }
 
     pub(super) fn takes(self, method: &Method) -> bool {
@@ -90,6 +104,7 @@ impl Route {
             | Route::Recycle
             | Route::Accept
             | Route::Lease
+            | Route::Members
             | Route::Quit => &[],
         }
     }

@@ -86,7 +86,7 @@ async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Rep
         return Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY));
     }
     hosts.check_origin(&request)?;
-    let body = body::read(request).await?;
+    let body = body::read(request, route.body_bytes()).await?;
     let _busy = visit.guest.busy();
     changes::answer(route, &body, visit).await
 }

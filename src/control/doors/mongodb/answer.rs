@@ -64,7 +64,7 @@ impl Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Failure {
         let code = match &refused {
-            Refused::Transition(_) => BAD_VALUE,
+            Refused::Transition(_) | Refused::Names(_) => BAD_VALUE,
             Refused::Unservable { .. } | Refused::Configuration(_) => INVALID_TLS,
             Refused::Unreachable { .. } => HOST_UNREACHABLE,
             Refused::Guarded { .. } => ILLEGAL_OPERATION,

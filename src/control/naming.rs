@@ -1,0 +1,189 @@
+//! The members that a rollout has named, by set: `POST /members`. They verify peers as the names of `--member` do, so
+//! only who may change the mode may set them. A restart reads them from the state file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::caller::Caller;
+use super::change::Refused;
+use super::desk::Desk;
+use super::requests::MembersRequest;
+use super::views::MembersReply;
+use crate::limits::{NAMED_MEMBERS, NAMED_MEMBERS_OF_SET, NAMED_SET_CHARS, NAMED_SETS};
+use crate::net::HostPort;
+use crate::text::printable;
+
+/// The names of each set, bounded and valid.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamedSets(BTreeMap<String, Vec<HostPort>>);
+
+impl NamedSets {
+    /// Reads sets as JSON has them.
+    ///
+    /// # Errors
+    /// Every name that is not valid and every bound that is passed, in one text.
+    pub fn parse(sets: &BTreeMap<String, Vec<String>>) -> Result<NamedSets, String> {
+        let mut wrong = Vec::new();
+        let mut named = BTreeMap::new();
+        for (set, names) in sets {
+            let shown = printable(set);
+            if !(1..=NAMED_SET_CHARS).contains(&set.chars().count()) {
+                wrong.push(format!("the set name '{shown}' must have 1 to {NAMED_SET_CHARS} characters"));
+            }
+            if names.len() > NAMED_MEMBERS_OF_SET {
+                let count = names.len();
+                wrong.push(format!("set '{shown}' has {count} names, and MongoDB allows {NAMED_MEMBERS_OF_SET}"));
+            }
+            let mut read: Vec<HostPort> = Vec::new();
+            for name in names {
+                match name.parse() {
+                    Ok(name) if read.contains(&name) => {}
+                    Ok(name) => read.push(name),
+                    Err(error) => wrong.push(format!("'{}' of set '{shown}': {error}", printable(name))),
+                }
+            }
+            named.insert(set.clone(), read);
+        }
+        if !wrong.is_empty() {
+            return Err(wrong.join("; "));
+        }
+        let named = NamedSets(named);
+        named.bounded().map(|()| named)
+    }
+
+    /// These sets, with those of `newer` in place of the ones of the same name; an empty one removes its set.
+    ///
+    /// # Errors
+    /// The bound that this would pass.
+    fn replaced_by(&self, newer: NamedSets) -> Result<NamedSets, String> {
+        let mut sets = self.0.clone();
+        sets.extend(newer.0);
+        sets.retain(|_, names| !names.is_empty());
+        let sets = NamedSets(sets);
+        sets.bounded().map(|()| sets)
+    }
+
+    fn bounded(&self) -> Result<(), String> {
+        let (sets, names) = (self.0.len(), self.names().count());
+        if sets > NAMED_SETS {
+            return Err(format!("that makes {sets} sets, and at most {NAMED_SETS} are kept"));
+        }
+        if names > NAMED_MEMBERS {
+            return Err(format!("that makes {names} names, and at most {NAMED_MEMBERS} are kept"));
+        }
+        Ok(())
+    }
+
+    /// The names of all sets.
+    pub(super) fn names(&self) -> impl Iterator<Item = &HostPort> {
+        self.0.values().flatten()
+    }
+
+    /// The sets as JSON has them.
+    pub(super) fn to_image(&self) -> BTreeMap<String, Vec<String>> {
+        let texts = |names: &Vec<HostPort>| names.iter().map(ToString::to_string).collect();
+        self.0.iter().map(|(set, names)| (set.clone(), texts(names))).collect()
+    }
+}
+
+impl Desk {
+    /// Sets the names of some sets' members. When this returns, they are in the state file, if there is one, and verify
+    /// the peers of every connection from now on.
+    ///
+    /// # Errors
+    /// [`Refused`]: names that are not valid, a bound, a lease, a state file that cannot be written. Nothing has changed.
+    pub async fn set_members(&self, request: MembersRequest, caller: &Caller) -> Result<MembersReply, Refused> {
+        let outcome = self.name_members(&request).await;
+        let (door, by, forced) = (caller.door.name(), &caller.who, request.force);
+        let sets = NamedSets::shown(&request.sets);
+        match &outcome {
+            Ok(_) => tracing::info!(sets, door, %by, forced, "member names set"),
+            Err(error) => tracing::warn!(sets, %error, door, %by, forced, "member names refused"),
+        }
+        outcome
+    }
+
+    async fn name_members(&self, request: &MembersRequest) -> Result<MembersReply, Refused> {
+        let newer = NamedSets::parse(&request.sets).map_err(Refused::Names)?;
+        {
+            // Not while a change looks at who can be reached by which name.
+            let _alone = self.changing.lock().await;
+            if !request.force {
+                self.keep_out(request.holder.as_deref())?;
+            }
+            let before = Arc::clone(&self.current().named);
+            let after = before.replaced_by(newer).map_err(Refused::Names)?;
+            if after != *before {
+                self.save_named(Arc::new(after)).await?;
+            }
+        }
+        self.look_up_members().await;
+        let forgets =
+            self.loaded().settings.admin.state_file.is_none() && self.current().named.names().next().is_some();
+        let warnings = if forgets { vec![FORGOTTEN.to_owned()] } else { Vec::new() };
+        Ok(MembersReply { members: self.member_statuses(), warnings })
+    }
+}
+
+impl NamedSets {
+    /// Sets in one line, for the log.
+    fn shown(sets: &BTreeMap<String, Vec<String>>) -> String {
+        let sets = sets.iter().map(|(set, names)| format!("{}={}", printable(set), names.join(",")));
+        printable(&sets.collect::<Vec<_>>().join(" "))
+    }
+}
+
+const FORGOTTEN: &str = "there is no state file: a restart forgets these names, and peers that nothing else names are \
+                         verified by their IP address then; start with --stateFile";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::NamedSets;
+    use crate::limits::{NAMED_MEMBERS_OF_SET, NAMED_SETS};
+
+    fn sets(rows: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        rows.iter().map(|(set, all)| ((*set).to_owned(), names(all))).collect()
+    }
+
+    #[test]
+    fn a_set_replaces_its_own_names_and_no_others() {
+        let first = NamedSets::parse(&sets(&[("rs0", &["a:1", "b:1", "a:1"]), ("cfg", &["c:1"])])).unwrap();
+        assert_eq!(first.to_image(), sets(&[("rs0", &["a:1", "b:1"]), ("cfg", &["c:1"])]));
+        let rows: &[(&[(&str, &[&str])], &[(&str, &[&str])])] = &[
+            (&[("rs0", &["d:1"])], &[("rs0", &["d:1"]), ("cfg", &["c:1"])]),
+            (&[("rs0", &[])], &[("cfg", &["c:1"])]),
+            (&[("rs1", &["e:1"])], &[("rs0", &["a:1", "b:1"]), ("cfg", &["c:1"]), ("rs1", &["e:1"])]),
+            (&[("none", &[])], &[("rs0", &["a:1", "b:1"]), ("cfg", &["c:1"])]),
+            (&[], &[("rs0", &["a:1", "b:1"]), ("cfg", &["c:1"])]),
+        ];
+        for (newer, expected) in rows {
+            let after = first.replaced_by(NamedSets::parse(&sets(newer)).unwrap()).unwrap();
+            assert_eq!(after.to_image(), sets(expected), "{newer:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = NamedSets::parse(&sets(&[("rs0", &["a:1", "b", "c:0", "x\ny:1"]), ("", &["d:1"])])).unwrap_err();
+        for part in ["'b' of set 'rs0'", "'c:0'", "'x\\ny:1'", "set name ''"] {
+            assert!(wrong.contains(part), "{part} is not in {wrong}");
+        }
+        assert!(!wrong.contains("'a:1'"), "{wrong}");
+        let many: Vec<_> = (0..=NAMED_MEMBERS_OF_SET).map(|n| format!("h{n}:1")).collect();
+        assert!(
+            NamedSets::parse(&BTreeMap::from([("rs".into(), many.clone())])).unwrap_err().contains("MongoDB allows")
+        );
+        let full: BTreeMap<_, _> = (0..NAMED_SETS).map(|n| (format!("rs{n}"), vec![format!("h{n}:1")])).collect();
+        let full = NamedSets::parse(&full).unwrap();
+        let more = NamedSets::parse(&sets(&[("more", &["a:1"])])).unwrap();
+        assert!(full.replaced_by(more).unwrap_err().contains("sets"));
+        // Removing is possible when full.
+        assert!(full.replaced_by(NamedSets::parse(&sets(&[("rs0", &[])])).unwrap()).is_ok());
+        let names = |set: usize| (0..NAMED_MEMBERS_OF_SET).map(|n| format!("h{n}.{set}.net:1")).collect();
+        let all: BTreeMap<String, Vec<String>> = (0..6).map(|set| (format!("rs{set}"), names(set))).collect();
+        assert!(NamedSets::parse(&all).unwrap_err().contains("300 names"));
+    }
+}
