@@ -156,6 +156,10 @@ pub const PEM_FILE_BYTES: u64 = 64 * 1024 * 1024;
 pub const MOST_ADMIN_BINDS: usize = 16;
 /// Patterns of who may come to the admin port, and names that it may be asked by.
 pub const MOST_PATTERNS: usize = 64;
+/// How many of the patterns, and of a certificate's names, a refusal at the admin port shows.
+pub const ALLOW_SHOWN: usize = 8;
+/// How many names of its own certificate the admin port shows to a request for another.
+pub const HOST_NAMES_SHOWN: usize = 8;
 /// Longest such pattern, in bytes: subjects are shorter.
 pub const PATTERN_BYTES: usize = 1024;
 /// How long a plaintext client that has left still stands in the way of `requireSSL`: a day finds nightly jobs.

@@ -21,6 +21,9 @@ pub struct Answer<T> {
 pub struct Clients {
     /// A row for each peer, kind and application.
     pub clients: Vec<ClientRow>,
+    /// The mode in force, in the older spelling.
+    #[serde(default, rename = "sslMode")]
+    pub ssl_mode: String,
 }
 
 /// `GET /connections`.

@@ -34,6 +34,11 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
             "mend it, or move it away: then the mode is the configuration's, and nobody was seen",
         )
     })?;
+    if !path.exists() {
+        let file = path.display();
+        tracing::warn!(%file, mode = %configured, "the state file is not there: the mode is the configuration's, and nothing \
+            is known of a persisted mode, of clients seen before, or of earlier changes; it is made now");
+    }
     let persisted = mode.filter(|persisted| persisted.wins_over(configured).is_some());
     let mode = persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured);
     if mode != configured {

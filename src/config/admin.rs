@@ -137,7 +137,19 @@ fn state_file(text: &str) -> Result<PathBuf, Wrong> {
     if path.file_name().is_none() || path.is_dir() {
         return Err("expected the path of a file".to_owned());
     }
-    if folder.is_dir() { Ok(path) } else { Err(format!("there is no folder {}", folder.display())) }
+    if folder.is_dir() { Ok(path) } else { Err(no_folder(folder)) }
+}
+
+/// How to make the folder of the state file, for the user that tlsramp runs as.
+fn no_folder(folder: &Path) -> Wrong {
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let shown = folder.display();
+    let unit = folder.strip_prefix("/var/lib").ok().filter(|name| !name.as_os_str().is_empty());
+    let unit = unit.map(|name| format!(" (or StateDirectory={} in its systemd unit)", name.display()));
+    format!(
+        "there is no folder {shown}; make it, as root: install -d -m 0700 -o {uid} -g {gid} {shown}{}",
+        unit.unwrap_or_default()
+    )
 }
 
 /// Between the port and the admin port.
@@ -145,8 +157,18 @@ const ADMIN_OFFSET: u16 = 1000;
 
 #[cfg(test)]
 mod tests {
-    use super::{address, bind, host};
+    use super::{address, bind, host, no_folder};
     use crate::config::settings::AdminBind;
+
+    #[test]
+    fn a_missing_folder_is_told_with_how_to_make_it() {
+        let uid = rustix::process::geteuid().as_raw();
+        let said = no_folder("/var/lib/tlsramp".as_ref());
+        let command = format!("install -d -m 0700 -o {uid} -g ");
+        assert!(said.contains(&command) && said.contains(" /var/lib/tlsramp (or StateDirectory=tlsramp in"), "{said}");
+        let said = no_folder("/srv/state".as_ref());
+        assert!(said.ends_with(" /srv/state") && !said.contains("StateDirectory"), "{said}");
+    }
 
     #[test]
     fn addresses_of_the_admin_port() {

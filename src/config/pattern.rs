@@ -9,7 +9,8 @@ use crate::limits::PATTERN_BYTES;
 /// A pattern of `--adminAllow`: `*` stands for any run of characters, `?` for one. Case counts.
 ///
 /// One that begins with `DNS:`, `IP:`, `email:` or `URI:` is held against the subject alternative names of that kind;
-/// any other against the subject, whole, as RFC 4514 writes it (`CN=ops,O=Example`).
+/// any other against the subject, whole, as RFC 4514 writes it (`CN=ops,O=Example`). A subject pattern that ends in `,*`
+/// takes any further parts, none too: `CN=ops,*` matches `CN=ops`. DNS names are compared without case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -28,16 +29,20 @@ impl Pattern {
     /// Whether it lets a certificate in. `names` are its subject alternative names, each with its kind before it.
     #[must_use]
     pub fn matches(&self, subject: &str, names: &[String]) -> bool {
-        if KINDS.iter().any(|kind| self.0.starts_with(kind)) {
-            names.iter().any(|name| glob(&self.0, name))
-        } else {
-            glob(&self.0, subject)
+        if self.0.starts_with(DNS) {
+            let pattern = lower_dns(&self.0);
+            return names.iter().filter(|name| name.starts_with(DNS)).any(|name| glob(&pattern, &lower_dns(name)));
         }
+        if KINDS.iter().any(|kind| self.0.starts_with(kind)) {
+            return names.iter().any(|name| glob(&self.0, name));
+        }
+        glob(&self.0, subject) || open_ended(&self.0).is_some_and(|start| glob(start, subject))
     }
 
     /// Whether it lets in everyone whom the CA has signed.
     pub(super) fn is_everyone(&self) -> bool {
-        self.0.bytes().all(|byte| byte == b'*')
+        let start = open_ended(&self.0).unwrap_or(&self.0);
+        !start.is_empty() && start.bytes().all(|byte| byte == b'*')
     }
 }
 
@@ -49,6 +54,18 @@ impl fmt::Display for Pattern {
 
 /// The kinds of names that certificates have, as [`crate::tls::names`] writes them.
 const KINDS: [&str; 4] = ["DNS:", "IP:", "email:", "URI:"];
+
+const DNS: &str = "DNS:";
+
+/// What stands before a final `,*`; `None` if the pattern does not end so, or if the comma is escaped.
+fn open_ended(pattern: &str) -> Option<&str> {
+    matches!(units(pattern).as_slice(), [.., ",", "*"]).then(|| pattern.strip_suffix(",*"))?
+}
+
+/// A DNS name with its kind before it, in lower case but for the kind.
+fn lower_dns(name: &str) -> String {
+    name.strip_prefix(DNS).map(|host| DNS.to_owned() + &host.to_ascii_lowercase()).unwrap_or_default()
+}
 
 /// Whether a text is as a pattern says. Goes back to the last star alone, so that no pattern takes more than the product
 /// of the two lengths.
@@ -120,6 +137,40 @@ mod tests {
         }
         let hard = "a*".repeat(100);
         assert!(!glob(&hard, &"a".repeat(99)), "a hundred are wanted");
+    }
+
+    #[test]
+    fn an_open_end_takes_no_further_part_too() {
+        for (pattern, subject, expected) in [
+            ("CN=ops,*", "CN=ops", true),
+            ("CN=ops,*", "CN=ops,O=Example", true),
+            ("CN=ops,*", "CN=ops2", false),
+            ("CN=ops,*", "CN=ops\\,O\\=Example", false),
+            ("CN=ops\\,*", "CN=ops", false),
+            ("CN=ops\\,*", "CN=ops\\", false),
+            ("CN=ops\\,*", "CN=ops\\,x", true),
+            ("CN=*,*", "CN=ops", true),
+            (",*", "", true),
+            ("CN=OPS,*", "CN=ops", false),
+        ] {
+            assert_eq!(pattern.parse::<Pattern>().unwrap().matches(subject, &[]), expected, "{pattern} {subject}");
+        }
+        for (pattern, everyone) in [("*", true), ("*,*", true), (",*", false), ("*\\,*", false), ("CN=*,*", false)] {
+            assert_eq!(pattern.parse::<Pattern>().unwrap().is_everyone(), everyone, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn dns_names_are_compared_without_case() {
+        for (pattern, name, expected) in [
+            ("DNS:*.Ops.Example.NET", "DNS:node.ops.example.net", true),
+            ("DNS:*.ops.example.net", "DNS:NODE.OPS.EXAMPLE.NET", true),
+            ("DNS:*.ops.example.net", "email:x.ops.example.net", false),
+            ("email:OPS@example.net", "email:ops@example.net", false),
+            ("dns:*", "DNS:a", false),
+        ] {
+            assert_eq!(pattern.parse::<Pattern>().unwrap().matches("CN=x", &[name.to_owned()]), expected, "{pattern}");
+        }
     }
 
     #[test]

@@ -422,7 +422,8 @@ pub(super) static TABLE: &[Opt] = &[
         default: "",
         help: "Who may come to the admin port by TLS: a certificate of the clients' CA whose subject (CN=ops,O=Example) or, \
                with DNS:, IP:, email: or URI: before it, alternative name is like the pattern; * is any run of \
-               characters, ? is one. Repeatable, at most 64.",
+               characters, ? is one, and ,* at the end of a subject no further part too (CN=ops,* takes CN=ops). DNS names \
+               are compared without case. Repeatable, at most 64.",
         change: Reload,
     },
     Opt {
@@ -442,8 +443,8 @@ pub(super) static TABLE: &[Opt] = &[
         kind: List("NAME"),
         heading: CONTROL,
         default: "",
-        help: "A name that HTTP requests to the admin port may be for, beside its addresses and localhost: any other is a \
-               web page that wants in. Repeatable, at most 64.",
+        help: "A name that HTTP requests to the admin port may be for, beside its addresses, localhost and, by TLS, the \
+               names of the certificate that it shows: any other is a web page that wants in. Repeatable, at most 64.",
         change: Reload,
     },
     Opt {

@@ -11,7 +11,7 @@
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
 //! | [`naming`] | members that a rollout has named |
 //! | [`links`], [`remedy`] | the links to other servers, and what mends one that fails |
-//! | [`roster`], [`redirect`] | who is a member of the set; the redirect rules, and what goes around them |
+//! | [`roster`], [`redirect`], [`interception`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
@@ -25,6 +25,7 @@ mod conformity;
 mod desk;
 mod doors;
 mod housekeeping;
+mod interception;
 mod lease;
 mod links;
 mod listing;

@@ -12,11 +12,12 @@ use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::desk::{Desk, blocking};
+use super::interception::{Interception, Missing};
 use super::views::{Blocker, BypassStatus};
 use crate::config::Settings;
 use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, LINKS, REDIRECT_LOOK};
 use crate::members::Roster;
-use crate::net::{Established, Upstream, canary, established, is_own};
+use crate::net::{Established, HostPort, Upstream, canary, established, is_own};
 use crate::policy::Mode;
 
 /// What was seen last.
@@ -96,7 +97,10 @@ impl Desk {
             let settings = self.settings();
             if let Some(port) = redirected_to(&settings) {
                 let expected = settings.transparent.is_some();
-                self.redirect.found(rules_are_there(port).await, expected);
+                let changed = self.redirect.found(rules_are_there(port).await, expected);
+                if changed {
+                    self.say_redirect();
+                }
             }
             self.look_for_bypass().await;
         }
@@ -129,10 +133,35 @@ impl Desk {
         self.redirect.seen().bypass.clone()
     }
 
-    /// Rules that are gone, in a line.
-    pub(super) fn redirect_warning(&self) -> Option<String> {
+    /// Logs that the rules are there now, or not there.
+    fn say_redirect(&self) {
+        match self.missing_rules() {
+            Some(missing) if missing.critical => tracing::error!("{}", missing.text),
+            Some(missing) => tracing::warn!("{}", missing.text),
+            None => tracing::info!("the redirect rules are in force"),
+        }
+    }
+
+    /// What it means that the rules are not there, if they should be.
+    pub(super) fn missing_rules(&self) -> Option<Missing> {
+        self.interception().missing(self.mode().0)
+    }
+
+    /// What is known of the rules, and of the ports that they are about.
+    pub(super) fn interception(&self) -> Interception {
+        let settings = self.settings();
+        let inbound = self.upstreams().into_iter().find(|server| server.route == "inbound");
+        let advertised = inbound.and_then(|server| server.me?.parse::<HostPort>().ok()).map(|me| me.port);
+        let listens = self.addresses().into_iter().filter(|(name, _)| &**name == "inbound");
         let seen = self.redirect.seen();
-        (seen.rules == Some(false)).then(|| if seen.once { GONE.to_owned() } else { ABSENT.to_owned() })
+        Interception {
+            rules: seen.rules,
+            once: seen.once,
+            outbound: settings.transparent.is_some(),
+            server: local_server(&settings),
+            listens: listens.map(|(_, at)| at.port()).collect(),
+            advertised,
+        }
     }
 
     /// What stands against a mode that counts on every connection coming by.
@@ -140,9 +169,9 @@ impl Desk {
         if to.accepts_plaintext() {
             return Vec::new();
         }
-        let rules = self.redirect_warning().map(|text| Blocker {
+        let rules = self.missing_rules().map(|missing| Blocker {
             kind: "redirect".into(),
-            text,
+            text: missing.text,
             remedy: "tlsramp netfilter --apply".into(),
             ..Blocker::default()
         });
@@ -157,17 +186,12 @@ impl Seen {
 }
 
 impl Redirect {
-    fn found(&self, rules: bool, expected: bool) {
+    /// Notes what a look has found. True if that is something else than before.
+    fn found(&self, rules: bool, expected: bool) -> bool {
         let mut seen = self.seen();
-        let before = seen.rules;
         seen.once |= rules;
-        seen.rules = (expected || seen.once).then_some(rules);
-        match (before, seen.rules) {
-            (Some(true), Some(false)) => tracing::warn!("{GONE}"),
-            (None, Some(false)) => tracing::warn!("{ABSENT}"),
-            (None | Some(false), Some(true)) => tracing::info!("the redirect rules are in force"),
-            _ => {}
-        }
+        let now = (expected || seen.once).then_some(rules);
+        std::mem::replace(&mut seen.rules, now) != now
     }
 
     /// Whether the rules were there at the last look; none where none are expected.
@@ -319,10 +343,6 @@ pub(super) fn shown(mut bypass: Vec<BypassStatus>) -> Vec<BypassStatus> {
 
 const INBOUND: &str = "inbound";
 const OUTBOUND: &str = "outbound";
-const GONE: &str =
-    "the redirect rules are gone: new connections go around tlsramp. Put them back: tlsramp netfilter --apply";
-const ABSENT: &str =
-    "no redirect rules are in force, so nothing arrives at outboundTransparent. Set them: tlsramp netfilter --apply";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,6 @@ use super::redirect::shown;
 use super::time::{rfc3339, rfc3339_millis};
 use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
 use crate::limits::EXPIRY_WARNING_DAYS;
-use crate::net::{HostPort, Upstream};
 use crate::observe::now_millis;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
 use crate::snapshot::Snapshot;
@@ -22,11 +21,14 @@ impl Desk {
         let drift = drift(snapshot.mode, self.restart_mode(configured), spelling);
         let inventory = self.inventory_status();
         let links = self.link_rows();
-        let mut warnings: Vec<String> = drift.iter().cloned().collect();
+        let missing = self.missing_rules();
+        let critical: Vec<String> = missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
+        let mut warnings = critical.clone();
+        warnings.extend(drift.iter().cloned());
         warnings.extend(upstreams.iter().filter_map(down));
         warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
         warnings.extend(links::warnings(&links));
-        warnings.extend(self.redirect_warning());
+        warnings.extend(missing.filter(|rules| !rules.critical).map(|rules| rules.text));
         warnings.extend(expiry_warnings(&snapshot.tls));
         warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
         let (connections, routes) = (self.counts(&snapshot), self.routes());
@@ -52,6 +54,7 @@ impl Desk {
             certificates: certificates(&snapshot.tls),
             lease: lease_status(&current.lease),
             inventory,
+            critical,
             warnings,
         }
     }
@@ -90,25 +93,18 @@ impl Desk {
         counts
     }
 
-    /// Whether a set advertises an address that leads around this proxy: the port of the server itself, where this
-    /// proxy listens on others.
+    /// Whether the set advertises an address that leads around this proxy: the port of the server itself, where this
+    /// proxy listens on others and no rules lead from the one to the others.
     fn around(&self, server: &UpstreamStatus) -> Option<String> {
-        let settings = self.settings();
-        let inbound = settings.inbound.as_ref().filter(|_| server.route == "inbound")?;
-        let me = server.me.as_ref()?;
-        let (Upstream::Tcp(upstream), Ok(advertised)) = (&inbound.upstream, me.parse::<HostPort>()) else {
-            return None;
-        };
-        let addresses = self.addresses();
-        let ours: Vec<_> = addresses.iter().filter(|(name, _)| &**name == "inbound").map(|(_, at)| at.port()).collect();
-        (advertised.port == upstream.port && !ours.contains(&advertised.port)).then(|| {
-            let port = ours.first().copied().unwrap_or_default();
-            format!(
-                "the set advertises {}, the server's own port: drivers that find it there go around tlsramp. Let the \
-                 set advertise port {port} (rs.reconfig)",
-                crate::text::printable(me)
-            )
-        })
+        let me = server.me.as_ref().filter(|_| server.route == "inbound")?;
+        let interception = self.interception();
+        let own = interception.leads_around()?;
+        let port = interception.listens.first().copied().unwrap_or_default();
+        Some(format!(
+            "the set advertises {}, the server's own port: drivers that find it there go around tlsramp. Let the set \
+             advertise port {port} (rs.reconfig), or redirect what comes for {own} (tlsramp netfilter)",
+            crate::text::printable(me)
+        ))
     }
 }
 

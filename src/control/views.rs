@@ -48,7 +48,9 @@ pub struct Status {
     pub lease: Option<LeaseStatus>,
     /// The inventory's size and losses.
     pub inventory: InventoryStatus,
-    /// What an operator should look at, one line each.
+    /// Of the warnings, those that cannot wait: connections fail, or are let in, against the mode.
+    pub critical: Vec<String>,
+    /// What an operator should look at, one line each; the critical ones first.
     pub warnings: Vec<String>,
 }
 

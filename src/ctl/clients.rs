@@ -2,12 +2,17 @@
 
 use super::page::{Page, Table};
 use super::words::{ago, count, driver, name, notes};
+use crate::admin_client::Clients;
 use crate::control::views::ClientRow;
+use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
 
 /// The page; of those without TLS alone, if asked so.
-pub(super) fn page(clients: &[ClientRow], plaintext_only: bool, now: i64) -> Page {
-    let mut page = Page::saying(sentence(clients, plaintext_only));
+pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool, now: i64) -> Page {
+    // Nothing stands in the way of the mode in force.
+    let required = Mode::parse(ssl_mode, Spelling::Ssl) == Ok(Mode::Require);
+    let blocks = if required { "refused without TLS" } else { "blocks requireSSL" };
+    let mut page = Page::saying(sentence(clients, plaintext_only, required));
     let mut table = Table::new([
         "ADDRESS",
         "KIND",
@@ -32,7 +37,7 @@ pub(super) fn page(clients: &[ClientRow], plaintext_only: bool, now: i64) -> Pag
             ago(&row.last_seen, now),
             notes([
                 row.member.then(|| "member".to_owned()),
-                row.blocks.then(|| "blocks requireSSL".to_owned()),
+                row.blocks.then(|| blocks.to_owned()),
                 row.accepted.then(|| "accepted".to_owned()),
             ]),
             // Those that `accept` is for.
@@ -43,7 +48,7 @@ pub(super) fn page(clients: &[ClientRow], plaintext_only: bool, now: i64) -> Pag
     page
 }
 
-fn sentence(clients: &[ClientRow], plaintext_only: bool) -> String {
+fn sentence(clients: &[ClientRow], plaintext_only: bool, required: bool) -> String {
     let plaintext: Vec<_> = clients.iter().filter(|row| row.kind == PLAINTEXT).collect();
     if plaintext.is_empty() {
         let tls = if plaintext_only || clients.is_empty() {
@@ -55,11 +60,13 @@ fn sentence(clients: &[ClientRow], plaintext_only: bool) -> String {
     }
     let open = plaintext.iter().filter(|row| row.open > 0).count();
     let blocking = plaintext.iter().filter(|row| row.blocks).count();
-    let way = if blocking == 1 { "stands in the way" } else { "stand in the way" };
-    format!(
-        "{} seen without TLS: {open} with connections open now; {blocking} {way} of requireSSL.",
-        count(plaintext.len(), "client")
-    )
+    let way = match (required, blocking) {
+        (true, 1) => "has not moved to TLS",
+        (true, _) => "have not moved to TLS",
+        (false, 1) => "stands in the way of requireSSL",
+        (false, _) => "stand in the way of requireSSL",
+    };
+    format!("{} seen without TLS: {open} with connections open now; {blocking} {way}.", count(plaintext.len(), "client"))
 }
 
 /// A count of what should not be.

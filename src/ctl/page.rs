@@ -10,6 +10,7 @@ pub(super) struct Page(Vec<Part>);
 enum Part {
     Sentence(String),
     Warning(String),
+    Critical(String),
     Commands(Vec<String>),
     Table(Table),
 }
@@ -43,6 +44,11 @@ impl Page {
 
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
         self.0.push(Part::Warning(warning.into()));
+    }
+
+    /// A warning that cannot wait.
+    pub(super) fn alarm(&mut self, warning: impl Into<String>) {
+        self.0.push(Part::Critical(warning.into()));
     }
 
     /// Lines to be typed: set apart, and never wrapped.
@@ -80,6 +86,8 @@ impl Part {
             Part::Sentence(sentence) => sentence.clone(),
             Part::Warning(warning) if view.colour => format!("\x1b[1;33mwarning:\x1b[0m {warning}"),
             Part::Warning(warning) => format!("warning: {warning}"),
+            Part::Critical(warning) if view.colour => format!("\x1b[1;31mCRITICAL: {warning}\x1b[0m"),
+            Part::Critical(warning) => format!("CRITICAL: {warning}"),
             Part::Commands(commands) => {
                 commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n")
             }
@@ -137,6 +145,7 @@ mod tests {
     fn page() -> Page {
         let mut page = Page::saying("Two rows.");
         page.warn("look out");
+        page.alarm("fire");
         let mut table = Table::new(["WHO", "OPEN", "NOBODY", "WHAT"]);
         table.row(["a".into(), "7".into(), String::new(), "one two three four five six seven eight nine ten".into()]);
         table.row(["größer".into(), "12".into(), String::new(), String::new()]);
@@ -152,6 +161,7 @@ mod tests {
         let expected = "\
 Two rows.
 warning: look out
+CRITICAL: fire
 
 WHO     OPEN  WHAT
 a          7  one two three four five six seven eight nine ten
@@ -168,6 +178,7 @@ Then:
     fn on_a_terminal_tables_keep_to_its_width() {
         let text = page().render(View { width: Some(40), colour: true });
         assert!(text.contains("\u{1b}[1;33mwarning:\u{1b}[0m look out"), "{text}");
+        assert!(text.contains("\u{1b}[1;31mCRITICAL: fire\u{1b}[0m"), "{text}");
         assert!(text.lines().filter(|line| !line.contains('\u{1b}')).all(|line| line.chars().count() <= 40), "{text}");
         assert_eq!(text.split_whitespace().filter(|word| *word == "ten").count(), 1, "{text}");
         for narrow in 0..12 {

@@ -10,7 +10,9 @@ use crate::text::escaped;
 pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
     let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
     let found = &ready.blockers;
-    let mut page = Page::saying(if ready.ready {
+    let mut page = Page::saying(if mode == to {
+        format!("{to} is in force already{}", if ready.ready { "." } else { "; what it does not fit:" })
+    } else if ready.ready {
         format!("Ready for {to} (the mode is {mode}): nothing stands in its way.")
     } else {
         format!("Not ready for {to} (the mode is {mode}): {} in its way.", stand(found.len()))

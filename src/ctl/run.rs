@@ -79,7 +79,7 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<Said, Cl
             Said::new(answer, |ready| ready::page(ready, called, now)).no_if(no)
         }
         Verb::Clients { plaintext } => {
-            Said::new(client.clients(*plaintext).await?, |seen| clients::page(&seen.clients, *plaintext, now))
+            Said::new(client.clients(*plaintext).await?, |seen| clients::page(seen, *plaintext, now))
         }
         Verb::Accept { key, accepted } => Said::new(client.accept(key, *accepted).await?, changes::accept),
         Verb::Connections { non_conforming } => Said::new(client.connections(*non_conforming).await?, |open| {

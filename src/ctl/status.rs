@@ -11,11 +11,16 @@ use crate::text::escaped;
 
 /// The page.
 pub(super) fn page(status: &Status, now: i64) -> Page {
-    let mut page = Page::saying(mode(status, now));
-    if let Ok(mode) = Mode::parse(&status.ssl_mode, Spelling::Ssl) {
+    let mut page = Page::default();
+    for critical in &status.critical {
+        page.alarm(escaped(critical));
+    }
+    page.say(mode(status, now));
+    let mode = Mode::parse(&status.ssl_mode, Spelling::Ssl).ok();
+    if let Some(mode) = mode {
         page.say(meaning(mode));
     }
-    page.say(clients(&status.inventory));
+    page.say(clients(&status.inventory, mode));
     page.say(format!(
         "tlsramp {}, process {}, up for {}.",
         escaped(&status.version),
@@ -31,7 +36,8 @@ pub(super) fn page(status: &Status, now: i64) -> Page {
     }
     // The admin port may list it among the warnings too.
     let drift = status.drift.as_ref().filter(|drift| !status.warnings.contains(drift));
-    for warning in drift.into_iter().chain(&status.warnings) {
+    let others = status.warnings.iter().filter(|warning| !status.critical.contains(warning));
+    for warning in drift.into_iter().chain(others) {
         page.warn(escaped(warning));
     }
     page.table(connections(&status.connections));
@@ -61,14 +67,23 @@ const fn meaning(mode: Mode) -> &'static str {
     }
 }
 
-fn clients(inventory: &InventoryStatus) -> String {
+fn clients(inventory: &InventoryStatus, mode: Option<Mode>) -> String {
+    let refused = mode == Some(Mode::Require);
     match (inventory.unmoved, inventory.rows) {
         (0, 0) => "No client has been seen yet.".to_owned(),
+        (0, _) if refused => "No client is known that has not moved to TLS.".to_owned(),
+        (1, _) if refused => format!("1 client was seen without TLS and has not moved to TLS: {REFUSED}."),
+        (unmoved, _) if refused => {
+            format!("{unmoved} clients were seen without TLS and have not moved to TLS: {REFUSED}.")
+        }
         (0, _) => "No client stands in the way of requireSSL.".to_owned(),
         (1, _) => "1 client still connects without TLS and stands in the way of requireSSL.".to_owned(),
         (unmoved, _) => format!("{unmoved} clients still connect without TLS and stand in the way of requireSSL."),
     }
 }
+
+/// Of clients without TLS in `requireSSL`: nothing stands in the way of the mode in force.
+const REFUSED: &str = "new connections of that kind are refused";
 
 fn connections(counts: &ConnectionCounts) -> Table {
     let mut table = Table::new(["CONNECTIONS", "PLAINTEXT", "TLS", "OUTBOUND", "NON-CONFORMING", "RECYCLING"]);

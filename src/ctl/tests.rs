@@ -5,7 +5,7 @@ use serde_json::json;
 use super::page::{Page, View};
 use super::verb::{Verb, called, quoted};
 use super::{changes, clients, command, connections, ready, refusal, status};
-use crate::admin_client::{ClientError, TlsOptions};
+use crate::admin_client::{ClientError, Clients, TlsOptions};
 use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::control::views::{
@@ -88,10 +88,12 @@ fn status_says_first_what_matters() {
         }],
         lease: Some(LeaseStatus { holder: "ops\n".into(), seconds_left: 59 }),
         inventory: InventoryStatus { rows: 4, unmoved: 3, lost: 0 },
-        warnings: vec!["the disk is full".into()],
+        critical: vec!["on fire\u{1b}".into()],
+        warnings: vec!["on fire\u{1b}".into(), "the disk is full".into()],
         ..Status::default()
     };
     let expected = "\
+CRITICAL: on fire\\u{1b}
 sslMode preferSSL (tlsMode preferTLS) for 3m, generation 5.
 Clients come with TLS or without. Links to other servers: TLS.
 3 clients still connect without TLS and stand in the way of requireSSL.
@@ -126,6 +128,27 @@ tlsCertificateKeyFile  CN=db1   EXPIRED 1 day ago  /etc/a.pem
     assert_eq!(piped(&status::page(&status, NOW)), expected);
 }
 
+/// Nothing stands in the way of the mode in force.
+#[test]
+fn clients_without_tls_are_no_obstacle_to_the_mode_in_force() {
+    for (unmoved, said) in [
+        (0, "No client is known that has not moved to TLS.\n"),
+        (1, "1 client was seen without TLS and has not moved to TLS: new connections of that kind are refused.\n"),
+        (3, "3 clients were seen without TLS and have not moved to TLS: new connections of that kind are refused.\n"),
+    ] {
+        let inventory = InventoryStatus { rows: 4, unmoved, lost: 0 };
+        let status = Status { ssl_mode: "requireSSL".into(), inventory, ..Status::default() };
+        let page = piped(&status::page(&status, NOW));
+        assert!(page.contains(said) && !page.contains("in the way"), "{page}");
+    }
+    let seen = Clients { clients: vec![reports()], ssl_mode: "requireSSL".into() };
+    let page = piped(&clients::page(&seen, false, NOW));
+    assert!(page.starts_with("1 client seen without TLS: 1 with connections open now; 1 has not moved to TLS.\n"), "{page}");
+    assert!(page.contains("refused without TLS") && !page.contains("requireSSL"), "{page}");
+    let ready = Ready { mode: "requireSSL".into(), to: "requireSSL".into(), ready: false, ..Ready::default() };
+    assert!(piped(&ready::page(&ready, "tlsramp ctl", NOW)).starts_with("requireSSL is in force already; "));
+}
+
 fn reports() -> ClientRow {
     ClientRow {
         key: "10.0.0.7/reports/PyMongo".into(),
@@ -155,10 +178,11 @@ ADDRESS   KIND       APPLICATION  DRIVER         OPEN  TOTAL  LAST SEEN  NOTE   
 10.0.0.7  TLS1.3     \\u{1b}[2Jx   PyMongo 4.6.1     2     14  3m ago     -                  -
 10.0.0.8  TLS1.3     -            -                 0      0  -          member             -
 ";
-    assert_eq!(piped(&clients::page(&[reports(), evil, member.clone()], false, NOW)), expected);
-    assert_eq!(piped(&clients::page(&[], true, NOW)), "No client has been seen without TLS.\n");
+    let seen = |clients: Vec<ClientRow>| Clients { clients, ssl_mode: "preferSSL".into() };
+    assert_eq!(piped(&clients::page(&seen(vec![reports(), evil, member.clone()]), false, NOW)), expected);
+    assert_eq!(piped(&clients::page(&seen(vec![]), true, NOW)), "No client has been seen without TLS.\n");
     assert!(
-        piped(&clients::page(&[member], false, NOW))
+        piped(&clients::page(&seen(vec![member]), false, NOW))
             .starts_with("No client has been seen without TLS; 1 row with it.\n")
     );
 }

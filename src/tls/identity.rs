@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustls::pki_types::PrivateKeyDer;
+use rustls::client::verify_server_name;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
@@ -12,7 +14,7 @@ use super::asked::Listening;
 use super::fault::{Fault, FileRole};
 use super::files::Secret;
 use super::pem;
-use super::subject::rfc4514;
+use super::subject::{names, rfc4514};
 
 /// A certificate of ours and what is to be known of it.
 #[derive(Debug, Clone)]
@@ -113,6 +115,22 @@ impl Facts {
 }
 
 impl Identity {
+    /// Whether a client that dials this host, without a port, would take the certificate for it: a DNS name or an IP
+    /// address of the subject alternative names, wildcards as in RFC 9525.
+    #[must_use]
+    pub fn is_for(&self, host: &str) -> bool {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let bare = bare.strip_suffix('.').unwrap_or(bare);
+        let (Some(leaf), Ok(name)) = (self.key.cert.first(), ServerName::try_from(bare)) else { return false };
+        ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, &name).is_ok())
+    }
+
+    /// The subject alternative names of the certificate, each with its kind before it: `DNS:db1.example.net`.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.key.cert.first().map(|leaf| names(leaf)).unwrap_or_default()
+    }
+
     /// Whole days until it expires.
     #[must_use]
     pub fn days_left(&self) -> Option<u64> {
@@ -132,3 +150,40 @@ impl Identity {
 }
 
 const SECONDS_PER_DAY: u64 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    use certs_gen::{Authority, Request};
+
+    use super::{FileRole, Identity};
+
+    #[test]
+    fn is_for_its_alternative_names_and_no_others() {
+        let names = ["db1.example.net", "*.ops.example.net", "10.0.0.1", "fd00::1"];
+        let issued = Authority::new("CA").unwrap().issue(&Request::server("common").names(names)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.pem");
+        std::fs::write(&path, issued.pem()).unwrap();
+        let identity = Identity::read(FileRole::CertificateKey, &path, None).unwrap();
+        for (host, expected) in [
+            ("db1.example.net", true),
+            ("DB1.Example.NET.", true),
+            ("a.ops.example.net", true),
+            ("10.0.0.1", true),
+            ("[fd00::1]", true),
+            ("fd00:0::1", true),
+            ("common", false),
+            ("ops.example.net", false),
+            ("a.b.ops.example.net", false),
+            ("*.ops.example.net", false),
+            ("db1.example.net.evil.example", false),
+            ("10.0.0.2", false),
+            ("::ffff:10.0.0.1", false),
+            ("db1.example.net:28017", false),
+            ("", false),
+        ] {
+            assert_eq!(identity.is_for(host), expected, "{host}");
+        }
+        assert_eq!(identity.names()[..2], ["DNS:db1.example.net", "DNS:*.ops.example.net"]);
+    }
+}

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 
 use bson::rawdoc;
+use certs_gen::Request;
 
 use crate::support::raw::{self, Wire};
 use crate::support::service::*;
@@ -100,6 +102,13 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     for request in [PUT, STATUS, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"] {
         assert!(by_tls(address, other, request).starts_with("HTTP/1.1 403"), "{request}");
     }
+    // Both sides are shown: what the certificate is, and what would be let in.
+    let refused = mongo.command("admin", &rawdoc! { "serverStatus": 1 });
+    for said in [refused.get_str("errmsg").unwrap(), &by_tls(address, other, STATUS)] {
+        for part in ["CN=localhost,O=tlsramp members", "DNS:localhost", "'CN=client,O=tlsramp clients'", "--adminAllow"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
     let complaint = proxy.wait_log(|line| line["message"] == "admin connection refused", SOON);
     assert!(!complaint["reason"].is_null() && !complaint["peer"].is_null(), "{complaint}");
     let named = |line: &serde_json::Value| line["subject"] == "CN=localhost,O=tlsramp members";
@@ -116,6 +125,52 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     let quit = "POST /quit HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
         Content-Length: 2\r\n\r\n{}";
     assert!(by_tls(address, allowed, quit).starts_with("HTTP/1.1 403"), "only from this host");
+}
+
+/// The README's own way: the admin port is reached by the names of the certificate that it shows, without `--adminHost`.
+/// In plaintext on loopback such a name may be a foreign page's, so it stays one of nobody.
+#[test]
+fn by_tls_a_host_of_the_own_certificate_is_taken() {
+    let ca = certs_gen::Authority::new("CA").unwrap();
+    let folder = Scratch::new("own-names");
+    let write = |name: &str, pem: String| {
+        fs::write(folder.join(name), pem).unwrap();
+        folder.join(name).to_str().unwrap().to_owned()
+    };
+    let server = |names: [&str; 3]| ca.issue(&Request::server("db1").names(names)).unwrap().pem();
+    let file = write("server.pem", server(["db1.example.net", "*.ops.example.net", "localhost"]));
+    let ca_file = write("ca.pem", ca.pem().to_owned());
+    // Its whole subject is CN=ops.
+    write("client.pem", ca.issue(&Request::client("ops")).unwrap().pem());
+    let loopback_and_far = ["--adminBind", "127.0.0.1:0", "--adminBind", "0.0.0.0:0", "--adminAllow", "CN=ops,*"];
+    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--watch", "off"];
+    let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &file, "--sslCAFile", &ca_file];
+    let proxy = Proxy::start(route.iter().chain(&tls).chain(&loopback_and_far));
+    let near = proxy.address("admin");
+    let far = proxy.listeners().iter().filter(|(route, _)| route == "admin").nth(1).unwrap().1.port();
+    let far: SocketAddr = ([127, 0, 0, 1], far).into();
+    let asked = |at: SocketAddr, host: &str| {
+        let mut stream = tls_client(at, folder.path(), Some("client.pem"));
+        stream.write_all(STATUS.replace("Host: localhost", &format!("Host: {host}")).as_bytes()).unwrap();
+        String::from_utf8(read_to_end(&mut stream)).unwrap()
+    };
+    for at in [far, near] {
+        for host in ["db1.example.net:28017", "DB1.example.net", "a.ops.example.net:28017"] {
+            assert!(asked(at, host).starts_with("HTTP/1.1 200"), "{host}: {}", asked(at, host));
+        }
+        for host in ["db2.example.net:28017", "ops.example.net", "a.b.ops.example.net"] {
+            let answer = asked(at, host);
+            assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("DNS:db1.example.net"), "{host}: {answer}");
+        }
+    }
+    let plaintext = STATUS.replace("Host: localhost", "Host: db1.example.net:28017");
+    assert_eq!(admin::at(near).raw(&plaintext).status, 403);
+
+    // The certificate in force, and not the one of the start.
+    write("server.pem", server(["db2.example.net", "*.ops.example.net", "localhost"]));
+    admin::at(near).post("/rotate", &serde_json::json!({}));
+    assert!(asked(far, "db2.example.net:28017").starts_with("HTTP/1.1 200"));
+    assert!(asked(far, "db1.example.net:28017").starts_with("HTTP/1.1 403"));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tlsramp::mongo::request::msg_command;
 use crate::{
     limits::Wrapped,
     support::raw::Wire,
+    support::set::Hello,
     support::service::{SOON, Upstream, echoes},
     support::{Mark, cert, certs, process, require_command, require_root, tls},
 };
@@ -36,6 +37,7 @@ fn redirected_connections() {
         of_tlsramp_itself_end_the_circle();
         to_the_own_server_come_in_again_by_policy();
         rules_that_vanish_are_noticed();
+        rules_that_vanish_under_require_ssl_are_red();
         return;
     }
     // In a namespace of its own, which goes with the process.
@@ -43,7 +45,7 @@ fn redirected_connections() {
     let test = thread::current().name().expect("a test's thread has its name").to_owned();
     command.args(["--net", "--"]).arg(env::current_exe().unwrap());
     command.args([&test, "--exact", "--nocapture"]).env(INSIDE, "1");
-    let output = process::output(command, Duration::from_secs(120)).unwrap();
+    let output = process::output(command, Duration::from_secs(300)).unwrap();
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success() && said.contains("1 passed"), "in the namespace:\n{said}");
 }
@@ -52,7 +54,7 @@ fn redirected_connections() {
 /// those of `tlsramp netfilter`, they redirect what a mongod dials on its own host too.
 pub(crate) fn network() {
     run("ip", &["link", "set", "lo", "up"]);
-    for address in [OWN, MEMBER] {
+    for address in [OWN, FRONTED, MEMBER] {
         run("ip", &["address", "add", address, "dev", "lo"]);
     }
     run("ip", &["address", "add", MEMBER_6, "dev", "lo", "nodad"]);
@@ -187,14 +189,81 @@ fn rules_that_vanish_are_noticed() {
     proxy.log.wait(mark, SOON, said("the redirect rules are in force")).unwrap();
 }
 
+/// Without its rules a sidecar is not ready, and its status says first what that means in the mode in force; with them, a
+/// set that advertises the server's own port leads nowhere around.
+fn rules_that_vanish_under_require_ssl_are_red() {
+    let probes = SocketAddr::from(([127, 0, 0, 1], 9216));
+    let admin = SocketAddr::from(([127, 0, 0, 1], 28117));
+    let own = format!("{FRONTED}:{PORT}");
+    let server = Hello::on(TcpListener::bind(&own).unwrap());
+    server.say(doc! { "setName": "rs", "me": &own, "hosts": [&own], "secondary": true });
+    let more = ["--probeBind", &probes.to_string(), "--adminBind", &admin.to_string(), "--upstreamProbe", "on"];
+    let proxy = sidecar_of(FRONTED, true, &[&REQUIRE[..], &more].concat());
+    let (probes, admin) = (crate::support::admin::at(probes), crate::support::admin::at(admin));
+    let readyz = || probes.raw("GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let rules_in_metrics = || {
+        let page = probes.raw("GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").body;
+        page.lines().find_map(|line| line.strip_prefix("tlsramp_redirect_rules ")).map(str::to_owned)
+    };
+    until(|| admin.get("/status")["upstreams"][0]["me"].is_string() && admin.get("/status")["redirect"] == true);
+    let status = admin.get("/status");
+    assert_eq!((readyz().status, rules_in_metrics().as_deref()), (200, Some("1")));
+    assert_eq!(status["critical"], serde_json::json!([]), "{status}");
+    assert!(!status["warnings"].to_string().contains("rs.reconfig"), "{status}");
+
+    run("nft", &["delete", "table", "inet", "test"]);
+    until(|| readyz().status == 503);
+    for part in ["the redirect rules are gone", "clients without TLS get in", "tlsramp netfilter --apply"] {
+        assert!(readyz().body.contains(part), "{part}: {}", readyz().body);
+    }
+    let status = admin.get("/status");
+    assert_eq!((status["critical"].as_array().unwrap().len(), &status["critical"][0]), (1, &status["warnings"][0]));
+    assert!(status["critical"][0].as_str().unwrap().contains("In requireSSL, clients without TLS get in"), "{status}");
+    assert!(!status["warnings"].to_string().contains("rs.reconfig"), "{status}");
+    assert_eq!(rules_in_metrics().as_deref(), Some("0"));
+    let line = proxy.log.wait(Mark::START, SOON, |line| {
+        line["message"].as_str().is_some_and(|said| said.contains("the redirect rules are gone"))
+    });
+    assert_eq!(line.unwrap()["level"], "ERROR");
+    let page = process::output(
+        {
+            let mut ctl = process::tethered(env!("CARGO_BIN_EXE_tlsramp"));
+            ctl.args(["ctl", "--admin", "127.0.0.1:28117", "status"]);
+            ctl
+        },
+        SOON,
+    );
+    let page = String::from_utf8(page.unwrap().stdout).unwrap();
+    assert!(page.starts_with("CRITICAL: the redirect rules are gone"), "{page}");
+
+    rules();
+    until(|| readyz().status == 200);
+    assert_eq!(rules_in_metrics().as_deref(), Some("1"));
+}
+
+#[track_caller]
+fn until(mut is: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !is() {
+        assert!(std::time::Instant::now() < end, "it does not come to be");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// A tlsramp beside the server of `OWN`; `exempt`: in the group whose connections are not redirected.
 fn sidecar(exempt: bool, more: &[&str]) -> Wrapped {
+    sidecar_of(OWN, exempt, more)
+}
+
+/// A tlsramp beside the server of an address of this host.
+fn sidecar_of(server: &str, exempt: bool, more: &[&str]) -> Wrapped {
     let group = if exempt { GROUP } else { "0" };
     let wrapper = ["setpriv", "--regid", group, "--clear-groups", "--"].map(str::to_owned);
-    let (own, transparent) = (format!("{OWN}:{PORT}"), TRANSPARENT.to_string());
+    let (own, transparent) = (format!("{server}:{PORT}"), TRANSPARENT.to_string());
     let inbound = ["--port", "27117", "--bind_ip", OWN, "--upstream", &own, "--upstreamTLS", "never"];
-    let outbound = ["--outboundTransparent", &transparent, "--adminBind", "none", "--upstreamProbe", "off"];
-    let args = [&inbound[..], &outbound, more].concat().into_iter();
+    let outbound = ["--outboundTransparent", &transparent, "--adminBind", "none"];
+    let probe: &[&str] = if more.contains(&"--upstreamProbe") { &[] } else { &["--upstreamProbe", "off"] };
+    let args = [&inbound[..], &outbound, probe, more].concat().into_iter();
     let args: Vec<_> = args.map(|arg| arg.replace("CERTS", &certs::shared().display().to_string())).collect();
     Wrapped::start(&wrapper, &args)
 }
@@ -214,6 +283,8 @@ fn run(program: &str, args: &[&str]) {
 
 pub(crate) const INSIDE: &str = "TLSRAMP_TEST_INSIDE_NAMESPACE";
 pub(crate) const OWN: &str = "10.77.0.1";
+/// Another of its addresses, with a server of its own.
+const FRONTED: &str = "10.77.0.3";
 pub(crate) const MEMBER: &str = "10.77.0.2";
 const MEMBER_6: &str = "fd77::2";
 pub(crate) const PORT: u16 = 27017;

@@ -1,5 +1,9 @@
 //! Who may do what at the admin port. Decided once for a connection, by the way it came and what it showed.
 
+use crate::config::Pattern;
+use crate::limits::ALLOW_SHOWN;
+use crate::text::printable;
+
 /// The listener that a visitor came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entrance {
@@ -40,29 +44,51 @@ pub(super) const fn access(entrance: Entrance, allowed: Option<bool>, read_only:
 }
 
 impl Access {
-    /// Why nothing is done for this visitor, if nothing is.
-    pub(super) const fn refusal(self) -> Option<&'static str> {
+    /// Whether nothing is done for this visitor.
+    pub(super) const fn is_refused(self) -> bool {
         match self {
-            Access::Full | Access::ReadOnly => None,
-            Access::NeedsTls => Some(NEEDS_TLS),
-            Access::NotAllowed => Some(NOT_ALLOWED),
+            Access::Full | Access::ReadOnly => false,
+            Access::NeedsTls | Access::NotAllowed => true,
         }
     }
+}
+
+/// What is said to a certificate that no pattern matches. It shows both sides, so that the pattern to give can be read
+/// off: to a caller whose certificate the CA has signed, and who may well be the operator with the wrong file.
+pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Pattern]) -> String {
+    let list = |texts: Vec<String>| {
+        let more = texts.len().saturating_sub(ALLOW_SHOWN);
+        let mut shown: Vec<_> = texts.into_iter().take(ALLOW_SHOWN).collect();
+        shown.extend((more > 0).then(|| format!("and {more} more")));
+        shown.join(", ")
+    };
+    let quoted = |text: &str| format!("'{}'", printable(text));
+    let subject = subject.map_or_else(|| "cannot be read".to_owned(), |subject| format!("is {}", quoted(subject)));
+    let names = list(names.iter().map(|name| printable(name)).collect());
+    let names = if names.is_empty() { "none".to_owned() } else { names };
+    let patterns = list(allow.iter().map(|pattern| quoted(&pattern.to_string())).collect());
+    let allow = if patterns.is_empty() {
+        "--adminAllow has no pattern".to_owned()
+    } else {
+        format!("no pattern of --adminAllow matches: {patterns}")
+    };
+    format!(
+        "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names: \
+         {names}; {allow}. Add one for this certificate there, or show another certificate"
+    )
 }
 
 /// Said to plaintext where TLS is required.
 pub(super) const NEEDS_TLS: &str = "this admin address takes TLS with a client certificate only; connect with --tls, \
      --tlsCAFile and --tlsCertificateKeyFile";
-/// Said to a certificate that nobody has allowed.
-pub(super) const NOT_ALLOWED: &str =
-    "this client certificate is not allowed at the admin port; name its subject or an alternative name by --adminAllow";
 /// Said to changes where they are not taken.
 pub(super) const READ_ONLY: &str =
     "this admin address is read-only (--adminReadOnly); changes are made by its unix socket";
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Entrance, access};
+    use super::{Access, Entrance, access, not_allowed};
+use crate::limits::ALLOW_SHOWN;
 
     #[test]
     fn who_may_do_what() {
@@ -78,5 +104,17 @@ mod tests {
             assert_eq!(access(entrance, allowed, false), open, "{entrance:?}");
             assert_eq!(access(entrance, allowed, true), read_only, "{entrance:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_shows_the_certificate_and_the_patterns() {
+        let allow = ["CN=ops,*", "DNS:*.ops.example.net"].map(|text| text.parse().unwrap());
+        let text = not_allowed(Some("CN=app\n2026,O=x"), &["DNS:app".to_owned()], &allow);
+        for part in ["'CN=app\\n2026,O=x'", "names: DNS:app;", "'CN=ops,*', 'DNS:*.ops.example.net'", "--adminAllow"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let many = vec!["x".repeat(1000).parse().unwrap(); ALLOW_SHOWN + 3];
+        let text = not_allowed(None, &vec!["DNS:\u{202e}".repeat(500); 100], &many);
+        assert!(text.len() < 20_000 && text.contains("and 3 more") && !text.contains('\u{202e}'), "{}", text.len());
     }
 }

@@ -7,12 +7,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::access::{Access, Entrance, access};
+use super::access::{Access, Entrance, NEEDS_TLS, access, not_allowed};
 use super::guests::Guest;
 use super::knock::{Protocol, knock};
 use super::listener::Shared;
 use super::{http, mongodb};
-use crate::config::Pattern;
 use crate::control::{Caller, Door, Who};
 use crate::drain;
 use crate::limits::ADMIN_OPENING;
@@ -28,6 +27,10 @@ pub(super) struct Visit {
     pub(super) entrance: Entrance,
     pub(super) access: Access,
     pub(super) who: Who,
+    /// Whether it came by TLS, so that it has verified a name of our certificate.
+    pub(super) by_tls: bool,
+    /// The alternative names of its certificate.
+    names: Vec<String>,
     /// Our own end of it, by TCP.
     pub(super) local: Option<SocketAddr>,
     pub(super) guest: Guest,
@@ -46,7 +49,22 @@ pub(super) struct Received {
 impl Visit {
     fn new(received: Received, who: Who, access: Access, local: Option<SocketAddr>) -> Visit {
         let Received { shared, entrance, guest, watch } = received;
-        Visit { shared, entrance, access, who, local, guest, watch }
+        Visit { shared, entrance, access, who, by_tls: false, names: Vec::new(), local, guest, watch }
+    }
+
+    /// Why nothing is done for this visitor, if nothing is.
+    pub(super) fn refusal(&self) -> Option<String> {
+        match self.access {
+            Access::Full | Access::ReadOnly => None,
+            Access::NeedsTls => Some(NEEDS_TLS.to_owned()),
+            Access::NotAllowed => {
+                let subject = match &self.who {
+                    Who::Tcp { subject, .. } => subject.as_deref(),
+                    Who::Unix { .. } | Who::Process => None,
+                };
+                Some(not_allowed(subject, &self.names, &self.shared.admin().allow))
+            }
+        }
     }
 
     /// The visitor, as the desk knows who asks.
@@ -146,18 +164,19 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
         }
     };
     let admin = received.shared.admin();
-    let (subject, allowed) = shown(stream.session(), &admin.allow);
+    let (subject, names) = shown(stream.session());
+    let allowed =
+        subject.as_ref().is_some_and(|subject| admin.allow.iter().any(|pattern| pattern.matches(subject, &names)));
     let access = access(received.entrance, Some(allowed), admin.read_only);
     let visit = Visit::new(received, Who::Tcp { peer, subject }, access, local);
+    let visit = Visit { by_tls: true, names, ..visit };
     until_over(stream, visit).await;
 }
 
-/// The subject of the visitor's certificate, which the handshake has verified, and whether it is allowed here.
-fn shown(session: &rustls::CommonState, allow: &[Pattern]) -> (Option<String>, bool) {
-    let Some(certificate) = session.peer_certificates().and_then(<[_]>::first) else { return (None, false) };
-    let (subject, names) = (tls::subject(certificate), tls::names(certificate));
-    let matched = subject.as_ref().is_some_and(|subject| allow.iter().any(|pattern| pattern.matches(subject, &names)));
-    (subject, matched)
+/// The subject and the alternative names of the visitor's certificate, which the handshake has verified.
+fn shown(session: &rustls::CommonState) -> (Option<String>, Vec<String>) {
+    let Some(certificate) = session.peer_certificates().and_then(<[_]>::first) else { return (None, Vec::new()) };
+    (tls::subject(certificate), tls::names(certificate))
 }
 
 /// Serves until the visitor leaves, has to make room, or has to go.
@@ -183,8 +202,8 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: &Visit) {
         return;
     };
     visit.guest.begun();
-    if let Some(reason) = visit.access.refusal() {
-        visit.refused(reason);
+    if let Some(reason) = visit.refusal() {
+        visit.refused(&reason);
     }
     match protocol {
         Protocol::Mongodb => mongodb::serve(stream, visit).await,

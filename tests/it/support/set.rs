@@ -31,7 +31,11 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// On a given listener.
+    pub(crate) fn on(listener: TcpListener) -> Self {
         let server = Self { port: listener.local_addr().unwrap().port(), says: Arc::default() };
         let answering = server.clone();
         thread::spawn(move || {

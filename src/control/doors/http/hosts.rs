@@ -1,13 +1,20 @@
 //! Whether a request is meant for us. A page of a foreign site makes its visitors' browsers send requests here, by our
 //! address or by a name of its own that it points here; what it cannot do is make them name us.
+//!
+//! By TLS the names of our certificate are ours too: the client has verified one of them, and a foreign name that is
+//! pointed here fails that. In plaintext nothing has verified a name, so there they do not count.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use hyper::header::{self, HeaderMap};
 use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 
 use super::reply::Reply;
+use crate::limits::HOST_NAMES_SHOWN;
+use crate::text::printable;
+use crate::tls::{Identity, Material};
 
 /// What we are called.
 #[derive(Debug, Clone)]
@@ -15,6 +22,8 @@ pub(super) struct Hosts {
     names: Vec<String>,
     addresses: Vec<IpAddr>,
     local: Option<SocketAddr>,
+    /// The TLS material in force, if the request came by TLS.
+    material: Option<Arc<Material>>,
 }
 
 impl Hosts {
@@ -25,7 +34,12 @@ impl Hosts {
         // A name can be pointed here by anyone, an address by nobody.
         addresses.extend(local.map(|local| local.ip().to_canonical()));
         let names = std::iter::once("localhost".to_owned()).chain(names.iter().map(|name| normal(name))).collect();
-        Hosts { names, addresses, local }
+        Hosts { names, addresses, local, material: None }
+    }
+
+    /// The same, for a request by TLS: the names of the certificate in force count too.
+    pub(super) fn by_tls(self, material: Arc<Material>) -> Hosts {
+        Hosts { material: Some(material), ..self }
     }
 
     /// Checks that a request names us, once. Any port will do: there may be a tunnel before us.
@@ -34,7 +48,7 @@ impl Hosts {
     /// The answer that says what is missing.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Reply> {
         let host = self.host(request.headers(), request.uri());
-        host.map(drop).map_err(|what| Reply::forbidden(format!("{what}; {REMEDY}")))
+        host.map(drop).map_err(|what| Reply::forbidden(format!("{what}; {}", self.remedy())))
     }
 
     /// Checks that a change is not asked for by a page of another site.
@@ -46,16 +60,17 @@ impl Hosts {
         let host = self.host(request.headers(), request.uri()).ok();
         for origin in origins {
             let origin = origin.to_str().unwrap_or_default();
-            let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            let secure = origin.strip_prefix("https://");
+            let authority = secure.or_else(|| origin.strip_prefix("http://"));
             let authority = authority.and_then(|text| text.parse::<Authority>().ok());
             let is_ours = authority.as_ref().is_some_and(|authority| {
                 let port = authority.port_u16();
                 let same_port = port == host.as_ref().and_then(Authority::port_u16)
                     || port.is_some() && port == self.local.map(|local| local.port());
-                self.is_ours(authority) && same_port
+                (self.is_ours(authority) || secure.is_some() && self.is_certified(authority)) && same_port
             });
             if !is_ours {
-                let origin = crate::text::printable(origin);
+                let origin = printable(origin);
                 return Err(Reply::forbidden(format!("changes are not taken from pages of '{origin}'")));
             }
         }
@@ -68,15 +83,36 @@ impl Hosts {
             return Err("the request needs one Host header".to_owned());
         };
         let text = host.to_str().unwrap_or_default();
-        let foreign = |text: &str| format!("the Host '{}' is none of ours", crate::text::printable(text));
+        let foreign = |text: &str| format!("the Host '{}' is none of ours", printable(text));
         let host = text.parse::<Authority>().map_err(|_| foreign(text))?;
         // A target in absolute form names a host too.
         for authority in [Some(&host), uri.authority()].into_iter().flatten() {
-            if !self.is_ours(authority) {
+            if !self.is_ours(authority) && !self.is_certified(authority) {
                 return Err(foreign(authority.as_str()));
             }
         }
         Ok(host)
+    }
+
+    /// Whether the request came by TLS, and our certificate is for this host.
+    fn is_certified(&self, authority: &Authority) -> bool {
+        !authority.as_str().contains('@')
+            && self.identity().is_some_and(|identity| identity.is_for(authority.host()))
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        self.material.as_ref()?.serving.as_ref()
+    }
+
+    /// What to do about a foreign name.
+    fn remedy(&self) -> String {
+        let Some(identity) = self.identity() else { return REMEDY.to_owned() };
+        let names = identity.names();
+        let mut shown: Vec<_> = names.iter().take(HOST_NAMES_SHOWN).map(|name| printable(name)).collect();
+        if names.len() > shown.len() {
+            shown.push("...".to_owned());
+        }
+        format!("{REMEDY}; by TLS, the names of the certificate are ours too: {}", shown.join(", "))
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {
@@ -142,6 +178,51 @@ mod tests {
         assert!(hosts().check(&twice.body(()).unwrap()).is_err());
         let absolute = Request::builder().uri("http://evil.example/status").header("Host", "localhost");
         assert!(hosts().check(&absolute.body(()).unwrap()).is_err());
+    }
+
+    /// Hosts of a proxy whose certificate is for these names, for a request by TLS.
+    fn certified(names: &[&str]) -> Hosts {
+        let ca = certs_gen::Authority::new("CA").unwrap();
+        let issued = ca.issue(&certs_gen::Request::server("a").names(names.iter().copied())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.pem");
+        std::fs::write(&file, issued.pem()).unwrap();
+        let files = crate::tls::TlsFiles { certificate_key: Some(file), ..crate::tls::TlsFiles::default() };
+        hosts().by_tls(crate::tls::Material::load(&files).unwrap().0.into())
+    }
+
+    #[test]
+    fn by_tls_the_names_of_the_certificate_are_ours() {
+        let hosts = certified(&["db1.example.net", "*.ops.example.net", "10.0.0.9"]);
+        for (host, is_ours) in [
+            ("db1.example.net", true),
+            ("db1.example.net:28017", true),
+            ("DB1.EXAMPLE.NET.:28017", true),
+            ("a.ops.example.net:28017", true),
+            ("10.0.0.9:28017", true),
+            ("localhost:28017", true),
+            ("admin.example.net", true),
+            ("db2.example.net", false),
+            ("a.b.ops.example.net", false),
+            ("ops.example.net", false),
+            ("10.0.0.8", false),
+            ("db1.example.net@evil.example", false),
+            ("evil.example@db1.example.net", false),
+        ] {
+            let request = |by: &str| Request::builder().uri("/status").header("Host", by).body(()).unwrap();
+            assert_eq!(hosts.check(&request(host)).is_ok(), is_ours, "{host}");
+        }
+        let plaintext = Request::builder().uri("/status").header("Host", "db1.example.net").body(()).unwrap();
+        assert!(self::hosts().check(&plaintext).is_err(), "in plaintext nobody has verified the name");
+        for (origin, is_ours) in [
+            ("https://db1.example.net:28017", true),
+            ("http://db1.example.net:28017", false),
+            ("https://db2.example.net:28017", false),
+        ] {
+            let request = Request::builder().uri("/mode").header("Host", "db1.example.net:28017");
+            let request = request.header("Origin", origin).body(()).unwrap();
+            assert_eq!(hosts.check_origin(&request).is_ok(), is_ours, "{origin}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::reply::Reply;
 use super::routes::{Query, Route};
 use crate::control::doors::visit::Visit;
 use crate::observe::Format;
+use crate::policy::Spelling;
 
 /// Answers a look.
 pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visit: &Visit) -> Result<Reply, Reply> {
@@ -23,7 +24,8 @@ pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visi
             let only_plaintext = query.switch("plaintext")?;
             let mut rows = desk.clients();
             rows.retain(|row| !only_plaintext || row.kind == "plaintext");
-            Ok(Reply::json(ok, &json!({ "clients": rows })))
+            let mode = desk.mode().0.name(Spelling::Ssl);
+            Ok(Reply::json(ok, &json!({ "clients": rows, "sslMode": mode })))
         }
         Route::Connections => {
             let only_non_conforming = query.switch("nonConforming")?;
@@ -48,12 +50,16 @@ pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visi
     }
 }
 
-/// Ready is who has its listeners open. With `upstream`, every server behind must be up as well; not by default, since
+/// Ready means that the listeners are open, and that connections arrive at them: where a sidecar's redirect rules are gone,
+/// they do not. With `upstream`, every server behind must be up as well; not by default, since
 /// a replica set could never be initiated by names that resolve to ready proxies only.
 fn readiness(upstream: bool, visit: &Visit) -> Result<Reply, Reply> {
     let unavailable = |text: String| Ok(Reply::text(StatusCode::SERVICE_UNAVAILABLE, text));
     if visit.shared.stopping.load(Ordering::Relaxed) {
         return unavailable("stopping".to_owned());
+    }
+    if let Some(missing) = visit.shared.desk.missing_rules().filter(|missing| missing.not_ready) {
+        return unavailable(missing.text);
     }
     let upstreams = if upstream { visit.shared.desk.upstreams() } else { Vec::new() };
     let down: Vec<_> = upstreams.iter().filter(|upstream| !upstream.up).map(|down| &*down.upstream).collect();

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -64,7 +65,7 @@ async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Rep
         let route = route.ok_or_else(|| Reply::not_found(&path))?;
         return looks::answer(route, &route.query(request.uri().query())?, format, visit).await;
     }
-    if let Some(reason) = visit.access.refusal() {
+    if let Some(reason) = visit.refusal() {
         return Err(Reply::forbidden(reason));
     }
     let hosts = hosts(visit);
@@ -92,5 +93,7 @@ async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Rep
 
 fn hosts(visit: &Visit) -> Hosts {
     let bound: Vec<IpAddr> = visit.shared.bound.iter().map(|(_, address)| address.ip()).collect();
-    Hosts::new(&bound, visit.local, &visit.shared.admin().hosts)
+    let hosts = Hosts::new(&bound, visit.local, &visit.shared.admin().hosts);
+    // By the certificate in force now, which need not be that of the handshake.
+    if visit.by_tls { hosts.by_tls(Arc::clone(&visit.shared.desk.snapshot().tls)) } else { hosts }
 }

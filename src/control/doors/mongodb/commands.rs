@@ -12,6 +12,7 @@ use super::answer::{
 use super::context::Context;
 use super::{about, handshake, operations, parameters, server_status};
 use crate::control::doors::access::{Access, READ_ONLY};
+use crate::control::doors::visit::Visit;
 use crate::mongo::Request;
 
 type Later<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -117,8 +118,8 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
     let name = &*request.name;
     let command = COMMANDS.into_iter().find(|command| command.name == name);
     let Some(command) = command else {
-        if visit.access.refusal().is_some() {
-            return Err(not_authorized());
+        if visit.access.is_refused() {
+            return Err(not_authorized(visit));
         }
         return Err(Failure::new(COMMAND_NOT_FOUND, format!("no such command: '{name}'")));
     };
@@ -142,7 +143,7 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
             Ok(command)
         }
         (Rule::Change, Access::ReadOnly) => Err(Failure::new(UNAUTHORIZED, READ_ONLY)),
-        (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed) => Err(not_authorized()),
+        (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed) => Err(not_authorized(visit)),
     }
 }
 
@@ -162,8 +163,8 @@ fn check_time_limit(request: &Request) -> Result<(), Failure> {
     Err(Failure::new(BAD_VALUE, format!("{millis} value for maxTimeMS is out of range")))
 }
 
-fn not_authorized() -> Failure {
-    let why = crate::control::doors::access::NOT_ALLOWED;
+fn not_authorized(visit: &Visit) -> Failure {
+    let why = visit.refusal().unwrap_or_default();
     Failure::new(UNAUTHORIZED, format!("not authorized on admin to execute command: {why}"))
 }
 

@@ -53,7 +53,7 @@ async fn answer(visit: &Visit, request: &Request, answers: &mut i32) -> Option<V
         commands::answer(&Context { visit, request }).await
     };
     drop(busy);
-    if visit.access.refusal().is_none() {
+    if !visit.access.is_refused() {
         visit.guest.served();
     }
     *answers = answers.wrapping_add(1);

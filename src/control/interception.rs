@@ -1,0 +1,160 @@
+//! What is concluded from a sidecar's redirect rules: whether inbound connections count on them, and what it means that
+//! they are not there. PURE.
+
+use crate::policy::Mode;
+
+/// What is known of the rules, and of the ports that they are about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Interception {
+    /// Whether the rules were there at the last look; `None`: nobody has looked, or none are expected.
+    pub(super) rules: Option<bool>,
+    /// Whether they ever were, since the start.
+    pub(super) once: bool,
+    /// Whether outgoing connections are to be redirected: `--outboundTransparent`.
+    pub(super) outbound: bool,
+    /// The port of the fronted server, if that is a TCP port of this host.
+    pub(super) server: Option<u16>,
+    /// The ports that the inbound route listens on.
+    pub(super) listens: Vec<u16>,
+    /// The port at which the set advertises the fronted server, if it is known.
+    pub(super) advertised: Option<u16>,
+}
+
+/// Rules that are expected and not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// What that means in the mode in force, and what to do.
+    pub(super) text: String,
+    /// Whether connections fail, or are let in, that the mode in force says otherwise of.
+    pub(super) critical: bool,
+    /// Whether this proxy is not ready: inbound connections count on the rules, and go around it.
+    pub(super) not_ready: bool,
+}
+
+impl Interception {
+    /// Whether there should be rules: outgoing connections count on them, or they were there.
+    pub(super) const fn is_expected(&self) -> bool {
+        self.outbound || self.once
+    }
+
+    /// Whether inbound connections count on the rules: rules are expected, the server has a port of its own, and the set
+    /// does not send its clients to ours.
+    pub(super) fn covers_inbound(&self) -> bool {
+        let ours = |port: u16| self.listens.contains(&port);
+        self.is_expected() && self.server.is_some_and(|server| !ours(server)) && !self.advertised.is_some_and(ours)
+    }
+
+    /// The port of the server, if the set advertises it, the inbound route listens on others, and no rules lead from the one
+    /// to the others.
+    pub(super) fn leads_around(&self) -> Option<u16> {
+        let server = self.server.filter(|server| self.advertised == Some(*server) && !self.listens.contains(server));
+        server.filter(|_| !self.is_expected())
+    }
+
+    /// What it means that the rules are not there, if they should be.
+    pub(super) fn missing(&self, mode: Mode) -> Option<Missing> {
+        if self.rules != Some(false) {
+            return None;
+        }
+        let inbound = self.covers_inbound();
+        let mut effects = Vec::new();
+        if inbound && !mode.accepts_plaintext() {
+            effects.push("clients without TLS get in");
+        }
+        if inbound && mode.accepts_tls() {
+            effects.push("clients and members that use TLS do not get through to a server that has none");
+        }
+        if mode.dials_tls() {
+            effects.push("this server's own connections leave in plaintext, which members in requireSSL refuse");
+        }
+        let start = if self.once { GONE } else { ABSENT };
+        let effects = if effects.is_empty() { String::new() } else { format!(" In {mode}, {}.", effects.join("; ")) };
+        Some(Missing {
+            text: format!("{start}{effects} {REMEDY}"),
+            critical: (inbound && mode.accepts_tls()) || mode.dials_tls(),
+            // A sidecar is started before its rules are set, in `disabled`: nothing is wrong with it then.
+            not_ready: inbound && (self.once || mode != Mode::Disabled),
+        })
+    }
+}
+
+const GONE: &str = "the redirect rules are gone: new connections go around tlsramp.";
+const ABSENT: &str = "no redirect rules are in force, so nothing arrives at outboundTransparent.";
+const REMEDY: &str = "Put them in force: tlsramp netfilter --apply";
+
+#[cfg(test)]
+mod tests {
+    use super::Interception;
+    use crate::policy::Mode::{self, Allow, Disabled, Prefer, Require};
+
+    /// The README's sidecar: mongod on 27017, tlsramp on 27117.
+    fn sidecar(rules: Option<bool>, once: bool) -> Interception {
+        Interception {
+            rules,
+            once,
+            outbound: true,
+            server: Some(27017),
+            listens: vec![27117],
+            advertised: Some(27017),
+        }
+    }
+
+    #[test]
+    fn what_interception_covers_leads_nowhere_around() {
+        let plain = Interception { outbound: false, ..sidecar(None, false) };
+        for (what, interception, leads, covers) in [
+            ("no rules, and none expected", plain.clone(), Some(27017), false),
+            ("rules in force", sidecar(Some(true), true), None, true),
+            ("not looked at yet", sidecar(None, false), None, true),
+            ("rules gone: another warning says so", sidecar(Some(false), true), None, true),
+            ("inbound alone, seen", Interception { once: true, rules: Some(true), ..plain.clone() }, None, true),
+            ("inbound alone, seen and gone", Interception { once: true, rules: Some(false), ..plain.clone() }, None, true),
+            ("the set advertises us", Interception { advertised: Some(27117), ..plain.clone() }, None, false),
+            ("another server altogether", Interception { advertised: Some(1), ..plain.clone() }, None, false),
+            ("nothing known of the set", Interception { advertised: None, ..plain.clone() }, None, false),
+            ("same port, other addresses", Interception { listens: vec![27017], ..plain.clone() }, None, false),
+            ("server elsewhere", Interception { server: None, ..plain }, None, false),
+            ("outbound alone", Interception { advertised: Some(27117), ..sidecar(Some(true), true) }, None, false),
+            ("explicit, same port", Interception { listens: vec![27017], ..sidecar(Some(true), true) }, None, false),
+            ("no set yet", Interception { advertised: None, ..sidecar(Some(true), true) }, None, true),
+            ("outbound proxy", Interception { server: None, listens: vec![], ..sidecar(Some(true), true) }, None, false),
+        ] {
+            assert_eq!(interception.leads_around(), leads, "{what}");
+            assert_eq!(interception.covers_inbound(), covers, "{what}");
+        }
+    }
+
+    #[test]
+    fn rules_that_are_missing_in_each_mode() {
+        const IN: &str = "without TLS get in";
+        const OUT: &str = "do not get through";
+        const LEAVES: &str = "leave in plaintext";
+        let rows: [(Mode, bool, &[&str], bool, bool); 8] = [
+            (Disabled, true, &[], false, true),
+            (Allow, true, &[OUT], true, true),
+            (Prefer, true, &[OUT, LEAVES], true, true),
+            (Require, true, &[IN, OUT, LEAVES], true, true),
+            (Disabled, false, &[], false, false),
+            (Allow, false, &[OUT], true, true),
+            (Prefer, false, &[OUT, LEAVES], true, true),
+            (Require, false, &[IN, OUT, LEAVES], true, true),
+        ];
+        for (mode, once, effects, critical, not_ready) in rows {
+            let missing = sidecar(Some(false), once).missing(mode).unwrap();
+            assert_eq!((missing.critical, missing.not_ready), (critical, not_ready), "{mode} {once}: {missing:?}");
+            for effect in [IN, OUT, LEAVES] {
+                assert_eq!(missing.text.contains(effect), effects.contains(&effect), "{mode}: {}", missing.text);
+            }
+            let start = if once { "the redirect rules are gone" } else { "no redirect rules are in force" };
+            assert!(missing.text.starts_with(start) && missing.text.ends_with("--apply"), "{}", missing.text);
+            for rules in [None, Some(true)] {
+                assert_eq!(sidecar(rules, once).missing(mode), None);
+            }
+        }
+        // Outgoing connections alone: the listeners are ready.
+        let outbound = Interception { server: None, ..sidecar(Some(false), true) };
+        let missing = [Disabled, Allow, Prefer, Require].map(|mode| outbound.missing(mode).unwrap());
+        assert_eq!(missing.clone().map(|missing| missing.critical), [false, false, true, true]);
+        assert!(missing.iter().all(|missing| !missing.not_ready && !missing.text.contains(IN)));
+    }
+}
