@@ -78,7 +78,7 @@ async fn finish(walk: &Walk, nodes: &[Node], targets: &[Mode], gone: &[Option<No
             left.push(format!("{}: {error}; it was at {} when last seen", walk.fleet.name(node), one.mode));
         } else if one.mode == Mode::Disabled {
             if let Some(links) = walk.recycle(node).await? {
-                walk.tell(node, &links);
+                walk.tell(node, &links.in_words());
             }
         } else if one.mode > targets[node] {
             left.push(format!(

@@ -21,6 +21,8 @@ pub(super) struct Handle {
     /// Its admin address, as it was given.
     pub(super) name: String,
     pub(super) client: AdminClient,
+    /// `tlsramp ctl` for this node, up to its verb, as it is printed.
+    pub(super) ctl: String,
     pub(super) public: Public,
 }
 

@@ -7,10 +7,12 @@
 //! | `plan` | whose step is next, up and down, and why that order is safe. PURE |
 //! | `findings`, `peers` | what stops it: nodes that are ill, missing, or of others. PURE |
 //! | `up`, `back` | the two ways, each a loop around the plan |
-//! | `walk`, `waits`, `step` | where the nodes are; who is waited for; one node's step |
+//! | `walk`, `step` | where the nodes are; one node's step |
+//! | `waits`, `moves`, `leftover` | clients that are waited for; old connections; what those are that stay. The last is PURE |
 //! | `outside` | a look at a node from outside, as a client has it |
 //! | `dry` | `--dry-run` |
 //! | `fleet`, `node` | the nodes' admin ports; a node as it tells of itself |
+//! | `exceptions` | clients that are accepted by name on every node |
 //! | `lease`, `interrupt`, `halt` | keeping others out; signals; why it does not go on |
 //! | `journal`, `screen`, `ends` | the change record; the live lines; where everything stands |
 //!
@@ -21,12 +23,15 @@ mod back;
 mod command;
 mod dry;
 mod ends;
+mod exceptions;
 mod findings;
 mod fleet;
 mod halt;
 mod interrupt;
 mod journal;
 mod lease;
+mod leftover;
+mod moves;
 mod node;
 mod outside;
 mod peers;

@@ -70,10 +70,13 @@ async fn rollout(wish: Wish) -> ExitCode {
         }
     };
     let screen = Screen::new(&names);
-    let (wait, force) = (wish.wait, wish.force);
+    let (wait, grace, force) = (wish.wait, wish.grace, wish.force);
     let (resolved, seen) = (Mutex::default(), Mutex::default());
-    let walk = Walk { fleet, screen, journal, interrupt, leases, wait, force, resolved, seen };
-    let ended = go(&walk, &goal, began, wish.auto_rollback).await;
+    let walk = Walk { fleet, screen, journal, interrupt, leases, wait, grace, force, resolved, seen };
+    let ended = match walk.accept(&wish.accept).await {
+        Ok(()) => go(&walk, &goal, began, wish.auto_rollback).await,
+        Err(halt) => Err(halt),
+    };
     walk.screen.finish();
     let exit = end(&walk, &goal, ended).await;
     walk.leases.give_back().await;

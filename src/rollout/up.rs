@@ -43,7 +43,7 @@ async fn take(walk: &Walk, step: Step, nodes: &[Node]) -> Result<(), Halt> {
         // Who was accepted by name goes too; what cannot be moved is told, and hurts nobody.
         Mode::Require => {
             if let Some(left) = walk.recycle(node).await? {
-                walk.tell(node, &left);
+                walk.tell(node, &left.in_words());
             }
         }
         Mode::Disabled | Mode::Allow => {}

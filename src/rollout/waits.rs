@@ -1,12 +1,12 @@
-//! What is waited for: clients that have not moved, links that are of the old kind. Who it is, is shown all the while.
+//! Waits for clients that a mode would turn away, and names them meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::command::ACCEPT;
 use super::fleet::NoAnswer;
 use super::halt::Halt;
 use super::walk::{Walk, all_of};
-use crate::control::Recycle;
 use crate::control::views::Blocker;
 use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
 use crate::policy::{Mode, Spelling};
@@ -83,79 +83,12 @@ impl Walk {
         Ok(nodes.iter().copied().zip(answers).filter(|(_, blockers)| !blockers.is_empty()).collect())
     }
 
-    /// Waits until these nodes have no connection left that their mode would not make, moving them.
-    ///
-    /// # Errors
-    /// What is left when the wait is over, or a signal.
-    pub(super) async fn moved(&self, nodes: &[usize]) -> Result<(), Halt> {
-        let began = Instant::now();
-        let mut missed = 0;
-        loop {
-            self.check()?;
-            let left = match self.recycled(nodes).await {
-                Err(Halt::Failed(_)) if missed < ROLLOUT_MISSED => {
-                    missed += 1;
-                    self.reached().await?;
-                    continue;
-                }
-                left => left?,
-            };
-            missed = 0;
-            if left.is_empty() {
-                return Ok(());
-            }
-            if began.elapsed() >= self.wait {
-                return Err(Halt::Stopped(left.join("\n")));
-            }
-            self.interrupt.pause(ROLLOUT_RECYCLE).await?;
-        }
-    }
-
-    async fn recycled(&self, nodes: &[usize]) -> Result<Vec<String>, Halt> {
-        let mut left = Vec::new();
-        for node in nodes {
-            if let Some(why) = self.recycle(*node).await? {
-                self.tell_changed(*node, &why);
-                left.push(format!("{}: {why}", self.fleet.name(*node)));
-            }
-        }
-        Ok(left)
-    }
-
-    /// Moves a node's old connections, once. None where there are none left; else what is, in words.
-    ///
-    /// # Errors
-    /// The node does not answer.
-    pub(super) async fn recycle(&self, node: usize) -> Result<Option<String>, Halt> {
-        let client = &self.fleet.node(node).client;
-        let failed = |error: crate::admin_client::ClientError| self.no_answer(node, &error.into());
-        if client.status().await.map_err(failed)?.value.connections.non_conforming == 0 {
-            return Ok(None);
-        }
-        self.screen.busy(node, "moving old connections");
-        let reply = client.recycle(&Recycle::default()).await.map_err(failed)?.value;
-        if reply.moved + reply.ended > 0 {
-            let text = format!("old connections: {} moved, {} ended by themselves", reply.moved, reply.ended);
-            self.tell(node, &text);
-        }
-        let left = client.status().await.map_err(failed)?.value.connections.non_conforming;
-        if left == 0 {
-            return Ok(None);
-        }
-        let risks: Vec<_> = reply.risks.iter().map(|risk| format!("; {}", escaped(risk))).collect();
-        let hint = match reply.at_risk {
-            0 => String::new(),
-            _ => format!(" (tlsramp ctl --admin {} recycle --force)", self.fleet.name(node)),
-        };
-        Ok(Some(format!("old connections left to move: {left}{}{hint}", risks.concat())))
-    }
-
-    fn no_answer(&self, node: usize, error: &NoAnswer) -> Halt {
+    pub(super) fn no_answer(&self, node: usize, error: &NoAnswer) -> Halt {
         Halt::failed(self.fleet.name(node), error)
     }
 
     /// For the record only what is new.
-    fn tell_changed(&self, node: usize, text: &str) {
+    pub(super) fn tell_changed(&self, node: usize, text: &str) {
         if self.screen.is_doing(node, text) {
             return;
         }
@@ -169,10 +102,13 @@ impl Walk {
             let name = self.fleet.name(*node);
             for Blocker { text, remedy, key, .. } in blockers {
                 lines.push(format!("{name}: {}: {}", escaped(text), escaped(remedy)));
-                lines.extend(key.iter().map(|key| {
-                    format!("{name}: accept it by: tlsramp ctl --admin {name} accept {}", quoted(&escaped(key)))
-                }));
+                let ctl = &self.fleet.node(*node).ctl;
+                let accept = |key: &String| format!("{name}: accept it by: {ctl} accept {}", quoted(&escaped(key)));
+                lines.extend(key.iter().map(accept));
             }
+        }
+        if found.values().flatten().any(|blocker| blocker.key.is_some()) {
+            lines.push(format!("or on all nodes at once: the same command with --{ACCEPT} KEY, with the keys above"));
         }
         lines.join("\n")
     }

@@ -32,6 +32,8 @@ pub(super) struct Walk {
     pub(super) leases: Leases,
     /// How long clients and old connections are waited for, each time.
     pub(super) wait: Duration,
+    /// Old connections are cut after so many seconds; `None`: never.
+    pub(super) grace: Option<u64>,
     /// Whether `disabled` may turn TLS clients away.
     pub(super) force: bool,
     pub(super) resolved: Mutex<Resolved>,

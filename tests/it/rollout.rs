@@ -273,6 +273,48 @@ fn links_between_members_move_to_tls_before_it_is_required() {
 }
 
 #[test]
+fn a_connection_that_does_not_move_is_described_and_a_grace_ends_the_wait() {
+    let first = Member::start(&[]);
+    let outbound = ["--outbound".to_owned(), format!("127.0.0.1:0={}", first.me())];
+    let members = vec![first, Member::start(&outbound)];
+    form(&members, &[]);
+    let rollout = Rollout::of(&members);
+    let mut link = internal(members[1].proxy.outbound(0).port());
+    link.send_half();
+    let (code, stdout, stderr) = rollout.run("--to preferSSL --wait 1s");
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    for text in [
+        &format!("{}: old connections left to move: 1", members[1].node()),
+        &format!("{}: a member at 127.0.0.1:", members[1].node()),
+        &format!(" on outbound {0} to {0} (plaintext link), open since 20", members[0].me()),
+        "Z: asked to move, and it has reached no message boundary yet",
+        "--grace SECONDS ends the wait",
+    ] {
+        assert!(stderr.contains(text), "{text}: {stderr}");
+    }
+    assert!(stdout.contains("left to move: 1: a member at 127.0.0.1:"), "the screen names it meanwhile: {stdout}");
+    let (code, stdout, stderr) = rollout.run("--to preferSSL --grace 1");
+    assert_eq!((code, modes(&members)), (3, vec!["preferSSL".to_owned(); 2]), "{stdout}{stderr}");
+    assert!(stdout.contains("old connections: 0 moved, 1 cut, 0 ended by themselves"), "{stdout}");
+    assert!(link.is_ended());
+}
+
+#[test]
+fn a_client_is_accepted_on_all_nodes_at_once() {
+    let members = three();
+    let rollout = Rollout::of(&members);
+    let mut reports: Vec<_> = members.iter().map(|member| Plain::connect(member.proxy.port())).collect();
+    reports.iter_mut().for_each(|reports| drop(reports.hello("reports")));
+    let (code, stdout, stderr) = rollout.run("--to requireSSL --wait 0");
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert!(stderr.contains("or on all nodes at once: the same command with --accept KEY"), "{stderr}");
+    let (code, stdout, stderr) = rollout.run("--to requireSSL --wait 1s --accept 127.0.0.1/reports/wire");
+    assert_eq!((code, modes(&members)), (3, vec!["requireSSL".to_owned(); 3]), "{stdout}{stderr}");
+    let text = "accepted on every node, known to 3 of 3: 127.0.0.1/reports/wire";
+    assert!(stdout.contains(text) && rollout.log().contains(text), "{stdout}");
+}
+
+#[test]
 fn a_node_that_fails_stops_it_and_may_take_all_back() {
     let mut members = three();
     let rollout = Rollout::of(&members);
