@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::fleet::NoAnswer;
 use super::halt::Halt;
-use super::node::{Node, State};
-use super::plan::{self, Place, Step};
+use super::node::Node;
+use super::plan::{self, Step};
 use super::step::How;
-use super::walk::Walk;
+use super::walk::{Walk, place};
 use crate::limits::{ROLLOUT_LOOK, ROLLOUT_UNREACHED};
 use crate::policy::Mode;
 
@@ -24,12 +24,7 @@ pub(super) async fn back(walk: &Walk, mut nodes: Vec<Node>, targets: &[Mode]) ->
     loop {
         walk.check()?;
         let gone = look(walk, &mut nodes).await?;
-        let places = |(node, one): (usize, &Node)| Place {
-            mode: one.mode,
-            primary: one.state() == State::Primary,
-            able: gone[node].is_none(),
-        };
-        let places: Vec<_> = nodes.iter().enumerate().map(places).collect();
+        let places: Vec<_> = nodes.iter().zip(&gone).map(|(one, gone)| place(one, gone.is_none())).collect();
         let Some(step) = plan::down(&places, targets) else {
             return finish(walk, &nodes, targets, &gone).await.map(|()| complaints);
         };

@@ -16,7 +16,7 @@ use super::journal::Journal;
 use super::lease::Leases;
 use super::node::{Node, State};
 use super::peers::{self, Known, Resolved, Sight, Stranger};
-use super::plan::Place;
+use super::plan::{Place, Role};
 use super::screen::Screen;
 use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK, ROLLOUT_RESOLVE, ROLLOUT_UNREACHED};
 use crate::observe::now_millis;
@@ -187,8 +187,19 @@ pub(super) async fn survey(
 
 /// Where the nodes stand on the ladder.
 pub(super) fn places(nodes: &[Node]) -> Vec<Place> {
-    let place = |node: &Node| Place { mode: node.mode, primary: node.state() == State::Primary, able: true };
-    nodes.iter().map(place).collect()
+    nodes.iter().map(|node| place(node, true)).collect()
+}
+
+/// Where a node stands on the ladder.
+pub(super) fn place(node: &Node, able: bool) -> Place {
+    let role = match node.state() {
+        State::Primary => Role::Primary,
+        State::Outbound => Role::Outbound,
+        State::Secondary | State::Arbiter | State::Other | State::Standalone | State::Mongos | State::Unknown => {
+            Role::Other
+        }
+    };
+    Place { mode: node.mode, role, able }
 }
 
 /// All answers, or the first that is none.
