@@ -42,9 +42,13 @@ pub(super) async fn back(walk: &Walk, mut nodes: Vec<Node>, targets: &[Mode]) ->
 async fn take(walk: &Walk, step: Step, nodes: &[Node], complaints: &mut Vec<String>) -> Result<(), Halt> {
     let Step { node, to } = step;
     walk.change(step, nodes[node].mode, How::Forced).await?;
-    if let Err(Halt::Failed(why)) = walk.verify(node, &nodes[node], to).await {
-        walk.tell(node, "changed, and not seen so from outside");
-        complaints.push(why);
+    match walk.look_from_outside(node, &nodes[node], to).await {
+        Ok(verified) => walk.tell(node, &verified),
+        Err(Halt::Failed(why)) => {
+            walk.tell(node, "changed, and not seen so from outside");
+            complaints.push(why);
+        }
+        Err(halt @ (Halt::Stopped(_) | Halt::TakenBack(_) | Halt::Interrupted)) => return Err(halt),
     }
     Ok(())
 }

@@ -98,11 +98,6 @@ impl Known {
         self.ips.extend(ips.iter().map(IpAddr::to_canonical));
     }
 
-    /// Whether an address is one of a node's.
-    pub(super) fn has_ip(&self, ip: &str) -> bool {
-        ip.parse::<IpAddr>().is_ok_and(|ip| self.ips.contains(&ip.to_canonical()))
-    }
-
     /// Whether a server that a node dials is a listed node.
     pub(super) fn has(&self, node: usize, target: &HostPort, resolved: &Resolved) -> bool {
         let name = target.to_string().to_ascii_lowercase();
