@@ -79,9 +79,13 @@ pub(super) const NONE: &str = "none";
 const LOG_DEFAULT: &str = "tlsramp-rollout.log";
 
 const LONG_ABOUT: &str = "MongoDB's \"Upgrade a Cluster to Use SSL\" as one command: all nodes, one step at a time. No node \
-     takes a step before all have the previous one; secondaries go first, the primary last, and it is never stepped \
-     down. Before each step all nodes must be well, and the node's guard must find nobody whom it would hurt; after it, \
-     the node is looked at from outside. Before requireSSL, clients and old connections are waited for, and named.\n\n\
+     takes a step before all have the previous one; secondaries go first, then proxies beside applications, the primary \
+     last, and it is never stepped down. Before the first step every node is told the names of all members. Before each \
+     step all nodes must be well, and the node's guard must find nobody whom it would hurt; after it, the node is looked \
+     at from outside, and every node must still reach every server. Before requireSSL, clients and old connections are \
+     waited for, and named.\n\n\
+     List the tlsramp of every mongod and mongos, hidden members and all shards included, and those beside \
+     applications.\n\n\
      It keeps nothing: interrupted, the same command goes on where the nodes are.";
 
 const EXIT_CODES: &str = "Exit codes:\n  \

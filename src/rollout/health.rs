@@ -33,11 +33,15 @@ fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
     let link = if mode.dials_tls() { "tls" } else { "plaintext" };
     // Nothing is known where the probe is off.
     let probes = node.outbound.iter().any(|up| !up.checked.is_empty());
-    let is_as_before = |up: &UpstreamStatus| {
+    let is_new = |up: &UpstreamStatus| {
         let same = |old: &&UpstreamStatus| (&old.route, &old.upstream) == (&up.route, &up.upstream);
-        before.outbound.iter().find(same).is_some_and(|old| old.checked == up.checked)
+        match before.outbound.iter().find(same) {
+            // One that is never probed.
+            Some(old) if old.checked.is_empty() && up.checked.is_empty() => true,
+            Some(old) if old.checked == up.checked => false,
+            Some(_) | None => up.link == link || up.link == "untouched",
+        }
     };
-    let is_new = |up: &UpstreamStatus| (up.link == link || up.link == "untouched") && !is_as_before(up);
     !probes || node.outbound.iter().all(is_new)
 }
 
