@@ -6,6 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     process::{Child, Stdio},
     thread,
     time::Duration,
@@ -16,7 +17,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Mark, Proxy, Scratch, admin,
+    Mark, Proxy, Scratch, admin, cert,
     log::Log,
     plain::Plain,
     process,
@@ -599,6 +600,37 @@ fn nodes_by_unix_sockets_and_servers_by_other_names_are_known() {
     let (code, stdout, stderr) = rollout.run("--to allowSSL");
     assert_eq!((code, modes(&members)), (3, vec!["allowSSL".to_owned(); 2]), "{stdout}{stderr}");
     drop(link);
+}
+
+#[test]
+fn printed_commands_run_as_they_are_printed() {
+    let members = vec![Member::start(&[]), Member::start(&[])];
+    form(&members, &[]);
+    let mut reports = Plain::connect(members[0].proxy.port());
+    reports.hello("rep 'orts");
+    let nodes = members.iter().map(|member| format!("localhost:{}", member.proxy.address("admin").port())).collect();
+    let rollout = Rollout { nodes, folder: Scratch::new("rollout") };
+    let certificates = rollout.folder.join("a b");
+    fs::create_dir(&certificates).unwrap();
+    for file in ["ca.pem", "client.pem"] {
+        fs::copy(cert(file), certificates.join(file)).unwrap();
+    }
+    let mut command = rollout.command("--to requireSSL --wait 0 --tls");
+    command.arg("--tlsCAFile").arg(certificates.join("ca.pem"));
+    command.arg("--tlsCertificateKeyFile").arg(certificates.join("client.pem"));
+    let output = process::output(command, LIMIT).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let printed = stderr.lines().find_map(|line| line.split_once("accept it by: ")).map(|(_, printed)| printed);
+    let printed = printed.unwrap_or_else(|| panic!("no command is printed: {stderr}"));
+    assert!(printed.contains(" --tls --tlsCAFile '") && printed.contains(" --tlsCertificateKeyFile '"), "{printed}");
+    let mut shell = process::tethered("/bin/sh");
+    let bin = Path::new(env!("CARGO_BIN_EXE_tlsramp")).parent().unwrap();
+    shell.args(["-c", printed]).env("PATH", bin).current_dir("/");
+    process::succeed(shell, LIMIT).unwrap();
+    let clients = admin::of(&members[0].proxy).get("/clients?plaintext")["clients"].clone();
+    let row = clients.as_array().unwrap().iter().find(|row| row["application"] == "rep 'orts").unwrap();
+    assert_eq!(row["accepted"], true, "{row}");
 }
 
 #[test]
