@@ -8,6 +8,7 @@ use super::ends::{DONE, STOPPED};
 use super::findings;
 use super::fleet::{Fleet, NoAnswer};
 use super::foresight;
+use super::health;
 use super::node::Node;
 use super::peers;
 use super::plan::{self, Step};
@@ -55,6 +56,9 @@ pub(super) async fn run(fleet: &Fleet, goal: &Goal, last: &LastModes, accept: &[
     }
     for (node, text) in behind(&nodes, last) {
         say(format!("{}: {text}", fleet.name(node)));
+    }
+    for line in health::in_words(&health::unreached(&nodes), &fleet.names()).lines() {
+        say(line.to_owned());
     }
     show(&nodes, &steps, &say);
     if let Some(survey) = survey {

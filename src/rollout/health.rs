@@ -8,7 +8,7 @@ use super::halt::Halt;
 use super::node::Node;
 use super::peers::Known;
 use super::walk::{Walk, survey};
-use crate::control::views::UpstreamStatus;
+use crate::control::views::{LinkStatus, UpstreamStatus};
 use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK};
 use crate::policy::Mode;
 use crate::text::printable;
@@ -21,11 +21,32 @@ pub(super) fn unreached(nodes: &[Node]) -> Unreached {
     let mut found = Unreached::new();
     for (place, node) in nodes.iter().enumerate() {
         for up in node.outbound.iter().filter(|up| !up.up && !up.checked.is_empty()) {
+            let link = node.links.iter().find(|link| is_link_of(link, up));
             let reason = up.reason.as_deref().unwrap_or("no reason is known");
-            found.insert((place, up.route.clone(), up.upstream.clone()), reason.to_owned());
+            found.insert((place, up.route.clone(), up.upstream.clone()), with_suggestion(reason, link));
+        }
+        // A server that is probed too was named above, there by its name where redirected connections go by address.
+        let is_told = |link: &LinkStatus| node.outbound.iter().any(|up| !up.up && is_link_of(link, up));
+        for link in node.links.iter().filter(|link| !link.up && !is_told(link)) {
+            if let Some(reason) = &link.reason {
+                let key = (place, link.route.clone(), link.destination.clone());
+                found.insert(key, with_suggestion(reason, Some(link)));
+            }
         }
     }
     found
+}
+
+fn is_link_of(link: &LinkStatus, up: &UpstreamStatus) -> bool {
+    link.route == up.route && (link.destination == up.upstream || (link.reason.is_some() && link.reason == up.reason))
+}
+
+/// The reason, and the option that would mend it, which a node only suggests.
+fn with_suggestion(reason: &str, link: Option<&LinkStatus>) -> String {
+    let option = link.and_then(|link| link.suggestion.as_deref());
+    let option =
+        option.map(|option| format!("; if that is the server that is meant, start that tlsramp with {option}"));
+    format!("{reason}{}", option.unwrap_or_default())
 }
 
 /// Whether a node has probed its outbound links since it came to this mode. PURE.
@@ -46,7 +67,7 @@ fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
 }
 
 /// A line for each. PURE.
-fn in_words(found: &Unreached, names: &[String]) -> String {
+pub(super) fn in_words(found: &Unreached, names: &[String]) -> String {
     let line = |((node, route, server), reason): (&(usize, String, String), &String)| {
         let name = names.get(*node).map(String::as_str).unwrap_or_default();
         format!("{name}: it does not reach {} ({}): {}", printable(server), printable(route), printable(reason))
@@ -124,7 +145,7 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use super::{Node, has_probed, in_words, unreached};
-    use crate::control::views::UpstreamStatus;
+    use crate::control::views::{LinkStatus, UpstreamStatus};
     use crate::policy::Mode::{Allow, Prefer};
     use crate::rollout::node::State;
     use crate::rollout::node::tests::member;
@@ -159,6 +180,41 @@ mod tests {
                 ""
             };
             assert_eq!(in_words(&unreached, &["a:28017".into()]), expected);
+        }
+    }
+
+    #[test]
+    fn a_link_that_no_probe_follows_counts_and_what_mends_it_is_said() {
+        let link = |destination: &str, up, reason: Option<&str>| LinkStatus {
+            route: "outbound transparent".into(),
+            destination: destination.into(),
+            up,
+            reason: reason.map(Into::into),
+            suggestion: Some("--member db7:27017=10.0.0.7".into()),
+            ..LinkStatus::default()
+        };
+        let mut node = member("a", State::Primary, Prefer, &["a"]);
+        let mend = "; if that is the server that is meant, start that tlsramp with --member db7:27017=10.0.0.7";
+        for (probed, link, expected) in [
+            (
+                None,
+                link("10.0.0.7:27017", false, Some("no name")),
+                Some(format!("10.0.0.7:27017 (outbound transparent): no name{mend}")),
+            ),
+            (None, link("10.0.0.7:27017", true, None), None),
+            (None, link("10.0.0.7:27017", false, None), None),
+            // Probed by its name, and linked to by its address: one server, one line.
+            (
+                Some(upstream(false, "tls", "t")),
+                link("10.0.0.7:27017", false, Some("no name\nverifies it")),
+                Some(format!(r"db7:27017 (outbound transparent): no name\nverifies it{mend}")),
+            ),
+        ] {
+            node.outbound = probed.into_iter().collect();
+            node.links = vec![link];
+            let found = in_words(&unreached(&[node.clone()]), &["a".into()]);
+            let expected = expected.map(|text| format!("a: it does not reach {text}")).unwrap_or_default();
+            assert_eq!(found, expected);
         }
     }
 

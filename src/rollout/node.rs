@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::control::views::{BypassStatus, CertificateStatus, MemberStatus, Status, UpstreamStatus};
+use crate::control::views::{BypassStatus, CertificateStatus, LinkStatus, MemberStatus, Status, UpstreamStatus};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) server: Option<Server>,
     /// The servers that its outbound routes lead to, as it probes them.
     pub(super) outbound: Vec<UpstreamStatus>,
+    /// Its links to other servers, as its connections and probes have found them.
+    pub(super) links: Vec<LinkStatus>,
     /// Where its outbound routes listen, by the server that each leads to.
     pub(super) ways: Vec<(String, SocketAddr)>,
     /// The set's members, as it knows them.
@@ -87,6 +89,7 @@ impl Node {
             drift: status.drift.clone(),
             server: status.upstreams.iter().find(inbound).map(Server::of),
             outbound: status.upstreams.iter().filter(|route| !inbound(route)).cloned().collect(),
+            links: status.links.clone(),
             ways: ways(status),
             members: status.members.clone(),
             bypass: status.bypass.clone(),
@@ -222,6 +225,7 @@ pub(super) mod tests {
             drift: None,
             server: Some(server),
             outbound: Vec::new(),
+            links: Vec::new(),
             ways: Vec::new(),
             members: Vec::new(),
             bypass: Vec::new(),

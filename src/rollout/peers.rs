@@ -9,6 +9,7 @@
 //! - the name in the set, or an address that any node resolves that name to;
 //! - an address that the node listens on, or that it is looked at from outside;
 //! - what the server at the end of an outbound route calls itself (`me` in its hello);
+//! - the names that verify the server at the end of an outbound route (`name=`);
 //! - an outbound route that listens on the address that the name in the set leads to there (`/etc/hosts`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::node::Node;
 use crate::admin_client::AdminAddress;
-use crate::control::views::{ClientRow, ConnectionRow, UpstreamStatus};
+use crate::control::views::{ClientRow, ConnectionRow, LinkStatus, UpstreamStatus};
 use crate::limits::ROLLOUT_PEER;
 use crate::net::HostPort;
 use crate::text::printable;
@@ -126,7 +127,14 @@ impl View {
         let by_listener = node.ways.iter().filter(|(_, listen)| leads_to(listen)).map(|(target, _)| target);
         let is_named = |up: &&UpstreamStatus| up.me.as_ref().is_some_and(|me| names.contains(&me.to_ascii_lowercase()));
         let by_hello = node.outbound.iter().filter(is_named).map(|up| &up.upstream);
-        let aliases = by_listener.chain(by_hello).map(|target| target.to_ascii_lowercase()).collect();
+        // The names that verify the server at the end of a link: those of name= too.
+        let is_verified = |link: &&LinkStatus| {
+            let port = port(&link.destination);
+            let name = |name: &String| format!("{}:{}", name.to_ascii_lowercase(), port.unwrap_or_default());
+            link.names.iter().any(|one| names.contains(&name(one)))
+        };
+        let by_link = node.links.iter().filter(is_verified).map(|link| &link.destination);
+        let aliases = by_listener.chain(by_hello).chain(by_link).map(|target| target.to_ascii_lowercase()).collect();
         View { aliases, addresses, outbound_only: node.is_outbound_only() }
     }
 

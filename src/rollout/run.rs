@@ -12,7 +12,7 @@ use super::dry::{self, Goal};
 use super::ends::{self, DONE, FILES_DISAGREE, STOPPED, USAGE};
 use super::fleet::Fleet;
 use super::halt::Halt;
-use super::health::unreached;
+use super::health;
 use super::interrupt::Interrupt;
 use super::journal::{self, Began, Journal, OPENS};
 use super::lease::{Leases, holder};
@@ -126,7 +126,13 @@ async fn go(walk: &Walk, goal: &Goal, began: Option<Began>, auto_rollback: bool)
     for (node, origin) in nodes.iter().zip(&origins) {
         walk.journal.began(&node.name, *origin);
     }
-    match up(walk, target, &unreached(&nodes)).await {
+    // What is not reached before any step is no step's fault, and is said.
+    let start = health::unreached(&nodes);
+    for line in health::in_words(&start, &walk.fleet.names()).lines() {
+        walk.screen.say(line);
+        walk.journal.note(line);
+    }
+    match up(walk, target, &start).await {
         Err(Halt::Failed(why)) if auto_rollback => {
             walk.screen.say(format_args!("failed: {why}\ntaking every node back to where it began"));
             walk.journal.note(format_args!("failed, taking every node back: {}", why.replace('\n', " | ")));

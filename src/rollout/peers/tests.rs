@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Known, Resolved, Sight, answering, names, strangers};
-use crate::control::views::{ClientRow, ConnectionRow, MemberStatus, UpstreamStatus};
+use crate::control::views::{ClientRow, ConnectionRow, LinkStatus, MemberStatus, UpstreamStatus};
 use crate::policy::Mode;
 use crate::rollout::node::tests::member;
 use crate::rollout::node::{Node, State};
@@ -127,7 +127,7 @@ fn a_node_is_known_by_each_of_its_names() {
     let none = || -> Change { Box::new(|_: &mut Node| {}) };
     let first = |change: fn(&mut Node)| -> (Change, Change) { (Box::new(change), none()) };
     let second = |change: fn(&mut Node)| -> (Change, Change) { (Box::new(|_| {}), Box::new(change)) };
-    let rows: [(&str, (Change, Change), &str, bool); 7] = [
+    let rows: [(&str, (Change, Change), &str, bool); 8] = [
         ("nothing", (none(), none()), "n2:27017", false),
         (
             "what both names resolve to on the node that dials",
@@ -164,6 +164,18 @@ fn a_node_is_known_by_each_of_its_names() {
             first(|node| {
                 node.members = vec![at("m2:27017", "127.0.1.2")];
                 node.ways = vec![("n2:27017".into(), "127.0.1.2:27017".parse().unwrap())];
+            }),
+            "n2:27017",
+            true,
+        ),
+        (
+            "name= of the route",
+            first(|node| {
+                node.links = vec![LinkStatus {
+                    destination: "n2:27017".into(),
+                    names: vec!["M2".into()],
+                    ..LinkStatus::default()
+                }];
             }),
             "n2:27017",
             true,
