@@ -426,6 +426,8 @@ pub const ROLLOUT_RESOLVE: Duration = Duration::from_secs(3);
 pub const ROLLOUT_PEER: Duration = Duration::from_secs(60);
 /// How many of those who are waited for a line names.
 pub const ROLLOUT_NAMED: usize = 4;
+/// Connections that have not moved, a line each, that a node's end of a wait names: a screen of them.
+pub const ROLLOUT_CONNECTIONS: usize = 20;
 /// Largest log of rollouts that is read back, in bytes: some hundred thousand lines.
 pub const ROLLOUT_LOG_BYTES: u64 = 16 * 1024 * 1024;
 

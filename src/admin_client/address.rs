@@ -13,6 +13,12 @@ impl AdminAddress {
     /// Where a proxy of default port has it.
     pub const DEFAULT: &'static str = "127.0.0.1:28017";
 
+    /// Whether it is a Unix socket, which is reached without TLS.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self.0, Upstream::Unix(_))
+    }
+
     /// What the request names as its host: the address asked for; by a Unix socket, where there is none, this one.
     pub(super) fn host_header(&self) -> String {
         match &self.0 {

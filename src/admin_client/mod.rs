@@ -8,6 +8,7 @@
 //! | [`link`] | the connection: TCP, TLS, a Unix socket |
 //! | [`exchange`] | one request and its answer, by HTTP |
 //! | [`answer`] | an answer: the bytes as they came, and what they say |
+//! | [`printed`] | commands for an operator to run, with the options that reach the admin port |
 //! | [`error`] | what can go wrong, in words that say what to do |
 //!
 //! It refuses to guess: what does not answer as tlsramp does is an error, not an empty answer. It tries nothing twice,
@@ -20,6 +21,7 @@ mod error;
 mod exchange;
 mod link;
 mod options;
+mod printed;
 #[cfg(test)]
 mod tests;
 
@@ -28,3 +30,4 @@ pub use answer::{Answer, Clients, Connections, Lease};
 pub use client::AdminClient;
 pub use error::ClientError;
 pub use options::{TlsOptions, UsageError, tls_options, with_tls_options};
+pub use printed::{ctl_command, quoted};

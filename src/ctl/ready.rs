@@ -1,8 +1,8 @@
 //! What `ready` looks like, and the list of blockers that a refusal has too. PURE.
 
 use super::page::{Page, Table};
-use super::verb::quoted;
 use super::words::{ago, count, name, notes};
+use crate::admin_client::quoted;
 use crate::control::views::{Blocker, Ready};
 use crate::text::escaped;
 

@@ -12,9 +12,9 @@ use tokio::runtime::Builder;
 
 use super::command::{ADMIN, JSON};
 use super::page::{Page, View};
-use super::verb::{Verb, called};
+use super::verb::Verb;
 use super::{changes, clients, connections, ready, refusal, status};
-use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, tls_options};
+use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, ctl_command, tls_options};
 use crate::observe::now_millis;
 
 /// Asks, and prints the answer. 0: done; 1: refused, or a no; 2: usage; 3: no tlsramp there.
@@ -32,7 +32,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let called = called(address, &options);
+    let called = ctl_command(address, &options);
     let client = AdminClient::new(address.clone(), material);
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

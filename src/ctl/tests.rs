@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::page::{Page, View};
-use super::verb::{Verb, called, quoted};
+use super::verb::Verb;
 use super::{changes, clients, command, connections, ready, refusal, status};
-use crate::admin_client::{ClientError, Clients, TlsOptions};
+use crate::admin_client::{ClientError, Clients, TlsOptions, ctl_command, quoted};
 use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::control::views::{
@@ -278,8 +278,8 @@ Or accept by name that requireSSL will refuse it:
 fn commands_to_be_typed_are_as_this_one_was() {
     let tls = TlsOptions { tls: true, ca: Some("/a b/ca.pem".into()), ..TlsOptions::default() };
     let address = "db1:28017".parse().unwrap();
-    assert_eq!(called(&address, &tls), "tlsramp ctl --admin db1:28017 --tls --tlsCAFile '/a b/ca.pem'");
-    assert_eq!(called(&"127.0.0.1:28017".parse().unwrap(), &TlsOptions::default()), "tlsramp ctl");
+    assert_eq!(ctl_command(&address, &tls), "tlsramp ctl --admin db1:28017 --tls --tlsCAFile '/a b/ca.pem'");
+    assert_eq!(ctl_command(&"127.0.0.1:28017".parse().unwrap(), &TlsOptions::default()), "tlsramp ctl");
     assert_eq!((quoted("it's"), quoted("")), ("'it'\\''s'".into(), "''".into()));
 }
 

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use clap::ArgMatches;
 
 use super::command as name;
-use crate::admin_client::{AdminAddress, TlsOptions};
 use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::policy::{Mode, Spelling};
@@ -64,33 +63,4 @@ fn change(given: &ArgMatches, to: Mode, spelling: Spelling) -> ModeRequest {
         persist: given.get_flag(name::PERSIST),
         holder: given.get_one(name::HOLDER).cloned(),
     }
-}
-
-/// How this command was called up to its verb, such that a shell understands it. A password is left to be put in.
-pub(super) fn called(address: &AdminAddress, tls: &TlsOptions) -> String {
-    let mut words = vec!["tlsramp".to_owned(), "ctl".to_owned()];
-    let address = address.to_string();
-    if address != AdminAddress::DEFAULT {
-        words.extend(["--admin".to_owned(), quoted(&address)]);
-    }
-    if tls.tls {
-        words.push("--tls".to_owned());
-    }
-    let files = [("--tlsCAFile", &tls.ca), ("--tlsCertificateKeyFile", &tls.certificate_key)];
-    for (flag, file) in files.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?))) {
-        words.extend([flag.to_owned(), quoted(&file.to_string_lossy())]);
-    }
-    if tls.password.is_some() {
-        words.extend(["--tlsCertificateKeyFilePassword".to_owned(), "PASSWORD".to_owned()]);
-    }
-    words.join(" ")
-}
-
-/// A word that a shell takes as it is, or else in quotes.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::fleet::NoAnswer;
 use super::halt::Halt;
-use super::node::{Node, State};
-use super::plan::{self, Place, Step};
+use super::node::Node;
+use super::plan::{self, Step};
 use super::step::How;
-use super::walk::Walk;
+use super::walk::{Walk, place};
 use crate::limits::{ROLLOUT_LOOK, ROLLOUT_UNREACHED};
 use crate::policy::Mode;
 
@@ -24,12 +24,7 @@ pub(super) async fn back(walk: &Walk, mut nodes: Vec<Node>, targets: &[Mode]) ->
     loop {
         walk.check()?;
         let gone = look(walk, &mut nodes).await?;
-        let places = |(node, one): (usize, &Node)| Place {
-            mode: one.mode,
-            primary: one.state() == State::Primary,
-            able: gone[node].is_none(),
-        };
-        let places: Vec<_> = nodes.iter().enumerate().map(places).collect();
+        let places: Vec<_> = nodes.iter().zip(&gone).map(|(one, gone)| place(one, gone.is_none())).collect();
         let Some(step) = plan::down(&places, targets) else {
             return finish(walk, &nodes, targets, &gone).await.map(|()| complaints);
         };
@@ -47,9 +42,13 @@ pub(super) async fn back(walk: &Walk, mut nodes: Vec<Node>, targets: &[Mode]) ->
 async fn take(walk: &Walk, step: Step, nodes: &[Node], complaints: &mut Vec<String>) -> Result<(), Halt> {
     let Step { node, to } = step;
     walk.change(step, nodes[node].mode, How::Forced).await?;
-    if let Err(Halt::Failed(why)) = walk.verify(node, &nodes[node], to).await {
-        walk.tell(node, "changed, and not seen so from outside");
-        complaints.push(why);
+    match walk.look_from_outside(node, &nodes[node], to).await {
+        Ok(verified) => walk.tell(node, &verified),
+        Err(Halt::Failed(why)) => {
+            walk.tell(node, "changed, and not seen so from outside");
+            complaints.push(why);
+        }
+        Err(halt @ (Halt::Stopped(_) | Halt::TakenBack(_) | Halt::Interrupted)) => return Err(halt),
     }
     Ok(())
 }
@@ -78,7 +77,7 @@ async fn finish(walk: &Walk, nodes: &[Node], targets: &[Mode], gone: &[Option<No
             left.push(format!("{}: {error}; it was at {} when last seen", walk.fleet.name(node), one.mode));
         } else if one.mode == Mode::Disabled {
             if let Some(links) = walk.recycle(node).await? {
-                walk.tell(node, &links);
+                walk.tell(node, &links.in_words());
             }
         } else if one.mode > targets[node] {
             left.push(format!(

@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use super::node::mode;
 use crate::admin_client::{AdminAddress, with_tls_options};
 use crate::limits::ROLLOUT_WAIT;
+use crate::observe::Identity;
 
 /// The command line of `tlsramp rollout`.
 #[must_use]
@@ -15,6 +16,8 @@ pub fn command() -> Command {
     let public = Arg::new(PUBLIC).long(PUBLIC).value_name("ADMIN_ADDR=HOST:PORT|none").action(ArgAction::Append);
     let wait = Arg::new(WAIT).long(WAIT).value_name("TIME");
     let wait = wait.value_parser(|text: &str| crate::config::time(text, std::time::Duration::ZERO));
+    let accept = Arg::new(ACCEPT).long(ACCEPT).value_name("KEY").value_parser(key).action(ArgAction::Append);
+    let grace = Arg::new(GRACE).long(GRACE).value_name("SECONDS").value_parser(value_parser!(u64));
     let log = Arg::new(LOG).long(LOG).value_name("FILE|none").default_value(LOG_DEFAULT);
     let command = Command::new("rollout")
         .about("The rolling upgrade over many nodes, one step at a time")
@@ -32,12 +35,28 @@ pub fn command() -> Command {
             "How long clients and old connections are waited for, each time; 0: not at all [default: {}m]",
             ROLLOUT_WAIT.as_secs() / 60
         )),
+        accept.conflicts_with(ROLLBACK).help(
+            "Accept on every node that this client (IP/APPLICATION/DRIVER, as `ctl clients` prints it) will be refused \
+             by requireSSL; repeatable",
+        ),
+        grace.help(
+            "Cut old connections that have not moved after so many seconds, wherever they are, those at risk too; \
+             their clients may see an error [default: never]",
+        ),
         log.value_parser(NonEmptyStringValueParser::new()).help("The change record, appended to; none: no record"),
         switch(DRY_RUN).help("Say what it would do and what stands in its way; change nothing"),
         switch(AUTO_ROLLBACK).conflicts_with(ROLLBACK).help("If a node fails, take every node back to where it began"),
         switch(ROLLBACK).help("Take every node back to where it began, as the log has it, or down to --to"),
-        switch(FORCE).help("On the way back to disabled, do not wait for TLS clients: turn them away"),
+        switch(FORCE).help(
+            "On the way back, go on although a live member is not listed as --node, and turn TLS clients away before \
+             disabled instead of waiting for them",
+        ),
     ])
+}
+
+/// A client's key as it was typed, if it is one.
+fn key(text: &str) -> Result<String, String> {
+    Identity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn switch(name: &'static str) -> Arg {
@@ -48,6 +67,8 @@ pub(super) const NODE: &str = "node";
 pub(super) const TO: &str = "to";
 pub(super) const PUBLIC: &str = "public";
 pub(super) const WAIT: &str = "wait";
+pub(super) const ACCEPT: &str = "accept";
+pub(super) const GRACE: &str = "grace";
 pub(super) const LOG: &str = "log";
 pub(super) const DRY_RUN: &str = "dry-run";
 pub(super) const AUTO_ROLLBACK: &str = "autoRollback";
@@ -58,9 +79,13 @@ pub(super) const NONE: &str = "none";
 const LOG_DEFAULT: &str = "tlsramp-rollout.log";
 
 const LONG_ABOUT: &str = "MongoDB's \"Upgrade a Cluster to Use SSL\" as one command: all nodes, one step at a time. No node \
-     takes a step before all have the previous one; secondaries go first, the primary last, and it is never stepped \
-     down. Before each step all nodes must be well, and the node's guard must find nobody whom it would hurt; after it, \
-     the node is looked at from outside. Before requireSSL, clients and old connections are waited for, and named.\n\n\
+     takes a step before all have the previous one; secondaries go first, then proxies beside applications, the primary \
+     last, and it is never stepped down. Before the first step every node is told the names of all members. Before each \
+     step all nodes must be well, and the node's guard must find nobody whom it would hurt; after it, the node is looked \
+     at from outside, and every node must still reach every server. Before requireSSL, clients and old connections are \
+     waited for, and named.\n\n\
+     List the tlsramp of every mongod and mongos, hidden members and all shards included, and those beside \
+     applications.\n\n\
      It keeps nothing: interrupted, the same command goes on where the nodes are.";
 
 const EXIT_CODES: &str = "Exit codes:\n  \

@@ -1,12 +1,16 @@
 //! `--dry-run`: every step that would be made, and everything that would stop or delay it. It takes no lease, changes
-//! nothing, and speaks to no node but by its admin port.
+//! nothing, and speaks to the nodes' admin ports alone.
 
 use std::sync::Mutex;
 
+use super::behind::{LastModes, behind};
 use super::ends::{DONE, STOPPED};
 use super::findings;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, NoAnswer};
+use super::foresight;
+use super::health;
 use super::node::Node;
+use super::peers;
 use super::plan::{self, Step};
 use super::waits::named;
 use super::walk::{Survey, all_of, places, survey};
@@ -21,7 +25,7 @@ pub(super) enum Goal {
 }
 
 /// Says it, line by line; the exit code.
-pub(super) async fn run(fleet: &Fleet, goal: &Goal, say: impl Fn(String)) -> u8 {
+pub(super) async fn run(fleet: &Fleet, goal: &Goal, last: &LastModes, accept: &[String], say: impl Fn(String)) -> u8 {
     let nodes = match all_of(fleet.look().await) {
         Ok(nodes) => nodes,
         Err((node, error)) => {
@@ -40,15 +44,28 @@ pub(super) async fn run(fleet: &Fleet, goal: &Goal, say: impl Fn(String)) -> u8 
             stops.extend(strangers.map(|one| format!("{} sees {}", fleet.name(one.node), one.text)));
             (plan::all_up(&places(&nodes), *target), survey)
         }
-        Goal::Back(targets) => (plan::all_down(&places(&nodes), targets), None),
+        Goal::Back(targets) => {
+            if let Err((node, error)) = left_behind(fleet, &nodes, &mut stops).await {
+                stops.push(format!("{}: {error}", fleet.name(node)));
+            }
+            (plan::all_down(&places(&nodes), targets), None)
+        }
     };
     for line in stops.iter().flat_map(|text| text.lines()) {
         say(format!("would not start: {line}"));
     }
+    for (node, text) in behind(&nodes, last) {
+        say(format!("{}: {text}", fleet.name(node)));
+    }
+    for line in health::in_words(&health::unreached(&nodes), &fleet.names()).lines() {
+        say(line.to_owned());
+    }
     show(&nodes, &steps, &say);
     if let Some(survey) = survey {
         next_waits(fleet, &steps, &say).await;
-        later_waits(fleet, &survey, &steps, &say);
+        for (node, text) in foresight::all(&nodes, &survey.sights, &steps, accept) {
+            say(format!("{}: {text}", fleet.name(node)));
+        }
     } else if steps.iter().any(|step| step.to == Mode::Disabled) {
         say("before disabled, waits for applications to have left TLS (--force turns them away)".to_owned());
     }
@@ -74,7 +91,7 @@ fn show(nodes: &[Node], steps: &[Step], say: &impl Fn(String)) {
     }
 }
 
-/// Who would be waited for before the first rung.
+/// Clients and links that would be waited for before the first rung.
 async fn next_waits(fleet: &Fleet, steps: &[Step], say: &impl Fn(String)) {
     let Some(to) = steps.first().map(|step| step.to) else { return };
     let going: Vec<_> = steps.iter().filter(|step| step.to == to).map(|step| step.node).collect();
@@ -88,21 +105,11 @@ async fn next_waits(fleet: &Fleet, steps: &[Step], say: &impl Fn(String)) {
     }
 }
 
-/// Who would be waited for before `requireSSL`, as far as is known now. Not by asking whether the nodes are ready: that
-/// would try TLS to servers that take none yet.
-fn later_waits(fleet: &Fleet, survey: &Survey, steps: &[Step], say: &impl Fn(String)) {
-    let requires = |step: &Step| step.to == Mode::Require;
-    if steps.first().is_none_or(requires) || !steps.iter().any(requires) {
-        return;
-    }
-    for (node, sight) in survey.sights.iter().enumerate() {
-        for row in sight.clients.iter().filter(|row| row.blocks && !row.member) {
-            let name = row.application.as_deref().or(row.driver.as_deref());
-            // The nodes' own probes of each other give no name. They follow the mode, as members do.
-            if name.is_some() || !survey.known.has_ip(&row.ip) {
-                let (name, ip) = (printable(name.unwrap_or("an unknown client")), printable(&row.ip));
-                say(format!("{}: before requireSSL, waits for: {name} at {ip}", fleet.name(node)));
-            }
-        }
-    }
+/// Live members that are not listed, which the way back stops for.
+async fn left_behind(fleet: &Fleet, nodes: &[Node], stops: &mut Vec<String>) -> Result<(), (usize, NoAnswer)> {
+    let survey = survey(fleet, nodes, &Mutex::default()).await?;
+    let mut live = survey.strangers();
+    live.extend(peers::answering(nodes, &survey.known, &survey.resolved));
+    stops.extend(live.iter().map(|one| format!("{} sees {} (--force goes on)", fleet.name(one.node), one.text)));
+    Ok(())
 }

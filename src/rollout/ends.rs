@@ -1,5 +1,6 @@
 //! How it ends: where every node is, which files disagree, and the exit code. The texts are PURE.
 
+use super::behind::{LastModes, behind};
 use super::fleet::NoAnswer;
 use super::halt::Halt;
 use super::node::Node;
@@ -15,13 +16,18 @@ pub(super) const USAGE: u8 = 2;
 /// All is as it was to be, and some file says otherwise.
 pub(super) const FILES_DISAGREE: u8 = 3;
 
-/// Where every node is, a line each.
-pub(super) fn standing(names: &[String], nodes: &[Result<Node, NoAnswer>]) -> Vec<String> {
+/// Where every node is, a line each; a mode that fell behind is named as such.
+pub(super) fn standing(names: &[String], nodes: &[Result<Node, NoAnswer>], last: &LastModes) -> Vec<String> {
+    let there: Vec<_> = nodes.iter().flatten().cloned().collect();
+    let fallen: Vec<_> = behind(&there, last).into_iter().map(|(place, text)| (&*there[place].name, text)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let line = |(name, node): (&String, &Result<Node, NoAnswer>)| match node {
         Ok(node) => {
             let drift = node.drift.as_deref().map(|drift| format!("  ({})", escaped(drift))).unwrap_or_default();
-            format!("{name:width$}  {:10}  {:10}{drift}", node.state(), node.mode.to_string()).trim_end().to_owned()
+            let behind = fallen.iter().find(|(name, _)| *name == node.name);
+            let behind = behind.map(|(_, text)| format!("  {text}")).unwrap_or_default();
+            let line = format!("{name:width$}  {:10}  {:10}{drift}{behind}", node.state(), node.mode.to_string());
+            line.trim_end().to_owned()
         }
         Err(error) => format!("{name:width$}  not known: {error}"),
     };
@@ -57,8 +63,8 @@ pub(super) fn advice(halt: &Halt) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{disagreements, standing};
-    use crate::policy::Mode::{Allow, Prefer};
+    use super::{LastModes, disagreements, standing};
+    use crate::policy::Mode::{Allow, Prefer, Require};
     use crate::rollout::fleet::NoAnswer;
     use crate::rollout::node::State;
     use crate::rollout::node::tests::member;
@@ -68,9 +74,12 @@ mod tests {
         let mut node = member("a", State::Primary, Prefer, &["a"]);
         (node.configured, node.drift) = (Allow, Some("a restart would go back to allowSSL".into()));
         let nodes = [Ok(node), Err(NoAnswer::Unreadable("x".into()))];
-        let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes);
+        let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes, &LastModes::new());
         assert_eq!(lines[0], "a:28017       PRIMARY     preferSSL   (a restart would go back to allowSSL)");
         assert_eq!(lines[1], "longer:28017  not known: its status cannot be read: x");
+        let last = LastModes::from([("a:28017".to_owned(), Require)]);
+        let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes, &last);
+        assert!(lines[0].contains("its mode fell behind: it is at preferSSL"), "{lines:?}");
         let lines = disagreements(&nodes);
         assert_eq!(lines.len(), 1);
         assert!(

@@ -78,8 +78,8 @@ fn twice(nodes: &[Node]) -> Vec<Finding> {
     nodes.iter().enumerate().filter_map(again).collect()
 }
 
-/// Members that a set names, and nobody has given.
-fn missing(nodes: &[Node]) -> Vec<Finding> {
+/// Members that a set names and that are not listed.
+pub(super) fn missing(nodes: &[Node]) -> Vec<Finding> {
     // A server that is down or just starting, and has not said who it is, may be the one that seems to be missing.
     if nodes.iter().any(|node| node.me().is_none() && node.ailment().is_some()) {
         return Vec::new();

@@ -8,6 +8,7 @@ use super::node::Node;
 use super::peers::Sight;
 use crate::admin_client::{AdminClient, ClientError};
 use crate::net::HostPort;
+use crate::text::escaped;
 
 /// All nodes, in the order given.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Handle {
     /// Its admin address, as it was given.
     pub(super) name: String,
     pub(super) client: AdminClient,
+    /// `tlsramp ctl` for this node, up to its verb, as it is printed.
+    pub(super) ctl: String,
     pub(super) public: Public,
 }
 
@@ -39,7 +42,7 @@ pub(super) enum Public {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoAnswer {
     /// No answer, or one that says no.
-    #[error("{0}")]
+    #[error("{}", escaped(&.0.to_string()))]
     Client(#[from] ClientError),
     /// An answer that cannot be read.
     #[error("its status cannot be read: {0}")]

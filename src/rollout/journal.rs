@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::behind::LastModes;
 use super::node::mode;
 use crate::limits::ROLLOUT_LOG_BYTES;
 use crate::policy::Mode;
@@ -78,14 +79,24 @@ impl Began {
     }
 }
 
-/// The newest rollout of these very nodes, in any order; none where the log has none.
+/// What the log has of some nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Past {
+    /// Their newest rollout.
+    pub(super) began: Option<Began>,
+    /// The mode that each was last changed to, in any rollout.
+    pub(super) last: LastModes,
+}
+
+/// Reads what the log has of these nodes: the newest rollout of exactly these, in any order; or, if `among` is set, of
+/// these and perhaps others, so that the way back does not need a node that is gone.
 ///
 /// # Errors
 /// What the system says of the file; a missing one is an empty one.
-pub(super) fn newest(path: &Path, nodes: &[String]) -> io::Result<Option<Began>> {
+pub(super) fn past(path: &Path, nodes: &[String], among: bool) -> io::Result<Past> {
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Past::default()),
         Err(error) => return Err(error),
     };
     // Of a long one, the end: the newest is there.
@@ -93,11 +104,23 @@ pub(super) fn newest(path: &Path, nodes: &[String]) -> io::Result<Option<Began>>
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(ROLLOUT_LOG_BYTES).read_to_end(&mut bytes)?;
-    Ok(find(&String::from_utf8_lossy(&bytes), nodes))
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(Past { began: find(&text, nodes, among), last: last_modes(&text) })
+}
+
+fn last_modes(text: &str) -> LastModes {
+    let changed = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().skip(1).collect();
+        match words[..] {
+            [CHANGED, node, _, "->", to, ..] => Some((node.to_owned(), mode(to).ok()?)),
+            _ => None,
+        }
+    };
+    text.lines().filter_map(changed).collect()
 }
 
 /// Blocks are told apart by the lines that open them; lines of others, and of an editor, are passed over.
-fn find(text: &str, nodes: &[String]) -> Option<Began> {
+fn find(text: &str, nodes: &[String], among: bool) -> Option<Began> {
     let mut blocks = Vec::<Began>::new();
     for line in text.lines() {
         let words: Vec<_> = line.split_whitespace().skip(1).collect();
@@ -109,18 +132,19 @@ fn find(text: &str, nodes: &[String]) -> Option<Began> {
                 }
             }
             [DONE, node, _] => {
-                if let Some(block) = blocks.iter_mut().rev().find(|block| is_of(block, nodes)) {
+                if let Some(block) = blocks.iter_mut().rev().find(|block| is_of(block, nodes, false)) {
                     block.done.insert(node.to_owned());
                 }
             }
             _ => {}
         }
     }
-    blocks.into_iter().rev().find(|block| is_of(block, nodes))
+    blocks.into_iter().rev().find(|block| is_of(block, nodes, among))
 }
 
-fn is_of(block: &Began, nodes: &[String]) -> bool {
-    block.modes.len() == nodes.len() && nodes.iter().all(|node| block.modes.iter().any(|(one, _)| one == node))
+fn is_of(block: &Began, nodes: &[String], among: bool) -> bool {
+    (among || block.modes.len() == nodes.len())
+        && nodes.iter().all(|node| block.modes.iter().any(|(one, _)| one == node))
 }
 
 /// RFC 3339, in UTC.
@@ -130,13 +154,15 @@ fn now() -> String {
 
 /// The word that opens a rollout's block of lines.
 pub(super) const OPENS: &str = "rollout";
+/// The word that opens the line of a change.
+pub(super) const CHANGED: &str = "changed";
 const BEGAN: &str = "began";
 const DONE: &str = "done";
 
 #[cfg(test)]
 mod tests {
-    use super::{Journal, find, newest};
-    use crate::policy::Mode::{Allow, Disabled};
+    use super::{Began, Journal, find, last_modes, past};
+    use crate::policy::Mode::{Allow, Disabled, Prefer};
 
     fn nodes(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -146,7 +172,7 @@ mod tests {
     fn the_newest_rollout_of_these_nodes_is_found() {
         let text = "T rollout to requireSSL\nT began a:1 disabled\nT began b:1 allowSSL\nT began b:1 nonsense\nT changed a:1\n\
                     T rollout to allowSSL\nT began c:1 disabled\nT done c:1 allowSSL\n\nan editor's line\n";
-        let found = |text: &str, names| find(text, &nodes(names));
+        let found = |text: &str, names| find(text, &nodes(names), false);
         let began = found(text, &["b:1", "a:1"]).unwrap();
         assert_eq!(began.modes, [("a:1".to_owned(), Disabled), ("b:1".to_owned(), Allow)]);
         assert_eq!((began.of("b:1"), began.of("c:1"), began.has_ended()), (Some(Allow), None, false));
@@ -157,13 +183,22 @@ mod tests {
         for others in [&["a:1"][..], &["a:1", "b:1", "c:1"], &["d:1"]] {
             assert_eq!(found(text, others), None);
         }
+        let began = find(text, &nodes(&["a:1"]), true).unwrap();
+        assert_eq!(began.of("a:1"), Some(Disabled), "the way back needs no node that is gone");
+        assert_eq!(find(text, &nodes(&["a:1", "c:1"]), true), None);
+    }
+
+    #[test]
+    fn the_last_change_of_each_node_is_known() {
+        let text = "T changed a:1 disabled -> allowSSL generation 2\nT changed b:1 x -> y\nT changed a:1 allowSSL -> preferSSL\n";
+        assert_eq!(last_modes(text).into_iter().collect::<Vec<_>>(), [("a:1".to_owned(), Prefer)]);
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let read = || newest(&path, &nodes(&["a:1"])).unwrap();
+        let read = || -> Option<Began> { past(&path, &nodes(&["a:1"]), false).unwrap().began };
         assert_eq!(read(), None, "a missing file is an empty one");
         let journal = Journal::open(Some(&path)).unwrap();
         journal.note("rollout to allowSSL");

@@ -5,12 +5,15 @@
 //! | `command`, `wish` | the command line; what was asked for, found consistent |
 //! | `run` | leases, the way up or back, the end, the exit code |
 //! | `plan` | whose step is next, up and down, and why that order is safe. PURE |
-//! | `findings`, `peers` | what stops it: nodes that are ill, missing, or of others. PURE |
+//! | `findings`, `peers`, `behind` | what stops it: nodes that are ill, missing, or of others; modes that fell behind. PURE |
+//! | `member_names`, `health` | the names of all members, given to every node; whether every member is reached |
 //! | `up`, `back` | the two ways, each a loop around the plan |
-//! | `walk`, `waits`, `step` | where the nodes are; who is waited for; one node's step |
+//! | `walk`, `step` | where the nodes are; one node's step |
+//! | `waits`, `moves`, `leftover` | clients that are waited for; old connections; what those are that stay. The last is PURE |
 //! | `outside` | a look at a node from outside, as a client has it |
-//! | `dry` | `--dry-run` |
+//! | `dry`, `foresight` | `--dry-run`; what it says of the later steps. The latter is PURE |
 //! | `fleet`, `node` | the nodes' admin ports; a node as it tells of itself |
+//! | `exceptions` | clients that are accepted by name on every node |
 //! | `lease`, `interrupt`, `halt` | keeping others out; signals; why it does not go on |
 //! | `journal`, `screen`, `ends` | the change record; the live lines; where everything stands |
 //!
@@ -18,15 +21,22 @@
 //! writes to nobody's files.
 
 mod back;
+mod behind;
 mod command;
 mod dry;
 mod ends;
+mod exceptions;
 mod findings;
 mod fleet;
+mod foresight;
 mod halt;
+mod health;
 mod interrupt;
 mod journal;
 mod lease;
+mod leftover;
+mod member_names;
+mod moves;
 mod node;
 mod outside;
 mod peers;

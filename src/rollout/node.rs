@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::control::views::{MemberStatus, Status, UpstreamStatus};
+use crate::control::views::{BypassStatus, CertificateStatus, LinkStatus, MemberStatus, Status, UpstreamStatus};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     /// Its admin address, as it was given.
     pub(super) name: String,
@@ -20,12 +20,24 @@ pub(super) struct Node {
     pub(super) configured: Mode,
     /// What a restart would do to the mode, where that is anything.
     pub(super) drift: Option<String>,
-    /// The server behind its inbound route; none: it has no such route.
+    /// The server behind its inbound route. `None`: there is no such route, and it only leads others to servers, as
+    /// beside an application.
     pub(super) server: Option<Server>,
+    /// The servers that its outbound routes lead to, as it probes them.
+    pub(super) outbound: Vec<UpstreamStatus>,
+    /// Its links to other servers, as its connections and probes have found them.
+    pub(super) links: Vec<LinkStatus>,
+    /// Where its outbound routes listen, by the server that each leads to.
+    pub(super) ways: Vec<(String, SocketAddr)>,
     /// The set's members, as it knows them.
     pub(super) members: Vec<MemberStatus>,
     /// The addresses that it listens on for others.
     pub(super) listens: Vec<IpAddr>,
+    /// Connections that go around it.
+    pub(super) bypass: Vec<BypassStatus>,
+    /// Whether its redirect rules are in force; `None`: there never were any.
+    pub(super) redirect: Option<bool>,
+    pub(super) certificates: Vec<CertificateStatus>,
     /// Connections that its mode would not make today.
     pub(super) non_conforming: usize,
     /// Who keeps other writers out, and for how many seconds still.
@@ -56,6 +68,8 @@ pub(super) enum State {
     Other,
     Standalone,
     Mongos,
+    /// No server at all: its tlsramp only has outbound routes.
+    Outbound,
     /// It was not asked yet, or has not answered as MongoDB does.
     Unknown,
 }
@@ -74,7 +88,13 @@ impl Node {
             configured: mode(&status.configured_mode)?,
             drift: status.drift.clone(),
             server: status.upstreams.iter().find(inbound).map(Server::of),
+            outbound: status.upstreams.iter().filter(|route| !inbound(route)).cloned().collect(),
+            links: status.links.clone(),
+            ways: ways(status),
             members: status.members.clone(),
+            bypass: status.bypass.clone(),
+            redirect: status.redirect,
+            certificates: status.certificates.clone(),
             listens: listens(status),
             non_conforming: status.connections.non_conforming,
             lease: status.lease.as_ref().map(|lease| (lease.holder.clone(), lease.seconds_left)),
@@ -83,7 +103,12 @@ impl Node {
 
     /// What it is in its set.
     pub(super) fn state(&self) -> State {
-        self.server.as_ref().map_or(State::Unknown, |server| server.state)
+        self.server.as_ref().map_or(State::Outbound, |server| server.state)
+    }
+
+    /// Whether it is a proxy without a server of its own, as beside an application.
+    pub(super) fn is_outbound_only(&self) -> bool {
+        self.server.is_none()
     }
 
     /// Its own name in its set, without regard to case.
@@ -93,15 +118,18 @@ impl Node {
 
     /// What keeps it from being counted on, if anything does.
     pub(super) fn ailment(&self) -> Option<String> {
-        let Some(server) = &self.server else {
-            return Some("it has no inbound route, so that there is no server to roll out for".to_owned());
-        };
+        let server = self.server.as_ref()?;
         if !server.up {
             let reason = server.reason.as_deref().unwrap_or("it was not probed yet (is --upstreamProbe off?)");
             return Some(format!("the server behind it is down: {}", printable(reason)));
         }
         match server.state {
-            State::Primary | State::Secondary | State::Arbiter | State::Standalone | State::Mongos => None,
+            State::Primary
+            | State::Secondary
+            | State::Arbiter
+            | State::Standalone
+            | State::Mongos
+            | State::Outbound => None,
             State::Other => {
                 Some("its member is neither PRIMARY, SECONDARY nor ARBITER: let it recover first".to_owned())
             }
@@ -137,6 +165,7 @@ impl State {
             State::Other => "OTHER",
             State::Standalone => "STANDALONE",
             State::Mongos => "MONGOS",
+            State::Outbound => "OUTBOUND",
             State::Unknown => "UNKNOWN",
         }
     }
@@ -165,6 +194,13 @@ fn listens(status: &Status) -> Vec<IpAddr> {
     addresses.filter(|ip| !ip.is_unspecified()).collect()
 }
 
+fn ways(status: &Status) -> Vec<(String, SocketAddr)> {
+    let outbound =
+        status.routes.iter().filter_map(|route| Some((route.name.strip_prefix("outbound ")?, &route.listen)));
+    let listens = outbound.flat_map(|(target, listen)| listen.iter().map(move |address| (target, address)));
+    listens.filter_map(|(target, address)| Some((target.to_owned(), address.parse().ok()?))).collect()
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::{Node, Server, State};
@@ -188,7 +224,13 @@ pub(super) mod tests {
             configured: mode,
             drift: None,
             server: Some(server),
+            outbound: Vec::new(),
+            links: Vec::new(),
+            ways: Vec::new(),
             members: Vec::new(),
+            bypass: Vec::new(),
+            redirect: None,
+            certificates: Vec::new(),
             listens: Vec::new(),
             non_conforming: 0,
             lease: None,
@@ -210,12 +252,20 @@ pub(super) mod tests {
             ssl_mode: "allowSSL".into(),
             configured_mode: "allowTLS".into(),
             upstreams: vec![UpstreamStatus::default(), upstream],
-            routes: vec![RouteStatus { name: "inbound".into(), listen }],
+            routes: vec![
+                RouteStatus { name: "inbound".into(), listen },
+                RouteStatus { name: "outbound db2:27017".into(), listen: vec!["127.0.1.2:27017".into()] },
+            ],
             ..Status::default()
         };
         let node = Node::of("db1:28017", &status).unwrap();
         assert_eq!((node.mode, node.configured, node.state()), (Mode::Allow, Mode::Allow, State::Secondary));
         assert_eq!((node.me().as_deref(), node.listens), (Some("db1:27017"), vec!["10.0.0.1".parse().unwrap()]));
+        assert_eq!(node.ways, [("db2:27017".to_owned(), "127.0.1.2:27017".parse().unwrap())]);
+        assert_eq!(node.outbound, [UpstreamStatus::default()]);
+        let beside_an_application = Status { upstreams: Vec::new(), ..status.clone() };
+        let node = Node::of("app:28017", &beside_an_application).unwrap();
+        assert_eq!((node.state(), node.is_outbound_only(), node.ailment()), (State::Outbound, true, None));
         status.ssl_mode = "maybe".into();
         assert!(Node::of("db1:28017", &status).unwrap_err().contains("'maybe' is no mode"));
     }
@@ -232,7 +282,5 @@ pub(super) mod tests {
             node.server = node.server.map(|server| Server { up, state, ..server });
             assert!(node.ailment().unwrap().contains(part), "{part}");
         }
-        node.server = None;
-        assert!(node.ailment().unwrap().contains("no inbound route"));
     }
 }

@@ -4,6 +4,11 @@
 //! **Up**: the lowest rung first, so that no node takes a step before all have the previous one; on a rung, the primary
 //! last: whatever a step shows, it shows on a member that serves no writes.
 //!
+//! A proxy beside an application has outbound links and no acceptance. Its links follow the same rule as a member's: it
+//! dials TLS from `preferSSL` on, when every server takes it (`allowSSL`), and no server requires TLS (`requireSSL`)
+//! before all nodes, this one too, dial it. So it is safe anywhere within a rung. Since its step affects writes, it
+//! comes after the secondaries and before the primary, and the other way about where the primary goes first.
+//!
 //! **Down**: the highest rung first, all nodes, one rung at a time. So a link narrows only when every acceptance is wide
 //! enough: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when the first refuses TLS
 //! (`disabled`), all dial plaintext. Any order within a rung is therefore safe for the links between nodes, and it is
@@ -15,9 +20,20 @@ use crate::policy::Mode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) mode: Mode,
-    pub(super) primary: bool,
+    pub(super) role: Role,
     /// Whether it can take a step. One that cannot still holds the others back.
     pub(super) able: bool,
+}
+
+/// What a node's step affects: the lower go first on the way up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// A member without writes, a standalone, or a mongos.
+    Other,
+    /// A proxy beside an application.
+    Outbound,
+    /// The primary.
+    Primary,
 }
 
 /// A node's next step, by its place in the list.
@@ -72,8 +88,12 @@ pub(super) fn all_down(places: &[Place], targets: &[Mode]) -> Vec<Step> {
 
 /// The first that may, in the order given, primaries last, or first.
 fn first(places: &[Place], may: impl Fn(&Place) -> bool, primary_first: bool) -> Option<usize> {
-    let found = |primary: bool| places.iter().position(|place| place.able && place.primary == primary && may(place));
-    found(primary_first).or_else(|| found(!primary_first))
+    let found = |role: Role| places.iter().position(|place| place.able && place.role == role && may(place));
+    let mut roles = [Role::Other, Role::Outbound, Role::Primary];
+    if primary_first {
+        roles.reverse();
+    }
+    roles.into_iter().find_map(found)
 }
 
 fn above(mode: Mode) -> Option<Mode> {
@@ -88,7 +108,7 @@ fn below(mode: Mode) -> Option<Mode> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Place, Step, all_down, all_up, down, up};
+    use super::{Place, Role, Step, all_down, all_up, down, up};
     use crate::policy::Mode::{self, Allow, Disabled, Prefer, Require};
     use crate::policy::Spelling;
 
@@ -99,7 +119,8 @@ mod tests {
     }
 
     fn places(modes: &[Mode], primary: usize) -> Vec<Place> {
-        let place = |(node, mode): (usize, &Mode)| Place { mode: *mode, primary: node == primary, able: true };
+        let role = |node: usize| if node == primary { Role::Primary } else { Role::Other };
+        let place = |(node, mode): (usize, &Mode)| Place { mode: *mode, role: role(node), able: true };
         modes.iter().enumerate().map(place).collect()
     }
 
@@ -141,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_beside_an_application_comes_next_to_the_primary() {
+        let mut four = places(&[Disabled; 4], 1);
+        four[0].role = Role::Outbound;
+        assert_eq!(steps(&all_up(&four, Allow)), [2, 3, 0, 1].map(|node| (node, Allow)));
+        four.iter_mut().for_each(|place| place.mode = Require);
+        assert_eq!(steps(&all_down(&four, &[Prefer; 4])), [1, 0, 2, 3].map(|node| (node, Prefer)));
+    }
+
+    #[test]
     fn who_is_not_able_holds_the_others_back() {
         let mut three = places(&[Require, Prefer, Require], 1);
         three[0].able = false;
@@ -154,7 +184,8 @@ mod tests {
     }
 
     fn mixtures() -> impl Strategy<Value = (Vec<Place>, Mode)> {
-        let place = (modes(), any::<bool>()).prop_map(|(mode, primary)| Place { mode, primary, able: true });
+        let roles = prop::sample::select(vec![Role::Other, Role::Outbound, Role::Primary]);
+        let place = (modes(), roles).prop_map(|(mode, role)| Place { mode, role, able: true });
         (prop::collection::vec(place, 1..8), modes())
     }
 
@@ -167,8 +198,8 @@ mod tests {
                 let from = places[node].mode;
                 prop_assert!(from.step_to(to, Spelling::Ssl).is_ok() && to <= target);
                 prop_assert!(places.iter().all(|other| other.mode >= from), "all have the previous step");
-                let waiting = |other: &Place| other.mode == from && !other.primary;
-                prop_assert!(!places[node].primary || !places.iter().any(waiting), "secondaries first");
+                let waiting = |other: &Place| other.mode == from && other.role < places[node].role;
+                prop_assert!(!places.iter().any(waiting), "secondaries first, the primary last");
                 let was = together(&places);
                 places[node].mode = to;
                 prop_assert!(!was || together(&places), "once together, together for good");

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ArgMatches;
 use tokio::runtime::Builder;
@@ -12,6 +12,7 @@ use super::dry::{self, Goal};
 use super::ends::{self, DONE, FILES_DISAGREE, STOPPED, USAGE};
 use super::fleet::Fleet;
 use super::halt::Halt;
+use super::health;
 use super::interrupt::Interrupt;
 use super::journal::{self, Began, Journal, OPENS};
 use super::lease::{Leases, holder};
@@ -44,17 +45,18 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
 
 async fn rollout(wish: Wish) -> ExitCode {
     let names: Vec<_> = wish.nodes.iter().map(|node| node.name.clone()).collect();
-    let began = match wish.log.as_deref().map(|log| journal::newest(log, &names)).transpose() {
-        Ok(began) => began.flatten(),
+    let among = matches!(wish.way, Way::Back(_));
+    let past = match wish.log.as_deref().map(|log| journal::past(log, &names, among)).transpose() {
+        Ok(past) => past.unwrap_or_default(),
         Err(error) => return usage(&format!("the log cannot be read: {error}")),
     };
-    let goal = match goal(&wish, &names, began.as_ref()) {
+    let goal = match goal(&wish, &names, past.began.as_ref()) {
         Ok(goal) => goal,
         Err(why) => return usage(&why),
     };
     let fleet = Arc::new(Fleet::new(wish.nodes));
     if wish.dry_run {
-        return ExitCode::from(dry::run(&fleet, &goal, say).await);
+        return ExitCode::from(dry::run(&fleet, &goal, &past.last, &wish.accept, say).await);
     }
     // Before there is anything to give back.
     let started = Interrupt::listen().and_then(|interrupt| Ok((interrupt, Journal::open(wish.log.as_deref())?)));
@@ -65,15 +67,21 @@ async fn rollout(wish: Wish) -> ExitCode {
     let leases = match Leases::take(&fleet, &holder()).await {
         Ok(leases) => leases,
         Err(halt) => {
-            halted(&halt).iter().for_each(|line| complain(line));
+            why(&halt).iter().for_each(|line| complain(line));
+            complain(&ends::advice(&halt));
             return ExitCode::from(STOPPED);
         }
     };
     let screen = Screen::new(&names);
-    let (wait, force) = (wish.wait, wish.force);
-    let (resolved, seen) = (Mutex::default(), Mutex::default());
-    let walk = Walk { fleet, screen, journal, interrupt, leases, wait, force, resolved, seen };
-    let ended = go(&walk, &goal, began, wish.auto_rollback).await;
+    let (wait, grace, force) = (wish.wait, wish.grace, wish.force);
+    let (resolved, seen, named, last_modes) =
+        (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::new(past.last));
+    let walk =
+        Walk { fleet, screen, journal, interrupt, leases, wait, grace, force, resolved, named, last_modes, seen };
+    let ended = match walk.accept(&wish.accept).await {
+        Ok(()) => go(&walk, &goal, past.began, wish.auto_rollback).await,
+        Err(halt) => Err(halt),
+    };
     walk.screen.finish();
     let exit = end(&walk, &goal, ended).await;
     walk.leases.give_back().await;
@@ -87,7 +95,7 @@ fn goal(wish: &Wish, names: &[String], began: Option<&Began>) -> Result<Goal, St
         Way::Up(mode) => Ok(Goal::Up(mode)),
         Way::Back(Some(mode)) => Ok(Goal::Back(vec![mode; names.len()])),
         Way::Back(None) => back(&|name| began?.of(name)).map(Goal::Back).ok_or_else(|| {
-            "the log has no rollout of these very nodes, so that it is not known where they began: give --to, or --log".to_owned()
+            "the log has no rollout of these very nodes, nor of these among others, so that it is not known where they began: give --to, or --log".to_owned()
         }),
     }
 }
@@ -98,11 +106,14 @@ async fn go(walk: &Walk, goal: &Goal, began: Option<Began>, auto_rollback: bool)
         Goal::Back(targets) => {
             walk.journal.note(format_args!("back to where it began, by \"{holder}\""));
             let nodes = walk.reached().await?;
+            walk.tell_behind(&nodes);
+            walk.no_live_strangers(&nodes).await?;
             let complaints = back(walk, nodes, targets).await?;
             return if complaints.is_empty() { Ok(()) } else { Err(Halt::TakenBack(complaints.join("\n"))) };
         }
         Goal::Up(target) => *target,
     };
+    walk.tell_behind(&walk.reached().await?);
     let nodes = walk.healthy(target).await?;
     walk.no_strangers(&nodes).await?;
     // One that goes on began where the one before it began.
@@ -115,7 +126,13 @@ async fn go(walk: &Walk, goal: &Goal, began: Option<Began>, auto_rollback: bool)
     for (node, origin) in nodes.iter().zip(&origins) {
         walk.journal.began(&node.name, *origin);
     }
-    match up(walk, target).await {
+    // What is not reached before any step is no step's fault, and is said.
+    let start = health::unreached(&nodes);
+    for line in health::in_words(&start, &walk.fleet.names()).lines() {
+        walk.screen.say(line);
+        walk.journal.note(line);
+    }
+    match up(walk, target, &start).await {
         Err(Halt::Failed(why)) if auto_rollback => {
             walk.screen.say(format_args!("failed: {why}\ntaking every node back to where it began"));
             walk.journal.note(format_args!("failed, taking every node back: {}", why.replace('\n', " | ")));
@@ -123,6 +140,7 @@ async fn go(walk: &Walk, goal: &Goal, began: Option<Began>, auto_rollback: bool)
             let last = walk.last(nodes);
             match back(walk, last, &origins).await {
                 Ok(complaints) => Err(Halt::TakenBack([vec![why], complaints].concat().join("\n"))),
+                Err(Halt::Failed(left)) => Err(Halt::Failed(format!("{why}\n{left}"))),
                 Err(halt) => Err(halt),
             }
         }
@@ -130,30 +148,33 @@ async fn go(walk: &Walk, goal: &Goal, began: Option<Began>, auto_rollback: bool)
     }
 }
 
-/// Says where everything stands, and what that comes to.
+/// Says why it ended, then where every node is, then what to do; the exit code.
 async fn end(walk: &Walk, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     let (names, nodes) = (walk.fleet.names(), walk.fleet.look().await);
-    let disagreements = ends::disagreements(&nodes);
-    for line in ends::standing(&names, &nodes) {
-        say(line);
-    }
-    if let Err(halt) = &ended {
-        for line in halted(halt) {
-            complain(&line);
-            walk.journal.note(&line);
-        }
-    }
     let is_over = matches!(ended, Ok(()) | Err(Halt::TakenBack(_)));
+    let loud = |line: &String| {
+        complain(line);
+        walk.journal.note(line);
+    };
+    if let Err(halt) = &ended {
+        why(halt).iter().for_each(loud);
+    }
     for node in nodes.iter().flatten().filter(|_| is_over) {
         walk.journal.done(&node.name, node.mode);
     }
     // Half way, the modes are not the ones that files should have.
-    for line in disagreements.iter().filter(|_| is_over) {
-        complain(line);
-        walk.journal.note(line);
+    let disagreements = if is_over { ends::disagreements(&nodes) } else { Vec::new() };
+    disagreements.iter().for_each(loud);
+    let last = walk.last_modes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for line in ends::standing(&names, &nodes, &last) {
+        walk.journal.note(&line);
+        say(line);
     }
     match (ended, disagreements.is_empty()) {
-        (Err(_), _) => STOPPED,
+        (Err(halt), _) => {
+            loud(&ends::advice(&halt).to_owned());
+            STOPPED
+        }
         (Ok(()), false) => FILES_DISAGREE,
         (Ok(()), true) => {
             say(match goal {
@@ -165,19 +186,15 @@ async fn end(walk: &Walk, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     }
 }
 
-fn halted(halt: &Halt) -> Vec<String> {
+/// Why it does not go on, a line each.
+fn why(halt: &Halt) -> Vec<String> {
     let (word, why) = match halt {
         Halt::Stopped(why) => ("stopped", &**why),
         Halt::Failed(why) => ("failed", &**why),
         Halt::TakenBack(why) => ("failed, and every node was taken back", &**why),
-        Halt::Interrupted => ("interrupted", ""),
+        Halt::Interrupted => return vec!["interrupted".to_owned()],
     };
-    let mut lines: Vec<_> = why.lines().map(|line| format!("{word}: {line}")).collect();
-    if lines.is_empty() {
-        lines.push(word.to_owned());
-    }
-    lines.push(ends::advice(halt).to_owned());
-    lines
+    why.lines().map(|line| format!("{word}: {line}")).collect()
 }
 
 fn usage(why: &str) -> ExitCode {

@@ -2,6 +2,7 @@
 
 use super::fleet::{NoAnswer, Public};
 use super::halt::Halt;
+use super::journal::CHANGED;
 use super::node::Node;
 use super::outside::{self, APPLICATION};
 use super::plan::Step;
@@ -45,7 +46,7 @@ impl Walk {
                 return Err(Halt::stopped(name, escaped(&reply.error)));
             }
             Err(error @ ClientError::Refused { .. }) => {
-                return Err(Halt::failed(name, format!("{to} is refused: {error}")));
+                return Err(Halt::failed(name, format!("{to} is refused: {}", escaped(&error.to_string()))));
             }
             // The answer was lost; the change may not be.
             Err(error) => (self.must_be(node, to, &error).await?, ""),
@@ -53,7 +54,7 @@ impl Walk {
         self.screen.mode(node, to);
         self.has_changed(node, to);
         self.screen.doing(node, format!("changed: {from} -> {to}, generation {generation}{note}"));
-        self.journal.note(format_args!("changed {name} {from} -> {to} generation {generation}{note}"));
+        self.journal.note(format_args!("{CHANGED} {name} {from} -> {to} generation {generation}{note}"));
         Ok(true)
     }
 
@@ -74,33 +75,36 @@ impl Walk {
         let now = async { Node::of(&handle.name, &handle.client.status().await?.value).map_err(NoAnswer::Unreadable) };
         match now.await {
             Ok(now) if now.mode == to => Ok(now.generation),
-            Ok(now) => Err(Halt::failed(&handle.name, format!("{error}; it is at {}", now.mode))),
-            Err(_) => Err(Halt::failed(&handle.name, error)),
+            Ok(now) => {
+                Err(Halt::failed(&handle.name, format!("{}; it is at {}", escaped(&error.to_string()), now.mode)))
+            }
+            Err(_) => Err(Halt::failed(&handle.name, escaped(&error.to_string()))),
         }
     }
 
-    /// Looks from outside whether a node does as its mode says.
+    /// Looks from outside whether a node does as its mode says. Returns what was found, in words.
     ///
     /// # Errors
     /// What it does instead.
-    pub(super) async fn verify(&self, node: usize, now: &Node, mode: Mode) -> Result<(), Halt> {
+    pub(super) async fn look_from_outside(&self, node: usize, now: &Node, mode: Mode) -> Result<String, Halt> {
         let handle = self.fleet.node(node);
+        if now.is_outbound_only() {
+            return Ok("verified: its links are up; it takes no clients, so there is nothing to look at".to_owned());
+        }
         let place = match &handle.public {
             Public::At(place) => Some(place.clone()),
             Public::Own => now.server.as_ref().and_then(|server| server.me.as_deref()).and_then(|me| me.parse().ok()),
             Public::Nowhere => None,
         };
         let Some(place) = place else {
-            self.tell(node, "not looked at from outside: no address is known (--public)");
-            return Ok(());
+            return Ok("not looked at from outside: no address is known (--public)".to_owned());
         };
         self.screen.busy(node, format!("looking at {} from outside", printable(&place.to_string())));
         let found = outside::verify(&place, mode).await.map_err(|why| Halt::failed(&handle.name, printable(&why)))?;
         if !mode.accepts_plaintext() {
             self.accept_own_row(node).await;
         }
-        self.tell(node, &format!("verified at {}: {}", printable(&place.to_string()), found.join(", ")));
-        Ok(())
+        Ok(format!("verified at {}: {}", printable(&place.to_string()), found.join(", ")))
     }
 
     /// Our own plaintext opening made a row among the clients, which must not stand in anybody's way later. Best effort:

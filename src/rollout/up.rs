@@ -1,6 +1,7 @@
 //! The way up: one step at a time, until every node is at the mode wanted.
 
 use super::halt::Halt;
+use super::health::Unreached;
 use super::node::Node;
 use super::plan::{self, Step};
 use super::step::How;
@@ -11,16 +12,17 @@ use crate::policy::Mode;
 ///
 /// # Errors
 /// Why it does not go on. The nodes are within one rung of each other then, which is a mixture that works.
-pub(super) async fn up(walk: &Walk, target: Mode) -> Result<(), Halt> {
+pub(super) async fn up(walk: &Walk, target: Mode, start: &Unreached) -> Result<(), Halt> {
     loop {
         let nodes = walk.healthy(target).await?;
         walk.no_strangers(&nodes).await?;
-        let Some(step) = plan::up(&places(&nodes), target) else { return finish(walk, &nodes, target).await };
+        walk.exchange_names(&nodes).await?;
+        let Some(step) = plan::up(&places(&nodes), target) else { return finish(walk, &nodes, target, start).await };
         take(walk, step, &nodes).await?;
     }
 }
 
-/// One node's step: wait, change, look from outside, see that it holds.
+/// One node's step: wait, change, look from outside, move its old links, look at the health of all.
 async fn take(walk: &Walk, step: Step, nodes: &[Node]) -> Result<(), Halt> {
     let Step { node, to } = step;
     let below: Vec<_> = (0..nodes.len()).filter(|one| nodes[*one].mode < to).collect();
@@ -36,24 +38,27 @@ async fn take(walk: &Walk, step: Step, nodes: &[Node]) -> Result<(), Halt> {
             break;
         }
     }
-    walk.verify(node, &nodes[node], to).await?;
+    let verified = walk.look_from_outside(node, &nodes[node], to).await?;
     match to {
         // Its own links first, while every other node takes both kinds.
         Mode::Prefer => walk.moved(&[node]).await?,
         // Who was accepted by name goes too; what cannot be moved is told, and hurts nobody.
         Mode::Require => {
             if let Some(left) = walk.recycle(node).await? {
-                walk.tell(node, &left);
+                walk.tell(node, &left.in_words());
             }
         }
         Mode::Disabled | Mode::Allow => {}
     }
+    walk.all_still_reached(nodes, node, to).await?;
+    walk.tell(node, &verified);
     walk.screen.busy(node, format!("done: {to}"));
     Ok(())
 }
 
 /// What an interrupted rollout may have left undone at nodes that have arrived.
-async fn finish(walk: &Walk, nodes: &[Node], target: Mode) -> Result<(), Halt> {
+async fn finish(walk: &Walk, nodes: &[Node], target: Mode, start: &Unreached) -> Result<(), Halt> {
+    walk.all_reached(nodes, start).await?;
     if target == Mode::Prefer {
         walk.moved(&walk.fleet.all()).await?;
     }

@@ -1,13 +1,14 @@
-//! What is waited for: clients that have not moved, links that are of the old kind. Who it is, is shown all the while.
+//! Waits for clients that a mode would turn away, and names them meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::command::ACCEPT;
 use super::fleet::NoAnswer;
 use super::halt::Halt;
 use super::walk::{Walk, all_of};
-use crate::control::Recycle;
-use crate::control::views::Blocker;
+use crate::control::views::{Blocker, ClientRow, ConnectionRow};
 use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
@@ -64,98 +65,42 @@ impl Walk {
 
     /// Who stands in the way of a mode at these nodes.
     async fn in_the_way(&self, nodes: &[usize], to: Mode) -> Result<InTheWay, Halt> {
-        let answers = self.fleet.each(nodes, |handle| async move {
-            let ready = handle.client.ready(to, Spelling::Ssl).await?.value;
-            if to.accepts_tls() {
-                return Ok(ready.blockers);
+        let ours = if to.accepts_tls() { BTreeSet::new() } else { self.outbound_links().await? };
+        let answers = self.fleet.each(nodes, |handle| {
+            let ours = ours.clone();
+            async move {
+                let ready = handle.client.ready(to, Spelling::Ssl).await?.value;
+                if to.accepts_tls() {
+                    return Ok(ready.blockers);
+                }
+                let clients = handle.client.clients(false).await?.value.clients;
+                let open = handle.client.connections(false).await?.value.connections;
+                let left = |one: &Blocker| !is_member(one, &clients) && !comes_by_a_node(one, &open, &ours);
+                Ok(ready.blockers.into_iter().filter(left).collect())
             }
-            let clients = handle.client.clients(false).await?.value.clients;
-            // Members follow their own policy: by the time of this step, all dial plaintext.
-            let is_member = |one: &Blocker| {
-                clients.iter().any(|row| {
-                    row.member && Some(&row.ip) == one.address.as_ref() && row.application == one.application
-                })
-            };
-            Ok(ready.blockers.into_iter().filter(|one| !is_member(one)).collect())
         });
         let answers: Vec<Vec<Blocker>> =
             all_of(answers.await).map_err(|(at, error)| self.no_answer(nodes[at], &error))?;
         Ok(nodes.iter().copied().zip(answers).filter(|(_, blockers)| !blockers.is_empty()).collect())
     }
 
-    /// Waits until these nodes have no connection left that their mode would not make, moving them.
-    ///
-    /// # Errors
-    /// What is left when the wait is over, or a signal.
-    pub(super) async fn moved(&self, nodes: &[usize]) -> Result<(), Halt> {
-        let began = Instant::now();
-        let mut missed = 0;
-        loop {
-            self.check()?;
-            let left = match self.recycled(nodes).await {
-                Err(Halt::Failed(_)) if missed < ROLLOUT_MISSED => {
-                    missed += 1;
-                    self.reached().await?;
-                    continue;
-                }
-                left => left?,
-            };
-            missed = 0;
-            if left.is_empty() {
-                return Ok(());
-            }
-            if began.elapsed() >= self.wait {
-                return Err(Halt::Stopped(left.join("\n")));
-            }
-            self.interrupt.pause(ROLLOUT_RECYCLE).await?;
-        }
+    /// The addresses of the links that proxies beside applications have open, as the servers see them.
+    async fn outbound_links(&self) -> Result<BTreeSet<SocketAddr>, Halt> {
+        let nodes = self.reached().await?;
+        let beside: Vec<_> = (0..nodes.len()).filter(|node| nodes[*node].is_outbound_only()).collect();
+        let answers = self
+            .fleet
+            .each(&beside, |handle| async move { Ok(handle.client.connections(false).await?.value.connections) });
+        let rows = all_of(answers.await).map_err(|(at, error)| self.no_answer(beside[at], &error))?;
+        Ok(rows.into_iter().flatten().filter_map(|row| canonical(&row.upstream_local?)).collect())
     }
 
-    async fn recycled(&self, nodes: &[usize]) -> Result<Vec<String>, Halt> {
-        let mut left = Vec::new();
-        for node in nodes {
-            if let Some(why) = self.recycle(*node).await? {
-                self.tell_changed(*node, &why);
-                left.push(format!("{}: {why}", self.fleet.name(*node)));
-            }
-        }
-        Ok(left)
-    }
-
-    /// Moves a node's old connections, once. None where there are none left; else what is, in words.
-    ///
-    /// # Errors
-    /// The node does not answer.
-    pub(super) async fn recycle(&self, node: usize) -> Result<Option<String>, Halt> {
-        let client = &self.fleet.node(node).client;
-        let failed = |error: crate::admin_client::ClientError| self.no_answer(node, &error.into());
-        if client.status().await.map_err(failed)?.value.connections.non_conforming == 0 {
-            return Ok(None);
-        }
-        self.screen.busy(node, "moving old connections");
-        let reply = client.recycle(&Recycle::default()).await.map_err(failed)?.value;
-        if reply.moved + reply.ended > 0 {
-            let text = format!("old connections: {} moved, {} ended by themselves", reply.moved, reply.ended);
-            self.tell(node, &text);
-        }
-        let left = client.status().await.map_err(failed)?.value.connections.non_conforming;
-        if left == 0 {
-            return Ok(None);
-        }
-        let risks: Vec<_> = reply.risks.iter().map(|risk| format!("; {}", escaped(risk))).collect();
-        let hint = match reply.at_risk {
-            0 => String::new(),
-            _ => format!(" (tlsramp ctl --admin {} recycle --force)", self.fleet.name(node)),
-        };
-        Ok(Some(format!("old connections left to move: {left}{}{hint}", risks.concat())))
-    }
-
-    fn no_answer(&self, node: usize, error: &NoAnswer) -> Halt {
+    pub(super) fn no_answer(&self, node: usize, error: &NoAnswer) -> Halt {
         Halt::failed(self.fleet.name(node), error)
     }
 
     /// For the record only what is new.
-    fn tell_changed(&self, node: usize, text: &str) {
+    pub(super) fn tell_changed(&self, node: usize, text: &str) {
         if self.screen.is_doing(node, text) {
             return;
         }
@@ -169,10 +114,13 @@ impl Walk {
             let name = self.fleet.name(*node);
             for Blocker { text, remedy, key, .. } in blockers {
                 lines.push(format!("{name}: {}: {}", escaped(text), escaped(remedy)));
-                lines.extend(key.iter().map(|key| {
-                    format!("{name}: accept it by: tlsramp ctl --admin {name} accept {}", quoted(&escaped(key)))
-                }));
+                let ctl = &self.fleet.node(*node).ctl;
+                let accept = |key: &String| format!("{name}: accept it by: {ctl} accept {}", quoted(&escaped(key)));
+                lines.extend(key.iter().map(accept));
             }
+        }
+        if found.values().flatten().any(|blocker| blocker.key.is_some()) {
+            lines.push(format!("or on all nodes at once: the same command with --{ACCEPT} KEY, with the keys above"));
         }
         lines.join("\n")
     }
@@ -187,6 +135,27 @@ pub(super) fn named(blockers: &[Blocker]) -> String {
     named.join("; ")
 }
 
+/// Whether a client is a member. Members follow the policy of their own tlsramp: by the time of the step to `disabled`, all
+/// dial plaintext.
+fn is_member(blocker: &Blocker, clients: &[ClientRow]) -> bool {
+    let same = |row: &&ClientRow| Some(&row.ip) == blocker.address.as_ref() && row.application == blocker.application;
+    clients.iter().filter(same).any(|row| row.member)
+}
+
+/// Whether all open connections of a client are links of listed proxies beside applications, which follow the policy too.
+fn comes_by_a_node(blocker: &Blocker, open: &[ConnectionRow], links: &BTreeSet<SocketAddr>) -> bool {
+    let ip = |row: &ConnectionRow| canonical(&row.peer).map(|peer| peer.ip().to_string());
+    let is_its = |row: &&ConnectionRow| ip(row) == blocker.address && row.application == blocker.application;
+    let mut its = open.iter().filter(is_its).filter(|row| row.opening != "plaintext").peekable();
+    its.peek().is_some() && its.all(|row| canonical(&row.peer).is_some_and(|peer| links.contains(&peer)))
+}
+
+/// The address, with an IPv4-mapped one as IPv4.
+fn canonical(address: &str) -> Option<SocketAddr> {
+    let address = address.parse::<SocketAddr>().ok()?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
 /// For a shell: a name that a client has given itself must not become a command of whoever copies it.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -194,8 +163,36 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{named, quoted};
-    use crate::control::views::Blocker;
+    use super::{comes_by_a_node, is_member, named, quoted};
+    use crate::control::views::{Blocker, ClientRow, ConnectionRow};
+
+    #[test]
+    fn clients_that_follow_the_policy_are_not_waited_for() {
+        let blocker =
+            Blocker { address: Some("1.1.1.1".into()), application: Some("shop".into()), ..Blocker::default() };
+        let row = |peer: &str, opening: &str| ConnectionRow {
+            peer: peer.into(),
+            opening: opening.into(),
+            application: Some("shop".into()),
+            ..ConnectionRow::default()
+        };
+        let links = ["1.1.1.1:5", "1.1.1.1:6"].map(|link| link.parse().unwrap()).into_iter().collect();
+        for (open, follows) in [
+            (vec![row("1.1.1.1:5", "tls"), row("[::ffff:1.1.1.1]:6", "tls"), row("1.1.1.1:7", "plaintext")], true),
+            (vec![row("1.1.1.1:5", "tls"), row("1.1.1.1:7", "tls")], false),
+            (vec![row("2.2.2.2:5", "tls")], false),
+            (Vec::new(), false),
+        ] {
+            assert_eq!(comes_by_a_node(&blocker, &open, &links), follows, "{open:?}");
+        }
+        let client = |member| ClientRow {
+            ip: "1.1.1.1".into(),
+            application: Some("shop".into()),
+            member,
+            ..ClientRow::default()
+        };
+        assert!(is_member(&blocker, &[client(true)]) && !is_member(&blocker, &[client(false)]));
+    }
 
     #[test]
     fn who_is_waited_for_fits_a_line_and_is_no_command() {

@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::behind::{LastModes, behind};
 use super::findings;
 use super::fleet::{Fleet, NoAnswer};
 use super::halt::Halt;
 use super::interrupt::Interrupt;
 use super::journal::Journal;
 use super::lease::Leases;
+use super::member_names::Sets;
 use super::node::{Node, State};
 use super::peers::{self, Known, Resolved, Sight, Stranger};
-use super::plan::Place;
+use super::plan::{Place, Role};
 use super::screen::Screen;
 use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK, ROLLOUT_RESOLVE, ROLLOUT_UNREACHED};
 use crate::observe::now_millis;
@@ -32,9 +34,15 @@ pub(super) struct Walk {
     pub(super) leases: Leases,
     /// How long clients and old connections are waited for, each time.
     pub(super) wait: Duration,
+    /// Old connections are cut after so many seconds; `None`: never.
+    pub(super) grace: Option<u64>,
     /// Whether `disabled` may turn TLS clients away.
     pub(super) force: bool,
     pub(super) resolved: Mutex<Resolved>,
+    /// The members' names that every node was given.
+    pub(super) named: Mutex<Option<Sets>>,
+    /// The mode that each node was last changed to, by the log and by this rollout.
+    pub(super) last_modes: Mutex<LastModes>,
     /// Each node as it was last seen.
     pub(super) seen: Mutex<Vec<Option<Node>>>,
 }
@@ -99,10 +107,10 @@ impl Walk {
         }
     }
 
-    /// That every mongod and mongos the nodes have to do with is one of them.
+    /// Checks that every mongod and mongos that the nodes have to do with is one of them.
     ///
     /// # Errors
-    /// Who is not.
+    /// Each that is not.
     pub(super) async fn no_strangers(&self, nodes: &[Node]) -> Result<(), Halt> {
         let survey = survey(&self.fleet, nodes, &self.resolved).await;
         let found = survey.map_err(|(node, error)| Halt::failed(self.fleet.name(node), error))?.strangers();
@@ -112,6 +120,34 @@ impl Walk {
         let lines: Vec<_> =
             found.iter().map(|one| format!("{} sees {}", self.fleet.name(one.node), one.text)).collect();
         Err(Halt::Stopped(lines.join("\n")))
+    }
+
+    /// Checks, for the way back, that no live member is left behind in a mode that the others leave. One that is gone is
+    /// no reason to stop: its name is told, and the others go on.
+    ///
+    /// # Errors
+    /// Each live one.
+    pub(super) async fn no_live_strangers(&self, nodes: &[Node]) -> Result<(), Halt> {
+        let survey = survey(&self.fleet, nodes, &self.resolved).await;
+        let survey = survey.map_err(|(node, error)| Halt::failed(self.fleet.name(node), error))?;
+        let mut live = survey.strangers();
+        live.extend(peers::answering(nodes, &survey.known, &survey.resolved));
+        for one in findings::missing(nodes) {
+            self.screen.say(format_args!("{}", one.text));
+            self.journal.note(&one.text);
+        }
+        if live.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<_> = live.iter().map(|one| format!("{} sees {}", self.fleet.name(one.node), one.text)).collect();
+        if self.force {
+            for line in &lines {
+                self.screen.say(line);
+                self.journal.note(line);
+            }
+            return Ok(());
+        }
+        Err(Halt::Stopped(format!("{}\n{LEFT_BEHIND}", lines.join("\n"))))
     }
 
     /// Each node as it was last seen; those of `nodes` that were seen since are passed over.
@@ -125,6 +161,16 @@ impl Walk {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Some(node)) = seen.get_mut(place) {
             node.mode = mode;
+        }
+        let mut last = self.last_modes.lock().unwrap_or_else(PoisonError::into_inner);
+        last.insert(self.fleet.name(place).to_owned(), mode);
+    }
+
+    /// Names the nodes whose mode fell behind. They go first, since the lowest do.
+    pub(super) fn tell_behind(&self, nodes: &[Node]) {
+        let last = self.last_modes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (node, text) in behind(nodes, &last) {
+            self.tell(node, &text);
         }
     }
 
@@ -150,7 +196,7 @@ impl Walk {
 pub(super) struct Survey {
     pub(super) sights: Vec<Sight>,
     pub(super) known: Known,
-    resolved: Resolved,
+    pub(super) resolved: Resolved,
 }
 
 impl Survey {
@@ -185,14 +231,28 @@ pub(super) async fn survey(
 
 /// Where the nodes stand on the ladder.
 pub(super) fn places(nodes: &[Node]) -> Vec<Place> {
-    let place = |node: &Node| Place { mode: node.mode, primary: node.state() == State::Primary, able: true };
-    nodes.iter().map(place).collect()
+    nodes.iter().map(|node| place(node, true)).collect()
+}
+
+/// Where a node stands on the ladder.
+pub(super) fn place(node: &Node, able: bool) -> Place {
+    let role = match node.state() {
+        State::Primary => Role::Primary,
+        State::Outbound => Role::Outbound,
+        State::Secondary | State::Arbiter | State::Other | State::Standalone | State::Mongos | State::Unknown => {
+            Role::Other
+        }
+    };
+    Place { mode: node.mode, role, able }
 }
 
 /// All answers, or the first that is none.
 pub(super) fn all_of<T>(answers: Vec<Result<T, NoAnswer>>) -> Result<Vec<T>, (usize, NoAnswer)> {
     answers.into_iter().enumerate().map(|(node, answer)| answer.map_err(|error| (node, error))).collect()
 }
+
+const LEFT_BEHIND: &str = "a member that is left in its mode is cut off when the others leave it: list it as --node; --force \
+     goes on without it";
 
 async fn resolve(name: &str) -> Vec<IpAddr> {
     match timeout(ROLLOUT_RESOLVE, lookup_host((name, 0))).await {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
-use super::command::{AUTO_ROLLBACK, DRY_RUN, FORCE, LOG, NODE, NONE, PUBLIC, ROLLBACK, TO, WAIT};
+use super::command::{ACCEPT, AUTO_ROLLBACK, DRY_RUN, FORCE, GRACE, LOG, NODE, NONE, PUBLIC, ROLLBACK, TO, WAIT};
 use super::fleet::{Handle, Public};
-use crate::admin_client::{AdminAddress, AdminClient, tls_options};
+use crate::admin_client::{AdminAddress, AdminClient, ctl_command, tls_options};
 use crate::limits::{ROLLOUT_NODES, ROLLOUT_WAIT};
 use crate::policy::Mode;
 
@@ -21,6 +21,10 @@ pub(super) struct Wish {
     pub(super) auto_rollback: bool,
     pub(super) force: bool,
     pub(super) wait: Duration,
+    /// Old connections are cut after so many seconds; none: never.
+    pub(super) grace: Option<u64>,
+    /// Clients that requireSSL may refuse, as the nodes' inventories call them.
+    pub(super) accept: Vec<String>,
     /// None: no log.
     pub(super) log: Option<PathBuf>,
 }
@@ -59,6 +63,8 @@ impl Wish {
             auto_rollback: matches.get_flag(AUTO_ROLLBACK),
             force: matches.get_flag(FORCE),
             wait: matches.get_one(WAIT).copied().unwrap_or(ROLLOUT_WAIT),
+            grace: matches.get_one(GRACE).copied(),
+            accept: matches.get_many(ACCEPT).unwrap_or_default().cloned().collect(),
             log,
         })
     }
@@ -75,11 +81,17 @@ fn nodes(matches: &ArgMatches) -> Result<Vec<Handle>, String> {
     }
     let publics = publics(matches, &names)?;
     let options = tls_options(matches);
+    // The TLS options are for the nodes that are reached by TCP; Unix sockets beside them need none.
+    let any_tcp = addresses.iter().any(|address| !address.is_unix());
     let node = |address: &AdminAddress| {
         let name = address.to_string();
-        let material = options.load(address).map_err(|error| error.to_string())?;
+        let material = match any_tcp && address.is_unix() {
+            true => None,
+            false => options.load(address).map_err(|error| error.to_string())?,
+        };
+        let ctl = ctl_command(address, &options);
         let public = publics.iter().find(|(node, _)| *node == name).map_or(Public::Own, |(_, public)| public.clone());
-        Ok(Handle { client: AdminClient::new(address.clone(), material), name, public })
+        Ok(Handle { client: AdminClient::new(address.clone(), material), name, ctl, public })
     };
     addresses.into_iter().map(node).collect()
 }
@@ -135,6 +147,9 @@ mod tests {
             (Way::Back(Some(Mode::Disabled)), Duration::ZERO, None, true)
         );
         assert_eq!(read("--rollback --node a:1").unwrap().way, Way::Back(None));
+        let wish = read("--to requireSSL --node a:1 --grace 30 --accept 1.1.1.1/a/- --accept 2.2.2.2/-/b").unwrap();
+        assert_eq!((wish.grace, &*wish.accept), (Some(30), &["1.1.1.1/a/-".to_owned(), "2.2.2.2/-/b".to_owned()][..]));
+        assert_eq!(wish.nodes[0].ctl, "tlsramp ctl --admin a:1");
     }
 
     #[test]
@@ -151,6 +166,10 @@ mod tests {
             ("--to allowSSL --node a:1 --public a:1=c:1 --public a:1=d:1", "given before"),
             ("--to allowSSL --node a:1 --wait soon", "--wait"),
             ("--to allowSSL --node a:1 --tls", "--tls needs --tlsCAFile"),
+            ("--to allowSSL --node unix:/a.sock --tls", "a unix socket, which needs none"),
+            ("--to allowSSL --node a:1 --accept reports", "is no key of a client"),
+            ("--rollback --node a:1 --accept 1.1.1.1/a/b", "cannot be used with"),
+            ("--to allowSSL --node a:1 --grace soon", "--grace"),
             ("--rollback --node a:1 --log none", "--rollback reads the log"),
             ("--rollback --autoRollback --node a:1", "cannot be used with"),
         ] {

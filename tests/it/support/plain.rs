@@ -54,6 +54,12 @@ impl Plain {
         self.stream.write_all(&msg_command(self.asked, database, &command))
     }
 
+    /// Sends the first bytes of a message whose rest never comes, so that the connection reaches no message boundary.
+    pub(crate) fn send_half(&mut self) {
+        let length = 100_u32.to_le_bytes();
+        self.stream.write_all(&[&length[..], &[0; 8], &2013_u32.to_le_bytes()].concat()).expect("it takes bytes");
+    }
+
     /// The next answer.
     pub(crate) fn answer(&mut self) -> io::Result<Document> {
         Ok(Wire(&self.stream).answer()?.document.try_into().expect("a document"))

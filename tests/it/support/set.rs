@@ -51,6 +51,11 @@ impl Hello {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Answers nothing more, as a server that hangs does.
+    pub(crate) fn hush(&self) {
+        *self.says.0.lock().unwrap() = None;
+    }
+
     /// What it says from now on.
     pub(crate) fn say(&self, document: Document) {
         *self.says.0.lock().unwrap() = Some(document);
@@ -122,20 +127,36 @@ impl Member {
     }
 }
 
+/// A tlsramp beside an application, without an inbound route: an outbound route to each of these servers, in their order.
+pub(crate) fn beside_an_application(servers: &[String], folder: &Scratch) -> Proxy {
+    let (certificate, ca) = (cert("member.pem"), cert("ca.pem"));
+    let state = folder.join("state.json").to_string_lossy().into_owned();
+    let mut flags =
+        ["--sslClusterFile", &certificate, "--sslCAFile", &ca, "--stateFile", &state].map(String::from).to_vec();
+    flags.extend(["--upstreamProbe", "on", "--guardWindow", "0"].map(String::from));
+    flags.extend(servers.iter().flat_map(|server| ["--outbound".to_owned(), format!("127.0.0.1:0={server}")]));
+    Proxy::start(flags)
+}
+
 /// Lets members say that they are a set, the first of them its primary, with other members beside; waits until their
 /// probes know.
 pub(crate) fn form(members: &[Member], others: &[String]) {
+    form_set("rs", members, &[], others);
+}
+
+/// The same for a set of another name, some of whose members no hello names.
+pub(crate) fn form_set(name: &str, members: &[Member], hidden: &[Member], others: &[String]) {
     let hosts: Vec<_> = members.iter().map(Member::me).chain(others.iter().cloned()).collect();
-    for (place, member) in members.iter().enumerate() {
+    for (place, member) in members.iter().chain(hidden).enumerate() {
         member.server.say(doc! {
-            "setName": "rs",
+            "setName": name,
             "me": member.me(),
             "hosts": hosts.iter().cloned().map(Bson::from).collect::<Vec<_>>(),
             "isWritablePrimary": place == 0,
             "secondary": place != 0,
         });
     }
-    for member in members {
+    for member in members.iter().chain(hidden) {
         let admin = admin::of(&member.proxy);
         let knows = || admin.get("/status")["upstreams"][0]["hosts"].as_array().unwrap().len() == hosts.len();
         wait("the probe knows the set", knows);

@@ -1,0 +1,65 @@
+//! Commands that are printed for an operator to run: quoted for a shell, with the options that reach the admin port.
+
+use super::{AdminAddress, TlsOptions};
+use crate::net::Upstream;
+
+/// `tlsramp ctl` for this admin port, up to its verb. A password is not printed: `PASSWORD` stands in its place.
+#[must_use]
+pub fn ctl_command(address: &AdminAddress, tls: &TlsOptions) -> String {
+    let mut words = vec!["tlsramp".to_owned(), "ctl".to_owned()];
+    let text = address.to_string();
+    if text != AdminAddress::DEFAULT {
+        words.extend(["--admin".to_owned(), quoted(&text)]);
+    }
+    // A Unix socket is reached without TLS, and `ctl` refuses the options there.
+    if let Upstream::Tcp(_) = &address.0 {
+        words.extend(tls_words(tls));
+    }
+    words.join(" ")
+}
+
+fn tls_words(tls: &TlsOptions) -> Vec<String> {
+    let mut words = Vec::new();
+    if tls.tls {
+        words.push("--tls".to_owned());
+    }
+    let files = [("--tlsCAFile", &tls.ca), ("--tlsCertificateKeyFile", &tls.certificate_key)];
+    for (flag, file) in files.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?))) {
+        words.extend([flag.to_owned(), quoted(&file.to_string_lossy())]);
+    }
+    if tls.password.is_some() {
+        words.extend(["--tlsCertificateKeyFilePassword".to_owned(), "PASSWORD".to_owned()]);
+    }
+    words
+}
+
+/// The word as a shell reads it back: as it is where that is safe, else in single quotes.
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ctl_command, quoted};
+    use crate::admin_client::TlsOptions;
+
+    #[test]
+    fn a_printed_command_reaches_the_admin_port() {
+        let tls = TlsOptions {
+            tls: true,
+            ca: Some("/a b/ca.pem".into()),
+            certificate_key: Some("ops.pem".into()),
+            password: None,
+        };
+        let words = |address: &str| ctl_command(&address.parse().unwrap(), &tls);
+        let expected = "tlsramp ctl --admin db1:28017 --tls --tlsCAFile '/a b/ca.pem' --tlsCertificateKeyFile ops.pem";
+        assert_eq!(words("db1:28017"), expected);
+        assert_eq!(words("unix:/run/a b.sock"), "tlsramp ctl --admin 'unix:/run/a b.sock'");
+        assert_eq!((quoted("it's"), quoted("")), ("'it'\\''s'".into(), "''".into()));
+    }
+}

@@ -1,0 +1,242 @@
+//! Whether every member is reached as the other nodes see it: by their probes of the servers that their outbound routes
+//! lead to. Looked at after each step, before it counts as verified, and once more at the end.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::halt::Halt;
+use super::node::Node;
+use super::peers::Known;
+use super::walk::{Walk, survey};
+use crate::control::views::{LinkStatus, UpstreamStatus};
+use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK};
+use crate::policy::Mode;
+use crate::text::printable;
+
+/// A server that a node does not reach: the node by its place, the route, the server. With the reason.
+pub(super) type Unreached = BTreeMap<(usize, String, String), String>;
+
+/// Every server that some node does not reach. PURE.
+pub(super) fn unreached(nodes: &[Node]) -> Unreached {
+    let mut found = Unreached::new();
+    for (place, node) in nodes.iter().enumerate() {
+        for up in node.outbound.iter().filter(|up| !up.up && !up.checked.is_empty()) {
+            let link = node.links.iter().find(|link| is_link_of(link, up));
+            let reason = up.reason.as_deref().unwrap_or("no reason is known");
+            found.insert((place, up.route.clone(), up.upstream.clone()), with_suggestion(reason, link));
+        }
+        // A server that is probed too was named above, there by its name where redirected connections go by address.
+        let is_told = |link: &LinkStatus| node.outbound.iter().any(|up| !up.up && is_link_of(link, up));
+        for link in node.links.iter().filter(|link| !link.up && !is_told(link)) {
+            if let Some(reason) = &link.reason {
+                let key = (place, link.route.clone(), link.destination.clone());
+                found.insert(key, with_suggestion(reason, Some(link)));
+            }
+        }
+    }
+    found
+}
+
+fn is_link_of(link: &LinkStatus, up: &UpstreamStatus) -> bool {
+    link.route == up.route && (link.destination == up.upstream || (link.reason.is_some() && link.reason == up.reason))
+}
+
+/// The reason, and the option that would mend it, which a node only suggests.
+fn with_suggestion(reason: &str, link: Option<&LinkStatus>) -> String {
+    let option = link.and_then(|link| link.suggestion.as_deref());
+    let option =
+        option.map(|option| format!("; if that is the server that is meant, start that tlsramp with {option}"));
+    format!("{reason}{}", option.unwrap_or_default())
+}
+
+/// Whether a node has probed its outbound links since it came to this mode. PURE.
+fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
+    let link = if mode.dials_tls() { "tls" } else { "plaintext" };
+    // Nothing is known where the probe is off.
+    let probes = node.outbound.iter().any(|up| !up.checked.is_empty());
+    let is_new = |up: &UpstreamStatus| {
+        let same = |old: &&UpstreamStatus| (&old.route, &old.upstream) == (&up.route, &up.upstream);
+        match before.outbound.iter().find(same) {
+            // One that is never probed.
+            Some(old) if old.checked.is_empty() && up.checked.is_empty() => true,
+            Some(old) if old.checked == up.checked => false,
+            Some(_) | None => up.link == link || up.link == "untouched",
+        }
+    };
+    !probes || node.outbound.iter().all(is_new)
+}
+
+/// A line for each. PURE.
+pub(super) fn in_words(found: &Unreached, names: &[String]) -> String {
+    let line = |((node, route, server), reason): (&(usize, String, String), &String)| {
+        let name = names.get(*node).map(String::as_str).unwrap_or_default();
+        format!("{name}: it does not reach {} ({}): {}", printable(server), printable(route), printable(reason))
+    };
+    found.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Walk {
+    /// Waits, within a bound, until every node reaches the servers that it reached before a step; the node that took it
+    /// by the links of its new mode.
+    ///
+    /// # Errors
+    /// Which node does not reach which server, and why; a server that is ill; a signal.
+    pub(super) async fn all_still_reached(&self, before: &[Node], node: usize, mode: Mode) -> Result<(), Halt> {
+        let last = before.get(node).cloned();
+        let before = unreached(before);
+        self.until_reached(|nodes| {
+            let mut found = unreached(nodes);
+            found.retain(|key, _| !before.contains_key(key));
+            for (place, one) in nodes.iter().enumerate() {
+                if let Some(ailment) = one.ailment() {
+                    found.insert((place, "inbound".to_owned(), "its server".to_owned()), ailment);
+                }
+            }
+            let probed = last.as_ref().zip(nodes.get(node)).is_some_and(|(last, now)| has_probed(last, now, mode));
+            if !probed {
+                let reason = format!("its links were not probed since it came to {mode}");
+                found.insert((node, "outbound".to_owned(), "every server".to_owned()), reason);
+            }
+            found
+        })
+        .await
+    }
+
+    /// Waits, within a bound, until every node reaches every listed node, and what it reached at the start.
+    ///
+    /// # Errors
+    /// Which node does not reach which server, and why; a signal.
+    pub(super) async fn all_reached(&self, nodes: &[Node], start: &Unreached) -> Result<(), Halt> {
+        if unreached(nodes).is_empty() {
+            return Ok(());
+        }
+        let survey = survey(&self.fleet, nodes, &self.resolved).await;
+        let survey = survey.map_err(|(node, error)| self.no_answer(node, &error))?;
+        let is_listed = |known: &Known, node: usize, server: &str| {
+            server.parse().is_ok_and(|target| known.has(node, &target, &survey.resolved))
+        };
+        self.until_reached(|nodes| {
+            let mut found = unreached(nodes);
+            found.retain(|key, _| !start.contains_key(key) || is_listed(&survey.known, key.0, &key.2));
+            found
+        })
+        .await
+    }
+
+    async fn until_reached(&self, look: impl Fn(&[Node]) -> Unreached) -> Result<(), Halt> {
+        let began = Instant::now();
+        loop {
+            self.check()?;
+            let found = look(&self.reached().await?);
+            if found.is_empty() {
+                return Ok(());
+            }
+            if began.elapsed() >= ROLLOUT_HEALTH {
+                return Err(Halt::Failed(in_words(&found, &self.fleet.names())));
+            }
+            for ((node, _, server), reason) in &found {
+                self.screen.busy(*node, format!("waiting for {}: {}", printable(server), printable(reason)));
+            }
+            self.interrupt.pause(ROLLOUT_LOOK).await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Node, has_probed, in_words, unreached};
+    use crate::control::views::{LinkStatus, UpstreamStatus};
+    use crate::policy::Mode::{Allow, Prefer};
+    use crate::rollout::node::State;
+    use crate::rollout::node::tests::member;
+
+    fn upstream(up: bool, link: &str, checked: &str) -> UpstreamStatus {
+        UpstreamStatus {
+            route: "outbound transparent".into(),
+            upstream: "db7:27017".into(),
+            up,
+            link: link.into(),
+            checked: checked.into(),
+            reason: (!up).then(|| "no name\nverifies it".into()),
+            ..UpstreamStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_server_that_a_node_does_not_reach_is_named_with_the_reason() {
+        for (up, found) in [
+            (upstream(true, "tls", "t"), false),
+            (upstream(false, "tls", "t"), true),
+            // Not probed, or not yet: nothing is known.
+            (upstream(false, "", ""), false),
+        ] {
+            let mut node = member("a", State::Primary, Prefer, &["a"]);
+            node.outbound = vec![up];
+            let unreached = unreached(&[node]);
+            assert_eq!(!unreached.is_empty(), found, "{unreached:?}");
+            let expected = if found {
+                r"a:28017: it does not reach db7:27017 (outbound transparent): no name\nverifies it"
+            } else {
+                ""
+            };
+            assert_eq!(in_words(&unreached, &["a:28017".into()]), expected);
+        }
+    }
+
+    #[test]
+    fn a_link_that_no_probe_follows_counts_and_what_mends_it_is_said() {
+        let link = |destination: &str, up, reason: Option<&str>| LinkStatus {
+            route: "outbound transparent".into(),
+            destination: destination.into(),
+            up,
+            reason: reason.map(Into::into),
+            suggestion: Some("--member db7:27017=10.0.0.7".into()),
+            ..LinkStatus::default()
+        };
+        let mut node = member("a", State::Primary, Prefer, &["a"]);
+        let mend = "; if that is the server that is meant, start that tlsramp with --member db7:27017=10.0.0.7";
+        for (probed, link, expected) in [
+            (
+                None,
+                link("10.0.0.7:27017", false, Some("no name")),
+                Some(format!("10.0.0.7:27017 (outbound transparent): no name{mend}")),
+            ),
+            (None, link("10.0.0.7:27017", true, None), None),
+            (None, link("10.0.0.7:27017", false, None), None),
+            // Probed by its name, and linked to by its address: one server, one line.
+            (
+                Some(upstream(false, "tls", "t")),
+                link("10.0.0.7:27017", false, Some("no name\nverifies it")),
+                Some(format!(r"db7:27017 (outbound transparent): no name\nverifies it{mend}")),
+            ),
+        ] {
+            node.outbound = probed.into_iter().collect();
+            node.links = vec![link];
+            let found = in_words(&unreached(&[node.clone()]), &["a".into()]);
+            let expected = expected.map(|text| format!("a: it does not reach {text}")).unwrap_or_default();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn only_a_probe_by_the_new_link_counts() {
+        let mut before = member("a", State::Primary, Prefer, &["a"]);
+        before.outbound = vec![upstream(true, "plaintext", "t")];
+        for (up, mode, fresh) in [
+            (upstream(true, "plaintext", "u"), Prefer, false),
+            (upstream(true, "tls", "u"), Prefer, true),
+            (upstream(false, "tls", "u"), Prefer, true),
+            (upstream(true, "untouched", "u"), Prefer, true),
+            (upstream(true, "tls", "u"), Allow, false),
+            (upstream(true, "plaintext", "u"), Allow, true),
+            (upstream(true, "plaintext", "t"), Allow, false),
+            (upstream(false, "", ""), Prefer, true),
+        ] {
+            let node = Node { outbound: vec![up], ..before.clone() };
+            assert_eq!(has_probed(&before, &node, mode), fresh, "{node:?}");
+        }
+        let outbound = vec![upstream(true, "tls", "u"), upstream(false, "", "")];
+        let node = Node { outbound, ..before.clone() };
+        assert!(!has_probed(&before, &node, Prefer), "one of them was not probed yet");
+    }
+}

@@ -1,0 +1,121 @@
+//! The names of all members of all sets: collected from the servers that the nodes front, and given to every node before
+//! the first step. A node verifies a peer by its name, and knows by itself only the names that its own server's hello has:
+//! not hidden members, and not the members of other sets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use super::fleet::NoAnswer;
+use super::halt::Halt;
+use super::node::Node;
+use super::walk::{Walk, all_of};
+use crate::admin_client::ClientError;
+use crate::text::{escaped, printable};
+
+/// The members' names by set, in lower case.
+pub(super) type Sets = BTreeMap<String, Vec<String>>;
+
+/// Collects the names: of each set, what the hellos of its listed members name, and what each calls itself. PURE.
+pub(super) fn of_sets(nodes: &[Node]) -> Sets {
+    let mut sets = BTreeMap::<String, BTreeSet<String>>::new();
+    for node in nodes {
+        let Some(server) = &node.server else { continue };
+        let Some(set) = &server.set else { continue };
+        sets.entry(set.clone()).or_default().extend(server.hosts.iter().cloned().chain(node.me()));
+    }
+    sets.into_iter().map(|(set, names)| (set, names.into_iter().collect())).collect()
+}
+
+/// The names that a node does not know yet. PURE.
+pub(super) fn unknown_to<'a>(node: &Node, sets: &'a Sets) -> Vec<&'a str> {
+    let known: BTreeSet<_> = node.members.iter().map(|member| member.name.to_ascii_lowercase()).collect();
+    sets.values().flatten().filter(|name| !known.contains(*name)).map(String::as_str).collect()
+}
+
+/// The sets and their names, for the record. PURE.
+pub(super) fn in_words(sets: &Sets) -> String {
+    let set = |(set, names): (&String, &Vec<String>)| {
+        let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
+        format!("{}: {}", printable(set), names.join(", "))
+    };
+    sets.iter().map(set).collect::<Vec<_>>().join("; ")
+}
+
+impl Walk {
+    /// Gives every node the names of all sets, if they were not given yet or have changed.
+    ///
+    /// # Errors
+    /// A node that cannot be told, or is too old to take them.
+    pub(super) async fn exchange_names(&self, nodes: &[Node]) -> Result<(), Halt> {
+        let sets = of_sets(nodes);
+        let given = self.named.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if sets.is_empty() || given.as_ref() == Some(&sets) {
+            return Ok(());
+        }
+        let all = self.fleet.all();
+        let asked = self.fleet.each(&all, |handle| {
+            let (sets, holder) = (sets.clone(), self.leases.holder().to_owned());
+            async move {
+                let reply = handle.client.set_members(&sets, Some(&holder)).await;
+                Ok(reply.map_err(NoAnswer::from)?.value.warnings)
+            }
+        });
+        let warnings = all_of(asked.await).map_err(|(node, error)| self.not_told(node, &error))?;
+        for (node, warning) in
+            warnings.iter().enumerate().flat_map(|(node, all)| all.iter().map(move |one| (node, one)))
+        {
+            self.tell(node, &format!("member names: {}", escaped(warning)));
+        }
+        let text = format!("every node has the names of all members: {}", in_words(&sets));
+        self.journal.note(&text);
+        self.screen.say(&text);
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Some(sets);
+        Ok(())
+    }
+
+    fn not_told(&self, node: usize, error: &NoAnswer) -> Halt {
+        let why = match error {
+            NoAnswer::Client(ClientError::Refused { status: NOT_FOUND, .. }) => {
+                "this tlsramp is too old to be told the names of other sets' and hidden members (it has no POST /members), \
+                 and would verify them by their addresses: update it first"
+                    .to_owned()
+            }
+            NoAnswer::Client(_) | NoAnswer::Unreadable(_) => format!("it does not take the members' names: {error}"),
+        };
+        Halt::stopped(self.fleet.name(node), why)
+    }
+}
+
+/// The HTTP status for a path that is not known.
+const NOT_FOUND: u16 = 404;
+
+#[cfg(test)]
+mod tests {
+    use super::{in_words, of_sets, unknown_to};
+    use crate::control::views::MemberStatus;
+    use crate::policy::Mode::Disabled;
+    use crate::rollout::node::State;
+    use crate::rollout::node::tests::member;
+
+    #[test]
+    fn every_name_of_every_set_is_collected() {
+        let mut nodes = vec![
+            member("a", State::Primary, Disabled, &["a", "b"]),
+            // A hidden member is in no hello but names itself.
+            member("Hidden", State::Secondary, Disabled, &["a", "b"]),
+            member("c", State::Primary, Disabled, &["c"]),
+            member("app", State::Mongos, Disabled, &[]),
+            member("beside", State::Mongos, Disabled, &[]),
+        ];
+        nodes[2].server.iter_mut().for_each(|server| server.set = Some("shard2".into()));
+        nodes[3].server.iter_mut().for_each(|server| (server.set, server.me) = (None, None));
+        nodes[4].server = None;
+        let sets = of_sets(&nodes);
+        assert_eq!(in_words(&sets), "rs: a:27017, b:27017, hidden:27017; shard2: c:27017");
+        nodes[4].members = ["A:27017", "b:27017", "c:27017"]
+            .map(|name| MemberStatus { name: name.into(), ..MemberStatus::default() })
+            .to_vec();
+        assert_eq!(unknown_to(&nodes[4], &sets), ["hidden:27017"]);
+        assert_eq!(of_sets(&nodes[3..]).len(), 0);
+    }
+}
