@@ -46,7 +46,7 @@ pub(crate) use host::Host;
 pub(crate) use rolling::Rollout;
 pub(crate) use set::{Plan, Set, Variant};
 
-use super::{parts, require};
+use super::{parts, parts::Release, require};
 
 /// What a set of hosts needs of this machine; the reason where something is missing.
 pub(crate) fn ready() -> Result<(), String> {
@@ -56,5 +56,13 @@ pub(crate) fn ready() -> Result<(), String> {
     }
     parts::mongod()?;
     parts::pymongo()?;
+    Ok(())
+}
+
+/// The same for a set of this release of mongod, with an application that talks to it.
+pub(crate) fn ready_for(release: Release) -> Result<(), String> {
+    ready()?;
+    release.mongod()?;
+    parts::pymongo_4_10()?;
     Ok(())
 }

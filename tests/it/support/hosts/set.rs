@@ -12,7 +12,7 @@ use super::{
     App, Captures, Host, Kind, Rollout, host::Names, identities::Identities, network::Network, outside, server::Server,
     sidecar::Sidecar,
 };
-use crate::support::{Scratch, parts};
+use crate::support::{Scratch, parts, parts::Release};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) enum Variant {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) variant: Variant,
+    /// What every mongod is.
+    pub(crate) release: Release,
     /// Members at first.
     pub(crate) members: u8,
     /// Hosts without a member as yet.
@@ -36,6 +38,10 @@ pub(crate) struct Plan {
     pub(crate) hidden: Vec<u8>,
     /// Members that are never primary.
     pub(crate) passive: Vec<u8>,
+    /// Members without data.
+    pub(crate) arbiters: Vec<u8>,
+    /// Whether the members compress what they send, as they do by default. Nothing can be found on the wires then.
+    pub(crate) compressed: bool,
     /// More of every sidecar's command line.
     pub(crate) sidecar: Vec<String>,
     /// More of every mongod's command line.
@@ -49,10 +55,13 @@ impl Plan {
     pub(crate) fn new(variant: Variant) -> Self {
         Self {
             variant,
+            release: Release::V6_0,
             members: 3,
             spare: 0,
             hidden: Vec::new(),
             passive: Vec::new(),
+            arbiters: Vec::new(),
+            compressed: false,
             sidecar: Vec::new(),
             server: Vec::new(),
             by_name: false,
@@ -113,7 +122,10 @@ impl Set {
         };
         host.set_names(names, self.network.members());
         let set = ["--replSet", NAME, "--oplogSize", "200"].map(str::to_owned);
-        let server = Server::start(&host, bind, &[&set[..], &self.plan.server].concat());
+        let uncompressed = ["--networkMessageCompressors", "disabled"].map(str::to_owned);
+        let compression = if self.plan.compressed { &[][..] } else { &uncompressed };
+        let args = [&set[..], compression, &self.plan.server].concat();
+        let server = Server::start_release(&host, self.plan.release, bind, &args);
         let sidecar = match self.plan.variant {
             Variant::Explicit => Some(Sidecar::start(&host, None, &self.explicit_routes(&host))),
             Variant::Transparent => None,
@@ -178,8 +190,10 @@ impl Set {
         for member in &self.members {
             let view = member.server.status()?;
             let states: Vec<String> = members_of(&view).iter().filter_map(state_of).collect();
-            let secondaries = states.iter().filter(|state| *state == "SECONDARY").count();
-            if primary_of(&view).is_none() || secondaries + 1 != self.members.len() {
+            let count = |wanted: &str| states.iter().filter(|state| *state == wanted).count();
+            let (secondaries, arbiters) = (count("SECONDARY"), count("ARBITER"));
+            let all = secondaries + arbiters + 1 == self.members.len() && arbiters == self.plan.arbiters.len();
+            if primary_of(&view).is_none() || !all {
                 return Err(format!("{} sees {states:?}", member.host.name()));
             }
         }
@@ -244,9 +258,11 @@ impl Set {
     fn config(&self) -> Document {
         let member = |member: &Member| {
             let hidden = self.plan.hidden.contains(&member.host.number);
-            let passive = hidden || self.plan.passive.contains(&member.host.number);
+            let arbiter = self.plan.arbiters.contains(&member.host.number);
+            let passive = hidden || arbiter || self.plan.passive.contains(&member.host.number);
             let (id, priority) = (i32::from(member.host.number), i32::from(!passive));
-            doc! { "_id": id, "host": member.host.member(), "hidden": hidden, "priority": priority }
+            let host = member.host.member();
+            doc! { "_id": id, "host": host, "hidden": hidden, "priority": priority, "arbiterOnly": arbiter }
         };
         doc! { "_id": NAME, "members": self.members.iter().map(member).collect::<Vec<_>>() }
     }
