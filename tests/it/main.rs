@@ -26,6 +26,7 @@ mod matrix;
 mod metrics;
 mod netfilter;
 mod ranks;
+mod readme;
 mod records;
 mod recycling;
 mod refusals;

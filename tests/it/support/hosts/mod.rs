@@ -22,6 +22,7 @@
 //! | [`rolling`] | a rollout over its sidecars |
 //! | [`app`] | the application: writers and readers that lose nothing, and say so |
 //! | [`outside`] | one command from the application's host, by pymongo of any version |
+//! | [`links`] | connections that only one end still has |
 //! | [`capture`] | what was seen on the wires |
 //!
 //! A test needs root, `ip`, `nft`, `tcpdump`, mongod and pymongo: [`ready`] says which is missing.
@@ -31,6 +32,7 @@ pub(crate) mod app;
 pub(crate) mod capture;
 pub(crate) mod host;
 pub(crate) mod identities;
+pub(crate) mod links;
 pub(crate) mod netns;
 pub(crate) mod network;
 pub(crate) mod outside;
