@@ -37,6 +37,7 @@ mod routes;
 mod service_manager;
 mod sidecar;
 mod sidecar_clients;
+mod sidecar_everybody;
 mod sidecar_faults;
 mod sidecar_hop;
 mod sidecar_rollout;
