@@ -8,6 +8,12 @@ pub enum Error {
     /// A name that is neither an IP address nor a host name a certificate can carry.
     #[error("'{0}' is neither an IP address nor a host name")]
     Name(String),
+    /// A name that cannot be the name of one more file in the folder.
+    #[error(
+        "'{0}' cannot name a file here: letters, digits, '-', '_' and '.', not first; and no name twice, nor one of the \
+         files that are always made"
+    )]
+    File(String),
     /// Signing failed: the key generator or the encoder refused.
     #[error("cannot make the certificate: {0}")]
     Sign(#[from] rcgen::Error),

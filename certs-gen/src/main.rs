@@ -22,6 +22,14 @@ struct Args {
     #[arg(long, value_name = "NAME", num_args = 1.., default_values = DEFAULT_NAMES)]
     name: Vec<String>,
 
+    /// Also make a certificate for each member of a replica set: NAME.pem, for that name
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    member: Vec<String>,
+
+    /// Also make a certificate for each of these clients: NAME.pem, with CN=NAME
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    client: Vec<String>,
+
     /// Also make the wrong ones: expired, not yet valid, wrong name, no SAN, wrong CA, revoked (with CRLs), and one whose
     /// key is encrypted with the password "tlsramp"
     #[arg(long)]
@@ -50,17 +58,17 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<String, (u8, String)> {
     let failed = |error: Error| {
         let code = match error {
-            Error::Name(_) => 2,
+            Error::Name(_) | Error::File(_) => 2,
             Error::Sign(_) | Error::Encrypt(_) | Error::Write { .. } => 1,
         };
         (code, error.to_string())
     };
-    let set = Set::new(&args.name, args.wrong).map_err(failed)?;
+    let set = Set::new(&args.name, args.wrong, &args.member, &args.client).map_err(failed)?;
     if let (false, Some(first)) = (args.force, set.existing(&args.out).first()) {
         return Err((2, format!("{} exists already; --force replaces it", first.display())));
     }
     set.write(&args.out).map_err(failed)?;
     let path = |name: &str| args.out.join(name).display().to_string();
-    let width = set.files().iter().map(|file| path(file.name).len()).max().unwrap_or(0);
-    Ok(set.files().iter().map(|file| format!("{:width$}  {}\n", path(file.name), file.purpose)).collect())
+    let width = set.files().iter().map(|file| path(&file.name).len()).max().unwrap_or(0);
+    Ok(set.files().iter().map(|file| format!("{:width$}  {}\n", path(&file.name), file.purpose)).collect())
 }

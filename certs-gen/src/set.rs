@@ -3,6 +3,7 @@
 //! Refuses to keep the authority: its key is gone when the set is made, so a set is renewed as a whole.
 
 use std::{
+    borrow::Cow,
     fs,
     path::{Path, PathBuf},
 };
@@ -19,7 +20,7 @@ pub const PASSWORD: &str = "tlsramp";
 #[derive(Debug, Clone)]
 pub struct File {
     /// Its name in the folder.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it is for, in one line.
     pub purpose: &'static str,
     text: String,
@@ -38,16 +39,18 @@ impl Set {
     ///
     /// As [`Set::new`].
     pub fn full() -> Result<Self, Error> {
-        Self::new(&DEFAULT_NAMES.map(str::to_owned), true)
+        Self::new(&DEFAULT_NAMES.map(str::to_owned), true, &[], &[])
     }
 
     /// `ca.pem`, `server.pem`, `member.pem` and `client.pem`; with `wrong`, also the certificates that must be refused.
     /// Servers and members carry all of `names`, of which the first (else `localhost`) is their CN.
     ///
+    /// Beside these, `NAME.pem` for each of `members`, for that name alone, and for each of `clients`, with that CN.
+    ///
     /// # Errors
     ///
-    /// [`Error::Name`] for a name no certificate can carry, [`Error::Sign`] or [`Error::Encrypt`] where making fails.
-    pub fn new(names: &[String], wrong: bool) -> Result<Self, Error> {
+    /// [`Error::Name`] for a name no certificate can carry, [`Error::File`] for one that no file can have, [`Error::Sign`] or [`Error::Encrypt`] where making fails.
+    pub fn new(names: &[String], wrong: bool, members: &[String], clients: &[String]) -> Result<Self, Error> {
         let ca = Authority::new("tlsramp test CA")?;
         let common_name = names.first().map_or(DEFAULT_NAMES[0], String::as_str);
         // The same organization as the servers: what mongod takes for a member.
@@ -60,6 +63,14 @@ impl Set {
         set.issue("server.pem", "a server: certificate and key", &ca, &server)?;
         set.issue("member.pem", "a cluster member: server and client in one", &ca, &member)?;
         set.issue("client.pem", "a client", &ca, &client)?;
+        for name in members {
+            let request = Request::member(name).organization("tlsramp members");
+            set.issue_named(name, "a cluster member, by its own name", &ca, &request)?;
+        }
+        for name in clients {
+            let request = Request::client(name).organization("tlsramp clients");
+            set.issue_named(name, "a client, by its own name", &ca, &request)?;
+        }
         if wrong {
             set.add_wrong(&ca, &member, common_name)?;
         }
@@ -73,7 +84,7 @@ impl Set {
 
     /// Those of the set's files that are already in `dir`, by whoever made them.
     pub fn existing(&self, dir: &Path) -> Vec<PathBuf> {
-        self.files.iter().map(|file| dir.join(file.name)).filter(|path| path.symlink_metadata().is_ok()).collect()
+        self.files.iter().map(|file| dir.join(&*file.name)).filter(|path| path.symlink_metadata().is_ok()).collect()
     }
 
     /// Writes all files into `dir`, which is made if need be; each replaces an older one. Files with a private key have
@@ -89,7 +100,7 @@ impl Set {
         };
         fs::create_dir_all(dir).map_err(failed(dir))?;
         for file in &self.files {
-            let path = dir.join(file.name);
+            let path = dir.join(&*file.name);
             let write = if file.text.contains("PRIVATE KEY") { write_private } else { write_public };
             write(&path, &file.text).map_err(failed(&path))?;
         }
@@ -122,9 +133,26 @@ impl Set {
         Ok(())
     }
 
+    /// A certificate in a file that has its name.
+    fn issue_named(
+        &mut self,
+        name: &str,
+        purpose: &'static str,
+        ca: &Authority,
+        request: &Request,
+    ) -> Result<Issued, Error> {
+        let file = format!("{name}.pem");
+        let plain = name.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char));
+        let hidden = name.is_empty() || name.starts_with('.');
+        if !plain || hidden || self.files.iter().any(|known| known.name == file) {
+            return Err(Error::File(name.to_owned()));
+        }
+        self.issue(file, purpose, ca, request)
+    }
+
     fn issue(
         &mut self,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         purpose: &'static str,
         ca: &Authority,
         request: &Request,
@@ -134,7 +162,7 @@ impl Set {
         Ok(issued)
     }
 
-    fn add(&mut self, name: &'static str, purpose: &'static str, text: String) {
-        self.files.push(File { name, purpose, text });
+    fn add(&mut self, name: impl Into<Cow<'static, str>>, purpose: &'static str, text: String) {
+        self.files.push(File { name: name.into(), purpose, text });
     }
 }

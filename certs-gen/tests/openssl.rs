@@ -56,6 +56,44 @@ fn chains_verify_and_the_wrong_ones_say_why() {
 }
 
 #[test]
+fn members_and_clients_have_files_of_their_own() {
+    let Some(dir) = full_set() else { return };
+    let [members, clients] =
+        [["db1.example.net", "db2.example.net"], ["ops", "writer"]].map(|names| names.map(str::to_owned));
+    Set::new(&["localhost".to_owned()], false, &members, &clients).unwrap().write(dir.path()).unwrap();
+    for (args, fine) in [
+        ("-purpose sslserver -verify_hostname db2.example.net db2.example.net.pem", true),
+        ("-purpose sslclient db2.example.net.pem", true),
+        ("-verify_hostname db1.example.net db2.example.net.pem", false),
+        ("-purpose sslclient ops.pem", true),
+        ("-purpose sslserver ops.pem", false),
+    ] {
+        let (ok, said) = openssl(dir.path(), &format!("verify -x509_strict -CAfile ca.pem {args}"));
+        assert_eq!(ok, fine, "{args}: {said}");
+    }
+    assert!(openssl(dir.path(), "x509 -in ops.pem -noout -subject -nameopt rfc2253").1.contains("CN=ops,"));
+    for wrong in ["", "../ops", ".ops", "a/b", "client", "db1.example.net"] {
+        let refused = Set::new(&["localhost".to_owned()], false, &members, &[wrong.to_owned()]);
+        assert!(refused.is_err(), "{wrong:?} is no name for a file");
+    }
+}
+
+/// The command lines that the README shows.
+#[test]
+fn the_readme_shows_commands_that_work() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let shown = readme.lines().filter_map(|line| line.trim_start().strip_prefix("cargo run -p certs-gen -- "));
+    let shown: Vec<&str> = shown.collect();
+    assert!(shown.len() >= 2, "for one server, and for a replica set");
+    for args in shown {
+        let dir = tempfile::tempdir().unwrap();
+        let run =
+            Command::new(env!("CARGO_BIN_EXE_certs-gen")).current_dir(&dir).args(args.split(' ')).output().unwrap();
+        assert!(run.status.success(), "{args}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+}
+
+#[test]
 fn keys_belong_to_their_certificates_and_are_private() {
     let Some(dir) = full_set() else { return };
     for file in ["server.pem", "member.pem", "client.pem", "revoked.pem", "encrypted.pem"] {

@@ -99,7 +99,7 @@ fn an_interrupt_ends_it_cleanly() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "sslMode allowSSL"), "it walks");
         kill_process(process::pid(&child), signal).unwrap();
-        let status = process::wait(&mut child, Duration::from_secs(10)).unwrap().expect("it ends");
+        let status = process::wait(&mut child, Duration::from_secs(60)).unwrap().expect("it ends");
         assert_eq!(status.code(), Some(code));
         assert!(is_empty(folder.path()), "the certificates are gone");
     }
@@ -119,11 +119,11 @@ fn keeps_running_when_asked_to() {
     for line in pasted {
         let mut shell = process::tethered("sh");
         shell.args(["-c", line]);
-        let output = process::succeed(shell, Duration::from_secs(10)).unwrap();
+        let output = process::succeed(shell, Duration::from_secs(60)).unwrap();
         assert!(stdout(&output).contains("Verify return code: 0"), "{line}");
     }
     kill_process(process::pid(&child), Signal::INT).unwrap();
-    let status = process::wait(&mut child, Duration::from_secs(10)).unwrap().expect("it ends");
+    let status = process::wait(&mut child, Duration::from_secs(60)).unwrap().expect("it ends");
     assert_eq!(status.code(), Some(0));
     assert!(is_empty(folder.path()), "the certificates are gone");
 }

@@ -97,7 +97,7 @@ fn the_ladder_by_http_is_idempotent_and_says_no_otherwise() {
     assert_eq!(put(json!({ "mode": "allowSSL" })).json(200)["generation"], 2, "again is no change");
     assert_eq!(put(json!({ "mode": "disabled" })).json(409)["code"], "IllegalTransition");
     assert_eq!(put(json!({ "mode": "disabled", "force": true })).json(200)["generation"], 3);
-    proxy.wait_log(|line| line["message"] == "mode changed by force", Duration::from_secs(10));
+    proxy.wait_log(|line| line["message"] == "mode changed by force", Duration::from_secs(30));
     let lines = proxy.log().objects(crate::support::Mark::START);
     let changes: Vec<_> =
         lines.iter().filter(|line| line["message"].as_str().unwrap().starts_with("mode change")).collect();
@@ -237,7 +237,7 @@ fn a_lease_keeps_others_out_until_it_ends() {
     let line = proxy.wait_log_since(
         mark,
         |line| line["message"].as_str().is_some_and(|said| said.contains("reload")),
-        Duration::from_secs(10),
+        Duration::from_secs(30),
     );
     assert!(line["error"].as_str().unwrap().contains("holds the lease"), "{line}");
     assert_eq!(admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "a" }))["generation"], 2);

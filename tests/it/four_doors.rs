@@ -63,7 +63,7 @@ fn five_hundred_wishes_and_nobody_notices() {
     let forced = moves(&proxy);
     assert!(forced > 20, "{forced} moves by force: hardly a storm");
     for (name, generation) in honoured {
-        let record = proxy.wait_record(Mark::START, |record| record["application"] == *name, Duration::from_secs(10));
+        let record = proxy.wait_record(Mark::START, |record| record["application"] == *name, Duration::from_secs(30));
         let seen = record["generation"].as_u64().unwrap();
         assert!(seen >= generation, "told {generation}, judged by {seen}: {record}");
     }

@@ -245,7 +245,7 @@ impl Cell {
     /// Waits for a record, and checks what every record of the cell must say.
     fn record(&self, proxy: &Proxy, mut wanted: impl FnMut(&Value) -> bool) -> Result<Value, String> {
         let is_it = |line: &Value| line["message"] == "connection" && wanted(line);
-        let record = proxy.log().wait(Mark::START, Duration::from_secs(10), is_it)?;
+        let record = proxy.log().wait(Mark::START, Duration::from_secs(60), is_it)?;
         let (opening, is_tls) = match self.client {
             Opening::Plaintext => ("plaintext", false),
             Opening::WithCertificate | Opening::WithoutCertificate | Opening::OfAnotherAuthority => ("tls", true),

@@ -12,7 +12,7 @@ use tlsramp::standin::{Client, ClientError};
 
 use crate::support::{Proxy, cert, openssl, require_command, tls};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const TEXT: &str = "The server is configured to only allow SSL connections";
 
 /// The half megabyte behind the request is what makes a plain close into a reset that overtakes the reply.

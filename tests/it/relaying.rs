@@ -50,7 +50,7 @@ async fn a_gibibyte_arrives_as_it_was_sent() {
             completed += u64::from(line["outcome"] == "completed");
             completed == CONNECTIONS
         };
-        proxy.wait_log(all, Duration::from_secs(10));
+        proxy.wait_log(all, Duration::from_secs(30));
     }
 }
 
@@ -65,7 +65,7 @@ async fn one_byte_goes_there_and_back_without_waiting_for_a_second() {
             stream.write_all(&sent).await.unwrap();
             stream.flush().await.unwrap();
             let mut back = [0];
-            let read = timeout(Duration::from_secs(5), stream.read_exact(&mut back)).await;
+            let read = timeout(Duration::from_secs(30), stream.read_exact(&mut back)).await;
             read.unwrap_or_else(|_| panic!("{pair:?} stalled in round {round}")).unwrap();
             assert_eq!(back, sent);
         }
@@ -86,10 +86,10 @@ async fn a_reset_is_passed_on_as_a_reset() {
         let (dying, mut left) = if client_resets { (client, server) } else { (server, client) };
         dying.set_zero_linger().unwrap();
         drop(dying);
-        let end = timeout(Duration::from_secs(5), left.read(&mut greeting)).await.expect("the other leg ends too");
+        let end = timeout(Duration::from_secs(30), left.read(&mut greeting)).await.expect("the other leg ends too");
         assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
         let outcome = if client_resets { "client_reset" } else { "upstream_reset" };
-        proxy.wait_log(|line| line["outcome"] == outcome, Duration::from_secs(5));
+        proxy.wait_log(|line| line["outcome"] == outcome, Duration::from_secs(30));
     }
 }
 
@@ -110,7 +110,7 @@ async fn an_answer_cut_off_by_a_reset_does_not_end_like_a_whole_one() {
         server.set_zero_linger().unwrap();
         drop(server);
         let mut got = Vec::new();
-        let end = timeout(Duration::from_secs(10), reader.read_to_end(&mut got)).await.expect("it ends");
+        let end = timeout(Duration::from_secs(30), reader.read_to_end(&mut got)).await.expect("it ends");
         assert!(end.is_err(), "round {round}: a clean end after {got:?}");
         sending.await.unwrap();
     }
@@ -122,7 +122,7 @@ async fn an_answer_cut_off_by_a_reset_does_not_end_like_a_whole_one() {
         }
         ended == 20
     };
-    proxy.wait_log(cut, Duration::from_secs(10));
+    proxy.wait_log(cut, Duration::from_secs(30));
 }
 
 /// A TLS client that asked for the end gets a `close_notify`, and one that gives none has just ended.
@@ -136,9 +136,9 @@ async fn close_notify_is_sent_and_not_insisted_on() {
     polite.shutdown().await.unwrap();
     let mut all = Vec::new();
     // rustls reports an end of stream without close_notify as an error: this one must have come with it.
-    timeout(Duration::from_secs(5), polite.read_to_end(&mut all)).await.unwrap().unwrap();
+    timeout(Duration::from_secs(30), polite.read_to_end(&mut all)).await.unwrap().unwrap();
     assert_eq!(all, b"x");
-    let record = proxy.wait_log(|line| line["message"] == "connection", Duration::from_secs(5));
+    let record = proxy.wait_log(|line| line["message"] == "connection", Duration::from_secs(30));
     assert_eq!((&record["outcome"], &record["reason"]), (&"completed".into(), &serde_json::Value::Null));
 
     let mark = proxy.mark();
@@ -147,7 +147,7 @@ async fn close_notify_is_sent_and_not_insisted_on() {
     let mut back = [0];
     rude.read_exact(&mut back).await.unwrap();
     drop(rude);
-    let record = proxy.wait_record(mark, |_| true, Duration::from_secs(5));
+    let record = proxy.wait_record(mark, |_| true, Duration::from_secs(30));
     assert_eq!(record["outcome"], "completed");
     assert_eq!(record["reason"], "the client sent no close_notify");
 }

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Mongod, Proxy, Scratch, cert, mongod, parts, process, require, tls};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The local server speaks plaintext in every mode; what leaves the host is the mode's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

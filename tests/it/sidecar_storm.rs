@@ -12,7 +12,7 @@ use bson::doc;
 use serde_json::Value;
 
 use crate::support::hosts::{self, Plan, Set, Variant, running::Running};
-use crate::support::{Mark, Scratch, parts, require};
+use crate::support::{Mark, Scratch, parts, require, run_to_end};
 
 /// Four hundred clients, two hundred seats, a minute; in its middle, a member has to be let in anew.
 #[test]
@@ -24,13 +24,17 @@ fn a_storm_of_clients_keeps_out_neither_members_nor_operators() {
     let (term, primary) = (set.term(), set.primary().expect("a healthy set has one"));
     let (storm, _folder) = storm(&set, primary);
     let hit = |line: &Value| line["open"].as_u64().is_some_and(|open| open >= 400);
-    storm.wait(Mark::START, Duration::from_secs(30), hit);
+    storm.wait(Mark::START, Duration::from_secs(90), hit);
 
-    let (began, mut answers, mut restarted) = (Instant::now(), Vec::new(), false);
+    let (began, mut answers, mut idle, mut restarted) = (Instant::now(), Vec::new(), Vec::new(), false);
     while began.elapsed() < Duration::from_secs(60) {
         let asked = Instant::now();
         let status = set.sidecar(primary).status();
         answers.push(asked.elapsed());
+        // What a process takes to start and to end, on a machine that may run many tests at once.
+        let started = Instant::now();
+        run_to_end(["--version"]);
+        idle.push(started.elapsed());
         assert!(status["connections"]["open"].as_u64().unwrap() >= 100, "there is no storm: {status}");
         written(&set, primary);
         if !restarted && began.elapsed() > Duration::from_secs(20) {
@@ -42,9 +46,15 @@ fn a_storm_of_clients_keeps_out_neither_members_nor_operators() {
     }
     set.wait_healthy();
     assert_eq!((set.term(), set.primary()), (term, Some(primary)), "an election took place");
-    answers.sort();
-    let median = answers[answers.len() / 2];
-    assert!(median < Duration::from_secs(1), "the admin port takes {median:?}, at worst {:?}", answers.last());
+    let [median, idle] = [&mut answers, &mut idle].map(|times| {
+        times.sort();
+        times[times.len() / 2]
+    });
+    let worst = answers.last();
+    assert!(
+        median < Duration::from_secs(1) + idle,
+        "the admin port takes {median:?}, at worst {worst:?}; idle {idle:?}"
+    );
 }
 
 /// Clients who ask as fast as they are answered, and come again when they are not.

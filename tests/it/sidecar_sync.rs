@@ -22,7 +22,7 @@ fn a_fourth_member_copies_a_gigabyte_under_require_ssl() {
     set.start_member(4);
     set.reconfigure();
     let state = |set: &Set| set.state_of(4);
-    assert!(wait_until(Duration::from_secs(30), || state(&set).as_deref() == Some("STARTUP2")), "{:?}", state(&set));
+    assert!(wait_until(Duration::from_secs(90), || state(&set).as_deref() == Some("STARTUP2")), "{:?}", state(&set));
     let refused = set.rollout(&["--to", "requireSSL", "--dry-run"]).end();
     assert_eq!(refused.code, Some(1), "a rollout starts in the middle of a copy: {}", refused.said);
     assert!(refused.said.contains(&set.sidecar(4).admin()), "{}", refused.said);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Proxy, cert};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One worker, so that a spin in any connection would starve the timers of all.
 #[test]

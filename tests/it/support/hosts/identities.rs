@@ -27,6 +27,7 @@ impl Identities {
             identities.issue(&format!("h{}", member.number), &Request::member(&name).organization("members"));
             identities.forge(&format!("forged-h{}", member.number), &Request::member(&name).organization("members"));
         }
+        identities.issue("ops", &Request::client("ops").organization("operators"));
         identities.issue("client", &Request::client("writer").organization("applications"));
         identities.forge("stranger", &Request::client("writer").organization("applications"));
         identities
@@ -37,7 +38,7 @@ impl Identities {
         self.path("ca").to_string_lossy().into_owned()
     }
 
-    /// A certificate and its key: `h1` and on, `client`; forged: `forged-h1` and on, `stranger`.
+    /// A certificate and its key: `h1` and on, `client`, `ops`; forged: `forged-h1` and on, `stranger`.
     pub(crate) fn file(&self, name: &str) -> String {
         let path = self.path(name);
         assert!(path.is_file(), "there is no certificate {name}");

@@ -22,6 +22,7 @@
 //! | [`rolling`] | a rollout over its sidecars |
 //! | [`app`] | the application: writers and readers that lose nothing, and say so |
 //! | [`outside`] | one command from the application's host, by pymongo of any version |
+//! | [`links`] | connections that only one end still has |
 //! | [`capture`] | what was seen on the wires |
 //!
 //! A test needs root, `ip`, `nft`, `tcpdump`, mongod and pymongo: [`ready`] says which is missing.
@@ -31,6 +32,7 @@ pub(crate) mod app;
 pub(crate) mod capture;
 pub(crate) mod host;
 pub(crate) mod identities;
+pub(crate) mod links;
 pub(crate) mod netns;
 pub(crate) mod network;
 pub(crate) mod outside;
@@ -46,7 +48,7 @@ pub(crate) use host::Host;
 pub(crate) use rolling::Rollout;
 pub(crate) use set::{Plan, Set, Variant};
 
-use super::{parts, require};
+use super::{parts, parts::Release, require};
 
 /// What a set of hosts needs of this machine; the reason where something is missing.
 pub(crate) fn ready() -> Result<(), String> {
@@ -56,5 +58,13 @@ pub(crate) fn ready() -> Result<(), String> {
     }
     parts::mongod()?;
     parts::pymongo()?;
+    Ok(())
+}
+
+/// The same for a set of this release of mongod, with an application that talks to it.
+pub(crate) fn ready_for(release: Release) -> Result<(), String> {
+    ready()?;
+    release.mongod()?;
+    parts::pymongo_4_10()?;
     Ok(())
 }

@@ -14,11 +14,11 @@ use crate::support::process;
 /// What the driver tells its application.
 pub(crate) fn ask(python: &Path, from: &Host, to: &Host, options: &str, command: &Value) -> Result<Value, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/ping.py");
-    let bound = "serverSelectionTimeoutMS=4000&connectTimeoutMS=4000";
+    let bound = "serverSelectionTimeoutMS=8000&connectTimeoutMS=8000";
     let uri = format!("mongodb://{}/?directConnection=true&{bound}&{options}", to.member());
     let mut command_line = from.command(python);
     command_line.arg(script).arg(uri).arg(command.to_string());
-    let output = process::succeed(command_line, Duration::from_secs(30))?;
+    let output = process::succeed(command_line, Duration::from_secs(120))?;
     let mut said: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
     match said["error"].as_str() {
         None => Ok(said["answer"].take()),

@@ -1,6 +1,7 @@
 //! A process on a host, and the lines that it prints.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
@@ -61,9 +62,17 @@ impl Running {
         status
     }
 
-    /// How many descriptors it has open.
-    pub(crate) fn open_fds(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    /// What its descriptors are, and how many of each kind it has open: `socket`, `pipe`, `anon_inode`, or a path.
+    pub(crate) fn open_fds(&self) -> BTreeMap<String, usize> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").flatten();
+        let mut kinds = BTreeMap::new();
+        // One that has been closed since has no link any more.
+        for link in open.filter_map(|entry| fs::read_link(entry.path()).ok()) {
+            let link = link.to_string_lossy().into_owned();
+            let kind = if link.starts_with('/') { link.as_str() } else { link.split(':').next().unwrap_or("") };
+            *kinds.entry(kind.to_owned()).or_default() += 1;
+        }
+        kinds
     }
 
     /// Kills it, as a crash would.

@@ -8,12 +8,13 @@ use bson::{Document, RawDocumentBuf, doc};
 use tlsramp::mongo::request::msg_command;
 
 use super::{Host, running::Running};
-use crate::support::{Mark, Scratch, parts, raw::Wire};
+use crate::support::{Mark, Scratch, parts::Release, raw::Wire};
 
 /// A mongod, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Server {
     host: Host,
+    release: Release,
     /// Its command line, from start to start.
     args: Vec<String>,
     running: Running,
@@ -23,19 +24,25 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one that listens on `bind`, with more of its command line.
+    /// Starts one of the release that the tests know best, which listens on `bind`, with more of its command line.
     pub(crate) fn start(host: &Host, bind: &str, more: &[String]) -> Self {
+        // Compressed, nobody could tell what is on the wires.
+        let compression = ["--networkMessageCompressors", "disabled"].map(str::to_owned);
+        Self::start_release(host, Release::V6_0, bind, &[&compression[..], more].concat())
+    }
+
+    /// The same of any release, with the compressors that it has by default.
+    pub(crate) fn start_release(host: &Host, release: Release, bind: &str, more: &[String]) -> Self {
         let folder = Scratch::new("server");
         std::fs::create_dir(folder.join("data")).expect("a folder for data");
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
         let listen = ["--bind_ip", bind, "--port", "27017", "--unixSocketPrefix", &path("")].map(str::to_owned);
         let storage = ["--dbpath", &path("data"), "--wiredTigerCacheSizeGB", "0.25"].map(str::to_owned);
-        // Compressed, nobody could tell what is on the wires. The sampler would run every second and write to the disk.
-        let quiet =
-            ["--networkMessageCompressors", "disabled", "--setParameter", "diagnosticDataCollectionEnabled=false"];
+        // The sampler would run every second and write to the disk.
+        let quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false"];
         let args = [&listen[..], &storage, &quiet.map(str::to_owned), more].concat();
-        let running = start(host, &args, &folder, 0);
-        Self { host: host.clone(), args, running, starts: 1, folder }
+        let running = start(host, release, &args, &folder, 0);
+        Self { host: host.clone(), release, args, running, starts: 1, folder }
     }
 
     /// Its process id.
@@ -56,7 +63,7 @@ impl Server {
     /// Starts it again on the same data.
     pub(crate) fn restart(&mut self) {
         self.running.kill();
-        self.running = start(&self.host, &self.args, &self.folder, self.starts);
+        self.running = start(&self.host, self.release, &self.args, &self.folder, self.starts);
         self.starts += 1;
     }
 
@@ -96,11 +103,13 @@ impl Server {
     }
 }
 
-fn start(host: &Host, args: &[String], folder: &Scratch, number: usize) -> Running {
-    let mut command = host.command(parts::mongod().expect("a test that starts a mongod requires it first"));
+fn start(host: &Host, release: Release, args: &[String], folder: &Scratch, number: usize) -> Running {
+    let mut command = host.command(release.mongod().expect("a test that starts a mongod requires it first"));
     command.args(args);
     let running = Running::start(&format!("mongod on {}", host.name()), command, &folder.join(format!("log-{number}")));
-    running.wait(Mark::START, START_LIMIT, |line| line["msg"] == "Waiting for connections");
+    // A JSON object from 4.4 on, text before.
+    let ready = |line: &str| line.contains("aiting for connections");
+    running.log.wait_line(Mark::START, START_LIMIT, ready).unwrap_or_else(|why| panic!("mongod: {why}"));
     running
 }
 

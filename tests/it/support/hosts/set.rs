@@ -12,7 +12,7 @@ use super::{
     App, Captures, Host, Kind, Rollout, host::Names, identities::Identities, network::Network, outside, server::Server,
     sidecar::Sidecar,
 };
-use crate::support::{Scratch, parts};
+use crate::support::{Scratch, parts, parts::Release};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) enum Variant {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) variant: Variant,
+    /// What every mongod is.
+    pub(crate) release: Release,
     /// Members at first.
     pub(crate) members: u8,
     /// Hosts without a member as yet.
@@ -36,12 +38,29 @@ pub(crate) struct Plan {
     pub(crate) hidden: Vec<u8>,
     /// Members that are never primary.
     pub(crate) passive: Vec<u8>,
+    /// Members without data.
+    pub(crate) arbiters: Vec<u8>,
+    /// Whether the members compress what they send, as they do by default. Nothing can be found on the wires then.
+    pub(crate) compressed: bool,
     /// More of every sidecar's command line.
     pub(crate) sidecar: Vec<String>,
     /// More of every mongod's command line.
     pub(crate) server: Vec<String>,
     /// Whether outbound routes lead to names instead of addresses.
     pub(crate) by_name: bool,
+    /// Whether the admin ports are reached as the README says: by TLS at the members' names. Else by unix sockets.
+    pub(crate) admin_by_tls: bool,
+    /// The sets that the members form; none: all are of one.
+    pub(crate) sets: Vec<Part>,
+}
+
+/// One set of a sharded cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    /// `--configsvr` or `--shardsvr`; none for a set that stands alone.
+    pub(crate) role: Option<&'static str>,
+    pub(crate) members: Vec<u8>,
 }
 
 impl Plan {
@@ -49,14 +68,30 @@ impl Plan {
     pub(crate) fn new(variant: Variant) -> Self {
         Self {
             variant,
+            release: Release::V6_0,
             members: 3,
             spare: 0,
             hidden: Vec::new(),
             passive: Vec::new(),
+            arbiters: Vec::new(),
+            compressed: false,
             sidecar: Vec::new(),
             server: Vec::new(),
             by_name: false,
+            admin_by_tls: false,
+            sets: Vec::new(),
         }
+    }
+
+    /// The servers of a sharded cluster: a set of config servers, and two shards.
+    pub(crate) fn sharded(variant: Variant) -> Self {
+        let part = |name, role, members: &[u8]| Part { name, role: Some(role), members: members.to_vec() };
+        let sets = vec![
+            part("cfg", "--configsvr", &[1]),
+            part("shard1", "--shardsvr", &[2, 3]),
+            part("shard2", "--shardsvr", &[4, 5]),
+        ];
+        Self { members: 5, sets, ..Self::new(variant) }
     }
 
     /// Sidecars that start in this mode.
@@ -99,7 +134,10 @@ impl Set {
         for number in 1..=set.plan.members {
             set.start_member(number);
         }
-        set.members[0].server.ask("admin", &doc! { "replSetInitiate": set.config() }).expect("a set is initiated");
+        for part in set.parts() {
+            let first = &set.member(part.members[0]).server;
+            first.ask("admin", &doc! { "replSetInitiate": set.config(&part) }).expect("a set is initiated");
+        }
         set.wait_healthy();
         Ok(set)
     }
@@ -112,8 +150,14 @@ impl Set {
             Variant::Transparent => ("0.0.0.0", Names::Real),
         };
         host.set_names(names, self.network.members());
-        let set = ["--replSet", NAME, "--oplogSize", "200"].map(str::to_owned);
-        let server = Server::start(&host, bind, &[&set[..], &self.plan.server].concat());
+        let part = self.plan.sets.iter().find(|part| part.members.contains(&number));
+        let name = part.map_or(NAME, |part| part.name);
+        let set = ["--replSet", name, "--oplogSize", "200"].into_iter().chain(part.and_then(|part| part.role));
+        let set: Vec<String> = set.map(str::to_owned).collect();
+        let uncompressed = ["--networkMessageCompressors", "disabled"].map(str::to_owned);
+        let compression = if self.plan.compressed { &[][..] } else { &uncompressed };
+        let args = [&set[..], compression, &self.plan.server].concat();
+        let server = Server::start_release(&host, self.plan.release, bind, &args);
         let sidecar = match self.plan.variant {
             Variant::Explicit => Some(Sidecar::start(&host, None, &self.explicit_routes(&host))),
             Variant::Transparent => None,
@@ -174,12 +218,27 @@ impl Set {
         }
     }
 
+    /// The sets that the members form.
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        let all = || self.members.iter().map(|member| member.host.number).collect();
+        match self.plan.sets.as_slice() {
+            [] => vec![Part { name: NAME, role: None, members: all() }],
+            sets => sets.to_vec(),
+        }
+    }
+
     fn is_healthy(&self) -> Result<(), String> {
-        for member in &self.members {
+        self.parts().iter().try_for_each(|part| self.is_part_healthy(part))
+    }
+
+    fn is_part_healthy(&self, part: &Part) -> Result<(), String> {
+        for member in part.members.iter().map(|&number| self.member(number)) {
             let view = member.server.status()?;
             let states: Vec<String> = members_of(&view).iter().filter_map(state_of).collect();
-            let secondaries = states.iter().filter(|state| *state == "SECONDARY").count();
-            if primary_of(&view).is_none() || secondaries + 1 != self.members.len() {
+            let count = |wanted: &str| states.iter().filter(|state| *state == wanted).count();
+            let (secondaries, arbiters) = (count("SECONDARY"), count("ARBITER"));
+            let all = secondaries + arbiters + 1 == part.members.len() && arbiters == self.plan.arbiters.len();
+            if primary_of(&view).is_none() || !all {
                 return Err(format!("{} sees {states:?}", member.host.name()));
             }
         }
@@ -192,7 +251,7 @@ impl Set {
         let primary = &self.member(self.primary().expect("the set has a primary")).server;
         let now = primary.ask("admin", &doc! { "replSetGetConfig": 1 }).expect("the set has a configuration");
         let version = now.get_document("config").and_then(|config| config.get_i32("version")).expect("a version");
-        let mut config = self.config();
+        let mut config = self.config(&self.parts()[0]);
         config.insert("version", version + 1);
         primary.ask("admin", &doc! { "replSetReconfig": config }).expect("a new configuration is taken");
     }
@@ -211,8 +270,16 @@ impl Set {
 
     /// The same over those of some members.
     pub(crate) fn rollout_over(&self, numbers: &[u8], args: &[&str]) -> Rollout {
+        let log = self.records.join("rollout.log");
+        if self.plan.admin_by_tls {
+            let nodes: Vec<String> =
+                numbers.iter().map(|&number| format!("{}:28017", self.member(number).host.name())).collect();
+            let [ca, ops] = [self.identities.ca(), self.identities.file("ops")];
+            let tls = ["--tls", "--tlsCAFile", &ca, "--tlsCertificateKeyFile", &ops];
+            return Rollout::start(self.network.app(), &nodes, &log, &[args, &tls].concat());
+        }
         let nodes: Vec<String> = numbers.iter().map(|&number| self.sidecar(number).admin()).collect();
-        Rollout::start(self.network.app(), &nodes, &self.records.join("rollout.log"), args)
+        Rollout::start(self.network.app(), &nodes, &log, args)
     }
 
     /// Starts the application, which goes on until it is told to finish.
@@ -241,14 +308,21 @@ impl Set {
         Captures::start(self.network.members().iter().chain([self.network.app()]))
     }
 
-    fn config(&self) -> Document {
-        let member = |member: &Member| {
+    fn config(&self, part: &Part) -> Document {
+        let member = |&number: &u8| {
+            let member = self.member(number);
             let hidden = self.plan.hidden.contains(&member.host.number);
-            let passive = hidden || self.plan.passive.contains(&member.host.number);
+            let arbiter = self.plan.arbiters.contains(&member.host.number);
+            let passive = hidden || arbiter || self.plan.passive.contains(&member.host.number);
             let (id, priority) = (i32::from(member.host.number), i32::from(!passive));
-            doc! { "_id": id, "host": member.host.member(), "hidden": hidden, "priority": priority }
+            let host = member.host.member();
+            doc! { "_id": id, "host": host, "hidden": hidden, "priority": priority, "arbiterOnly": arbiter }
         };
-        doc! { "_id": NAME, "members": self.members.iter().map(member).collect::<Vec<_>>() }
+        let members: Vec<Document> = part.members.iter().map(member).collect();
+        match part.role {
+            Some("--configsvr") => doc! { "_id": part.name, "configsvr": true, "members": members },
+            _ => doc! { "_id": part.name, "members": members },
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The tlsramp of a host: its state file outlives it, its admin port is a unix socket that every namespace sees.
 
-use std::{process::Output, time::Duration};
+use std::{collections::BTreeMap, process::Output, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -80,8 +80,8 @@ impl Sidecar {
         self.running.pid()
     }
 
-    /// How many descriptors it has open.
-    pub(crate) fn open_fds(&self) -> usize {
+    /// What its descriptors are, and how many of each kind it has open.
+    pub(crate) fn open_fds(&self) -> BTreeMap<String, usize> {
         self.running.open_fds()
     }
 
