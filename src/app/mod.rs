@@ -30,7 +30,7 @@ use crate::limits::{
     WAITING_SHARE,
 };
 use crate::members;
-use crate::net::{Inherited, Seats};
+use crate::net::{Inherited, OwnDials, Seats};
 use crate::observe::{LogHandle, Observer};
 use crate::proxy::{Parts, Pulse, Server};
 use crate::snapshot::Writer;
@@ -110,10 +110,16 @@ impl App {
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
+        let dials = OwnDials::default();
         let roster = members::Writer::new();
         let members = roster.reader();
-        let parts =
-            Parts { observer: Arc::clone(&observer), snapshot: writer.reader(), tuning, members: members.clone() };
+        let parts = Parts {
+            observer: Arc::clone(&observer),
+            snapshot: writer.reader(),
+            tuning,
+            members: members.clone(),
+            dials: dials.clone(),
+        };
         let server = Server::start(settings.workers, parts)?;
         let drains = Drains::default();
         let (inbound, outbound) = seats(connections);
@@ -129,6 +135,7 @@ impl App {
             }
         };
         let desk = Desk::new(control::Parts {
+            dials,
             writer,
             roster,
             loaded,

@@ -25,6 +25,7 @@ use super::views::{Blocker, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
 use crate::members::{self, Roster};
+use crate::net::OwnDials;
 use crate::observe::{LogHandle, Observer};
 use crate::policy::Mode;
 use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
@@ -72,6 +73,8 @@ pub(super) struct Current {
 /// What a desk is made of.
 #[derive(Debug)]
 pub struct Parts {
+    /// What was dialled and not answered yet.
+    pub dials: OwnDials,
     /// The side that changes the snapshot.
     pub writer: Writer,
     /// The side that says who is a member of the set.
@@ -116,7 +119,7 @@ impl Desk {
     /// A desk for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
     #[must_use]
     pub fn new(parts: Parts) -> Desk {
-        let Parts { writer, roster, loaded, tuning, plant, observer, log, arguments, persisted, named } = parts;
+        let Parts { dials, writer, roster, loaded, tuning, plant, observer, log, arguments, persisted, named } = parts;
         let current = Current {
             loaded: Arc::new(loaded),
             persisted,
@@ -124,7 +127,7 @@ impl Desk {
             lease: Lease::default(),
             mode_since: SystemTime::now(),
         };
-        let prober = Prober::new(writer.reader());
+        let prober = Prober::new(writer.reader(), dials);
         let settings = &current.loaded.settings;
         roster.write(Roster::new(roster::given(settings, &current.named)));
         plant.members_changed(settings);

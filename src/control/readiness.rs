@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::desk::{Desk, servable};
-use super::probe::{Prober, Unreachable};
+use super::probe::Unreachable;
 use super::remedy::STEP_UP;
 use super::status::lost;
 use super::time::rfc3339_millis;
@@ -45,7 +45,7 @@ impl Desk {
 
     /// The same, for settings and a snapshot that are not in force yet.
     pub(super) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
-        let unreachable = Prober::unreachable_by(settings, &self.roster(), to, coming, &self.dialled()).await;
+        let unreachable = self.prober.unreachable_by(settings, &self.roster(), to, coming, &self.dialled()).await;
         self.found(to, unreachable)
     }
 

@@ -22,7 +22,8 @@ impl Desk {
         let inventory = self.inventory_status();
         let links = self.link_rows();
         let missing = self.missing_rules();
-        let critical: Vec<String> = missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
+        let critical: Vec<String> =
+            missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
         let mut warnings = critical.clone();
         warnings.extend(drift.iter().cloned());
         warnings.extend(upstreams.iter().filter_map(down));

@@ -143,7 +143,10 @@ fn clients_without_tls_are_no_obstacle_to_the_mode_in_force() {
     }
     let seen = Clients { clients: vec![reports()], ssl_mode: "requireSSL".into() };
     let page = piped(&clients::page(&seen, false, NOW));
-    assert!(page.starts_with("1 client seen without TLS: 1 with connections open now; 1 has not moved to TLS.\n"), "{page}");
+    assert!(
+        page.starts_with("1 client seen without TLS: 1 with connections open now; 1 has not moved to TLS.\n"),
+        "{page}"
+    );
     assert!(page.contains("refused without TLS") && !page.contains("requireSSL"), "{page}");
     let ready = Ready { mode: "requireSSL".into(), to: "requireSSL".into(), ready: false, ..Ready::default() };
     assert!(piped(&ready::page(&ready, "tlsramp ctl", NOW)).starts_with("requireSSL is in force already; "));

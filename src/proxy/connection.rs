@@ -12,14 +12,13 @@ use super::admit::admit;
 use super::failure::Failure;
 use super::leg::Leg;
 use super::reach::reach;
-use super::redirected::Dial;
 use super::refuse;
 use super::route::Route;
 use super::server::Parts;
 use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
-use crate::net::{End, Ended, Relay, Relayed, Slot, Stop, linger};
+use crate::net::{End, Ended, OwnDial, Relay, Relayed, Slot, Stop, linger};
 use crate::observe::{ClientTls, Judged, Outcome, Record};
 use crate::policy::{Admission, Refused, judge};
 use crate::snapshot::Tuning;
@@ -42,14 +41,14 @@ pub(super) fn serve(
         let established = tokio::select! {
             // What is complete is complete, stop or no stop.
             biased;
-            established = establish(socket, &route, &parts, tuning, &watch, &mut record) => established,
+            established = establish(socket, peer, &route, &parts, tuning, &watch, &mut record) => established,
             () = watch.forced() => Err(Failure::Forced),
         };
         match established {
             Ok(Legs { client, upstream, judged, dial }) => {
-                let watcher = Watcher::new(record.establish(judged)?, watch);
+                let watcher = Watcher::new(record.establish(judged)?, dial, watch);
                 let relay = Relay::new(client, upstream, watcher);
-                Some(Established { relay, _slot: slot, _dial: dial.map(Box::new) })
+                Some(Established { relay, _slot: slot })
             }
             Err(failure) => {
                 record.close(failure.outcome(), Some(failure.to_string()));
@@ -71,20 +70,20 @@ struct Legs {
     client: Leg,
     upstream: Leg,
     judged: Judged,
-    dial: Option<Dial>,
+    dial: Option<OwnDial>,
 }
 
 /// An established connection.
 struct Established {
     relay: Relay<Leg, Leg, Watcher>,
-    /// Held to the end, as is the next; only redirected connections have that.
+    /// Held to the end.
     _slot: Slot,
-    _dial: Option<Box<Dial>>,
 }
 
 /// The line to both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
 async fn establish(
     socket: TcpStream,
+    peer: SocketAddr,
     route: &ArcSwap<Route>,
     parts: &Parts,
     tuning: Tuning,
@@ -133,10 +132,10 @@ async fn establish(
     };
 
     let (admission, link) = (permit.admission(), permit.link());
-    let toward = route.toward(&socket);
+    let toward = route.toward(&socket, peer, &parts.dials);
     let client = admit(admission, socket, &snapshot, &timeouts, record).await?;
     let reached = match toward {
-        Ok(toward) => reach(permit, route, toward, &snapshot, &timeouts, record).await,
+        Ok(toward) => reach(permit, route, toward, &snapshot, &timeouts, &parts.dials, record).await,
         Err(astray) => Err(Failure::Astray(astray)),
     };
     match reached {
@@ -154,7 +153,7 @@ async fn establish(
 
 /// Parts with both legs and closes the record with how it went.
 async fn end(established: Option<Established>, relayed: Relayed) {
-    let Some(Established { relay, _slot, _dial }) = established else { return };
+    let Some(Established { relay, _slot }) = established else { return };
     let Relay { client, upstream, tap: Watcher { record, forced, .. }, .. } = relay;
     part(client, upstream, &relayed).await;
     let (outcome, reason) = outcome(relayed);
@@ -231,7 +230,7 @@ mod tests {
     use crate::config::Inbound;
     use crate::drain::Drain;
     use crate::members;
-    use crate::net::Slots;
+    use crate::net::{OwnDials, Slots};
     use crate::observe::Observer;
     use crate::policy::{Acceptance, LinkRule, Mode};
     use crate::proxy::{Parts, Route};
@@ -259,6 +258,7 @@ mod tests {
             snapshot: Writer::new(Mode::Allow, material).reader(),
             tuning,
             members: members::Writer::new().reader(),
+            dials: OwnDials::default(),
         };
         let route = Arc::new(ArcSwap::from_pointee(Route::inbound(&inbound).unwrap()));
         let slot = Slots::new(1).try_take().unwrap();

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::failure::Failure;
 use super::leg::Leg;
-use super::redirected::Dial;
 use super::route::{Route, Toward};
 use crate::limits::Timeouts;
+use crate::net::{OwnDial, OwnDials};
 use crate::observe::{LinkFailure, LinkKey, Reached, Record};
 use crate::policy::{Acceptance, Permit};
 use crate::snapshot::Snapshot;
@@ -19,10 +19,11 @@ pub(super) async fn reach(
     toward: Toward,
     snapshot: &Snapshot,
     timeouts: &Timeouts,
+    dials: &OwnDials,
     record: &mut Record,
-) -> Result<(Leg, Option<Dial>), Failure> {
+) -> Result<(Leg, Option<OwnDial>), Failure> {
     let link = permit.link();
-    let reached = leg(permit, route, &toward, snapshot, timeouts, record).await;
+    let reached = leg(permit, route, &toward, snapshot, timeouts, dials, record).await;
     if route.acceptance == Acceptance::Outbound {
         let failure = reached.as_ref().err();
         let failure = failure.map(|failure| LinkFailure { text: failure.to_string(), fault: failure.fault() });
@@ -39,8 +40,9 @@ async fn leg(
     toward: &Toward,
     snapshot: &Snapshot,
     timeouts: &Timeouts,
+    dials: &OwnDials,
     record: &mut Record,
-) -> Result<(Leg, Option<Dial>), Failure> {
+) -> Result<(Leg, Option<OwnDial>), Failure> {
     let name = Arc::clone(&toward.written);
     record.note(|known| known.upstream = Some(Box::new(Reached { name, local: None, tls_version: None })));
     let began = Instant::now();
@@ -49,13 +51,15 @@ async fn leg(
     record.latencies().dialled(connected - began);
     let local = dialled.local;
     note(record, |reached| reached.local = local);
-    let dial = route.dialled(local);
+    let dial = local.map(|local| dials.note(local, route.acceptance));
     let tls = record.known().and_then(|known| known.tls.as_deref()).filter(|_| route.passes_sni());
     let sni = tls.and_then(|tls| tls.sni.as_deref());
     let stream = toward.way.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
     if let Some(version) = stream.tls_version() {
         note(record, |reached| reached.tls_version = Some(version));
         record.latencies().upstream_handshake(connected.elapsed());
+        // The server has answered.
+        return Ok((stream.into(), None));
     }
     Ok((stream.into(), dial))
 }

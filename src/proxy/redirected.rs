@@ -1,9 +1,7 @@
 //! Where a redirected connection was going, and that it does not lead back to tlsramp.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpStream;
 
@@ -18,8 +16,6 @@ use crate::upstream::Way;
 pub(super) struct Redirected {
     members: members::Reader,
     own: Option<Own>,
-    /// The local addresses of this route's own dials that are open.
-    dials: Dials,
 }
 
 /// The server that this proxy fronts, as others dial it.
@@ -29,15 +25,6 @@ struct Own {
     server: u16,
     /// Where the inbound route listens in its stead.
     binds: Vec<SocketAddr>,
-}
-
-type Dials = Arc<Mutex<HashSet<SocketAddr>>>;
-
-/// A dial of this route, as long as it is open.
-#[derive(Debug)]
-pub(super) struct Dial {
-    dials: Dials,
-    local: SocketAddr,
 }
 
 /// Why a connection has nowhere to go.
@@ -50,13 +37,18 @@ pub(super) enum Astray {
          --exemptGroup names the primary group that it must run under)"
     )]
     OwnDial,
+    #[error(
+        "it is a connection of tlsramp's own, and would go in a circle: the server's name or address leads back to \
+         tlsramp; name the server itself"
+    )]
+    Circle,
     #[error("the kernel does not say where it was going: {0}")]
     Unknown(#[from] io::Error),
 }
 
 impl Redirected {
     pub(super) fn new(settings: &Settings, members: members::Reader) -> Redirected {
-        Redirected { members, own: settings.inbound.as_ref().and_then(Own::of), dials: Dials::default() }
+        Redirected { members, own: settings.inbound.as_ref().and_then(Own::of) }
     }
 
     /// The way to where a connection was going.
@@ -65,26 +57,10 @@ impl Redirected {
         if original == canonical(socket.local_addr()?) {
             return Err(Astray::ToListener);
         }
-        if self.dials.lock().unwrap_or_else(PoisonError::into_inner).contains(&canonical(socket.peer_addr()?)) {
-            return Err(Astray::OwnDial);
-        }
         let names = self.members.load().names_at(original);
         // mongod dials its own name to find itself in the set: out here and in again by policy.
         let dialled = self.own.as_ref().and_then(|own| own.instead_of(original)).unwrap_or(original);
         Ok((Way::address(dialled, names), RedirectedTo { original, dialled }))
-    }
-
-    /// Remembers a dial, before a byte goes out on it: what arrives here from its address is the dial itself.
-    pub(super) fn note(&self, local: SocketAddr) -> Dial {
-        let local = canonical(local);
-        self.dials.lock().unwrap_or_else(PoisonError::into_inner).insert(local);
-        Dial { dials: Arc::clone(&self.dials), local }
-    }
-}
-
-impl Drop for Dial {
-    fn drop(&mut self) {
-        self.dials.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.local);
     }
 }
 

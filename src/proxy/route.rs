@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpStream;
 
-use super::redirected::{Astray, Dial, Redirected};
+use super::redirected::{Astray, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
 use crate::members;
-use crate::net::Upstream;
+use crate::net::{OwnDials, Upstream};
 use crate::observe::{Metrics, RedirectedTo, RouteRecord};
 use crate::policy::{Acceptance, LinkRule};
 use crate::upstream::{BadName, Way};
@@ -80,7 +80,13 @@ impl Route {
     }
 
     /// Where a connection is led.
-    pub(super) fn toward(&self, socket: &TcpStream) -> Result<Toward, Astray> {
+    pub(super) fn toward(&self, socket: &TcpStream, peer: SocketAddr, dials: &OwnDials) -> Result<Toward, Astray> {
+        if dials.is_loop(peer, self.acceptance) {
+            return Err(match self.lead {
+                Lead::To(..) => Astray::Circle,
+                Lead::Original(_) => Astray::OwnDial,
+            });
+        }
         match &self.lead {
             Lead::To(way, written) => {
                 Ok(Toward { way: Arc::clone(way), written: Arc::clone(written), redirected: None })
@@ -89,15 +95,6 @@ impl Route {
                 let (way, to) = redirected.way(socket)?;
                 Ok(Toward { way: Arc::new(way), written: to.original.to_string().into(), redirected: Some(to) })
             }
-        }
-    }
-
-    /// To be told of every dial of the route, before a byte goes out on it; what it gives back is kept while that is
-    /// open.
-    pub(super) fn dialled(&self, local: Option<SocketAddr>) -> Option<Dial> {
-        match &self.lead {
-            Lead::To(..) => None,
-            Lead::Original(redirected) => Some(redirected.note(local?)),
         }
     }
 

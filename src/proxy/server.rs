@@ -18,7 +18,7 @@ use super::route::Route;
 use crate::drain;
 use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WORKER_BEAT};
 use crate::members;
-use crate::net::{Listener, Seats, Slot};
+use crate::net::{Listener, OwnDials, Seats, Slot};
 use crate::observe::{Observer, Outcome};
 use crate::snapshot::{Reader, Tuning};
 
@@ -33,6 +33,8 @@ pub struct Parts {
     pub tuning: watch::Receiver<Tuning>,
     /// Who is a member of the set.
     pub members: members::Reader,
+    /// What was dialled and not answered yet.
+    pub dials: OwnDials,
 }
 
 /// The running data plane.

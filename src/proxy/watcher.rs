@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::drain::{Reached, Watch};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_UNKNOWN, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
-use crate::net::{Bound, Stop, Tap};
+use crate::net::{Bound, OwnDial, Stop, Tap};
 use crate::observe::{OpenRecord, SeenRecycling, Wish};
 use crate::policy::Link;
 
@@ -27,6 +27,8 @@ pub(super) struct Watcher {
     moving: Option<Box<Moving>>,
     /// Whether anything was moved since the last look.
     stirred: bool,
+    /// Until the upstream's first answer. Boxed: most of its life, a connection has none.
+    dial: Option<Box<OwnDial>>,
     /// The last to go: a stop waits for the record too.
     pub(super) forced: Reached<Watch>,
 }
@@ -38,7 +40,7 @@ struct Moving {
 }
 
 impl Watcher {
-    pub(super) fn new(mut record: OpenRecord, watch: Watch) -> Watcher {
+    pub(super) fn new(mut record: OpenRecord, dial: Option<OwnDial>, watch: Watch) -> Watcher {
         let untouched = record.open().link == Link::Untouched;
         if untouched {
             record.identify(None);
@@ -46,7 +48,7 @@ impl Watcher {
         let first = if untouched { First::Known } else { First::default() };
         let follower = (!untouched).then(Follower::default);
         let (seen, forced) = (SeenRecycling::default(), watch.into_forced());
-        Watcher { record, first, follower, seen, moving: None, stirred: false, forced }
+        Watcher { record, first, follower, seen, moving: None, stirred: false, dial: dial.map(Box::new), forced }
     }
 
     fn count(&mut self, bound: Bound, count: usize) {
@@ -54,6 +56,9 @@ impl Watcher {
         let counter = if bound == Bound::Up { &counters.inbound } else { &counters.outbound };
         counter.fetch_add(count as u64, Ordering::Relaxed);
         self.stirred = true;
+        if bound == Bound::Down && self.dial.is_some() {
+            self.dial = None;
+        }
     }
 
     /// Whether it has boundaries, for whoever asks about the risk of moving it.

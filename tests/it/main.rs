@@ -13,6 +13,7 @@ mod admin_http;
 mod admin_mongod;
 mod bad_configuration;
 mod changes;
+mod circles;
 mod ctl;
 mod dead_peers;
 mod demo;

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use super::views::UpstreamStatus;
 use crate::config::Settings;
 use crate::members::Roster;
+use crate::net::OwnDials;
 use crate::observe::{LinkKey, RedirectedTo};
 use crate::policy::{Link, Mode};
 use crate::snapshot::{Reader, Snapshot};
@@ -28,6 +29,7 @@ pub(super) use target::{LinkSeen, TRANSPARENT, Traffic};
 #[derive(Debug)]
 pub(super) struct Prober {
     snapshot: Reader,
+    dials: OwnDials,
     targets: Mutex<Vec<Probed>>,
     /// Destinations of redirected connections that none of the targets is: tried before a change, and not probed.
     destinations: Mutex<Vec<Arc<Target>>>,
@@ -70,8 +72,8 @@ pub(super) struct Unreachable {
 
 impl Prober {
     /// Probes of nobody yet.
-    pub(super) fn new(snapshot: Reader) -> Prober {
-        Prober { snapshot, targets: Mutex::default(), destinations: Mutex::default() }
+    pub(super) fn new(snapshot: Reader, dials: OwnDials) -> Prober {
+        Prober { snapshot, dials, targets: Mutex::default(), destinations: Mutex::default() }
     }
 
     /// Probes the servers of these settings; those that it probed already go on. To be called on the runtime that
@@ -79,7 +81,7 @@ impl Prober {
     pub(super) fn follow(&self, settings: &Settings, roster: &Roster) {
         let mut targets = self.targets();
         let mut known: Vec<_> = std::mem::take(&mut *targets);
-        for target in Target::all(settings, roster) {
+        for target in Target::all(settings, roster, &self.dials) {
             match known.iter().position(|probed| probed.target.same(&target)) {
                 Some(at) => targets.push(known.swap_remove(at)),
                 None => {
@@ -121,7 +123,7 @@ impl Prober {
         traffic: &[Dialled],
     ) -> Vec<Unreachable> {
         let mut targets: Vec<_> = self.targets().iter().map(|probed| Arc::clone(&probed.target)).collect();
-        let destinations: Vec<_> = destinations(settings, roster, traffic, &targets).map(Arc::new).collect();
+        let destinations: Vec<_> = self.destinations(settings, roster, traffic, &targets).map(Arc::new).collect();
         {
             let mut known = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
             // What was tried of a destination is kept for as long as that is the same.
@@ -137,32 +139,36 @@ impl Prober {
 
     /// The same of settings that are not in force yet, by a snapshot that is not either.
     pub(super) async fn unreachable_by(
+        &self,
         settings: &Settings,
         roster: &Roster,
         to: Mode,
         coming: Arc<Snapshot>,
         traffic: &[Dialled],
     ) -> Vec<Unreachable> {
-        let mut targets: Vec<_> = Target::all(settings, roster).into_iter().map(Arc::new).collect();
-        targets.extend(destinations(settings, roster, traffic, &targets).map(Arc::new).collect::<Vec<_>>());
+        let mut targets: Vec<_> = Target::all(settings, roster, &self.dials).into_iter().map(Arc::new).collect();
+        let destinations: Vec<_> = self.destinations(settings, roster, traffic, &targets).map(Arc::new).collect();
+        targets.extend(destinations);
         unreachable(targets, to, coming, traffic).await
+    }
+
+    /// Where redirected connections go and none of these targets is.
+    fn destinations<'a>(
+        &'a self,
+        settings: &'a Settings,
+        roster: &'a Roster,
+        traffic: &'a [Dialled],
+        targets: &'a [Arc<Target>],
+    ) -> impl Iterator<Item = Target> + 'a {
+        let dialled =
+            traffic.iter().filter(|_| settings.transparent.is_some()).filter_map(|dialled| dialled.redirected);
+        let new = dialled.filter(|to| targets.iter().all(|target| target.redirected() != Some(to.original)));
+        new.map(|to| Target::destination(settings, roster, to, &self.dials))
     }
 
     fn targets(&self) -> MutexGuard<'_, Vec<Probed>> {
         self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Where redirected connections go and none of these targets is.
-fn destinations<'a>(
-    settings: &'a Settings,
-    roster: &'a Roster,
-    traffic: &'a [Dialled],
-    targets: &'a [Arc<Target>],
-) -> impl Iterator<Item = Target> + 'a {
-    let dialled = traffic.iter().filter(|_| settings.transparent.is_some()).filter_map(|dialled| dialled.redirected);
-    let new = dialled.filter(|to| targets.iter().all(|target| target.redirected() != Some(to.original)));
-    new.map(|to| Target::destination(settings, roster, to))
 }
 
 /// All at once: each may take its time.

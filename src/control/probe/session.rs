@@ -1,5 +1,7 @@
 //! One connection to a server, and `hello` on it.
 
+use std::net::SocketAddr;
+
 use bson::raw::{RawDocument, cstr};
 use bson::rawdoc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -10,7 +12,7 @@ use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::request::query_command;
 use crate::mongo::{Header, Reply};
-use crate::net::{DialError, linger};
+use crate::net::{DialError, OwnDial, linger};
 use crate::observe::LinkFailure;
 use crate::policy::Permit;
 use crate::text::printable;
@@ -22,6 +24,8 @@ pub(super) struct Session {
     stream: Box<dyn Wire>,
     pub(super) tls_version: Option<&'static str>,
     asked: i32,
+    /// A server that leads back to this process tells by it.
+    _dial: Option<OwnDial>,
 }
 
 trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -50,9 +54,11 @@ impl Session {
         way: &Way,
         material: &Material,
         times: Timeouts,
+        note: impl FnOnce(SocketAddr) -> OwnDial,
     ) -> Result<Session, LinkFailure> {
         let other = |error: DialError| LinkFailure { text: error.to_string(), fault: PeerFault::Other };
         let dialled = way.dial(permit, times.connect).await.map_err(other)?;
+        let dial = dialled.local.map(note);
         let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
         let stream = way.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
         let tls_version = stream.tls_version();
@@ -61,7 +67,7 @@ impl Session {
             Stream::Unix(stream) => Box::new(stream),
             Stream::Tls(stream) => Box::new(stream),
         };
-        Ok(Session { stream, tls_version, asked: 0 })
+        Ok(Session { stream, tls_version, asked: 0, _dial: dial })
     }
 
     /// Asks for a `hello`, by the one message that servers of every version answer.

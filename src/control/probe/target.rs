@@ -18,7 +18,7 @@ use crate::control::time::rfc3339;
 use crate::control::views::{OtherLink, UpstreamStatus};
 use crate::limits::{OTHER_LINK_AGAIN, PROBE_EVERY, PROBE_MEMBERS, Timeouts};
 use crate::members::{Member, Roster};
-use crate::net::{HostPort, Upstream, is_own};
+use crate::net::{HostPort, OwnDials, Upstream, is_own};
 use crate::observe::{LinkFailure, LinkKey, RedirectedTo};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, Permit, judge};
 use crate::snapshot::{Reader, Snapshot};
@@ -32,6 +32,7 @@ pub(super) struct Target {
     route: String,
     upstream: String,
     way: Way,
+    dials: OwnDials,
     acceptance: Acceptance,
     rule: LinkRule,
     times: Timeouts,
@@ -126,7 +127,8 @@ fn others(settings: &Settings, roster: &Roster) -> Vec<(HostPort, SocketAddr)> {
 
 impl Target {
     /// The servers of some settings. A name that no certificate bears has no way, and was refused at start.
-    pub(super) fn all(settings: &Settings, roster: &Roster) -> Vec<Target> {
+    pub(super) fn all(settings: &Settings, roster: &Roster, dials: &OwnDials) -> Vec<Target> {
+        let made = |origin, route, upstream, way| Target::new(settings, dials, origin, route, upstream, way);
         let inbound = settings.inbound.iter().filter_map(|inbound| {
             let way = match &inbound.upstream {
                 Upstream::Unix(path) => Way::Unix(path.clone()),
@@ -134,37 +136,38 @@ impl Target {
             };
             let origin = Origin::Inbound(inbound.clone());
             let (route, upstream) = ("inbound".to_owned(), inbound.upstream.to_string());
-            let target = Target::new(settings, origin, route, upstream, way);
+            let target = made(origin, route, upstream, way);
             Some(Target { acceptance: inbound.acceptance, rule: inbound.link, ..target })
         });
         let outbound = settings.outbound.iter().filter_map(|outbound| {
             let way = Way::tcp(&outbound.target, &outbound.name, None).ok()?;
             let (origin, target) = (Origin::Outbound(outbound.clone()), outbound.target.to_string());
-            Some(Target::new(settings, origin, format!("outbound {target}"), target, way))
+            Some(made(origin, format!("outbound {target}"), target, way))
         });
         let others = if settings.transparent.is_some() { others(settings, roster) } else { Vec::new() };
         let members = others.into_iter().map(|(name, address)| {
             let (upstream, names) = (name.to_string(), roster.names_at(address));
             let way = Way::address(address, names.clone());
             let origin = Origin::Member(name, address, names);
-            let target = Target::new(settings, origin, TRANSPARENT.to_owned(), upstream, way);
+            let target = made(origin, TRANSPARENT.to_owned(), upstream, way);
             Target { redirected: Some(address), ..target }
         });
         inbound.chain(outbound).chain(members).collect()
     }
 
     /// A destination of redirected connections, whatever server is there.
-    pub(super) fn destination(settings: &Settings, roster: &Roster, to: RedirectedTo) -> Target {
+    pub(super) fn destination(settings: &Settings, roster: &Roster, to: RedirectedTo, dials: &OwnDials) -> Target {
         let names = roster.names_at(to.original);
         let way = Way::address(to.dialled, names.clone());
         let origin = Origin::Destination(to, names);
-        let target = Target::new(settings, origin, TRANSPARENT.to_owned(), to.original.to_string(), way);
+        let target = Target::new(settings, dials, origin, TRANSPARENT.to_owned(), to.original.to_string(), way);
         Target { redirected: Some(to.original), ..target }
     }
 
     /// A server of an outbound route.
-    fn new(settings: &Settings, origin: Origin, route: String, upstream: String, way: Way) -> Target {
+    fn new(settings: &Settings, dials: &OwnDials, origin: Origin, route: String, upstream: String, way: Way) -> Target {
         Target {
+            dials: dials.clone(),
             origin,
             route,
             upstream,
@@ -216,7 +219,7 @@ impl Target {
     async fn probe(&self, now: &Snapshot) {
         let Some(permit) = self.permit(now.mode) else { return };
         let link = permit.link();
-        let mut session = match Session::open(permit, &self.way, &now.tls, self.times).await {
+        let mut session = match self.open(permit, now).await {
             Ok(session) => session,
             Err(failure) => return self.note(Seen { link: Some(link), ..self.failed(failure) }),
         };
@@ -374,10 +377,15 @@ impl Target {
         failed
     }
 
+    async fn open(&self, permit: Permit, snapshot: &Snapshot) -> Result<Session, LinkFailure> {
+        let note = |local| self.dials.note(local, self.acceptance);
+        Session::open(permit, &self.way, &snapshot.tls, self.times, note).await
+    }
+
     /// Makes a link, once. Why it failed, if so.
     async fn tried(&self, permit: Permit, snapshot: &Snapshot) -> Option<LinkFailure> {
         let link = permit.link();
-        let mut session = match Session::open(permit, &self.way, &snapshot.tls, self.times).await {
+        let mut session = match self.open(permit, snapshot).await {
             Err(failure) => return Some(failure),
             Ok(session) => session,
         };
