@@ -97,9 +97,13 @@ fn bound(blockers: &mut Vec<Blocker>) {
 }
 
 fn upstream(server: Unreachable, to: Mode) -> Blocker {
-    let Unreachable { upstream, route, link, reason, fault, remedy, by_the_change, around } = server;
+    let Unreachable { upstream, route, link, reason, fault, remedy, by_the_change, around, open } = server;
     let (kind, usual) = match (link, by_the_change) {
         (Link::Tls, _) if fault == PeerFault::TlsDisabled => ("TLS", STEP_UP),
+        (Link::Tls, _) if around => (
+            "TLS",
+            "give that server TLS and a certificate for its name; a server that the rules do not redirect to is not concerned",
+        ),
         (Link::Tls, true) if route == "inbound" => (
             "TLS",
             "give that server TLS, or, if it is on this host and never will have any, set upstreamTLS to never and restart",
@@ -108,6 +112,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         (Link::Tls, false) => ("TLS", "look at that server: it cannot be reached now either"),
         (Link::Plaintext | Link::Untouched, _) => ("plaintext", "let that server take plaintext again first"),
     };
+    let gone = if open == Some(0) { NOT_CONNECTED } else { "" };
     Blocker {
         kind: "upstream".into(),
         fatal: by_the_change,
@@ -119,11 +124,16 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         } else {
             format!("{to} reaches {upstream} ({route}) by {kind}, and that fails: {reason}")
         },
-        remedy: remedy.unwrap_or_else(|| usual.into()),
+        remedy: remedy.unwrap_or_else(|| usual.into()) + gone,
         address: Some(upstream),
+        open: open.and_then(|open| u64::try_from(open).ok()),
         ..Blocker::default()
     }
 }
+
+/// What to do about a destination that was dialled lately, where that was for the last time.
+const NOT_CONNECTED: &str =
+    "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
 
 fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
     let Unmoved { identity, driver_version, member, open, last_seen } = client;

@@ -66,9 +66,12 @@ mod tests {
     use super::Peer;
     use crate::tls::PeerFault;
 
+    /// Address, known names, names of the certificate; reason, suggestion.
+    type Row = (&'static str, &'static [&'static str], &'static [&'static str], &'static str, Option<&'static str>);
+
     #[test]
     fn names_are_suggested_and_said() {
-        let rows: &[(&str, &[&str], &[&str], &str, Option<&str>)] = &[
+        let rows: &[Row] = &[
             (
                 "10.0.0.7:27017",
                 &["10.0.0.7"],

@@ -103,7 +103,10 @@ fn without_a_name_refuse_the_step_until_they_have_one() {
     // As long as it was dialled lately, connected or not.
     drop(local);
     assert!(wait_until(SOON, || self::link()["open"] == 0));
-    assert_eq!(step("preferSSL").json(409)["code"], "Unreachable");
+    let refused = step("preferSSL").json(409);
+    let blocker = &refused["blockers"][0];
+    assert_eq!((&refused["code"], &blocker["open"]), (&"Unreachable".into(), &0.into()), "{refused}");
+    assert!(blocker["remedy"].as_str().unwrap().contains("--guardWindow"), "{refused}");
 
     by_force_it_is_seen_to_fail(&proxy, &why, &mend);
 

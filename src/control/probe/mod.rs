@@ -68,6 +68,8 @@ pub(super) struct Unreachable {
     pub(super) by_the_change: bool,
     /// Whether its connections go around tlsramp, until they are made anew.
     pub(super) around: bool,
+    /// Connections to it that are open; none where it was not dialled by connections.
+    pub(super) open: Option<usize>,
 }
 
 impl Prober {
@@ -182,7 +184,11 @@ async fn unreachable(
         let (snapshot, key) = (Arc::clone(&snapshot), target.key());
         let dialled = traffic.iter().find(|dialled| dialled.key == key);
         let (traffic, around) = dialled.map(|dialled| (dialled.traffic.clone(), dialled.around)).unwrap_or_default();
-        tokio::spawn(async move { target.unreachable(to, &snapshot, &traffic, around).await })
+        let open = dialled.filter(|dialled| !dialled.around).map(|dialled| dialled.traffic.open);
+        tokio::spawn(async move {
+            let found = target.unreachable(to, &snapshot, &traffic, around).await;
+            found.map(|found| Unreachable { open, ..found })
+        })
     });
     let tries: Vec<_> = tries.collect();
     let mut unreachable = Vec::new();
