@@ -89,14 +89,7 @@ mod tests {
 
     /// The README's sidecar: mongod on 27017, tlsramp on 27117.
     fn sidecar(rules: Option<bool>, once: bool) -> Interception {
-        Interception {
-            rules,
-            once,
-            outbound: true,
-            server: Some(27017),
-            listens: vec![27117],
-            advertised: Some(27017),
-        }
+        Interception { rules, once, outbound: true, server: Some(27017), listens: vec![27117], advertised: Some(27017) }
     }
 
     #[test]
@@ -108,7 +101,12 @@ mod tests {
             ("not looked at yet", sidecar(None, false), None, true),
             ("rules gone: another warning says so", sidecar(Some(false), true), None, true),
             ("inbound alone, seen", Interception { once: true, rules: Some(true), ..plain.clone() }, None, true),
-            ("inbound alone, seen and gone", Interception { once: true, rules: Some(false), ..plain.clone() }, None, true),
+            (
+                "inbound alone, seen and gone",
+                Interception { once: true, rules: Some(false), ..plain.clone() },
+                None,
+                true,
+            ),
             ("the set advertises us", Interception { advertised: Some(27117), ..plain.clone() }, None, false),
             ("another server altogether", Interception { advertised: Some(1), ..plain.clone() }, None, false),
             ("nothing known of the set", Interception { advertised: None, ..plain.clone() }, None, false),
@@ -117,7 +115,12 @@ mod tests {
             ("outbound alone", Interception { advertised: Some(27117), ..sidecar(Some(true), true) }, None, false),
             ("explicit, same port", Interception { listens: vec![27017], ..sidecar(Some(true), true) }, None, false),
             ("no set yet", Interception { advertised: None, ..sidecar(Some(true), true) }, None, true),
-            ("outbound proxy", Interception { server: None, listens: vec![], ..sidecar(Some(true), true) }, None, false),
+            (
+                "outbound proxy",
+                Interception { server: None, listens: vec![], ..sidecar(Some(true), true) },
+                None,
+                false,
+            ),
         ] {
             assert_eq!(interception.leads_around(), leads, "{what}");
             assert_eq!(interception.covers_inbound(), covers, "{what}");

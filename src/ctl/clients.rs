@@ -66,7 +66,10 @@ fn sentence(clients: &[ClientRow], plaintext_only: bool, required: bool) -> Stri
         (false, 1) => "stands in the way of requireSSL",
         (false, _) => "stand in the way of requireSSL",
     };
-    format!("{} seen without TLS: {open} with connections open now; {blocking} {way}.", count(plaintext.len(), "client"))
+    format!(
+        "{} seen without TLS: {open} with connections open now; {blocking} {way}.",
+        count(plaintext.len(), "client")
+    )
 }
 
 /// A count of what should not be.

@@ -105,7 +105,8 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     // Both sides are shown: what the certificate is, and what would be let in.
     let refused = mongo.command("admin", &rawdoc! { "serverStatus": 1 });
     for said in [refused.get_str("errmsg").unwrap(), &by_tls(address, other, STATUS)] {
-        for part in ["CN=localhost,O=tlsramp members", "DNS:localhost", "'CN=client,O=tlsramp clients'", "--adminAllow"] {
+        for part in ["CN=localhost,O=tlsramp members", "DNS:localhost", "'CN=client,O=tlsramp clients'", "--adminAllow"]
+        {
             assert!(said.contains(part), "{part}: {said}");
         }
     }

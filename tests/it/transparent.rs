@@ -17,8 +17,8 @@ use tlsramp::mongo::request::msg_command;
 use crate::{
     limits::Wrapped,
     support::raw::Wire,
-    support::set::Hello,
     support::service::{SOON, Upstream, echoes},
+    support::set::Hello,
     support::{Mark, cert, certs, process, require_command, require_root, tls},
 };
 

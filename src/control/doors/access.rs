@@ -88,7 +88,7 @@ pub(super) const READ_ONLY: &str =
 #[cfg(test)]
 mod tests {
     use super::{Access, Entrance, access, not_allowed};
-use crate::limits::ALLOW_SHOWN;
+    use crate::limits::ALLOW_SHOWN;
 
     #[test]
     fn who_may_do_what() {

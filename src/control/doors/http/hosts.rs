@@ -96,8 +96,7 @@ impl Hosts {
 
     /// Whether the request came by TLS, and our certificate is for this host.
     fn is_certified(&self, authority: &Authority) -> bool {
-        !authority.as_str().contains('@')
-            && self.identity().is_some_and(|identity| identity.is_for(authority.host()))
+        !authority.as_str().contains('@') && self.identity().is_some_and(|identity| identity.is_for(authority.host()))
     }
 
     fn identity(&self) -> Option<&Identity> {
