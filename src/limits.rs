@@ -272,6 +272,16 @@ pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// How much of an answer it shows that is none of tlsramp's, in characters: enough to see whose it is.
 pub const CLIENT_FOREIGN_CHARS: usize = 80;
 
+/// Names of a certificate that an error shows: people's have under ten, and a peer may send thousands.
+pub const CERTIFICATE_NAMES_SHOWN: usize = 16;
+/// Destinations of outbound routes that are remembered: as many as there may be members. Beyond, the one that was dialled
+/// longest ago is forgotten.
+pub const LINKS: usize = MOST_MEMBERS;
+/// How long after its last failed dial a destination counts as one that is still wanted and fails: mongod dials a member
+/// that it cannot reach every few seconds, and one of another set of its cluster within a minute.
+pub const LINK_FAILING: Duration = Duration::from_secs(300);
+/// Failing links that are warned of one by one.
+pub const LINKS_WARNED: usize = 20;
 /// Servers that a set of certificates keeps sessions of: twice the members of the largest configuration.
 pub const CLIENT_CONFIGS: usize = 2 * MOST_OUTBOUND;
 /// Sessions that a TLS client keeps for resumption, per set of certificates.

@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::net::{self, DialError, HostPort, Resolver};
 use crate::policy::{Link, Permit};
-use crate::tls::{self, ClientStream, HandshakeError, Material};
+use crate::tls::{self, ClientStream, HandshakeError, Material, PeerFault};
 
 /// How a server is reached.
 #[derive(Debug)]
@@ -90,6 +90,15 @@ impl Way {
         Way::Tcp { resolver: Resolver::new(target), source: None, names }
     }
 
+    /// The names of which the server's certificate must have one; none where no certificate is looked at.
+    #[must_use]
+    pub fn names(&self) -> &[ServerName<'static>] {
+        match self {
+            Way::Tcp { names, .. } => names,
+            Way::Unix(_) => &[],
+        }
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -129,6 +138,17 @@ impl Way {
                 Ok(Stream::Tls(stream))
             }
             (Socket::Tcp(_) | Socket::Unix(_), Link::Tls, _) => Err(LinkError::NoMaterial),
+        }
+    }
+}
+
+impl LinkError {
+    /// What is wrong with the server, as far as something can be done about it on this side.
+    #[must_use]
+    pub fn fault(&self) -> PeerFault {
+        match self {
+            LinkError::Tls(error) => error.fault(),
+            LinkError::NoMaterial => PeerFault::Other,
         }
     }
 }

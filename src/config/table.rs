@@ -124,7 +124,8 @@ pub(super) static TABLE: &[Opt] = &[
         heading: UPSTREAM,
         default: "",
         help: "A member of the set by its name in the set's configuration, and its address where NAME does not resolve \
-               to it from here. Adds to what the probe learns from the server. Repeatable, at most 256; those given \
+               to it from here: its certificate is verified for NAME. Adds to the names that the server's own hello and \
+               rollouts give; give one for a hidden member, which no hello names. Repeatable, at most 256; those given \
                as flags replace those of the file.",
         change: Reload,
     },

@@ -10,6 +10,7 @@
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
 //! | [`naming`] | members that a rollout has named |
+//! | [`links`], [`remedy`] | the links to other servers, and what mends one that fails |
 //! | [`roster`], [`redirect`], [`interception`] | who is a member of the set; the redirect rules, and what goes around them |
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
@@ -27,6 +28,7 @@ mod history;
 mod housekeeping;
 mod interception;
 mod lease;
+mod links;
 mod listing;
 mod naming;
 mod persistence;
@@ -35,6 +37,7 @@ mod readiness;
 mod recycle;
 mod redirect;
 mod refusals;
+mod remedy;
 pub mod requests;
 mod roster;
 mod scrape;

@@ -11,6 +11,7 @@ use super::history::Event;
 use super::requests::MembersRequest;
 use super::views::{Action, MembersReply};
 use crate::limits::{NAMED_MEMBERS, NAMED_MEMBERS_OF_SET, NAMED_SET_CHARS, NAMED_SETS};
+use crate::members::NameSource;
 use crate::net::HostPort;
 use crate::text::printable;
 
@@ -125,9 +126,21 @@ impl Desk {
             }
         }
         self.look_up_members().await;
-        let forgets =
-            self.loaded().settings.admin.state_file.is_none() && self.current().named.names().next().is_some();
-        let warnings = if forgets { vec![FORGOTTEN.to_owned()] } else { Vec::new() };
+        let mut warnings = Vec::new();
+        let named = Arc::clone(&self.current().named);
+        if self.loaded().settings.admin.state_file.is_none() && named.names().next().is_some() {
+            warnings.push(FORGOTTEN.to_owned());
+        }
+        let roster = self.roster();
+        let nowhere = roster.members().iter().filter(|member| member.addresses.is_empty());
+        let nowhere = nowhere.filter(|member| member.sources.contains(&NameSource::Rollout));
+        let nowhere: Vec<_> = nowhere.map(|member| member.name.to_string()).collect();
+        if !nowhere.is_empty() {
+            let names = nowhere.join(", ");
+            warnings.push(format!(
+                "these names do not resolve here, and so verify nobody: {names}; see to DNS or /etc/hosts"
+            ));
+        }
         Ok(MembersReply { members: self.member_statuses(), warnings })
     }
 }
@@ -150,7 +163,10 @@ mod tests {
     use super::NamedSets;
     use crate::limits::{NAMED_MEMBERS_OF_SET, NAMED_SETS};
 
-    fn sets(rows: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
+    /// Sets and their names.
+    type Rows<'a> = &'a [(&'a str, &'a [&'a str])];
+
+    fn sets(rows: Rows<'_>) -> BTreeMap<String, Vec<String>> {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         rows.iter().map(|(set, all)| ((*set).to_owned(), names(all))).collect()
     }
@@ -159,7 +175,7 @@ mod tests {
     fn a_set_replaces_its_own_names_and_no_others() {
         let first = NamedSets::parse(&sets(&[("rs0", &["a:1", "b:1", "a:1"]), ("cfg", &["c:1"])])).unwrap();
         assert_eq!(first.to_image(), sets(&[("rs0", &["a:1", "b:1"]), ("cfg", &["c:1"])]));
-        let rows: &[(&[(&str, &[&str])], &[(&str, &[&str])])] = &[
+        let rows: &[(Rows<'_>, Rows<'_>)] = &[
             (&[("rs0", &["d:1"])], &[("rs0", &["d:1"]), ("cfg", &["c:1"])]),
             (&[("rs0", &[])], &[("cfg", &["c:1"])]),
             (&[("rs1", &["e:1"])], &[("rs0", &["a:1", "b:1"]), ("cfg", &["c:1"]), ("rs1", &["e:1"])]),

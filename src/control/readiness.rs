@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::desk::{Desk, servable};
 use super::probe::{Prober, Unreachable};
+use super::remedy::STEP_UP;
 use super::status::lost;
 use super::time::rfc3339_millis;
 use super::views::{Blocker, Ready};
@@ -14,6 +15,7 @@ use crate::observe::{Unmoved, now_millis};
 use crate::policy::{Link, Mode, Spelling};
 use crate::snapshot::Snapshot;
 use crate::text::printable;
+use crate::tls::PeerFault;
 
 impl Desk {
     /// What stands in the way of a mode, whether or not the ladder leads there now.
@@ -34,13 +36,17 @@ impl Desk {
     }
 
     pub(super) async fn blockers(&self, to: Mode) -> Vec<Blocker> {
-        let (unreachable, ()) = tokio::join!(self.prober.unreachable(to), self.look_for_bypass());
+        // First: it says which connections are older than the redirect.
+        self.look_for_bypass().await;
+        let (settings, roster, dialled) = (self.settings(), self.roster(), self.dialled());
+        let unreachable = self.prober.unreachable(to, &settings, &roster, &dialled).await;
         self.found(to, unreachable)
     }
 
     /// The same, for settings and a snapshot that are not in force yet.
     pub(super) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
-        self.found(to, Prober::unreachable_by(settings, &self.roster(), to, coming).await)
+        let unreachable = Prober::unreachable_by(settings, &self.roster(), to, coming, &self.dialled()).await;
+        self.found(to, unreachable)
     }
 
     fn found(&self, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
@@ -91,8 +97,9 @@ fn bound(blockers: &mut Vec<Blocker>) {
 }
 
 fn upstream(server: Unreachable, to: Mode) -> Blocker {
-    let Unreachable { upstream, route, link, reason, by_the_change } = server;
-    let (kind, remedy) = match (link, by_the_change) {
+    let Unreachable { upstream, route, link, reason, fault, remedy, by_the_change, around, open } = server;
+    let (kind, usual) = match (link, by_the_change) {
+        (Link::Tls, _) if fault == PeerFault::TlsDisabled => ("TLS", STEP_UP),
         (Link::Tls, true) if route == "inbound" => (
             "TLS",
             "give that server TLS, or, if it is on this host and never will have any, set upstreamTLS to never and restart",
@@ -101,15 +108,28 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         (Link::Tls, false) => ("TLS", "look at that server: it cannot be reached now either"),
         (Link::Plaintext | Link::Untouched, _) => ("plaintext", "let that server take plaintext again first"),
     };
+    let gone = if open == Some(0) { NOT_CONNECTED } else { "" };
     Blocker {
         kind: "upstream".into(),
         fatal: by_the_change,
-        text: format!("{to} reaches {upstream} ({route}) by {kind}, and that fails: {reason}"),
-        remedy: remedy.into(),
+        text: if around {
+            format!(
+                "{to} reaches {upstream} by {kind} once its connections, which are older than the redirect, are made anew, \
+                 and that fails: {reason}"
+            )
+        } else {
+            format!("{to} reaches {upstream} ({route}) by {kind}, and that fails: {reason}")
+        },
+        remedy: remedy.unwrap_or_else(|| usual.into()) + gone,
         address: Some(upstream),
+        open: open.and_then(|open| u64::try_from(open).ok()),
         ..Blocker::default()
     }
 }
+
+/// What to do about a destination that was dialled lately, where that was for the last time.
+const NOT_CONNECTED: &str =
+    "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
 
 fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
     let Unmoved { identity, driver_version, member, open, last_seen } = client;

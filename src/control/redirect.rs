@@ -2,7 +2,7 @@
 //! the same, because they are older.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{read_dir, read_link};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use super::desk::{Desk, blocking};
 use super::interception::{Interception, Missing};
 use super::views::{Blocker, BypassStatus};
 use crate::config::Settings;
-use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, REDIRECT_LOOK};
+use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, LINKS, REDIRECT_LOOK};
 use crate::members::Roster;
 use crate::net::{Established, HostPort, Upstream, canary, established, is_own};
 use crate::policy::Mode;
@@ -31,6 +31,17 @@ struct Seen {
     /// Whether they ever were.
     once: bool,
     bypass: Vec<BypassStatus>,
+    unnamed: Vec<SocketAddr>,
+}
+
+/// Connections that a look has found.
+#[derive(Debug, Default)]
+struct Around {
+    /// Those that go around tlsramp.
+    bypass: Vec<BypassStatus>,
+    /// Where others of this host lead that nothing names: on a member's port, and so to be redirected once they are made
+    /// anew, if the rules are for all addresses.
+    unnamed: Vec<SocketAddr>,
 }
 
 /// What tells a connection that goes around tlsramp.
@@ -57,9 +68,22 @@ impl Paths<'_> {
         (!own(remote.ip())).then_some(direction)
     }
 
+    /// Whether a connection leads to a server that nothing names, on a port that members have.
+    fn is_unnamed(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> bool {
+        let Established { local, remote, .. } = one;
+        let port = remote.port();
+        let of_members =
+            Some(port) == self.server || self.roster.members().iter().any(|member| member.name.port == port);
+        self.transparent.is_some()
+            && of_members
+            && Some(local.port()) != self.server
+            && self.roster.at(*remote).next().is_none()
+            && !own(remote.ip())
+    }
+
     /// Whether a connection may be one that goes around, or tells of another that does not.
     fn concern(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> bool {
-        Some(one.local.port()) == self.transparent || self.direction(one, own).is_some()
+        Some(one.local.port()) == self.transparent || self.direction(one, own).is_some() || self.is_unnamed(one, own)
     }
 }
 
@@ -87,17 +111,22 @@ impl Desk {
         let settings = self.settings();
         let (server, transparent, roster) = (local_server(&settings), settings.transparent, self.roster());
         if server.is_none() && transparent.is_none() {
-            return self.redirect.seen().bypass.clear();
+            return self.redirect.seen().around(Around::default());
         }
         let look = move || {
             // As many as this process has connections: read only if addresses alone do not tell.
             let own = LazyCell::new(own_sockets);
             let (paths, mut here) = (Paths { server, transparent, roster: &roster }, own_addresses());
-            bypass(&connections(&paths, &mut here), &paths, &mut here, |one| own.contains(&one.inode))
+            around(&connections(&paths, &mut here), &paths, &mut here, |one| own.contains(&one.inode))
         };
         // A look that panicked has found nothing.
         let found = blocking(look).await.unwrap_or_default();
-        self.redirect.seen().bypass = found;
+        self.redirect.seen().around(found);
+    }
+
+    /// Where connections of this host lead that are older than the redirect, and nothing names.
+    pub(super) fn unnamed(&self) -> Vec<SocketAddr> {
+        self.redirect.seen().unnamed.clone()
     }
 
     pub(super) fn bypassing(&self) -> Vec<BypassStatus> {
@@ -147,6 +176,12 @@ impl Desk {
             ..Blocker::default()
         });
         rules.into_iter().chain(grouped(&self.bypassing())).collect()
+    }
+}
+
+impl Seen {
+    fn around(&mut self, found: Around) {
+        (self.bypass, self.unnamed) = (found.bypass, found.unnamed);
     }
 }
 
@@ -233,31 +268,36 @@ fn own_addresses() -> impl FnMut(IpAddr) -> bool {
 }
 
 /// Those that lead to the server from outside without us, or from this host to another member without us.
-fn bypass(
+fn around(
     all: &[Established],
     paths: &Paths<'_>,
     own: &mut impl FnMut(IpAddr) -> bool,
     ours: impl Fn(&Established) -> bool,
-) -> Vec<BypassStatus> {
+) -> Around {
     let arrived = |one: &&Established| Some(one.local.port()) == paths.transparent && ours(one);
     let redirected: HashSet<_> = all.iter().filter(arrived).map(|one| one.remote).collect();
-    let mut found = Vec::new();
+    let (mut bypass, mut unnamed) = (Vec::new(), BTreeSet::new());
     for one @ Established { local, remote, .. } in all {
-        let Some(direction) = paths.direction(one, own) else { continue };
-        if direction == OUTBOUND && redirected.contains(local) {
+        let direction = paths.direction(one, own);
+        let is_unnamed = direction.is_none() && paths.is_unnamed(one, own);
+        if (direction == Some(OUTBOUND) || is_unnamed) && redirected.contains(local) {
             continue;
         }
-        if ours(one) {
+        if (direction.is_none() && !is_unnamed) || ours(one) {
             continue;
         }
-        found.push(BypassStatus {
-            direction: direction.into(),
-            local: local.to_string(),
-            remote: remote.to_string(),
-            member: paths.roster.has(remote.ip()),
-        });
+        match direction {
+            Some(direction) => bypass.push(BypassStatus {
+                direction: direction.into(),
+                local: local.to_string(),
+                remote: remote.to_string(),
+                member: paths.roster.has(remote.ip()),
+            }),
+            None if unnamed.len() < LINKS => drop(unnamed.insert(*remote)),
+            None => {}
+        }
     }
-    found
+    Around { bypass, unnamed: unnamed.into_iter().collect() }
 }
 
 /// One finding for each peer and direction.
@@ -305,78 +345,4 @@ const INBOUND: &str = "inbound";
 const OUTBOUND: &str = "outbound";
 
 #[cfg(test)]
-mod tests {
-    use std::fs::read_link;
-    use std::net::{IpAddr, TcpListener};
-    use std::os::fd::AsRawFd;
-
-    use super::{Paths, bypass, grouped, own_sockets, socket};
-    use crate::members::{Member, NameSource, Roster};
-    use crate::net::Established;
-
-    fn connection(local: &str, remote: &str, ours: bool) -> Established {
-        Established { local: local.parse().unwrap(), remote: remote.parse().unwrap(), inode: u64::from(ours) }
-    }
-
-    #[test]
-    fn sockets_of_this_process() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let held = read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
-        assert!(own_sockets().contains(&socket(held.to_str().unwrap()).unwrap()));
-    }
-
-    #[test]
-    fn what_goes_around() {
-        let member = |name: &str, ip: &str| Member {
-            name: name.parse().unwrap(),
-            addresses: vec![ip.parse().unwrap()],
-            sources: vec![NameSource::Option],
-        };
-        let roster = Roster::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
-        let all = [
-            // A client and a member, from before the redirect.
-            connection("10.0.0.1:27017", "10.9.9.9:40000", false),
-            connection("10.0.0.1:27017", "10.0.0.2:40001", false),
-            connection("10.0.0.1:27017", "10.0.0.2:40002", false),
-            // By way of tlsramp: arrived, and its hop, which mongod sees from an address of this host.
-            connection("10.0.0.1:27117", "10.9.9.9:40003", true),
-            connection("10.0.0.1:40004", "127.0.0.1:27017", true),
-            connection("127.0.0.1:27017", "10.0.0.1:40004", false),
-            // mongod to the other member: one from before, one redirected, and what tlsramp makes of that.
-            connection("10.0.0.1:40005", "10.0.0.2:27017", false),
-            connection("10.0.0.1:40006", "10.0.0.2:27017", false),
-            connection("127.0.0.1:27018", "10.0.0.1:40006", true),
-            connection("10.0.0.1:40007", "10.0.0.2:27017", true),
-            // mongod to itself, and something else altogether.
-            connection("10.0.0.1:40008", "10.0.0.1:27017", false),
-            connection("10.0.0.1:40009", "10.0.0.2:443", false),
-        ];
-        let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
-        let paths = Paths { server: Some(27017), transparent: Some(27018), roster: &roster };
-        // The clients' and the members', and what tells that one was redirected.
-        let concerned: Vec<_> = all.into_iter().filter(|one| paths.concern(one, &mut own)).collect();
-        assert_eq!(concerned.len(), 7, "{concerned:?}");
-        let found = bypass(&concerned, &paths, &mut own, |one| one.inode == 1);
-        let shown: Vec<_> = found.iter().map(|row| (&*row.direction, &*row.remote, row.member)).collect();
-        assert_eq!(
-            shown,
-            [
-                ("inbound", "10.9.9.9:40000", false),
-                ("inbound", "10.0.0.2:40001", true),
-                ("inbound", "10.0.0.2:40002", true),
-                ("outbound", "10.0.0.2:27017", true)
-            ]
-        );
-        let blockers = grouped(&found);
-        let texts: Vec<_> = blockers.iter().map(|blocker| (&*blocker.text, &*blocker.remedy)).collect();
-        assert_eq!(blockers.len(), 3, "{texts:?}");
-        assert!(texts[0].0.contains("2 connections from member 10.0.0.2"), "{texts:?}");
-        assert!(
-            texts[2].0.contains("1 connections to member 10.0.0.2")
-                && texts[2].1.contains("ss -K dport = :27017 and dst 10.0.0.2")
-        );
-        // Without a redirect of outgoing connections, where they go is mongod's business.
-        let inbound_only = Paths { transparent: None, ..paths };
-        assert_eq!(bypass(&concerned, &inbound_only, &mut own, |one| one.inode == 1).len(), 3);
-    }
-}
+mod tests;

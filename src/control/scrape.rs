@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::desk::Desk;
-use crate::observe::{CertificateEnd, Format, UpstreamUp};
+use crate::observe::{CertificateEnd, Format, LinkUp, UpstreamUp};
 use crate::tls::counting;
 
 impl Desk {
@@ -40,6 +40,8 @@ impl Desk {
         scrape.upstreams = probed
             .map(|server| UpstreamUp { route: server.route.into(), upstream: server.upstream.into(), up: server.up })
             .collect();
+        let link = |(route, destination, up)| LinkUp { route, destination, up };
+        scrape.links = self.link_rows().iter().map(|row| link(row.sample())).collect();
         let inventory = self.inventory_status();
         scrape.inventory_rows = inventory.rows as u64;
         scrape.blocking_clients = inventory.unmoved as u64;

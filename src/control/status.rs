@@ -1,6 +1,7 @@
 //! What is shown of the proxy as a whole.
 
 use super::desk::{Desk, lease_status};
+use super::links;
 use super::redirect::shown;
 use super::time::{rfc3339, rfc3339_millis};
 use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
@@ -19,6 +20,7 @@ impl Desk {
         let upstreams = self.prober.status();
         let drift = drift(snapshot.mode, self.restart_mode(configured), spelling);
         let inventory = self.inventory_status();
+        let links = self.link_rows();
         let missing = self.missing_rules();
         let mut critical: Vec<String> =
             missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
@@ -30,6 +32,7 @@ impl Desk {
         warnings.extend(drift.iter().cloned());
         warnings.extend(upstreams.iter().filter_map(down));
         warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
+        warnings.extend(links::warnings(&links));
         warnings.extend(missing.filter(|rules| !rules.critical).map(|rules| rules.text));
         warnings.extend(ends);
         warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
@@ -48,6 +51,7 @@ impl Desk {
             drift,
             routes,
             upstreams,
+            links: links::statuses(&links),
             members: self.member_statuses(),
             redirect: self.redirect.rules(),
             bypass: shown(self.bypassing()),

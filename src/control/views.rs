@@ -31,6 +31,9 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// The servers behind, as last probed.
     pub upstreams: Vec<UpstreamStatus>,
+    /// The links to other servers: each destination of an outbound route that is probed, or was dialled within the window
+    /// of the guard.
+    pub links: Vec<LinkStatus>,
     /// The set's members, as far as they are known.
     pub members: Vec<MemberStatus>,
     /// Whether the redirect rules of a sidecar are in force; none: there never were any.
@@ -107,6 +110,33 @@ pub struct OtherLink {
     pub reason: Option<String>,
     /// When it was tried: RFC 3339.
     pub checked: String,
+}
+
+/// A link to another server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LinkStatus {
+    /// The outbound route.
+    pub route: String,
+    /// Where it leads: host and port as configured, or the address that redirected connections go to.
+    pub destination: String,
+    /// The names of which the server's certificate must have one; the address, where none is known.
+    pub names: Vec<String>,
+    /// The kind of the last link: `plaintext`, `tls`, `untouched`.
+    pub link: String,
+    /// Whether it could be made when that was last tried, by a connection or by the probe.
+    pub up: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// The option that would name the server by its certificate. Never used by itself: look first whether it is the server
+    /// that is meant.
+    pub suggestion: Option<String>,
+    /// Connections that are open on it.
+    pub open: usize,
+    /// When it was last made: RFC 3339.
+    pub last_ok: Option<String>,
+    /// When it last failed: RFC 3339.
+    pub last_failed: Option<String>,
 }
 
 /// A member of the set, as the probe and --member tell.

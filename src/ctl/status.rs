@@ -3,7 +3,8 @@
 use super::page::{Page, Table};
 use super::words::{ago, count, name, notes, since, span};
 use crate::control::views::{
-    BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, MemberStatus, Status, UpstreamStatus,
+    BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, LinkStatus, MemberStatus, Status,
+    UpstreamStatus,
 };
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
@@ -42,6 +43,7 @@ pub(super) fn page(status: &Status, now: i64) -> Page {
     page.table(connections(&status.connections));
     page.table(routes(status));
     page.table(upstreams(&status.upstreams, now));
+    page.table(links(&status.links, now));
     page.table(members(&status.members));
     page.table(bypass(&status.bypass));
     page.table(certificates(&status.certificates));
@@ -124,12 +126,33 @@ fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> Table {
     table
 }
 
+/// Those that fail: the others are as they should be.
+fn links(links: &[LinkStatus], now: i64) -> Table {
+    let mut table =
+        Table::new(["FAILING LINK", "ROUTE", "LINK", "OPEN", "LAST OK", "LAST FAILED", "WHY", "TO NAME IT"]);
+    for link in links.iter().filter(|link| !link.up) {
+        let ago = |at: &Option<String>| at.as_deref().map_or_else(|| "never".to_owned(), |at| ago(at, now));
+        table.row([
+            escaped(&link.destination),
+            escaped(&link.route),
+            escaped(&link.link),
+            link.open.to_string(),
+            ago(&link.last_ok),
+            ago(&link.last_failed),
+            link.reason.as_deref().map(escaped).unwrap_or_default(),
+            link.suggestion.as_deref().map(escaped).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
 fn members(members: &[MemberStatus]) -> Table {
-    let mut table = Table::new(["MEMBER", "AT"]);
+    let mut table = Table::new(["MEMBER", "AT", "NAMED BY"]);
     for member in members {
         table.row([
             escaped(&member.name),
             name(Some(&member.addresses.join(", ")).filter(|at| !at.is_empty()).map(|at| &**at)),
+            escaped(&member.sources.join(", ")),
         ]);
     }
     table

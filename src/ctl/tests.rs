@@ -10,8 +10,8 @@ use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::control::views::{
     AcceptReply, Action, Blocker, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, Effect,
-    ErrorReply, HistoryEntry, HistoryReply, InventoryStatus, LeaseStatus, MemberStatus, ModeReply, OtherLink, Ready,
-    RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
+    ErrorReply, HistoryEntry, HistoryReply, InventoryStatus, LeaseStatus, LinkStatus, MemberStatus, ModeReply,
+    OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
 };
 
 /// 2023-11-14T22:16:20Z.
@@ -51,11 +51,24 @@ fn status_says_first_what_matters() {
         drift: some("a restart would go back to allowSSL"),
         routes: vec![RouteStatus { name: "inbound".into(), listen: vec!["0.0.0.0:27017".into(), "[::]:27017".into()] }],
         upstreams: vec![upstream, UpstreamStatus { upstream: "db2:27017".into(), ..UpstreamStatus::default() }],
+        links: vec![
+            LinkStatus {
+                route: "outbound transparent".into(),
+                destination: "10.0.0.7:27017".into(),
+                link: "tls".into(),
+                reason: some("its certificate is for db7\n"),
+                suggestion: some("--member db7:27017=10.0.0.7"),
+                open: 2,
+                last_failed: some(THREE_MINUTES_AGO),
+                ..LinkStatus::default()
+            },
+            LinkStatus { destination: "10.0.0.8:27017".into(), up: true, ..LinkStatus::default() },
+        ],
         members: vec![
             MemberStatus {
                 name: "db1:27017".into(),
                 addresses: vec!["10.0.0.1".into(), "2001:db8::1".into()],
-                ..MemberStatus::default()
+                sources: vec!["option".into(), "hello".into()],
             },
             MemberStatus { name: "db2:27017".into(), ..MemberStatus::default() },
         ],
@@ -99,9 +112,12 @@ SERVER           ROUTE    UP             LINK       STATE    SET  CHECKED  NOTE
 127.0.0.1:27018  inbound  yes            plaintext  PRIMARY  rs0  3m ago   tls: NOT possible (no TLS there)
 db2:27017        -        not yet known  -          -        -    -        -
 
-MEMBER     AT
-db1:27017  10.0.0.1, 2001:db8::1
-db2:27017  -
+FAILING LINK    ROUTE                 LINK  OPEN  LAST OK  LAST FAILED  WHY                           TO NAME IT
+10.0.0.7:27017  outbound transparent  tls      2  never    3m ago       its certificate is for db7\\n  --member db7:27017=10.0.0.7
+
+MEMBER     AT                     NAMED BY
+db1:27017  10.0.0.1, 2001:db8::1  option, hello
+db2:27017  -                      -
 
 GOES AROUND TLSRAMP  HERE            OTHER END       MEMBER
 inbound              10.0.0.1:27017  10.0.0.2:40000  yes

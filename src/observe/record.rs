@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::inventory::{Inventory, Kind, Seat, now_millis};
 use super::known::{Known, RouteRecord};
 use super::limiter::Limiter;
+use super::links::Links;
 use super::live::{Counters, Live, Open};
 use super::metrics::Metrics;
 use super::outcome::{Fault, Outcome};
@@ -25,6 +26,8 @@ pub struct Observer {
     pub inventory: Inventory,
     /// What monitoring reads.
     pub metrics: Metrics,
+    /// Where outbound routes were dialled to.
+    pub links: Links,
     last_id: AtomicU64,
     counts: [AtomicU64; Outcome::ALL.len()],
     limiter: Limiter,
@@ -123,6 +126,12 @@ impl Record {
     #[must_use]
     pub fn latencies(&self) -> &Metrics {
         &self.observer.metrics
+    }
+
+    /// Where outbound routes of the whole proxy were dialled to.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.observer.links
     }
 
     /// What is known of it.

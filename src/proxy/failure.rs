@@ -5,7 +5,7 @@ use crate::net::DialError;
 use crate::observe::Outcome;
 use crate::policy::Refused;
 use crate::sniff::SniffError;
-use crate::tls::HandshakeError;
+use crate::tls::{HandshakeError, PeerFault};
 use crate::upstream::LinkError;
 
 /// The end of a connection before its relay.
@@ -42,6 +42,21 @@ impl From<LinkError> for Failure {
 }
 
 impl Failure {
+    /// What is wrong with the upstream, as far as something can be done about it on this side.
+    pub(super) fn fault(&self) -> PeerFault {
+        match self {
+            Failure::UpstreamTls(error) => error.fault(),
+            Failure::Sniff(_)
+            | Failure::Refused(_)
+            | Failure::ClientTls(_)
+            | Failure::Astray(_)
+            | Failure::Dial(_)
+            | Failure::NoMaterial
+            | Failure::Draining
+            | Failure::Forced => PeerFault::Other,
+        }
+    }
+
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Failure::Sniff(SniffError::Silent) => Outcome::Probe,

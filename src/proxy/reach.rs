@@ -1,5 +1,6 @@
 //! The upstream's leg, and what the record is told of it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::failure::Failure;
@@ -7,11 +8,11 @@ use super::leg::Leg;
 use super::redirected::Dial;
 use super::route::{Route, Toward};
 use crate::limits::Timeouts;
-use crate::observe::{Reached, Record};
-use crate::policy::Permit;
+use crate::observe::{LinkFailure, LinkKey, Reached, Record};
+use crate::policy::{Acceptance, Permit};
 use crate::snapshot::Snapshot;
 
-/// Makes the upstream's leg. The server hears the client's own SNI, where the route passes it on and there is one.
+/// Makes the upstream's leg, and notes what came of it if the route is outbound.
 pub(super) async fn reach(
     permit: Permit,
     route: &Route,
@@ -20,7 +21,27 @@ pub(super) async fn reach(
     timeouts: &Timeouts,
     record: &mut Record,
 ) -> Result<(Leg, Option<Dial>), Failure> {
-    let name = toward.written;
+    let link = permit.link();
+    let reached = leg(permit, route, &toward, snapshot, timeouts, record).await;
+    if route.acceptance == Acceptance::Outbound {
+        let failure = reached.as_ref().err();
+        let failure = failure.map(|failure| LinkFailure { text: failure.to_string(), fault: failure.fault() });
+        let key = LinkKey { route: Arc::clone(&route.name), destination: toward.written };
+        record.links().dialled(key, toward.redirected, toward.way.names(), link, failure);
+    }
+    reached
+}
+
+/// The server hears the client's own SNI, where the route passes it on and there is one.
+async fn leg(
+    permit: Permit,
+    route: &Route,
+    toward: &Toward,
+    snapshot: &Snapshot,
+    timeouts: &Timeouts,
+    record: &mut Record,
+) -> Result<(Leg, Option<Dial>), Failure> {
+    let name = Arc::clone(&toward.written);
     record.note(|known| known.upstream = Some(Box::new(Reached { name, local: None, tls_version: None })));
     let began = Instant::now();
     let dialled = toward.way.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use crate::config::{Inbound, Settings};
 use crate::members;
 use crate::net::{Upstream, is_own, original_destination};
+use crate::observe::RedirectedTo;
 use crate::upstream::Way;
 
 /// What the route for redirected connections goes by.
@@ -59,9 +60,9 @@ impl Redirected {
     }
 
     /// The way to where a connection was going.
-    pub(super) fn way(&self, socket: &TcpStream) -> Result<(Way, SocketAddr), Astray> {
-        let original = original_destination(socket)?;
-        if original == socket.local_addr()? {
+    pub(super) fn way(&self, socket: &TcpStream) -> Result<(Way, RedirectedTo), Astray> {
+        let original = canonical(original_destination(socket)?);
+        if original == canonical(socket.local_addr()?) {
             return Err(Astray::ToListener);
         }
         if self.dials.lock().unwrap_or_else(PoisonError::into_inner).contains(&canonical(socket.peer_addr()?)) {
@@ -69,8 +70,8 @@ impl Redirected {
         }
         let names = self.members.load().names_at(original);
         // mongod dials its own name to find itself in the set: out here and in again by policy.
-        let target = self.own.as_ref().and_then(|own| own.instead_of(original)).unwrap_or(original);
-        Ok((Way::address(target, names), original))
+        let dialled = self.own.as_ref().and_then(|own| own.instead_of(original)).unwrap_or(original);
+        Ok((Way::address(dialled, names), RedirectedTo { original, dialled }))
     }
 
     /// Remembers a dial, before a byte goes out on it: what arrives here from its address is the dial itself.

@@ -9,7 +9,7 @@ use super::redirected::{Astray, Dial, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
 use crate::members;
 use crate::net::Upstream;
-use crate::observe::{Metrics, RouteRecord};
+use crate::observe::{Metrics, RedirectedTo, RouteRecord};
 use crate::policy::{Acceptance, LinkRule};
 use crate::upstream::{BadName, Way};
 
@@ -40,6 +40,8 @@ pub(super) struct Toward {
     pub(super) way: Arc<Way>,
     /// The upstream as written, for records.
     pub(super) written: Arc<str>,
+    /// Its addresses, where the kernel has redirected the connection.
+    pub(super) redirected: Option<RedirectedTo>,
 }
 
 impl Route {
@@ -80,10 +82,12 @@ impl Route {
     /// Where a connection is led.
     pub(super) fn toward(&self, socket: &TcpStream) -> Result<Toward, Astray> {
         match &self.lead {
-            Lead::To(way, written) => Ok(Toward { way: Arc::clone(way), written: Arc::clone(written) }),
+            Lead::To(way, written) => {
+                Ok(Toward { way: Arc::clone(way), written: Arc::clone(written), redirected: None })
+            }
             Lead::Original(redirected) => {
-                let (way, original) = redirected.way(socket)?;
-                Ok(Toward { way: Arc::new(way), written: original.to_string().into() })
+                let (way, to) = redirected.way(socket)?;
+                Ok(Toward { way: Arc::new(way), written: to.original.to_string().into(), redirected: Some(to) })
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::asked::asked;
-use super::reason::explain;
+use super::reason::{PeerFault, explain};
 use super::stream::Stream;
 
 /// A client's TLS, ended here. Boxed: most of its size is the stack's, and who has none must not pay it.
@@ -91,6 +91,17 @@ pub async fn connect(
     let mut stream = Box::new(Stream::new(socket, session));
     timeout(limit, poll_fn(|cx| stream.poll_handshake(cx))).await.map_err(|_| HandshakeError::TimedOut(limit))??;
     Ok(stream)
+}
+
+impl HandshakeError {
+    /// What is wrong with the peer, as far as something can be done about it on this side.
+    #[must_use]
+    pub fn fault(&self) -> PeerFault {
+        match self {
+            HandshakeError::Tls(error) => PeerFault::of(error),
+            HandshakeError::TimedOut(_) | HandshakeError::Closed | HandshakeError::Socket(_) => PeerFault::Other,
+        }
+    }
 }
 
 impl From<io::Error> for HandshakeError {

@@ -23,6 +23,7 @@ pub use files::{DisabledProtocols, Secret, TlsFiles};
 pub use handshake::{Accepted, ClientStream, HandshakeError, ServerStream, accept, connect, suite_name, version_name};
 pub use identity::Identity;
 pub use material::Material;
+pub use reason::PeerFault;
 pub use session::Side;
 pub use stream::Stream;
 pub use subject::{names, subject};

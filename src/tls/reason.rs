@@ -12,9 +12,42 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
+
+use super::subject::names;
+use crate::limits::CERTIFICATE_NAMES_SHOWN;
+use crate::text::printable;
+
+/// What is wrong with a peer, as far as something can be done about it on this side.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PeerFault {
+    /// Its certificate is right in all but the name: it is for these DNS names.
+    WrongName(Vec<String>),
+    /// It has TLS disabled: the alert that tlsramp sends in `disabled`.
+    TlsDisabled,
+    /// It takes TLS only, and was spoken to in plaintext.
+    WantsTls,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+impl PeerFault {
+    /// The fault that a TLS error tells of.
+    pub(super) fn of(error: &Error) -> PeerFault {
+        match error {
+            Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) => {
+                let dns = presented.iter().filter_map(|name| name.strip_prefix(DNS));
+                PeerFault::WrongName(dns.map(str::to_owned).collect())
+            }
+            Error::AlertReceived(AlertDescription::AccessDenied) => PeerFault::TlsDisabled,
+            _ => PeerFault::Other,
+        }
+    }
+}
 
 /// A certificate's fault that rustls has no name for.
 #[derive(Debug)]
@@ -31,7 +64,8 @@ impl std::error::Error for Diagnosis {}
 /// Puts the real fault into a verifier's error, where the certificate has one that rustls does not name.
 pub(super) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
     let Error::InvalidCertificate(kind) = &error else { return error };
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return error };
+    let der = certificate;
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return error };
     let nameless = matches!(certificate.subject_alternative_name(), Ok(None));
     let wrong_name =
         matches!(kind, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. });
@@ -43,6 +77,10 @@ pub(super) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
         diagnosis(SHA1)
     } else if wrong_name && nameless {
         diagnosis(NO_SAN)
+    } else if let CertificateError::NotValidForNameContext { expected, .. } = kind {
+        let names = names(&CertificateDer::from(der));
+        let presented = names.iter().take(CERTIFICATE_NAMES_SHOWN).map(|name| printable(name)).collect();
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected: expected.clone(), presented })
     } else {
         error
     }
@@ -89,6 +127,10 @@ fn certificate(kind: &CertificateError) -> String {
         }
         CertificateError::BadSignature => "its signature does not verify".into(),
         CertificateError::Other(OtherError(diagnosis)) => diagnosis.to_string(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| name.strip_prefix(DNS).unwrap_or(name)).collect();
+            format!("it is not valid for name {:?}; it is for {}", expected.to_str(), names.join(", "))
+        }
         other => other.to_string(),
     }
 }
@@ -133,6 +175,7 @@ fn alert_hint(alert: AlertDescription) -> &'static str {
              certificate"
         }
         AlertDescription::ProtocolVersion => ": it speaks neither TLS 1.2 nor 1.3, or has them disabled",
+        AlertDescription::AccessDenied => ": TLS is disabled there, as by a tlsramp in mode disabled",
         AlertDescription::UnknownCA => ": our certificate is not signed by a CA it knows",
         AlertDescription::CertificateRequired => ": it wants a certificate of us (sslClusterFile or sslPEMKeyFile)",
         _ => "",
@@ -147,6 +190,8 @@ const V1: &str = "it is X.509 v1; issue it anew as v3";
 const SHA1: &str = "it is signed with SHA-1; issue it anew with SHA-256";
 const NO_SAN: &str = "it has a CN and no subject alternative name; issue it anew with the name as subjectAltName";
 const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; issue it anew with 2048 or more, or ECDSA";
+/// How [`names`] marks a DNS name.
+const DNS: &str = "DNS:";
 const SHORTEST_RSA_BITS: usize = 2048;
 const SHA1_WITH_RSA: &str = "1.2.840.113549.1.1.5";
 const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";

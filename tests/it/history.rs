@@ -29,6 +29,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
     admin.post("/rotate", &json!({}));
     admin.post("/accept", &json!({ "key": "10.0.0.7/nightly/PyMongo" }));
     admin.request("POST", "/accept", Some(&json!({ "key": "no\u{1b}[31m key\nforged" }))).json(400);
+    admin.post("/members", &json!({ "sets": { "rs0": ["db1.example.net:27017"] } }));
     admin.post("/reload", &json!({}));
     admin.put("/mode", &json!({ "mode": "allowSSL" }));
 
@@ -44,6 +45,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
         ("rotate", "done", "CN=localhost"),
         ("accept", "done", "10.0.0.7/nightly/PyMongo"),
         ("accept", "refused", "no\u{1b}[31m key\nforged"),
+        ("members", "done", "rs0=db1.example.net:27017"),
         ("reload", "done", "mode stays disabled"),
         ("mode", "done", "disabled -> allowSSL"),
     ];
@@ -73,11 +75,11 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
     assert!(last["what"].as_str().unwrap().contains("mode preferSSL (state file)"), "{last}");
 
     let page = ctl(&proxy, &["history"]);
-    assert!(page.starts_with("14 changes, 3 of them refused, newest last.\n"), "{page}");
+    assert!(page.starts_with("15 changes, 3 of them refused, newest last.\n"), "{page}");
     assert!(!page.contains('\u{1b}') && !page.lines().any(|line| line.starts_with("forged")), "{page}");
     assert!(page.lines().last().unwrap().contains("start: tlsramp"), "{page}");
     let json: Value = serde_json::from_str(&ctl(&proxy, &["history", "--json"])).unwrap();
-    assert_eq!(json["history"].as_array().unwrap().len(), 14);
+    assert_eq!(json["history"].as_array().unwrap().len(), 15);
 }
 
 fn start(state: &str) -> Proxy {

@@ -52,7 +52,7 @@ fn redirected_connections() {
 
 /// Two hosts by their addresses, and rules that redirect everything for the server's port but what is exempt. Unlike
 /// those of `tlsramp netfilter`, they redirect what a mongod dials on its own host too.
-fn network() {
+pub(crate) fn network() {
     run("ip", &["link", "set", "lo", "up"]);
     for address in [OWN, FRONTED, MEMBER] {
         run("ip", &["address", "add", address, "dev", "lo"]);
@@ -281,19 +281,19 @@ fn run(program: &str, args: &[&str]) {
     assert!(status.success(), "{program} {args:?}");
 }
 
-const INSIDE: &str = "TLSRAMP_TEST_INSIDE_NAMESPACE";
-const OWN: &str = "10.77.0.1";
+pub(crate) const INSIDE: &str = "TLSRAMP_TEST_INSIDE_NAMESPACE";
+pub(crate) const OWN: &str = "10.77.0.1";
 /// Another of its addresses, with a server of its own.
 const FRONTED: &str = "10.77.0.3";
-const MEMBER: &str = "10.77.0.2";
+pub(crate) const MEMBER: &str = "10.77.0.2";
 const MEMBER_6: &str = "fd77::2";
-const PORT: u16 = 27017;
+pub(crate) const PORT: u16 = 27017;
 /// Not the own server's: all of a host's addresses count as its own, and this one's hosts are one.
-const MEMBER_PORT: u16 = 27020;
+pub(crate) const MEMBER_PORT: u16 = 27020;
 const TLS_PORT: u16 = 27021;
-const TRANSPARENT: u16 = 27018;
+pub(crate) const TRANSPARENT: u16 = 27018;
 /// Any group that nobody is in.
-const GROUP: &str = "4711";
+pub(crate) const GROUP: &str = "4711";
 const PREFER: [&str; 6] =
     ["--sslMode", "preferSSL", "--sslPEMKeyFile", "CERTS/member.pem", "--sslCAFile", "CERTS/ca.pem"];
 const REQUIRE: [&str; 6] =

@@ -16,16 +16,21 @@ use tokio::task::AbortHandle;
 use super::views::UpstreamStatus;
 use crate::config::Settings;
 use crate::members::Roster;
+use crate::observe::{LinkKey, RedirectedTo};
 use crate::policy::{Link, Mode};
 use crate::snapshot::{Reader, Snapshot};
+use crate::tls::PeerFault;
 
 use target::Target;
+pub(super) use target::{LinkSeen, TRANSPARENT, Traffic};
 
 /// The probes of one proxy.
 #[derive(Debug)]
 pub(super) struct Prober {
     snapshot: Reader,
     targets: Mutex<Vec<Probed>>,
+    /// Destinations of redirected connections that none of the targets is: tried before a change, and not probed.
+    destinations: Mutex<Vec<Arc<Target>>>,
 }
 
 /// A server that is probed until this is dropped.
@@ -36,6 +41,17 @@ struct Probed {
     task: Option<AbortHandle>,
 }
 
+/// A destination of an outbound route that connections were led to.
+#[derive(Debug)]
+pub(super) struct Dialled {
+    pub(super) key: LinkKey,
+    /// Its addresses, if the kernel has redirected them.
+    pub(super) redirected: Option<RedirectedTo>,
+    pub(super) traffic: Traffic,
+    /// Whether its connections are not redirected yet, being older than the rules.
+    pub(super) around: bool,
+}
+
 /// A server that a mode would not reach.
 #[derive(Debug)]
 pub(super) struct Unreachable {
@@ -43,14 +59,21 @@ pub(super) struct Unreachable {
     pub(super) route: String,
     pub(super) link: Link,
     pub(super) reason: String,
+    pub(super) fault: PeerFault,
+    /// What to do, where that is known.
+    pub(super) remedy: Option<String>,
     /// Whether the kind of link is to blame: the one in use now works, or is of the same kind.
     pub(super) by_the_change: bool,
+    /// Whether its connections go around tlsramp, until they are made anew.
+    pub(super) around: bool,
+    /// Connections to it that are open; none where it was not dialled by connections.
+    pub(super) open: Option<usize>,
 }
 
 impl Prober {
     /// Probes of nobody yet.
     pub(super) fn new(snapshot: Reader) -> Prober {
-        Prober { snapshot, targets: Mutex::default() }
+        Prober { snapshot, targets: Mutex::default(), destinations: Mutex::default() }
     }
 
     /// Probes the servers of these settings; those that it probed already go on. To be called on the runtime that
@@ -82,21 +105,49 @@ impl Prober {
         self.targets().iter().map(|probed| probed.target.status()).collect()
     }
 
-    /// The servers that a mode would not reach by the links that it makes. Tries them now, unless that was tried in
-    /// the last minute.
-    pub(super) async fn unreachable(&self, to: Mode) -> Vec<Unreachable> {
-        let targets: Vec<_> = self.targets().iter().map(|probed| Arc::clone(&probed.target)).collect();
-        unreachable(targets, to, self.snapshot.load()).await
+    /// The links of outbound routes, as last seen.
+    pub(super) fn links(&self) -> Vec<LinkSeen> {
+        let targets = self.targets();
+        let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = targets.iter().map(|probed| &probed.target).chain(&*destinations);
+        all.filter_map(|target| target.link()).collect()
     }
 
-    /// The servers of settings that are not in force yet, by a snapshot that is not either.
+    /// The servers that a mode would not reach by the links that it makes: those of the settings, and where redirected
+    /// connections go. Tries them now, unless that was tried in the last minute.
+    pub(super) async fn unreachable(
+        &self,
+        to: Mode,
+        settings: &Settings,
+        roster: &Roster,
+        traffic: &[Dialled],
+    ) -> Vec<Unreachable> {
+        let mut targets: Vec<_> = self.targets().iter().map(|probed| Arc::clone(&probed.target)).collect();
+        let destinations: Vec<_> = destinations(settings, roster, traffic, &targets).map(Arc::new).collect();
+        {
+            let mut known = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+            // What was tried of a destination is kept for as long as that is the same.
+            let kept = destinations.into_iter().map(|new| {
+                let before = known.iter().find(|known| known.same(&new));
+                before.map_or(new, Arc::clone)
+            });
+            *known = kept.collect();
+            targets.extend(known.iter().cloned());
+        }
+        unreachable(targets, to, self.snapshot.load(), traffic).await
+    }
+
+    /// The same of settings that are not in force yet, by a snapshot that is not either.
     pub(super) async fn unreachable_by(
         settings: &Settings,
         roster: &Roster,
         to: Mode,
         coming: Arc<Snapshot>,
+        traffic: &[Dialled],
     ) -> Vec<Unreachable> {
-        unreachable(Target::all(settings, roster).into_iter().map(Arc::new).collect(), to, coming).await
+        let mut targets: Vec<_> = Target::all(settings, roster).into_iter().map(Arc::new).collect();
+        targets.extend(destinations(settings, roster, traffic, &targets).map(Arc::new).collect::<Vec<_>>());
+        unreachable(targets, to, coming, traffic).await
     }
 
     fn targets(&self) -> MutexGuard<'_, Vec<Probed>> {
@@ -104,11 +155,34 @@ impl Prober {
     }
 }
 
+/// Where redirected connections go and none of these targets is.
+fn destinations<'a>(
+    settings: &'a Settings,
+    roster: &'a Roster,
+    traffic: &'a [Dialled],
+    targets: &'a [Arc<Target>],
+) -> impl Iterator<Item = Target> + 'a {
+    let dialled = traffic.iter().filter(|_| settings.transparent.is_some()).filter_map(|dialled| dialled.redirected);
+    let new = dialled.filter(|to| targets.iter().all(|target| target.redirected() != Some(to.original)));
+    new.map(|to| Target::destination(settings, roster, to))
+}
+
 /// All at once: each may take its time.
-async fn unreachable(targets: Vec<Arc<Target>>, to: Mode, snapshot: Arc<Snapshot>) -> Vec<Unreachable> {
+async fn unreachable(
+    targets: Vec<Arc<Target>>,
+    to: Mode,
+    snapshot: Arc<Snapshot>,
+    traffic: &[Dialled],
+) -> Vec<Unreachable> {
     let tries = targets.into_iter().map(|target| {
-        let snapshot = Arc::clone(&snapshot);
-        tokio::spawn(async move { target.unreachable(to, &snapshot).await })
+        let (snapshot, key) = (Arc::clone(&snapshot), target.key());
+        let dialled = traffic.iter().find(|dialled| dialled.key == key);
+        let (traffic, around) = dialled.map(|dialled| (dialled.traffic.clone(), dialled.around)).unwrap_or_default();
+        let open = dialled.filter(|dialled| !dialled.around).map(|dialled| dialled.traffic.open);
+        tokio::spawn(async move {
+            let found = target.unreachable(to, &snapshot, &traffic, around).await;
+            found.map(|found| Unreachable { open, ..found })
+        })
     });
     let tries: Vec<_> = tries.collect();
     let mut unreachable = Vec::new();

@@ -10,11 +10,12 @@ use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::request::query_command;
 use crate::mongo::{Header, Reply};
-use crate::net::linger;
+use crate::net::{DialError, linger};
+use crate::observe::LinkFailure;
 use crate::policy::Permit;
 use crate::text::printable;
-use crate::tls::Material;
-use crate::upstream::{Stream, Way};
+use crate::tls::{Material, PeerFault};
+use crate::upstream::{LinkError, Stream, Way};
 
 /// An open link to a server.
 pub(super) struct Session {
@@ -33,6 +34,8 @@ pub(super) enum Answer {
     Hello(Hello),
     /// The link stands, and what is behind it does not answer as MongoDB does.
     Strange(String),
+    /// An error that says the link, or what is behind it, is not usable.
+    Refused(LinkFailure),
     /// The server has ended the connection.
     Closed(String),
 }
@@ -41,15 +44,17 @@ impl Session {
     /// Makes the link that a permit says.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// Why not.
     pub(super) async fn open(
         permit: Permit,
         way: &Way,
         material: &Material,
         times: Timeouts,
-    ) -> Result<Session, String> {
-        let dialled = way.dial(permit, times.connect).await.map_err(|error| error.to_string())?;
-        let stream = way.link(dialled, None, material, times.handshake).await.map_err(|error| error.to_string())?;
+    ) -> Result<Session, LinkFailure> {
+        let other = |error: DialError| LinkFailure { text: error.to_string(), fault: PeerFault::Other };
+        let dialled = way.dial(permit, times.connect).await.map_err(other)?;
+        let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
+        let stream = way.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
         let tls_version = stream.tls_version();
         let stream: Box<dyn Wire> = match stream {
             Stream::Tcp(stream) => Box::new(stream),
@@ -119,19 +124,62 @@ impl Session {
     }
 }
 
-/// A `hello`, or why it is none: a tlsramp in between says what it cannot reach.
+/// A `hello`, or why it is none: a tlsramp in between says what it cannot reach, and that it takes TLS only.
 fn answer(document: &RawDocument) -> Answer {
-    let refusal = || document.get_str("errmsg").map(|said| format!("it answers: {}", printable(said)));
-    match Hello::read(document) {
-        Some(hello) => Answer::Hello(hello),
-        None => Answer::Strange(refusal().unwrap_or_else(|_| NO_MONGODB.into())),
+    if let Some(hello) = Hello::read(document) {
+        return Answer::Hello(hello);
+    }
+    let Ok(said) = document.get_str("errmsg") else { return Answer::Strange(NO_MONGODB.into()) };
+    let text = format!("it answers: {}", printable(said));
+    match document.get_i32("code") {
+        Ok(WANTS_TLS) => {
+            Answer::Refused(LinkFailure { text: format!("it takes TLS only ({text})"), fault: PeerFault::WantsTls })
+        }
+        Ok(HOST_UNREACHABLE) => Answer::Refused(LinkFailure { text, fault: PeerFault::Other }),
+        Ok(_) | Err(_) => Answer::Strange(text),
     }
 }
+
+/// `SSLHandshakeFailed`: how a server that takes TLS only answers plaintext.
+const WANTS_TLS: i32 = 141;
+/// How a tlsramp answers whose own server is down.
+const HOST_UNREACHABLE: i32 = 6;
 
 const NO_MONGODB: &str = "it answers, and not as MongoDB does";
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("tls_version", &self.tls_version).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bson::{RawDocumentBuf, rawdoc};
+
+    use super::{Answer, answer};
+    use crate::tls::PeerFault;
+
+    #[test]
+    fn an_error_is_no_hello() {
+        let only_tls = "The server is configured to only allow SSL connections";
+        let rows: [(RawDocumentBuf, Option<PeerFault>, &str); 5] = [
+            (rawdoc! { "ok": 0.0, "errmsg": only_tls, "code": 141 }, Some(PeerFault::WantsTls), "takes TLS only"),
+            (rawdoc! { "ok": 0.0, "errmsg": "no server", "code": 6 }, Some(PeerFault::Other), "it answers: no server"),
+            (rawdoc! { "ok": 0.0, "errmsg": "busy\n", "code": 1 }, None, "it answers: busy\\n"),
+            (rawdoc! { "ok": 0.0, "errmsg": "strange" }, None, "it answers: strange"),
+            (rawdoc! { "ok": 0.0, "code": 141 }, None, "not as MongoDB does"),
+        ];
+        for (document, fault, text) in rows {
+            match answer(&document) {
+                Answer::Refused(failure) => {
+                    assert_eq!(Some(failure.fault), fault, "{text}");
+                    assert!(failure.text.contains(text), "{}", failure.text);
+                }
+                Answer::Strange(said) => assert!(fault.is_none() && said.contains(text), "{said}"),
+                other @ (Answer::Hello(_) | Answer::Closed(_)) => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(answer(&rawdoc! { "ok": 1.0, "ismaster": true }), Answer::Hello(_)));
     }
 }

@@ -1,24 +1,29 @@
 //! One server that is probed: the way to it, by the rules of its route, and what is known of it.
 
+mod trial;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use rustls::pki_types::ServerName;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::sleep;
 
-use super::Unreachable;
 use super::hello::Hello;
 use super::session::{Answer, Session};
 use crate::config::{Inbound, Outbound, Settings};
+use crate::control::remedy::Peer;
 use crate::control::time::rfc3339;
 use crate::control::views::{OtherLink, UpstreamStatus};
-use crate::limits::{OTHER_LINK_AGAIN, PROBE_EVERY, PROBE_MEMBERS, Timeouts};
+use crate::limits::{PROBE_EVERY, PROBE_MEMBERS, Timeouts};
 use crate::members::{Member, Roster};
 use crate::net::{HostPort, Upstream, is_own};
+use crate::observe::{LinkFailure, LinkKey, RedirectedTo};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, Permit, judge};
 use crate::snapshot::{Reader, Snapshot};
+use crate::tls::PeerFault;
 use crate::upstream::Way;
 
 /// A server and the route to it.
@@ -31,6 +36,8 @@ pub(super) struct Target {
     acceptance: Acceptance,
     rule: LinkRule,
     times: Timeouts,
+    /// Where redirected connections to it go, if they do.
+    redirected: Option<SocketAddr>,
     /// Whether it is to be asked for a `hello`.
     asks: bool,
     seen: Mutex<Seen>,
@@ -46,8 +53,10 @@ pub(super) struct Target {
 enum Origin {
     Inbound(Inbound),
     Outbound(Outbound),
-    /// A member that redirected connections go to, at one of its addresses.
-    Member(HostPort, SocketAddr),
+    /// A member that redirected connections go to, at one of its addresses, and all names known there.
+    Member(HostPort, SocketAddr, Vec<ServerName<'static>>),
+    /// A destination that connections were redirected from, and the names known for it.
+    Destination(RedirectedTo, Vec<ServerName<'static>>),
 }
 
 /// What the last probe has seen.
@@ -59,8 +68,10 @@ struct Seen {
     link: Option<Link>,
     tls_version: Option<&'static str>,
     reason: Option<String>,
+    fault: PeerFault,
     hello: Option<Hello>,
     other: Option<OtherLink>,
+    other_fault: PeerFault,
 }
 
 /// The other kind of link, tried.
@@ -69,7 +80,32 @@ struct Tried {
     at: Instant,
     generation: u64,
     link: Link,
-    failed: Option<String>,
+    failed: Option<LinkFailure>,
+}
+
+/// What connections have found out of a server, beside its probe.
+#[derive(Debug, Clone, Default)]
+pub(in crate::control) struct Traffic {
+    /// Connections to it that are open now.
+    pub(in crate::control) open: usize,
+    /// Why the last dial failed, and when, in milliseconds since 1970: of a server that is still being dialled.
+    pub(in crate::control) failing: Option<(LinkFailure, i64)>,
+}
+
+/// A server whose link fails or works, as last seen.
+#[derive(Debug)]
+pub(in crate::control) struct LinkSeen {
+    pub(in crate::control) route: String,
+    pub(in crate::control) destination: String,
+    pub(in crate::control) redirected: Option<SocketAddr>,
+    pub(in crate::control) names: Vec<ServerName<'static>>,
+    pub(in crate::control) link: Option<Link>,
+    pub(in crate::control) up: bool,
+    /// In milliseconds since 1970; none: it is not probed, or not yet.
+    pub(in crate::control) checked: Option<i64>,
+    pub(in crate::control) failure: LinkFailure,
+    /// What is wrong with the other kind of link, as last tried.
+    pub(in crate::control) other: PeerFault,
 }
 
 /// The members that redirected connections may go to, each by its first address: all but the own server.
@@ -98,34 +134,63 @@ impl Target {
                 Upstream::Tcp(target) => Way::tcp(target, &target.host, inbound.source).ok()?,
             };
             let origin = Origin::Inbound(inbound.clone());
-            Some((origin, "inbound".to_owned(), inbound.upstream.to_string(), way, inbound.acceptance, inbound.link))
+            let (route, upstream) = ("inbound".to_owned(), inbound.upstream.to_string());
+            let target = Target::new(settings, origin, route, upstream, way);
+            Some(Target { acceptance: inbound.acceptance, rule: inbound.link, ..target })
         });
         let outbound = settings.outbound.iter().filter_map(|outbound| {
             let way = Way::tcp(&outbound.target, &outbound.name, None).ok()?;
             let (origin, target) = (Origin::Outbound(outbound.clone()), outbound.target.to_string());
-            Some((origin, format!("outbound {target}"), target, way, Acceptance::Outbound, LinkRule::Policy))
+            Some(Target::new(settings, origin, format!("outbound {target}"), target, way))
         });
         let others = if settings.transparent.is_some() { others(settings, roster) } else { Vec::new() };
         let members = others.into_iter().map(|(name, address)| {
-            let (upstream, way) = (name.to_string(), Way::address(address, roster.names_at(address)));
-            let origin = Origin::Member(name, address);
-            (origin, "outbound transparent".to_owned(), upstream, way, Acceptance::Outbound, LinkRule::Policy)
+            let (upstream, names) = (name.to_string(), roster.names_at(address));
+            let way = Way::address(address, names.clone());
+            let origin = Origin::Member(name, address, names);
+            let target = Target::new(settings, origin, TRANSPARENT.to_owned(), upstream, way);
+            Target { redirected: Some(address), ..target }
         });
-        let made = |(origin, route, upstream, way, acceptance, rule)| Target {
+        inbound.chain(outbound).chain(members).collect()
+    }
+
+    /// A destination of redirected connections, whatever server is there.
+    pub(super) fn destination(settings: &Settings, roster: &Roster, to: RedirectedTo) -> Target {
+        let names = roster.names_at(to.original);
+        let way = Way::address(to.dialled, names.clone());
+        let origin = Origin::Destination(to, names);
+        let target = Target::new(settings, origin, TRANSPARENT.to_owned(), to.original.to_string(), way);
+        Target { redirected: Some(to.original), ..target }
+    }
+
+    /// A server of an outbound route.
+    fn new(settings: &Settings, origin: Origin, route: String, upstream: String, way: Way) -> Target {
+        Target {
             origin,
             route,
             upstream,
             way,
-            acceptance,
-            rule,
+            acceptance: Acceptance::Outbound,
+            rule: LinkRule::Policy,
             times: settings.timeouts,
+            redirected: None,
             asks: settings.admin.probe_upstreams,
             seen: Mutex::default(),
             speaks: AtomicBool::new(false),
             changed: Notify::new(),
             other: AsyncMutex::default(),
-        };
-        inbound.chain(outbound).chain(members).map(made).collect()
+        }
+    }
+
+    /// Where redirected connections to it go, if they do.
+    pub(super) fn redirected(&self) -> Option<SocketAddr> {
+        self.redirected
+    }
+
+    /// As records name it.
+    pub(super) fn key(&self) -> LinkKey {
+        let destination = self.redirected.map_or_else(|| self.upstream.clone(), |address| address.to_string());
+        LinkKey { route: self.route.as_str().into(), destination: destination.into() }
     }
 
     /// Whether another leads to the same server by the same rules.
@@ -154,10 +219,7 @@ impl Target {
         let link = permit.link();
         let mut session = match Session::open(permit, &self.way, &now.tls, self.times).await {
             Ok(session) => session,
-            Err(reason) => {
-                self.note(Seen { link: Some(link), reason: Some(reason), ..Seen::default() });
-                return;
-            }
+            Err(failure) => return self.note(Seen { link: Some(link), ..self.failed(failure) }),
         };
         let tls_version = session.tls_version;
         loop {
@@ -179,6 +241,10 @@ impl Target {
                     self.note(Seen { up, reason: Some(reason), ..seen });
                     return session.close().await;
                 }
+                Answer::Refused(failure) => {
+                    self.note(Seen { link: Some(link), tls_version, ..self.failed(failure) });
+                    return session.close().await;
+                }
                 Answer::Closed(reason) => {
                     self.note(Seen { up: false, reason: Some(reason), ..seen });
                     return;
@@ -192,9 +258,23 @@ impl Target {
         }
     }
 
+    fn failed(&self, failure: LinkFailure) -> Seen {
+        let reason = self.in_words(&failure);
+        Seen { reason: Some(reason), fault: failure.fault, ..Seen::default() }
+    }
+
+    /// Why its link cannot be made.
+    fn in_words(&self, failure: &LinkFailure) -> String {
+        match self.redirected {
+            Some(address) => Peer { address, names: self.way.names() }.reason(&failure.text, &failure.fault),
+            None => failure.text.clone(),
+        }
+    }
+
     fn note(&self, seen: Seen) {
         let mut last = self.seen();
-        let (before, other) = (last.checked.map(|_| last.up), last.other.take());
+        let before = last.checked.map(|_| last.up);
+        let (other, other_fault) = (last.other.take(), std::mem::take(&mut last.other_fault));
         if before != Some(seen.up) {
             let (upstream, route, reason) = (&*self.upstream, &*self.route, seen.reason.as_deref());
             if seen.up {
@@ -203,68 +283,7 @@ impl Target {
                 tracing::warn!(route, upstream, reason, "upstream is down");
             }
         }
-        *last = Seen { checked: Some(SystemTime::now()), other, ..seen };
-    }
-
-    /// Why a mode would not reach it, if so.
-    pub(super) async fn unreachable(&self, to: Mode, snapshot: &Snapshot) -> Option<Unreachable> {
-        let permit = self.permit(to)?;
-        let link = permit.link();
-        let in_use = self.permit(snapshot.mode).map(|permit| permit.link());
-        let (up, now_reason) = {
-            let seen = self.seen();
-            (seen.up || seen.checked.is_none(), seen.reason.clone())
-        };
-        let (failed, by_the_change) = if in_use == Some(link) {
-            // The link in use says how it is, and the change does not touch it.
-            ((!up).then(|| now_reason.unwrap_or_default()), false)
-        } else {
-            (self.try_other(permit, snapshot).await, up)
-        };
-        let found = |reason| Unreachable {
-            upstream: self.upstream.clone(),
-            route: self.route.clone(),
-            link,
-            reason,
-            by_the_change,
-        };
-        failed.map(found)
-    }
-
-    /// Tries the kind of link that is not in use; at most once a minute for one snapshot. Why it failed, if so.
-    async fn try_other(&self, permit: Permit, snapshot: &Snapshot) -> Option<String> {
-        let link = permit.link();
-        let mut other = self.other.lock().await;
-        let fresh = other.as_ref().filter(|tried| {
-            tried.link == link && tried.generation == snapshot.generation && tried.at.elapsed() < OTHER_LINK_AGAIN
-        });
-        if let Some(tried) = fresh {
-            let seconds = tried.at.elapsed().as_secs();
-            return tried
-                .failed
-                .as_ref()
-                .map(|reason| format!("{reason} (tried {seconds} s ago; once a minute at most)"));
-        }
-        let failed = match Session::open(permit, &self.way, &snapshot.tls, self.times).await {
-            Err(reason) => Some(reason),
-            Ok(mut session) => {
-                let asks = link != Link::Untouched && self.asks;
-                let answer = if asks { Some(session.hello().await) } else { None };
-                session.close().await;
-                match answer {
-                    Some(Answer::Closed(reason)) => Some(reason),
-                    Some(Answer::Hello(_) | Answer::Strange(_)) | None => None,
-                }
-            }
-        };
-        *other = Some(Tried { at: Instant::now(), generation: snapshot.generation, link, failed: failed.clone() });
-        self.seen().other = Some(OtherLink {
-            link: link.name().into(),
-            up: failed.is_none(),
-            reason: failed.clone(),
-            checked: rfc3339(SystemTime::now()),
-        });
-        failed
+        *last = Seen { checked: Some(SystemTime::now()), other, other_fault, ..seen };
     }
 
     /// Leave to make the link that the route would make in a mode, by the judge's own rules: for the plaintext
@@ -273,6 +292,25 @@ impl Target {
         [Opening::Plaintext, Opening::Tls]
             .into_iter()
             .find_map(|opening| judge(mode, self.acceptance, self.rule, opening).ok())
+    }
+
+    /// Its link as last seen, if it is a server of an outbound route.
+    pub(super) fn link(&self) -> Option<LinkSeen> {
+        if self.acceptance != Acceptance::Outbound {
+            return None;
+        }
+        let (LinkKey { route, destination }, seen) = (self.key(), self.seen().clone());
+        Some(LinkSeen {
+            route: route.to_string(),
+            destination: destination.to_string(),
+            redirected: self.redirected,
+            names: self.way.names().to_vec(),
+            link: seen.link,
+            up: seen.up,
+            checked: seen.checked.map(millis),
+            failure: LinkFailure { text: seen.reason.unwrap_or_default(), fault: seen.fault },
+            other: seen.other_fault,
+        })
     }
 
     /// What is known of it.
@@ -299,3 +337,11 @@ impl Target {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+fn millis(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The name of the route for redirected connections.
+pub(in crate::control) const TRANSPARENT: &str = "outbound transparent";

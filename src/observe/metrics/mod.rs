@@ -2,7 +2,8 @@
 //!
 //! The data plane adds to [`RouteMetrics`] and [`Metrics`] by atomics alone. Whoever answers a scrape begins a
 //! [`Scrape`], fills in what only the control plane knows, and gets the text. Nothing here opens a port, and no label
-//! has a value that a client chose: labels are routes and servers of the configuration, and closed lists.
+//! has a value that a client chose: labels are routes and servers of the configuration, closed lists, and the addresses
+//! that the local server dials, which are bounded.
 
 mod histogram;
 mod keeper;
@@ -15,5 +16,5 @@ mod writer;
 
 pub use keeper::Metrics;
 pub use route::RouteMetrics;
-pub use scrape::{CertificateEnd, Scrape, UpstreamUp};
+pub use scrape::{CertificateEnd, LinkUp, Scrape, UpstreamUp};
 pub use writer::Format;

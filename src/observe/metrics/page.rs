@@ -108,7 +108,15 @@ impl Page {
         let servers = servers
             .into_iter()
             .map(|((route, upstream), up)| ([("route", route), ("upstream", upstream)], u64::from(up)));
-        to.gauge(("tlsramp_upstream_up", "Whether the last probe was answered.", None), servers)
+        to.gauge(("tlsramp_upstream_up", "Whether the last probe was answered.", None), servers)?;
+
+        let links = self.scrape.links.iter();
+        let links: BTreeMap<_, _> = links.map(|link| ((&*link.route, &*link.destination), link.up)).collect();
+        let links = links
+            .into_iter()
+            .map(|((route, destination), up)| ([("route", route), ("destination", destination)], u64::from(up)));
+        let help = "Whether the last connection or probe to a destination of an outbound route has made its link.";
+        to.gauge(("tlsramp_outbound_link_up", help, None), links)
     }
 
     fn inventory(&self, to: &mut Writer<'_>) -> fmt::Result {

@@ -23,6 +23,8 @@ pub struct Scrape {
     pub reload_refused: bool,
     /// The servers that were probed, as many as the configuration names; those not probed yet are left out.
     pub upstreams: Vec<UpstreamUp>,
+    /// The links to other servers, as many as are remembered.
+    pub links: Vec<LinkUp>,
     /// Rows of the inventory.
     pub inventory_rows: u64,
     /// Its clients that stand in the way of `requireSSL`.
@@ -59,6 +61,17 @@ pub struct UpstreamUp {
     pub up: bool,
 }
 
+/// Whether a link to another server can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkUp {
+    /// The outbound route.
+    pub route: Arc<str>,
+    /// Where it leads.
+    pub destination: Arc<str>,
+    /// Whether it could be made when that was last tried.
+    pub up: bool,
+}
+
 /// A route at this moment.
 #[derive(Debug)]
 pub(super) struct RouteSums {
@@ -88,6 +101,7 @@ impl Scrape {
             rotation_refused: false,
             reload_refused: false,
             upstreams: Vec::new(),
+            links: Vec::new(),
             inventory_rows: 0,
             blocking_clients: 0,
             lost_plaintext_rows: 0,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{CertificateEnd, Format, Metrics, Scrape, UpstreamUp};
+use super::{CertificateEnd, Format, LinkUp, Metrics, Scrape, UpstreamUp};
 use crate::limits::METRICS_ROUTES;
 use crate::observe::Outcome;
 use crate::policy::{Mode, Opening};
@@ -46,6 +46,11 @@ fn full(format: Format) -> String {
         scrape.certificates.push(CertificateEnd { role: "tlsCertificateKeyFile".into(), not_after });
     }
     for up in [true, false] {
+        scrape.links.push(LinkUp {
+            route: "outbound transparent".into(),
+            destination: "10.0.0.7:27017".into(),
+            up: !up,
+        });
         scrape.upstreams.push(UpstreamUp { route: INBOUND.into(), upstream: "db1.example:27017".into(), up });
     }
     scrape.inventory_rows = 5;
@@ -81,6 +86,7 @@ fn every_family_is_there() {
         ("tlsramp_generation", 3.0),
         (r#"tlsramp_certificate_expiry_timestamp_seconds{role="tlsCertificateKeyFile"}"#, 1_900_000_000.0),
         (r#"tlsramp_upstream_up{route="inbound",upstream="db1.example:27017"}"#, 0.0),
+        (r#"tlsramp_outbound_link_up{route="outbound transparent",destination="10.0.0.7:27017"}"#, 1.0),
         ("tlsramp_inventory_rows", 5.0),
         ("tlsramp_blocking_clients", 4.0),
         ("tlsramp_inventory_lost_plaintext_rows", 1.0),

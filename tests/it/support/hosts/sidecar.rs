@@ -52,6 +52,12 @@ impl Sidecar {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
+    /// What it says to such a command, whether or not it succeeds.
+    pub(crate) fn told_or_not(&self, args: &[&str]) -> String {
+        let output = self.ctl(args);
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
+    }
+
     /// `GET /status`.
     #[track_caller]
     pub(crate) fn status(&self) -> Value {

@@ -1,0 +1,321 @@
+//! The links to other servers: for each destination of an outbound route, what its connections and its probe have found
+//! out last. A link that fails is a warning, a series of the metrics, and a blocker.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+
+use super::desk::Desk;
+use super::probe::{Dialled, LinkSeen, TRANSPARENT, Traffic};
+use super::remedy::Peer;
+use super::time::rfc3339_millis;
+use super::views::LinkStatus;
+use crate::limits::{LINK_FAILING, LINKS_WARNED};
+use crate::observe::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
+use crate::policy::{Acceptance, Link};
+use crate::text::printable;
+
+/// A link, from every source.
+#[derive(Debug)]
+pub(super) struct LinkRow {
+    key: LinkKey,
+    redirected: Option<SocketAddr>,
+    names: Vec<ServerName<'static>>,
+    link: Option<Link>,
+    open: usize,
+    last_ok: Option<i64>,
+    last_failed: Option<i64>,
+    failure: Option<LinkFailure>,
+    suggestion: Option<String>,
+    /// Whether the last probe has found it down, which the list of servers says already.
+    probed_down: bool,
+}
+
+impl Desk {
+    /// The links, those of probed servers first.
+    pub(super) fn link_rows(&self) -> Vec<LinkRow> {
+        let mut rows: BTreeMap<LinkKey, LinkRow> = BTreeMap::new();
+        for seen in self.prober.links() {
+            let row = LinkRow::probed(seen);
+            rows.entry(row.key.clone()).or_insert(row);
+        }
+        let (open, roster) = (self.open_links(), self.roster());
+        for (key, record) in self.recent(&open) {
+            let found = LinkRow::dialled(key.clone(), record);
+            let row = match rows.remove(&key) {
+                Some(probed) => probed.with(found),
+                None => found,
+            };
+            rows.insert(key, row);
+        }
+        let mut rows: Vec<_> = rows.into_values().collect();
+        for row in &mut rows {
+            row.open = open.get(&row.key).map_or(0, |open| open.all);
+            let names = row.redirected.map(|address| roster.names_at(address));
+            if let Some(names) = names.filter(|names| *names != row.names) {
+                // It has other names since it was tried: what mends it may have been given.
+                (row.names, row.suggestion) = (names, None);
+            }
+        }
+        // What was neither dialled nor probed yet says nothing.
+        rows.retain(|row| row.last_ok.is_some() || row.last_failed.is_some() || row.open > 0);
+        rows
+    }
+
+    /// Where outbound connections were led to within the window of the guard or are open, if the mode chooses their links;
+    /// and where those lead that are older than the redirect, if nothing names the server there.
+    pub(super) fn dialled(&self) -> Vec<Dialled> {
+        let (open, now) = (self.open_links(), now_millis());
+        let window = i64::try_from(self.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
+        let by_policy = |(key, record): (LinkKey, LinkRecord)| {
+            let by_policy = open.get(&key).map_or(0, |open| open.by_policy);
+            let recent = record.by_policy.is_some_and(|last| now.saturating_sub(last) < window);
+            let row = LinkRow::dialled(key.clone(), record.clone());
+            let failing = row.failure.clone().zip(row.last_failed).filter(|_| row.fails_now(now));
+            let traffic = Traffic { open: by_policy, failing };
+            let redirected = record.redirected;
+            (recent || by_policy > 0).then_some(Dialled { key, redirected, traffic, around: false })
+        };
+        let recent = self.recent(&open);
+        let forgotten = open.iter().filter(|(key, _)| recent.iter().all(|(known, _)| known != *key));
+        let forgotten: Vec<_> = forgotten.filter_map(|(key, open)| open.alone(key)).collect();
+        let mut dialled: Vec<_> = recent.into_iter().filter_map(by_policy).chain(forgotten).collect();
+        for original in self.unnamed() {
+            let key = LinkKey { route: TRANSPARENT.into(), destination: original.to_string().into() };
+            if dialled.iter().all(|known| known.key != key) {
+                let redirected = Some(RedirectedTo { original, dialled: original });
+                dialled.push(Dialled { key, redirected, traffic: Traffic::default(), around: true });
+            }
+        }
+        dialled
+    }
+
+    /// The destinations that were dialled within the window of the guard, or are connected to.
+    fn recent(&self, open: &HashMap<LinkKey, OpenLinks>) -> Vec<(LinkKey, LinkRecord)> {
+        let settings = self.settings();
+        let window = i64::try_from(settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
+        let now = now_millis();
+        let mut recent = self.observer.links.list();
+        recent.retain(|(key, record)| open.contains_key(key) || now.saturating_sub(record.last()) < window);
+        recent
+    }
+
+    /// The open connections of outbound routes by where they lead.
+    fn open_links(&self) -> HashMap<LinkKey, OpenLinks> {
+        let mut links = HashMap::<_, OpenLinks>::new();
+        for open in self.observer.live.list() {
+            let Some(upstream) = open.upstream.as_deref().filter(|_| open.acceptance == Acceptance::Outbound) else {
+                continue;
+            };
+            let key = LinkKey { route: Arc::clone(&open.route.name), destination: Arc::clone(&upstream.name) };
+            let links = links.entry(key).or_default();
+            links.all += 1;
+            links.by_policy += usize::from(open.link != Link::Untouched);
+        }
+        links
+    }
+}
+
+/// Open connections to one destination.
+#[derive(Debug, Default)]
+struct OpenLinks {
+    all: usize,
+    /// Those that are not TLS of the client's own.
+    by_policy: usize,
+}
+
+impl OpenLinks {
+    /// Connections to a destination that the table has forgotten for others: by what their records say.
+    fn alone(&self, key: &LinkKey) -> Option<Dialled> {
+        let original = key.destination.parse().ok().filter(|_| &*key.route == TRANSPARENT)?;
+        let redirected = Some(RedirectedTo { original, dialled: original });
+        let traffic = Traffic { open: self.by_policy, failing: None };
+        (self.by_policy > 0).then(|| Dialled { key: key.clone(), redirected, traffic, around: false })
+    }
+}
+
+/// The links as `GET /status` has them.
+pub(super) fn statuses(rows: &[LinkRow]) -> Vec<LinkStatus> {
+    rows.iter().map(LinkRow::status).collect()
+}
+
+/// Links that fail now, one line each; a server that is down is told of elsewhere.
+pub(super) fn warnings(rows: &[LinkRow]) -> Vec<String> {
+    let failing = rows.iter().filter(|row| row.fails_now(now_millis()) && !row.probed_down);
+    let mut warnings: Vec<_> = failing.map(LinkRow::warning).collect();
+    let more = warnings.len().saturating_sub(LINKS_WARNED);
+    if more > 0 {
+        warnings.truncate(LINKS_WARNED);
+        warnings.push(format!("and {more} more links of outbound routes fail"));
+    }
+    warnings
+}
+
+impl LinkRow {
+    fn probed(seen: LinkSeen) -> LinkRow {
+        let LinkSeen { route, destination, redirected, names, link, up, checked, failure, other } = seen;
+        let suggestion = redirected.and_then(|address| {
+            let peer = Peer { address, names: &names };
+            peer.suggestion(&failure.fault).or_else(|| peer.suggestion(&other))
+        });
+        LinkRow {
+            key: LinkKey { route: route.into(), destination: destination.into() },
+            redirected,
+            link,
+            open: 0,
+            last_ok: checked.filter(|_| up),
+            last_failed: checked.filter(|_| !up),
+            failure: (!up && checked.is_some()).then_some(failure),
+            suggestion,
+            probed_down: !up && checked.is_some(),
+            names,
+        }
+    }
+
+    fn dialled(key: LinkKey, record: LinkRecord) -> LinkRow {
+        let failure = record.failing().cloned();
+        let LinkRecord { redirected, names, link, last_ok, last_failed, .. } = record;
+        let redirected = redirected.map(|to| to.original);
+        let peer = redirected.map(|address| Peer { address, names: &names });
+        let suggestion = peer.zip(failure.as_ref()).and_then(|(peer, failure)| peer.suggestion(&failure.fault));
+        let failure = failure.map(|failure| LinkFailure {
+            text: peer.map_or_else(|| failure.text.clone(), |peer| peer.reason(&failure.text, &failure.fault)),
+            fault: failure.fault,
+        });
+        let (open, probed_down) = (0, false);
+        LinkRow {
+            key,
+            redirected,
+            link: Some(link),
+            open,
+            last_ok,
+            last_failed,
+            failure,
+            suggestion,
+            probed_down,
+            names,
+        }
+    }
+
+    /// What the probe has found out, with what connections have: what is later counts.
+    fn with(self, dialled: LinkRow) -> LinkRow {
+        let last = |row: &LinkRow| row.last_ok.max(row.last_failed);
+        let (last_ok, last_failed) = (self.last_ok.max(dialled.last_ok), self.last_failed.max(dialled.last_failed));
+        let dialled_later = last(&dialled) > last(&self);
+        let suggestion = self.suggestion.clone().or_else(|| dialled.suggestion.clone());
+        let later = if dialled_later { dialled } else { self };
+        LinkRow { last_ok, last_failed, suggestion, ..later }
+    }
+
+    fn up(&self) -> bool {
+        self.failure.is_none() && (self.last_ok.is_some() || self.open > 0)
+    }
+
+    /// Whether it fails, and is still wanted.
+    fn fails_now(&self, now: i64) -> bool {
+        let since = i64::try_from(LINK_FAILING.as_millis()).unwrap_or(i64::MAX);
+        self.failure.is_some() && self.last_failed.is_some_and(|last| now.saturating_sub(last) < since)
+    }
+
+    /// The route, the destination, and whether it can be reached.
+    pub(super) fn sample(&self) -> (Arc<str>, Arc<str>, bool) {
+        (Arc::clone(&self.key.route), Arc::clone(&self.key.destination), self.up())
+    }
+
+    fn warning(&self) -> String {
+        let LinkKey { route, destination } = &self.key;
+        let reason = self.failure.as_ref().map_or("no reason known", |failure| &failure.text);
+        let mend = self.suggestion.as_ref().map(|option| format!("; if that is the server that is meant: {option}"));
+        format!("{destination} ({route}) cannot be reached: {}{}", printable(reason), mend.unwrap_or_default())
+    }
+
+    fn status(&self) -> LinkStatus {
+        LinkStatus {
+            route: self.key.route.to_string(),
+            destination: self.key.destination.to_string(),
+            names: self.names.iter().map(|name| name.to_str().into_owned()).collect(),
+            link: self.link.map(Link::name).unwrap_or_default().into(),
+            up: self.up(),
+            reason: self.failure.as_ref().map(|failure| failure.text.clone()),
+            suggestion: self.suggestion.clone(),
+            open: self.open,
+            last_ok: self.last_ok.map(rfc3339_millis),
+            last_failed: self.last_failed.map(rfc3339_millis),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{LinkRow, warnings};
+    use crate::control::probe::LinkSeen;
+    use crate::limits::{LINK_FAILING, LINKS_WARNED};
+    use crate::observe::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
+    use crate::policy::Link;
+    use crate::tls::PeerFault;
+
+    fn wrong_name() -> LinkFailure {
+        LinkFailure { text: "as rustls has it".into(), fault: PeerFault::WrongName(vec!["db7".into()]) }
+    }
+
+    fn dialled(last_ok: Option<i64>, last_failed: Option<i64>) -> LinkRow {
+        let key = LinkKey { route: "outbound transparent".into(), destination: "10.0.0.7:27017".into() };
+        let original = "10.0.0.7:27017".parse().unwrap();
+        let record = LinkRecord {
+            redirected: Some(RedirectedTo { original, dialled: original }),
+            names: vec![rustls::pki_types::ServerName::IpAddress(original.ip().into())],
+            link: Link::Tls,
+            by_policy: None,
+            last_ok,
+            last_failed,
+            failure: last_failed.map(|_| wrong_name()),
+        };
+        LinkRow::dialled(key, record)
+    }
+
+    fn probed(up: bool, checked: i64) -> LinkRow {
+        LinkRow::probed(LinkSeen {
+            route: "outbound transparent".into(),
+            destination: "10.0.0.7:27017".into(),
+            redirected: None,
+            names: Vec::new(),
+            link: Some(Link::Tls),
+            up,
+            checked: Some(checked),
+            failure: LinkFailure { text: "down".into(), fault: PeerFault::Other },
+            other: PeerFault::Other,
+        })
+    }
+
+    #[test]
+    fn what_is_later_counts() {
+        let now = now_millis();
+        let long_ago = now - i64::try_from((LINK_FAILING + Duration::from_secs(1)).as_millis()).unwrap();
+        let rows = [
+            // Of a connection alone: it works, it fails, it has failed and nobody wants it any more.
+            (dialled(Some(now), None), true, false, None),
+            (dialled(Some(now - 1), Some(now)), false, true, Some("db7")),
+            (dialled(None, Some(long_ago)), false, false, Some("db7")),
+            // With a probe: up since, down since.
+            (probed(true, now).with(dialled(None, Some(now - 1))), true, false, None),
+            (probed(true, now - 1).with(dialled(None, Some(now))), false, true, Some("db7")),
+            (probed(false, now).with(dialled(Some(now - 1), None)), false, true, Some("down")),
+        ];
+        for (number, (row, up, fails, reason)) in rows.iter().enumerate() {
+            assert_eq!((row.up(), row.fails_now(now)), (*up, *fails), "{number}");
+            let status = row.status();
+            assert_eq!(status.reason.is_some(), reason.is_some(), "{number}: {status:?}");
+            assert!(status.reason.unwrap_or_default().contains(reason.unwrap_or_default()), "{number}");
+        }
+        let warned = warnings(&rows.map(|(row, ..)| row));
+        // That a probed server is down is said where servers are listed.
+        assert_eq!(warned.len(), 2, "{warned:?}");
+        assert!(warned[0].contains("--member db7:27017=10.0.0.7"), "{warned:?}");
+        let many: Vec<_> = (0..=LINKS_WARNED).map(|_| dialled(None, Some(now))).collect();
+        assert_eq!(warnings(&many).last().unwrap(), "and 1 more links of outbound routes fail");
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether a server is reached by the links of another mode: tried now, by the kind of link that is not in use.
+
+use std::time::{Instant, SystemTime};
+
+use super::{Origin, Target, Traffic, Tried, millis};
+use crate::control::probe::Unreachable;
+use crate::control::probe::session::{Answer, Session};
+use crate::control::remedy::Peer;
+use crate::control::time::rfc3339;
+use crate::control::views::OtherLink;
+use crate::limits::OTHER_LINK_AGAIN;
+use crate::observe::LinkFailure;
+use crate::policy::{Link, Mode, Permit};
+use crate::snapshot::Snapshot;
+use crate::tls::PeerFault;
+
+impl Target {
+    /// Why a mode would not reach it, if so.
+    pub(in crate::control::probe) async fn unreachable(
+        &self,
+        to: Mode,
+        snapshot: &Snapshot,
+        traffic: &Traffic,
+        around: bool,
+    ) -> Option<Unreachable> {
+        let permit = self.permit(to)?;
+        let link = permit.link();
+        let in_use = self.permit(snapshot.mode).map(|permit| permit.link());
+        let (failed, by_the_change) = if around {
+            // What goes around tlsramp says nothing of its links.
+            (self.try_other(permit, snapshot).await, false)
+        } else if in_use == Some(link) {
+            // The link in use says how it is, and the change does not touch it.
+            (self.failing(traffic), false)
+        } else if let Some(failure) = self.try_other(permit, snapshot).await {
+            let by_the_change = traffic.open > 0 || self.is_up(snapshot).await;
+            (Some(failure), by_the_change)
+        } else {
+            (None, false)
+        };
+        let found = |failure: LinkFailure| Unreachable {
+            upstream: self.upstream.clone(),
+            route: self.route.clone(),
+            link,
+            remedy: self
+                .redirected
+                .and_then(|address| Peer { address, names: self.way.names() }.remedy(&failure.fault)),
+            reason: self.in_words(&failure),
+            fault: failure.fault,
+            by_the_change,
+            around,
+            open: None,
+        };
+        failed.map(found)
+    }
+
+    /// Why the link in use fails, if it does: as the probe says, unless a connection has found out otherwise since.
+    fn failing(&self, traffic: &Traffic) -> Option<LinkFailure> {
+        let seen = self.seen();
+        let checked = seen.checked.map(millis);
+        if let Some((failure, at)) = &traffic.failing
+            && checked.is_none_or(|checked| checked < *at)
+        {
+            return Some(failure.clone());
+        }
+        let down = checked.is_some() && !seen.up;
+        down.then(|| LinkFailure { text: seen.reason.clone().unwrap_or_default(), fault: seen.fault.clone() })
+    }
+
+    /// Whether the link in use can be made: as the probe says, or as is found out now where there is none.
+    async fn is_up(&self, snapshot: &Snapshot) -> bool {
+        if !matches!(self.origin, Origin::Destination(..)) {
+            let seen = self.seen();
+            return seen.up || seen.checked.is_none();
+        }
+        match self.permit(snapshot.mode) {
+            Some(permit) => self.tried(permit, snapshot).await.is_none(),
+            None => false,
+        }
+    }
+
+    /// Tries the kind of link that is not in use; at most once a minute for one snapshot. Why it failed, if so.
+    async fn try_other(&self, permit: Permit, snapshot: &Snapshot) -> Option<LinkFailure> {
+        let link = permit.link();
+        let mut other = self.other.lock().await;
+        let fresh = other.as_ref().filter(|tried| {
+            tried.link == link && tried.generation == snapshot.generation && tried.at.elapsed() < OTHER_LINK_AGAIN
+        });
+        if let Some(tried) = fresh {
+            let seconds = tried.at.elapsed().as_secs();
+            let failed = tried.failed.clone()?;
+            let text = format!("{} (tried {seconds} s ago; once a minute at most)", failed.text);
+            return Some(LinkFailure { text, ..failed });
+        }
+        let failed = self.tried(permit, snapshot).await;
+        *other = Some(Tried { at: Instant::now(), generation: snapshot.generation, link, failed: failed.clone() });
+        let mut seen = self.seen();
+        seen.other_fault = failed.as_ref().map(|failure| failure.fault.clone()).unwrap_or_default();
+        seen.other = Some(OtherLink {
+            link: link.name().into(),
+            up: failed.is_none(),
+            reason: failed.as_ref().map(|failure| self.in_words(failure)),
+            checked: rfc3339(SystemTime::now()),
+        });
+        failed
+    }
+
+    /// Makes a link, once. Why it failed, if so.
+    async fn tried(&self, permit: Permit, snapshot: &Snapshot) -> Option<LinkFailure> {
+        let link = permit.link();
+        let mut session = match Session::open(permit, &self.way, &snapshot.tls, self.times).await {
+            Err(failure) => return Some(failure),
+            Ok(session) => session,
+        };
+        let asks = link != Link::Untouched && self.asks;
+        let answer = if asks { Some(session.hello().await) } else { None };
+        session.close().await;
+        match answer {
+            Some(Answer::Closed(text)) => Some(LinkFailure { text, fault: PeerFault::Other }),
+            // Of other errors the link is not to blame.
+            Some(Answer::Refused(failure)) => Some(failure).filter(|failure| failure.fault == PeerFault::WantsTls),
+            Some(Answer::Hello(_) | Answer::Strange(_)) | None => None,
+        }
+    }
+}

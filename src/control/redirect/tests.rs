@@ -1,0 +1,85 @@
+//! Which connections go around tlsramp, of those that a host has.
+
+use std::fs::read_link;
+use std::net::{IpAddr, TcpListener};
+use std::os::fd::AsRawFd;
+
+use super::{Paths, around, grouped, own_sockets, socket};
+use crate::members::{Member, NameSource, Roster};
+use crate::net::Established;
+
+fn connection(local: &str, remote: &str, ours: bool) -> Established {
+    Established { local: local.parse().unwrap(), remote: remote.parse().unwrap(), inode: u64::from(ours) }
+}
+
+#[test]
+fn sockets_of_this_process() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
+    assert!(own_sockets().contains(&socket(held.to_str().unwrap()).unwrap()));
+}
+
+#[test]
+fn what_goes_around() {
+    let member = |name: &str, ip: &str| Member {
+        name: name.parse().unwrap(),
+        addresses: vec![ip.parse().unwrap()],
+        sources: vec![NameSource::Option],
+    };
+    let roster = Roster::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
+    let all = [
+        // A client and a member, from before the redirect.
+        connection("10.0.0.1:27017", "10.9.9.9:40000", false),
+        connection("10.0.0.1:27017", "10.0.0.2:40001", false),
+        connection("10.0.0.1:27017", "10.0.0.2:40002", false),
+        // By way of tlsramp: arrived, and its hop, which mongod sees from an address of this host.
+        connection("10.0.0.1:27117", "10.9.9.9:40003", true),
+        connection("10.0.0.1:40004", "127.0.0.1:27017", true),
+        connection("127.0.0.1:27017", "10.0.0.1:40004", false),
+        // mongod to the other member: one from before, one redirected, and what tlsramp makes of that.
+        connection("10.0.0.1:40005", "10.0.0.2:27017", false),
+        connection("10.0.0.1:40006", "10.0.0.2:27017", false),
+        connection("127.0.0.1:27018", "10.0.0.1:40006", true),
+        connection("10.0.0.1:40007", "10.0.0.2:27017", true),
+        // mongod to itself, and something else altogether.
+        connection("10.0.0.1:40008", "10.0.0.1:27017", false),
+        connection("10.0.0.1:40009", "10.0.0.2:443", false),
+        // To a server that nothing names, from before; redirected; of tlsramp's own; and a client from such a port.
+        connection("10.0.0.1:40010", "10.0.0.7:27017", false),
+        connection("10.0.0.1:40011", "10.0.0.7:27017", false),
+        connection("10.0.0.1:40012", "10.0.0.8:27017", false),
+        connection("127.0.0.1:27018", "10.0.0.1:40012", true),
+        connection("10.0.0.1:40013", "10.0.0.9:27017", true),
+        connection("10.0.0.1:27017", "10.9.9.9:27017", false),
+    ];
+    let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
+    let paths = Paths { server: Some(27017), transparent: Some(27018), roster: &roster };
+    // The clients' and the members', and what tells that one was redirected.
+    let concerned: Vec<_> = all.into_iter().filter(|one| paths.concern(one, &mut own)).collect();
+    assert_eq!(concerned.len(), 13, "{concerned:?}");
+    let found = around(&concerned, &paths, &mut own, |one| one.inode == 1);
+    assert_eq!(found.unnamed, ["10.0.0.7:27017".parse().unwrap()]);
+    let found: Vec<_> = found.bypass.into_iter().filter(|row| row.remote != "10.9.9.9:27017").collect();
+    let shown: Vec<_> = found.iter().map(|row| (&*row.direction, &*row.remote, row.member)).collect();
+    assert_eq!(
+        shown,
+        [
+            ("inbound", "10.9.9.9:40000", false),
+            ("inbound", "10.0.0.2:40001", true),
+            ("inbound", "10.0.0.2:40002", true),
+            ("outbound", "10.0.0.2:27017", true)
+        ]
+    );
+    let blockers = grouped(&found);
+    let texts: Vec<_> = blockers.iter().map(|blocker| (&*blocker.text, &*blocker.remedy)).collect();
+    assert_eq!(blockers.len(), 3, "{texts:?}");
+    assert!(texts[0].0.contains("2 connections from member 10.0.0.2"), "{texts:?}");
+    assert!(
+        texts[2].0.contains("1 connections to member 10.0.0.2")
+            && texts[2].1.contains("ss -K dport = :27017 and dst 10.0.0.2")
+    );
+    // Without a redirect of outgoing connections, where they go is mongod's business.
+    let inbound_only = Paths { transparent: None, ..paths };
+    let found = around(&concerned, &inbound_only, &mut own, |one| one.inode == 1);
+    assert_eq!((found.bypass.len(), found.unnamed.len()), (4, 0));
+}

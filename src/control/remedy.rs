@@ -1,0 +1,137 @@
+//! What is said of a link that cannot be made, and what mends it. PURE.
+//!
+//! A name that a certificate has shown is only ever suggested: whoever knows which server that is, gives the option.
+
+use std::net::SocketAddr;
+
+use rustls::pki_types::ServerName;
+
+use crate::net::HostPort;
+use crate::tls::PeerFault;
+
+/// A destination that the kernel has redirected connections to, and the names of which its certificate must have one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) names: &'a [ServerName<'static>],
+}
+
+impl Peer<'_> {
+    /// Why its link cannot be made, where that is its name; else as the error has it.
+    pub(super) fn reason(self, text: &str, fault: &PeerFault) -> String {
+        let PeerFault::WrongName(presented) = fault else { return text.to_owned() };
+        let ip = self.address.ip();
+        let known = self.names.iter().filter(|name| matches!(name, ServerName::DnsName(_)));
+        let known: Vec<_> = known.map(|name| name.to_str()).collect();
+        let presented = if presented.is_empty() { "no DNS name".to_owned() } else { presented.join(", ") };
+        if known.is_empty() {
+            format!("its certificate is for {presented}, and no name is known for {ip}")
+        } else {
+            format!("its certificate is for {presented}, and the names known for {ip} are {}", known.join(", "))
+        }
+    }
+
+    /// The option that would name it so that its certificate verifies, if it has shown a name for that.
+    pub(super) fn suggestion(self, fault: &PeerFault) -> Option<String> {
+        let PeerFault::WrongName(presented) = fault else { return None };
+        let (ip, port) = (self.address.ip(), self.address.port());
+        // A name with a wildcard is nobody's, and `localhost` is everybody's.
+        let usable = presented.iter().filter(|name| **name != "localhost" || ip.is_loopback());
+        let host = usable.filter_map(|name| format!("{name}:{port}").parse::<HostPort>().ok()).next()?;
+        Some(format!("--member {host}={ip}"))
+    }
+
+    /// What to do about it.
+    pub(super) fn remedy(self, fault: &PeerFault) -> Option<String> {
+        let PeerFault::WrongName(presented) = fault else { return None };
+        let Some(suggestion) = self.suggestion(fault) else {
+            let (ip, port) = (self.address.ip(), self.address.port());
+            return Some(format!(
+                "if that is a server that may be reached, give it a certificate for its name, or name it by one of those \
+                 that its certificate has: --member NAME:{port}={ip}"
+            ));
+        };
+        let more = if presented.len() > 1 { " (or another name that its certificate has)" } else { "" };
+        Some(format!("if that is the server that is meant, name it: start with {suggestion}{more}"))
+    }
+}
+
+/// What to do about a server that has TLS disabled.
+pub(super) const STEP_UP: &str = "step that tlsramp up to allowSSL first";
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::ServerName;
+
+    use super::Peer;
+    use crate::tls::PeerFault;
+
+    /// Address, known names, names of the certificate; reason, suggestion.
+    type Row = (&'static str, &'static [&'static str], &'static [&'static str], &'static str, Option<&'static str>);
+
+    #[test]
+    fn names_are_suggested_and_said() {
+        let rows: &[Row] = &[
+            (
+                "10.0.0.7:27017",
+                &["10.0.0.7"],
+                &["db7.example.net"],
+                "its certificate is for db7.example.net, and no name is known for 10.0.0.7",
+                Some("--member db7.example.net:27017=10.0.0.7"),
+            ),
+            (
+                "10.0.0.7:27017",
+                &["db6.example.net", "db6"],
+                &["*.example.net", "localhost", "db7", "db7.example.net"],
+                "its certificate is for *.example.net, localhost, db7, db7.example.net, and the names known for 10.0.0.7 \
+                 are db6.example.net, db6",
+                Some("--member db7:27017=10.0.0.7"),
+            ),
+            (
+                "[2001:db8::7]:27018",
+                &["2001:db8::7"],
+                &["db7"],
+                "its certificate is for db7, and no name is known for 2001:db8::7",
+                Some("--member db7:27018=2001:db8::7"),
+            ),
+            (
+                "10.0.0.7:1",
+                &["10.0.0.7"],
+                &["*.example.net", "localhost", "a b\\n"],
+                "its certificate is for *.example.net, localhost, a b\\n, and no name is known for 10.0.0.7",
+                None,
+            ),
+            (
+                "10.0.0.7:1",
+                &["10.0.0.7"],
+                &[],
+                "its certificate is for no DNS name, and no name is known for 10.0.0.7",
+                None,
+            ),
+            (
+                "127.0.0.1:1",
+                &["127.0.0.1"],
+                &["localhost"],
+                "its certificate is for localhost, and no name is known for 127.0.0.1",
+                Some("--member localhost:1=127.0.0.1"),
+            ),
+        ];
+        for (address, names, presented, reason, suggestion) in rows {
+            let names: Vec<_> = names.iter().map(|name| ServerName::try_from(*name).unwrap()).collect();
+            let peer = Peer { address: address.parse().unwrap(), names: &names };
+            let fault = PeerFault::WrongName(presented.iter().map(|&name| name.to_owned()).collect());
+            assert_eq!(peer.reason("as the error has it", &fault), *reason);
+            assert_eq!(peer.suggestion(&fault).as_deref(), *suggestion, "{reason}");
+            let remedy = peer.remedy(&fault).unwrap();
+            assert!(remedy.contains("--member ") && remedy.contains(suggestion.unwrap_or("NAME")), "{remedy}");
+            // What it suggests is an option that is read.
+            let option = suggestion.map(|suggestion| suggestion.trim_start_matches("--member ").to_owned());
+            assert!(option.is_none_or(|option| {
+                option.rsplit_once('=').is_some_and(|(name, _)| name.parse::<crate::net::HostPort>().is_ok())
+            }));
+        }
+        let peer = Peer { address: "10.0.0.7:1".parse().unwrap(), names: &[] };
+        assert_eq!(peer.reason("refused", &PeerFault::TlsDisabled), "refused");
+        assert_eq!((peer.suggestion(&PeerFault::Other), peer.remedy(&PeerFault::Other)), (None, None));
+    }
+}
