@@ -230,6 +230,12 @@ pub const RECYCLE_WAIT: Duration = Duration::from_secs(6);
 pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
 /// How often the certificates of established clients are verified again where ours have not changed: they expire.
 pub const CERTIFICATES_RECHECK: Duration = Duration::from_secs(3600);
+/// Changes that the history keeps: a rollout of four steps with its trials, many times over.
+pub const HISTORY_ENTRIES: usize = 200;
+/// Longest text of an entry, in characters: a refusal with its first reasons. The log has all of it.
+pub const HISTORY_TEXT_CHARS: usize = 300;
+/// How many of the last entries are looked through for one that repeats itself: what a watch retries, it retries in twos.
+pub const HISTORY_LOOK_BACK: usize = 4;
 /// How often what was seen of clients goes to the state file, if anything was. A crash loses as much.
 pub const STATE_SAVED_EVERY: Duration = Duration::from_secs(10);
 /// How often certificates that will expire are warned of: daily, as in mongod.
@@ -320,6 +326,10 @@ pub const BLOCKING_THREADS: usize = 4;
 pub const SLOTS_WARNING: Duration = Duration::from_secs(1);
 /// Days before a certificate's end from which on it is warned of, as in mongod.
 pub const EXPIRY_WARNING_DAYS: u64 = 30;
+/// How many of those warnings are given at a time: a bundle of public CAs has some hundred.
+pub const VALIDITIES_SHOWN: usize = 16;
+/// How many certificates, CAs and revocation lists a status lists, ours first.
+pub const CERTIFICATES_SHOWN: usize = 64;
 
 /// Documents read from one message at most: mongod's `maxWriteBatchSize`, which it announces in every `hello`. Without
 /// it, 48 MB of empty documents would take twenty times that to hold.

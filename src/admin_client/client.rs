@@ -19,7 +19,7 @@ use super::{AdminAddress, ClientError};
 use crate::control::Recycle;
 use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing};
 use crate::control::views::{
-    AcceptReply, ErrorReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply, Status,
+    AcceptReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply, Status,
 };
 use crate::limits::{CLIENT_ANSWER, CLIENT_FOREIGN_CHARS, RECYCLE_WAIT};
 use crate::policy::{Mode, Spelling};
@@ -69,6 +69,14 @@ impl AdminClient {
     pub async fn connections(&self, non_conforming_only: bool) -> Result<Answer<Connections>, ClientError> {
         let path = if non_conforming_only { "/connections?nonConforming" } else { "/connections" };
         self.get(path, &["connections"]).await
+    }
+
+    /// The last changes, made or refused, oldest first.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn history(&self) -> Result<Answer<HistoryReply>, ClientError> {
+        self.get("/history", &["history"]).await
     }
 
     /// What stands in the way of a mode, whose name may be of either spelling.

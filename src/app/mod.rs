@@ -105,7 +105,7 @@ impl App {
         if !strangers.is_empty() {
             return Err(StartError::Configuration(strangers));
         }
-        let Restored { mode, persisted, inventory, named } =
+        let Restored { mode, persisted, inventory, named, history } =
             restore::restore(&loaded).map_err(StartError::Configuration)?;
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
@@ -146,6 +146,7 @@ impl App {
             arguments: arguments.clone(),
             persisted,
             named,
+            history,
         });
         let desk = Arc::new(desk);
         let house = [

@@ -1,7 +1,7 @@
 //! What the state file brings to a start: a mode that was persisted, who was seen, members that a rollout has named.
 
 use crate::config::{Loaded, Mistake};
-use crate::control::{NamedSets, Persisted, State, read_state, servable};
+use crate::control::{History, NamedSets, Persisted, State, read_state, servable};
 use crate::observe::Inventory;
 use crate::policy::Mode;
 
@@ -12,6 +12,7 @@ pub(super) struct Restored {
     pub(super) persisted: Option<Persisted>,
     pub(super) inventory: Inventory,
     pub(super) named: NamedSets,
+    pub(super) history: History,
 }
 
 /// Reads the state file, if there is one. A mode that was persisted wins over the configuration's, until that names
@@ -24,11 +25,12 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let configured = settings.mode;
     let Some(path) = &settings.admin.state_file else {
         let (inventory, named) = (Inventory::default(), NamedSets::default());
-        return Ok(Restored { mode: configured, persisted: None, inventory, named });
+        let history = History::default();
+        return Ok(Restored { mode: configured, persisted: None, inventory, named, history });
     };
     let mistake =
         |problem: String, remedy: &str| vec![Mistake::of("--stateFile", &path.display().to_string(), problem, remedy)];
-    let State { mode, inventory, members } = read_state(path).map_err(|error| {
+    let State { mode, inventory, members, history } = read_state(path).map_err(|error| {
         mistake(
             error.to_string(),
             "mend it, or move it away: then the mode is the configuration's, and nobody was seen",
@@ -50,5 +52,6 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let named = NamedSets::parse(&members).map_err(|error| {
         mistake(format!("its members: {error}"), "mend it, or move it away: then a rollout has to name them again")
     })?;
-    Ok(Restored { mode, persisted, inventory: Inventory::from_image(inventory), named })
+    let (inventory, history) = (Inventory::from_image(inventory), History::from_image(history));
+    Ok(Restored { mode, persisted, inventory, named, history })
 }

@@ -71,6 +71,20 @@ impl Door {
     }
 }
 
+impl Who {
+    /// Who it is across connections: without a port or a process, which change with each.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Who::Tcp { peer, subject: None } => peer.ip().to_canonical().to_string(),
+            Who::Tcp { peer, subject: Some(subject) } => {
+                format!("{} ({})", peer.ip().to_canonical(), crate::text::printable(subject))
+            }
+            Who::Unix { uid, .. } => format!("uid {uid}"),
+            Who::Process => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

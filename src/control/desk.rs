@@ -13,15 +13,17 @@ use super::audit;
 use super::caller::Caller;
 use super::change::{Change, Changed, Refused};
 use super::conformity::Refuted;
+use super::history::{Event, History};
 use super::lease::Lease;
 use super::naming::NamedSets;
 use super::persistence::Saved;
 use super::probe::Prober;
 use super::redirect::Redirect;
+use super::refusals::Refusals;
 use super::roster;
 use super::state_file::Persisted;
 use super::status::certificates;
-use super::views::{Blocker, LeaseStatus, RotateReply};
+use super::views::{Action, Blocker, HistoryReply, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
 use crate::members::{self, Roster};
@@ -48,6 +50,8 @@ pub struct Desk {
     pub(super) roster: members::Writer,
     pub(super) resolvers: AsyncMutex<roster::Resolvers>,
     pub(super) redirect: Redirect,
+    pub(super) history: History,
+    pub(super) refusals: Refusals,
     /// One writer of the state file at a time.
     pub(super) saved: Arc<AsyncMutex<Saved>>,
     pub(super) refuted: Mutex<Refuted>,
@@ -95,6 +99,8 @@ pub struct Parts {
     pub persisted: Option<Persisted>,
     /// The members that it names.
     pub named: NamedSets,
+    /// The changes that it tells of.
+    pub history: History,
 }
 
 /// What the desk needs of the data plane, without knowing it: listeners and slots that follow the settings.
@@ -119,7 +125,9 @@ impl Desk {
     /// A desk for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
     #[must_use]
     pub fn new(parts: Parts) -> Desk {
-        let Parts { dials, writer, roster, loaded, tuning, plant, observer, log, arguments, persisted, named } = parts;
+        let Parts { dials, writer, roster, loaded, tuning, plant, observer, log, arguments, persisted, named, history } =
+            parts;
+        audit::start(&history, writer.current().mode, persisted.is_some());
         let current = Current {
             loaded: Arc::new(loaded),
             persisted,
@@ -138,6 +146,8 @@ impl Desk {
             roster,
             resolvers: AsyncMutex::default(),
             redirect: Redirect::default(),
+            history,
+            refusals: Refusals::default(),
             saved: Arc::default(),
             refuted: Mutex::default(),
             reader: writer.reader(),
@@ -196,7 +206,7 @@ impl Desk {
     pub async fn change_mode(&self, change: Change, caller: &Caller) -> Result<Changed, Refused> {
         let mut writer = self.changing.lock().await;
         let outcome = self.change(&mut writer, &change).await;
-        audit::change(&change, &outcome, caller);
+        audit::change(&self.history, &change, &outcome, caller);
         outcome
     }
 
@@ -259,7 +269,8 @@ impl Desk {
     pub async fn reload_with(&self, arguments: &ArgMatches, caller: &Caller) -> Result<Changed, Refused> {
         let mut writer = self.changing.lock().await;
         let outcome = self.reread(&mut writer, arguments).await;
-        audit::reload(&outcome, caller);
+        audit::reload(&self.history, &outcome, caller);
+        self.refusals.reloaded(&outcome, caller);
         outcome
     }
 
@@ -322,19 +333,21 @@ impl Desk {
         let read = read.and_then(|(material, warnings)| {
             servable(mode, &self.loaded().settings, &material).map(|()| (material, warnings))
         });
-        let (door, by) = (caller.door.name(), &caller.who);
+        self.refusals.rotated(&read, caller);
         match read {
             Ok((material, warnings)) => {
+                let shown = material.serving.as_ref().or(material.outgoing.as_ref());
+                let shown = shown.map(|identity| format!("{}, serial {}", identity.subject, identity.serial));
                 let generation = writer.commit(mode, Arc::new(material));
                 self.prober.policy_changed();
-                tracing::info!(generation, door, %by, "certificates rotated");
+                audit::rotation(&self.history, Ok((generation, shown)), caller);
                 for warning in &warnings {
                     tracing::warn!("{warning}");
                 }
                 Ok(RotateReply { generation, certificates: certificates(&writer.current().tls), warnings })
             }
             Err(error) => {
-                tracing::error!(%error, door, %by, "rotation refused: the old certificates stay");
+                audit::rotation(&self.history, Err(&error), caller);
                 Err(error)
             }
         }
@@ -354,7 +367,23 @@ impl Desk {
         let mut current = self.current();
         let now = Instant::now();
         if !force && let Some((held, left)) = current.lease.keeps_out(Some(holder), now) {
-            return Err(Refused::Leased { holder: held.to_owned(), seconds: left.as_secs().max(1) });
+            let refused = Refused::Leased { holder: held.to_owned(), seconds: left.as_secs().max(1) };
+            let what = format!("for {holder}");
+            self.history.note(Event::refused(Action::Lease, what, &format!("{held} holds the lease")), caller);
+            return Err(refused);
+        }
+        // Renewals, every few seconds in a rollout, are left out, and so is the giving back of what is not held.
+        let held = current.lease.held(now).map(|(holder, _)| holder.to_owned());
+        let what = match (&held, time.is_zero()) {
+            (None, true) => None,
+            (Some(held), true) => Some(format!("of {held} given back by {holder}")),
+            (Some(held), false) if held == holder => None,
+            (Some(held), false) => Some(format!("of {held} taken by {holder}")),
+            (None, false) => Some(format!("taken by {holder}")),
+        };
+        if let Some(what) = what {
+            let what = if force { format!("{what}, forced") } else { what };
+            self.history.note(Event::done(Action::Lease, what), caller);
         }
         current.lease.take(holder, time, now);
         let (door, by) = (caller.door.name(), &caller.who);
@@ -362,10 +391,17 @@ impl Desk {
         Ok(lease_status(&current.lease))
     }
 
+    /// The last changes, made or refused, oldest first.
+    #[must_use]
+    pub fn history(&self) -> HistoryReply {
+        HistoryReply { history: self.history.entries() }
+    }
+
     /// Asks this proxy to stop, as SIGTERM does.
     pub fn quit(&self, caller: &Caller) {
         let (door, by) = (caller.door.name(), &caller.who);
         tracing::info!(door, %by, "asked to quit");
+        self.history.note(Event::done(Action::Quit, "asked to stop"), caller);
         self.quit.notify_one();
     }
 

@@ -19,9 +19,9 @@ impl Desk {
             tokio::select! {
                 _ = save.tick() => self.save_state().await,
                 _ = look.tick() => {
-                    for warning in expiry_warnings(&self.snapshot().tls) {
-                        tracing::warn!("{warning}");
-                    }
+                    let (critical, others) = expiry_warnings(&self.snapshot().tls);
+                    critical.iter().for_each(|line| tracing::error!("{line}"));
+                    others.iter().for_each(|line| tracing::warn!("{line}"));
                 }
             }
             self.recheck_certificates().await;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use super::desk::Desk;
+use super::history::Event;
 use super::time::rfc3339_millis;
-use super::views::{AcceptReply, ClientRow, ConnectionRow, InventoryStatus};
+use super::views::{AcceptReply, Action, ClientRow, ConnectionRow, InventoryStatus};
 use crate::limits::INVENTORY_ACCEPTED;
 use crate::observe::{Identity, Kind, Open, Seen, now_millis};
 use crate::snapshot::Snapshot;
@@ -50,12 +51,25 @@ impl Desk {
     /// # Errors
     /// What is wrong with the key, or that there is no room for it, in words.
     pub fn accept(&self, key: &str, accepted: bool, caller: &Caller) -> Result<AcceptReply, String> {
+        let outcome = self.accept_by_name(key, accepted);
+        let what = if accepted { key.to_owned() } else { format!("{key}, taken back") };
+        let event = match &outcome {
+            Ok(AcceptReply { key, known, .. }) => {
+                let (door, by) = (caller.door.name(), &caller.who);
+                tracing::info!(client = key, accepted, known, door, %by, "client accepted by name");
+                Event::done(Action::Accept, what)
+            }
+            Err(error) => Event::refused(Action::Accept, what, error),
+        };
+        self.history.note(event, caller);
+        outcome
+    }
+
+    fn accept_by_name(&self, key: &str, accepted: bool) -> Result<AcceptReply, String> {
         let identity = Identity::parse(key).map_err(|error| error.to_string())?;
         let key = identity.text();
         let full = || format!("{INVENTORY_ACCEPTED} clients are accepted already; take some back first");
         let known = self.observer.inventory.accept(identity, accepted).ok_or_else(full)?;
-        let (door, by) = (caller.door.name(), &caller.who);
-        tracing::info!(client = key, accepted, known, door, %by, "client accepted by name");
         Ok(AcceptReply { key, accepted, known })
     }
 

@@ -5,7 +5,7 @@
 //! | [`desk`] | the changes: mode, reload, rotation, lease |
 //! | [`doors`] | the admin port: MongoDB commands and HTTP |
 //! | [`change`], [`caller`], [`requests`], [`views`] | what is asked, by whom, and what is answered |
-//! | [`audit`] | the lines that say so |
+//! | [`audit`], [`history`] | the lines that say so; the last of them, kept |
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
 //! | [`readiness`] | what a change of mode would hurt |
 //! | [`probe`] | whether the servers behind can be reached, and what they are |
@@ -15,7 +15,7 @@
 //! | [`status`], [`listing`], [`scrape`] | what is shown |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
-//! | [`watch`] | files that are read again when they change |
+//! | [`watch`], [`refusals`] | files that are read again when they change; those that were refused |
 //! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
 
 mod audit;
@@ -24,6 +24,7 @@ mod change;
 mod conformity;
 mod desk;
 mod doors;
+mod history;
 mod housekeeping;
 mod interception;
 mod lease;
@@ -35,6 +36,7 @@ mod probe;
 mod readiness;
 mod recycle;
 mod redirect;
+mod refusals;
 mod remedy;
 pub mod requests;
 mod roster;
@@ -50,5 +52,6 @@ pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
 pub use desk::{Desk, Parts, Plant, Staged, servable, tuning};
 pub use doors::{Bound, Doors};
+pub use history::History;
 pub use naming::NamedSets;
 pub use state_file::{Persisted, State, StateError, read as read_state};

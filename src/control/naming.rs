@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::caller::Caller;
 use super::change::Refused;
 use super::desk::Desk;
+use super::history::Event;
 use super::requests::MembersRequest;
-use super::views::MembersReply;
+use super::views::{Action, MembersReply};
 use crate::limits::{NAMED_MEMBERS, NAMED_MEMBERS_OF_SET, NAMED_SET_CHARS, NAMED_SETS};
 use crate::members::NameSource;
 use crate::net::HostPort;
@@ -98,8 +99,14 @@ impl Desk {
         let (door, by, forced) = (caller.door.name(), &caller.who, request.force);
         let sets = NamedSets::shown(&request.sets);
         match &outcome {
-            Ok(_) => tracing::info!(sets, door, %by, forced, "member names set"),
-            Err(error) => tracing::warn!(sets, %error, door, %by, forced, "member names refused"),
+            Ok(_) => {
+                tracing::info!(sets, door, %by, forced, "member names set");
+                self.history.note(Event::done(Action::Members, &*sets), caller);
+            }
+            Err(error) => {
+                tracing::warn!(sets, %error, door, %by, forced, "member names refused");
+                self.history.note(Event::refused(Action::Members, &*sets, error), caller);
+            }
         }
         outcome
     }

@@ -41,16 +41,16 @@ impl Desk {
         let Some(path) = self.state_path() else { return };
         // One writer at a time, from the look at what is to be written on.
         let saved = Arc::clone(&self.saved).lock_owned().await;
-        let what = (self.observer.inventory.revision(), self.kept());
+        let what = (self.observer.inventory.revision(), self.history.revision(), self.kept());
         if saved.what.as_ref() == Some(&what) {
             return;
         }
-        match self.write(saved, path, what.1.clone()).await {
+        match self.write(saved, path, what.2.clone()).await {
             Ok(mut saved) => (saved.what, saved.failing) = (Some(what), false),
             Err(error) => {
                 let mut saved = self.saved.lock().await;
                 if !saved.failing {
-                    tracing::error!(%error, "what was seen of clients would not outlive a restart");
+                    tracing::error!(%error, "what was seen of clients, and the history of changes, would not outlive a restart");
                 }
                 saved.failing = true;
             }
@@ -59,12 +59,12 @@ impl Desk {
 
     /// Writes. The right to do so goes along, so that whoever stops waiting for it does not let another in.
     async fn write(&self, saved: Writing, path: PathBuf, kept: Kept) -> Result<Writing, Refused> {
-        let observer = Arc::clone(&self.observer);
+        let (observer, history) = (Arc::clone(&self.observer), self.history.entries());
         let file = path.display().to_string();
         let written = blocking(move || {
             let Kept { persisted, named } = kept;
             let inventory = observer.inventory.to_image();
-            let state = State { mode: persisted, inventory, members: named.to_image() };
+            let state = State { mode: persisted, inventory, members: named.to_image(), history };
             state_file::write(&path, &state).map(|()| saved)
         });
         written.await?.map_err(|error| Refused::StateFile { file, error: error.to_string() })
@@ -105,9 +105,9 @@ struct Kept {
     named: Arc<NamedSets>,
 }
 
-/// What was last written: the inventory's revision, and the rest.
+/// What was last written: the inventory's and the history's revisions, and the rest.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
-    what: Option<(u64, Kept)>,
+    what: Option<(u64, u64, Kept)>,
     failing: bool,
 }

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 use super::caller::Caller;
 use super::change::Recycle;
 use super::desk::Desk;
-use super::views::{RecycleReply, UpstreamStatus};
+use super::history::Event;
+use super::views::{Action, RecycleReply, UpstreamStatus};
 use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::observe::{Open, Outcome};
 use crate::policy::Link;
@@ -51,7 +52,21 @@ impl Desk {
         let wait = wish.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs).min(RECYCLE_WAIT_MOST);
         ended(&asked, wait).await;
         let risks = risks.into_iter().map(|(risk, count)| risk.text(count, wish.force)).collect();
-        RecycleReply { at_risk, risks, warnings, ..count(&asked) }
+        let reply = RecycleReply { at_risk, risks, warnings, ..count(&asked) };
+        self.note_recycle(&reply, wish, caller);
+        reply
+    }
+
+    /// Into the history, unless there was nothing to move.
+    fn note_recycle(&self, reply: &RecycleReply, wish: Recycle, caller: &Caller) {
+        let RecycleReply { moved, cut, waiting, at_risk, .. } = *reply;
+        if moved + cut + waiting + at_risk == 0 {
+            return;
+        }
+        let with = if wish.force { ", forced" } else { "" };
+        let what = format!("{moved} moved, {cut} cut, {waiting} waiting, {at_risk} at risk{with}");
+        let event = if moved + cut > 0 { Event::done } else { Event::kept };
+        self.history.note(event(Action::Recycle, what), caller);
     }
 
     /// The open connections that today's policy would not make.

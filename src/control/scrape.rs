@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::desk::Desk;
 use crate::observe::{CertificateEnd, Format, LinkUp, UpstreamUp};
+use crate::tls::counting;
 
 impl Desk {
     /// Complete TLS handshakes with clients: 1.2, 1.3, any other.
@@ -30,10 +31,11 @@ impl Desk {
             scrape.open(&open.route.name, open.opening, bytes.0, bytes.1);
             scrape.non_conforming += u64::from(self.misfit(&open, &snapshot).is_some());
         }
-        let certificates = snapshot.tls.certificates().iter();
-        scrape.certificates = certificates
-            .map(|certificate| CertificateEnd { role: certificate.role.to_string(), not_after: certificate.not_after })
-            .collect();
+        let ends = counting(snapshot.tls.validities()).filter_map(|one| Some((one.role, one.ends?)));
+        scrape.certificates =
+            ends.map(|(role, not_after)| CertificateEnd { role: role.to_string(), not_after }).collect();
+        let refused = self.refusals.standing();
+        (scrape.rotation_refused, scrape.reload_refused) = (refused.rotation.is_some(), refused.reload.is_some());
         let probed = self.prober.status().into_iter().filter(|server| !server.checked.is_empty());
         scrape.upstreams = probed
             .map(|server| UpstreamUp { route: server.route.into(), upstream: server.upstream.into(), up: server.up })

@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 
 use serde::{Deserialize, Serialize};
 
+use super::views::HistoryEntry;
 use crate::files;
 use crate::limits::STATE_FILE_BYTES;
 use crate::observe::InventoryImage;
@@ -29,6 +30,8 @@ pub struct State {
     pub mode: Option<Persisted>,
     /// Who was seen, who was accepted.
     pub inventory: InventoryImage,
+    /// The last changes, oldest first.
+    pub history: Vec<HistoryEntry>,
     /// The members that a rollout has named, by set.
     pub members: BTreeMap<String, Vec<String>>,
 }

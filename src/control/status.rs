@@ -5,11 +5,11 @@ use super::links;
 use super::redirect::shown;
 use super::time::{rfc3339, rfc3339_millis};
 use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
-use crate::limits::EXPIRY_WARNING_DAYS;
+use crate::limits::CERTIFICATES_SHOWN;
 use crate::observe::now_millis;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
 use crate::snapshot::Snapshot;
-use crate::tls::{CertificateInfo, Material};
+use crate::tls::{Finding, Material, Validity, counting, findings, lines};
 
 impl Desk {
     /// Everything at a glance. Reads the configuration file again, to say what a restart would do.
@@ -22,15 +22,19 @@ impl Desk {
         let inventory = self.inventory_status();
         let links = self.link_rows();
         let missing = self.missing_rules();
-        let critical: Vec<String> =
+        let mut critical: Vec<String> =
             missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
+        let (fails, ends) = expiry_warnings(&snapshot.tls);
+        critical.extend(fails);
+        let refused = self.refusals.standing();
         let mut warnings = critical.clone();
+        warnings.extend(refused.warnings());
         warnings.extend(drift.iter().cloned());
         warnings.extend(upstreams.iter().filter_map(down));
         warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
         warnings.extend(links::warnings(&links));
         warnings.extend(missing.filter(|rules| !rules.critical).map(|rules| rules.text));
-        warnings.extend(expiry_warnings(&snapshot.tls));
+        warnings.extend(ends);
         warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
         let (connections, routes) = (self.counts(&snapshot), self.routes());
         let current = self.current();
@@ -53,6 +57,8 @@ impl Desk {
             bypass: shown(self.bypassing()),
             connections,
             certificates: certificates(&snapshot.tls),
+            refused_rotation: refused.rotation,
+            refused_reload: refused.reload,
             lease: lease_status(&current.lease),
             inventory,
             critical,
@@ -109,41 +115,36 @@ impl Desk {
     }
 }
 
-/// The certificates of some material.
+/// What some TLS files hold, ours first: the first few.
 pub(super) fn certificates(material: &Material) -> Vec<CertificateStatus> {
-    material.certificates().iter().map(certificate).collect()
+    counting(material.validities()).take(CERTIFICATES_SHOWN).filter_map(certificate).collect()
 }
 
-fn certificate(info: &CertificateInfo) -> CertificateStatus {
-    CertificateStatus {
-        role: info.role.to_string(),
-        file: info.path.display().to_string(),
-        subject: info.subject.clone(),
-        serial: info.serial.clone(),
-        not_after: rfc3339_millis(info.not_after.saturating_mul(1000)),
-        days_left: days_left(info.not_after),
-    }
+fn certificate(one: &Validity) -> Option<CertificateStatus> {
+    let shown = |seconds: i64| rfc3339_millis(seconds.saturating_mul(1000));
+    let ends = one.ends?;
+    Some(CertificateStatus {
+        role: one.role.to_string(),
+        kind: one.kind.name().into(),
+        file: one.path.display().to_string(),
+        subject: one.subject.clone(),
+        serial: one.serial.clone(),
+        not_before: shown(one.begins),
+        not_after: shown(ends),
+        days_left: ends.saturating_sub(now_secs()).div_euclid(86_400),
+    })
 }
 
-/// Whole days from now; negative: since.
-fn days_left(not_after: i64) -> i64 {
-    (not_after - now_millis() / 1000).div_euclid(86_400)
+/// A line for each certificate, CA and revocation list that is over or has 30 days or less to go: those by which
+/// connections fail now, and all others.
+pub(super) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
+    let found = findings(material.validities(), now_secs());
+    let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::is_critical);
+    (lines(&critical), lines(&others))
 }
 
-/// A line for each certificate that has 30 days or less to go.
-pub(super) fn expiry_warnings(material: &Material) -> Vec<String> {
-    let old = |certificate: &&CertificateStatus| {
-        certificate.days_left < i64::try_from(EXPIRY_WARNING_DAYS).unwrap_or(i64::MAX)
-    };
-    let text = |certificate: &CertificateStatus| {
-        let CertificateStatus { role, subject, not_after, days_left, .. } = certificate;
-        if *days_left < 0 {
-            format!("{role}: the certificate {subject} has expired on {not_after}; rotate it")
-        } else {
-            format!("{role}: the certificate {subject} expires in {days_left} days, on {not_after}")
-        }
-    };
-    certificates(material).iter().filter(old).map(text).collect()
+fn now_secs() -> i64 {
+    now_millis() / 1000
 }
 
 /// What is said of plaintext clients that the inventory has forgotten for want of room.

@@ -42,8 +42,12 @@ pub struct Status {
     pub bypass: Vec<BypassStatus>,
     /// Open connections by kind.
     pub connections: ConnectionCounts,
-    /// The certificates in use.
+    /// The certificates, CAs and revocation lists in use that have an end: at most 64, ours first.
     pub certificates: Vec<CertificateStatus>,
+    /// The last rotation, if it was refused: the TLS files on disk are not those in force.
+    pub refused_rotation: Option<RefusedChange>,
+    /// The last reload, if it was refused: the configuration on disk is not the one in force.
+    pub refused_reload: Option<RefusedChange>,
     /// Who keeps other writers out.
     pub lease: Option<LeaseStatus>,
     /// The inventory's size and losses.
@@ -179,19 +183,37 @@ pub struct ConnectionCounts {
     pub recycling: usize,
 }
 
-/// A certificate of ours.
+/// A change that was refused, and none of its kind has succeeded since.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RefusedChange {
+    /// The first of several in a row: RFC 3339.
+    pub since: String,
+    /// The door that the last one came by.
+    pub door: String,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub error: String,
+}
+
+/// A certificate of ours, a CA, or a revocation list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CertificateStatus {
     /// The option that names it.
     pub role: String,
+    /// `certificate`, `chain`, `ca` or `crl`.
+    pub kind: String,
     /// Its file.
     pub file: String,
-    /// RFC 4514.
+    /// RFC 4514; of a revocation list, its issuer.
     pub subject: String,
     /// Its serial number in hexadecimal: which of several with this subject it is.
     pub serial: String,
-    /// End of its validity: RFC 3339.
+    /// Begin of its validity, or `thisUpdate`: RFC 3339.
+    pub not_before: String,
+    /// End of its validity, or `nextUpdate`: RFC 3339.
     pub not_after: String,
     /// Days until then; negative: since.
     pub days_left: i64,
@@ -413,6 +435,106 @@ pub struct MembersReply {
     /// What was worth a word.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// `GET /history`: the last changes, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HistoryReply {
+    /// At most 200.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// A change, made or refused. The state file has it in the same form.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// When; of several times, the last. RFC 3339, to the second.
+    pub at: String,
+    /// What kind of change.
+    pub action: Action,
+    /// What exactly: `allowSSL -> preferSSL, forced`.
+    pub what: String,
+    /// What came of it.
+    pub effect: Effect,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The snapshot that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// The door: `mongodb`, `http`, `signal`, `watch`, `program`.
+    pub door: String,
+    /// Who: an address with the subject of a certificate, a user by number, or this process.
+    pub by: String,
+    /// How often, where it repeated itself.
+    pub times: u32,
+    /// When it was first, where it repeated itself. RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// Kinds of changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// The mode.
+    Mode,
+    /// Configuration and TLS files read again.
+    Reload,
+    /// TLS files read again.
+    Rotate,
+    /// The lease taken or given back. Renewals are left out.
+    Lease,
+    /// Old connections moved.
+    Recycle,
+    /// A client accepted by name, or no longer.
+    Accept,
+    /// Names of members set.
+    Members,
+    /// The start of the process.
+    Start,
+    /// Asked to stop by the admin port.
+    Quit,
+    /// One that a later version has.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Effect {
+    /// It was made.
+    Done,
+    /// There was nothing to change.
+    Kept,
+    /// It was refused.
+    Refused,
+    /// What a later version has.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+impl Action {
+    /// Its name, as JSON has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Mode => "mode",
+            Action::Reload => "reload",
+            Action::Rotate => "rotate",
+            Action::Lease => "lease",
+            Action::Recycle => "recycle",
+            Action::Accept => "accept",
+            Action::Members => "members",
+            Action::Start => "start",
+            Action::Quit => "quit",
+            Action::Other => "other",
+        }
+    }
 }
 
 /// Every error of the HTTP door.

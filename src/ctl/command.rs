@@ -38,6 +38,11 @@ pub fn command() -> Command {
         connections(),
         whois(),
         verb(
+            HISTORY,
+            "List the last 200 changes, made or refused: what, when, by whom and by which door; newest last",
+            "",
+        ),
+        verb(
             ROTATE,
             "Read key, certificate, CA and CRL files again: all of them, or none",
             "1: refused; the old ones stay",
@@ -153,6 +158,7 @@ pub(super) const CLIENTS: &str = "clients";
 pub(super) const ACCEPT: &str = "accept";
 pub(super) const CONNECTIONS: &str = "connections";
 pub(super) const WHOIS: &str = "whois";
+pub(super) const HISTORY: &str = "history";
 pub(super) const ROTATE: &str = "rotate";
 pub(super) const RECYCLE: &str = "recycle";
 pub(super) const RELOAD: &str = "reload";

@@ -6,7 +6,7 @@
 //! | `verb` | which verb, with what; the command as it was typed, for those that are to be typed next |
 //! | `run` | asking, printing, exit codes |
 //! | `page`, `words` | sentences, warnings and tables for people; ages, counts, sizes. PURE |
-//! | `status`, `clients`, `connections`, `ready`, `changes` | what each answer looks like. PURE |
+//! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | what each answer looks like. PURE |
 //! | `refusal` | what a failure looks like, for people and for programs. PURE |
 //!
 //! It refuses to decide anything: what is legal, the desk knows. It prints nothing that came from a peer without
@@ -16,6 +16,7 @@ mod changes;
 mod clients;
 mod command;
 mod connections;
+mod history;
 mod page;
 mod ready;
 mod refusal;

@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 use super::command::{ADMIN, JSON};
 use super::page::{Page, View};
 use super::verb::Verb;
-use super::{changes, clients, connections, ready, refusal, status};
+use super::{changes, clients, connections, history, ready, refusal, status};
 use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, ctl_command, tls_options};
 use crate::observe::now_millis;
 
@@ -86,6 +86,7 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<Said, Cl
             connections::page(&open.connections, *non_conforming)
         }),
         Verb::Whois(address) => whois(client.connections(false).await?, *address),
+        Verb::History => Said::new(client.history().await?, history::page),
         Verb::Rotate => Said::new(client.rotate().await?, changes::rotate),
         Verb::Recycle(recycle) => {
             let answer = client.recycle(recycle).await?;

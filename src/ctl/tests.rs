@@ -4,14 +4,14 @@ use serde_json::json;
 
 use super::page::{Page, View};
 use super::verb::Verb;
-use super::{changes, clients, command, connections, ready, refusal, status};
+use super::{changes, clients, command, connections, history, ready, refusal, status};
 use crate::admin_client::{ClientError, Clients, TlsOptions, ctl_command, quoted};
 use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::control::views::{
-    AcceptReply, Blocker, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, ErrorReply,
-    InventoryStatus, LeaseStatus, LinkStatus, MemberStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply,
-    RouteStatus, Status, UpstreamStatus,
+    AcceptReply, Action, Blocker, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, Effect,
+    ErrorReply, HistoryEntry, HistoryReply, InventoryStatus, LeaseStatus, LinkStatus, MemberStatus, ModeReply,
+    OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
 };
 
 /// 2023-11-14T22:16:20Z.
@@ -150,6 +150,42 @@ fn clients_without_tls_are_no_obstacle_to_the_mode_in_force() {
     assert!(page.contains("refused without TLS") && !page.contains("requireSSL"), "{page}");
     let ready = Ready { mode: "requireSSL".into(), to: "requireSSL".into(), ready: false, ..Ready::default() };
     assert!(piped(&ready::page(&ready, "tlsramp ctl", NOW)).starts_with("requireSSL is in force already; "));
+}
+
+#[test]
+fn history_is_read_at_eighty_columns() {
+    let entry = |action, what: &str, effect, reason: Option<&str>| HistoryEntry {
+        at: "2026-11-28T07:29:25Z".into(),
+        action,
+        what: what.into(),
+        effect,
+        reason: reason.map(Into::into),
+        door: "http".into(),
+        by: "10.0.0.9 (CN=ops,O=Example)".into(),
+        times: 1,
+        ..HistoryEntry::default()
+    };
+    let long =
+        "the guard refuses requireSSL: application nightly-backup (PyMongo 4.6) at 10.0.0.7 is connected without TLS";
+    let refused = entry(Action::Mode, "to requireSSL", Effect::Refused, Some(long));
+    let refused = HistoryEntry { times: 3, since: some("2026-11-28T07:00:00Z"), ..refused };
+    let history = vec![
+        entry(Action::Mode, "allowSSL -> preferSSL, persisted", Effect::Done, None),
+        refused,
+        entry(Action::Accept, "a\u{1b}[2J\nforged", Effect::Kept, None),
+        entry(Action::Other, "", Effect::Other, None),
+    ];
+    let page = history::page(&HistoryReply { history });
+    let text = piped(&page);
+    let expected = "4 changes, 1 of them refused, newest last.\n\nWHEN (UTC)           WHAT ";
+    assert!(text.starts_with(expected) && text.lines().count() == 7, "{text}");
+    assert!(text.contains("connected without TLS; 3 times since 2026-11-28 07:00:00  http 10.0.0.9 (CN="), "{text}");
+    assert!(text.contains("accept: a\\u{1b}[2J\\nforged") && !text.contains('\u{1b}'), "{text}");
+    let narrow = page.render(View { width: Some(80), colour: false });
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    for word in ["2026-11-28 ", "07:29:25 ", "preferSSL,", "nightly-backup", "(CN=ops,O=Example)"] {
+        assert!(narrow.contains(word), "{word}: {narrow}");
+    }
 }
 
 fn reports() -> ClientRow {
@@ -426,8 +462,9 @@ fn the_help_is_whole() {
     }
     let verbs: Vec<_> =
         command.get_subcommands().map(|verb| verb.get_name().to_owned()).filter(|verb| verb != "help").collect();
-    let expected =
-        "status mode ready clients accept connections whois rotate recycle reload".split(' ').collect::<Vec<_>>();
+    let expected = "status mode ready clients accept connections whois history rotate recycle reload"
+        .split(' ')
+        .collect::<Vec<_>>();
     assert_eq!(verbs, expected);
     for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
         let help = verb.render_long_help().to_string();

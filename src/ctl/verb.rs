@@ -20,6 +20,7 @@ pub(super) enum Verb {
     Accept { key: String, accepted: bool },
     Connections { non_conforming: bool },
     Whois(SocketAddr),
+    History,
     Rotate,
     Recycle(Recycle),
     Reload,
@@ -43,6 +44,7 @@ impl Verb {
             }
             name::CONNECTIONS => Verb::Connections { non_conforming: given.get_flag(name::NON_CONFORMING) },
             name::WHOIS => Verb::Whois(*given.get_one(name::ADDRESS)?),
+            name::HISTORY => Verb::History,
             name::ROTATE => Verb::Rotate,
             name::RECYCLE => Verb::Recycle(Recycle {
                 force: given.get_flag(name::FORCE),

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::client::verify_server_name;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -131,13 +130,6 @@ impl Identity {
         self.key.cert.first().map(|leaf| names(leaf)).unwrap_or_default()
     }
 
-    /// Whole days until it expires.
-    #[must_use]
-    pub fn days_left(&self) -> Option<u64> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-        Some(u64::try_from(self.not_after).ok()?.saturating_sub(now) / SECONDS_PER_DAY)
-    }
-
     /// The identity as the configuration of a client takes it.
     pub(super) fn client_resolver(&self) -> Arc<SingleCertAndKey> {
         Arc::new(SingleCertAndKey::from(CertifiedKey::clone(&self.key)))
@@ -148,8 +140,6 @@ impl Identity {
         Arc::new(Listening(SingleCertAndKey::from(CertifiedKey::clone(&self.key))))
     }
 }
-
-const SECONDS_PER_DAY: u64 = 86_400;
 
 #[cfg(test)]
 mod tests {

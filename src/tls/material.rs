@@ -1,7 +1,7 @@
 //! One set of TLS files as configurations: all or nothing.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -12,9 +12,10 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
+use super::validity::{Kind, Validity, findings, lines};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
-use crate::limits::{CLIENT_CONFIGS, CLIENT_SESSIONS, EXPIRY_WARNING_DAYS, SERVER_SESSIONS};
+use crate::limits::{CLIENT_CONFIGS, CLIENT_SESSIONS, SERVER_SESSIONS};
 
 /// Everything TLS of one snapshot: what clients are served with and servers are dialled with.
 #[derive(Debug)]
@@ -30,26 +31,11 @@ pub struct Material {
     admin: Option<Arc<ServerConfig>>,
     /// Judges clients as `server` does; none if none is asked for a certificate.
     clients_judge: Option<Arc<ClientVerifier>>,
-    certificates: Vec<CertificateInfo>,
+    validities: Vec<Validity>,
     dialling: Option<Dialling>,
     /// One configuration per set of accepted names: sessions of one server never resume with another. Bounded by
     /// the routes, which alone name servers.
     clients: Mutex<HashMap<Vec<ServerName<'static>>, Arc<ClientConfig>>>,
-}
-
-/// What is to be known of a certificate of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateInfo {
-    /// The file's part.
-    pub role: FileRole,
-    /// The file.
-    pub path: PathBuf,
-    /// RFC 4514.
-    pub subject: String,
-    /// In hexadecimal.
-    pub serial: String,
-    /// End of its validity, seconds since 1970.
-    pub not_after: i64,
 }
 
 /// What outgoing configurations are made from.
@@ -67,6 +53,8 @@ struct Read {
     ca: Option<Arc<RootCertStore>>,
     cluster_ca: Option<Arc<RootCertStore>>,
     crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Those of the roots.
+    authorities: Vec<Validity>,
 }
 
 impl Material {
@@ -81,12 +69,12 @@ impl Material {
         let server = read.server(files, &versions, clients_judge.clone()).map_err(|fault| vec![fault])?;
         let admin = read.admin(files, &versions).map_err(|fault| vec![fault])?;
         let dialling = read.dialling(files, versions).map_err(|fault| vec![fault])?;
-        let warnings = read.warnings();
-        let certificates = read.certificates(files);
+        let validities = read.validities(files);
+        let warnings = read.warnings(&validities);
         let material = Material {
             admin,
             clients_judge,
-            certificates,
+            validities,
             outgoing: read.cluster.or_else(|| read.serving.clone()),
             serving: read.serving,
             allow_invalid_certificates: files.allow_invalid_certificates,
@@ -116,10 +104,10 @@ impl Material {
         self.admin.clone()
     }
 
-    /// The certificates of ours.
+    /// What the files hold and when it is valid: certificates of ours first, then their chains, CAs, revocation lists.
     #[must_use]
-    pub fn certificates(&self) -> &[CertificateInfo] {
-        &self.certificates
+    pub fn validities(&self) -> &[Validity] {
+        &self.validities
     }
 
     /// Whether a client that has shown this chain would be let in today. One that was asked for none always is.
@@ -196,24 +184,22 @@ impl Read {
         let ca = files.ca.as_deref().map(|path| roots(FileRole::Ca, path)).transpose();
         let cluster_ca = files.cluster_ca.as_deref().map(|path| roots(FileRole::ClusterCa, path)).transpose();
         let crls = files.crl.as_deref().map(revocations).transpose();
+        let (ca, cluster_ca) = (ca.map_err(&mut note).ok().flatten(), cluster_ca.map_err(&mut note).ok().flatten());
+        let (ca, cluster_ca) = (ca.unzip(), cluster_ca.unzip());
         let read = Read {
             serving: serving.map_err(&mut note).ok().flatten(),
             cluster: cluster.map_err(&mut note).ok().flatten(),
-            ca: ca.map_err(&mut note).ok().flatten(),
-            cluster_ca: cluster_ca.map_err(&mut note).ok().flatten(),
+            ca: ca.0,
+            cluster_ca: cluster_ca.0,
+            authorities: [ca.1, cluster_ca.1].into_iter().flatten().flatten().collect(),
             crls: crls.map_err(&mut note).ok().flatten().unwrap_or_default(),
         };
         if faults.is_empty() { Ok(read) } else { Err(faults) }
     }
 
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let named = [(FileRole::CertificateKey, &self.serving), (FileRole::Cluster, &self.cluster)];
-        for (role, identity) in named.into_iter().filter_map(|(role, identity)| Some((role, identity.as_ref()?))) {
-            if let Some(days) = identity.days_left().filter(|days| *days < EXPIRY_WARNING_DAYS) {
-                warnings.push(format!("{role}: the certificate {} expires in {days} days", identity.subject));
-            }
-        }
+    fn warnings(&self, validities: &[Validity]) -> Vec<String> {
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+        let mut warnings = lines(&findings(validities, now));
         if self.serving.as_ref().is_some_and(|identity| !identity.server_auth) {
             warnings.push(format!(
                 "{}: its extended key usage lacks serverAuth; clients will refuse it",
@@ -276,20 +262,23 @@ impl Read {
         Ok(Some(Arc::new(config)))
     }
 
-    fn certificates(&self, files: &TlsFiles) -> Vec<CertificateInfo> {
+    fn validities(&self, files: &TlsFiles) -> Vec<Validity> {
         let serving = (FileRole::CertificateKey, &files.certificate_key, &self.serving);
         let cluster = (FileRole::Cluster, &files.cluster, &self.cluster);
-        let known = [serving, cluster].into_iter();
-        let known = known.filter_map(|(role, path, identity)| Some((role, path.clone()?, identity.as_ref()?)));
-        known
-            .map(|(role, path, identity)| CertificateInfo {
-                role,
-                path,
-                subject: identity.subject.clone(),
-                serial: identity.serial.clone(),
-                not_after: identity.not_after,
-            })
-            .collect()
+        let ours = [serving, cluster].into_iter();
+        let ours = ours.filter_map(|(role, path, identity)| Some((role, path.as_deref()?, identity.as_ref()?)));
+        let ours = ours.flat_map(|(role, path, identity)| {
+            let kinds = std::iter::once(Kind::Certificate).chain(std::iter::repeat(Kind::Chain));
+            let certificates = identity.key.cert.iter().zip(kinds);
+            certificates.filter_map(move |(der, kind)| Validity::of_certificate(role, path, kind, der))
+        });
+        let mut all: Vec<_> = ours.collect();
+        // Ours before their chains.
+        all.sort_by_key(|one| one.kind);
+        all.extend(self.authorities.iter().cloned());
+        let lists = files.crl.iter().flat_map(|path| self.crls.iter().map(move |der| (path, der)));
+        all.extend(lists.filter_map(|(path, der)| Validity::of_list(path, der)));
+        all
     }
 
     /// CRLs as mongod's `X509_V_FLAG_CRL_CHECK`: the end entity only; a missing or expired CRL refuses.
@@ -352,15 +341,17 @@ fn crl_fault(error: &VerifierBuilderError, files: &TlsFiles) -> Option<Fault> {
     Some(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY))
 }
 
-fn roots(role: FileRole, path: &Path) -> Result<Arc<RootCertStore>, Fault> {
+fn roots(role: FileRole, path: &Path) -> Result<(Arc<RootCertStore>, Vec<Validity>), Fault> {
     let pem = pem::read(role, path, None)?;
+    let validities = pem.certificates.iter();
+    let validities = validities.filter_map(|der| Validity::of_certificate(role, path, Kind::Authority, der)).collect();
     let mut roots = RootCertStore::empty();
     let (added, ignored) = roots.add_parsable_certificates(pem.certificates);
     if added == 0 {
         let problem = format!("no usable CA certificate in it ({ignored} unusable)");
         return Err(Fault::new(role, path, problem, "put the CA's certificate (X.509 v3) into it as PEM"));
     }
-    Ok(Arc::new(roots))
+    Ok((Arc::new(roots), validities))
 }
 
 fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {

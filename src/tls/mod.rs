@@ -15,17 +15,19 @@ mod reason;
 mod session;
 mod stream;
 mod subject;
+mod validity;
 mod verify;
 
 pub use fault::{Fault, FileRole};
 pub use files::{DisabledProtocols, Password, Secret, TlsFiles};
 pub use handshake::{Accepted, ClientStream, HandshakeError, ServerStream, accept, connect, suite_name, version_name};
 pub use identity::Identity;
-pub use material::{CertificateInfo, Material};
+pub use material::Material;
 pub use reason::PeerFault;
 pub use session::Side;
 pub use stream::Stream;
 pub use subject::{names, subject};
+pub use validity::{Finding, Kind, Validity, counting, findings, lines};
 
 /// The provider, passed explicitly everywhere: no process-wide default is relied upon.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

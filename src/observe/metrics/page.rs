@@ -95,8 +95,13 @@ impl Page {
             *end = certificate.not_after.min(*end);
         }
         let ends = ends.into_iter().map(|(role, end)| ([("role", role)], end));
-        let help = "When a certificate of ours ends.";
+        let help =
+            "When the first certificate, CA or revocation list of a file ends, by the option that names the file.";
         to.gauge(("tlsramp_certificate_expiry_timestamp", help, Some(Unit::Seconds)), ends)?;
+        let help = "Whether the last rotation was refused: the TLS files on disk are not those in force.";
+        to.gauge(("tlsramp_rotation_refused", help, None), [([], u64::from(self.scrape.rotation_refused))])?;
+        let help = "Whether the last reload was refused: the configuration on disk is not the one in force.";
+        to.gauge(("tlsramp_reload_refused", help, None), [([], u64::from(self.scrape.reload_refused))])?;
 
         let servers = self.scrape.upstreams.iter();
         let servers: BTreeMap<_, _> = servers.map(|server| ((&*server.route, &*server.upstream), server.up)).collect();

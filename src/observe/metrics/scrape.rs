@@ -15,8 +15,12 @@ pub struct Scrape {
     pub generation: u64,
     /// Open connections that a connection of today would not be like.
     pub non_conforming: u64,
-    /// Our certificates. Of one role the earliest end is told.
+    /// Our certificates, CAs and revocation lists. Of one role the earliest end is told.
     pub certificates: Vec<CertificateEnd>,
+    /// Whether the last rotation was refused.
+    pub rotation_refused: bool,
+    /// Whether the last reload was refused.
+    pub reload_refused: bool,
     /// The servers that were probed, as many as the configuration names; those not probed yet are left out.
     pub upstreams: Vec<UpstreamUp>,
     /// The links to other servers, as many as are remembered.
@@ -37,7 +41,7 @@ pub struct Scrape {
     live: BTreeMap<Arc<str>, Live>,
 }
 
-/// When a certificate of ours ends.
+/// When a certificate of ours, a CA or a revocation list ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateEnd {
     /// What it is for: the option that names its file.
@@ -94,6 +98,8 @@ impl Scrape {
             generation,
             non_conforming: 0,
             certificates: Vec::new(),
+            rotation_refused: false,
+            reload_refused: false,
             upstreams: Vec::new(),
             links: Vec::new(),
             inventory_rows: 0,

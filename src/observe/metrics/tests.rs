@@ -57,6 +57,7 @@ fn full(format: Format) -> String {
     scrape.blocking_clients = 4;
     scrape.lost_plaintext_rows = 1;
     scrape.bypass = 2;
+    scrape.rotation_refused = true;
     scrape.redirect = Some(true);
     scrape.log_lines_dropped = 6;
     metrics.encode(scrape, format)
@@ -91,6 +92,8 @@ fn every_family_is_there() {
         ("tlsramp_inventory_lost_plaintext_rows", 1.0),
         ("tlsramp_bypass_connections", 2.0),
         ("tlsramp_redirect_rules", 1.0),
+        ("tlsramp_rotation_refused", 1.0),
+        ("tlsramp_reload_refused", 0.0),
         ("tlsramp_log_lines_dropped_total", 6.0),
         (concat!(r#"tlsramp_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""}"#), 1.0),
     ] {

@@ -59,6 +59,7 @@ pub(super) async fn answer(route: Route, body: &[u8], visit: &Visit) -> Result<R
         | Route::Status
         | Route::Clients
         | Route::Connections
+        | Route::History
         | Route::Blockers => Ok(Reply::not_allowed(route.allow())),
     }
 }

@@ -33,6 +33,7 @@ pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visi
             rows.retain(|row| !only_non_conforming || row.non_conforming.is_some());
             Ok(Reply::json(ok, &json!({ "connections": rows })))
         }
+        Route::History => Ok(Reply::json(ok, &desk.history())),
         Route::Blockers => {
             let to = query.value("to").ok_or_else(|| Reply::bad_request("say which mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;

@@ -14,6 +14,7 @@ pub(super) enum Route {
     Status,
     Clients,
     Connections,
+    History,
     Blockers,
     Mode,
     Rotate,
@@ -26,13 +27,14 @@ pub(super) enum Route {
 }
 
 impl Route {
-    const ALL: [(&'static str, Route); 15] = [
+    const ALL: [(&'static str, Route); 16] = [
         ("/livez", Route::Live),
         ("/readyz", Route::ReadyProbe),
         ("/metrics", Route::Metrics),
         ("/status", Route::Status),
         ("/clients", Route::Clients),
         ("/connections", Route::Connections),
+        ("/history", Route::History),
         ("/ready", Route::Blockers),
         ("/mode", Route::Mode),
         ("/rotate", Route::Rotate),
@@ -67,6 +69,7 @@ impl Route {
             | Route::Status
             | Route::Clients
             | Route::Connections
+            | Route::History
             | Route::Blockers => "GET, HEAD",
             Route::Mode => "PUT",
             Route::Rotate
@@ -98,6 +101,7 @@ impl Route {
             Route::Live
             | Route::Metrics
             | Route::Status
+            | Route::History
             | Route::Mode
             | Route::Rotate
             | Route::Reload

@@ -1,0 +1,182 @@
+//! The last changes, made or refused: what was asked for, when, by whom, by which door, and what came of it. Bounded, and
+//! kept in the state file. What only repeats itself (a watch that retries, a refusal in a loop) is one entry with a count,
+//! so that it does not push out what an operator did.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::caller::{Caller, Door};
+use super::time::rfc3339_millis;
+use super::views::{Action, Effect, HistoryEntry};
+use crate::limits::{HISTORY_ENTRIES, HISTORY_LOOK_BACK, HISTORY_TEXT_CHARS};
+use crate::observe::now_millis;
+
+/// What happened, without who and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) action: Action,
+    pub(super) what: String,
+    pub(super) effect: Effect,
+    /// Why it was refused.
+    pub(super) reason: Option<String>,
+    /// The snapshot that has it.
+    pub(super) generation: Option<u64>,
+}
+
+/// The entries, oldest first.
+#[derive(Debug, Default)]
+pub struct History {
+    entries: Mutex<VecDeque<HistoryEntry>>,
+    revision: AtomicU64,
+}
+
+impl Event {
+    /// Something that was done.
+    pub(super) fn done(action: Action, what: impl Into<String>) -> Event {
+        Event { action, what: what.into(), effect: Effect::Done, reason: None, generation: None }
+    }
+
+    /// Something that was done and changed nothing.
+    pub(super) fn kept(action: Action, what: impl Into<String>) -> Event {
+        Event { effect: Effect::Kept, ..Event::done(action, what) }
+    }
+
+    /// Something that was refused.
+    pub(super) fn refused(action: Action, what: impl Into<String>, reason: &dyn std::fmt::Display) -> Event {
+        Event { effect: Effect::Refused, reason: Some(reason.to_string()), ..Event::done(action, what) }
+    }
+
+    /// With the snapshot that has it.
+    pub(super) fn in_generation(self, generation: u64) -> Event {
+        Event { generation: Some(generation), ..self }
+    }
+}
+
+impl History {
+    /// What the state file had. It may have been edited, so it is bounded again.
+    #[must_use]
+    pub fn from_image(image: Vec<HistoryEntry>) -> History {
+        let skip = image.len().saturating_sub(HISTORY_ENTRIES);
+        let entries = image.into_iter().skip(skip).map(bounded).collect();
+        History { entries: Mutex::new(entries), revision: AtomicU64::new(0) }
+    }
+
+    /// The entries, oldest first.
+    pub(super) fn entries(&self) -> Vec<HistoryEntry> {
+        self.lock().iter().cloned().collect()
+    }
+
+    /// Grows with every entry.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// Adds what happened now.
+    pub(super) fn note(&self, event: Event, caller: &Caller) {
+        self.note_at(event, caller, now_millis());
+    }
+
+    fn note_at(&self, event: Event, caller: &Caller, now: i64) {
+        let repeats = event.effect != Effect::Done || caller.door == Door::Watch || event.action == Action::Start;
+        let Event { action, what, effect, reason, generation } = event;
+        let (door, by) = (caller.door.name().to_owned(), caller.who.place());
+        let at = rfc3339_millis(now.div_euclid(1000).saturating_mul(1000));
+        let mut entry =
+            bounded(HistoryEntry { at, action, what, effect, reason, generation, door, by, times: 1, since: None });
+        let mut entries = self.lock();
+        let recent = entries.len().saturating_sub(HISTORY_LOOK_BACK);
+        let same = entries.iter().skip(recent).position(|earlier| repeats && is_repeated(earlier, &entry));
+        if let Some(earlier) = same.and_then(|place| entries.remove(recent + place)) {
+            entry.times = earlier.times.saturating_add(1);
+            entry.since = earlier.since.or(Some(earlier.at));
+        }
+        if entries.len() >= HISTORY_ENTRIES {
+            entries.pop_front();
+        }
+        entries.push_back(entry);
+        self.revision.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<HistoryEntry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the same was asked for by the same, with the same outcome. The snapshot may be another.
+fn is_repeated(one: &HistoryEntry, other: &HistoryEntry) -> bool {
+    let key = |entry: &HistoryEntry| (entry.action, entry.effect);
+    key(one) == key(other)
+        && (&one.what, &one.reason, &one.door, &one.by) == (&other.what, &other.reason, &other.door, &other.by)
+}
+
+fn bounded(mut entry: HistoryEntry) -> HistoryEntry {
+    let texts = [&mut entry.at, &mut entry.what, &mut entry.door, &mut entry.by];
+    for text in texts.into_iter().chain(&mut entry.reason).chain(&mut entry.since) {
+        if let Some((cut, _)) = text.char_indices().nth(HISTORY_TEXT_CHARS) {
+            text.truncate(cut);
+            text.push('…');
+        }
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, History};
+    use crate::control::Caller;
+    use crate::control::views::{Action, Effect};
+    use crate::limits::{HISTORY_ENTRIES, HISTORY_TEXT_CHARS};
+
+    #[test]
+    fn the_last_ones_are_kept_and_a_text_is_cut() {
+        let history = History::default();
+        for number in 0..HISTORY_ENTRIES + 7 {
+            history.note(Event::done(Action::Mode, format!("{number}")), &Caller::PROGRAM);
+        }
+        history.note(Event::refused(Action::Mode, "é".repeat(5000), &"x".repeat(5000)), &Caller::PROGRAM);
+        let entries = history.entries();
+        assert_eq!((entries.len(), &*entries[0].what), (HISTORY_ENTRIES, "8"));
+        let last = entries.last().unwrap();
+        assert_eq!(last.what.chars().count(), HISTORY_TEXT_CHARS + 1);
+        assert_eq!(last.reason.as_ref().unwrap().chars().count(), HISTORY_TEXT_CHARS + 1);
+        assert_eq!((last.effect, &*last.door, &*last.by), (Effect::Refused, "program", "this process"));
+        // A file that was edited is bounded as well.
+        let many: Vec<_> = (0..10).flat_map(|_| history.entries()).collect();
+        let read = History::from_image(many).entries();
+        assert_eq!((read.len(), read.last()), (HISTORY_ENTRIES, entries.last()));
+    }
+
+    #[test]
+    fn what_repeats_itself_is_one_entry_and_what_was_done_is_not() {
+        let history = History::default();
+        let minute = 60_000;
+        history.note_at(Event::done(Action::Mode, "disabled -> allowSSL"), &Caller::PROGRAM, 0);
+        for time in 1..=50 {
+            history.note_at(Event::refused(Action::Reload, "configuration", &"no"), &Caller::WATCH, time * minute);
+            let rotated = Event::done(Action::Rotate, "CN=a").in_generation(time.unsigned_abs());
+            history.note_at(rotated, &Caller::WATCH, time * minute + 1);
+        }
+        for what in ["a -> b", "b -> a", "a -> b"] {
+            history.note_at(Event::done(Action::Mode, what), &Caller::PROGRAM, 51 * minute);
+        }
+        let shown: Vec<_> = history
+            .entries()
+            .into_iter()
+            .map(|entry| (entry.what, entry.times, entry.since, entry.generation))
+            .collect();
+        let since = Some("1970-01-01T00:01:00Z".to_owned());
+        assert_eq!(
+            shown,
+            [
+                ("disabled -> allowSSL".to_owned(), 1, None, None),
+                ("configuration".to_owned(), 50, since.clone(), None),
+                ("CN=a".to_owned(), 50, since, Some(50)),
+                ("a -> b".to_owned(), 1, None, None),
+                ("b -> a".to_owned(), 1, None, None),
+                ("a -> b".to_owned(), 1, None, None),
+            ]
+        );
+        assert_eq!(history.revision(), 104);
+    }
+}

@@ -1,0 +1,101 @@
+//! Files that were refused, for as long as the ones in force are not those on disk: by a rotation, or by a reload.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::caller::Caller;
+use super::change::Refused;
+use super::time::rfc3339_millis;
+use super::views::RefusedChange;
+use crate::observe::now_millis;
+use crate::text::printable;
+
+/// What is refused at present.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<Standing>);
+
+/// The last refusal of each kind, until one succeeds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Standing {
+    pub(super) rotation: Option<RefusedChange>,
+    pub(super) reload: Option<RefusedChange>,
+}
+
+impl Refusals {
+    /// Notes what came of a rotation.
+    pub(super) fn rotated<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
+        let mut standing = self.lock();
+        standing.rotation = outcome.as_ref().err().map(|error| refused(standing.rotation.as_ref(), error, caller));
+    }
+
+    /// Notes what came of a reload, which reads the TLS files too.
+    pub(super) fn reloaded<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
+        let mut standing = self.lock();
+        standing.reload = outcome.as_ref().err().map(|error| refused(standing.reload.as_ref(), error, caller));
+        if outcome.is_ok() {
+            standing.rotation = None;
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Standing {
+    /// A line for each.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        let rotation = self.rotation.iter().map(|refused| {
+            let RefusedChange { since, door, error, .. } = refused;
+            format!(
+                "the TLS files on disk are refused since {since} ({door}), and the old ones stay in force: {error}. Mend them, \
+                 then: tlsramp ctl rotate"
+            )
+        });
+        let reload = self.reload.iter().map(|refused| {
+            let RefusedChange { since, door, error, .. } = refused;
+            format!(
+                "the configuration is refused since {since} ({door}), and the old one stays in force: {error}. Mend it, then: \
+                 tlsramp ctl reload"
+            )
+        });
+        rotation.chain(reload)
+    }
+}
+
+fn refused(earlier: Option<&RefusedChange>, error: &Refused, caller: &Caller) -> RefusedChange {
+    RefusedChange {
+        since: earlier.map_or_else(|| rfc3339_millis(now_millis()), |earlier| earlier.since.clone()),
+        door: caller.door.name().into(),
+        by: caller.who.place(),
+        error: printable(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusals;
+    use crate::control::{Caller, Refused};
+
+    #[test]
+    fn a_refusal_stands_until_one_succeeds() {
+        let refusals = Refusals::default();
+        let (no, yes) = (|text: &str| Err::<(), _>(Refused::Internal(text.to_owned())), Ok::<(), Refused>(()));
+        let shown = || refusals.standing().warnings().collect::<Vec<_>>();
+        refusals.rotated(&no("first\n"), &Caller::WATCH);
+        let since = refusals.standing().rotation.unwrap().since;
+        refusals.rotated(&no("second"), &Caller::PROGRAM);
+        assert_eq!(refusals.standing().rotation.unwrap().since, since);
+        assert!(shown()[0].contains("second") && shown()[0].contains("tlsramp ctl rotate"), "{:?}", shown());
+        refusals.reloaded(&no("third"), &Caller::SIGNAL);
+        assert!(shown().len() == 2 && shown()[1].contains("(signal)"), "{:?}", shown());
+        refusals.rotated(&yes, &Caller::WATCH);
+        assert!(shown().len() == 1 && shown()[0].contains("third"), "{:?}", shown());
+        refusals.rotated(&no("fourth"), &Caller::WATCH);
+        refusals.reloaded(&yes, &Caller::SIGNAL);
+        assert_eq!(shown(), Vec::<String>::new());
+    }
+}

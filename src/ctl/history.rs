@@ -1,0 +1,45 @@
+//! What `history` looks like. PURE.
+
+use super::page::{Page, Table};
+use super::words::{count, notes};
+use crate::control::views::{Effect, HistoryEntry, HistoryReply};
+use crate::text::escaped;
+
+/// The page, newest last, as a log is read.
+pub(super) fn page(HistoryReply { history }: &HistoryReply) -> Page {
+    let refused = history.iter().filter(|entry| entry.effect == Effect::Refused).count();
+    let refused = if refused == 0 { String::new() } else { format!(", {refused} of them refused") };
+    let mut page = Page::saying(format!("{}{refused}, newest last.", count(history.len(), "change")));
+    let mut table = Table::new(["WHEN (UTC)", "WHAT", "EFFECT", "BY"]);
+    for entry in history {
+        let HistoryEntry { at, action, what, effect, door, by, .. } = entry;
+        table.row([
+            moment(at),
+            format!("{}: {}", action.name(), escaped(what)),
+            notes([Some(effect_text(*effect, entry.reason.as_deref())), repeated(entry)]),
+            format!("{} {}", escaped(door), escaped(by)),
+        ]);
+    }
+    page.table(table);
+    page
+}
+
+fn effect_text(effect: Effect, reason: Option<&str>) -> String {
+    match (effect, reason) {
+        (Effect::Done, _) => "done".to_owned(),
+        (Effect::Kept, _) => "nothing to change".to_owned(),
+        (Effect::Refused, Some(reason)) => format!("REFUSED: {}", escaped(reason)),
+        (Effect::Refused, None) => "REFUSED".to_owned(),
+        (Effect::Other, _) => "unknown to this version".to_owned(),
+    }
+}
+
+/// A moment in two words, so that a narrow column breaks it between them.
+fn moment(at: &str) -> String {
+    escaped(at).replacen('T', " ", 1).trim_end_matches('Z').to_owned()
+}
+
+fn repeated(entry: &HistoryEntry) -> Option<String> {
+    let since = entry.since.as_deref().map(|since| format!(" since {}", moment(since))).unwrap_or_default();
+    (entry.times > 1).then(|| format!("{} times{since}", entry.times))
+}

@@ -1,0 +1,313 @@
+//! When that is valid which the TLS files hold: certificates of ours and their chains, CAs, revocation lists. What is over,
+//! not valid yet, or about to end is a finding. Judging is pure: of these and a moment.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
+
+use super::fault::FileRole;
+use super::subject::rfc4514;
+use crate::limits::{EXPIRY_WARNING_DAYS, SHOWN_CHARS, VALIDITIES_SHOWN};
+
+/// One thing of a TLS file, and when it is valid. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validity {
+    /// The file's part.
+    pub role: FileRole,
+    /// The file.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Its subject, as RFC 4514 writes it; of a revocation list, its issuer.
+    pub subject: String,
+    /// Its serial number, in hexadecimal as OpenSSL writes it; empty for a revocation list.
+    pub serial: String,
+    /// `notBefore`, or `thisUpdate`.
+    pub begins: i64,
+    /// `notAfter`, or `nextUpdate`, which a revocation list need not have.
+    pub ends: Option<i64>,
+}
+
+/// What a TLS file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A certificate of ours.
+    Certificate,
+    /// One that was issued for a CA between ours and the root.
+    Chain,
+    /// A root that verifies peers.
+    Authority,
+    /// A list of revoked certificates.
+    RevocationList,
+}
+
+/// What there is to say of a validity at some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding<'a> {
+    /// Of what.
+    pub validity: &'a Validity,
+    /// What.
+    pub state: State,
+}
+
+/// How a validity and a moment lie, where that is worth a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is over.
+    Over,
+    /// It has not begun.
+    NotYet,
+    /// It ends within 30 days: in so many.
+    Soon {
+        /// Whole days.
+        days: u64,
+    },
+}
+
+impl Validity {
+    /// That of a certificate; `None` if it cannot be parsed.
+    pub(super) fn of_certificate(role: FileRole, path: &Path, kind: Kind, der: &[u8]) -> Option<Validity> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let validity = certificate.validity();
+        Some(Validity {
+            role,
+            path: path.to_owned(),
+            kind,
+            subject: rfc4514(certificate.subject()),
+            serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
+            begins: validity.not_before.timestamp(),
+            ends: Some(validity.not_after.timestamp()),
+        })
+    }
+
+    /// That of a revocation list; `None` if it cannot be parsed.
+    pub(super) fn of_list(path: &Path, der: &[u8]) -> Option<Validity> {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        Some(Validity {
+            role: FileRole::Crl,
+            path: path.to_owned(),
+            kind: Kind::RevocationList,
+            subject: rfc4514(list.issuer()),
+            serial: String::new(),
+            begins: list.last_update().timestamp(),
+            ends: list.next_update().map(|at| at.timestamp()),
+        })
+    }
+
+    fn state(&self, now: i64) -> Option<State> {
+        if now < self.begins {
+            return Some(State::NotYet);
+        }
+        let left = self.ends?.saturating_sub(now);
+        let days = u64::try_from(left).ok().map(|left| left / SECONDS_PER_DAY);
+        match days {
+            None => Some(State::Over),
+            Some(days) => (days < EXPIRY_WARNING_DAYS).then_some(State::Soon { days }),
+        }
+    }
+
+    /// Whether another list of the same issuer is newer, so that this one no longer matters.
+    fn is_superseded(&self, all: &[Validity]) -> bool {
+        let newer = |other: &Validity| other.subject == self.subject && other.begins > self.begins;
+        self.kind == Kind::RevocationList && all.iter().any(|other| other.kind == self.kind && newer(other))
+    }
+}
+
+/// Those that count: of several revocation lists of one issuer, the newest.
+pub fn counting(all: &[Validity]) -> impl Iterator<Item = &Validity> {
+    all.iter().filter(|one| !one.is_superseded(all))
+}
+
+/// What there is to say at a moment, in seconds since 1970; the most urgent first.
+#[must_use]
+pub fn findings(all: &[Validity], now: i64) -> Vec<Finding<'_>> {
+    let finding = |validity| Validity::state(validity, now).map(|state| Finding { validity, state });
+    let mut findings: Vec<_> = counting(all).filter_map(finding).collect();
+    findings.sort_by_key(|finding| {
+        let rank = match finding.state {
+            State::Over => 0,
+            State::NotYet => 1,
+            State::Soon { .. } => 2,
+        };
+        (!finding.is_critical(), rank, finding.validity.ends)
+    });
+    findings
+}
+
+/// Findings as lines: the first few, and how many more there are. A bundle of public CAs has many.
+#[must_use]
+pub fn lines(findings: &[Finding<'_>]) -> Vec<String> {
+    let more = findings.len().saturating_sub(VALIDITIES_SHOWN);
+    let mut lines: Vec<_> = findings.iter().take(VALIDITIES_SHOWN).map(ToString::to_string).collect();
+    lines.extend(
+        (more > 0).then(|| format!("and {more} more certificates, CAs or revocation lists that end or have ended")),
+    );
+    lines
+}
+
+impl Finding<'_> {
+    /// Whether connections fail by it now. A CA may be one of many in its file.
+    #[must_use]
+    pub fn is_critical(&self) -> bool {
+        let fails = match self.validity.kind {
+            Kind::Certificate | Kind::Chain | Kind::RevocationList => true,
+            Kind::Authority => false,
+        };
+        fails && self.state == State::Over
+    }
+}
+
+impl fmt::Display for Finding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Validity { role, kind, subject, begins, ends, .. } = self.validity;
+        let (subject, ends) = (shown(subject), date(ends.unwrap_or_default()));
+        let (what, remedy) = match kind {
+            Kind::Certificate => ("the certificate", "renew it, and rotate"),
+            Kind::Chain => ("the intermediate certificate", "put the renewed chain into the file, and rotate"),
+            Kind::Authority => ("the CA", "put the CA that follows it beside it, and rotate"),
+            Kind::RevocationList => ("the revocation list of", "put a newer one into the file, and rotate"),
+        };
+        write!(f, "{role}: {what} {subject} ")?;
+        match (self.state, kind) {
+            (State::Over, Kind::RevocationList) => {
+                write!(f, "has expired on {ends}, so every certificate of that CA is refused; {remedy}")
+            }
+            (State::Over, _) => write!(f, "has expired on {ends}; {remedy}"),
+            (State::NotYet, _) => write!(f, "is not valid before {}; check this host's clock", date(*begins)),
+            (State::Soon { days: 1 }, _) => write!(f, "expires in 1 day, on {ends}; {remedy}"),
+            (State::Soon { days }, _) => write!(f, "expires in {days} days, on {ends}; {remedy}"),
+        }
+    }
+}
+
+impl Kind {
+    /// Its name for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Certificate => "certificate",
+            Kind::Chain => "chain",
+            Kind::Authority => "ca",
+            Kind::RevocationList => "crl",
+        }
+    }
+}
+
+/// A subject fit for a line: a certificate may say anything.
+fn shown(subject: &str) -> String {
+    subject.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
+}
+
+/// RFC 3339.
+fn date(seconds: i64) -> String {
+    bson::DateTime::from_millis(seconds.saturating_mul(1000)).try_to_rfc3339_string().unwrap_or_default()
+}
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    use certs_gen::{Authority, Request, Validity as Dates};
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+
+    use super::{Kind, State, Validity, findings, lines};
+    use crate::limits::VALIDITIES_SHOWN;
+    use crate::tls::FileRole;
+
+    const DAY: i64 = 86_400;
+    const NOW: i64 = 1_700_000_000;
+
+    fn validity(kind: Kind, subject: &str, begins: i64, ends: Option<i64>) -> Validity {
+        let role = match kind {
+            Kind::Certificate | Kind::Chain => FileRole::CertificateKey,
+            Kind::Authority => FileRole::Ca,
+            Kind::RevocationList => FileRole::Crl,
+        };
+        Validity { role, path: "/f.pem".into(), kind, subject: subject.into(), serial: String::new(), begins, ends }
+    }
+
+    #[test]
+    fn what_is_said_at_a_moment() {
+        let from = |ends| validity(Kind::Certificate, "CN=a", NOW - DAY, ends);
+        for (one, state) in [
+            (from(Some(NOW + 31 * DAY)), None),
+            (from(Some(NOW + 30 * DAY)), None),
+            (from(Some(NOW + 30 * DAY - 1)), Some(State::Soon { days: 29 })),
+            (from(Some(NOW)), Some(State::Soon { days: 0 })),
+            (from(Some(NOW - 1)), Some(State::Over)),
+            (from(Some(i64::MIN)), Some(State::Over)),
+            (from(Some(i64::MAX)), None),
+            (from(None), None),
+            (validity(Kind::Authority, "CN=a", NOW + 1, Some(NOW + 2)), Some(State::NotYet)),
+            (validity(Kind::Authority, "CN=a", NOW, Some(NOW + 90 * DAY)), None),
+        ] {
+            let all = [one];
+            assert_eq!(findings(&all, NOW).first().map(|finding| finding.state), state, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn lines_name_what_ends_and_what_to_do() {
+        let rows = [
+            (
+                Kind::Authority,
+                "CN=root",
+                NOW - DAY,
+                "tlsCAFile: the CA CN=root has expired on 2023-11-13T22:13:20Z; put the CA",
+            ),
+            (
+                Kind::Certificate,
+                "CN=db1",
+                NOW + DAY,
+                "tlsCertificateKeyFile: the certificate CN=db1 expires in 1 day, on 2023-",
+            ),
+            (Kind::Chain, "CN=mid\n", NOW + 2 * DAY, "the intermediate certificate CN=mid\\n expires in 2 days, on"),
+            (Kind::RevocationList, "CN=root", NOW - 1, "tlsCRLFile: the revocation list of CN=root has expired on"),
+        ];
+        let all = rows.map(|(kind, subject, ends, _)| validity(kind, subject, 0, Some(ends)));
+        let found = findings(&all, NOW);
+        // The list first: everyone is refused by it.
+        let order: Vec<_> = found.iter().map(|finding| (finding.validity.kind, finding.is_critical())).collect();
+        assert_eq!(
+            order,
+            [(Kind::RevocationList, true), (Kind::Authority, false), (Kind::Certificate, false), (Kind::Chain, false)]
+        );
+        let text = lines(&found).join("\n");
+        for (.., expected) in rows {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        let many = vec![validity(Kind::Authority, &"x".repeat(5000), 0, Some(1)); VALIDITIES_SHOWN + 140];
+        let lines = lines(&findings(&many, NOW));
+        assert_eq!((lines.len(), lines.iter().map(String::len).max() < Some(500)), (VALIDITIES_SHOWN + 1, true));
+        assert!(lines.last().unwrap().starts_with("and 140 more"), "{lines:?}");
+    }
+
+    #[test]
+    fn of_several_lists_of_an_issuer_the_newest_counts() {
+        let old = validity(Kind::RevocationList, "CN=a", 0, Some(NOW - DAY));
+        let new = validity(Kind::RevocationList, "CN=a", NOW - DAY, Some(NOW + 300 * DAY));
+        let other = validity(Kind::RevocationList, "CN=b", 5, Some(NOW - DAY));
+        let all = [old, new, other];
+        let found: Vec<_> = findings(&all, NOW).iter().map(|finding| finding.validity.subject.clone()).collect();
+        assert_eq!(found, ["CN=b"]);
+    }
+
+    #[test]
+    fn what_files_hold_is_read() {
+        let ca = Authority::new("root").unwrap();
+        let issued = ca.issue(&Request::client("late").valid(Dates::Expired)).unwrap();
+        let der = CertificateDer::from_pem_slice(issued.cert_pem().as_bytes()).unwrap();
+        let path = "/a.pem".as_ref();
+        let one = Validity::of_certificate(FileRole::Cluster, path, Kind::Certificate, &der).unwrap();
+        assert_eq!((&*one.subject, one.ends.unwrap() - one.begins, one.serial.is_empty()), ("CN=late", DAY, false));
+        let crl = ca.revoke(&[], Dates::Expired).unwrap();
+        let der = CertificateRevocationListDer::from_pem_slice(crl.as_bytes()).unwrap();
+        let list = Validity::of_list(path, &der).unwrap();
+        assert_eq!((&*list.subject, list.ends.unwrap() - list.begins), ("CN=root", DAY));
+        assert_eq!(Validity::of_list(path, b"no list"), None);
+        assert_eq!(Validity::of_certificate(FileRole::Ca, path, Kind::Authority, b""), None);
+    }
+}
