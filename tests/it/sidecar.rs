@@ -1,38 +1,70 @@
 //! A replica set of mongods without TLS is brought to TLS only, and back, by the sidecars beside them and by
-//! `tlsramp rollout`: while an application writes and reads, without a lost write, an error or an election.
+//! `tlsramp rollout`: while an application does all kinds of operations, without a lost write, an error or an election.
+//!
+//! Every release of mongod by each variant. The members compress what they send to each other, as they do by default, and
+//! those from 4.4 on mirror every read to their secondaries.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
-use crate::support::hosts::{self, Kind, Plan, Set, Variant};
-use crate::support::require;
+use crate::support::hosts::{self, App, Kind, Plan, Set, Variant};
+use crate::support::{parts::Release, require};
 
 #[test]
-fn a_set_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    require!(hosts::ready());
-    let set = require!(Set::form(Plan::new(Variant::Explicit)));
-    to_tls_and_back(&set);
+fn a_set_of_4_2_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
+    to_tls_and_back(Release::V4_2, Variant::Explicit);
 }
 
-/// The same of a set that runs: its mongods are not touched.
 #[test]
-fn a_running_set_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    require!(hosts::ready());
-    let mut set = require!(Set::form(Plan::new(Variant::Transparent)));
-    let pids = |set: &Set| set.members.iter().map(|member| member.server.pid()).collect::<Vec<_>>();
-    let before = pids(&set);
-    set.adopt();
-    to_tls_and_back(&set);
-    assert_eq!(pids(&set), before);
+fn a_set_of_4_4_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
+    to_tls_and_back(Release::V4_4, Variant::Explicit);
+}
+
+#[test]
+fn a_set_of_6_0_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
+    to_tls_and_back(Release::V6_0, Variant::Explicit);
+}
+
+/// The same of sets that run: their mongods are not touched.
+#[test]
+fn a_running_set_of_4_2_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
+    to_tls_and_back(Release::V4_2, Variant::Transparent);
+}
+
+#[test]
+fn a_running_set_of_4_4_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
+    to_tls_and_back(Release::V4_4, Variant::Transparent);
+}
+
+#[test]
+fn a_running_set_of_6_0_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
+    to_tls_and_back(Release::V6_0, Variant::Transparent);
 }
 
 /// Up and down, with the proof on the wires.
-fn to_tls_and_back(set: &Set) {
+fn to_tls_and_back(release: Release, variant: Variant) {
+    require!(hosts::ready_for(release));
+    let mut plan = Plan::new(variant);
+    (plan.release, plan.compressed) = (release, true);
+    if release != Release::V4_2 {
+        plan.server.extend(["--setParameter", "mirrorReads={samplingRate: 1.0}"].map(str::to_owned));
+    }
+    let mut set = require!(Set::form(plan));
+    let before = pids(&set);
+    if variant == Variant::Transparent {
+        set.adopt();
+    }
+
     let term = set.term();
+    // Snappy, which members prefer, leaves it as it is where it stands first.
     let marker = "Ganz-Geheim-7f3a9d-Wort";
     let wires = set.capture();
-    let mut app = set.app(marker, Kind::Plaintext);
-    app.wait_writes(50);
-    assert!(wires.stop().total(marker) > 0, "plaintext is on the wires, or nothing is proved below");
+    let mut app = App::start_operations(&set, marker, Kind::Plaintext);
+    app.wait_writes(30);
+    let seen = wires.stop().count(marker);
+    assert!(
+        seen.iter().all(|(_, count)| *count > 0),
+        "plaintext is on every wire, or nothing is proved below: {seen:?}"
+    );
 
     let mut up = set.rollout(&["--to", "requireSSL"]);
     up.wait_said("application writer");
@@ -41,7 +73,7 @@ fn to_tls_and_back(set: &Set) {
     up.end().assert_done_but_for_flags();
 
     let wires = set.capture();
-    app.wait_writes(100);
+    app.wait_writes(50);
     let seen = wires.stop().count(marker);
     assert!(seen.iter().all(|(_, count)| *count == 0), "plaintext on the wires under requireSSL: {seen:?}");
 
@@ -49,7 +81,14 @@ fn to_tls_and_back(set: &Set) {
     back.wait_said("application writer");
     app.redeploy(Kind::Plaintext);
     back.end().assert_done();
-    app.wait_writes(50);
-    app.finish().assert_flawless();
+    app.wait_writes(30);
+    let summary = app.finish();
+    summary.assert_flawless();
+    assert_eq!(summary.beat.done.len(), 9, "every kind was at work: {:?}", summary.beat.done);
     assert_eq!(set.term(), term, "an election took place");
+    assert_eq!(pids(&set), before, "a mongod was restarted");
+}
+
+fn pids(set: &Set) -> Vec<u32> {
+    set.members.iter().map(|member| member.server.pid()).collect()
 }

@@ -1,94 +1,93 @@
-//! A replica set of mongods without TLS is brought to TLS only, and back, by the sidecars beside them and by
-//! `tlsramp rollout`: while an application does all kinds of operations, without a lost write, an error or an election.
-//!
-//! Every release of mongod by each variant. The members compress what they send to each other, as they do by default, and
-//! those from 4.4 on mirror every read to their secondaries.
+//! A rollout over a set's sidecars that cannot go on: it says why, nothing is lost, and the next one finishes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
-use crate::support::hosts::{self, App, Kind, Plan, Set, Variant};
-use crate::support::{parts::Release, require};
+use crate::support::hosts::{self, App, Kind, Plan, Set, Variant, rolling::Rollout};
+use crate::support::require;
 
+/// No hello names a hidden member; and of two operators, one waits.
 #[test]
-fn a_set_of_4_2_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    to_tls_and_back(Release::V4_2, Variant::Explicit);
+fn a_hidden_member_stops_a_rollout_by_name_and_so_does_another_rollout() {
+    require!(hosts::ready());
+    let mut plan = Plan::new(Variant::Explicit);
+    plan.hidden = vec![3];
+    let set = require!(Set::form(plan));
+    let ended = set.rollout_over(&[1, 2], &["--to", "requireSSL"]).end();
+    ended.assert_stopped("10.77.0.3");
+    assert!(set.sidecars().all(|sidecar| sidecar.mode() == "disabled"), "and nothing was changed");
+
+    let app = set.app("hidden", Kind::Plaintext);
+    let first = begun(&set);
+    let second = set.rollout(&["--to", "requireSSL"]).end();
+    second.assert_stopped(&format!("pid {}", first.pid()));
+    finish(&set, first, app);
 }
 
+/// One secondary is killed in the middle of it, in each way, and cut off.
 #[test]
-fn a_set_of_4_4_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    to_tls_and_back(Release::V4_4, Variant::Explicit);
-}
-
-#[test]
-fn a_set_of_6_0_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    to_tls_and_back(Release::V6_0, Variant::Explicit);
-}
-
-/// The same of sets that run: their mongods are not touched.
-#[test]
-fn a_running_set_of_4_2_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    to_tls_and_back(Release::V4_2, Variant::Transparent);
-}
-
-#[test]
-fn a_running_set_of_4_4_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    to_tls_and_back(Release::V4_4, Variant::Transparent);
-}
-
-#[test]
-fn a_running_set_of_6_0_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
-    to_tls_and_back(Release::V6_0, Variant::Transparent);
-}
-
-/// Up and down, with the proof on the wires.
-fn to_tls_and_back(release: Release, variant: Variant) {
-    require!(hosts::ready_for(release));
-    let mut plan = Plan::new(variant);
-    (plan.release, plan.compressed) = (release, true);
-    if release != Release::V4_2 {
-        plan.server.extend(["--setParameter", "mirrorReads={samplingRate: 1.0}"].map(str::to_owned));
+fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
+    require!(hosts::ready());
+    let mut set = require!(Set::form(Plan::new(Variant::Explicit)));
+    let app = set.app("failing", Kind::Plaintext);
+    let (term, odd) = (set.term(), set.secondaries()[0]);
+    let failures: [(&str, &[&str]); 3] = [
+        ("the server behind is down", &["server"]),
+        ("the sidecar is down", &["sidecar"]),
+        ("the host is down", &["server", "sidecar"]),
+    ];
+    for (what, killed) in failures {
+        let rollout = begun_for(&set, "25s");
+        let member = set.member_mut(odd);
+        if killed.contains(&"server") {
+            member.server.kill();
+        }
+        if killed.contains(&"sidecar") {
+            member.sidecar.as_mut().unwrap().kill();
+        }
+        let reason = match killed.contains(&"sidecar") {
+            true => format!("nothing listens on {}", set.sidecar(odd).admin()),
+            false => format!("10.77.0.{odd}:27017 (outbound 10.77.0.{odd}:27017) by TLS, and that fails"),
+        };
+        eprintln!("{what}");
+        rollout.end().assert_stopped(&reason);
+        let member = set.member_mut(odd);
+        member.server.restart();
+        member.sidecar.as_mut().unwrap().restart();
+        assert_eq!(set.sidecar(odd).mode(), "preferSSL", "it comes back in the mode that it had");
+        set.wait_healthy();
     }
-    let mut set = require!(Set::form(plan));
-    let before = pids(&set);
-    if variant == Variant::Transparent {
-        set.adopt();
-    }
-
-    let term = set.term();
-    // Snappy, which members prefer, leaves it as it is where it stands first.
-    let marker = "Ganz-Geheim-7f3a9d-Wort";
-    let wires = set.capture();
-    let mut app = App::start_operations(&set, marker, Kind::Plaintext);
-    app.wait_writes(30);
-    let seen = wires.stop().count(marker);
-    assert!(
-        seen.iter().all(|(_, count)| *count > 0),
-        "plaintext is on every wire, or nothing is proved below: {seen:?}"
-    );
-
-    let mut up = set.rollout(&["--to", "requireSSL"]);
-    up.wait_said("application writer");
-    app.redeploy(Kind::Tls);
-    set.end_bypass();
-    up.end().assert_done_but_for_flags();
-
-    let wires = set.capture();
-    app.wait_writes(50);
-    let seen = wires.stop().count(marker);
-    assert!(seen.iter().all(|(_, count)| *count == 0), "plaintext on the wires under requireSSL: {seen:?}");
-
-    let mut back = set.rollout(&["--rollback", "--to", "disabled"]);
-    back.wait_said("application writer");
-    app.redeploy(Kind::Plaintext);
-    back.end().assert_done();
-    app.wait_writes(30);
-    let summary = app.finish();
-    summary.assert_flawless();
-    assert_eq!(summary.beat.done.len(), 9, "every kind was at work: {:?}", summary.beat.done);
+    finish_over_a_cut(&set, odd, app);
     assert_eq!(set.term(), term, "an election took place");
-    assert_eq!(pids(&set), before, "a mongod was restarted");
 }
 
-fn pids(set: &Set) -> Vec<u32> {
-    set.members.iter().map(|member| member.server.pid()).collect()
+/// A host is cut off while clients are waited for; when they have moved, the rollout must not go on.
+fn finish_over_a_cut(set: &Set, odd: u8, mut app: App) {
+    let rollout = begun_for(set, "25s");
+    set.network.cut(&set.member(odd).host);
+    app.redeploy(Kind::Tls);
+    rollout.end().assert_stopped(&format!("10.77.0.{odd}:27017 (outbound 10.77.0.{odd}:27017) by TLS, and that fails"));
+    set.network.mend(&set.member(odd).host);
+    set.wait_healthy();
+    set.rollout(&["--to", "requireSSL"]).end().assert_done_but_for_flags();
+    app.finish().assert_flawless();
+}
+
+/// A rollout that waits for the application.
+fn begun(set: &Set) -> Rollout {
+    begun_for(set, "10m")
+}
+
+/// The same, for so long.
+fn begun_for(set: &Set, wait: &str) -> Rollout {
+    let mut rollout = set.rollout(&["--to", "requireSSL", "--wait", wait]);
+    rollout.wait_said("application writer");
+    rollout
+}
+
+/// The application moves, and the rollout comes to its end.
+fn finish(set: &Set, rollout: Rollout, mut app: App) {
+    app.redeploy(Kind::Tls);
+    rollout.end().assert_done_but_for_flags();
+    assert!(set.sidecars().all(|sidecar| sidecar.mode() == "requireSSL"));
+    app.finish().assert_flawless();
 }
