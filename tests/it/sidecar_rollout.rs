@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
-use std::time::Duration;
-
 use crate::support::hosts::{self, App, Kind, Plan, Set, Variant, rolling::Rollout};
-use crate::support::{require, service::wait_until};
+use crate::support::require;
 
 /// No hello names a hidden member; and of two operators, one waits.
 #[test]
@@ -24,35 +22,6 @@ fn a_hidden_member_stops_a_rollout_by_name_and_so_does_another_rollout() {
     second.assert_stopped(&format!("pid {}", first.pid()));
     finish(&set, first, app);
 }
-
-/// No hello names a hidden member, and its links turn to TLS all the same, so that it still votes.
-#[test]
-fn a_hidden_member_is_rolled_out_by_its_name_and_still_votes() {
-    require!(hosts::ready());
-    let mut plan = Plan::new(Variant::Transparent);
-    plan.hidden = vec![3];
-    let mut set = require!(Set::form(plan));
-    set.adopt();
-    let mut up = set.rollout(&["--to", "requireSSL"]);
-    up.wait_said("every node has the names of all members: rs: ");
-    up.wait_said("before requireSSL, waiting for");
-    set.end_bypass();
-    up.end().assert_done_but_for_flags();
-    set.wait_healthy();
-    for sidecar in set.sidecars() {
-        let status = sidecar.status();
-        let down: Vec<_> = status["upstreams"].as_array().unwrap().iter().filter(|up| up["up"] != true).collect();
-        assert!(down.is_empty(), "every member is reached: {down:?}");
-    }
-    // Its vote is what elects the third.
-    let first = set.primary().expect("a primary");
-    set.member_mut(first).server.kill();
-    let elected = || set.primary().is_some_and(|number| number != first);
-    assert!(wait_until(ELECTION, elected), "no primary within {ELECTION:?}");
-}
-
-/// Two of three votes elect within ten seconds or so.
-const ELECTION: Duration = Duration::from_secs(15);
 
 /// One secondary is killed in the middle of it, in each way, and cut off.
 #[test]

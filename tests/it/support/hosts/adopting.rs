@@ -82,12 +82,18 @@ impl Set {
     /// Ends members' connections that are older than the redirect, each as its blocker says.
     #[track_caller]
     pub(crate) fn end_bypass(&self) {
+        self.end_bypass_of(&[" member "]);
+    }
+
+    /// The same of everybody whom the blocker calls by one of these words: the servers of other sets may be clients to it.
+    #[track_caller]
+    pub(crate) fn end_bypass_of(&self, whose: &[&str]) {
         for member in &self.members {
             let output = member.sidecar.as_ref().expect("it has one").ctl(&["ready", "--to", "requireSSL"]);
             let ready: Value = serde_json::from_slice(&output.stdout).expect("an answer");
             for blocker in ready["blockers"].as_array().expect("with its blockers") {
                 let [kind, text, remedy] = ["kind", "text", "remedy"].map(|key| blocker[key].as_str().unwrap_or(""));
-                if kind == "bypass" && text.contains(" member ") {
+                if kind == "bypass" && whose.iter().any(|word| text.contains(word)) {
                     let (_, rest) = remedy.split_once("as root, ss ").expect("a remedy");
                     let mut command = member.host.command("ss");
                     command.args(rest.split(" ends ").next().into_iter().flat_map(|filter| filter.split(' ')));

@@ -47,6 +47,11 @@ impl Rollout {
         Ended { code, said: self.said() }
     }
 
+    /// Whether it has come to its end.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.running.has_ended()
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
