@@ -66,6 +66,27 @@ fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
     !probes || node.outbound.iter().all(is_new)
 }
 
+/// What is worse than before the step of a node to a mode. PURE.
+fn got_worse(before: &[Node], now: &[Node], node: usize, mode: Mode) -> Unreached {
+    let known = unreached(before);
+    let mut found = unreached(now);
+    found.retain(|key, _| !known.contains_key(key));
+    for (place, (old, new)) in before.iter().zip(now).enumerate() {
+        if let Some(ailment) = new.ailment() {
+            found.insert((place, "inbound".to_owned(), "its server".to_owned()), ailment);
+        }
+        if (old.redirect, new.redirect) == (Some(true), Some(false)) {
+            let reason = "its redirect rules are gone (tlsramp netfilter ... --apply)".to_owned();
+            found.insert((place, "outbound transparent".to_owned(), "the other members".to_owned()), reason);
+        }
+        if place == node && !has_probed(old, new, mode) {
+            let reason = format!("its links were not probed since it came to {mode}");
+            found.insert((place, "outbound".to_owned(), "every server".to_owned()), reason);
+        }
+    }
+    found
+}
+
 /// A line for each. PURE.
 pub(super) fn in_words(found: &Unreached, names: &[String]) -> String {
     let line = |((node, route, server), reason): (&(usize, String, String), &String)| {
@@ -76,30 +97,13 @@ pub(super) fn in_words(found: &Unreached, names: &[String]) -> String {
 }
 
 impl Walk {
-    /// Waits, within a bound, until every node reaches the servers that it reached before a step; the node that took it
-    /// by the links of its new mode.
+    /// Waits, within a bound, until all is as well as before a step: every node reaches the servers that it reached, the node
+    /// that took the step by the links of its new mode.
     ///
     /// # Errors
-    /// Which node does not reach which server, and why; a server that is ill; a signal.
+    /// Which node does not reach which server, and why; a server that is ill; rules that are gone; a signal.
     pub(super) async fn all_still_reached(&self, before: &[Node], node: usize, mode: Mode) -> Result<(), Halt> {
-        let last = before.get(node).cloned();
-        let before = unreached(before);
-        self.until_reached(|nodes| {
-            let mut found = unreached(nodes);
-            found.retain(|key, _| !before.contains_key(key));
-            for (place, one) in nodes.iter().enumerate() {
-                if let Some(ailment) = one.ailment() {
-                    found.insert((place, "inbound".to_owned(), "its server".to_owned()), ailment);
-                }
-            }
-            let probed = last.as_ref().zip(nodes.get(node)).is_some_and(|(last, now)| has_probed(last, now, mode));
-            if !probed {
-                let reason = format!("its links were not probed since it came to {mode}");
-                found.insert((node, "outbound".to_owned(), "every server".to_owned()), reason);
-            }
-            found
-        })
-        .await
+        self.until_reached(|now| got_worse(before, now, node, mode)).await
     }
 
     /// Waits, within a bound, until every node reaches every listed node, and what it reached at the start.
@@ -144,7 +148,7 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use super::{Node, has_probed, in_words, unreached};
+    use super::{Node, got_worse, has_probed, in_words, unreached};
     use crate::control::views::{LinkStatus, UpstreamStatus};
     use crate::policy::Mode::{Allow, Prefer};
     use crate::rollout::node::State;
@@ -216,6 +220,36 @@ mod tests {
             let expected = expected.map(|text| format!("a: it does not reach {text}")).unwrap_or_default();
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn only_what_is_worse_than_before_a_step_counts() {
+        let node = |change: fn(&mut Node)| {
+            let mut node = member("a", State::Primary, Prefer, &["a"]);
+            node.outbound = vec![upstream(true, "tls", "t")];
+            node.redirect = Some(true);
+            change(&mut node);
+            node
+        };
+        let down: fn(&mut Node) = |node| node.outbound = vec![upstream(false, "tls", "t")];
+        let ill: fn(&mut Node) = |node| node.server.iter_mut().for_each(|server| server.up = false);
+        let gone: fn(&mut Node) = |node| node.redirect = Some(false);
+        let well: fn(&mut Node) = |_| {};
+        for (before, now, part) in [
+            (well, well, None),
+            (well, down, Some("does not reach db7:27017")),
+            (down, down, None),
+            (well, ill, Some("does not reach its server (inbound): the server behind it is down")),
+            (well, gone, Some("its redirect rules are gone")),
+            (gone, gone, None),
+        ] {
+            // The step was another node's.
+            let found = got_worse(&[node(before)], &[node(now)], 1, Prefer);
+            let text = in_words(&found, &["a".into()]);
+            assert!(part.map_or(text.is_empty(), |part| text.contains(part)), "{part:?}: {text}");
+        }
+        let found = got_worse(&[node(well)], &[node(well)], 0, Prefer);
+        assert!(in_words(&found, &["a".into()]).contains("not probed since it came to preferSSL"), "{found:?}");
     }
 
     #[test]

@@ -91,7 +91,7 @@ mod tests {
         let bare =
             ConnectionRow { peer: "p".into(), route: "outbound a:1".into(), member: true, ..ConnectionRow::default() };
         let expected = "a member at p on outbound a:1, open since 2023-11-14T22:13Z: left alone, because its client may see an error";
-        assert_eq!(lines(&[bare.clone()], 9, now), [expected]);
+        assert_eq!(lines(std::slice::from_ref(&bare), 9, now), [expected]);
         let many = vec![bare; 6];
         assert!(in_a_line(&many, now).ends_with("; and 2 more"));
         assert_eq!(lines(&many, 5, now).last().unwrap(), "and 1 more");

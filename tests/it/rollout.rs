@@ -589,7 +589,7 @@ fn a_node_whose_mode_fell_behind_is_named_and_brought_up() {
 #[test]
 fn nodes_by_unix_sockets_and_servers_by_other_names_are_known() {
     let folder = Scratch::new("sockets");
-    let socket = |n: usize| format!("unix:{}", folder.join(&format!("{n}.sock")).display());
+    let socket = |n: usize| format!("unix:{}", folder.join(format!("{n}.sock")).display());
     let admin = |n: usize| ["--adminBind".to_owned(), "127.0.0.1:0".to_owned(), "--adminBind".to_owned(), socket(n)];
     let first = Member::start(&admin(0));
     let outbound = ["--outbound".to_owned(), format!("127.0.0.1:0=localhost:{}", first.proxy.port())];
