@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, said so that it can be put right: the name as it was written, the value,
 //! what was expected, what to do. Never shows a password, and never a value whose name is unknown.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fmt, io};
 
 use crate::text::printable;
@@ -12,7 +12,7 @@ pub struct Mistake {
     /// The flag or key as the operator wrote it; a file, or a line of one, where no key can be named.
     pub name: String,
     /// The configuration file that the key is in.
-    pub file: Option<PathBuf>,
+    pub file: Option<Box<Path>>,
     /// The value as written, where there is one that may be shown.
     pub value: Option<String>,
     /// What is wrong, or what was expected instead.
@@ -54,7 +54,7 @@ impl Mistake {
 
     /// In a file.
     pub(super) fn within(mut self, file: &Path) -> Mistake {
-        self.file = Some(file.to_owned());
+        self.file = Some(file.into());
         self
     }
 

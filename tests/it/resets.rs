@@ -161,7 +161,7 @@ fn fill(stream: &mut dyn Stream) {
     let mut refused = 0;
     while refused < 10 {
         match stream.write(&[b'x'; 16 * 1024]) {
-            Ok(_) => refused = 0,
+            Ok(count) => refused = usize::from(count == 0),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 refused += 1;
