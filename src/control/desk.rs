@@ -224,6 +224,10 @@ impl Desk {
         // What is in force already hurts nobody anew.
         let warnings =
             if change.to == was { Vec::new() } else { self.object(change, self.blockers(change.to)).await? };
+        // Somebody may have taken the lease while servers were asked.
+        if !change.force {
+            self.keep_out(change.holder.as_deref())?;
+        }
         if change.persist {
             self.persist(change.to).await?;
         }
@@ -295,6 +299,9 @@ impl Desk {
         servable(mode, &reload.loaded.settings, &reload.loaded.material)?;
         let (plant, settings) = (Arc::clone(&self.plant), reload.loaded.settings.clone());
         let staged = blocking(move || plant.stage(&settings)).await?.map_err(Refused::Configuration)?;
+        if changed_to.is_some() {
+            self.keep_out(None)?;
+        }
 
         let generation = writer.commit(mode, Arc::clone(&reload.loaded.material));
         self.tuning.send_replace(tuning(&reload.loaded.settings));
@@ -353,11 +360,28 @@ impl Desk {
         }
     }
 
-    /// Takes, renews or (with a time of zero) gives back the lease.
+    /// Takes, renews or (with a time of zero) gives back the lease. When this returns a lease that is newly taken, no change
+    /// of another that is not by force is under way any more.
     ///
     /// # Errors
     /// [`Refused::Leased`], where another holds it and this is not by force.
-    pub fn lease(
+    pub async fn lease(
+        &self,
+        holder: &str,
+        time: Duration,
+        force: bool,
+        caller: &Caller,
+    ) -> Result<Option<LeaseStatus>, Refused> {
+        let renewed = self.current().lease.keeps_out(None, Instant::now()).is_some_and(|(held, _)| held == holder);
+        let lease = self.take_lease(holder, time, force, caller)?;
+        if lease.is_some() && !renewed {
+            // A change that was under way has found the lease taken, or was past asking and is committed now.
+            drop(self.changing.lock().await);
+        }
+        Ok(lease)
+    }
+
+    fn take_lease(
         &self,
         holder: &str,
         time: Duration,

@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
 
 use bson::doc;
 use serde_json::{Value, json};
@@ -15,7 +22,7 @@ use crate::support::{
     proxy::Signal,
     require, run_to_end,
     service::Upstream,
-    wait,
+    tls, wait,
 };
 
 /// By policy, `preferSSL` would reach the server by TLS, which it does not speak: a flip must not be an outage.
@@ -286,4 +293,66 @@ fn proxy(flags: &[&str]) -> Proxy {
 fn mode_of(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A change that waits for a server's answer while another takes the lease: it is refused, though it was legal when it came.
+#[test]
+fn a_lease_that_is_taken_while_a_change_is_under_way_keeps_that_change_out() {
+    let server = SlowTls::start();
+    let (certificate, ca) = (cert("server.pem"), cert("ca.pem"));
+    let folder = Scratch::new("state");
+    let state = folder.join("state.json").to_string_lossy().into_owned();
+    let front = ["--port", "0", "--upstream", &server.address, "--upstreamProbe", "off", "--sslMode", "allowSSL"];
+    let files = ["--sslPEMKeyFile", &certificate, "--sslCAFile", &ca, "--stateFile", &state];
+    let proxy = Proxy::start([&front[..], &files].concat());
+    let admin = admin::of(&proxy);
+    let prefer = json!({ "mode": "preferSSL", "persist": true });
+    let change = thread::spawn(move || admin.request("PUT", "/mode", Some(&prefer)).json(409));
+    server.wait_asked();
+    let lease = thread::spawn(move || admin.post("/lease", &json!({ "holder": "a", "ttlSecs": 600 })));
+    wait("the lease is taken", || admin.get("/status")["lease"]["holder"] == "a");
+    server.answer();
+    assert_eq!(change.join().unwrap()["code"], "Leased");
+    assert_eq!(lease.join().unwrap()["lease"]["holder"], "a");
+    let status = admin.get("/status");
+    assert_eq!((&status["sslMode"], &status["persistedMode"]), (&json!("allowSSL"), &Value::Null));
+    assert_eq!(admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "a" }))["mode"], "preferSSL");
+}
+
+/// A server whose handshakes wait until they may go on.
+struct SlowTls {
+    address: String,
+    asked: mpsc::Receiver<()>,
+    go: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl SlowTls {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // By name: the certificates are for it.
+        let address = format!("localhost:{}", listener.local_addr().unwrap().port());
+        let (ask, asked) = mpsc::channel();
+        let go = Arc::new((Mutex::new(false), Condvar::new()));
+        let may = Arc::clone(&go);
+        thread::spawn(move || {
+            let config = tls::server(&cert("server.pem"), None);
+            for mut socket in listener.incoming().map_while(Result::ok) {
+                let _ = ask.send(());
+                drop(may.1.wait_while(may.0.lock().unwrap(), |go| !*go).unwrap());
+                let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+                // A client that leaves in the middle is its own business.
+                while session.is_handshaking() && session.complete_io(&mut socket).is_ok() {}
+            }
+        });
+        Self { address, asked, go }
+    }
+
+    fn wait_asked(&self) {
+        self.asked.recv_timeout(Duration::from_secs(15)).expect("the server is asked");
+    }
+
+    fn answer(&self) {
+        *self.go.0.lock().unwrap() = true;
+        self.go.1.notify_all();
+    }
 }

@@ -51,7 +51,7 @@ pub(super) async fn answer(route: Route, body: &[u8], visit: &Visit) -> Result<R
             let named = carried_out(async move { desk.set_members(members, &caller).await }).await?;
             Ok(Reply::json(StatusCode::OK, &named))
         }
-        Route::Lease => lease(&desk, parse(body)?, &caller),
+        Route::Lease => lease(&desk, parse(body)?, &caller).await,
         Route::Quit => quit(&desk, parse(body)?, visit, &caller),
         Route::Live
         | Route::ReadyProbe
@@ -88,7 +88,7 @@ fn mode_reply(changed: Changed, spelling: Spelling) -> Reply {
     Reply::json(StatusCode::OK, &ModeReply { was, mode, generation, persisted, warnings })
 }
 
-fn lease(desk: &Desk, request: LeaseRequest, caller: &Caller) -> Result<Reply, Reply> {
+async fn lease(desk: &Desk, request: LeaseRequest, caller: &Caller) -> Result<Reply, Reply> {
     let LeaseRequest { holder, ttl_secs, force } = request;
     if !(1..=LEASE_HOLDER_CHARS).contains(&holder.chars().count()) {
         return Err(Reply::bad_request(format!("holder must have 1 to {LEASE_HOLDER_CHARS} characters")));
@@ -96,7 +96,7 @@ fn lease(desk: &Desk, request: LeaseRequest, caller: &Caller) -> Result<Reply, R
     if ttl_secs > LEASE_SECONDS {
         return Err(Reply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
     }
-    let lease = desk.lease(&holder, Duration::from_secs(ttl_secs), force, caller)?;
+    let lease = desk.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
     Ok(Reply::json(StatusCode::OK, &json!({ "lease": lease })))
 }
 
