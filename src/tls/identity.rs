@@ -36,7 +36,8 @@ impl Identity {
     pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Result<Identity, Fault> {
         let fault = |problem: String, remedy: &str| Fault::new(role, path, problem, remedy);
         let pem = pem::read(role, path, password)?;
-        let Some(leaf) = pem.certificates.first() else {
+        let chain: Vec<_> = pem.certificates.into_iter().map(|found| found.der).collect();
+        let Some(leaf) = chain.first() else {
             return Err(fault("no certificate in it".into(), "put the certificate and its chain before the key"));
         };
         let [key] = pem.keys.as_slice() else {
@@ -50,7 +51,7 @@ impl Identity {
                 "issue it with the names that clients dial as subjectAltName",
             ));
         }
-        let key = certified(pem.certificates.clone(), key).map_err(|(problem, remedy)| fault(problem, remedy))?;
+        let key = certified(chain, key).map_err(|(problem, remedy)| fault(problem, remedy))?;
         let Facts { subject, serial, not_after, client_auth, server_auth, .. } = facts;
         Ok(Identity { key: Arc::new(key), subject, serial, not_after, client_auth, server_auth })
     }

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
+use super::pem::Found;
 use super::validity::{Kind, Validity, findings, lines};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
@@ -344,11 +345,17 @@ fn crl_fault(error: &VerifierBuilderError, files: &TlsFiles) -> Option<Fault> {
 fn roots(role: FileRole, path: &Path) -> Result<(Arc<RootCertStore>, Vec<Validity>), Fault> {
     let pem = pem::read(role, path, None)?;
     let validities = pem.certificates.iter();
-    let validities = validities.filter_map(|der| Validity::of_certificate(role, path, Kind::Authority, der)).collect();
+    let validities =
+        validities.filter_map(|found| Validity::of_certificate(role, path, Kind::Authority, &found.der)).collect();
     let mut roots = RootCertStore::empty();
-    let (added, ignored) = roots.add_parsable_certificates(pem.certificates);
-    if added == 0 {
-        let problem = format!("no usable CA certificate in it ({ignored} unusable)");
+    for Found { line, der } in pem.certificates {
+        roots.add(der).map_err(|error| {
+            let problem = format!("line {line}: the certificate is of no use as a CA here ({error})");
+            Fault::new(role, path, problem, "take it out, or issue it anew as X.509 v3")
+        })?;
+    }
+    if roots.is_empty() {
+        let problem = "no usable CA certificate in it";
         return Err(Fault::new(role, path, problem, "put the CA's certificate (X.509 v3) into it as PEM"));
     }
     Ok((Arc::new(roots), validities))
@@ -360,7 +367,7 @@ fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>
         let problem = "no certificate revocation list (BEGIN X509 CRL) in it";
         return Err(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY));
     }
-    Ok(crls)
+    Ok(crls.into_iter().map(|found| found.der).collect())
 }
 
 fn versions(disabled: DisabledProtocols) -> Vec<&'static SupportedProtocolVersion> {

@@ -5,6 +5,7 @@
 //! part of it, so that no ticket outlives the certificates, roots and revocations under which it was given.
 
 mod asked;
+mod blocks;
 mod fault;
 mod files;
 mod handshake;

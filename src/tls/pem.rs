@@ -1,14 +1,17 @@
 //! Reading PEM files, as mongod takes them: chain and key in one file, in any order, the key perhaps encrypted.
 //!
-//! The only file that knows rustls-pemfile.
+//! Every block is understood or an error that names its line. The only file that knows rustls-pemfile.
 
 use std::path::Path;
 
 use pkcs8::EncryptedPrivateKeyInfoRef;
-use pkcs8::der::SecretDocument;
+use pkcs8::pkcs5;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls_pemfile::Item;
+use x509_parser::asn1_rs::{Any, Class, FromDer as _, Oid};
+use x509_parser::prelude::{CertificateRevocationList, X509Certificate};
 
+use super::blocks::{Block, blocks};
 use super::fault::{Fault, FileRole};
 use super::files::Secret;
 use crate::files;
@@ -17,10 +20,21 @@ use crate::limits::PEM_FILE_BYTES;
 /// What a PEM file holds.
 #[derive(Debug, Default)]
 pub(super) struct Pem {
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) certificates: Vec<Found<CertificateDer<'static>>>,
+    /// Read only from a file whose key is needed.
     pub(super) keys: Vec<PrivateKeyDer<'static>>,
-    pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
+    pub(super) crls: Vec<Found<CertificateRevocationListDer<'static>>>,
 }
+
+/// What a block holds, and where the block begins.
+#[derive(Debug, Clone)]
+pub(super) struct Found<T> {
+    pub(super) line: usize,
+    pub(super) der: T,
+}
+
+/// What is wrong with a block, and what to do about it.
+type Problem = (String, &'static str);
 
 /// Reads a PEM file; `password` opens an encrypted key in it.
 pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Result<Pem, Fault> {
@@ -30,71 +44,195 @@ pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Re
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(fault("the file is empty".into(), "put PEM blocks (-----BEGIN ...-----) into it"));
     }
-    let readable = String::from_utf8_lossy(&text);
-    if readable.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(fault(
-            "the key is encrypted in the old OpenSSL form (Proc-Type: 4,ENCRYPTED), whose derivation is not safe"
-                .into(),
-            "convert it with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW",
-        ));
-    }
+    let blocks = blocks(&text).map_err(|problem| fault(format!("not readable as PEM, {problem}"), ANEW))?;
     let mut pem = Pem::default();
-    let mut rest = text.as_slice();
-    loop {
-        match rustls_pemfile::read_one_from_slice(rest) {
-            Ok(None) => break,
-            Ok(Some((item, tail))) => {
-                rest = tail;
-                pem.add(item);
+    for block in &blocks {
+        pem.add(role, block, password).map_err(|error| match error {
+            BlockError::NoPassword => {
+                let fault = fault("the key is encrypted and no password is given".into(), "give its password");
+                Fault { needs_password: true, ..fault }
             }
-            Err(error) => return Err(fault(format!("not readable as PEM ({error:?})"), "make the file anew")),
-        }
-    }
-    if let Some(block) = block(&readable, "ENCRYPTED PRIVATE KEY") {
-        let Some(password) = password else {
-            let fault = fault("the key is encrypted and no password is given".into(), "give its password");
-            return Err(Fault { needs_password: true, ..fault });
-        };
-        pem.keys.push(decrypt(block, password).map_err(|(problem, remedy)| fault(problem.into(), remedy))?);
+            BlockError::Problem((problem, remedy)) => fault(format!("{block} {problem}"), remedy),
+        })?;
     }
     Ok(pem)
 }
 
-impl Pem {
-    fn add(&mut self, item: Item) {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
-        match item {
-            Item::X509Certificate(certificate) => self.certificates.push(certificate),
-            Item::Pkcs1Key(key) => self.keys.push(key.into()),
-            Item::Pkcs8Key(key) => self.keys.push(key.into()),
-            Item::Sec1Key(key) => self.keys.push(key.into()),
-            Item::Crl(crl) => self.crls.push(crl),
-            // Public keys, signing requests: legal in a PEM file, of no use here.
-            _ => {}
-        }
+enum BlockError {
+    NoPassword,
+    Problem(Problem),
+}
+
+impl From<Problem> for BlockError {
+    fn from(problem: Problem) -> BlockError {
+        BlockError::Problem(problem)
     }
 }
 
-type KeyProblem = (&'static str, &'static str);
+impl Pem {
+    fn add(&mut self, role: FileRole, block: &Block, password: Option<&Secret>) -> Result<(), BlockError> {
+        let line = block.line;
+        let label = block.label.as_str();
+        let wants_key = matches!(role, FileRole::CertificateKey | FileRole::Cluster);
+        match label {
+            "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => {
+                let trusted = label == "TRUSTED CERTIFICATE";
+                let der = certificate(decode(block, "CERTIFICATE")?, trusted)?;
+                self.certificates.push(Found { line, der });
+            }
+            "X509 CRL" => self.crls.push(Found { line, der: crl(decode(block, label)?)? }),
+            "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" if block.encrypted => {
+                if wants_key {
+                    return Err(old_form().into());
+                }
+            }
+            "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => {
+                let key = key(decode(block, label)?)?;
+                if wants_key {
+                    self.keys.push(key);
+                }
+            }
+            "ENCRYPTED PRIVATE KEY" => {
+                let key = key(decode(block, "PRIVATE KEY")?)?;
+                if wants_key {
+                    let Some(password) = password else { return Err(BlockError::NoPassword) };
+                    self.keys.push(decrypt(key.secret_der(), password)?);
+                }
+            }
+            _ if OF_NO_USE.contains(&label) => {}
+            _ => {
+                let problem = "is of a kind that is not read here".to_owned();
+                return Err((problem, "take it out, or convert it to CERTIFICATE, X509 CRL or PRIVATE KEY").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The DER of a block, as one of the kinds that rustls-pemfile knows.
+fn decode(block: &Block, label: &str) -> Result<Item, Problem> {
+    let Block { base64, .. } = block;
+    if base64.is_empty() {
+        return Err(("is empty".into(), ANEW));
+    }
+    let text = format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n");
+    match rustls_pemfile::read_one_from_slice(text.as_bytes()) {
+        Ok(Some((item, _))) => Ok(item),
+        Ok(None) => Err(("cannot be read".into(), ANEW)),
+        Err(_) => Err(("is not whole: its base64 cannot be decoded".into(), ANEW)),
+    }
+}
+
+/// One certificate. What OpenSSL may have put behind it in a TRUSTED CERTIFICATE must not limit its use: such limits
+/// are not applied here, and must not be lost in silence.
+fn certificate(item: Item, trusted: bool) -> Result<CertificateDer<'static>, Problem> {
+    let Item::X509Certificate(der) = item else { return Err(damaged()) };
+    let (rest, _) = X509Certificate::from_der(&der).map_err(|_| damaged())?;
+    if trusted && limits_use(rest).ok_or_else(damaged)? {
+        let problem = "has trust settings that limit its use, which are not applied here".to_owned();
+        return Err((problem, "take them off with: openssl x509 -in OLD -out NEW"));
+    }
+    // OpenSSL, too, ignores what follows the certificate.
+    let length = der.len() - rest.len();
+    Ok(if rest.is_empty() { der } else { CertificateDer::from(der[..length].to_vec()) })
+}
+
+/// Whether auxiliary data (OpenSSL's `X509_CERT_AUX`) withholds the use as a TLS client's or a TLS server's CA.
+fn limits_use(auxiliary: &[u8]) -> Option<bool> {
+    if auxiliary.is_empty() {
+        return Some(false);
+    }
+    let (_, sequence) = Any::from_der(auxiliary).ok()?;
+    let mut rest = sequence.data;
+    let mut limits = false;
+    while !rest.is_empty() {
+        let (after, field) = Any::from_der(rest).ok()?;
+        rest = after;
+        match (field.class(), field.tag().0) {
+            // `trust SEQUENCE OF OBJECT IDENTIFIER`
+            (Class::Universal, 16) => {
+                let usages = oids(field.data)?;
+                let both = [CLIENT_AUTH, SERVER_AUTH].iter().all(|usage| usages.iter().any(|oid| oid == usage));
+                limits |= !both && !usages.iter().any(|oid| oid == ANY_USAGE);
+            }
+            // `reject [0] SEQUENCE OF OBJECT IDENTIFIER`
+            (Class::ContextSpecific, 0) => limits |= !field.data.is_empty(),
+            // An alias, a key identifier, other data.
+            _ => {}
+        }
+    }
+    Some(limits)
+}
+
+fn oids(mut list: &[u8]) -> Option<Vec<String>> {
+    let mut oids = Vec::new();
+    while !list.is_empty() {
+        let (rest, oid) = Oid::from_der(list).ok()?;
+        oids.push(oid.to_id_string());
+        list = rest;
+    }
+    Some(oids)
+}
+
+fn crl(item: Item) -> Result<CertificateRevocationListDer<'static>, Problem> {
+    let Item::Crl(der) = item else { return Err(damaged()) };
+    let (rest, _) = CertificateRevocationList::from_der(&der).map_err(|_| damaged())?;
+    let length = der.len() - rest.len();
+    Ok(if rest.is_empty() { der } else { der[..length].to_vec().into() })
+}
+
+fn key(item: Item) -> Result<PrivateKeyDer<'static>, Problem> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    let key: PrivateKeyDer<'static> = match item {
+        Item::Pkcs1Key(key) => key.into(),
+        Item::Pkcs8Key(key) => key.into(),
+        Item::Sec1Key(key) => key.into(),
+        _ => return Err(damaged()),
+    };
+    Any::from_der(key.secret_der()).map_err(|_| damaged())?;
+    Ok(key)
+}
 
 /// An encrypted PKCS#8 key, decrypted.
-fn decrypt(block: &str, password: &Secret) -> Result<PrivateKeyDer<'static>, KeyProblem> {
-    let unreadable = ("the encrypted key cannot be read", "make it anew with: openssl pkcs8 -topk8 -v2 aes256");
-    let (_, document) = SecretDocument::from_pem(block).map_err(|_| unreadable)?;
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| unreadable)?;
-    let key = encrypted.decrypt(&password.0).map_err(|_| {
-        (
-            "the key cannot be decrypted: wrong password, or a cipher other than PBES2 with AES",
-            "check the password; openssl pkcs8 -topk8 -v2 aes256 makes a key that can be read",
-        )
+fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'static>, Problem> {
+    let convert = "make one that can be read with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW";
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der)
+        .map_err(|_| ("is damaged, or encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), convert))?;
+    let key = encrypted.decrypt(&password.0).map_err(|error| match error {
+        pkcs8::Error::EncryptedPrivateKey(
+            pkcs5::Error::NoPbes1CryptSupport
+            | pkcs5::Error::UnsupportedAlgorithm { .. }
+            | pkcs5::Error::AlgorithmParametersInvalid { .. },
+        ) => ("is encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), convert),
+        _ => ("cannot be decrypted: wrong password".to_owned(), "check the password"),
     })?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
-/// One block, with its BEGIN and END lines.
-fn block<'a>(text: &'a str, label: &str) -> Option<&'a str> {
-    let start = text.find(&format!("-----BEGIN {label}-----"))?;
-    let end_line = format!("-----END {label}-----");
-    let end = start + text[start..].find(&end_line)? + end_line.len();
-    Some(&text[start..end])
+fn damaged() -> Problem {
+    ("is damaged: its DER cannot be parsed".into(), ANEW)
 }
+
+fn old_form() -> Problem {
+    let problem = "is encrypted in the old OpenSSL form (Proc-Type: 4,ENCRYPTED), whose derivation is not safe";
+    (problem.into(), "convert it with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW")
+}
+
+const ANEW: &str = "make the file anew";
+/// Kinds that are legal in a PEM file and of no use here.
+const OF_NO_USE: [&str; 8] = [
+    "PUBLIC KEY",
+    "RSA PUBLIC KEY",
+    "CERTIFICATE REQUEST",
+    "NEW CERTIFICATE REQUEST",
+    "EC PARAMETERS",
+    "DH PARAMETERS",
+    "X9.42 DH PARAMETERS",
+    "DSA PARAMETERS",
+];
+const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
+const SERVER_AUTH: &str = "1.3.6.1.5.5.7.3.1";
+const ANY_USAGE: &str = "2.5.29.37.0";
+
+#[cfg(test)]
+mod tests;

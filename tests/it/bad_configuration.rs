@@ -170,6 +170,11 @@ fn each_tls_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
     let missing = files.join("missing.pem").to_string_lossy().into_owned();
     let folder = files.path().to_string_lossy().into_owned();
     let torn = server_certificate.replace("-----END CERTIFICATE-----", "");
+    let (first, second) = (blocks("ca.pem"), blocks("other-ca.pem"));
+    assert_eq!(first.lines().count(), 10);
+    let glued = format!("{}{second}", first.trim_end());
+    let damaged =
+        format!("{first}{}", second.replacen(second.lines().nth(1).unwrap(), "", 1).replacen("\n\n", "\n", 1));
     let (pem_key, ca_file, crl_file) = ("--sslPEMKeyFile", "--sslCAFile", "--sslCRLFile");
 
     let rows = [
@@ -203,9 +208,11 @@ fn each_tls_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
         (
             crl_file,
             made("broken-crl.pem", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"),
-            "cannot be parsed",
-            "openssl ca -gencrl",
+            "line 1: the block X509 CRL is damaged",
+            "make the file anew",
         ),
+        (ca_file, made("glued.pem", &glued), "line 10: an END and a BEGIN on one line", "make the file anew"),
+        (ca_file, made("damaged.pem", &damaged), "line 11: the block CERTIFICATE is damaged", "make the file anew"),
     ];
     let ca = cert("ca.pem");
     for (flag, path, problem, remedy) in rows {

@@ -1,0 +1,225 @@
+//! Finds the blocks of a PEM file by OpenSSL's rules, each with its line.
+//!
+//! Text outside of blocks is ignored, as OpenSSL does; but what looks like a part of a block and is none is an error,
+//! where OpenSSL skips it: a block that is skipped is a CA that is not trusted, or a revocation that is not seen.
+
+use crate::text::printable;
+
+/// One block, not yet decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    /// What its BEGIN line says, such as `CERTIFICATE`.
+    pub(super) label: String,
+    /// The line of its BEGIN, from 1.
+    pub(super) line: usize,
+    /// It has the header `Proc-Type: 4,ENCRYPTED` (RFC 1421): a key that OpenSSL encrypted in its old form.
+    pub(super) encrypted: bool,
+    /// Its text between headers and END, without white space.
+    pub(super) base64: String,
+}
+
+/// Finds all blocks.
+///
+/// # Errors
+/// The first line that is not understood, and why.
+pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    // A file of the classic Mac OS has no line feeds at all.
+    let newline = if text.contains(&b'\n') { b'\n' } else { b'\r' };
+    let text = text.strip_suffix(&[newline]).unwrap_or(text);
+    let mut blocks = Vec::new();
+    let mut open: Option<Open> = None;
+    for (at, line) in text.split(|byte| *byte == newline).enumerate() {
+        let (number, line) = (at + 1, trim_end(line));
+        match open.take() {
+            None => open = begin(number, line)?.map(Open::new),
+            Some(mut block) => {
+                if block.take(number, line)? {
+                    blocks.push(block.block);
+                } else {
+                    open = Some(block);
+                }
+            }
+        }
+    }
+    match open {
+        None => Ok(blocks),
+        Some(Open { block, .. }) => Err(format!("{block} has no END line")),
+    }
+}
+
+impl std::fmt::Display for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: the block {}", self.line, printable(&self.label))
+    }
+}
+
+/// A block whose END has not come yet.
+struct Open {
+    block: Block,
+    part: Part,
+}
+
+/// What the next line of a block is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// The first, which may be the first header.
+    First,
+    /// A header, until an empty line.
+    Header,
+    Body,
+}
+
+impl Open {
+    fn new(block: Block) -> Open {
+        Open { block, part: Part::First }
+    }
+
+    /// Takes one more line; `true` if it is the END.
+    fn take(&mut self, number: usize, line: &[u8]) -> Result<bool, String> {
+        if let Some(rest) = line.strip_prefix(b"-----END ") {
+            return match rest.strip_suffix(b"-----") {
+                Some(label) if label == self.block.label.as_bytes() => Ok(true),
+                _ if contains(rest, b"-----BEGIN ") => Err(format!("line {number}: an END and a BEGIN on one line")),
+                _ => Err(format!("{} ends as {} in line {number}", self.block, shown(line))),
+            };
+        }
+        if contains(line, b"-----BEGIN ") {
+            return Err(format!("{} has no END line before the BEGIN in line {number}", self.block));
+        }
+        match self.part {
+            Part::First if line.starts_with(b"Proc-Type:") => {
+                self.part = Part::Header;
+                self.block.encrypted = contains(line, b"ENCRYPTED");
+            }
+            Part::First | Part::Header if line.is_empty() => self.part = Part::Body,
+            Part::Header => {}
+            Part::Body if line.is_empty() => {
+                return Err(format!("line {number}: an empty line in the block of line {}", self.block.line));
+            }
+            Part::First | Part::Body => {
+                self.part = Part::Body;
+                self.body(number, line)?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn body(&mut self, number: usize, line: &[u8]) -> Result<(), String> {
+        for byte in line.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+            if !is_base64(byte) {
+                let begun = self.block.line;
+                return Err(format!("line {number}: not base64 ({}), in the block of line {begun}", shown(line)));
+            }
+            self.block.base64.push(char::from(*byte));
+        }
+        Ok(())
+    }
+}
+
+/// The block that this line begins; `None` if the line is text.
+fn begin(number: usize, line: &[u8]) -> Result<Option<Block>, String> {
+    let trimmed = line.trim_ascii_start();
+    let Some(rest) = trimmed.strip_prefix(b"-----BEGIN ") else {
+        if trimmed.len() >= LOST_BYTES && trimmed.starts_with(b"MI") && trimmed.iter().all(is_base64) {
+            return Err(format!("line {number}: base64 of a block that has no BEGIN line ({})", shown(line)));
+        }
+        return Ok(None);
+    };
+    if trimmed.len() != line.len() {
+        return Err(format!("line {number}: a BEGIN that is indented"));
+    }
+    match rest.strip_suffix(b"-----").map(std::str::from_utf8) {
+        Some(Ok(label)) if !label.is_empty() && !label.contains("-----") => {
+            Ok(Some(Block { label: label.to_owned(), line: number, encrypted: false, base64: String::new() }))
+        }
+        _ => Err(format!("line {number}: not a whole BEGIN line ({})", shown(line))),
+    }
+}
+
+fn is_base64(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=".contains(byte)
+}
+
+/// OpenSSL takes blanks and control characters at the end of a line for nothing.
+fn trim_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| *byte > b' ').map_or(0, |last| last + 1);
+    &line[..end]
+}
+
+fn contains(line: &[u8], part: &[u8]) -> bool {
+    line.windows(part.len()).any(|window| window == part)
+}
+
+/// A line of a file that may hold a key: its beginning, enough to find it by.
+fn shown(line: &[u8]) -> String {
+    let cut = &line[..line.len().min(SHOWN_BYTES)];
+    format!("'{}{}'", printable(&String::from_utf8_lossy(cut)), if cut.len() < line.len() { "..." } else { "" })
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+const SHOWN_BYTES: usize = 40;
+/// Text of at least this length that is all base64, and begins as a DER sequence does, is no comment.
+const LOST_BYTES: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use super::blocks;
+    use proptest::prelude::proptest;
+
+    #[test]
+    fn reads_what_openssl_reads_and_names_what_it_does_not() {
+        let one = "-----BEGIN A-----\nAAAA\n-----END A-----\n";
+        let rows: [(&str, Result<&[(&str, usize, &str)], &str>); 23] = [
+            ("", Ok(&[])),
+            ("text\n", Ok(&[])),
+            (one, Ok(&[("A", 1, "AAAA")])),
+            (&format!("\u{feff}{one}"), Ok(&[("A", 1, "AAAA")])),
+            (&format!("text\n{one}text\n{one}text"), Ok(&[("A", 2, "AAAA"), ("A", 6, "AAAA")])),
+            (&one.replace('\n', "\r\n"), Ok(&[("A", 1, "AAAA")])),
+            (&one.replace('\n', "\r"), Ok(&[("A", 1, "AAAA")])),
+            (&one.replace('\n', " \t\n"), Ok(&[("A", 1, "AAAA")])),
+            ("-----BEGIN A-----\nProc-Type: 4,X\nY: 1\n\nAAAA\n-----END A-----", Ok(&[("A", 1, "AAAA")])),
+            ("-----BEGIN A-----\nX: 1\n\nAAAA\n-----END A-----", Err("line 2: not base64 ('X: 1')")),
+            (&one.replace("AAAA", "AAAA\n\nAAAA"), Err("line 3: an empty line in the block of line 1")),
+            ("-----BEGIN A-----\n-----END A-----\n", Ok(&[("A", 1, "")])),
+            (one.trim_end().strip_suffix("-----END A-----").unwrap(), Err("line 1: the block A has no END line")),
+            (&one[4..], Ok(&[])),
+            (&one[4..].replace("AAAA", &"MIIA".repeat(16)), Err("line 2: base64 of a block that has no BEGIN line")),
+            ("# -----BEGIN A----- is how it begins\n-----END A-----\n-----BEGIN\n", Ok(&[])),
+            (&format!(" {one}"), Err("line 1: a BEGIN that is indented")),
+            (&one.replace("BEGIN A-----", "BEGIN A----"), Err("line 1: not a whole BEGIN line")),
+            (&one.replace('\n', "\\n"), Err("line 1: not a whole BEGIN line")),
+            (&one.replace("END A", "END B"), Err("line 1: the block A ends as '-----END B-----' in line 3")),
+            (&format!("{}{one}", one.trim_end()), Err("line 3: an END and a BEGIN on one line")),
+            (&format!("{}{one}", &one[..18]), Err("the block A has no END line before the BEGIN in line 2")),
+            (&one.replace("AAAA", "AAAA\nA*AA"), Err("line 3: not base64 ('A*AA'), in the block of line 1")),
+        ];
+        for (text, expected) in rows {
+            match (blocks(text.as_bytes()), expected) {
+                (Ok(found), Ok(expected)) => {
+                    let found: Vec<_> = found.iter().map(|b| (b.label.as_str(), b.line, b.base64.as_str())).collect();
+                    assert_eq!(found, expected, "{text:?}");
+                }
+                (Err(problem), Err(expected)) => assert!(problem.contains(expected), "{text:?}: {problem}"),
+                (found, _) => panic!("{text:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_encrypts_and_a_comment_does_not() {
+        let header = "-----BEGIN A-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: X\n\nAAAA\n-----END A-----\n";
+        assert!(blocks(header.as_bytes()).unwrap()[0].encrypted);
+        let comment = "Proc-Type: 4,ENCRYPTED\n-----BEGIN A-----\nAAAA\n-----END A-----\n";
+        assert!(!blocks(comment.as_bytes()).unwrap()[0].encrypted);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes: Vec<u8>) {
+            let _ = blocks(&bytes);
+            let _ = blocks(&[b"-----BEGIN A-----\n", bytes.as_slice()].concat());
+        }
+    }
+}
