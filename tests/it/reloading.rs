@@ -119,9 +119,12 @@ fn changed_certificates_are_shown_to_the_next_client() {
     let folder = certs::folder();
     let [server, member, ca] = ["server.pem", "member.pem", "ca.pem"].map(|name| folder.join(name));
     let tls = format!("mode: allowTLS, certificateKeyFile: {}, CAFile: {}", server.display(), ca.display());
-    let in_a_file = Proxy::start_with_config(&format!("net: {{tls: {{{tls}}}}}\n{}", yaml(&upstream)), ["--port", "0"]);
+    // The watch would take the new files up by itself while a busy machine gets to the first look.
+    let unwatched = ["--watch", "off"];
+    let text = format!("net: {{tls: {{{tls}}}}}\n{}", yaml(&upstream));
+    let in_a_file = Proxy::start_with_config(&text, [&["--port", "0"][..], &unwatched].concat());
     let files = ["--sslPEMKeyFile", &server.to_string_lossy(), "--sslCAFile", &ca.to_string_lossy()].map(str::to_owned);
-    let mode = ["--sslMode", "allowSSL"].map(str::to_owned);
+    let mode = ["--sslMode", "allowSSL", unwatched[0], unwatched[1]].map(str::to_owned);
     let by_flags = Proxy::start([&in_front_of(&upstream)[..], &files, &mode].concat());
     let shown = |proxy: &Proxy| {
         let mut client = tls_client(proxy.address("inbound"), folder.path(), Some("client.pem"));
