@@ -100,6 +100,10 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
     let Unreachable { upstream, route, link, reason, fault, remedy, by_the_change, around, open } = server;
     let (kind, usual) = match (link, by_the_change) {
         (Link::Tls, _) if fault == PeerFault::TlsDisabled => ("TLS", STEP_UP),
+        (Link::Tls, _) if around => (
+            "TLS",
+            "give that server TLS and a certificate for its name; a server that the rules do not redirect to is not concerned",
+        ),
         (Link::Tls, true) if route == "inbound" => (
             "TLS",
             "give that server TLS, or, if it is on this host and never will have any, set upstreamTLS to never and restart",

@@ -18,8 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
 use super::subject::names;
-use crate::limits::CERTIFICATE_NAMES_SHOWN;
-use crate::text::printable;
+use crate::limits::{CERTIFICATE_NAMES_SHOWN, SHOWN_CHARS};
 
 /// What is wrong with a peer, as far as something can be done about it on this side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +83,11 @@ pub(super) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
     } else {
         error
     }
+}
+
+/// A name of a certificate as a line may have it: a peer has chosen it.
+fn printable(name: &str) -> String {
+    name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }
 
 /// The same for a signature that does not verify: a short RSA key is refused there.
