@@ -147,7 +147,8 @@ fn no_folder(folder: &Path) -> Wrong {
     let unit = folder.strip_prefix("/var/lib").ok().filter(|name| !name.as_os_str().is_empty());
     let unit = unit.map(|name| format!(" (or StateDirectory={} in its systemd unit)", name.display()));
     format!(
-        "there is no folder {shown}; make it, as root: install -d -m 0700 -o {uid} -g {gid} {shown}{}",
+        "there is no folder {shown}; make it, as root, for the user that tlsramp runs as: \
+         install -d -m 0700 -o {uid} -g {gid} {shown}{}",
         unit.unwrap_or_default()
     )
 }
