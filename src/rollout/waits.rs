@@ -54,7 +54,8 @@ impl Walk {
             for node in nodes {
                 match found.get(node) {
                     Some(blockers) => {
-                        self.tell_changed(*node, &format!("before {to}, waiting for: {}", named(blockers)))
+                        let hint = hint(blockers, &self.fleet.node(*node).ctl, to);
+                        self.tell_changed(*node, &format!("before {to}, waiting for: {}{hint}", named(blockers)));
                     }
                     None => self.screen.busy(*node, format!("ready for {to}")),
                 }
@@ -135,6 +136,14 @@ pub(super) fn named(blockers: &[Blocker]) -> String {
     named.join("; ")
 }
 
+/// The command that prints what ends connections around tlsramp, which do not end by themselves. PURE.
+fn hint(blockers: &[Blocker], ctl: &str, to: Mode) -> String {
+    if !blockers.iter().any(|blocker| blocker.kind == "bypass") {
+        return String::new();
+    }
+    format!(" ({ctl} ready --to {to} prints the commands that end them)")
+}
+
 /// Whether a client is a member. Members follow the policy of their own tlsramp: by the time of the step to `disabled`, all
 /// dial plaintext.
 fn is_member(blocker: &Blocker, clients: &[ClientRow]) -> bool {
@@ -163,7 +172,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{comes_by_a_node, is_member, named, quoted};
+    use super::{comes_by_a_node, hint, is_member, named, quoted};
     use crate::control::views::{Blocker, ClientRow, ConnectionRow};
 
     #[test]
@@ -192,6 +201,15 @@ mod tests {
             ..ClientRow::default()
         };
         assert!(is_member(&blocker, &[client(true)]) && !is_member(&blocker, &[client(false)]));
+    }
+
+    #[test]
+    fn connections_around_tlsramp_come_with_the_command_that_tells_how_to_end_them() {
+        let blocker = |kind: &str| Blocker { kind: kind.into(), ..Blocker::default() };
+        let expected = " (tlsramp ctl ready --to requireSSL prints the commands that end them)";
+        let require = crate::policy::Mode::Require;
+        assert_eq!(hint(&[blocker("plaintextOpen"), blocker("bypass")], "tlsramp ctl", require), expected);
+        assert_eq!(hint(&[blocker("plaintextOpen")], "tlsramp ctl", require), "");
     }
 
     #[test]
