@@ -175,12 +175,14 @@ pub const RECYCLE_TRANSACTION: Duration = Duration::from_secs(60);
 /// Longest first message that is looked at for who the client is: a `hello` with the longest metadata and a first step of
 /// authentication has under 4 KiB.
 pub const FIRST_MESSAGE_BYTES: usize = 16 * 1024;
-/// How much of a request is kept while its connection is watched for a boundary: one block of zstd at its longest.
+/// How much of a compressed request is kept until its kind is known, and of a message of a connection that is watched for a
+/// boundary: zstd says nothing before the end of its first block, of 128 KiB at most.
 pub const FOLLOWED_HEAD_BYTES: usize = 132 * 1024;
-/// How much of a compressed request is decompressed: its flags, and a command's document.
+/// How much of a message is looked at in plain while its connection is watched: a command's document, a small answer.
 pub const FOLLOWED_PLAIN_BYTES: usize = 16 * 1024;
-/// Largest request compressed by snappy that is looked into: its block form is decompressed whole or not at all.
-pub const FOLLOWED_SNAPPY_BYTES: usize = 4 * 1024 * 1024;
+/// How much of the end of a larger one: what mongod writes behind a batch (the cursor's number and name, times, a signature)
+/// has under 600 bytes.
+pub const FOLLOWED_TAIL_BYTES: usize = 1024;
 
 /// Longest text of a client's that is kept, in bytes: mongod's bound for `application.name`.
 pub const CLIENT_TEXT_BYTES: usize = 128;

@@ -6,6 +6,7 @@
 //! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
 //! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
 //! | [`follow`] | where messages begin and end, and whether a request is without its answer |
+//! | [`kind`], [`compressed`] | whether a request wants an answer, compressed or not |
 //! | [`first`], [`metadata`] | who a client says it is |
 //! | [`mod@refusal`] | what to say to a peer that spoke MongoDB where it may not |
 //!
@@ -17,6 +18,7 @@ mod compressed;
 mod first;
 mod follow;
 pub mod header;
+mod kind;
 mod metadata;
 mod reader;
 pub mod refusal;
