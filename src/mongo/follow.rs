@@ -134,11 +134,12 @@ impl Follower {
         !self.lost
     }
 
-    /// Whether the last request asked for a stream of answers to `hello`: a driver's monitor, which does nothing else on
-    /// its connection.
+    /// Whether this is the connection of a driver's monitor, which has asked for a stream of answers to `hello` and does
+    /// nothing else on it, and neither direction is within a message. It may be ended whether or not the next answer has
+    /// come: its server holds that back for ten seconds, and the monitor waits for another in any case.
     #[must_use]
     pub fn is_monitor(&self) -> bool {
-        self.kind == Some(Kind::Monitor)
+        !self.lost && self.kind == Some(Kind::Monitor) && self.up.is_between() && self.down.is_between()
     }
 
     /// Whether a request that wants no answer has ever come.

@@ -7,6 +7,7 @@
 //! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
 //! | [`follow`] | where messages begin and end, and whether a request is without its answer |
 //! | [`kind`], [`compressed`] | whether a request wants an answer, compressed or not |
+//! | [`last_requests`] | the requests that want no answer among what a client sends after our end |
 //! | [`first`], [`metadata`] | who a client says it is |
 //! | [`mod@refusal`] | what to say to a peer that spoke MongoDB where it may not |
 //!
@@ -19,6 +20,7 @@ mod first;
 mod follow;
 pub mod header;
 mod kind;
+mod last_requests;
 mod metadata;
 mod reader;
 pub mod refusal;
@@ -28,6 +30,7 @@ pub mod request;
 pub use first::First;
 pub use follow::{Follower, Transaction};
 pub use header::{Header, OpCode};
+pub use last_requests::LastRequests;
 pub use metadata::{Client, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};

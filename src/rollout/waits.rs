@@ -143,7 +143,7 @@ impl Walk {
             return Ok(None);
         }
         let risks: Vec<_> = reply.risks.iter().map(|risk| format!("; {}", escaped(risk))).collect();
-        let hint = match reply.at_risk {
+        let hint = match reply.left_alone {
             0 => String::new(),
             _ => format!(" (tlsramp ctl --admin {} recycle --force)", self.fleet.name(node)),
         };

@@ -24,6 +24,7 @@ mod limits;
 mod load;
 mod matrix;
 mod metrics;
+mod moving;
 mod netfilter;
 mod ranks;
 mod records;

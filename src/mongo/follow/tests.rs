@@ -231,6 +231,12 @@ fn a_monitor_is_known_by_its_hello() {
             let mut follower = Follower::default();
             request.chunks(size).for_each(|chunk| follower.sent(chunk));
             assert_eq!(follower.is_monitor(), monitors, "{document:?}");
+            assert!(!follower.at_boundary());
+            let answer = msg(2, 9, 1, &rawdoc! { "ok": 1 });
+            follower.received(&answer[..30]);
+            assert!(!follower.is_monitor(), "within an answer");
+            follower.received(&answer[30..]);
+            assert_eq!(follower.is_monitor(), monitors, "{document:?}");
             follower.sent(&msg(0, 2, 0, &document));
             assert!(!follower.is_monitor());
         }
