@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
 use std::hint::black_box;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -100,11 +101,41 @@ fn following(criterion: &mut Criterion) {
             follower.at_boundary()
         });
     });
+    for (name, compressor) in [("snappy", 1), ("zlib", 2), ("zstd", 3)] {
+        let request = compressed(&request, compressor);
+        group.bench_function(format!("a request by {name} and its answer"), |bencher| {
+            let mut follower = Follower::default();
+            bencher.iter(|| {
+                follower.sent(black_box(&request));
+                follower.received(black_box(&reply));
+                follower.at_boundary()
+            });
+        });
+    }
     let large = msg_command(7, "db", &rawdoc! { "insert": "c", "x": "x".repeat(1 << 20) });
     group.bench_function("a MiB in reads of 32 KiB", |bencher| {
         let mut follower = Follower::default();
         bencher.iter(|| large.chunks(32 * 1024).for_each(|read| follower.sent(black_box(read))));
     });
+}
+
+/// The same message as an OP_COMPRESSED.
+fn compressed(original: &[u8], compressor: u8) -> Vec<u8> {
+    let plain = &original[16..];
+    let payload = match compressor {
+        1 => snap::raw::Encoder::new().compress_vec(plain).unwrap(),
+        2 => {
+            let mut encoder = flate2::read::ZlibEncoder::new(plain, flate2::Compression::default());
+            let mut payload = Vec::new();
+            encoder.read_to_end(&mut payload).unwrap();
+            payload
+        }
+        _ => ruzstd::encoding::compress_to_vec(plain, ruzstd::encoding::CompressionLevel::Fastest),
+    };
+    let length = i32::try_from(25 + payload.len()).unwrap();
+    let size = i32::try_from(plain.len()).unwrap();
+    let header = [length.to_le_bytes(), 7_i32.to_le_bytes(), [0; 4], 2012_i32.to_le_bytes()];
+    [header.as_flattened(), &original[12..16], &size.to_le_bytes(), &[compressor], &payload].concat()
 }
 
 criterion_group!(benches, sniffing, verdict, snapshot, recording, following);

@@ -167,28 +167,41 @@ pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// Longest such time: it finds monthly jobs.
 pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How long a connection at a boundary must have been quiet to be moved: an application that goes on at once is in the
-/// middle of something.
-pub const RECYCLE_QUIET: Duration = Duration::from_millis(20);
-/// The same, where nothing was seen since it was asked to move, so that it may be in a transaction: drivers look whether a
-/// pooled connection has been closed once it was idle for a second (pymongo).
-pub const RECYCLE_QUIET_UNKNOWN: Duration = Duration::from_secs(1);
+/// How long a connection at a boundary must have been quiet to be moved: drivers look whether a pooled connection has been
+/// closed once it was idle for a second (pymongo), as they count it; a fifth more is for the way there and back.
+pub const RECYCLE_QUIET: Duration = Duration::from_millis(1200);
+/// The same for a driver's monitor, which goes first: a driver that loses it closes the connections of its pool by itself,
+/// each when its operation is over, and no operation sees an error (SDAM specification). It is a stream of answers, which
+/// come at once after a change of the set.
+pub const RECYCLE_QUIET_MONITOR: Duration = Duration::from_millis(20);
 /// From when on any boundary will do: what is awaited without end, as a tailable cursor's next batch, is never quiet.
 pub const RECYCLE_ANY_BOUNDARY: Duration = Duration::from_secs(5);
-/// How long an open transaction is waited for: mongod ends one after as long (`transactionLifetimeLimitSeconds`).
+/// How long an open transaction is waited for: mongod ends one after as long (`transactionLifetimeLimitSeconds`). Also how
+/// long any boundary is not good enough, but only quiet is, for a connection that reads a cursor to its end or sends
+/// requests that want no answer.
 pub const RECYCLE_TRANSACTION: Duration = Duration::from_secs(60);
+/// How long requests that want no answer are forwarded after our end was sent to their client.
+pub const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// Longest such request: a document has 16 MiB at most, and so much fits into the second on a fast network only.
+pub const LAST_REQUEST_BYTES: usize = 16 * 1024 * 1024 + 16 * 1024;
+/// How long is waited for a client to acknowledge what it was sent, before a reset that would overtake it.
+pub const ACKNOWLEDGED: Duration = Duration::from_secs(2);
+/// Between two looks whether it has.
+pub const ACKNOWLEDGED_LOOK: Duration = Duration::from_millis(5);
 
 /// Longest first message that is looked at for who the client is: a `hello` with the longest metadata and a first step of
 /// authentication has under 4 KiB.
 pub const FIRST_MESSAGE_BYTES: usize = 16 * 1024;
 /// Most of a password file that is read; OpenSSL takes passwords of 1,024 bytes.
 pub const PASSWORD_FILE_BYTES: u64 = 4 * 1024;
-/// How much of a request is kept while its connection is watched for a boundary: one block of zstd at its longest.
+/// How much of a compressed request is kept until its kind is known, and of a message of a connection that is watched for a
+/// boundary: zstd says nothing before the end of its first block, of 128 KiB at most.
 pub const FOLLOWED_HEAD_BYTES: usize = 132 * 1024;
-/// How much of a compressed request is decompressed: its flags, and a command's document.
+/// How much of a message is looked at in plain while its connection is watched: a command's document, a small answer.
 pub const FOLLOWED_PLAIN_BYTES: usize = 16 * 1024;
-/// Largest request compressed by snappy that is looked into: its block form is decompressed whole or not at all.
-pub const FOLLOWED_SNAPPY_BYTES: usize = 4 * 1024 * 1024;
+/// How much of the end of a larger one: what mongod writes behind a batch (the cursor's number and name, times, a signature)
+/// has under 600 bytes.
+pub const FOLLOWED_TAIL_BYTES: usize = 1024;
 
 /// Longest text of a client's that is kept, in bytes: mongod's bound for `application.name`.
 pub const CLIENT_TEXT_BYTES: usize = 128;
@@ -224,8 +237,9 @@ pub const BYPASS_SHOWN: usize = 100;
 
 /// Between two looks at connections that are being recycled.
 pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
-/// How long the answer to a recycle waits for connections to have moved: any boundary does after 5 s.
-pub const RECYCLE_WAIT: Duration = Duration::from_secs(6);
+/// How long the answer to a recycle waits for connections to have moved: any boundary does after 5 s, and an end takes one
+/// or two.
+pub const RECYCLE_WAIT: Duration = Duration::from_secs(8);
 /// Longest wait that a recycle may ask for.
 pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
 /// How often the certificates of established clients are verified again where ours have not changed: they expire.

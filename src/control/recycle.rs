@@ -28,11 +28,14 @@ enum Risk {
     NotMongodb,
     /// Its TLS is not ours to see into.
     PassedThrough,
+    /// Its client has sent requests that want no answer, and would not learn of a loss.
+    Unanswered,
 }
 
 impl Desk {
     /// Asks connections that today's policy would not make to move, each at a message boundary, and waits a while for
-    /// them. Those at risk are left alone without `force`. Those of a member in initial sync are moved too, with a warning:
+    /// them. Those at risk are left alone without `force`, but for clients whose requests want no answer: those are forwarded
+    /// after our end too, and only one that is under way at the reset can be lost. Those of a member in initial sync are moved too, with a warning:
     /// most of them are heartbeats, the long reads of a sync end between two batches, which their server takes for a
     /// network error and, from MongoDB 4.4 on, resumes; and a sync may take days that a rollout does not have.
     pub async fn recycle(&self, wish: Recycle, caller: &Caller) -> RecycleReply {
@@ -40,10 +43,13 @@ impl Desk {
         let upstreams = self.prober.status();
         let mut risks = BTreeMap::<Risk, usize>::new();
         let mut asked = self.non_conforming();
+        let all = asked.len();
         asked.retain(|open| {
             let risk = risk(open, &upstreams);
-            risk.inspect(|risk| *risks.entry(*risk).or_default() += 1).is_none() || wish.force
+            risk.inspect(|risk| *risks.entry(*risk).or_default() += 1);
+            wish.force || risk.is_none_or(Risk::is_moved)
         });
+        let left_alone = all - asked.len();
         let grace = wish.grace_secs.map(Duration::from_secs);
         asked.iter().for_each(|open| open.recycling.ask(grace));
         let warnings = if asked.is_empty() { Vec::new() } else { self.sync_warnings() };
@@ -52,7 +58,7 @@ impl Desk {
         let wait = wish.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs).min(RECYCLE_WAIT_MOST);
         ended(&asked, wait).await;
         let risks = risks.into_iter().map(|(risk, count)| risk.text(count, wish.force)).collect();
-        let reply = RecycleReply { at_risk, risks, warnings, ..count(&asked) };
+        let reply = RecycleReply { at_risk, left_alone, risks, warnings, ..count(&asked) };
         self.note_recycle(&reply, wish, caller);
         reply
     }
@@ -110,19 +116,41 @@ fn risk(open: &Open, upstreams: &[UpstreamStatus]) -> Option<Risk> {
     match servers.find_map(|server| server.state.as_deref()) {
         None => Some(Risk::UnknownServer),
         Some("STANDALONE") => Some(Risk::Standalone),
+        Some(_) if is_unanswered(open) => Some(Risk::Unanswered),
         Some(_) => None,
     }
 }
 
+/// Whether a client has sent requests that want no answer. Those of a member are mirrored reads, which nobody misses.
+fn is_unanswered(open: &Open) -> bool {
+    open.unanswered.load(Ordering::Relaxed) && !open.client().is_some_and(|client| client.internal)
+}
+
 impl Risk {
+    /// Whether it is moved without `force`.
+    const fn is_moved(self) -> bool {
+        match self {
+            Risk::Unanswered => true,
+            Risk::Standalone | Risk::UnknownServer | Risk::NotMongodb | Risk::PassedThrough => false,
+        }
+    }
+
     fn text(self, count: usize, forced: bool) -> String {
         let why = match self {
             Risk::Standalone => "their server is no member of a replica set, and drivers do not retry everything there",
             Risk::UnknownServer => "what their server is, the probe has not learnt",
             Risk::NotMongodb => "they do not speak MongoDB, so that only a grace can cut them",
             Risk::PassedThrough => "their TLS is passed through, so that only a grace can cut them",
+            Risk::Unanswered => {
+                "they have sent requests that want no answer (w: 0), and do not learn of one that is lost on its way when \
+                 they are reset"
+            }
         };
-        let done = if forced { "moved by force" } else { "left alone; force moves them too" };
+        let done = match (self.is_moved(), forced) {
+            (true, _) => "moved all the same",
+            (false, true) => "moved by force",
+            (false, false) => "left alone; force moves them too",
+        };
         format!("{count} at risk, {done}: {why}")
     }
 }

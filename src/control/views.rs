@@ -396,8 +396,10 @@ pub struct RotateReply {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RecycleReply {
-    /// Connections whose clients may see an error if they are moved. Without `force` they are left alone.
+    /// Connections whose clients may see an error, or lose a request that wants no answer, if they are moved.
     pub at_risk: usize,
+    /// Those of them that are left alone, because it was not asked for by `force`.
+    pub left_alone: usize,
     /// Why they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub risks: Vec<String>,

@@ -61,9 +61,8 @@ pub(super) fn accept(reply: &AcceptReply) -> Page {
 }
 
 /// Connections that were moved.
-pub(super) fn recycle(reply: &RecycleReply, forced: bool) -> Page {
-    let RecycleReply { at_risk, moved, cut, ended, waiting, .. } = *reply;
-    let left_alone = if forced { 0 } else { at_risk };
+pub(super) fn recycle(reply: &RecycleReply) -> Page {
+    let RecycleReply { at_risk, left_alone, moved, cut, ended, waiting, .. } = *reply;
     let mut page = Page::default();
     if moved + cut + ended + waiting + left_alone == 0 {
         page.say("Nothing to move: every open connection is as today's policy would make it.");
@@ -79,7 +78,7 @@ pub(super) fn recycle(reply: &RecycleReply, forced: bool) -> Page {
         page.say(format!("{}.", parts.join(", ")));
     }
     if at_risk > 0 {
-        let may = if forced { "may have seen" } else { "may see" };
+        let may = if left_alone == 0 { "may have seen" } else { "may see" };
         page.warn(format!("{} at risk: the client {may} an error", count(at_risk, "connection")));
     }
     warn(&mut page, &reply.risks);
@@ -88,8 +87,8 @@ pub(super) fn recycle(reply: &RecycleReply, forced: bool) -> Page {
 }
 
 /// Whether a recycle has left something to move.
-pub(super) const fn is_left(reply: &RecycleReply, forced: bool) -> bool {
-    reply.waiting > 0 || (!forced && reply.at_risk > 0)
+pub(super) const fn is_left(reply: &RecycleReply) -> bool {
+    reply.waiting > 0 || reply.left_alone > 0
 }
 
 fn warn(page: &mut Page, warnings: &[String]) {

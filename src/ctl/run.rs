@@ -90,8 +90,8 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<Said, Cl
         Verb::Rotate => Said::new(client.rotate().await?, changes::rotate),
         Verb::Recycle(recycle) => {
             let answer = client.recycle(recycle).await?;
-            let left = changes::is_left(&answer.value, recycle.force);
-            Said::new(answer, |reply| changes::recycle(reply, recycle.force)).no_if(left)
+            let left = changes::is_left(&answer.value);
+            Said::new(answer, changes::recycle).no_if(left)
         }
         Verb::Reload => Said::new(client.reload().await?, changes::reload),
     })

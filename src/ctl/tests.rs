@@ -355,30 +355,29 @@ fn changes_say_what_was_done() {
 #[test]
 fn recycle_counts_and_says_what_is_left() {
     let none = RecycleReply::default();
-    let some = RecycleReply { moved: 4, waiting: 1, at_risk: 2, ..RecycleReply::default() };
+    let some = RecycleReply { moved: 4, waiting: 1, at_risk: 2, left_alone: 2, ..RecycleReply::default() };
+    let forced = RecycleReply { left_alone: 0, ..some.clone() };
     let moved = RecycleReply { moved: 1, ended: 1, ..RecycleReply::default() };
-    for (reply, forced, left, expected) in [
-        (&none, false, false, "Nothing to move: every open connection is as today's policy would make it.\n"),
-        (&moved, false, false, "1 connection moved, 1 ended by themselves.\n"),
+    for (reply, left, expected) in [
+        (&none, false, "Nothing to move: every open connection is as today's policy would make it.\n"),
+        (&moved, false, "1 connection moved, 1 ended by themselves.\n"),
         (
             &some,
-            false,
             true,
             "4 connections moved, 1 still waiting for a boundary, 2 left alone (--force moves them too).\nwarning: 2 \
              connections at risk: the client may see an error\n",
         ),
         (
-            &some,
-            true,
+            &forced,
             true,
             "4 connections moved, 1 still waiting for a boundary.\nwarning: 2 connections at risk: the client may have \
              seen an error\n",
         ),
     ] {
-        assert_eq!(piped(&changes::recycle(reply, forced)), expected);
-        assert_eq!(changes::is_left(reply, forced), left);
+        assert_eq!(piped(&changes::recycle(reply)), expected);
+        assert_eq!(changes::is_left(reply), left);
     }
-    assert!(!changes::is_left(&RecycleReply { at_risk: 2, ..none }, true));
+    assert!(!changes::is_left(&RecycleReply { at_risk: 2, ..none }));
 }
 
 #[test]

@@ -1,36 +1,180 @@
-//! The head of what a compressed message carries: as much as says whether it wants an answer.
+//! Reads the first bytes of what an OP_COMPRESSED carries, without the rest: they say what kind of message it is.
+//!
+//! It never decompresses more than one block. The decoders of zlib and zstd are kept per worker, because making one costs
+//! more than its use for a few bytes.
 
+use std::cell::RefCell;
 use std::io::Read;
 
-use crate::limits::FOLLOWED_SNAPPY_BYTES;
+use flate2::{Decompress, FlushDecompress};
+use ruzstd::decoding::FrameDecoder;
 
-/// The first bytes, at most `most`, of what is in the body of an OP_COMPRESSED; `body` may be cut. None where that cannot
-/// be told.
+use super::reader::Reader;
+
+/// Bytes before the compressed ones: the operation inside, the uncompressed size, the compressor.
+pub(super) const PRELUDE_BYTES: usize = 9;
+
+/// The first bytes, at most `most`, of what the body of an OP_COMPRESSED carries. `body` may be cut; then there may be
+/// fewer bytes, or none. `None` if they cannot be read and more of the body would not help.
 pub(super) fn head(body: &[u8], most: usize) -> Option<Vec<u8>> {
-    // The operation inside and the uncompressed size, four bytes each; then the compressor.
-    let (compressor, payload) = body.get(8..)?.split_first()?;
-    let mut plain = Vec::new();
+    let Some((prelude, payload)) = body.split_first_chunk::<PRELUDE_BYTES>() else { return Some(Vec::new()) };
+    let [_, _, _, _, size @ .., compressor] = *prelude;
+    let most = most.min(usize::try_from(u32::from_le_bytes(size)).unwrap_or(most));
     match compressor {
-        0 => plain.extend_from_slice(&payload[..payload.len().min(most)]),
-        1 => plain = snappy(payload, most)?,
-        2 => read(flate2::read::ZlibDecoder::new(payload), most, &mut plain),
-        3 => read(ruzstd::decoding::StreamingDecoder::new(payload).ok()?, most, &mut plain),
-        _ => return None,
+        0 => Some(payload[..payload.len().min(most)].to_vec()),
+        1 => snappy(payload, most),
+        2 => zlib(payload, most),
+        3 => zstd(payload, most),
+        _ => None,
+    }
+}
+
+/// Snappy's block format: the uncompressed length, then literals and copies of what came before.
+fn snappy(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(most);
+    let mut input = Reader(payload);
+    // A varint of at most 32 bits.
+    for index in 0.. {
+        match input.u8() {
+            Err(_) => return Some(plain),
+            Ok(byte) if byte < 0x80 => break,
+            Ok(_) if index == 4 => return None,
+            Ok(_) => {}
+        }
+    }
+    while plain.len() < most {
+        let Some(element) = snappy_element(&mut input) else { break };
+        match element {
+            Element::Literal(length) => {
+                // Where the literal is cut, its beginning counts.
+                let bytes = input.0.get(..length.min(most - plain.len())).unwrap_or(input.0);
+                plain.extend_from_slice(bytes);
+                if input.take(length).is_err() {
+                    break;
+                }
+            }
+            Element::Copy { length, offset } => {
+                let from = plain.len().checked_sub(offset).filter(|_| offset > 0)?;
+                for at in from..from + length.min(most - plain.len()) {
+                    plain.push(plain[at]);
+                }
+            }
+        }
     }
     Some(plain)
 }
 
-/// What can be read before the input ends, or makes no sense.
-fn read(decoder: impl Read, most: usize, plain: &mut Vec<u8>) {
-    // What was read before an error is there.
-    let _ = decoder.take(most as u64).read_to_end(plain);
+enum Element {
+    Literal(usize),
+    Copy { length: usize, offset: usize },
 }
 
-/// Snappy's block form is decoded whole or not at all.
-fn snappy(payload: &[u8], most: usize) -> Option<Vec<u8>> {
-    let length = snap::raw::decompress_len(payload).ok().filter(|length| *length <= FOLLOWED_SNAPPY_BYTES)?;
-    let mut plain = vec![0; length];
-    snap::raw::Decoder::new().decompress(payload, &mut plain).ok()?;
-    plain.truncate(most);
-    Some(plain)
+/// One tag with its length and offset; `None` if it is cut.
+fn snappy_element(input: &mut Reader<'_>) -> Option<Element> {
+    let tag = input.u8().ok()?;
+    let (kind, upper) = (tag & 3, usize::from(tag >> 2));
+    let mut number = |bytes: usize| {
+        let bytes = input.take(bytes).ok()?;
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+    };
+    Some(match kind {
+        // 60 to 63: one to four bytes of length follow.
+        0 if upper >= 60 => Element::Literal(number(upper - 59)?.saturating_add(1)),
+        0 => Element::Literal(upper + 1),
+        1 => Element::Copy { length: (upper & 7) + 4, offset: (upper >> 3) << 8 | number(1)? },
+        2 => Element::Copy { length: upper + 1, offset: number(2)? },
+        _ => Element::Copy { length: upper + 1, offset: number(4)? },
+    })
+}
+
+fn zlib(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+    INFLATE.with_borrow_mut(|decoder| {
+        decoder.reset(true);
+        let mut plain = Vec::with_capacity(most);
+        // In pieces: a decoder goes on to the end of what it is given, whoever wants it.
+        for piece in payload.chunks(most.saturating_mul(4).max(64)) {
+            let mut rest = piece;
+            while !rest.is_empty() && plain.len() < most {
+                let before = (decoder.total_in(), plain.len());
+                // Vec::with_capacity may have made more room than was asked for.
+                decoder.decompress_vec(rest, &mut plain, FlushDecompress::None).ok()?;
+                let consumed = usize::try_from(decoder.total_in() - before.0).ok()?;
+                rest = rest.get(consumed..)?;
+                if consumed == 0 && plain.len() == before.1 {
+                    return Some(plain);
+                }
+            }
+            if plain.len() >= most {
+                break;
+            }
+        }
+        plain.truncate(most);
+        Some(plain)
+    })
+}
+
+/// The first block of the frame, decoded as the only one of a frame of its own: the decoder would hold its bytes back until
+/// a whole window of up to 8 MiB had followed, and would reserve as much.
+fn zstd(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+    let Some((block, content)) = zstd_block(payload)? else { return Some(Vec::new()) };
+    match block.kind {
+        // As it is, cut or not.
+        0 => Some(content[..content.len().min(block.size).min(most)].to_vec()),
+        1 => Some(content.first().map_or_else(Vec::new, |byte| vec![*byte; block.size.min(most)])),
+        2 if block.size > ZSTD_BLOCK_BYTES => None,
+        2 => {
+            let Some(content) = content.get(..block.size) else { return Some(Vec::new()) };
+            ZSTD.with_borrow_mut(|decoder| {
+                let header = (u32::try_from(block.size).ok()? << 3 | 2 << 1 | 1).to_le_bytes();
+                let mut source = ZSTD_FRAME.chain(&header[..3]).chain(content);
+                decoder.reset(&mut source).ok()?;
+                decoder.decode_blocks(&mut source, ruzstd::decoding::BlockDecodingStrategy::All).ok()?;
+                let mut plain = vec![0; most];
+                let mut have = 0;
+                while let Ok(count @ 1..) = decoder.read(&mut plain[have..]) {
+                    have += count;
+                }
+                plain.truncate(have);
+                Some(plain)
+            })
+        }
+        _ => None,
+    }
+}
+
+struct Block {
+    kind: u8,
+    size: usize,
+}
+
+/// The header of the first block, and what is there of its content. `Some(None)` if the header is cut.
+#[expect(clippy::option_option, reason = "wrong, not there yet, there")]
+fn zstd_block(payload: &[u8]) -> Option<Option<(Block, &[u8])>> {
+    let Some((frame, rest)) = payload.split_first_chunk::<5>() else { return Some(None) };
+    if frame[..4] != ZSTD_FRAME[..4] {
+        return None;
+    }
+    let descriptor = frame[4];
+    let single = descriptor >> 5 & 1;
+    // A dictionary is nobody's who speaks MongoDB.
+    if descriptor & 3 != 0 {
+        return None;
+    }
+    let size_bytes = [usize::from(single), 2, 4, 8][usize::from(descriptor >> 6)];
+    let Some(rest) = rest.get(usize::from(1 - single) + size_bytes..) else { return Some(None) };
+    let Some((header, content)) = rest.split_first_chunk::<3>() else { return Some(None) };
+    let header = u32::from_le_bytes([header[0], header[1], header[2], 0]);
+    // Two bits of the three: the lowest says whether it is the last.
+    let kind = (header >> 1 & 3).to_le_bytes()[0];
+    Some(Some((Block { kind, size: usize::try_from(header >> 3).ok()? }, content)))
+}
+
+/// Longest block of a zstd frame.
+const ZSTD_BLOCK_BYTES: usize = 128 * 1024;
+/// A frame's header: the magic number, no sizes and no checksum, a window of 128 KiB.
+const ZSTD_FRAME: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
+
+thread_local! {
+    static INFLATE: RefCell<Decompress> = RefCell::new(Decompress::new(true));
+    static ZSTD: RefCell<FrameDecoder> = RefCell::new(FrameDecoder::new());
 }

@@ -1,18 +1,20 @@
 //! Where the messages of a connection begin and end, and whether a request is still without its answer.
 //!
 //! Follows the headers of both directions from the first byte, so that a boundary is known and not guessed: for a
-//! small message that is one header read, for a large one a subtraction. Bodies are not looked at, but while the
-//! connection is watched: then it is also learnt whether a compressed request wants an answer, and whether the last
-//! request was part of an open transaction.
+//! small message that is one header read, for a large one a subtraction. Of the body of a request only the first bytes
+//! are looked at, which say its [kind](Kind), decompressed where they are compressed. While the connection is watched,
+//! it is also learnt whether the last request was part of an open transaction, and whether a cursor has more to give.
 //!
 //! A server answers the requests of one connection in their order, so the answer to the last one settles all before it.
 
-use bson::raw::RawDocument;
+mod direction;
+mod watch;
 
-use super::body::MORE_TO_COME;
-use super::compressed;
-use super::header::{HEADER_BYTES, Header, OpCode};
-use crate::limits::{FOLLOWED_HEAD_BYTES, FOLLOWED_PLAIN_BYTES};
+use super::kind::Kind;
+use crate::limits::FOLLOWED_HEAD_BYTES;
+use direction::{Direction, Message, Step};
+pub use watch::Transaction;
+use watch::Watch;
 
 /// Follows one connection.
 #[derive(Debug, Default)]
@@ -23,61 +25,25 @@ pub struct Follower {
     asked: Option<i32>,
     /// What that was before the last request, which may want none.
     before: Option<i32>,
+    /// The kind of the last request, once enough of it has come.
+    kind: Option<Kind>,
     /// Not MongoDB, or not as it is known here: there are no boundaries any more.
     lost: bool,
+    /// Whether a request that wants no answer has ever come.
+    unanswered: bool,
+    /// The beginning of a request that does not say its kind yet. Boxed: it seldom comes in parts.
+    head: Option<Box<Head>>,
     /// Set while the connection is watched.
     watch: Option<Box<Watch>>,
 }
 
-/// Whether the last request was part of a transaction of several, which cannot be retried by itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Transaction {
-    /// No whole request has been seen since the watch began.
-    #[default]
-    Unknown,
-    /// It was none.
-    None,
-    /// It was, and the transaction is open.
-    Open,
-}
-
-/// One direction: within a message, or between two.
-#[derive(Debug, Default)]
-struct Direction {
-    /// The beginning of a header that was cut. Boxed: they seldom are.
-    cut: Option<Box<Cut>>,
-    /// The message within which it is.
-    current: Option<Message>,
-    /// Bytes of it that are still to come: a message has fewer than [`crate::limits::MAX_MESSAGE_BYTES`].
-    remaining: u32,
-}
-
-/// A part of a header, never all of it.
-#[derive(Debug, Default)]
-struct Cut {
-    header: [u8; HEADER_BYTES],
-    have: usize,
-}
-
-/// A message, as far as it is looked at.
-#[derive(Debug, Clone, Copy)]
-struct Message {
-    /// Of a request its own, of an answer the number of the request that it answers.
-    request: i32,
-    op_code: OpCode,
-    /// The first four bytes of its body. OP_MSG: its flags; OP_COMPRESSED: the operation inside.
-    word: [u8; 4],
-    word_have: u8,
-}
-
-/// What is kept of a watched connection.
-#[derive(Debug, Default)]
-struct Watch {
-    /// The body of the request under way.
-    body: Vec<u8>,
-    /// Whether that request began since the watch did.
-    gathering: bool,
-    transaction: Transaction,
+/// The beginning of a request's body.
+#[derive(Debug)]
+struct Head {
+    bytes: Vec<u8>,
+    /// With how many it is looked at again: twice as many as in vain, so that a client that sends byte by byte does not
+    /// cost a decompression for each.
+    next_look: usize,
 }
 
 impl Follower {
@@ -89,9 +55,16 @@ impl Follower {
                 Step::Within => {}
                 Step::Stretch { message, begun, ended, body } => {
                     if begun {
-                        self.request_begun(&message);
+                        self.before = self.asked;
+                        self.asked = Some(message.request);
+                        self.kind = None;
                     }
-                    self.gather(&message, body);
+                    if self.kind.is_none() {
+                        self.look(&message, body, ended);
+                    }
+                    if let Some(watch) = &mut self.watch {
+                        watch.request(&message, begun, ended, body);
+                    }
                     if ended {
                         self.request_ended(&message);
                     }
@@ -105,8 +78,15 @@ impl Follower {
         while !bytes.is_empty() && !self.lost {
             match self.down.step(&mut bytes, |header| header.response_to) {
                 Step::Lost => self.lost = true,
-                Step::Stretch { message, ended: true, .. } => self.answered(message.request),
-                Step::Within | Step::Stretch { ended: false, .. } => {}
+                Step::Within => {}
+                Step::Stretch { message, begun, ended, body } => {
+                    if let Some(watch) = &mut self.watch {
+                        watch.answer(&message, begun, ended, body);
+                    }
+                    if ended {
+                        self.answered(message.request);
+                    }
+                }
             }
         }
     }
@@ -115,19 +95,21 @@ impl Follower {
     /// body that nobody looks at. Not the last of it, with which the message ends.
     #[must_use]
     pub fn unseen_up(&self) -> usize {
-        if self.lost {
-            usize::MAX
-        } else if self.watch.is_some() {
-            0
-        } else {
-            self.up.unseen()
+        match (self.lost, &self.watch, self.kind) {
+            (true, ..) => usize::MAX,
+            (false, None, Some(_)) => self.up.unseen(),
+            (false, ..) => 0,
         }
     }
 
     /// The same for the server's.
     #[must_use]
     pub fn unseen_down(&self) -> usize {
-        if self.lost { usize::MAX } else { self.down.unseen() }
+        match (self.lost, &self.watch) {
+            (true, _) => usize::MAX,
+            (false, None) => self.down.unseen(),
+            (false, Some(_)) => 0,
+        }
     }
 
     /// So many of the client's bytes have passed, no more than need not be taken.
@@ -152,7 +134,21 @@ impl Follower {
         !self.lost
     }
 
-    /// From now on the bodies of requests are looked at too.
+    /// Whether this is the connection of a driver's monitor, which has asked for a stream of answers to `hello` and does
+    /// nothing else on it, and neither direction is within a message. It may be ended whether or not the next answer has
+    /// come: its server holds that back for ten seconds, and the monitor waits for another in any case.
+    #[must_use]
+    pub fn is_monitor(&self) -> bool {
+        !self.lost && self.kind == Some(Kind::Monitor) && self.up.is_between() && self.down.is_between()
+    }
+
+    /// Whether a request that wants no answer has ever come.
+    #[must_use]
+    pub fn has_unanswered(&self) -> bool {
+        self.unanswered
+    }
+
+    /// From now on the bodies of requests and answers are looked at too.
     pub fn watch(&mut self) {
         self.watch.get_or_insert_default();
     }
@@ -161,6 +157,19 @@ impl Follower {
     #[must_use]
     pub fn transaction(&self) -> Transaction {
         self.watch.as_ref().map_or(Transaction::Unknown, |watch| watch.transaction)
+    }
+
+    /// Whether, since the watch began, a cursor was answered for that has more batches and that its reader does not
+    /// resume by itself.
+    #[must_use]
+    pub fn has_cursor(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.cursor_open)
+    }
+
+    /// Whether, since the watch began, a request that wants no answer has come.
+    #[must_use]
+    pub fn sends_unanswered(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.unanswered)
     }
 
     fn answered(&mut self, request_id: i32) {
@@ -172,161 +181,44 @@ impl Follower {
         }
     }
 
-    fn request_begun(&mut self, message: &Message) {
-        self.before = self.asked;
-        self.asked = Some(message.request);
-        if let Some(watch) = &mut self.watch {
-            watch.body.clear();
-            watch.gathering = true;
+    /// Learns the kind of a request, from this stretch or from what was kept of those before it.
+    fn look(&mut self, message: &Message, body: &[u8], ended: bool) {
+        let Some(head) = &mut self.head else {
+            self.kind = Kind::of(message.op_code, body, ended);
+            if self.kind.is_none() {
+                let kept = &body[..body.len().min(FOLLOWED_HEAD_BYTES)];
+                self.head = Some(Box::new(Head { bytes: kept.to_vec(), next_look: kept.len() * 2 }));
+            }
+            return;
+        };
+        let room = FOLLOWED_HEAD_BYTES - head.bytes.len();
+        head.bytes.extend_from_slice(&body[..body.len().min(room)]);
+        let complete = ended || head.bytes.len() == FOLLOWED_HEAD_BYTES;
+        if complete || head.bytes.len() >= head.next_look.max(HEAD_LEAST) {
+            self.kind = Kind::of(message.op_code, &head.bytes, complete);
+            head.next_look = head.bytes.len() * 2;
         }
-    }
-
-    /// Keeps the body of a request, up to a bound.
-    fn gather(&mut self, message: &Message, body: &[u8]) {
-        let most = if message.op_code == OpCode::Compressed { FOLLOWED_HEAD_BYTES } else { FOLLOWED_PLAIN_BYTES };
-        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.gathering) {
-            let room = most - watch.body.len().min(most);
-            watch.body.extend_from_slice(&body[..body.len().min(room)]);
+        if self.kind.is_some() {
+            self.head = None;
         }
     }
 
     fn request_ended(&mut self, message: &Message) {
-        let mut wants_answer = message.wants_answer();
-        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.gathering) {
-            watch.gathering = false;
-            let body = std::mem::take(&mut watch.body);
-            let plain = match (message.op_code, message.inner()) {
-                (OpCode::Compressed, Some(OpCode::Msg)) => compressed::head(&body, FOLLOWED_PLAIN_BYTES),
-                (OpCode::Msg, _) => Some(body),
-                _ => None,
-            };
-            // What cannot be read is taken to want an answer, and to be no transaction.
-            let plain = plain.unwrap_or_default();
-            let flags = plain.first_chunk().map_or(0, |flags| u32::from_le_bytes(*flags));
-            wants_answer &= flags & MORE_TO_COME == 0;
-            watch.transaction = if is_open_transaction(&plain) { Transaction::Open } else { Transaction::None };
-        }
-        // Its answer may have come already, from a server that did not read to the end.
-        if !wants_answer && self.asked == Some(message.request) {
-            self.asked = self.before;
-        }
-    }
-}
-
-impl Message {
-    fn word(&self) -> u32 {
-        u32::from_le_bytes(self.word)
-    }
-
-    /// The operation inside a compressed one.
-    fn inner(&self) -> Option<OpCode> {
-        OpCode::from_i32(self.word().cast_signed())
-    }
-
-    /// Whether a server answers it. A compressed OP_MSG is taken to want an answer: its flags are inside.
-    fn wants_answer(&self) -> bool {
-        let op_code = if self.op_code == OpCode::Compressed { self.inner() } else { Some(self.op_code) };
-        match op_code {
-            Some(OpCode::Msg) => self.op_code == OpCode::Compressed || self.word() & MORE_TO_COME == 0,
-            Some(OpCode::Update | OpCode::Insert | OpCode::Delete | OpCode::KillCursors) => false,
-            Some(OpCode::Reply | OpCode::CommandReply) => false,
-            Some(OpCode::Query | OpCode::GetMore | OpCode::Command | OpCode::Compressed) | None => true,
-        }
-    }
-}
-
-/// What one step of a direction has found.
-enum Step<'a> {
-    /// Not MongoDB.
-    Lost,
-    /// Part of a header.
-    Within,
-    /// A stretch of one message, with the part of its body that is in it.
-    Stretch { message: Message, begun: bool, ended: bool, body: &'a [u8] },
-}
-
-impl Direction {
-    fn unseen(&self) -> usize {
-        match self.current {
-            Some(Message { word_have: 4, .. }) => usize::try_from(self.remaining).map_or(0, |left| left - 1),
-            Some(_) | None => 0,
-        }
-    }
-
-    fn passed(&mut self, count: usize) {
-        if self.current.is_some() {
-            // No more than remains: it fits.
-            self.remaining = self.remaining.saturating_sub(u32::try_from(count).unwrap_or_default());
-        }
-    }
-
-    fn is_between(&self) -> bool {
-        self.current.is_none() && self.cut.is_none()
-    }
-
-    /// Takes the next stretch of one message off `bytes`.
-    fn step<'a>(&mut self, bytes: &mut &'a [u8], request: impl Fn(&Header) -> i32) -> Step<'a> {
-        let (mut message, begun) = match self.current {
-            Some(message) => (message, false),
-            None => {
-                let Some(header) = self.header(bytes) else { return Step::Within };
-                let (Some(length), Some(op_code)) = (header.body_len(), header.op_code()) else { return Step::Lost };
-                let Ok(length) = u32::try_from(length) else { return Step::Lost };
-                self.remaining = length;
-                (Message { request: request(&header), op_code, word: [0; 4], word_have: 0 }, true)
+        if self.kind == Some(Kind::Unanswered) {
+            self.unanswered = true;
+            if let Some(watch) = &mut self.watch {
+                watch.unanswered = true;
             }
-        };
-        // Where the rest does not fit a number of this machine, what is here does.
-        let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
-        let (body, rest) = bytes.split_at(remaining.min(bytes.len()));
-        *bytes = rest;
-        // No more than what remains: it fits.
-        self.remaining -= u32::try_from(body.len()).unwrap_or(self.remaining);
-        let missing = body.iter().take(4 - usize::from(message.word_have));
-        for byte in missing {
-            message.word[usize::from(message.word_have)] = *byte;
-            message.word_have += 1;
+            // Its answer may have come already, from a server that did not read to the end.
+            if self.asked == Some(message.request) {
+                self.asked = self.before;
+            }
         }
-        let ended = self.remaining == 0;
-        self.current = (!ended).then_some(message);
-        Step::Stretch { message, begun, ended, body }
-    }
-
-    /// Takes a header off `bytes`; none if it is not whole yet.
-    fn header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
-        if self.cut.is_none()
-            && let Some((header, rest)) = bytes.split_first_chunk()
-        {
-            *bytes = rest;
-            return Some(Header::parse(header));
-        }
-        let cut = self.cut.get_or_insert_default();
-        let (part, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES - cut.have));
-        *bytes = rest;
-        cut.header[cut.have..cut.have + part.len()].copy_from_slice(part);
-        cut.have += part.len();
-        let whole = (cut.have == HEADER_BYTES).then(|| Header::parse(&cut.header));
-        if whole.is_some() {
-            self.cut = None;
-        }
-        whole
     }
 }
 
-/// Whether the plain body of an OP_MSG is a command of a transaction that goes on after it.
-fn is_open_transaction(body: &[u8]) -> bool {
-    let Some(document) = first_document(body) else { return false };
-    let ends = |name: &str| ["commitTransaction", "abortTransaction"].contains(&name);
-    let name = document.into_iter().next().and_then(Result::ok);
-    document.get_bool("autocommit").is_ok_and(|auto| !auto) && !name.is_some_and(|(name, _)| ends(name.as_str()))
-}
-
-/// The document of the section 0, where that comes first, as drivers write it.
-fn first_document(body: &[u8]) -> Option<&RawDocument> {
-    let (kind, rest) = body.get(4..)?.split_first()?;
-    let length = usize::try_from(i32::from_le_bytes(*rest.first_chunk()?)).ok()?;
-    (*kind == 0).then(|| rest.get(..length).and_then(|document| RawDocument::from_bytes(document).ok()))?
-}
+/// With how many bytes of a request it is looked at, at least: what says the kind of one that is not compressed.
+const HEAD_LEAST: usize = 16;
 
 #[cfg(test)]
 mod tests;

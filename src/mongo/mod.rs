@@ -6,6 +6,8 @@
 //! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
 //! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
 //! | [`follow`] | where messages begin and end, and whether a request is without its answer |
+//! | [`kind`], [`compressed`] | whether a request wants an answer, compressed or not |
+//! | [`last_requests`] | the requests that want no answer among what a client sends after our end |
 //! | [`first`], [`metadata`] | who a client says it is |
 //! | [`mod@refusal`] | what to say to a peer that spoke MongoDB where it may not |
 //!
@@ -17,6 +19,8 @@ mod compressed;
 mod first;
 mod follow;
 pub mod header;
+mod kind;
+mod last_requests;
 mod metadata;
 mod reader;
 pub mod refusal;
@@ -26,6 +30,7 @@ pub mod request;
 pub use first::First;
 pub use follow::{Follower, Transaction};
 pub use header::{Header, OpCode};
+pub use last_requests::LastRequests;
 pub use metadata::{Client, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};

@@ -31,6 +31,6 @@ pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::Resolver;
 pub use seats::Seats;
 pub use slots::{Slot, Slots};
-pub use sockets::{Established, established};
+pub use sockets::{Established, established, unacknowledged};
 pub use transparent::{TRANSPARENT_IPS, is_own, original_destination};
 pub use unix::{UnixSocket, bind_unix};

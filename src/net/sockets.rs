@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -29,11 +30,8 @@ pub struct Established {
 pub fn established(mut keep: impl FnMut(&Established) -> bool) -> io::Result<Vec<Established>> {
     let mut found = Vec::new();
     for family in [AddressFamily::INET, AddressFamily::INET6] {
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
-        // The kernel answers at once; a mistake here is not to hang whoever asks.
-        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER))?;
-        send(&socket, &request(family), SendFlags::empty())?;
+        let socket = kernel()?;
+        send(&socket, &dump(family), SendFlags::empty())?;
         let mut buffer = vec![0; ANSWER_BYTES];
         loop {
             let (count, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
@@ -45,20 +43,70 @@ pub fn established(mut keep: impl FnMut(&Established) -> bool) -> io::Result<Vec
     Ok(found)
 }
 
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`: all established ones of a family.
-fn request(family: AddressFamily) -> [u8; REQUEST_BYTES as usize] {
-    let mut request = [0; REQUEST_BYTES as usize];
-    request[..4].copy_from_slice(&REQUEST_BYTES.to_ne_bytes());
-    request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    request[6..8].copy_from_slice(&REQUEST_AND_DUMP.to_ne_bytes());
-    request[16] = u8::try_from(family.as_raw()).unwrap_or_default();
-    request[17] = IPPROTO_TCP;
+/// How many bytes that a connection has sent are not acknowledged yet, an end of stream counted as one.
+///
+/// # Errors
+/// [`io::ErrorKind::NotFound`] if there is no such connection any more; or the kernel does not tell.
+pub fn unacknowledged(local: SocketAddr, remote: SocketAddr) -> io::Result<u32> {
+    let socket = kernel()?;
+    send(&socket, &exactly(local, remote), SendFlags::empty())?;
+    let mut buffer = [0; 1024];
+    let (count, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
+    let mut waiting = None;
+    messages(&buffer[..count], |message| {
+        waiting = message.get(60..)?.first_chunk().copied();
+        Some(())
+    })?;
+    waiting.map(u32::from_ne_bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn kernel() -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
+    // The kernel answers at once; a mistake here is not to hang whoever asks.
+    set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER))?;
+    Ok(socket)
+}
+
+/// All established ones of a family.
+fn dump(family: AddressFamily) -> [u8; REQUEST_BYTES as usize] {
+    let mut request = request(family, REQUEST_AND_DUMP);
     request[20..24].copy_from_slice(&(1_u32 << TCP_ESTABLISHED).to_ne_bytes());
     request
 }
 
-/// Reads one answer of several messages; true if it was the last.
-fn read(mut bytes: &[u8], mut found: impl FnMut(Established)) -> io::Result<bool> {
+/// One, in whatever state.
+fn exactly(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST_BYTES as usize] {
+    let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let mut request = request(family, REQUEST);
+    for (end, port, ip) in [(local, 24, 28), (remote, 26, 44)] {
+        request[port..port + 2].copy_from_slice(&end.port().to_be_bytes());
+        match end.ip() {
+            IpAddr::V4(v4) => request[ip..ip + 4].copy_from_slice(&v4.octets()),
+            IpAddr::V6(v6) => request[ip..ip + 16].copy_from_slice(&v6.octets()),
+        }
+    }
+    request[64..].fill(ANY_COOKIE);
+    request
+}
+
+/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+fn request(family: AddressFamily, flags: u16) -> [u8; REQUEST_BYTES as usize] {
+    let mut request = [0; REQUEST_BYTES as usize];
+    request[..4].copy_from_slice(&REQUEST_BYTES.to_ne_bytes());
+    request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    request[6..8].copy_from_slice(&flags.to_ne_bytes());
+    request[16] = u8::try_from(family.as_raw()).unwrap_or_default();
+    request[17] = IPPROTO_TCP;
+    request
+}
+
+/// Reads one answer of several connections; true if it was the last.
+fn read(bytes: &[u8], mut found: impl FnMut(Established)) -> io::Result<bool> {
+    messages(bytes, |message| connection(message).map(&mut found))
+}
+
+/// Reads one answer of several messages, each a `struct inet_diag_msg`; true if it was the last.
+fn messages(mut bytes: &[u8], mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result<bool> {
     while let Some((length, kind)) = header(bytes) {
         let message = bytes.get(HEADER_BYTES..length).ok_or(io::ErrorKind::InvalidData)?;
         match kind {
@@ -67,7 +115,8 @@ fn read(mut bytes: &[u8], mut found: impl FnMut(Established)) -> io::Result<bool
                 let number = message.first_chunk().map_or(0, |number| i32::from_ne_bytes(*number));
                 return Err(io::Error::from_raw_os_error(number.saturating_neg()));
             }
-            SOCK_DIAG_BY_FAMILY => connection(message).into_iter().for_each(&mut found),
+            // One that is cut short is left out.
+            SOCK_DIAG_BY_FAMILY => _ = take(message),
             _ => {}
         }
         // Messages begin at multiples of four.
@@ -103,6 +152,10 @@ const REQUEST_BYTES: u32 = 72;
 /// The kernel's own buffer for an answer is no larger.
 const ANSWER_BYTES: usize = 32 * 1024;
 const ANSWER: Duration = Duration::from_secs(1);
+/// `NLM_F_REQUEST`.
+const REQUEST: u16 = 1;
+/// Every byte of `INET_DIAG_NOCOOKIE`.
+const ANY_COOKIE: u8 = 0xff;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const REQUEST_AND_DUMP: u16 = 0x301;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -113,12 +166,13 @@ const TCP_ESTABLISHED: u32 = 1;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
 
     use proptest::prelude::{any, proptest};
 
-    use super::{established, read};
+    use super::{established, read, unacknowledged};
 
     #[test]
     fn finds_a_connection_and_whose_it_is() {
@@ -132,6 +186,24 @@ mod tests {
             assert_eq!(ours.len(), 1, "{address}");
             assert_eq!(held.to_str().unwrap(), format!("socket:[{}]", ours[0].inode));
             assert_eq!(established(|one| (one.remote, one.local) == (local, remote)).unwrap().len(), 1, "{address}");
+        }
+    }
+
+    #[test]
+    fn knows_what_is_not_acknowledged() {
+        for address in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else { continue };
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            let (local, remote) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+            assert_eq!(unacknowledged(local, remote).unwrap(), 0, "{address}");
+            client.set_nonblocking(true).unwrap();
+            // More than the peer's system takes without its process.
+            while client.write(&[0; 1 << 16]).is_ok() {}
+            assert!(unacknowledged(local, remote).unwrap() > 0, "{address}");
+            drop((server, client));
+            let error = unacknowledged(local, remote).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{address}");
         }
     }
 

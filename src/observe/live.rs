@@ -32,6 +32,8 @@ pub struct Open {
     pub(super) client: OnceLock<Option<Box<Client>>>,
     /// Set once it is known not to speak MongoDB, or not to us.
     pub opaque: AtomicBool,
+    /// Set once its client has sent a request that wants no answer.
+    pub unanswered: AtomicBool,
     /// The wish that it end.
     pub recycling: Recycling,
     /// How it ended.

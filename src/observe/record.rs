@@ -161,6 +161,7 @@ impl Record {
             counters: Counters::default(),
             client: OnceLock::new(),
             opaque: AtomicBool::new(link == Link::Untouched),
+            unanswered: AtomicBool::new(false),
             recycling: Recycling::default(),
             ended: OnceLock::new(),
         });

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use tokio::io::AsyncWriteExt;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::admit::admit;
 use super::failure::Failure;
 use super::leg::Leg;
+use super::moving::{cut_off, move_on};
 use super::reach::reach;
 use super::refuse;
 use super::route::Route;
@@ -155,7 +157,8 @@ async fn establish(
 async fn end(established: Option<Established>, relayed: Relayed) {
     let Some(Established { relay, _slot }) = established else { return };
     let Relay { client, upstream, tap: Watcher { record, forced, .. }, .. } = relay;
-    part(client, upstream, &relayed).await;
+    let late = part(client, upstream, &relayed).await;
+    record.open().counters.inbound.fetch_add(late, Ordering::Relaxed);
     let (outcome, reason) = outcome(relayed);
     record.close(outcome, reason);
     // A stop waits for the record too.
@@ -163,26 +166,18 @@ async fn end(established: Option<Established>, relayed: Relayed) {
 }
 
 /// An end that each peer can tell from another: a reset is passed on as a reset, and who is cut off by us is told so
-/// where TLS has a word for it.
-async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) {
+/// where TLS has a word for it. Returns how many more bytes of the client's were forwarded meanwhile.
+async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) -> u64 {
     match relayed {
+        Relayed::Stopped(Stop::Boundary) => return move_on(client, upstream).await as u64,
         Relayed::Ended(Ended { client: End::Failed(_), .. }) => upstream.abort(),
         Relayed::Ended(Ended { upstream: End::Failed(_), .. }) => client.abort(),
-        Relayed::Stopped(Stop::Boundary | Stop::Overdue) => move_on(client, upstream).await,
+        Relayed::Stopped(Stop::Overdue) => cut_off(client, upstream).await,
         Relayed::Ended(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. })
         | Relayed::Stopped(Stop::Forced) => farewell(&mut client, &mut upstream).await,
         Relayed::Ended(_) => {}
     }
-}
-
-/// Ends a connection that is to be made anew. The client is told first; what it sends from here on is read and thrown
-/// away, never forwarded: such a request has not run, and the close does not overtake the last answer as a reset.
-async fn move_on(client: Leg, mut upstream: Leg) {
-    let leave = async {
-        // A server that does not take our end in time is cut off without.
-        let _ = timeout(FAREWELL, upstream.shutdown()).await;
-    };
-    tokio::join!(linger(client), leave);
+    0
 }
 
 /// Ends our direction of both legs, `close_notify` included.

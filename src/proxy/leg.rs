@@ -21,14 +21,20 @@ pub(super) enum Leg {
 }
 
 impl Leg {
-    /// Makes the coming close a reset.
+    /// Makes the coming close a reset. A Unix socket has none; its close is noticed at once.
     pub(super) fn abort(&self) {
+        if let Some(socket) = self.socket() {
+            abort_on_close(socket);
+        }
+    }
+
+    /// Its TCP socket, whatever is spoken on it.
+    pub(super) fn socket(&self) -> Option<&TcpStream> {
         match self {
-            Leg::Tcp(stream) => abort_on_close(stream),
-            Leg::FromClient(stream) => abort_on_close(stream.socket()),
-            Leg::ToServer(stream) => abort_on_close(stream.socket()),
-            // A Unix socket has no reset; its close is noticed at once.
-            Leg::Unix(_) => {}
+            Leg::Tcp(stream) => Some(stream),
+            Leg::FromClient(stream) => Some(stream.socket()),
+            Leg::ToServer(stream) => Some(stream.socket()),
+            Leg::Unix(_) => None,
         }
     }
 }

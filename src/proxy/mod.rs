@@ -11,6 +11,7 @@ mod admit;
 mod connection;
 mod failure;
 mod leg;
+mod moving;
 mod reach;
 mod redirected;
 mod refuse;

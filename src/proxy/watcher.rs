@@ -1,8 +1,12 @@
 //! What a connection's relay is watched for: who the client is, and, once it was asked to move, the good moment for it.
 //!
-//! The good moment is a message boundary: every request has its answer, and no message is under way. At one, 20 ms of
-//! quiet are waited for, so that the client is likely to be between two pieces of work; from five seconds on any
-//! boundary is good, at once. In the middle of a transaction none is.
+//! The good moment is a message boundary: every request has its answer, and no message is under way.
+//!
+//! - A driver's monitor is moved first, between any two messages: its driver then closes the rest of its pool by itself,
+//!   without an error.
+//! - Others are moved once they were quiet for a second, after which drivers look whether a connection is still open.
+//! - From five seconds on any boundary is good; from a minute on, where a cursor is being read or requests want no answer.
+//! - In the middle of a transaction none is, until it has been silent for a minute.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -11,7 +15,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::drain::{Reached, Watch};
-use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_UNKNOWN, RECYCLE_TRANSACTION};
+use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
 use crate::net::{Bound, OwnDial, Stop, Tap};
 use crate::observe::{OpenRecord, SeenRecycling, Wish};
@@ -70,21 +74,42 @@ impl Watcher {
 
     /// When it may be stopped at the boundary at which it is; none if it is at none.
     fn due(&self, wish: &Wish, quiet_since: Instant, now: Instant) -> Option<Instant> {
-        let follower = self.follower.as_ref().filter(|follower| follower.at_boundary())?;
-        let late = now >= wish.since + RECYCLE_ANY_BOUNDARY;
-        Some(match follower.transaction() {
-            Transaction::Open => quiet_since + RECYCLE_TRANSACTION,
-            Transaction::None | Transaction::Unknown if late => now,
-            Transaction::None => quiet_since + RECYCLE_QUIET,
-            Transaction::Unknown => quiet_since + RECYCLE_QUIET_UNKNOWN,
-        })
+        let follower = self.follower.as_ref()?;
+        if follower.is_monitor() {
+            return Some(quiet_since + RECYCLE_QUIET_MONITOR);
+        }
+        if !follower.at_boundary() {
+            return None;
+        }
+        if follower.transaction() == Transaction::Open {
+            return Some(quiet_since + RECYCLE_TRANSACTION);
+        }
+        // A member's requests that want no answer are mirrored reads, which are made to be lost.
+        let delicate = follower.has_cursor() || (follower.sends_unanswered() && !self.is_member());
+        let patience = if delicate { RECYCLE_TRANSACTION } else { RECYCLE_ANY_BOUNDARY };
+        Some((quiet_since + RECYCLE_QUIET).min((wish.since + patience).max(now)))
+    }
+
+    fn is_member(&self) -> bool {
+        self.record.open().client().is_some_and(|client| client.internal)
+    }
+
+    /// Notes requests that want no answer, for whoever asks about the risk of moving it.
+    fn note_unanswered(&self) {
+        let noted = &self.record.open().unanswered;
+        if self.follower.as_ref().is_some_and(Follower::has_unanswered) && !noted.load(Ordering::Relaxed) {
+            noted.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl Tap for Watcher {
     fn see(&mut self, bound: Bound, bytes: &[u8]) {
         match (bound, &mut self.follower) {
-            (Bound::Up, Some(follower)) => follower.sent(bytes),
+            (Bound::Up, Some(follower)) => {
+                follower.sent(bytes);
+                self.note_unanswered();
+            }
             (Bound::Down, Some(follower)) => follower.received(bytes),
             (Bound::Up | Bound::Down, None) => {}
         }

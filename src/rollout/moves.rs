@@ -96,7 +96,7 @@ impl Walk {
         }
         let rows = client.connections(true).await.map_err(failed)?.value.connections;
         let risks: Vec<_> = reply.risks.iter().map(|risk| format!("; {}", escaped(risk))).collect();
-        let hint = match reply.at_risk {
+        let hint = match reply.left_alone {
             0 => String::new(),
             _ => format!(" ({} recycle --force)", self.fleet.node(node).ctl),
         };

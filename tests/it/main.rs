@@ -28,6 +28,7 @@ mod load;
 mod matrix;
 mod member_names;
 mod metrics;
+mod moving;
 mod netfilter;
 mod operating;
 mod outbound_links;

@@ -106,7 +106,7 @@ fn a_request_under_way_is_waited_for_unless_a_grace_is_given() {
     assert!(cut.answer().is_err(), "cut in the middle, as asked");
 }
 
-fn non_conforming(admin: &Admin) -> u64 {
+pub(crate) fn non_conforming(admin: &Admin) -> u64 {
     admin.get("/status")["connections"]["nonConforming"].as_u64().unwrap()
 }
 
@@ -124,7 +124,7 @@ fn proxy(mongod: &Mongod) -> Proxy {
 }
 
 /// A set of one member, which advertises the proxy's address.
-fn replica_set() -> (Mongod, Proxy) {
+pub(crate) fn replica_set() -> (Mongod, Proxy) {
     let options = mongod::Options { tls: Some(tls()), replica_set: Some("rs".into()), ..mongod::Options::default() };
     let mongod = Mongod::start(&options);
     let proxy = proxy(&mongod);

@@ -40,6 +40,18 @@ fn compressed(request_id: i32, compressor: u8, original: &[u8]) -> Vec<u8> {
     message(2012, request_id, 0, &[&original[12..16], &size[..], &[compressor], &payload].concat())
 }
 
+/// As [`compressed`], with the numbers of the original.
+fn compressed_as(compressor: u8, original: &[u8]) -> Vec<u8> {
+    let mut message = compressed(0, compressor, original);
+    message[4..12].copy_from_slice(&original[4..12]);
+    message
+}
+
+/// Text that compresses, but not to nothing.
+fn noise(length: usize) -> String {
+    (0..length).map(|at| char::from(b'a' + ((at * at) >> 5).to_le_bytes()[0] % 20)).collect()
+}
+
 #[test]
 fn a_boundary_is_after_the_answer_and_nowhere_else() {
     let mut follower = Follower::default();
@@ -115,22 +127,159 @@ fn a_stream_of_answers_has_a_boundary_after_each() {
     assert!(follower.at_boundary());
 }
 
+/// Mirrored reads of mongod from 4.4 on, and unacknowledged writes: known without a watch, however they are cut, at any
+/// size, and never kept longer than needed.
 #[test]
 fn inside_a_compressed_request() {
-    let quiet = msg(2, 5, 0, &rawdoc! { "insert": "c", "$db": "d", "x": "x".repeat(3000) });
-    for compressor in 0..4 {
-        let request = compressed(5, compressor, &quiet);
+    for filling in [0, 3000, 60_000] {
+        let quiet = msg(2, 5, 0, &rawdoc! { "insert": "c", "$db": "d", "x": noise(filling) });
+        for compressor in 0..4 {
+            let request = compressed(5, compressor, &quiet);
+            for watched in [false, true] {
+                for size in [1, 7, 100, request.len()] {
+                    let mut follower = Follower::default();
+                    if watched {
+                        follower.watch();
+                    }
+                    request.chunks(size).for_each(|chunk| follower.sent(chunk));
+                    assert!(follower.at_boundary(), "compressor {compressor}, chunks of {size}");
+                    assert!(follower.has_unanswered() && follower.head.is_none());
+                    follower.sent(&compressed(6, compressor, &msg(0, 6, 0, &rawdoc! { "ping": 1, "$db": "d" })));
+                    assert!(!follower.at_boundary());
+                    follower.received(&message(2012, 77, 6, &[0; 30]));
+                    assert!(follower.at_boundary());
+                }
+            }
+        }
+    }
+}
+
+/// mongod and drivers use other encoders than these tests: a stored block of zlib, snappy's every element, all blocks of zstd.
+#[test]
+fn the_first_bytes_of_any_encoding() {
+    let size = 40_u32.to_le_bytes();
+    let head = |compressor: u8, payload: &[u8]| {
+        super::super::compressed::head(&[&2013_u32.to_le_bytes()[..], &size, &[compressor], payload].concat(), 16)
+    };
+    let plain: Vec<u8> = [2, 0, 0, 0, 0].into_iter().chain(20..55).collect();
+    let stored = [&[0x78, 1, 1, 40, 0, 215, 255][..], &plain].concat();
+    assert_eq!(head(2, &stored).unwrap(), plain[..16]);
+    // A literal of one byte and a copy of what overlaps it; the long forms of both.
+    let zeros = [40, 0, 0, 1 | 7 << 2, 1, 2 | 20 << 2, 1, 0];
+    assert_eq!(head(1, &zeros).unwrap(), [0; 16]);
+    let long = [&[40, 60 << 2, 3, 2, 0, 0, 0, 3 | 30 << 2, 4, 0, 0, 0][..]].concat();
+    assert_eq!(head(1, &long).unwrap(), [2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0]);
+    assert_eq!(head(1, &long[..4]).unwrap(), [2], "as much as is there");
+    assert_eq!(head(1, &[40, 1, 9]), None, "a copy of nothing");
+    assert_eq!(head(1, &[0xff; 20]), None, "a length without an end");
+    let frame = |descriptor: &[u8], block: u32, content: &[u8]| {
+        [&[0x28, 0xb5, 0x2f, 0xfd][..], descriptor, &block.to_le_bytes()[..3], content].concat()
+    };
+    assert_eq!(head(3, &frame(&[0x20, 40], 40 << 3 | 1, &plain)).unwrap(), plain[..16], "one segment, a raw block");
+    assert_eq!(head(3, &frame(&[0x80, 0x58, 40, 0, 0, 0], 40 << 3, &plain)).unwrap(), plain[..16], "a window, a size");
+    assert_eq!(
+        head(3, &frame(&[0, 0xff], 40 << 3 | 2 | 1, &[7])).unwrap(),
+        [7; 16],
+        "a run, and a window that nobody reserves"
+    );
+    assert_eq!(head(3, &frame(&[1, 0, 0], 40 << 3, &plain)), None, "a dictionary");
+    assert_eq!(head(3, b"no zstd at all"), None);
+    assert_eq!(head(3, &frame(&[0x20, 40], (200_000 << 3) | 4, &plain)), None, "longer than a block may be");
+    assert_eq!(head(9, &plain), None);
+}
+
+/// What cannot be read is taken to want an answer: the next answer settles it.
+#[test]
+fn a_head_that_cannot_be_read_is_taken_to_want_an_answer() {
+    for compressor in [1, 2, 3, 9] {
         let mut follower = Follower::default();
-        follower.sent(&request);
-        assert!(!follower.at_boundary(), "not looked into: an answer may come");
-        let mut follower = Follower::default();
-        follower.watch();
-        request.chunks(100).for_each(|chunk| follower.sent(chunk));
+        let body = [&2013_u32.to_le_bytes()[..], &99_u32.to_le_bytes(), &[compressor], &[0xff; 300]].concat();
+        follower.sent(&message(2012, 5, 0, &body));
+        assert!(!follower.at_boundary() && follower.speaks_mongodb() && follower.head.is_none());
+        follower.sent(&msg_command(6, "a", &rawdoc! { "ping": 1 }));
+        follower.received(&reply(9, 6));
         assert!(follower.at_boundary(), "compressor {compressor}");
-        follower.sent(&compressed(6, compressor, &msg(0, 6, 0, &rawdoc! { "ping": 1, "$db": "d" })));
-        assert!(!follower.at_boundary());
-        follower.received(&message(2012, 77, 6, &[0; 30]));
-        assert!(follower.at_boundary());
+    }
+    // No more than so much is kept of one that does not say it, and the rest passes unseen.
+    let mut follower = Follower::default();
+    let body = [
+        &2013_u32.to_le_bytes()[..],
+        &900_000_u32.to_le_bytes(),
+        &[2],
+        &[0x78, 1],
+        &[0, 0, 0, 255, 255].repeat(80_000)[..],
+    ]
+    .concat();
+    let request = message(2012, 5, 0, &body);
+    for chunk in request[..200_000].chunks(1000) {
+        follower.sent(chunk);
+        assert!(follower.head.as_ref().is_none_or(|head| head.bytes.len() <= crate::limits::FOLLOWED_HEAD_BYTES));
+    }
+    assert!(follower.head.is_none() && follower.unseen_up() > 100_000);
+}
+
+#[test]
+fn a_monitor_is_known_by_its_hello() {
+    for (document, monitors) in [
+        (rawdoc! { "hello": 1, "$db": "admin" }, true),
+        (rawdoc! { "isMaster": 1, "$db": "admin" }, true),
+        (rawdoc! { "ismaster": 1, "$db": "admin" }, true),
+        (rawdoc! { "find": "c", "$db": "admin" }, false),
+    ] {
+        let request = msg(1 << 16, 1, 0, &document);
+        for size in [1, 20, request.len()] {
+            let mut follower = Follower::default();
+            request.chunks(size).for_each(|chunk| follower.sent(chunk));
+            assert_eq!(follower.is_monitor(), monitors, "{document:?}");
+            assert!(!follower.at_boundary());
+            let answer = msg(2, 9, 1, &rawdoc! { "ok": 1 });
+            follower.received(&answer[..30]);
+            assert!(!follower.is_monitor(), "within an answer");
+            follower.received(&answer[30..]);
+            assert_eq!(follower.is_monitor(), monitors, "{document:?}");
+            follower.sent(&msg(0, 2, 0, &document));
+            assert!(!follower.is_monitor());
+        }
+    }
+}
+
+#[test]
+fn cursors_are_known_while_watched() {
+    let long = "x".repeat(40_000);
+    let batch = |id: i64, filling: &str| rawdoc! { "cursor": { "nextBatch": [{ "x": filling, "id": 9_i64 }], "id": id, "ns": "d.c" }, "ok": 1.0 };
+    let empty = rawdoc! { "cursor": { "nextBatch": [], "id": 5_i64, "ns": "d.c" }, "ok": 1.0 };
+    let stream = rawdoc! { "cursor": { "nextBatch": [{ "x": 1 }], "postBatchResumeToken": {}, "id": 5_i64, "ns": "d.c" }, "ok": 1.0 };
+    let get_more = rawdoc! { "getMore": 5_i64, "collection": "c", "$db": "d" };
+    let mut follower = Follower::default();
+    follower.watch();
+    for compressor in [None, Some(1), Some(2), Some(3)] {
+        for (document, expected) in [
+            (batch(5, "x"), true),
+            (rawdoc! { "ok": 1 }, true),
+            (batch(0, "x"), false),
+            (batch(5, &long), true),
+            (stream.clone(), false),
+            (batch(5, &long), true),
+            (empty.clone(), false),
+            (batch(5, "y"), true),
+            // Compressed, so long an answer is not looked into to its end.
+            (batch(0, &long), compressor.is_some()),
+            (batch(0, "x"), false),
+        ] {
+            follower.sent(&msg(0, 2, 0, &get_more));
+            let answer = msg(0, 9, 2, &document);
+            let answer = match compressor {
+                None => answer,
+                Some(compressor) => {
+                    let mut answer = compressed(9, compressor, &answer);
+                    answer[8..12].copy_from_slice(&2_i32.to_le_bytes());
+                    answer
+                }
+            };
+            answer.chunks(999).for_each(|chunk| follower.received(chunk));
+            assert!(follower.at_boundary());
+            assert_eq!(follower.has_cursor(), expected, "{compressor:?}, {} bytes", answer.len());
+        }
     }
 }
 
@@ -232,6 +381,70 @@ proptest! {
                 prop_assert_eq!(feed(&answer, false), (true, true));
             }
         }
+    }
+
+    /// Streams of all kinds of messages, cut anywhere, with bodies that pass unseen: the boundaries are where a reader of
+    /// whole messages would say.
+    #[test]
+    fn boundaries_are_where_an_oracle_says(
+        script in proptest::collection::vec((0_usize..10, 0_u8..5, 0_usize..40_000), 1..12),
+        cuts in proptest::collection::vec(1_usize..5000, 1..20),
+        watched in any::<bool>(),
+    ) {
+        let mut follower = Follower::default();
+        if watched {
+            follower.watch();
+        }
+        let (mut cuts, mut asked, mut streamed) = (cuts.into_iter().cycle(), Vec::new(), 0);
+        for (id, (kind, compressor, filling)) in (1..).zip(script) {
+            let document = rawdoc! { "find": "c", "$db": "d", "x": noise(filling) };
+            let pack = |plain: Vec<u8>| if compressor == 4 { plain } else { compressed_as(compressor, &plain) };
+            // What is sent, which way, and whether it wants an answer or is one.
+            let (bytes, up) = match kind {
+                0 | 1 => { asked.push(id); (pack(msg(0, id, 0, &document)), true) }
+                2 => (pack(msg(2, id, 0, &document)), true),
+                3 => (pack(msg(2 | 1 << 16, id, 0, &document)), true),
+                4 => (message(2002, id, 0, &vec![1; filling]), true),
+                5 => { asked.push(id); (msg(1 << 16, id, 0, &document), true) }
+                6 => (pack(message(2007, id, 0, &vec![0; 20])), true),
+                // Answers, each to what was asked last, which settles all; one of a stream has no request of its own.
+                7 | 8 if !asked.is_empty() => {
+                    streamed = id;
+                    (pack(msg(if kind == 8 { 2 } else { 0 }, id, asked.pop().unwrap(), &document)), false)
+                }
+                _ => { let to = streamed; streamed = id; (pack(msg(2, id, to, &document)), false) }
+            };
+            if !up && matches!(kind, 7 | 8) {
+                asked.clear();
+            }
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                let unseen = if up { follower.unseen_up() } else { follower.unseen_down() };
+                let take = cuts.next().unwrap().min(rest.len());
+                let (part, after) = rest.split_at(if unseen > 0 { take.min(unseen) } else { take });
+                match (up, unseen > 0) {
+                    (true, true) => follower.passed_up(part.len()),
+                    (false, true) => follower.passed_down(part.len()),
+                    (true, false) => follower.sent(part),
+                    (false, false) => follower.received(part),
+                }
+                rest = after;
+                prop_assert!(rest.is_empty() || !follower.at_boundary(), "within a message");
+            }
+            prop_assert_eq!(follower.at_boundary(), asked.is_empty(), "message {} of kind {}, compressor {}", id, kind, compressor);
+            prop_assert!(follower.head.is_none());
+        }
+    }
+
+    /// Whatever is compressed, or is said to be.
+    #[test]
+    fn no_compressed_bytes_make_it_panic(compressor in 0_u8..5, filling in 0_usize..3000, at in any::<usize>(), byte in any::<u8>(), cut in 1_usize..900) {
+        let mut request = compressed_as(compressor.min(3), &msg(2, 5, 0, &rawdoc! { "insert": "c", "x": noise(filling) }));
+        let at = 16 + at % (request.len() - 16);
+        request[at] = byte;
+        let mut follower = Follower::default();
+        request.chunks(cut).for_each(|chunk| follower.sent(chunk));
+        prop_assert!(follower.speaks_mongodb() && follower.head.is_none());
     }
 
     #[test]

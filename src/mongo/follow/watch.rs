@@ -1,0 +1,169 @@
+//! What is looked at while a connection is watched: whether the last request was part of an open transaction, and whether
+//! the last cursor has more to give.
+
+use bson::raw::RawDocument;
+
+use super::direction::Message;
+use crate::limits::{FOLLOWED_HEAD_BYTES, FOLLOWED_PLAIN_BYTES, FOLLOWED_TAIL_BYTES};
+use crate::mongo::compressed;
+use crate::mongo::header::OpCode;
+
+/// Whether the last request was part of a transaction of several, which cannot be retried by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transaction {
+    /// No whole request has been seen since the watch began.
+    #[default]
+    Unknown,
+    /// It was none.
+    None,
+    /// It was, and the transaction is open.
+    Open,
+}
+
+/// What is kept of a watched connection.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    request: Gathered,
+    answer: Gathered,
+    pub(super) transaction: Transaction,
+    /// Whether the last cursor that was answered for has more batches, and its driver would not resume it by itself.
+    pub(super) cursor_open: bool,
+    /// Whether a request that wants no answer was seen.
+    pub(super) unanswered: bool,
+    /// Whether the last request asks for a batch of a cursor that somebody reads to its end.
+    reads_cursor: bool,
+}
+
+/// The beginning and the end of a message's body.
+#[derive(Debug, Default)]
+struct Gathered {
+    /// Whether the message began since the watch did.
+    active: bool,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Watch {
+    pub(super) fn request(&mut self, message: &Message, begun: bool, ended: bool, body: &[u8]) {
+        if let Some(plain) = self.request.take(message, begun, ended, body) {
+            let document = first_document(&plain.head);
+            // What cannot be read is taken to be no transaction.
+            let open = document.is_some_and(is_open_transaction);
+            self.transaction = if open { Transaction::Open } else { Transaction::None };
+            self.reads_cursor = document.is_some_and(reads_cursor);
+        }
+    }
+
+    pub(super) fn answer(&mut self, message: &Message, begun: bool, ended: bool, body: &[u8]) {
+        if let Some(plain) = self.answer.take(message, begun, ended, body) {
+            match plain.cursor() {
+                Some(Cursor::Open) => self.cursor_open = true,
+                Some(Cursor::Ended | Cursor::Resumed) => self.cursor_open = false,
+                // Too large to be looked into to its end: it may be.
+                None => self.cursor_open |= self.reads_cursor && plain.cut,
+            }
+        }
+    }
+}
+
+impl Gathered {
+    /// Takes a stretch; at the end of the message, what was kept of it in plain.
+    fn take(&mut self, message: &Message, begun: bool, ended: bool, body: &[u8]) -> Option<Plain> {
+        self.active |= begun;
+        if !self.active {
+            return None;
+        }
+        let compressed = message.op_code == OpCode::Compressed;
+        let most = if compressed { FOLLOWED_HEAD_BYTES } else { FOLLOWED_PLAIN_BYTES };
+        let (head, rest) = body.split_at(body.len().min(most.saturating_sub(self.head.len())));
+        self.head.extend_from_slice(head);
+        let rest = &rest[rest.len().saturating_sub(FOLLOWED_TAIL_BYTES)..];
+        self.tail.extend_from_slice(rest);
+        self.tail.drain(..self.tail.len().saturating_sub(FOLLOWED_TAIL_BYTES));
+        if !ended {
+            return None;
+        }
+        let Gathered { head, tail, .. } = std::mem::take(self);
+        Some(match message.op_code {
+            OpCode::Msg => Plain { cut: !tail.is_empty(), head, tail },
+            OpCode::Compressed if head.get(..4) == Some(&OpCode::Msg.number().to_le_bytes()) => {
+                let plain = compressed::head(&head, FOLLOWED_PLAIN_BYTES).unwrap_or_default();
+                let size = head.get(4..8).and_then(<[u8]>::first_chunk).map_or(0, |size| u32::from_le_bytes(*size));
+                let cut = usize::try_from(size).map_or(true, |size| plain.len() < size);
+                Plain { head: plain, tail: Vec::new(), cut }
+            }
+            _ => Plain { head: Vec::new(), tail: Vec::new(), cut: false },
+        })
+    }
+}
+
+/// What was kept of an OP_MSG's body.
+struct Plain {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    /// Whether there was more.
+    cut: bool,
+}
+
+/// What an answer says of its cursor.
+enum Cursor {
+    Open,
+    /// It has no more batches.
+    Ended,
+    /// It has no end of its own: a change stream or a tail, which its reader resumes after every error.
+    Resumed,
+}
+
+impl Plain {
+    /// What it says of its cursor; `None` if it has none, or that was not kept. mongod writes the batch first, then the
+    /// cursor's number and name, so the end of the answer has them.
+    fn cursor(&self) -> Option<Cursor> {
+        if self.cut && self.tail.is_empty() {
+            return None;
+        }
+        let end = [&self.head[self.head.len().saturating_sub(FOLLOWED_TAIL_BYTES)..], &self.tail].concat();
+        let at = end.windows(ID.len() + 8 + NAME.len()).rposition(|window| {
+            let (id, rest) = window.split_at(ID.len());
+            id == ID && rest[8..] == *NAME
+        })?;
+        let id = end.get(at + ID.len()..)?.first_chunk().map(|id| i64::from_le_bytes(*id))?;
+        let has = |part: &[u8]| [&self.head, &end].iter().any(|bytes| bytes.windows(part.len()).any(|at| at == part));
+        Some(match id {
+            0 => Cursor::Ended,
+            _ if RESUMED.iter().any(|sign| has(sign)) => Cursor::Resumed,
+            _ => Cursor::Open,
+        })
+    }
+}
+
+/// Whether the plain body of an OP_MSG is a command of a transaction that goes on after it.
+fn is_open_transaction(document: &RawDocument) -> bool {
+    let ends = |name: &str| ["commitTransaction", "abortTransaction"].contains(&name);
+    document.get_bool("autocommit").is_ok_and(|auto| !auto) && !name(document).is_some_and(ends)
+}
+
+/// Whether it asks for a batch. A `getMore` with a time limit is that of a cursor that waits for new documents.
+fn reads_cursor(document: &RawDocument) -> bool {
+    match name(document) {
+        Some("find" | "aggregate" | "listCollections" | "listIndexes") => true,
+        Some("getMore") => document.get("maxTimeMS").is_ok_and(|limit| limit.is_none()),
+        _ => false,
+    }
+}
+
+fn name(document: &RawDocument) -> Option<&str> {
+    document.into_iter().next().and_then(Result::ok).map(|(name, _)| name.as_str())
+}
+
+/// The document of the section 0, where that comes first, as drivers write it.
+fn first_document(body: &[u8]) -> Option<&RawDocument> {
+    let (kind, rest) = body.get(4..)?.split_first()?;
+    let length = usize::try_from(i32::from_le_bytes(*rest.first_chunk()?)).ok()?;
+    (*kind == 0).then(|| rest.get(..length).and_then(|document| RawDocument::from_bytes(document).ok()))?
+}
+
+/// The element `id`, a long, and behind it the beginning of `ns`.
+const ID: &[u8] = b"\x12id\0";
+const NAME: &[u8] = b"\x02ns\0";
+/// Signs that a reader waits for what is to come: a change stream's token, and an empty batch that is not the last.
+const RESUMED: [&[u8]; 3] = [b"postBatchResumeToken\0", b"nextBatch\0\x05\0\0\0\0", b"firstBatch\0\x05\0\0\0\0"];

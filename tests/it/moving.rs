@@ -1,0 +1,194 @@
+//! What an application notices when its connections are moved: all kinds of operations on a real one-member replica set,
+//! what a client still sends after it was told, and the links of a set of three that carry mirrored reads.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use bson::{Document, RawDocumentBuf, doc};
+use serde_json::{Value, json};
+use tlsramp::mongo::request::msg_command;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::recycling::{non_conforming, replica_set};
+use crate::support::{
+    admin::{self, Admin},
+    cert,
+    hosts::{self, Kind, Plan, Set, Variant},
+    parts,
+    plain::Plain,
+    process, require, tls, wait,
+};
+
+/// One client for everything, and one for each kind of operation: no error, and no write is lost, acknowledged or not.
+#[test]
+fn operations_of_every_kind_are_moved_and_nothing_is_lost() {
+    let python = require!(parts::pymongo());
+    require!(parts::mongod());
+    let (_mongod, proxy) = replica_set();
+    let admin = admin::of(&proxy);
+    let mut noticed = Vec::new();
+    for (apart, rounds) in [(false, 2), (true, 1)] {
+        let mut command = process::tethered(python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/moved.py"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut application = process::spawn(command).unwrap();
+        let mut input = application.stdin.take().unwrap();
+        let mut lines = BufReader::new(application.stdout.take().unwrap()).lines();
+        let uri = format!("mongodb://127.0.0.1:{}/?replicaSet=rs", proxy.port());
+        let compressors = if apart { vec![""] } else { vec!["", "zstd", "zlib"] };
+        writeln!(input, "{}", json!({ "uri": uri, "apart": apart, "compressors": compressors })).unwrap();
+        for round in 0..rounds {
+            admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }));
+            writeln!(input, "begin").unwrap();
+            assert_eq!(lines.next().unwrap().unwrap(), "ready");
+            admin.put("/mode", &json!({ "mode": "preferSSL" }));
+            let began = Instant::now();
+            let reply = admin.post("/recycle", &json!({ "waitSecs": 90 }));
+            let took = began.elapsed();
+            // Beyond the move, for what comes of it.
+            thread::sleep(Duration::from_millis(500));
+            writeln!(input, "end").unwrap();
+            let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            println!("apart {apart}, round {round}, {took:?}: {reply} {report}");
+            let left = ["waiting", "cut", "leftAlone"].map(|kind| reply[kind].as_u64());
+            let lost = ["lost", "lostAcknowledged"].map(|kind| report[kind].as_u64());
+            if left != [Some(0); 3] || lost != [Some(0); 2] || report["errors"] != json!({}) {
+                noticed.push(format!("apart {apart}, round {round}: {reply} {report}"));
+            }
+            assert!(report["silent"].as_u64().unwrap() > 10, "{report}");
+        }
+        drop(input);
+        assert!(process::wait(&mut application, Duration::from_secs(30)).unwrap().unwrap().success());
+    }
+    assert!(noticed.is_empty(), "{noticed:#?}");
+}
+
+/// What a client sends after it was told of the end: what wants no answer is forwarded, what wants one never, and the first
+/// that does gets a reset. Half a message is none.
+#[tokio::test]
+async fn what_is_sent_after_the_end_is_forwarded_only_if_it_wants_no_answer() {
+    require!(parts::mongod());
+    let (mongod, proxy) = replica_set();
+    let admin = admin::of(&proxy);
+    let config = tls::client(cert("ca.pem"), Some(&cert("client.pem")));
+    for by_tls in [false, true] {
+        // A machine that is too busy to do it within the second proves nothing.
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let name = format!("{by_tls}-{tries}");
+            admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }));
+            let in_time = if by_tls {
+                let client = tls::connect(proxy.address("inbound"), &config).await.unwrap();
+                send_after_the_end(client, &admin, &name).await
+            } else {
+                let client = TcpStream::connect(proxy.address("inbound")).await.unwrap();
+                send_after_the_end(client, &admin, &name).await
+            };
+            wait("the connection is moved", || non_conforming(&admin) == 0);
+            let mut direct = Plain::connect(mongod.port());
+            let mut is_there = |what: &str| {
+                let find = doc! { "find": "late", "filter": { "_id": format!("{name}-{what}") } };
+                !direct
+                    .command("test", &find)
+                    .get_document("cursor")
+                    .unwrap()
+                    .get_array("firstBatch")
+                    .unwrap()
+                    .is_empty()
+            };
+            assert!(!is_there("asking") && !is_there("after") && !is_there("half"), "a request ran that was refused");
+            if in_time {
+                assert!(is_there("first") && is_there("second"), "a request that wants no answer is lost");
+                break;
+            }
+            assert!(tries < 20, "never within a second");
+        }
+    }
+}
+
+/// True if all was sent in time.
+async fn send_after_the_end<S: AsyncRead + AsyncWrite + Unpin>(mut client: S, admin: &Admin, name: &str) -> bool {
+    let insert = |what: &str, w: i32| {
+        let document = doc! { "_id": format!("{name}-{what}") };
+        message(&doc! { "insert": "late", "documents": [document], "writeConcern": { "w": w } })
+    };
+    client.write_all(&message(&doc! { "ping": 1 })).await.unwrap();
+    assert!(client.read(&mut [0; 4096]).await.unwrap() > 16);
+    admin.put("/mode", &json!({ "mode": "preferSSL" }));
+    let reply = admin.post("/recycle", &json!({ "waitSecs": 0 }));
+    assert_eq!(reply["waiting"], json!(1), "{reply}");
+    assert_eq!(client.read(&mut [0; 64]).await.unwrap(), 0, "it is told of the end");
+    let told = Instant::now();
+    let (first, second) = (insert("first", 0), insert("second", 0));
+    client.write_all(&[&first[..], &second[..30]].concat()).await.unwrap();
+    client.flush().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client
+        .write_all(&[&second[30..], &insert("asking", 1), &insert("after", 0), &insert("half", 0)[..40]].concat())
+        .await
+        .unwrap();
+    client.flush().await.unwrap();
+    let in_time = told.elapsed() < Duration::from_millis(800);
+    // A reset is seen by whoever goes on sending.
+    let until = Instant::now() + Duration::from_secs(10);
+    while client.write_all(&insert("after", 0)).await.is_ok() && client.flush().await.is_ok() {
+        assert!(Instant::now() < until, "no reset");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    in_time
+}
+
+/// A command; with `w: 0`, one that wants no answer.
+fn message(command: &Document) -> Vec<u8> {
+    let silent = command.get_document("writeConcern").is_ok_and(|concern| concern.get_i32("w").is_ok_and(|w| w == 0));
+    let mut message = msg_command(1, "test", &RawDocumentBuf::try_from(command).unwrap());
+    message[16] = if silent { 2 } else { 0 };
+    message
+}
+
+/// Since 4.4, a primary mirrors its reads to its secondaries by requests that want no answer, compressed as all between
+/// members is: those links move like others, without force.
+#[test]
+fn links_of_mirrored_reads_are_moved_without_force() {
+    require!(hosts::ready());
+    let set = require!(Set::form(Plan::new(Variant::Explicit).in_mode("allowSSL")));
+    let primary = set.primary().expect("a healthy set has one");
+    let everything = doc! { "setParameter": 1, "mirrorReads": { "samplingRate": 1.0 } };
+    for member in &set.members {
+        member.server.ask("admin", &everything).expect("mongod mirrors reads since 4.4");
+    }
+    let mirrored = || {
+        let status = set.member(primary).server.ask("admin", &doc! { "serverStatus": 1, "mirroredReads": 1 }).unwrap();
+        status.get_document("mirroredReads").unwrap().get_i64("sent").unwrap()
+    };
+    let app = set.app("mirrored", Kind::Plaintext);
+    wait("reads are mirrored", || mirrored() > 100);
+    for sidecar in set.sidecars() {
+        sidecar.told(&["mode", "preferSSL", "--force"]);
+    }
+    let before = mirrored();
+    wait("reads are mirrored all the while", || mirrored() > before + 100);
+    let began = Instant::now();
+    for sidecar in set.sidecars() {
+        let left = || sidecar.status()["connections"]["nonConforming"].as_u64().unwrap();
+        assert!(left() > 0, "links from before");
+        while left() > 0 {
+            // It fails while some are left.
+            let _ = sidecar.ctl(&["recycle", "--wait", "10"]);
+            let rows = || sidecar.told(&["connections", "--non-conforming"]);
+            assert!(began.elapsed() < Duration::from_secs(90), "links that do not move: {}", rows());
+        }
+    }
+    let before = mirrored();
+    wait("reads are mirrored by the new links", || mirrored() > before + 50);
+    app.wait_writes(20);
+    app.finish().assert_flawless();
+}
