@@ -159,7 +159,7 @@ fn inside_a_compressed_request() {
 fn the_first_bytes_of_any_encoding() {
     let size = 40_u32.to_le_bytes();
     let head = |compressor: u8, payload: &[u8]| {
-        super::super::compressed::head(&[&2013_u32.to_le_bytes()[..], &size, &[compressor], payload].concat(), 16)
+        crate::mongo::compressed::head(&[&2013_u32.to_le_bytes()[..], &size, &[compressor], payload].concat(), 16)
     };
     let plain: Vec<u8> = [2, 0, 0, 0, 0].into_iter().chain(20..55).collect();
     let stored = [&[0x78, 1, 1, 40, 0, 215, 255][..], &plain].concat();
@@ -406,7 +406,7 @@ proptest! {
                 3 => (pack(msg(2 | 1 << 16, id, 0, &document)), true),
                 4 => (message(2002, id, 0, &vec![1; filling]), true),
                 5 => { asked.push(id); (msg(1 << 16, id, 0, &document), true) }
-                6 => (pack(message(2007, id, 0, &vec![0; 20])), true),
+                6 => (pack(message(2007, id, 0, &[0; 20])), true),
                 // Answers, each to what was asked last, which settles all; one of a stream has no request of its own.
                 7 | 8 if !asked.is_empty() => {
                     streamed = id;

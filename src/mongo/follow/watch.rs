@@ -84,9 +84,10 @@ impl Gathered {
             return None;
         }
         let Gathered { head, tail, .. } = std::mem::take(self);
-        Some(match message.op_code {
-            OpCode::Msg => Plain { cut: !tail.is_empty(), head, tail },
-            OpCode::Compressed if head.get(..4) == Some(&OpCode::Msg.number().to_le_bytes()) => {
+        let inner = head.first_chunk().and_then(|number| OpCode::from_i32(i32::from_le_bytes(*number)));
+        Some(match (message.op_code, inner) {
+            (OpCode::Msg, _) => Plain { cut: !tail.is_empty(), head, tail },
+            (OpCode::Compressed, Some(OpCode::Msg)) => {
                 let plain = compressed::head(&head, FOLLOWED_PLAIN_BYTES).unwrap_or_default();
                 let size = head.get(4..8).and_then(<[u8]>::first_chunk).map_or(0, |size| u32::from_le_bytes(*size));
                 let cut = usize::try_from(size).map_or(true, |size| plain.len() < size);
