@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::server::ServerSessionMemoryCache;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion, version};
 
+use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::TlsFiles;
-use super::pem::Found;
+use super::pem::{Found, Pem};
+use super::trust::{Ca, Trust};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
 use crate::limits::{CLIENT_CONFIGS, CLIENT_SESSIONS, EXPIRY_WARNING_DAYS, SERVER_SESSIONS};
@@ -33,6 +35,9 @@ pub struct Material {
     clients_judge: Option<Arc<ClientVerifier>>,
     certificates: Vec<CertificateInfo>,
     dialling: Option<Dialling>,
+    /// The CAs of each CA file.
+    trusts: Vec<(FileRole, Arc<Trust>)>,
+    crls: Arc<Crls>,
     /// One configuration per set of accepted names: sessions of one server never resume with another. Bounded by
     /// the routes, which alone name servers.
     clients: Mutex<HashMap<Vec<ServerName<'static>>, Arc<ClientConfig>>>,
@@ -56,7 +61,7 @@ pub struct CertificateInfo {
 /// What outgoing configurations are made from.
 #[derive(Debug)]
 struct Dialling {
-    verifier: Option<Arc<WebPkiServerVerifier>>,
+    trust: Option<Arc<Trust>>,
     allow_invalid_hostnames: bool,
     versions: Vec<&'static SupportedProtocolVersion>,
 }
@@ -65,9 +70,10 @@ struct Dialling {
 struct Read {
     serving: Option<Identity>,
     cluster: Option<Identity>,
-    ca: Option<Arc<RootCertStore>>,
-    cluster_ca: Option<Arc<RootCertStore>>,
-    crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Judges servers, and clients if there is no cluster CA.
+    ca: Option<Arc<Trust>>,
+    cluster_ca: Option<Arc<Trust>>,
+    crls: Arc<Crls>,
 }
 
 impl Material {
@@ -78,12 +84,14 @@ impl Material {
     pub fn load(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<Fault>> {
         let read = Read::all(files)?;
         let versions = versions(files.disabled);
-        let clients_judge = read.clients_judge(files, false).map_err(|fault| vec![fault])?;
+        let clients_judge = read.clients_judge(files, false);
         let server = read.server(files, &versions, clients_judge.clone()).map_err(|fault| vec![fault])?;
         let admin = read.admin(files, &versions).map_err(|fault| vec![fault])?;
-        let dialling = read.dialling(files, versions).map_err(|fault| vec![fault])?;
+        let dialling = read.dialling(files, versions);
         let warnings = read.warnings();
         let certificates = read.certificates(files);
+        let trusts = [(FileRole::Ca, &read.ca), (FileRole::ClusterCa, &read.cluster_ca)];
+        let trusts = trusts.into_iter().filter_map(|(role, trust)| Some((role, trust.clone()?))).collect();
         let material = Material {
             admin,
             clients_judge,
@@ -93,6 +101,8 @@ impl Material {
             allow_invalid_certificates: files.allow_invalid_certificates,
             server,
             dialling,
+            trusts,
+            crls: read.crls,
             clients: Mutex::default(),
         };
         Ok((material, warnings))
@@ -121,6 +131,27 @@ impl Material {
     #[must_use]
     pub fn certificates(&self) -> &[CertificateInfo] {
         &self.certificates
+    }
+
+    /// Whether this set is of any use at a time, in seconds since 1970: its own certificates, at least one CA of each
+    /// file, and the CRL of each issuer that the CRL file has one of.
+    ///
+    /// # Errors
+    /// Each thing that is out of date, the same text for the same thing whenever it is asked.
+    pub fn usable(&self, now: i64) -> Result<(), Vec<String>> {
+        let mut reasons = Vec::new();
+        let over = self.certificates.iter().filter(|certificate| certificate.not_after < now);
+        reasons.extend(over.map(|certificate| format!("{}: {} has expired", certificate.role, certificate.subject)));
+        for (role, trust) in &self.trusts {
+            let valid = |ca: &Ca| ca.not_before <= now && now <= ca.not_after;
+            if !trust.cas().iter().any(valid) {
+                let named: Vec<_> = trust.cas().iter().map(|ca| ca.subject.as_str()).collect();
+                reasons.push(format!("{role}: no CA of it is valid now ({})", named.join(", ")));
+            }
+        }
+        let out_of_date = self.crls.newest(now).filter(|crl| now < crl.this_update || crl.next_update <= now);
+        reasons.extend(out_of_date.map(|crl| format!("{}: the CRL of {} is out of date", FileRole::Crl, crl.issuer)));
+        if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 
     /// Whether a client that has shown this chain would be let in today. One that was asked for none always is.
@@ -159,7 +190,7 @@ impl Material {
 
     fn new_client_config(&self, dialling: &Dialling, names: &[ServerName<'static>]) -> Option<ClientConfig> {
         let verifier = ServerVerifier {
-            inner: dialling.verifier.clone(),
+            trust: dialling.trust.clone(),
             algorithms: provider().signature_verification_algorithms,
             names: names.to_vec(),
             allow_invalid_certificates: self.allow_invalid_certificates,
@@ -188,15 +219,24 @@ impl Read {
         };
         let serving = identity(FileRole::CertificateKey, &files.certificate_key, &files.certificate_key_password);
         let cluster = identity(FileRole::Cluster, &files.cluster, &files.cluster_password);
-        let ca = files.ca.as_deref().map(|path| roots(FileRole::Ca, path)).transpose();
-        let cluster_ca = files.cluster_ca.as_deref().map(|path| roots(FileRole::ClusterCa, path)).transpose();
-        let crls = files.crl.as_deref().map(revocations).transpose();
+        let algorithms = provider().signature_verification_algorithms;
+        let ca = files.ca.as_deref().map(|path| cas(FileRole::Ca, path)).transpose();
+        let cluster_ca = files.cluster_ca.as_deref().map(|path| cas(FileRole::ClusterCa, path)).transpose();
+        let ca = ca.map_err(&mut note).ok().flatten();
+        let cluster_ca = cluster_ca.map_err(&mut note).ok().flatten();
+        let known = ca.iter().chain(&cluster_ca).flat_map(|(cas, _)| cas).map(|ca| ca.der.as_ref()).collect::<Vec<_>>();
+        // As in OpenSSL, lists in the CA files count too, once revocation is checked.
+        let beside = || ca.iter().chain(&cluster_ca).flat_map(|(_, pem)| pem.crls.iter().cloned()).collect();
+        let crls = files.crl.as_deref().map(|path| revocations(path, beside(), &known)).transpose();
+        let crls = Arc::new(crls.map_err(&mut note).ok().flatten().unwrap_or_default());
+        let trust =
+            |cas: Option<(Vec<Ca>, Pem)>| cas.map(|(cas, _)| Arc::new(Trust::new(cas, Arc::clone(&crls), algorithms)));
         let read = Read {
             serving: serving.map_err(&mut note).ok().flatten(),
             cluster: cluster.map_err(&mut note).ok().flatten(),
-            ca: ca.map_err(&mut note).ok().flatten(),
-            cluster_ca: cluster_ca.map_err(&mut note).ok().flatten(),
-            crls: crls.map_err(&mut note).ok().flatten().unwrap_or_default(),
+            ca: trust(ca),
+            cluster_ca: trust(cluster_ca),
+            crls: Arc::clone(&crls),
         };
         if faults.is_empty() { Ok(read) } else { Err(faults) }
     }
@@ -249,13 +289,15 @@ impl Read {
     }
 
     /// What judges clients; strictly, where the switches that excuse them do not count.
-    fn clients_judge(&self, files: &TlsFiles, strictly: bool) -> Result<Option<Arc<ClientVerifier>>, Fault> {
-        let Some(roots) = self.cluster_ca.as_ref().or(self.ca.as_ref()) else { return Ok(None) };
-        let verifier = self.client_verifier(roots, files, strictly);
-        let fault = |error: VerifierBuilderError| {
-            crl_fault(&error, files).unwrap_or_else(|| server_fault(files, error.to_string()))
-        };
-        verifier.map(Arc::new).map(Some).map_err(fault)
+    fn clients_judge(&self, files: &TlsFiles, strictly: bool) -> Option<Arc<ClientVerifier>> {
+        let trust = self.cluster_ca.as_ref().or(self.ca.as_ref())?;
+        Some(Arc::new(ClientVerifier {
+            subjects: trust.subjects(),
+            trust: Arc::clone(trust),
+            algorithms: provider().signature_verification_algorithms,
+            mandatory: strictly || !files.allow_connections_without_certificates,
+            allow_invalid_certificates: files.allow_invalid_certificates && !strictly,
+        }))
     }
 
     fn admin(
@@ -263,7 +305,7 @@ impl Read {
         files: &TlsFiles,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Option<Arc<ServerConfig>>, Fault> {
-        let Some(judge) = self.clients_judge(files, true)? else { return Ok(None) };
+        let Some(judge) = self.clients_judge(files, true) else { return Ok(None) };
         let Some(config) = self.server(files, versions, Some(judge))? else { return Ok(None) };
         let mut config = ServerConfig::clone(&config);
         // Offered, not required: MongoDB's clients name no protocol.
@@ -287,46 +329,12 @@ impl Read {
             .collect()
     }
 
-    /// CRLs as mongod's `X509_V_FLAG_CRL_CHECK`: the end entity only; a missing or expired CRL refuses.
-    fn client_verifier(
-        &self,
-        roots: &Arc<RootCertStore>,
-        files: &TlsFiles,
-        strictly: bool,
-    ) -> Result<ClientVerifier, VerifierBuilderError> {
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
-            .with_crls(self.crls.iter().cloned())
-            .only_check_end_entity_revocation()
-            .enforce_revocation_expiration();
-        if files.allow_connections_without_certificates && !strictly {
-            builder = builder.allow_unauthenticated();
+    fn dialling(&self, files: &TlsFiles, versions: Vec<&'static SupportedProtocolVersion>) -> Option<Dialling> {
+        if self.ca.is_none() && !files.allow_invalid_certificates {
+            return None;
         }
-        let allow_invalid_certificates = files.allow_invalid_certificates && !strictly;
-        Ok(ClientVerifier { inner: builder.build()?, allow_invalid_certificates })
-    }
-
-    fn dialling(
-        &self,
-        files: &TlsFiles,
-        versions: Vec<&'static SupportedProtocolVersion>,
-    ) -> Result<Option<Dialling>, Fault> {
-        let verifier = match &self.ca {
-            None if files.allow_invalid_certificates => None,
-            None => return Ok(None),
-            Some(roots) => {
-                let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider())
-                    .with_crls(self.crls.iter().cloned())
-                    .only_check_end_entity_revocation()
-                    .enforce_revocation_expiration();
-                let path = files.ca.as_deref().unwrap_or(Path::new(""));
-                Some(builder.build().map_err(|error| {
-                    let remedy = "check the CA file";
-                    crl_fault(&error, files)
-                        .unwrap_or_else(|| Fault::new(FileRole::Ca, path, error.to_string(), remedy))
-                })?)
-            }
-        };
-        Ok(Some(Dialling { verifier, allow_invalid_hostnames: files.allow_invalid_hostnames, versions }))
+        let allow_invalid_hostnames = files.allow_invalid_hostnames;
+        Some(Dialling { trust: self.ca.clone(), allow_invalid_hostnames, versions })
     }
 }
 
@@ -340,41 +348,36 @@ fn server_fault(files: &TlsFiles, problem: String) -> Fault {
     Fault::new(role, path, problem, "check the CA and CRL files and the disabled protocols")
 }
 
-/// A list that a verifier does not take is the CRL file's fault, and not the CA file's.
-fn crl_fault(error: &VerifierBuilderError, files: &TlsFiles) -> Option<Fault> {
-    let (VerifierBuilderError::InvalidCrl(error), Some(path)) = (error, &files.crl) else { return None };
-    let problem = format!("its revocation list cannot be parsed, or not be used here ({error:?})");
-    Some(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY))
+/// The certificates of a CA file, with the rest of it.
+fn cas(role: FileRole, path: &Path) -> Result<(Vec<Ca>, Pem), Fault> {
+    let fault = |problem: String, remedy| Fault::new(role, path, problem, remedy);
+    let mut pem = pem::read(role, path, None)?;
+    let algorithms = provider().signature_verification_algorithms;
+    let certificates = std::mem::take(&mut pem.certificates).into_iter();
+    let cas = certificates.map(|found| Ca::new(found, &algorithms)).collect::<Result<Vec<_>, _>>();
+    let cas = cas.map_err(|problem| fault(problem, "take it out, or issue it anew as X.509 v3"))?;
+    if cas.is_empty() {
+        let problem = "no usable CA certificate in it".to_owned();
+        return Err(fault(problem, "put the CA's certificate (X.509 v3) into it as PEM"));
+    }
+    Ok((cas, pem))
 }
 
-fn roots(role: FileRole, path: &Path) -> Result<Arc<RootCertStore>, Fault> {
-    let pem = pem::read(role, path, None)?;
-    let mut roots = RootCertStore::empty();
-    for Found { line, der } in pem.certificates {
-        roots.add(der).map_err(|error| {
-            let problem = format!("line {line}: the certificate is of no use as a CA here ({error})");
-            Fault::new(role, path, problem, "take it out, or issue it anew as X.509 v3")
-        })?;
+/// The lists of the CRL file and those `beside` it. `cas` are all CAs that may have signed one.
+fn revocations(path: &Path, beside: Lists, cas: &[&[u8]]) -> Result<Crls, Fault> {
+    let fault = |problem: String, remedy| Fault::new(FileRole::Crl, path, problem, remedy);
+    let mut lists = pem::read(FileRole::Crl, path, None)?.crls;
+    if lists.is_empty() {
+        return Err(fault("no certificate revocation list (BEGIN X509 CRL) in it".into(), CRL_REMEDY));
     }
-    if roots.is_empty() {
-        let problem = "no usable CA certificate in it";
-        return Err(Fault::new(role, path, problem, "put the CA's certificate (X.509 v3) into it as PEM"));
-    }
-    Ok(Arc::new(roots))
+    lists.extend(beside);
+    let algorithms = provider().signature_verification_algorithms;
+    Crls::new(&lists, cas, &algorithms).map_err(|(problem, remedy)| fault(problem, remedy))
 }
 
-fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
-    let crls = pem::read(FileRole::Crl, path, None)?.crls;
-    if crls.is_empty() {
-        let problem = "no certificate revocation list (BEGIN X509 CRL) in it";
-        return Err(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY));
-    }
-    Ok(crls.into_iter().map(|found| found.der).collect())
-}
+type Lists = Vec<Found<CertificateRevocationListDer<'static>>>;
 
 fn versions(disabled: DisabledProtocols) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(&version::TLS12, disabled.tls1_2), (&version::TLS13, disabled.tls1_3)];
     all.into_iter().filter(|(_, off)| !off).map(|(version, _)| version).collect()
 }
-
-const CRL_REMEDY: &str = "make one with: openssl ca -gencrl -out crl.pem";
