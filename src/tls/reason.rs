@@ -78,6 +78,15 @@ fn has_critical_policies(certificate: &X509Certificate<'_>) -> bool {
     extensions.any(|extension| extension.critical && extension.oid.to_id_string() == CERTIFICATE_POLICIES)
 }
 
+/// Why the key of a certificate of ours cannot be used, where there is a reason to be named.
+pub(super) fn key_problem(certificate: &[u8]) -> Option<&'static str> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    if certificate.public_key().algorithm.algorithm.to_id_string() == RSA_PSS {
+        return Some("it is of the kind RSA-PSS");
+    }
+    is_short(&certificate).then_some("it is RSA of less than 2048 bits")
+}
+
 /// A TLS error in words. Alerts that a peer sent are named as RFC 8446 does.
 #[must_use]
 pub(super) fn explain(error: &Error) -> String {
@@ -202,8 +211,8 @@ const V1: &str = "it is X.509 v1; issue it anew as v3";
 const SHA1: &str = "it is signed with SHA-1; issue it anew with SHA-256";
 const NO_SAN: &str = "it has a CN and no subject alternative name; issue it anew with the name as subjectAltName";
 const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; issue it anew with 2048 or more, or ECDSA";
-pub(super) const SHORTEST_RSA_BITS: usize = 2048;
-pub(super) const RSA_PSS: &str = "1.2.840.113549.1.1.10";
+const SHORTEST_RSA_BITS: usize = 2048;
+const RSA_PSS: &str = "1.2.840.113549.1.1.10";
 const PSS_KEY: &str =
     "its key is of the kind RSA-PSS; issue it anew with a key of the kind RSA (rsaEncryption) or ECDSA";
 const CA: &str = "it is a CA's (basicConstraints CA:TRUE), issued by another; issue it anew with CA:FALSE (only a self-signed \
