@@ -22,10 +22,11 @@ pub struct Hello {
 pub struct Versions(u8);
 
 impl Hello {
-    /// Whether the client knows nothing from TLS 1.2 up.
+    /// Whether the client knows nothing from TLS 1.2 up. What `supported_versions` says counts, whatever the hello's own
+    /// version is (RFC 8446, section 4.2.1).
     #[must_use]
     pub fn is_too_old(&self) -> bool {
-        self.client_version.is_some_and(|version| version < TLS_1_2)
+        self.client_version.is_some_and(|version| version < TLS_1_2) && !self.versions.has_from(TLS_1_2)
     }
 
     /// Reads what is there of a hello, over as many records as it was split into.
@@ -71,6 +72,10 @@ impl Hello {
 }
 
 impl Versions {
+    fn has_from(self, lowest: u16) -> bool {
+        NAMES.iter().enumerate().any(|(bit, (code, _))| *code >= lowest && self.0 & (1 << bit) != 0)
+    }
+
     fn add(&mut self, version: u16) {
         if let Some(bit) = NAMES.iter().position(|(code, _)| *code == version) {
             self.0 |= 1 << bit;
@@ -173,6 +178,15 @@ mod tests {
             let read = Hello::read(&hello(fragment));
             assert_eq!((read.versions.to_string(), read.sni.as_deref()), ("TLS1.2, TLS1.3".to_owned(), Some("db1")));
         }
+    }
+
+    #[test]
+    fn supported_versions_outweigh_the_own_version() {
+        let mut old = hello(200);
+        assert_eq!(old.splice(9..11, [3, 1]).collect::<Vec<_>>(), [3, 3]);
+        assert!(!Hello::read(&old).is_too_old());
+        // The same without extensions is of TLS 1.0.
+        assert!(Hello::read(&old[..60]).is_too_old());
     }
 
     #[test]

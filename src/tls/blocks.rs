@@ -3,8 +3,6 @@
 //! Text outside of blocks is ignored, as OpenSSL does; but what looks like a part of a block and is none is an error,
 //! where OpenSSL skips it: a block that is skipped is a CA that is not trusted, or a revocation that is not seen.
 
-use crate::text::printable;
-
 /// One block, not yet decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Block {
@@ -50,7 +48,7 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
 
 impl std::fmt::Display for Block {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}: the block {}", self.line, printable(&self.label))
+        write!(f, "line {}: the block {}", self.line, self.label.escape_debug())
     }
 }
 
@@ -154,7 +152,7 @@ fn contains(line: &[u8], part: &[u8]) -> bool {
 /// A line of a file that may hold a key: its beginning, enough to find it by.
 fn shown(line: &[u8]) -> String {
     let cut = &line[..line.len().min(SHOWN_BYTES)];
-    format!("'{}{}'", printable(&String::from_utf8_lossy(cut)), if cut.len() < line.len() { "..." } else { "" })
+    format!("'{}{}'", String::from_utf8_lossy(cut).escape_debug(), if cut.len() < line.len() { "..." } else { "" })
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -170,7 +168,8 @@ mod tests {
     #[test]
     fn reads_what_openssl_reads_and_names_what_it_does_not() {
         let one = "-----BEGIN A-----\nAAAA\n-----END A-----\n";
-        let rows: [(&str, Result<&[(&str, usize, &str)], &str>); 23] = [
+        type Blocks<'a> = Result<&'a [(&'a str, usize, &'a str)], &'a str>;
+        let rows: [(&str, Blocks<'_>); 23] = [
             ("", Ok(&[])),
             ("text\n", Ok(&[])),
             (one, Ok(&[("A", 1, "AAAA")])),

@@ -13,6 +13,7 @@ use super::asked::Listening;
 use super::fault::{Fault, FileRole};
 use super::files::Secret;
 use super::pem;
+use super::reason::key_problem;
 use super::subject::{names, rfc4514};
 
 /// A certificate of ours and what is to be known of it.
@@ -64,7 +65,9 @@ fn certified(
     key: &PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, Problem> {
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(key).map_err(|error| {
-        (format!("the private key is of no use here ({error})"), "use RSA of 2048 bits and more, ECDSA or Ed25519")
+        let named = chain.first().and_then(|leaf| key_problem(leaf));
+        let why = named.map_or_else(|| error.to_string(), str::to_owned);
+        (format!("the private key is of no use here ({why})"), "use RSA of 2048 bits and more, ECDSA or Ed25519")
     })?;
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
@@ -144,6 +147,8 @@ impl Identity {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use certs_gen::{Authority, Request};
 
     use super::{FileRole, Identity};
@@ -176,5 +181,22 @@ mod tests {
             assert_eq!(identity.is_for(host), expected, "{host}");
         }
         assert_eq!(identity.names()[..2], ["DNS:db1.example.net", "DNS:*.ops.example.net"]);
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_have_their_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        for (algorithm, bits, reason) in [("rsa-pss", "2048", "RSA-PSS"), ("rsa", "1024", "less than 2048 bits")] {
+            let bits = format!("rsa_keygen_bits:{bits}");
+            let mut command = Command::new("openssl");
+            command.current_dir(&folder).args(["req", "-x509", "-newkey", algorithm, "-pkeyopt", &bits, "-nodes"]);
+            command.args(["-subj", "/CN=a", "-addext", "subjectAltName=DNS:a", "-keyout", "key"]);
+            let mut file = command.output().unwrap().stdout;
+            file.extend(std::fs::read(folder.path().join("key")).unwrap());
+            let path = folder.path().join("file");
+            std::fs::write(&path, file).unwrap();
+            let fault = Identity::read(FileRole::CertificateKey, &path, None).unwrap_err();
+            assert!(fault.problem.contains(reason), "{fault}");
+        }
     }
 }

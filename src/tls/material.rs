@@ -1,18 +1,20 @@
 //! One set of TLS files as configurations: all or nothing.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::server::ServerSessionMemoryCache;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion, version};
 
+use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
-use super::pem::Found;
+use super::pem::{Found, Pem};
+use super::trust::{Ca, Trust};
 use super::validity::{Kind, Validity, findings, lines};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
@@ -42,7 +44,7 @@ pub struct Material {
 /// What outgoing configurations are made from.
 #[derive(Debug)]
 struct Dialling {
-    verifier: Option<Arc<WebPkiServerVerifier>>,
+    trust: Option<Arc<Trust>>,
     allow_invalid_hostnames: bool,
     versions: Vec<&'static SupportedProtocolVersion>,
 }
@@ -51,11 +53,11 @@ struct Dialling {
 struct Read {
     serving: Option<Identity>,
     cluster: Option<Identity>,
-    ca: Option<Arc<RootCertStore>>,
-    cluster_ca: Option<Arc<RootCertStore>>,
-    crls: Vec<CertificateRevocationListDer<'static>>,
-    /// Those of the roots.
-    authorities: Vec<Validity>,
+    /// Judges servers, and clients if there is no cluster CA.
+    ca: Option<Arc<Trust>>,
+    cluster_ca: Option<Arc<Trust>>,
+    /// When the CAs and the revocation lists are valid.
+    validities: Vec<Validity>,
 }
 
 impl Material {
@@ -66,10 +68,10 @@ impl Material {
     pub fn load(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<Fault>> {
         let read = Read::all(files)?;
         let versions = versions(files.disabled);
-        let clients_judge = read.clients_judge(files, false).map_err(|fault| vec![fault])?;
+        let clients_judge = read.clients_judge(files, false);
         let server = read.server(files, &versions, clients_judge.clone()).map_err(|fault| vec![fault])?;
         let admin = read.admin(files, &versions).map_err(|fault| vec![fault])?;
-        let dialling = read.dialling(files, versions).map_err(|fault| vec![fault])?;
+        let dialling = read.dialling(files, versions);
         let validities = read.validities(files);
         let warnings = read.warnings(&validities);
         let material = Material {
@@ -147,7 +149,7 @@ impl Material {
 
     fn new_client_config(&self, dialling: &Dialling, names: &[ServerName<'static>]) -> Option<ClientConfig> {
         let verifier = ServerVerifier {
-            inner: dialling.verifier.clone(),
+            trust: dialling.trust.clone(),
             algorithms: provider().signature_verification_algorithms,
             names: names.to_vec(),
             allow_invalid_certificates: self.allow_invalid_certificates,
@@ -182,18 +184,32 @@ impl Read {
         };
         let serving = identity(FileRole::CertificateKey, &files.certificate_key, &files.certificate_key_password);
         let cluster = identity(FileRole::Cluster, &files.cluster, &files.cluster_password);
-        let ca = files.ca.as_deref().map(|path| roots(FileRole::Ca, path)).transpose();
-        let cluster_ca = files.cluster_ca.as_deref().map(|path| roots(FileRole::ClusterCa, path)).transpose();
-        let crls = files.crl.as_deref().map(revocations).transpose();
-        let (ca, cluster_ca) = (ca.map_err(&mut note).ok().flatten(), cluster_ca.map_err(&mut note).ok().flatten());
-        let (ca, cluster_ca) = (ca.unzip(), cluster_ca.unzip());
+        let algorithms = provider().signature_verification_algorithms;
+        let ca = files.ca.as_deref().map(|path| cas(FileRole::Ca, path)).transpose();
+        let cluster_ca = files.cluster_ca.as_deref().map(|path| cas(FileRole::ClusterCa, path)).transpose();
+        let ca = ca.map_err(&mut note).ok().flatten();
+        let cluster_ca = cluster_ca.map_err(&mut note).ok().flatten();
+        let known = ca.iter().chain(&cluster_ca).flat_map(|(cas, _)| cas).map(|ca| ca.der.as_ref()).collect::<Vec<_>>();
+        // As in OpenSSL, lists in the CA files count too, once revocation is checked.
+        let beside = || ca.iter().chain(&cluster_ca).flat_map(|(_, pem)| pem.crls.iter().cloned()).collect();
+        let crls = files.crl.as_deref().map(|path| revocations(path, beside(), &known)).transpose();
+        let (crls, of_lists) = crls.map_err(&mut note).ok().flatten().unwrap_or_default();
+        let crls = Arc::new(crls);
+        let authorities = |role, path: &Option<PathBuf>, cas: &Option<(Vec<Ca>, Pem)>| {
+            let of = |ca: &Ca| Validity::of_certificate(role, path.as_deref()?, Kind::Authority, &ca.der);
+            cas.iter().flat_map(|(cas, _)| cas).filter_map(of).collect::<Vec<_>>()
+        };
+        let mut validities = authorities(FileRole::Ca, &files.ca, &ca);
+        validities.extend(authorities(FileRole::ClusterCa, &files.cluster_ca, &cluster_ca));
+        validities.extend(of_lists);
+        let trust =
+            |cas: Option<(Vec<Ca>, Pem)>| cas.map(|(cas, _)| Arc::new(Trust::new(cas, Arc::clone(&crls), algorithms)));
         let read = Read {
             serving: serving.map_err(&mut note).ok().flatten(),
             cluster: cluster.map_err(&mut note).ok().flatten(),
-            ca: ca.0,
-            cluster_ca: cluster_ca.0,
-            authorities: [ca.1, cluster_ca.1].into_iter().flatten().flatten().collect(),
-            crls: crls.map_err(&mut note).ok().flatten().unwrap_or_default(),
+            ca: trust(ca),
+            cluster_ca: trust(cluster_ca),
+            validities,
         };
         if faults.is_empty() { Ok(read) } else { Err(faults) }
     }
@@ -241,13 +257,15 @@ impl Read {
     }
 
     /// What judges clients; strictly, where the switches that excuse them do not count.
-    fn clients_judge(&self, files: &TlsFiles, strictly: bool) -> Result<Option<Arc<ClientVerifier>>, Fault> {
-        let Some(roots) = self.cluster_ca.as_ref().or(self.ca.as_ref()) else { return Ok(None) };
-        let verifier = self.client_verifier(roots, files, strictly);
-        let fault = |error: VerifierBuilderError| {
-            crl_fault(&error, files).unwrap_or_else(|| server_fault(files, error.to_string()))
-        };
-        verifier.map(Arc::new).map(Some).map_err(fault)
+    fn clients_judge(&self, files: &TlsFiles, strictly: bool) -> Option<Arc<ClientVerifier>> {
+        let trust = self.cluster_ca.as_ref().or(self.ca.as_ref())?;
+        Some(Arc::new(ClientVerifier {
+            subjects: trust.subjects(),
+            trust: Arc::clone(trust),
+            algorithms: provider().signature_verification_algorithms,
+            mandatory: strictly || !files.allow_connections_without_certificates,
+            allow_invalid_certificates: files.allow_invalid_certificates && !strictly,
+        }))
     }
 
     fn admin(
@@ -255,7 +273,7 @@ impl Read {
         files: &TlsFiles,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Option<Arc<ServerConfig>>, Fault> {
-        let Some(judge) = self.clients_judge(files, true)? else { return Ok(None) };
+        let Some(judge) = self.clients_judge(files, true) else { return Ok(None) };
         let Some(config) = self.server(files, versions, Some(judge))? else { return Ok(None) };
         let mut config = ServerConfig::clone(&config);
         // Offered, not required: MongoDB's clients name no protocol.
@@ -276,52 +294,16 @@ impl Read {
         let mut all: Vec<_> = ours.collect();
         // Ours before their chains.
         all.sort_by_key(|one| one.kind);
-        all.extend(self.authorities.iter().cloned());
-        let lists = files.crl.iter().flat_map(|path| self.crls.iter().map(move |der| (path, der)));
-        all.extend(lists.filter_map(|(path, der)| Validity::of_list(path, der)));
+        all.extend(self.validities.iter().cloned());
         all
     }
 
-    /// CRLs as mongod's `X509_V_FLAG_CRL_CHECK`: the end entity only; a missing or expired CRL refuses.
-    fn client_verifier(
-        &self,
-        roots: &Arc<RootCertStore>,
-        files: &TlsFiles,
-        strictly: bool,
-    ) -> Result<ClientVerifier, VerifierBuilderError> {
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
-            .with_crls(self.crls.iter().cloned())
-            .only_check_end_entity_revocation()
-            .enforce_revocation_expiration();
-        if files.allow_connections_without_certificates && !strictly {
-            builder = builder.allow_unauthenticated();
+    fn dialling(&self, files: &TlsFiles, versions: Vec<&'static SupportedProtocolVersion>) -> Option<Dialling> {
+        if self.ca.is_none() && !files.allow_invalid_certificates {
+            return None;
         }
-        let allow_invalid_certificates = files.allow_invalid_certificates && !strictly;
-        Ok(ClientVerifier { inner: builder.build()?, allow_invalid_certificates })
-    }
-
-    fn dialling(
-        &self,
-        files: &TlsFiles,
-        versions: Vec<&'static SupportedProtocolVersion>,
-    ) -> Result<Option<Dialling>, Fault> {
-        let verifier = match &self.ca {
-            None if files.allow_invalid_certificates => None,
-            None => return Ok(None),
-            Some(roots) => {
-                let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider())
-                    .with_crls(self.crls.iter().cloned())
-                    .only_check_end_entity_revocation()
-                    .enforce_revocation_expiration();
-                let path = files.ca.as_deref().unwrap_or(Path::new(""));
-                Some(builder.build().map_err(|error| {
-                    let remedy = "check the CA file";
-                    crl_fault(&error, files)
-                        .unwrap_or_else(|| Fault::new(FileRole::Ca, path, error.to_string(), remedy))
-                })?)
-            }
-        };
-        Ok(Some(Dialling { verifier, allow_invalid_hostnames: files.allow_invalid_hostnames, versions }))
+        let allow_invalid_hostnames = files.allow_invalid_hostnames;
+        Some(Dialling { trust: self.ca.clone(), allow_invalid_hostnames, versions })
     }
 }
 
@@ -335,44 +317,38 @@ fn server_fault(files: &TlsFiles, problem: String) -> Fault {
     Fault::new(role, path, problem, "check the CA and CRL files and the disabled protocols")
 }
 
-/// A list that a verifier does not take is the CRL file's fault, and not the CA file's.
-fn crl_fault(error: &VerifierBuilderError, files: &TlsFiles) -> Option<Fault> {
-    let (VerifierBuilderError::InvalidCrl(error), Some(path)) = (error, &files.crl) else { return None };
-    let problem = format!("its revocation list cannot be parsed, or not be used here ({error:?})");
-    Some(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY))
+/// The certificates of a CA file, with the rest of it.
+fn cas(role: FileRole, path: &Path) -> Result<(Vec<Ca>, Pem), Fault> {
+    let fault = |problem: String, remedy| Fault::new(role, path, problem, remedy);
+    let mut pem = pem::read(role, path, None)?;
+    let algorithms = provider().signature_verification_algorithms;
+    let certificates = std::mem::take(&mut pem.certificates).into_iter();
+    let cas = certificates.map(|found| Ca::new(found, &algorithms)).collect::<Result<Vec<_>, _>>();
+    let cas = cas.map_err(|problem| fault(problem, "take it out, or issue it anew as X.509 v3"))?;
+    if cas.is_empty() {
+        let problem = "no usable CA certificate in it".to_owned();
+        return Err(fault(problem, "put the CA's certificate (X.509 v3) into it as PEM"));
+    }
+    Ok((cas, pem))
 }
 
-fn roots(role: FileRole, path: &Path) -> Result<(Arc<RootCertStore>, Vec<Validity>), Fault> {
-    let pem = pem::read(role, path, None)?;
-    let validities = pem.certificates.iter();
-    let validities =
-        validities.filter_map(|found| Validity::of_certificate(role, path, Kind::Authority, &found.der)).collect();
-    let mut roots = RootCertStore::empty();
-    for Found { line, der } in pem.certificates {
-        roots.add(der).map_err(|error| {
-            let problem = format!("line {line}: the certificate is of no use as a CA here ({error})");
-            Fault::new(role, path, problem, "take it out, or issue it anew as X.509 v3")
-        })?;
+/// The lists of the CRL file and those `beside` it. `cas` are all CAs that may have signed one.
+fn revocations(path: &Path, beside: Lists, cas: &[&[u8]]) -> Result<(Crls, Vec<Validity>), Fault> {
+    let fault = |problem: String, remedy| Fault::new(FileRole::Crl, path, problem, remedy);
+    let mut lists = pem::read(FileRole::Crl, path, None)?.crls;
+    if lists.is_empty() {
+        return Err(fault("no certificate revocation list (BEGIN X509 CRL) in it".into(), CRL_REMEDY));
     }
-    if roots.is_empty() {
-        let problem = "no usable CA certificate in it";
-        return Err(Fault::new(role, path, problem, "put the CA's certificate (X.509 v3) into it as PEM"));
-    }
-    Ok((Arc::new(roots), validities))
+    let validities = lists.iter().filter_map(|found| Validity::of_list(path, &found.der)).collect();
+    lists.extend(beside);
+    let algorithms = provider().signature_verification_algorithms;
+    let crls = Crls::new(&lists, cas, &algorithms).map_err(|(problem, remedy)| fault(problem, remedy))?;
+    Ok((crls, validities))
 }
 
-fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Fault> {
-    let crls = pem::read(FileRole::Crl, path, None)?.crls;
-    if crls.is_empty() {
-        let problem = "no certificate revocation list (BEGIN X509 CRL) in it";
-        return Err(Fault::new(FileRole::Crl, path, problem, CRL_REMEDY));
-    }
-    Ok(crls.into_iter().map(|found| found.der).collect())
-}
+type Lists = Vec<Found<CertificateRevocationListDer<'static>>>;
 
 fn versions(disabled: DisabledProtocols) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(&version::TLS12, disabled.tls1_2), (&version::TLS13, disabled.tls1_3)];
     all.into_iter().filter(|(_, off)| !off).map(|(version, _)| version).collect()
 }
-
-const CRL_REMEDY: &str = "make one with: openssl ca -gencrl -out crl.pem";

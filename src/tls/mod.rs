@@ -6,6 +6,7 @@
 
 mod asked;
 mod blocks;
+mod crl;
 mod fault;
 mod files;
 mod handshake;
@@ -16,6 +17,7 @@ mod reason;
 mod session;
 mod stream;
 mod subject;
+mod trust;
 mod validity;
 mod verify;
 

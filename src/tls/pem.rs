@@ -198,13 +198,20 @@ fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'static>, Prob
     let convert = "make one that can be read with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW";
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(der)
         .map_err(|_| ("is damaged, or encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), convert))?;
-    let key = encrypted.decrypt(&password.0).map_err(|error| match error {
-        pkcs8::Error::EncryptedPrivateKey(
-            pkcs5::Error::NoPbes1CryptSupport
-            | pkcs5::Error::UnsupportedAlgorithm { .. }
-            | pkcs5::Error::AlgorithmParametersInvalid { .. },
-        ) => ("is encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), convert),
-        _ => ("cannot be decrypted: wrong password".to_owned(), "check the password"),
+    let key = encrypted.decrypt(&password.0).map_err(|error| {
+        let unsupported = matches!(
+            error,
+            pkcs8::Error::EncryptedPrivateKey(
+                pkcs5::Error::NoPbes1CryptSupport
+                    | pkcs5::Error::UnsupportedAlgorithm { .. }
+                    | pkcs5::Error::AlgorithmParametersInvalid { .. },
+            )
+        );
+        if unsupported {
+            ("is encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), convert)
+        } else {
+            ("cannot be decrypted: wrong password".to_owned(), "check the password")
+        }
     })?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }

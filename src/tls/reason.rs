@@ -80,6 +80,10 @@ pub(super) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
         let names = names(&CertificateDer::from(der));
         let presented = names.iter().take(CERTIFICATE_NAMES_SHOWN).map(|name| printable(name)).collect();
         Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected: expected.clone(), presented })
+    } else if is_critical(kind) && has_critical_policies(&certificate) {
+        diagnosis(POLICIES)
+    } else if matches!(kind, CertificateError::BadSignature) && is_short(&certificate) {
+        diagnosis(SHORT_RSA)
     } else {
         error
     }
@@ -96,10 +100,33 @@ pub(super) fn explain_signature(error: Error, certificate: &[u8]) -> Error {
     if certificate.version() != X509Version::V3 {
         return diagnosis(V1);
     }
-    match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA_BITS => diagnosis(SHORT_RSA),
-        _ => error,
+    if certificate.public_key().algorithm.algorithm.to_id_string() == RSA_PSS {
+        return diagnosis(PSS_KEY);
     }
+    if is_short(&certificate) { diagnosis(SHORT_RSA) } else { error }
+}
+
+fn is_short(certificate: &X509Certificate<'_>) -> bool {
+    matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA_BITS)
+}
+
+fn is_critical(kind: &CertificateError) -> bool {
+    let CertificateError::Other(OtherError(error)) = kind else { return false };
+    error.downcast_ref::<Diagnosis>().is_some_and(|diagnosis| diagnosis.0 == CRITICAL)
+}
+
+fn has_critical_policies(certificate: &X509Certificate<'_>) -> bool {
+    let mut extensions = certificate.extensions().iter();
+    extensions.any(|extension| extension.critical && extension.oid.to_id_string() == CERTIFICATE_POLICIES)
+}
+
+/// Why the key of a certificate of ours cannot be used, where there is a reason to be named.
+pub(super) fn key_problem(certificate: &[u8]) -> Option<&'static str> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    if certificate.public_key().algorithm.algorithm.to_id_string() == RSA_PSS {
+        return Some("it is of the kind RSA-PSS");
+    }
+    is_short(&certificate).then_some("it is RSA of less than 2048 bits")
 }
 
 /// A TLS error in words. Alerts that a peer sent are named as RFC 8446 does.
@@ -128,6 +155,9 @@ fn certificate(kind: &CertificateError) -> String {
         CertificateError::UnknownRevocationStatus => "the CRL file has no CRL of its issuer".into(),
         CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
             "the CRL has expired".into()
+        }
+        CertificateError::InvalidPurpose => {
+            "its key usage does not allow it (a client needs clientAuth, a server serverAuth)".into()
         }
         CertificateError::BadSignature => "its signature does not verify".into(),
         CertificateError::Other(OtherError(diagnosis)) => diagnosis.to_string(),
@@ -186,7 +216,41 @@ fn alert_hint(alert: AlertDescription) -> &'static str {
     }
 }
 
-fn diagnosis(text: &'static str) -> Error {
+/// What path building found, as rustls names it (its own translation is private), or in words where it has no name.
+pub(super) fn refusal(error: webpki::Error) -> Error {
+    use webpki::Error as Path;
+    let kind = match error {
+        Path::BadDer | Path::BadDerTime | Path::TrailingData(_) => CertificateError::BadEncoding,
+        Path::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
+        Path::InvalidCertValidity => CertificateError::Expired,
+        Path::CertNotValidYet { time, not_before } => CertificateError::NotValidYetContext { time, not_before },
+        Path::UnknownIssuer => CertificateError::UnknownIssuer,
+        Path::CertNotValidForName(context) => {
+            CertificateError::NotValidForNameContext { expected: context.expected, presented: context.presented }
+        }
+        Path::CertRevoked => CertificateError::Revoked,
+        Path::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
+        Path::CrlExpired { time, next_update } => CertificateError::ExpiredRevocationListContext { time, next_update },
+        Path::InvalidSignatureForPublicKey => CertificateError::BadSignature,
+        Path::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        Path::InvalidCrlSignatureForPublicKey => return diagnosis(CRL_OF_OTHER_KEY),
+        Path::IssuerNotCrlSigner => return diagnosis(NO_CRL_SIGN),
+        Path::NameConstraintViolation => return diagnosis(NAME_CONSTRAINTS),
+        Path::UnsupportedCriticalExtension => return diagnosis(CRITICAL),
+        Path::UnsupportedCertVersion => return diagnosis(V1),
+        Path::CaUsedAsEndEntity => return diagnosis(CA),
+        Path::EndEntityUsedAsCa => return diagnosis(NO_CA),
+        Path::PathLenConstraintViolated => return diagnosis(PATH_LENGTH),
+        Path::MaximumSignatureChecksExceeded
+        | Path::MaximumPathBuildCallsExceeded
+        | Path::MaximumPathDepthExceeded
+        | Path::MaximumNameConstraintComparisonsExceeded => return diagnosis(TOO_COSTLY),
+        other => CertificateError::Other(OtherError(Arc::new(other))),
+    };
+    Error::InvalidCertificate(kind)
+}
+
+pub(super) fn diagnosis(text: &'static str) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Diagnosis(text)))))
 }
 
@@ -197,5 +261,24 @@ const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; issue it anew wi
 /// How [`names`] marks a DNS name.
 const DNS: &str = "DNS:";
 const SHORTEST_RSA_BITS: usize = 2048;
+const RSA_PSS: &str = "1.2.840.113549.1.1.10";
+const PSS_KEY: &str =
+    "its key is of the kind RSA-PSS; issue it anew with a key of the kind RSA (rsaEncryption) or ECDSA";
+const CA: &str = "it is a CA's (basicConstraints CA:TRUE), issued by another; issue it anew with CA:FALSE (only a self-signed \
+                  one that is itself in the CA file is taken)";
+const NO_CA: &str = "a certificate above it is no CA's (basicConstraints CA:TRUE is missing)";
+const POLICIES: &str =
+    "its certificate policies are critical, which is not supported here; issue it anew with them not critical";
+const CRITICAL: &str = "it, or a CA above it, has a critical extension that is not supported here";
+const NAME_CONSTRAINTS: &str = "its names are outside of the name constraints of a CA above it";
+const PATH_LENGTH: &str = "the path length that a CA above it allows is exceeded";
+const CRL_OF_OTHER_KEY: &str = "the CRL of its issuer's name is signed by another key than its issuer's";
+pub(super) const NO_CRL_SIGN: &str = "the key usage of its issuer does not allow the signing of CRLs (cRLSign)";
+pub(super) const CRL_NOT_BEGUN: &str = "the CRL of its issuer is not yet valid (thisUpdate is in the future)";
+pub(super) const CA_ENDED: &str = "the CA that has signed it has expired";
+pub(super) const CA_NOT_BEGUN: &str = "the CA that has signed it is not yet valid";
+pub(super) const LONG_CHAIN: &str = "it comes with more than 4 intermediate certificates";
+pub(super) const TOO_COSTLY: &str = "its chain takes too many signature checks";
+const CERTIFICATE_POLICIES: &str = "2.5.29.32";
 const SHA1_WITH_RSA: &str = "1.2.840.113549.1.1.5";
 const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";

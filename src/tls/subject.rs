@@ -45,8 +45,9 @@ pub(super) fn rfc4514(name: &X509Name<'_>) -> String {
 }
 
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
-    let kind = oid2abbrev(attribute.attr_type(), oid_registry())
-        .map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned);
+    let oid = attribute.attr_type().to_id_string();
+    let openssl = OPENSSL_NAMES.iter().find(|(known, _)| *known == oid).map(|(_, name)| (*name).to_owned());
+    let kind = openssl.unwrap_or_else(|| oid2abbrev(attribute.attr_type(), oid_registry()).map_or(oid, str::to_owned));
     match attribute.as_str() {
         Ok(value) => format!("{kind}={}", escaped(value)),
         Err(_) => {
@@ -71,6 +72,17 @@ fn escaped(value: &str) -> String {
     text
 }
 
+/// Attributes that OpenSSL, and mongod by it, names otherwise than x509-parser.
+const OPENSSL_NAMES: [(&str, &str); 7] = [
+    ("1.2.840.113549.1.9.1", "emailAddress"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("2.5.4.4", "SN"),
+    ("2.5.4.42", "GN"),
+    ("2.5.4.5", "serialNumber"),
+    ("2.5.4.12", "title"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::{escaped, names, subject};
@@ -82,6 +94,18 @@ mod tests {
         let issued = Authority::new("CA").unwrap().issue(&Request::client("a,O=b").organization("c")).unwrap();
         let certificate = CertificateDer::from_pem_slice(issued.cert_pem().as_bytes()).unwrap();
         assert_eq!(subject(&certificate).as_deref(), Some("CN=a\\,O\\=b,O=c"));
+    }
+
+    #[test]
+    fn attributes_have_the_names_of_openssl() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new("openssl");
+        let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout k -subj";
+        let subject_of = "/DC=net/O=b/SN=c/GN=d/UID=e/serialNumber=7/title=f/CN=a/emailAddress=g@h";
+        let output = command.current_dir(&folder).args(request.split(' ')).arg(subject_of).output().unwrap();
+        let certificate = CertificateDer::from_pem_slice(&output.stdout).unwrap();
+        let expected = "emailAddress=g@h,CN=a,title=f,serialNumber=7,UID=e,GN=d,SN=c,O=b,DC=net";
+        assert_eq!(subject(&certificate).as_deref(), Some(expected));
     }
 
     #[test]

@@ -1,22 +1,22 @@
-//! Who a peer must be. Thin layers over rustls's own verifiers: the names that a route accepts, mongod's two
-//! `AllowInvalid` switches, and a reason in words for what OpenSSL took and rustls refuses.
+//! The verifiers that rustls calls: [`Trust`] judges the certificate, and here are the names that a route accepts,
+//! mongod's two `AllowInvalid` switches, and a reason in words for what OpenSSL took and rustls refuses.
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::reason::{explain_certificate, explain_signature};
+use super::reason::{explain_certificate, explain_signature, refusal};
+use super::trust::{Peer, Trust};
 
 /// Verifies a server for the names of a route, whatever name its SNI was.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     /// Chain, dates, revocation and name; none if there is no CA, which only `allow_invalid` makes legal.
-    pub(super) inner: Option<Arc<WebPkiServerVerifier>>,
+    pub(super) trust: Option<Arc<Trust>>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
     /// Any of these may be the server's; never empty.
     pub(super) names: Vec<ServerName<'static>>,
@@ -30,25 +30,29 @@ impl ServerCertVerifier for ServerVerifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if self.allow_invalid_certificates {
             return Ok(ServerCertVerified::assertion());
         }
-        let mut refusal = Error::General("no CA file to verify the server with".into());
-        let Some(inner) = &self.inner else { return Err(refusal) };
+        let Some(trust) = &self.trust else {
+            return Err(Error::General("no CA file to verify the server with".into()));
+        };
+        let explained = |error| explain_certificate(error, end_entity);
+        trust.verify(end_entity, intermediates, Peer::Server, now).map_err(explained)?;
+        if self.allow_invalid_hostnames {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let certificate = webpki::EndEntityCert::try_from(end_entity).map_err(refusal)?;
+        let mut wrong = Error::General("no name to verify the server by".into());
         for name in &self.names {
-            match inner.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-                // The name is looked at last: a certificate of the wrong name is right in all else.
-                Err(error) if self.allow_invalid_hostnames && is_wrong_name(&error) => {
-                    return Ok(ServerCertVerified::assertion());
-                }
-                Err(error) => refusal = error,
-                Ok(verified) => return Ok(verified),
+            match certificate.verify_is_valid_for_subject_name(name) {
+                Ok(()) => return Ok(ServerCertVerified::assertion()),
+                Err(error) => wrong = explained(refusal(error)),
             }
         }
-        Err(explain_certificate(refusal, end_entity))
+        Err(wrong)
     }
 
     fn verify_tls12_signature(
@@ -79,17 +83,20 @@ impl ServerCertVerifier for ServerVerifier {
 /// Verifies a client as mongod does: weak validation excuses the absence of a certificate and nothing else.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
-    pub(super) inner: Arc<dyn ClientCertVerifier>,
+    pub(super) trust: Arc<Trust>,
+    pub(super) subjects: Vec<DistinguishedName>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    pub(super) mandatory: bool,
     pub(super) allow_invalid_certificates: bool,
 }
 
 impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.inner.client_auth_mandatory()
+        self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
+        &self.subjects
     }
 
     fn verify_client_cert(
@@ -98,9 +105,9 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        match self.inner.verify_client_cert(end_entity, intermediates, now) {
-            Err(_) if self.allow_invalid_certificates => Ok(ClientCertVerified::assertion()),
-            verdict => verdict.map_err(|error| explain_certificate(error, end_entity)),
+        match self.trust.verify(end_entity, intermediates, Peer::Client, now) {
+            Err(error) if !self.allow_invalid_certificates => Err(explain_certificate(error, end_entity)),
+            _ => Ok(ClientCertVerified::assertion()),
         }
     }
 
@@ -110,8 +117,8 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verdict = self.inner.verify_tls12_signature(message, certificate, signature);
-        verdict.map_err(|error| explain_signature(error, certificate))
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
+            .map_err(|error| explain_signature(error, certificate))
     }
 
     fn verify_tls13_signature(
@@ -120,18 +127,11 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verdict = self.inner.verify_tls13_signature(message, certificate, signature);
-        verdict.map_err(|error| explain_signature(error, certificate))
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
+            .map_err(|error| explain_signature(error, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
-}
-
-fn is_wrong_name(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })
-    )
 }

@@ -142,7 +142,9 @@ fn a_password_comes_from_a_file_or_the_environment_and_a_key_that_others_read_is
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let (_, text) = check(&args);
     assert!(text.contains(&format!("--sslPEMKeyFile {key}: every user of this host can read it")), "{text}");
-    for (content, expected) in [("wrong\n", "the key cannot be decrypted"), ("\nsecret\n", "its first line is empty")] {
+    for (content, expected) in
+        [("wrong\n", "cannot be decrypted: wrong password"), ("\nsecret\n", "its first line is empty")]
+    {
         fs::write(&password, content).unwrap();
         let (code, text) = check(&args);
         assert_eq!(code, Some(2), "{text}");

@@ -1,0 +1,197 @@
+//! Certificate revocation lists, and which of several of one issuer counts: as in OpenSSL, the newest one that is valid
+//! at the time, and the newest one at all if none is.
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::CertificateRevocationListDer;
+use webpki::{CertRevocationList, OwnedCertRevocationList};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+
+use super::pem::Found;
+use super::subject::rfc4514;
+use crate::limits::CRL_KEYS_PER_NAME;
+
+/// The lists of one configuration.
+#[derive(Debug, Default)]
+pub(super) struct Crls {
+    groups: Vec<Group>,
+    /// The largest number of keys that issue lists under one name.
+    keys: usize,
+}
+
+/// Lists that replace each other: of one issuer, scope and signing key. The newest is first; never empty.
+#[derive(Debug)]
+struct Group {
+    issuer: Vec<u8>,
+    scope: Vec<u8>,
+    key: Key,
+    /// Its key's number among the keys of the same issuer name, of so many.
+    number: usize,
+    of: usize,
+    lists: Vec<Crl>,
+}
+
+/// One list.
+#[derive(Debug)]
+pub(super) struct Crl {
+    pub(super) list: CertRevocationList<'static>,
+    /// Its issuer, as RFC 4514 writes it.
+    pub(super) issuer: String,
+    /// Begin of its validity, seconds since 1970.
+    pub(super) this_update: i64,
+    /// End of its validity.
+    pub(super) next_update: i64,
+}
+
+/// A key that signs lists.
+#[derive(Debug, PartialEq, Eq)]
+enum Key {
+    /// It verifies the list: the key of a CA in one of the CA files.
+    Known(Vec<u8>),
+    /// Of a CA that is not there, by the list's authority key identifier, if it has one.
+    Unknown(Option<Vec<u8>>),
+}
+
+impl Crls {
+    /// Sorts the lists by what they are about. `cas` are all CAs that may have signed one.
+    ///
+    /// # Errors
+    /// A list that cannot be used, with its line and the remedy.
+    pub(super) fn new(
+        lists: &[Found<CertificateRevocationListDer<'static>>],
+        cas: &[&[u8]],
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<Crls, (String, &'static str)> {
+        let cas: Vec<_> = cas.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect();
+        let mut crls = Crls::default();
+        for found in lists {
+            let unusable =
+                |problem: &str, remedy| (format!("line {}: the revocation list {problem}", found.line), remedy);
+            let list = OwnedCertRevocationList::from_der(&found.der).map_err(|error| {
+                if error == webpki::Error::UnsupportedCrlVersion {
+                    unusable("has version 1: it was made without a crlnumber", NUMBER)
+                } else {
+                    unusable(&format!("cannot be parsed, or not be used here ({error:?})"), CRL_REMEDY)
+                }
+            })?;
+            let (_, parsed) = CertificateRevocationList::from_der(&found.der)
+                .map_err(|_| unusable("cannot be parsed", CRL_REMEDY))?;
+            let list = CertRevocationList::from(list);
+            let scope = list.issuing_distribution_point().map(<[u8]>::to_vec).unwrap_or_default();
+            let crl = Crl {
+                issuer: rfc4514(parsed.issuer()),
+                this_update: parsed.last_update().timestamp(),
+                next_update: parsed.next_update().map_or(i64::MAX, |time| time.timestamp()),
+                list,
+            };
+            crls.add(parsed.issuer().as_raw(), scope, key(&parsed, &cas, algorithms), crl);
+        }
+        crls.number_keys().map_err(|issuer| {
+            let problem = format!("revocation lists of {issuer} by more than {CRL_KEYS_PER_NAME} keys");
+            (problem, "take out those of CAs that are no longer used")
+        })?;
+        Ok(crls)
+    }
+
+    fn add(&mut self, issuer: &[u8], scope: Vec<u8>, key: Key, crl: Crl) {
+        let same = |group: &&mut Group| group.issuer == issuer && group.scope == scope && group.key == key;
+        let Some(group) = self.groups.iter_mut().find(same) else {
+            let group = Group { issuer: issuer.to_vec(), scope, key, number: 0, of: 1, lists: vec![crl] };
+            return self.groups.push(group);
+        };
+        // Of two of the same time, the later one in the file is taken for the newer.
+        let at = group.lists.iter().position(|other| other.this_update <= crl.this_update);
+        group.lists.insert(at.unwrap_or(group.lists.len()), crl);
+    }
+
+    fn number_keys(&mut self) -> Result<(), String> {
+        for at in 0..self.groups.len() {
+            let group = &self.groups[at];
+            let mut keys: Vec<&Key> = Vec::new();
+            for other in self.groups.iter().filter(|other| other.issuer == group.issuer) {
+                if !keys.contains(&&other.key) {
+                    keys.push(&other.key);
+                }
+            }
+            if keys.len() > CRL_KEYS_PER_NAME {
+                return Err(group.lists.first().map(|crl| crl.issuer.clone()).unwrap_or_default());
+            }
+            let number = keys.iter().position(|key| **key == group.key).unwrap_or_default();
+            let of = keys.len();
+            self.keys = self.keys.max(of);
+            (self.groups[at].number, self.groups[at].of) = (number, of);
+        }
+        Ok(())
+    }
+
+    /// Whether there is no list at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// How many choices there are: one for each key that issues lists under the same name. A list is good for one key
+    /// only, and the verifier looks at the first one of a name.
+    pub(super) fn choices(&self) -> usize {
+        self.keys.max(1)
+    }
+
+    /// The lists that count at this time, of one key for each issuer name. The newest is first. Lists whose time has
+    /// not come are left out.
+    pub(super) fn choice(&self, choice: usize, now: i64) -> Vec<&CertRevocationList<'static>> {
+        let groups = self.groups.iter().filter(|group| group.number == choice % group.of);
+        let mut chosen: Vec<&Crl> = groups.filter_map(|group| group.at(now)).collect();
+        chosen.sort_by_key(|crl| std::cmp::Reverse(crl.this_update));
+        chosen.into_iter().map(|crl| &crl.list).collect()
+    }
+
+    /// The lists that count at this time and were signed by this key of this issuer.
+    pub(super) fn of_key(&self, issuer: &[u8], key: &[u8], now: i64) -> Vec<&Crl> {
+        let of = |group: &&Group| group.issuer == issuer && matches!(&group.key, Key::Known(known) if known == key);
+        self.groups.iter().filter(of).filter_map(|group| group.at(now)).collect()
+    }
+
+    /// Whether all lists of this issuer are of the future.
+    pub(super) fn is_not_yet_valid(&self, issuer: &[u8], now: i64) -> bool {
+        let mut of_issuer = self.groups.iter().filter(|group| group.issuer == issuer).peekable();
+        of_issuer.peek().is_some() && of_issuer.all(|group| group.at(now).is_none())
+    }
+}
+
+impl Group {
+    fn at(&self, now: i64) -> Option<&Crl> {
+        let begun = |crl: &&Crl| crl.this_update <= now;
+        let valid = self.lists.iter().filter(begun).find(|crl| now < crl.next_update);
+        valid.or_else(|| self.lists.iter().find(begun))
+    }
+}
+
+/// The key that signed a list.
+fn key(
+    crl: &CertificateRevocationList<'_>,
+    cas: &[X509Certificate<'_>],
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Key {
+    let of_name = cas.iter().filter(|ca| ca.subject().as_raw() == crl.issuer().as_raw());
+    let signed = of_name.map(|ca| ca.public_key()).find(|key| {
+        is_signed_by(&key.subject_public_key.data, crl.tbs_cert_list.as_ref(), &crl.signature_value.data, algorithms)
+    });
+    if let Some(key) = signed {
+        return Key::Known(key.raw.to_vec());
+    }
+    let identifier = crl.extensions().iter().find(|extension| extension.oid.to_id_string() == KEY_IDENTIFIER);
+    Key::Unknown(identifier.map(|extension| extension.value.to_vec()))
+}
+
+/// Whether this key has signed the message by any algorithm that is supported.
+pub(super) fn is_signed_by(
+    key: &[u8],
+    message: &[u8],
+    signature: &[u8],
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> bool {
+    algorithms.all.iter().any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
+}
+
+const KEY_IDENTIFIER: &str = "2.5.29.35";
+const NUMBER: &str =
+    "set crlnumber in the CA's section of openssl.cnf (crlnumber = FILE), and make it anew with: openssl ca -gencrl";
+pub(super) const CRL_REMEDY: &str = "make one with: openssl ca -gencrl -out crl.pem";

@@ -1,0 +1,256 @@
+//! The judgement of a peer's certificate by CAs and CRLs: chain, dates, usage and revocation, as mongod does by OpenSSL.
+//!
+//! Path building is webpki's. What it leaves out is here: roots have dates too, one of several CRLs counts, and a
+//! self-signed certificate that is itself in the CA file is trusted as it stands.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
+};
+use rustls::{CertificateError, DistinguishedName, Error};
+use webpki::{
+    EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::crl::{Crls, is_signed_by};
+use super::pem::Found;
+use super::reason::{CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, TOO_COSTLY, diagnosis, refusal};
+use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_SIGNATURES};
+
+/// Judges the peers of one side.
+#[derive(Debug)]
+pub(super) struct Trust {
+    cas: Vec<Ca>,
+    crls: Arc<Crls>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// A certificate of a CA file.
+#[derive(Debug)]
+pub(super) struct Ca {
+    pub(super) der: CertificateDer<'static>,
+    /// Begin of its validity, seconds since 1970.
+    not_before: i64,
+    /// End of its validity.
+    not_after: i64,
+    anchor: TrustAnchor<'static>,
+    raw_subject: Vec<u8>,
+    self_signed: bool,
+}
+
+/// What a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peer {
+    Client,
+    Server,
+}
+
+impl Ca {
+    /// # Errors
+    /// Why the certificate cannot be a CA here.
+    pub(super) fn new(
+        found: Found<CertificateDer<'static>>,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<Ca, String> {
+        let Found { line, der } = found;
+        let of_no_use = |why: &str| format!("line {line}: the certificate is of no use as a CA here ({why})");
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| of_no_use("damaged"))?;
+        let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|error| of_no_use(&format!("{error:?}")))?;
+        let key = &parsed.public_key().subject_public_key.data;
+        let self_signed = parsed.issuer().as_raw() == parsed.subject().as_raw()
+            && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
+        Ok(Ca {
+            anchor: anchor.to_owned(),
+            not_before: parsed.validity().not_before.timestamp(),
+            not_after: parsed.validity().not_after.timestamp(),
+            raw_subject: parsed.subject().as_raw().to_vec(),
+            self_signed,
+            der: der.clone(),
+        })
+    }
+
+    fn is_valid(&self, now: i64) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+}
+
+impl Trust {
+    pub(super) fn new(cas: Vec<Ca>, crls: Arc<Crls>, algorithms: WebPkiSupportedAlgorithms) -> Trust {
+        Trust { cas, crls, algorithms }
+    }
+
+    /// The names of the CAs, as a server tells clients what certificates it takes.
+    pub(super) fn subjects(&self) -> Vec<DistinguishedName> {
+        self.cas.iter().map(|ca| DistinguishedName::in_sequence(&ca.anchor.subject)).collect()
+    }
+
+    /// Verifies all of a certificate but its names.
+    pub(super) fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        peer: Peer,
+        time: UnixTime,
+    ) -> Result<(), Error> {
+        let now = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let certificate = EndEntityCert::try_from(leaf).map_err(refusal)?;
+        if self.cas.iter().any(|ca| ca.self_signed && ca.der == *leaf) {
+            return self.verify_as_it_stands(leaf, peer, time);
+        }
+        if intermediates.len() > CHAIN_INTERMEDIATES {
+            return Err(diagnosis(LONG_CHAIN));
+        }
+        let left = AtomicUsize::new(CHAIN_SIGNATURES);
+        let counted: Vec<_> = self.algorithms.all.iter().map(|inner| Counted { inner: *inner, left: &left }).collect();
+        let counted: Vec<&dyn SignatureVerificationAlgorithm> = counted.iter().map(|one| one as _).collect();
+        let anchors: Vec<TrustAnchor<'_>> =
+            self.cas.iter().filter(|ca| ca.is_valid(now)).map(|ca| ca.anchor.clone()).collect();
+        let usage = || match peer {
+            Peer::Client => KeyUsage::client_auth(),
+            Peer::Server => KeyUsage::server_auth(),
+        };
+        let mut worst = None;
+        for choice in 0..self.crls.choices() {
+            let lists = self.crls.choice(choice, now);
+            let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
+                options
+                    .with_depth(RevocationCheckDepth::EndEntity)
+                    .with_status_policy(UnknownStatusPolicy::Deny)
+                    .with_expiration_policy(ExpirationPolicy::Enforce)
+                    .build()
+            });
+            let unchecked = revocation.is_none() && !self.crls.is_empty();
+            match certificate.verify_for_usage(&counted, &anchors, intermediates, time, usage(), revocation, None) {
+                // All lists are of the future: nothing is known of anyone.
+                Ok(_) if unchecked => worst = Some(webpki::Error::UnknownRevocationStatus),
+                Ok(_) => return Ok(()),
+                // It is the other key's list that says more.
+                Err(error) if worst.is_none() || says_more(&error) => worst = Some(error),
+                Err(_) => {}
+            }
+        }
+        if left.load(Ordering::Relaxed) == 0 {
+            return Err(diagnosis(TOO_COSTLY));
+        }
+        Err(self.explain(worst.unwrap_or(webpki::Error::UnknownIssuer), leaf, intermediates, now))
+    }
+
+    /// A self-signed certificate of the CA file has no chain; the rest is verified as for any other.
+    fn verify_as_it_stands(&self, leaf: &CertificateDer<'_>, peer: Peer, time: UnixTime) -> Result<(), Error> {
+        let now = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let encoding = || Error::from(CertificateError::BadEncoding);
+        let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| encoding())?;
+        let validity = certificate.validity();
+        if now < validity.not_before.timestamp() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > validity.not_after.timestamp() {
+            return Err(CertificateError::Expired.into());
+        }
+        let extended = certificate.extended_key_usage().map_err(|_| encoding())?.map(|usage| usage.value);
+        let usage = certificate.key_usage().map_err(|_| encoding())?.map(|usage| usage.value);
+        // OpenSSL's rules for its purposes `sslclient` and `sslserver`.
+        let fits = match peer {
+            Peer::Client => {
+                extended.is_none_or(|extended| extended.client_auth)
+                    && usage.is_none_or(|usage| usage.digital_signature() || usage.key_agreement())
+            }
+            Peer::Server => {
+                extended.is_none_or(|extended| extended.server_auth)
+                    && usage.is_none_or(|usage| {
+                        usage.digital_signature() || usage.key_encipherment() || usage.key_agreement()
+                    })
+            }
+        };
+        if !fits {
+            return Err(CertificateError::InvalidPurpose.into());
+        }
+        if self.crls.is_empty() {
+            return Ok(());
+        }
+        let lists = self.crls.of_key(certificate.subject().as_raw(), certificate.public_key().raw, now);
+        if lists.is_empty() {
+            let error = webpki::Error::UnknownRevocationStatus;
+            return Err(self.explain(error, leaf, &[], now));
+        }
+        if usage.is_some_and(|usage| !usage.crl_sign()) {
+            return Err(diagnosis(NO_CRL_SIGN));
+        }
+        for crl in lists {
+            if crl.next_update <= now {
+                return Err(CertificateError::ExpiredRevocationList.into());
+            }
+            if crl.list.find_serial(certificate.raw_serial()).map_err(refusal)?.is_some() {
+                return Err(CertificateError::Revoked.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is behind an error that webpki cannot see: a CA or a list is there, and it is not its time.
+    fn explain(
+        &self,
+        error: webpki::Error,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: i64,
+    ) -> Error {
+        let issuer = |der: &CertificateDer<'_>| {
+            X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate.issuer().as_raw().to_vec())
+        };
+        if matches!(error, webpki::Error::UnknownRevocationStatus)
+            && issuer(leaf).is_some_and(|issuer| self.crls.is_not_yet_valid(&issuer, now))
+        {
+            return diagnosis(CRL_NOT_BEGUN);
+        }
+        if matches!(error, webpki::Error::UnknownIssuer) {
+            let issuers: Vec<_> = std::iter::once(leaf).chain(intermediates).filter_map(issuer).collect();
+            let over = |ca: &&Ca| !ca.is_valid(now) && issuers.contains(&ca.raw_subject);
+            if let Some(ca) = self.cas.iter().find(over) {
+                return diagnosis(if ca.not_after < now { CA_ENDED } else { CA_NOT_BEGUN });
+            }
+        }
+        refusal(error)
+    }
+}
+
+/// Whether an error comes from the right list, so that those of other keys mean nothing.
+fn says_more(error: &webpki::Error) -> bool {
+    matches!(error, webpki::Error::CertRevoked | webpki::Error::CrlExpired { .. })
+}
+
+/// An algorithm that works a limited number of times, together with others: what a stranger's chain may cost.
+#[derive(Debug)]
+struct Counted<'a> {
+    inner: &'static dyn SignatureVerificationAlgorithm,
+    left: &'a AtomicUsize,
+}
+
+impl SignatureVerificationAlgorithm for Counted<'_> {
+    fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let spend = |left: usize| left.checked_sub(1);
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
+            Ok(_) => self.inner.verify_signature(key, message, signature),
+            Err(_) => Err(InvalidSignature),
+        }
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.inner.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.inner.signature_alg_id()
+    }
+
+    fn fips(&self) -> bool {
+        self.inner.fips()
+    }
+}
+
+#[cfg(test)]
+mod tests;
