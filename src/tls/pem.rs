@@ -8,7 +8,7 @@ use pkcs8::EncryptedPrivateKeyInfoRef;
 use pkcs8::pkcs5;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls_pemfile::Item;
-use x509_parser::asn1_rs::{Any, Class, FromDer as _, Oid};
+use x509_parser::asn1_rs::{Any, Class, FromDer as _, Oid, Tag};
 use x509_parser::prelude::{CertificateRevocationList, X509Certificate};
 
 use super::blocks::{Block, blocks};
@@ -189,8 +189,11 @@ fn key(item: Item) -> Result<PrivateKeyDer<'static>, Problem> {
         Item::Sec1Key(key) => key.into(),
         _ => return Err(damaged()),
     };
-    Any::from_der(key.secret_der()).map_err(|_| damaged())?;
-    Ok(key)
+    // Each form of a key is one sequence, and nothing behind it.
+    match Any::from_der(key.secret_der()) {
+        Ok(([], any)) if any.tag() == Tag::Sequence => Ok(key),
+        Ok(_) | Err(_) => Err(damaged()),
+    }
 }
 
 /// An encrypted PKCS#8 key, decrypted.
