@@ -87,9 +87,9 @@ impl Target {
             tried.link == link && tried.generation == snapshot.generation && tried.at.elapsed() < OTHER_LINK_AGAIN
         });
         if let Some(tried) = fresh {
-            let seconds = tried.at.elapsed().as_secs();
             let failed = tried.failed.clone()?;
-            let text = format!("{} (tried {seconds} s ago; once a minute at most)", failed.text);
+            // Without its age: who waits for it is told of a change only.
+            let text = format!("{} (as tried within the last minute)", failed.text);
             return Some(LinkFailure { text, ..failed });
         }
         let failed = self.tried(permit, snapshot).await;
