@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use rustls::server::ServerSessionMemoryCache;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion, version};
 
 use super::crl::{CRL_REMEDY, Crls};
@@ -69,7 +69,9 @@ impl Material {
         let read = Read::all(files)?;
         let versions = versions(files.disabled);
         let clients_judge = read.clients_judge(files, false);
-        let server = read.server(files, &versions, clients_judge.clone()).map_err(|fault| vec![fault])?;
+        let server = read.server(files, &versions, clients_judge.clone());
+        let resuming = |config| Read::resuming(files, config);
+        let server = server.and_then(|config| config.map(resuming).transpose()).map_err(|fault| vec![fault])?;
         let admin = read.admin(files, &versions).map_err(|fault| vec![fault])?;
         let dialling = read.dialling(files, versions);
         let validities = read.validities(files);
@@ -237,7 +239,7 @@ impl Read {
         files: &TlsFiles,
         versions: &[&'static SupportedProtocolVersion],
         judge: Option<Arc<ClientVerifier>>,
-    ) -> Result<Option<Arc<ServerConfig>>, Fault> {
+    ) -> Result<Option<ServerConfig>, Fault> {
         let Some(identity) = &self.serving else { return Ok(None) };
         let fault = |problem: String| server_fault(files, problem);
         let builder = ServerConfig::builder_with_provider(provider())
@@ -249,11 +251,20 @@ impl Read {
         };
         let mut config = builder.with_cert_resolver(identity.server_resolver());
         config.ignore_client_order = true;
+        // No session is resumed unless `resuming` allows it; rustls has a cache and two tickets by default.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Some(config))
+    }
+
+    /// The same configuration with tickets and a session cache.
+    fn resuming(files: &TlsFiles, mut config: ServerConfig) -> Result<Arc<ServerConfig>, Fault> {
         // A client that comes back takes the newest ticket and is given the next one: a second would never be used.
         config.send_tls13_tickets = 1;
         config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| fault(error.to_string()))?;
-        Ok(Some(Arc::new(config)))
+        let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new();
+        config.ticketer = ticketer.map_err(|error| server_fault(files, error.to_string()))?;
+        Ok(Arc::new(config))
     }
 
     /// What judges clients; strictly, where the switches that excuse them do not count.
@@ -274,8 +285,8 @@ impl Read {
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Option<Arc<ServerConfig>>, Fault> {
         let Some(judge) = self.clients_judge(files, true) else { return Ok(None) };
-        let Some(config) = self.server(files, versions, Some(judge))? else { return Ok(None) };
-        let mut config = ServerConfig::clone(&config);
+        // Each connection shows its certificate anew: whoever changes the policy must hold one that is valid now.
+        let Some(mut config) = self.server(files, versions, Some(judge))? else { return Ok(None) };
         // Offered, not required: MongoDB's clients name no protocol.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Some(Arc::new(config)))

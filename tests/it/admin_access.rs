@@ -4,16 +4,18 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use bson::rawdoc;
 use certs_gen::Request;
+use rustls::{ClientConnection, HandshakeKind, StreamOwned, pki_types::ServerName};
 
 use crate::support::raw::{self, Wire};
 use crate::support::service::*;
-use crate::support::{Mark, Proxy, Scratch, admin, cert, certs};
+use crate::support::{Mark, Proxy, Scratch, admin, cert, certs, tls};
 
 const PUT: &str = "PUT /mode HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
     Content-Length: 20\r\n\r\n{\"mode\":\"preferSSL\"}";
@@ -206,6 +208,27 @@ fn tls_is_taken_on_loopback_as_well() {
     let mut stream = tls_client(address, certs::shared(), None);
     let told = stream.write_all(STATUS.as_bytes()).and_then(|()| stream.read(&mut [0; 16]));
     assert!(told.is_err(), "{told:?}");
+}
+
+/// A ticket could outlive its certificate: whoever changes the policy shows one that is valid now, each time.
+#[test]
+fn no_session_is_resumed_at_the_admin_port() {
+    for disabled in ["TLS1_2", "TLS1_3"] {
+        let allow = ["--adminBind", "0.0.0.0:0", "--adminAllow", "CN=client,O=tlsramp clients"];
+        let proxy = start(&[&allow[..], &["--sslDisabledProtocols", disabled]].concat());
+        // One configuration: it keeps what the server gives it.
+        let config = tls::client(cert("ca.pem"), Some(&cert("client.pem")));
+        for _ in 0..2 {
+            let name = ServerName::try_from("localhost").unwrap();
+            let session = ClientConnection::new(Arc::clone(&config), name).unwrap();
+            let mut stream = StreamOwned::new(session, TcpStream::connect(loopback(&proxy)).unwrap());
+            stream.write_all(STATUS.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert_eq!(stream.conn.handshake_kind(), Some(HandshakeKind::Full), "without {disabled}");
+        }
+    }
 }
 
 #[test]
