@@ -43,6 +43,8 @@ pub struct Dialled {
     link: Link,
     /// Our own address on it: what the server sees as its client.
     pub local: Option<SocketAddr>,
+    /// The address that was dialled.
+    pub remote: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -107,11 +109,12 @@ impl Way {
         match self {
             Way::Unix(path) => {
                 let dialled = net::dial_unix(permit, path, limit).await?;
-                Ok(Dialled { socket: Socket::Unix(dialled.socket), link: dialled.link, local: None })
+                Ok(Dialled { socket: Socket::Unix(dialled.socket), link: dialled.link, local: None, remote: None })
             }
             Way::Tcp { resolver, source, .. } => {
                 let dialled = net::dial(permit, resolver, *source, limit).await?;
-                Ok(Dialled { socket: Socket::Tcp(dialled.socket), link: dialled.link, local: dialled.local })
+                let net::Dialled { socket, link, local, remote } = dialled;
+                Ok(Dialled { socket: Socket::Tcp(socket), link, local, remote })
             }
         }
     }

@@ -24,6 +24,8 @@ pub struct Dialled<S> {
     pub link: Link,
     /// Our own address on it; none where it has none that others see.
     pub local: Option<SocketAddr>,
+    /// The address that was dialled, likewise.
+    pub remote: Option<SocketAddr>,
 }
 
 /// Why an upstream cannot be reached.
@@ -62,7 +64,9 @@ pub async fn dial(
         let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let until = Instant::now() + (deadline - Instant::now()) / left;
         match timeout_at(until, connect(*address, source)).await {
-            Ok(Ok((socket, local))) => return Ok(Dialled { socket, link: permit.link(), local: Some(local) }),
+            Ok(Ok((socket, local))) => {
+                return Ok(Dialled { socket, link: permit.link(), local: Some(local), remote: Some(*address) });
+            }
             Ok(Err(error)) => last = DialError::Connect(error),
             Err(_) => last = DialError::TimedOut(limit),
         }
@@ -87,7 +91,7 @@ pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<D
         }
     };
     match timeout(limit, connect).await {
-        Ok(Ok(socket)) => Ok(Dialled { socket, link: permit.link(), local: None }),
+        Ok(Ok(socket)) => Ok(Dialled { socket, link: permit.link(), local: None, remote: None }),
         Ok(Err(error)) => Err(DialError::Connect(error)),
         Err(_) => Err(DialError::TimedOut(limit)),
     }

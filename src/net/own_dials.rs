@@ -1,55 +1,68 @@
 //! The connections that this process has dialled and that no server has answered yet. One of them that arrives at one of
 //! its own listeners has gone in a circle, whatever names, addresses and firewall rules have led it there.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::policy::Acceptance;
 
-/// All of them, by our own address. Clones are the same table. It has no more entries than there are dials under way,
-/// which the connection slots bound.
+/// All of them, by our own address and the one that was dialled: two connections to different servers may have the same
+/// local port. Clones are the same table. It has no more entries than there are dials under way, which the connection slots
+/// bound.
 #[derive(Debug, Clone, Default)]
-pub struct OwnDials(Arc<Mutex<HashMap<SocketAddr, Acceptance>>>);
+pub struct OwnDials(Arc<Mutex<Table>>);
+
+type Table = BTreeMap<(SocketAddr, SocketAddr), Acceptance>;
 
 /// One of them. It is to be dropped at the first answer: a listener of ours would have judged the connection by then. So
 /// an idle connection has no entry.
 #[derive(Debug)]
 pub struct OwnDial {
     dials: OwnDials,
-    local: SocketAddr,
+    ends: (SocketAddr, SocketAddr),
 }
 
 impl OwnDials {
     /// Notes a dial of a route, before a byte goes out on it.
     #[must_use]
-    pub fn note(&self, local: SocketAddr, route: Acceptance) -> OwnDial {
-        let local = canonical(local);
-        self.table().insert(local, route);
-        OwnDial { dials: self.clone(), local }
+    pub fn note(&self, local: SocketAddr, remote: SocketAddr, route: Acceptance) -> OwnDial {
+        let ends = (canonical(local), canonical(remote));
+        self.table().insert(ends, route);
+        OwnDial { dials: self.clone(), ends }
     }
 
-    /// The acceptance of the route that has dialled the connection from `peer`, if one has.
+    /// Whether a connection from `peer` to a listener with this acceptance has gone in a circle. `reached` are the addresses
+    /// that it was made to, asked for only where the peer's address is that of a dial. A mongod that dials its own name goes
+    /// out by an outbound route and in again by an inbound one: that is none yet.
     #[must_use]
-    pub fn made(&self, peer: SocketAddr) -> Option<Acceptance> {
-        self.table().get(&canonical(peer)).copied()
+    pub fn is_loop(
+        &self,
+        peer: SocketAddr,
+        listener: Acceptance,
+        reached: impl FnOnce() -> [Option<SocketAddr>; 2],
+    ) -> bool {
+        let peer = canonical(peer);
+        let table = self.table();
+        let from_peer = table.range((peer, LOWEST)..).take_while(|((local, _), _)| *local == peer);
+        let mut from_peer = from_peer.map(|((_, remote), route)| (*remote, *route)).peekable();
+        if from_peer.peek().is_none() {
+            return false;
+        }
+        let reached = reached().map(|address| address.map(canonical));
+        from_peer.any(|(remote, route)| {
+            reached.contains(&Some(remote)) && (route != Acceptance::Outbound || listener == Acceptance::Outbound)
+        })
     }
 
-    /// Whether a connection from `peer` to a listener with this acceptance has gone in a circle. A mongod that dials its
-    /// own name goes out by an outbound route and in again by an inbound one: that is none yet.
-    #[must_use]
-    pub fn is_loop(&self, peer: SocketAddr, listener: Acceptance) -> bool {
-        self.made(peer).is_some_and(|dialled| dialled != Acceptance::Outbound || listener == Acceptance::Outbound)
-    }
-
-    fn table(&self) -> MutexGuard<'_, HashMap<SocketAddr, Acceptance>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for OwnDial {
     fn drop(&mut self) {
-        self.dials.table().remove(&self.local);
+        self.dials.table().remove(&self.ends);
     }
 }
 
@@ -58,6 +71,9 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// Before all other addresses.
+const LOWEST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -65,13 +81,18 @@ mod tests {
     use super::OwnDials;
     use crate::policy::Acceptance::{Outbound, Passthrough, Terminate};
 
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn circles_and_the_dial_of_a_server_to_itself() {
         let dials = OwnDials::default();
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         let (one, mapped) = (address("10.0.0.1:5"), address("[::ffff:10.0.0.1]:5"));
-        assert!(!dials.is_loop(one, Terminate), "somebody else's connection");
-        for (dialled, listener, is_loop) in [
+        let listener = address("10.0.0.9:27017");
+        let is_loop = |acceptance| dials.is_loop(one, acceptance, || [Some(listener), None]);
+        assert!(!is_loop(Terminate), "somebody else's connection");
+        for (dialled, accepting, expected) in [
             (Terminate, Terminate, true),
             (Terminate, Outbound, true),
             (Passthrough, Passthrough, true),
@@ -79,9 +100,22 @@ mod tests {
             (Outbound, Passthrough, false),
             (Outbound, Outbound, true),
         ] {
-            let _dial = dials.note(mapped, dialled);
-            assert_eq!(dials.is_loop(one, listener), is_loop, "{dialled:?} {listener:?}");
+            let _dial = dials.note(mapped, listener, dialled);
+            assert_eq!(is_loop(accepting), expected, "{dialled:?} {accepting:?}");
         }
-        assert_eq!(dials.made(one), None, "each entry ends with its dial");
+        assert!(!is_loop(Terminate) && dials.table().is_empty(), "each entry ends with its dial");
+    }
+
+    /// A client on this host may come from the port that one of our dials to another server has.
+    #[test]
+    fn another_connection_from_the_same_port_is_none() {
+        let dials = OwnDials::default();
+        let (local, listener) = (address("127.0.0.1:40000"), address("127.0.0.1:27017"));
+        let _other = dials.note(local, address("127.0.0.1:27018"), Terminate);
+        assert!(!dials.is_loop(local, Terminate, || [Some(listener), None]));
+        // Whatever the kernel has made of it on its way.
+        assert!(dials.is_loop(local, Terminate, || [Some(listener), Some(address("127.0.0.1:27018"))]));
+        let _own = dials.note(local, listener, Terminate);
+        assert!(dials.is_loop(local, Terminate, || [Some(listener), None]));
     }
 }

@@ -51,7 +51,7 @@ async fn leg(
     record.latencies().dialled(connected - began);
     let local = dialled.local;
     note(record, |reached| reached.local = local);
-    let dial = local.map(|local| dials.note(local, route.acceptance));
+    let dial = local.zip(dialled.remote).map(|(local, remote)| dials.note(local, remote, route.acceptance));
     let tls = record.known().and_then(|known| known.tls.as_deref()).filter(|_| route.passes_sni());
     let sni = tls.and_then(|tls| tls.sni.as_deref());
     let stream = toward.way.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::redirected::{Astray, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
 use crate::members;
-use crate::net::{OwnDials, Upstream};
+use crate::net::{OwnDials, Upstream, original_destination};
 use crate::observe::{Metrics, RedirectedTo, RouteRecord};
 use crate::policy::{Acceptance, LinkRule};
 use crate::upstream::{BadName, Way};
@@ -81,7 +81,7 @@ impl Route {
 
     /// Where a connection is led.
     pub(super) fn toward(&self, socket: &TcpStream, peer: SocketAddr, dials: &OwnDials) -> Result<Toward, Astray> {
-        if dials.is_loop(peer, self.acceptance) {
+        if dials.is_loop(peer, self.acceptance, || reached(socket)) {
             return Err(match self.lead {
                 Lead::To(..) => Astray::Circle,
                 Lead::Original(_) => Astray::OwnDial,
@@ -108,4 +108,9 @@ impl Route {
     pub(super) fn passes_sni(&self) -> bool {
         self.acceptance != Acceptance::Outbound
     }
+}
+
+/// The addresses that a connection was made to: the listener's, and the one before the kernel redirected it.
+fn reached(socket: &TcpStream) -> [Option<SocketAddr>; 2] {
+    [socket.local_addr().ok(), original_destination(socket).ok()]
 }

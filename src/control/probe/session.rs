@@ -54,11 +54,11 @@ impl Session {
         way: &Way,
         material: &Material,
         times: Timeouts,
-        note: impl FnOnce(SocketAddr) -> OwnDial,
+        note: impl FnOnce(SocketAddr, SocketAddr) -> OwnDial,
     ) -> Result<Session, LinkFailure> {
         let other = |error: DialError| LinkFailure { text: error.to_string(), fault: PeerFault::Other };
         let dialled = way.dial(permit, times.connect).await.map_err(other)?;
-        let dial = dialled.local.map(note);
+        let dial = dialled.local.zip(dialled.remote).map(|(local, remote)| note(local, remote));
         let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
         let stream = way.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
         let tls_version = stream.tls_version();

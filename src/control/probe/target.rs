@@ -290,7 +290,7 @@ impl Target {
     }
 
     pub(super) async fn open(&self, permit: Permit, snapshot: &Snapshot) -> Result<Session, LinkFailure> {
-        let note = |local| self.dials.note(local, self.acceptance);
+        let note = |local, remote| self.dials.note(local, remote, self.acceptance);
         Session::open(permit, &self.way, &snapshot.tls, self.times, note).await
     }
 
