@@ -86,6 +86,8 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
 
     // All that is there after a restart.
     drop(driver);
+    // Its monitor may be waiting for an answer: a stop waits for it as long.
+    wait("the driver has left", || rows(&admin).iter().all(|row| row["open"] == 0));
     let before = without_times(rows(&admin));
     assert!(proxy.terminate().success());
     proxy = start(&mongod, &state, &["--sslMode", "preferSSL"]);
