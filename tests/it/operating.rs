@@ -75,28 +75,34 @@ fn what_may_come_to_be_is_a_failure_and_a_mistake_is_not() {
     assert!(text.contains("192.0.2.1:0: no interface of this host has this address now"), "{text}");
 }
 
+/// The arguments of a proxy that has persisted `allowSSL` over `disabled` in this state file.
+fn persisted(state: &str) -> Vec<String> {
+    let (certificate, ca) = (cert("server.pem"), cert("ca.pem"));
+    let files = ["--stateFile", state, "--sslPEMKeyFile", &certificate, "--sslCAFile", &ca];
+    let args = [&FRONT[..], &["--upstreamTLS", "never"], &files].concat().into_iter().map(str::to_owned);
+    let args = args.collect::<Vec<_>>();
+    let proxy = Proxy::start(&args);
+    admin::of(&proxy).put("/mode", &json!({ "mode": "allowSSL", "persist": true }));
+    args
+}
+
+fn arguments<'a>(command: &'a str, args: &'a [String]) -> Vec<&'a str> {
+    std::iter::once(command).chain(args.iter().map(String::as_str)).collect()
+}
+
 #[test]
 fn check_reads_the_state_file_as_a_start_does() {
     let folder = Scratch::new("state");
     let path = folder.join("state.json");
     let state = path.to_string_lossy().into_owned();
-    let (certificate, ca) = (cert("server.pem"), cert("ca.pem"));
-    let args = [
-        &FRONT[..],
-        &["--upstreamTLS", "never", "--stateFile", &state, "--sslPEMKeyFile", &certificate, "--sslCAFile", &ca],
-    ]
-    .concat();
-    {
-        let proxy = Proxy::start(&args);
-        admin::of(&proxy).put("/mode", &json!({ "mode": "allowSSL", "persist": true }));
-    }
-    let (code, text) = check(&args);
+    let args = persisted(&state);
+    let (code, text) = ended(&arguments("check", &args));
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("a start takes the persisted mode allowSSL, not disabled"), "{text}");
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     for command in ["check", "run"] {
-        let (code, text) = ended(&[&[command], &args[..]].concat());
+        let (code, text) = ended(&arguments(command, &args));
         assert_eq!(code, Some(2), "{text}");
         assert!(text.contains(&format!("--stateFile '{state}': is not a state file")), "{text}");
     }
@@ -109,21 +115,12 @@ fn a_state_file_behind_a_link_is_replaced_where_it_is_and_a_shared_folder_is_ref
     fs::create_dir(&real).unwrap();
     symlink("real/state.json", &link).unwrap();
     let state = link.to_string_lossy().into_owned();
-    let (certificate, ca) = (cert("server.pem"), cert("ca.pem"));
-    let args = [
-        &FRONT[..],
-        &["--upstreamTLS", "never", "--stateFile", &state, "--sslPEMKeyFile", &certificate, "--sslCAFile", &ca],
-    ]
-    .concat();
-    {
-        let proxy = Proxy::start(&args);
-        admin::of(&proxy).put("/mode", &json!({ "mode": "allowSSL", "persist": true }));
-    }
+    let args = persisted(&state);
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read_to_string(real.join("state.json")).unwrap().contains("allowSSL"));
     fs::set_permissions(&real, fs::Permissions::from_mode(0o1777)).unwrap();
     for command in ["check", "run"] {
-        let (code, text) = ended(&[&[command], &args[..]].concat());
+        let (code, text) = ended(&arguments(command, &args));
         assert_eq!(code, Some(2), "{text}");
         assert!(text.contains("every user can write to its folder"), "{text}");
     }

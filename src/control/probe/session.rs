@@ -24,7 +24,7 @@ pub(super) struct Session {
     stream: Box<dyn Wire>,
     pub(super) tls_version: Option<&'static str>,
     asked: i32,
-    /// A server that leads back to this process tells by it.
+    /// Marks the connection as our own dial for as long as it is open, so that a listener of ours recognises a circle.
     _dial: Option<OwnDial>,
 }
 
