@@ -25,7 +25,8 @@ impl Desk {
     pub fn clients(&self) -> Vec<ClientRow> {
         let window = self.settings().admin.guard_window;
         let inventory = &self.observer.inventory;
-        let unmoved: HashSet<_> = inventory.unmoved(window, now_millis()).into_iter().map(|one| one.identity).collect();
+        let unmoved: HashSet<_> =
+            self.observer.unmoved(window, now_millis()).into_iter().map(|one| one.identity).collect();
         let blocks = |seen: &Seen| seen.kind == Kind::Plaintext && unmoved.contains(&seen.identity);
         let row = |seen: Seen| ClientRow {
             blocks: blocks(&seen),
@@ -35,7 +36,7 @@ impl Desk {
             application: seen.identity.application,
             driver: seen.identity.driver,
             driver_version: seen.driver_version,
-            member: seen.member,
+            member: seen.identity.member,
             open: seen.open,
             total: seen.total,
             refused: seen.refused,
@@ -75,7 +76,7 @@ impl Desk {
 
     pub(super) fn inventory_status(&self) -> InventoryStatus {
         let inventory = &self.observer.inventory;
-        let unmoved = inventory.unmoved(self.settings().admin.guard_window, now_millis()).len();
+        let unmoved = self.observer.unmoved(self.settings().admin.guard_window, now_millis()).len();
         InventoryStatus { rows: inventory.len(), unmoved, lost: inventory.lost(now_millis()) }
     }
 

@@ -60,8 +60,9 @@ impl Desk {
         let window = self.loaded().settings.admin.guard_window;
         let inventory = &self.observer.inventory;
         if !to.accepts_plaintext() {
-            blockers
-                .extend(inventory.unmoved(window, now_millis()).iter().map(|client| turned_away(client, "plaintext")));
+            blockers.extend(
+                self.observer.unmoved(window, now_millis()).iter().map(|client| turned_away(client, "plaintext")),
+            );
             let count = inventory.lost(now_millis());
             if count > 0 && !window.is_zero() {
                 blockers.push(Blocker {
@@ -136,16 +137,18 @@ const NOT_CONNECTED: &str =
     "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
 
 fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
-    let Unmoved { identity, driver_version, member, open, last_seen } = client;
+    let Unmoved { identity, driver_version, open, last_seen } = client;
     let (name, ip, key, last_seen) = (name(client), identity.ip, identity.text(), rfc3339_millis(*last_seen));
-    let (how, remedy) = match (kind, member) {
+    let (how, remedy) = match (kind, identity.member) {
+        ("plaintext", false) if !identity.is_named() => ("without TLS", NAMELESS),
         ("plaintext", false) => {
-            ("without TLS", "move it to TLS and recycle what is left, or accept by name that it is refused".to_owned())
+            ("without TLS", "move it to TLS and recycle what is left, or accept by name that it is refused")
         }
         ("plaintext", true) => {
-            ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections".to_owned())
+            ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections")
         }
-        _ => ("by TLS", "move it back to plaintext first".to_owned()),
+        _ if !identity.is_named() => ("by TLS", "move it back to plaintext, and let --guardWindow pass"),
+        _ => ("by TLS", "move it back to plaintext first"),
     };
     let text = match open {
         0 => format!("{name} at {ip} connected {how}, last seen {last_seen}"),
@@ -155,9 +158,11 @@ fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
     Blocker {
         kind: format!("{kind}{}", if *open > 0 { "Open" } else { "Seen" }),
         text,
-        remedy,
+        remedy: remedy.into(),
         // Nobody is accepted for `disabled`: there is no way back but by moving.
-        key: (kind == "plaintext").then_some(key),
+        key: (kind == "plaintext").then(|| key.clone()),
+        client: Some(key),
+        member: identity.member,
         application: identity.application.clone(),
         driver: driver(identity.driver.as_deref(), driver_version.as_deref()),
         address: Some(ip.to_string()),
@@ -167,15 +172,20 @@ fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
     }
 }
 
+/// What to do about a client that says nothing of itself.
+const NAMELESS: &str = "move it to TLS and recycle what is left; nothing shows that it has moved, since it sends no name: then accept it \
+                        by its key, or let --guardWindow pass";
+
 /// Who it is, as well as that is known.
 fn name(client: &Unmoved) -> String {
-    let what = if client.member { "member" } else { "application" };
+    let what = if client.identity.member { "member" } else { "application" };
     let driver = driver(client.identity.driver.as_deref(), client.driver_version.as_deref());
     let driver = driver.as_deref().map(printable);
     match (client.identity.application.as_deref().map(printable), driver) {
         (Some(application), Some(driver)) => format!("{what} {application} ({driver})"),
         (Some(application), None) => format!("{what} {application}"),
         (None, Some(driver)) => format!("a nameless {what} ({driver})"),
+        (None, None) if client.identity.member => "an unknown member".into(),
         (None, None) => "an unknown client".into(),
     }
 }

@@ -356,6 +356,10 @@ pub struct Blocker {
     pub driver: Option<String>,
     /// The client's or the upstream's address.
     pub address: Option<String>,
+    /// The client's key in `GET /clients`, also where it cannot be accepted.
+    pub client: Option<String>,
+    /// Whether that client is a mongod or mongos.
+    pub member: bool,
     /// Connections open now.
     pub open: Option<u64>,
     /// RFC 3339.

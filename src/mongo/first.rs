@@ -1,8 +1,40 @@
-//! The first message of a connection, gathered from however it was cut, to learn who the client is.
+//! The first message of a connection, gathered from however it was cut: whether it is a MongoDB request, and which
+//! client it names.
 
-use super::header::HEADER_BYTES;
-use super::{Client, Header};
+use super::header::{HEADER_BYTES, OpCode};
+use super::reader::Malformed;
+use super::{Client, Header, Request};
 use crate::limits::FIRST_MESSAGE_BYTES;
+
+/// What the first message of a connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Greeting {
+    /// A `hello`, with what the client says of itself in it.
+    Hello(Client),
+    /// Another MongoDB request, or one that is longer than any `hello`.
+    Request,
+    /// No MongoDB request, or no complete one.
+    NoRequest,
+}
+
+impl Greeting {
+    /// Reads one whole message.
+    fn of(message: &[u8]) -> Greeting {
+        if let Some(client) = Client::of(message) {
+            return Greeting::Hello(client);
+        }
+        let op_code = Header::of(message).and_then(|header| header.op_code());
+        let is_request = match Request::parse(message) {
+            Ok(_) => true,
+            // A query of a collection, as clients before MongoDB 3.2 sent them.
+            Err(Malformed::NotACommand) => op_code == Some(OpCode::Query),
+            // Legacy operations that are no commands. Their bodies are not read here.
+            Err(Malformed::OpCode(_)) => op_code.is_some_and(OpCode::is_request),
+            Err(_) => false,
+        };
+        if is_request { Greeting::Request } else { Greeting::NoRequest }
+    }
+}
 
 /// Gathers the first message. Costs nothing once that is known.
 #[derive(Debug, Default)]
@@ -23,9 +55,8 @@ impl First {
         matches!(self, First::Known)
     }
 
-    /// Takes the next bytes. Once, it answers: with the client, or with none where the first message is none of
-    /// MongoDB's, is no `hello`, or is longer than any that is.
-    pub fn take(&mut self, bytes: &[u8]) -> Option<Option<Client>> {
+    /// Takes the next bytes. Answers once, when the first message is complete or known to be no request.
+    pub fn take(&mut self, bytes: &[u8]) -> Option<Greeting> {
         let known = match self {
             First::Known => return None,
             First::Nothing => look(bytes),
@@ -43,20 +74,22 @@ impl First {
     }
 }
 
-fn look(bytes: &[u8]) -> Option<Option<Client>> {
+fn look(bytes: &[u8]) -> Option<Greeting> {
     let header = Header::of(bytes)?;
     let length = header.body_len().filter(|_| header.opens()).map(|body| HEADER_BYTES + body);
     match length {
-        None => Some(None),
-        Some(length) if length > FIRST_MESSAGE_BYTES => Some(None),
-        Some(length) => bytes.get(..length).map(Client::of),
+        None => Some(Greeting::NoRequest),
+        Some(length) if length > FIRST_MESSAGE_BYTES => Some(Greeting::Request),
+        Some(length) => bytes.get(..length).map(Greeting::of),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::First;
-    use crate::mongo::request::msg_command;
+    use super::{First, Greeting};
+    use crate::mongo::header::OpCode;
+    use crate::mongo::reply::frame;
+    use crate::mongo::request::{msg_command, query_command};
     use bson::rawdoc;
 
     #[test]
@@ -67,18 +100,35 @@ mod tests {
             let mut first = First::default();
             let answers: Vec<_> = message.chunks(size).filter_map(|chunk| first.take(chunk)).collect();
             assert_eq!(answers.len(), 1, "chunks of {size}");
-            assert_eq!(answers[0].as_ref().unwrap().application.as_deref(), Some("a"));
+            let [Greeting::Hello(client)] = &answers[..] else { panic!("{answers:?}") };
+            assert_eq!(client.application.as_deref(), Some("a"));
         }
     }
 
     #[test]
-    fn what_is_no_hello_is_known_to_be_none() {
+    fn requests_are_told_from_other_bytes() {
         let ping = msg_command(1, "admin", &rawdoc! { "ping": 1 });
         let long = rawdoc! { "hello": 1, "x": "x".repeat(20_000) };
-        for message in [ping, msg_command(1, "admin", &long), b"GET / HTTP/1.1\r\n\r\n".to_vec()] {
+        let mut find = query_command(1, "a", &rawdoc! { "x": 1 });
+        find[16 + 4 + 2] = b'x';
+        let nameless = Greeting::Hello(crate::mongo::Client::default());
+        for (message, expected) in [
+            (query_command(1, "admin", &rawdoc! { "isMaster": 1 }), nameless),
+            (ping.clone(), Greeting::Request),
+            (msg_command(1, "admin", &long), Greeting::Request),
+            (find, Greeting::Request),
+            (frame(1, 0, OpCode::Insert, &[0; 40]), Greeting::Request),
+            (frame(1, 0, OpCode::Msg, &[0xff; 40]), Greeting::NoRequest),
+            (frame(1, 0, OpCode::Query, &[0xff; 40]), Greeting::NoRequest),
+            (frame(1, 0, OpCode::Reply, &[0; 40]), Greeting::NoRequest),
+            (frame(1, 7, OpCode::Msg, &ping[16..]), Greeting::NoRequest),
+            (b"GET / HTTP/1.1\r\n\r\n".to_vec(), Greeting::NoRequest),
+        ] {
             let mut first = First::default();
             let answers: Vec<_> = message.chunks(7).filter_map(|chunk| first.take(chunk)).collect();
-            assert_eq!(answers, [None]);
+            assert_eq!(answers, [expected], "{message:?}");
         }
+        let mut first = First::default();
+        assert_eq!(first.take(&ping[..ping.len() - 1]), None, "not complete");
     }
 }

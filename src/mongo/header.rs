@@ -118,6 +118,15 @@ impl OpCode {
         Self::ALL.into_iter().find(|op| op.number() == number)
     }
 
+    /// Whether a client sends it to a server, uncompressed.
+    pub fn is_request(self) -> bool {
+        match self {
+            Self::Update | Self::Insert | Self::Query | Self::GetMore | Self::Delete | Self::KillCursors => true,
+            Self::Command | Self::Msg => true,
+            Self::Reply | Self::CommandReply | Self::Compressed => false,
+        }
+    }
+
     /// Its number on the wire.
     pub const fn number(self) -> i32 {
         self as i32

@@ -27,7 +27,7 @@ pub mod refusal;
 pub mod reply;
 pub mod request;
 
-pub use first::First;
+pub use first::{First, Greeting};
 pub use follow::{Follower, Transaction};
 pub use header::{Header, OpCode};
 pub use last_requests::LastRequests;

@@ -1,6 +1,7 @@
 //! The table of established connections. Bounded by the slots, without which nothing gets here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -82,6 +83,18 @@ impl Live {
     #[must_use]
     pub fn count(&self) -> usize {
         self.table().len()
+    }
+
+    /// Open inbound connections without TLS, by address, whose client has not sent a whole message yet.
+    pub(super) fn unheard(&self) -> BTreeMap<IpAddr, u64> {
+        let mut unheard = BTreeMap::new();
+        for open in self.table().values() {
+            let is_inbound = open.acceptance != Acceptance::Outbound;
+            if is_inbound && open.opening == Opening::Plaintext && open.client.get().is_none() {
+                *unheard.entry(open.peer.ip().to_canonical()).or_default() += 1;
+            }
+        }
+        unheard
     }
 
     pub(super) fn add(&self, open: Arc<Open>) {

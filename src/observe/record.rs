@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::inventory::{Inventory, Kind, Seat, now_millis};
+use super::inventory::{Inventory, Kind, Seat, Unmoved, now_millis};
 use super::known::{Known, RouteRecord};
 use super::limiter::Limiter;
 use super::links::Links;
@@ -13,7 +13,7 @@ use super::live::{Counters, Live, Open};
 use super::metrics::Metrics;
 use super::outcome::{Fault, Outcome};
 use super::recycling::Recycling;
-use crate::mongo::Client;
+use crate::mongo::{Client, Greeting};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 use crate::text::printable;
 
@@ -109,6 +109,13 @@ impl Observer {
         }
     }
 
+    /// The applications that `requireSSL` would turn away, as [`Inventory::unmoved`] has them, and clients that are
+    /// connected without TLS and have not sent a whole message yet.
+    #[must_use]
+    pub fn unmoved(&self, window: Duration, now: i64) -> Vec<Unmoved> {
+        self.inventory.unmoved(window, now, &self.live.unheard())
+    }
+
     /// One has ended.
     fn ended(&self, known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<String>) {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -195,11 +202,20 @@ impl OpenRecord {
         &self.open
     }
 
-    /// It is known who the client is, or that it does not say. What is said first counts; if nothing was, the client is
-    /// counted as nameless when it ends. Outbound routes have no clients but the local server: they are not counted.
-    pub fn identify(&mut self, client: Option<Client>) {
+    /// Notes what the client has sent first; `None` if its bytes are not ours to read. The first call counts.
+    ///
+    /// The client goes into the inventory, with two exceptions. Outbound routes have no clients but the local server. And a
+    /// TLS client that has sent no request is no application: port scanners, health checks and `openssl s_client` end
+    /// after the handshake. Without TLS, whatever sends bytes would be turned away by `requireSSL`, so it is counted.
+    pub fn identify(&mut self, greeting: Option<Greeting>) {
         let open = &*self.open;
-        if open.client.set(client.clone().map(Box::new)).is_err() || open.acceptance == Acceptance::Outbound {
+        let is_handshake_only = open.opening != Opening::Plaintext && greeting == Some(Greeting::NoRequest);
+        let client = match greeting {
+            Some(Greeting::Hello(client)) => Some(client),
+            Some(Greeting::Request | Greeting::NoRequest) | None => None,
+        };
+        let known = open.client.set(client.clone().map(Box::new)).is_err();
+        if known || is_handshake_only || open.acceptance == Acceptance::Outbound {
             return;
         }
         let kind = match (open.opening, open.tls_version()) {
@@ -220,7 +236,7 @@ impl OpenRecord {
         if self.open.ended.get().is_some() {
             return;
         }
-        self.identify(None);
+        self.identify(Some(Greeting::NoRequest));
         // Before its bytes are counted: a scrape counts them once.
         self.observer.live.remove(self.open.id);
         // Set once: a record ends once.

@@ -114,9 +114,9 @@ impl Tap for Watcher {
             (Bound::Up | Bound::Down, None) => {}
         }
         if bound == Bound::Up
-            && let Some(client) = self.first.take(bytes)
+            && let Some(greeting) = self.first.take(bytes)
         {
-            self.record.identify(client);
+            self.record.identify(Some(greeting));
             self.note_language();
         }
         self.count(bound, bytes.len());

@@ -8,8 +8,9 @@ use super::command::ACCEPT;
 use super::fleet::NoAnswer;
 use super::halt::Halt;
 use super::walk::{Walk, all_of};
-use crate::control::views::{Blocker, ClientRow, ConnectionRow};
+use crate::control::views::{Blocker, ConnectionRow};
 use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
+use crate::observe::Identity;
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
 
@@ -74,9 +75,9 @@ impl Walk {
                 if to.accepts_tls() {
                     return Ok(ready.blockers);
                 }
-                let clients = handle.client.clients(false).await?.value.clients;
                 let open = handle.client.connections(false).await?.value.connections;
-                let left = |one: &Blocker| !is_member(one, &clients) && !comes_by_a_node(one, &open, &ours);
+                // Members follow the policy of their own tlsramp: by the time of the step to `disabled`, all dial plaintext.
+                let left = |one: &Blocker| !one.member && !comes_by_a_node(one, &open, &ours);
                 Ok(ready.blockers.into_iter().filter(left).collect())
             }
         });
@@ -144,19 +145,17 @@ fn hint(blockers: &[Blocker], ctl: &str, to: Mode) -> String {
     format!(" ({ctl} ready --to {to} prints the commands that end them)")
 }
 
-/// Whether a client is a member. Members follow the policy of their own tlsramp: by the time of the step to `disabled`, all
-/// dial plaintext.
-fn is_member(blocker: &Blocker, clients: &[ClientRow]) -> bool {
-    let same = |row: &&ClientRow| Some(&row.ip) == blocker.address.as_ref() && row.application == blocker.application;
-    clients.iter().filter(same).any(|row| row.member)
-}
-
 /// Whether all open connections of a client are links of listed proxies beside applications, which follow the policy too.
 fn comes_by_a_node(blocker: &Blocker, open: &[ConnectionRow], links: &BTreeSet<SocketAddr>) -> bool {
-    let ip = |row: &ConnectionRow| canonical(&row.peer).map(|peer| peer.ip().to_string());
-    let is_its = |row: &&ConnectionRow| ip(row) == blocker.address && row.application == blocker.application;
+    let is_its = |row: &&ConnectionRow| blocker.client.is_some() && client_key(row) == blocker.client;
     let mut its = open.iter().filter(is_its).filter(|row| row.opening != "plaintext").peekable();
     its.peek().is_some() && its.all(|row| canonical(&row.peer).is_some_and(|peer| links.contains(&peer)))
+}
+
+/// The key of a connection's client, as blockers have it.
+fn client_key(row: &ConnectionRow) -> Option<String> {
+    let (application, driver) = (row.application.clone(), row.driver.clone());
+    Some(Identity { ip: canonical(&row.peer)?.ip(), application, driver, member: row.member }.text())
 }
 
 /// The address, with an IPv4-mapped one as IPv4.
@@ -172,13 +171,12 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{comes_by_a_node, hint, is_member, named, quoted};
-    use crate::control::views::{Blocker, ClientRow, ConnectionRow};
+    use super::{comes_by_a_node, hint, named, quoted};
+    use crate::control::views::{Blocker, ConnectionRow};
 
     #[test]
     fn clients_that_follow_the_policy_are_not_waited_for() {
-        let blocker =
-            Blocker { address: Some("1.1.1.1".into()), application: Some("shop".into()), ..Blocker::default() };
+        let blocker = Blocker { client: Some("1.1.1.1/shop/-".into()), ..Blocker::default() };
         let row = |peer: &str, opening: &str| ConnectionRow {
             peer: peer.into(),
             opening: opening.into(),
@@ -194,13 +192,13 @@ mod tests {
         ] {
             assert_eq!(comes_by_a_node(&blocker, &open, &links), follows, "{open:?}");
         }
-        let client = |member| ClientRow {
-            ip: "1.1.1.1".into(),
-            application: Some("shop".into()),
-            member,
-            ..ClientRow::default()
-        };
-        assert!(is_member(&blocker, &[client(true)]) && !is_member(&blocker, &[client(false)]));
+        // Another client of the same address is not it: a member, another driver, one without a name.
+        let open = [row("1.1.1.1:5", "tls")];
+        for key in ["1.1.1.1/shop/-/member", "1.1.1.1/shop/PyMongo", "1.1.1.1/-/-"] {
+            let blocker = Blocker { client: Some(key.into()), ..Blocker::default() };
+            assert!(!comes_by_a_node(&blocker, &open, &links), "{key}");
+        }
+        assert!(!comes_by_a_node(&Blocker::default(), &open, &links));
     }
 
     #[test]

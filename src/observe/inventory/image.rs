@@ -50,12 +50,12 @@ impl Inventory {
             application: seen.identity.application,
             driver: seen.identity.driver,
             driver_version: seen.driver_version,
-            member: seen.member,
+            member: seen.identity.member,
             total: seen.total,
             refused: seen.refused,
             first_seen: seen.first_seen,
             // Whoever is connected now was seen now.
-            last_seen: if seen.open > 0 { super::now_millis() } else { seen.last_seen },
+            last_seen: if seen.open > 0 { super::now_millis().max(seen.last_seen) } else { seen.last_seen },
         };
         InventoryImage {
             rows: rows.into_iter().map(row).collect(),

@@ -36,7 +36,7 @@ impl Kind {
     }
 }
 
-/// What makes one row another's other.
+/// Uniquely identifies a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) ip: IpAddr,
@@ -44,8 +44,8 @@ pub(super) struct Key {
     pub(super) client: Client,
 }
 
-/// An application at an address, whatever its driver's version and however it comes: what is accepted, and what has
-/// moved when it is seen by TLS.
+/// An application, or a server, at an address, whatever its driver's version and kind of connection. It is what is
+/// accepted by name. Members are told from clients: a mongod's connection says nothing about a client on its host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
     /// Its address; an IPv4-mapped one is its IPv4 address.
@@ -54,24 +54,46 @@ pub struct Identity {
     pub application: Option<String>,
     /// Its driver.
     pub driver: Option<String>,
+    /// Whether it is a mongod or a mongos.
+    pub member: bool,
 }
 
 /// A text that names nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER as `tlsramp ctl clients` lists it, with - for what is not known"
+    "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member) as `tlsramp ctl clients` lists \
+     it, with - for what is not known"
 )]
 pub struct BadKey(String);
 
 impl Identity {
     pub(super) fn of(key: &Key) -> Identity {
-        Identity { ip: key.ip, application: key.client.application.clone(), driver: key.client.driver.clone() }
+        let (application, driver) = (key.client.application.clone(), key.client.driver.clone());
+        Identity { ip: key.ip, application, driver, member: key.client.internal }
     }
 
-    /// Its text, fit for a command line: `10.0.0.7/reports/PyMongo`, with `-` for what is not known.
+    /// A client that says nothing of itself.
+    pub(super) fn nameless(ip: IpAddr) -> Identity {
+        Identity { ip, application: None, driver: None, member: false }
+    }
+
+    /// Whether it says anything of itself. Clients of the same address that do not cannot be told from each other.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.application.is_some() || self.driver.is_some()
+    }
+
+    /// Its text, fit for a command line: `10.0.0.7/reports/PyMongo`, with `-` for what is not known, and `/member` at the
+    /// end for a mongod or a mongos.
     #[must_use]
     pub fn text(&self) -> String {
-        format!("{}/{}/{}", self.ip, escape(self.application.as_deref()), escape(self.driver.as_deref()))
+        let (application, driver) = (escape(self.application.as_deref()), escape(self.driver.as_deref()));
+        let mut text = format!("{}/{application}/{driver}", self.ip);
+        if self.member {
+            text.push('/');
+            text.push_str(MEMBER);
+        }
+        text
     }
 
     /// Reads such a text.
@@ -80,18 +102,21 @@ impl Identity {
     /// [`BadKey`]
     pub fn parse(text: &str) -> Result<Identity, BadKey> {
         let bad = || BadKey(text.chars().take(crate::limits::SHOWN_CHARS).collect());
-        let mut parts = text.split('/');
-        let (Some(ip), Some(application), Some(driver), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(bad());
+        let parts: Vec<_> = text.split('/').take(5).collect();
+        let (ip, application, driver, member) = match parts[..] {
+            [ip, application, driver] => (ip, application, driver, false),
+            [ip, application, driver, MEMBER] => (ip, application, driver, true),
+            _ => return Err(bad()),
         };
         let ip: IpAddr = ip.parse().map_err(|_| bad())?;
         let application = unescape(application).ok_or_else(bad)?;
         let driver = unescape(driver).ok_or_else(bad)?;
-        Ok(Identity { ip: ip.to_canonical(), application, driver })
+        Ok(Identity { ip: ip.to_canonical(), application, driver, member })
     }
 }
+
+/// Ends the text of a member.
+const MEMBER: &str = "member";
 
 /// What needs no quotes in a shell stays; all else is percent-encoded, and so is a lone dash.
 fn escape(part: Option<&str>) -> String {
@@ -142,18 +167,30 @@ mod tests {
             (None, None, "10.0.0.7/-/-"),
             (Some("-"), Some("nodejs|mongosh"), "10.0.0.7/%2D/nodejs%7Cmongosh"),
             (Some("mongosh 2.12.0"), None, "10.0.0.7/mongosh%202.12.0/-"),
+            (Some("member"), Some("member"), "10.0.0.7/member/member"),
+            (None, Some("member"), "10.0.0.7/-/member/member"),
         ];
         for (application, driver, text) in rows {
             let identity = Identity {
                 ip: "10.0.0.7".parse().unwrap(),
                 application: application.map(Into::into),
                 driver: driver.map(Into::into),
+                member: text.matches('/').count() == 3,
             };
             assert_eq!((identity.text().as_str(), Identity::parse(text)), (text, Ok(identity)));
         }
-        for bad in
-            ["", "10.0.0.7", "10.0.0.7/a", "10.0.0.7/a/b/c", "host/a/b", "10.0.0.7/a/%4", "10.0.0.7//b", "::1/%FF/-"]
-        {
+        for bad in [
+            "",
+            "10.0.0.7",
+            "10.0.0.7/a",
+            "10.0.0.7/a/b/c",
+            "10.0.0.7/member",
+            "10.0.0.7/a/member/member/member",
+            "host/a/b",
+            "10.0.0.7/a/%4",
+            "10.0.0.7//b",
+            "::1/%FF/-",
+        ] {
             assert!(Identity::parse(bad).is_err(), "{bad}");
         }
         assert_eq!(Identity::parse("::ffff:10.0.0.7/-/-").unwrap().text(), "10.0.0.7/-/-");
@@ -161,9 +198,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_comes_back(application in proptest::option::of(".{1,30}"), driver in proptest::option::of(".{1,30}"), v6 in any::<u128>()) {
+        fn any_name_comes_back(application in proptest::option::of(".{1,30}"), driver in proptest::option::of(".{1,30}"), v6 in any::<u128>(), member in any::<bool>()) {
             let ip = std::net::IpAddr::from(std::net::Ipv6Addr::from(v6)).to_canonical();
-            let identity = Identity { ip, application, driver };
+            let identity = Identity { ip, application, driver, member };
             let text = identity.text();
             let special = b"'\"\\$`;&|<>()*?[]{}~#!";
             let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !special.contains(&byte));

@@ -10,7 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,8 +45,6 @@ pub struct Seen {
     pub kind: Kind,
     /// Its driver's version.
     pub driver_version: Option<String>,
-    /// Whether it is a mongod or a mongos.
-    pub member: bool,
     /// Connections open now.
     pub open: u64,
     /// Connections ever.
@@ -68,12 +66,16 @@ pub struct Unmoved {
     pub identity: Identity,
     /// Its driver's version, of the row last seen.
     pub driver_version: Option<String>,
-    /// Whether it is a mongod or a mongos.
-    pub member: bool,
     /// Connections open now.
     pub open: u64,
     /// Milliseconds since 1970; now, if one is open.
     pub last_seen: i64,
+}
+
+impl Unmoved {
+    fn never_seen(identity: Identity) -> Unmoved {
+        Unmoved { identity, driver_version: None, open: 0, last_seen: i64::MIN }
+    }
 }
 
 impl Inventory {
@@ -134,20 +136,28 @@ impl Inventory {
     /// The applications that `requireSSL` would turn away: plaintext open now, or seen within the window and not by TLS
     /// since; accepted ones excepted. A window of zero counts open ones only. Of members too only open ones count: they
     /// come as their own policy says, not as a configuration that someone has to change.
+    ///
+    /// Only a row of the same name at the same address shows that an application has moved. A client without a name counts
+    /// until the window is over, or it is accepted. `unheard` are open connections, by address, that have not said yet
+    /// whose they are.
     #[must_use]
-    pub fn unmoved(&self, window: Duration, now: i64) -> Vec<Unmoved> {
+    pub fn unmoved(&self, window: Duration, now: i64, unheard: &BTreeMap<IpAddr, u64>) -> Vec<Unmoved> {
         let copied = self.table().copied();
         let counts = |identity: &Identity| !copied.accepted.contains(identity);
-        let mut staying = copied.staying(|kind| kind == Kind::Plaintext, millis(window), now, counts);
-        staying.retain(|one| !one.member || one.open > 0);
+        let mut staying = copied.staying(|kind| kind == Kind::Plaintext, millis(window), now, unheard, counts);
+        staying.retain(|one| !one.identity.member || one.open > 0);
         staying
     }
 
-    /// The same of those who come by TLS, whom `disabled` would turn away.
+    /// The same of those who come by TLS, whom `disabled` would turn away. Nobody is accepted for that. Of members without
+    /// a name only open connections count: nothing would show that they have gone back.
     #[must_use]
     pub fn by_tls(&self, window: Duration, now: i64) -> Vec<Unmoved> {
         let copied = self.table().copied();
-        copied.staying(|kind| kind != Kind::Plaintext, millis(window), now, |_| true)
+        let is_tls = |kind| kind != Kind::Plaintext;
+        let mut staying = copied.staying(is_tls, millis(window), now, &BTreeMap::new(), |_| true);
+        staying.retain(|one| !one.identity.member || one.identity.is_named() || one.open > 0);
+        staying
     }
 
     /// Takes an application off the blockers ("I know, refuse it"), or puts it back. Whether it was ever seen; none if
@@ -204,7 +214,6 @@ impl Row {
             identity,
             kind: key.kind,
             driver_version: key.client.driver_version.clone(),
-            member: key.client.internal,
             open: self.open.load(Ordering::Relaxed),
             total: self.total.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),

@@ -1,6 +1,7 @@
 //! The rows, the bound on them, and who matters least when it is reached.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -92,12 +93,16 @@ impl Table {
 }
 
 impl Copied {
-    /// The applications that come by one kind and have not gone over to the other.
+    /// The applications that come by one kind and have not gone over to the other. `unheard`: clients of that kind by
+    /// address that are connected and have not said yet who they are.
+    ///
+    /// One that says nothing of itself has never gone over: whatever else comes from its address may be another.
     pub(super) fn staying(
         &self,
         is_kind: impl Fn(Kind) -> bool,
         window: i64,
         now: i64,
+        unheard: &BTreeMap<IpAddr, u64>,
         counts: impl Fn(&Identity) -> bool,
     ) -> Vec<Unmoved> {
         let since = now.saturating_sub(window);
@@ -112,23 +117,23 @@ impl Copied {
                 *latest = last_seen.max(*latest);
                 continue;
             }
-            let one = found.entry(identity.clone()).or_insert_with(|| Unmoved {
-                identity,
-                driver_version: None,
-                member: false,
-                open: 0,
-                last_seen: i64::MIN,
-            });
+            let one = found.entry(identity.clone()).or_insert_with(|| Unmoved::never_seen(identity));
             one.open += open;
-            one.member |= key.client.internal;
             if last_seen > one.last_seen {
                 one.last_seen = last_seen;
                 one.driver_version.clone_from(&key.client.driver_version);
             }
         }
+        for (ip, open) in unheard {
+            let identity = Identity::nameless(*ip);
+            let one = found.entry(identity.clone()).or_insert_with(|| Unmoved::never_seen(identity));
+            one.open += open;
+            one.last_seen = now;
+        }
         let stays = |one: &Unmoved| {
             let within = window > 0 && one.last_seen >= since;
-            let went_over = moved.get(&one.identity).is_some_and(|seen| *seen > one.last_seen);
+            let seen_moved = moved.get(&one.identity).is_some_and(|seen| *seen > one.last_seen);
+            let went_over = one.identity.is_named() && seen_moved;
             counts(&one.identity) && (one.open > 0 || (within && !went_over))
         };
         found.into_values().filter(stays).collect()

@@ -1,5 +1,6 @@
 //! Rows, bounds, who blocks and who does not.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ fn app(name: &str) -> Client {
 
 /// Names of those that would be turned away.
 fn unmoved(inventory: &Inventory, window: Duration, now: i64) -> Vec<String> {
-    inventory.unmoved(window, now).into_iter().map(|one| one.identity.text()).collect()
+    inventory.unmoved(window, now, &BTreeMap::new()).into_iter().map(|one| one.identity.text()).collect()
 }
 
 #[test]
@@ -63,8 +64,7 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
     let key = Identity::parse("10.0.0.7/old%20job/PyMongo").unwrap();
     assert_eq!(inventory.accept(key.clone(), true), Some(true));
     assert_eq!(inventory.accept(Identity::parse("10.0.0.1/-/-").unwrap(), true), Some(false), "nobody of that name");
-    assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.9/-/-"]);
-    assert!(inventory.unmoved(DAY, now)[0].member);
+    assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.9/-/-/member"]);
 
     let text = serde_json::to_string(&inventory.to_image()).unwrap();
     let back = Inventory::from_image(serde_json::from_str(&text).unwrap());
@@ -74,6 +74,67 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
     assert_eq!(unmoved(&back, DAY, now), ["10.0.0.7/old%20job/PyMongo"]);
     drop(held);
     assert_eq!(back.rows().len(), inventory.rows().len());
+}
+
+/// Which row shows that another has moved: (plaintext row, row by TLS, whether it shows it).
+#[test]
+fn only_the_same_name_at_the_same_address_shows_a_move() {
+    let named = |application: &str, driver: &str, version: &str| Client {
+        application: (!application.is_empty()).then(|| application.into()),
+        driver: (!driver.is_empty()).then(|| driver.into()),
+        driver_version: (!version.is_empty()).then(|| version.into()),
+        internal: false,
+    };
+    let member = |client: Client| Client { internal: true, ..client };
+    let mapped: IpAddr = "::ffff:10.0.0.7".parse().unwrap();
+    let nameless = named("", "", "");
+    for (by_plaintext, (from, by_tls), shows) in [
+        (named("a", "d", "1"), (ip(7), named("a", "d", "2")), true),
+        (named("a", "d", "1"), (mapped, named("a", "d", "1")), true),
+        (named("", "d", "1"), (ip(7), named("", "d", "1")), true),
+        (named("a", "", ""), (ip(7), named("a", "", "")), true),
+        (named("a", "d", "1"), (ip(8), named("a", "d", "1")), false),
+        (named("a", "d", "1"), (ip(7), named("b", "d", "1")), false),
+        (named("a", "d", "1"), (ip(7), named("a", "e", "1")), false),
+        (named("a", "d", "1"), (ip(7), named("", "d", "1")), false),
+        (named("", "d", "1"), (ip(7), named("a", "d", "1")), false),
+        (named("a", "d", "1"), (ip(7), nameless.clone()), false),
+        (named("a", "d", "1"), (ip(7), member(named("a", "d", "1"))), false),
+        (nameless.clone(), (ip(7), nameless.clone()), false),
+        (nameless.clone(), (ip(7), named("a", "d", "1")), false),
+        (nameless.clone(), (ip(7), member(nameless.clone())), false),
+        (nameless.clone(), (mapped, nameless.clone()), false),
+    ] {
+        let inventory = Inventory::default();
+        let now = super::now_millis();
+        drop(inventory.open(ip(7), Kind::Plaintext, by_plaintext.clone(), now));
+        let held = inventory.open(from, Kind::Tls13, by_tls.clone(), now + HOUR).unwrap();
+        let restarted = Inventory::from_image(inventory.to_image());
+        for inventory in [&inventory, &restarted] {
+            let left = usize::from(!shows);
+            assert_eq!(unmoved(inventory, DAY, now + HOUR).len(), left, "{by_plaintext:?}, then {by_tls:?}");
+        }
+        assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR).len(), 0, "beyond the window");
+        // A server's row of the same address without TLS changes nothing.
+        drop(inventory.open(ip(7), Kind::Plaintext, member(nameless.clone()), now + 2 * HOUR));
+        assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), usize::from(!shows), "{by_plaintext:?}");
+        drop(held);
+    }
+}
+
+#[test]
+fn a_client_that_has_said_nothing_yet_counts_as_nameless() {
+    let inventory = Inventory::default();
+    let now = super::now_millis();
+    let unheard = BTreeMap::from([(ip(7), 2)]);
+    let found = inventory.unmoved(Duration::ZERO, now, &unheard);
+    assert_eq!((found.len(), found[0].identity.text().as_str(), found[0].open), (1, "10.0.0.7/-/-", 2));
+    let held = inventory.open(ip(7), Kind::Plaintext, Client::default(), now);
+    let found = inventory.unmoved(Duration::ZERO, now, &unheard);
+    assert_eq!((found.len(), found[0].open), (1, 3));
+    inventory.accept(Identity::parse("10.0.0.7/-/-").unwrap(), true);
+    assert_eq!(inventory.unmoved(Duration::ZERO, now, &unheard), []);
+    drop(held);
 }
 
 #[test]
