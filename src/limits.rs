@@ -205,10 +205,17 @@ pub const FOLLOWED_TAIL_BYTES: usize = 1024;
 
 /// Longest text of a client's that is kept, in bytes: mongod's bound for `application.name`.
 pub const CLIENT_TEXT_BYTES: usize = 128;
+/// Names that the inventory keeps of one address, for each kind of connection, and for members and clients apart: a host
+/// runs a few applications, an address that many hosts share some dozens. Further ones share a row.
+pub const INVENTORY_NAMES: usize = 64;
+/// Bits by which the names of such a row are counted, in words of 64: up to some 7,000 are told apart, in 128 bytes.
+pub const INVENTORY_NAME_WORDS: usize = 16;
 /// Rows of the inventory: applications by address and kind. A large fleet has some hundreds; four thousand take 3 MB.
 pub const INVENTORY_ROWS: usize = 4096;
 /// Rows that go at once when it is full: a search pays for so many.
 pub const INVENTORY_EVICTED: usize = INVENTORY_ROWS / 16;
+/// How long it is not searched again for room after a search in vain, when all rows have open connections.
+pub const INVENTORY_FULL: Duration = Duration::from_secs(1);
 /// Clients accepted by name: each is a decision of an operator's.
 pub const INVENTORY_ACCEPTED: usize = 1024;
 

@@ -1,6 +1,7 @@
 //! What a change of mode would hurt: servers that it could not reach, clients that it would turn away. Each finding
 //! says who, and what to do.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::desk::{Desk, servable};
@@ -63,12 +64,13 @@ impl Desk {
             blockers.extend(
                 self.observer.unmoved(window, now_millis()).iter().map(|client| turned_away(client, "plaintext")),
             );
-            let count = inventory.lost(now_millis());
-            if count > 0 && !window.is_zero() {
+            let (count, open) = (inventory.lost(now_millis()), inventory.unlisted().0);
+            if (count > 0 && !window.is_zero()) || open > 0 {
                 blockers.push(Blocker {
                     kind: "inventoryLost".into(),
-                    text: lost(count),
+                    text: lost(count.max(open)),
                     remedy: "look at the log for plaintext clients, or shorten --guardWindow".into(),
+                    open: (open > 0).then_some(open),
                     ..Blocker::default()
                 });
             }
@@ -82,12 +84,22 @@ impl Desk {
     }
 }
 
-/// So many that a person may read them, and how many more there are. Those that refuse come first.
+/// Cuts the list to what a person may read, and says how many more there are. Those that refuse come first; of the
+/// others, each address has its first before any has its second, so that one with many names does not hide the rest.
 fn bound(blockers: &mut Vec<Blocker>) {
     let more = blockers.len().saturating_sub(BLOCKERS_SHOWN);
     if more > 0 {
-        blockers.sort_by_key(|blocker| !blocker.fatal);
-        blockers.truncate(BLOCKERS_SHOWN);
+        let mut seen = HashMap::<Option<String>, usize>::new();
+        let mut ranked: Vec<_> = std::mem::take(blockers)
+            .into_iter()
+            .map(|blocker| {
+                let rank = seen.entry(blocker.client.as_ref().and(blocker.address.clone())).or_default();
+                *rank += usize::from(blocker.client.is_some());
+                ((!blocker.fatal, *rank), blocker)
+            })
+            .collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        blockers.extend(ranked.into_iter().take(BLOCKERS_SHOWN).map(|(_, blocker)| blocker));
         blockers.push(Blocker {
             kind: "more".into(),
             text: format!("and {more} more"),
@@ -137,9 +149,10 @@ const NOT_CONNECTED: &str =
     "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
 
 fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
-    let Unmoved { identity, driver_version, open, last_seen } = client;
+    let Unmoved { identity, driver_version, more_names, open, last_seen } = client;
     let (name, ip, key, last_seen) = (name(client), identity.ip, identity.text(), rfc3339_millis(*last_seen));
-    let (how, remedy) = match (kind, identity.member) {
+    let (how, remedy) = match (kind, identity.is_member()) {
+        ("plaintext", false) if identity.is_many() => ("without TLS", MANY),
         ("plaintext", false) if !identity.is_named() => ("without TLS", NAMELESS),
         ("plaintext", false) => {
             ("without TLS", "move it to TLS and recycle what is left, or accept by name that it is refused")
@@ -162,7 +175,8 @@ fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
         // Nobody is accepted for `disabled`: there is no way back but by moving.
         key: (kind == "plaintext").then(|| key.clone()),
         client: Some(key),
-        member: identity.member,
+        member: identity.is_member(),
+        more_names: *more_names,
         application: identity.application.clone(),
         driver: driver(identity.driver.as_deref(), driver_version.as_deref()),
         address: Some(ip.to_string()),
@@ -172,20 +186,28 @@ fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
     }
 }
 
+/// What to do about the clients of an address that has used more names than are kept.
+const MANY: &str = "look at what connects from there: a scanner, or many hosts behind one address; accept all of them by this key, or \
+                    let --guardWindow pass";
+
 /// What to do about a client that says nothing of itself.
 const NAMELESS: &str = "move it to TLS and recycle what is left; nothing shows that it has moved, since it sends no name: then accept it \
                         by its key, or let --guardWindow pass";
 
 /// Who it is, as well as that is known.
 fn name(client: &Unmoved) -> String {
-    let what = if client.identity.member { "member" } else { "application" };
+    if let Some(names) = client.more_names {
+        let what = if client.identity.is_member() { "members" } else { "applications" };
+        return format!("a group of {what} with about {names} further names");
+    }
+    let what = if client.identity.is_member() { "member" } else { "application" };
     let driver = driver(client.identity.driver.as_deref(), client.driver_version.as_deref());
     let driver = driver.as_deref().map(printable);
     match (client.identity.application.as_deref().map(printable), driver) {
         (Some(application), Some(driver)) => format!("{what} {application} ({driver})"),
         (Some(application), None) => format!("{what} {application}"),
         (None, Some(driver)) => format!("a nameless {what} ({driver})"),
-        (None, None) if client.identity.member => "an unknown member".into(),
+        (None, None) if client.identity.is_member() => "an unknown member".into(),
         (None, None) => "an unknown client".into(),
     }
 }

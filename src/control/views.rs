@@ -259,6 +259,8 @@ pub struct ClientRow {
     pub driver_version: Option<String>,
     /// Whether it is a mongod or mongos.
     pub member: bool,
+    /// Of the row of all names beyond those that an address may have rows of its own for: about how many names that are.
+    pub more_names: Option<u64>,
     /// Connections open now.
     pub open: u64,
     /// Connections ever.
@@ -360,6 +362,8 @@ pub struct Blocker {
     pub client: Option<String>,
     /// Whether that client is a mongod or mongos.
     pub member: bool,
+    /// About how many names it stands for, if it stands for many.
+    pub more_names: Option<u64>,
     /// Connections open now.
     pub open: Option<u64>,
     /// RFC 3339.

@@ -1,7 +1,7 @@
 //! What `clients` looks like. PURE.
 
 use super::page::{Page, Table};
-use super::words::{ago, count, driver, name, notes};
+use super::words::{ago, count, driver, named, notes};
 use crate::admin_client::Clients;
 use crate::control::views::ClientRow;
 use crate::policy::{Mode, Spelling};
@@ -29,7 +29,7 @@ pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool
         table.row([
             escaped(&row.ip),
             escaped(&row.kind),
-            name(row.application.as_deref()),
+            named(row.application.as_deref(), row.more_names),
             driver(row.driver.as_deref(), row.driver_version.as_deref()),
             row.open.to_string(),
             row.total.to_string(),

@@ -1,7 +1,7 @@
 //! What `ready` looks like, and the list of blockers that a refusal has too. PURE.
 
 use super::page::{Page, Table};
-use super::words::{ago, count, name, notes};
+use super::words::{ago, count, name, named, notes};
 use crate::admin_client::quoted;
 use crate::control::views::{Blocker, Ready};
 use crate::text::escaped;
@@ -34,7 +34,7 @@ pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
         let fatal = blocker.fatal.then(|| "refused without --force".to_owned());
         table.row([
             notes([Some(what(blocker)), fatal]),
-            name(blocker.application.as_deref()),
+            named(blocker.application.as_deref(), blocker.more_names),
             name(blocker.driver.as_deref()),
             name(blocker.address.as_deref()),
             blocker.open.map(|open| open.to_string()).unwrap_or_default(),

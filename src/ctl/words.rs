@@ -57,6 +57,11 @@ pub(super) fn name(text: Option<&str>) -> String {
     text.map(escaped).unwrap_or_default()
 }
 
+/// The name of an application, or how many names a row stands for.
+pub(super) fn named(text: Option<&str>, more_names: Option<u64>) -> String {
+    more_names.map_or_else(|| name(text), |more| format!("(about {more} more names)"))
+}
+
 /// A driver and its version.
 pub(super) fn driver(driver: Option<&str>, version: Option<&str>) -> String {
     let both = [driver, version].into_iter().flatten().map(escaped).collect::<Vec<_>>();

@@ -14,7 +14,7 @@ mod process;
 mod record;
 mod recycling;
 
-pub use inventory::{BadKey, Identity, Inventory, InventoryImage, Kind, Seat, Seen, Unmoved, now_millis};
+pub use inventory::{BadKey, Identity, Inventory, InventoryImage, Kind, Scope, Seat, Seen, Unmoved, now_millis};
 pub use known::{ClientTls, Known, Reached, RouteRecord};
 pub use links::{LinkFailure, LinkKey, LinkRecord, Links, RedirectedTo};
 pub use live::{Counters, Live, Open};

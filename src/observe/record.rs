@@ -224,7 +224,8 @@ impl OpenRecord {
             (_, Some("TLS1.3")) => Kind::Tls13,
             (Opening::Tls | Opening::OldTls | Opening::Sslv2, _) => Kind::Tls,
         };
-        self.seat = self.observer.inventory.open(open.peer.ip(), kind, client.unwrap_or_default(), now_millis());
+        let client = client.unwrap_or_default();
+        self.seat = Some(self.observer.inventory.open(open.peer.ip(), kind, client, now_millis()));
     }
 
     /// Closes it.

@@ -10,7 +10,7 @@ use super::halt::Halt;
 use super::walk::{Walk, all_of};
 use crate::control::views::{Blocker, ConnectionRow};
 use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
-use crate::observe::Identity;
+use crate::observe::{Identity, Scope};
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
 
@@ -155,7 +155,8 @@ fn comes_by_a_node(blocker: &Blocker, open: &[ConnectionRow], links: &BTreeSet<S
 /// The key of a connection's client, as blockers have it.
 fn client_key(row: &ConnectionRow) -> Option<String> {
     let (application, driver) = (row.application.clone(), row.driver.clone());
-    Some(Identity { ip: canonical(&row.peer)?.ip(), application, driver, member: row.member }.text())
+    let scope = if row.member { Scope::Member } else { Scope::Client };
+    Some(Identity { ip: canonical(&row.peer)?.ip(), application, driver, scope }.text())
 }
 
 /// The address, with an IPv4-mapped one as IPv4.

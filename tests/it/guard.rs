@@ -17,7 +17,7 @@ use crate::support::{
     admin::{self, Admin},
     cert, mongod, openssl, parts,
     plain::Plain,
-    process, require, require_command,
+    process, require, require_command, run_to_end,
     service::{SOON, Upstream, echoes, tls_over},
     wait,
 };
@@ -293,4 +293,54 @@ fn blockers(admin: &Admin) -> Vec<String> {
     let mut keys: Vec<_> = ready["blockers"].as_array().unwrap().iter().map(key).collect();
     keys.sort_unstable();
     keys
+}
+
+/// Thousands of names from one address are 64 rows and one more; another client's row stays, and all of them can be
+/// accepted at once.
+#[test]
+fn a_stranger_with_thousands_of_names_hides_nobody() {
+    let upstream = Upstream::start();
+    let proxy = start(&upstream, &[]);
+    let admin = admin::of(&proxy);
+    let send = |from: IpAddr, message: &[u8]| echoes(&mut dial(&proxy, from), message);
+    send(HERE, &named_hello("job", "PyMongo"));
+    let hostile = "\u{1b}[2J$(reboot)\n";
+    for number in 0..2000 {
+        send(THERE, &named_hello(&format!("{hostile}{number}"), &"d".repeat(300)));
+    }
+    for number in 0..100 {
+        send(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3)), &named_hello(&number.to_string(), "PyMongo"));
+    }
+    send(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4)), &named_hello("late", "PyMongo"));
+    wait("all have left", || rows(&admin).iter().all(|row| row["open"] == 0));
+    assert_eq!(admin.get("/status")["inventory"], json!({ "rows": 1 + 65 + 65 + 1, "unmoved": 132, "lost": 0 }));
+    let shared = rows(&admin).into_iter().find(|row| row["key"] == "127.0.0.2/-/-/more").unwrap();
+    assert!(shared["moreNames"].as_u64().unwrap().abs_diff(1936) < 400, "{shared}");
+    assert!(rows(&admin).iter().all(|row| row["driver"].as_str().is_none_or(|driver| driver.len() <= 128)));
+
+    // Of a hundred that are shown, the others are not the last.
+    let shown = blockers(&admin);
+    assert!(
+        shown.contains(&"127.0.0.1/job/PyMongo".to_owned()) && shown.contains(&"127.0.0.4/late/PyMongo".to_owned())
+    );
+    for args in [&["ready", "--to", "requireSSL"][..], &["clients"]] {
+        let page = ctl(&proxy, args);
+        assert!(page.contains("job"), "{page}");
+        assert!(page.chars().all(|char| char == '\n' || !char.is_control()), "{page:?}");
+        assert!(page.contains("more names"), "{page}");
+    }
+    for key in ["127.0.0.2/-/-/all", "127.0.0.3/-/-/all"] {
+        assert_eq!(admin.post("/accept", &json!({ "key": key }))["known"], true);
+    }
+    assert_eq!(blockers(&admin), ["127.0.0.1/job/PyMongo", "127.0.0.4/late/PyMongo"]);
+    for key in blockers(&admin) {
+        admin.post("/accept", &json!({ "key": key }));
+    }
+    assert_eq!(guarded(&admin), 200);
+}
+
+fn ctl(proxy: &Proxy, args: &[&str]) -> String {
+    let port = proxy.address("admin").to_string();
+    let output = run_to_end(["ctl", "--admin", &port].iter().chain(args));
+    String::from_utf8(output.stdout).unwrap()
 }

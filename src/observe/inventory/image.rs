@@ -2,14 +2,11 @@
 //! have been edited.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use serde::{Deserialize, Serialize};
 
 use super::Inventory;
 use super::key::{Identity, Key, Kind};
-use super::table::{Row, Table};
 use crate::limits::{INVENTORY_ACCEPTED, INVENTORY_ROWS};
 use crate::mongo::{Client, bounded};
 
@@ -32,6 +29,7 @@ struct RowImage {
     driver: Option<String>,
     driver_version: Option<String>,
     member: bool,
+    more_names: Option<u64>,
     total: u64,
     refused: u64,
     first_seen: i64,
@@ -47,10 +45,11 @@ impl Inventory {
         let row = |seen: super::Seen| RowImage {
             ip: seen.identity.ip.to_string(),
             kind: seen.kind.name().to_owned(),
+            member: seen.identity.is_member(),
             application: seen.identity.application,
             driver: seen.identity.driver,
             driver_version: seen.driver_version,
-            member: seen.identity.member,
+            more_names: seen.more_names,
             total: seen.total,
             refused: seen.refused,
             first_seen: seen.first_seen,
@@ -70,30 +69,44 @@ impl Inventory {
     pub fn from_image(image: InventoryImage) -> Inventory {
         let InventoryImage { mut rows, accepted, lost, lost_at } = image;
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.last_seen));
-        let revision = Arc::new(AtomicU64::new(1));
-        let mut table = Table { lost, lost_at, ..Table::default() };
-        for image in rows.into_iter().take(INVENTORY_ROWS) {
-            let (Ok(ip), Some(kind)) = (image.ip.parse::<std::net::IpAddr>(), Kind::parse(&image.kind)) else {
-                continue;
-            };
-            let client = Client {
-                application: image.application.as_deref().and_then(bounded),
-                driver: image.driver.as_deref().and_then(bounded),
-                driver_version: image.driver_version.as_deref().and_then(bounded),
-                internal: image.member,
-            };
-            let row = Row {
-                open: AtomicU64::new(0),
-                total: AtomicU64::new(image.total),
-                refused: AtomicU64::new(image.refused),
-                first_seen: image.first_seen,
-                last_seen: AtomicI64::new(image.last_seen),
-                revision: Arc::clone(&revision),
-            };
-            table.rows.insert(Arc::new(Key { ip: ip.to_canonical(), kind, client }), Arc::new(row));
+        let inventory = Inventory::default();
+        let mut table = inventory.table();
+        (table.lost, table.lost_at) = (lost, lost_at);
+        for image in rows {
+            let Some((key, more_names)) = image.key() else { continue };
+            let fits = table.len() < INVENTORY_ROWS;
+            if !fits {
+                break;
+            }
+            let row = table.row(key, image.last_seen, &inventory.revision);
+            row.add(image.total, image.refused, image.first_seen, image.last_seen);
+            if let Some((names, count)) = row.names.as_ref().zip(more_names) {
+                names.add_count(count);
+            }
         }
         let accepted = accepted.iter().take(INVENTORY_ACCEPTED).filter_map(|text| Identity::parse(text).ok());
         table.accepted = Arc::new(accepted.collect());
-        Inventory { table: Mutex::new(table), revision }
+        drop(table);
+        inventory.changed();
+        inventory
+    }
+}
+
+impl RowImage {
+    /// Its key, and how many names it stands for, if it stands for many; none if it makes no sense.
+    fn key(&self) -> Option<(Key, Option<u64>)> {
+        let (ip, kind) = (self.ip.parse::<std::net::IpAddr>().ok()?, Kind::parse(&self.kind)?);
+        let text = |text: &Option<String>| text.as_deref().and_then(bounded);
+        let client = Client {
+            application: text(&self.application),
+            driver: text(&self.driver),
+            driver_version: text(&self.driver_version),
+            internal: self.member,
+        };
+        let key = Key { ip: ip.to_canonical(), kind, client, more: false };
+        Some(match self.more_names {
+            Some(_) => (key.folded(key.ip), self.more_names),
+            None => (key, None),
+        })
     }
 }

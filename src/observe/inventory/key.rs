@@ -1,7 +1,8 @@
 //! Names: a row's key, and the text by which an operator accepts a client.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::limits::CLIENT_TEXT_BYTES;
 use crate::mongo::Client;
@@ -41,7 +42,41 @@ impl Kind {
 pub(super) struct Key {
     pub(super) ip: IpAddr,
     pub(super) kind: Kind,
+    /// What the client says of itself; of a row for many names, only whether they are members.
     pub(super) client: Client,
+    /// Whether it is the row of all names beyond those that have rows of their own.
+    pub(super) more: bool,
+}
+
+impl Key {
+    /// The rows that are bounded together.
+    pub(super) fn group(&self) -> Group {
+        Group { ip: self.ip, kind: self.kind, member: self.client.internal }
+    }
+
+    /// The key of the row that this one shares with others of an address once there are too many.
+    pub(super) fn folded(&self, ip: IpAddr) -> Key {
+        Key { ip, kind: self.kind, client: Client { internal: self.client.internal, ..Client::default() }, more: true }
+    }
+}
+
+/// The rows of an address that come in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Group {
+    pub(super) ip: IpAddr,
+    pub(super) kind: Kind,
+    pub(super) member: bool,
+}
+
+impl Group {
+    /// The group of the whole network, for IPv6: one host may have all addresses of a /64.
+    pub(super) fn of_network(self) -> Group {
+        let ip = match self.ip {
+            IpAddr::V4(_) => self.ip,
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        };
+        Group { ip, ..self }
+    }
 }
 
 /// An application, or a server, at an address, whatever its driver's version and kind of connection. It is what is
@@ -54,14 +89,47 @@ pub struct Identity {
     pub application: Option<String>,
     /// Its driver.
     pub driver: Option<String>,
-    /// Whether it is a mongod or a mongos.
-    pub member: bool,
+    /// Whose it is.
+    pub scope: Scope,
+}
+
+/// Which of the clients of an address an [`Identity`] means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// The client of this application and driver.
+    Client,
+    /// The mongod or mongos of this application and driver.
+    Member,
+    /// All clients beyond those that have rows of their own.
+    More,
+    /// All members beyond those that have rows of their own.
+    MoreMembers,
+    /// All clients of the address. Only accepted, never seen.
+    Everyone,
+}
+
+impl Scope {
+    /// The last part of an identity's text, if it has one.
+    const fn name(self) -> Option<&'static str> {
+        match self {
+            Scope::Client => None,
+            Scope::Member => Some("member"),
+            Scope::More => Some("more"),
+            Scope::MoreMembers => Some("more-members"),
+            Scope::Everyone => Some("all"),
+        }
+    }
+
+    fn parse(name: &str) -> Option<Scope> {
+        let named = [Scope::Member, Scope::More, Scope::MoreMembers, Scope::Everyone];
+        named.into_iter().find(|scope| scope.name() == Some(name))
+    }
 }
 
 /// A text that names nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member) as `tlsramp ctl clients` lists \
+    "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member; of all clients of an address, IP/-/-/all) as `tlsramp ctl clients` lists \
      it, with - for what is not known"
 )]
 pub struct BadKey(String);
@@ -69,12 +137,45 @@ pub struct BadKey(String);
 impl Identity {
     pub(super) fn of(key: &Key) -> Identity {
         let (application, driver) = (key.client.application.clone(), key.client.driver.clone());
-        Identity { ip: key.ip, application, driver, member: key.client.internal }
+        let scope = match (key.client.internal, key.more) {
+            (false, false) => Scope::Client,
+            (true, false) => Scope::Member,
+            (false, true) => Scope::More,
+            (true, true) => Scope::MoreMembers,
+        };
+        Identity { ip: key.ip, application, driver, scope }
     }
 
     /// A client that says nothing of itself.
     pub(super) fn nameless(ip: IpAddr) -> Identity {
-        Identity { ip, application: None, driver: None, member: false }
+        Identity { ip, application: None, driver: None, scope: Scope::Client }
+    }
+
+    /// All clients of its address.
+    fn everyone(&self) -> Identity {
+        Identity { ip: self.ip, application: None, driver: None, scope: Scope::Everyone }
+    }
+
+    /// Whether it is a mongod or a mongos, or several of them.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        matches!(self.scope, Scope::Member | Scope::MoreMembers)
+    }
+
+    /// Whether it stands for many names.
+    #[must_use]
+    pub fn is_many(&self) -> bool {
+        matches!(self.scope, Scope::More | Scope::MoreMembers)
+    }
+
+    /// Whether what was accepted by name includes it.
+    pub(super) fn is_in(&self, accepted: &BTreeSet<Identity>) -> bool {
+        accepted.contains(self) || (!self.is_member() && accepted.contains(&self.everyone()))
+    }
+
+    /// Whether accepting this accepts that.
+    pub(super) fn includes(&self, other: &Identity) -> bool {
+        self == other || (!other.is_member() && *self == other.everyone())
     }
 
     /// Whether it says anything of itself. Clients of the same address that do not cannot be told from each other.
@@ -83,15 +184,15 @@ impl Identity {
         self.application.is_some() || self.driver.is_some()
     }
 
-    /// Its text, fit for a command line: `10.0.0.7/reports/PyMongo`, with `-` for what is not known, and `/member` at the
-    /// end for a mongod or a mongos.
+    /// Its text, fit for a command line: `10.0.0.7/reports/PyMongo`, with `-` for what is not known, and what
+    /// [`Scope`] adds at the end.
     #[must_use]
     pub fn text(&self) -> String {
         let (application, driver) = (escape(self.application.as_deref()), escape(self.driver.as_deref()));
         let mut text = format!("{}/{application}/{driver}", self.ip);
-        if self.member {
+        if let Some(scope) = self.scope.name() {
             text.push('/');
-            text.push_str(MEMBER);
+            text.push_str(scope);
         }
         text
     }
@@ -103,20 +204,21 @@ impl Identity {
     pub fn parse(text: &str) -> Result<Identity, BadKey> {
         let bad = || BadKey(text.chars().take(crate::limits::SHOWN_CHARS).collect());
         let parts: Vec<_> = text.split('/').take(5).collect();
-        let (ip, application, driver, member) = match parts[..] {
-            [ip, application, driver] => (ip, application, driver, false),
-            [ip, application, driver, MEMBER] => (ip, application, driver, true),
+        let (ip, application, driver, scope) = match parts[..] {
+            [ip, application, driver] => (ip, application, driver, Scope::Client),
+            [ip, application, driver, scope] => (ip, application, driver, Scope::parse(scope).ok_or_else(bad)?),
             _ => return Err(bad()),
         };
         let ip: IpAddr = ip.parse().map_err(|_| bad())?;
         let application = unescape(application).ok_or_else(bad)?;
         let driver = unescape(driver).ok_or_else(bad)?;
-        Ok(Identity { ip: ip.to_canonical(), application, driver, member })
+        let is_named = application.is_some() || driver.is_some();
+        if is_named && !matches!(scope, Scope::Client | Scope::Member) {
+            return Err(bad());
+        }
+        Ok(Identity { ip: ip.to_canonical(), application, driver, scope })
     }
 }
-
-/// Ends the text of a member.
-const MEMBER: &str = "member";
 
 /// What needs no quotes in a shell stays; all else is percent-encoded, and so is a lone dash.
 fn escape(part: Option<&str>) -> String {
@@ -157,7 +259,7 @@ fn unescape(text: &str) -> Option<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Identity;
+    use super::{Identity, Scope};
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     #[test]
@@ -175,7 +277,7 @@ mod tests {
                 ip: "10.0.0.7".parse().unwrap(),
                 application: application.map(Into::into),
                 driver: driver.map(Into::into),
-                member: text.matches('/').count() == 3,
+                scope: if text.matches('/').count() == 3 { Scope::Member } else { Scope::Client },
             };
             assert_eq!((identity.text().as_str(), Identity::parse(text)), (text, Ok(identity)));
         }
@@ -193,6 +295,10 @@ mod tests {
         ] {
             assert!(Identity::parse(bad).is_err(), "{bad}");
         }
+        for scope in ["more", "more-members", "all"] {
+            let text = format!("10.0.0.7/-/-/{scope}");
+            assert_eq!(Identity::parse(&text).unwrap().text(), text);
+        }
         assert_eq!(Identity::parse("::ffff:10.0.0.7/-/-").unwrap().text(), "10.0.0.7/-/-");
     }
 
@@ -200,7 +306,7 @@ mod tests {
         #[test]
         fn any_name_comes_back(application in proptest::option::of(".{1,30}"), driver in proptest::option::of(".{1,30}"), v6 in any::<u128>(), member in any::<bool>()) {
             let ip = std::net::IpAddr::from(std::net::Ipv6Addr::from(v6)).to_canonical();
-            let identity = Identity { ip, application, driver, member };
+            let identity = Identity { ip, application, driver, scope: if member { Scope::Member } else { Scope::Client } };
             let text = identity.text();
             let special = b"'\"\\$`;&|<>()*?[]{}~#!";
             let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !special.contains(&byte));

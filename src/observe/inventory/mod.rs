@@ -1,18 +1,20 @@
 //! Who was seen, and how: the answer to "who is still on plaintext?".
 //!
-//! A bounded table, a row for each address, kind and application. When it is full, a sixteenth of it goes at once: rows
-//! that matter least first, none that is open. A plaintext row lost within the guard's window is counted, because then
-//! the table does not know everyone any more.
+//! A bounded table, a row for each address, kind and application. An address has a bounded number of rows; its further
+//! applications share one. When the table is full, rows outside the guard's window go first, then the addresses with the
+//! most rows share theirs. A plaintext row that is lost within the window is counted, because then the table does not
+//! know everyone any more.
 
 mod image;
 mod key;
+mod names;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,11 +23,11 @@ use crate::mongo::Client;
 
 pub use image::InventoryImage;
 use key::Key;
-pub use key::{BadKey, Identity, Kind};
+pub use key::{BadKey, Identity, Kind, Scope};
 use table::{Copied, Row, Table};
 
 /// Everyone who was seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inventory {
     table: Mutex<Table>,
     /// Grows with every change: what is saved and what is not.
@@ -45,6 +47,8 @@ pub struct Seen {
     pub kind: Kind,
     /// Its driver's version.
     pub driver_version: Option<String>,
+    /// Of a row that stands for many: about how many names that were.
+    pub more_names: Option<u64>,
     /// Connections open now.
     pub open: u64,
     /// Connections ever.
@@ -66,6 +70,8 @@ pub struct Unmoved {
     pub identity: Identity,
     /// Its driver's version, of the row last seen.
     pub driver_version: Option<String>,
+    /// Where it stands for many: about how many names that were.
+    pub more_names: Option<u64>,
     /// Connections open now.
     pub open: u64,
     /// Milliseconds since 1970; now, if one is open.
@@ -74,29 +80,28 @@ pub struct Unmoved {
 
 impl Unmoved {
     fn never_seen(identity: Identity) -> Unmoved {
-        Unmoved { identity, driver_version: None, open: 0, last_seen: i64::MIN }
+        Unmoved { identity, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
     }
 }
 
 impl Inventory {
     /// A client is connected.
-    pub fn open(&self, ip: IpAddr, kind: Kind, client: Client, now: i64) -> Option<Seat> {
-        let row = self.table().row(Key { ip: ip.to_canonical(), kind, client }, now, &self.revision)?;
+    pub fn open(&self, ip: IpAddr, kind: Kind, client: Client, now: i64) -> Seat {
+        // Under the lock, so that the row is open before it may be taken out.
+        let mut table = self.table();
+        let row = table.row(Key { ip: ip.to_canonical(), kind, client, more: false }, now, &self.revision);
         row.total.fetch_add(1, Ordering::Relaxed);
         row.open.fetch_add(1, Ordering::Relaxed);
         row.last_seen.fetch_max(now, Ordering::Relaxed);
+        drop(table);
         self.changed();
-        Some(Seat(row))
+        Seat(row)
     }
 
     /// A client without TLS was turned away.
     pub fn refused(&self, ip: IpAddr, client: Client, now: i64) {
-        let key = Key { ip: ip.to_canonical(), kind: Kind::Plaintext, client };
-        if let Some(row) = self.table().row(key, now, &self.revision) {
-            row.total.fetch_add(1, Ordering::Relaxed);
-            row.refused.fetch_add(1, Ordering::Relaxed);
-            row.last_seen.fetch_max(now, Ordering::Relaxed);
-        }
+        let key = Key { ip: ip.to_canonical(), kind: Kind::Plaintext, client, more: false };
+        self.table().row(key, now, &self.revision).add(1, 1, now, now);
         self.changed();
     }
 
@@ -112,7 +117,7 @@ impl Inventory {
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.table().rows.len()
+        self.table().len()
     }
 
     /// Whether nobody was seen yet.
@@ -126,6 +131,14 @@ impl Inventory {
     pub fn lost(&self, now: i64) -> u64 {
         let table = self.table();
         if table.lost_at.saturating_add(table.window) >= now { table.lost } else { 0 }
+    }
+
+    /// Connections open now that found no room for a row: those without TLS, and those with it.
+    #[must_use]
+    pub fn unlisted(&self) -> (u64, u64) {
+        let table = self.table();
+        let [plaintext, tls] = &table.unlisted;
+        (plaintext.open.load(Ordering::Relaxed), tls.open.load(Ordering::Relaxed))
     }
 
     /// How long a client that has left still counts; decides which rows matter when the table is full.
@@ -143,9 +156,9 @@ impl Inventory {
     #[must_use]
     pub fn unmoved(&self, window: Duration, now: i64, unheard: &BTreeMap<IpAddr, u64>) -> Vec<Unmoved> {
         let copied = self.table().copied();
-        let counts = |identity: &Identity| !copied.accepted.contains(identity);
+        let counts = |identity: &Identity| !identity.is_in(&copied.accepted);
         let mut staying = copied.staying(|kind| kind == Kind::Plaintext, millis(window), now, unheard, counts);
-        staying.retain(|one| !one.identity.member || one.open > 0);
+        staying.retain(|one| !one.identity.is_member() || one.open > 0);
         staying
     }
 
@@ -156,14 +169,14 @@ impl Inventory {
         let copied = self.table().copied();
         let is_tls = |kind| kind != Kind::Plaintext;
         let mut staying = copied.staying(is_tls, millis(window), now, &BTreeMap::new(), |_| true);
-        staying.retain(|one| !one.identity.member || one.identity.is_named() || one.open > 0);
+        staying.retain(|one| !one.identity.is_member() || one.identity.is_named() || one.open > 0);
         staying
     }
 
     /// Takes an application off the blockers ("I know, refuse it"), or puts it back. Whether it was ever seen; none if
     /// there is no room for more.
     pub fn accept(&self, identity: Identity, accepted: bool) -> Option<bool> {
-        let known = self.table().copied().rows.iter().any(|(key, _)| Identity::of(key) == identity);
+        let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&Identity::of(key)));
         let mut table = self.table();
         let room = table.accepted.len() < INVENTORY_ACCEPTED || table.accepted.contains(&identity);
         let names = Arc::make_mut(&mut table.accepted);
@@ -202,22 +215,18 @@ impl Drop for Seat {
 }
 
 impl Row {
-    fn new(now: i64, revision: &Arc<AtomicU64>) -> Row {
-        let revision = Arc::clone(revision);
-        Row { first_seen: now, last_seen: AtomicI64::new(now), revision, ..Row::default() }
-    }
-
     fn seen(&self, key: &Key, accepted: &BTreeSet<Identity>) -> Seen {
         let identity = Identity::of(key);
         Seen {
-            accepted: accepted.contains(&identity),
+            accepted: identity.is_in(accepted),
             identity,
             kind: key.kind,
             driver_version: key.client.driver_version.clone(),
+            more_names: self.names.as_ref().map(|names| names.count()),
             open: self.open.load(Ordering::Relaxed),
             total: self.total.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
-            first_seen: self.first_seen,
+            first_seen: self.first_seen.load(Ordering::Relaxed),
             last_seen: self.last_seen.load(Ordering::Relaxed),
         }
     }
@@ -233,14 +242,9 @@ fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-impl Default for Table {
-    fn default() -> Table {
-        Table {
-            rows: std::collections::HashMap::new(),
-            accepted: Arc::default(),
-            window: millis(GUARD_WINDOW),
-            lost: 0,
-            lost_at: i64::MIN,
-        }
+impl Default for Inventory {
+    fn default() -> Inventory {
+        let revision = Arc::default();
+        Inventory { table: Mutex::new(Table::new(millis(GUARD_WINDOW), &revision)), revision }
     }
 }

@@ -1,7 +1,7 @@
 //! Rows, bounds, who blocks and who does not.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
@@ -31,23 +31,23 @@ fn a_plaintext_client_blocks_until_it_has_moved_or_the_window_has() {
     let inventory = Inventory::default();
     // What a seat's drop notes is the clock's now, so these tests live in the present.
     let now = super::now_millis();
-    let seat = inventory.open(ip(7), Kind::Plaintext, app("reports"), now).unwrap();
+    let seat = inventory.open(ip(7), Kind::Plaintext, app("reports"), now);
     assert_eq!(unmoved(&inventory, Duration::ZERO, now), ["10.0.0.7/reports/PyMongo"], "open now");
     drop(seat);
     assert_eq!(unmoved(&inventory, Duration::ZERO, now), [""; 0], "a window of zero counts open ones only");
     assert_eq!(unmoved(&inventory, DAY, now + 23 * HOUR).len(), 1);
     assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR).len(), 0);
 
-    let seat = inventory.open(ip(7), Kind::Tls13, app("reports"), now + HOUR).unwrap();
+    let seat = inventory.open(ip(7), Kind::Tls13, app("reports"), now + HOUR);
     assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 0, "seen by TLS since");
     assert_eq!(inventory.by_tls(DAY, now + 2 * HOUR).len(), 1);
-    let other = inventory.open(ip(8), Kind::Plaintext, app("reports"), now).unwrap();
+    let other = inventory.open(ip(8), Kind::Plaintext, app("reports"), now);
     assert_eq!(
         unmoved(&inventory, DAY, now + 2 * HOUR),
         ["10.0.0.8/reports/PyMongo"],
         "another host is another client"
     );
-    let again = inventory.open(ip(7), Kind::Plaintext, app("reports"), now + 3 * HOUR).unwrap();
+    let again = inventory.open(ip(7), Kind::Plaintext, app("reports"), now + 3 * HOUR);
     assert_eq!(unmoved(&inventory, DAY, now + 3 * HOUR).len(), 2, "open on plaintext again, whatever it has on TLS");
     drop((seat, other, again));
 }
@@ -58,7 +58,7 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
     let now = super::now_millis();
     drop(inventory.open(ip(7), Kind::Plaintext, app("old job"), now));
     let member = || Client { internal: true, ..Client::default() };
-    let held = inventory.open(ip(9), Kind::Plaintext, member(), now).unwrap();
+    let held = inventory.open(ip(9), Kind::Plaintext, member(), now);
     // A member that has left comes back as its own policy says.
     drop(inventory.open(ip(10), Kind::Plaintext, member(), now));
     let key = Identity::parse("10.0.0.7/old%20job/PyMongo").unwrap();
@@ -108,7 +108,7 @@ fn only_the_same_name_at_the_same_address_shows_a_move() {
         let inventory = Inventory::default();
         let now = super::now_millis();
         drop(inventory.open(ip(7), Kind::Plaintext, by_plaintext.clone(), now));
-        let held = inventory.open(from, Kind::Tls13, by_tls.clone(), now + HOUR).unwrap();
+        let held = inventory.open(from, Kind::Tls13, by_tls.clone(), now + HOUR);
         let restarted = Inventory::from_image(inventory.to_image());
         for inventory in [&inventory, &restarted] {
             let left = usize::from(!shows);
@@ -141,7 +141,7 @@ fn a_client_that_has_said_nothing_yet_counts_as_nameless() {
 fn a_flood_of_distinct_peers_stays_within_the_bound_and_the_loss_is_known() {
     let inventory = Inventory::default();
     let now = super::now_millis();
-    let held = inventory.open(ip(1), Kind::Plaintext, app("stays"), now - HOUR).unwrap();
+    let held = inventory.open(ip(1), Kind::Plaintext, app("stays"), now - HOUR);
     for number in 2..100_000 {
         drop(inventory.open(ip(number), Kind::Tls13, app("flood"), now));
     }
@@ -159,6 +159,118 @@ fn a_flood_of_distinct_peers_stays_within_the_bound_and_the_loss_is_known() {
     assert!(inventory.lost(now) > 90_000 && inventory.lost(now + 25 * HOUR) == 0);
     assert!(unmoved(&inventory, DAY, now).contains(&"10.0.0.1/stays/PyMongo".to_owned()), "what is open is kept");
     drop(held);
+}
+
+/// A client of a name that nobody else has.
+fn stranger(number: u32) -> Client {
+    Client { application: Some(format!("x{number}")), ..Client::default() }
+}
+
+#[test]
+fn the_names_of_one_address_beyond_a_bound_share_a_row() {
+    let inventory = Inventory::default();
+    let now = super::now_millis();
+    drop(inventory.open(ip(7), Kind::Plaintext, app("job"), now));
+    for number in 0..5000 {
+        drop(inventory.open(ip(66), Kind::Plaintext, stranger(number), now));
+        inventory.refused(ip(66), stranger(number), now);
+    }
+    let found = inventory.unmoved(DAY, now, &BTreeMap::new());
+    assert_eq!((found.len(), inventory.len(), inventory.lost(now)), (66, 66, 0));
+    assert!(found.iter().any(|one| one.identity.text() == "10.0.0.7/job/PyMongo"));
+    let shared = found.iter().find(|one| one.identity.text() == "10.0.0.66/-/-/more").unwrap();
+    assert!(shared.more_names.unwrap().abs_diff(4936) < 800, "{shared:?}");
+    let row = inventory.rows().into_iter().find(|row| row.more_names.is_some()).unwrap();
+    assert_eq!((row.total, row.refused), (2 * 4936, 4936));
+
+    // What is said of it outlives a restart.
+    let back =
+        Inventory::from_image(serde_json::from_value(serde_json::to_value(inventory.to_image()).unwrap()).unwrap());
+    assert_eq!(back.unmoved(DAY, now, &BTreeMap::new()).len(), 66);
+    assert_eq!(back.rows().iter().map(|row| row.total).sum::<u64>(), 10_001);
+    assert_eq!(back.rows().iter().find(|row| row.more_names.is_some()).unwrap().more_names, row.more_names);
+
+    // It is open while one of its connections is; it ends by the window; a name within it moves nobody.
+    let held = inventory.open(ip(66), Kind::Plaintext, stranger(9000), now);
+    assert!(unmoved(&inventory, Duration::ZERO, now).contains(&"10.0.0.66/-/-/more".to_owned()));
+    drop(held);
+    drop(inventory.open(ip(66), Kind::Tls13, stranger(9000), now + HOUR));
+    assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 66);
+    assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR), [""; 0]);
+
+    // It is accepted by its key, and everything of the address by another.
+    assert_eq!(inventory.accept(shared.identity.clone(), true), Some(true));
+    assert_eq!(unmoved(&inventory, DAY, now).len(), 65);
+    assert_eq!(inventory.accept(Identity::parse("10.0.0.66/-/-/all").unwrap(), true), Some(true));
+    assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.7/job/PyMongo"]);
+    assert_eq!(inventory.accept(Identity::parse("10.0.0.8/-/-/all").unwrap(), true), Some(false));
+    // But its members.
+    let member = Client { internal: true, ..Client::default() };
+    let held = inventory.open(ip(66), Kind::Plaintext, member, now);
+    assert_eq!(unmoved(&inventory, DAY, now).len(), 2);
+    drop(held);
+}
+
+#[test]
+fn rows_outside_the_window_give_way_to_new_names() {
+    let inventory = Inventory::default();
+    // A seat's end is of the clock's now, so the past is made by `refused`.
+    let now = super::now_millis();
+    for number in 0..200 {
+        inventory.refused(ip(7), stranger(number), now - 25 * HOUR);
+    }
+    for number in 1000..1060 {
+        inventory.refused(ip(7), stranger(number), now);
+    }
+    assert_eq!(unmoved(&inventory, DAY, now).len(), 60, "all by name");
+    assert_eq!(inventory.len(), 65);
+}
+
+/// Strangers with many names fill the table; those of other addresses stay as they are.
+#[test]
+fn a_full_table_takes_from_the_addresses_with_the_most_names() {
+    for network in [false, true] {
+        let inventory = Inventory::default();
+        let now = super::now_millis();
+        let jobs = || (1..100).map(|number| (ip(number), app("job")));
+        for (ip, job) in jobs() {
+            drop(inventory.open(ip, Kind::Plaintext, job, now));
+        }
+        let held = inventory.open(ip(1), Kind::Plaintext, app("held"), now);
+        for number in 0..20_000 {
+            // 200 addresses, or one for each name.
+            let from = if network {
+                IpAddr::V6(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(number)))
+            } else {
+                ip(1000 + number % 200)
+            };
+            drop(inventory.open(from, Kind::Plaintext, stranger(number), now));
+        }
+        assert!(inventory.len() <= INVENTORY_ROWS);
+        let found = unmoved(&inventory, DAY, now);
+        assert!(jobs().all(|(ip, _)| found.contains(&format!("{ip}/job/PyMongo"))), "{network}");
+        assert!(found.contains(&"10.0.0.1/held/PyMongo".to_owned()));
+        assert_eq!(inventory.lost(now), 0, "{network}");
+        let shared = if network { "2001:db8::/-/-/more" } else { "10.0.3.232/-/-/more" };
+        assert!(found.contains(&shared.to_owned()), "{network}");
+        drop(held);
+    }
+}
+
+#[test]
+fn connections_without_a_row_count_as_long_as_they_are_open() {
+    let inventory = Inventory::default();
+    let now = super::now_millis();
+    let rows = u32::try_from(INVENTORY_ROWS).unwrap();
+    let mut held: Vec<_> = (0..rows).map(|number| inventory.open(ip(number), Kind::Plaintext, app("a"), now)).collect();
+    held.push(inventory.open(ip(rows), Kind::Plaintext, app("late"), now));
+    held.push(inventory.open(ip(rows), Kind::Tls13, app("late"), now));
+    assert_eq!((inventory.len(), inventory.unlisted(), inventory.lost(now)), (INVENTORY_ROWS, (1, 1), 1));
+    held.clear();
+    assert_eq!(inventory.unlisted(), (0, 0));
+    let late = inventory.open(ip(rows), Kind::Plaintext, app("later"), now + 2000);
+    assert!(inventory.len() <= INVENTORY_ROWS && inventory.unlisted() == (0, 0));
+    drop(late);
 }
 
 #[test]
@@ -180,7 +292,7 @@ proptest! {
         let mut seats = Vec::new();
         for (number, step) in steps {
             match step {
-                0 => seats.extend(inventory.open(ip(number), Kind::Plaintext, app("a"), 0)),
+                0 => seats.push(inventory.open(ip(number), Kind::Plaintext, app("a"), 0)),
                 1 => inventory.refused(ip(number), app("a"), 0),
                 _ => drop(seats.pop()),
             }

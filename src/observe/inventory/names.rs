@@ -1,0 +1,66 @@
+//! Counts the different names behind a row that stands for many, without keeping them: linear counting, in which each
+//! name sets the bit of its hash.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::limits::INVENTORY_NAME_WORDS;
+use crate::mongo::Client;
+
+/// A bounded set of names.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    bits: [AtomicU64; INVENTORY_NAME_WORDS],
+    /// Names counted before a restart, whose bits are not kept.
+    before: AtomicU64,
+}
+
+impl Names {
+    pub(super) fn add(&self, client: &Client) {
+        let mut hasher = DefaultHasher::new();
+        client.hash(&mut hasher);
+        let hash = hasher.finish();
+        let words = INVENTORY_NAME_WORDS as u64;
+        // Below the number of words: it fits.
+        let word = usize::try_from(hash / 64 % words).unwrap_or_default();
+        self.bits[word].fetch_or(1 << (hash % 64), Ordering::Relaxed);
+    }
+
+    pub(super) fn add_count(&self, count: u64) {
+        self.before.fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// About how many names there were; at least as many as before a restart.
+    pub(super) fn count(&self) -> u64 {
+        let set: u32 = self.bits.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum();
+        let all = 64 * INVENTORY_NAME_WORDS as u64;
+        // How many names it takes on average until so many of all bits are set. In 256ths.
+        let expected: u64 = (0..u64::from(set)).map(|had| 256 * all / (all - had)).sum();
+        (expected / 256).max(self.before.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Names;
+    use crate::mongo::Client;
+
+    #[test]
+    fn counts_are_near_enough() {
+        for (count, most_off) in [(0, 0), (1, 0), (10, 1), (100, 10), (1000, 100), (4000, 800)] {
+            let names = Names::default();
+            for number in (0..count).chain(0..count) {
+                names.add(&Client { application: Some(format!("name-{number}")), ..Client::default() });
+            }
+            let got = names.count();
+            assert!(got.abs_diff(count) <= most_off, "{got} for {count}");
+        }
+        let names = Names::default();
+        for number in 0..100_000 {
+            names.add(&Client { application: Some(number.to_string()), ..Client::default() });
+        }
+        assert!((7_000..10_000).contains(&names.count()), "{}: bounded", names.count());
+        names.add_count(20_000);
+        assert_eq!(names.count(), 20_000);
+    }
+}
