@@ -5,11 +5,13 @@
 
 use std::hint::black_box;
 use std::io::Read as _;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
+use rustls::pki_types::CertificateDer;
 use tlsramp::mongo::{Client, Follower, request::msg_command};
 use tlsramp::observe::{Observer, Outcome, RouteRecord};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
@@ -138,5 +140,60 @@ fn compressed(original: &[u8], compressor: u8) -> Vec<u8> {
     [header.as_flattened(), &original[12..16], &size.to_le_bytes(), &[compressor], &payload].concat()
 }
 
-criterion_group!(benches, sniffing, verdict, snapshot, recording, following);
+/// The chain that costs most to refuse, of a client without any certificate of ours: a leaf and as many intermediates
+/// as are looked at, all named as our CA, which did not sign them. Path building tries every order of them, and each ends
+/// at our CA: so what it costs depends on the kind of that key. An RSA key of 8192 bits takes half a minute to make, so it
+/// is measured only if `BENCH_RSA_8192` is set.
+fn strangers(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("a stranger's chain");
+    let ec = |curve: &str| format!("ec -pkeyopt ec_paramgen_curve:{curve}");
+    let mut keys = vec![("RSA 2048", "rsa:2048".to_owned()), ("RSA 4096", "rsa:4096".to_owned())];
+    keys.extend([
+        ("P-256", ec("P-256")),
+        ("P-384", ec("P-384")),
+        ("P-521", ec("P-521")),
+        ("Ed25519", "ed25519".into()),
+    ]);
+    keys.extend(std::env::var_os("BENCH_RSA_8192").map(|_| ("RSA 8192", "rsa:8192".to_owned())));
+    for (name, key) in keys {
+        // CAs of one name: a renewed one is in the file beside the old one.
+        for cas in if name == "RSA 8192" { &[1][..] } else { &[1, 4] } {
+            let (material, chain) = strangers_chain(&key, *cas);
+            assert!(material.verify_client(&chain).is_err());
+            group.bench_function(format!("{name}, {cas} CAs of one name"), |bencher| {
+                bencher.iter(|| material.verify_client(black_box(&chain)));
+            });
+        }
+    }
+}
+
+fn strangers_chain(key: &str, cas: usize) -> (Material, Vec<CertificateDer<'static>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |command: &str| {
+        let made = Command::new("openssl").current_dir(&folder).args(command.split(' ')).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        made.stdout
+    };
+    std::fs::write(folder.path().join("ca"), "basicConstraints=critical,CA:TRUE").unwrap();
+    std::fs::write(folder.path().join("leaf"), "extendedKeyUsage=clientAuth").unwrap();
+    let mut roots = String::new();
+    for _ in 0..cas {
+        openssl(&format!("req -x509 -nodes -days 9 -subj /CN=CA -keyout key.pem -out ca.pem -newkey {key}"));
+        roots.push_str(&std::fs::read_to_string(folder.path().join("ca.pem")).unwrap());
+    }
+    std::fs::write(folder.path().join("cas.pem"), roots).unwrap();
+    let mut chain = Vec::new();
+    for kind in ["leaf", "ca", "ca", "ca", "ca"] {
+        openssl("req -new -nodes -subj /CN=CA -keyout k -out request -newkey ec -pkeyopt ec_paramgen_curve:P-256");
+        let sign = format!("x509 -req -in request -CA ca.pem -CAkey key.pem -days 9 -outform DER -extfile {kind}");
+        let mut der = openssl(&sign);
+        // So that it is not our CA's signature.
+        *der.last_mut().unwrap() ^= 1;
+        chain.push(CertificateDer::from(der));
+    }
+    let files = TlsFiles { ca: Some(folder.path().join("cas.pem")), ..TlsFiles::default() };
+    (Material::load(&files).unwrap().0, chain)
+}
+
+criterion_group!(benches, sniffing, verdict, snapshot, recording, following, strangers);
 criterion_main!(benches);

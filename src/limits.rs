@@ -488,9 +488,11 @@ pub const LOAD_DESCRIPTORS: u64 = 64;
 /// Intermediate certificates that a peer may show: the longest real chains have three, and some servers send the root as
 /// well. Path building tries them in every order, so that its cost grows with their factorial.
 pub const CHAIN_INTERMEDIATES: usize = 4;
-/// Signatures that are verified for one certificate, its CRL's included. A chain with three intermediates takes five;
-/// the rest is for CAs that share a name, each of which is tried.
-pub const CHAIN_SIGNATURES: usize = 24;
+/// Signatures that are verified for one certificate, its CRLs' included. A chain with four intermediates and
+/// [`CRL_KEYS_PER_NAME`] lists takes nine; the rest is for CAs that share a name, each of which is tried. A stranger's
+/// certificates are verified by the keys of our CAs alone, five for each CA of the name that they claim: with the
+/// slowest kind of key, P-521, all of it takes some 4 ms (benches/verdict.rs).
+pub const CHAIN_SIGNATURES: usize = 16;
 /// Keys that may issue revocation lists under one name: a CA that was renewed has two. A certificate may be judged
 /// once with each.
 pub const CRL_KEYS_PER_NAME: usize = 4;

@@ -3,8 +3,7 @@
 //! Path building is webpki's. What it leaves out is here: roots have dates too, one of several CRLs counts, and a
 //! self-signed certificate that is itself in the CA file is trusted as it stands.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{
@@ -104,8 +103,10 @@ impl Trust {
         if intermediates.len() > CHAIN_INTERMEDIATES {
             return Err(diagnosis(LONG_CHAIN));
         }
-        let left = AtomicUsize::new(CHAIN_SIGNATURES);
-        let counted: Vec<_> = self.algorithms.all.iter().map(|inner| Counted { inner: *inner, left: &left }).collect();
+        let verified = Verified::default();
+        let counted =
+            |inner: &&'static dyn SignatureVerificationAlgorithm| Counted { inner: *inner, verified: &verified };
+        let counted: Vec<_> = self.algorithms.all.iter().map(counted).collect();
         let counted: Vec<&dyn SignatureVerificationAlgorithm> = counted.iter().map(|one| one as _).collect();
         let anchors: Vec<TrustAnchor<'_>> =
             self.cas.iter().filter(|ca| ca.is_valid(now)).map(|ca| ca.anchor.clone()).collect();
@@ -133,7 +134,7 @@ impl Trust {
                 Err(_) => {}
             }
         }
-        if left.load(Ordering::Relaxed) == 0 {
+        if verified.is_full() {
             return Err(diagnosis(TOO_COSTLY));
         }
         Err(self.explain(worst.unwrap_or(webpki::Error::UnknownIssuer), leaf, intermediates, now))
@@ -223,20 +224,59 @@ fn says_more(error: &webpki::Error) -> bool {
     matches!(error, webpki::Error::CertRevoked | webpki::Error::CrlExpired { .. })
 }
 
-/// An algorithm that works a limited number of times, together with others: what a stranger's chain may cost.
+/// The signatures that were verified for one certificate: a limited number, each once.
+#[derive(Debug, Default)]
+struct Verified(Mutex<Ledger>);
+
+#[derive(Debug, Default)]
+struct Ledger {
+    done: Vec<Signature>,
+    /// Whether another would have been one too many.
+    is_full: bool,
+}
+
+/// A signature, and whether it is right. Kept whole: a lookup by anything less could take a wrong one for a right one.
+#[derive(Debug)]
+struct Signature {
+    algorithms: [AlgorithmIdentifier; 2],
+    key: Vec<u8>,
+    message: Vec<u8>,
+    signature: Vec<u8>,
+    is_right: bool,
+}
+
+impl Verified {
+    fn is_full(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_full
+    }
+}
+
+/// An algorithm that does nothing twice, and a limited number of verifications together with others. Path building asks
+/// for the same signature again for each order of a stranger's certificates and each choice of revocation lists.
 #[derive(Debug)]
 struct Counted<'a> {
     inner: &'static dyn SignatureVerificationAlgorithm,
-    left: &'a AtomicUsize,
+    verified: &'a Verified,
 }
 
 impl SignatureVerificationAlgorithm for Counted<'_> {
     fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-        let spend = |left: usize| left.checked_sub(1);
-        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
-            Ok(_) => self.inner.verify_signature(key, message, signature),
-            Err(_) => Err(InvalidSignature),
+        let algorithms = [self.inner.public_key_alg_id(), self.inner.signature_alg_id()];
+        let mut ledger = self.verified.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |one: &&Signature| {
+            one.algorithms == algorithms && one.key == key && one.message == message && one.signature == signature
+        };
+        if let Some(one) = ledger.done.iter().find(is_same) {
+            return if one.is_right { Ok(()) } else { Err(InvalidSignature) };
         }
+        if ledger.done.len() == CHAIN_SIGNATURES {
+            ledger.is_full = true;
+            return Err(InvalidSignature);
+        }
+        let verdict = self.inner.verify_signature(key, message, signature);
+        let [key, message, signature] = [key, message, signature].map(<[u8]>::to_vec);
+        ledger.done.push(Signature { algorithms, key, message, signature, is_right: verdict.is_ok() });
+        verdict
     }
 
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {

@@ -20,7 +20,7 @@ use crate::mongo::Client;
 pub(super) struct Table {
     rows: HashMap<Arc<Key>, Arc<Row>>,
     /// The named rows, by what bounds their number.
-    groups: HashMap<Group, Vec<(Arc<Key>, Arc<Row>)>>,
+    groups: HashMap<Group, Vec<Entry>>,
     pub(super) accepted: Arc<BTreeSet<Identity>>,
     /// The guard's window in milliseconds.
     pub(super) window: i64,
@@ -33,6 +33,9 @@ pub(super) struct Table {
     /// Connections that found no room for a row: those without TLS, and those with it.
     pub(super) unlisted: [Arc<Row>; 2],
 }
+
+/// A row and its key.
+type Entry = (Arc<Key>, Arc<Row>);
 
 /// What is counted of a row, without the table's lock.
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ pub(super) struct Row {
 
 /// The table at one moment, to be looked through without its lock: connections wait for that.
 pub(super) struct Copied {
-    pub(super) rows: Vec<(Arc<Key>, Arc<Row>)>,
+    pub(super) rows: Vec<Entry>,
     pub(super) accepted: Arc<BTreeSet<Identity>>,
 }
 

@@ -166,3 +166,6 @@ fn a_chain_is_bounded_before_it_is_built() {
         assert_eq!(explain(&error).contains("more than 4 intermediate"), count > 4, "{error:?}");
     }
 }
+
+/// What a stranger may cost.
+mod costs;
