@@ -309,8 +309,11 @@ pub const LINK_FAILING: Duration = Duration::from_secs(300);
 pub const LINKS_WARNED: usize = 20;
 /// Servers that a set of certificates keeps sessions of: twice the members of the largest configuration.
 pub const CLIENT_CONFIGS: usize = 2 * MOST_OUTBOUND;
-/// Sessions that a TLS client keeps for resumption, per set of certificates.
-pub const CLIENT_SESSIONS: usize = 1024;
+/// Names of servers that a TLS client keeps sessions of, per set of certificates and names: a server has a few names, and
+/// the SNI of a client, which is passed on, may be any.
+pub const CLIENT_SESSIONS: usize = 128;
+/// TLS 1.3 tickets kept of each: one connection uses one up and brings one or two.
+pub const CLIENT_TICKETS: usize = 8;
 /// TLS 1.2 sessions kept for clients that take no tickets, per set of certificates.
 pub const SERVER_SESSIONS: usize = 4096;
 
@@ -464,6 +467,8 @@ pub const ROLLOUT_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Connections of the load generator: what the ports of one source address carry to one target.
 pub const LOAD_CONNECTIONS: u32 = 60_000;
+/// Sessions that it keeps of its one target.
+pub const LOAD_SESSIONS: usize = 1024;
 /// Largest request and answer of its own protocol.
 pub const LOAD_MESSAGE_BYTES: u32 = 1024 * 1024 * 1024;
 /// The answer of its bulk load: long enough for a stream, short enough to be counted.

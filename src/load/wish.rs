@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 
 use super::command as arg;
-use crate::limits::{LOAD_BULK_BYTES, LOAD_DURATION, LOAD_WARM_UP, MOST_WORKERS};
+use crate::limits::{LOAD_BULK_BYTES, LOAD_DURATION, LOAD_SESSIONS, LOAD_WARM_UP, MOST_WORKERS};
 use crate::net::HostPort;
 use crate::tls::{DisabledProtocols, Material, TlsFiles};
 
@@ -180,9 +180,11 @@ fn tls(matches: &ArgMatches, target: &HostPort) -> Result<Tls, String> {
     let material = load(&files)?;
     let config = material.client_config(std::slice::from_ref(&name)).ok_or("no TLS material")?;
     let mut config = ClientConfig::clone(&config);
-    if !matches.get_flag(arg::RESUME) {
-        config.resumption = Resumption::disabled();
-    }
+    config.resumption = if matches.get_flag(arg::RESUME) {
+        Resumption::in_memory_sessions(LOAD_SESSIONS)
+    } else {
+        Resumption::disabled()
+    };
     Ok(Tls { config: Arc::new(config), name })
 }
 

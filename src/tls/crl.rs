@@ -149,6 +149,18 @@ impl Crls {
         self.groups.iter().filter(of).filter_map(|group| group.at(now)).collect()
     }
 
+    /// When the lists of this issuer that count now, in this choice, no longer do; none if it has none.
+    pub(super) fn end(&self, issuer: &[u8], choice: usize, now: i64) -> Option<i64> {
+        let of = |group: &&Group| group.issuer == issuer && group.number == choice % group.of;
+        self.groups.iter().filter(of).filter_map(|group| group.end(now)).min()
+    }
+
+    /// The same for the lists that were signed by this key.
+    pub(super) fn end_of_key(&self, issuer: &[u8], key: &[u8], now: i64) -> Option<i64> {
+        let of = |group: &&Group| group.issuer == issuer && matches!(&group.key, Key::Known(known) if known == key);
+        self.groups.iter().filter(of).filter_map(|group| group.end(now)).min()
+    }
+
     /// Whether all lists of this issuer are of the future.
     pub(super) fn is_not_yet_valid(&self, issuer: &[u8], now: i64) -> bool {
         let mut of_issuer = self.groups.iter().filter(|group| group.issuer == issuer).peekable();
@@ -161,6 +173,18 @@ impl Group {
         let begun = |crl: &&Crl| crl.this_update <= now;
         let valid = self.lists.iter().filter(begun).find(|crl| now < crl.next_update);
         valid.or_else(|| self.lists.iter().find(begun))
+    }
+
+    /// The end of the list that counts now, or the beginning of one that is newer. A list that is over already was not
+    /// what anything was verified by: such lists refuse.
+    fn end(&self, now: i64) -> Option<i64> {
+        let next = self.at(now).map(|crl| crl.next_update);
+        let coming = self
+            .lists
+            .iter()
+            .map(|crl| crl.this_update)
+            .min_by_key(|begin| if *begin > now { *begin } else { i64::MAX });
+        next.into_iter().chain(coming).filter(|end| *end > now).min()
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::asked::asked;
 use super::reason::{PeerFault, explain};
+use super::resumption::{NEVER, step};
 use super::stream::Stream;
 
 /// A client's TLS, ended here. Boxed: most of its size is the stack's, and who has none must not pay it.
@@ -87,8 +88,10 @@ pub async fn connect(
     sni: ServerName<'static>,
     limit: Duration,
 ) -> Result<ClientStream, HandshakeError> {
-    let session = UnbufferedClientConnection::new(config, sni).map_err(HandshakeError::Tls)?;
-    let mut stream = Box::new(Stream::new(socket, session));
+    let mut end = NEVER;
+    // The first message offers a session, if there is one.
+    let session = step(&mut end, || UnbufferedClientConnection::new(config, sni)).map_err(HandshakeError::Tls)?;
+    let mut stream = Box::new(Stream::new(socket, session).ending(end));
     timeout(limit, poll_fn(|cx| stream.poll_handshake(cx))).await.map_err(|_| HandshakeError::TimedOut(limit))??;
     Ok(stream)
 }

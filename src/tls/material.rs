@@ -6,19 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion, version};
 
 use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
 use super::pem::{Found, Pem};
+use super::resumption::{ClientSessions, ServerSessions, Tickets};
 use super::trust::{Ca, Trust};
 use super::validity::{Kind, Validity, findings, lines};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
-use crate::limits::{CLIENT_CONFIGS, CLIENT_SESSIONS, SERVER_SESSIONS};
+use crate::limits::CLIENT_CONFIGS;
 
 /// Everything TLS of one snapshot: what clients are served with and servers are dialled with.
 #[derive(Debug)]
@@ -166,7 +167,7 @@ impl Material {
             Some(identity) => builder.with_client_cert_resolver(identity.client_resolver()),
             None => builder.with_no_client_auth(),
         };
-        config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS);
+        config.resumption = Resumption::store(Arc::new(ClientSessions::default()));
         Some(config)
     }
 }
@@ -261,9 +262,10 @@ impl Read {
     fn resuming(files: &TlsFiles, mut config: ServerConfig) -> Result<Arc<ServerConfig>, Fault> {
         // A client that comes back takes the newest ticket and is given the next one: a second would never be used.
         config.send_tls13_tickets = 1;
-        config.session_storage = ServerSessionMemoryCache::new(SERVER_SESSIONS);
+        config.session_storage = Arc::new(ServerSessions::default());
         let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new();
-        config.ticketer = ticketer.map_err(|error| server_fault(files, error.to_string()))?;
+        let ticketer = ticketer.map_err(|error| server_fault(files, error.to_string()))?;
+        config.ticketer = Arc::new(Tickets(ticketer));
         Ok(Arc::new(config))
     }
 

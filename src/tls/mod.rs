@@ -14,6 +14,7 @@ mod identity;
 mod material;
 mod pem;
 mod reason;
+mod resumption;
 mod session;
 mod stream;
 mod subject;

@@ -14,6 +14,7 @@ use rustls::{CommonState, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::resumption::{self, NEVER};
 use super::session::{self, Side};
 use crate::limits::{TLS_HELD, TLS_READ, TLS_RECORD, TLS_WRITE, TLS_WRITTEN};
 
@@ -21,6 +22,8 @@ use crate::limits::{TLS_HELD, TLS_READ, TLS_RECORD, TLS_WRITE, TLS_WRITTEN};
 pub struct Stream<S> {
     socket: TcpStream,
     session: S,
+    /// When the peer's identity is over, in seconds since 1970.
+    end: i64,
     /// What has come and cannot be worked on before more has.
     incoming: Vec<u8>,
     /// What is decrypted, and was more than its reader had room for.
@@ -43,6 +46,7 @@ impl<S: Side + Unpin> Stream<S> {
         Stream {
             socket,
             session,
+            end: NEVER,
             incoming: Vec::new(),
             plain: Vec::new(),
             outgoing: Vec::new(),
@@ -57,6 +61,17 @@ impl<S: Side + Unpin> Stream<S> {
     #[must_use]
     pub fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// With a session whose making has resumed an identity that ends then.
+    pub(super) fn ending(self, end: i64) -> Stream<S> {
+        Stream { end, ..self }
+    }
+
+    /// Whether the certificates, or the revocation list, by which the peer was verified are over.
+    #[must_use]
+    pub fn is_outlived(&self) -> bool {
+        self.end != NEVER && self.end <= resumption::now()
     }
 
     /// What is known of the session.
@@ -123,11 +138,13 @@ impl<S: Side + Unpin> Stream<S> {
 
     /// Works on records.
     fn digest(&mut self, bytes: &mut [u8], buffer: &mut ReadBuf<'_>) {
-        let Stream { session, plain, outgoing, .. } = self;
-        let digested = session::digest(session, bytes, outgoing, |data| {
-            let (now, later) = data.split_at(data.len().min(buffer.remaining()));
-            buffer.put_slice(now);
-            plain.extend_from_slice(later);
+        let Stream { session, end, plain, outgoing, .. } = self;
+        let digested = resumption::step(end, || {
+            session::digest(session, bytes, outgoing, |data| {
+                let (now, later) = data.split_at(data.len().min(buffer.remaining()));
+                buffer.put_slice(now);
+                plain.extend_from_slice(later);
+            })
         });
         keep(&mut self.incoming, &bytes[digested.done..]);
         self.notified |= digested.notified;

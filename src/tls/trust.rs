@@ -12,6 +12,7 @@ use rustls::pki_types::{
 use rustls::{CertificateError, DistinguishedName, Error};
 use webpki::{
     EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
+    VerifiedPath,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -87,14 +88,15 @@ impl Trust {
         self.cas.iter().map(|ca| DistinguishedName::in_sequence(&ca.anchor.subject)).collect()
     }
 
-    /// Verifies all of a certificate but its names.
+    /// Verifies all of a certificate but its names. Returns the first second at which this is over: the earliest end of
+    /// the certificates and of the revocation list that it stands on, or the beginning of a list that will replace that.
     pub(super) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         peer: Peer,
         time: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<i64, Error> {
         let now = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let certificate = EndEntityCert::try_from(leaf).map_err(refusal)?;
         if self.cas.iter().any(|ca| ca.self_signed && ca.der == *leaf) {
@@ -128,7 +130,7 @@ impl Trust {
             match certificate.verify_for_usage(&counted, &anchors, intermediates, time, usage(), revocation, None) {
                 // All lists are of the future: nothing is known of anyone.
                 Ok(_) if unchecked => worst = Some(webpki::Error::UnknownRevocationStatus),
-                Ok(_) => return Ok(()),
+                Ok(path) => return Ok(self.end(leaf, &path, choice, now)),
                 // It is the other key's list that says more.
                 Err(error) if worst.is_none() || says_more(&error) => worst = Some(error),
                 Err(_) => {}
@@ -140,8 +142,23 @@ impl Trust {
         Err(self.explain(worst.unwrap_or(webpki::Error::UnknownIssuer), leaf, intermediates, now))
     }
 
+    /// When what `path` stands on is over.
+    fn end(&self, leaf: &CertificateDer<'_>, path: &VerifiedPath<'_>, choice: usize, now: i64) -> i64 {
+        // What cannot be parsed, which webpki did parse, ends at once: no session is made of it.
+        let Ok((_, certificate)) = X509Certificate::from_der(leaf) else { return now };
+        let intermediates = path.intermediate_certificates().map(|intermediate| {
+            let der = intermediate.der();
+            X509Certificate::from_der(&der).map_or(now, |(_, certificate)| after(&certificate))
+        });
+        // A CA that was renewed with its key may be there twice; either will do.
+        let same = self.cas.iter().filter(|ca| ca.is_valid(now) && ca.anchor == *path.anchor());
+        let root = same.map(|ca| ca.not_after.saturating_add(1)).max();
+        let list = self.crls.end(certificate.issuer().as_raw(), choice, now);
+        intermediates.chain([after(&certificate)]).chain(root).chain(list).min().unwrap_or(now)
+    }
+
     /// A self-signed certificate of the CA file has no chain; the rest is verified as for any other.
-    fn verify_as_it_stands(&self, leaf: &CertificateDer<'_>, peer: Peer, time: UnixTime) -> Result<(), Error> {
+    fn verify_as_it_stands(&self, leaf: &CertificateDer<'_>, peer: Peer, time: UnixTime) -> Result<i64, Error> {
         let now = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let encoding = || Error::from(CertificateError::BadEncoding);
         let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| encoding())?;
@@ -171,9 +188,10 @@ impl Trust {
             return Err(CertificateError::InvalidPurpose.into());
         }
         if self.crls.is_empty() {
-            return Ok(());
+            return Ok(after(&certificate));
         }
-        let lists = self.crls.of_key(certificate.subject().as_raw(), certificate.public_key().raw, now);
+        let (name, key) = (certificate.subject().as_raw(), certificate.public_key().raw);
+        let lists = self.crls.of_key(name, key, now);
         if lists.is_empty() {
             let error = webpki::Error::UnknownRevocationStatus;
             return Err(self.explain(error, leaf, &[], now));
@@ -189,7 +207,7 @@ impl Trust {
                 return Err(CertificateError::Revoked.into());
             }
         }
-        Ok(())
+        Ok(self.crls.end_of_key(name, key, now).into_iter().chain([after(&certificate)]).min().unwrap_or(now))
     }
 
     /// What is behind an error that webpki cannot see: a CA or a list is there, and it is not its time.
@@ -217,6 +235,11 @@ impl Trust {
         }
         refusal(error)
     }
+}
+
+/// The first second at which a certificate has expired: its last one counts as valid.
+fn after(certificate: &X509Certificate<'_>) -> i64 {
+    certificate.validity().not_after.timestamp().saturating_add(1)
 }
 
 /// Whether an error comes from the right list, so that those of other keys mean nothing.

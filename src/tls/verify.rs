@@ -10,6 +10,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::reason::{explain_certificate, explain_signature, refusal};
+use super::resumption::{NEVER, note};
 use super::trust::{Peer, Trust};
 
 /// Verifies a server for the names of a route, whatever name its SNI was.
@@ -40,7 +41,7 @@ impl ServerCertVerifier for ServerVerifier {
             return Err(Error::General("no CA file to verify the server with".into()));
         };
         let explained = |error| explain_certificate(error, end_entity);
-        trust.verify(end_entity, intermediates, Peer::Server, now).map_err(explained)?;
+        note(trust.verify(end_entity, intermediates, Peer::Server, now).map_err(explained)?);
         if self.allow_invalid_hostnames {
             return Ok(ServerCertVerified::assertion());
         }
@@ -106,9 +107,11 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         match self.trust.verify(end_entity, intermediates, Peer::Client, now) {
-            Err(error) if !self.allow_invalid_certificates => Err(explain_certificate(error, end_entity)),
-            _ => Ok(ClientCertVerified::assertion()),
+            Err(error) if !self.allow_invalid_certificates => return Err(explain_certificate(error, end_entity)),
+            Ok(end) if !self.allow_invalid_certificates => note(end),
+            _ => note(NEVER),
         }
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

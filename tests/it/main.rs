@@ -41,6 +41,7 @@ mod refusals;
 mod relaying;
 mod reloading;
 mod resets;
+mod resumption;
 mod rollout;
 mod routes;
 mod service_manager;

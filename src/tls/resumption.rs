@@ -1,0 +1,279 @@
+//! Sessions that end with the identity they were made under: a ticket or a stored session holds the moment at which the
+//! certificates and the revocation list that were verified are over, and is not resumed from then on. Whoever comes with
+//! such a session makes a full handshake.
+//!
+//! The TLS stack calls verifiers, ticketers and session stores without saying for which connection. A [`step`] of a
+//! connection tells them: it is synchronous, so that a variable of the thread holds the end of its identity meanwhile.
+//! Outside of a step no session is stored and no ticket is made.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::NamedGroup;
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions};
+
+use crate::limits::{CLIENT_SESSIONS, CLIENT_TICKETS, SERVER_SESSIONS};
+
+/// The end of an identity that needs none: nothing was verified.
+pub(super) const NEVER: i64 = i64::MAX;
+
+thread_local! {
+    /// The end of the connection that takes a step, in seconds since 1970; none outside of a step.
+    static END: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// One step of a connection whose peer's identity ends at `end`, which is updated if the step verifies another one or
+/// resumes a session.
+pub(super) fn step<T>(end: &mut i64, work: impl FnOnce() -> T) -> T {
+    let outer = END.replace(Some(*end));
+    let result = work();
+    if let Some(noted) = END.replace(outer) {
+        *end = noted;
+    }
+    result
+}
+
+/// The first second at which the identity that was just verified is over.
+pub(super) fn note(end: i64) {
+    if END.get().is_some() {
+        END.set(Some(end));
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The end of the present step's identity; none if it is over already.
+fn end_to_come() -> Option<i64> {
+    END.get().filter(|end| now() < *end)
+}
+
+fn stamped(session: &[u8]) -> Option<Vec<u8>> {
+    Some([&end_to_come()?.to_be_bytes(), session].concat())
+}
+
+/// A stamped session, unless it is over. The step goes on with its end.
+fn unstamped(stamped: &[u8]) -> Option<Vec<u8>> {
+    let (end, session) = stamped.split_first_chunk()?;
+    let end = i64::from_be_bytes(*end);
+    (now() < end).then(|| {
+        note(end);
+        session.to_vec()
+    })
+}
+
+/// Tickets for clients. A client that resumes is given the next one with the end of the last.
+#[derive(Debug)]
+pub(super) struct Tickets(pub(super) Arc<dyn ProducesTickets>);
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        self.0.enabled()
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
+        self.0.encrypt(&stamped(session)?)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        unstamped(&self.0.decrypt(ticket)?)
+    }
+}
+
+/// TLS 1.2 sessions of clients that take no tickets.
+#[derive(Debug)]
+pub(super) struct ServerSessions(Arc<ServerSessionMemoryCache>);
+
+impl Default for ServerSessions {
+    fn default() -> ServerSessions {
+        ServerSessions(ServerSessionMemoryCache::new(SERVER_SESSIONS))
+    }
+}
+
+impl StoresServerSessions for ServerSessions {
+    fn put(&self, id: Vec<u8>, session: Vec<u8>) -> bool {
+        stamped(&session).is_some_and(|stamped| self.0.put(id, stamped))
+    }
+
+    fn get(&self, id: &[u8]) -> Option<Vec<u8>> {
+        unstamped(&self.0.get(id)?)
+    }
+
+    fn take(&self, id: &[u8]) -> Option<Vec<u8>> {
+        unstamped(&self.0.take(id)?)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// Sessions with servers, by the name that each was asked for. Of more than [`CLIENT_SESSIONS`] servers, the one that was
+/// met first is forgotten.
+#[derive(Default)]
+pub(super) struct ClientSessions(Mutex<Servers>);
+
+#[derive(Default)]
+struct Servers {
+    known: HashMap<ServerName<'static>, Server>,
+    oldest_first: VecDeque<ServerName<'static>>,
+}
+
+#[derive(Default)]
+struct Server {
+    kx_hint: Option<NamedGroup>,
+    tls12: Option<Ending<Tls12ClientSessionValue>>,
+    tls13: VecDeque<Ending<Tls13ClientSessionValue>>,
+}
+
+struct Ending<T> {
+    end: i64,
+    session: T,
+}
+
+impl<T> Ending<T> {
+    fn new(session: T) -> Option<Ending<T>> {
+        end_to_come().map(|end| Ending { end, session })
+    }
+
+    /// The session, unless it is over. The step goes on with its end.
+    fn resumed(self) -> Option<T> {
+        (now() < self.end).then(|| {
+            note(self.end);
+            self.session
+        })
+    }
+}
+
+impl ClientSessions {
+    fn servers(&self) -> MutexGuard<'_, Servers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Servers {
+    fn at(&mut self, name: ServerName<'static>) -> &mut Server {
+        if !self.known.contains_key(&name) {
+            if self.known.len() >= CLIENT_SESSIONS
+                && let Some(oldest) = self.oldest_first.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+            self.oldest_first.push_back(name.clone());
+        }
+        self.known.entry(name).or_default()
+    }
+}
+
+impl fmt::Debug for ClientSessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSessions").finish_non_exhaustive()
+    }
+}
+
+impl ClientSessionStore for ClientSessions {
+    fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
+        self.servers().at(name).kx_hint = Some(group);
+    }
+
+    fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
+        self.servers().known.get(name)?.kx_hint
+    }
+
+    fn set_tls12_session(&self, name: ServerName<'static>, session: Tls12ClientSessionValue) {
+        self.servers().at(name).tls12 = Ending::new(session);
+    }
+
+    fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        let servers = self.servers();
+        let Ending { end, session } = servers.known.get(name)?.tls12.as_ref()?;
+        Ending { end: *end, session: session.clone() }.resumed()
+    }
+
+    fn remove_tls12_session(&self, name: &ServerName<'static>) {
+        if let Some(server) = self.servers().known.get_mut(name) {
+            server.tls12 = None;
+        }
+    }
+
+    fn insert_tls13_ticket(&self, name: ServerName<'static>, session: Tls13ClientSessionValue) {
+        let Some(ending) = Ending::new(session) else { return };
+        let mut servers = self.servers();
+        let tickets = &mut servers.at(name).tls13;
+        if tickets.len() >= CLIENT_TICKETS {
+            tickets.pop_front();
+        }
+        tickets.push_back(ending);
+    }
+
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        let mut servers = self.servers();
+        let tickets = &mut servers.known.get_mut(name)?.tls13;
+        while let Some(ticket) = tickets.pop_back() {
+            if let Some(session) = ticket.resumed() {
+                return Some(session);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NEVER, ServerSessions, Tickets, note, now, step};
+    use rustls::server::{ProducesTickets, StoresServerSessions};
+
+    fn tickets() -> Tickets {
+        Tickets(rustls::crypto::aws_lc_rs::Ticketer::new().unwrap())
+    }
+
+    #[test]
+    fn a_ticket_is_good_until_its_end_and_hands_it_on() {
+        let tickets = tickets();
+        for (end, good) in [(now() - 1, false), (now(), false), (now() + 60, true), (NEVER, true)] {
+            let mut full = NEVER;
+            let ticket = step(&mut full, || {
+                note(end);
+                tickets.encrypt(b"session")
+            });
+            assert_eq!((ticket.is_some(), full), (good, end));
+            let Some(ticket) = ticket else { continue };
+            let mut resumed = NEVER;
+            assert_eq!(step(&mut resumed, || tickets.decrypt(&ticket)).unwrap(), b"session");
+            assert_eq!(resumed, end, "the next ticket ends with this one");
+        }
+    }
+
+    #[test]
+    fn what_has_ended_since_is_not_resumed() {
+        let tickets = tickets();
+        let over = [&now().to_be_bytes()[..], b"session"].concat();
+        let ticket = tickets.0.encrypt(&over).unwrap();
+        let mut end = NEVER;
+        assert_eq!(step(&mut end, || tickets.decrypt(&ticket)), None);
+        assert_eq!(end, NEVER, "it counts as not shown");
+        let sessions = ServerSessions::default();
+        sessions.0.put(b"id".to_vec(), over);
+        assert_eq!(sessions.get(b"id"), None);
+    }
+
+    #[test]
+    fn nothing_is_made_outside_of_a_step() {
+        assert_eq!(tickets().encrypt(b"session"), None);
+        assert!(!ServerSessions::default().put(b"id".to_vec(), b"session".to_vec()));
+        note(1);
+        let mut end = NEVER;
+        step(&mut end, || ());
+        assert_eq!(end, NEVER);
+    }
+}
