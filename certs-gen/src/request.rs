@@ -20,6 +20,8 @@ pub enum Validity {
     Expired,
     /// From tomorrow for a day.
     NotYet,
+    /// From an hour ago, and for so many seconds to come.
+    Seconds(u32),
 }
 
 /// A certificate to be issued by [`Authority::issue`](crate::Authority::issue).
@@ -109,6 +111,7 @@ impl Validity {
             Self::Now => (now - Duration::HOUR, now + Duration::days(365)),
             Self::Expired => (now - Duration::days(2), now - Duration::DAY),
             Self::NotYet => (now + Duration::DAY, now + Duration::days(2)),
+            Self::Seconds(seconds) => (now - Duration::HOUR, now + Duration::seconds(seconds.into())),
         }
     }
 }
