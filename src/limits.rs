@@ -399,6 +399,9 @@ pub const ADMIN_REQUEST: Duration = Duration::from_secs(10);
 /// How long an HTTP connection may be without a whole request head, idle ones included: scrapers come every 15 to 60
 /// seconds, and connect anew where they have to.
 pub const ADMIN_HEAD: Duration = Duration::from_secs(30);
+/// How long a connection of a MongoDB client may be idle: a permission must not outlive a forgotten session for long.
+/// Drivers' monitors send every 10 s, and `mongosh` and drivers make a pooled connection anew that has ended while idle.
+pub const ADMIN_IDLE: Duration = Duration::from_secs(600);
 /// How long a visitor may take to take an answer.
 pub const ADMIN_ANSWER: Duration = Duration::from_secs(30);
 /// How long a stop waits for answers that are under way.

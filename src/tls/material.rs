@@ -14,6 +14,7 @@ use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
 use super::pem::{Found, Pem};
+use super::reason::explain;
 use super::resumption::{ClientSessions, ServerSessions, Tickets};
 use super::trust::{Ca, Trust};
 use super::validity::{Kind, Validity, findings, lines};
@@ -35,6 +36,8 @@ pub struct Material {
     admin: Option<Arc<ServerConfig>>,
     /// Judges clients as `server` does; none if none is asked for a certificate.
     clients_judge: Option<Arc<ClientVerifier>>,
+    /// Judges clients as `admin` does.
+    admin_judge: Option<Arc<ClientVerifier>>,
     validities: Vec<Validity>,
     dialling: Option<Dialling>,
     /// One configuration per set of accepted names: sessions of one server never resume with another. Bounded by
@@ -80,6 +83,7 @@ impl Material {
         let material = Material {
             admin,
             clients_judge,
+            admin_judge: read.clients_judge(files, true),
             validities,
             outgoing: read.cluster.or_else(|| read.serving.clone()),
             serving: read.serving,
@@ -125,6 +129,19 @@ impl Material {
             return Ok(());
         };
         judge.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop)
+    }
+
+    /// Whether a client of the admin port that has shown this chain would be let in today.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn verify_admin_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
+        let Some(judge) = &self.admin_judge else { return Err("there is no CA file to verify it with".to_owned()) };
+        let verified = match chain.split_first() {
+            Some((leaf, intermediates)) => judge.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop),
+            None => Err(rustls::Error::NoCertificatesPresented),
+        };
+        verified.map_err(|error| explain(&error))
     }
 
     /// The configuration that clients are served with.

@@ -11,6 +11,7 @@ mod admin_attacks;
 mod admin_drivers;
 mod admin_http;
 mod admin_mongod;
+mod admin_sessions;
 mod bad_configuration;
 mod changes;
 mod circles;

@@ -1,4 +1,5 @@
-//! Who may do what at the admin port. Decided once for a connection, by the way it came and what it showed.
+//! Who may do what at the admin port, by the way a connection came and the certificate that it has shown. Decided for each
+//! request: settings, CAs and CRLs change while connections are open, and certificates expire.
 
 use crate::config::Pattern;
 use crate::limits::ALLOW_SHOWN;
@@ -28,6 +29,8 @@ pub(super) enum Access {
     NeedsTls,
     /// Nothing: its certificate is one of the CA, and nobody has allowed it.
     NotAllowed,
+    /// Nothing: its certificate was good when the connection was made, and no longer is.
+    NotValid,
 }
 
 /// The access of a visitor who came by TLS if it is known whether its certificate is `allowed`. `--adminReadOnly` leaves
@@ -48,7 +51,7 @@ impl Access {
     pub(super) const fn is_refused(self) -> bool {
         match self {
             Access::Full | Access::ReadOnly => false,
-            Access::NeedsTls | Access::NotAllowed => true,
+            Access::NeedsTls | Access::NotAllowed | Access::NotValid => true,
         }
     }
 }
@@ -75,6 +78,13 @@ pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Patt
     format!(
         "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names: \
          {names}; {allow}. Add one for this certificate there, or show another certificate"
+    )
+}
+
+/// Said to a certificate that was good when the connection was made, with what is wrong with it now.
+pub(super) fn not_valid(reason: &str) -> String {
+    format!(
+        "the client certificate of this connection is no longer accepted: {reason}. Connect again, with one that is"
     )
 }
 

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::access::{Access, Entrance, NEEDS_TLS, access, not_allowed};
+use super::access::{Access, Entrance, NEEDS_TLS, access, not_allowed, not_valid};
 use super::guests::Guest;
 use super::knock::{Protocol, knock};
 use super::listener::Shared;
@@ -25,10 +26,11 @@ use crate::tls;
 pub(super) struct Visit {
     pub(super) shared: Arc<Shared>,
     pub(super) entrance: Entrance,
-    pub(super) access: Access,
     pub(super) who: Who,
     /// Whether it came by TLS, so that it has verified a name of our certificate.
     pub(super) by_tls: bool,
+    /// The certificate that it has shown, with its chain; empty without TLS.
+    chain: Vec<CertificateDer<'static>>,
     /// The alternative names of its certificate.
     names: Vec<String>,
     /// Our own end of it, by TCP.
@@ -47,23 +49,45 @@ pub(super) struct Received {
 }
 
 impl Visit {
-    fn new(received: Received, who: Who, access: Access, local: Option<SocketAddr>) -> Visit {
+    fn new(received: Received, who: Who, local: Option<SocketAddr>) -> Visit {
         let Received { shared, entrance, guest, watch } = received;
-        Visit { shared, entrance, access, who, by_tls: false, names: Vec::new(), local, guest, watch }
+        let (chain, names) = (Vec::new(), Vec::new());
+        Visit { shared, entrance, who, by_tls: false, chain, names, local, guest, watch }
+    }
+
+    /// What this visitor may do now. To be asked for each request, once all of it has been read: the settings, the CAs and
+    /// the CRLs in force may have changed since the connection was made, and its certificate may have expired.
+    pub(super) fn access(&self) -> Access {
+        let admin = self.shared.admin();
+        if !self.by_tls {
+            return access(self.entrance, None, admin.read_only);
+        }
+        if self.invalid().is_some() {
+            return Access::NotValid;
+        }
+        let matches = |subject| admin.allow.iter().any(|pattern| pattern.matches(subject, &self.names));
+        access(self.entrance, Some(self.subject().is_some_and(matches)), admin.read_only)
     }
 
     /// Why nothing is done for this visitor, if nothing is.
-    pub(super) fn refusal(&self) -> Option<String> {
-        match self.access {
+    pub(super) fn refusal(&self, access: Access) -> Option<String> {
+        match access {
             Access::Full | Access::ReadOnly => None,
             Access::NeedsTls => Some(NEEDS_TLS.to_owned()),
-            Access::NotAllowed => {
-                let subject = match &self.who {
-                    Who::Tcp { subject, .. } => subject.as_deref(),
-                    Who::Unix { .. } | Who::Process => None,
-                };
-                Some(not_allowed(subject, &self.names, &self.shared.admin().allow))
-            }
+            Access::NotAllowed => Some(not_allowed(self.subject(), &self.names, &self.shared.admin().allow)),
+            Access::NotValid => Some(not_valid(&self.invalid().unwrap_or_default())),
+        }
+    }
+
+    /// Why the certificate that it has shown would be refused in a handshake now, if it would be.
+    fn invalid(&self) -> Option<String> {
+        self.shared.desk.snapshot().tls.verify_admin_client(&self.chain).err()
+    }
+
+    fn subject(&self) -> Option<&str> {
+        match &self.who {
+            Who::Tcp { subject, .. } => subject.as_deref(),
+            Who::Unix { .. } | Who::Process => None,
         }
     }
 
@@ -85,7 +109,8 @@ impl Visit {
         self.guest.number()
     }
 
-    fn refused(&self, reason: &str) {
+    /// Logs that nothing is done for it.
+    pub(super) fn refused(&self, reason: &str) {
         let (peer, subject) = match &self.who {
             Who::Tcp { peer, subject } => (Some(*peer), subject.as_deref()),
             Who::Unix { .. } | Who::Process => (None, None),
@@ -112,8 +137,7 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, received: Received)
     let local = socket.local_addr().ok();
     match opening {
         Opening::Plaintext => {
-            let access = access(received.entrance, None, received.shared.admin().read_only);
-            let visit = Visit::new(received, Who::Tcp { peer, subject: None }, access, local);
+            let visit = Visit::new(received, Who::Tcp { peer, subject: None }, local);
             Box::pin(until_over(socket, visit)).await;
         }
         Opening::Tls if received.entrance != Entrance::Probes => Box::pin(by_tls(socket, peer, local, received)).await,
@@ -138,8 +162,7 @@ pub(super) async fn unix(socket: UnixStream, received: Received) {
         }
     };
     let who = Who::Unix { uid: credentials.uid(), pid: credentials.pid() };
-    let access = access(received.entrance, None, received.shared.admin().read_only);
-    until_over(socket, Visit::new(received, who, access, None)).await;
+    until_over(socket, Visit::new(received, who, None)).await;
 }
 
 async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, received: Received) {
@@ -163,20 +186,12 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
             return;
         }
     };
-    let admin = received.shared.admin();
-    let (subject, names) = shown(stream.session());
-    let allowed =
-        subject.as_ref().is_some_and(|subject| admin.allow.iter().any(|pattern| pattern.matches(subject, &names)));
-    let access = access(received.entrance, Some(allowed), admin.read_only);
-    let visit = Visit::new(received, Who::Tcp { peer, subject }, access, local);
-    let visit = Visit { by_tls: true, names, ..visit };
-    until_over(stream, visit).await;
-}
-
-/// The subject and the alternative names of the visitor's certificate, which the handshake has verified.
-fn shown(session: &rustls::CommonState) -> (Option<String>, Vec<String>) {
-    let Some(certificate) = session.peer_certificates().and_then(<[_]>::first) else { return (None, Vec::new()) };
-    (tls::subject(certificate), tls::names(certificate))
+    // The handshake has verified them.
+    let chain: Vec<_> = stream.session().peer_certificates().unwrap_or_default().to_vec();
+    let subject = chain.first().and_then(tls::subject);
+    let names = chain.first().map(tls::names).unwrap_or_default();
+    let visit = Visit::new(received, Who::Tcp { peer, subject }, local);
+    until_over(stream, Visit { by_tls: true, chain, names, ..visit }).await;
 }
 
 /// Serves until the visitor leaves, has to make room, or has to go.
@@ -202,7 +217,7 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: &Visit) {
         return;
     };
     visit.guest.begun();
-    if let Some(reason) = visit.refusal() {
+    if let Some(reason) = visit.refusal(visit.access()) {
         visit.refused(&reason);
     }
     match protocol {

@@ -18,6 +18,8 @@ pub(super) struct Reply {
     body: Vec<u8>,
     /// The methods that a path has, where another was used.
     allow: Option<&'static str>,
+    /// Whether the connection ends with this answer.
+    closes: bool,
 }
 
 const JSON: &str = "application/json";
@@ -29,17 +31,23 @@ impl Reply {
         // Views are structs of plain fields: they do not fail to serialize.
         let mut body = serde_json::to_vec(view).unwrap_or_default();
         body.push(b'\n');
-        Reply { status, kind: JSON, body, allow: None }
+        Reply { status, kind: JSON, body, allow: None, closes: false }
     }
 
     /// A text for a probe.
     pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Reply {
-        Reply { status, kind: TEXT, body: text.into().into_bytes(), allow: None }
+        Reply { status, kind: TEXT, body: text.into().into_bytes(), allow: None, closes: false }
     }
 
     /// Metrics.
     pub(super) fn metrics(text: String, format: Format) -> Reply {
-        Reply { status: StatusCode::OK, kind: format.content_type(), body: text.into_bytes(), allow: None }
+        Reply {
+            status: StatusCode::OK,
+            kind: format.content_type(),
+            body: text.into_bytes(),
+            allow: None,
+            closes: false,
+        }
     }
 
     /// An error.
@@ -61,6 +69,11 @@ impl Reply {
         Reply::error(StatusCode::FORBIDDEN, "Forbidden", text)
     }
 
+    /// The same answer, and the end of the connection.
+    pub(super) fn closing(self) -> Reply {
+        Reply { closes: true, ..self }
+    }
+
     /// A path that is none.
     pub(super) fn not_found(path: &str) -> Reply {
         let path = crate::text::printable(path);
@@ -75,7 +88,7 @@ impl Reply {
 
     /// As hyper sends it. It leaves the body of an answer to HEAD out, and the length in.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
-        let Reply { status, kind, body, allow } = self;
+        let Reply { status, kind, body, allow, closes } = self;
         let length = body.len();
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = status;
@@ -84,6 +97,9 @@ impl Reply {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(allow) = allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }

@@ -65,9 +65,7 @@ async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Rep
         let route = route.ok_or_else(|| Reply::not_found(&path))?;
         return looks::answer(route, &route.query(request.uri().query())?, format, visit).await;
     }
-    if let Some(reason) = visit.refusal() {
-        return Err(Reply::forbidden(reason));
-    }
+    admit(visit)?;
     let hosts = hosts(visit);
     if !route.is_some_and(Route::is_probe) {
         hosts.check(&request)?;
@@ -82,13 +80,29 @@ async fn respond(request: Request<Incoming>, visit: &Visit) -> Result<Reply, Rep
         let _busy = visit.guest.busy();
         return looks::answer(route, &query, format, visit).await;
     }
-    if visit.access == Access::ReadOnly {
-        return Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY));
-    }
+    may_change(visit)?;
     hosts.check_origin(&request)?;
     let body = body::read(request, route.body_bytes()).await?;
+    // Again: a body may take its time, and the permission may have ended meanwhile.
+    may_change(visit)?;
     let _busy = visit.guest.busy();
     changes::answer(route, &body, visit).await
+}
+
+/// What the visitor may do now; where that is nothing, the answer says why and ends the connection.
+fn admit(visit: &Visit) -> Result<Access, Reply> {
+    let access = visit.access();
+    match visit.refusal(access) {
+        None => Ok(access),
+        Some(reason) => Err(Reply::forbidden(reason).closing()),
+    }
+}
+
+fn may_change(visit: &Visit) -> Result<(), Reply> {
+    match admit(visit)? {
+        Access::Full => Ok(()),
+        _ => Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY)),
+    }
 }
 
 fn hosts(visit: &Visit) -> Hosts {

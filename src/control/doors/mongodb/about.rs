@@ -122,7 +122,7 @@ fn shown(upstream: &Upstream) -> String {
 /// The log goes to standard output and is not kept here. Shells show `startupWarnings` when they connect: what this
 /// is, and what an operator should look at.
 pub(super) async fn log(context: Context<'_>) -> Answer {
-    let Context { visit, request } = context;
+    let Context { visit, request, .. } = context;
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
     let name = match first {
         Some(RawBsonRef::String(name)) => name,

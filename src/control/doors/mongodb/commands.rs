@@ -114,12 +114,12 @@ pub(super) async fn answer(context: &Context<'_>) -> RawDocumentBuf {
 
 /// In mongod's order: is there such a command, is it well formed, is it where it belongs, and who asks.
 fn check(context: &Context<'_>) -> Result<Command, Failure> {
-    let Context { visit, request } = *context;
+    let Context { visit, request, access } = *context;
     let name = &*request.name;
     let command = COMMANDS.into_iter().find(|command| command.name == name);
     let Some(command) = command else {
-        if visit.access.is_refused() {
-            return Err(not_authorized(visit));
+        if access.is_refused() {
+            return Err(not_authorized(visit, access));
         }
         return Err(Failure::new(COMMAND_NOT_FOUND, format!("no such command: '{name}'")));
     };
@@ -138,12 +138,14 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
     if command.admin_only && request.database != "admin" {
         return Err(Failure::new(UNAUTHORIZED, format!("{name} may only be run against the admin database.")));
     }
-    match (command.rule, visit.access) {
+    match (command.rule, access) {
         (Rule::Anybody, _) | (Rule::Look, Access::Full | Access::ReadOnly) | (Rule::Change, Access::Full) => {
             Ok(command)
         }
         (Rule::Change, Access::ReadOnly) => Err(Failure::new(UNAUTHORIZED, READ_ONLY)),
-        (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed) => Err(not_authorized(visit)),
+        (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed | Access::NotValid) => {
+            Err(not_authorized(visit, access))
+        }
     }
 }
 
@@ -163,9 +165,13 @@ fn check_time_limit(request: &Request) -> Result<(), Failure> {
     Err(Failure::new(BAD_VALUE, format!("{millis} value for maxTimeMS is out of range")))
 }
 
-fn not_authorized(visit: &Visit) -> Failure {
-    let why = visit.refusal().unwrap_or_default();
-    Failure::new(UNAUTHORIZED, format!("not authorized on admin to execute command: {why}"))
+fn not_authorized(visit: &Visit, access: Access) -> Failure {
+    Failure::new(UNAUTHORIZED, not_authorized_text(&visit.refusal(access).unwrap_or_default()))
+}
+
+/// mongod's words for a command that this client may not give.
+pub(super) fn not_authorized_text(why: &str) -> String {
+    format!("not authorized on admin to execute command: {why}")
 }
 
 fn list_commands(_: &Context<'_>) -> Answer {

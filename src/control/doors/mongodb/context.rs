@@ -1,5 +1,6 @@
 //! What every command is given.
 
+use crate::control::doors::access::Access;
 use crate::control::doors::visit::Visit;
 use crate::mongo::Request;
 
@@ -8,4 +9,6 @@ use crate::mongo::Request;
 pub(super) struct Context<'a> {
     pub(super) visit: &'a Visit,
     pub(super) request: &'a Request,
+    /// What the visitor may do now.
+    pub(super) access: Access,
 }

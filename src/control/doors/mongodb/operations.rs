@@ -11,7 +11,7 @@ use crate::control::{Door, Recycle, Refused};
 
 /// mongod's command and answer; a warning is ours.
 pub(super) async fn rotate(context: Context<'_>) -> Answer {
-    let Context { visit, request } = context;
+    let Context { visit, request, .. } = context;
     only(request, &["message"])?;
     match request.command.get("message") {
         Ok(None | Some(RawBsonRef::String(_))) | Err(_) => {}
@@ -41,7 +41,7 @@ pub(super) fn plaintext_clients(context: &Context<'_>) -> Answer {
 
 /// Ours: moves connections that today's policy would not make.
 pub(super) async fn recycle(context: Context<'_>) -> Answer {
-    let Context { visit, request } = context;
+    let Context { visit, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };

@@ -22,7 +22,7 @@ const OPTIONS: [&str; 4] = ["force", "guard", "help", "persist"];
 /// All names are checked first; then each is set, in the order of their names. The first that fails ends it, and
 /// earlier ones stay set: mongod's way.
 pub(super) async fn set(context: Context<'_>) -> Answer {
-    let Context { visit, request } = context;
+    let Context { visit, request, .. } = context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help("setParameter set administrative option(s)\n{ setParameter:1, <param>:<value> }\n"));
     }
@@ -89,7 +89,7 @@ fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, 
 
 /// Names that are not known are passed over, unless there is no other.
 pub(super) fn get(context: &Context<'_>) -> Answer {
-    let Context { visit, request } = *context;
+    let Context { visit, request, .. } = *context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help(HELP_GET));
     }

@@ -4,8 +4,10 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::answer::{Failure, INVALID_BSON, NO_DATABASE, PROTOCOL_ERROR, TLS_NEEDED, UNSUPPORTED_OP_QUERY};
-use super::commands;
+use super::answer::{
+    Failure, INVALID_BSON, NO_DATABASE, PROTOCOL_ERROR, TLS_NEEDED, UNAUTHORIZED, UNSUPPORTED_OP_QUERY,
+};
+use super::commands::{self, not_authorized_text};
 use super::context::Context;
 use super::wire::{Incoming, read, turn_away, write};
 use crate::control::doors::access::{Access, NEEDS_TLS};
@@ -16,7 +18,8 @@ use crate::mongo::{Header, Malformed, OpCode, Request};
 
 /// Serves a client.
 pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, visit: &Visit) {
-    if visit.access == Access::NeedsTls {
+    let mut access = visit.access();
+    if access == Access::NeedsTls {
         return turn_away(stream, &[], TLS_NEEDED, NEEDS_TLS).await;
     }
     let mut answers = 0_i32;
@@ -30,10 +33,18 @@ pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(Incoming::Message(message)) => message,
             Ok(Incoming::TooLarge(header)) => return too_large(stream, &header).await,
             Ok(Incoming::End) => return,
+            Ok(Incoming::Idle) => {
+                tracing::debug!(who = %visit.who, "an admin connection was idle for too long");
+                return;
+            }
             Err(error) => return ended(visit, &error),
         };
+        let before = std::mem::replace(&mut access, visit.access());
+        if access == Access::NotValid || (access.is_refused() && !before.is_refused()) {
+            return no_longer(stream, &message, visit, access).await;
+        }
         let answer = match Request::parse(&message) {
-            Ok(request) => answer(visit, &request, &mut answers).await,
+            Ok(request) => answer(&Context { visit, request: &request, access }, &mut answers).await,
             Err(malformed) => return misunderstood(stream, &message, malformed).await,
         };
         if let Some(answer) = answer
@@ -45,15 +56,16 @@ pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// The whole message that answers a request; none where the client will read none.
-async fn answer(visit: &Visit, request: &Request, answers: &mut i32) -> Option<Vec<u8>> {
+async fn answer(context: &Context<'_>, answers: &mut i32) -> Option<Vec<u8>> {
+    let Context { visit, request, access } = *context;
     let busy = visit.guest.busy();
     let document = if is_outdated(request) {
         unsupported_query(&request.name).document()
     } else {
-        commands::answer(&Context { visit, request }).await
+        commands::answer(context).await
     };
     drop(busy);
-    if !visit.access.is_refused() {
+    if !access.is_refused() {
         visit.guest.served();
     }
     *answers = answers.wrapping_add(1);
@@ -68,6 +80,16 @@ fn is_outdated(request: &Request) -> bool {
 fn unsupported_query(name: &str) -> Failure {
     let text = format!("Unsupported OP_QUERY command: {name}. {UPGRADE}");
     Failure::new(UNSUPPORTED_OP_QUERY, text)
+}
+
+/// The answer to a request of a client that was admitted and no longer is, and the end of its connection.
+async fn no_longer<S>(stream: S, message: &[u8], visit: &Visit, access: Access)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let why = visit.refusal(access).unwrap_or_default();
+    visit.refused(&why);
+    turn_away(stream, message, UNAUTHORIZED, &not_authorized_text(&why)).await;
 }
 
 /// A message that is no command ends the connection, with a word to those who read one.

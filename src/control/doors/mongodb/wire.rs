@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::limits::{ADMIN_ANSWER, ADMIN_MESSAGE_BYTES, ADMIN_REQUEST};
+use crate::limits::{ADMIN_ANSWER, ADMIN_IDLE, ADMIN_MESSAGE_BYTES, ADMIN_REQUEST};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::refusal::MAX_OPENING_BYTES;
 use crate::mongo::{Header, Refusal, refusal};
@@ -20,15 +20,18 @@ pub(super) enum Incoming {
     TooLarge([u8; HEADER_BYTES]),
     /// The end, between two messages, in whatever way.
     End,
+    /// Nothing for [`ADMIN_IDLE`].
+    Idle,
 }
 
-/// The next message. There is no limit to the wait for its first byte, as in mongod; from then on there is.
+/// The next message. The wait for its first byte is limited, and from then on a shorter limit holds.
 ///
 /// # Errors
 /// `TimedOut`; `UnexpectedEof` inside a message; `InvalidData` for a length that no message has; what the stream says.
 pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Incoming> {
     let mut header = [0; HEADER_BYTES];
-    let count = match stream.read(&mut header).await {
+    let Ok(first) = timeout(ADMIN_IDLE, stream.read(&mut header)).await else { return Ok(Incoming::Idle) };
+    let count = match first {
         Ok(0) => return Ok(Incoming::End),
         // A driver that closes with an answer unread resets the connection, and many send no close_notify.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
@@ -106,7 +109,7 @@ mod tests {
     use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
     use super::{Incoming, read};
-    use crate::limits::ADMIN_MESSAGE_BYTES;
+    use crate::limits::{ADMIN_IDLE, ADMIN_MESSAGE_BYTES};
 
     fn header(length: usize) -> Vec<u8> {
         [&i32::try_from(length).unwrap().to_le_bytes()[..], &[7; 12]].concat()
@@ -164,8 +167,9 @@ mod tests {
     async fn a_message_that_has_begun_must_come_to_its_end() {
         use tokio::io::AsyncWriteExt;
         let (mut near, mut far) = tokio::io::duplex(64);
-        let idle = tokio::time::timeout(Duration::from_secs(86_400), read(&mut far)).await;
-        assert!(idle.is_err(), "no limit before the first byte");
+        let began = tokio::time::Instant::now();
+        assert_eq!(read(&mut far).await.unwrap(), Incoming::Idle);
+        assert_eq!(began.elapsed().as_secs(), ADMIN_IDLE.as_secs(), "longer than any heartbeat before the first byte");
         near.write_all(&[20]).await.unwrap();
         assert_eq!(read(&mut far).await.unwrap_err().kind(), ErrorKind::TimedOut);
     }
