@@ -30,7 +30,7 @@ fn plaintext_that_waits_for_its_dial_is_refused_once_tls_is_required() {
         let mark = proxy.mark();
         let mut client = connect(&proxy);
         client.write_all(&ping()).unwrap();
-        upstream.wait_dialled();
+        upstream.wait_dialled(&proxy);
         admin.put("/mode", &json!({ "mode": "requireSSL", "force": true }));
         assert_waiting(&admin, 1);
         upstream.release();
@@ -57,7 +57,7 @@ fn untouched_tls_that_waits_for_its_dial_is_refused_once_it_is_disabled() {
     let admin = admin::of(&proxy);
     let mark = proxy.mark();
     let mut client = Stalled::connect(proxy.address("inbound"), &tls::client(&files.ca, None));
-    upstream.wait_dialled();
+    upstream.wait_dialled(&proxy);
     admin.put("/mode", &json!({ "mode": "disabled", "force": true }));
     assert_waiting(&admin, 1);
     upstream.release();
@@ -90,7 +90,7 @@ fn a_link_that_waits_for_its_dial_is_dialled_anew_as_tls() {
         let mut client = TcpStream::connect(entry).unwrap();
         client.set_read_timeout(Some(SOON)).unwrap();
         client.write_all(&ping()).unwrap();
-        upstream.wait_dialled();
+        upstream.wait_dialled(&proxy);
         let forced = json!({ "mode": "preferSSL", "force": true });
         admin.put("/mode", &forced);
         assert_waiting(&admin, 1);
@@ -182,6 +182,7 @@ fn a_client_that_is_revoked_on_its_way_is_refused() {
             assert_waiting(&admin, 1);
         };
         let mut client = if in_handshake {
+            upstream.release();
             rotate();
             let mut client = client.finish();
             client.write_all(&ping()).unwrap();
@@ -189,7 +190,7 @@ fn a_client_that_is_revoked_on_its_way_is_refused() {
         } else {
             let mut client = client.finish();
             client.write_all(&ping()).unwrap();
-            upstream.wait_dialled();
+            upstream.wait_dialled(&proxy);
             rotate();
             upstream.release();
             client
@@ -202,9 +203,8 @@ fn a_client_that_is_revoked_on_its_way_is_refused() {
         assert!(record["reason"].as_str().unwrap().contains("revoked"), "{record}");
         assert_waiting(&admin, 0);
         assert_eq!(upstream.heard(), "");
-        if in_handshake {
-            assert!(!upstream.is_dialled(), "who is refused does not reach the server");
-        }
+        let dials = "tlsramp_dial_duration_seconds_count 0";
+        assert!(!in_handshake || metrics(&admin).contains(dials), "who is refused does not reach the server");
         // Another one is served.
         upstream.release();
         let mut other = Stalled::connect(proxy.address("inbound"), &files.client("other", version)).finish();
@@ -238,7 +238,7 @@ fn a_client_without_a_certificate_is_refused_once_it_needs_one() {
         let address = client.address;
         let mut client = client.finish();
         client.write_all(&ping()).unwrap();
-        upstream.wait_dialled();
+        upstream.wait_dialled(&proxy);
         fs::write(proxy.config_file(), text("")).unwrap();
         admin.post("/reload", &json!({}));
         assert_waiting(&admin, 1);
@@ -265,7 +265,7 @@ fn a_client_whose_certificate_ends_on_its_way_is_refused() {
     let address = client.address;
     let mut client = client.finish();
     client.write_all(&ping()).unwrap();
-    upstream.wait_dialled();
+    upstream.wait_dialled(&proxy);
     thread::sleep(std::time::Duration::from_secs(9));
     upstream.release();
     let mut answer = Vec::new();
@@ -291,7 +291,7 @@ fn a_connection_goes_where_its_route_leads_now() {
     let mut client = TcpStream::connect(entry).unwrap();
     client.set_read_timeout(Some(SOON)).unwrap();
     client.write_all(&ping()).unwrap();
-    old.wait_dialled();
+    old.wait_dialled(&proxy);
     fs::write(proxy.config_file(), text(new.address)).unwrap();
     admin::of(&proxy).post("/reload", &json!({}));
     old.release();
@@ -346,10 +346,19 @@ fn assert_waiting(admin: &Admin, count: usize) {
     if count == 0 {
         wait("none is counted", || counted() == 0);
     }
-    let metrics = admin.raw("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").body;
+    let metrics = metrics(admin);
     let recycled = admin.post("/recycle", &json!({ "waitSecs": 0 }));
     assert_eq!((&counted(), &recycled["waiting"]), (&json!(count), &json!(count)), "{recycled}");
     assert!(metrics.contains(&format!("tlsramp_non_conforming_connections {count}")), "{metrics}");
+}
+
+fn metrics(admin: &Admin) -> String {
+    admin.raw("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").body
+}
+
+/// Whether the opening of a client is known.
+fn judged(proxy: &Proxy) -> bool {
+    metrics(&admin::of(proxy)).contains("tlsramp_sniff_duration_seconds_count 1")
 }
 
 fn contains(answer: &[u8], text: &str) -> bool {
@@ -458,14 +467,10 @@ impl Busy {
         Busy { address, listener, fillers, heard: Arc::default() }
     }
 
-    /// A dial has begun and is not taken.
-    fn is_dialled(&self) -> bool {
+    /// Waits until a client was judged and its dial, or that of a probe before it, is under way and not taken.
+    fn wait_dialled(&self, proxy: &Proxy) {
         let to = format!("0100007F:{:04X} 02 ", self.address.port());
-        fs::read_to_string("/proc/net/tcp").unwrap().contains(&to)
-    }
-
-    fn wait_dialled(&self) {
-        wait("the dial is under way", || self.is_dialled());
+        wait("the dial is under way", || judged(proxy) && fs::read_to_string("/proc/net/tcp").unwrap().contains(&to));
     }
 
     /// Empties the queue, and no more.
