@@ -41,6 +41,10 @@ pub const PEEK_BYTES: usize = 2048;
 /// How long the opening of a client that is turned away is looked at for its name: it is there already, as it was judged.
 pub const WHO: Duration = Duration::from_millis(100);
 
+/// How often a connection is judged before its first byte is relayed: again after each change in the meantime. Changes are
+/// made by people, or one after the other by a rollout; only a mode that is set to and fro gets here.
+pub const JUDGED_MOST: usize = 8;
+
 /// Unread bytes of a refused client that are discarded before the close, so that no reset overtakes the answer.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 /// How long a refused client's bytes are discarded.

@@ -1,14 +1,16 @@
 //! The one pointer: mode, generation and TLS material, changed together and read together.
 //!
-//! A [`Reader`] has no way to write; the data plane holds nothing else. A connection loads the snapshot once,
-//! after its opening is known, and carries it to its end.
+//! A [`Reader`] has no way to write; the data plane holds nothing else. A connection loads the snapshot after its opening
+//! is known, and compares it once more right before it is established. In between it is counted with the snapshot, so
+//! that connections which a newer one would not make are known while they are still under way.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
 use crate::limits::Timeouts;
-use crate::policy::{Mode, RefusalStyle};
+use crate::policy::{Misfits, Mode, RefusalStyle};
 use crate::tls::Material;
 
 /// What one connection is judged and served by.
@@ -20,6 +22,20 @@ pub struct Snapshot {
     pub generation: u64,
     /// Certificates, trust, ticket keys, sessions.
     pub tls: Arc<Material>,
+    under_way: Counts,
+}
+
+/// How many connections were judged by a snapshot and are not established yet, by the modes that would not make them and
+/// by whether their TLS ends here.
+#[derive(Debug)]
+struct Counts([[AtomicUsize; 2]; Misfits::COUNT]);
+
+/// One of those, until this is dropped.
+#[derive(Debug)]
+pub struct UnderWay {
+    snapshot: Arc<Snapshot>,
+    misfits: Misfits,
+    terminated: bool,
 }
 
 /// What a connection needs before it is judged; copied at accept.
@@ -33,17 +49,78 @@ pub struct Tuning {
 
 /// The side that changes it; there is one.
 #[derive(Debug)]
-pub struct Writer(Arc<ArcSwap<Snapshot>>);
+pub struct Writer(Arc<Shared>);
 
 /// The side that reads it.
 #[derive(Debug, Clone)]
-pub struct Reader(Arc<ArcSwap<Snapshot>>);
+pub struct Reader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    current: ArcSwap<Snapshot>,
+    /// Those that were in force. Each is held by the connections that it let in and that are still under way, so that
+    /// there are never more than those, and whoever has just loaded one.
+    earlier: Mutex<Vec<Weak<Snapshot>>>,
+}
+
+impl Snapshot {
+    /// The first one.
+    #[must_use]
+    pub fn new(mode: Mode, generation: u64, tls: Arc<Material>) -> Snapshot {
+        Snapshot { mode, generation, tls, under_way: Counts::default() }
+    }
+
+    /// How many connections that this one let in, and that are still under way, `newer` would not make.
+    fn dawdling(&self, newer: &Snapshot) -> usize {
+        let judges_again = !Arc::ptr_eq(&self.tls, &newer.tls) && newer.tls.judges_clients();
+        let sum = |misfits: Misfits| {
+            let [others, terminated] = &self.under_way.0[misfits.number()];
+            let refused = misfits.has(newer.mode);
+            let counted = |count: &AtomicUsize, counts: bool| if counts { count.load(Ordering::SeqCst) } else { 0 };
+            counted(others, refused) + counted(terminated, refused || judges_again)
+        };
+        Misfits::all().map(sum).sum()
+    }
+}
+
+impl UnderWay {
+    /// Counts a connection that this snapshot lets in.
+    #[must_use]
+    pub fn count(snapshot: &Arc<Snapshot>, misfits: Misfits, terminated: bool) -> UnderWay {
+        let counted = UnderWay { snapshot: Arc::clone(snapshot), misfits, terminated };
+        counted.counter().fetch_add(1, Ordering::SeqCst);
+        counted
+    }
+
+    fn counter(&self) -> &AtomicUsize {
+        &self.snapshot.under_way.0[self.misfits.number()][usize::from(self.terminated)]
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.counter().fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts(std::array::from_fn(|_| Default::default()))
+    }
+}
+
+impl Shared {
+    fn earlier(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Snapshot>>> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Writer {
     /// The first snapshot, generation 1.
     #[must_use]
     pub fn new(mode: Mode, tls: Arc<Material>) -> Writer {
-        Writer(Arc::new(ArcSwap::from_pointee(Snapshot { mode, generation: 1, tls })))
+        let current = ArcSwap::from_pointee(Snapshot::new(mode, 1, tls));
+        Writer(Arc::new(Shared { current, earlier: Mutex::default() }))
     }
 
     /// A reader of it.
@@ -55,13 +132,20 @@ impl Writer {
     /// The snapshot in force.
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.0.current.load_full()
     }
 
-    /// Puts the next one in force. Every connection that is judged after this returns has it, or a later one.
+    /// Puts the next one in force. Every connection that is established after this returns has it, or a later one.
     pub fn commit(&mut self, mode: Mode, tls: Arc<Material>) -> u64 {
-        let generation = self.0.load().generation + 1;
-        self.0.store(Arc::new(Snapshot { mode, generation, tls }));
+        let last = self.current();
+        let generation = last.generation + 1;
+        {
+            // Before it is replaced: whoever sees the next one finds this among the earlier ones.
+            let mut earlier = self.0.earlier();
+            earlier.retain(|snapshot| snapshot.strong_count() > 0);
+            earlier.push(Arc::downgrade(&last));
+        }
+        self.0.current.store(Arc::new(Snapshot::new(mode, generation, tls)));
         generation
     }
 }
@@ -70,6 +154,22 @@ impl Reader {
     /// The snapshot in force.
     #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.0.current.load_full()
+    }
+
+    /// Whether that is this one.
+    #[must_use]
+    pub fn is_in_force(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.0.current.load(), snapshot)
+    }
+
+    /// How many connections are under way that the snapshot in force would not make. None of them is established before it
+    /// is judged again.
+    #[must_use]
+    pub fn dawdling(&self) -> usize {
+        let now = self.load();
+        let earlier = self.0.earlier();
+        let others = earlier.iter().filter_map(Weak::upgrade).filter(|snapshot| !Arc::ptr_eq(snapshot, &now));
+        others.map(|snapshot| snapshot.dawdling(&now)).sum()
     }
 }

@@ -1,20 +1,20 @@
-//! Which established connections today's snapshot would not make.
+//! Which connections today's snapshot would not make: established ones, and those that an earlier snapshot let in and that
+//! are still under way.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use super::desk::Desk;
+use crate::limits::CERTIFICATES_RECHECK;
 use crate::observe::Open;
-use crate::policy::conforms;
+use crate::policy::{Acceptance, Opening, conforms};
 use crate::snapshot::Snapshot;
 
-/// The certificates of established clients that do not verify any more, as last looked at.
+/// The established clients whose certificate, or the want of one, would be refused, as last looked at.
 #[derive(Debug, Default)]
 pub(super) struct Refuted {
     /// The material they were looked at by; by its address, which cannot be another's while it is held.
     material: Option<Arc<crate::tls::Material>>,
-    /// When that came into force, as far as was noticed.
-    since: Option<std::time::Instant>,
     at: Option<std::time::Instant>,
     ids: HashSet<u64>,
 }
@@ -30,36 +30,28 @@ impl Desk {
     }
 
     /// Looks again whether the certificates of established clients verify: after they were rotated, and from time to
-    /// time, since they expire. A signature takes its time, so this is done beside the control plane's thread.
+    /// time, since they expire. Clients that are established later were judged by the same material. A signature takes its
+    /// time, so this is done beside the control plane's thread.
     pub(super) async fn recheck_certificates(&self) {
         let snapshot = self.snapshot();
         {
             let refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
             let same = refuted.material.as_ref().is_some_and(|last| Arc::ptr_eq(last, &snapshot.tls));
-            // Who was in the middle of a handshake at the time of the change is established some time after it.
-            let settled =
-                refuted.since.zip(refuted.at).is_some_and(|(since, at)| at - since > self.longest_handshake());
-            if same && settled && refuted.at.is_some_and(|at| at.elapsed() < crate::limits::CERTIFICATES_RECHECK) {
+            if same && refuted.at.is_some_and(|at| at.elapsed() < CERTIFICATES_RECHECK) {
                 return;
             }
         }
+        let at = Some(std::time::Instant::now());
         let open = self.observer.live.list();
         let material = Arc::clone(&snapshot.tls);
         let look = tokio::task::spawn_blocking(move || {
-            let chains = open.iter().filter_map(|open| Some((open.id, open.client_chain()?)));
-            chains.filter(|(_, chain)| material.verify_client(chain).is_err()).map(|(id, _)| id).collect()
+            let terminated =
+                |open: &&Arc<Open>| open.acceptance == Acceptance::Terminate && open.opening == Opening::Tls;
+            let refused = |open: &&Arc<Open>| material.admits(open.tls_version(), open.client_chain()).is_err();
+            open.iter().filter(terminated).filter(refused).map(|open| open.id).collect()
         });
         let Ok(ids) = look.await else { return };
-        let at = Some(std::time::Instant::now());
         let mut refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = refuted.material.as_ref().is_some_and(|last| Arc::ptr_eq(last, &snapshot.tls));
-        let since = if same { refuted.since } else { at };
-        *refuted = Refuted { material: Some(Arc::clone(&snapshot.tls)), since, at, ids };
-    }
-
-    /// From a snapshot's reading to a connection's place among the open ones.
-    fn longest_handshake(&self) -> std::time::Duration {
-        let timeouts = self.loaded().settings.timeouts;
-        timeouts.handshake * 2 + timeouts.connect
+        *refuted = Refuted { material: Some(Arc::clone(&snapshot.tls)), at, ids };
     }
 }

@@ -172,6 +172,11 @@ impl Desk {
         (snapshot.mode, snapshot.generation)
     }
 
+    /// How many connections are under way that the snapshot in force would not make.
+    pub(super) fn dawdling(&self) -> usize {
+        self.reader.dawdling()
+    }
+
     /// The snapshot in force.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -291,7 +296,7 @@ impl Desk {
             was.step_to(to, spelling)?;
             // By what the file brings, not by what is in force: its links, its certificates.
             let tls = Arc::clone(&reload.loaded.material);
-            let coming = Arc::new(Snapshot { mode: was, generation: snapshot.generation, tls });
+            let coming = Arc::new(Snapshot::new(was, snapshot.generation, tls));
             let look = self.blockers_coming(to, &reload.loaded.settings, coming);
             warnings = self.object(&Change::to(to, spelling), look).await?;
         }

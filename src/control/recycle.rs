@@ -56,9 +56,11 @@ impl Desk {
         let (door, by, at_risk) = (caller.door.name(), &caller.who, risks.values().sum::<usize>());
         tracing::info!(connections = asked.len(), at_risk, forced = wish.force, grace_secs = wish.grace_secs, door, %by, "recycling");
         let wait = wish.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs).min(RECYCLE_WAIT_MOST);
-        ended(&asked, wait).await;
+        self.ended(&asked, wait).await;
         let risks = risks.into_iter().map(|(risk, count)| risk.text(count, wish.force)).collect();
-        let reply = RecycleReply { at_risk, left_alone, risks, warnings, ..count(&asked) };
+        let counted = count(&asked);
+        let waiting = counted.waiting + self.dawdling();
+        let reply = RecycleReply { at_risk, left_alone, risks, warnings, waiting, ..counted };
         self.note_recycle(&reply, wish, caller);
         reply
     }
@@ -81,13 +83,14 @@ impl Desk {
         let open = self.observer.live.list();
         open.into_iter().filter(|open| self.misfit(open, &snapshot).is_some()).collect()
     }
-}
 
-/// Waits until all have ended; for so long at most.
-async fn ended(asked: &[Arc<Open>], wait: Duration) {
-    let until = Instant::now() + wait;
-    while asked.iter().any(|open| open.ended.get().is_none()) && Instant::now() < until {
-        sleep(RECYCLE_LOOK).await;
+    /// Waits until all have ended, and those under way have been judged again; for so long at most.
+    async fn ended(&self, asked: &[Arc<Open>], wait: Duration) {
+        let until = Instant::now() + wait;
+        let is_waiting = || asked.iter().any(|open| open.ended.get().is_none()) || self.dawdling() > 0;
+        while is_waiting() && Instant::now() < until {
+            sleep(RECYCLE_LOOK).await;
+        }
     }
 }
 

@@ -25,6 +25,7 @@ impl Desk {
         let snapshot = self.snapshot();
         let metrics = &self.observer.metrics;
         let mut scrape = metrics.begin(snapshot.mode, snapshot.generation);
+        scrape.non_conforming = self.dawdling() as u64;
         for open in self.observer.live.list() {
             let (inbound, outbound) = (&open.counters.inbound, &open.counters.outbound);
             let bytes = (inbound.load(Ordering::Relaxed), outbound.load(Ordering::Relaxed));

@@ -84,7 +84,7 @@ impl Desk {
     }
 
     fn counts(&self, snapshot: &Snapshot) -> ConnectionCounts {
-        let mut counts = ConnectionCounts::default();
+        let mut counts = ConnectionCounts { non_conforming: self.dawdling(), ..ConnectionCounts::default() };
         for open in self.observer.live.list() {
             counts.open += 1;
             match (open.acceptance, open.opening) {

@@ -97,8 +97,14 @@ impl Live {
         unheard
     }
 
-    pub(super) fn add(&self, open: Arc<Open>) {
-        self.table().insert(open.id, open);
+    /// Adds one, if `holds` says so while the table is locked. Whether it did.
+    pub(super) fn add_if(&self, open: &Arc<Open>, holds: impl FnOnce() -> bool) -> bool {
+        let mut table = self.table();
+        let holds = holds();
+        if holds {
+            table.insert(open.id, Arc::clone(open));
+        }
+        holds
     }
 
     pub(super) fn remove(&self, id: u64) {

@@ -44,6 +44,8 @@ pub enum Outcome {
     UpstreamUnreachable,
     /// The upstream could not be trusted, or speaks no TLS.
     UpstreamTlsFailed,
+    /// The policy changed again and again before its first byte could be relayed.
+    PolicyUnsettled,
     /// Its opening was not complete when a stop began.
     Drained,
     /// It was open when a stop was forced.
@@ -71,7 +73,7 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 23] = [
+    pub const ALL: [Outcome; 24] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
@@ -92,6 +94,7 @@ impl Outcome {
         Outcome::Loop,
         Outcome::UpstreamUnreachable,
         Outcome::UpstreamTlsFailed,
+        Outcome::PolicyUnsettled,
         Outcome::Drained,
         Outcome::Forced,
         Outcome::Internal,
@@ -121,6 +124,7 @@ impl Outcome {
             Outcome::Loop => "loop",
             Outcome::UpstreamUnreachable => "upstream_unreachable",
             Outcome::UpstreamTlsFailed => "upstream_tls_failed",
+            Outcome::PolicyUnsettled => "policy_unsettled",
             Outcome::Drained => "drained",
             Outcome::Forced => "forced",
             Outcome::Internal => "internal",
@@ -145,7 +149,11 @@ impl Outcome {
             Outcome::UpstreamReset | Outcome::Stalled | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => {
                 Fault::Upstream
             }
-            Outcome::Recycled | Outcome::RecycledByForce | Outcome::Drained | Outcome::Forced => Fault::Operator,
+            Outcome::Recycled
+            | Outcome::RecycledByForce
+            | Outcome::PolicyUnsettled
+            | Outcome::Drained
+            | Outcome::Forced => Fault::Operator,
             Outcome::Internal => Fault::Internal,
         }
     }

@@ -154,9 +154,10 @@ impl Record {
         }
     }
 
-    /// The connection has both its legs: it goes into the table of open ones. None if it was closed.
-    #[must_use]
-    pub fn establish(mut self, judged: Judged) -> Option<OpenRecord> {
+    /// The connection has both its legs: it goes into the table of open ones, if what it was judged by is still in force.
+    /// That is asked under the lock of the table: whoever changes the policy and reads the table after that finds the
+    /// connection there, or the connection finds the change. None if it is not in force, or the record is closed.
+    pub fn establish(&mut self, judged: Judged, is_in_force: impl FnOnce() -> bool) -> Option<OpenRecord> {
         let Judged { acceptance, rule, opening, link, mode } = judged;
         let open = Arc::new(Open {
             known: self.known.take()?,
@@ -172,7 +173,10 @@ impl Record {
             recycling: Recycling::default(),
             ended: OnceLock::new(),
         });
-        self.observer.live.add(Arc::clone(&open));
+        if !self.observer.live.add_if(&open, is_in_force) {
+            self.known = Arc::into_inner(open).map(|open| open.known);
+            return None;
+        }
         Some(OpenRecord { observer: Arc::clone(&self.observer), open, seat: None })
     }
 

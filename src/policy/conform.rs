@@ -45,10 +45,43 @@ pub fn conforms(
     }
 }
 
+/// The modes that would not make a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misfits(u8);
+
+impl Misfits {
+    /// How many values there are.
+    pub const COUNT: usize = 1 << Mode::ALL.len();
+
+    /// All that are known by a number below [`Misfits::COUNT`].
+    pub fn all() -> impl Iterator<Item = Misfits> {
+        (0..=u8::MAX).map(Misfits).take(Misfits::COUNT)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self.0.into()
+    }
+
+    /// Whether a mode is one of them.
+    #[must_use]
+    pub fn has(self, mode: Mode) -> bool {
+        Mode::ALL.iter().position(|one| *one == mode).is_some_and(|at| self.0 & (1 << at) != 0)
+    }
+}
+
+/// Holds a connection against every mode.
+#[must_use]
+pub fn misfits(acceptance: Acceptance, rule: LinkRule, opening: Opening, link: Link) -> Misfits {
+    let bit = |(at, mode): (usize, Mode)| u8::from(conforms(mode, acceptance, rule, opening, link).is_err()) << at;
+    Misfits(Mode::ALL.into_iter().enumerate().map(bit).sum())
+}
+
 #[cfg(test)]
 mod tests {
     use super::NonConforming::{Link as OldLink, Plaintext, Tls};
-    use super::conforms;
+    use super::{Misfits, conforms, misfits};
     use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
     #[test]
@@ -75,5 +108,15 @@ mod tests {
             conforms(Prefer, Acceptance::Terminate, LinkRule::Never, Opening::Plaintext, Link::Plaintext),
             Ok(())
         );
+    }
+
+    #[test]
+    fn misfits_are_the_modes_that_do_not_conform() {
+        let kind = (Acceptance::Terminate, LinkRule::Policy, Opening::Plaintext, Link::Plaintext);
+        let found = misfits(kind.0, kind.1, kind.2, kind.3);
+        let modes: Vec<_> = Mode::ALL.into_iter().filter(|mode| found.has(*mode)).collect();
+        assert_eq!(modes, [Mode::Prefer, Mode::Require]);
+        assert_eq!(Misfits::all().find(|one| one.number() == found.number()), Some(found));
+        assert_eq!(Misfits::all().count(), Misfits::COUNT);
     }
 }

@@ -13,7 +13,7 @@ use crate::net::linger;
 use crate::observe::{ClientTls, Known, Record};
 use crate::policy::Admission;
 use crate::snapshot::Snapshot;
-use crate::tls::{self, Accepted};
+use crate::tls::{self, Accepted, HandshakeError};
 
 /// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.
 pub(super) async fn admit(
@@ -45,16 +45,26 @@ pub(super) async fn admit(
     }
 }
 
-/// What the handshake has told. A subject is noted only where certificates must verify.
+/// Judges an admitted client by another snapshot, or once more.
+pub(super) fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), Failure> {
+    let Leg::FromClient(stream) = leg else { return Ok(()) };
+    tls::verify_again(stream, &snapshot.tls).map_err(|error| Failure::ClientTls(HandshakeError::Tls(error)))?;
+    let sni = record.known().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());
+    note(stream.session(), sni, snapshot, record);
+    Ok(())
+}
+
+/// What the handshake has told. A subject is noted only where certificates must verify; the chain also elsewhere, for when
+/// that changes.
 fn note(session: &CommonState, sni: Option<String>, snapshot: &Snapshot, record: &mut Record) {
     let verified = !snapshot.tls.allow_invalid_certificates;
-    let chain = session.peer_certificates().filter(|_| verified);
+    let chain = session.peer_certificates();
     let told = ClientTls {
         version: session.protocol_version().and_then(tls::version_name),
         cipher: session.negotiated_cipher_suite().map(|suite| tls::suite_name(suite.suite())),
         sni,
         versions_offered: None,
-        subject: chain.and_then(|chain| tls::subject(chain.first()?)),
+        subject: chain.filter(|_| verified).and_then(|chain| tls::subject(chain.first()?)),
         chain: chain.map(Arc::from),
     };
     record.note(|known| known.tls = Some(Box::new(told)));

@@ -9,22 +9,17 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::admit::admit;
+use super::establish::{Legs, Way, establish};
 use super::failure::Failure;
 use super::leg::Leg;
 use super::moving::{cut_off, move_on};
-use super::reach::reach;
-use super::refuse;
 use super::route::Route;
 use super::server::Parts;
 use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
-use crate::net::{End, Ended, OwnDial, Relay, Relayed, Slot, Stop, linger};
-use crate::observe::{ClientTls, Judged, Outcome, Record};
-use crate::policy::{Admission, Refused, judge};
-use crate::snapshot::Tuning;
-use crate::sniff::sniff;
+use crate::net::{End, Ended, Relay, Relayed, Slot, Stop};
+use crate::observe::Outcome;
 
 /// Serves one connection and closes its record with how it went. What only its beginning takes is boxed and given back
 /// once it is established: most of its life, a connection waits.
@@ -39,16 +34,16 @@ pub(super) fn serve(
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
     let begun = Box::pin(async move {
         let mut record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
-        let tuning = *parts.tuning.borrow();
+        let way = Way { peer, route: &route, parts: &parts, tuning: *parts.tuning.borrow() };
         let established = tokio::select! {
             // What is complete is complete, stop or no stop.
             biased;
-            established = establish(socket, peer, &route, &parts, tuning, &watch, &mut record) => established,
+            established = establish(socket, &way, &watch, &mut record) => established,
             () = watch.forced() => Err(Failure::Forced),
         };
         match established {
-            Ok(Legs { client, upstream, judged, dial }) => {
-                let watcher = Watcher::new(record.establish(judged)?, dial, watch);
+            Ok(Legs { client, upstream, record, dial }) => {
+                let watcher = Watcher::new(record, dial, watch);
                 let relay = Relay::new(client, upstream, watcher);
                 Some(Established { relay, _slot: slot })
             }
@@ -67,90 +62,11 @@ pub(super) fn serve(
     }
 }
 
-/// Both legs of a connection, and what it was judged by.
-struct Legs {
-    client: Leg,
-    upstream: Leg,
-    judged: Judged,
-    dial: Option<OwnDial>,
-}
-
 /// An established connection.
 struct Established {
     relay: Relay<Leg, Leg, Watcher>,
     /// Held to the end.
     _slot: Slot,
-}
-
-/// The line to both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
-async fn establish(
-    socket: TcpStream,
-    peer: SocketAddr,
-    route: &ArcSwap<Route>,
-    parts: &Parts,
-    tuning: Tuning,
-    watch: &drain::Watch,
-    record: &mut Record,
-) -> Result<Legs, Failure> {
-    let Tuning { timeouts, refusal } = tuning;
-    let sniffed = tokio::select! {
-        // A client whose opening is complete is served, stop or no stop.
-        biased;
-        sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
-        () = watch.draining() => return Err(Failure::Draining),
-    };
-    let sniffed = match sniffed {
-        Ok(sniffed) => sniffed,
-        Err(error) => {
-            Box::pin(linger(socket)).await;
-            return Err(error.into());
-        }
-    };
-    record.note(|known| parts.observer.metrics.sniffed(known.accepted.elapsed()));
-
-    // Both as of now, not as of accept: a silent client may have waited through any number of changes.
-    let snapshot = parts.snapshot.load();
-    let route = &*route.load_full();
-    let opening = sniffed.opening;
-    record.note(|known| {
-        known.opening = Some(opening);
-        known.mode = Some(snapshot.mode);
-        known.generation = snapshot.generation;
-        known.route = Arc::clone(route.record(&parts.observer.metrics));
-        if let Some(hello) = sniffed.hello {
-            let versions_offered = Some(hello.versions.to_string());
-            known.tls = Some(Box::new(ClientTls { versions_offered, sni: hello.sni, ..ClientTls::default() }));
-        }
-    });
-    let permit = match judge(snapshot.mode, route.acceptance, route.link, opening) {
-        Ok(permit) => permit,
-        Err(refused) => {
-            if refused == Refused::Plaintext {
-                record.turned_away(Box::pin(refuse::who(&socket)).await);
-            }
-            Box::pin(refuse::by_policy(socket, refused, refusal, timeouts.sniff)).await;
-            return Err(Failure::Refused(refused));
-        }
-    };
-
-    let (admission, link) = (permit.admission(), permit.link());
-    let toward = route.toward(&socket, peer, &parts.dials);
-    let client = admit(admission, socket, &snapshot, &timeouts, record).await?;
-    let reached = match toward {
-        Ok(toward) => reach(permit, route, toward, &snapshot, &timeouts, &parts.dials, record).await,
-        Err(astray) => Err(Failure::Astray(astray)),
-    };
-    match reached {
-        Ok((upstream, dial)) => {
-            let (acceptance, rule, mode) = (route.acceptance, route.link, snapshot.mode);
-            Ok(Legs { client, upstream, judged: Judged { acceptance, rule, opening, link, mode }, dial })
-        }
-        Err(failure) => {
-            let upstream = record.known().and_then(|known| known.upstream.as_deref()).map(|upstream| &*upstream.name);
-            turn_away(client, admission, upstream, &failure, tuning).await;
-            Err(failure)
-        }
-    }
 }
 
 /// Parts with both legs and closes the record with how it went.
@@ -185,14 +101,6 @@ async fn farewell(client: &mut Leg, upstream: &mut Leg) {
     let both = async { tokio::join!(client.shutdown(), upstream.shutdown()) };
     // Who does not take it in time is cut off without.
     let _ = timeout(FAREWELL, both).await;
-}
-
-/// An upstream that cannot be reached is said to those who can be told: not to a client whose TLS is not ours.
-async fn turn_away(client: Leg, admission: Admission, upstream: Option<&str>, failure: &Failure, tuning: Tuning) {
-    if admission != Admission::Untouched {
-        let said = refuse::unreachable(client, upstream, failure, tuning.refusal, tuning.timeouts.sniff);
-        Box::pin(said).await;
-    }
 }
 
 fn outcome(relayed: Relayed) -> (Outcome, Option<String>) {

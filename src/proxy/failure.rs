@@ -1,6 +1,7 @@
 //! Why a connection did not get as far as a relay, and what outcome that is.
 
 use super::redirected::Astray;
+use crate::limits::JUDGED_MOST;
 use crate::net::DialError;
 use crate::observe::Outcome;
 use crate::policy::Refused;
@@ -26,6 +27,8 @@ pub(super) enum Failure {
     /// A mode that the TLS files at hand cannot serve; start, check and the desk all refuse to get there.
     #[error("no TLS material for what the mode demands")]
     NoMaterial,
+    #[error("the policy changed {JUDGED_MOST} times before the first byte could be relayed")]
+    Unsettled,
     #[error("a stop began before its opening was complete")]
     Draining,
     #[error("a stop was forced")]
@@ -52,6 +55,7 @@ impl Failure {
             | Failure::Astray(_)
             | Failure::Dial(_)
             | Failure::NoMaterial
+            | Failure::Unsettled
             | Failure::Draining
             | Failure::Forced => PeerFault::Other,
         }
@@ -70,6 +74,7 @@ impl Failure {
             Failure::Dial(_) => Outcome::UpstreamUnreachable,
             Failure::UpstreamTls(_) => Outcome::UpstreamTlsFailed,
             Failure::NoMaterial => Outcome::Internal,
+            Failure::Unsettled => Outcome::PolicyUnsettled,
             Failure::Draining => Outcome::Drained,
             Failure::Forced => Outcome::Forced,
         }

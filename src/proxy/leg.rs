@@ -28,6 +28,15 @@ impl Leg {
         }
     }
 
+    /// Whether the certificates by which its peer was verified, or the revocation list, are over.
+    pub(super) fn is_outlived(&self) -> bool {
+        match self {
+            Leg::Tcp(_) | Leg::Unix(_) => false,
+            Leg::FromClient(stream) => stream.is_outlived(),
+            Leg::ToServer(stream) => stream.is_outlived(),
+        }
+    }
+
     /// Its TCP socket, whatever is spoken on it.
     pub(super) fn socket(&self) -> Option<&TcpStream> {
         match self {

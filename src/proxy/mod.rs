@@ -9,6 +9,7 @@
 
 mod admit;
 mod connection;
+mod establish;
 mod failure;
 mod leg;
 mod moving;

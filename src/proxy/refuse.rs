@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::leg::Leg;
 use crate::limits::{PEEK_BYTES, WHO};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::refusal::{HOST_UNREACHABLE, MAX_OPENING_BYTES, TLS_REQUIRED, TLS_REQUIRED_TEXT};
@@ -53,6 +54,16 @@ pub(super) async fn unreachable<S>(
             None => format!("tlsramp does not know where this connection leads: {failure}"),
         };
         let _ = timeout(limit, reply(&mut leg, HOST_UNREACHABLE, &text)).await;
+    }
+    linger(leg).await;
+}
+
+/// Tells a client that was admitted, and is no longer, why: with the error that a client without TLS gets, since TLS has no
+/// refusal after its handshake. Where its TLS is not ours, with a close.
+pub(super) async fn after_admission(mut leg: Leg, failure: &Failure, style: RefusalStyle, limit: Duration) {
+    if style == RefusalStyle::Reply && matches!(leg, Leg::FromClient(_)) {
+        let text = format!("tlsramp refuses this connection by a policy that changed while it was made: {failure}");
+        let _ = timeout(limit, reply(&mut leg, TLS_REQUIRED, &text)).await;
     }
     linger(leg).await;
 }

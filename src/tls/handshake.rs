@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::asked::asked;
+use super::material::Material;
 use super::reason::{PeerFault, explain};
 use super::resumption::{NEVER, step};
 use super::stream::Stream;
@@ -94,6 +95,18 @@ pub async fn connect(
     let mut stream = Box::new(Stream::new(socket, session).ending(end));
     timeout(limit, poll_fn(|cx| stream.poll_handshake(cx))).await.map_err(|_| HandshakeError::TimedOut(limit))??;
     Ok(stream)
+}
+
+/// Whether these TLS files would let in a client whose handshake is done already: its version, and its certificates or
+/// the want of them.
+///
+/// # Errors
+/// Why not.
+pub fn verify_again(stream: &mut ServerStream, material: &Material) -> Result<(), rustls::Error> {
+    stream.verified(|session| {
+        let version = session.protocol_version().and_then(version_name);
+        material.admits(version, session.peer_certificates())
+    })
 }
 
 impl HandshakeError {

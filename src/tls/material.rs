@@ -8,11 +8,12 @@ use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{ClientConfig, Error, PeerIncompatible, ServerConfig, SupportedProtocolVersion, version};
 
 use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
+use super::handshake::version_name;
 use super::pem::{Found, Pem};
 use super::reason::explain;
 use super::resumption::{ClientSessions, ServerSessions, Tickets};
@@ -39,6 +40,7 @@ pub struct Material {
     /// Judges clients as `admin` does.
     admin_judge: Option<Arc<ClientVerifier>>,
     validities: Vec<Validity>,
+    versions: Vec<&'static SupportedProtocolVersion>,
     dialling: Option<Dialling>,
     /// One configuration per set of accepted names: sessions of one server never resume with another. Bounded by
     /// the routes, which alone name servers.
@@ -77,7 +79,7 @@ impl Material {
         let resuming = |config| Read::resuming(files, config);
         let server = server.and_then(|config| config.map(resuming).transpose()).map_err(|fault| vec![fault])?;
         let admin = read.admin(files, &versions).map_err(|fault| vec![fault])?;
-        let dialling = read.dialling(files, versions);
+        let dialling = read.dialling(files, versions.clone());
         let validities = read.validities(files);
         let warnings = read.warnings(&validities);
         let material = Material {
@@ -85,6 +87,7 @@ impl Material {
             clients_judge,
             admin_judge: read.clients_judge(files, true),
             validities,
+            versions,
             outgoing: read.cluster.or_else(|| read.serving.clone()),
             serving: read.serving,
             allow_invalid_certificates: files.allow_invalid_certificates,
@@ -120,15 +123,26 @@ impl Material {
         &self.validities
     }
 
-    /// Whether a client that has shown this chain would be let in today. One that was asked for none always is.
+    /// Whether a client is let in today that has agreed on this version and shown this chain, or none.
     ///
     /// # Errors
     /// Why not.
-    pub fn verify_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        let (Some(judge), Some((leaf, intermediates))) = (&self.clients_judge, chain.split_first()) else {
-            return Ok(());
-        };
-        judge.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop)
+    pub fn admits(&self, version: Option<&str>, chain: Option<&[CertificateDer<'_>]>) -> Result<(), Error> {
+        if version.is_some() && !self.versions.iter().any(|enabled| version_name(enabled.version) == version) {
+            return Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into());
+        }
+        let Some(judge) = &self.clients_judge else { return Ok(()) };
+        match chain.and_then(<[_]>::split_first) {
+            Some((leaf, intermediates)) => judge.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop),
+            None if judge.client_auth_mandatory() => Err(Error::NoCertificatesPresented),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether clients are asked for a certificate, and refused for a wrong one.
+    #[must_use]
+    pub fn judges_clients(&self) -> bool {
+        self.clients_judge.is_some()
     }
 
     /// Whether a client of the admin port that has shown this chain would be let in today.

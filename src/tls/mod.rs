@@ -24,7 +24,9 @@ mod verify;
 
 pub use fault::{Fault, FileRole};
 pub use files::{DisabledProtocols, Password, Secret, TlsFiles};
-pub use handshake::{Accepted, ClientStream, HandshakeError, ServerStream, accept, connect, suite_name, version_name};
+pub use handshake::{
+    Accepted, ClientStream, HandshakeError, ServerStream, accept, connect, suite_name, verify_again, version_name,
+};
 pub use identity::Identity;
 pub use material::Material;
 pub use reason::PeerFault;

@@ -74,6 +74,12 @@ impl<S: Side + Unpin> Stream<S> {
         self.end != NEVER && self.end <= resumption::now()
     }
 
+    /// Verifies the peer again, whose identity ends by what that finds.
+    pub(super) fn verified<T>(&mut self, verify: impl FnOnce(&CommonState) -> T) -> T {
+        let Stream { session, end, .. } = self;
+        resumption::step(end, || verify(session.common()))
+    }
+
     /// What is known of the session.
     #[must_use]
     pub fn session(&self) -> &CommonState {

@@ -16,6 +16,7 @@ mod bad_configuration;
 mod changes;
 mod circles;
 mod ctl;
+mod dawdling;
 mod dead_peers;
 mod demo;
 mod deploy;

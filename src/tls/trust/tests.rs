@@ -110,6 +110,62 @@ fn cas_have_dates() {
     is(&trust(&[Authority::new("other").unwrap().pem()], &[]), &leaf, "not signed by a CA of the CA file");
 }
 
+/// What is verified lasts until the earliest end of all that it stands on.
+#[test]
+fn what_is_verified_has_an_end() {
+    let ca = Authority::new("CA").unwrap();
+    let now = i64::try_from(UnixTime::now().as_secs()).unwrap();
+    let leaf = |validity| ca.issue(&Request::client("leaf").valid(validity)).unwrap();
+    let list = |validity| ca.revoke(&[], validity).unwrap();
+    let end = |trust: &Trust, leaf: &str, chain: &[CertificateDer<'_>]| {
+        trust.verify(&der(leaf), chain, Peer::Client, UnixTime::now()).unwrap() - now
+    };
+    let about = |end: i64, seconds: i64| (seconds - 1..seconds + 5).contains(&end);
+    let (short, long) = (leaf(Validity::Seconds(1000)), leaf(Validity::Now));
+    let cases: [(&Issued, Option<i64>, &[Validity], i64); 7] = [
+        (&short, None, &[], 1001),
+        (&short, Some(500), &[], 501),
+        (&short, Some(5000), &[Validity::Now], 1001),
+        (&long, None, &[Validity::Seconds(700)], 700),
+        (&long, None, &[Validity::Expired, Validity::Seconds(700)], 700),
+        // A list that comes into force before that may revoke it.
+        (&long, None, &[Validity::Now, Validity::NotYet], 24 * 3600),
+        (&short, Some(500), &[Validity::Seconds(700)], 501),
+    ];
+    for (number, (leaf, root, lists, expected)) in cases.into_iter().enumerate() {
+        let lists: Vec<_> = lists.iter().map(|validity| list(*validity)).collect();
+        let mut trust = trust(&[ca.pem()], &lists.iter().map(String::as_str).collect::<Vec<_>>());
+        if let Some(root) = root {
+            trust.cas[0].not_after = now + root;
+        }
+        let found = end(&trust, leaf.cert_pem(), &[]);
+        assert!(about(found, expected), "case {number}: {found}, not {expected}");
+    }
+
+    // Of a root that was renewed with its key, the later one.
+    let mut renewed = trust(&[ca.pem(), ca.pem()], &[]);
+    (renewed.cas[0].not_after, renewed.cas[1].not_after) = (now + 300, now + 400);
+    assert!(about(end(&renewed, short.cert_pem(), &[]), 401));
+
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").current_dir(&folder).args(line.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -days 30 -subj /CN=root -keyout root.key -out root.pem"));
+    let by = |issuer: &str| format!("-CA {issuer}.pem -CAkey {issuer}.key");
+    openssl(&format!("req -x509 {key} -days 5 -subj /CN=middle {} -keyout middle.key -out middle.pem", by("root")));
+    let leaf = "-addext basicConstraints=CA:FALSE -keyout leaf.key -out leaf.pem";
+    openssl(&format!("req -x509 {key} -days 20 -subj /CN=leaf {} {leaf}", by("middle")));
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let chained = trust(&[&read("root.pem")], &[]);
+    let found = end(&chained, &read("leaf.pem"), &[der(&read("middle.pem"))]);
+    assert!(about(found, 5 * 24 * 3600 + 1), "the intermediate's: {found}");
+    let itself = end(&chained, &read("root.pem"), &[]);
+    assert!(about(itself, 30 * 24 * 3600 + 1), "as it stands: {itself}");
+}
+
 /// `openssl req -x509`, the commonest home-made kind, has CA:TRUE.
 #[test]
 fn a_self_signed_certificate_of_the_ca_file_is_trusted_as_it_stands() {

@@ -1,0 +1,290 @@
+//! The way of a connection from its first bytes to both its legs.
+//!
+//! A connection is judged by the snapshot and the route in force once its opening is known. Its handshakes and its dial
+//! may take seconds, in which a change can be acknowledged, so the two are compared once more right before the first
+//! byte is relayed. Where one of them has changed, the connection is judged again: by the mode, its client by the new CAs
+//! and revocation lists, and its server is dialled anew where the link would be another.
+//!
+//! The comparison is made under the lock of the table of established connections, in one piece with the connection's
+//! entry there. So a change that comes after it finds the connection in the table, and counts it if it does not conform;
+//! and of a change that was acknowledged before, the comparison sees the snapshot, because the lock, or the answer to
+//! whoever asked for the change, comes in between. Until then the connection is counted with the snapshot that it was
+//! judged by.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::admit::{admit, admit_again};
+use super::failure::Failure;
+use super::leg::Leg;
+use super::reach::reach;
+use super::refuse;
+use super::route::{Route, Toward};
+use super::server::Parts;
+use crate::drain;
+use crate::limits::{FAREWELL, JUDGED_MOST};
+use crate::net::{OwnDial, linger};
+use crate::observe::{ClientTls, Judged, OpenRecord, Record};
+use crate::policy::{Admission, Link, Opening, Permit, Refused, judge, misfits};
+use crate::snapshot::{Snapshot, Tuning, UnderWay};
+use crate::sniff::{Sniffed, sniff};
+use crate::tls::Material;
+
+/// Both legs of a connection, and its entry among the established ones.
+pub(super) struct Legs {
+    pub(super) client: Leg,
+    pub(super) upstream: Leg,
+    pub(super) record: OpenRecord,
+    pub(super) dial: Option<OwnDial>,
+}
+
+/// What every step of the way needs.
+pub(super) struct Way<'a> {
+    pub(super) peer: SocketAddr,
+    pub(super) route: &'a ArcSwap<Route>,
+    pub(super) parts: &'a Parts,
+    pub(super) tuning: Tuning,
+}
+
+/// What a connection is judged by.
+struct Policy {
+    snapshot: Arc<Snapshot>,
+    route: Arc<Route>,
+    /// Its place in the count of those that the snapshot has let in, and that are not established yet.
+    under_way: Option<UnderWay>,
+}
+
+/// The client's leg, and what it was admitted by.
+struct Client {
+    leg: Leg,
+    admission: Admission,
+    material: Arc<Material>,
+}
+
+/// The upstream's leg, and what it was dialled by.
+struct Upstream {
+    leg: Leg,
+    link: Link,
+    dial: Option<OwnDial>,
+    route: Arc<Route>,
+    material: Arc<Material>,
+}
+
+/// Makes both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
+pub(super) async fn establish(
+    socket: TcpStream,
+    way: &Way<'_>,
+    watch: &drain::Watch,
+    record: &mut Record,
+) -> Result<Legs, Failure> {
+    let timeouts = way.tuning.timeouts;
+    let sniffed = tokio::select! {
+        // A client whose opening is complete is served, stop or no stop.
+        biased;
+        sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
+        () = watch.draining() => return Err(Failure::Draining),
+    };
+    let Sniffed { opening, hello } = match sniffed {
+        Ok(sniffed) => sniffed,
+        Err(error) => {
+            Box::pin(linger(socket)).await;
+            return Err(error.into());
+        }
+    };
+    record.note(|known| {
+        way.parts.observer.metrics.sniffed(known.accepted.elapsed());
+        known.opening = Some(opening);
+        if let Some(hello) = hello {
+            let versions_offered = Some(hello.versions.to_string());
+            known.tls = Some(Box::new(ClientTls { versions_offered, sni: hello.sni, ..ClientTls::default() }));
+        }
+    });
+
+    // Both as of now, not as of accept: a silent client may have waited through any number of changes.
+    let mut policy = Policy::now(way);
+    let permit = match policy.judge(opening, way, record) {
+        Ok(permit) => permit,
+        Err(refused) => return Err(turn_away(Leg::Tcp(socket), refused, way, record).await),
+    };
+    // Asked before the handshake: a dial of tlsramp's own is known until the dialler's handshake is over.
+    let toward = policy.route.toward(&socket, way.peer, &way.parts.dials).map_err(Failure::Astray);
+    let mut client = Client::admit(permit.admission(), socket, &policy, way, record).await?;
+    let mut toward = match toward {
+        Ok(toward) => Some(toward),
+        Err(failure) => return Err(unreachable(client, failure, way, record).await),
+    };
+    let mut permit = permit;
+    let mut upstream = None;
+    for _ in 0..JUDGED_MOST {
+        // The handshake may have taken its time: nothing is dialled by what is no longer in force.
+        if policy.is_in_force(way) && !client.leg.is_outlived() {
+            let reached = match Upstream::fitting(upstream, permit, toward.take(), &client, &policy, way, record).await
+            {
+                Ok(reached) => reached,
+                Err(failure) => {
+                    drop(policy);
+                    return Err(unreachable(client, failure, way, record).await);
+                }
+            };
+            let outlived = client.leg.is_outlived() || reached.leg.is_outlived();
+            let judgement = policy.judgement(opening, reached.link);
+            if !outlived && let Some(record) = record.establish(judgement, || policy.is_in_force(way)) {
+                return Ok(Legs { client: client.leg, upstream: reached.leg, record, dial: reached.dial });
+            }
+            upstream = Some(reached);
+        }
+        policy = Policy::now(way);
+        toward = None;
+        permit = match policy.judge(opening, way, record) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                part(upstream).await;
+                return Err(turn_away(client.leg, refused, way, record).await);
+            }
+        };
+        if let Err(failure) = client.admit_again(permit.admission(), &policy, record) {
+            drop(policy);
+            part(upstream).await;
+            return Err(say(client.leg, failure, way).await);
+        }
+    }
+    drop(policy);
+    part(upstream).await;
+    Err(say(client.leg, Failure::Unsettled, way).await)
+}
+
+impl Policy {
+    fn now(way: &Way<'_>) -> Policy {
+        Policy { snapshot: way.parts.snapshot.load(), route: way.route.load_full(), under_way: None }
+    }
+
+    fn is_in_force(&self, way: &Way<'_>) -> bool {
+        way.parts.snapshot.is_in_force(&self.snapshot) && Arc::ptr_eq(&way.route.load(), &self.route)
+    }
+
+    /// Judges an opening, and counts the connection as one that is under way.
+    fn judge(&mut self, opening: Opening, way: &Way<'_>, record: &mut Record) -> Result<Permit, Refused> {
+        let Policy { snapshot, route, under_way } = self;
+        record.note(|known| {
+            known.mode = Some(snapshot.mode);
+            known.generation = snapshot.generation;
+            known.route = Arc::clone(route.record(&way.parts.observer.metrics));
+        });
+        let permit = judge(snapshot.mode, route.acceptance, route.link, opening)?;
+        let misfits = misfits(route.acceptance, route.link, opening, permit.link());
+        *under_way = Some(UnderWay::count(snapshot, misfits, permit.admission() == Admission::Terminated));
+        Ok(permit)
+    }
+
+    fn judgement(&self, opening: Opening, link: Link) -> Judged {
+        let Policy { snapshot, route, .. } = self;
+        Judged { acceptance: route.acceptance, rule: route.link, opening, link, mode: snapshot.mode }
+    }
+}
+
+impl Client {
+    async fn admit(
+        admission: Admission,
+        socket: TcpStream,
+        policy: &Policy,
+        way: &Way<'_>,
+        record: &mut Record,
+    ) -> Result<Client, Failure> {
+        let leg = admit(admission, socket, &policy.snapshot, &way.tuning.timeouts, record).await?;
+        Ok(Client { leg, admission, material: Arc::clone(&policy.snapshot.tls) })
+    }
+
+    /// Whether it may stay, by a newer policy.
+    fn admit_again(&mut self, admission: Admission, policy: &Policy, record: &mut Record) -> Result<(), Failure> {
+        if admission != self.admission {
+            // TLS that ends here cannot be passed through any more, nor the reverse.
+            return Err(Failure::Unsettled);
+        }
+        if self.leg.is_outlived() || !Arc::ptr_eq(&self.material, &policy.snapshot.tls) {
+            admit_again(&mut self.leg, &policy.snapshot, record)?;
+            self.material = Arc::clone(&policy.snapshot.tls);
+        }
+        Ok(())
+    }
+}
+
+impl Upstream {
+    /// The one that was reached before, if this policy would dial it, or else another.
+    async fn fitting(
+        reached: Option<Upstream>,
+        permit: Permit,
+        toward: Option<Toward>,
+        client: &Client,
+        policy: &Policy,
+        way: &Way<'_>,
+        record: &mut Record,
+    ) -> Result<Upstream, Failure> {
+        if let Some(reached) = reached {
+            if reached.fits(permit.link(), policy) {
+                return Ok(reached);
+            }
+            part(Some(reached)).await;
+        }
+        let Policy { snapshot, route, .. } = policy;
+        let toward = match (toward, client.leg.socket()) {
+            (Some(toward), _) => toward,
+            (None, Some(socket)) => route.toward(socket, way.peer, &way.parts.dials).map_err(Failure::Astray)?,
+            (None, None) => return Err(Failure::Unsettled),
+        };
+        let link = permit.link();
+        let (leg, dial) =
+            reach(permit, route, toward, snapshot, &way.tuning.timeouts, &way.parts.dials, record).await?;
+        Ok(Upstream { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
+    }
+
+    /// Whether it is the one that would be dialled by this policy.
+    fn fits(&self, link: Link, policy: &Policy) -> bool {
+        let verified =
+            link != Link::Tls || (Arc::ptr_eq(&self.material, &policy.snapshot.tls) && !self.leg.is_outlived());
+        link == self.link && Arc::ptr_eq(&self.route, &policy.route) && verified
+    }
+}
+
+/// Leaves a server that was sent nothing, `close_notify` included.
+async fn part(upstream: Option<Upstream>) {
+    if let Some(mut upstream) = upstream {
+        let _ = Box::pin(timeout(FAREWELL, upstream.leg.shutdown())).await;
+    }
+}
+
+/// Refuses by policy.
+async fn turn_away(client: Leg, refused: Refused, way: &Way<'_>, record: &mut Record) -> Failure {
+    match client {
+        Leg::Tcp(socket) => {
+            if refused == Refused::Plaintext {
+                record.turned_away(Box::pin(refuse::who(&socket)).await);
+            }
+            let Tuning { refusal, timeouts } = way.tuning;
+            Box::pin(refuse::by_policy(socket, refused, refusal, timeouts.sniff)).await;
+            Failure::Refused(refused)
+        }
+        Leg::Unix(_) | Leg::FromClient(_) | Leg::ToServer(_) => say(client, Failure::Refused(refused), way).await,
+    }
+}
+
+/// Tells a client that was admitted why it is not served.
+async fn say(client: Leg, failure: Failure, way: &Way<'_>) -> Failure {
+    let Tuning { refusal, timeouts } = way.tuning;
+    Box::pin(refuse::after_admission(client, &failure, refusal, timeouts.sniff)).await;
+    failure
+}
+
+/// An upstream that cannot be reached is said to those who can be told: not to a client whose TLS is not ours.
+async fn unreachable(client: Client, failure: Failure, way: &Way<'_>, record: &Record) -> Failure {
+    if client.admission != Admission::Untouched {
+        let upstream = record.known().and_then(|known| known.upstream.as_deref()).map(|upstream| &*upstream.name);
+        let Tuning { refusal, timeouts } = way.tuning;
+        Box::pin(refuse::unreachable(client.leg, upstream, &failure, refusal, timeouts.sniff)).await;
+    }
+    failure
+}

@@ -1,0 +1,564 @@
+//! Connections that were judged and are not established yet while the policy changes: a client that stalls in its handshake,
+//! a dial that takes its time, a server that stalls in its own. They are counted until they are judged again, and none
+//! relays what the newer policy refuses.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use certs_gen::{Authority, Issued, Request, Validity};
+use rustix::net::{AddressFamily, SocketType};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
+
+use crate::support::admin::{self, Admin};
+use crate::support::service::{SOON, connect, ping, read_to_end, record_of};
+use crate::support::{Proxy, Scratch, tls, wait};
+
+/// Plaintext that was let in and waits for its dial when TLS is required: it is counted, and then refused as any other, and
+/// the server does not get a byte.
+#[test]
+fn plaintext_that_waits_for_its_dial_is_refused_once_tls_is_required() {
+    for inbound in ["terminate", "passthrough"] {
+        let files = Files::new();
+        let upstream = Busy::start();
+        let proxy = files.proxy("preferSSL", &["--inboundTLS", inbound, "--upstreamTLS", "never"], upstream.address);
+        let admin = admin::of(&proxy);
+        let mark = proxy.mark();
+        let mut client = connect(&proxy);
+        client.write_all(&ping()).unwrap();
+        upstream.wait_dialled(&proxy);
+        admin.put("/mode", &json!({ "mode": "requireSSL", "force": true }));
+        assert_waiting(&admin, 1);
+        upstream.release();
+        let answer = read_to_end(&mut client);
+        assert!(contains(&answer, "only allow SSL connections"), "{inbound}: {}", String::from_utf8_lossy(&answer));
+        let record = record_of(&proxy, mark, client.local_addr().unwrap());
+        assert_eq!(
+            (&record["outcome"], &record["mode"]),
+            (&json!("refused_plaintext"), &json!("requireSSL")),
+            "{record}"
+        );
+        assert_waiting(&admin, 0);
+        assert_eq!(upstream.heard(), "", "{inbound}");
+    }
+}
+
+/// TLS that is passed through, and disabled while it waits for its dial.
+#[test]
+fn untouched_tls_that_waits_for_its_dial_is_refused_once_it_is_disabled() {
+    let files = Files::new();
+    let upstream = Busy::start();
+    let route = ["--inboundTLS", "passthrough", "--upstreamTLS", "never"];
+    let proxy = files.proxy("allowSSL", &route, upstream.address);
+    let admin = admin::of(&proxy);
+    let mark = proxy.mark();
+    let mut client = Stalled::connect(proxy.address("inbound"), &tls::client(&files.ca, None));
+    upstream.wait_dialled(&proxy);
+    admin.put("/mode", &json!({ "mode": "disabled", "force": true }));
+    assert_waiting(&admin, 1);
+    upstream.release();
+    assert_eq!(read_to_end(&mut client.socket), [21, 3, 3, 0, 2, 2, 49], "access_denied");
+    let record = record_of(&proxy, mark, client.address);
+    assert_eq!(record["outcome"], "refused_tls", "{record}");
+    assert_waiting(&admin, 0);
+    assert_eq!(upstream.heard(), "");
+}
+
+/// On an outbound route, and on the link of an inbound one: the dial that was to be plaintext is made anew.
+#[test]
+fn a_link_that_waits_for_its_dial_is_dialled_anew_as_tls() {
+    for outbound in [false, true] {
+        let files = Files::new();
+        let upstream = Busy::start();
+        let route = format!("127.0.0.1:0=localhost:{}", upstream.address.port());
+        let nowhere = "127.0.0.1:9".parse().unwrap();
+        let (proxy, entry) = if outbound {
+            let proxy = files.proxy("allowSSL", &["--upstreamTLS", "never", "--outbound", &route], nowhere);
+            let entry = proxy.outbound(0);
+            (proxy, entry)
+        } else {
+            let proxy = files.proxy("allowSSL", &["--upstreamTLS", "policy"], upstream.address);
+            let entry = proxy.address("inbound");
+            (proxy, entry)
+        };
+        let admin = admin::of(&proxy);
+        let mark = proxy.mark();
+        let mut client = TcpStream::connect(entry).unwrap();
+        client.set_read_timeout(Some(SOON)).unwrap();
+        client.write_all(&ping()).unwrap();
+        upstream.wait_dialled(&proxy);
+        let forced = json!({ "mode": "preferSSL", "force": true });
+        admin.put("/mode", &forced);
+        assert_waiting(&admin, 1);
+        upstream.serve_tls(tls::server(&files.server, None));
+        let mut back = vec![0; ping().len()];
+        client.read_exact(&mut back).unwrap();
+        assert_eq!(back, ping());
+        assert_waiting(&admin, 0);
+        let local = client.local_addr().unwrap();
+        drop(client);
+        let record = record_of(&proxy, mark, local);
+        assert_eq!((&record["upstream_link"], &record["mode"]), (&json!("tls"), &json!("preferSSL")), "{record}");
+        assert_eq!(upstream.heard(), "tls", "nothing by plaintext; outbound: {outbound}");
+    }
+}
+
+/// And back: a handshake with a server that stalls, when links are no longer to be TLS.
+#[test]
+fn a_link_that_stalls_in_its_handshake_is_dialled_anew_as_plaintext() {
+    let files = Files::new();
+    let upstream = Busy::start();
+    upstream.free();
+    let (arrived, release) = upstream.stalling_tls(tls::server(&files.server, None));
+    let proxy = files.proxy("preferSSL", &["--upstreamTLS", "policy"], upstream.address);
+    let mark = proxy.mark();
+    let mut client = connect(&proxy);
+    client.write_all(&ping()).unwrap();
+    arrived.recv_timeout(SOON).unwrap();
+    // The prober's connections to the server come this way too: each is let go on.
+    admin::of(&proxy).put("/mode", &json!({ "mode": "allowSSL", "force": true }));
+    for _ in 0..8 {
+        release.send(()).unwrap();
+    }
+    let mut back = vec![0; ping().len()];
+    client.read_exact(&mut back).unwrap();
+    assert_eq!(back, ping());
+    let local = client.local_addr().unwrap();
+    drop(client);
+    let record = record_of(&proxy, mark, local);
+    assert_eq!((&record["upstream_link"], &record["mode"]), (&json!("plaintext"), &json!("allowSSL")), "{record}");
+}
+
+/// A client that stalls in its handshake while links are made TLS: it is counted, and linked by TLS.
+#[test]
+fn a_client_that_stalls_in_its_handshake_is_linked_by_the_newer_mode() {
+    for version in VERSIONS {
+        let files = Files::new();
+        let upstream = Busy::start();
+        upstream.free();
+        let proxy = files.proxy("allowSSL", &["--upstreamTLS", "policy"], upstream.address);
+        let admin = admin::of(&proxy);
+        let mark = proxy.mark();
+        let client = Stalled::connect(proxy.address("inbound"), &files.client("client", version));
+        wait("the handshake is under way", || client.is_answered());
+        admin.put("/mode", &json!({ "mode": "preferSSL", "force": true }));
+        assert_waiting(&admin, 1);
+        upstream.serve_tls(tls::server(&files.server, None));
+        let address = client.address;
+        let mut client = client.finish();
+        client.write_all(&ping()).unwrap();
+        let mut back = vec![0; ping().len()];
+        client.read_exact(&mut back).unwrap();
+        assert_eq!(back, ping());
+        assert_waiting(&admin, 0);
+        drop(client);
+        let record = record_of(&proxy, mark, address);
+        assert_eq!((&record["upstream_link"], &record["mode"]), (&json!("tls"), &json!("preferSSL")), "{record}");
+        assert_eq!(upstream.heard(), "tls");
+    }
+}
+
+/// A revocation list that comes into force while a client stalls in its handshake, or waits for its dial after it.
+#[test]
+fn a_client_that_is_revoked_on_its_way_is_refused() {
+    for (version, in_handshake) in VERSIONS.into_iter().flat_map(|version| [(version, true), (version, false)]) {
+        let files = Files::new();
+        let upstream = Busy::start();
+        let crl = files.revoke(&[]);
+        let args = ["--upstreamTLS", "never", "--sslCRLFile", &crl];
+        let proxy = files.proxy("requireSSL", &args, upstream.address);
+        let admin = admin::of(&proxy);
+        let mark = proxy.mark();
+        let client = Stalled::connect(proxy.address("inbound"), &files.client("client", version));
+        let address = client.address;
+        wait("the handshake is under way", || client.is_answered());
+        let rotate = || {
+            files.revoke(&[&files.client]);
+            admin.post("/rotate", &json!({}));
+            assert_waiting(&admin, 1);
+        };
+        let mut client = if in_handshake {
+            upstream.release();
+            rotate();
+            let mut client = client.finish();
+            client.write_all(&ping()).unwrap();
+            client
+        } else {
+            let mut client = client.finish();
+            client.write_all(&ping()).unwrap();
+            upstream.wait_dialled(&proxy);
+            rotate();
+            upstream.release();
+            client
+        };
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert!(contains(&answer, "revoked"), "{}", String::from_utf8_lossy(&answer));
+        let record = record_of(&proxy, mark, address);
+        assert_eq!(record["outcome"], "client_certificate_refused", "{record}");
+        assert!(record["reason"].as_str().unwrap().contains("revoked"), "{record}");
+        assert_waiting(&admin, 0);
+        assert_eq!(upstream.heard(), "");
+        let dials = "tlsramp_dial_duration_seconds_count 0";
+        assert!(!in_handshake || metrics(&admin).contains(dials), "who is refused does not reach the server");
+        // Another one is served.
+        upstream.release();
+        let mut other = Stalled::connect(proxy.address("inbound"), &files.client("other", version)).finish();
+        other.write_all(&ping()).unwrap();
+        let mut back = vec![0; ping().len()];
+        other.read_exact(&mut back).unwrap();
+        assert_eq!(back, ping());
+    }
+}
+
+/// The switches that excuse certificates are part of what a client is judged by.
+#[test]
+fn a_client_without_a_certificate_is_refused_once_it_needs_one() {
+    for excuse in ["allowConnectionsWithoutCertificates", "allowInvalidCertificates"] {
+        let files = Files::new();
+        let upstream = Busy::start();
+        let text = |excuse: &str| {
+            format!(
+                "net: {{tls: {{mode: requireTLS, certificateKeyFile: {}, CAFile: {}{excuse}}}}}\nproxy:\n  upstream: {}\n  \
+                 upstreamTLS: never\n  connectTimeout: 30s\n",
+                files.server, files.ca, upstream.address
+            )
+        };
+        let proxy = Proxy::start_with_config(&text(&format!(", {excuse}: true")), ["--port", "0"]);
+        let admin = admin::of(&proxy);
+        let mark = proxy.mark();
+        let stranger = files
+            .write("stranger.pem", &Authority::new("another").unwrap().issue(&Request::client("x")).unwrap().pem());
+        let certificate = (excuse == "allowInvalidCertificates").then_some(&*stranger);
+        let client = Stalled::connect(proxy.address("inbound"), &tls::client(&files.ca, certificate));
+        let address = client.address;
+        let mut client = client.finish();
+        client.write_all(&ping()).unwrap();
+        upstream.wait_dialled(&proxy);
+        fs::write(proxy.config_file(), text("")).unwrap();
+        admin.post("/reload", &json!({}));
+        assert_waiting(&admin, 1);
+        upstream.release();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert!(contains(&answer, "tlsramp refuses this connection"), "{}", String::from_utf8_lossy(&answer));
+        let record = record_of(&proxy, mark, address);
+        assert_eq!(record["outcome"], "client_certificate_refused", "{excuse}: {record}");
+        assert_eq!(upstream.heard(), "");
+    }
+}
+
+/// A certificate that is over before the first byte is relayed.
+#[test]
+fn a_client_whose_certificate_ends_on_its_way_is_refused() {
+    let files = Files::new();
+    let upstream = Busy::start();
+    let proxy = files.proxy("requireSSL", &["--upstreamTLS", "never"], upstream.address);
+    let mark = proxy.mark();
+    let short = files.authority.issue(&Request::client("short").valid(Validity::Seconds(8))).unwrap();
+    let short = files.write("short.pem", &short.pem());
+    let client = Stalled::connect(proxy.address("inbound"), &tls::client(&files.ca, Some(&short)));
+    let address = client.address;
+    let mut client = client.finish();
+    client.write_all(&ping()).unwrap();
+    upstream.wait_dialled(&proxy);
+    thread::sleep(std::time::Duration::from_secs(9));
+    upstream.release();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(contains(&answer, "expired"), "{}", String::from_utf8_lossy(&answer));
+    let record = record_of(&proxy, mark, address);
+    assert_eq!(record["outcome"], "client_certificate_refused", "{record}");
+    assert_eq!(upstream.heard(), "");
+}
+
+/// A reload that leads the route elsewhere while a connection waits for its dial.
+#[test]
+fn a_connection_goes_where_its_route_leads_now() {
+    let files = Files::new();
+    let (old, new) = (Busy::start(), Busy::start());
+    new.release();
+    let entry = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = |to: SocketAddr| {
+        format!("net: {{tls: {{mode: disabled}}}}\nproxy:\n  connectTimeout: 30s\n  outbound: [\"{entry}={to}\"]\n")
+    };
+    let proxy = Proxy::start_with_config(&text(old.address), [] as [&str; 0]);
+    let mark = proxy.mark();
+    let mut client = TcpStream::connect(entry).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    client.write_all(&ping()).unwrap();
+    old.wait_dialled(&proxy);
+    fs::write(proxy.config_file(), text(new.address)).unwrap();
+    admin::of(&proxy).post("/reload", &json!({}));
+    old.release();
+    let mut back = vec![0; ping().len()];
+    client.read_exact(&mut back).unwrap();
+    let local = client.local_addr().unwrap();
+    drop(client);
+    let record = record_of(&proxy, mark, local);
+    assert_eq!(record["upstream"], new.address.to_string(), "{record}");
+    assert_eq!((&*old.heard(), &*new.heard()), ("", "plaintext"));
+    drop(files);
+}
+
+/// A policy that changes again and again is not followed for ever.
+#[test]
+fn a_policy_that_does_not_settle_ends_the_connection() {
+    let files = Files::new();
+    let upstream = Busy::start();
+    upstream.free();
+    let (arrived, release) = upstream.stalling_tls(tls::server(&files.server, None));
+    let proxy = files.proxy("requireSSL", &["--upstreamTLS", "always"], upstream.address);
+    let admin = admin::of(&proxy);
+    let mark = proxy.mark();
+    let client = Stalled::connect(proxy.address("inbound"), &files.client("client", VERSIONS[0]));
+    let address = client.address;
+    let mut client = client.finish();
+    client.write_all(&ping()).unwrap();
+    let record = thread::scope(|scope| {
+        let ended = scope.spawn(|| record_of(&proxy, mark, address));
+        while !ended.is_finished() {
+            // Whoever it is, the probe or the connection: the material is another one before its handshake is over.
+            if arrived.recv_timeout(std::time::Duration::from_millis(50)).is_ok() {
+                admin.post("/rotate", &json!({}));
+                release.send(()).unwrap();
+            }
+        }
+        ended.join().unwrap()
+    });
+    assert_eq!(record["outcome"], "policy_unsettled", "{record}");
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(contains(&answer, "changed 8 times"), "{}", String::from_utf8_lossy(&answer));
+    assert_waiting(&admin, 0);
+}
+
+const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+
+/// That so many connections are counted as not of today's policy, wherever that is told.
+#[track_caller]
+fn assert_waiting(admin: &Admin, count: usize) {
+    let counted = || admin.get("/status")["connections"]["nonConforming"].clone();
+    if count == 0 {
+        wait("none is counted", || counted() == 0);
+    }
+    let metrics = metrics(admin);
+    let recycled = admin.post("/recycle", &json!({ "waitSecs": 0 }));
+    assert_eq!((&counted(), &recycled["waiting"]), (&json!(count), &json!(count)), "{recycled}");
+    assert!(metrics.contains(&format!("tlsramp_non_conforming_connections {count}")), "{metrics}");
+}
+
+fn metrics(admin: &Admin) -> String {
+    admin.raw("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").body
+}
+
+/// Whether the opening of a client is known.
+fn judged(proxy: &Proxy) -> bool {
+    metrics(&admin::of(proxy)).contains("tlsramp_sniff_duration_seconds_count 1")
+}
+
+fn contains(answer: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(answer).contains(text)
+}
+
+/// A folder with an authority and what it has issued.
+struct Files {
+    folder: Scratch,
+    authority: Authority,
+    client: Issued,
+    server: String,
+    ca: String,
+}
+
+impl Files {
+    fn new() -> Files {
+        let folder = Scratch::new("dawdling");
+        let authority = Authority::new("dawdling CA").unwrap();
+        let client = authority.issue(&Request::client("client")).unwrap();
+        let names = ["localhost", "127.0.0.1"];
+        let server = authority.issue(&Request::member("localhost").names(names)).unwrap().pem();
+        let (ca, pem) = (authority.pem().to_owned(), client.pem());
+        let mut files = Files { folder, authority, client, server: String::new(), ca: String::new() };
+        (files.server, files.ca) = (files.write("server.pem", &server), files.write("ca.pem", &ca));
+        files.write("client.pem", &pem);
+        files.write("other.pem", &files.authority.issue(&Request::client("other")).unwrap().pem());
+        files
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.folder.join(name);
+        fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    }
+
+    fn revoke(&self, revoked: &[&Issued]) -> String {
+        self.write("crl.pem", &self.authority.revoke(revoked, Validity::Now).unwrap())
+    }
+
+    fn client(&self, name: &str, version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfig> {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.cipher_suites.retain(|suite| suite.version().version == version.version);
+        let file = self.folder.join(&format!("{name}.pem")).to_string_lossy().into_owned();
+        tls::client_of(provider, &self.ca, Some(&file))
+    }
+
+    fn proxy(&self, mode: &str, args: &[&str], upstream: SocketAddr) -> Proxy {
+        let upstream = upstream.to_string();
+        let base = ["--port", "0", "--upstream", &upstream, "--connectTimeout", "30s", "--handshakeTimeout", "30s"];
+        let tls = ["--sslMode", mode, "--sslPEMKeyFile", &self.server, "--sslCAFile", &self.ca, "--watch", "off"];
+        Proxy::start(base.iter().chain(&tls).chain(args))
+    }
+}
+
+/// A TLS client that says its first word, and the next when it is told to.
+struct Stalled {
+    socket: TcpStream,
+    session: ClientConnection,
+    address: SocketAddr,
+}
+
+impl Stalled {
+    fn connect(to: SocketAddr, config: &Arc<ClientConfig>) -> Stalled {
+        let mut socket = TcpStream::connect(to).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut session = ClientConnection::new(Arc::clone(config), name).unwrap();
+        while session.wants_write() {
+            session.write_tls(&mut socket).unwrap();
+        }
+        let address = socket.local_addr().unwrap();
+        Stalled { socket, session, address }
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(self.socket.peek(&mut [0; 1]), Ok(1))
+    }
+
+    fn finish(mut self) -> StreamOwned<ClientConnection, TcpStream> {
+        while self.session.is_handshaking() {
+            self.session.complete_io(&mut self.socket).unwrap();
+        }
+        StreamOwned::new(self.session, self.socket)
+    }
+}
+
+/// A server whose accept queue is full, so that a dial waits until it is let go on. It sends back what it gets, and tells
+/// what that was.
+struct Busy {
+    address: SocketAddr,
+    listener: TcpListener,
+    fillers: Mutex<Vec<TcpStream>>,
+    heard: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Busy {
+    fn start() -> Busy {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        let listener = TcpListener::from(socket);
+        let address = listener.local_addr().unwrap();
+        // A queue of zero takes one.
+        let fillers = Mutex::new(vec![TcpStream::connect(address).unwrap()]);
+        Busy { address, listener, fillers, heard: Arc::default() }
+    }
+
+    /// Waits until a client was judged and its dial, or that of a probe before it, is under way and not taken.
+    fn wait_dialled(&self, proxy: &Proxy) {
+        let to = format!("0100007F:{:04X} 02 ", self.address.port());
+        wait("the dial is under way", || judged(proxy) && fs::read_to_string("/proc/net/tcp").unwrap().contains(&to));
+    }
+
+    /// Empties the queue, and no more.
+    fn free(&self) {
+        if !std::mem::take(&mut *self.fillers.lock().unwrap()).is_empty() {
+            drop(self.listener.accept().unwrap());
+        }
+    }
+
+    /// Takes all that come, by plaintext.
+    fn release(&self) {
+        self.free();
+        self.serve(|socket, _| socket.map(Either::Plain));
+    }
+
+    /// Takes all that come, by what they speak.
+    fn serve_tls(&self, config: Arc<ServerConfig>) {
+        self.free();
+        self.serve(move |socket, is_tls| {
+            let socket = socket?;
+            if !is_tls {
+                return Some(Either::Plain(socket));
+            }
+            let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+            Some(Either::Tls(Box::new(StreamOwned::new(session, socket))))
+        });
+    }
+
+    /// The same, but each TLS handshake is told of and waits to be let go on.
+    fn stalling_tls(&self, config: Arc<ServerConfig>) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+        let released = Arc::new(Mutex::new(released));
+        self.serve(move |socket, is_tls| {
+            let socket = socket?;
+            if !is_tls {
+                return Some(Either::Plain(socket));
+            }
+            let _ = arrived.send(());
+            released.lock().unwrap().recv().ok()?;
+            let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+            Some(Either::Tls(Box::new(StreamOwned::new(session, socket))))
+        });
+        (arrivals, release)
+    }
+
+    fn serve(&self, over: impl Fn(Option<TcpStream>, bool) -> Option<Either> + Send + Sync + 'static) {
+        let (listener, heard, over) = (self.listener.try_clone().unwrap(), Arc::clone(&self.heard), Arc::new(over));
+        thread::spawn(move || {
+            while let Ok((socket, _)) = listener.accept() {
+                let (heard, over) = (Arc::clone(&heard), Arc::clone(&over));
+                thread::spawn(move || {
+                    let mut first = [0; 1];
+                    if !matches!(socket.peek(&mut first), Ok(1)) {
+                        return;
+                    }
+                    let is_tls = first == [22];
+                    match over(Some(socket), is_tls) {
+                        Some(Either::Plain(stream)) => echo(stream, "plaintext", &heard),
+                        Some(Either::Tls(stream)) => echo(*stream, "tls", &heard),
+                        None => {}
+                    }
+                });
+            }
+        });
+    }
+
+    /// By what data came, in short.
+    fn heard(&self) -> String {
+        let mut heard = self.heard.lock().unwrap().clone();
+        heard.dedup();
+        heard.join(", ")
+    }
+}
+
+enum Either {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+fn echo(mut stream: impl std::io::Read + std::io::Write, by: &'static str, heard: &Mutex<Vec<&'static str>>) {
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut bytes) {
+        // What a probe says is none of a client's.
+        if bytes[..count] == ping() {
+            heard.lock().unwrap().push(by);
+        }
+        if stream.write_all(&bytes[..count]).and_then(|()| stream.flush()).is_err() {
+            break;
+        }
+    }
+}
