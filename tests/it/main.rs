@@ -34,6 +34,7 @@ mod moving;
 mod netfilter;
 mod operating;
 mod outbound_links;
+mod outdated;
 mod ranks;
 mod readme;
 mod records;
