@@ -6,7 +6,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
     KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber,
 };
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use crate::{Error, Issued, Request, Validity, request::distinguished_name};
 
@@ -25,12 +25,26 @@ impl Authority {
     /// [`Error::Sign`] where no key can be made.
     pub fn new(common_name: &str) -> Result<Self, Error> {
         let (now, _) = Validity::Now.dates();
+        Self::with_dates(common_name, now - Duration::WEEK, now + Duration::days(3650))
+    }
+
+    /// The same, with these dates: the right ones or the wrong ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sign`] where no key can be made.
+    pub fn valid(common_name: &str, validity: Validity) -> Result<Self, Error> {
+        let (from, to) = validity.dates();
+        Self::with_dates(common_name, from, to)
+    }
+
+    fn with_dates(common_name: &str, from: OffsetDateTime, to: OffsetDateTime) -> Result<Self, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(common_name, None);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.not_before = now - Duration::WEEK;
-        params.not_after = now + Duration::days(3650);
+        params.not_before = from;
+        params.not_after = to;
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         let pem = issuer.pem();
         Ok(Self { issuer, pem })

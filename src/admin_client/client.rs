@@ -17,7 +17,7 @@ use super::exchange::{Question, ask};
 use super::link::connect;
 use super::{AdminAddress, ClientError};
 use crate::control::Recycle;
-use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing};
+use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
 use crate::control::views::{
     AcceptReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply, Status,
 };
@@ -103,20 +103,20 @@ impl AdminClient {
         self.post("/accept", &AcceptRequest { key: key.to_owned(), accepted }, &["key", "accepted"]).await
     }
 
-    /// Has the TLS files read again.
+    /// Has the TLS files read again; by force, those too that are out of date.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn rotate(&self) -> Result<Answer<RotateReply>, ClientError> {
-        self.post("/rotate", &Nothing {}, &["generation", "certificates"]).await
+    pub async fn rotate(&self, force: bool) -> Result<Answer<RotateReply>, ClientError> {
+        self.post("/rotate", &ReadAgainRequest { force }, &["generation", "certificates"]).await
     }
 
-    /// Has the configuration read again.
+    /// Has the configuration read again; by force, with TLS files too that are out of date.
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn reload(&self) -> Result<Answer<ModeReply>, ClientError> {
-        self.post("/reload", &Nothing {}, &["was", "mode"]).await
+    pub async fn reload(&self, force: bool) -> Result<Answer<ModeReply>, ClientError> {
+        self.post("/reload", &ReadAgainRequest { force }, &["was", "mode"]).await
     }
 
     /// Has connections moved that today's policy would not make. The answer is waited for as long as was asked for, and

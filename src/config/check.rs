@@ -63,7 +63,8 @@ pub(super) fn load_with(matches: &ArgMatches, lookup: Lookup) -> Result<Loaded, 
     let read_at = SystemTime::now();
     let (raw, mistakes) = read(matches);
     let (settings, wrong) = validate::validate(&raw, lookup, None);
-    finish(read_at, raw, settings, mistakes.into_iter().chain(wrong).collect())
+    let material = Material::load(&settings.tls);
+    finish(read_at, raw, settings, material, mistakes.into_iter().chain(wrong).collect())
 }
 
 pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Lookup) -> Result<Reload, Vec<Mistake>> {
@@ -76,7 +77,8 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     let bound = previous.settings.inbound.as_ref().map(|inbound| inbound.binds.as_slice());
     let (settings, wrong) = validate::validate(&raw, lookup, bound);
     mistakes.extend(wrong);
-    let loaded = finish(read_at, raw, settings, mistakes)?;
+    let material = Material::load_again(&settings.tls);
+    let loaded = finish(read_at, raw, settings, material, mistakes)?;
     let mode = loaded.settings.mode;
     let mode_changed_to = (mode != previous.settings.mode).then_some(mode);
     Ok(Reload { loaded, mode_changed_to })
@@ -96,7 +98,7 @@ pub fn mode_named(matches: &ArgMatches) -> Option<(Mode, Spelling)> {
 /// # Errors
 /// Every file that cannot be used, under the name that the operator wrote.
 pub fn material(loaded: &Loaded) -> Result<(Material, Vec<String>), Vec<Mistake>> {
-    Material::load(&loaded.settings.tls)
+    Material::load_again(&loaded.settings.tls)
         .map_err(|faults| faults.into_iter().map(|fault| mistake(&loaded.raw, fault)).collect())
 }
 
@@ -112,9 +114,9 @@ fn finish(
     read_at: SystemTime,
     raw: Raw,
     settings: Settings,
+    material: Result<(Material, Vec<String>), Vec<Fault>>,
     mut mistakes: Vec<Mistake>,
 ) -> Result<Loaded, Vec<Mistake>> {
-    let material = Material::load(&settings.tls);
     match material {
         Ok((material, from_files)) if mistakes.is_empty() => {
             let mut warnings = warnings::warnings(&raw, &settings);

@@ -38,15 +38,16 @@ pub(super) fn change(history: &History, change: &Change, outcome: &Result<Change
 }
 
 /// A reload, made or refused. A mode that it changed is told as any change is.
-pub(super) fn reload(history: &History, outcome: &Result<Changed, Refused>, caller: &Caller) {
+pub(super) fn reload(history: &History, outcome: &Result<Changed, Refused>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
         Ok(Changed { was, mode, generation, .. }) => {
             if was != mode {
                 tracing::info!(%was, %mode, generation, door, %by, forced = false, persist = false, "mode changed");
             }
-            tracing::info!(%mode, generation, door, %by, "reloaded");
+            tracing::info!(%mode, generation, door, %by, forced, "reloaded");
             let what = if was == mode { format!("mode stays {mode}") } else { format!("mode {was} -> {mode}") };
+            let what = if forced { format!("{what}, forced") } else { what };
             Event::done(Action::Reload, what).in_generation(*generation)
         }
         Err(error) => {
@@ -58,12 +59,18 @@ pub(super) fn reload(history: &History, outcome: &Result<Changed, Refused>, call
 }
 
 /// Certificates read again, or refused; `subject` is that of the one that is shown from now on.
-pub(super) fn rotation(history: &History, outcome: Result<(u64, Option<String>), &Refused>, caller: &Caller) {
+pub(super) fn rotation(
+    history: &History,
+    outcome: Result<(u64, Option<String>), &Refused>,
+    forced: bool,
+    caller: &Caller,
+) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
         Ok((generation, shown)) => {
-            tracing::info!(generation, door, %by, "certificates rotated");
+            tracing::info!(generation, door, %by, forced, "certificates rotated");
             let what = shown.unwrap_or_else(|| "no certificate of ours".to_owned());
+            let what = if forced { format!("{what}, forced") } else { what };
             Event::done(Action::Rotate, what).in_generation(generation)
         }
         Err(error) => {

@@ -119,6 +119,9 @@ pub enum Refused {
         /// What the system says.
         error: String,
     },
+    /// TLS files that are out of date, in place of some that are not.
+    #[error("the new TLS files are out of date, and those in force are not: {}; force takes them all the same", .0.join("; "))]
+    Unusable(Vec<String>),
     /// The configuration has mistakes.
     #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
     Configuration(Vec<Mistake>),

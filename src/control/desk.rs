@@ -22,7 +22,7 @@ use super::redirect::Redirect;
 use super::refusals::Refusals;
 use super::roster;
 use super::state_file::Persisted;
-use super::status::certificates;
+use super::status::{certificates, now_secs};
 use super::views::{Action, Blocker, HistoryReply, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
@@ -268,7 +268,15 @@ impl Desk {
     /// # Errors
     /// [`Refused`], with every reason that was found.
     pub async fn reload(&self, caller: &Caller) -> Result<Changed, Refused> {
-        self.reload_with(&self.arguments, caller).await
+        self.reload_by(&self.arguments, false, caller).await
+    }
+
+    /// The same; TLS files that are out of date are taken too.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    pub async fn reload_forced(&self, caller: &Caller) -> Result<Changed, Refused> {
+        self.reload_by(&self.arguments, true, caller).await
     }
 
     /// The same, with another command line than the one at start.
@@ -276,18 +284,23 @@ impl Desk {
     /// # Errors
     /// [`Refused`]
     pub async fn reload_with(&self, arguments: &ArgMatches, caller: &Caller) -> Result<Changed, Refused> {
+        self.reload_by(arguments, false, caller).await
+    }
+
+    async fn reload_by(&self, arguments: &ArgMatches, force: bool, caller: &Caller) -> Result<Changed, Refused> {
         let mut writer = self.changing.lock().await;
-        let outcome = self.reread(&mut writer, arguments).await;
-        audit::reload(&self.history, &outcome, caller);
+        let outcome = self.reread(&mut writer, arguments, force).await;
+        audit::reload(&self.history, &outcome, force, caller);
         self.refusals.reloaded(&outcome, caller);
         outcome
     }
 
-    async fn reread(&self, writer: &mut Writer, arguments: &ArgMatches) -> Result<Changed, Refused> {
+    async fn reread(&self, writer: &mut Writer, arguments: &ArgMatches, force: bool) -> Result<Changed, Refused> {
         let (arguments, previous) = (arguments.clone(), self.loaded());
         let reload = blocking(move || config::reload(&arguments, &previous)).await?.map_err(Refused::Configuration)?;
         let snapshot = writer.current();
         let was = snapshot.mode;
+        let outdated = outdated(&snapshot.tls, &reload.loaded.material, force)?;
         let changed_to = reload.mode_changed_to.filter(|to| *to != was);
         let mut warnings = Vec::new();
         if let Some(to) = changed_to {
@@ -300,6 +313,7 @@ impl Desk {
             let look = self.blockers_coming(to, &reload.loaded.settings, coming);
             warnings = self.object(&Change::to(to, spelling), look).await?;
         }
+        warnings.extend(outdated);
         let mode = changed_to.unwrap_or(was);
         servable(mode, &reload.loaded.settings, &reload.loaded.material)?;
         let (plant, settings) = (Arc::clone(&self.plant), reload.loaded.settings.clone());
@@ -335,15 +349,19 @@ impl Desk {
     /// Reads the TLS files again, and nothing else; all of them, or none.
     ///
     /// # Errors
-    /// [`Refused::Configuration`], with every file that cannot be used; the old ones stay.
-    pub async fn rotate(&self, caller: &Caller) -> Result<RotateReply, Refused> {
+    /// [`Refused::Configuration`], with every file that cannot be used; [`Refused::Unusable`], where they are out of date,
+    /// unless forced. The old ones stay.
+    pub async fn rotate(&self, force: bool, caller: &Caller) -> Result<RotateReply, Refused> {
         let mut writer = self.changing.lock().await;
         let loaded = self.loaded();
-        let mode = writer.current().mode;
+        let running = writer.current();
+        let mode = running.mode;
         let read =
             blocking(move || config::material(&loaded)).await.and_then(|read| read.map_err(Refused::Configuration));
         let read = read.and_then(|(material, warnings)| {
-            servable(mode, &self.loaded().settings, &material).map(|()| (material, warnings))
+            servable(mode, &self.loaded().settings, &material)?;
+            outdated(&running.tls, &material, force)?;
+            Ok((material, warnings))
         });
         self.refusals.rotated(&read, caller);
         match read {
@@ -352,17 +370,26 @@ impl Desk {
                 let shown = shown.map(|identity| format!("{}, serial {}", identity.subject, identity.serial));
                 let generation = writer.commit(mode, Arc::new(material));
                 self.prober.policy_changed();
-                audit::rotation(&self.history, Ok((generation, shown)), caller);
+                audit::rotation(&self.history, Ok((generation, shown)), force, caller);
                 for warning in &warnings {
                     tracing::warn!("{warning}");
                 }
                 Ok(RotateReply { generation, certificates: certificates(&writer.current().tls), warnings })
             }
             Err(error) => {
-                audit::rotation(&self.history, Err(&error), caller);
+                audit::rotation(&self.history, Err(&error), force, caller);
                 Err(error)
             }
         }
+    }
+
+    /// Whether files that were refused as out of date would be taken now, by another date or for another reason. Nothing is
+    /// logged: it is asked again and again.
+    pub(super) async fn has_become_usable(&self) -> bool {
+        let loaded = self.loaded();
+        let read = blocking(move || config::material(&loaded)).await;
+        let Ok(Ok((material, _))) = read else { return false };
+        outdated(&self.snapshot().tls, &material, false).is_ok()
     }
 
     /// Takes, renews or (with a time of zero) gives back the lease. When this returns a lease that is newly taken, no change
@@ -480,6 +507,20 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
         return refuse("nothing to verify servers with; set tlsCAFile and reload");
     }
     Ok(())
+}
+
+/// What there is to say of TLS files that are out of date and are to take the place of others.
+///
+/// # Errors
+/// [`Refused::Unusable`], where those in force are not out of date, unless forced: they are not given up for files by which
+/// nobody connects.
+fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, Refused> {
+    let now = now_secs();
+    let found = coming.unusable(now);
+    if found.is_empty() || force || !running.unusable(now).is_empty() {
+        return Ok(found);
+    }
+    Err(Refused::Unusable(found))
 }
 
 /// Files and DNS may be slow, and the control plane's thread has others to answer.

@@ -63,6 +63,15 @@ pub struct MembersRequest {
     pub holder: Option<String>,
 }
 
+/// `POST /rotate` and `POST /reload`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadAgainRequest {
+    /// TLS files that are out of date too, in place of some that are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
 /// The body of what takes nothing: `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::desk::Desk;
-use crate::observe::{CertificateEnd, Format, LinkUp, UpstreamUp};
+use crate::observe::{CertificateEnd, Format, LinkUp, UpstreamUp, now_millis};
 use crate::tls::counting;
 
 impl Desk {
@@ -32,7 +32,8 @@ impl Desk {
             scrape.open(&open.route.name, open.opening, bytes.0, bytes.1);
             scrape.non_conforming += u64::from(self.misfit(&open, &snapshot).is_some());
         }
-        let ends = counting(snapshot.tls.validities()).filter_map(|one| Some((one.role, one.ends?)));
+        let ends =
+            counting(snapshot.tls.validities(), now_millis() / 1000).filter_map(|one| Some((one.role, one.ends?)));
         scrape.certificates =
             ends.map(|(role, not_after)| CertificateEnd { role: role.to_string(), not_after }).collect();
         let refused = self.refusals.standing();

@@ -26,9 +26,10 @@ impl Desk {
             missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
         let (fails, ends) = expiry_warnings(&snapshot.tls);
         critical.extend(fails);
+        // A CRL on disk that is not in force lets in those whom it revokes.
         let refused = self.refusals.standing();
+        critical.extend(refused.warnings());
         let mut warnings = critical.clone();
-        warnings.extend(refused.warnings());
         warnings.extend(drift.iter().cloned());
         warnings.extend(upstreams.iter().filter_map(down));
         warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
@@ -117,7 +118,7 @@ impl Desk {
 
 /// What some TLS files hold, ours first: the first few.
 pub(super) fn certificates(material: &Material) -> Vec<CertificateStatus> {
-    counting(material.validities()).take(CERTIFICATES_SHOWN).filter_map(certificate).collect()
+    counting(material.validities(), now_secs()).take(CERTIFICATES_SHOWN).filter_map(certificate).collect()
 }
 
 fn certificate(one: &Validity) -> Option<CertificateStatus> {
@@ -143,7 +144,7 @@ pub(super) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>)
     (lines(&critical), lines(&others))
 }
 
-fn now_secs() -> i64 {
+pub(super) fn now_secs() -> i64 {
     now_millis() / 1000
 }
 

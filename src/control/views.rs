@@ -52,7 +52,7 @@ pub struct Status {
     pub lease: Option<LeaseStatus>,
     /// The inventory's size and losses.
     pub inventory: InventoryStatus,
-    /// Of the warnings, those that cannot wait: connections fail, or are let in, against the mode.
+    /// Of the warnings, those that cannot wait: connections fail, or are let in, against the mode; files on disk are refused.
     pub critical: Vec<String>,
     /// What an operator should look at, one line each; the critical ones first.
     pub warnings: Vec<String>,

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::caller::Caller;
+use super::change::Refused;
 use super::desk::Desk;
 use crate::config::WatchScope;
 use crate::files;
@@ -30,12 +31,17 @@ impl Desk {
             return;
         }
         let mut watch = Watch::start(self.watched(), self.loaded().read_at);
-        let mut refused = false;
+        let mut refused = None;
         loop {
             tokio::select! {
-                changed = watch.changed() => refused = !self.take_up(changed).await,
-                // What a configuration was refused for may have passed: a lease, a server that was down.
-                () = sleep(WATCH_RECHECK), if refused => refused = !self.take_up(Changed::Configuration).await,
+                changed = watch.changed() => refused = self.take_up(changed).await.err(),
+                // What it was refused for may have passed: a lease, a server that was down, a date that had not come.
+                () = sleep(WATCH_RECHECK), if refused.is_some() => {
+                    refused = match refused {
+                        Some(Changed::Certificates) if !self.has_become_usable().await => refused,
+                        again => self.take_up(again.unwrap_or(Changed::Certificates)).await.err(),
+                    };
+                }
                 // Other files may be named now.
                 () = self.reloaded.notified() => {}
             }
@@ -43,14 +49,21 @@ impl Desk {
         }
     }
 
-    /// Takes up what has changed; false for a configuration that was refused. What came of it, the desk has logged.
-    async fn take_up(&self, changed: Changed) -> bool {
+    /// Takes up what has changed. What came of it, the desk has logged.
+    ///
+    /// # Errors
+    /// What is to be tried again later: a configuration that was refused, or files that are out of date.
+    async fn take_up(&self, changed: Changed) -> Result<(), Changed> {
         if changed == Changed::Configuration && self.reload(&Caller::WATCH).await.is_ok() {
-            return true;
+            return Ok(());
         }
         // Certificates that changed with it are good, or not, whatever it is.
-        drop(self.rotate(&Caller::WATCH).await);
-        changed == Changed::Certificates
+        let rotated = self.rotate(false, &Caller::WATCH).await;
+        match (changed, rotated) {
+            (Changed::Configuration, _) => Err(Changed::Configuration),
+            (Changed::Certificates, Err(Refused::Unusable(_))) => Err(Changed::Certificates),
+            (Changed::Certificates, _) => Ok(()),
+        }
     }
 
     fn watched(&self) -> Watched {

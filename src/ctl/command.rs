@@ -46,9 +46,11 @@ pub fn command() -> Command {
             ROTATE,
             "Read key, certificate, CA and CRL files again: all of them, or none",
             "1: refused; the old ones stay",
-        ),
+        )
+        .arg(read_again_by_force()),
         recycle(),
-        verb(RELOAD, "Read the configuration again, as SIGHUP does", "1: refused; everything stays as it was"),
+        verb(RELOAD, "Read the configuration again, as SIGHUP does", "1: refused; everything stays as it was")
+            .arg(read_again_by_force()),
     ])
 }
 
@@ -61,6 +63,13 @@ fn verb(name: &'static str, about: &'static str, no: &str) -> Command {
 
 fn switch(name: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
+fn read_again_by_force() -> Arg {
+    switch(FORCE).help(
+        "Take TLS files too that are out of date (a certificate of the proxy's own, all CAs, a CRL that is needed) while those \
+         in force are not",
+    )
 }
 
 fn mode() -> Command {

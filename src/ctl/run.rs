@@ -87,13 +87,13 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<Said, Cl
         }),
         Verb::Whois(address) => whois(client.connections(false).await?, *address),
         Verb::History => Said::new(client.history().await?, history::page),
-        Verb::Rotate => Said::new(client.rotate().await?, changes::rotate),
+        Verb::Rotate { force } => Said::new(client.rotate(*force).await?, changes::rotate),
         Verb::Recycle(recycle) => {
             let answer = client.recycle(recycle).await?;
             let left = changes::is_left(&answer.value);
             Said::new(answer, changes::recycle).no_if(left)
         }
-        Verb::Reload => Said::new(client.reload().await?, changes::reload),
+        Verb::Reload { force } => Said::new(client.reload(*force).await?, changes::reload),
     })
 }
 

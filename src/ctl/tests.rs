@@ -415,13 +415,15 @@ fn verbs_are_understood() {
         ("accept ::1/a/- --remove", accept(false)),
         ("connections", Verb::Connections { non_conforming: false }),
         ("whois [::1]:5", Verb::Whois("[::1]:5".parse().unwrap())),
-        ("rotate", Verb::Rotate),
+        ("rotate", Verb::Rotate { force: false }),
+        ("rotate --force", Verb::Rotate { force: true }),
         ("recycle", Verb::Recycle(Recycle::default())),
         (
             "recycle --force --grace 5 --wait 0",
             Verb::Recycle(Recycle { force: true, grace_secs: Some(5), wait_secs: Some(0) }),
         ),
-        ("reload", Verb::Reload),
+        ("reload", Verb::Reload { force: false }),
+        ("reload --force", Verb::Reload { force: true }),
     ] {
         let matches = command().try_get_matches_from(["ctl"].into_iter().chain(line.split(' '))).unwrap();
         assert_eq!(Verb::of(&matches), Some(verb), "{line}");

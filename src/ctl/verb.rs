@@ -21,9 +21,9 @@ pub(super) enum Verb {
     Connections { non_conforming: bool },
     Whois(SocketAddr),
     History,
-    Rotate,
+    Rotate { force: bool },
     Recycle(Recycle),
-    Reload,
+    Reload { force: bool },
 }
 
 impl Verb {
@@ -45,13 +45,13 @@ impl Verb {
             name::CONNECTIONS => Verb::Connections { non_conforming: given.get_flag(name::NON_CONFORMING) },
             name::WHOIS => Verb::Whois(*given.get_one(name::ADDRESS)?),
             name::HISTORY => Verb::History,
-            name::ROTATE => Verb::Rotate,
+            name::ROTATE => Verb::Rotate { force: given.get_flag(name::FORCE) },
             name::RECYCLE => Verb::Recycle(Recycle {
                 force: given.get_flag(name::FORCE),
                 grace_secs: given.get_one(name::GRACE).copied(),
                 wait_secs: given.get_one(name::WAIT).copied(),
             }),
-            name::RELOAD => Verb::Reload,
+            name::RELOAD => Verb::Reload { force: given.get_flag(name::FORCE) },
             _ => return None,
         })
     }

@@ -14,6 +14,8 @@ use crate::limits::CRL_KEYS_PER_NAME;
 #[derive(Debug, Default)]
 pub(super) struct Crls {
     groups: Vec<Group>,
+    /// The group of each list, by its number.
+    group_of: Vec<usize>,
     /// The largest number of keys that issue lists under one name.
     keys: usize,
 }
@@ -93,8 +95,10 @@ impl Crls {
     }
 
     fn add(&mut self, issuer: &[u8], scope: Vec<u8>, key: Key, crl: Crl) {
-        let same = |group: &&mut Group| group.issuer == issuer && group.scope == scope && group.key == key;
-        let Some(group) = self.groups.iter_mut().find(same) else {
+        let same = |group: &Group| group.issuer == issuer && group.scope == scope && group.key == key;
+        let found = self.groups.iter().position(same);
+        self.group_of.push(found.unwrap_or(self.groups.len()));
+        let Some(group) = found.and_then(|found| self.groups.get_mut(found)) else {
             let group = Group { issuer: issuer.to_vec(), scope, key, number: 0, of: 1, lists: vec![crl] };
             return self.groups.push(group);
         };
@@ -121,6 +125,11 @@ impl Crls {
             (self.groups[at].number, self.groups[at].of) = (number, of);
         }
         Ok(())
+    }
+
+    /// For each list that was given, in their order: the number of those that it replaces and is replaced by.
+    pub(super) fn groups(&self) -> &[usize] {
+        &self.group_of
     }
 
     /// Whether there is no list at all.

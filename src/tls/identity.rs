@@ -32,9 +32,23 @@ pub struct Identity {
     pub server_auth: bool,
 }
 
+/// What is made of a certificate of ours that is out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dates {
+    /// It is a fault: mongod does not start with one.
+    Enforced,
+    /// It is taken; its validity is shown, and judged elsewhere.
+    Shown,
+}
+
 impl Identity {
     /// Reads and checks a certificate key file.
-    pub(super) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Result<Identity, Fault> {
+    pub(super) fn read(
+        role: FileRole,
+        path: &Path,
+        password: Option<&Secret>,
+        dates: Dates,
+    ) -> Result<Identity, Fault> {
         let fault = |problem: String, remedy: &str| Fault::new(role, path, problem, remedy);
         let pem = pem::read(role, path, password)?;
         let chain: Vec<_> = pem.certificates.into_iter().map(|found| found.der).collect();
@@ -45,7 +59,7 @@ impl Identity {
             let problem = format!("{} private keys in it, expected one", pem.keys.len());
             return Err(fault(problem, "put the certificate's private key into the same file, as mongod wants it"));
         };
-        let facts = Facts::read(leaf).map_err(|(problem, remedy)| fault(problem, remedy))?;
+        let facts = Facts::read(leaf, dates).map_err(|(problem, remedy)| fault(problem, remedy))?;
         if role == FileRole::CertificateKey && !facts.has_names {
             return Err(fault(
                 "the certificate has no subject alternative name, and no current client goes by the CN".into(),
@@ -91,11 +105,11 @@ struct Facts {
 }
 
 impl Facts {
-    fn read(leaf: &[u8]) -> Result<Facts, Problem> {
+    fn read(leaf: &[u8], dates: Dates) -> Result<Facts, Problem> {
         let unreadable = || ("the certificate cannot be parsed".to_owned(), "issue it anew as X.509 v3");
         let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| unreadable())?;
         let validity = certificate.validity();
-        if !validity.is_valid() {
+        if dates == Dates::Enforced && !validity.is_valid() {
             let (from, to) = (validity.not_before, validity.not_after);
             return Err(if from > ASN1Time::now() {
                 let problem = format!("the certificate is not yet valid (notBefore {from}, notAfter {to})");
@@ -151,7 +165,7 @@ mod tests {
 
     use certs_gen::{Authority, Request};
 
-    use super::{FileRole, Identity};
+    use super::{Dates, FileRole, Identity};
 
     #[test]
     fn is_for_its_alternative_names_and_no_others() {
@@ -160,7 +174,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.pem");
         std::fs::write(&path, issued.pem()).unwrap();
-        let identity = Identity::read(FileRole::CertificateKey, &path, None).unwrap();
+        let identity = Identity::read(FileRole::CertificateKey, &path, None, Dates::Enforced).unwrap();
         for (host, expected) in [
             ("db1.example.net", true),
             ("DB1.Example.NET.", true),
@@ -195,7 +209,7 @@ mod tests {
             file.extend(std::fs::read(folder.path().join("key")).unwrap());
             let path = folder.path().join("file");
             std::fs::write(&path, file).unwrap();
-            let fault = Identity::read(FileRole::CertificateKey, &path, None).unwrap_err();
+            let fault = Identity::read(FileRole::CertificateKey, &path, None, Dates::Enforced).unwrap_err();
             assert!(fault.problem.contains(reason), "{fault}");
         }
     }

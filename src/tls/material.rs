@@ -14,11 +14,12 @@ use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
 use super::handshake::version_name;
+use super::identity::Dates;
 use super::pem::{Found, Pem};
 use super::reason::explain;
 use super::resumption::{ClientSessions, ServerSessions, Tickets};
 use super::trust::{Ca, Trust};
-use super::validity::{Kind, Validity, findings, lines};
+use super::validity::{Kind, Validity, findings, lines, unusable};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
 use crate::limits::CLIENT_CONFIGS;
@@ -72,7 +73,20 @@ impl Material {
     /// # Errors
     /// Every fault of every file. Nothing is kept of a set with one.
     pub fn load(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<Fault>> {
-        let read = Read::all(files)?;
+        Material::load_by(files, Dates::Enforced)
+    }
+
+    /// The same for files that take the place of others while connections are served: a certificate of ours that is out of
+    /// date is no fault but a warning. [`Material::unusable`] tells of it.
+    ///
+    /// # Errors
+    /// Every other fault of every file.
+    pub fn load_again(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<Fault>> {
+        Material::load_by(files, Dates::Shown)
+    }
+
+    fn load_by(files: &TlsFiles, dates: Dates) -> Result<(Material, Vec<String>), Vec<Fault>> {
+        let read = Read::all(files, dates)?;
         let versions = versions(files.disabled);
         let clients_judge = read.clients_judge(files, false);
         let server = read.server(files, &versions, clients_judge.clone());
@@ -124,6 +138,13 @@ impl Material {
     }
 
     /// Whether a client is let in today that has agreed on this version and shown this chain, or none.
+    /// Why this set is of no use at a moment, in seconds since 1970, one line each: see [`unusable`].
+    #[must_use]
+    pub fn unusable(&self, now: i64) -> Vec<String> {
+        unusable(&self.validities, now)
+    }
+
+    /// Whether a client that has shown this chain would be let in today. One that was asked for none always is.
     ///
     /// # Errors
     /// Why not.
@@ -204,7 +225,7 @@ impl Material {
 }
 
 impl Read {
-    fn all(files: &TlsFiles) -> Result<Read, Vec<Fault>> {
+    fn all(files: &TlsFiles, dates: Dates) -> Result<Read, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut note = |fault: Fault| faults.push(fault);
         let identity = |role, path: &Option<_>, password: &Option<Password>| {
@@ -212,7 +233,7 @@ impl Read {
                 let password = password.as_ref().map(Password::read).transpose();
                 let password =
                     password.map_err(|problem| Fault::new(role, path, problem, "correct the password file"))?;
-                Identity::read(role, path, password.as_ref())
+                Identity::read(role, path, password.as_ref(), dates)
             };
             path.as_deref().map(read).transpose()
         };
@@ -225,8 +246,13 @@ impl Read {
         let cluster_ca = cluster_ca.map_err(&mut note).ok().flatten();
         let known = ca.iter().chain(&cluster_ca).flat_map(|(cas, _)| cas).map(|ca| ca.der.as_ref()).collect::<Vec<_>>();
         // As in OpenSSL, lists in the CA files count too, once revocation is checked.
-        let beside = || ca.iter().chain(&cluster_ca).flat_map(|(_, pem)| pem.crls.iter().cloned()).collect();
-        let crls = files.crl.as_deref().map(|path| revocations(path, beside(), &known)).transpose();
+        let beside = |role, path: &Option<PathBuf>, cas: &Option<(Vec<Ca>, Pem)>| {
+            let lists = cas.iter().flat_map(|(_, pem)| pem.crls.iter().cloned());
+            lists.map(|list| (role, path.clone().unwrap_or_default(), list)).collect::<Vec<_>>()
+        };
+        let mut lists = beside(FileRole::Ca, &files.ca, &ca);
+        lists.extend(beside(FileRole::ClusterCa, &files.cluster_ca, &cluster_ca));
+        let crls = files.crl.as_deref().map(|path| revocations(path, lists, &known)).transpose();
         let (crls, of_lists) = crls.map_err(&mut note).ok().flatten().unwrap_or_default();
         let crls = Arc::new(crls);
         let authorities = |role, path: &Option<PathBuf>, cas: &Option<(Vec<Ca>, Pem)>| {
@@ -379,18 +405,23 @@ fn cas(role: FileRole, path: &Path) -> Result<(Vec<Ca>, Pem), Fault> {
 /// The lists of the CRL file and those `beside` it. `cas` are all CAs that may have signed one.
 fn revocations(path: &Path, beside: Lists, cas: &[&[u8]]) -> Result<(Crls, Vec<Validity>), Fault> {
     let fault = |problem: String, remedy| Fault::new(FileRole::Crl, path, problem, remedy);
-    let mut lists = pem::read(FileRole::Crl, path, None)?.crls;
-    if lists.is_empty() {
+    let own = pem::read(FileRole::Crl, path, None)?.crls;
+    if own.is_empty() {
         return Err(fault("no certificate revocation list (BEGIN X509 CRL) in it".into(), CRL_REMEDY));
     }
-    let validities = lists.iter().filter_map(|found| Validity::of_list(path, &found.der)).collect();
-    lists.extend(beside);
+    let own = own.into_iter().map(|list| (FileRole::Crl, path.to_owned(), list));
+    let (places, lists): (Vec<_>, Vec<_>) = own.chain(beside).map(|(role, path, list)| ((role, path), list)).unzip();
     let algorithms = provider().signature_verification_algorithms;
     let crls = Crls::new(&lists, cas, &algorithms).map_err(|(problem, remedy)| fault(problem, remedy))?;
+    let placed = places.iter().zip(&lists).zip(crls.groups());
+    let validities =
+        placed.filter_map(|(((role, path), found), group)| Validity::of_list(*role, path, &found.der, *group));
+    let validities = validities.collect();
     Ok((crls, validities))
 }
 
-type Lists = Vec<Found<CertificateRevocationListDer<'static>>>;
+/// Lists, and the files that they are in.
+type Lists = Vec<(FileRole, PathBuf, Found<CertificateRevocationListDer<'static>>)>;
 
 fn versions(disabled: DisabledProtocols) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(&version::TLS12, disabled.tls1_2), (&version::TLS13, disabled.tls1_3)];

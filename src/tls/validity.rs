@@ -28,6 +28,8 @@ pub struct Validity {
     pub begins: i64,
     /// `notAfter`, or `nextUpdate`, which a revocation list need not have.
     pub ends: Option<i64>,
+    /// Of a revocation list: the number of its issuer, scope and signing key. Lists of the same number replace each other.
+    pub(super) group: usize,
 }
 
 /// What a TLS file holds.
@@ -79,20 +81,22 @@ impl Validity {
             serial: certificate.raw_serial().iter().map(|byte| format!("{byte:02X}")).collect(),
             begins: validity.not_before.timestamp(),
             ends: Some(validity.not_after.timestamp()),
+            group: 0,
         })
     }
 
     /// That of a revocation list; `None` if it cannot be parsed.
-    pub(super) fn of_list(path: &Path, der: &[u8]) -> Option<Validity> {
+    pub(super) fn of_list(role: FileRole, path: &Path, der: &[u8], group: usize) -> Option<Validity> {
         let (_, list) = CertificateRevocationList::from_der(der).ok()?;
         Some(Validity {
-            role: FileRole::Crl,
+            role,
             path: path.to_owned(),
             kind: Kind::RevocationList,
             subject: rfc4514(list.issuer()),
             serial: String::new(),
             begins: list.last_update().timestamp(),
             ends: list.next_update().map(|at| at.timestamp()),
+            group,
         })
     }
 
@@ -108,23 +112,61 @@ impl Validity {
         }
     }
 
-    /// Whether another list of the same issuer is newer, so that this one no longer matters.
-    fn is_superseded(&self, all: &[Validity]) -> bool {
-        let newer = |other: &Validity| other.subject == self.subject && other.begins > self.begins;
-        self.kind == Kind::RevocationList && all.iter().any(|other| other.kind == self.kind && newer(other))
+    /// Whether another list counts in place of this one: see [`Crls`](super::crl::Crls), which chooses in the same way.
+    fn is_superseded(&self, all: &[Validity], now: i64) -> bool {
+        // The newest that is valid now, or else the newest that has begun, or else the newest.
+        let rank = |one: &Validity| match one.state(now) {
+            Some(State::NotYet) => (0, one.begins),
+            Some(State::Over) => (1, one.begins),
+            None | Some(State::Soon { .. }) => (2, one.begins),
+        };
+        let same = |other: &&Validity| other.kind == self.kind && other.group == self.group;
+        self.kind == Kind::RevocationList && all.iter().filter(same).any(|other| rank(other) > rank(self))
+    }
+
+    /// Whether peers are refused by it now.
+    fn is_out_of_date(&self, now: i64) -> bool {
+        matches!(self.state(now), Some(State::Over | State::NotYet))
     }
 }
 
-/// Those that count: of several revocation lists of one issuer, the newest.
-pub fn counting(all: &[Validity]) -> impl Iterator<Item = &Validity> {
-    all.iter().filter(|one| !one.is_superseded(all))
+/// Those that count at a moment: of several revocation lists that replace each other, one.
+pub fn counting(all: &[Validity], now: i64) -> impl Iterator<Item = &Validity> {
+    all.iter().filter(move |one| !one.is_superseded(all, now))
+}
+
+/// Why a set of TLS files is of no use at a moment: a certificate of ours, all CAs of a file, or a revocation list that is
+/// needed is over or has not begun. One line each; none if the set can be used.
+#[must_use]
+pub fn unusable(all: &[Validity], now: i64) -> Vec<String> {
+    let out_of_date = |one: &&Validity| one.is_out_of_date(now);
+    let cas = |role| all.iter().filter(move |one| one.kind == Kind::Authority && one.role == role);
+    let no_ca = |role| cas(role).next().is_some() && cas(role).all(|one| one.is_out_of_date(now));
+    // The list of a CA that is itself out of date is asked for nothing.
+    let needed = |list: &&Validity| {
+        let mut of_name =
+            all.iter().filter(|one| one.kind == Kind::Authority && one.subject == list.subject).peekable();
+        of_name.peek().is_none() || of_name.any(|one| !one.is_out_of_date(now))
+    };
+    let found = counting(all, now).filter(out_of_date).filter(|one| match one.kind {
+        Kind::Certificate => true,
+        Kind::Authority => no_ca(one.role),
+        Kind::RevocationList => needed(one),
+        // Peers may know another way to a root.
+        Kind::Chain => false,
+    });
+    let line = |validity: &Validity| {
+        let finding = Finding { validity, state: validity.state(now)? };
+        Some(format!("{finding} (file {})", validity.path.display()))
+    };
+    found.filter_map(line).take(VALIDITIES_SHOWN).collect()
 }
 
 /// What there is to say at a moment, in seconds since 1970; the most urgent first.
 #[must_use]
 pub fn findings(all: &[Validity], now: i64) -> Vec<Finding<'_>> {
     let finding = |validity| Validity::state(validity, now).map(|state| Finding { validity, state });
-    let mut findings: Vec<_> = counting(all).filter_map(finding).collect();
+    let mut findings: Vec<_> = counting(all, now).filter_map(finding).collect();
     findings.sort_by_key(|finding| {
         let rank = match finding.state {
             State::Over => 0,
@@ -213,7 +255,7 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
-    use super::{Kind, State, Validity, findings, lines};
+    use super::{Kind, State, Validity, counting, findings, lines, unusable};
     use crate::limits::VALIDITIES_SHOWN;
     use crate::tls::FileRole;
 
@@ -226,7 +268,16 @@ mod tests {
             Kind::Authority => FileRole::Ca,
             Kind::RevocationList => FileRole::Crl,
         };
-        Validity { role, path: "/f.pem".into(), kind, subject: subject.into(), serial: String::new(), begins, ends }
+        Validity {
+            role,
+            path: "/f.pem".into(),
+            kind,
+            subject: subject.into(),
+            serial: String::new(),
+            begins,
+            ends,
+            group: 0,
+        }
     }
 
     #[test]
@@ -289,10 +340,46 @@ mod tests {
     fn of_several_lists_of_an_issuer_the_newest_counts() {
         let old = validity(Kind::RevocationList, "CN=a", 0, Some(NOW - DAY));
         let new = validity(Kind::RevocationList, "CN=a", NOW - DAY, Some(NOW + 300 * DAY));
-        let other = validity(Kind::RevocationList, "CN=b", 5, Some(NOW - DAY));
-        let all = [old, new, other];
-        let found: Vec<_> = findings(&all, NOW).iter().map(|finding| finding.validity.subject.clone()).collect();
-        assert_eq!(found, ["CN=b"]);
+        let other = Validity { group: 1, ..validity(Kind::RevocationList, "CN=b", 5, Some(NOW - DAY)) };
+        // The same name, and another key.
+        let other_key = Validity { group: 2, ..validity(Kind::RevocationList, "CN=a", 6, Some(NOW - DAY)) };
+        // It comes into force when its time has come.
+        let future = Validity { ends: Some(NOW + 400 * DAY), begins: NOW + DAY, ..new.clone() };
+        let all = [old, new, other, other_key, future];
+        let found: Vec<_> = findings(&all, NOW).iter().map(|finding| finding.validity.group).collect();
+        assert_eq!(found, [1, 2]);
+        assert_eq!(counting(&all, NOW).count(), 3);
+    }
+
+    #[test]
+    fn a_set_is_of_no_use_if_ours_or_all_cas_or_a_list_is_out_of_date() {
+        let over = Some(NOW - 1);
+        let good = Some(NOW + 90 * DAY);
+        let certificate = |begins, ends| validity(Kind::Certificate, "CN=db1", begins, ends);
+        let ca = |subject, ends| validity(Kind::Authority, subject, 0, ends);
+        let other_file = |one| Validity { role: FileRole::ClusterCa, ..one };
+        let list = |begins, ends| validity(Kind::RevocationList, "CN=root", begins, ends);
+        let rows = [
+            (vec![], ""),
+            (vec![certificate(0, good), ca("CN=root", good), list(0, good)], ""),
+            (vec![certificate(0, over), ca("CN=root", good)], "CN=db1 has expired"),
+            (vec![certificate(NOW + 1, good)], "CN=db1 is not valid before"),
+            (vec![validity(Kind::Chain, "CN=mid", 0, over), certificate(0, good)], ""),
+            (vec![ca("CN=root", over), ca("CN=next", good)], ""),
+            (vec![ca("CN=root", over), ca("CN=next", over)], "the CA CN=root has expired"),
+            (vec![ca("CN=root", good), other_file(ca("CN=next", over))], "the CA CN=next has expired"),
+            (vec![ca("CN=root", good), list(0, over)], "revocation list of CN=root has expired"),
+            (vec![ca("CN=root", good), list(NOW + 1, good)], "revocation list of CN=root is not valid before"),
+            (vec![ca("CN=root", good), list(0, over), list(1, good)], ""),
+            (vec![ca("CN=root", good), list(NOW + 1, good), list(0, good)], ""),
+            (vec![ca("CN=root", over), ca("CN=next", good), list(0, over)], ""),
+            // Of an intermediate CA, which is in no file.
+            (vec![ca("CN=next", good), list(0, over)], "revocation list of CN=root has expired"),
+        ];
+        for (all, expected) in rows {
+            let said = unusable(&all, NOW).join("\n");
+            assert!(said.is_empty() == expected.is_empty() && said.contains(expected), "{expected}: {said}: {all:?}");
+        }
     }
 
     #[test]
@@ -305,9 +392,9 @@ mod tests {
         assert_eq!((&*one.subject, one.ends.unwrap() - one.begins, one.serial.is_empty()), ("CN=late", DAY, false));
         let crl = ca.revoke(&[], Dates::Expired).unwrap();
         let der = CertificateRevocationListDer::from_pem_slice(crl.as_bytes()).unwrap();
-        let list = Validity::of_list(path, &der).unwrap();
+        let list = Validity::of_list(FileRole::Crl, path, &der, 0).unwrap();
         assert_eq!((&*list.subject, list.ends.unwrap() - list.begins), ("CN=root", DAY));
-        assert_eq!(Validity::of_list(path, b"no list"), None);
+        assert_eq!(Validity::of_list(FileRole::Crl, path, b"no list", 0), None);
         assert_eq!(Validity::of_certificate(FileRole::Ca, path, Kind::Authority, b""), None);
     }
 }

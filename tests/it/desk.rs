@@ -21,7 +21,7 @@ use crate::support::{
     plain::Plain,
     proxy::Signal,
     require, run_to_end,
-    service::Upstream,
+    service::{SOON, Upstream},
     tls, wait,
 };
 
@@ -317,6 +317,52 @@ fn a_lease_that_is_taken_while_a_change_is_under_way_keeps_that_change_out() {
     let status = admin.get("/status");
     assert_eq!((&status["sslMode"], &status["persistedMode"]), (&json!("allowSSL"), &Value::Null));
     assert_eq!(admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "a" }))["mode"], "preferSSL");
+}
+
+/// The same for a configuration that brings a mode, by each door that reads it: nothing of it is put in force.
+#[test]
+fn a_lease_that_is_taken_while_a_reload_is_under_way_keeps_that_reload_out() {
+    for door in ["signal", "http", "watch"] {
+        let server = SlowTls::start();
+        let text = |mode: &str, level: &str| {
+            let (certificate, ca, upstream) = (cert("server.pem"), cert("ca.pem"), &server.address);
+            format!(
+                "port = 0\nupstream = {upstream}\nupstreamProbe = off\nsslMode = {mode}\nsslPEMKeyFile = {certificate}\nsslCAFile \
+                 = {ca}\n{level}"
+            )
+        };
+        let watch = if door == "watch" { "all" } else { "off" };
+        let proxy = Proxy::start_with_config(&text("allowSSL", ""), ["--watch", watch]);
+        let admin = admin::of(&proxy);
+        fs::write(proxy.config_file(), text("preferSSL", "adminReadOnly = true\n")).unwrap();
+        let asked = match door {
+            "http" => {
+                let asked = move || admin.request("POST", "/reload", Some(&json!({}))).json(409)["code"] == "Leased";
+                Some(thread::spawn(asked))
+            }
+            "signal" => {
+                proxy.signal(Signal::HUP);
+                None
+            }
+            _ => None,
+        };
+        server.wait_asked();
+        let lease = thread::spawn(move || admin.post("/lease", &json!({ "holder": "a", "ttlSecs": 600 })));
+        wait("the lease is taken", || admin.get("/status")["lease"]["holder"] == "a");
+        server.answer();
+        assert!(asked.is_none_or(|asked| asked.join().unwrap()));
+        let line = proxy.wait_log(|line| line["message"] == "reload refused: everything stays as it was", SOON);
+        assert!(line["error"].as_str().unwrap().contains("holds the lease") && line["door"] == door, "{line}");
+        assert_eq!(lease.join().unwrap()["lease"]["holder"], "a");
+        let status = admin.get("/status");
+        assert_eq!(
+            (&status["sslMode"], &status["refusedReload"]["door"]),
+            (&json!("allowSSL"), &json!(door)),
+            "{status}"
+        );
+        // Nor has the rest of it come into force: changes are still taken.
+        assert_eq!(admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "a" }))["mode"], "preferSSL");
+    }
 }
 
 /// A server whose handshakes wait until they may go on.

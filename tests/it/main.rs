@@ -35,6 +35,7 @@ mod moving;
 mod netfilter;
 mod operating;
 mod outbound_links;
+mod outdated;
 mod ranks;
 mod readme;
 mod records;

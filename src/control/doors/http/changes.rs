@@ -10,7 +10,7 @@ use super::body::parse;
 use super::reply::Reply;
 use super::routes::Route;
 use crate::control::doors::visit::Visit;
-use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing};
+use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
 use crate::control::views::ModeReply;
 use crate::control::{Caller, Change, Changed, Desk, Door, Recycle, Refused};
 use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
@@ -26,14 +26,16 @@ pub(super) async fn answer(route: Route, body: &[u8], visit: &Visit) -> Result<R
             Ok(mode_reply(changed, spelling))
         }
         Route::Rotate => {
-            let Nothing {} = parse(body)?;
-            let rotated = carried_out(async move { desk.rotate(&caller).await }).await?;
+            let ReadAgainRequest { force } = parse(body)?;
+            let rotated = carried_out(async move { desk.rotate(force, &caller).await }).await?;
             Ok(Reply::json(StatusCode::OK, &rotated))
         }
         Route::Reload => {
-            let Nothing {} = parse(body)?;
+            let ReadAgainRequest { force } = parse(body)?;
             let spelling = desk.settings().spelling;
-            let changed = carried_out(async move { desk.reload(&caller).await }).await?;
+            let reload =
+                async move { if force { desk.reload_forced(&caller).await } else { desk.reload(&caller).await } };
+            let changed = carried_out(reload).await?;
             Ok(mode_reply(changed, spelling))
         }
         Route::Recycle => {

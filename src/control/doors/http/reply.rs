@@ -119,6 +119,7 @@ impl From<Refused> for Reply {
             Refused::Leased { .. } => (StatusCode::CONFLICT, "Leased", Vec::new()),
             Refused::Names(_) => (StatusCode::BAD_REQUEST, "BadRequest", Vec::new()),
             Refused::NoStateFile => (StatusCode::CONFLICT, "NoStateFile", Vec::new()),
+            Refused::Unusable(_) => (StatusCode::CONFLICT, "Unusable", Vec::new()),
             Refused::Configuration(_) => (StatusCode::CONFLICT, "Configuration", Vec::new()),
             Refused::StateFile { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "StateFile", Vec::new()),
             Refused::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Internal", Vec::new()),

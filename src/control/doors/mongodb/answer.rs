@@ -65,7 +65,7 @@ impl From<Refused> for Failure {
     fn from(refused: Refused) -> Failure {
         let code = match &refused {
             Refused::Transition(_) | Refused::Names(_) => BAD_VALUE,
-            Refused::Unservable { .. } | Refused::Configuration(_) => INVALID_TLS,
+            Refused::Unservable { .. } | Refused::Unusable(_) | Refused::Configuration(_) => INVALID_TLS,
             Refused::Unreachable { .. } => HOST_UNREACHABLE,
             Refused::Guarded { .. } => ILLEGAL_OPERATION,
             Refused::Leased { .. } => LOCK_BUSY,

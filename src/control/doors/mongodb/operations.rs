@@ -9,17 +9,18 @@ use super::context::Context;
 use super::document::{array, document};
 use crate::control::{Door, Recycle, Refused};
 
-/// mongod's command and answer; a warning is ours.
+/// mongod's command and answer; `force` and a warning are ours.
 pub(super) async fn rotate(context: Context<'_>) -> Answer {
     let Context { visit, request, .. } = context;
-    only(request, &["message"])?;
+    only(request, &["message", "force"])?;
     match request.command.get("message") {
         Ok(None | Some(RawBsonRef::String(_))) | Err(_) => {}
         Ok(Some(value)) => return Err(wrong_type("rotateCertificates", "message", value, "expected type 'string'")),
     }
+    let force = flag(request, "force")?;
     let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Mongodb));
     // Carried out, whether or not the one who asked is still there.
-    let rotated = tokio::spawn(async move { desk.rotate(&caller).await });
+    let rotated = tokio::spawn(async move { desk.rotate(force, &caller).await });
     let rotated = rotated.await.map_err(|error| Refused::Internal(error.to_string())).flatten();
     let mut answer = RawDocumentBuf::new();
     let warnings = rotated.map_err(Failure::from)?.warnings;

@@ -1,0 +1,223 @@
+//! TLS files that are out of date: a rotation or a reload does not put them in the place of good ones unless forced, by every
+//! door; a start with them is as mongod's.
+
+use std::fs;
+use std::path::Path;
+
+use bson::rawdoc;
+use certs_gen::{Authority, Issued, Request, Validity};
+use serde_json::{Value, json};
+
+use crate::support::proxy::{Signal, run_to_end};
+use crate::support::{Mongod, Proxy, Scratch, admin, mongod, parts, raw, require, service::SOON, wait};
+
+/// What is wrong with a set of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    OwnExpired,
+    OwnNotYet,
+    ClusterExpired,
+    RootExpired,
+    RootNotYet,
+    CrlExpired,
+    CrlNotYet,
+}
+
+/// Each, what is said of it, and whether mongod starts with it.
+const FAULTS: [(Fault, &str, bool); 7] = [
+    (Fault::OwnExpired, "tlsCertificateKeyFile: the certificate CN=db1 has expired on", false),
+    (Fault::OwnNotYet, "tlsCertificateKeyFile: the certificate CN=db1 is not valid before", false),
+    (Fault::ClusterExpired, "tlsClusterFile: the certificate CN=db1 has expired on", false),
+    (Fault::RootExpired, "tlsCAFile: the CA CN=root has expired on", true),
+    (Fault::RootNotYet, "tlsCAFile: the CA CN=root is not valid before", true),
+    (Fault::CrlExpired, "tlsCRLFile: the revocation list of CN=root has expired on", true),
+    (Fault::CrlNotYet, "tlsCRLFile: the revocation list of CN=root is not valid before", true),
+];
+
+fn write(folder: &Path, fault: Fault) {
+    let ca = match fault {
+        Fault::RootExpired => Authority::valid("root", Validity::Expired),
+        Fault::RootNotYet => Authority::valid("root", Validity::NotYet),
+        _ => Authority::new("root"),
+    };
+    let ca = ca.unwrap();
+    let when = |wrong: Fault, validity| if fault == wrong { validity } else { Validity::Now };
+    let member =
+        |validity| -> Issued { ca.issue(&Request::member("db1").names(["localhost"]).valid(validity)).unwrap() };
+    let server = match fault {
+        Fault::OwnNotYet => member(Validity::NotYet),
+        _ => member(when(Fault::OwnExpired, Validity::Expired)),
+    };
+    let crl = match fault {
+        Fault::CrlNotYet => ca.revoke(&[], Validity::NotYet),
+        _ => ca.revoke(&[], when(Fault::CrlExpired, Validity::Expired)),
+    };
+    let file = |name: &str, text: String| fs::write(folder.join(name), text).unwrap();
+    file("server.pem", server.pem());
+    file("cluster.pem", member(when(Fault::ClusterExpired, Validity::Expired)).pem());
+    file("ca.pem", ca.pem().to_owned());
+    file("crl.pem", crl.unwrap());
+}
+
+fn flags(folder: &Path) -> Vec<String> {
+    let names = [
+        ("--sslPEMKeyFile", "server.pem"),
+        ("--sslClusterFile", "cluster.pem"),
+        ("--sslCAFile", "ca.pem"),
+        ("--sslCRLFile", "crl.pem"),
+    ];
+    let files = names.iter().flat_map(|(flag, name)| [(*flag).to_owned(), folder.join(name).display().to_string()]);
+    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "allowSSL"];
+    route.iter().map(|word| (*word).to_owned()).chain(files).collect()
+}
+
+/// Asks by one door for the files to be read again, with force or without: what is refused, if it is.
+fn read_again(proxy: &Proxy, door: &str, force: bool) -> Option<String> {
+    let body = if force { json!({ "force": true }) } else { json!({}) };
+    let by_http = |path| {
+        let answer = admin::of(proxy).request("POST", path, Some(&body));
+        let is_refused = answer.status == 409;
+        let answer = answer.json(if is_refused { 409 } else { 200 });
+        assert!(!is_refused || answer["code"] == "Unusable", "{answer}");
+        is_refused.then(|| answer["error"].as_str().unwrap().to_owned())
+    };
+    match door {
+        "POST /rotate" => by_http("/rotate"),
+        "POST /reload" => by_http("/reload"),
+        "rotateCertificates" => {
+            let command = if force {
+                rawdoc! { "rotateCertificates": 1, "force": true }
+            } else {
+                rawdoc! { "rotateCertificates": 1 }
+            };
+            let answer = raw::connect(proxy.address("admin")).command("admin", &command);
+            let is_refused = answer.get_f64("ok").unwrap() == 0.0;
+            assert!(!is_refused || answer.get_i32("code").unwrap() == 140, "{answer:?}");
+            is_refused.then(|| answer.get_str("errmsg").unwrap().to_owned())
+        }
+        "ctl rotate" | "ctl reload" => {
+            let (address, verb) = (proxy.address("admin").to_string(), &door[4..]);
+            let force = if force { &["--force"][..] } else { &[] };
+            let output = run_to_end(["ctl", "--admin", &address, verb].iter().chain(force));
+            let said = String::from_utf8(output.stderr).unwrap();
+            match output.status.code() {
+                Some(0) => None,
+                code => {
+                    assert_eq!(code, Some(1), "{said}");
+                    Some(said)
+                }
+            }
+        }
+        "SIGHUP" => {
+            let from = proxy.mark();
+            proxy.signal(Signal::HUP);
+            let refused = "reload refused: everything stays as it was";
+            let line =
+                proxy.wait_log_since(from, |line| line["message"] == "reloaded" || line["message"] == refused, SOON);
+            line["error"].as_str().map(str::to_owned)
+        }
+        _ => panic!("no door {door}"),
+    }
+}
+
+const DOORS: [&str; 6] = ["POST /rotate", "POST /reload", "rotateCertificates", "ctl rotate", "ctl reload", "SIGHUP"];
+
+#[test]
+fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
+    let folder = Scratch::new("outdated");
+    write(folder.path(), Fault::None);
+    let proxy = Proxy::start(flags(folder.path()).into_iter().chain(["--watch", "off"].map(str::to_owned)));
+    let admin = admin::of(&proxy);
+    let in_force = || {
+        let status = admin.get("/status");
+        let serials = status["certificates"].as_array().unwrap().iter().map(|row| row["serial"].to_string());
+        (status["generation"].clone(), serials.collect::<Vec<_>>())
+    };
+    for (number, (fault, text, _)) in FAULTS.into_iter().enumerate() {
+        let before = in_force();
+        write(folder.path(), fault);
+        for door in DOORS {
+            let refused = read_again(&proxy, door, false).unwrap_or_else(|| panic!("{door} has taken {fault:?}"));
+            assert!(refused.contains(text) && refused.contains("force takes them"), "{door}: {text}: {refused}");
+            assert_eq!(in_force(), before, "{door}: {fault:?}");
+        }
+        let critical = admin.get("/status")["critical"].to_string();
+        assert!(critical.contains("TLS files on disk are refused since") && critical.contains(text), "{critical}");
+        // By force, each time by another door.
+        let door = DOORS[..5][number % 5];
+        assert_eq!(read_again(&proxy, door, true), None, "{door}: {fault:?}");
+        let status = admin.get("/status");
+        assert!(status["warnings"].to_string().contains(text), "{status}");
+        assert_eq!(status["refusedRotation"], Value::Null, "{status}");
+        // Those in force are of no use now, so that others are taken that are not better.
+        let (other, _, _) = FAULTS[(number + 1) % FAULTS.len()];
+        write(folder.path(), other);
+        for door in DOORS {
+            assert_eq!(read_again(&proxy, door, false), None, "{door}: {fault:?}, then {other:?}");
+        }
+        write(folder.path(), Fault::None);
+        let rotated = admin.post("/rotate", &json!({}));
+        assert_eq!(rotated.get("warnings"), None, "{rotated}");
+        assert_eq!(admin.get("/status")["critical"], json!([]));
+        proxy.wait_log(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains(text), SOON);
+    }
+    let history = admin.get("/history").to_string();
+    assert!(history.contains("CN=db1, serial ") && history.contains(", forced"), "{history}");
+}
+
+/// The watch has nobody to ask for force: the refusal stays in sight until good files come.
+#[test]
+fn the_watch_keeps_good_files_and_says_so_until_others_come() {
+    let folder = Scratch::new("outdated");
+    write(folder.path(), Fault::None);
+    let proxy = Proxy::start(flags(folder.path()));
+    let admin = admin::of(&proxy);
+    let refused = || admin.get("/status")["refusedRotation"].clone();
+    let metric = || {
+        let page = admin.raw("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").body;
+        page.contains("tlsramp_rotation_refused 1")
+    };
+    write(folder.path(), Fault::CrlExpired);
+    wait("the watch refuses", || !refused().is_null());
+    let status = admin.get("/status");
+    let text = "the revocation list of CN=root has expired on";
+    assert_eq!(status["refusedRotation"]["door"], "watch", "{status}");
+    assert!(status["critical"].to_string().contains(text) && metric(), "{status}");
+    assert_eq!(status["generation"], 1);
+    write(folder.path(), Fault::None);
+    wait("the watch takes good files", || refused().is_null());
+    assert!(admin.get("/status")["critical"] == json!([]) && !metric());
+    assert!(admin.get("/status")["generation"].as_u64().unwrap() > 1);
+}
+
+/// A certificate of ours that is out of date stops a start; a root or a CRL is a warning: in mongod, too.
+#[test]
+fn a_start_is_as_mongods() {
+    require!(parts::mongod());
+    for (fault, text, starts) in FAULTS {
+        let folder = Scratch::new("outdated");
+        write(folder.path(), fault);
+        let path = |name: &str| folder.join(name).display().to_string();
+        let tls =
+            mongod::Tls { mode: "allowTLS", certificate_key_file: path("server.pem"), ca_file: Some(path("ca.pem")) };
+        let args = ["--tlsCRLFile".to_owned(), path("crl.pem"), "--tlsClusterFile".to_owned(), path("cluster.pem")];
+        let options = mongod::Options { tls: Some(tls), args: args.to_vec(), ..mongod::Options::default() };
+        assert_eq!(std::panic::catch_unwind(|| Mongod::start(&options)).is_ok(), starts, "mongod: {fault:?}");
+        let checked = run_to_end(["check".to_owned()].into_iter().chain(flags(folder.path())));
+        let report = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+        assert_eq!(checked.status.code(), Some(if starts { 0 } else { 2 }), "{fault:?}: {report}");
+        if starts {
+            assert!(report.contains(&format!("warning: {text}")), "{text}: {report}");
+            let proxy = Proxy::start(flags(folder.path()));
+            let status = admin::of(&proxy).get("/status");
+            assert!(status["warnings"].to_string().contains(text), "{status}");
+        } else {
+            let why = if fault == Fault::OwnNotYet { "is not yet valid" } else { "has expired" };
+            assert!(report.contains(why), "{report}");
+            let mut run = vec!["run".to_owned()];
+            run.extend(flags(folder.path()));
+            assert_eq!(run_to_end(&run).status.code(), Some(2), "{fault:?}");
+        }
+    }
+}
