@@ -34,6 +34,7 @@ mod netfilter;
 mod operating;
 mod outbound_links;
 mod ranks;
+mod readers;
 mod readme;
 mod records;
 mod recycling;
