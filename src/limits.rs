@@ -420,6 +420,16 @@ pub const ADMIN_HEADERS: usize = 64;
 pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
 /// Largest body with the names of members, in bytes: all that may be named at some 250 bytes each, the longest that DNS has.
 pub const ADMIN_MEMBERS_BYTES: usize = 64 * 1024;
+/// Answers that are made at a time of those that list connections and clients, and as many of those that count them: each
+/// takes a processor from the workers.
+pub const READERS_AT_A_TIME: usize = 1;
+/// Requests for such answers that wait for their turn: two thousand connections take 10 ms or so each.
+pub const READERS_WAITING: usize = 16;
+/// Bytes of listings that are made and not sent yet: two of the largest.
+pub const READERS_BYTES: usize = 2 * CLIENT_ANSWER_BYTES;
+/// Largest listing, in bytes, less than the command-line client reads; connections beyond are left out, and their number
+/// is said.
+pub const LISTING_BYTES: usize = CLIENT_ANSWER_BYTES - 1024 * 1024;
 /// Levels of a value that an error shows: mongod's own number.
 pub const ADMIN_VALUE_LEVELS: usize = 100;
 /// Longest name of a lease's holder, in characters.
@@ -503,8 +513,11 @@ pub const CHAIN_INTERMEDIATES: usize = 4;
 /// Signatures that are verified for one certificate, its CRLs' included. A chain with four intermediates and
 /// [`CRL_KEYS_PER_NAME`] lists takes nine; the rest is for CAs that share a name, each of which is tried. A stranger's
 /// certificates are verified by the keys of our CAs alone, five for each CA of the name that they claim: with the
-/// slowest kind of key, P-521, all of it takes some 4 ms (benches/verdict.rs).
-pub const CHAIN_SIGNATURES: usize = 16;
+/// slowest kind of key, P-521, fourteen take less than 5 ms (benches/verdict.rs).
+pub const CHAIN_SIGNATURES: usize = 14;
+/// A public key of more than so many bytes counts as two, which are RSA keys over 4,096 bits: with 8,192, the most that the
+/// provider takes, a verification takes twice as long as with P-521.
+pub const CHAIN_KEY_BYTES: usize = 600;
 /// Keys that may issue revocation lists under one name: a CA that was renewed has two. A certificate may be judged
 /// once with each.
 pub const CRL_KEYS_PER_NAME: usize = 4;

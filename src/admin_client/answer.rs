@@ -31,6 +31,9 @@ pub struct Clients {
 pub struct Connections {
     /// The open ones.
     pub connections: Vec<ConnectionRow>,
+    /// How many more are open that did not fit the answer.
+    #[serde(default, rename = "leftOut")]
+    pub left_out: usize,
 }
 
 /// `POST /lease`.

@@ -125,6 +125,9 @@ pub enum Refused {
     /// The configuration has mistakes.
     #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
     Configuration(Vec<Mistake>),
+    /// Too much is being read at the same time.
+    #[error("too many answers of this kind are being made or sent; ask again in a second")]
+    Busy,
     /// A task of ours has failed.
     #[error("tlsramp failed at it: {0}")]
     Internal(String),

@@ -18,6 +18,7 @@ use super::lease::Lease;
 use super::naming::NamedSets;
 use super::persistence::Saved;
 use super::probe::Prober;
+use super::readers::Readers;
 use super::redirect::Redirect;
 use super::refusals::Refusals;
 use super::roster;
@@ -61,6 +62,8 @@ pub struct Desk {
     doors: OnceLock<Vec<(Arc<str>, SocketAddr)>>,
     /// Told after every reload.
     pub(super) reloaded: Notify,
+    /// Bounds answers that grow with connections and clients.
+    pub(super) readers: Readers,
 }
 
 /// What is in force beside the snapshot.
@@ -162,6 +165,7 @@ impl Desk {
             quit: Notify::new(),
             doors: OnceLock::new(),
             reloaded: Notify::new(),
+            readers: Readers::default(),
         }
     }
 

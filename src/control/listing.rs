@@ -14,10 +14,9 @@ use crate::snapshot::Snapshot;
 
 impl Desk {
     /// The open connections, oldest first.
-    #[must_use]
-    pub fn connections(&self) -> Vec<ConnectionRow> {
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionRow> {
         let snapshot = self.snapshot();
-        self.observer.live.list().iter().map(|open| self.connection(open, &snapshot)).collect()
+        self.observer.live.list().into_iter().map(move |open| self.connection(&open, &snapshot))
     }
 
     /// Everyone who was seen, by address.

@@ -12,7 +12,7 @@
 //! | [`naming`] | members that a rollout has named |
 //! | [`links`], [`remedy`] | the links to other servers, and what mends one that fails |
 //! | [`roster`], [`redirect`], [`interception`] | who is a member of the set; the redirect rules, and what goes around them |
-//! | [`status`], [`listing`], [`scrape`] | what is shown |
+//! | [`status`], [`listing`], [`scrape`], [`readers`] | what is shown; how many may look at a time |
 //! | [`syncing`] | members for whom a connection lost is a sync lost |
 //! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
 //! | [`watch`], [`refusals`] | files that are read again when they change; those that were refused |
@@ -33,6 +33,7 @@ mod listing;
 mod naming;
 mod persistence;
 mod probe;
+mod readers;
 mod readiness;
 mod recycle;
 mod redirect;

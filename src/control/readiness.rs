@@ -3,16 +3,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::desk::{Desk, servable};
+use super::change::Refused;
+use super::desk::{Desk, blocking, servable};
 use super::probe::Unreachable;
+use super::readers::Size;
 use super::remedy::STEP_UP;
 use super::status::lost;
 use super::time::rfc3339_millis;
 use super::views::{Blocker, Ready};
 use crate::config::Settings;
 use crate::limits::BLOCKERS_SHOWN;
-use crate::observe::{Unmoved, now_millis};
+use crate::observe::{Observer, Unmoved, now_millis};
 use crate::policy::{Link, Mode, Spelling};
 use crate::snapshot::Snapshot;
 use crate::text::printable;
@@ -41,16 +44,16 @@ impl Desk {
         self.look_for_bypass().await;
         let (settings, roster, dialled) = (self.settings(), self.roster(), self.dialled());
         let unreachable = self.prober.unreachable(to, &settings, &roster, &dialled).await;
-        self.found(to, unreachable)
+        self.found(to, unreachable).await
     }
 
     /// The same, for settings and a snapshot that are not in force yet.
     pub(super) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
         let unreachable = self.prober.unreachable_by(settings, &self.roster(), to, coming, &self.dialled()).await;
-        self.found(to, unreachable)
+        self.found(to, unreachable).await
     }
 
-    fn found(&self, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
+    async fn found(&self, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
         let mut blockers = Vec::new();
         for server in unreachable {
             // A server that is down by the link in use is no matter of this change, unless the change counts on TLS.
@@ -58,29 +61,49 @@ impl Desk {
                 blockers.push(upstream(server, to));
             }
         }
-        let window = self.loaded().settings.admin.guard_window;
-        let inventory = &self.observer.inventory;
-        if !to.accepts_plaintext() {
-            blockers.extend(
-                self.observer.unmoved(window, now_millis()).iter().map(|client| turned_away(client, "plaintext")),
-            );
-            let (count, open) = (inventory.lost(now_millis()), inventory.unlisted().0);
-            if (count > 0 && !window.is_zero()) || open > 0 {
-                blockers.push(Blocker {
-                    kind: "inventoryLost".into(),
-                    text: lost(count.max(open)),
-                    remedy: "look at the log for plaintext clients, or shorten --guardWindow".into(),
-                    open: (open > 0).then_some(open),
-                    ..Blocker::default()
-                });
-            }
-        }
-        if !to.accepts_tls() {
-            blockers.extend(inventory.by_tls(window, now_millis()).iter().map(|client| turned_away(client, "tls")));
-        }
+        let (window, observer) = (self.loaded().settings.admin.guard_window, Arc::clone(&self.observer));
+        let turn = self.readers.turn(Size::Summary).await;
+        let clients = blocking(move || {
+            let clients = clients(&observer, to, window);
+            drop(turn);
+            clients
+        });
+        // What could not be looked at is not passed over.
+        blockers.extend(clients.await.unwrap_or_else(|error| vec![not_looked(&error)]));
         blockers.extend(self.around_blockers(to));
         bound(&mut blockers);
         blockers
+    }
+}
+
+/// The clients that a mode would turn away.
+fn clients(observer: &Observer, to: Mode, window: Duration) -> Vec<Blocker> {
+    let (inventory, now, mut blockers) = (&observer.inventory, now_millis(), Vec::new());
+    if !to.accepts_plaintext() {
+        blockers.extend(observer.unmoved(window, now).iter().map(|client| turned_away(client, "plaintext")));
+        let (count, open) = (inventory.lost(now), inventory.unlisted().0);
+        if (count > 0 && !window.is_zero()) || open > 0 {
+            blockers.push(Blocker {
+                kind: "inventoryLost".into(),
+                text: lost(count.max(open)),
+                remedy: "look at the log for plaintext clients, or shorten --guardWindow".into(),
+                open: (open > 0).then_some(open),
+                ..Blocker::default()
+            });
+        }
+    }
+    if !to.accepts_tls() {
+        blockers.extend(inventory.by_tls(window, now).iter().map(|client| turned_away(client, "tls")));
+    }
+    blockers
+}
+
+fn not_looked(error: &Refused) -> Blocker {
+    Blocker {
+        kind: "inventoryLost".into(),
+        text: format!("the clients could not be looked through: {error}"),
+        remedy: "ask again; if it stays so, restart tlsramp".into(),
+        ..Blocker::default()
     }
 }
 

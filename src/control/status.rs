@@ -1,7 +1,11 @@
 //! What is shown of the proxy as a whole.
 
+use std::sync::Arc;
+
+use super::change::Refused;
 use super::desk::{Desk, lease_status};
 use super::links;
+use super::readers::Size;
 use super::redirect::shown;
 use super::time::{rfc3339, rfc3339_millis};
 use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
@@ -13,9 +17,16 @@ use crate::tls::{Finding, Material, Validity, counting, findings, lines};
 
 impl Desk {
     /// Everything at a glance. Reads the configuration file again, to say what a restart would do.
-    pub async fn status(&self) -> Status {
+    ///
+    /// # Errors
+    /// [`Refused::Busy`]
+    pub async fn status(self: &Arc<Self>) -> Result<Status, Refused> {
         self.recheck_certificates().await;
         let (configured, spelling) = self.configured_mode().await;
+        self.read(Size::Summary, move |desk| desk.status_now(configured, spelling)).await
+    }
+
+    fn status_now(&self, configured: Mode, spelling: Spelling) -> Status {
         let snapshot = self.snapshot();
         let upstreams = self.prober.status();
         let drift = drift(snapshot.mode, self.restart_mode(configured), spelling);

@@ -7,8 +7,8 @@ use super::words::{bytes, count, driver, name, notes, span};
 use crate::control::views::ConnectionRow;
 use crate::text::escaped;
 
-/// The page of open connections; of the non-conforming alone, if asked so.
-pub(super) fn page(connections: &[ConnectionRow], non_conforming_only: bool) -> Page {
+/// The page of open connections; of the non-conforming alone, if asked so. `left_out`: how many more there are.
+pub(super) fn page(connections: &[ConnectionRow], left_out: usize, non_conforming_only: bool) -> Page {
     let non_conforming = connections.iter().filter(|row| row.non_conforming.is_some()).count();
     let open = count(connections.len(), "connection");
     let mut page = Page::saying(match (connections.len(), non_conforming) {
@@ -21,6 +21,9 @@ pub(super) fn page(connections: &[ConnectionRow], non_conforming_only: bool) -> 
         ),
     });
     page.table(table(connections.iter()));
+    if left_out > 0 {
+        page.say(format!("And {} that did not fit the answer.", count(left_out, "more connection")));
+    }
     page
 }
 

@@ -83,7 +83,7 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<Said, Cl
         }
         Verb::Accept { key, accepted } => Said::new(client.accept(key, *accepted).await?, changes::accept),
         Verb::Connections { non_conforming } => Said::new(client.connections(*non_conforming).await?, |open| {
-            connections::page(&open.connections, *non_conforming)
+            connections::page(&open.connections, open.left_out, *non_conforming)
         }),
         Verb::Whois(address) => whois(client.connections(false).await?, *address),
         Verb::History => Said::new(client.history().await?, history::page),

@@ -252,10 +252,10 @@ ID  CLIENT          ROUTE    KIND       APPLICATION  SERVER           SEEN THERE
 42  10.0.0.7:51234  inbound  plaintext  reports      127.0.0.1:27018  127.0.0.1:40022  plaintext  1m   100 B  2.0 KiB
 ";
     let rows = [connection()];
-    assert_eq!(piped(&connections::page(&rows, false)), expected);
+    assert_eq!(piped(&connections::page(&rows, 0, false)), expected);
     let odd = ConnectionRow { non_conforming: some("plaintext is refused"), ..connection() };
     assert!(
-        piped(&connections::page(&[connection(), odd], false))
+        piped(&connections::page(&[connection(), odd], 0, false))
             .starts_with("2 connections open, 1 of them non-conforming: ")
     );
     for (address, sentence) in [

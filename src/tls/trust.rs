@@ -19,7 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::crl::{Crls, is_signed_by};
 use super::pem::Found;
 use super::reason::{CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, TOO_COSTLY, diagnosis, refusal};
-use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_SIGNATURES};
+use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_KEY_BYTES, CHAIN_SIGNATURES};
 
 /// Judges the peers of one side.
 #[derive(Debug)]
@@ -254,6 +254,8 @@ struct Verified(Mutex<Ledger>);
 #[derive(Debug, Default)]
 struct Ledger {
     done: Vec<Signature>,
+    /// What they have cost, in signatures of a usual key.
+    spent: usize,
     /// Whether another would have been one too many.
     is_full: bool,
 }
@@ -292,10 +294,12 @@ impl SignatureVerificationAlgorithm for Counted<'_> {
         if let Some(one) = ledger.done.iter().find(is_same) {
             return if one.is_right { Ok(()) } else { Err(InvalidSignature) };
         }
-        if ledger.done.len() == CHAIN_SIGNATURES {
+        let spent = ledger.spent + 1 + key.len() / CHAIN_KEY_BYTES;
+        if spent > CHAIN_SIGNATURES {
             ledger.is_full = true;
             return Err(InvalidSignature);
         }
+        ledger.spent = spent;
         let verdict = self.inner.verify_signature(key, message, signature);
         let [key, message, signature] = [key, message, signature].map(<[u8]>::to_vec);
         ledger.done.push(Signature { algorithms, key, message, signature, is_right: verdict.is_ok() });

@@ -37,6 +37,7 @@ mod operating;
 mod outbound_links;
 mod outdated;
 mod ranks;
+mod readers;
 mod readme;
 mod records;
 mod recycling;

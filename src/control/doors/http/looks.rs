@@ -3,12 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use hyper::StatusCode;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::changes::mode;
 use super::reply::Reply;
 use super::routes::{Query, Route};
+use crate::control::Desk;
 use crate::control::doors::visit::Visit;
+use crate::control::readers::Size;
+use crate::limits::LISTING_BYTES;
 use crate::observe::Format;
 use crate::policy::Spelling;
 
@@ -18,20 +22,24 @@ pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visi
     let ok = StatusCode::OK;
     match route {
         Route::ReadyProbe => readiness(query.switch("upstream")?, visit),
-        Route::Metrics => Ok(Reply::metrics(desk.metrics(format), format)),
-        Route::Status => Ok(Reply::json(ok, &desk.status().await)),
+        Route::Metrics => Ok(Reply::metrics(desk.read(Size::Summary, move |desk| desk.metrics(format)).await?, format)),
+        Route::Status => Ok(Reply::json(ok, &desk.status().await?)),
         Route::Clients => {
             let only_plaintext = query.switch("plaintext")?;
-            let mut rows = desk.clients();
-            rows.retain(|row| !only_plaintext || row.kind == "plaintext");
-            let mode = desk.mode().0.name(Spelling::Ssl);
-            Ok(Reply::json(ok, &json!({ "clients": rows, "sslMode": mode })))
+            let make = move |desk: &Desk| {
+                let rows = desk.clients().into_iter().filter(|row| !only_plaintext || row.kind == "plaintext");
+                let mode = desk.mode().0.name(Spelling::Ssl);
+                desk.readers.hold(listing("clients", rows, LISTING_BYTES, &[("sslMode", &json!(mode))]))
+            };
+            Ok(Reply::made(desk.read(Size::Listing, make).await??))
         }
         Route::Connections => {
             let only_non_conforming = query.switch("nonConforming")?;
-            let mut rows = desk.connections();
-            rows.retain(|row| !only_non_conforming || row.non_conforming.is_some());
-            Ok(Reply::json(ok, &json!({ "connections": rows })))
+            let make = move |desk: &Desk| {
+                let rows = desk.connections().filter(|row| !only_non_conforming || row.non_conforming.is_some());
+                desk.readers.hold(listing("connections", rows, LISTING_BYTES, &[]))
+            };
+            Ok(Reply::made(desk.read(Size::Listing, make).await??))
         }
         Route::History => Ok(Reply::json(ok, &desk.history())),
         Route::Blockers => {
@@ -51,6 +59,41 @@ pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visi
     }
 }
 
+/// A JSON document of rows, each made when it is written: `{"NAME":[...],...}`. Rows beyond so many bytes are left out, and
+/// `leftOut` says how many.
+fn listing<T: Serialize>(
+    name: &str,
+    rows: impl Iterator<Item = T>,
+    most_bytes: usize,
+    more: &[(&str, &Value)],
+) -> Vec<u8> {
+    let mut body = format!("{{\"{name}\":[").into_bytes();
+    let (start, mut left_out) = (body.len(), 0_usize);
+    for row in rows {
+        let end = body.len();
+        if left_out > 0 {
+            left_out += 1;
+            continue;
+        }
+        if end > start {
+            body.push(b',');
+        }
+        // Rows are structs of plain fields, and a vector takes all bytes: neither fails.
+        if serde_json::to_writer(&mut body, &row).is_err() || body.len() > most_bytes {
+            body.truncate(end);
+            left_out += 1;
+        }
+    }
+    body.push(b']');
+    let left_out = json!(left_out);
+    let left_out = Some(("leftOut", &left_out)).filter(|(_, count)| **count != 0);
+    for (key, value) in more.iter().copied().chain(left_out) {
+        body.extend(format!(",\"{key}\":{value}").bytes());
+    }
+    body.extend(b"}\n");
+    body
+}
+
 /// Ready means that the listeners are open, and that connections arrive at them: where a sidecar's redirect rules are gone,
 /// they do not. With `upstream`, every server behind must be up as well; not by default, since
 /// a replica set could never be initiated by names that resolve to ready proxies only.
@@ -68,4 +111,28 @@ fn readiness(upstream: bool, visit: &Visit) -> Result<Reply, Reply> {
         return unavailable(format!("down: {}", down.join(", ")));
     }
     Ok(Reply::text(StatusCode::OK, "ok"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listing;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn listings_are_bounded_and_say_what_they_leave_out() {
+        let row = |number: usize| json!({ "n": number });
+        for (rows, most_bytes, shown, left_out) in [
+            (0, 100, 0, Value::Null),
+            (3, 100, 3, Value::Null),
+            (3, 31, 2, json!(1)),
+            (50, 31, 2, json!(48)),
+            (2, 0, 0, json!(2)),
+        ] {
+            let text = listing("rows", (0..rows).map(row), most_bytes, &[("mode", &json!("a\"b"))]);
+            let answer: Value = serde_json::from_slice(&text).unwrap();
+            let expected: Vec<_> = (0..shown).map(row).collect();
+            let got = (&answer["rows"], &answer["mode"], &answer["leftOut"]);
+            assert_eq!(got, (&json!(expected), &json!("a\"b"), &left_out), "{rows} rows in {most_bytes}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::observe::Format;
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     kind: &'static str,
-    body: Vec<u8>,
+    body: Bytes,
     /// The methods that a path has, where another was used.
     allow: Option<&'static str>,
     /// Whether the connection ends with this answer.
@@ -31,23 +31,22 @@ impl Reply {
         // Views are structs of plain fields: they do not fail to serialize.
         let mut body = serde_json::to_vec(view).unwrap_or_default();
         body.push(b'\n');
-        Reply { status, kind: JSON, body, allow: None, closes: false }
+        Reply { status, kind: JSON, body: body.into(), allow: None, closes: false }
+    }
+
+    /// A JSON document that is made already.
+    pub(super) fn made(body: Bytes) -> Reply {
+        Reply { status: StatusCode::OK, kind: JSON, body, allow: None, closes: false }
     }
 
     /// A text for a probe.
     pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Reply {
-        Reply { status, kind: TEXT, body: text.into().into_bytes(), allow: None, closes: false }
+        Reply { status, kind: TEXT, body: text.into().into(), allow: None, closes: false }
     }
 
     /// Metrics.
     pub(super) fn metrics(text: String, format: Format) -> Reply {
-        Reply {
-            status: StatusCode::OK,
-            kind: format.content_type(),
-            body: text.into_bytes(),
-            allow: None,
-            closes: false,
-        }
+        Reply { status: StatusCode::OK, kind: format.content_type(), body: text.into(), allow: None, closes: false }
     }
 
     /// An error.
@@ -90,7 +89,7 @@ impl Reply {
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
         let Reply { status, kind, body, allow, closes } = self;
         let length = body.len();
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Full::new(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -122,6 +121,7 @@ impl From<Refused> for Reply {
             Refused::Unusable(_) => (StatusCode::CONFLICT, "Unusable", Vec::new()),
             Refused::Configuration(_) => (StatusCode::CONFLICT, "Configuration", Vec::new()),
             Refused::StateFile { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "StateFile", Vec::new()),
+            Refused::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy", Vec::new()),
             Refused::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Internal", Vec::new()),
         };
         Reply::blocked(status, code, error, blockers)

@@ -134,7 +134,7 @@ pub(super) async fn log(context: Context<'_>) -> Answer {
         "global" => Ok(rawdoc! { "totalLinesWritten": 0, "log": [] }),
         "startupWarnings" => {
             let about = format!("This is the admin port of tlsramp {VERSION}, not a mongod: it holds no data");
-            let warnings = visit.shared.desk.status().await.warnings;
+            let warnings = visit.shared.desk.status().await.map_err(Failure::from)?.warnings;
             let lines: Vec<_> = std::iter::once(about).chain(warnings).map(|text| line(&text)).collect();
             let count = i32::try_from(lines.len()).unwrap_or(i32::MAX);
             let log = lines.into_iter().map(RawBson::String).collect::<RawArrayBuf>();

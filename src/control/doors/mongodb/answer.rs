@@ -68,7 +68,7 @@ impl From<Refused> for Failure {
             Refused::Unservable { .. } | Refused::Unusable(_) | Refused::Configuration(_) => INVALID_TLS,
             Refused::Unreachable { .. } => HOST_UNREACHABLE,
             Refused::Guarded { .. } => ILLEGAL_OPERATION,
-            Refused::Leased { .. } => LOCK_BUSY,
+            Refused::Leased { .. } | Refused::Busy => LOCK_BUSY,
             Refused::NoStateFile => INVALID_OPTIONS,
             Refused::StateFile { .. } => FILE_STREAM_FAILED,
             Refused::Internal(_) => INTERNAL_ERROR,

@@ -92,7 +92,7 @@ const COMMANDS: [Command; 30] = [
     look("hostInfo", about::host_info),
     look("getCmdLineOpts", about::command_line).admin_only(),
     look("getParameter", parameters::get).admin_only(),
-    look("plaintextClients", operations::plaintext_clients).admin_only(),
+    Command::later("plaintextClients", Rule::Look, |context| Box::pin(operations::plaintext_clients(context))),
     Command::later("getLog", Rule::Look, |context| Box::pin(about::log(context))),
     Command { admin_only: false, ..Command::later("serverStatus", Rule::Look, |c| Box::pin(server_status::answer(c))) },
     Command::later("setParameter", Rule::Change, |context| Box::pin(parameters::set(context))),

@@ -7,7 +7,8 @@ use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use super::answer::{Answer, Failure, count, flag, only, wrong_type};
 use super::context::Context;
 use super::document::{array, document};
-use crate::control::{Door, Recycle, Refused};
+use crate::control::readers::Size;
+use crate::control::{Desk, Door, Recycle, Refused};
 
 /// mongod's command and answer; `force` and a warning are ours.
 pub(super) async fn rotate(context: Context<'_>) -> Answer {
@@ -31,13 +32,16 @@ pub(super) async fn rotate(context: Context<'_>) -> Answer {
 }
 
 /// Ours: the inventory's plaintext rows.
-pub(super) fn plaintext_clients(context: &Context<'_>) -> Answer {
+pub(super) async fn plaintext_clients(context: Context<'_>) -> Answer {
     only(context.request, &[])?;
-    let mut rows = context.visit.shared.desk.clients();
-    rows.retain(|row| row.kind == "plaintext");
-    let mut answer = RawDocumentBuf::new();
-    answer.append(cstr!("clients"), array(&rows));
-    Ok(answer)
+    let make = |desk: &Desk| {
+        let mut rows = desk.clients();
+        rows.retain(|row| row.kind == "plaintext");
+        let mut answer = RawDocumentBuf::new();
+        answer.append(cstr!("clients"), array(&rows));
+        answer
+    };
+    context.visit.shared.desk.read(Size::Listing, make).await.map_err(Failure::from)
 }
 
 /// Ours: moves connections that today's policy would not make.

@@ -4,7 +4,7 @@ use bson::raw::{RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
 use super::about::{VERSION, host_name};
-use super::answer::Answer;
+use super::answer::{Answer, Failure};
 use super::context::Context;
 use super::document::document;
 use crate::tls::Material;
@@ -12,7 +12,7 @@ use crate::tls::Material;
 /// Unknown sections to leave out or to take in are passed over, as in mongod.
 pub(super) async fn answer(context: Context<'_>) -> Answer {
     let Context { visit, .. } = context;
-    let status = visit.shared.desk.status().await;
+    let status = visit.shared.desk.status().await.map_err(Failure::from)?;
     let port = visit.local.map_or_else(String::new, |local| format!(":{}", local.port()));
     let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);
     let mut answer = rawdoc! {

@@ -13,8 +13,9 @@ use rustls::pki_types::{
     AlgorithmIdentifier, CertificateDer, CertificateRevocationListDer, InvalidSignature, PrivateKeyDer, ServerName,
     SignatureVerificationAlgorithm, UnixTime,
 };
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
+use super::super::{Counted, Verified};
 use super::{Ca, Crls, Found, Peer, Trust};
 use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_SIGNATURES, CRL_KEYS_PER_NAME};
 use crate::tls::provider;
@@ -376,6 +377,23 @@ fn own_identity() -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let issued = certs_gen::Authority::new("own").unwrap().issue(&certs_gen::Request::server("localhost")).unwrap();
     let key = PrivateKeyDer::from_pem_slice(issued.key_pem().as_bytes()).unwrap();
     (vec![super::der(issued.cert_pem())], key)
+}
+
+/// Keys that are slow count for more than one. Their sizes are those of an RSAPublicKey of 2048, 4096 and 8192 bits.
+#[test]
+fn large_keys_count_twice() {
+    for (bytes, most) in [(270, CHAIN_SIGNATURES), (526, CHAIN_SIGNATURES), (1038, CHAIN_SIGNATURES / 2)] {
+        let verified = Verified::default();
+        let counted = Counted { inner: algorithms().all[0], verified: &verified };
+        let (signatures, _) = count(|| {
+            for message in 0..=255 {
+                assert!(counted.verify_signature(&vec![1; bytes], &[message], b"wrong").is_err());
+                // The same again costs nothing.
+                assert!(counted.verify_signature(&vec![1; bytes], &[message], b"wrong").is_err());
+            }
+        });
+        assert_eq!((signatures, verified.is_full()), (most, true), "{bytes} bytes");
+    }
 }
 
 /// The dearest verification is bounded by the size of keys: the provider has no algorithm for RSA keys over 8192 bits, so
