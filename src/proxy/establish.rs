@@ -150,12 +150,12 @@ pub(super) async fn establish(
         if let Err(failure) = client.admit_again(permit.admission(), &policy, record) {
             drop(policy);
             part(upstream).await;
-            return Err(say(client.leg, failure, way).await);
+            return Err(say(client, failure, way).await);
         }
     }
     drop(policy);
     part(upstream).await;
-    Err(say(client.leg, Failure::Unsettled, way).await)
+    Err(say(client, Failure::Unsettled, way).await)
 }
 
 impl Policy {
@@ -259,23 +259,27 @@ async fn part(upstream: Option<Upstream>) {
 
 /// Refuses by policy.
 async fn turn_away(client: Leg, refused: Refused, way: &Way<'_>, record: &mut Record) -> Failure {
+    let (failure, Tuning { refusal, timeouts }) = (Failure::Refused(refused), way.tuning);
     match client {
         Leg::Tcp(socket) => {
             if refused == Refused::Plaintext {
                 record.turned_away(Box::pin(refuse::who(&socket)).await);
             }
-            let Tuning { refusal, timeouts } = way.tuning;
             Box::pin(refuse::by_policy(socket, refused, refusal, timeouts.sniff)).await;
-            Failure::Refused(refused)
         }
-        Leg::Unix(_) | Leg::FromClient(_) | Leg::ToServer(_) => say(client, Failure::Refused(refused), way).await,
+        Leg::Unix(_) | Leg::FromClient(_) | Leg::ToServer(_) => {
+            Box::pin(refuse::after_admission(client, &failure, refusal, timeouts.sniff)).await;
+        }
     }
+    failure
 }
 
-/// Tells a client that was admitted why it is not served.
-async fn say(client: Leg, failure: Failure, way: &Way<'_>) -> Failure {
-    let Tuning { refusal, timeouts } = way.tuning;
-    Box::pin(refuse::after_admission(client, &failure, refusal, timeouts.sniff)).await;
+/// Tells a client that was admitted why it is not served, if its TLS is ours or it has none.
+async fn say(client: Client, failure: Failure, way: &Way<'_>) -> Failure {
+    if client.admission != Admission::Untouched {
+        let Tuning { refusal, timeouts } = way.tuning;
+        Box::pin(refuse::after_admission(client.leg, &failure, refusal, timeouts.sniff)).await;
+    }
     failure
 }
 

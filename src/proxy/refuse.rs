@@ -58,12 +58,15 @@ pub(super) async fn unreachable<S>(
     linger(leg).await;
 }
 
-/// Tells a client that was admitted, and is no longer, why: with the error that a client without TLS gets, since TLS has no
-/// refusal after its handshake. Where its TLS is not ours, with a close.
+/// Tells a client that was admitted, and is no longer, why: with a MongoDB error, since TLS has no refusal after its
+/// handshake.
 pub(super) async fn after_admission(mut leg: Leg, failure: &Failure, style: RefusalStyle, limit: Duration) {
-    if style == RefusalStyle::Reply && matches!(leg, Leg::FromClient(_)) {
+    if style == RefusalStyle::Reply {
+        // Drivers try again after the second.
+        let refused = matches!(failure, Failure::Refused(_) | Failure::ClientTls(_));
+        let code = if refused { TLS_REQUIRED } else { HOST_UNREACHABLE };
         let text = format!("tlsramp refuses this connection by a policy that changed while it was made: {failure}");
-        let _ = timeout(limit, reply(&mut leg, TLS_REQUIRED, &text)).await;
+        let _ = timeout(limit, reply(&mut leg, code, &text)).await;
     }
     linger(leg).await;
 }

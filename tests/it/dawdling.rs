@@ -231,8 +231,7 @@ fn a_client_without_a_certificate_is_refused_once_it_needs_one() {
         let proxy = Proxy::start_with_config(&text(&format!(", {excuse}: true")), ["--port", "0"]);
         let admin = admin::of(&proxy);
         let mark = proxy.mark();
-        let stranger = files
-            .write("stranger.pem", &Authority::new("another").unwrap().issue(&Request::client("x")).unwrap().pem());
+        let stranger = files.stranger();
         let certificate = (excuse == "allowInvalidCertificates").then_some(&*stranger);
         let client = Stalled::connect(proxy.address("inbound"), &tls::client(&files.ca, certificate));
         let address = client.address;
@@ -249,6 +248,37 @@ fn a_client_without_a_certificate_is_refused_once_it_needs_one() {
         let record = record_of(&proxy, mark, address);
         assert_eq!(record["outcome"], "client_certificate_refused", "{excuse}: {record}");
         assert_eq!(upstream.heard(), "");
+    }
+}
+
+/// The same for clients that were established before: what today's switches would refuse is counted and listed.
+#[test]
+fn an_established_client_is_counted_once_it_would_be_refused() {
+    let files = Files::new();
+    let upstream = Busy::start();
+    upstream.release();
+    let text = |more: &str| {
+        let (server, ca) = (&files.server, &files.ca);
+        let tls = format!("net: {{tls: {{mode: requireTLS, certificateKeyFile: {server}, CAFile: {ca}{more}}}}}\n");
+        format!("{tls}proxy:\n  upstream: {}\n  upstreamTLS: never\n", upstream.address)
+    };
+    let rows = [
+        (", allowConnectionsWithoutCertificates: true", None),
+        (", allowInvalidCertificates: true", Some(files.stranger())),
+    ];
+    for (before, certificate) in rows {
+        let proxy = Proxy::start_with_config(&text(before), ["--port", "0"]);
+        let admin = admin::of(&proxy);
+        let config = tls::client(&files.ca, certificate.as_deref());
+        let mut client = Stalled::connect(proxy.address("inbound"), &config).finish();
+        client.write_all(&ping()).unwrap();
+        client.read_exact(&mut vec![0; ping().len()]).unwrap();
+        assert_eq!(admin.get("/status")["connections"]["nonConforming"], 0, "{before}");
+        fs::write(proxy.config_file(), text("")).unwrap();
+        admin.post("/reload", &json!({}));
+        assert_eq!(admin.get("/status")["connections"]["nonConforming"], 1, "{before}");
+        let listed = admin.get("/connections?nonConforming");
+        assert_eq!(listed["connections"][0]["nonConforming"], "certificate", "{listed}");
     }
 }
 
@@ -395,6 +425,12 @@ impl Files {
         path.to_string_lossy().into_owned()
     }
 
+    /// A certificate of another authority.
+    fn stranger(&self) -> String {
+        let issued = Authority::new("another").unwrap().issue(&Request::client("stranger")).unwrap();
+        self.write("stranger.pem", &issued.pem())
+    }
+
     fn revoke(&self, revoked: &[&Issued]) -> String {
         self.write("crl.pem", &self.authority.revoke(revoked, Validity::Now).unwrap())
     }
@@ -402,7 +438,7 @@ impl Files {
     fn client(&self, name: &str, version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfig> {
         let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         provider.cipher_suites.retain(|suite| suite.version().version == version.version);
-        let file = self.folder.join(&format!("{name}.pem")).to_string_lossy().into_owned();
+        let file = self.folder.join(format!("{name}.pem")).to_string_lossy().into_owned();
         tls::client_of(provider, &self.ca, Some(&file))
     }
 
