@@ -15,6 +15,7 @@ mod admin_sessions;
 mod bad_configuration;
 mod changes;
 mod circles;
+mod crls;
 mod ctl;
 mod dead_peers;
 mod demo;
