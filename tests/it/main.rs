@@ -26,6 +26,7 @@ mod four_doors;
 mod guard;
 mod hellos;
 mod history;
+mod incompatible;
 mod limits;
 mod load;
 mod matrix;
