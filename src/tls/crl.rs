@@ -68,15 +68,14 @@ impl Crls {
         for found in lists {
             let unusable =
                 |problem: &str, remedy| (format!("line {}: the revocation list {problem}", found.line), remedy);
-            let list = OwnedCertRevocationList::from_der(&found.der).map_err(|error| {
-                if error == webpki::Error::UnsupportedCrlVersion {
-                    unusable("has version 1: it was made without a crlnumber", NUMBER)
-                } else {
-                    unusable(&format!("cannot be parsed, or not be used here ({error:?})"), CRL_REMEDY)
-                }
-            })?;
             let (_, parsed) = CertificateRevocationList::from_der(&found.der)
                 .map_err(|_| unusable("cannot be parsed", CRL_REMEDY))?;
+            // Without a version, it has the first one; webpki would only call it malformed.
+            if parsed.version().is_none() {
+                return Err(unusable("has version 1: it was made without a crlnumber", NUMBER));
+            }
+            let list = OwnedCertRevocationList::from_der(&found.der)
+                .map_err(|error| unusable(&format!("cannot be parsed, or not be used here ({error:?})"), CRL_REMEDY))?;
             let list = CertRevocationList::from(list);
             let scope = list.issuing_distribution_point().map(<[u8]>::to_vec).unwrap_or_default();
             let crl = Crl {

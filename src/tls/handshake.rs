@@ -9,11 +9,11 @@ use std::time::Duration;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{CipherSuite, ClientConfig, ProtocolVersion, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, PeerIncompatible, ProtocolVersion, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::asked::asked;
+use super::asked::{asked, without_scheme};
 use super::material::Material;
 use super::reason::{PeerFault, explain};
 use super::resumption::{NEVER, step};
@@ -70,7 +70,8 @@ pub async fn accept(
         let handshake = stream.poll_handshake(cx);
         // After each step, also when it is known: a client may have been made to ask again.
         server_name = asked().or(server_name.take());
-        handshake
+        let no_scheme = without_scheme();
+        handshake.map_err(|error| if no_scheme { io::Error::other(NO_SCHEME) } else { error })
     });
     match timeout(limit, handshake).await {
         Ok(Ok(())) => Ok(Accepted { stream, server_name }),
@@ -78,6 +79,9 @@ pub async fn accept(
         Err(_) => Err((HandshakeError::TimedOut(limit), None)),
     }
 }
+
+/// What the stack calls a want of cipher suites, for the key that was shown to it.
+const NO_SCHEME: rustls::Error = rustls::Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon);
 
 /// Makes a handshake with a server, asking for the name `sni`. Whom its certificate must name is the configuration's.
 ///

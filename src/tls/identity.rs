@@ -142,6 +142,12 @@ impl Identity {
         ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, &name).is_ok())
     }
 
+    /// Whether the certificate is a CA's and was issued by another, which path building of ours takes for no leaf.
+    pub(super) fn is_issued_ca(&self) -> bool {
+        let leaf = self.key.cert.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+        leaf.is_some_and(|(_, leaf)| leaf.is_ca() && leaf.issuer() != leaf.subject())
+    }
+
     /// The subject alternative names of the certificate, each with its kind before it: `DNS:db1.example.net`.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
@@ -155,7 +161,7 @@ impl Identity {
 
     /// The identity as the configuration of a server takes it.
     pub(super) fn server_resolver(&self) -> Arc<Listening> {
-        Arc::new(Listening(SingleCertAndKey::from(CertifiedKey::clone(&self.key))))
+        Arc::new(Listening::new(&self.key))
     }
 }
 

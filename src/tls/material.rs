@@ -283,6 +283,14 @@ impl Read {
                 FileRole::CertificateKey
             ));
         }
+        for (role, identity) in [(FileRole::CertificateKey, &self.serving), (FileRole::Cluster, &self.cluster)] {
+            if identity.as_ref().is_some_and(Identity::is_issued_ca) {
+                warnings.push(format!(
+                    "{role}: it is a CA's (basicConstraints CA:TRUE), issued by another: peers with tlsramp refuse it; issue \
+                     it anew with CA:FALSE"
+                ));
+            }
+        }
         if self.cluster.as_ref().is_some_and(|identity| !identity.client_auth) {
             warnings.push(format!(
                 "{}: its extended key usage lacks clientAuth; servers will refuse it",

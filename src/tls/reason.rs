@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible, PeerMisbehaved};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
 
@@ -138,7 +138,12 @@ pub(super) fn explain(error: &Error) -> String {
             .into(),
         Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
         Error::PeerIncompatible(kind) => incompatible(kind),
+        Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => SERVER_NAME.into(),
+        Error::PeerMisbehaved(kind) => format!("the peer breaks the rules of TLS ({kind:?})"),
         Error::AlertReceived(alert) => format!("the peer sent the alert {}{}", alert_name(*alert), alert_hint(*alert)),
+        Error::InvalidMessage(InvalidMessage::IllegalEmptyValue) => {
+            "broken TLS: a value is empty that must not be, such as an empty server name (SNI) in the hello".into()
+        }
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             format!("not TLS, or broken TLS ({error})")
         }
@@ -175,6 +180,23 @@ fn incompatible(kind: &PeerIncompatible) -> String {
             "no cipher suite or group in common: static RSA and DHE suites are not spoken here, ECDHE with AES-GCM or \
              ChaCha20-Poly1305 is"
                 .into()
+        }
+        PeerIncompatible::NoSignatureSchemesInCommon => {
+            "no signature scheme in common: the client takes none that the key of our certificate can make (RSA: SHA-256 and \
+             up, by PSS alone in TLS 1.3; ECDSA: P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512; Ed25519)"
+                .into()
+        }
+        PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+            "no signature scheme in common: the server takes none that the key of our certificate can make".into()
+        }
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired
+        | PeerIncompatible::NamedGroupsExtensionRequired
+        | PeerIncompatible::KeyShareExtensionRequired
+        | PeerIncompatible::EcPointsExtensionRequired
+        | PeerIncompatible::UncompressedEcPointsRequired
+        | PeerIncompatible::NoEcPointFormatsInCommon
+        | PeerIncompatible::NullCompressionRequired => {
+            format!("the hello lacks what TLS by ECDHE needs ({kind:?}): its library is too old, or is no TLS library")
         }
         PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -254,6 +276,9 @@ pub(super) fn diagnosis(text: &'static str) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Diagnosis(text)))))
 }
 
+const SERVER_NAME: &str = "the server name (SNI) in the hello is no DNS name: a label is empty, longer than 63 characters, \
+     begins or ends with '-', or has other characters than ASCII letters, digits, '-' and '_', or the last label is a \
+     number; connect by another name of this host";
 const V1: &str = "it is X.509 v1; issue it anew as v3";
 const SHA1: &str = "it is signed with SHA-1; issue it anew with SHA-256";
 const NO_SAN: &str = "it has a CN and no subject alternative name; issue it anew with the name as subjectAltName";

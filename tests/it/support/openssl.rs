@@ -99,7 +99,9 @@ impl Authority {
     }
 }
 
-fn run(folder: Option<&Path>, args: &[&str]) -> String {
+/// `openssl ARGS` in a folder, which must succeed: what it prints.
+#[track_caller]
+pub(crate) fn run(folder: Option<&Path>, args: &[&str]) -> String {
     let mut command = Command::new("openssl");
     command.args(args);
     if let Some(folder) = folder {
