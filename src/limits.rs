@@ -124,8 +124,9 @@ pub const INBOUND_PERCENT: u64 = 80;
 /// Inbound connections kept for members of the set: each of the other members of the largest set (50) has one or two for
 /// heartbeats and one for replication; more than half of all are never kept.
 pub const MEMBER_RESERVE: usize = 64;
-/// Inbound connections beyond the limit that wait for a slot, accepted; further ones are closed, so that those of members
-/// behind them in the kernel's queue are reached.
+/// Connections beyond the limit that wait for a slot, accepted. Each has one descriptor, and what it sends stays in the
+/// kernel. Further ones are closed, or take the place of one whose address has more that wait: so those of members behind
+/// them in the kernel's queue are reached.
 pub const WAITING_ROOM: u64 = 1024;
 /// One in so many of the connections that the descriptors carry may be one that waits, at most.
 pub const WAITING_SHARE: u64 = 8;
@@ -336,6 +337,11 @@ pub const UNIX_RETRY_FIRST: Duration = Duration::from_millis(1);
 pub const UNIX_RETRY_MOST: Duration = Duration::from_millis(50);
 /// Threads of a worker that may wait for DNS; more would only wait for the same server.
 pub const BLOCKING_THREADS: usize = 4;
+/// How long a client must have been silent before its slot may be given to one that waits. One that means to speak does so
+/// within a round trip; a pool that was opened in advance is used within seconds, or is not missed.
+pub const SILENT_LEAST: Duration = Duration::from_secs(10);
+/// How often a connection that waits for a slot looks whether a silent one may be asked to leave by now.
+pub const WAITING_LOOK: Duration = Duration::from_millis(500);
 /// How long all slots must have been taken before the log says so.
 pub const SLOTS_WARNING: Duration = Duration::from_secs(1);
 /// Days before a certificate's end from which on it is warned of, as in mongod.

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::desk::Desk;
-use crate::observe::{CertificateEnd, Format, LinkUp, UpstreamUp};
+use crate::net::SlotUsage;
+use crate::observe::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp};
 use crate::tls::counting;
 
 impl Desk {
@@ -49,6 +50,13 @@ impl Desk {
         scrape.bypass = self.bypassing().len() as u64;
         scrape.redirect = self.redirect.rules();
         scrape.log_lines_dropped = self.log.as_ref().map_or(0, |log| log.dropped() as u64);
+        scrape.slots = self.plant.slots().map(|(direction, slots)| slot_counts(direction, slots)).into();
         metrics.encode(scrape, format)
     }
+}
+
+fn slot_counts(direction: &'static str, slots: SlotUsage) -> SlotCounts {
+    let SlotUsage { limit, used, silent, waiting, full: _ } = slots;
+    let [limit, used, silent, waiting] = [limit, used, silent, waiting].map(|count| count as u64);
+    SlotCounts { direction, limit, used, silent, waiting }
 }

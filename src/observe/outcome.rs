@@ -22,6 +22,12 @@ pub enum Outcome {
     Probe,
     /// Closed at once: all slots were taken, and all places to wait for one.
     TooManyConnections,
+    /// Closed at once: its address had as many connections as one may have.
+    TooManyFromAddress,
+    /// It left while it waited for a slot.
+    LeftWaiting,
+    /// Silent for so long that its slot was given to one that waited.
+    MadeRoom,
     /// No decidable opening in time.
     SniffTimeout,
     /// Closed, or failed, in the middle of an opening.
@@ -71,7 +77,7 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 23] = [
+    pub const ALL: [Outcome; 26] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
@@ -81,6 +87,9 @@ impl Outcome {
         Outcome::RecycledByForce,
         Outcome::Probe,
         Outcome::TooManyConnections,
+        Outcome::TooManyFromAddress,
+        Outcome::LeftWaiting,
+        Outcome::MadeRoom,
         Outcome::SniffTimeout,
         Outcome::SniffTruncated,
         Outcome::RefusedPlaintext,
@@ -110,6 +119,9 @@ impl Outcome {
             Outcome::RecycledByForce => "recycled_by_force",
             Outcome::Probe => "probe",
             Outcome::TooManyConnections => "too_many_connections",
+            Outcome::TooManyFromAddress => "too_many_from_address",
+            Outcome::LeftWaiting => "left_waiting",
+            Outcome::MadeRoom => "made_room",
             Outcome::SniffTimeout => "sniff_timeout",
             Outcome::SniffTruncated => "sniff_truncated",
             Outcome::RefusedPlaintext => "refused_plaintext",
@@ -132,7 +144,12 @@ impl Outcome {
     pub const fn fault(self) -> Fault {
         match self {
             Outcome::Completed | Outcome::Probe => Fault::None,
-            Outcome::RefusedPlaintext | Outcome::RefusedTls | Outcome::TooManyConnections => Fault::Policy,
+            Outcome::RefusedPlaintext
+            | Outcome::RefusedTls
+            | Outcome::TooManyConnections
+            | Outcome::TooManyFromAddress
+            | Outcome::LeftWaiting
+            | Outcome::MadeRoom => Fault::Policy,
             Outcome::ClientReset
             | Outcome::HalfClosedIdle
             | Outcome::SniffTimeout

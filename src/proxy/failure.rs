@@ -1,5 +1,7 @@
 //! Why a connection did not get as far as a relay, and what outcome that is.
 
+use std::time::Duration;
+
 use super::redirected::Astray;
 use crate::net::DialError;
 use crate::observe::Outcome;
@@ -30,6 +32,9 @@ pub(super) enum Failure {
     Draining,
     #[error("a stop was forced")]
     Forced,
+    /// Its slot was needed.
+    #[error("silent for {} s, and all connection slots were taken", .0.as_secs())]
+    MadeRoom(Duration),
 }
 
 impl From<LinkError> for Failure {
@@ -53,7 +58,8 @@ impl Failure {
             | Failure::Dial(_)
             | Failure::NoMaterial
             | Failure::Draining
-            | Failure::Forced => PeerFault::Other,
+            | Failure::Forced
+            | Failure::MadeRoom(_) => PeerFault::Other,
         }
     }
 
@@ -72,6 +78,7 @@ impl Failure {
             Failure::NoMaterial => Outcome::Internal,
             Failure::Draining => Outcome::Drained,
             Failure::Forced => Outcome::Forced,
+            Failure::MadeRoom(_) => Outcome::MadeRoom,
         }
     }
 }

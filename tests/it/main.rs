@@ -54,6 +54,7 @@ mod sidecar_storm;
 mod sidecar_strangers;
 mod sidecar_sync;
 mod sidecar_way_out;
+mod silent;
 mod standin;
 mod still_on_plaintext;
 mod stopping;
