@@ -74,6 +74,18 @@ pub const TLS_READ: usize = RELAY_BUSY + 1024;
 /// Bytes of records that a TLS stream holds because they are not whole: a record, or a handshake message, which the
 /// stack bounds to 64 KiB, in its records.
 pub const TLS_HELD: usize = 96 * 1024;
+/// Bytes of a handshake that a client may send before our first answer, framing included: a hello of 16 KiB, or one of 2.7
+/// KiB in records of a byte each. The largest real ones, with two post-quantum key shares and a ticket, have under 4 KiB.
+pub const CLIENT_HELLO: usize = 16 * 1024;
+/// Bytes that it may send from then to the end of its handshake, the same: its certificates and a signature. With three
+/// intermediates of RSA-4096 those have 8 KiB, with four of ML-DSA-65 25 KiB.
+pub const CLIENT_FLIGHT: usize = 32 * 1024;
+/// Bytes that a server may send in a handshake: its certificates, and the names of the CAs that it takes, of which a public
+/// bundle has 150 in 16 KiB.
+pub const SERVER_FLIGHT: usize = 64 * 1024;
+/// Bytes that all handshakes under way may have taken in: those with clients together, and those with servers together. It
+/// carries 340 clients that have sent all they may; a usual one sends some 3 KiB, so that 5,000 fit at a time.
+pub const HANDSHAKES_HELD: usize = 16 * 1024 * 1024;
 /// Plaintext encrypted at a time.
 pub const TLS_WRITE: usize = RELAY_BUSY;
 /// What that comes to: fifteen records, a `key_update` before them, and room to spare.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::desk::Desk;
 use crate::net::SlotUsage;
 use crate::observe::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp};
-use crate::tls::counting;
+use crate::tls::{counting, handshake_bytes};
 
 impl Desk {
     /// Complete TLS handshakes with clients: 1.2, 1.3, any other.
@@ -51,6 +51,7 @@ impl Desk {
         scrape.redirect = self.redirect.rules();
         scrape.log_lines_dropped = self.log.as_ref().map_or(0, |log| log.dropped() as u64);
         scrape.slots = self.plant.slots().map(|(direction, slots)| slot_counts(direction, slots)).into();
+        scrape.handshake_bytes = handshake_bytes().map(|bytes| bytes as u64);
         metrics.encode(scrape, format)
     }
 }

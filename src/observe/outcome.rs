@@ -44,6 +44,8 @@ pub enum Outcome {
     TlsHandshakeFailed,
     /// The handshake with the client took too long.
     TlsHandshakeTimeout,
+    /// All handshakes with clients together held too much, and this one the most.
+    HandshakeMemory,
     /// It led back to tlsramp itself.
     Loop,
     /// The upstream could not be connected to.
@@ -77,7 +79,7 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 26] = [
+    pub const ALL: [Outcome; 27] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
@@ -98,6 +100,7 @@ impl Outcome {
         Outcome::ClientCertificateRefused,
         Outcome::TlsHandshakeFailed,
         Outcome::TlsHandshakeTimeout,
+        Outcome::HandshakeMemory,
         Outcome::Loop,
         Outcome::UpstreamUnreachable,
         Outcome::UpstreamTlsFailed,
@@ -130,6 +133,7 @@ impl Outcome {
             Outcome::ClientCertificateRefused => "client_certificate_refused",
             Outcome::TlsHandshakeFailed => "tls_handshake_failed",
             Outcome::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Outcome::HandshakeMemory => "handshake_memory",
             Outcome::Loop => "loop",
             Outcome::UpstreamUnreachable => "upstream_unreachable",
             Outcome::UpstreamTlsFailed => "upstream_tls_failed",
@@ -158,6 +162,7 @@ impl Outcome {
             | Outcome::ClientCertificateRefused
             | Outcome::TlsHandshakeFailed
             | Outcome::TlsHandshakeTimeout
+            | Outcome::HandshakeMemory
             | Outcome::Loop => Fault::Client,
             Outcome::UpstreamReset | Outcome::Stalled | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => {
                 Fault::Upstream

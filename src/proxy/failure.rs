@@ -87,6 +87,7 @@ fn client_tls(error: &HandshakeError) -> Outcome {
     use rustls::{Error, PeerIncompatible};
     match error {
         HandshakeError::TimedOut(_) => Outcome::TlsHandshakeTimeout,
+        HandshakeError::OverBudget(_) => Outcome::HandshakeMemory,
         HandshakeError::Tls(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => {
             Outcome::ClientCertificateRefused
         }
@@ -95,7 +96,9 @@ fn client_tls(error: &HandshakeError) -> Outcome {
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::SupportedVersionsExtensionRequired,
         )) => Outcome::TlsTooOld,
-        HandshakeError::Tls(_) | HandshakeError::Closed | HandshakeError::Socket(_) => Outcome::TlsHandshakeFailed,
+        HandshakeError::Tls(_) | HandshakeError::Closed | HandshakeError::Socket(_) | HandshakeError::TooLarge(_) => {
+            Outcome::TlsHandshakeFailed
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod fault;
 mod files;
 mod handshake;
 mod identity;
+mod intake;
 mod material;
 mod pem;
 mod reason;
@@ -23,8 +24,12 @@ mod verify;
 
 pub use fault::{Fault, FileRole};
 pub use files::{DisabledProtocols, Password, Secret, TlsFiles};
-pub use handshake::{Accepted, ClientStream, HandshakeError, ServerStream, accept, connect, suite_name, version_name};
+pub use handshake::{
+    Accepted, ClientStream, HandshakeError, ServerStream, accept, accept_counted, connect, connect_counted, suite_name,
+    version_name,
+};
 pub use identity::Identity;
+pub use intake::handshake_bytes;
 pub use material::Material;
 pub use reason::PeerFault;
 pub use session::Side;

@@ -21,6 +21,7 @@ mod deploy;
 mod desk;
 mod expiring;
 mod four_doors;
+mod handshake_memory;
 mod hellos;
 mod history;
 mod limits;

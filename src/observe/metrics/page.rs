@@ -70,7 +70,11 @@ impl Page {
         let help = "Connections with a slot whose client has sent no byte yet.";
         to.gauge(("tlsramp_silent_connections", help, None), series(|slots| slots.silent))?;
         let help = "Connections that wait for a slot.";
-        to.gauge(("tlsramp_waiting_connections", help, None), series(|slots| slots.waiting))
+        to.gauge(("tlsramp_waiting_connections", help, None), series(|slots| slots.waiting))?;
+        let [client, upstream] = self.scrape.handshake_bytes;
+        let help = "Bytes that TLS handshakes under way have taken in, of peers that are not authenticated yet.";
+        let sides = [([("side", "client")], client), ([("side", "upstream")], upstream)];
+        to.gauge(("tlsramp_handshake_held", help, Some(Unit::Bytes)), sides)
     }
 
     fn bytes(&self, to: &mut Writer<'_>) -> fmt::Result {

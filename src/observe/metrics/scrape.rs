@@ -39,6 +39,8 @@ pub struct Scrape {
     pub log_lines_dropped: u64,
     /// The connection slots, by direction.
     pub slots: Vec<SlotCounts>,
+    /// Bytes that handshakes under way hold: with clients, with upstreams.
+    pub handshake_bytes: [u64; 2],
     closed: BTreeMap<Arc<str>, Bytes>,
     live: BTreeMap<Arc<str>, Live>,
 }
@@ -126,6 +128,7 @@ impl Scrape {
             redirect: None,
             log_lines_dropped: 0,
             slots: Vec::new(),
+            handshake_bytes: [0; 2],
             closed,
             live: BTreeMap::new(),
         }
