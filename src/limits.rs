@@ -78,6 +78,18 @@ pub const TLS_READ: usize = RELAY_BUSY + 1024;
 /// Bytes of records that a TLS stream holds because they are not whole: a record, or a handshake message, which the
 /// stack bounds to 64 KiB, in its records.
 pub const TLS_HELD: usize = 96 * 1024;
+/// Bytes of a handshake that a client may send before our first answer, framing included: a hello of 16 KiB, or one of 2.7
+/// KiB in records of a byte each. The largest real ones, with two post-quantum key shares and a ticket, have under 4 KiB.
+pub const CLIENT_HELLO: usize = 16 * 1024;
+/// Bytes that it may send from then to the end of its handshake, the same: its certificates and a signature. With three
+/// intermediates of RSA-4096 those have 8 KiB, with four of ML-DSA-65 25 KiB.
+pub const CLIENT_FLIGHT: usize = 32 * 1024;
+/// Bytes that a server may send in a handshake: its certificates, and the names of the CAs that it takes, of which a public
+/// bundle has 150 in 16 KiB.
+pub const SERVER_FLIGHT: usize = 64 * 1024;
+/// Bytes that all handshakes under way may have taken in: those with clients together, and those with servers together. It
+/// carries 340 clients that have sent all they may; a usual one sends some 3 KiB, so that 5,000 fit at a time.
+pub const HANDSHAKES_HELD: usize = 16 * 1024 * 1024;
 /// Plaintext encrypted at a time.
 pub const TLS_WRITE: usize = RELAY_BUSY;
 /// What that comes to: fifteen records, a `key_update` before them, and room to spare.
@@ -128,8 +140,9 @@ pub const INBOUND_PERCENT: u64 = 80;
 /// Inbound connections kept for members of the set: each of the other members of the largest set (50) has one or two for
 /// heartbeats and one for replication; more than half of all are never kept.
 pub const MEMBER_RESERVE: usize = 64;
-/// Inbound connections beyond the limit that wait for a slot, accepted; further ones are closed, so that those of members
-/// behind them in the kernel's queue are reached.
+/// Connections beyond the limit that wait for a slot, accepted. Each has one descriptor, and what it sends stays in the
+/// kernel. Further ones are closed, or take the place of one whose address has more that wait: so those of members behind
+/// them in the kernel's queue are reached.
 pub const WAITING_ROOM: u64 = 1024;
 /// One in so many of the connections that the descriptors carry may be one that waits, at most.
 pub const WAITING_SHARE: u64 = 8;
@@ -350,6 +363,11 @@ pub const UNIX_RETRY_FIRST: Duration = Duration::from_millis(1);
 pub const UNIX_RETRY_MOST: Duration = Duration::from_millis(50);
 /// Threads of a worker that may wait for DNS; more would only wait for the same server.
 pub const BLOCKING_THREADS: usize = 4;
+/// How long a client must have been silent before its slot may be given to one that waits. One that means to speak does so
+/// within a round trip; a pool that was opened in advance is used within seconds, or is not missed.
+pub const SILENT_LEAST: Duration = Duration::from_secs(10);
+/// How often a connection that waits for a slot looks whether a silent one may be asked to leave by now.
+pub const WAITING_LOOK: Duration = Duration::from_millis(500);
 /// How long all slots must have been taken before the log says so.
 pub const SLOTS_WARNING: Duration = Duration::from_secs(1);
 /// Days before a certificate's end from which on it is warned of, as in mongod.

@@ -137,7 +137,7 @@ impl Way {
                 let asked = sni.and_then(|name| ServerName::try_from(name.to_owned()).ok());
                 let name = asked.or_else(|| names.first().cloned()).ok_or(LinkError::NoMaterial)?;
                 let config = material.client_config(names).ok_or(LinkError::NoMaterial)?;
-                let stream = tls::connect(socket, config, name, limit).await.map_err(LinkError::Tls)?;
+                let stream = tls::connect_counted(socket, config, name, limit).await.map_err(LinkError::Tls)?;
                 Ok(Stream::Tls(stream))
             }
             (Socket::Tcp(_) | Socket::Unix(_), Link::Tls, _) => Err(LinkError::NoMaterial),

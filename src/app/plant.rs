@@ -9,7 +9,7 @@ use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
 use crate::members;
-use crate::net::{Inherited, Seats, TRANSPARENT_IPS};
+use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS};
 use crate::proxy::{OpenRoute, Pulse, Route, Server};
 
 /// Everything that is listened on.
@@ -184,7 +184,8 @@ impl Listeners {
     fn resize(&self, settings: &Settings) {
         let size = settings.max_incoming.unwrap_or(self.inbound_most).min(self.inbound_most);
         let others = self.members.load().members().len() > 1;
-        self.inbound_seats.resize(size, if others { settings.member_reserve } else { 0 });
+        let kept = if others { settings.member_reserve } else { 0 };
+        self.inbound_seats.resize(SlotLimits { size, kept, per_address: settings.max_per_ip });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -311,6 +312,10 @@ impl Plant for Arc<Listeners> {
 
     fn members_changed(&self, settings: &Settings) {
         self.resize(settings);
+    }
+
+    fn slots(&self) -> [(&'static str, SlotUsage); 2] {
+        [("inbound", self.inbound_seats.usage()), ("outbound", self.outbound_seats.usage())]
     }
 }
 

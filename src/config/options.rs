@@ -32,6 +32,7 @@ pub(super) enum Key {
     InvalidHostnames,
     DisabledProtocols,
     MaxIncoming,
+    MaxPerIp,
     MemberReserve,
     Workers,
     SniffTimeout,

@@ -36,6 +36,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Most inbound connections at a time; `None`: by the descriptor limit.
     pub max_incoming: Option<usize>,
+    /// Most inbound connections of one address that is not a member's; `None`: no such limit.
+    pub max_per_ip: Option<usize>,
     /// How many of those are kept for members.
     pub member_reserve: usize,
     /// Threads that move data, at least 1.

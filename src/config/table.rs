@@ -293,7 +293,19 @@ pub(super) static TABLE: &[Opt] = &[
         heading: LIMITS,
         default: "(80 % of what the descriptor limit carries, less the waiting room)",
         help: "Most connections of the inbound route at a time, 1 to 1000000, silent ones included. Further ones, \
-               up to 1024, wait for a slot.",
+               up to 1024, wait for a slot. When one waits, the address with the most silent connections gives up its \
+               oldest that has been silent for over 10 s; never its last one, nor one of a member.",
+        change: Reload,
+    },
+    Opt {
+        key: Key::MaxPerIp,
+        flags: &["maxConnectionsPerIp"],
+        yaml: &["proxy.maxConnectionsPerIp"],
+        kind: Value("COUNT"),
+        heading: LIMITS,
+        default: "(no limit)",
+        help: "Most connections of the inbound route from one IP address at a time, 1 to 1000000, waiting ones included. \
+               Further ones are closed at once. Members of the set are exempt. Clients behind one NAT are one address.",
         change: Reload,
     },
     Opt {

@@ -40,6 +40,7 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
         tls: encryption::files(&mut reader),
         timeouts: timeouts(&mut reader),
         max_incoming: reader.read(Key::MaxIncoming, |text| values::count(text, 1, MOST_CONNECTIONS)),
+        max_per_ip: reader.read(Key::MaxPerIp, |text| values::count(text, 1, MOST_CONNECTIONS)),
         member_reserve: reader
             .read(Key::MemberReserve, |text| values::count(text, 0, MOST_CONNECTIONS))
             .unwrap_or(MEMBER_RESERVE),

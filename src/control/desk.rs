@@ -28,7 +28,7 @@ use super::views::{Action, Blocker, HistoryReply, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
 use crate::members::{self, Roster};
-use crate::net::OwnDials;
+use crate::net::{OwnDials, SlotUsage};
 use crate::observe::{LogHandle, Observer};
 use crate::policy::Mode;
 use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
@@ -119,6 +119,9 @@ pub trait Plant: std::fmt::Debug + Send + Sync {
 
     /// The addresses listened on, by route name.
     fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)>;
+
+    /// What has become of the connection slots, by direction.
+    fn slots(&self) -> [(&'static str, SlotUsage); 2];
 }
 
 /// The rest of a staged change, which cannot fail.

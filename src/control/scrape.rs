@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::desk::Desk;
-use crate::observe::{CertificateEnd, Format, LinkUp, UpstreamUp, now_millis};
-use crate::tls::counting;
+use crate::net::SlotUsage;
+use crate::observe::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp, now_millis};
+use crate::tls::{counting, handshake_bytes};
 
 impl Desk {
     /// Complete TLS handshakes with clients: 1.2, 1.3, any other.
@@ -51,6 +52,14 @@ impl Desk {
         scrape.bypass = self.bypassing().len() as u64;
         scrape.redirect = self.redirect.rules();
         scrape.log_lines_dropped = self.log.as_ref().map_or(0, |log| log.dropped() as u64);
+        scrape.slots = self.plant.slots().map(|(direction, slots)| slot_counts(direction, slots)).into();
+        scrape.handshake_bytes = handshake_bytes().map(|bytes| bytes as u64);
         metrics.encode(scrape, format)
     }
+}
+
+fn slot_counts(direction: &'static str, slots: SlotUsage) -> SlotCounts {
+    let SlotUsage { limit, used, silent, waiting, full: _ } = slots;
+    let [limit, used, silent, waiting] = [limit, used, silent, waiting].map(|count| count as u64);
+    SlotCounts { direction, limit, used, silent, waiting }
 }

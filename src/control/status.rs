@@ -8,8 +8,9 @@ use super::links;
 use super::readers::Size;
 use super::redirect::shown;
 use super::time::{rfc3339, rfc3339_millis};
-use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, Status, UpstreamStatus};
+use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, SlotStatus, Status, UpstreamStatus};
 use crate::limits::CERTIFICATES_SHOWN;
+use crate::net::SlotUsage;
 use crate::observe::now_millis;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
 use crate::snapshot::Snapshot;
@@ -48,6 +49,8 @@ impl Desk {
         warnings.extend(missing.filter(|rules| !rules.critical).map(|rules| rules.text));
         warnings.extend(ends);
         warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
+        let slots = self.plant.slots();
+        warnings.extend(slots.iter().filter_map(full));
         let (connections, routes) = (self.counts(&snapshot), self.routes());
         let current = self.current();
         Status {
@@ -68,6 +71,7 @@ impl Desk {
             redirect: self.redirect.rules(),
             bypass: shown(self.bypassing()),
             connections,
+            slots: slots.into_iter().map(slot_status).collect(),
             certificates: certificates(&snapshot.tls),
             refused_rotation: refused.rotation,
             refused_reload: refused.reload,
@@ -162,6 +166,27 @@ pub(super) fn now_secs() -> i64 {
 /// What is said of plaintext clients that the inventory has forgotten for want of room.
 pub(super) fn lost(count: u64) -> String {
     format!("{count} plaintext clients were seen within the window and forgotten, as the inventory is full")
+}
+
+fn slot_status((direction, usage): (&str, SlotUsage)) -> SlotStatus {
+    let SlotUsage { limit, used, silent, waiting, full: _ } = usage;
+    SlotStatus { direction: direction.into(), limit, used, silent, waiting }
+}
+
+fn full((direction, usage): &(&str, SlotUsage)) -> Option<String> {
+    let SlotUsage { limit, used, silent, waiting, full } = *usage;
+    let remedy = if *direction == "inbound" {
+        "raise maxIncomingConnections, bound what one address takes (maxConnectionsPerIp), or close silent clients \
+         (onSilence close)"
+    } else {
+        "raise the descriptor limit (ulimit -n, LimitNOFILE)"
+    };
+    full.then(|| {
+        format!(
+            "{direction}: all connection slots for clients are taken ({used} of {limit}; {silent} of them silent; \
+             {waiting} connections wait): {remedy}"
+        )
+    })
 }
 
 fn drift(mode: Mode, restart: Mode, spelling: Spelling) -> Option<String> {

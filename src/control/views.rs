@@ -42,6 +42,8 @@ pub struct Status {
     pub bypass: Vec<BypassStatus>,
     /// Open connections by kind.
     pub connections: ConnectionCounts,
+    /// The connection slots of inbound routes, then those of outbound routes.
+    pub slots: Vec<SlotStatus>,
     /// The certificates, CAs and revocation lists in use that have an end: at most 64, ours first.
     pub certificates: Vec<CertificateStatus>,
     /// The last rotation, if it was refused: the TLS files on disk are not those in force.
@@ -181,6 +183,22 @@ pub struct ConnectionCounts {
     pub non_conforming: usize,
     /// Those that wait to be moved.
     pub recycling: usize,
+}
+
+/// The connection slots of one direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SlotStatus {
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// All, those kept for members included.
+    pub limit: usize,
+    /// Those that are taken.
+    pub used: usize,
+    /// Of those, the ones whose client has sent no byte yet.
+    pub silent: usize,
+    /// Connections that wait for a slot.
+    pub waiting: usize,
 }
 
 /// A change that was refused, and none of its kind has succeeded since.

@@ -3,7 +3,7 @@
 use super::page::{Page, Table};
 use super::words::{ago, count, name, notes, since, span};
 use crate::control::views::{
-    BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, LinkStatus, MemberStatus, Status,
+    BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, LinkStatus, MemberStatus, SlotStatus, Status,
     UpstreamStatus,
 };
 use crate::policy::{Mode, Spelling};
@@ -41,6 +41,7 @@ pub(super) fn page(status: &Status, now: i64) -> Page {
         page.warn(escaped(warning));
     }
     page.table(connections(&status.connections));
+    page.table(slots(&status.slots));
     page.table(routes(status));
     page.table(upstreams(&status.upstreams, now));
     page.table(links(&status.links, now));
@@ -89,6 +90,15 @@ fn connections(counts: &ConnectionCounts) -> Table {
     let mut table = Table::new(["CONNECTIONS", "PLAINTEXT", "TLS", "OUTBOUND", "NON-CONFORMING", "RECYCLING"]);
     let ConnectionCounts { open, plaintext, tls, outbound, non_conforming, recycling } = *counts;
     table.row([open, plaintext, tls, outbound, non_conforming, recycling].map(|number| number.to_string()));
+    table
+}
+
+fn slots(slots: &[SlotStatus]) -> Table {
+    let mut table = Table::new(["SLOTS", "USED", "LIMIT", "SILENT", "WAITING"]);
+    for SlotStatus { direction, used, limit, silent, waiting } in slots {
+        let [used, limit, silent, waiting] = [used, limit, silent, waiting].map(ToString::to_string);
+        table.row([escaped(direction), used, limit, silent, waiting]);
+    }
     table
 }
 

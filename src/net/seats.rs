@@ -1,116 +1,219 @@
-//! Seats for connections: slots for everybody, some kept for members of the set, and a room to wait in for those who
-//! find none. So accepting never waits, and a storm of clients does not stand in the way of members behind it.
+//! Connection slots of one direction: how many connections are served at a time, and which of those beyond wait.
+//!
+//! Slots are for everybody, but for some that are kept for members of the set. A connection that finds none waits, in a
+//! bounded queue, so that accepting never does. A free slot goes to a waiting member, else to the address that holds the
+//! fewest slots. Where all are taken, the address with the most silent connections gives up its oldest.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod queue;
+mod silent;
+mod table;
 
-use super::{Slot, Slots};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// The seats of a route, shared by all workers.
+use tokio::sync::oneshot;
+
+use table::{Pool, Seated, Table};
+
+/// The slots of one direction, shared by all workers.
 #[derive(Debug, Clone)]
-pub struct Seats(Arc<Shared>);
+pub struct Seats(Arc<Mutex<Table>>);
+
+/// How many slots there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotLimits {
+    /// All, kept ones included.
+    pub size: usize,
+    /// Those kept for members, at most half of all.
+    pub kept: usize,
+    /// Most connections of one address that is not a member's, waiting ones included.
+    pub per_address: Option<usize>,
+}
+
+/// What has become of the slots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SlotUsage {
+    /// All slots, kept ones included.
+    pub limit: usize,
+    /// Those that are taken.
+    pub used: usize,
+    /// Of those, the ones whose client has sent no byte yet.
+    pub silent: usize,
+    /// Connections that wait for a slot.
+    pub waiting: usize,
+    /// Whether all are taken that are not kept for members.
+    pub full: bool,
+}
+
+/// What a new connection gets.
+#[derive(Debug)]
+pub enum Entry {
+    /// It is served now.
+    Seat(Slot),
+    /// It waits.
+    Place(Place),
+}
+
+/// Why a new connection gets nothing and is to be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooMany {
+    /// All slots are taken, and all places to wait.
+    Full,
+    /// Its address has as many connections as one may have.
+    FromAddress,
+}
+
+/// One slot, taken. Dropping it returns it.
+#[derive(Debug)]
+pub struct Slot(Box<Held>);
 
 #[derive(Debug)]
-struct Shared {
-    /// For everybody.
-    open: Slots,
-    /// For members, once the others are taken.
-    kept: Slots,
-    /// For those who wait, connected.
-    room: Slots,
-    /// Whether it was said that all are taken, since the last seat that was free at once.
-    said: AtomicBool,
+struct Held {
+    seats: Seats,
+    id: u64,
+    ip: IpAddr,
+    pool: Pool,
+    silence: Option<oneshot::Receiver<()>>,
+}
+
+/// A place in the queue. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Place {
+    seats: Seats,
+    id: u64,
+    ip: IpAddr,
+    slot: oneshot::Receiver<Seated>,
 }
 
 impl Seats {
-    /// So many seats, none of them kept, and room for so many to wait.
+    /// So many slots, none of them kept, and a queue for so many connections.
     #[must_use]
     pub fn new(size: usize, room: usize) -> Seats {
-        let (open, kept, room) = (Slots::new(size), Slots::new(0), Slots::new(room));
-        Seats(Arc::new(Shared { open, kept, room, said: AtomicBool::new(false) }))
+        Seats(Arc::new(Mutex::new(Table::new(SlotLimits { size, kept: 0, per_address: None }, room))))
     }
 
     /// How many there are, kept ones included.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.0.open.size() + self.0.kept.size()
+        self.table().limits.size
     }
 
-    /// Changes how many there are and how many of them are kept for members, at most half. Nobody loses a seat.
-    pub fn resize(&self, size: usize, kept: usize) {
-        let kept = kept.min(size / 2);
-        self.0.kept.resize(kept);
-        self.0.open.resize(size - kept);
-    }
-
-    /// A seat, if one is free now. `member` is asked only where it matters.
+    /// What has become of them.
     #[must_use]
-    pub fn try_take(&self, member: impl FnOnce() -> bool) -> Option<Slot> {
-        if let Some(slot) = self.0.open.try_take() {
-            if self.0.said.load(Ordering::Relaxed) {
-                self.0.said.store(false, Ordering::Relaxed);
-            }
-            return Some(slot);
+    pub fn usage(&self) -> SlotUsage {
+        self.table().usage()
+    }
+
+    /// Changes how many there are. Nobody loses a slot: a smaller number is reached as slots come back.
+    pub fn resize(&self, limits: SlotLimits) {
+        let mut table = self.table();
+        table.limits = SlotLimits { kept: limits.kept.min(limits.size / 2), ..limits };
+        let granted = table.grant();
+        drop(table);
+        self.deliver(granted);
+    }
+
+    /// A slot or a place for a connection that was accepted now. `is_member` tells which addresses are those of members.
+    ///
+    /// # Errors
+    /// [`TooMany`]: it is to be closed.
+    pub fn enter(&self, ip: IpAddr, is_member: impl Fn(IpAddr) -> bool) -> Result<Entry, TooMany> {
+        let ip = ip.to_canonical();
+        let member = is_member(ip);
+        let mut table = self.table();
+        let (id, now) = (table.admit(ip, member)?, Instant::now());
+        if let Some(seated) = table.seat_at_once(id, ip, member, now) {
+            drop(table);
+            return Ok(Entry::Seat(self.slot(seated)));
         }
-        if member() { self.0.kept.try_take() } else { None }
+        let slot = table.wait(id, ip, member, now)?;
+        table.make_room(now, is_member);
+        drop(table);
+        Ok(Entry::Place(Place { seats: self.clone(), id, ip, slot }))
     }
 
-    /// A seat, when one is free.
-    pub async fn take(&self, member: bool) -> Slot {
-        if member {
-            tokio::select! {
-                slot = self.0.open.take() => slot,
-                slot = self.0.kept.take() => slot,
-            }
-        } else {
-            self.0.open.take().await
-        }
+    /// Asks silent connections to leave for those that wait, as far as they may be asked by now. Each that waits is to call
+    /// this now and then: a silence becomes long enough by time alone.
+    pub fn make_room(&self, is_member: impl Fn(IpAddr) -> bool) {
+        self.table().make_room(Instant::now(), is_member);
     }
 
-    /// A place to wait in, if there is one.
-    #[must_use]
-    pub fn wait(&self) -> Option<Slot> {
-        self.0.room.try_take()
-    }
-
-    /// Whether that all are taken is still to be said: once, until a seat is free at once again.
+    /// Whether that all are taken is still to be said: once, until a slot is free at once again.
     #[must_use]
     pub fn says_full(&self) -> bool {
-        !self.0.said.swap(true, Ordering::Relaxed)
+        !std::mem::replace(&mut self.table().said, true)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, Seated { id, ip, pool, silence }: Seated) -> Slot {
+        Slot(Box::new(Held { seats: self.clone(), id, ip, pool, silence: Some(silence) }))
+    }
+
+    /// Hands slots to those that waited. Not under the lock, which a slot that finds nobody takes to return itself.
+    fn deliver(&self, granted: Vec<table::Granted>) {
+        for (waiting, seated) in granted {
+            if let Err(seated) = waiting.send(seated) {
+                drop(self.slot(seated));
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Resolves when the connection is to leave because its client has been silent for so long and others wait. Never, once
+    /// the client has been [`heard`](Slot::heard).
+    pub async fn asked_to_leave(&mut self) {
+        if let Some(silence) = &mut self.0.silence
+            && silence.await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Notes that the client has sent something, or has left.
+    pub fn heard(&mut self) {
+        if self.0.silence.take().is_some() {
+            self.0.seats.table().heard(self.0.id, self.0.ip);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let granted = self.seats.table().release(self.id, self.ip, self.pool);
+        self.seats.deliver(granted);
+    }
+}
+
+impl Place {
+    /// Its slot, once it gets one within this time.
+    ///
+    /// # Errors
+    /// [`TooMany`] if it lost its place to an address with fewer connections that wait.
+    pub async fn slot_within(&mut self, limit: Duration) -> Result<Option<Slot>, TooMany> {
+        match tokio::time::timeout(limit, &mut self.slot).await {
+            Ok(Ok(seated)) => Ok(Some(self.seats.slot(seated))),
+            Ok(Err(_)) => Err(TooMany::Full),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.seats.table().leave(self.id, self.ip);
+        // It may have been given a slot that was not fetched; one that comes now goes back to whoever sends it.
+        self.slot.close();
+        if let Ok(seated) = self.slot.try_recv() {
+            drop(self.seats.slot(seated));
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Seats;
-
-    #[tokio::test]
-    async fn members_find_a_seat_when_others_do_not() {
-        let seats = Seats::new(6, 1);
-        seats.resize(6, 2);
-        let strangers: Vec<_> = std::iter::from_fn(|| seats.try_take(|| false)).collect();
-        assert_eq!((strangers.len(), seats.size()), (4, 6));
-        let members: Vec<_> = std::iter::from_fn(|| seats.try_take(|| true)).collect();
-        assert_eq!(members.len(), 2);
-        // The room is as bounded as the seats.
-        let place = seats.wait().unwrap();
-        assert!(seats.wait().is_none());
-        drop(place);
-        assert!(seats.wait().is_some());
-        // Who waits gets whatever becomes free first.
-        drop(members);
-        drop(seats.take(true).await);
-        drop(strangers);
-        drop(seats.take(false).await);
-    }
-
-    #[test]
-    fn at_most_half_are_kept_and_a_full_house_is_said_once() {
-        let seats = Seats::new(10, 0);
-        seats.resize(3, 64);
-        assert_eq!(std::iter::from_fn(|| seats.try_take(|| false)).collect::<Vec<_>>().len(), 2);
-        assert!(seats.says_full() && !seats.says_full());
-        drop(seats.try_take(|| false));
-        assert!(seats.says_full());
-    }
-}
+mod tests;

@@ -19,7 +19,7 @@ pub use known::{ClientTls, Known, Reached, RouteRecord};
 pub use links::{LinkFailure, LinkKey, LinkRecord, Links, RedirectedTo};
 pub use live::{Counters, Live, Open};
 pub use log::{LogHandle, init as init_logs};
-pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, RouteMetrics, Scrape, UpstreamUp};
+pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, RouteMetrics, Scrape, SlotCounts, UpstreamUp};
 pub use outcome::{Fault, Outcome};
 pub use record::{Judged, Observer, OpenRecord, Record};
 pub use recycling::{Recycling, Seen as SeenRecycling, Wish};

@@ -22,6 +22,12 @@ pub enum Outcome {
     Probe,
     /// Closed at once: all slots were taken, and all places to wait for one.
     TooManyConnections,
+    /// Closed at once: its address had as many connections as one may have.
+    TooManyFromAddress,
+    /// It left while it waited for a slot.
+    LeftWaiting,
+    /// Silent for so long that its slot was given to one that waited.
+    MadeRoom,
     /// No decidable opening in time.
     SniffTimeout,
     /// Closed, or failed, in the middle of an opening.
@@ -38,6 +44,8 @@ pub enum Outcome {
     TlsHandshakeFailed,
     /// The handshake with the client took too long.
     TlsHandshakeTimeout,
+    /// All handshakes with clients together held too much, and this one the most.
+    HandshakeMemory,
     /// It led back to tlsramp itself.
     Loop,
     /// The upstream could not be connected to.
@@ -73,7 +81,7 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 24] = [
+    pub const ALL: [Outcome; 28] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
@@ -83,6 +91,9 @@ impl Outcome {
         Outcome::RecycledByForce,
         Outcome::Probe,
         Outcome::TooManyConnections,
+        Outcome::TooManyFromAddress,
+        Outcome::LeftWaiting,
+        Outcome::MadeRoom,
         Outcome::SniffTimeout,
         Outcome::SniffTruncated,
         Outcome::RefusedPlaintext,
@@ -91,6 +102,7 @@ impl Outcome {
         Outcome::ClientCertificateRefused,
         Outcome::TlsHandshakeFailed,
         Outcome::TlsHandshakeTimeout,
+        Outcome::HandshakeMemory,
         Outcome::Loop,
         Outcome::UpstreamUnreachable,
         Outcome::UpstreamTlsFailed,
@@ -113,6 +125,9 @@ impl Outcome {
             Outcome::RecycledByForce => "recycled_by_force",
             Outcome::Probe => "probe",
             Outcome::TooManyConnections => "too_many_connections",
+            Outcome::TooManyFromAddress => "too_many_from_address",
+            Outcome::LeftWaiting => "left_waiting",
+            Outcome::MadeRoom => "made_room",
             Outcome::SniffTimeout => "sniff_timeout",
             Outcome::SniffTruncated => "sniff_truncated",
             Outcome::RefusedPlaintext => "refused_plaintext",
@@ -121,6 +136,7 @@ impl Outcome {
             Outcome::ClientCertificateRefused => "client_certificate_refused",
             Outcome::TlsHandshakeFailed => "tls_handshake_failed",
             Outcome::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Outcome::HandshakeMemory => "handshake_memory",
             Outcome::Loop => "loop",
             Outcome::UpstreamUnreachable => "upstream_unreachable",
             Outcome::UpstreamTlsFailed => "upstream_tls_failed",
@@ -136,7 +152,12 @@ impl Outcome {
     pub const fn fault(self) -> Fault {
         match self {
             Outcome::Completed | Outcome::Probe => Fault::None,
-            Outcome::RefusedPlaintext | Outcome::RefusedTls | Outcome::TooManyConnections => Fault::Policy,
+            Outcome::RefusedPlaintext
+            | Outcome::RefusedTls
+            | Outcome::TooManyConnections
+            | Outcome::TooManyFromAddress
+            | Outcome::LeftWaiting
+            | Outcome::MadeRoom => Fault::Policy,
             Outcome::ClientReset
             | Outcome::HalfClosedIdle
             | Outcome::SniffTimeout
@@ -145,6 +166,7 @@ impl Outcome {
             | Outcome::ClientCertificateRefused
             | Outcome::TlsHandshakeFailed
             | Outcome::TlsHandshakeTimeout
+            | Outcome::HandshakeMemory
             | Outcome::Loop => Fault::Client,
             Outcome::UpstreamReset | Outcome::Stalled | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => {
                 Fault::Upstream

@@ -28,7 +28,7 @@ pub(super) async fn admit(
         Admission::Terminated => {
             let config = snapshot.tls.server_config().ok_or(Failure::NoMaterial)?;
             let began = Instant::now();
-            match tls::accept(socket, config, timeouts.handshake).await {
+            match tls::accept_counted(socket, config, timeouts.handshake).await {
                 Ok(Accepted { stream, server_name }) => {
                     note(stream.session(), server_name, snapshot, record);
                     record.latencies().client_handshake(record.known().and_then(Known::tls_version), began.elapsed());

@@ -1,13 +1,13 @@
 //! One connection, from accept to record.
 
-use std::net::SocketAddr;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::establish::{Legs, Way, establish};
 use super::failure::Failure;
@@ -18,27 +18,34 @@ use super::server::Parts;
 use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
-use crate::net::{End, Ended, Relay, Relayed, Slot, Stop};
-use crate::observe::Outcome;
+use crate::net::{End, Ended, Relay, Relayed, Slot, Stop, linger};
+use crate::observe::{Outcome, Record};
+use crate::snapshot::Tuning;
+use crate::sniff::SniffError;
 
 /// Serves one connection and closes its record with how it went. What only its beginning takes is boxed and given back
 /// once it is established: most of its life, a connection waits.
 pub(super) fn serve(
     socket: TcpStream,
-    peer: SocketAddr,
-    slot: Slot,
+    mut record: Record,
+    mut slot: Slot,
     route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
     let begun = Box::pin(async move {
-        let mut record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
-        let way = Way { peer, route: &route, parts: &parts, tuning: *parts.tuning.borrow() };
+        let peer = record.known()?.peer;
+        let mut tuning = *parts.tuning.borrow();
+        let opening = async {
+            let socket = silence(socket, &mut slot, &mut tuning, &watch).await?;
+            let way = Way { peer, route: &route, parts: &parts, tuning };
+            establish(socket, &way, &watch, &mut record).await
+        };
         let established = tokio::select! {
             // What is complete is complete, stop or no stop.
             biased;
-            established = establish(socket, &way, &watch, &mut record) => established,
+            established = opening => established,
             () = watch.forced() => Err(Failure::Forced),
         };
         match established {
@@ -59,6 +66,44 @@ pub(super) fn serve(
         let Some(Established { relay, .. }) = &mut established else { return };
         let relayed = relay.await;
         Box::pin(end(established, relayed)).await;
+    }
+}
+
+/// Waits until a client has sent something, or has ended: for as long as its slot is not needed, unless silent clients are
+/// closed. What it has sent is not read.
+async fn silence(
+    socket: TcpStream,
+    slot: &mut Slot,
+    tuning: &mut Tuning,
+    watch: &drain::Watch,
+) -> Result<TcpStream, Failure> {
+    let began = Instant::now();
+    let limit = tuning.timeouts.sniff;
+    let overdue = async {
+        if tuning.timeouts.close_silent {
+            sleep(limit).await;
+        } else {
+            pending::<()>().await;
+        }
+    };
+    let mut first = [0];
+    tokio::select! {
+        // A client that has spoken is served.
+        biased;
+        _ = socket.peek(&mut first) => {
+            slot.heard();
+            if tuning.timeouts.close_silent {
+                tuning.timeouts.sniff = limit.saturating_sub(began.elapsed());
+            }
+            Ok(socket)
+        }
+        () = watch.draining() => Err(Failure::Draining),
+        () = overdue => {
+            Box::pin(linger(socket)).await;
+            Err(Failure::Sniff(SniffError::TimedOut(0)))
+        }
+        // Closed at once: there is nothing unread that could make a reset of it, and the slot is needed.
+        () = slot.asked_to_leave() => Err(Failure::MadeRoom(began.elapsed())),
     }
 }
 
@@ -133,7 +178,7 @@ mod tests {
     use crate::config::Inbound;
     use crate::drain::Drain;
     use crate::members;
-    use crate::net::{OwnDials, Slots};
+    use crate::net::{Entry, OwnDials, Seats};
     use crate::observe::Observer;
     use crate::policy::{Acceptance, LinkRule, Mode};
     use crate::proxy::{Parts, Route};
@@ -164,8 +209,9 @@ mod tests {
             dials: OwnDials::default(),
         };
         let route = Arc::new(ArcSwap::from_pointee(Route::inbound(&inbound).unwrap()));
-        let slot = Slots::new(1).try_take().unwrap();
-        let connection = serve(socket, peer, slot, route, Arc::new(parts), Drain::new().watch());
+        let Ok(Entry::Seat(slot)) = Seats::new(1, 0).enter(peer.ip(), |_| false) else { panic!("a slot is free") };
+        let record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
+        let connection = serve(socket, record, slot, route, Arc::new(parts), Drain::new().watch());
         let size = size_of_val(&connection);
         assert!(size <= MOST_BYTES, "{size} bytes; before this, {MOST_BYTES} were enough");
     }

@@ -1,5 +1,7 @@
 //! Why a connection did not get as far as a relay, and what outcome that is.
 
+use std::time::Duration;
+
 use super::redirected::Astray;
 use crate::limits::JUDGED_MOST;
 use crate::net::DialError;
@@ -33,6 +35,9 @@ pub(super) enum Failure {
     Draining,
     #[error("a stop was forced")]
     Forced,
+    /// Its slot was needed.
+    #[error("silent for {} s, and all connection slots were taken", .0.as_secs())]
+    MadeRoom(Duration),
 }
 
 impl From<LinkError> for Failure {
@@ -57,7 +62,8 @@ impl Failure {
             | Failure::NoMaterial
             | Failure::Unsettled
             | Failure::Draining
-            | Failure::Forced => PeerFault::Other,
+            | Failure::Forced
+            | Failure::MadeRoom(_) => PeerFault::Other,
         }
     }
 
@@ -77,6 +83,7 @@ impl Failure {
             Failure::Unsettled => Outcome::PolicyUnsettled,
             Failure::Draining => Outcome::Drained,
             Failure::Forced => Outcome::Forced,
+            Failure::MadeRoom(_) => Outcome::MadeRoom,
         }
     }
 }
@@ -85,6 +92,7 @@ fn client_tls(error: &HandshakeError) -> Outcome {
     use rustls::{Error, PeerIncompatible};
     match error {
         HandshakeError::TimedOut(_) => Outcome::TlsHandshakeTimeout,
+        HandshakeError::OverBudget(_) => Outcome::HandshakeMemory,
         HandshakeError::Tls(Error::NoCertificatesPresented | Error::InvalidCertificate(_)) => {
             Outcome::ClientCertificateRefused
         }
@@ -93,7 +101,9 @@ fn client_tls(error: &HandshakeError) -> Outcome {
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::SupportedVersionsExtensionRequired,
         )) => Outcome::TlsTooOld,
-        HandshakeError::Tls(_) | HandshakeError::Closed | HandshakeError::Socket(_) => Outcome::TlsHandshakeFailed,
+        HandshakeError::Tls(_) | HandshakeError::Closed | HandshakeError::Socket(_) | HandshakeError::TooLarge(_) => {
+            Outcome::TlsHandshakeFailed
+        }
     }
 }
 

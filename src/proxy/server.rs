@@ -2,24 +2,25 @@
 //! kernel spreads connections over them, and a connection stays where it was accepted.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 
 use super::connection::serve;
 use super::route::Route;
 use crate::drain;
-use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WORKER_BEAT};
+use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WAITING_LOOK, WORKER_BEAT};
 use crate::members;
-use crate::net::{Listener, OwnDials, Seats, Slot};
-use crate::observe::{Observer, Outcome};
+use crate::net::{Entry, Listener, OwnDials, Place, Seats, Slot, SlotUsage, TooMany};
+use crate::observe::{Observer, Outcome, Record};
 use crate::snapshot::{Reader, Tuning};
 
 /// What every connection is given.
@@ -150,7 +151,7 @@ impl Drop for Worker {
     }
 }
 
-/// One worker's accept loop for one route. Never awaits a peer, nor a seat.
+/// One worker's accept loop for one route. Never awaits a peer, nor a slot.
 async fn accept(
     listener: TcpListener,
     route: Arc<ArcSwap<Route>>,
@@ -170,50 +171,73 @@ async fn accept(
             accepted = listener.accept() => accepted,
             () = watch.draining() => return,
         };
+        let record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
         let (route, parts, watch) = (Arc::clone(&route), Arc::clone(&parts), watch.clone());
-        // The seat comes second: taken before a connection is there, it would be held by a worker that nobody
+        // The slot comes second: taken before a connection is there, it would be held by a worker that nobody
         // connects to.
-        match seats.try_take(|| parts.members.load().has(peer.ip())) {
-            Some(seat) => tokio::spawn(serve(socket, peer, seat, route, parts, watch)),
-            None => tokio::spawn(queue(socket, peer, seats.clone(), route, parts, watch)),
-        };
+        match seats.enter(peer.ip(), |ip| parts.members.load().has(ip)) {
+            Ok(Entry::Seat(slot)) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
+            Ok(Entry::Place(place)) => {
+                drop(tokio::spawn(queue(socket, record, place, seats.clone(), route, parts, watch)));
+            }
+            // As mongod does: nothing is said, and nothing is read.
+            Err(TooMany::Full) => record.close(Outcome::TooManyConnections, None),
+            Err(TooMany::FromAddress) => record.close(Outcome::TooManyFromAddress, None),
+        }
     }
 }
 
-/// A connection that found no seat: waits for one where there is room to wait, else is closed.
+/// A connection that found no slot: waits for one, for as long as its client does.
 async fn queue(
     socket: TcpStream,
-    peer: SocketAddr,
+    record: Record,
+    mut place: Place,
     seats: Seats,
     route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
 ) {
-    let Some(place) = seats.wait() else {
-        let route = route.load();
-        let record = parts.observer.open(peer, route.record(&parts.observer.metrics));
-        return record.close(Outcome::TooManyConnections, None);
-    };
-    let member = parts.members.load().has(peer.ip());
-    let seat = tokio::select! {
-        seat = seat(&seats, member, &route) => seat,
-        () = watch.draining() => return,
+    let slot = tokio::select! {
+        biased;
+        slot = slot(&mut place, &seats, &parts, &route) => slot,
+        () = left(&socket) => return record.close(Outcome::LeftWaiting, None),
+        () = watch.draining() => return record.close(Outcome::Drained, None),
     };
     drop(place);
-    serve(socket, peer, seat, route, parts, watch).await;
+    match slot {
+        Some(slot) => serve(socket, record, slot, route, parts, watch).await,
+        None => record.close(Outcome::TooManyConnections, None),
+    }
 }
 
-/// A seat, once one is free; that all are taken is said if that lasts.
-async fn seat(seats: &Seats, member: bool, route: &ArcSwap<Route>) -> Slot {
-    match tokio::time::timeout(SLOTS_WARNING, seats.take(member)).await {
-        Ok(seat) => seat,
-        Err(_) => {
-            if seats.says_full() {
-                let (route, limit) = (route.load(), seats.size());
-                tracing::warn!(route = &*route.name, limit, "all connection slots are taken; new connections wait");
-            }
-            seats.take(member).await
+/// A slot, once there is one; `None` if the place was lost. That all are taken is said if that lasts.
+async fn slot(place: &mut Place, seats: &Seats, parts: &Parts, route: &ArcSwap<Route>) -> Option<Slot> {
+    let began = Instant::now();
+    loop {
+        match place.slot_within(WAITING_LOOK).await {
+            Ok(Some(slot)) => return Some(slot),
+            Ok(None) => seats.make_room(|ip| parts.members.load().has(ip)),
+            Err(_) => return None,
         }
+        if began.elapsed() >= SLOTS_WARNING && seats.says_full() {
+            let (route, SlotUsage { limit, silent, waiting, .. }) = (route.load(), seats.usage());
+            tracing::warn!(
+                route = &*route.name,
+                limit,
+                silent,
+                waiting,
+                "all connection slots are taken; new connections wait"
+            );
+        }
+    }
+}
+
+/// Resolves when a client has ended its connection, or its direction of it. What it has sent stays where it is, and does
+/// not hide that: the end of reading is part of this readiness, and data are not.
+async fn left(socket: &TcpStream) {
+    // An error of the runtime's, which ends, is for whoever uses the socket next.
+    if socket.ready(Interest::PRIORITY).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -11,6 +11,7 @@ mod fault;
 mod files;
 mod handshake;
 mod identity;
+mod intake;
 mod material;
 mod pem;
 mod reason;
@@ -25,9 +26,11 @@ mod verify;
 pub use fault::{Fault, FileRole};
 pub use files::{DisabledProtocols, Password, Secret, TlsFiles};
 pub use handshake::{
-    Accepted, ClientStream, HandshakeError, ServerStream, accept, connect, suite_name, verify_again, version_name,
+    Accepted, ClientStream, HandshakeError, ServerStream, accept, accept_counted, connect, connect_counted, suite_name,
+    verify_again, version_name,
 };
 pub use identity::Identity;
+pub use intake::handshake_bytes;
 pub use material::Material;
 pub use reason::PeerFault;
 pub use session::Side;

@@ -14,6 +14,7 @@ use rustls::{CommonState, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::intake::Intake;
 use super::resumption::{self, NEVER};
 use super::session::{self, Side};
 use crate::limits::{TLS_HELD, TLS_READ, TLS_RECORD, TLS_WRITE, TLS_WRITTEN};
@@ -97,7 +98,7 @@ impl<S: Side + Unpin> Stream<S> {
     }
 
     /// Goes on with the handshake. When it has failed, the alert has been written.
-    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>, intake: &mut Intake) -> Poll<io::Result<()>> {
         if self.incoming.is_empty() {
             // A client speaks first.
             self.digest(&mut [], &mut ReadBuf::new(&mut []));
@@ -114,23 +115,27 @@ impl<S: Side + Unpin> Stream<S> {
                 return Poll::Ready(Err(error));
             }
             ready!(self.poll_send(cx))?;
-            ready!(INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut []))))?;
+            let room = intake.room().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let received =
+                INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut []), room));
+            intake.received(ready!(received)?, !self.outgoing.is_empty());
         }
     }
 
-    /// Takes what has come, and works on it. Ready when something was taken.
+    /// Takes what has come, up to `most` bytes, and works on it. Ready when something was taken: with how much.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         let held = self.incoming.len();
         if held > TLS_HELD {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message without an end")));
         }
         // What this decrypts to fits into the reader's buffer, if that is of some size.
-        let room = buffer.remaining().saturating_sub(held).clamp(TLS_RECORD, TLS_READ);
+        let room = buffer.remaining().saturating_sub(held).clamp(TLS_RECORD, TLS_READ).min(most);
         let mut read = ReadBuf::new(&mut scratch[held..held + room]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
         let count = read.filled().len();
@@ -139,7 +144,7 @@ impl<S: Side + Unpin> Stream<S> {
         }
         scratch[..held].copy_from_slice(&self.incoming);
         self.digest(&mut scratch[..held + count], buffer);
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(count))
     }
 
     /// Works on records.
@@ -254,7 +259,7 @@ impl<S: Side + Unpin> AsyncRead for Stream<S> {
                 let _ = this.poll_send(cx);
                 return Poll::Ready(Err(error));
             }
-            let received = INCOMING.with_borrow_mut(|scratch| this.poll_receive(cx, scratch, buffer));
+            let received = INCOMING.with_borrow_mut(|scratch| this.poll_receive(cx, scratch, buffer, TLS_READ));
             if received.is_pending() && !this.may_wait && !this.closed {
                 // Who waits must not be waited for: what the stack itself had to answer goes out without a writer.
                 ready!(this.poll_send(cx))?;

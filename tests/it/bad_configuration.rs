@@ -643,7 +643,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 /// A route in front of a server on this host: no mistake in it.
 const FRONT: [&str; 6] = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
 
-const OPTIONS: [&str; 45] = [
+const OPTIONS: [&str; 46] = [
     "config",
     "port",
     "bind_ip",
@@ -679,6 +679,7 @@ const OPTIONS: [&str; 45] = [
     "sslDisabledProtocols",
     "tlsDisabledProtocols",
     "maxIncomingConnections",
+    "maxConnectionsPerIp",
     "workers",
     "sniffTimeout",
     "handshakeTimeout",

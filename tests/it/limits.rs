@@ -204,7 +204,8 @@ fn a_number_that_the_descriptors_do_not_carry_is_cut_with_a_word() {
     for client in &mut open {
         echoes(client, b"served");
     }
-    proxy.connect().write_all(b"waits").unwrap();
+    let mut waiting = proxy.connect();
+    waiting.write_all(b"waits").unwrap();
     assert_eq!(proxy.log.wait(Mark::START, SOON, is_full).unwrap()["limit"], 11);
 }
 

@@ -42,6 +42,7 @@ fn single_values() {
         (&["--upstream=db1:1", "--inboundTLS=pass"], "", &["--inboundTLS 'pass'", "terminate or passthrough"]),
         (&["--upstream=db1:1", "--upstreamBind=db1"], "", &["--upstreamBind 'db1'", "an IP address", "leave it out"]),
         (&["--upstream=db1:1", "--workers=0"], "", &["--workers '0'", "1 to 256", "one for each core"]),
+        (&["--upstream=db1:1", "--maxConnectionsPerIp=0"], "", &["--maxConnectionsPerIp '0'", "1 to 1000000"]),
         (&["--upstream=db1:1", "--maxIncomingConnections=-1"], "", &["--maxIncomingConnections '-1'", "1 to 1000000"]),
         (&["--upstream=db1:1", "--sniffTimeout=0"], "", &["--sniffTimeout '0'", "from 1ms to 86400s", "10s"]),
         (&["--upstream=db1:1", "--handshakeTimeout=1d"], "", &["--handshakeTimeout '1d'", "500ms"]),

@@ -19,7 +19,7 @@ fn sample(opt: &Opt) -> &'static [&'static str] {
         "memberReserve" => &["7"],
         "sslMode" => &["preferSSL"],
         "sslDisabledProtocols" => &["TLS1_2"],
-        "maxIncomingConnections" => &["500"],
+        "maxIncomingConnections" | "maxConnectionsPerIp" => &["500"],
         "workers" => &["3"],
         "sniffTimeout" => &["1500ms"],
         "handshakeTimeout" => &["3"],

@@ -7,7 +7,7 @@ use prometheus_client::registry::Unit;
 
 use super::histogram::Latencies;
 use super::route::{DIRECTIONS, KINDS, kind_number};
-use super::scrape::{RouteSums, Scrape};
+use super::scrape::{RouteSums, Scrape, SlotCounts};
 use super::writer::Writer;
 use crate::observe::process::Process;
 use crate::policy::{Mode, Opening, Spelling};
@@ -55,7 +55,26 @@ impl Page {
         to.gauge(("tlsramp_open_connections", "Connections that are open, both legs of them.", None), open)?;
 
         let help = "Open connections that would not be made so today, by mode and certificates.";
-        to.gauge(("tlsramp_non_conforming_connections", help, None), [([], self.scrape.non_conforming)])
+        to.gauge(("tlsramp_non_conforming_connections", help, None), [([], self.scrape.non_conforming)])?;
+        self.slots(to)
+    }
+
+    fn slots(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let series = |value: fn(&SlotCounts) -> u64| {
+            self.scrape.slots.iter().map(move |slots| ([("direction", slots.direction)], value(slots)))
+        };
+        let help = "Connections that are served at a time, at most.";
+        to.gauge(("tlsramp_connection_slots", help, None), series(|slots| slots.limit))?;
+        let help = "Connection slots that are taken, by connections that are not yet established too.";
+        to.gauge(("tlsramp_connection_slots_used", help, None), series(|slots| slots.used))?;
+        let help = "Connections with a slot whose client has sent no byte yet.";
+        to.gauge(("tlsramp_silent_connections", help, None), series(|slots| slots.silent))?;
+        let help = "Connections that wait for a slot.";
+        to.gauge(("tlsramp_waiting_connections", help, None), series(|slots| slots.waiting))?;
+        let [client, upstream] = self.scrape.handshake_bytes;
+        let help = "Bytes that TLS handshakes under way have taken in, of peers that are not authenticated yet.";
+        let sides = [([("side", "client")], client), ([("side", "upstream")], upstream)];
+        to.gauge(("tlsramp_handshake_held", help, Some(Unit::Bytes)), sides)
     }
 
     fn bytes(&self, to: &mut Writer<'_>) -> fmt::Result {

@@ -37,8 +37,27 @@ pub struct Scrape {
     pub redirect: Option<bool>,
     /// Log lines dropped, since the start.
     pub log_lines_dropped: u64,
+    /// The connection slots, by direction.
+    pub slots: Vec<SlotCounts>,
+    /// Bytes that handshakes under way hold: with clients, with upstreams.
+    pub handshake_bytes: [u64; 2],
     closed: BTreeMap<Arc<str>, Bytes>,
     live: BTreeMap<Arc<str>, Live>,
+}
+
+/// The connection slots of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotCounts {
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// All.
+    pub limit: u64,
+    /// Those that are taken.
+    pub used: u64,
+    /// Of those, the ones whose client has sent no byte yet.
+    pub silent: u64,
+    /// Connections that wait for one.
+    pub waiting: u64,
 }
 
 /// When a certificate of ours, a CA or a revocation list ends.
@@ -108,6 +127,8 @@ impl Scrape {
             bypass: 0,
             redirect: None,
             log_lines_dropped: 0,
+            slots: Vec::new(),
+            handshake_bytes: [0; 2],
             closed,
             live: BTreeMap::new(),
         }

@@ -1,0 +1,228 @@
+//! The state of the slots, under one lock. Nothing here waits, and no operation looks at all connections.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::queue::{Queue, Source, Waiting};
+use super::silent::{Most, Silent};
+use super::{SlotLimits, SlotUsage, TooMany};
+use crate::limits::SILENT_LEAST;
+
+/// Everything that is known of one direction's slots. All tables are bounded by the slots and the queue.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) limits: SlotLimits,
+    /// Whether it was said that all are taken, since the last slot that was free at once.
+    pub(super) said: bool,
+    /// Most that wait.
+    room: usize,
+    open: usize,
+    kept: usize,
+    last_id: u64,
+    /// Connections of each address: those with a slot, and those that wait.
+    addresses: HashMap<IpAddr, Counts>,
+    silent: Silent,
+    /// Silent connections that were asked to leave and have not returned their slot yet.
+    leaving: HashSet<u64>,
+    queue: Queue,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    seated: usize,
+    waiting: usize,
+}
+
+/// Which slots one is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// For everybody.
+    Open,
+    /// For members, once the others are taken.
+    Kept,
+}
+
+/// A slot that was given.
+#[derive(Debug)]
+pub(super) struct Seated {
+    pub(super) id: u64,
+    pub(super) ip: IpAddr,
+    pub(super) pool: Pool,
+    pub(super) silence: oneshot::Receiver<()>,
+}
+
+/// A slot, and who waits for it.
+pub(super) type Granted = (oneshot::Sender<Seated>, Seated);
+
+impl Table {
+    pub(super) fn new(limits: SlotLimits, room: usize) -> Table {
+        Table {
+            limits,
+            said: false,
+            room,
+            open: 0,
+            kept: 0,
+            last_id: 0,
+            addresses: HashMap::new(),
+            silent: Silent::default(),
+            leaving: HashSet::new(),
+            queue: Queue::default(),
+        }
+    }
+
+    pub(super) fn usage(&self) -> SlotUsage {
+        SlotUsage {
+            limit: self.limits.size,
+            used: self.open + self.kept,
+            silent: self.silent.count() + self.leaving.len(),
+            waiting: self.queue.count(),
+            full: !self.has_open(),
+        }
+    }
+
+    /// A number for a new connection, if its address may have another.
+    pub(super) fn admit(&mut self, ip: IpAddr, member: bool) -> Result<u64, TooMany> {
+        let Counts { seated, waiting } = self.addresses.get(&ip).copied().unwrap_or_default();
+        if !member && self.limits.per_address.is_some_and(|most| seated + waiting >= most) {
+            return Err(TooMany::FromAddress);
+        }
+        self.last_id += 1;
+        Ok(self.last_id)
+    }
+
+    /// A slot, if one is free. Nobody waits then: a slot that comes back is given on at once.
+    pub(super) fn seat_at_once(&mut self, id: u64, ip: IpAddr, member: bool, now: Instant) -> Option<Seated> {
+        let pool = self.free(member)?;
+        if pool == Pool::Open {
+            self.said = false;
+        }
+        Some(self.seat(id, ip, member, pool, now))
+    }
+
+    /// A place to wait.
+    pub(super) fn wait(
+        &mut self,
+        id: u64,
+        ip: IpAddr,
+        member: bool,
+        now: Instant,
+    ) -> Result<oneshot::Receiver<Seated>, TooMany> {
+        if self.queue.count() >= self.room {
+            let (displaced, from) = self.queue.displaced_by(ip, member).ok_or(TooMany::Full)?;
+            self.leave(displaced, from);
+        }
+        let (slot, given) = oneshot::channel();
+        self.queue.add(id, member, Waiting { ip, since: now, slot });
+        self.addresses.entry(ip).or_default().waiting += 1;
+        Ok(given)
+    }
+
+    /// One no longer waits. Its sender is dropped with it, by which it hears so.
+    pub(super) fn leave(&mut self, id: u64, ip: IpAddr) -> Option<Waiting> {
+        let waiting = self.queue.remove(id, ip)?;
+        self.count(ip, |counts| counts.waiting -= 1);
+        Some(waiting)
+    }
+
+    /// The client of a connection has sent something.
+    pub(super) fn heard(&mut self, id: u64, ip: IpAddr) {
+        if !self.silent.remove(id, ip) {
+            self.leaving.remove(&id);
+        }
+    }
+
+    /// A slot comes back.
+    #[must_use]
+    pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool) -> Vec<Granted> {
+        self.heard(id, ip);
+        let used = match pool {
+            Pool::Open => &mut self.open,
+            Pool::Kept => &mut self.kept,
+        };
+        *used = used.saturating_sub(1);
+        self.count(ip, |counts| counts.seated -= 1);
+        self.queue.released(ip);
+        self.grant()
+    }
+
+    /// Gives free slots to those that wait.
+    #[must_use]
+    pub(super) fn grant(&mut self) -> Vec<Granted> {
+        let mut granted = Vec::new();
+        loop {
+            let (next, member) = match self.queue.next_member() {
+                Some(next) => (Some(next), true),
+                None => (self.queue.next(), false),
+            };
+            let (Some((id, ip)), Some(pool)) = (next, self.free(member)) else { return granted };
+            let Some(waiting) = self.leave(id, ip) else { return granted };
+            let seated = self.seat(id, ip, member, pool, waiting.since);
+            granted.push((waiting.slot, seated));
+        }
+    }
+
+    /// Asks silent connections to leave, one for each that waits: of the address with the most, as long as they are the
+    /// longest silent ones, for long enough. Nobody is asked for the sake of an address that holds as many slots itself, or
+    /// its connections could drive out another's.
+    pub(super) fn make_room(&mut self, now: Instant, is_member: impl Fn(IpAddr) -> bool) {
+        while self.leaving.len() < self.queue.count() {
+            let Some(most) = self.silent.most(&is_member) else { return };
+            if !self.is_worth(most) {
+                return;
+            }
+            let Some(asked) = self.silent.ask_oldest(most.ip, now, SILENT_LEAST) else { return };
+            self.leaving.insert(asked);
+        }
+    }
+
+    /// Whether the next in the queue may take a slot of this address. Those that are on their way are counted as its own.
+    fn is_worth(&self, most: Most) -> bool {
+        if self.queue.next_member().is_some() {
+            return true;
+        }
+        let Some((_, ip)) = self.queue.next() else { return false };
+        let source = Source::from(ip);
+        let holder = self.addresses.get(&most.ip).map_or(0, |counts| counts.seated);
+        let shared = if Source::from(most.ip) == source { holder } else { 0 };
+        self.queue.slots(source).saturating_sub(shared) + self.leaving.len() < most.count
+    }
+
+    fn seat(&mut self, id: u64, ip: IpAddr, member: bool, pool: Pool, since: Instant) -> Seated {
+        match pool {
+            Pool::Open => self.open += 1,
+            Pool::Kept => self.kept += 1,
+        }
+        self.addresses.entry(ip).or_default().seated += 1;
+        self.queue.seated(ip);
+        let silence = self.silent.add(id, ip, member, since);
+        Seated { id, ip, pool, silence }
+    }
+
+    fn free(&self, member: bool) -> Option<Pool> {
+        if self.has_open() { Some(Pool::Open) } else { (member && self.kept < self.limits.kept).then_some(Pool::Kept) }
+    }
+
+    fn has_open(&self) -> bool {
+        self.open < self.limits.size - self.limits.kept
+    }
+
+    fn count(&mut self, ip: IpAddr, change: impl FnOnce(&mut Counts)) {
+        if let Some(counts) = self.addresses.get_mut(&ip) {
+            change(counts);
+            if counts.seated + counts.waiting == 0 {
+                self.addresses.remove(&ip);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// Whether nothing is left of anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.leaving.is_empty() && self.queue.is_empty() && self.silent.is_empty()
+    }
+}

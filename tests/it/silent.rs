@@ -1,0 +1,191 @@
+//! Clients that connect and say nothing: they give up slots when all are taken, they and those who wait are counted, and
+//! one address can be bounded.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::support::service::{SOON, Upstream, echoes, echoes_back, in_front_of, reload, wait_until, yaml};
+use crate::support::{Mark, Proxy, admin};
+
+#[test]
+fn silent_clients_of_one_address_make_room_for_another() {
+    let upstream = Upstream::start();
+    let proxy = start(&upstream, 200, &[]);
+    let mut silent = many(&proxy, 2, 200);
+    assert!(wait_until(SOON, || slots(&proxy) == (200, 200, 0)), "{:?}", slots(&proxy));
+    // As many again come from there: they stand in nobody's way.
+    silent.extend(many(&proxy, 2, 50));
+    let mut newcomer = from(&proxy, 3);
+    newcomer.write_all(b"let me in").unwrap();
+    assert!(wait_until(SOON, || slots(&proxy) == (200, 200, 51)), "{:?}", slots(&proxy));
+    let status = admin::of(&proxy).get("/status");
+    let full =
+        status["warnings"].as_array().unwrap().iter().filter_map(Value::as_str).find(|said| said.contains("slots"));
+    assert!(full.unwrap().contains("200 of 200; 200 of them silent; 51 connections wait"), "{full:?}");
+
+    echoes_back(&mut newcomer, b"let me in");
+    let record = proxy.wait_record(Mark::START, |record| record["outcome"] == "made_room", SOON);
+    assert!(record["peer"].as_str().unwrap().starts_with("127.0.0.2:"), "{record}");
+    assert!(record["reason"].as_str().unwrap().contains("all connection slots were taken"), "{record}");
+    assert!(metric(&proxy, "tlsramp_connections_total", "outcome=\"made_room\"") >= 1.0);
+    drop((silent, newcomer));
+    assert!(wait_until(SOON, || slots(&proxy) == (0, 0, 0)), "{:?}", slots(&proxy));
+}
+
+#[test]
+fn the_last_of_an_address_and_those_of_members_stay() {
+    let upstream = Upstream::start();
+    let proxy = start(&upstream, 5, &["--member", "db2.example.net:27017=127.0.0.2", "--memberReserve", "0"]);
+    let mut held = many(&proxy, 2, 3);
+    held.extend([from(&proxy, 3), from(&proxy, 4)]);
+    assert!(wait_until(SOON, || slots(&proxy) == (5, 5, 0)), "{:?}", slots(&proxy));
+    let mut newcomer = from(&proxy, 5);
+    newcomer.write_all(b"waits").unwrap();
+    // The span in which nothing may happen.
+    thread::sleep(SILENT_LEAST + Duration::from_secs(2));
+    assert_eq!(slots(&proxy), (5, 5, 1));
+    held.iter_mut().for_each(|client| echoes(client, b"still here"));
+    drop(held.pop());
+    echoes_back(&mut newcomer, b"waits");
+}
+
+/// Neither by coming and going in silence, nor by connections that speak.
+#[test]
+fn a_stranger_does_not_drive_out_the_pool_of_another() {
+    let upstream = Upstream::start();
+    for speaks in [false, true] {
+        let proxy = start(&upstream, 20, &[]);
+        let mut pool = many(&proxy, 2, 8);
+        assert!(wait_until(SOON, || slots(&proxy).1 == 8), "{:?}", slots(&proxy));
+        let mut stranger = many(&proxy, 3, 12);
+        assert!(wait_until(SOON, || slots(&proxy).0 == 20), "{:?}", slots(&proxy));
+        if speaks {
+            stranger.iter_mut().for_each(|client| echoes(client, b"a request"));
+        }
+        let began = Instant::now();
+        while began.elapsed() < SILENT_LEAST + Duration::from_secs(3) {
+            if !speaks {
+                stranger.remove(0);
+            }
+            stranger.push(from(&proxy, 3));
+            thread::sleep(Duration::from_millis(200));
+        }
+        pool.iter_mut().for_each(|client| echoes(client, b"still here"));
+        let driven_out = |record: &Value| {
+            record["outcome"] == "made_room" && record["peer"].as_str().unwrap().starts_with("127.0.0.2:")
+        };
+        assert!(!proxy.records().iter().any(driven_out), "{:?}", proxy.records());
+        drop((pool, stranger));
+        assert!(wait_until(SOON, || slots(&proxy) == (0, 0, 0)), "{:?}", slots(&proxy));
+    }
+}
+
+#[test]
+fn who_waits_and_leaves_is_noticed_at_once() {
+    let upstream = Upstream::start();
+    let proxy = start(&upstream, 1, &[]);
+    let mut served = from(&proxy, 2);
+    echoes(&mut served, b"served");
+    let before = proxy.open_fds();
+    let mut waiting = many(&proxy, 3, 8);
+    // A driver has said hello before it waits; its bytes do not hide that it is gone.
+    waiting.iter_mut().step_by(2).for_each(|client| client.write_all(b"hello").unwrap());
+    assert!(wait_until(SOON, || slots(&proxy) == (1, 0, 8)), "{:?}", slots(&proxy));
+    let mark = proxy.mark();
+    drop(waiting);
+    assert!(wait_until(SOON, || slots(&proxy) == (1, 0, 0)), "{:?}", slots(&proxy));
+    assert!(wait_until(SOON, || proxy.open_fds() <= before), "{} descriptors, {before} before", proxy.open_fds());
+    let left = || proxy.records_since(mark).iter().filter(|record| record["outcome"] == "left_waiting").count();
+    assert!(wait_until(SOON, || left() == 8), "{:?}", proxy.records_since(mark));
+    assert_eq!(metric(&proxy, "tlsramp_connections_total", "outcome=\"left_waiting\""), 8.0);
+    echoes(&mut served, b"as before");
+}
+
+/// What a client said while it waited is not lost, whether it came before or after.
+#[test]
+fn who_waited_is_served_with_what_it_said() {
+    let upstream = Upstream::start();
+    let proxy = start(&upstream, 1, &[]);
+    let held = from(&proxy, 2);
+    let mut early = from(&proxy, 3);
+    early.write_all(b"early").unwrap();
+    let mut late = from(&proxy, 3);
+    assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 2)), "{:?}", slots(&proxy));
+    drop(held);
+    echoes_back(&mut early, b"early");
+    drop(early);
+    assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 0)), "{:?}", slots(&proxy));
+    echoes(&mut late, b"late");
+}
+
+#[test]
+fn one_address_may_have_so_many_connections_and_members_are_exempt() {
+    let upstream = Upstream::start();
+    let text = |limit: &str| format!("{}{limit}  member: [\"db2.example.net:27017=127.0.0.2\"]\n", yaml(&upstream));
+    let proxy =
+        Proxy::start_with_config(&text("  maxConnectionsPerIp: 2\n"), ["--port", "0", "--upstreamProbe", "off"]);
+    let mut members = many(&proxy, 2, 4);
+    let mut clients = many(&proxy, 3, 2);
+    clients.iter_mut().chain(&mut members).for_each(|client| echoes(client, b"served"));
+    let mut third = from(&proxy, 3);
+    assert!(!matches!(third.read(&mut [0]), Ok(1..)), "it is closed");
+    let record = proxy.wait_record(Mark::START, |record| record["outcome"] == "too_many_from_address", SOON);
+    assert!(record["peer"].as_str().unwrap().starts_with("127.0.0.3:"), "{record}");
+    assert_eq!(metric(&proxy, "tlsramp_connections_total", "outcome=\"too_many_from_address\""), 1.0);
+    echoes(&mut from(&proxy, 4), b"another address");
+    drop(clients.pop());
+    assert!(wait_until(SOON, || {
+        let mut client = from(&proxy, 3);
+        client.write_all(b"again").is_ok() && client.read_exact(&mut [0; 5]).is_ok()
+    }));
+    reload(&proxy, &text(""));
+    clients.extend(many(&proxy, 3, 5));
+    clients.iter_mut().for_each(|client| echoes(client, b"no limit"));
+}
+
+fn start(upstream: &Upstream, limit: usize, more: &[&str]) -> Proxy {
+    let limit = limit.to_string();
+    let flags = ["--maxIncomingConnections", &limit, "--workers", "2", "--upstreamProbe", "off"];
+    let flags = flags.iter().chain(more).map(|&flag| flag.to_owned());
+    Proxy::start(in_front_of(upstream).into_iter().chain(flags))
+}
+
+/// Taken, silent and waiting of the inbound route; the same in the status and in the metrics.
+fn slots(proxy: &Proxy) -> (u64, u64, u64) {
+    let status = admin::of(proxy).get("/status");
+    let inbound = &status["slots"][0];
+    assert_eq!(inbound["direction"], "inbound");
+    let [used, silent, waiting] = ["used", "silent", "waiting"].map(|name| inbound[name].as_u64().unwrap());
+    (used, silent, waiting)
+}
+
+fn metric(proxy: &Proxy, name: &str, label: &str) -> f64 {
+    let page = admin::of(proxy).request("GET", "/metrics", None).body;
+    let lines = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+fn many(proxy: &Proxy, address: u8, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| from(proxy, address)).collect()
+}
+
+/// A client at 127.0.0.`address`.
+fn from(proxy: &Proxy, address: u8) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, address], 0)).into()).unwrap();
+    socket.connect(&proxy.address("inbound").into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream
+}
+
+/// How long a client must have been silent before it may have to leave.
+const SILENT_LEAST: Duration = Duration::from_secs(10);
