@@ -82,6 +82,69 @@ pub(super) async fn establish(
     watch: &drain::Watch,
     record: &mut Record,
 ) -> Result<Legs, Failure> {
+    let (socket, opening) = opened(socket, way, watch, record).await?;
+    // Both as of now, not as of accept: a silent client may have waited through any number of changes.
+    let mut policy = Policy::now(way);
+    let permit = match policy.judge(opening, way, record) {
+        Ok(permit) => permit,
+        Err(refused) => return Err(turn_away(Leg::Tcp(socket), refused, way, record).await),
+    };
+    // Asked before the handshake: a dial of tlsramp's own is known until the dialler's handshake is over.
+    let toward = policy.route.toward(&socket, way.peer, &way.parts.dials).map_err(Failure::Astray);
+    let mut client = Client::admit(permit.admission(), socket, &policy, way, record).await?;
+    let mut toward = match toward {
+        Ok(toward) => Some(toward),
+        Err(failure) => return Err(unreachable(client, failure, way, record).await),
+    };
+    let mut permit = permit;
+    let mut upstream = None;
+    for _ in 0..JUDGED_MOST {
+        // The handshake may have taken its time: nothing is dialled by what is no longer in force.
+        if policy.is_in_force(way) && !client.leg.is_outlived() {
+            match Upstream::fitting(upstream, permit, toward.take(), &client, &policy, way, record).await {
+                Ok(reached) => {
+                    let outlived = client.leg.is_outlived() || reached.leg.is_outlived();
+                    let judgement = policy.judgement(opening, reached.link);
+                    if !outlived && let Some(record) = record.establish(judgement, || policy.is_in_force(way)) {
+                        return Ok(Legs { client: client.leg, upstream: reached.leg, record, dial: reached.dial });
+                    }
+                    upstream = Some(reached);
+                }
+                // By the newer policy it may be reached.
+                Err(_) if !policy.is_in_force(way) => upstream = None,
+                Err(failure) => {
+                    drop(policy);
+                    return Err(unreachable(client, failure, way, record).await);
+                }
+            }
+        }
+        policy = Policy::now(way);
+        toward = None;
+        permit = match policy.judge(opening, way, record) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                part(upstream).await;
+                return Err(turn_away(client.leg, refused, way, record).await);
+            }
+        };
+        if let Err(failure) = client.admit_again(permit.admission(), &policy, record) {
+            drop(policy);
+            part(upstream).await;
+            return Err(say(client, failure, way).await);
+        }
+    }
+    drop(policy);
+    part(upstream).await;
+    Err(say(client, Failure::Unsettled, way).await)
+}
+
+/// Waits until it is known how a client opens.
+async fn opened(
+    socket: TcpStream,
+    way: &Way<'_>,
+    watch: &drain::Watch,
+    record: &mut Record,
+) -> Result<(TcpStream, Opening), Failure> {
     let timeouts = way.tuning.timeouts;
     let sniffed = tokio::select! {
         // A client whose opening is complete is served, stop or no stop.
@@ -104,58 +167,7 @@ pub(super) async fn establish(
             known.tls = Some(Box::new(ClientTls { versions_offered, sni: hello.sni, ..ClientTls::default() }));
         }
     });
-
-    // Both as of now, not as of accept: a silent client may have waited through any number of changes.
-    let mut policy = Policy::now(way);
-    let permit = match policy.judge(opening, way, record) {
-        Ok(permit) => permit,
-        Err(refused) => return Err(turn_away(Leg::Tcp(socket), refused, way, record).await),
-    };
-    // Asked before the handshake: a dial of tlsramp's own is known until the dialler's handshake is over.
-    let toward = policy.route.toward(&socket, way.peer, &way.parts.dials).map_err(Failure::Astray);
-    let mut client = Client::admit(permit.admission(), socket, &policy, way, record).await?;
-    let mut toward = match toward {
-        Ok(toward) => Some(toward),
-        Err(failure) => return Err(unreachable(client, failure, way, record).await),
-    };
-    let mut permit = permit;
-    let mut upstream = None;
-    for _ in 0..JUDGED_MOST {
-        // The handshake may have taken its time: nothing is dialled by what is no longer in force.
-        if policy.is_in_force(way) && !client.leg.is_outlived() {
-            let reached = match Upstream::fitting(upstream, permit, toward.take(), &client, &policy, way, record).await
-            {
-                Ok(reached) => reached,
-                Err(failure) => {
-                    drop(policy);
-                    return Err(unreachable(client, failure, way, record).await);
-                }
-            };
-            let outlived = client.leg.is_outlived() || reached.leg.is_outlived();
-            let judgement = policy.judgement(opening, reached.link);
-            if !outlived && let Some(record) = record.establish(judgement, || policy.is_in_force(way)) {
-                return Ok(Legs { client: client.leg, upstream: reached.leg, record, dial: reached.dial });
-            }
-            upstream = Some(reached);
-        }
-        policy = Policy::now(way);
-        toward = None;
-        permit = match policy.judge(opening, way, record) {
-            Ok(permit) => permit,
-            Err(refused) => {
-                part(upstream).await;
-                return Err(turn_away(client.leg, refused, way, record).await);
-            }
-        };
-        if let Err(failure) = client.admit_again(permit.admission(), &policy, record) {
-            drop(policy);
-            part(upstream).await;
-            return Err(say(client, failure, way).await);
-        }
-    }
-    drop(policy);
-    part(upstream).await;
-    Err(say(client, Failure::Unsettled, way).await)
+    Ok((socket, opening))
 }
 
 impl Policy {

@@ -110,27 +110,30 @@ fn a_link_that_waits_for_its_dial_is_dialled_anew_as_tls() {
 /// And back: a handshake with a server that stalls, when links are no longer to be TLS.
 #[test]
 fn a_link_that_stalls_in_its_handshake_is_dialled_anew_as_plaintext() {
-    let files = Files::new();
-    let upstream = Busy::start();
-    upstream.free();
-    let (arrived, release) = upstream.stalling_tls(tls::server(&files.server, None));
-    let proxy = files.proxy("preferSSL", &["--upstreamTLS", "policy"], upstream.address);
-    let mark = proxy.mark();
-    let mut client = connect(&proxy);
-    client.write_all(&ping()).unwrap();
-    arrived.recv_timeout(SOON).unwrap();
-    // The prober's connections to the server come this way too: each is let go on.
-    admin::of(&proxy).put("/mode", &json!({ "mode": "allowSSL", "force": true }));
-    for _ in 0..8 {
-        release.send(()).unwrap();
+    for succeeds in [true, false] {
+        let files = Files::new();
+        let upstream = Busy::start();
+        upstream.free();
+        let (arrived, release) = upstream.stalling_tls(tls::server(&files.server, None));
+        let proxy = files.proxy("preferSSL", &["--upstreamTLS", "policy"], upstream.address);
+        let mark = proxy.mark();
+        let mut client = connect(&proxy);
+        client.write_all(&ping()).unwrap();
+        arrived.recv_timeout(SOON).unwrap();
+        wait("the client is judged", || judged(&proxy));
+        admin::of(&proxy).put("/mode", &json!({ "mode": "allowSSL", "force": true }));
+        // The probes' connections to the server come this way too: each is let go on.
+        for _ in 0..8 {
+            release.send(succeeds).unwrap();
+        }
+        let mut back = vec![0; ping().len()];
+        client.read_exact(&mut back).unwrap();
+        assert_eq!(back, ping());
+        let local = client.local_addr().unwrap();
+        drop(client);
+        let record = record_of(&proxy, mark, local);
+        assert_eq!((&record["upstream_link"], &record["mode"]), (&json!("plaintext"), &json!("allowSSL")), "{record}");
     }
-    let mut back = vec![0; ping().len()];
-    client.read_exact(&mut back).unwrap();
-    assert_eq!(back, ping());
-    let local = client.local_addr().unwrap();
-    drop(client);
-    let record = record_of(&proxy, mark, local);
-    assert_eq!((&record["upstream_link"], &record["mode"]), (&json!("plaintext"), &json!("allowSSL")), "{record}");
 }
 
 /// A client that stalls in its handshake while links are made TLS: it is counted, and linked by TLS.
@@ -355,7 +358,7 @@ fn a_policy_that_does_not_settle_ends_the_connection() {
             // Whoever it is, the probe or the connection: the material is another one before its handshake is over.
             if arrived.recv_timeout(std::time::Duration::from_millis(50)).is_ok() {
                 admin.post("/rotate", &json!({}));
-                release.send(()).unwrap();
+                release.send(true).unwrap();
             }
         }
         ended.join().unwrap()
@@ -535,9 +538,9 @@ impl Busy {
         });
     }
 
-    /// The same, but each TLS handshake is told of and waits to be let go on.
-    fn stalling_tls(&self, config: Arc<ServerConfig>) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
-        let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    /// The same, but each TLS handshake is told of and waits to be let go on, or to be given up.
+    fn stalling_tls(&self, config: Arc<ServerConfig>) -> (mpsc::Receiver<()>, mpsc::Sender<bool>) {
+        let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel());
         let released = Arc::new(Mutex::new(released));
         self.serve(move |socket, is_tls| {
             let socket = socket?;
@@ -545,7 +548,9 @@ impl Busy {
                 return Some(Either::Plain(socket));
             }
             let _ = arrived.send(());
-            released.lock().unwrap().recv().ok()?;
+            if !released.lock().unwrap().recv().ok()? {
+                return None;
+            }
             let session = ServerConnection::new(Arc::clone(&config)).unwrap();
             Some(Either::Tls(Box::new(StreamOwned::new(session, socket))))
         });
