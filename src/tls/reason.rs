@@ -134,7 +134,8 @@ pub(super) fn key_problem(certificate: &[u8]) -> Option<&'static str> {
 pub(super) fn explain(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => "no certificate was shown, and a CA file makes one mandatory \
-             (sslAllowConnectionsWithoutCertificates excuses its absence)"
+             (sslAllowConnectionsWithoutCertificates excuses its absence); a client whose key is of the kind RSA-PSS shows none, \
+             for no scheme of such keys is taken here"
             .into(),
         Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
         Error::PeerIncompatible(kind) => incompatible(kind),
