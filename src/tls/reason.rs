@@ -303,6 +303,8 @@ pub(super) const NO_CRL_SIGN: &str = "the key usage of its issuer does not allow
 pub(super) const CRL_NOT_BEGUN: &str = "the CRL of its issuer is not yet valid (thisUpdate is in the future)";
 pub(super) const CA_ENDED: &str = "the CA that has signed it has expired";
 pub(super) const CA_NOT_BEGUN: &str = "the CA that has signed it is not yet valid";
+pub(super) const NOT_ISSUING: &str = "the certificate of the CA file that has signed it may not issue it (basicConstraints CA:TRUE, \
+     keyCertSign or the extended key usage is missing)";
 pub(super) const LONG_CHAIN: &str = "it comes with more than 4 intermediate certificates";
 pub(super) const TOO_COSTLY: &str = "its chain takes too many signature checks";
 const CERTIFICATE_POLICIES: &str = "2.5.29.32";

@@ -183,3 +183,71 @@ fn a_key_of_the_kind_rsa_pss_is_not_taken() {
         assert!(record["reason"].as_str().unwrap().contains("RSA-PSS"), "{version}: {record}");
     }
 }
+
+/// A certificate of the CA file that is no CA's vouches for nobody: a home-made one of a client, say, whose key would be good for
+/// any other name. What `openssl verify` says of the same files is what counts.
+#[test]
+fn a_root_issues_what_openssl_lets_it_issue() {
+    require_command!("openssl");
+    let maker = Maker(Scratch::new("roots"));
+    // Of the root: its extensions, and whether it may issue for clients.
+    let rows = [
+        ("a CA", "basicConstraints = critical,CA:TRUE\nkeyUsage = keyCertSign\n", true),
+        ("a CA without key usage", "basicConstraints = CA:TRUE\n", true),
+        ("a CA by its key usage alone", "keyUsage = keyCertSign\n", true),
+        ("version 1", "", true),
+        ("no CA", "basicConstraints = critical,CA:FALSE\n", false),
+        ("neither", "subjectKeyIdentifier = hash\n", false),
+        ("no CA by its key usage", "keyUsage = digitalSignature\n", false),
+        ("a CA without keyCertSign", "basicConstraints = CA:TRUE\nkeyUsage = digitalSignature\n", false),
+        ("a CA of clients", "basicConstraints = CA:TRUE\nextendedKeyUsage = clientAuth\n", true),
+        ("a CA of servers", "basicConstraints = CA:TRUE\nextendedKeyUsage = serverAuth\n", false),
+    ];
+    let key = cert("server.pem");
+    for (name, extensions, expected) in rows {
+        maker.openssl(&format!("req -new -newkey {EC} -nodes -subj /CN=root -keyout root.key -out root.csr"));
+        let sign = "x509 -req -in root.csr -signkey root.key -days 9 -out root.pem";
+        if extensions.is_empty() {
+            maker.openssl(sign);
+        } else {
+            maker.write("ext", extensions);
+            maker.openssl(&format!("{sign} -extfile ext"));
+        }
+        let client = maker.issue("client", "root", EC, USAGE, "");
+        assert_eq!(verify(&maker, &[]), expected, "openssl: {name}");
+        let (said, let_in) = shown(&key, &maker.path("root.pem"), &client, None);
+        assert_eq!(let_in, expected, "{name}: {said}");
+        assert!(expected || said.contains("of the CA file that has signed it may not issue it"), "{name}: {said}");
+    }
+    // A path length of a root counts as that of any CA.
+    for (length, expected) in [(0, false), (1, true)] {
+        maker.ca("long", &format!("-addext basicConstraints=critical,CA:TRUE,pathlen:{length}"));
+        fs::copy(maker.path("long.pem"), maker.path("root.pem")).unwrap();
+        maker.issue("upper", "long", EC, "basicConstraints = critical,CA:TRUE\nkeyUsage = keyCertSign\n", "");
+        let client = maker.issue("client", "upper", EC, USAGE, "");
+        assert_eq!(verify(&maker, &["-untrusted", "upper.pem"]), expected, "openssl: {length}");
+        let (said, let_in) = shown(&key, &maker.path("root.pem"), &client, Some(&maker.path("upper.pem")));
+        assert_eq!(let_in, expected, "{length}: {said}");
+        assert!(expected || said.contains("path length"), "{said}");
+    }
+}
+
+/// What OpenSSL, and so mongod, makes of `client.pem` by `root.pem`.
+fn verify(maker: &Maker, more: &[&str]) -> bool {
+    let mut command = std::process::Command::new("openssl");
+    command.current_dir(maker.0.path()).args(["verify", "-purpose", "sslclient", "-CAfile", "root.pem"]);
+    command.args(more).arg("client.pem").output().unwrap().status.success()
+}
+
+/// What a proxy with this CA file says of a client, and whether it lets it in.
+fn shown(key: &str, ca: &str, client: &str, chain: Option<&str>) -> (String, bool) {
+    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+    let proxy = Proxy::start([&route[..], &["--sslPEMKeyFile", key, "--sslCAFile", ca]].concat());
+    let mut args = vec!["-tls1_2", "-cert", client];
+    args.extend(chain.iter().flat_map(|chain| ["-cert_chain", chain]));
+    let mark = proxy.mark();
+    s_client(proxy.address("inbound"), &args);
+    let record = proxy.wait_record(mark, |_| true, SOON);
+    let let_in = record["outcome"] != "client_certificate_refused";
+    (record["reason"].as_str().unwrap_or_default().to_owned(), let_in)
+}
