@@ -10,6 +10,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, Error, PeerIncompatible, ServerConfig, SupportedProtocolVersion, version};
 
+use super::ca::Ca;
 use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
@@ -18,7 +19,7 @@ use super::identity::Dates;
 use super::pem::{Found, Pem};
 use super::reason::explain;
 use super::resumption::{ClientSessions, ServerSessions, Tickets};
-use super::trust::{Ca, Trust};
+use super::trust::Trust;
 use super::validity::{Kind, Validity, findings, lines, unusable};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};

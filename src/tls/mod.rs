@@ -6,6 +6,7 @@
 
 mod asked;
 mod blocks;
+mod ca;
 mod crl;
 mod fault;
 mod files;

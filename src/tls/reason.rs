@@ -134,7 +134,8 @@ pub(super) fn key_problem(certificate: &[u8]) -> Option<&'static str> {
 pub(super) fn explain(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => "no certificate was shown, and a CA file makes one mandatory \
-             (sslAllowConnectionsWithoutCertificates excuses its absence)"
+             (sslAllowConnectionsWithoutCertificates excuses its absence); a client whose key is of the kind RSA-PSS shows none, \
+             for no scheme of such keys is taken here"
             .into(),
         Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
         Error::PeerIncompatible(kind) => incompatible(kind),
@@ -302,6 +303,8 @@ pub(super) const NO_CRL_SIGN: &str = "the key usage of its issuer does not allow
 pub(super) const CRL_NOT_BEGUN: &str = "the CRL of its issuer is not yet valid (thisUpdate is in the future)";
 pub(super) const CA_ENDED: &str = "the CA that has signed it has expired";
 pub(super) const CA_NOT_BEGUN: &str = "the CA that has signed it is not yet valid";
+pub(super) const NOT_ISSUING: &str = "the certificate of the CA file that has signed it may not issue it (basicConstraints CA:TRUE, \
+     keyCertSign or the extended key usage is missing)";
 pub(super) const LONG_CHAIN: &str = "it comes with more than 4 intermediate certificates";
 pub(super) const TOO_COSTLY: &str = "its chain takes too many signature checks";
 const CERTIFICATE_POLICIES: &str = "2.5.29.32";

@@ -1,7 +1,7 @@
 //! The judgement of a peer's certificate by CAs and CRLs: chain, dates, usage and revocation, as mongod does by OpenSSL.
 //!
-//! Path building is webpki's. What it leaves out is here: roots have dates too, one of several CRLs counts, and a
-//! self-signed certificate that is itself in the CA file is trusted as it stands.
+//! Path building is webpki's. What it leaves out is here: roots have dates, usages and path lengths too, one of several CRLs
+//! counts, and a self-signed certificate that is itself in the CA file is trusted as it stands.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,9 +16,11 @@ use webpki::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::crl::{Crls, is_signed_by};
-use super::pem::Found;
-use super::reason::{CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, TOO_COSTLY, diagnosis, refusal};
+use super::ca::Ca;
+use super::crl::Crls;
+use super::reason::{
+    CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NOT_ISSUING, TOO_COSTLY, diagnosis, refusal,
+};
 use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_KEY_BYTES, CHAIN_SIGNATURES};
 
 /// Judges the peers of one side.
@@ -29,53 +31,11 @@ pub(super) struct Trust {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// A certificate of a CA file.
-#[derive(Debug)]
-pub(super) struct Ca {
-    pub(super) der: CertificateDer<'static>,
-    /// Begin of its validity, seconds since 1970.
-    not_before: i64,
-    /// End of its validity.
-    not_after: i64,
-    anchor: TrustAnchor<'static>,
-    raw_subject: Vec<u8>,
-    self_signed: bool,
-}
-
 /// What a peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Peer {
     Client,
     Server,
-}
-
-impl Ca {
-    /// # Errors
-    /// Why the certificate cannot be a CA here.
-    pub(super) fn new(
-        found: Found<CertificateDer<'static>>,
-        algorithms: &WebPkiSupportedAlgorithms,
-    ) -> Result<Ca, String> {
-        let Found { line, der } = found;
-        let of_no_use = |why: &str| format!("line {line}: the certificate is of no use as a CA here ({why})");
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| of_no_use("damaged"))?;
-        let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|error| of_no_use(&format!("{error:?}")))?;
-        let key = &parsed.public_key().subject_public_key.data;
-        let self_signed = parsed.issuer().as_raw() == parsed.subject().as_raw()
-            && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
-        Ok(Ca {
-            anchor: anchor.to_owned(),
-            not_before: parsed.validity().not_before.timestamp(),
-            not_after: parsed.validity().not_after.timestamp(),
-            raw_subject: parsed.subject().as_raw().to_vec(),
-            self_signed,
-            der: der.clone(),
-        })
-    }
-
-    fn is_valid(&self, now: i64) -> bool {
-        self.not_before <= now && now <= self.not_after
-    }
 }
 
 impl Trust {
@@ -110,8 +70,8 @@ impl Trust {
             |inner: &&'static dyn SignatureVerificationAlgorithm| Counted { inner: *inner, verified: &verified };
         let counted: Vec<_> = self.algorithms.all.iter().map(counted).collect();
         let counted: Vec<&dyn SignatureVerificationAlgorithm> = counted.iter().map(|one| one as _).collect();
-        let anchors: Vec<TrustAnchor<'_>> =
-            self.cas.iter().filter(|ca| ca.is_valid(now)).map(|ca| ca.anchor.clone()).collect();
+        let may_issue = |ca: &&Ca| ca.is_valid(now) && ca.may_issue(peer);
+        let anchors: Vec<TrustAnchor<'_>> = self.cas.iter().filter(may_issue).map(|ca| ca.anchor.clone()).collect();
         let usage = || match peer {
             Peer::Client => KeyUsage::client_auth(),
             Peer::Server => KeyUsage::server_auth(),
@@ -130,6 +90,10 @@ impl Trust {
             match certificate.verify_for_usage(&counted, &anchors, intermediates, time, usage(), revocation, None) {
                 // All lists are of the future: nothing is known of anyone.
                 Ok(_) if unchecked => worst = Some(webpki::Error::UnknownRevocationStatus),
+                // webpki has no path length for roots.
+                Ok(path) if !self.cas.iter().any(|ca| ca.is_root_of(&path)) => {
+                    worst = Some(webpki::Error::PathLenConstraintViolated);
+                }
                 Ok(path) => return Ok(self.end(leaf, &path, choice, now)),
                 // It is the other key's list that says more.
                 Err(error) if worst.is_none() || says_more(&error) => worst = Some(error),
@@ -139,7 +103,7 @@ impl Trust {
         if verified.is_full() {
             return Err(diagnosis(TOO_COSTLY));
         }
-        Err(self.explain(worst.unwrap_or(webpki::Error::UnknownIssuer), leaf, intermediates, now))
+        Err(self.explain(worst.unwrap_or(webpki::Error::UnknownIssuer), leaf, intermediates, peer, now))
     }
 
     /// When what `path` stands on is over.
@@ -194,7 +158,7 @@ impl Trust {
         let lists = self.crls.of_key(name, key, now);
         if lists.is_empty() {
             let error = webpki::Error::UnknownRevocationStatus;
-            return Err(self.explain(error, leaf, &[], now));
+            return Err(self.explain(error, leaf, &[], peer, now));
         }
         if usage.is_some_and(|usage| !usage.crl_sign()) {
             return Err(diagnosis(NO_CRL_SIGN));
@@ -216,6 +180,7 @@ impl Trust {
         error: webpki::Error,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
+        peer: Peer,
         now: i64,
     ) -> Error {
         let issuer = |der: &CertificateDer<'_>| {
@@ -231,6 +196,9 @@ impl Trust {
             let over = |ca: &&Ca| !ca.is_valid(now) && issuers.contains(&ca.raw_subject);
             if let Some(ca) = self.cas.iter().find(over) {
                 return diagnosis(if ca.not_after < now { CA_ENDED } else { CA_NOT_BEGUN });
+            }
+            if self.cas.iter().any(|ca| !ca.may_issue(peer) && issuers.contains(&ca.raw_subject)) {
+                return diagnosis(NOT_ISSUING);
             }
         }
         refusal(error)

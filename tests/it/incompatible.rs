@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -26,7 +26,7 @@ fn identity(folder: &Scratch, key: &str) -> PathBuf {
     file
 }
 
-fn start(certificate: &PathBuf, more: &[&str]) -> Proxy {
+fn start(certificate: &Path, more: &[&str]) -> Proxy {
     let certificate = certificate.to_string_lossy();
     let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
     Proxy::start([&route[..], &["--sslPEMKeyFile", &certificate], more].concat())
@@ -40,6 +40,9 @@ fn attempt(proxy: &Proxy, args: &[&str]) -> (Value, String) {
     (proxy.wait_record(mark, |_| true, SOON), said)
 }
 
+/// What `s_client` is told, and the reason for which it fails; none: it does not.
+type Attempt = (&'static [&'static str], &'static str);
+
 const RSA: &str = "rsa:2048";
 const P256: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
 const P384: &str = "ec -pkeyopt ec_paramgen_curve:P-384";
@@ -52,7 +55,7 @@ const SUITE: &str = "no cipher suite or group in common";
 fn nothing_in_common_is_an_alert_and_a_reason() {
     require_command!("openssl");
     let folder = Scratch::new("incompatible");
-    let rows: [(&str, &[(&[&str], &str)]); 4] = [
+    let rows: [(&str, &[Attempt]); 4] = [
         (
             RSA,
             &[

@@ -45,6 +45,7 @@ mod readme;
 mod records;
 mod recycling;
 mod refusals;
+mod refused_certificates;
 mod relaying;
 mod reloading;
 mod resets;

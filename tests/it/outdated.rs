@@ -36,23 +36,17 @@ const FAULTS: [(Fault, &str, bool); 7] = [
 ];
 
 fn write(folder: &Path, fault: Fault) {
-    let ca = match fault {
-        Fault::RootExpired => Authority::valid("root", Validity::Expired),
-        Fault::RootNotYet => Authority::valid("root", Validity::NotYet),
-        _ => Authority::new("root"),
-    };
-    let ca = ca.unwrap();
     let when = |wrong: Fault, validity| if fault == wrong { validity } else { Validity::Now };
+    let of_root =
+        if fault == Fault::RootNotYet { Validity::NotYet } else { when(Fault::RootExpired, Validity::Expired) };
+    let ca = Authority::valid("root", of_root).unwrap();
     let member =
         |validity| -> Issued { ca.issue(&Request::member("db1").names(["localhost"]).valid(validity)).unwrap() };
-    let server = match fault {
-        Fault::OwnNotYet => member(Validity::NotYet),
-        _ => member(when(Fault::OwnExpired, Validity::Expired)),
+    let late = |wrong, early: Fault| {
+        if fault == early { Validity::NotYet } else { when(wrong, Validity::Expired) }
     };
-    let crl = match fault {
-        Fault::CrlNotYet => ca.revoke(&[], Validity::NotYet),
-        _ => ca.revoke(&[], when(Fault::CrlExpired, Validity::Expired)),
-    };
+    let server = member(late(Fault::OwnExpired, Fault::OwnNotYet));
+    let crl = ca.revoke(&[], late(Fault::CrlExpired, Fault::CrlNotYet));
     let file = |name: &str, text: String| fs::write(folder.join(name), text).unwrap();
     file("server.pem", server.pem());
     file("cluster.pem", member(when(Fault::ClusterExpired, Validity::Expired)).pem());

@@ -8,7 +8,8 @@ use certs_gen::{Authority, Issued, Request, Validity};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
-use super::{Ca, Crls, Found, Peer, Trust};
+use super::{Ca, Crls, Peer, Trust};
+use crate::tls::pem::Found;
 use crate::tls::provider;
 use crate::tls::reason::explain;
 

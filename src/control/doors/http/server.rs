@@ -101,7 +101,9 @@ fn admit(visit: &Visit) -> Result<Access, Reply> {
 fn may_change(visit: &Visit) -> Result<(), Reply> {
     match admit(visit)? {
         Access::Full => Ok(()),
-        _ => Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY)),
+        Access::ReadOnly | Access::NeedsTls | Access::NotAllowed | Access::NotValid => {
+            Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY))
+        }
     }
 }
 

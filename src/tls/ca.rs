@@ -1,0 +1,102 @@
+//! A certificate of a CA file, and what it may be the root of: judged by OpenSSL's rules, for webpki takes every root as
+//! given. Without them, a client whose self-signed certificate is in the CA file could issue others.
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+use webpki::VerifiedPath;
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+
+use super::crl::is_signed_by;
+use super::pem::Found;
+use super::trust::Peer;
+
+/// A certificate of a CA file.
+#[derive(Debug)]
+pub(super) struct Ca {
+    pub(super) der: CertificateDer<'static>,
+    /// Begin of its validity, seconds since 1970.
+    pub(super) not_before: i64,
+    /// End of its validity.
+    pub(super) not_after: i64,
+    pub(super) anchor: TrustAnchor<'static>,
+    pub(super) raw_subject: Vec<u8>,
+    pub(super) self_signed: bool,
+    /// Whether it may issue certificates: for clients, for servers.
+    issues: (bool, bool),
+    /// Most CAs between it and a leaf.
+    path_length: Option<u32>,
+}
+
+impl Ca {
+    /// # Errors
+    /// Why the certificate cannot be a CA here.
+    pub(super) fn new(
+        found: Found<CertificateDer<'static>>,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<Ca, String> {
+        let Found { line, der } = found;
+        let of_no_use = |why: &str| format!("line {line}: the certificate is of no use as a CA here ({why})");
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| of_no_use("damaged"))?;
+        let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|error| of_no_use(&format!("{error:?}")))?;
+        let key = &parsed.public_key().subject_public_key.data;
+        let self_signed = parsed.issuer().as_raw() == parsed.subject().as_raw()
+            && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
+        let extended = parsed.extended_key_usage().map_err(|_| of_no_use("damaged"))?.map(|usage| usage.value);
+        let is_ca = is_ca(&parsed);
+        Ok(Ca {
+            anchor: anchor.to_owned(),
+            not_before: parsed.validity().not_before.timestamp(),
+            not_after: parsed.validity().not_after.timestamp(),
+            raw_subject: parsed.subject().as_raw().to_vec(),
+            self_signed,
+            issues: (
+                is_ca && extended.is_none_or(|usage| usage.client_auth),
+                is_ca && extended.is_none_or(|usage| usage.server_auth),
+            ),
+            path_length: constraints(&parsed).and_then(|(_, path_length)| path_length),
+            der: der.clone(),
+        })
+    }
+
+    pub(super) fn is_valid(&self, now: i64) -> bool {
+        self.not_before <= now && now <= self.not_after
+    }
+
+    /// Whether certificates of such a peer may come from it.
+    pub(super) const fn may_issue(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Client => self.issues.0,
+            Peer::Server => self.issues.1,
+        }
+    }
+
+    /// Whether a path leads to it and is no longer than it allows. A CA that has issued itself does not count.
+    pub(super) fn is_root_of(&self, path: &VerifiedPath<'_>) -> bool {
+        let counts = |der: CertificateDer<'_>| {
+            X509Certificate::from_der(&der).is_ok_and(|(_, ca)| ca.issuer().as_raw() != ca.subject().as_raw())
+        };
+        let length = || path.intermediate_certificates().filter(|one| counts(one.der())).count();
+        self.anchor == *path.anchor() && self.path_length.is_none_or(|most| length() <= most as usize)
+    }
+}
+
+/// OpenSSL's `X509_check_ca`, its Netscape types left out.
+fn is_ca(certificate: &X509Certificate<'_>) -> bool {
+    let usage = certificate.key_usage().ok().flatten().map(|usage| usage.value);
+    if usage.is_some_and(|usage| !usage.key_cert_sign()) {
+        return false;
+    }
+    match constraints(certificate) {
+        Some((is_ca, _)) => is_ca,
+        None => {
+            usage.is_some()
+                || (certificate.version() == X509Version::V1 && certificate.issuer() == certificate.subject())
+        }
+    }
+}
+
+/// Its basic constraints: whether it is a CA, and the path length.
+fn constraints(certificate: &X509Certificate<'_>) -> Option<(bool, Option<u32>)> {
+    let constraints = certificate.basic_constraints().ok().flatten()?.value;
+    Some((constraints.ca, constraints.path_len_constraint))
+}
