@@ -35,6 +35,8 @@ pub(super) struct Budget {
 struct State {
     last_id: u64,
     held: usize,
+    /// Held by those that were given up and have not noticed yet.
+    leaving: usize,
     /// By the bytes they hold; those that hold none are not here.
     handshakes: BTreeMap<(usize, Reverse<u64>), oneshot::Sender<()>>,
 }
@@ -81,13 +83,18 @@ impl Intake {
         Intake { limits, answered: false, received: 0, share: budget.map(Budget::share) }
     }
 
-    /// How much may come yet.
-    pub(super) fn room(&self) -> Result<usize, TooLarge> {
+    /// How much may come yet. Pending while too much is held by others that were given up: they are to run first.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<usize, TooLarge>> {
         let limit = self.limits[usize::from(self.answered)];
-        match limit.saturating_sub(self.received) {
-            0 => Err(TooLarge { limit }),
-            room => Ok(room),
+        let room = limit.saturating_sub(self.received);
+        if room == 0 {
+            return Poll::Ready(Err(TooLarge { limit }));
         }
+        if self.share.as_ref().is_some_and(|share| share.budget.is_over()) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(room))
     }
 
     /// So many bytes have come. Those since our first answer count anew.
@@ -111,12 +118,17 @@ impl Intake {
 
 impl Budget {
     const fn new(most: usize) -> Budget {
-        Budget { most, state: Mutex::new(State { last_id: 0, held: 0, handshakes: BTreeMap::new() }) }
+        Budget { most, state: Mutex::new(State { last_id: 0, held: 0, leaving: 0, handshakes: BTreeMap::new() }) }
     }
 
     /// What is held now.
     fn held(&self) -> usize {
-        self.state().held
+        let state = self.state();
+        state.held + state.leaving
+    }
+
+    fn is_over(&self) -> bool {
+        self.held() > self.most
     }
 
     fn share(&'static self) -> Share {
@@ -139,18 +151,19 @@ impl Share {
                 self.given_up = Some(receiver);
                 Some(sender)
             }
-            // None if it was given up meanwhile, and counts no more.
+            // None if it was given up meanwhile, and is about to end.
             Some(_) => state.remove(self.bytes, self.id),
         };
-        self.bytes += count;
         let Some(sender) = sender else { return };
+        self.bytes += count;
         state.held += self.bytes;
         state.handshakes.insert((self.bytes, Reverse(self.id)), sender);
         while state.held > self.budget.most
             && let Some(((bytes, _), sender)) = state.handshakes.pop_last()
         {
             state.held -= bytes;
-            // One that is over by now holds nothing more.
+            state.leaving += bytes;
+            // Its receiver is dropped with what it holds, and that needs the lock.
             let _ = sender.send(());
         }
     }
@@ -166,7 +179,10 @@ impl State {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.state().remove(self.bytes, self.id);
+        let mut state = self.budget.state();
+        if state.remove(self.bytes, self.id).is_none() && self.given_up.is_some() {
+            state.leaving -= self.bytes;
+        }
     }
 }
 
@@ -184,15 +200,16 @@ mod tests {
     #[test]
     fn a_hello_and_what_follows_have_bounds_of_their_own() {
         let mut intake = Intake::of_client(None);
+        let room = |intake: &Intake| intake.poll_room(&mut Context::from_waker(Waker::noop()));
         intake.received(CLIENT_HELLO - 1, false);
-        assert_eq!(intake.room(), Ok(1));
+        assert_eq!(room(&intake), Poll::Ready(Ok(1)));
         intake.received(1, false);
-        assert_eq!(intake.room(), Err(TooLarge { limit: CLIENT_HELLO }));
+        assert_eq!(room(&intake), Poll::Ready(Err(TooLarge { limit: CLIENT_HELLO })));
         intake.received(0, true);
-        assert_eq!(intake.room(), Ok(CLIENT_FLIGHT));
+        assert_eq!(room(&intake), Poll::Ready(Ok(CLIENT_FLIGHT)));
         // Later answers start nothing anew.
         intake.received(CLIENT_FLIGHT, true);
-        assert_eq!(intake.room(), Err(TooLarge { limit: CLIENT_FLIGHT }));
+        assert_eq!(room(&intake), Poll::Ready(Err(TooLarge { limit: CLIENT_FLIGHT })));
     }
 
     #[test]
@@ -205,13 +222,14 @@ mod tests {
         assert!(!all.iter_mut().any(is_given_up) && BUDGET.held() == 100);
         all[0].received(1, false);
         assert_eq!(all.iter_mut().map(is_given_up).collect::<Vec<_>>(), [false, true, false, false]);
-        assert_eq!(BUDGET.held(), 61);
-        // It counts no more, whatever it still takes in.
-        all[1].received(1000, false);
-        assert_eq!(BUDGET.held(), 61);
-        // One that is larger than all others together gives up itself.
-        all[3].received(90, false);
-        assert!(is_given_up(&mut all[3]) && !is_given_up(&mut all[2]));
+        // Until it is gone, nobody takes in more.
+        let room = |intake: &Intake| intake.poll_room(&mut Context::from_waker(Waker::noop()));
+        assert_eq!((BUDGET.held(), room(&all[0])), (101, Poll::Pending));
+        drop(all.remove(1));
+        assert_eq!((BUDGET.held(), room(&all[0]).is_ready()), (61, true));
+        // One that is larger than all others together is given up itself.
+        all[2].received(90, false);
+        assert!(is_given_up(&mut all[2]) && !is_given_up(&mut all[1]));
         all.clear();
         assert_eq!(BUDGET.held(), 0);
     }

@@ -115,7 +115,8 @@ impl<S: Side + Unpin> Stream<S> {
                 return Poll::Ready(Err(error));
             }
             ready!(self.poll_send(cx))?;
-            let room = intake.room().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            let room =
+                ready!(intake.poll_room(cx)).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             let received =
                 INCOMING.with_borrow_mut(|scratch| self.poll_receive(cx, scratch, &mut ReadBuf::new(&mut []), room));
             intake.received(ready!(received)?, !self.outgoing.is_empty());
@@ -306,10 +307,10 @@ fn forget(kept: &mut Vec<u8>, count: usize) {
     }
 }
 
-/// Keeps these bytes and no others; no memory for none.
+/// Keeps these bytes and no others, in as much memory as they need: what a peer dribbles is counted by its bytes.
 fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.is_empty() {
-        *kept = Vec::new();
+    if bytes.len() > kept.capacity() || bytes.is_empty() {
+        *kept = bytes.to_vec();
     } else {
         kept.clear();
         kept.extend_from_slice(bytes);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tlsramp::limits::HANDSHAKES_HELD;
 
 use crate::support::{Scratch, cert, certs, parts, process, require, require_command, run_to_end};
 
@@ -80,6 +81,21 @@ fn kubernetes_takes_the_manifests() {
             validate.args(["-m", "kubernetes_validate", "--strict"]).args(version).arg(path(manifest));
             process::succeed(validate, LIMIT).unwrap_or_else(|why| panic!("{why}"));
         }
+    }
+}
+
+/// As many connections as the configuration allows, and all handshakes, fit into what the container may have.
+#[test]
+fn the_memory_of_the_pods_carries_their_connections() {
+    for manifest in MANIFESTS {
+        let documents = documents(&read(manifest));
+        let config = documents.iter().find_map(|document| document["data"]["tlsramp.conf"].as_str()).unwrap();
+        let connections: usize = Config::of(config).value("net.maxIncomingConnections").parse().unwrap();
+        let memory = container(&documents, "tlsramp")["resources"]["limits"]["memory"].as_str().unwrap();
+        let memory = memory.strip_suffix("Mi").unwrap().parse::<usize>().unwrap() * MEBIBYTE;
+        let needed = 32 * MEBIBYTE + 2 * HANDSHAKES_HELD + connections * CONNECTION_BYTES;
+        // The rest is for what waits in established connections, and for the kernel's buffers.
+        assert!(needed <= memory / 2, "{manifest}: {needed} of {memory} bytes for {connections} connections");
     }
 }
 
@@ -242,6 +258,9 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }
 
+const MEBIBYTE: usize = 1024 * 1024;
+/// What a connection takes while nothing waits, its handshake included, rounded up: 8 KiB in its handshake, 6 KiB after.
+const CONNECTION_BYTES: usize = 16 * 1024;
 const MANIFESTS: [&str; 2] = ["kubernetes/transparent.yaml", "kubernetes/explicit.yaml"];
 /// The schemas of Kubernetes take their time to be read.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -117,6 +117,8 @@ fn who_waited_is_served_with_what_it_said() {
     let held = from(&proxy, 2);
     let mut early = from(&proxy, 3);
     early.write_all(b"early").unwrap();
+    // Workers accept side by side: the order is only that of connecting if one comes after the other has been seen.
+    assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 1)), "{:?}", slots(&proxy));
     let mut late = from(&proxy, 3);
     assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 2)), "{:?}", slots(&proxy));
     drop(held);
