@@ -58,7 +58,7 @@ fn nothing_speaks_for_a_client_without_a_name() {
     let half = legacy_hello()[..40].to_vec();
     let garbage = [&[40, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xdd, 7, 0, 0][..], &[0xff; 24]].concat();
     for (what, bytes) in [("garbage", vec![0; 64]), ("half a request", half), ("an OP_MSG of garbage", garbage)] {
-        ends(what, &|| tls(&proxy, HERE, &[bytes.clone()]));
+        ends(what, &|| tls(&proxy, HERE, std::slice::from_ref(&bytes)));
     }
 
     // Requests by TLS leave a row, which speaks for nobody else.

@@ -177,7 +177,8 @@ fn no_chain_of_a_stranger_costs_more_than_a_bound() {
     let shared_name: Vec<_> =
         (0..4).map(|number| maker.issue(&format!("mid{number}"), "mid", "ca", "stranger")).collect();
     let of_mid = maker.issue("of-mid", "leaf", "leaf", "mid0");
-    let chain = |leaf: &CertificateDer<'static>, more: &[CertificateDer<'static>]| [&[leaf.clone()], more].concat();
+    let chain =
+        |leaf: &CertificateDer<'static>, more: &[CertificateDer<'static>]| [std::slice::from_ref(leaf), more].concat();
     let leaves = vec![leaf.clone(); 4];
     let rows = [
         ("no intermediate", chain(&leaf, &[])),
