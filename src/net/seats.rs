@@ -1,8 +1,9 @@
 //! Connection slots of one direction: how many connections are served at a time, and which of those beyond wait.
 //!
 //! Slots are for everybody, but for some that are kept for members of the set. A connection that finds none waits, in a
-//! bounded queue, so that accepting never does. A free slot goes to a waiting member, else to the address that holds the
-//! fewest slots. Where all are taken, the address with the most silent connections gives up its oldest.
+//! bounded queue, so that accepting never does. A free slot goes to a waiting member, else to a client that has sent something,
+//! of the address that holds the fewest slots. Where all are taken and such a client waits, the address with the most silent
+//! connections gives up its oldest.
 
 mod queue;
 mod silent;
@@ -75,6 +76,7 @@ struct Held {
     ip: IpAddr,
     pool: Pool,
     silence: Option<oneshot::Receiver<()>>,
+    established: bool,
 }
 
 /// A place in the queue. Dropping it gives it up.
@@ -150,7 +152,7 @@ impl Seats {
     }
 
     fn slot(&self, Seated { id, ip, pool, silence }: Seated) -> Slot {
-        Slot(Box::new(Held { seats: self.clone(), id, ip, pool, silence: Some(silence) }))
+        Slot(Box::new(Held { seats: self.clone(), id, ip, pool, silence: Some(silence), established: false }))
     }
 
     /// Hands slots to those that waited. Not under the lock, which a slot that finds nobody takes to return itself.
@@ -181,16 +183,30 @@ impl Slot {
             self.0.seats.table().heard(self.0.id, self.0.ip);
         }
     }
+
+    /// Notes that the connection is established.
+    pub fn established(&mut self) {
+        if !std::mem::replace(&mut self.0.established, true) {
+            self.0.seats.table().established(self.0.ip);
+        }
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let granted = self.seats.table().release(self.id, self.ip, self.pool);
+        let granted = self.seats.table().release(self.id, self.ip, self.pool, self.established);
         self.seats.deliver(granted);
     }
 }
 
 impl Place {
+    /// Notes that the client has sent something, and asks a silent connection to leave for it.
+    pub fn spoke(&self, is_member: impl Fn(IpAddr) -> bool) {
+        let mut table = self.seats.table();
+        table.spoke(self.id, self.ip);
+        table.make_room(Instant::now(), is_member);
+    }
+
     /// Its slot, once it gets one within this time.
     ///
     /// # Errors

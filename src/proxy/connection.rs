@@ -50,6 +50,7 @@ pub(super) fn serve(
         };
         match established {
             Ok(Legs { client, upstream, record, dial }) => {
+                slot.established();
                 let watcher = Watcher::new(record, dial, watch);
                 let relay = Relay::new(client, upstream, watcher);
                 Some(Established { relay, _slot: slot })

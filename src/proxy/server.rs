@@ -199,22 +199,38 @@ async fn queue(
 ) {
     let slot = tokio::select! {
         biased;
-        slot = slot(&mut place, &seats, &parts, &route) => slot,
+        slot = slot(&socket, &mut place, &seats, &parts, &route) => slot,
         () = left(&socket) => return record.close(Outcome::LeftWaiting, None),
         () = watch.draining() => return record.close(Outcome::Drained, None),
     };
     drop(place);
     match slot {
-        Some(slot) => serve(socket, record, slot, route, parts, watch).await,
+        // A task of its own, which does not hold what waiting took.
+        Some(slot) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
         None => record.close(Outcome::TooManyConnections, None),
     }
 }
 
 /// A slot, once there is one; `None` if the place was lost. That all are taken is said if that lasts.
-async fn slot(place: &mut Place, seats: &Seats, parts: &Parts, route: &ArcSwap<Route>) -> Option<Slot> {
-    let began = Instant::now();
+async fn slot(
+    socket: &TcpStream,
+    place: &mut Place,
+    seats: &Seats,
+    parts: &Parts,
+    route: &ArcSwap<Route>,
+) -> Option<Slot> {
+    let (began, mut spoken) = (Instant::now(), false);
     loop {
-        match place.slot_within(WAITING_LOOK).await {
+        let given = tokio::select! {
+            biased;
+            given = place.slot_within(WAITING_LOOK) => given,
+            _ = socket.readable(), if !spoken => {
+                spoken = true;
+                place.spoke(|ip| parts.members.load().has(ip));
+                continue;
+            }
+        };
+        match given {
             Ok(Some(slot)) => return Some(slot),
             Ok(None) => seats.make_room(|ip| parts.members.load().has(ip)),
             Err(_) => return None,

@@ -134,10 +134,23 @@ impl Table {
         }
     }
 
-    /// A slot comes back.
+    /// One that waits has sent something.
+    pub(super) fn spoke(&mut self, id: u64, ip: IpAddr) {
+        self.queue.spoke(id, ip);
+    }
+
+    /// A connection with a slot is established.
+    pub(super) fn established(&mut self, ip: IpAddr) {
+        self.queue.established(ip);
+    }
+
+    /// A slot comes back, of a connection that was established or not.
     #[must_use]
-    pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool) -> Vec<Granted> {
+    pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool, established: bool) -> Vec<Granted> {
         self.heard(id, ip);
+        if !established {
+            self.queue.established(ip);
+        }
         let used = match pool {
             Pool::Open => &mut self.open,
             Pool::Kept => &mut self.kept,
@@ -164,11 +177,10 @@ impl Table {
         }
     }
 
-    /// Asks silent connections to leave, one for each that waits: of the address with the most, as long as they are the
-    /// longest silent ones, for long enough. Nobody is asked for the sake of an address that holds as many slots itself, or
-    /// its connections could drive out another's.
+    /// Asks silent connections to leave, one for each that waits and has sent something: of the address with the most, as long
+    /// as they are the longest silent ones, for long enough.
     pub(super) fn make_room(&mut self, now: Instant, is_member: impl Fn(IpAddr) -> bool) {
-        while self.leaving.len() < self.queue.count() {
+        while self.leaving.len() < self.queue.urgent() {
             let Some(most) = self.silent.most(&is_member) else { return };
             if !self.is_worth(most) {
                 return;
@@ -178,16 +190,16 @@ impl Table {
         }
     }
 
-    /// Whether the next in the queue may take a slot of this address. Those that are on their way are counted as its own.
+    /// Whether the next in the queue may take a slot of this address: not if its own address holds as many for connections that
+    /// are not established either, or half an opening each would drive out another's pool. Slots that are on their way are
+    /// counted as its own.
     fn is_worth(&self, most: Most) -> bool {
         if self.queue.next_member().is_some() {
             return true;
         }
         let Some((_, ip)) = self.queue.next() else { return false };
         let source = Source::from(ip);
-        let holder = self.addresses.get(&most.ip).map_or(0, |counts| counts.seated);
-        let shared = if Source::from(most.ip) == source { holder } else { 0 };
-        self.queue.slots(source).saturating_sub(shared) + self.leaving.len() < most.count
+        Source::from(most.ip) == source || self.queue.opening(source) + self.leaving.len() < most.count
     }
 
     fn seat(&mut self, id: u64, ip: IpAddr, member: bool, pool: Pool, since: Instant) -> Seated {

@@ -130,6 +130,7 @@ fn asked(now: Instant, from: &[u8], newcomers: &[u8]) -> Vec<usize> {
         let member = is_member(ip(*newcomer));
         let id = table.admit(ip(*newcomer), member).unwrap();
         waits.push(table.wait(id, ip(*newcomer), member, now).unwrap());
+        table.spoke(id, ip(*newcomer));
     }
     table.make_room(now + SILENT_LEAST, is_member);
     assert!(seated.iter_mut().all(|seated| seated.silence.try_recv().is_err()), "not silent for long enough");
@@ -181,12 +182,51 @@ fn a_host_with_many_ipv6_addresses_drives_out_no_pool() {
     }
     let id = table.admit(address(3), false).unwrap();
     let _waits = table.wait(id, address(3), false, now).unwrap();
+    table.spoke(id, address(3));
     table.make_room(now + 2 * SILENT_LEAST, is_member);
     assert!(pool[0].silence.try_recv().is_ok(), "it has three slots, the pool four");
     let id = table.admit(address(4), false).unwrap();
     let _waits = table.wait(id, address(4), false, now).unwrap();
+    table.spoke(id, address(4));
     table.make_room(now + 2 * SILENT_LEAST, is_member);
     assert!(pool[1..].iter_mut().all(|seated| seated.silence.try_recv().is_err()));
+}
+
+/// A busy application finds room although it holds more slots than the silent address: its connections are established.
+#[test]
+fn established_connections_are_no_reason_to_wait() {
+    let now = Instant::now();
+    let (mut table, mut seated) = silent(now, &[1, 1, 1, 1, 1, 1, 2, 2, 2]);
+    for busy in &seated[..6] {
+        table.heard(busy.id, busy.ip);
+        table.established(busy.ip);
+    }
+    let id = table.admit(ip(1), false).unwrap();
+    let _waits = table.wait(id, ip(1), false, now).unwrap();
+    table.make_room(now + 2 * SILENT_LEAST, is_member);
+    assert!(seated[6].silence.try_recv().is_err(), "what waits has said nothing");
+    table.spoke(id, ip(1));
+    table.make_room(now + 2 * SILENT_LEAST, is_member);
+    assert!(seated[6].silence.try_recv().is_ok());
+}
+
+/// Silent ones that wait drive nobody out, and whoever has said something goes before them.
+#[tokio::test]
+async fn a_client_that_has_spoken_goes_before_silent_ones() {
+    let now = Instant::now();
+    let (mut table, mut pool) = silent(now, &[1, 1, 1, 1]);
+    let mut wait = |from: u8| {
+        let id = table.admit(ip(from), false).unwrap();
+        (id, table.wait(id, ip(from), false, now).unwrap())
+    };
+    let waiting: Vec<_> = (0..10).map(|_| wait(2)).collect();
+    table.make_room(now + 2 * SILENT_LEAST, is_member);
+    assert!(pool.iter_mut().all(|seated| seated.silence.try_recv().is_err()));
+    table.spoke(waiting[7].0, ip(2));
+    table.make_room(now + 2 * SILENT_LEAST, is_member);
+    assert!(pool[0].silence.try_recv().is_ok() && pool[1].silence.try_recv().is_err());
+    let granted = table.release(pool[0].id, ip(1), Pool::Open, false);
+    assert_eq!(granted.iter().map(|(_, seated)| seated.id).collect::<Vec<_>>(), [waiting[7].0]);
 }
 
 #[test]
@@ -195,6 +235,7 @@ fn one_that_speaks_when_it_is_asked_stays_and_another_is_asked() {
     let (mut table, mut seated) = silent(now, &[1, 1, 1]);
     let id = table.admit(ip(2), false).unwrap();
     let _waits = table.wait(id, ip(2), false, now).unwrap();
+    table.spoke(id, ip(2));
     let (speaking, last) = seated.split_at_mut(2);
     for speaking in speaking {
         table.make_room(now + 2 * SILENT_LEAST, is_member);
@@ -223,7 +264,11 @@ proptest! {
                 },
                 2 => drop(slots.pop()),
                 3 => drop((!places.is_empty()).then(|| places.remove(0))),
-                4 => if let Some(slot) = slots.last_mut() { slot.heard() },
+                4 => if let Some(slot) = slots.last_mut() {
+                    slot.heard();
+                    if number > 3 { slot.established() }
+                },
+                5 if number > 3 => if let Some(place) = places.last() { place.spoke(|address| address == ip(7)) },
                 _ => seats.resize(limits(usize::from(number), 1)),
             }
             let mut fetched = Vec::new();
