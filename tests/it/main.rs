@@ -14,6 +14,7 @@ mod admin_mongod;
 mod admin_sessions;
 mod bad_configuration;
 mod changes;
+mod chaos;
 mod circles;
 mod crls;
 mod ctl;
