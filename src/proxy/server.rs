@@ -219,14 +219,17 @@ async fn slot(
     parts: &Parts,
     route: &ArcSwap<Route>,
 ) -> Option<Slot> {
-    let (began, mut spoken) = (Instant::now(), false);
+    let (began, mut looked, mut first) = (Instant::now(), false, [0]);
     loop {
         let given = tokio::select! {
             biased;
             given = place.slot_within(WAITING_LOOK) => given,
-            _ = socket.readable(), if !spoken => {
-                spoken = true;
-                place.spoke(|ip| parts.members.load().has(ip));
+            peeked = socket.peek(&mut first), if !looked => {
+                looked = true;
+                // Not one that has ended its connection.
+                if peeked.is_ok_and(|count| count > 0) {
+                    place.spoke(|ip| parts.members.load().has(ip));
+                }
                 continue;
             }
         };
