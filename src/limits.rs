@@ -87,8 +87,9 @@ pub const CLIENT_FLIGHT: usize = 32 * 1024;
 /// Bytes that a server may send in a handshake: its certificates, and the names of the CAs that it takes, of which a public
 /// bundle has 150 in 16 KiB.
 pub const SERVER_FLIGHT: usize = 64 * 1024;
-/// Bytes that all handshakes under way may have taken in: those with clients together, and those with servers together. It
-/// carries 340 clients that have sent all they may; a usual one sends some 3 KiB, so that 5,000 fit at a time.
+/// Bytes that all handshakes under way may have taken in, before one is given up and the others wait until it is gone: those
+/// with clients together, and those with servers together. What each worker has just read may come on top. It carries 340
+/// clients that have sent all they may; a usual one sends some 3 KiB, so that 5,000 fit at a time.
 pub const HANDSHAKES_HELD: usize = 16 * 1024 * 1024;
 /// Plaintext encrypted at a time.
 pub const TLS_WRITE: usize = RELAY_BUSY;

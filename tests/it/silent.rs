@@ -114,10 +114,11 @@ fn who_waits_and_leaves_is_noticed_at_once() {
 fn who_waited_is_served_with_what_it_said() {
     let upstream = Upstream::start();
     let proxy = start(&upstream, 1, &[]);
+    // Workers accept side by side: the order is only that of connecting if one comes after the other has been seen.
     let held = from(&proxy, 2);
+    assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 0)), "{:?}", slots(&proxy));
     let mut early = from(&proxy, 3);
     early.write_all(b"early").unwrap();
-    // Workers accept side by side: the order is only that of connecting if one comes after the other has been seen.
     assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 1)), "{:?}", slots(&proxy));
     let mut late = from(&proxy, 3);
     assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 2)), "{:?}", slots(&proxy));
