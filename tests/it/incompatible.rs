@@ -5,14 +5,18 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::openssl::{run, s_client};
 use crate::support::proxy::run_to_end;
-use crate::support::service::SOON;
+use crate::support::service::{SOON, Upstream};
 use crate::support::{Proxy, Scratch, process, require_command};
+
+/// Behind all proxies: a connection that is let in ends with its client.
+static UPSTREAM: LazyLock<Upstream> = LazyLock::new(Upstream::start);
 
 /// A server certificate with this kind of key, self-signed, and the file of both.
 fn identity(folder: &Scratch, key: &str) -> PathBuf {
@@ -28,7 +32,8 @@ fn identity(folder: &Scratch, key: &str) -> PathBuf {
 
 fn start(certificate: &Path, more: &[&str]) -> Proxy {
     let certificate = certificate.to_string_lossy();
-    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+    let upstream = UPSTREAM.address.to_string();
+    let route = ["--port", "0", "--upstream", &upstream, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
     Proxy::start([&route[..], &["--sslPEMKeyFile", &certificate], more].concat())
 }
 

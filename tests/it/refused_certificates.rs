@@ -3,12 +3,16 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use certs_gen::{Authority, Issued, Request, Validity};
 
 use crate::support::openssl::{run, s_client};
-use crate::support::service::SOON;
+use crate::support::service::{SOON, Upstream};
 use crate::support::{Mark, Proxy, Scratch, cert, require_command};
+
+/// Behind all proxies: a connection that is let in ends with its client.
+static UPSTREAM: LazyLock<Upstream> = LazyLock::new(Upstream::start);
 
 const EC: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
 const USAGE: &str = "extendedKeyUsage = clientAuth\n";
@@ -136,7 +140,8 @@ fn each_has_its_reason_in_words() {
     let cas = maker.write("cas", &[&*cas, ours.pem(), over.pem(), early.pem()].concat());
     let key = cert("server.pem");
     let files = ["--sslPEMKeyFile", &key, "--sslCAFile", &cas];
-    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+    let upstream = UPSTREAM.address.to_string();
+    let route = ["--port", "0", "--upstream", &upstream, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
     let admin = ["--adminBind", "0.0.0.0:0", "--adminAllow", "CN=nobody"];
     let proxy = Proxy::start([&route[..], &files, &admin].concat());
     let admin = SocketAddr::from(([127, 0, 0, 1], proxy.address("admin").port()));
@@ -173,7 +178,8 @@ fn a_key_of_the_kind_rsa_pss_is_not_taken() {
     let maker = Maker::new();
     let file = maker.issue("pss", "root", "rsa-pss -pkeyopt rsa_keygen_bits:2048", USAGE, "");
     let (key, ca) = (cert("server.pem"), maker.path("root.pem"));
-    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+    let upstream = UPSTREAM.address.to_string();
+    let route = ["--port", "0", "--upstream", &upstream, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
     let proxy = Proxy::start([&route[..], &["--sslPEMKeyFile", &key, "--sslCAFile", &ca]].concat());
     for version in ["-tls1_2", "-tls1_3"] {
         let mark = proxy.mark();
@@ -241,7 +247,8 @@ fn verify(maker: &Maker, more: &[&str]) -> bool {
 
 /// What a proxy with this CA file says of a client, and whether it lets it in.
 fn shown(key: &str, ca: &str, client: &str, chain: Option<&str>) -> (String, bool) {
-    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+    let upstream = UPSTREAM.address.to_string();
+    let route = ["--port", "0", "--upstream", &upstream, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
     let proxy = Proxy::start([&route[..], &["--sslPEMKeyFile", key, "--sslCAFile", ca]].concat());
     let mut args = vec!["-tls1_2", "-cert", client];
     args.extend(chain.iter().flat_map(|chain| ["-cert_chain", chain]));

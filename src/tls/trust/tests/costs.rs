@@ -15,11 +15,11 @@ use rustls::pki_types::{
 };
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
-use super::super::{Counted, Verified};
 use super::{Ca, Crls, Found, Peer, Trust};
 use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_SIGNATURES, CRL_KEYS_PER_NAME};
 use crate::tls::provider;
 use crate::tls::reason::{TOO_COSTLY, explain};
+use crate::tls::trust::{Counted, Verified};
 use crate::tls::verify::{ClientVerifier, ServerVerifier};
 
 thread_local! {
