@@ -39,10 +39,8 @@ fn start(certificate: &Path, more: &[&str]) -> Proxy {
 
 /// The record of one attempt, and what s_client said.
 fn attempt(proxy: &Proxy, args: &[&str]) -> (Value, String) {
-    let mark = proxy.mark();
-    let output = s_client(proxy.address("inbound"), args);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (proxy.wait_record(mark, |_| true, SOON), said)
+    let (record, output) = proxy.recorded(|| s_client(proxy.address("inbound"), args));
+    (record, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// What `s_client` is told, and the reason for which it fails; none: it does not.
@@ -175,7 +173,6 @@ fn a_server_name_that_is_none_is_an_alert_and_a_reason() {
         }
     }
     // An empty one, which s_client does not send.
-    let mark = proxy.mark();
     let mut hello = openssl_hello("x");
     let at = hello.windows(10).position(|part| part == [0, 0, 0, 6, 0, 4, 0, 0, 1, b'x']).unwrap();
     // One byte less of name, list, extension, all extensions, handshake and record; the list of extensions begins before it.
@@ -185,13 +182,15 @@ fn a_server_name_that_is_none_is_an_alert_and_a_reason() {
         let length = u16::from_be_bytes([hello[high], hello[high + 1]]) - by;
         hello[high..high + 2].copy_from_slice(&length.to_be_bytes());
     }
-    let mut socket = TcpStream::connect(proxy.address("inbound")).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
-    socket.write_all(&hello).unwrap();
-    let mut alert = [0; 7];
-    socket.read_exact(&mut alert).unwrap();
+    let (record, alert) = proxy.recorded(|| {
+        let mut socket = TcpStream::connect(proxy.address("inbound")).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.write_all(&hello).unwrap();
+        let mut alert = [0; 7];
+        socket.read_exact(&mut alert).unwrap();
+        alert
+    });
     assert_eq!((alert[0], alert[5]), (21, 2), "a fatal alert: {alert:?}");
-    let record = proxy.wait_record(mark, |_| true, SOON);
     assert!(record["reason"].as_str().unwrap().contains("an empty server name (SNI)"), "{record}");
     assert_eq!((&record["outcome"], &record["sni"]), (&"tls_handshake_failed".into(), &"".into()), "{record}");
 

@@ -151,9 +151,7 @@ fn each_has_its_reason_in_words() {
             args.extend(chain.iter().flat_map(|chain| ["-cert_chain", chain]));
             // Until the verdict, where there is to be one.
             args.extend((!reason.is_empty()).then_some("-ign_eof"));
-            let mark = proxy.mark();
-            let output = s_client(proxy.address("inbound"), &args);
-            let record = proxy.wait_record(mark, |_| true, SOON);
+            let (record, output) = proxy.recorded(|| s_client(proxy.address("inbound"), &args));
             let said = record["reason"].as_str().unwrap_or_default();
             assert_eq!(record["outcome"] == "client_certificate_refused", !reason.is_empty(), "{name}: {record}");
             assert!(said.contains(reason), "{name} {version}: {record}");

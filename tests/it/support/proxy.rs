@@ -176,6 +176,21 @@ impl Proxy {
         self.wait_log_since(mark, |line| is_record(line) && wanted(line), limit)
     }
 
+    /// Connects in some way, again until the connection has a record: of each outcome ten lines a second are logged, and the
+    /// others are only counted. Gives the record, and what came of the attempt.
+    #[track_caller]
+    pub(crate) fn recorded<T>(&self, mut attempt: impl FnMut() -> T) -> (Value, T) {
+        loop {
+            let mark = self.mark();
+            let result = attempt();
+            let is_told = |line: &Value| is_record(line) || line["message"] == "connection lines left out";
+            let line = self.wait_log_since(mark, is_told, START_LIMIT);
+            if is_record(&line) {
+                return (line, result);
+            }
+        }
+    }
+
     /// CPU time so far, user and system, in clock ticks: 100 a second on Linux.
     pub(crate) fn cpu(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the proxy runs");
