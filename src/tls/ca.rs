@@ -4,11 +4,13 @@
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use webpki::VerifiedPath;
+use x509_parser::extensions::KeyUsage;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::crl::is_signed_by;
 use super::pem::Found;
 use super::trust::Peer;
+use crate::limits::CHAIN_INTERMEDIATES;
 
 /// A certificate of a CA file.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Ca {
     issues: (bool, bool),
     /// Most CAs between it and a leaf.
     path_length: Option<u32>,
+    /// Whether it may sign revocation lists.
+    pub(super) signs_crls: bool,
 }
 
 impl Ca {
@@ -54,6 +58,7 @@ impl Ca {
                 is_ca && extended.is_none_or(|usage| usage.server_auth),
             ),
             path_length: constraints(&parsed).and_then(|(_, path_length)| path_length),
+            signs_crls: key_usage(&parsed).is_none_or(|usage| usage.crl_sign()),
             der: der.clone(),
         })
     }
@@ -80,9 +85,55 @@ impl Ca {
     }
 }
 
+/// Judges CAs that another CA of the same file has issued by that one too: OpenSSL goes on to the root, and webpki takes
+/// the first certificate of the file that it meets for the root.
+pub(super) fn judge_by_issuers(cas: &mut [Ca], algorithms: &WebPkiSupportedAlgorithms) {
+    let issuers: Vec<Vec<usize>> = cas.iter().map(|ca| issuers(ca, cas, algorithms)).collect();
+    // Each round leads one CA further; longer chains are refused anyway.
+    for _ in 0..=CHAIN_INTERMEDIATES {
+        for (at, issuers) in issuers.iter().enumerate().filter(|(_, issuers)| !issuers.is_empty()) {
+            let of = || issuers.iter().filter_map(|issuer| cas.get(*issuer));
+            let begin = of().map(|issuer| issuer.not_before).min();
+            let end = of().map(|issuer| issuer.not_after).max();
+            let issues = (of().any(|issuer| issuer.issues.0), of().any(|issuer| issuer.issues.1));
+            let limits = || of().map(|issuer| issuer.path_length.map(|length| length.saturating_sub(1)));
+            let path_length = if limits().any(|limit| limit.is_none()) { None } else { limits().flatten().max() };
+            let too_long = of().all(|issuer| issuer.path_length == Some(0));
+            let Some(ca) = cas.get_mut(at) else { continue };
+            ca.not_before = ca.not_before.max(begin.unwrap_or(i64::MIN));
+            ca.not_after = ca.not_after.min(end.unwrap_or(i64::MAX));
+            ca.issues = (ca.issues.0 && issues.0 && !too_long, ca.issues.1 && issues.1 && !too_long);
+            ca.path_length = match (ca.path_length, path_length) {
+                (Some(own), Some(other)) => Some(own.min(other)),
+                (own, other) => own.or(other),
+            };
+        }
+    }
+}
+
+/// The CAs of the file that have issued this one, which is not self-issued.
+fn issuers(ca: &Ca, cas: &[Ca], algorithms: &WebPkiSupportedAlgorithms) -> Vec<usize> {
+    let Ok((_, parsed)) = X509Certificate::from_der(&ca.der) else { return Vec::new() };
+    if parsed.issuer().as_raw() == parsed.subject().as_raw() {
+        return Vec::new();
+    }
+    let has_signed = |(at, issuer): (usize, &Ca)| {
+        let (_, by) = X509Certificate::from_der(&issuer.der).ok()?;
+        let key = &by.public_key().subject_public_key.data;
+        let signed = issuer.raw_subject == parsed.issuer().as_raw()
+            && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
+        signed.then_some(at)
+    };
+    cas.iter().enumerate().filter_map(has_signed).collect()
+}
+
+fn key_usage<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a KeyUsage> {
+    certificate.key_usage().ok().flatten().map(|usage| usage.value)
+}
+
 /// OpenSSL's `X509_check_ca`, its Netscape types left out.
-fn is_ca(certificate: &X509Certificate<'_>) -> bool {
-    let usage = certificate.key_usage().ok().flatten().map(|usage| usage.value);
+pub(super) fn is_ca(certificate: &X509Certificate<'_>) -> bool {
+    let usage = key_usage(certificate);
     if usage.is_some_and(|usage| !usage.key_cert_sign()) {
         return false;
     }

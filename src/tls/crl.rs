@@ -4,7 +4,8 @@
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::CertificateRevocationListDer;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use x509_parser::num_bigint::BigUint;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, ParsedExtension, X509Certificate};
 
 use super::pem::Found;
 use super::subject::rfc4514;
@@ -42,6 +43,10 @@ pub(super) struct Crl {
     pub(super) this_update: i64,
     /// End of its validity.
     pub(super) next_update: i64,
+    /// What tells two lists of the same time apart.
+    number: Option<BigUint>,
+    /// Whether it is about the certificates of some distribution points only.
+    is_partial: bool,
 }
 
 /// A key that signs lists.
@@ -82,6 +87,8 @@ impl Crls {
                 issuer: rfc4514(parsed.issuer()),
                 this_update: parsed.last_update().timestamp(),
                 next_update: parsed.next_update().map_or(i64::MAX, |time| time.timestamp()),
+                number: parsed.crl_number().cloned(),
+                is_partial: is_partial(&parsed),
                 list,
             };
             crls.add(parsed.issuer().as_raw(), scope, key(&parsed, &cas, algorithms), crl);
@@ -101,8 +108,9 @@ impl Crls {
             let group = Group { issuer: issuer.to_vec(), scope, key, number: 0, of: 1, lists: vec![crl] };
             return self.groups.push(group);
         };
-        // Of two of the same time, the later one in the file is taken for the newer.
-        let at = group.lists.iter().position(|other| other.this_update <= crl.this_update);
+        // Of two of the same time the higher number counts, and of two of the same number the first, as in OpenSSL.
+        let age = |crl: &Crl| (crl.this_update, crl.number.clone());
+        let at = group.lists.iter().position(|other| age(other) < age(&crl));
         group.lists.insert(at.unwrap_or(group.lists.len()), crl);
     }
 
@@ -143,18 +151,19 @@ impl Crls {
     }
 
     /// The lists that count at this time, of one key for each issuer name. The newest is first. Lists whose time has
-    /// not come are left out.
-    pub(super) fn choice(&self, choice: usize, now: i64) -> Vec<&CertRevocationList<'static>> {
+    /// not come are left out, and so are those of some distribution points for a certificate that names none.
+    pub(super) fn choice(&self, choice: usize, now: i64, names_points: bool) -> Vec<&CertRevocationList<'static>> {
         let groups = self.groups.iter().filter(|group| group.number == choice % group.of);
-        let mut chosen: Vec<&Crl> = groups.filter_map(|group| group.at(now)).collect();
+        let chosen = groups.filter_map(|group| group.at(now)).filter(|crl| names_points || !crl.is_partial);
+        let mut chosen: Vec<&Crl> = chosen.collect();
         chosen.sort_by_key(|crl| std::cmp::Reverse(crl.this_update));
         chosen.into_iter().map(|crl| &crl.list).collect()
     }
 
-    /// The lists that count at this time and were signed by this key of this issuer.
+    /// The lists that count at this time, are about all certificates, and were signed by this key of this issuer.
     pub(super) fn of_key(&self, issuer: &[u8], key: &[u8], now: i64) -> Vec<&Crl> {
         let of = |group: &&Group| group.issuer == issuer && matches!(&group.key, Key::Known(known) if known == key);
-        self.groups.iter().filter(of).filter_map(|group| group.at(now)).collect()
+        self.groups.iter().filter(of).filter_map(|group| group.at(now)).filter(|crl| !crl.is_partial).collect()
     }
 
     /// When the lists of this issuer that count now, in this choice, no longer do; none if it has none.
@@ -211,6 +220,14 @@ fn key(
     }
     let identifier = crl.extensions().iter().find(|extension| extension.oid.to_id_string() == KEY_IDENTIFIER);
     Key::Unknown(identifier.map(|extension| extension.value.to_vec()))
+}
+
+/// Whether a list names distribution points: it says nothing of a certificate that names none (RFC 5280, 6.3.3).
+fn is_partial(crl: &CertificateRevocationList<'_>) -> bool {
+    crl.extensions().iter().any(|extension| {
+        let parsed = extension.parsed_extension();
+        matches!(parsed, ParsedExtension::IssuingDistributionPoint(point) if point.distribution_point.is_some())
+    })
 }
 
 /// Whether this key has signed the message by any algorithm that is supported.

@@ -14,9 +14,10 @@ use webpki::{
     EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder, UnknownStatusPolicy,
     VerifiedPath,
 };
+use x509_parser::oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::ca::Ca;
+use super::ca::{Ca, is_ca, judge_by_issuers};
 use super::crl::Crls;
 use super::reason::{
     CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NOT_ISSUING, TOO_COSTLY, diagnosis, refusal,
@@ -39,7 +40,8 @@ pub(super) enum Peer {
 }
 
 impl Trust {
-    pub(super) fn new(cas: Vec<Ca>, crls: Arc<Crls>, algorithms: WebPkiSupportedAlgorithms) -> Trust {
+    pub(super) fn new(mut cas: Vec<Ca>, crls: Arc<Crls>, algorithms: WebPkiSupportedAlgorithms) -> Trust {
+        judge_by_issuers(&mut cas, &algorithms);
         Trust { cas, crls, algorithms }
     }
 
@@ -76,9 +78,32 @@ impl Trust {
             Peer::Client => KeyUsage::client_auth(),
             Peer::Server => KeyUsage::server_auth(),
         };
-        let mut worst = None;
+        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return Err(CertificateError::BadEncoding.into()) };
+        if !is_meant_for(&parsed, peer) {
+            return Err(CertificateError::InvalidPurpose.into());
+        }
+        let names_points =
+            parsed.extensions().iter().any(|extension| extension.oid == OID_X509_EXT_CRL_DISTRIBUTION_POINTS);
+        // webpki has no key usage for issuers, and no path length for roots.
+        let verify_path = |path: &VerifiedPath<'_>| {
+            let issues = |der: CertificateDer<'_>| X509Certificate::from_der(&der).is_ok_and(|(_, ca)| is_ca(&ca));
+            if !path.intermediate_certificates().all(|intermediate| issues(intermediate.der())) {
+                return Err(webpki::Error::EndEntityUsedAsCa);
+            }
+            let mut roots = self.cas.iter().filter(|ca| ca.is_root_of(path)).peekable();
+            if roots.peek().is_none() {
+                return Err(webpki::Error::PathLenConstraintViolated);
+            }
+            let root_signs_list = !self.crls.is_empty() && path.intermediate_certificates().next().is_none();
+            if root_signs_list && !roots.any(|ca| ca.signs_crls) {
+                return Err(webpki::Error::IssuerNotCrlSigner);
+            }
+            Ok(())
+        };
+        let (mut worst, mut good) = (None, None::<i64>);
+        // All of them: where one key's lists are taken for two keys', the newer one may be of another choice.
         for choice in 0..self.crls.choices() {
-            let lists = self.crls.choice(choice, now);
+            let lists = self.crls.choice(choice, now, names_points);
             let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
                 options
                     .with_depth(RevocationCheckDepth::EndEntity)
@@ -87,14 +112,23 @@ impl Trust {
                     .build()
             });
             let unchecked = revocation.is_none() && !self.crls.is_empty();
-            match certificate.verify_for_usage(&counted, &anchors, intermediates, time, usage(), revocation, None) {
-                // All lists are of the future: nothing is known of anyone.
+            let verify_path = Some(&verify_path as &dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error>);
+            match certificate.verify_for_usage(
+                &counted,
+                &anchors,
+                intermediates,
+                time,
+                usage(),
+                revocation,
+                verify_path,
+            ) {
+                // No list that has begun is about it: nothing is known of anyone.
                 Ok(_) if unchecked => worst = Some(webpki::Error::UnknownRevocationStatus),
-                // webpki has no path length for roots.
-                Ok(path) if !self.cas.iter().any(|ca| ca.is_root_of(&path)) => {
-                    worst = Some(webpki::Error::PathLenConstraintViolated);
+                Ok(path) => {
+                    let end = self.end(&parsed, &path, choice, now);
+                    good = Some(good.map_or(end, |good| good.min(end)));
                 }
-                Ok(path) => return Ok(self.end(leaf, &path, choice, now)),
+                Err(webpki::Error::CertRevoked) => return Err(CertificateError::Revoked.into()),
                 // It is the other key's list that says more.
                 Err(error) if worst.is_none() || says_more(&error) => worst = Some(error),
                 Err(_) => {}
@@ -103,13 +137,15 @@ impl Trust {
         if verified.is_full() {
             return Err(diagnosis(TOO_COSTLY));
         }
+        if let Some(end) = good {
+            return Ok(end);
+        }
         Err(self.explain(worst.unwrap_or(webpki::Error::UnknownIssuer), leaf, intermediates, peer, now))
     }
 
     /// When what `path` stands on is over.
-    fn end(&self, leaf: &CertificateDer<'_>, path: &VerifiedPath<'_>, choice: usize, now: i64) -> i64 {
+    fn end(&self, certificate: &X509Certificate<'_>, path: &VerifiedPath<'_>, choice: usize, now: i64) -> i64 {
         // What cannot be parsed, which webpki did parse, ends at once: no session is made of it.
-        let Ok((_, certificate)) = X509Certificate::from_der(leaf) else { return now };
         let intermediates = path.intermediate_certificates().map(|intermediate| {
             let der = intermediate.der();
             X509Certificate::from_der(&der).map_or(now, |(_, certificate)| after(&certificate))
@@ -118,7 +154,7 @@ impl Trust {
         let same = self.cas.iter().filter(|ca| ca.is_valid(now) && ca.anchor == *path.anchor());
         let root = same.map(|ca| ca.not_after.saturating_add(1)).max();
         let list = self.crls.end(certificate.issuer().as_raw(), choice, now);
-        intermediates.chain([after(&certificate)]).chain(root).chain(list).min().unwrap_or(now)
+        intermediates.chain([after(certificate)]).chain(root).chain(list).min().unwrap_or(now)
     }
 
     /// A self-signed certificate of the CA file has no chain; the rest is verified as for any other.
@@ -134,20 +170,11 @@ impl Trust {
             return Err(CertificateError::Expired.into());
         }
         let extended = certificate.extended_key_usage().map_err(|_| encoding())?.map(|usage| usage.value);
-        let usage = certificate.key_usage().map_err(|_| encoding())?.map(|usage| usage.value);
-        // OpenSSL's rules for its purposes `sslclient` and `sslserver`.
-        let fits = match peer {
-            Peer::Client => {
-                extended.is_none_or(|extended| extended.client_auth)
-                    && usage.is_none_or(|usage| usage.digital_signature() || usage.key_agreement())
-            }
-            Peer::Server => {
-                extended.is_none_or(|extended| extended.server_auth)
-                    && usage.is_none_or(|usage| {
-                        usage.digital_signature() || usage.key_encipherment() || usage.key_agreement()
-                    })
-            }
-        };
+        let fits = is_meant_for(&certificate, peer)
+            && extended.is_none_or(|extended| match peer {
+                Peer::Client => extended.client_auth,
+                Peer::Server => extended.server_auth,
+            });
         if !fits {
             return Err(CertificateError::InvalidPurpose.into());
         }
@@ -160,7 +187,8 @@ impl Trust {
             let error = webpki::Error::UnknownRevocationStatus;
             return Err(self.explain(error, leaf, &[], peer, now));
         }
-        if usage.is_some_and(|usage| !usage.crl_sign()) {
+        let usage = certificate.key_usage().map_err(|_| encoding())?;
+        if usage.is_some_and(|usage| !usage.value.crl_sign()) {
             return Err(diagnosis(NO_CRL_SIGN));
         }
         for crl in lists {
@@ -212,7 +240,18 @@ fn after(certificate: &X509Certificate<'_>) -> i64 {
 
 /// Whether an error comes from the right list, so that those of other keys mean nothing.
 fn says_more(error: &webpki::Error) -> bool {
-    matches!(error, webpki::Error::CertRevoked | webpki::Error::CrlExpired { .. })
+    matches!(error, webpki::Error::CrlExpired { .. } | webpki::Error::IssuerNotCrlSigner)
+}
+
+/// Whether the key usage of a certificate is that of such a peer, by OpenSSL's rules for `sslclient` and `sslserver`.
+fn is_meant_for(certificate: &X509Certificate<'_>, peer: Peer) -> bool {
+    certificate.key_usage().is_ok_and(|usage| {
+        usage.is_none_or(|usage| {
+            let usage = usage.value;
+            let signs = usage.digital_signature() || usage.key_agreement();
+            signs || (peer == Peer::Server && usage.key_encipherment())
+        })
+    })
 }
 
 /// The signatures that were verified for one certificate: a limited number, each once.
