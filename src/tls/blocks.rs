@@ -27,10 +27,18 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let text = text.strip_suffix(&[newline]).unwrap_or(text);
     let mut blocks = Vec::new();
     let mut open: Option<Open> = None;
+    // Whether the line before may be one of a block.
+    let mut in_base64 = false;
     for (at, line) in text.split(|byte| *byte == newline).enumerate() {
         let (number, line) = (at + 1, trim_end(line));
         match open.take() {
-            None => open = begin(number, line)?.map(Open::new),
+            None => {
+                if in_base64 && line.starts_with(b"-----END ") {
+                    return Err(format!("line {number}: the END of a block that has no BEGIN line ({})", shown(line)));
+                }
+                in_base64 = !line.is_empty() && line.iter().all(is_base64);
+                open = begin(number, line)?.map(Open::new);
+            }
             Some(mut block) => {
                 if block.take(number, line)? {
                     blocks.push(block.block);
@@ -183,7 +191,7 @@ mod tests {
             (&one.replace("AAAA", "AAAA\n\nAAAA"), Err("line 3: an empty line in the block of line 1")),
             ("-----BEGIN A-----\n-----END A-----\n", Ok(&[("A", 1, "")])),
             (one.trim_end().strip_suffix("-----END A-----").unwrap(), Err("line 1: the block A has no END line")),
-            (&one[4..], Ok(&[])),
+            (&one[4..], Err("line 3: the END of a block that has no BEGIN line")),
             (&one[4..].replace("AAAA", &"MIIA".repeat(16)), Err("line 2: base64 of a block that has no BEGIN line")),
             ("# -----BEGIN A----- is how it begins\n-----END A-----\n-----BEGIN\n", Ok(&[])),
             (&format!(" {one}"), Err("line 1: a BEGIN that is indented")),

@@ -67,6 +67,11 @@ impl Ca {
         self.not_before <= now && now <= self.not_after
     }
 
+    /// Whether certificates of any peer may come from it.
+    pub(super) const fn issues_anything(&self) -> bool {
+        self.issues.0 || self.issues.1
+    }
+
     /// Whether certificates of such a peer may come from it.
     pub(super) const fn may_issue(&self, peer: Peer) -> bool {
         match peer {

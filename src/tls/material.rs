@@ -10,7 +10,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, Error, PeerIncompatible, ServerConfig, SupportedProtocolVersion, version};
 
-use super::ca::Ca;
+use super::ca::{Ca, judge_by_issuers};
 use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
@@ -20,7 +20,7 @@ use super::pem::{Found, Pem};
 use super::reason::explain;
 use super::resumption::{ClientSessions, ServerSessions, Tickets};
 use super::trust::Trust;
-use super::validity::{Kind, Validity, findings, lines, unusable};
+use super::validity::{Kind, Unusable, Validity, findings, lines, unusable};
 use super::verify::{ClientVerifier, ServerVerifier};
 use super::{DisabledProtocols, Identity, pem, provider};
 use crate::limits::CLIENT_CONFIGS;
@@ -139,9 +139,9 @@ impl Material {
     }
 
     /// Whether a client is let in today that has agreed on this version and shown this chain, or none.
-    /// Why this set is of no use at a moment, in seconds since 1970, one line each: see [`unusable`].
+    /// Why this set is of no use at a moment, in seconds since 1970: see [`unusable`].
     #[must_use]
-    pub fn unusable(&self, now: i64) -> Vec<String> {
+    pub fn unusable(&self, now: i64) -> Vec<Unusable> {
         unusable(&self.validities, now)
     }
 
@@ -257,7 +257,10 @@ impl Read {
         let (crls, of_lists) = crls.map_err(&mut note).ok().flatten().unwrap_or_default();
         let crls = Arc::new(crls);
         let authorities = |role, path: &Option<PathBuf>, cas: &Option<(Vec<Ca>, Pem)>| {
-            let of = |ca: &Ca| Validity::of_certificate(role, path.as_deref()?, Kind::Authority, &ca.der);
+            let of = |ca: &Ca| {
+                let validity = Validity::of_certificate(role, path.as_deref()?, Kind::Authority, &ca.der)?;
+                Some(Validity { verifies: ca.issues_anything().then_some((ca.not_before, ca.not_after)), ..validity })
+            };
             cas.iter().flat_map(|(cas, _)| cas).filter_map(of).collect::<Vec<_>>()
         };
         let mut validities = authorities(FileRole::Ca, &files.ca, &ca);
@@ -403,7 +406,8 @@ fn cas(role: FileRole, path: &Path) -> Result<(Vec<Ca>, Pem), Fault> {
     let algorithms = provider().signature_verification_algorithms;
     let certificates = std::mem::take(&mut pem.certificates).into_iter();
     let cas = certificates.map(|found| Ca::new(found, &algorithms)).collect::<Result<Vec<_>, _>>();
-    let cas = cas.map_err(|problem| fault(problem, "take it out, or issue it anew as X.509 v3"))?;
+    let mut cas = cas.map_err(|problem| fault(problem, "take it out, or issue it anew as X.509 v3"))?;
+    judge_by_issuers(&mut cas, &algorithms);
     if cas.is_empty() {
         let problem = "no usable CA certificate in it".to_owned();
         return Err(fault(problem, "put the CA's certificate (X.509 v3) into it as PEM"));

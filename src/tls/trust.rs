@@ -17,7 +17,7 @@ use webpki::{
 use x509_parser::oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::ca::{Ca, is_ca, judge_by_issuers};
+use super::ca::{Ca, is_ca};
 use super::crl::Crls;
 use super::reason::{
     CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NOT_ISSUING, TOO_COSTLY, diagnosis, refusal,
@@ -40,8 +40,7 @@ pub(super) enum Peer {
 }
 
 impl Trust {
-    pub(super) fn new(mut cas: Vec<Ca>, crls: Arc<Crls>, algorithms: WebPkiSupportedAlgorithms) -> Trust {
-        judge_by_issuers(&mut cas, &algorithms);
+    pub(super) fn new(cas: Vec<Ca>, crls: Arc<Crls>, algorithms: WebPkiSupportedAlgorithms) -> Trust {
         Trust { cas, crls, algorithms }
     }
 

@@ -30,6 +30,17 @@ pub struct Validity {
     pub ends: Option<i64>,
     /// Of a revocation list: the number of its issuer, scope and signing key. Lists of the same number replace each other.
     pub(super) group: usize,
+    /// Of a CA: when peers are verified by it, which its issuer's validity may shorten; none if it can issue nothing.
+    pub(super) verifies: Option<(i64, i64)>,
+}
+
+/// Why a set of TLS files is of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// What of the set it is: a kind, in a part of the files, and of a revocation list its issuer.
+    pub part: (Kind, FileRole, String),
+    /// It in words.
+    pub line: String,
 }
 
 /// What a TLS file holds.
@@ -82,6 +93,7 @@ impl Validity {
             begins: validity.not_before.timestamp(),
             ends: Some(validity.not_after.timestamp()),
             group: 0,
+            verifies: Some((validity.not_before.timestamp(), validity.not_after.timestamp())),
         })
     }
 
@@ -97,6 +109,7 @@ impl Validity {
             begins: list.last_update().timestamp(),
             ends: list.next_update().map(|at| at.timestamp()),
             group,
+            verifies: None,
         })
     }
 
@@ -138,10 +151,11 @@ pub fn counting(all: &[Validity], now: i64) -> impl Iterator<Item = &Validity> {
 /// Why a set of TLS files is of no use at a moment: a certificate of ours, all CAs of a file, or a revocation list that is
 /// needed is over or has not begun. One line each; none if the set can be used.
 #[must_use]
-pub fn unusable(all: &[Validity], now: i64) -> Vec<String> {
+pub fn unusable(all: &[Validity], now: i64) -> Vec<Unusable> {
     let out_of_date = |one: &&Validity| one.is_out_of_date(now);
     let cas = |role| all.iter().filter(move |one| one.kind == Kind::Authority && one.role == role);
-    let no_ca = |role| cas(role).next().is_some() && cas(role).all(|one| one.is_out_of_date(now));
+    let verifies = |one: &Validity| one.verifies.is_some_and(|(begin, end)| (begin..=end).contains(&now));
+    let no_ca = |role| cas(role).next().is_some() && !cas(role).any(verifies);
     // The list of a CA that is itself out of date is asked for nothing.
     let needed = |list: &&Validity| {
         let mut of_name =
@@ -157,7 +171,9 @@ pub fn unusable(all: &[Validity], now: i64) -> Vec<String> {
     });
     let line = |validity: &Validity| {
         let finding = Finding { validity, state: validity.state(now)? };
-        Some(format!("{finding} (file {})", validity.path.display()))
+        let issuer = if validity.kind == Kind::RevocationList { validity.subject.clone() } else { String::new() };
+        let line = format!("{finding} (file {})", validity.path.display());
+        Some(Unusable { part: (validity.kind, validity.role, issuer), line })
     };
     found.filter_map(line).take(VALIDITIES_SHOWN).collect()
 }
@@ -277,6 +293,7 @@ mod tests {
             begins,
             ends,
             group: 0,
+            verifies: Some((begins, ends.unwrap_or(i64::MAX))),
         }
     }
 
@@ -367,6 +384,12 @@ mod tests {
             (vec![validity(Kind::Chain, "CN=mid", 0, over), certificate(0, good)], ""),
             (vec![ca("CN=root", over), ca("CN=next", good)], ""),
             (vec![ca("CN=root", over), ca("CN=next", over)], "the CA CN=root has expired"),
+            // One that can issue nothing, and one whose issuer is the one that is over.
+            (
+                vec![ca("CN=root", over), Validity { verifies: None, ..ca("CN=leaf", good) }],
+                "the CA CN=root has expired",
+            ),
+            (vec![ca("CN=root", over), Validity { verifies: Some((0, NOW - 1)), ..ca("CN=sub", good) }], "CN=root has"),
             (vec![ca("CN=root", good), other_file(ca("CN=next", over))], "the CA CN=next has expired"),
             (vec![ca("CN=root", good), list(0, over)], "revocation list of CN=root has expired"),
             (vec![ca("CN=root", good), list(NOW + 1, good)], "revocation list of CN=root is not valid before"),
@@ -377,7 +400,7 @@ mod tests {
             (vec![ca("CN=next", good), list(0, over)], "revocation list of CN=root has expired"),
         ];
         for (all, expected) in rows {
-            let said = unusable(&all, NOW).join("\n");
+            let said = unusable(&all, NOW).into_iter().map(|one| one.line).collect::<Vec<_>>().join("\n");
             assert!(said.is_empty() == expected.is_empty() && said.contains(expected), "{expected}: {said}: {all:?}");
         }
     }

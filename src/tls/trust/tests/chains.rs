@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::{Ca, Crls, Peer, Trust, der};
+use crate::tls::ca::judge_by_issuers;
 use crate::tls::pem::Found;
 use crate::tls::provider;
 use crate::tls::reason::explain;
@@ -111,6 +112,7 @@ fn of(cas: &[String], lists: impl Iterator<Item = String>, change: impl FnOnce(&
     let mut cas: Vec<_> =
         cas.iter().map(|pem| Ca::new(Found { line: 1, der: der(pem) }, &algorithms).unwrap()).collect();
     change(&mut cas);
+    judge_by_issuers(&mut cas, &algorithms);
     let lists: Vec<_> = lists
         .map(|pem| Found { line: 1, der: CertificateRevocationListDer::from_pem_slice(pem.as_bytes()).unwrap() })
         .collect();
