@@ -519,13 +519,13 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
 /// What there is to say of TLS files that are out of date and are to take the place of others.
 ///
 /// # Errors
-/// [`Refused::Unusable`], where the same part of those in force is not out of date, unless forced: they are not given up for
-/// files by which nobody connects.
+/// [`Refused::Unusable`], where those in force are not out of date, unless forced: they are not given up for files by which
+/// nobody connects.
 fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, Refused> {
     let now = now_secs();
     let (found, before) = (coming.unusable(now), running.unusable(now));
     let is_new = |one: &Unusable| !before.iter().any(|other| other.part == one.part);
-    let gets_worse = found.iter().any(is_new);
+    let gets_worse = !before.iter().any(|one| one.is_certain) && found.iter().any(is_new);
     let lines = found.into_iter().map(|one| one.line).collect();
     if gets_worse && !force { Err(Refused::Unusable(lines)) } else { Ok(lines) }
 }

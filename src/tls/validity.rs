@@ -41,6 +41,8 @@ pub struct Unusable {
     pub part: (Kind, FileRole, String),
     /// It in words.
     pub line: String,
+    /// Whether peers are refused by it for certain: a revocation list of a CA that is in no file may be asked for or not.
+    pub is_certain: bool,
 }
 
 /// What a TLS file holds.
@@ -173,7 +175,9 @@ pub fn unusable(all: &[Validity], now: i64) -> Vec<Unusable> {
         let finding = Finding { validity, state: validity.state(now)? };
         let issuer = if validity.kind == Kind::RevocationList { validity.subject.clone() } else { String::new() };
         let line = format!("{finding} (file {})", validity.path.display());
-        Some(Unusable { part: (validity.kind, validity.role, issuer), line })
+        let has_ca = || all.iter().any(|one| one.kind == Kind::Authority && one.subject == validity.subject);
+        let is_certain = validity.kind != Kind::RevocationList || has_ca();
+        Some(Unusable { part: (validity.kind, validity.role, issuer), line, is_certain })
     };
     found.filter_map(line).take(VALIDITIES_SHOWN).collect()
 }
