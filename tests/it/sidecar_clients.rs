@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use crate::support::hosts::{self, Plan, Set, Variant, outside};
-use crate::support::{parts, require};
+use crate::support::{parts, require, wait};
 
 #[test]
 fn pymongo_3_comes_by_tls_and_is_told_why_plaintext_is_refused() {
@@ -20,6 +20,8 @@ fn pymongo_3_comes_by_tls_and_is_told_why_plaintext_is_refused() {
     let (tls, plaintext) = (set.by_tls(Some("client")), "tls=false");
     // The names of options that it had before 3.9.
     let older = format!("ssl=true&ssl_ca_certs={}&ssl_certfile={}", set.identities.ca(), set.identities.file("client"));
+    // Elected is not yet writable.
+    wait("the member is a primary", || ask(&tls).is_ok_and(|answer| answer["ismaster"] == true));
     for options in [&tls, &older, plaintext] {
         let answer = ask(options).expect("both are let in by allowSSL");
         assert_eq!(answer["ismaster"], true, "{answer}");
