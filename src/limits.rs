@@ -463,8 +463,16 @@ pub const NETFILTER_MEMBERS: usize = 256;
 pub const NETFILTER_TOOL_WAIT: Duration = Duration::from_secs(60);
 /// Most that they may print: a blocklist of a million addresses has some 30 MB.
 pub const NETFILTER_LISTING_BYTES: u64 = 256 * 1024 * 1024;
-/// Rules that the refusal of a redirect names: whoever has more reads them with their remedies.
-pub const NETFILTER_FINDINGS_SHOWN: usize = 50;
+/// Rules of the host that the refusal of a redirect lists.
+pub const NETFILTER_MENTIONS_SHOWN: usize = 50;
+/// Connections older than the rules that are listed, and peers of theirs with a command for each: the screen of an operator.
+pub const NETFILTER_OLDER_SHOWN: usize = 20;
+/// How often `--keep` looks at the rules and at the server's addresses without being told of a change.
+pub const NETFILTER_KEEP_LOOK: Duration = Duration::from_secs(2);
+/// Least time between two looks of `--keep`: a reload of a firewall is many changes.
+pub const NETFILTER_KEEP_PAUSE: Duration = Duration::from_millis(20);
+/// How long a `--keep` may take to end: as long as nft itself.
+pub const NETFILTER_KEEP_END: Duration = NETFILTER_TOOL_WAIT;
 /// Nodes of one rollout: a set has at most 50 members, a sharded cluster some of those and its mongos.
 pub const ROLLOUT_NODES: usize = 256;
 /// A rollout's lease on each node: as long as three renewals, so that a lost one costs nothing, and a rollout that was

@@ -241,6 +241,7 @@ fn from_proc() -> impl Iterator<Item = Established> {
         local: entry.local_address,
         remote: entry.remote_address,
         inode: entry.inode,
+        transparent: false,
     })
 }
 

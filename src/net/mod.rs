@@ -29,6 +29,6 @@ pub use own_dials::{OwnDial, OwnDials};
 pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::Resolver;
 pub use seats::{Entry, Place, Seats, Slot, SlotLimits, SlotUsage, TooMany};
-pub use sockets::{Established, established, unacknowledged};
+pub use sockets::{Established, Listening, established, listening, unacknowledged};
 pub use transparent::{TRANSPARENT_IPS, is_own, original_destination};
 pub use unix::{UnixSocket, bind_unix};

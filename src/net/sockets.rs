@@ -1,4 +1,5 @@
-//! The established TCP connections of this host, or of its network namespace, as `ss` asks for them (sock_diag(7)).
+//! The established TCP connections and the listeners of this host, or of its network namespace, as `ss` asks for them
+//! (sock_diag(7)).
 //!
 //! `/proc/net/tcp` has them too, and every connection that is over and still waits out its time: tens of thousands on a
 //! busy host, each written as text and read again. Here the kernel leaves those out.
@@ -20,6 +21,35 @@ pub struct Established {
     pub remote: SocketAddr,
     /// The number under which a process holds it.
     pub inode: u64,
+    /// Whether it has `IP_TRANSPARENT`, as what is accepted on a transparent listener has; false if the kernel does not tell
+    /// (before Linux 5.10).
+    pub transparent: bool,
+}
+
+/// A TCP listener of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listening {
+    /// Its address and port.
+    pub local: SocketAddr,
+    /// Whether it takes IPv6 alone. A listener on `::` that does not takes IPv4 too.
+    pub v6_only: bool,
+    /// Whether it has `IP_TRANSPARENT`; `None` if the kernel does not tell (before Linux 5.10).
+    pub transparent: Option<bool>,
+}
+
+/// The listeners, by IPv4 and IPv6.
+///
+/// # Errors
+/// As [`established`].
+pub fn listening() -> io::Result<Vec<Listening>> {
+    let mut found = Vec::new();
+    dump_all(TCP_LISTEN, |message| {
+        let local = connection(message)?.local;
+        let v6_only = first_byte(message, INET_DIAG_SKV6ONLY) == Some(1);
+        found.push(Listening { local, v6_only, transparent: is_transparent(message) });
+        Some(())
+    })?;
+    Ok(found)
 }
 
 /// Those that are to be kept, by IPv4 and IPv6. A busy host has tens of thousands; no more than a page of an answer is held
@@ -29,18 +59,27 @@ pub struct Established {
 /// Where the kernel does not tell: without `inet_diag`, or behind a filter of system calls.
 pub fn established(mut keep: impl FnMut(&Established) -> bool) -> io::Result<Vec<Established>> {
     let mut found = Vec::new();
+    dump_all(TCP_ESTABLISHED, |message| {
+        found.extend(connection(message).filter(&mut keep));
+        Some(())
+    })?;
+    Ok(found)
+}
+
+/// Every `struct inet_diag_msg` of the sockets in a state, by IPv4 and IPv6.
+fn dump_all(state: u32, mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result<()> {
     for family in [AddressFamily::INET, AddressFamily::INET6] {
         let socket = kernel()?;
-        send(&socket, &dump(family), SendFlags::empty())?;
+        send(&socket, &dump(family, state), SendFlags::empty())?;
         let mut buffer = vec![0; ANSWER_BYTES];
         loop {
             let (count, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
-            if read(&buffer[..count], |one| found.extend(Some(one).filter(&mut keep)))? {
+            if messages(&buffer[..count], &mut take)? {
                 break;
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// How many bytes that a connection has sent are not acknowledged yet, an end of stream counted as one.
@@ -67,10 +106,10 @@ fn kernel() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// All established ones of a family.
-fn dump(family: AddressFamily) -> [u8; REQUEST_BYTES as usize] {
+/// All sockets of a family in a state.
+fn dump(family: AddressFamily, state: u32) -> [u8; REQUEST_BYTES as usize] {
     let mut request = request(family, REQUEST_AND_DUMP);
-    request[20..24].copy_from_slice(&(1_u32 << TCP_ESTABLISHED).to_ne_bytes());
+    request[20..24].copy_from_slice(&(1_u32 << state).to_ne_bytes());
     request
 }
 
@@ -98,11 +137,6 @@ fn request(family: AddressFamily, flags: u16) -> [u8; REQUEST_BYTES as usize] {
     request[16] = u8::try_from(family.as_raw()).unwrap_or_default();
     request[17] = IPPROTO_TCP;
     request
-}
-
-/// Reads one answer of several connections; true if it was the last.
-fn read(bytes: &[u8], mut found: impl FnMut(Established)) -> io::Result<bool> {
-    messages(bytes, |message| connection(message).map(&mut found))
 }
 
 /// Reads one answer of several messages, each a `struct inet_diag_msg`; true if it was the last.
@@ -144,10 +178,30 @@ fn connection(message: &[u8]) -> Option<Established> {
     };
     let inode = u32::from_ne_bytes(*message.get(68..)?.first_chunk()?);
     let (local, remote) = (SocketAddr::new(ip(8)?, port(0)?), SocketAddr::new(ip(24)?, port(2)?));
-    Some(Established { local, remote, inode: inode.into() })
+    Some(Established { local, remote, inode: inode.into(), transparent: is_transparent(message) == Some(true) })
+}
+
+fn is_transparent(message: &[u8]) -> Option<bool> {
+    first_byte(message, INET_DIAG_SOCKOPT).map(|options| options & SOCKOPT_TRANSPARENT != 0)
+}
+
+/// The first byte of an attribute, one of those that follow `struct inet_diag_msg`.
+fn first_byte(message: &[u8], wanted: u16) -> Option<u8> {
+    let mut rest = message.get(DIAG_BYTES..)?;
+    loop {
+        let (length, kind) =
+            (u16::from_ne_bytes(*rest.first_chunk()?), u16::from_ne_bytes(*rest.get(2..)?.first_chunk()?));
+        if kind == wanted {
+            return rest.get(4..usize::from(length))?.first().copied();
+        }
+        // No shorter than its own header: the next is behind it.
+        rest = rest.get(usize::from(length).max(4).next_multiple_of(4)..)?;
+    }
 }
 
 const HEADER_BYTES: usize = 16;
+/// `struct inet_diag_msg`.
+const DIAG_BYTES: usize = 72;
 const REQUEST_BYTES: u32 = 72;
 /// The kernel's own buffer for an answer is no larger.
 const ANSWER_BYTES: usize = 32 * 1024;
@@ -163,16 +217,22 @@ const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const IPPROTO_TCP: u8 = 6;
 const TCP_ESTABLISHED: u32 = 1;
+const TCP_LISTEN: u32 = 10;
+const INET_DIAG_SKV6ONLY: u16 = 11;
+const INET_DIAG_SOCKOPT: u16 = 22;
+/// The sixth bit field of `struct inet_diag_sockopt`.
+const SOCKOPT_TRANSPARENT: u8 = if cfg!(target_endian = "little") { 1 << 5 } else { 1 << 2 };
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
 
     use proptest::prelude::{any, proptest};
+    use socket2::{Domain, Socket, Type};
 
-    use super::{established, read, unacknowledged};
+    use super::{connection, established, first_byte, listening, messages, unacknowledged};
 
     #[test]
     fn finds_a_connection_and_whose_it_is() {
@@ -186,6 +246,24 @@ mod tests {
             assert_eq!(ours.len(), 1, "{address}");
             assert_eq!(held.to_str().unwrap(), format!("socket:[{}]", ours[0].inode));
             assert_eq!(established(|one| (one.remote, one.local) == (local, remote)).unwrap().len(), 1, "{address}");
+        }
+    }
+
+    #[test]
+    fn finds_a_listener_and_its_options() {
+        for (address, v6_only) in [("127.0.0.1:0", false), ("[::1]:0", true), ("[::]:0", true), ("[::]:0", false)] {
+            let address: SocketAddr = address.parse().unwrap();
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+            if address.is_ipv6() {
+                socket.set_only_v6(v6_only).unwrap();
+            }
+            socket.bind(&address.into()).unwrap();
+            socket.listen(1).unwrap();
+            let local = socket.local_addr().unwrap().as_socket().unwrap();
+            let found: Vec<_> = listening().unwrap().into_iter().filter(|one| one.local == local).collect();
+            assert_eq!(found.len(), 1, "{local}");
+            assert_eq!(found[0].v6_only, v6_only, "{local}");
+            assert_ne!(found[0].transparent, Some(true), "{local}");
         }
     }
 
@@ -210,7 +288,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_answer_is_read_to_its_end(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read(&bytes, |_| ());
+            let _ = messages(&bytes, |message| connection(message).map(drop));
+            let _ = (connection(&bytes), first_byte(&bytes, 11));
         }
     }
 }

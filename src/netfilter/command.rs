@@ -7,14 +7,24 @@ use clap::{Arg, ArgAction, Command};
 #[must_use]
 pub fn command() -> Command {
     Command::new("netfilter")
-        .about("Print, apply or remove the redirect rules of a sidecar (nftables)")
+        .about("Print, apply, keep or remove the interception rules of a sidecar (nftables)")
         .long_about(LONG_ABOUT)
         .after_long_help(AFTER)
         .args([
             value(SERVER_PORT, "PORT").help("The mongod's port, which clients and other members connect to"),
             value(PORT, "PORT").help(
-                "Redirect connections from outside: tlsramp's --port, which they are led to [needs --serverPort]",
+                "Intercept connections from other hosts: tlsramp's --port, with --inboundTransparent [needs --serverPort]",
             ),
+            list(SERVER_ADDRESS, "IP").help(
+                "The mongod's addresses; 0.0.0.0 and :: for all of the host [default: those that it listens on]",
+            ),
+            value(WHEN_DOWN, "refuse|bypass").help(
+                "New connections while tlsramp is down: refuse them, or let them reach the mongod [default: refuse]",
+            ),
+            flag(REDIRECT).help(
+                "Rewrite the port in place of TPROXY, for pods and old kernels; tlsramp without --inboundTransparent",
+            ),
+            flag(ACKNOWLEDGE).help("With --redirect: the host's rules that name the port treat both ports alike"),
             value(OUTBOUND, "PORT").help(
                 "Redirect the local mongod's connections to other members: tlsramp's --outboundTransparent, on \
                  127.0.0.1 and ::1 [needs --exemptGroup]",
@@ -28,8 +38,9 @@ pub fn command() -> Command {
         ])
         .args([
             verb(APPLY, "Set the rules, all at once, in place of the table's older ones"),
-            verb(REMOVE, "Remove the table; without one, nothing"),
-            verb(CARRY_OVER, "Print the commands that carry the firewall's rules for --serverPort over to --port"),
+            verb(KEEP, "The same, and stay: set them again whenever they are gone or changed, until SIGTERM or --remove"),
+            verb(SHOW, "Show the table that is in force; exit code 1 without one"),
+            verb(REMOVE, "End a --keep and remove the table; without one, nothing"),
         ])
 }
 
@@ -42,45 +53,51 @@ fn list(name: &'static str, placeholder: &'static str) -> Arg {
     value(name, placeholder).action(ArgAction::Append)
 }
 
+fn flag(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
 fn verb(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue).help_heading("Instead of printing the rules").help(help)
+    flag(name).help_heading("Instead of printing the rules").help(help)
 }
 
 pub(super) const SERVER_PORT: &str = "serverPort";
 pub(super) const PORT: &str = "port";
+pub(super) const SERVER_ADDRESS: &str = "serverAddress";
+pub(super) const WHEN_DOWN: &str = "whenDown";
+pub(super) const REDIRECT: &str = "redirect";
+pub(super) const ACKNOWLEDGE: &str = "acknowledgeFirewall";
 pub(super) const OUTBOUND: &str = "outboundTransparent";
 pub(super) const MEMBER_PORT: &str = "memberPort";
 pub(super) const MEMBER_ADDRESS: &str = "memberAddress";
 pub(super) const EXEMPT_GROUP: &str = "exemptGroup";
 pub(super) const TABLE: &str = "table";
 pub(super) const APPLY: &str = "apply";
+pub(super) const KEEP: &str = "keep";
+pub(super) const SHOW: &str = "show";
 pub(super) const REMOVE: &str = "remove";
-pub(super) const CARRY_OVER: &str = "carry-over";
 
-const LONG_ABOUT: &str = "Print, apply or remove the nftables rules of a sidecar: a tlsramp beside a mongod on one host, \
-     which keeps its port, its address and its configuration, and needs no restart.\n\n\
-     --serverPort and --port redirect connections from outside: what is for the mongod's port goes to tlsramp's. \
-     --outboundTransparent redirects the mongod's connections to other members. Either, or both. Without --apply, \
-     --remove or --carry-over the rules are printed, as a script for `nft -f -`, and nothing is changed.\n\n\
-     Only new connections are redirected: those that are open go on as they are, around tlsramp, until they are closed. \
-     Connections within the host, by loopback or by an address of its own, are not redirected.";
+const LONG_ABOUT: &str = "Print, apply, keep or remove the nftables rules of a sidecar: a tlsramp beside a mongod on one \
+     host, which keeps its port, its address and its configuration, and needs no restart.\n\n\
+     --serverPort and --port intercept connections from other hosts (TPROXY): tlsramp accepts what is for the mongod's \
+     address and port. --outboundTransparent redirects the mongod's connections to other members. Either, or both. \
+     Without --apply, --keep, --show or --remove the rules are printed, as a script for `nft -f -`, and nothing is \
+     changed.\n\n\
+     Only new connections are intercepted: those that are open go on as they are, without tlsramp, until they are closed. \
+     Connections within the host, by loopback or by an address of its own, are not intercepted. Filter rules of the host \
+     go on deciding as before: TPROXY leaves address and port as they are, and no table but the own one is changed.";
 
 const AFTER: &str = "Where tlsramp has to listen:\n  \
-     --port: the kernel leads a redirected connection to the first address of the interface that it came in by, whatever \
-     address of the host it was for. tlsramp listens there (and, without an outbound redirect, on 127.0.0.1, where the \
-     canary comes to), or on all addresses: --bind_ip 0.0.0.0, or ::,0.0.0.0\n  \
+     --port: on all addresses (--bind_ip 0.0.0.0, or ::,0.0.0.0) with --inboundTransparent; with --redirect without it\n  \
      --outboundTransparent: on 127.0.0.1 and ::1, by itself\n\n\
-     A firewall's rules for the mongod's port no longer see it behind the redirect: they see --port. --apply looks for \
-     such rules, of nftables and of iptables, and refuses until each has its counterpart. --carry-over prints the \
-     commands that add them (a shell script; the rules themselves are never touched by tlsramp). The counterparts are \
-     right with the redirect and without: they can stay when it is removed. Rules added by a command are gone after the \
-     firewall's next reload: add them to its configuration too.\n\n\
+     --redirect rewrites the destination port before filter rules see it: a rule for the mongod's port no longer matches. \
+     --apply then lists the rules of the host that name one of the two ports, and refuses until --acknowledgeFirewall.\n\n\
      Exit codes:\n  \
      0  done\n  \
-     1  refused or failed, nothing was changed; --carry-over: something is left to be done by hand\n  \
+     1  refused or failed, nothing was changed; --show: there is no such table\n  \
      2  usage\n\n\
      Examples:\n  \
      tlsramp netfilter --serverPort 27017 --port 27117 --outboundTransparent 27217 --exemptGroup tlsramp\n  \
-     tlsramp netfilter --serverPort 27017 --port 27117 --carry-over | sh\n  \
      tlsramp netfilter --serverPort 27017 --port 27117 --apply\n  \
+     tlsramp netfilter --show\n  \
      tlsramp netfilter --remove";

@@ -1,49 +1,29 @@
-//! `tlsramp netfilter`: the redirect rules of a sidecar, printed, applied and removed; and what a firewall would make of
-//! them.
+//! `tlsramp netfilter`: the nftables rules that lead a mongod's connections through a tlsramp on the same host.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
 //! | `command` | the command line |
-//! | `settings`, `network` | what was given, judged as a whole; networks of members |
+//! | `settings`, `network` | the values given, validated together; networks of members |
 //! | `script` | the rules, as a script for nft. PURE |
-//! | `run` | what each verb does, exit codes |
-//! | `report` | what is said of findings, and of older connections. PURE |
-//! | `tools` | nft and iptables: run, with a time limit |
-//! | `survey` | asking them for all rules of the host |
-//! | `ruleset`, `dump`, `listing` | their answers: nft's JSON, iptables-save's lines, nft's text by handle. PURE |
-//! | `packet`, `values` | what is known of the first packet of a connection; whether a value is among others. PURE |
-//! | `judge` | what a rule makes of such a packet. PURE |
-//! | `compare` | rules that treat the two ports unlike each other. PURE |
-//! | `loopback` | whether a redirected connection gets through over the loopback interface. PURE |
-//! | `firewall` | all findings of a host. PURE |
-//! | `carry`, `words` | the commands that carry rules over; a rule's text with another port. PURE |
-//! | `sockets` | connections from before the redirect; whether anybody listens where it leads |
+//! | `sockets` | the addresses that the server listens on, connections that are older than the rules |
+//! | `mentions` | rules of the host that name the port, for `--redirect`. PURE |
+//! | `nft` | nft and iptables, run with a time limit; the table's own listing |
+//! | `run`, `report` | what each verb does and prints, exit codes |
+//! | `keep` | `--keep`: applies the rules anew whenever they are gone |
 //!
-//! It refuses to edit anybody's rules but its own table, and to apply a redirect that a firewall would make into an
-//! outage, or into a hole.
+//! Inbound connections are intercepted by TPROXY, which leaves the destination port as it is: the host's own filter rules
+//! see what they saw before, and none of them has to be read. No table is changed but the own one.
 
-mod carry;
 mod command;
-mod compare;
-mod dump;
-mod firewall;
-mod judge;
-mod listing;
-mod loopback;
+mod keep;
+mod mentions;
 mod network;
-mod packet;
+mod nft;
 mod report;
-mod ruleset;
 mod run;
 mod script;
 mod settings;
 mod sockets;
-mod survey;
-#[cfg(test)]
-mod tests;
-mod tools;
-mod values;
-mod words;
 
 pub use command::command;
 pub use run::run;

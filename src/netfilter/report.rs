@@ -1,152 +1,131 @@
-//! What is said of findings, of what was done, and of what is left to know.
+//! The texts of what was done, what was refused, and what is left to know. PURE.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
-use super::carry::Remedy;
-use super::compare::Unlike;
-use super::firewall::{Finding, Note, Problem};
-use super::ruleset::Tool;
 use super::script::MARK;
-use super::settings::{Asked, Sidecar};
-use super::sockets::Sockets;
-use crate::limits::NETFILTER_FINDINGS_SHOWN;
+use super::settings::{Inbound, Intercept, Outbound, Sidecar, WhenDown};
+use super::sockets::{Addresses, Lack, Local};
+use crate::limits::{NETFILTER_MENTIONS_SHOWN, NETFILTER_OLDER_SHOWN};
 use crate::text::printable;
 
-/// Why the redirect is not applied: each rule, with what it would do.
-pub(super) fn refusal(findings: &[Finding], sidecar: &Sidecar) -> String {
-    let mut text = String::from("refused, nothing was changed: of the rules of this host\n");
-    for finding in findings.iter().take(NETFILTER_FINDINGS_SHOWN) {
-        let _ = writeln!(text, "  {}\n    {}", place(finding), problem(finding, sidecar));
-    }
-    if let Some(more) = findings.len().checked_sub(NETFILTER_FINDINGS_SHOWN).filter(|more| *more > 0) {
-        let _ = writeln!(text, "  and {more} more");
-    }
-    text.push_str(
-        "Run this with --carry-over in place of --apply: it prints, for each, the command that puts it right, or what to \
-         do by hand; then --apply again. Who has judged these rules already sets the redirect without being asked: the \
-         same command without --apply, into `nft -f -`.",
-    );
-    text
-}
-
-fn place(finding: &Finding) -> String {
-    match finding.rule {
-        Some(rule) => rule.shown(finding.chain),
-        None => {
-            let word = match finding.chain.by {
-                Tool::Nft => "chain ",
-                Tool::Iptables(_) => "",
-            };
-            format!("{word}{}", finding.chain.shown())
-        }
-    }
-}
-
-fn problem(finding: &Finding, sidecar: &Sidecar) -> String {
-    let to = sidecar.canary_to;
-    let (server_port, port) = sidecar.inbound.map_or((0, 0), |inbound| (inbound.server_port, inbound.port));
-    match finding.problem {
-        Problem::Unlike(Unlike::Misses) => {
-            format!("is for port {server_port}, and would no longer see what is redirected to {port}")
-        }
-        Problem::Unlike(Unlike::Catches) => {
-            format!("is not for port {server_port}, but would be for what is redirected from there to {port}")
-        }
-        Problem::Unlike(Unlike::Differs) => format!("does something else with port {port} than with {server_port}"),
-        Problem::Unlike(Unlike::Unclear) => {
-            format!(
-                "looks at the port in a way that cannot be judged here: it must do the same with {server_port} and {port}"
-            )
-        }
-        Problem::Elsewhere => format!("redirects port {server_port} already"),
-        Problem::OtherSidecar => {
-            "is of a sidecar in another --exemptGroup: each would redirect the other's connections, \
-             round and round"
-                .into()
-        }
-        Problem::DropsRedirected => format!(
-            "drops what the output chain redirects to port {to} of this host: nothing in it lets that pass{}",
-            match finding.chain.base.as_ref().map(|base| base.hook.as_str()) {
-                Some("output") => " (in the output hook it still has the interface by which it would have left)",
-                Some(_) | None => "",
-            }
-        ),
-    }
-}
-
-/// A shell script of what is to be done.
-pub(super) fn carry_over(remedies: &[(&Finding, Remedy)], sidecar: &Sidecar) -> String {
-    if remedies.is_empty() {
-        return "# No rule of this host has to be carried over.\n".into();
-    }
-    let mut text = String::from(
-        "# What makes the rules of this host treat a redirected connection as they treat it now. To be added to the\n\
-         # firewall's own configuration too: its next reload forgets these commands.\n",
-    );
-    for (finding, remedy) in remedies {
-        let _ = write!(text, "\n# {}\n#   {}\n", place(finding), problem(finding, sidecar));
-        match remedy {
-            Remedy::Commands(commands) => commands.iter().for_each(|command| text.push_str(&format!("{command}\n"))),
-            Remedy::ByHand(what) => text.push_str(&format!("# BY HAND: {what}\n")),
-        }
-    }
-    text
-}
-
-/// What was set.
-pub(super) fn applied(sidecar: &Sidecar, notes: &[Note], sockets: Option<&Sockets>) -> String {
+/// What was set, and what is left to do.
+pub(super) fn applied(sidecar: &Sidecar, server: &Addresses) -> String {
     let mut text = format!("applied: table inet {}\n", sidecar.table);
-    if let Some(inbound) = sidecar.inbound {
-        let (server_port, port) = (inbound.server_port, inbound.port);
-        let _ = writeln!(text, "  inbound: connections from other hosts to port {server_port} go to port {port}");
+    if let Some(inbound) = &sidecar.inbound {
+        let Inbound { server_port, port, .. } = inbound;
+        let (how, where_to) = match inbound.intercept {
+            Intercept::Tproxy(_) => ("TPROXY", server_text(server)),
+            Intercept::Redirect => ("redirect", "every address of this host".to_owned()),
+        };
+        let _ = writeln!(
+            text,
+            "  inbound: connections from other hosts to port {server_port} of {where_to} go to port {port} ({how})"
+        );
+        let when_down = match inbound.intercept {
+            Intercept::Tproxy(WhenDown::Bypass) => {
+                "they reach the server without tlsramp, in plaintext (--whenDown bypass)"
+            }
+            Intercept::Tproxy(WhenDown::Refuse) | Intercept::Redirect => "they are refused",
+        };
+        let _ = writeln!(text, "  while tlsramp does not listen, {when_down}");
     }
     if let Some(outbound) = &sidecar.outbound {
+        let Outbound { port, member_addresses, .. } = outbound;
         let ports = outbound.member_ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let (port, group) = (outbound.port, printable(&outbound.exempt_group));
-        let to = match outbound.member_addresses.as_slice() {
+        let group = printable(&outbound.exempt_group);
+        let to = match member_addresses.as_slice() {
             [] => String::new(),
             networks => format!(" of {}", networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         };
         let _ =
             writeln!(text, "  outbound: connections to port {ports}{to} go to port {port}; not those of group {group}");
     }
-    text.push_str(
-        "  the rules are gone after a restart of the host, and after a firewall's reload that clears all tables\n",
-    );
-    notes.iter().for_each(|note| text.push_str(&format!("  note: {}\n", self::note(note))));
-    for port in sockets.iter().flat_map(|sockets| &sockets.deaf) {
-        let _ = writeln!(text, "  WARNING: {}", nobody_listens(*port, sidecar));
-    }
-    text.push_str(&age(sidecar, sockets.map(|sockets| sockets.older)));
     text
 }
 
-fn nobody_listens(port: u16, sidecar: &Sidecar) -> String {
-    let inbound = sidecar.inbound.is_some_and(|inbound| inbound.port == port);
-    let (what, whom, option) = if inbound {
-        ("other hosts", "", "--port and --bind_ip")
-    } else {
-        ("this host", " of 127.0.0.1", "--outboundTransparent")
+fn server_text(server: &Addresses) -> String {
+    let words = |local: &Local, all: &str| match local {
+        Local::None => Vec::new(),
+        Local::All => vec![format!("every {all} address of this host")],
+        Local::These(addresses) => addresses.iter().map(IpAddr::to_string).collect(),
     };
+    [words(&server.v4, "IPv4"), words(&server.v6, "IPv6")].concat().join(", ")
+}
+
+/// Where the rules lead and nothing takes what comes.
+pub(super) fn deaf(port: u16, lack: Lack, sidecar: &Sidecar) -> String {
+    let inbound = sidecar.inbound.as_ref().filter(|inbound| inbound.port == port);
+    let option = match inbound.map(|inbound| inbound.intercept) {
+        Some(Intercept::Tproxy(_)) => "--port, --bind_ip and --inboundTransparent",
+        Some(Intercept::Redirect) => "--port and --bind_ip",
+        None => "--outboundTransparent",
+    };
+    match lack {
+        Lack::Listener => format!(
+            "nothing listens on port {port}{}: start tlsramp with {option} there",
+            if inbound.is_some() { " for other hosts" } else { " of 127.0.0.1" }
+        ),
+        Lack::Transparency => format!(
+            "the listener on port {port} is not transparent, so TPROXY does not lead to it: start tlsramp with \
+             --inboundTransparent, or give --redirect"
+        ),
+    }
+}
+
+/// What was removed. `open`: connections that need what is left.
+pub(super) fn removed(table: &str, open: usize) -> String {
+    if open == 0 {
+        return format!(
+            "removed: table inet {table}; connections that it has led to tlsramp go on until they are closed\n"
+        );
+    }
+    let (connections, are) = if open == 1 { ("connection", "is") } else { ("connections", "are") };
     format!(
-        "nobody listens on port {port}{whom} for {what}: what is redirected is refused until tlsramp does ({option} there)"
+        "removed: the rules of table inet {table}; new connections are not intercepted\n\
+         {open} {connections} that it has redirected {are} open. The table is left without effect, because the kernel would \
+         cut them off without any table of type nat: run this again when they are closed, or to cut them off, \
+         nft delete table inet {table}\n"
     )
 }
 
-fn age(sidecar: &Sidecar, older: Option<usize>) -> String {
+/// Connections that the rules do not touch.
+pub(super) fn older(sidecar: &Sidecar, peers: Result<&[SocketAddr], String>) -> String {
     let mut text = String::new();
-    if let Some(inbound) = sidecar.inbound {
-        let port = inbound.server_port;
-        text.push_str(&match older {
-            Some(0) => format!("no connection of another host to port {port} is older than the redirect\n"),
-            Some(1) => format!(
-                "1 connection of another host to port {port} is older than the redirect: it goes around tlsramp until it is closed\n"
-            ),
-            Some(count) => format!(
-                "{count} connections of other hosts to port {port} are older than the redirect: they go around tlsramp until they are closed\n"
-            ),
-            None => format!("how many connections to port {port} are older than the redirect could not be found out\n"),
-        });
+    if let Some(Inbound { server_port, .. }) = &sidecar.inbound {
+        match peers {
+            Ok([]) => {
+                let _ = writeln!(text, "no connection of another host to port {server_port} is older than the rules");
+            }
+            Ok(peers) => {
+                let (count, are) = if peers.len() == 1 {
+                    ("1 connection".to_owned(), "is")
+                } else {
+                    (format!("{} connections", peers.len()), "are")
+                };
+                let _ = writeln!(
+                    text,
+                    "{count} of other hosts to port {server_port} {are} older than the rules, and not intercepted until closed:"
+                );
+                for peer in peers.iter().take(NETFILTER_OLDER_SHOWN) {
+                    let _ = writeln!(text, "  {peer}");
+                }
+                if let Some(more) = peers.len().checked_sub(NETFILTER_OLDER_SHOWN).filter(|more| *more > 0) {
+                    let _ = writeln!(text, "  and {more} more");
+                }
+                let each = peers.iter().map(SocketAddr::ip).collect::<std::collections::BTreeSet<_>>();
+                for ip in each.iter().take(NETFILTER_OLDER_SHOWN) {
+                    let _ =
+                        writeln!(text, "as root, ss -K sport = :{server_port} and dst {ip}   # ends those from {ip}");
+                }
+            }
+            Err(why) => {
+                let _ = writeln!(
+                    text,
+                    "connections to port {server_port} that are older than the rules could not be listed: {why}"
+                );
+            }
+        }
     }
     if sidecar.outbound.is_some() {
         text.push_str(
@@ -156,25 +135,31 @@ fn age(sidecar: &Sidecar, older: Option<usize>) -> String {
     text
 }
 
-fn note(note: &Note) -> String {
-    match note {
-        Note::Address(rule) => format!(
-            "{rule}: looks at the destination address, which behind the redirect is the first one of the interface"
-        ),
-        Note::Owner(rule) => format!("{rule}: looks at whose connection it is; to other members, it is tlsramp's now"),
+/// Rules of the host that name one of the ports, where these are rewritten.
+pub(super) fn mentioned(mentions: &[String], Inbound { server_port, port, .. }: &Inbound) -> String {
+    let mut text = format!(
+        "refused, nothing was changed: --redirect rewrites port {server_port} to {port} before filter rules see it, and these \
+         rules name one of the two:\n"
+    );
+    for mention in mentions.iter().take(NETFILTER_MENTIONS_SHOWN) {
+        let _ = writeln!(text, "  {}", printable(mention));
     }
+    if let Some(more) = mentions.len().checked_sub(NETFILTER_MENTIONS_SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  and {more} more");
+    }
+    let _ = write!(
+        text,
+        "Make them treat {port} as they treat {server_port}, then give --acknowledgeFirewall; or leave out --redirect: TPROXY \
+         does not rewrite the port."
+    );
+    text
 }
 
 /// Why a table is not touched.
-pub(super) fn foreign(table: &str, chain: &str, asked: &Asked) -> String {
-    let done = match asked {
-        Asked::Remove(_) => "removed",
-        Asked::Apply(_) | Asked::Print(_) | Asked::CarryOver(_) => "replaced",
-    };
+pub(super) fn foreign(table: &str, line: &str) -> String {
     format!(
-        "refused, nothing was changed: the table inet {table} is not tlsramp's: in its chain or set {} there is more than \
-         rules with the comment `{}...`, so it is not {done}; give --table another name",
-        printable(chain),
-        MARK
+        "refused, nothing was changed: the table inet {table} is not tlsramp's: it holds `{}`, which has no comment \
+         `{MARK}...`; give --table another name",
+        printable(line)
     )
 }

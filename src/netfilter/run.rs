@@ -1,23 +1,24 @@
 //! What each verb does, and the exit code.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ArgMatches;
 
-use super::carry::{Remedy, remedies};
-use super::firewall::{findings, notes};
-use super::report;
-use super::ruleset::{Chain, Ruleset};
-use super::script::{MARK, removal, script};
-use super::settings::{Asked, Sidecar};
-use super::sockets::sockets;
-use super::survey::{of_nft, survey};
-use super::tools::run as tool;
+use super::keep::{self, Keeper};
+use super::nft::{self, ToolError, find, run as tool};
+use super::script::{redirects, remainder, removal, script};
+use super::settings::{Asked, Inbound, Intercept, Sidecar};
+use super::sockets::{self, Addresses, Lack, deaf, older};
+use super::{mentions, report};
+use crate::files;
+use crate::net::{canary, listening};
 
-/// Prints, applies, removes or carries over. 0: done; 1: refused or failed, nothing was changed, or something is left to
-/// be done by hand; 2: usage.
+/// Prints, applies, keeps, shows or removes. 0: done; 1: refused or failed, and nothing was changed; 2: usage.
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let asked = match Asked::of(arguments) {
@@ -28,13 +29,14 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         }
     };
     let done = match &asked {
-        Asked::Print(sidecar) => Ok((script(sidecar), DONE)),
-        Asked::Apply(sidecar) => apply(&asked, sidecar).map(|said| (said, DONE)),
-        Asked::Remove(table) => remove(&asked, table).map(|said| (said, DONE)),
-        Asked::CarryOver(sidecar) => carry_over(sidecar),
+        Asked::Print(sidecar) => server(sidecar).map(|server| script(sidecar, &server)),
+        Asked::Apply(sidecar) => apply(sidecar),
+        Asked::Keep(sidecar) => keep::run(sidecar).map(|()| String::new()),
+        Asked::Show(table) => show(table),
+        Asked::Remove(table) => remove(table),
     };
     match done {
-        Ok((said, exit)) => ExitCode::from(print(&said, exit)),
+        Ok(said) => ExitCode::from(print(&said)),
         Err(why) => {
             complain(&why);
             ExitCode::from(NO)
@@ -42,74 +44,212 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     }
 }
 
-fn apply(asked: &Asked, sidecar: &Sidecar) -> Result<String, String> {
-    let ruleset = survey().map_err(|error| unchanged(&error))?;
-    is_ours(&ruleset, &sidecar.table, asked)?;
-    let findings = findings(&ruleset, sidecar);
-    if !findings.is_empty() {
-        return Err(report::refusal(&findings, sidecar));
+fn apply(sidecar: &Sidecar) -> Result<String, String> {
+    if let Some(keeper) = Keeper::of(&sidecar.table)? {
+        return Err(unchanged(&format!(
+            "process {keeper} keeps the table inet {} (--keep): change its command line and restart it, or end it with \
+             --remove",
+            sidecar.table
+        )));
     }
-    // One transaction: the kernel takes all of it, or nothing.
-    tool("nft", &["-f", "-"], &script(sidecar)).map_err(|error| unchanged(&error))?;
-    Ok(report::applied(sidecar, &notes(&ruleset, sidecar), sockets(sidecar).as_ref()))
+    let server = server(sidecar)?;
+    let listeners = listening().unwrap_or_default();
+    let deaf = deaf(&listeners, sidecar);
+    if let Some((port, lack)) = deaf.iter().find(|(_, lack)| *lack == Lack::Transparency) {
+        return Err(unchanged(&report::deaf(*port, *lack, sidecar)));
+    }
+    acknowledge(sidecar)?;
+    set(sidecar, &server)?;
+    let mut text = report::applied(sidecar, &server);
+    text.push_str(
+        "  the rules are gone after a restart of the host and after a firewall's reload; --keep sets them again\n",
+    );
+    for (port, lack) in &deaf {
+        text.push_str(&format!("  WARNING: {}\n", report::deaf(*port, *lack, sidecar)));
+    }
+    if deaf.is_empty() && !canary_answers(sidecar.canary_to) {
+        text.push_str(&format!(
+            "  WARNING: a connection of this host that is redirected to port {} does not get through: a rule of the host drops \
+             it\n",
+            sidecar.canary_to
+        ));
+    }
+    let peers = older(sidecar).map_err(|error| error.to_string());
+    text.push_str(&report::older(sidecar, peers.as_deref().map_err(Clone::clone)));
+    Ok(text)
 }
 
-fn remove(asked: &Asked, table: &str) -> Result<String, String> {
-    let ruleset = of_nft().map_err(|error| unchanged(&error))?;
-    let there = ruleset.tables.iter().any(|(family, name)| family == "inet" && name == table);
-    if !there {
-        return Ok(format!("there is no table inet {table}: nothing to remove\n"));
+/// Sets the table in one transaction, after a trial: the kernel takes all of it, or nothing.
+///
+/// # Errors
+/// The table is somebody else's, or nft refuses.
+pub(super) fn set(sidecar: &Sidecar, server: &Addresses) -> Result<(), String> {
+    if let Some(listing) = nft::table(&sidecar.table).map_err(|error| unchanged(&error))? {
+        is_ours(&sidecar.table, &listing)?;
     }
-    is_ours(&ruleset, table, asked)?;
-    tool("nft", &["-f", "-"], &removal(table)).map_err(|error| unchanged(&error))?;
-    Ok(format!("removed: table inet {table}; connections that it has redirected go on until they are closed\n"))
+    let script = script(sidecar, server);
+    let tproxy = |inbound: &Inbound| matches!(inbound.intercept, Intercept::Tproxy(_));
+    tool("nft", &["--check", "-f", "-"], &script).map_err(|error| match &error {
+        ToolError::Failed { unprivileged: false, .. } if sidecar.inbound.as_ref().is_some_and(tproxy) => {
+            let old = "this nft or this kernel may be too old for TPROXY (nft 0.9.2, Linux 5.9, module nft_tproxy): give --redirect";
+            unchanged(&format!("{error}; {old}"))
+        }
+        _ => unchanged(&error),
+    })?;
+    tool("nft", &["-f", "-"], &script).map_err(|error| unchanged(&error))?;
+    Ok(())
 }
 
-fn carry_over(sidecar: &Sidecar) -> Result<(String, u8), String> {
-    let ruleset = survey().map_err(|error| error.to_string())?;
-    let findings = findings(&ruleset, sidecar);
-    let remedies = remedies(&findings, &ruleset, sidecar);
-    let by_hand = remedies.iter().any(|(_, remedy)| matches!(remedy, Remedy::ByHand(_)));
-    Ok((report::carry_over(&remedies, sidecar), if by_hand { NO } else { DONE }))
+fn show(table: &str) -> Result<String, String> {
+    let listing = nft::table(table).map_err(|error| error.to_string())?;
+    let mut text = listing.ok_or_else(|| format!("there is no table inet {table}"))?;
+    if let Some(line) = nft::foreign(&text) {
+        return Err(format!("the table inet {table} is not tlsramp's: it holds `{}`", crate::text::printable(line)));
+    }
+    if let Some(keeper) = Keeper::of(table)? {
+        text.push_str(&format!("# kept by process {keeper}\n"));
+    }
+    Ok(text)
+}
+
+fn remove(table: &str) -> Result<String, String> {
+    let mut text = String::new();
+    if let Some(keeper) = Keeper::of(table)? {
+        keep::end(table, keeper)?;
+        text.push_str(&format!("ended: process {keeper}, which kept the table\n"));
+    }
+    let Some(listing) = nft::table(table).map_err(|error| unchanged(&error))? else {
+        return Ok(format!("{text}there is no table inet {table}: nothing to remove\n"));
+    };
+    is_ours(table, &listing)?;
+    let ports = redirects(&listing);
+    let open =
+        sockets::redirected(&ports).map_err(|error| unchanged(&format!("open connections are not told: {error}")))?;
+    let script = if open == 0 { removal(table) } else { remainder(table, &ports) };
+    tool("nft", &["-f", "-"], &script).map_err(|error| unchanged(&error))?;
+    text.push_str(&report::removed(table, open));
+    Ok(text)
+}
+
+/// Where the server can be reached, as given, or as the kernel tells.
+///
+/// # Errors
+/// Nothing listens there, or on loopback alone.
+fn server(sidecar: &Sidecar) -> Result<Addresses, String> {
+    let Some(inbound) = &sidecar.inbound else { return Ok(Addresses::ALL) };
+    let port = inbound.server_port;
+    let server = known(inbound)?.ok_or_else(|| {
+        unchanged(&format!(
+            "nothing listens on port {port}: start the server, or name its addresses with --serverAddress"
+        ))
+    })?;
+    if server.is_empty() {
+        return Err(unchanged(&format!(
+            "the server on port {port} listens on loopback alone: no other host gets there"
+        )));
+    }
+    Ok(server)
+}
+
+/// As [`server`], `None` if nothing listens there.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn known(inbound: &Inbound) -> Result<Option<Addresses>, String> {
+    if inbound.intercept == Intercept::Redirect {
+        return Ok(Some(Addresses::ALL));
+    }
+    if !inbound.server_addresses.is_empty() {
+        // Where IPv4 is meant too, it is named.
+        return Ok(Some(Addresses::of(inbound.server_addresses.iter().map(|ip: &IpAddr| (*ip, true)))));
+    }
+    sockets::server(inbound.server_port).map_err(|error| {
+        unchanged(&format!("the kernel does not tell where the server listens: {error}; give --serverAddress"))
+    })
+}
+
+/// Refuses a redirect while rules of the host name one of its ports, unless the operator has looked at them.
+pub(super) fn acknowledge(sidecar: &Sidecar) -> Result<(), String> {
+    let Some(inbound) = &sidecar.inbound else { return Ok(()) };
+    if inbound.intercept != Intercept::Redirect || inbound.acknowledged {
+        return Ok(());
+    }
+    let mentions = mentions_of([inbound.server_port, inbound.port]).map_err(|error| unchanged(&error))?;
+    if mentions.is_empty() { Ok(()) } else { Err(report::mentioned(&mentions, inbound)) }
+}
+
+fn mentions_of(ports: [u16; 2]) -> Result<Vec<String>, String> {
+    let listed = tool("nft", &["-a", "list", "ruleset"], "").map_err(|error| error.to_string())?;
+    let mut found = mentions::in_nft(&listed, ports);
+    // nft does not show all that rules of iptables-nft match on, and nothing of the kernel's older tables.
+    for (save, names) in [
+        ("iptables-nft-save", None),
+        ("ip6tables-nft-save", None),
+        ("iptables-legacy-save", Some("/proc/net/ip_tables_names")),
+        ("ip6tables-legacy-save", Some("/proc/net/ip6_tables_names")),
+    ] {
+        // Asking for tables of the older kind would create them.
+        let tables = names.map(|names| files::read(names.as_ref(), MOST_NAMES).unwrap_or_default());
+        if tables.is_some_and(|tables| tables.is_empty()) {
+            continue;
+        }
+        match (find(save), names) {
+            (Some(_), _) => {
+                // A table that iptables will not show was changed by nft, and nft shows it.
+                let saved = tool(save, &[], "").unwrap_or_default();
+                found.extend(mentions::in_iptables(save.trim_end_matches("-save"), &saved, ports));
+            }
+            (None, Some(names)) => found.push(format!("{names}: tables that only {save} lists, which is not in PATH")),
+            (None, None) => {}
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|line| seen.insert(line.clone()));
+    Ok(found)
+}
+
+/// Whether a connection of this host to the canary arrives.
+fn canary_answers(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::V4(canary(port)), CANARY_WAIT).is_ok()
 }
 
 /// Refuses a table that somebody else made.
-fn is_ours(ruleset: &Ruleset, table: &str, asked: &Asked) -> Result<(), String> {
-    let of_table = |name: &(String, String, String)| name.0 == "inet" && name.1 == table;
-    let chains = ruleset.chains.values().filter(|chain| of_table(&chain.name));
-    let others = |chain: &&Chain| {
-        let known = matches!(chain.name.2.as_str(), "prerouting" | "output");
-        !known || chain.rules.is_empty() || chain.rules.iter().any(|rule| !rule.comment.starts_with(MARK))
-    };
-    let foreign = chains.filter(others).map(|chain| &chain.name.2).next();
-    match foreign.or_else(|| ruleset.sets.keys().find(|set| of_table(set)).map(|set| &set.2)) {
-        Some(name) => Err(report::foreign(table, name, asked)),
-        None => Ok(()),
-    }
+fn is_ours(table: &str, listing: &str) -> Result<(), String> {
+    nft::foreign(listing).map_or(Ok(()), |line| Err(report::foreign(table, line)))
 }
 
-fn unchanged(error: &dyn Display) -> String {
+pub(super) fn unchanged(error: &dyn Display) -> String {
     format!("nothing was changed: {error}")
 }
 
 /// Prints what is the answer, and gives the exit code.
-fn print(text: &str, exit: u8) -> u8 {
+fn print(text: &str) -> u8 {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // Whoever closed it has seen enough.
+        // A reader that closed it has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             complain(&format!("cannot print the answer: {error}"));
-            exit.max(NO)
+            NO
         }
-        _ => exit,
+        _ => DONE,
     }
 }
 
+/// Prints a line of a command that goes on.
+pub(super) fn say(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
 /// A closed standard stream is no reason to fail.
-fn complain(why: &dyn Display) {
+pub(super) fn complain(why: &dyn Display) {
     let _ = writeln!(io::stderr(), "tlsramp netfilter: {why}");
 }
 
 const DONE: u8 = 0;
 const NO: u8 = 1;
 const USAGE: u8 = 2;
+/// Bytes of a file that names five tables.
+const MOST_NAMES: u64 = 4096;
+/// A dial within the host takes far less; a rule that drops it never answers.
+const CANARY_WAIT: Duration = Duration::from_secs(1);

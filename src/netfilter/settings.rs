@@ -1,10 +1,13 @@
-//! What was given, judged as a whole: every mistake at once, each with what to do.
+//! The values given, validated together: every mistake at once, each with what to do.
+
+use std::net::IpAddr;
 
 use clap::ArgMatches;
 use nix::unistd::Group;
 
 use super::command::{
-    APPLY, CARRY_OVER, EXEMPT_GROUP, MEMBER_ADDRESS, MEMBER_PORT, OUTBOUND, PORT, REMOVE, SERVER_PORT, TABLE,
+    ACKNOWLEDGE, APPLY, EXEMPT_GROUP, KEEP, MEMBER_ADDRESS, MEMBER_PORT, OUTBOUND, PORT, REDIRECT, REMOVE,
+    SERVER_ADDRESS, SERVER_PORT, SHOW, TABLE, WHEN_DOWN,
 };
 use super::network::{Network, without_overlap};
 use crate::config::Mistake;
@@ -15,27 +18,51 @@ use crate::limits::NETFILTER_MEMBERS;
 pub(super) enum Asked {
     Print(Sidecar),
     Apply(Sidecar),
-    CarryOver(Sidecar),
+    Keep(Sidecar),
+    /// The table of this name.
+    Show(String),
     /// The table of this name.
     Remove(String),
 }
 
-/// The redirects of a sidecar: at least one.
+/// The rules of a sidecar: at least one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sidecar {
     pub(super) table: String,
     pub(super) inbound: Option<Inbound>,
     pub(super) outbound: Option<Outbound>,
-    /// Where the canary is led: what is redirected to, outbound before inbound.
+    /// The port that the canary is redirected to: the outbound one, else the inbound one.
     pub(super) canary_to: u16,
 }
 
-/// Connections from outside, to the mongod's port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Connections from other hosts, to the mongod's port.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Inbound {
     pub(super) server_port: u16,
     /// Never the server's.
     pub(super) port: u16,
+    pub(super) intercept: Intercept,
+    /// The server's addresses, if they were given; else the kernel is asked.
+    pub(super) server_addresses: Vec<IpAddr>,
+    /// With `Redirect`: rules of the host that name the port were looked at by the operator.
+    pub(super) acknowledged: bool,
+}
+
+/// How connections from other hosts are led to tlsramp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intercept {
+    /// Without rewriting the packet.
+    Tproxy(WhenDown),
+    /// By rewriting its destination.
+    Redirect,
+}
+
+/// What becomes of new connections while tlsramp does not listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenDown {
+    Refuse,
+    /// They reach the server as they are.
+    Bypass,
 }
 
 /// Connections of the local mongod, to other members.
@@ -44,7 +71,7 @@ pub(super) struct Outbound {
     pub(super) port: u16,
     /// In order, each once; at least one.
     pub(super) member_ports: Vec<u16>,
-    /// Without overlap. None: every other host.
+    /// Without overlap. Empty: every other host.
     pub(super) member_addresses: Vec<Network>,
     pub(super) exempt: u32,
     /// The group as it was given.
@@ -56,25 +83,26 @@ impl Asked {
     /// Every mistake.
     pub(super) fn of(given: &ArgMatches) -> Result<Asked, Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let verbs: Vec<_> = [APPLY, REMOVE, CARRY_OVER].into_iter().filter(|verb| given.get_flag(verb)).collect();
+        let verbs: Vec<_> = [APPLY, SHOW, REMOVE, KEEP].into_iter().filter(|verb| given.get_flag(verb)).collect();
         if verbs.len() > 1 {
             let names = verbs.iter().map(|verb| format!("--{verb}")).collect::<Vec<_>>().join(", ");
             mistakes.push(mistake(&names, "they exclude each other", "give one of them"));
         }
         let mut given = Given { given, mistakes };
         let table = given.table();
-        // So that a command line that applied is one that removes.
-        let remove = verbs == [REMOVE];
-        let sidecar = if remove { None } else { given.sidecar(&table) };
-        match (given.mistakes.is_empty(), sidecar) {
-            (true, None) => Ok(Asked::Remove(table)),
-            (true, Some(sidecar)) => Ok(match verbs.first() {
-                Some(&APPLY) => Asked::Apply(sidecar),
-                Some(_) => Asked::CarryOver(sidecar),
-                None => Asked::Print(sidecar),
-            }),
-            (false, _) => Err(given.mistakes),
+        // The options of `--apply` are allowed with `--show` and `--remove`: a command line is repeated with another verb.
+        let by_table = verbs == [SHOW] || verbs == [REMOVE];
+        let sidecar = if by_table { None } else { given.sidecar(&table) };
+        if !given.mistakes.is_empty() {
+            return Err(given.mistakes);
         }
+        Ok(match (sidecar, verbs.first()) {
+            (None, Some(&SHOW)) => Asked::Show(table),
+            (None, _) => Asked::Remove(table),
+            (Some(sidecar), Some(&APPLY)) => Asked::Apply(sidecar),
+            (Some(sidecar), Some(&KEEP)) => Asked::Keep(sidecar),
+            (Some(sidecar), _) => Asked::Print(sidecar),
+        })
     }
 }
 
@@ -113,7 +141,7 @@ impl Given<'_> {
         let given = [PORT, OUTBOUND].map(|name| self.text(name));
         if given == [None, None] {
             let remedy = "give --serverPort and --port, or --outboundTransparent and --exemptGroup, or all of them";
-            self.lacks(&format!("{PORT}, --{OUTBOUND}"), "there is nothing to redirect", remedy);
+            self.lacks(&format!("{PORT}, --{OUTBOUND}"), "there is nothing to intercept", remedy);
         }
         if let (Some(inbound), Some(outbound)) = (&inbound, &outbound)
             && inbound.port == outbound.port
@@ -121,7 +149,8 @@ impl Given<'_> {
             let problem = "expected another port than --port: tlsramp takes what comes to it for the mongod's own";
             self.wrong(OUTBOUND, &outbound.port.to_string(), problem, "give tlsramp a port for each direction");
         }
-        let canary_to = outbound.as_ref().map(|outbound| outbound.port).or(inbound.map(|inbound| inbound.port))?;
+        let canary_to =
+            outbound.as_ref().map(|outbound| outbound.port).or(inbound.as_ref().map(|inbound| inbound.port))?;
         let whole = self.mistakes.len() == before;
         whole.then(|| Sidecar { table: table.to_owned(), inbound, outbound, canary_to })
     }
@@ -129,15 +158,71 @@ impl Given<'_> {
     fn inbound(&mut self, server_port: Option<u16>) -> Option<Inbound> {
         let port = self.port(PORT);
         if self.text(PORT).is_some() && self.text(SERVER_PORT).is_none() {
-            self.lacks(SERVER_PORT, "--port needs it: it is the port that is redirected", "give the mongod's port");
+            self.lacks(SERVER_PORT, "--port needs it: it is the port that is intercepted", "give the mongod's port");
         }
-        let inbound = Inbound { server_port: server_port?, port: port? };
+        let (intercept, server_addresses) = (self.intercept(), self.server_addresses());
+        if port.is_none() {
+            for name in [WHEN_DOWN, SERVER_ADDRESS] {
+                if let Some(value) = self.text(name) {
+                    let problem = "without --port there is no inbound rule that it could apply to";
+                    self.wrong(name, &value, problem, "give --port, or leave it out");
+                }
+            }
+        }
+        let acknowledged = self.given.get_flag(ACKNOWLEDGE);
+        let inbound =
+            Inbound { server_port: server_port?, port: port?, intercept: intercept?, server_addresses, acknowledged };
         if inbound.port == inbound.server_port {
             let remedy = "give the port that tlsramp listens on; the mongod keeps its own";
             self.wrong(PORT, &inbound.port.to_string(), "expected another port than --serverPort", remedy);
             return None;
         }
         Some(inbound)
+    }
+
+    fn intercept(&mut self) -> Option<Intercept> {
+        let redirect = self.given.get_flag(REDIRECT);
+        if self.given.get_flag(ACKNOWLEDGE) && !redirect {
+            let problem = "it is for --redirect alone: TPROXY does not change what rules of the host see";
+            self.lacks(ACKNOWLEDGE, problem, "leave it out");
+        }
+        let when_down = self.text(WHEN_DOWN);
+        if redirect {
+            for name in [WHEN_DOWN, SERVER_ADDRESS] {
+                if let Some(value) = self.text(name) {
+                    let problem = "it is for TPROXY: a redirect leads every address of the host to tlsramp, up or down";
+                    self.wrong(name, &value, problem, "leave it out, or leave out --redirect");
+                }
+            }
+            return Some(Intercept::Redirect);
+        }
+        match when_down.as_deref() {
+            None | Some("refuse") => Some(Intercept::Tproxy(WhenDown::Refuse)),
+            Some("bypass") => Some(Intercept::Tproxy(WhenDown::Bypass)),
+            Some(other) => {
+                let remedy = "give refuse (the default), or bypass, by which clients reach the mongod without tlsramp";
+                self.wrong(WHEN_DOWN, other, "expected refuse or bypass", remedy);
+                None
+            }
+        }
+    }
+
+    fn server_addresses(&mut self) -> Vec<IpAddr> {
+        let mut addresses = Vec::new();
+        for value in self.list(SERVER_ADDRESS) {
+            match value.parse::<IpAddr>() {
+                Ok(ip) if ip.is_loopback() => {
+                    let remedy = "leave it out: connections within the host are never intercepted";
+                    self.wrong(SERVER_ADDRESS, &value, "expected an address that other hosts reach", remedy);
+                }
+                Ok(ip) => addresses.push(ip),
+                Err(_) => {
+                    let remedy = "give an address of the mongod's --bind_ip, or 0.0.0.0 or :: for all of the host's";
+                    self.wrong(SERVER_ADDRESS, &value, "expected an IP address", remedy);
+                }
+            }
+        }
+        addresses
     }
 
     fn outbound(&mut self, server_port: Option<u16>) -> Option<Outbound> {
@@ -197,7 +282,7 @@ impl Given<'_> {
         let values: Vec<String> = self.given.get_many::<String>(name).into_iter().flatten().cloned().collect();
         if values.len() > NETFILTER_MEMBERS {
             let problem = format!("expected at most {NETFILTER_MEMBERS} of them");
-            self.lacks(name, &problem, "give networks in place of addresses, or leave --memberAddress out");
+            self.lacks(name, &problem, &format!("give networks in place of addresses, or leave --{name} out"));
         }
         values
     }
@@ -257,9 +342,28 @@ fn mistake(name: &str, problem: &str, remedy: &str) -> Mistake {
 const LONGEST_NAME: usize = 31;
 
 #[cfg(test)]
-mod tests {
-    use super::{Asked, Sidecar};
+pub(super) mod tests {
+    use super::{Asked, Inbound, Intercept, Outbound, Sidecar, WhenDown};
     use crate::netfilter::command;
+
+    /// Both directions.
+    pub(in crate::netfilter) fn sidecar() -> Sidecar {
+        let outbound = Outbound {
+            port: 27217,
+            member_ports: vec![27017],
+            member_addresses: Vec::new(),
+            exempt: 5,
+            exempt_group: "5".into(),
+        };
+        let inbound = Inbound {
+            server_port: 27017,
+            port: 27117,
+            intercept: Intercept::Tproxy(WhenDown::Refuse),
+            server_addresses: Vec::new(),
+            acknowledged: false,
+        };
+        Sidecar { table: "tlsramp".into(), inbound: Some(inbound), outbound: Some(outbound), canary_to: 27217 }
+    }
 
     fn asked(line: &str) -> Result<Asked, Vec<String>> {
         let words = ["netfilter"].into_iter().chain(line.split_whitespace());
@@ -275,12 +379,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_follows_from_what_is() {
-        let sidecar = printed("--serverPort 27017 --port 27117 --outboundTransparent 27217 --exemptGroup 1234");
-        assert_eq!((sidecar.table.as_str(), sidecar.canary_to), ("tlsramp", 27217));
-        assert_eq!(sidecar.outbound.unwrap().member_ports, [27017]);
-        let sidecar = printed("--serverPort 27017 --port 27117");
+    fn defaults_follow_from_the_values_given() {
+        assert_eq!(printed("--serverPort 27017 --port 27117 --outboundTransparent 27217 --exemptGroup 5"), sidecar());
+        let sidecar = printed("--serverPort 27017 --port 27117 --whenDown bypass --serverAddress 10.0.0.1");
         assert_eq!((sidecar.outbound, sidecar.canary_to), (None, 27117));
+        let inbound = sidecar.inbound.unwrap();
+        assert_eq!(inbound.intercept, Intercept::Tproxy(WhenDown::Bypass));
+        assert_eq!(inbound.server_addresses, ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+        let sidecar = printed("--serverPort 27017 --port 27117 --redirect --acknowledgeFirewall");
+        let inbound = sidecar.inbound.unwrap();
+        assert_eq!((inbound.intercept, inbound.acknowledged), (Intercept::Redirect, true));
         let many = "--memberPort 27018 --memberPort 27017 --memberPort 27018 --memberAddress 10.0.0.0/8 --memberAddress 10.1.0.1";
         let sidecar = printed(&format!("--outboundTransparent 27217 --exemptGroup root {many}"));
         let outbound = sidecar.outbound.unwrap();
@@ -289,10 +397,11 @@ mod tests {
     }
 
     #[test]
-    fn the_command_that_applied_also_removes() {
+    fn the_command_that_applied_also_shows_and_removes() {
         let line = "--serverPort 27017 --port 27117 --table two";
         assert!(matches!(asked(&format!("{line} --apply")), Ok(Asked::Apply(_))));
-        assert!(matches!(asked(&format!("{line} --carry-over")), Ok(Asked::CarryOver(_))));
+        assert!(matches!(asked(&format!("{line} --keep")), Ok(Asked::Keep(_))));
+        assert_eq!(asked(&format!("{line} --show")), Ok(Asked::Show("two".into())));
         assert_eq!(asked(&format!("{line} --remove")), Ok(Asked::Remove("two".into())));
         assert_eq!(asked("--remove"), Ok(Asked::Remove("tlsramp".into())));
     }
@@ -300,13 +409,34 @@ mod tests {
     #[test]
     fn every_mistake_at_once() {
         let cases: &[(&str, &[&str])] = &[
-            ("", &["--port, --outboundTransparent: there is nothing to redirect"]),
-            ("--serverPort 27017", &["--port, --outboundTransparent: there is nothing to redirect"]),
+            ("", &["--port, --outboundTransparent: there is nothing to intercept"]),
+            ("--serverPort 27017", &["--port, --outboundTransparent: there is nothing to intercept"]),
             ("--port 27117", &["--serverPort: --port needs it"]),
             ("--serverPort 27017 --port 27017", &["--port '27017': expected another port than --serverPort"]),
             (
                 "--serverPort 0 --port 70000 --table 7 --apply --remove",
                 &["--apply, --remove: they exclude", "--table '7'", "--serverPort '0'", "--port '70000'"],
+            ),
+            (
+                "--serverPort 0 --port 70000 --table 7 --apply --keep",
+                &["--apply, --keep: they exclude", "--table '7'", "--serverPort '0'", "--port '70000'"],
+            ),
+            (
+                "--serverPort 27017 --port 27117 --whenDown never --serverAddress db1 --serverAddress ::1 --acknowledgeFirewall",
+                &[
+                    "--acknowledgeFirewall: it is for --redirect alone",
+                    "--whenDown 'never': expected refuse or bypass",
+                    "--serverAddress 'db1': expected an IP address",
+                    "--serverAddress '::1': expected an address that other hosts reach",
+                ],
+            ),
+            (
+                "--serverPort 27017 --port 27117 --redirect --whenDown bypass --serverAddress 10.0.0.1",
+                &["--whenDown 'bypass': it is for TPROXY", "--serverAddress '10.0.0.1': it is for TPROXY"],
+            ),
+            (
+                "--serverPort 27017 --outboundTransparent 27217 --exemptGroup 5 --whenDown bypass",
+                &["--whenDown 'bypass': without --port"],
             ),
             (
                 "--outboundTransparent 27217",

@@ -1,124 +1,180 @@
-//! The sockets of the host: connections from before the redirect, which go around tlsramp until they are closed; and
-//! whether anybody listens where the redirect leads.
+//! The sockets of the host, as the kernel tells them: where the server listens, where tlsramp does, and connections that
+//! are older than the rules.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use procfs::net::{TcpNetEntry, TcpState};
+use super::settings::{Intercept, Sidecar};
+use crate::net::{Listening, established, is_own, listening};
 
-use super::settings::Sidecar;
-
-/// What is known of them.
+/// Where connections from other hosts reach a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sockets {
-    /// Open connections to the mongod's port, from other hosts.
-    pub(super) older: usize,
-    /// Ports that the redirects lead to, and that nobody can be reached at.
-    pub(super) deaf: Vec<u16>,
+pub(super) struct Addresses {
+    pub(super) v4: Local,
+    pub(super) v6: Local,
 }
 
-/// Looks at them; none where they could not be read.
-pub(super) fn sockets(sidecar: &Sidecar) -> Option<Sockets> {
-    let mut entries = procfs::net::tcp().ok()?;
-    // A kernel without IPv6 has no second table.
-    entries.extend(procfs::net::tcp6().unwrap_or_default());
-    let all: Vec<_> = entries.iter().map(Socket::of).collect();
-    Some(judge(&all, sidecar))
+/// Addresses of this host, of one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Local {
+    None,
+    /// In order, each once; at least one.
+    These(Vec<IpAddr>),
+    All,
 }
 
-fn judge(all: &[Socket], sidecar: &Sidecar) -> Sockets {
-    let from_outside = |socket: &&Socket| {
-        let asked = sidecar.inbound.is_some_and(|inbound| inbound.server_port == socket.port);
-        asked && socket.state == TcpState::Established && socket.own != socket.peer && !socket.peer.is_loopback()
-    };
-    let heard = |port: u16, at: &dyn Fn(IpAddr) -> bool| {
-        all.iter().any(|socket| socket.state == TcpState::Listen && socket.port == port && at(socket.own))
-    };
-    let inbound = sidecar.inbound.map(|inbound| inbound.port);
-    let outbound = sidecar.outbound.as_ref().map(|outbound| outbound.port);
-    let deaf_to_others = inbound.filter(|port| !heard(*port, &|own| !own.is_loopback()));
-    let deaf_to_us = outbound.filter(|port| !heard(*port, &|own| own.is_loopback() || own.is_unspecified()));
-    Sockets {
-        older: all.iter().filter(from_outside).count(),
-        deaf: deaf_to_others.into_iter().chain(deaf_to_us).collect(),
+impl Addresses {
+    /// Every address of the host.
+    pub(super) const ALL: Addresses = Addresses { v4: Local::All, v6: Local::All };
+
+    /// The addresses of listeners, each with whether it takes IPv6 alone. Loopback is left out: no other host gets there.
+    pub(super) fn of(listeners: impl IntoIterator<Item = (IpAddr, bool)>) -> Addresses {
+        let (mut v4, mut v6) = (BTreeSet::new(), BTreeSet::new());
+        for (ip, v6_only) in listeners {
+            let ip = match ip {
+                // On `::` without the option, IPv4 arrives too.
+                IpAddr::V6(six) if six.is_unspecified() && !v6_only => {
+                    v4.insert(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                    ip
+                }
+                _ => ip.to_canonical(),
+            };
+            if !ip.is_loopback() {
+                let family = if ip.is_ipv4() { &mut v4 } else { &mut v6 };
+                family.insert(ip);
+            }
+        }
+        Addresses { v4: Local::of(v4), v6: Local::of(v6) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        (&self.v4, &self.v6) == (&Local::None, &Local::None)
     }
 }
 
-#[derive(Debug, Clone)]
-struct Socket {
-    own: IpAddr,
-    port: u16,
-    peer: IpAddr,
-    state: TcpState,
-}
-
-impl Socket {
-    fn of(entry: &TcpNetEntry) -> Socket {
-        Socket {
-            own: entry.local_address.ip().to_canonical(),
-            port: entry.local_address.port(),
-            peer: entry.remote_address.ip().to_canonical(),
-            state: entry.state.clone(),
+impl Local {
+    fn of(addresses: BTreeSet<IpAddr>) -> Local {
+        if addresses.is_empty() {
+            Local::None
+        } else if addresses.iter().any(IpAddr::is_unspecified) {
+            Local::All
+        } else {
+            Local::These(addresses.into_iter().collect())
         }
     }
 }
 
+/// Where the server listens; `None` if nothing listens on its port.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn server(port: u16) -> io::Result<Option<Addresses>> {
+    let listeners: Vec<_> = listening()?.into_iter().filter(|one| one.local.port() == port).collect();
+    let addresses = listeners.iter().map(|one| (one.local.ip(), one.v6_only));
+    Ok((!listeners.is_empty()).then(|| Addresses::of(addresses)))
+}
+
+/// What a port of tlsramp's lacks, to which the rules lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Nothing listens there that the rules can lead to.
+    Listener,
+    /// What listens there is not transparent, so that TPROXY does not lead to it.
+    Transparency,
+}
+
+/// The ports that the rules lead to where connections would not arrive.
+pub(super) fn deaf(all: &[Listening], sidecar: &Sidecar) -> Vec<(u16, Lack)> {
+    let at = |port: u16, fits: &dyn Fn(IpAddr) -> bool| {
+        let fitting = all.iter().filter(|one| one.local.port() == port && fits(one.local.ip().to_canonical()));
+        fitting.collect::<Vec<_>>()
+    };
+    let mut found = Vec::new();
+    if let Some(inbound) = sidecar.inbound.as_ref() {
+        let listeners = at(inbound.port, &|own| !own.is_loopback());
+        let tproxy = matches!(inbound.intercept, Intercept::Tproxy(_));
+        if listeners.is_empty() {
+            found.push((inbound.port, Lack::Listener));
+        } else if tproxy && listeners.iter().all(|one| one.transparent == Some(false)) {
+            found.push((inbound.port, Lack::Transparency));
+        }
+    }
+    if let Some(outbound) = &sidecar.outbound
+        && at(outbound.port, &|own| own.is_loopback() || own.is_unspecified()).is_empty()
+    {
+        found.push((outbound.port, Lack::Listener));
+    }
+    found
+}
+
+/// The peers of open connections from other hosts that arrive at the server itself.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn older(sidecar: &Sidecar) -> io::Result<Vec<SocketAddr>> {
+    let Some(inbound) = &sidecar.inbound else { return Ok(Vec::new()) };
+    let found = established(|one| {
+        // A connection that TPROXY leads to tlsramp has the server's port at this end too.
+        one.local.port() == inbound.server_port && !one.transparent && !is_own(one.remote.ip().to_canonical())
+    })?;
+    Ok(found.into_iter().map(|one| SocketAddr::new(one.remote.ip().to_canonical(), one.remote.port())).collect())
+}
+
+/// How many open connections were redirected to these ports of tlsramp's.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn redirected(ports: &[u16]) -> io::Result<usize> {
+    Ok(established(|one| ports.contains(&one.local.port()))?.len())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use super::{Addresses, Lack, Local, deaf};
+    use crate::net::Listening;
+    use crate::netfilter::settings::tests::sidecar;
 
-    use procfs::net::TcpState;
-
-    use super::{Socket, Sockets, judge};
-    use crate::netfilter::settings::{Inbound, Outbound, Sidecar};
-
-    fn sidecar() -> Sidecar {
-        let outbound = Outbound {
-            port: 27217,
-            member_ports: vec![27017],
-            member_addresses: Vec::new(),
-            exempt: 5,
-            exempt_group: "5".into(),
+    #[test]
+    fn addresses_of_a_server() {
+        let these = |all: &[&str]| match all {
+            [] => Local::None,
+            ["*"] => Local::All,
+            all => Local::These(all.iter().map(|ip| ip.parse().unwrap()).collect()),
         };
-        let inbound = Some(Inbound { server_port: 27017, port: 27117 });
-        Sidecar { table: "tlsramp".into(), inbound, outbound: Some(outbound), canary_to: 27217 }
-    }
-
-    fn socket(own: &str, peer: &str, state: TcpState) -> Socket {
-        let (own, peer): (SocketAddr, SocketAddr) = (own.parse().unwrap(), peer.parse().unwrap());
-        Socket { own: own.ip().to_canonical(), port: own.port(), peer: peer.ip().to_canonical(), state }
-    }
-
-    #[test]
-    fn counts_open_ones_from_outside() {
-        let four = [
-            socket("0.0.0.0:27017", "0.0.0.0:0", TcpState::Listen),
-            socket("10.9.0.1:27017", "10.9.0.2:35374", TcpState::Established),
-            socket("127.0.0.1:27017", "127.0.0.1:35374", TcpState::Established),
-            socket("10.9.0.1:27017", "10.9.0.1:35375", TcpState::Established),
-            socket("10.9.0.1:27017", "10.9.0.2:35376", TcpState::TimeWait),
-            socket("10.9.0.1:27018", "10.9.0.2:35377", TcpState::Established),
+        let rows: [(&[(&str, bool)], &[&str], &[&str]); 9] = [
+            (&[], &[], &[]),
+            (&[("127.0.0.1", false), ("::1", true), ("127.9.9.9", false)], &[], &[]),
+            (&[("0.0.0.0", false)], &["*"], &[]),
+            (&[("::", true)], &[], &["*"]),
+            (&[("::", false)], &["*"], &["*"]),
+            (&[("0.0.0.0", false), ("::", true), ("10.0.0.1", false)], &["*"], &["*"]),
+            (&[("10.0.0.2", false), ("10.0.0.1", false), ("10.0.0.2", false)], &["10.0.0.1", "10.0.0.2"], &[]),
+            (&[("127.0.0.1", false), ("fd00::1", true)], &[], &["fd00::1"]),
+            (&[("::ffff:10.0.0.1", false)], &["10.0.0.1"], &[]),
         ];
-        assert_eq!(judge(&four, &sidecar()), Sockets { older: 1, deaf: vec![27117, 27217] });
-        let six = [
-            socket("[::ffff:10.9.0.1]:27017", "[::ffff:10.9.0.2]:35374", TcpState::Established),
-            socket("[fd09::1]:27017", "[fd09::2]:35374", TcpState::Established),
-            socket("[::1]:27017", "[::1]:35374", TcpState::Established),
-        ];
-        assert_eq!(judge(&[&four[..], &six].concat(), &sidecar()).older, 3);
+        for (listeners, v4, v6) in rows {
+            let found = Addresses::of(listeners.iter().map(|(ip, v6_only)| (ip.parse().unwrap(), *v6_only)));
+            assert_eq!(found, Addresses { v4: these(v4), v6: these(v6) }, "{listeners:?}");
+        }
     }
 
     #[test]
-    fn says_where_nobody_listens() {
-        let cases: [(&[&str], &[u16]); 5] = [
-            (&["0.0.0.0:27117", "127.0.0.1:27217"], &[]),
-            (&["127.0.0.1:27117", "127.0.0.1:27217"], &[27117]),
-            (&["10.9.0.1:27117", "10.9.0.1:27217"], &[27217]),
-            (&["[::]:27117", "[::1]:27217"], &[]),
-            (&[], &[27117, 27217]),
+    fn ports_where_connections_would_not_arrive() {
+        let listener = |at: &str, transparent| Listening { local: at.parse().unwrap(), v6_only: false, transparent };
+        let (yes, no, unknown) = (Some(true), Some(false), None);
+        let rows: [(&[(&str, Option<bool>)], &[(u16, Lack)]); 7] = [
+            (&[("0.0.0.0:27117", yes), ("127.0.0.1:27217", no)], &[]),
+            (&[("[::]:27117", unknown), ("[::1]:27217", no)], &[]),
+            (&[("0.0.0.0:27117", no), ("127.0.0.1:27217", no)], &[(27117, Lack::Transparency)]),
+            (&[("0.0.0.0:27117", no), ("[::]:27117", yes), ("0.0.0.0:27217", no)], &[]),
+            (&[("127.0.0.1:27117", yes), ("127.0.0.1:27217", no)], &[(27117, Lack::Listener)]),
+            (&[("10.9.0.1:27117", yes), ("10.9.0.1:27217", no)], &[(27217, Lack::Listener)]),
+            (&[], &[(27117, Lack::Listener), (27217, Lack::Listener)]),
         ];
-        for (listeners, deaf) in cases {
-            let all: Vec<_> = listeners.iter().map(|own| socket(own, "0.0.0.0:0", TcpState::Listen)).collect();
-            assert_eq!(judge(&all, &sidecar()).deaf, deaf, "{listeners:?}");
+        for (listeners, expected) in rows {
+            let all: Vec<_> = listeners.iter().map(|(at, transparent)| listener(at, *transparent)).collect();
+            assert_eq!(deaf(&all, &sidecar()), expected, "{listeners:?}");
         }
     }
 }

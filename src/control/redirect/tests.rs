@@ -9,7 +9,12 @@ use crate::members::{Member, NameSource, Roster};
 use crate::net::Established;
 
 fn connection(local: &str, remote: &str, ours: bool) -> Established {
-    Established { local: local.parse().unwrap(), remote: remote.parse().unwrap(), inode: u64::from(ours) }
+    Established {
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+        inode: u64::from(ours),
+        transparent: false,
+    }
 }
 
 #[test]

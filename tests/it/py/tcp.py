@@ -1,42 +1,56 @@
 """A small TCP server and client for tests in namespaces.
 
-serve ADDRESS@PORT ...        says `ready`, then answers each connection with `PORT LOCAL-ADDRESS` and sends lines back
+serve ADDRESS@PORT[@OPTION] ...
+                              says `ready`, then answers each connection with `PORT LOCAL-ADDRESS`, the port being the one
+                              that it listens on, and sends lines back. OPTION: `transparent`, or `dual` for IPv4 too
 connect FROM TO@PORT ...      prints what each answers, or `refused`, or `nothing`; FROM `-` is any address
+reach FROM@TO@PORT ...        the same, all of them at once
 hold TO@PORT                  connects, prints the answer; sends each line of its input on the same connection, and prints
                               what comes back, or `broken`
 """
 
+import concurrent.futures
+import errno
 import socket
 import sys
 import threading
 
 # Longer than the first repetition of a SYN, so that a busy machine does not look like a firewall.
 PATIENCE = 2.5
+# Of linux/in.h and linux/in6.h.
+IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 
 
 def listening(where):
-    address, port = where.rsplit("@", 1)
+    address, port, *options = where.split("@")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, "dual" not in options)
+    if "transparent" in options:
+        option = (socket.IPPROTO_IPV6, IPV6_TRANSPARENT) if family == socket.AF_INET6 else (socket.SOL_IP, IP_TRANSPARENT)
+        listener.setsockopt(*option, 1)
     listener.bind((address, int(port)))
     listener.listen()
     return listener
 
 
 def answer(listener):
+    port = listener.getsockname()[1]
     while True:
         connection, _ = listener.accept()
-        address, port = connection.getsockname()[:2]
+        address = connection.getsockname()[0].removeprefix("::ffff:")
         connection.sendall(f"{port} {address}\n".encode())
         threading.Thread(target=send_back, args=(connection,), daemon=True).start()
 
 
 def send_back(connection):
-    for line in connection.makefile("rb"):
-        connection.sendall(line)
+    try:
+        for line in connection.makefile("rb"):
+            connection.sendall(line)
+    except OSError:
+        pass
 
 
 def connect(source, where):
@@ -45,6 +59,17 @@ def connect(source, where):
     connection = socket.create_connection((address, int(port)), PATIENCE, bound)
     reader = connection.makefile()
     return connection, reader, reader.readline().strip()
+
+
+def answer_of(source, where):
+    try:
+        return connect(source, where)[2]
+    except ConnectionRefusedError:
+        return "refused"
+    except TimeoutError:
+        return "nothing"
+    except OSError as error:
+        return errno.errorcode[error.errno]
 
 
 def main():
@@ -64,14 +89,13 @@ def main():
                 print(reader.readline().strip() or "broken", flush=True)
             except OSError:
                 print("broken", flush=True)
+    elif verb == "reach":
+        with concurrent.futures.ThreadPoolExecutor(len(rest)) as pool:
+            for said in pool.map(lambda pair: answer_of(*pair.split("@", 1)), rest):
+                print(said, flush=True)
     else:
         for where in rest[1:]:
-            try:
-                print(connect(rest[0], where)[2], flush=True)
-            except ConnectionRefusedError:
-                print("refused", flush=True)
-            except TimeoutError:
-                print("nothing", flush=True)
+            print(answer_of(rest[0], where), flush=True)
 
 
 main()

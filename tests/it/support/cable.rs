@@ -4,7 +4,7 @@
 use std::{
     env,
     io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -15,6 +15,8 @@ use super::process;
 pub(crate) struct Hosts {
     name: String,
     children: Vec<Child>,
+    /// The servers in the place of tlsramp's.
+    tlsramp: Option<Child>,
 }
 
 /// A connection that is open.
@@ -26,21 +28,23 @@ pub(crate) struct Held {
 /// One of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Host {
-    /// Addresses 10.98.0.1, 10.98.0.9, fd98::1. A mongod's port 27017 and tlsramp's 27117 on all of them, and
-    /// tlsramp's 27217 on 127.0.0.1 and ::1.
+    /// Addresses 10.98.0.1, 10.98.0.9, fd98::1, fd98::9. A mongod where the test says, tlsramp's port 27117, transparent, on
+    /// all of them, and tlsramp's 27217 on 127.0.0.1 and ::1.
     Sidecar,
     /// Addresses 10.98.0.2, 10.98.0.3, fd98::2, fd98::3. Other members' ports 27017 and 27018.
     Others,
 }
 
 impl Hosts {
+    /// With a mongod that listens on these.
+    ///
     /// # Errors
     /// What this machine lacks.
-    pub(crate) fn new() -> Result<Self, String> {
+    pub(crate) fn with_mongod(mongod: &[&str]) -> Result<Self, String> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         sweep();
         let name = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut hosts = Self { name, children: Vec::new() };
+        let mut hosts = Self { name, children: Vec::new(), tlsramp: None };
         for host in [Host::Sidecar, Host::Others] {
             ip(&["netns", "add", &hosts.namespace(host)])?;
         }
@@ -55,10 +59,50 @@ impl Hosts {
                 ip(&["-n", &namespace, "link", "set", link, "up"])?;
             }
         }
-        for host in [Host::Sidecar, Host::Others] {
-            hosts.start(host, &[&["serve"], host.servers()].concat(), "ready")?;
-        }
+        hosts.start(Host::Others, &["serve", "0.0.0.0@27017", "::@27017", "0.0.0.0@27018", "::@27018"], "ready")?;
+        hosts.start_mongod(mongod)?;
+        hosts.start_tlsramp();
         Ok(hosts)
+    }
+
+    /// Starts a mongod that listens on these; it is the last one started, for [`Hosts::stop_last`].
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub(crate) fn start_mongod(&mut self, at: &[&str]) -> Result<(), String> {
+        self.start(Host::Sidecar, &[&["serve"], at].concat(), "ready").map(drop)
+    }
+
+    /// Starts servers in the place of tlsramp's.
+    pub(crate) fn start_tlsramp(&mut self) {
+        let at = ["0.0.0.0@27117@transparent", "::@27117@transparent", "127.0.0.1@27217", "::1@27217"];
+        self.start(Host::Sidecar, &[&["serve"], &at[..]].concat(), "ready").unwrap();
+        self.tlsramp = self.children.pop();
+    }
+
+    /// Kills them, as a crash would.
+    pub(crate) fn kill_tlsramp(&mut self) {
+        end(self.tlsramp.take());
+    }
+
+    /// Kills what was started last.
+    pub(crate) fn stop_last(&mut self) {
+        end(self.children.pop());
+    }
+
+    /// Starts a command on a host that goes on; it is the last one started.
+    pub(crate) fn go_on(&mut self, host: Host, words: &[&str]) -> BufReader<ChildStdout> {
+        let mut command = process::tethered("ip");
+        command.args(["netns", "exec", &self.namespace(host)]).args(words).stdout(Stdio::piped());
+        let mut child = process::spawn(command).unwrap();
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        self.children.push(child);
+        output
+    }
+
+    /// Waits for what was started last to end by itself.
+    pub(crate) fn wait_last(&mut self) -> Option<ExitStatus> {
+        process::wait(&mut self.children.pop()?, PATIENCE).unwrap()
     }
 
     /// Runs a command on a host, with input, to its end.
@@ -84,6 +128,15 @@ impl Hosts {
     pub(crate) fn connect_by(&self, host: Host, wrapper: &[&str], from: &str, to: &[&str]) -> Vec<String> {
         let said = self.run(host, &[wrapper, &["python3", SCRIPT, "connect", from], to].concat(), "");
         said.lines().map(str::to_owned).collect()
+    }
+
+    /// The answers to connections from another host, all at once: from an address, to an address and port. A host bounds how
+    /// many ICMP messages it sends, so what is rejected by one may look like what is dropped: both are `closed`.
+    pub(crate) fn reach(&self, pairs: &[String]) -> Vec<String> {
+        let pairs = pairs.iter().map(String::as_str);
+        let words: Vec<&str> = ["python3", SCRIPT, "reach"].into_iter().chain(pairs).collect();
+        let closed = |said| if matches!(said, "nothing" | "EHOSTUNREACH" | "EACCES") { "closed" } else { said };
+        self.run(Host::Others, &words, "").lines().map(|said| closed(said).to_owned()).collect()
     }
 
     /// Opens a connection that stays open.
@@ -123,10 +176,7 @@ impl Held {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.children.drain(..).chain(self.tlsramp.take()).for_each(|child| end(Some(child)));
         for host in [Host::Sidecar, Host::Others] {
             let _ = ip(&["netns", "delete", &self.namespace(host)]);
         }
@@ -143,18 +193,16 @@ impl Host {
 
     const fn addresses(self) -> &'static [&'static str] {
         match self {
-            Self::Sidecar => &["10.98.0.1/24", "10.98.0.9/24", "fd98::1/64"],
+            Self::Sidecar => &["10.98.0.1/24", "10.98.0.9/24", "fd98::1/64", "fd98::9/64"],
             Self::Others => &["10.98.0.2/24", "10.98.0.3/24", "fd98::2/64", "fd98::3/64"],
         }
     }
+}
 
-    const fn servers(self) -> &'static [&'static str] {
-        match self {
-            Self::Sidecar => {
-                &["0.0.0.0@27017", "::@27017", "0.0.0.0@27117", "::@27117", "127.0.0.1@27217", "::1@27217"]
-            }
-            Self::Others => &["0.0.0.0@27017", "::@27017", "0.0.0.0@27018", "::@27018"],
-        }
+fn end(child: Option<Child>) {
+    if let Some(mut child) = child {
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

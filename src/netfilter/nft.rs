@@ -1,4 +1,4 @@
-//! nft and iptables: found, run, and never waited for without end.
+//! nft and iptables: found and run, with a bound on their time and output; and the own table, as nft lists it.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{NETFILTER_LISTING_BYTES, NETFILTER_TOOL_WAIT};
 use crate::text::printable;
+
+use super::script::MARK;
 
 /// Why a tool did not do what it was to do.
 #[derive(Debug, thiserror::Error)]
@@ -100,5 +102,42 @@ fn reader(from: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     })
 }
 
+/// A table, as nft lists it, without counters; `None` if it is not there.
+///
+/// # Errors
+/// See [`ToolError`].
+pub(super) fn table(name: &str) -> Result<Option<String>, ToolError> {
+    match run("nft", &["-s", "list", "table", "inet", name], "") {
+        Ok(listing) => Ok(Some(listing)),
+        Err(ToolError::Failed { said, .. }) if said.contains("No such file or directory") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first line of a table that this command has not written: all of ours are rules that carry a comment of ours.
+pub(super) fn foreign(listing: &str) -> Option<&str> {
+    let lines = listing.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.into_iter().find(|line| {
+        let frame = ["table ", "chain prerouting ", "chain output ", "type ", "}"];
+        !frame.iter().any(|start| line.starts_with(start)) && !line.contains(&format!("comment \"{MARK}"))
+    })
+}
+
 /// The standard library has no wait with a limit; this is what starting a process costs anyway.
 const LOOK: Duration = Duration::from_millis(2);
+
+#[cfg(test)]
+mod tests {
+    use super::foreign;
+
+    #[test]
+    fn a_table_is_ours_if_all_of_its_rules_are() {
+        let ours = "table inet tlsramp {\n\tchain prerouting {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n\
+                    \t\ttcp dport 27017 tproxy to :27117 accept comment \"tlsramp: inbound\"\n\t}\n}\n";
+        assert_eq!(foreign(ours), None);
+        for line in ["tcp dport 22 accept", "chain input {", "set ports {", "tcp dport 1 accept comment \"mine\""] {
+            let mixed = ours.replace("\t}\n", &format!("\t\t{line}\n\t}}\n"));
+            assert_eq!(foreign(&mixed), Some(line));
+        }
+    }
+}
