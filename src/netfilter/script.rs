@@ -33,7 +33,8 @@ pub(super) fn script(sidecar: &Sidecar, server: &Addresses) -> String {
 }
 
 /// The table with one chain that leads nothing anywhere, for connections that were redirected to these ports: the kernel
-/// translates the packets of open connections for as long as there is a chain of type nat.
+/// translates the packets of open connections for as long as there is a chain of type nat, and rules that need connection
+/// tracking.
 pub(super) fn remainder(table: &str, ports: &[u16]) -> String {
     let mut text = removal(table);
     let _ = writeln!(
@@ -41,7 +42,7 @@ pub(super) fn remainder(table: &str, ports: &[u16]) -> String {
         "table inet {table} {{\n    chain output {{\n        type nat hook output priority -100; policy accept;"
     );
     for port in ports {
-        let _ = writeln!(text, "        tcp dport {port} return comment \"{MARK}{LEFT}\"");
+        let _ = writeln!(text, "        ct status dnat tcp dport {port} return comment \"{MARK}{LEFT}\"");
     }
     text.push_str("    }\n}\n");
     text
