@@ -101,7 +101,10 @@ fn sockets(reader: &mut Reader<'_>, settings: &Settings) {
     for bind in &settings.admin.binds {
         let AdminBind::Unix(path) = bind else { continue };
         let at = place(path);
-        if upstream.as_ref() == Some(&at) {
+        if settings.admin.state_file.as_deref().map(place).as_ref() == Some(&at) {
+            let problem = format!("unix:{} is the file of {}", path.display(), reader.say(Key::StateFile));
+            reader.refuse(Key::AdminBind, &problem, "give the admin port a socket of its own");
+        } else if upstream.as_ref() == Some(&at) {
             let problem = format!("unix:{} is the socket of the upstream", path.display());
             reader.refuse(Key::AdminBind, &problem, "give the admin port a socket of its own");
         } else if taken.contains(&at) {

@@ -111,7 +111,9 @@ pub(super) fn write(path: &Path, state: &State) -> io::Result<()> {
 /// Whether [`write`] would find a place.
 fn writable(path: &Path) -> io::Result<()> {
     let (folder, target) = place(path)?;
-    if target.file_name().is_none() {
+    // What rename(2) takes for a folder: it would fail at the first change.
+    let name = target.as_os_str().as_encoded_bytes();
+    if target.file_name().is_none() || name.ends_with(b"/") || name.ends_with(b"/.") {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if is_mount(&target) {

@@ -115,6 +115,8 @@ fn admin_sockets() {
     for (one, other) in [("a.sock", "a.sock"), ("a.sock", "real/../a.sock"), ("real/a.sock", "link/a.sock")] {
         refused(&[&FRONT[..], &["--adminBind", &bind(one), "--adminBind", &bind(other)]].concat(), 2, "given twice");
     }
+    let state = path("real/../a.sock");
+    refused(&[&FRONT[..], &["--adminBind", &bind("a.sock"), "--stateFile", &state]].concat(), 2, "is the file of");
     let upstream = ["--port", "0", "--upstream", &bind("m.sock"), "--upstreamTLS", "never"];
     refused(&[&upstream[..], &["--adminBind", &bind("m.sock")]].concat(), 2, "the socket of the upstream");
     assert_eq!(names(folder.path()), before);
@@ -153,6 +155,7 @@ fn state_files() {
     fs::set_permissions(path("shared"), fs::Permissions::from_mode(0o1777)).unwrap();
     symlink("nowhere/state", folder.join("dangling")).unwrap();
     symlink("loop", folder.join("loop")).unwrap();
+    symlink("later/", folder.join("to-later")).unwrap();
     symlink("dir", folder.join("to-dir")).unwrap();
     symlink("shared/new", folder.join("to-shared")).unwrap();
     symlink("dir/new", folder.join("to-new")).unwrap();
@@ -163,6 +166,9 @@ fn state_files() {
         (path("to-shared"), "every user can write to its folder"),
         (path("dangling"), "No such file or directory"),
         (path("loop"), "symbolic links"),
+        (path("later/"), "is a directory"),
+        (path("later/."), "is a directory"),
+        (path("to-later"), "is a directory"),
         (path("to-dir"), "expected the path of a file"),
         (path("dir"), "expected the path of a file"),
         (path("none/state"), "there is no folder"),
