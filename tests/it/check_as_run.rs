@@ -195,6 +195,18 @@ fn descriptors_and_sockets_that_were_passed_on() {
     refused_after(setup, &FRONT, 2, "LISTEN_FDS");
 }
 
+#[test]
+fn ports_without_the_right_to_them() {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if first.trim().parse::<u16>().unwrap() <= 81 {
+        return require::skipped("check_as_run", &"this host lets every user bind port 81");
+    }
+    let setup = if require::root().is_ok() { "exec setpriv --bounding-set -net_bind_service" } else { "exec" };
+    let args = ["--port", "81", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
+    refused_after(setup, &args, 2, "CAP_NET_BIND_SERVICE");
+    refused_after(setup, &[&FRONT[..], &["--probeBind", "[::1]:81"]].concat(), 2, "CAP_NET_BIND_SERVICE");
+}
+
 /// An instance that runs is no reason not to check its next configuration.
 #[test]
 fn check_passes_beside_the_instance_to_be_replaced() {
