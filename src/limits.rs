@@ -133,6 +133,10 @@ pub const RESERVED_DESCRIPTORS: u64 = 128;
 /// Descriptors of one worker: its runtime's, a listener, a connection accepted and about to be turned away; and those of
 /// its pipes.
 pub const DESCRIPTORS_PER_WORKER: u64 = 8 + 2 * PIPES as u64;
+/// Descriptors without which the process does not start: standard streams, the control plane's event queue, signals.
+pub const OWN_DESCRIPTORS: u64 = 10;
+/// Descriptors without which a worker does not start: its event queue, the wake-up of that, and its share in signals.
+pub const DESCRIPTORS_PER_RUNTIME: u64 = 4;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for

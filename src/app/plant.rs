@@ -332,7 +332,8 @@ fn keys(settings: &Settings) -> Vec<Key> {
         .collect()
 }
 
-fn lacks_ipv6(error: &io::Error) -> bool {
+/// Whether a listener fails because this host has no IPv6.
+pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 

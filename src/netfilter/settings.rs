@@ -250,6 +250,7 @@ fn mistake(name: &str, problem: &str, remedy: &str) -> Mistake {
         problem: problem.into(),
         remedy: remedy.into(),
         passing: false,
+        in_use: false,
     }
 }
 
