@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-use super::table::Pool;
+use super::source::Source;
+use super::table::{Granted, Pool, Seated, Table};
 use super::{Entry, Place, Seats, Slot, SlotLimits, TooMany};
 use crate::limits::{IN_USE_AFTER, IN_USE_NOTED};
 

@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::{Strategy, TestCaseError, any, prop_assert, prop_assert_eq, proptest};
 use tokio::sync::oneshot;
 
-use super::super::source::Source;
-use super::super::table::{Granted, Pool, Seated, Table};
-use super::{MEMBER, ip, limits};
+use super::{Granted, MEMBER, Pool, Seated, Source, Table, ip, limits};
 use crate::limits::{IN_USE_FOR, SILENT_LEAST};
 
 /// What happens; the number says to which source, slot or place.

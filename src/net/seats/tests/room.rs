@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::super::table::{Granted, Pool, Seated, Table};
-use super::{MEMBER, ip, is_member, limits};
+use super::{Granted, MEMBER, Pool, Seated, Table, ip, is_member, limits};
 use crate::limits::{IN_USE_FOR, SILENT_LEAST};
 
 /// A table with silent connections of these addresses, in this order.
