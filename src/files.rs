@@ -1,11 +1,14 @@
-//! Reading a file that an operator named: whole, bounded, and never a wait on something that is no file.
+//! Files that an operator named: read whole, bounded, and never with a wait on something that is no file; and whether a
+//! folder takes new ones.
 
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 /// Reads a regular file of at most `most` bytes. A FIFO or a device, which a read might wait for without end, is
 /// refused; so is what is larger.
@@ -23,6 +26,23 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > most { Err(format!("it has more than {most} bytes")) } else { Ok(bytes) }
+}
+
+/// Whether a file can be made in a folder. A file without a name is made and dropped; where the file system has none
+/// such (NFS, proc(5)), one with a random name, which is removed.
+///
+/// # Errors
+/// What the system says.
+pub fn can_create(folder: &Path) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(0o600);
+    match rustix::fs::open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+        other => return Ok(other.map(drop)?),
+    }
+    let path = folder.join(format!(".{:016x}", RandomState::new().build_hasher().finish()));
+    let no_follow = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(&path, no_follow, mode)?;
+    std::fs::remove_file(path)
 }
 
 #[cfg(test)]

@@ -133,6 +133,10 @@ pub const RESERVED_DESCRIPTORS: u64 = 128;
 /// Descriptors of one worker: its runtime's, a listener, a connection accepted and about to be turned away; and those of
 /// its pipes.
 pub const DESCRIPTORS_PER_WORKER: u64 = 8 + 2 * PIPES as u64;
+/// Descriptors without which the process does not start: standard streams, the control plane's event queue, signals.
+pub const OWN_DESCRIPTORS: u64 = 10;
+/// Descriptors without which a worker does not start: its event queue, the wake-up of that, and its share in signals.
+pub const DESCRIPTORS_PER_RUNTIME: u64 = 4;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for
@@ -367,6 +371,13 @@ pub const BLOCKING_THREADS: usize = 4;
 /// How long a client must have been silent before its slot may be given to one that waits. One that means to speak does so
 /// within a round trip; a pool that was opened in advance is used within seconds, or is not missed.
 pub const SILENT_LEAST: Duration = Duration::from_secs(10);
+/// How long a connection must have been established before its requests show that it is in use, and is no reason to let its
+/// source wait: as long as a silent one is left alone. A few messages at the beginning are cheap to send and to leave at that.
+pub const IN_USE_AFTER: Duration = SILENT_LEAST;
+/// How long a connection is in use after a request. Connections of a pool take turns.
+pub const IN_USE_FOR: Duration = Duration::from_secs(30);
+/// How often the requests of a connection are noted: each time takes the lock of all slots.
+pub const IN_USE_NOTED: Duration = Duration::from_secs(5);
 /// How often a connection that waits for a slot looks whether a silent one may be asked to leave by now.
 pub const WAITING_LOOK: Duration = Duration::from_millis(500);
 /// How long all slots must have been taken before the log says so.

@@ -27,8 +27,10 @@ fn command() -> Command {
          that cannot be run.",
     );
     let check = Command::new("check").about("Check a configuration: every mistake at once, or what it would do").long_about(
-        "Check a configuration without starting anything. Exit code: 0 if it can be run, 2 with every mistake if it \
-         cannot.",
+        "Check a configuration without starting anything: what run would do, with the same words and exit codes. An \
+         address that is in use is a warning: the instance to be replaced may be listening there.\n\n\
+         Exit code: 0 if it can be run, 2 with every mistake if it cannot, 1 if it cannot now and may later without a \
+         change (an address that no interface has yet, a name that does not resolve).",
     );
     Command::new("tlsramp")
         .version(env!("CARGO_PKG_VERSION"))

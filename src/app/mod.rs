@@ -3,7 +3,7 @@
 
 mod manager;
 mod plant;
-mod preview;
+mod prepare;
 mod restore;
 mod run;
 mod signals;
@@ -36,10 +36,10 @@ use crate::proxy::{Parts, Pulse, Server};
 use crate::snapshot::Writer;
 
 use plant::{Direction, Listeners};
+use prepare::{InUse, Prepared, prepare};
 use restore::Restored;
 pub use run::{check, run};
 pub use signals::Signals;
-use strangers::strangers;
 
 /// A running proxy.
 #[derive(Debug)]
@@ -101,12 +101,9 @@ impl App {
         inherited: Inherited,
     ) -> Result<App, StartError> {
         let settings = loaded.settings.clone();
-        let strangers = strangers(&inherited, &settings);
-        if !strangers.is_empty() {
-            return Err(StartError::Configuration(strangers));
-        }
-        let Restored { mode, persisted, inventory, named, history } =
-            restore::restore(&loaded).map_err(StartError::Configuration)?;
+        let Prepared { restored, warnings: _ } =
+            prepare(&loaded, &inherited, InUse::Mistake).map_err(StartError::Configuration)?;
+        let Restored { mode, persisted, inventory, named, history } = restored;
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));

@@ -183,9 +183,10 @@ impl Listeners {
     /// but the own server is known.
     fn resize(&self, settings: &Settings) {
         let size = settings.max_incoming.unwrap_or(self.inbound_most).min(self.inbound_most);
-        let others = self.members.load().members().len() > 1;
-        let kept = if others { settings.member_reserve } else { 0 };
-        self.inbound_seats.resize(SlotLimits { size, kept, per_address: settings.max_per_ip });
+        let members = self.members.load();
+        let kept = if members.members().len() > 1 { settings.member_reserve } else { 0 };
+        let limits = SlotLimits { size, kept, per_address: settings.max_per_ip };
+        self.inbound_seats.resize(limits, |ip| members.has(ip));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -332,7 +333,8 @@ fn keys(settings: &Settings) -> Vec<Key> {
         .collect()
 }
 
-fn lacks_ipv6(error: &io::Error) -> bool {
+/// Whether a listener fails because this host has no IPv6.
+pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 

@@ -1,7 +1,7 @@
 //! What the state file brings to a start: a mode that was persisted, who was seen, members that a rollout has named.
 
 use crate::config::{Loaded, Mistake};
-use crate::control::{History, NamedSets, Persisted, State, read_state, servable};
+use crate::control::{History, NamedSets, Persisted, State, StateError, read_state, servable};
 use crate::observe::Inventory;
 use crate::policy::Mode;
 
@@ -31,10 +31,13 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let mistake =
         |problem: String, remedy: &str| vec![Mistake::of("--stateFile", &path.display().to_string(), problem, remedy)];
     let State { mode, inventory, members, history } = read_state(path).map_err(|error| {
-        mistake(
-            error.to_string(),
-            "mend it, or move it away: then the mode is the configuration's, and nobody was seen",
-        )
+        let remedy = match error {
+            StateError::Write(_) => "choose a file in a folder that only the user that tlsramp runs as can write to",
+            StateError::Read(_) | StateError::Malformed(_) => {
+                "mend it, or move it away: then the mode is the configuration's, and nobody was seen"
+            }
+        };
+        mistake(error.to_string(), remedy)
     })?;
     if !path.exists() {
         let file = path.display();

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::manager::{Manager, Shown};
-use super::preview::preview;
+use super::prepare::{InUse, prepare};
 use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
@@ -47,12 +47,15 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     exit
 }
 
-/// Checks a configuration and says what it would do. 0: it can be run; 2: it cannot, with every reason.
+/// Checks a configuration and says what it would do. 0: it can be run; 1: not now, and perhaps later without a change; 2:
+/// it cannot, with every reason.
 #[must_use]
 pub fn check(arguments: &ArgMatches) -> ExitCode {
-    let checked = config::load(arguments).and_then(|loaded| {
-        let warnings = preview(&loaded)?;
-        Ok(config::report(&loaded, &warnings))
+    let inherited = Inherited::from_env().map_err(|error| vec![passed_wrongly(&error)]);
+    let checked = inherited.and_then(|inherited| {
+        let loaded = config::load(arguments)?;
+        let prepared = prepare(&loaded, &inherited, InUse::Warning)?;
+        Ok(config::report(&loaded, &prepared.warnings))
     });
     match checked {
         Ok(report) => {

@@ -11,7 +11,7 @@ use crate::net::{Inherited, Passed, TRANSPARENT_IPS};
 
 /// What of the sockets passed on does not go with the settings.
 pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
-    let tcp = wanted(settings);
+    let tcp: Vec<_> = wanted(settings).into_iter().map(|wanted| (wanted.role, wanted.address)).collect();
     let unix: Vec<_> = settings.admin.binds.iter().filter_map(|bind| Some((ADMIN, unix(bind)?))).collect();
     let tcp = inherited.tcp().filter_map(|passed| stranger(passed, passed.address, &tcp));
     let shown = |passed: &Passed<PathBuf>| passed.address.display().to_string();
@@ -20,18 +20,41 @@ pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mista
     tcp.chain(paths).chain(open).collect()
 }
 
-/// Every TCP address that the options name, and what for.
-pub(super) fn wanted(settings: &Settings) -> Vec<(&'static str, SocketAddr)> {
-    let inbound = settings.inbound.iter().flat_map(|inbound| &inbound.binds).map(|address| (INBOUND, *address));
-    let outbound = settings.outbound.iter().map(|outbound| (OUTBOUND, outbound.listen));
+/// A TCP address that an option names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// What it is for.
+    pub(super) role: &'static str,
+    /// The option.
+    pub(super) option: &'static str,
+    /// Whether a host without IPv6 goes without it.
+    pub(super) optional: bool,
+    pub(super) address: SocketAddr,
+}
+
+impl Wanted {
+    /// Whether connections to be relayed arrive there; each worker has a listener of its own then.
+    pub(super) fn is_route(&self) -> bool {
+        [INBOUND, OUTBOUND].contains(&self.role)
+    }
+}
+
+/// Every TCP address that the options name.
+pub(super) fn wanted(settings: &Settings) -> Vec<Wanted> {
+    let listener = |role, option| move |address| Wanted { role, option, optional: false, address };
+    let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
     let transparent = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
-    let outbound = outbound.chain(transparent.map(|address| (OUTBOUND, address)));
+    let transparent = transparent.map(listener(OUTBOUND, "--outboundTransparent"));
+    let transparent = transparent.map(|wanted| Wanted { optional: wanted.address.is_ipv6(), ..wanted });
+    let outbound = settings.outbound.iter().map(|outbound| outbound.listen);
     let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(address) => Some((ADMIN, *address)),
+        AdminBind::Tcp(address) => Some(*address),
         AdminBind::Unix(_) => None,
     });
-    let probes = settings.admin.probes.iter().map(|address| (PROBES, *address));
-    inbound.chain(outbound).chain(admin).chain(probes).collect()
+    let probes = settings.admin.probes.iter().copied();
+    let inbound = inbound.map(listener(INBOUND, "--port, --bind_ip")).chain(transparent);
+    let control = admin.map(listener(ADMIN, "--adminBind")).chain(probes.map(listener(PROBES, "--probeBind")));
+    inbound.chain(outbound.map(listener(OUTBOUND, "--outbound"))).chain(control).collect()
 }
 
 fn unix(bind: &AdminBind) -> Option<PathBuf> {
@@ -61,9 +84,9 @@ fn open_to_all(path: &Path) -> Option<Mistake> {
     })
 }
 
-pub(super) const INBOUND: &str = "inbound";
-pub(super) const OUTBOUND: &str = "outbound";
-pub(super) const ADMIN: &str = "admin";
+const INBOUND: &str = "inbound";
+const OUTBOUND: &str = "outbound";
+const ADMIN: &str = "admin";
 const PROBES: &str = "probes";
 const ROLES: [&str; 4] = [INBOUND, OUTBOUND, ADMIN, PROBES];
 

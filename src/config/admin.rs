@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::settings::{Admin, AdminBind, Settings, WatchScope};
 use super::values::{self, Wrong};
 use crate::limits::{GUARD_WINDOW, GUARD_WINDOW_MOST, MOST_ADMIN_BINDS, MOST_PATTERNS};
+use crate::net::{TRANSPARENT_IPS, Upstream};
 
 /// The options, each by itself.
 pub(super) fn read(reader: &mut Reader<'_>, port: u16) -> Admin {
@@ -73,6 +74,8 @@ fn collisions(reader: &mut Reader<'_>, settings: &Settings) {
     let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
     taken.extend(inbound.map(|at| (at, "the inbound route".to_owned())));
     taken.extend(settings.outbound.iter().map(|route| (route.listen, "an outbound route".to_owned())));
+    let redirected = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
+    taken.extend(redirected.map(|at| (at, "the route of redirected connections".to_owned())));
     let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
         AdminBind::Tcp(at) => Some((Key::AdminBind, *at)),
         AdminBind::Unix(_) => None,
@@ -85,6 +88,38 @@ fn collisions(reader: &mut Reader<'_>, settings: &Settings) {
         }
         taken.push((at, "the control plane".to_owned()));
     }
+    sockets(reader, settings);
+}
+
+/// Admin sockets in one place, or in that of the upstream.
+fn sockets(reader: &mut Reader<'_>, settings: &Settings) {
+    let upstream = settings.inbound.as_ref().and_then(|inbound| match &inbound.upstream {
+        Upstream::Unix(path) => Some(place(path)),
+        Upstream::Tcp(_) => None,
+    });
+    let mut taken = Vec::new();
+    for bind in &settings.admin.binds {
+        let AdminBind::Unix(path) = bind else { continue };
+        let at = place(path);
+        if settings.admin.state_file.as_deref().map(place).as_ref() == Some(&at) {
+            let problem = format!("unix:{} is the file of {}", path.display(), reader.say(Key::StateFile));
+            reader.refuse(Key::AdminBind, &problem, "give the admin port a socket of its own");
+        } else if upstream.as_ref() == Some(&at) {
+            let problem = format!("unix:{} is the socket of the upstream", path.display());
+            reader.refuse(Key::AdminBind, &problem, "give the admin port a socket of its own");
+        } else if taken.contains(&at) {
+            let problem = format!("unix:{} is given twice", path.display());
+            reader.refuse(Key::AdminBind, &problem, "take one of them out");
+        }
+        taken.push(at);
+    }
+}
+
+/// Where the file of a socket is, however its folder is written.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    folder.join(path.file_name().unwrap_or_default())
 }
 
 /// The entries of a list, up to so many.
@@ -121,7 +156,9 @@ fn bind(text: &str) -> Result<Option<AdminBind>, Wrong> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, Wrong> {
-    text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:28017 or [::1]:28017".to_owned())
+    let address = text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:28017 or [::1]:28017".to_owned())?;
+    values::listenable(address)?;
+    Ok(address)
 }
 
 fn host(text: &str) -> Result<String, Wrong> {
@@ -169,6 +206,22 @@ mod tests {
         assert!(said.contains(&command) && said.contains(" /var/lib/tlsramp (or StateDirectory=tlsramp in"), "{said}");
         let said = no_folder("/srv/state".as_ref());
         assert!(said.ends_with(" /srv/state") && !said.contains("StateDirectory"), "{said}");
+    }
+
+    #[test]
+    fn addresses_that_no_connection_reaches() {
+        for (text, part) in [
+            ("224.0.0.1:1", "multicast"),
+            ("[ff02::1]:1", "multicast"),
+            ("255.255.255.255:1", "broadcast"),
+            ("[::ffff:127.0.0.1]:1", "write 127.0.0.1"),
+            ("[fe80::1]:1", "[fe80::1%2]:1"),
+        ] {
+            assert!(address(text).is_err_and(|wrong| wrong.contains(part)), "{text}");
+        }
+        for text in ["[fe80::1%2]:1", "[::]:1", "0.0.0.0:1", "[fd00::1]:1"] {
+            assert!(address(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -22,13 +22,15 @@ pub struct Mistake {
     /// Whether it may end without a change of the configuration: an address that no interface has yet, a name that does
     /// not resolve while the host boots. A service manager should try again then.
     pub passing: bool,
+    /// Whether it is an address that is listened on already.
+    pub in_use: bool,
 }
 
 impl Mistake {
     /// A mistake without a value to show.
     pub(super) fn new(name: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
         let (name, problem, remedy) = (name.into(), problem.into(), remedy.into());
-        Mistake { name, file: None, value: None, problem, remedy, passing: false }
+        Mistake { name, file: None, value: None, problem, remedy, passing: false, in_use: false }
     }
 
     /// A listener that cannot be opened on `address`, which the flag or key `name` gives.
@@ -44,7 +46,30 @@ impl Mistake {
             _ => "choose another address or port",
         };
         let mistake = Mistake::of(name, address, format!("cannot listen: {error}"), remedy);
-        Mistake { passing: error.kind() == io::ErrorKind::AddrNotAvailable, ..mistake }
+        Mistake { passing: error.kind() == io::ErrorKind::AddrNotAvailable, ..mistake.in_use_by(error) }
+    }
+
+    /// A Unix socket that cannot be opened at `path`, which the flag or key `name` gives.
+    #[must_use]
+    pub fn cannot_listen_unix(name: &str, path: &Path, error: &io::Error) -> Mistake {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there (ss -lxp shows which); stop it or choose another path"
+            }
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
+                "choose a folder that exists and that the user that tlsramp runs as can write to (under systemd, \
+                 RuntimeDirectory=tlsramp makes /run/tlsramp)"
+            }
+            io::ErrorKind::AlreadyExists => "move the file away, or choose another path",
+            _ => "choose another path",
+        };
+        Mistake::of(name, &format!("unix:{}", path.display()), format!("cannot listen: {error}"), remedy)
+            .in_use_by(error)
+    }
+
+    fn in_use_by(self, error: &io::Error) -> Mistake {
+        Mistake { in_use: error.kind() == io::ErrorKind::AddrInUse, ..self }
     }
 
     /// Marked as one that may end by itself.

@@ -198,7 +198,9 @@ fn binds(reader: &mut Reader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> 
         }
         for ip in found {
             let bind = SocketAddr::new(ip, port);
-            if !binds.contains(&bind) {
+            if let Err(wrong) = values::listenable(bind) {
+                reader.refuse(Key::BindIp, &wrong, "write addresses of this host, separated by commas");
+            } else if !binds.contains(&bind) {
                 binds.push(bind);
             }
         }

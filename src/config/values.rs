@@ -82,6 +82,26 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, Wrong> {
     text.parse().map_err(|_| "expected an IP address".to_owned())
 }
 
+/// Refuses addresses on which no TCP listener can be opened, or none that a connection can reach.
+pub(super) fn listenable(address: SocketAddr) -> Result<(), Wrong> {
+    let (ip, port) = (address.ip(), address.port());
+    match address {
+        _ if ip.is_multicast() => Err(format!("{ip} is a multicast address, which takes no TCP connections")),
+        SocketAddr::V4(v4) if v4.ip().is_broadcast() => {
+            Err(format!("{ip} is the broadcast address, which takes no TCP connections"))
+        }
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => Err(format!("{ip} is an IPv4 address written as IPv6; write {v4}")),
+            None if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(format!(
+                "{ip} is a link-local address, of which each interface may have one: it needs the interface's number \
+                 (ip link shows it), as in [{ip}%2]:{port}, where IP:PORT is taken, else another address"
+            )),
+            None => Ok(()),
+        },
+        SocketAddr::V4(_) => Ok(()),
+    }
+}
+
 /// Protocol versions that are off, and whether the word was `none`. mongod's rules: tokens separated by commas,
 /// empty ones skipped, case counts, an older `no` before the name is allowed.
 pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), Wrong> {

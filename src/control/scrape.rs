@@ -25,9 +25,9 @@ impl Desk {
     pub fn metrics(&self, format: Format) -> String {
         let snapshot = self.snapshot();
         let metrics = &self.observer.metrics;
-        let mut scrape = metrics.begin(snapshot.mode, snapshot.generation);
+        let (mut scrape, open) = self.observer.live.list_with(|| metrics.begin(snapshot.mode, snapshot.generation));
         scrape.non_conforming = self.dawdling() as u64;
-        for open in self.observer.live.list() {
+        for open in open {
             let (inbound, outbound) = (&open.counters.inbound, &open.counters.outbound);
             let bytes = (inbound.load(Ordering::Relaxed), outbound.load(Ordering::Relaxed));
             scrape.open(&open.route.name, open.opening, bytes.0, bytes.1);

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,9 @@ pub enum StateError {
     /// The system does not give it.
     #[error("{0}")]
     Read(String),
+    /// It could not be written.
+    #[error("it cannot be written: {0}")]
+    Write(io::Error),
     /// It is not what was written.
     #[error("is not a state file: {0}")]
     Malformed(#[from] serde_json::Error),
@@ -73,17 +76,19 @@ impl Persisted {
     }
 }
 
-/// Reads it; a file that is not there is an empty state.
+/// Reads it; a file that is not there is an empty state. Whether it can be written is found out too, without a trace.
 ///
 /// # Errors
 /// [`StateError`]: a state that cannot be read may have persisted a stricter mode, so there is no starting without.
 pub fn read(path: &Path) -> Result<State, StateError> {
-    if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return Ok(State::default());
-    }
-    place(path).map_err(|error| StateError::Read(error.to_string()))?;
-    let bytes = files::read(path, STATE_FILE_BYTES).map_err(StateError::Read)?;
-    Ok(serde_json::from_slice(&bytes)?)
+    let is_there = !fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let state = if is_there {
+        serde_json::from_slice(&files::read(path, STATE_FILE_BYTES).map_err(StateError::Read)?)?
+    } else {
+        State::default()
+    };
+    writable(path).map_err(StateError::Write)?;
+    Ok(state)
 }
 
 /// Writes it. A new file is readable by its owner alone, since it names clients; one that was there keeps its owner and
@@ -101,6 +106,29 @@ pub(super) fn write(path: &Path, state: &State) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     written.and_then(|()| File::open(folder)?.sync_all())
+}
+
+/// Whether [`write`] would find a place.
+fn writable(path: &Path) -> io::Result<()> {
+    let (folder, target) = place(path)?;
+    // What rename(2) takes for a folder: it would fail at the first change.
+    let name = target.as_os_str().as_encoded_bytes();
+    if target.file_name().is_none() || name.ends_with(b"/") || name.ends_with(b"/.") {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if is_mount(&target) {
+        let problem = "it is a mount of its own, which cannot be replaced by a file; mount its folder";
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
+    }
+    files::can_create(&folder)
+        .map_err(|error| io::Error::new(error.kind(), format!("{error}, in its folder {}", folder.display())))
+}
+
+/// Whether a file is mounted by itself, as containers do with single files: rename(2) fails there. False where the kernel
+/// (before Linux 5.8) does not say.
+fn is_mount(path: &Path) -> bool {
+    let attributes = statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).map(|found| found.stx_attributes);
+    attributes.is_ok_and(|attributes| attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Writes a file that must not exist yet, with the owner and mode of the one that it is to replace.

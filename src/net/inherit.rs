@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use listenfd::ListenFd;
 use socket2::SockRef;
 
-use super::listen::bind;
+use super::listen::{bind, try_bind};
 use super::options;
-use super::unix::{UnixSocket, bind_unix};
+use super::unix::{UnixSocket, bind_unix, try_bind_unix};
 
 /// The sockets that were passed on. They are kept: a reload may drop a route and bring it back.
 #[derive(Debug, Default)]
@@ -92,7 +92,23 @@ impl Inherited {
         }
     }
 
-    /// The same for a Unix socket. The file of one that was passed on is left alone.
+    /// Whether [`Inherited::listen`] would succeed: binds without listening, and gives the address back.
+    ///
+    /// # Errors
+    /// As [`bind`].
+    pub fn try_listen(&self, address: SocketAddr) -> io::Result<()> {
+        if self.tcp().any(|passed| passed.address == address) { Ok(()) } else { try_bind(address) }
+    }
+
+    /// Whether [`Inherited::listen_unix`] would succeed.
+    ///
+    /// # Errors
+    /// As [`bind_unix`].
+    pub fn try_listen_unix(&self, path: &Path) -> io::Result<()> {
+        if self.unix().any(|passed| passed.address == path) { Ok(()) } else { try_bind_unix(path) }
+    }
+
+    /// As [`Inherited::listen`] for a Unix socket. The file of one that was passed on is left alone.
     ///
     /// # Errors
     /// As [`bind_unix`].

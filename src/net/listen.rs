@@ -38,7 +38,7 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>>
 ///
 /// # Errors
 /// As [`bind`].
-pub fn try_bind(address: SocketAddr) -> io::Result<()> {
+pub(super) fn try_bind(address: SocketAddr) -> io::Result<()> {
     socket(address)?.bind(&address.into())
 }
 

@@ -19,11 +19,11 @@ mod unix;
 
 pub use address::{AddressError, HostPort, Upstream};
 pub use canary::canary;
-pub use descriptors::{descriptor_limit, raise_descriptor_limit};
+pub use descriptors::{descriptor_limit, descriptors_at_most, descriptors_needed, raise_descriptor_limit};
 pub use dial::{DialError, Dialled, dial, dial_unix};
 pub use inherit::{Inherited, Passed};
 pub use linger::linger;
-pub use listen::{Listener, bind, try_bind};
+pub use listen::{Listener, bind};
 pub use options::abort_on_close;
 pub use own_dials::{OwnDial, OwnDials};
 pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};

@@ -2,11 +2,12 @@
 //!
 //! Slots are for everybody, but for some that are kept for members of the set. A connection that finds none waits, in a
 //! bounded queue, so that accepting never does. A free slot goes to a waiting member, else to a client that has sent something,
-//! of the address that holds the fewest slots. Where all are taken and such a client waits, the address with the most silent
-//! connections gives up its oldest.
+//! of the source that holds the fewest slots. While all are taken and such a client waits, the source with the most silent
+//! connections gives up its oldest. See [`Seats`] for the rule.
 
 mod queue;
 mod silent;
+mod source;
 mod table;
 
 use std::net::IpAddr;
@@ -15,9 +16,25 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::limits::{IN_USE_AFTER, IN_USE_NOTED};
 use table::{Pool, Seated, Table};
 
 /// The slots of one direction, shared by all workers.
+///
+/// # When room is made
+/// Connections are counted by source: an IPv4 address, or an IPv6 /64. A slot is *silent* until the first byte of its client,
+/// and *in use* if its client has sent a request after an answer within the last 30 s, and more than 10 s after the connection
+/// was established. Room is made for a client that waits and has sent something, if its source has fewer slots that are
+/// not in use than the source with the most silent ones has silent ones; or if that source is its own; or for any waiting
+/// member. That source's oldest is asked to leave, if it has been silent for over 10 s, is not the source's last, and not a
+/// member's. Of several clients for which room may be made, the one whose source has the fewest slots that are not in use comes
+/// first, and the slot is given to it whoever else waits.
+///
+/// So an application whose connections carry requests gets the slots of a silent source, however many it holds
+/// itself; and a stranger cannot evict a silent pool by connections that do nothing, whether silent, half open or established,
+/// once it holds as many as the pool. Only requests that go on count, since one message, or a burst of them, costs nothing:
+/// to evict a pool that is no larger than its own holding, a stranger has to keep its connections busy at the server, as the
+/// application that it then is taken for.
 #[derive(Debug, Clone)]
 pub struct Seats(Arc<Mutex<Table>>);
 
@@ -76,7 +93,9 @@ struct Held {
     ip: IpAddr,
     pool: Pool,
     silence: Option<oneshot::Receiver<()>>,
-    established: bool,
+    established: Option<Instant>,
+    /// When it was noted last that the client has sent a request.
+    requested: Option<Instant>,
 }
 
 /// A place in the queue. Dropping it gives it up.
@@ -107,11 +126,12 @@ impl Seats {
         self.table().usage()
     }
 
-    /// Changes how many there are. Nobody loses a slot: a smaller number is reached as slots come back.
-    pub fn resize(&self, limits: SlotLimits) {
+    /// Changes how many there are, or which addresses are those of members. Nobody loses a slot: a smaller number is reached
+    /// as slots come back.
+    pub fn resize(&self, limits: SlotLimits, is_member: impl Fn(IpAddr) -> bool) {
+        let limits = SlotLimits { kept: limits.kept.min(limits.size / 2), ..limits };
         let mut table = self.table();
-        table.limits = SlotLimits { kept: limits.kept.min(limits.size / 2), ..limits };
-        let granted = table.grant();
+        let granted = table.resize(limits, is_member);
         drop(table);
         self.deliver(granted);
     }
@@ -152,7 +172,8 @@ impl Seats {
     }
 
     fn slot(&self, Seated { id, ip, pool, silence }: Seated) -> Slot {
-        Slot(Box::new(Held { seats: self.clone(), id, ip, pool, silence: Some(silence), established: false }))
+        let (seats, silence) = (self.clone(), Some(silence));
+        Slot(Box::new(Held { seats, id, ip, pool, silence, established: None, requested: None }))
     }
 
     /// Hands slots to those that waited. Not under the lock, which a slot that finds nobody takes to return itself.
@@ -186,15 +207,27 @@ impl Slot {
 
     /// Notes that the connection is established.
     pub fn established(&mut self) {
-        if !std::mem::replace(&mut self.0.established, true) {
-            self.0.seats.table().established(self.0.ip);
+        self.0.established.get_or_insert_with(Instant::now);
+    }
+
+    /// Notes that the client of an established connection has sent a request after an answer: now and then, to be called for
+    /// each.
+    pub fn requested(&mut self) {
+        self.requested_at(Instant::now());
+    }
+
+    fn requested_at(&mut self, now: Instant) {
+        let Held { seats, id, ip, established: Some(established), requested, .. } = &mut *self.0 else { return };
+        let (since, pause) = requested.map_or((*established, IN_USE_AFTER), |requested| (requested, IN_USE_NOTED));
+        if now.saturating_duration_since(since) > pause {
+            seats.table().requested(*id, *ip, requested.replace(now), now);
         }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let granted = self.seats.table().release(self.id, self.ip, self.pool, self.established);
+        let granted = self.seats.table().release(self.id, self.ip, self.pool, self.requested);
         self.seats.deliver(granted);
     }
 }

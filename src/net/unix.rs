@@ -1,12 +1,13 @@
 //! A listening Unix socket that only its owner can connect to.
 
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{geteuid, umask};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -53,9 +54,28 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
     Ok(UnixSocket { listener, _file: file })
 }
 
+/// Whether [`bind_unix`] would succeed. No socket is left behind: a file of another name is made beside it and removed,
+/// since only the file system knows whether it takes sockets.
+///
+/// # Errors
+/// As [`bind_unix`].
+pub(super) fn try_bind_unix(path: &Path) -> io::Result<()> {
+    SocketAddr::from_pathname(path)?;
+    is_leftover(path)?;
+    let random = RandomState::new().build_hasher().finish();
+    let beside = path.with_file_name(format!(".{random:016x}.sock"));
+    mknodat(CWD, &beside, FileType::Socket, Mode::from_raw_mode(0o600), 0)?;
+    fs::remove_file(&beside)
+}
+
 fn clear(path: &Path) -> io::Result<()> {
+    if is_leftover(path)? { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Whether a socket is there that nobody listens on and that is ours to remove.
+fn is_leftover(path: &Path) -> io::Result<bool> {
     let there = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         there => there?,
     };
     if !there.file_type().is_socket() || there.uid() != geteuid().as_raw() {
@@ -65,7 +85,7 @@ fn clear(path: &Path) -> io::Result<()> {
     // Without waiting: one whose queue is full is listened on, too.
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match socket.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
         _ => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
@@ -86,7 +106,27 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener;
 
-    use super::bind_unix;
+    use super::{bind_unix, try_bind_unix};
+
+    #[test]
+    fn a_trial_finds_what_a_bind_would_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file.sock"), "").unwrap();
+        drop(UnixListener::bind(path("left.sock")).unwrap());
+        let _listens = UnixListener::bind(path("used.sock")).unwrap();
+        let long = "l".repeat(120);
+        for name in ["new.sock", "left.sock", "used.sock", "file.sock", "none/a.sock", "file.sock/a.sock", &long] {
+            let tried = try_bind_unix(&path(name)).map_err(|error| error.kind());
+            let listed = std::fs::read_dir(folder.path()).unwrap().count();
+            assert_eq!(listed, 3, "{name}");
+            assert_eq!(tried, bind_unix(&path(name)).map(drop).map_err(|error| error.kind()), "{name}");
+            // A leftover goes with its successor.
+            if name == "left.sock" {
+                drop(UnixListener::bind(path(name)).unwrap());
+            }
+        }
+    }
 
     #[test]
     fn only_a_leftover_of_ours_is_replaced() {

@@ -335,6 +335,7 @@ fn mistake(name: &str, problem: &str, remedy: &str) -> Mistake {
         problem: problem.into(),
         remedy: remedy.into(),
         passing: false,
+        in_use: false,
     }
 }
 

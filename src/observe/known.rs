@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustls::pki_types::CertificateDer;
 
 use super::metrics::RouteMetrics;
+use super::outcome::Outcome;
 use crate::mongo::Client;
 use crate::policy::{Mode, Opening};
 
@@ -74,6 +75,11 @@ pub struct ClientTls {
 }
 
 impl Known {
+    /// Counts it on its route: it has ended so, after so many bytes.
+    pub(super) fn count(&self, outcome: Outcome, bytes: (u64, u64)) {
+        self.route.metrics.closed(self.opening, self.tls_version(), outcome, bytes.0, bytes.1);
+    }
+
     /// The version agreed on with the client.
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {

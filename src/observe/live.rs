@@ -74,9 +74,18 @@ impl Live {
     /// All that are open now, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Open>> {
-        let mut open: Vec<_> = self.table().values().cloned().collect();
+        self.list_with(|| ()).1
+    }
+
+    /// The same, and what `read` returns, which is called while the table is locked: a connection that ends is counted by
+    /// [`Live::remove`] under the same lock, so it is either in the list or in the counts that `read` finds.
+    pub fn list_with<T>(&self, read: impl FnOnce() -> T) -> (T, Vec<Arc<Open>>) {
+        let (read, mut open) = {
+            let table = self.table();
+            (read(), table.values().cloned().collect::<Vec<_>>())
+        };
         open.sort_unstable_by_key(|open| open.id);
-        open
+        (read, open)
     }
 
     /// How many are open now.
@@ -107,8 +116,11 @@ impl Live {
         holds
     }
 
-    pub(super) fn remove(&self, id: u64) {
-        self.table().remove(&id);
+    /// Takes one out that has ended, and counts it in the same step.
+    pub(super) fn remove(&self, id: u64, count: impl FnOnce()) {
+        let mut table = self.table();
+        table.remove(&id);
+        count();
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Open>>> {

@@ -116,11 +116,8 @@ impl Observer {
         self.inventory.unmoved(window, now, &self.live.unheard())
     }
 
-    /// One has ended.
-    fn ended(&self, known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<String>) {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let bytes = open.map(|open| (read(&open.counters.inbound), read(&open.counters.outbound))).unwrap_or_default();
-        known.route.metrics.closed(known.opening, known.tls_version(), outcome, bytes.0, bytes.1);
+    /// One has ended, after so many bytes, and is counted by its route.
+    fn ended(&self, known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<String>, bytes: (u64, u64)) {
         self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
         if self.limiter.admits(outcome, Instant::now()) {
             write(known, open, outcome, reason, bytes);
@@ -194,7 +191,8 @@ impl Record {
 
     fn end(&mut self, outcome: Outcome, reason: Option<String>) {
         if let Some(known) = self.known.take() {
-            self.observer.ended(&known, None, outcome, reason);
+            known.count(outcome, (0, 0));
+            self.observer.ended(&known, None, outcome, reason, (0, 0));
         }
     }
 }
@@ -242,11 +240,12 @@ impl OpenRecord {
             return;
         }
         self.identify(Some(Greeting::NoRequest));
-        // Before its bytes are counted: a scrape counts them once.
-        self.observer.live.remove(self.open.id);
+        let (open, counters) = (&*self.open, &self.open.counters);
+        let bytes = (counters.inbound.load(Ordering::Relaxed), counters.outbound.load(Ordering::Relaxed));
+        self.observer.live.remove(open.id, || open.known.count(outcome, bytes));
         // Set once: a record ends once.
-        let _ = self.open.ended.set(outcome);
-        self.observer.ended(&self.open.known, Some(&self.open), outcome, reason);
+        let _ = open.ended.set(outcome);
+        self.observer.ended(&open.known, Some(open), outcome, reason, bytes);
     }
 }
 

@@ -51,9 +51,8 @@ pub(super) fn serve(
         match established {
             Ok(Legs { client, upstream, record, dial }) => {
                 slot.established();
-                let watcher = Watcher::new(record, dial, watch);
-                let relay = Relay::new(client, upstream, watcher);
-                Some(Established { relay, _slot: slot })
+                let watcher = Watcher::new(record, dial, watch, slot);
+                Some(Relay::new(client, upstream, watcher))
             }
             Err(failure) => {
                 record.close(failure.outcome(), Some(failure.to_string()));
@@ -64,7 +63,7 @@ pub(super) fn serve(
     async move {
         let mut established = begun.await;
         // In its place, not moved: every byte that is held twice is held by every open connection.
-        let Some(Established { relay, .. }) = &mut established else { return };
+        let Some(relay) = &mut established else { return };
         let relayed = relay.await;
         Box::pin(end(established, relayed)).await;
     }
@@ -108,17 +107,12 @@ async fn silence(
     }
 }
 
-/// An established connection.
-struct Established {
-    relay: Relay<Leg, Leg, Watcher>,
-    /// Held to the end.
-    _slot: Slot,
-}
-
 /// Parts with both legs and closes the record with how it went.
-async fn end(established: Option<Established>, relayed: Relayed) {
-    let Some(Established { relay, _slot }) = established else { return };
-    let Relay { client, upstream, tap: Watcher { record, forced, .. }, .. } = relay;
+async fn end(established: Option<Relay<Leg, Leg, Watcher>>, relayed: Relayed) {
+    // The slot is held to the end.
+    let Some(Relay { client, upstream, tap: Watcher { record, forced, slot: _slot, .. }, .. }) = established else {
+        return;
+    };
     let late = part(client, upstream, &relayed).await;
     record.open().counters.inbound.fetch_add(late, Ordering::Relaxed);
     let (outcome, reason) = outcome(relayed);

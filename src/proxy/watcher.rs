@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::drain::{Reached, Watch};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
-use crate::net::{Bound, OwnDial, Stop, Tap};
+use crate::net::{Bound, OwnDial, Slot, Stop, Tap};
 use crate::observe::{OpenRecord, SeenRecycling, Wish};
 use crate::policy::Link;
 
@@ -31,6 +31,10 @@ pub(super) struct Watcher {
     moving: Option<Box<Moving>>,
     /// Whether anything was moved since the last look.
     stirred: bool,
+    /// Whether the upstream has sent something since the client has.
+    answered: bool,
+    /// Held to the end of the connection.
+    pub(super) slot: Slot,
     /// Until the upstream's first answer. Boxed: most of its life, a connection has none.
     dial: Option<Box<OwnDial>>,
     /// The last to go: a stop waits for the record too.
@@ -44,7 +48,7 @@ struct Moving {
 }
 
 impl Watcher {
-    pub(super) fn new(mut record: OpenRecord, dial: Option<OwnDial>, watch: Watch) -> Watcher {
+    pub(super) fn new(mut record: OpenRecord, dial: Option<OwnDial>, watch: Watch, slot: Slot) -> Watcher {
         let untouched = record.open().link == Link::Untouched;
         if untouched {
             record.identify(None);
@@ -52,7 +56,8 @@ impl Watcher {
         let first = if untouched { First::Known } else { First::default() };
         let follower = (!untouched).then(Follower::default);
         let (seen, forced) = (SeenRecycling::default(), watch.into_forced());
-        Watcher { record, first, follower, seen, moving: None, stirred: false, dial: dial.map(Box::new), forced }
+        let dial = dial.map(Box::new);
+        Watcher { record, first, follower, seen, moving: None, stirred: false, answered: false, slot, dial, forced }
     }
 
     fn count(&mut self, bound: Bound, count: usize) {
@@ -60,8 +65,16 @@ impl Watcher {
         let counter = if bound == Bound::Up { &counters.inbound } else { &counters.outbound };
         counter.fetch_add(count as u64, Ordering::Relaxed);
         self.stirred = true;
-        if bound == Bound::Down && self.dial.is_some() {
-            self.dial = None;
+        match bound {
+            Bound::Up if self.answered => {
+                self.answered = false;
+                self.slot.requested();
+            }
+            Bound::Up => {}
+            Bound::Down => {
+                self.answered = true;
+                self.dial = None;
+            }
         }
     }
 

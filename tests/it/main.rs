@@ -15,6 +15,7 @@ mod admin_sessions;
 mod bad_configuration;
 mod changes;
 mod chaos;
+mod check_as_run;
 mod circles;
 mod crls;
 mod ctl;

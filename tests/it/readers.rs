@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
-use std::{net::TcpStream, thread};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    thread,
+};
 
 use bson::doc;
 use serde_json::{Value, json};
@@ -11,7 +16,9 @@ use crate::support::{
     Proxy,
     admin::{self, Answer},
     plain::Plain,
-    service::{Upstream, echoes, in_front_of},
+    proxy::Signal,
+    service::{SOON, Upstream, echoes, in_front_of},
+    wait,
 };
 
 #[test]
@@ -53,4 +60,51 @@ fn a_crowd_of_readers_gets_whole_listings_or_is_told_to_come_again() {
     assert_eq!(admin.get("/connections?nonConforming")["connections"], json!([]));
     assert_eq!(admin.get("/clients")["sslMode"], "disabled");
     drop(open);
+}
+
+/// The proxy stands still while requests for listings arrive, so that it finds all of them at once: more than may wait for
+/// their turn.
+#[test]
+fn listings_beyond_those_that_may_wait_are_refused_and_later_ones_are_not() {
+    let upstream = Upstream::start();
+    let proxy = Proxy::start(in_front_of(&upstream));
+    let admin = admin::of(&proxy);
+    let _open: Vec<_> = (0..100)
+        .map(|number| {
+            let mut stream = TcpStream::connect(proxy.address("inbound")).unwrap();
+            echoes(&mut stream, format!("client {number}\n").as_bytes());
+            stream
+        })
+        .collect();
+    for path in ["/connections", "/clients"] {
+        let request = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n");
+        let mut readers: Vec<_> = (0..50).map(|_| TcpStream::connect(proxy.address("admin")).unwrap()).collect();
+        for reader in &mut readers {
+            reader.set_read_timeout(Some(SOON)).unwrap();
+            reader.write_all(request("/livez", "").as_bytes()).unwrap();
+            assert!(reader.read(&mut [0; 4096]).unwrap() > 0, "it is served");
+        }
+        proxy.signal(Signal::STOP);
+        wait("the proxy stands still", || {
+            fs::read_to_string(format!("/proc/{}/stat", proxy.pid())).unwrap().contains(") T ")
+        });
+        for reader in &mut readers {
+            reader.write_all(request(path, "Connection: close\r\n").as_bytes()).unwrap();
+        }
+        proxy.signal(Signal::CONT);
+        let (mut served, mut refused) = (0, 0);
+        for mut reader in readers {
+            let mut answer = String::new();
+            reader.read_to_string(&mut answer).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            if head.starts_with("HTTP/1.1 200 ") {
+                served += 1;
+            } else {
+                assert!(head.starts_with("HTTP/1.1 503 ") && body.contains("\"Busy\""), "{path}: {answer}");
+                refused += 1;
+            }
+        }
+        assert!(served > 16 && refused > 0, "{path}: {served} served, {refused} refused");
+        assert_eq!(admin.request("GET", path, None).status, 200, "{path}");
+    }
 }

@@ -34,10 +34,17 @@ fn the_chapter_on_replica_sets_works_as_pasted() {
     let runs: Vec<String> = blocks.iter().filter(|(kind, _)| *kind == "sh").flat_map(|(_, text)| runs(text)).collect();
     assert_eq!(runs.len(), 2, "transparent, and beside an application: {runs:#?}");
     for run in runs {
-        shell(folder.path(), &format!("tlsramp check {}", here(&run)));
+        check(folder.path(), &here(&run));
     }
     fs::write(folder.join("tlsramp.conf"), here(block(&blocks, "yaml", "outbound:"))).unwrap();
-    shell(folder.path(), "tlsramp check --config tlsramp.conf");
+    check(folder.path(), "--config tlsramp.conf");
+}
+
+/// `tlsramp check`, which finds nothing wrong but that the addresses of the chapter's hosts are not of this one.
+#[track_caller]
+fn check(folder: &Path, args: &str) {
+    let others = r#"grep -v -e '^  ' -e '^tlsramp: ' -e "'10\.0\.0\.[19]:""#;
+    shell(folder, &format!("tlsramp check {args} 2>said || {{ test $? = 1; cat said >&2; ! {others} said; }}"));
 }
 
 /// Each for its own name and both uses, but for the operator's; the chain verifies.

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{Read as _, Write},
     net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
@@ -12,7 +12,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::service::{SOON, Upstream, echoes, echoes_back, in_front_of, reload, wait_until, yaml};
+use crate::support::certs::{self, cert};
+use crate::support::service::{
+    HALF_AN_OPENING, SOON, Upstream, echoes, echoes_back, in_front_of, reload, tls_over, wait_until, yaml,
+};
 use crate::support::{Mark, Proxy, admin};
 
 #[test]
@@ -86,6 +89,100 @@ fn a_stranger_does_not_drive_out_the_pool_of_another() {
         drop((pool, stranger));
         assert!(wait_until(SOON, || slots(&proxy) == (0, 0, 0)), "{:?}", slots(&proxy));
     }
+}
+
+/// Established connections that do nothing drive out no pool that is no larger than they are: not in plaintext, nor in TLS,
+/// whether they have sent something once they were established, or not.
+#[test]
+fn idle_established_connections_do_not_drive_out_the_pool_of_another() {
+    let upstream = Upstream::start();
+    let (certificate, ca) = (cert("server.pem"), cert("ca.pem"));
+    for tls in [false, true] {
+        let allowed = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &certificate, "--sslCAFile", &ca];
+        let proxy = start(&upstream, 20, &allowed);
+        let mut pool = many(&proxy, 2, 8);
+        assert!(wait_until(SOON, || slots(&proxy).1 == 8), "{:?}", slots(&proxy));
+        let mut idle: Vec<_> = (0..12).map(|_| established(from(&proxy, 3), tls)).collect();
+        assert!(wait_until(SOON, || slots(&proxy) == (20, 8, 0)), "{:?}", slots(&proxy));
+        let (began, mut newcomers) = (Instant::now(), Vec::new());
+        while began.elapsed() < SILENT_LEAST + Duration::from_secs(3) {
+            let mut newcomer = from(&proxy, 3);
+            newcomer.write_all(b"a message").unwrap();
+            newcomers.push(newcomer);
+            thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!(slots(&proxy), (20, 8, newcomers.len() as u64));
+        pool.iter_mut().for_each(|client| echoes(client, b"still here"));
+        assert!(!proxy.records().iter().any(|record| record["outcome"] == "made_room"), "{:?}", proxy.records());
+        idle.clear();
+    }
+}
+
+/// In plaintext, it has sent some messages at its beginning; in TLS, nothing after its handshake.
+fn established(mut stream: TcpStream, tls: bool) -> Box<dyn Write> {
+    if tls {
+        let mut stream = tls_over(stream, certs::shared(), Some("client.pem"));
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+        return Box::new(stream);
+    }
+    (0..3).for_each(|_| echoes(&mut stream, b"a message"));
+    Box::new(stream)
+}
+
+/// Neither the few slots of a silent address stand in the way of an application whose connections carry requests, nor the
+/// backlog of a third one whose turn would come first.
+#[test]
+fn a_busy_application_is_served() {
+    let upstream = Upstream::start();
+    let proxy = start(&upstream, 20, &["--sniffTimeout", "600s"]);
+    let mut busy = many(&proxy, 2, 9);
+    busy.iter_mut().for_each(|client| echoes(client, b"a request"));
+    let mut half = many(&proxy, 3, 6);
+    half.iter_mut().for_each(|client| client.write_all(HALF_AN_OPENING).unwrap());
+    let silent = many(&proxy, 4, 5);
+    assert!(wait_until(SOON, || slots(&proxy) == (20, 5, 0)), "{:?}", slots(&proxy));
+    let mut backlog = many(&proxy, 3, 10);
+    backlog.iter_mut().for_each(|client| client.write_all(HALF_AN_OPENING).unwrap());
+    assert!(wait_until(SOON, || slots(&proxy) == (20, 5, 10)), "{:?}", slots(&proxy));
+    let mut newcomer = from(&proxy, 2);
+    newcomer.write_all(b"let me in").unwrap();
+    newcomer.set_nonblocking(true).unwrap();
+    let mut answer = [0; 9];
+    assert!(wait_until(SOON, || {
+        busy.iter_mut().for_each(|client| echoes(client, b"a request"));
+        newcomer.read(&mut answer).is_ok()
+    }));
+    assert_eq!(&answer, b"let me in");
+    assert_eq!(slots(&proxy), (20, 4, 10), "it took one, and the backlog none");
+    drop((half, silent, backlog));
+}
+
+/// Nothing that a reload lowers lets in more than the limit.
+#[test]
+fn a_reload_lets_nobody_in_beyond_the_limit() {
+    let upstream = Upstream::start();
+    let text = |most: usize, reserve: usize, members: &str| {
+        let most = format!("net:\n  maxIncomingConnections: {most}\n");
+        format!("{most}{}  memberReserve: {reserve}\n  member: [{members}]\n", yaml(&upstream))
+    };
+    let both = "\"a.example.net:27017=127.0.0.2\", \"b.example.net:27017=127.0.0.5\"";
+    let flags = ["--port", "0", "--upstreamProbe", "off", "--workers", "2"];
+    let proxy = Proxy::start_with_config(&text(20, 10, both), flags);
+    // Members take kept slots only when they find no others.
+    let mut clients = many(&proxy, 3, 10);
+    assert!(wait_until(SOON, || slots(&proxy) == (10, 10, 0)), "{:?}", slots(&proxy));
+    clients.extend(many(&proxy, 2, 10));
+    clients.iter_mut().for_each(|client| echoes(client, b"served"));
+    let mut waiting = many(&proxy, 4, 6);
+    waiting.iter_mut().for_each(|client| client.write_all(b"waits").unwrap());
+    assert!(wait_until(SOON, || slots(&proxy) == (20, 0, 6)), "{:?}", slots(&proxy));
+    for (most, reserve, members) in [(20, 0, both), (20, 10, both), (20, 10, ""), (12, 6, both), (20, 2, both)] {
+        reload(&proxy, &text(most, reserve, members));
+        assert_eq!(slots(&proxy), (20, 0, 6), "{most}, {reserve}, {members}");
+    }
+    reload(&proxy, &text(26, 0, both));
+    waiting.iter_mut().for_each(|client| echoes_back(client, b"waits"));
+    assert_eq!(slots(&proxy), (26, 0, 0));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
     io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -33,6 +34,7 @@ fn redirected_connections() {
         network();
         go_where_they_were_going();
         are_verified_by_the_member_that_is_there();
+        that_wait_for_their_dial_are_judged_again();
         that_were_not_are_refused();
         of_tlsramp_itself_end_the_circle();
         to_the_own_server_come_in_again_by_policy();
@@ -66,7 +68,7 @@ fn rules() {
     let rules = format!(
         "table inet test {{ chain output {{ type nat hook output priority -100; \
          ip daddr {} tcp dport {} redirect to :{TRANSPARENT}; \
-         meta skgid {GROUP} return; tcp dport {{ {PORT}, {MEMBER_PORT}, {TLS_PORT} }} redirect to :{TRANSPARENT}; }}; }}\n",
+         meta skgid {GROUP} return; tcp dport {{ {PORT}, {MEMBER_PORT}, {TLS_PORT}, {STALLED_PORT} }} redirect to :{TRANSPARENT}; }}; }}\n",
         canary.ip(),
         canary.port()
     );
@@ -131,6 +133,61 @@ fn are_verified_by_the_member_that_is_there() {
         // The test's own server may end by a reset.
         assert_eq!(record["outcome"] == "upstream_tls_failed", !works, "{members:?}: {record}");
     }
+}
+
+/// The policy changes while the dial to where a connection was going takes its time: the connection is counted until it is
+/// judged again, and then dialled anew. The server gets no plaintext.
+fn that_wait_for_their_dial_are_judged_again() {
+    let address = SocketAddr::new(MEMBER.parse().unwrap(), STALLED_PORT);
+    let listener = TcpListener::bind(address).unwrap();
+    let config = tls::server(&cert("server.pem"), None);
+    let (heard, openings) = mpsc::channel();
+    thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut first = [0; 1];
+            if !matches!(socket.peek(&mut first), Ok(1)) {
+                continue;
+            }
+            heard.send(first[0]).unwrap();
+            let mut session = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
+            let mut stream = rustls::Stream::new(&mut session, &mut socket);
+            let mut bytes = [0; 4];
+            let _ = std::io::Read::read_exact(&mut stream, &mut bytes).and_then(|()| stream.write_all(&bytes));
+        }
+    });
+    let admin = SocketAddr::from(([127, 0, 0, 1], 28117));
+    let member = format!("localhost:{STALLED_PORT}={MEMBER}");
+    let proxy = sidecar(true, &[&ALLOW[..], &["--adminBind", &admin.to_string(), "--member", &member]].concat());
+    let admin = crate::support::admin::at(admin);
+    let waiting = || admin.get("/status")["connections"]["nonConforming"].clone();
+
+    // What tlsramp dials is lost, and sent again a second later.
+    let stall = format!(
+        "add table inet stall; add chain inet stall output {{ type filter hook output priority 0; }}; \
+         add rule inet stall output meta skgid {GROUP} tcp dport {STALLED_PORT} counter drop"
+    );
+    run("nft", &[&stall]);
+    let mut local = TcpStream::connect(address).unwrap();
+    local.set_read_timeout(Some(SOON)).unwrap();
+    local.write_all(b"ping").unwrap();
+    until(|| {
+        let listed = Command::new("nft").args(["list", "table", "inet", "stall"]).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        listed.contains("packets") && !listed.contains("packets 0 ")
+    });
+    admin.put("/mode", &serde_json::json!({ "mode": "preferSSL", "force": true }));
+    assert_eq!(waiting(), 1);
+    run("nft", &["delete", "table", "inet", "stall"]);
+    let mut back = [0; 4];
+    std::io::Read::read_exact(&mut local, &mut back).unwrap();
+    assert_eq!(&back, b"ping");
+    until(|| waiting() == 0);
+    drop(local);
+    let record = record(&proxy, Mark::START);
+    assert_eq!((&record["upstream_link"], &record["mode"]), (&"tls".into(), &"preferSSL".into()), "{record}");
+    // tlsramp looks at the server by TLS too.
+    let openings: Vec<_> = openings.try_iter().collect();
+    assert!(!openings.is_empty() && openings.iter().all(|first| *first == 22), "TLS and nothing else: {openings:?}");
 }
 
 fn that_were_not_are_refused() {
@@ -291,9 +348,12 @@ pub(crate) const PORT: u16 = 27017;
 /// Not the own server's: all of a host's addresses count as its own, and this one's hosts are one.
 pub(crate) const MEMBER_PORT: u16 = 27020;
 const TLS_PORT: u16 = 27021;
+const STALLED_PORT: u16 = 27022;
 pub(crate) const TRANSPARENT: u16 = 27018;
 /// Any group that nobody is in.
 pub(crate) const GROUP: &str = "4711";
+const ALLOW: [&str; 6] =
+    ["--sslMode", "allowSSL", "--sslPEMKeyFile", "CERTS/member.pem", "--sslCAFile", "CERTS/ca.pem"];
 const PREFER: [&str; 6] =
     ["--sslMode", "preferSSL", "--sslPEMKeyFile", "CERTS/member.pem", "--sslCAFile", "CERTS/ca.pem"];
 const REQUIRE: [&str; 6] =

@@ -58,11 +58,10 @@ impl Bound {
                 AdminBind::Unix(path) => bound.unix(path.clone(), inherited),
             };
             if let Err(error) = done {
-                let shown = match wanted {
-                    AdminBind::Tcp(address) => address.to_string(),
-                    AdminBind::Unix(path) => format!("unix:{}", path.display()),
-                };
-                mistakes.push(Mistake::cannot_listen("--adminBind", &shown, &error));
+                mistakes.push(match wanted {
+                    AdminBind::Tcp(address) => Mistake::cannot_listen("--adminBind", &address.to_string(), &error),
+                    AdminBind::Unix(path) => Mistake::cannot_listen_unix("--adminBind", path, &error),
+                });
             }
         }
         for address in &admin.probes {

@@ -1,20 +1,15 @@
-//! Connections that wait for a slot, and which of them is next.
+//! Connections that wait for a slot, which of them is next, and for which of them room may be made.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::silent::Most;
+use super::source::Source;
 use super::table::Seated;
-
-/// Where connections come from, as far as a fair share goes: an IPv4 address, or the first half of an IPv6 address, whose
-/// other half a host may choose at will (RFC 8981).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Source {
-    V4(Ipv4Addr),
-    V6(u64),
-}
+use crate::limits::IN_USE_FOR;
 
 /// The slots that each source holds, and the connections that wait. Each operation takes logarithmic time.
 #[derive(Debug, Default)]
@@ -23,20 +18,27 @@ pub(super) struct Queue {
     /// Sources whose client has sent something go before others, then by the slots they hold, then by their first connection
     /// that waits. The first is served next.
     next: BTreeSet<(Turn, usize, u64, Source)>,
+    /// Sources for which room is still to be made, by the slots that they do not use, and then as above. As slots fall out
+    /// of use by time alone, a first number may be too low: it is corrected once it is the lowest.
+    claims: BTreeSet<(usize, usize, u64, Source)>,
     /// Sources by the connections that wait. The last has the most.
     crowd: BTreeSet<(usize, Source)>,
     /// Members go before all others, in their order.
     members: BTreeMap<u64, Waiting>,
+    /// Silent connections that were asked to leave for members.
+    coming: usize,
     count: usize,
-    /// Those that are no members, and have sent something.
-    spoken: usize,
 }
 
 #[derive(Debug, Default)]
 struct Holder {
     slots: usize,
-    /// Slots of connections that are not established: silent, in their opening, or waiting for their server.
-    opening: usize,
+    /// Of those, the ones whose client has sent requests lately: when the last of them was noted.
+    in_use: BTreeSet<(Instant, u64)>,
+    /// Silent connections that were asked to leave for this source.
+    coming: usize,
+    /// How many of those that wait have sent something.
+    spoken: usize,
     waiting: BTreeMap<(Turn, u64), Waiting>,
 }
 
@@ -55,16 +57,13 @@ pub(super) struct Waiting {
     pub(super) slot: oneshot::Sender<Seated>,
 }
 
-impl From<IpAddr> for Source {
-    fn from(ip: IpAddr) -> Source {
-        match ip {
-            IpAddr::V4(ip) => Source::V4(ip),
-            IpAddr::V6(ip) => {
-                let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-                Source::V6(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
-            }
-        }
-    }
+/// Whom a silent connection was asked to leave for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beneficiary {
+    Members,
+    Source(Source),
+    /// Nobody: more slots are taken than the limit is by now.
+    Limit,
 }
 
 impl Queue {
@@ -73,32 +72,25 @@ impl Queue {
         self.count
     }
 
-    /// How many of them have sent something, or are members.
-    pub(super) fn urgent(&self) -> usize {
-        self.spoken + self.members.len()
-    }
-
-    /// Slots that a source holds for connections that are not established.
-    pub(super) fn opening(&self, source: Source) -> usize {
-        self.sources.get(&source).map_or(0, |holder| holder.opening)
-    }
-
     /// A connection of this address has got a slot.
     pub(super) fn seated(&mut self, ip: IpAddr) {
+        self.change(ip.into(), |holder| holder.slots += 1);
+    }
+
+    /// A connection of this address, which has a slot, has sent a request. `before`: the last time that this was noted.
+    pub(super) fn requested(&mut self, id: u64, ip: IpAddr, before: Option<Instant>, now: Instant) {
         self.change(ip.into(), |holder| {
-            holder.slots += 1;
-            holder.opening += 1;
+            holder.forget(id, before);
+            holder.in_use.insert((now, id));
         });
     }
 
-    /// A connection of this address, which has a slot, is established.
-    pub(super) fn established(&mut self, ip: IpAddr) {
-        self.change(ip.into(), |holder| holder.opening = holder.opening.saturating_sub(1));
-    }
-
-    /// A connection of this address has returned its slot.
-    pub(super) fn released(&mut self, ip: IpAddr) {
-        self.change(ip.into(), |holder| holder.slots = holder.slots.saturating_sub(1));
+    /// A connection of this address has returned its slot. `requested`: as noted last.
+    pub(super) fn released(&mut self, id: u64, ip: IpAddr, requested: Option<Instant>) {
+        self.change(ip.into(), |holder| {
+            holder.forget(id, requested);
+            holder.slots = holder.slots.saturating_sub(1);
+        });
     }
 
     /// Adds one.
@@ -113,21 +105,17 @@ impl Queue {
 
     /// One that waits has sent something.
     pub(super) fn spoke(&mut self, id: u64, ip: IpAddr) {
-        let spoke = self.change(ip.into(), |holder| {
-            let waiting = holder.waiting.remove(&(Turn::Silent, id))?;
-            holder.waiting.insert((Turn::Spoken, id), waiting);
-            Some(())
+        self.change(ip.into(), |holder| {
+            if let Some(waiting) = holder.waiting.remove(&(Turn::Silent, id)) {
+                holder.waiting.insert((Turn::Spoken, id), waiting);
+                holder.spoken += 1;
+            }
         });
-        self.spoken += usize::from(spoke.is_some());
     }
 
     /// Removes one that no longer waits.
     pub(super) fn remove(&mut self, id: u64, ip: IpAddr) -> Option<Waiting> {
-        let removed = self.members.remove(&id).or_else(|| {
-            let spoken = self.change(ip.into(), |holder| holder.waiting.remove(&(Turn::Spoken, id)));
-            self.spoken -= usize::from(spoken.is_some());
-            spoken.or_else(|| self.change(ip.into(), |holder| holder.waiting.remove(&(Turn::Silent, id))))
-        });
+        let removed = self.members.remove(&id).or_else(|| self.change(ip.into(), |holder| holder.remove(id)));
         self.count -= usize::from(removed.is_some());
         removed
     }
@@ -137,10 +125,62 @@ impl Queue {
         self.members.first_key_value().map(|(id, waiting)| (*id, waiting.ip))
     }
 
-    /// Who is next of all others.
+    /// Which is next of all others.
     pub(super) fn next(&self) -> Option<(u64, IpAddr)> {
         let (turn, _, id, source) = self.next.first()?;
         Some((*id, self.sources.get(source)?.waiting.get(&(*turn, *id))?.ip))
+    }
+
+    /// Which gets the slot of a silent connection that has left for this one: another for which room is to be made if it
+    /// does not wait any more.
+    pub(super) fn next_for(&self, beneficiary: Beneficiary) -> Option<(u64, IpAddr)> {
+        let own = match beneficiary {
+            Beneficiary::Source(source) => self.sources.get(&source).and_then(Holder::first_spoken),
+            Beneficiary::Members | Beneficiary::Limit => None,
+        };
+        own.or_else(|| {
+            let (_, _, _, source) = self.claims.first()?;
+            self.sources.get(source)?.first_spoken()
+        })
+    }
+
+    /// For which of those that wait a connection of the source with the most silent ones may be asked to leave: the rule is
+    /// in the documentation of [`Seats`](super::Seats).
+    pub(super) fn claimant(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
+        if self.members.len() > self.coming {
+            return Some(Beneficiary::Members);
+        }
+        while let Some((unused, _, _, source)) = self.claims.first().copied() {
+            if self.expire(source, now) {
+                continue;
+            }
+            if unused < most.count {
+                return Some(Beneficiary::Source(source));
+            }
+            break;
+        }
+        let own = self.sources.get(&most.source)?;
+        own.claim(most.source).map(|_| Beneficiary::Source(most.source))
+    }
+
+    /// A silent connection was asked to leave.
+    pub(super) fn expect(&mut self, beneficiary: Beneficiary) {
+        match beneficiary {
+            Beneficiary::Members => self.coming += 1,
+            Beneficiary::Source(source) => self.change(source, |holder| holder.coming += 1),
+            Beneficiary::Limit => {}
+        }
+    }
+
+    /// It has left, or has sent something instead.
+    pub(super) fn settle(&mut self, beneficiary: Beneficiary) {
+        match beneficiary {
+            Beneficiary::Members => self.coming = self.coming.saturating_sub(1),
+            Beneficiary::Source(source) => {
+                self.change(source, |holder| holder.coming = holder.coming.saturating_sub(1));
+            }
+            Beneficiary::Limit => {}
+        }
     }
 
     /// The last that came of the source with the most, if that has more than this one would have with one more. Members may
@@ -155,6 +195,21 @@ impl Queue {
         Some((*id, waiting.ip))
     }
 
+    /// Forgets what a source has not used lately; whether there was any.
+    fn expire(&mut self, source: Source, now: Instant) -> bool {
+        let is_over = |noted: Instant| now.saturating_duration_since(noted) > IN_USE_FOR;
+        let over = |holder: &Holder| holder.in_use.first().is_some_and(|(noted, _)| is_over(*noted));
+        if !self.sources.get(&source).is_some_and(over) {
+            return false;
+        }
+        self.change(source, |holder| {
+            while over(holder) {
+                holder.in_use.pop_first();
+            }
+        });
+        true
+    }
+
     /// Changes a source and its ranks.
     fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut Holder) -> T) -> T {
         let holder = self.sources.entry(source).or_default();
@@ -162,20 +217,55 @@ impl Queue {
             self.next.remove(&(*turn, holder.slots, *first, source));
             self.crowd.remove(&(holder.waiting.len(), source));
         }
+        if let Some(claim) = holder.claim(source) {
+            self.claims.remove(&claim);
+        }
         let changed = change(holder);
+        if let Some(claim) = holder.claim(source) {
+            self.claims.insert(claim);
+        }
         if let Some(((turn, first), _)) = holder.waiting.first_key_value() {
             self.next.insert((*turn, holder.slots, *first, source));
             self.crowd.insert((holder.waiting.len(), source));
-        } else if holder.slots == 0 {
+        } else if holder.slots == 0 && holder.coming == 0 {
             self.sources.remove(&source);
         }
         changed
     }
 }
 
+impl Holder {
+    /// Its rank among those for which room is to be made. Slots that are on their way are counted as its own.
+    fn claim(&self, source: Source) -> Option<(usize, usize, u64, Source)> {
+        let (first, _) = self.first_spoken()?;
+        let unused = self.slots.saturating_sub(self.in_use.len()) + self.coming;
+        (self.spoken > self.coming).then_some((unused, self.slots, first, source))
+    }
+
+    fn first_spoken(&self) -> Option<(u64, IpAddr)> {
+        let ((turn, id), waiting) = self.waiting.first_key_value()?;
+        (*turn == Turn::Spoken).then_some((*id, waiting.ip))
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Waiting> {
+        if let Some(waiting) = self.waiting.remove(&(Turn::Spoken, id)) {
+            self.spoken -= 1;
+            return Some(waiting);
+        }
+        self.waiting.remove(&(Turn::Silent, id))
+    }
+
+    fn forget(&mut self, id: u64, requested: Option<Instant>) {
+        if let Some(requested) = requested {
+            self.in_use.remove(&(requested, id));
+        }
+    }
+}
+
 #[cfg(test)]
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.sources.is_empty() && self.next.is_empty() && self.crowd.is_empty() && self.members.is_empty()
+        let ranks = self.next.is_empty() && self.claims.is_empty() && self.crowd.is_empty();
+        ranks && self.sources.is_empty() && self.members.is_empty() && self.coming == 0
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that hold a slot and have sent nothing, by address, and which of them leaves first.
+//! Connections that hold a slot and have sent nothing, by source, and which of them leaves first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -6,32 +6,37 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::source::Source;
+
 /// All of them. Each operation takes logarithmic time, however many there are.
 #[derive(Debug, Default)]
 pub(super) struct Silent {
-    addresses: HashMap<IpAddr, Address>,
-    /// The addresses that may have to give one up: how many they have, and which is their oldest. The last is the one.
-    most: BTreeSet<(usize, u64, IpAddr)>,
+    sources: HashMap<Source, Group>,
+    /// The sources that may have to give one up: how many they have, and which is their oldest. The last is the one.
+    most: BTreeSet<(usize, u64, Source)>,
     count: usize,
 }
 
-/// Those of one address, by number: older ones have lower numbers.
+/// Those of one source.
 #[derive(Debug, Default)]
-struct Address {
+struct Group {
+    /// By number: older ones have lower numbers.
     connections: BTreeMap<u64, Connection>,
-    member: bool,
+    /// Those of members, which are never asked to leave.
+    members: BTreeMap<(IpAddr, u64), Connection>,
 }
 
 #[derive(Debug)]
 struct Connection {
+    ip: IpAddr,
     since: Instant,
     ask: oneshot::Sender<()>,
 }
 
-/// The address with the most silent connections.
+/// The source with the most silent connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Most {
-    pub(super) ip: IpAddr,
+    pub(super) source: Source,
     pub(super) count: usize,
 }
 
@@ -44,9 +49,14 @@ impl Silent {
     /// Adds one. The receiver hears when it is to leave.
     pub(super) fn add(&mut self, id: u64, ip: IpAddr, member: bool, since: Instant) -> oneshot::Receiver<()> {
         let (ask, asked) = oneshot::channel();
-        self.change(ip, |address| {
-            address.member = member;
-            address.connections.insert(id, Connection { since, ask })
+        let connection = Connection { ip, since, ask };
+        self.change(ip.into(), |group| {
+            if member {
+                group.members.insert((ip, id), connection);
+            } else {
+                group.is_no_member(ip);
+                group.connections.insert(id, connection);
+            }
         });
         self.count += 1;
         asked
@@ -54,67 +64,91 @@ impl Silent {
 
     /// Removes one; whether it was there.
     pub(super) fn remove(&mut self, id: u64, ip: IpAddr) -> bool {
-        let removed = self.change(ip, |address| address.connections.remove(&id)).is_some();
-        self.count -= usize::from(removed);
-        removed
+        let removed =
+            self.change(ip.into(), |group| group.connections.remove(&id).or_else(|| group.members.remove(&(ip, id))));
+        self.count -= usize::from(removed.is_some());
+        removed.is_some()
     }
 
-    /// The address that has the most, of those that have more than one and are not a member's. Of two with as many, the one
+    /// The source that has the most, of those that have more than one, members' not counted. Of two with as many, the one
     /// whose oldest came last: a pool that was there first is not what filled the slots.
     pub(super) fn most(&mut self, is_member: &impl Fn(IpAddr) -> bool) -> Option<Most> {
         loop {
-            let (count, _, ip) = *self.most.last()?;
+            let (count, oldest, source) = *self.most.last()?;
+            let ip = self.sources.get(&source)?.connections.get(&oldest)?.ip;
             if !is_member(ip) {
-                return Some(Most { ip, count });
+                return Some(Most { source, count });
             }
             // It has become known as a member since it connected.
-            self.change(ip, |address| address.member = true);
+            self.change(source, |group| {
+                let connection = group.connections.remove(&oldest);
+                group.members.extend(connection.map(|connection| ((ip, oldest), connection)));
+            });
         }
     }
 
-    /// Asks the oldest of an address to leave, if it has been silent for so long. Returns its number; it is no longer one of
+    /// Protects connections of former members no longer. Looks at those of all members: for a change of these or of the
+    /// settings.
+    pub(super) fn review(&mut self, is_member: &impl Fn(IpAddr) -> bool) {
+        let members =
+            self.sources.iter().flat_map(|(source, group)| group.members.keys().map(|(ip, _)| (*source, *ip)));
+        let former: BTreeSet<_> = members.filter(|(_, ip)| !is_member(*ip)).collect();
+        for (source, ip) in former {
+            self.change(source, |group| group.is_no_member(ip));
+        }
+    }
+
+    /// Asks the oldest of a source to leave, if it has been silent for so long. Returns its number; it is no longer one of
     /// these.
-    pub(super) fn ask_oldest(&mut self, ip: IpAddr, now: Instant, least: Duration) -> Option<u64> {
-        let address = self.addresses.get(&ip)?;
-        let (id, connection) = address.connections.first_key_value()?;
+    pub(super) fn ask_oldest(&mut self, source: Source, now: Instant, least: Duration) -> Option<u64> {
+        let (id, connection) = self.sources.get(&source)?.connections.first_key_value()?;
         let id = *id;
         if now.saturating_duration_since(connection.since) <= least {
             return None;
         }
-        let connection = self.change(ip, |address| address.connections.remove(&id))?;
+        let connection = self.change(source, |group| group.connections.remove(&id))?;
         self.count -= 1;
         // One that has just ended is leaving anyway.
         let _ = connection.ask.send(());
         Some(id)
     }
 
-    /// Changes an address and its rank.
-    fn change<T>(&mut self, ip: IpAddr, change: impl FnOnce(&mut Address) -> T) -> T {
-        let address = self.addresses.entry(ip).or_default();
-        if let Some(rank) = address.rank(ip) {
+    /// Changes a source and its rank.
+    fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut Group) -> T) -> T {
+        let group = self.sources.entry(source).or_default();
+        if let Some(rank) = group.rank(source) {
             self.most.remove(&rank);
         }
-        let changed = change(address);
-        if let Some(rank) = address.rank(ip) {
+        let changed = change(group);
+        if let Some(rank) = group.rank(source) {
             self.most.insert(rank);
         }
-        if address.connections.is_empty() {
-            self.addresses.remove(&ip);
+        if group.connections.is_empty() && group.members.is_empty() {
+            self.sources.remove(&source);
         }
         changed
     }
 }
 
-impl Address {
-    fn rank(&self, ip: IpAddr) -> Option<(usize, u64, IpAddr)> {
+impl Group {
+    fn rank(&self, source: Source) -> Option<(usize, u64, Source)> {
         let (oldest, _) = self.connections.first_key_value()?;
-        (self.connections.len() > 1 && !self.member).then_some((self.connections.len(), *oldest, ip))
+        (self.connections.len() > 1).then_some((self.connections.len(), *oldest, source))
+    }
+
+    /// Connections that this address made while it was a member's are protected no longer.
+    fn is_no_member(&mut self, ip: IpAddr) {
+        while let Some((key, _)) = self.members.range((ip, 0)..=(ip, u64::MAX)).next() {
+            let key = *key;
+            let connection = self.members.remove(&key);
+            self.connections.extend(connection.map(|connection| (key.1, connection)));
+        }
     }
 }
 
 #[cfg(test)]
 impl Silent {
     pub(super) fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.most.is_empty()
+        self.sources.is_empty() && self.most.is_empty()
     }
 }

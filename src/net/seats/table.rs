@@ -1,12 +1,12 @@
 //! The state of the slots, under one lock. Nothing here waits, and no operation looks at all connections.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::queue::{Queue, Source, Waiting};
+use super::queue::{Beneficiary, Queue, Waiting};
 use super::silent::{Most, Silent};
 use super::{SlotLimits, SlotUsage, TooMany};
 use crate::limits::SILENT_LEAST;
@@ -26,7 +26,9 @@ pub(super) struct Table {
     addresses: HashMap<IpAddr, Counts>,
     silent: Silent,
     /// Silent connections that were asked to leave and have not returned their slot yet.
-    leaving: HashSet<u64>,
+    leaving: HashMap<u64, Beneficiary>,
+    /// How many of them leave because the limit is lower than it was.
+    surplus: usize,
     queue: Queue,
 }
 
@@ -68,7 +70,8 @@ impl Table {
             last_id: 0,
             addresses: HashMap::new(),
             silent: Silent::default(),
-            leaving: HashSet::new(),
+            leaving: HashMap::new(),
+            surplus: 0,
             queue: Queue::default(),
         }
     }
@@ -76,11 +79,19 @@ impl Table {
     pub(super) fn usage(&self) -> SlotUsage {
         SlotUsage {
             limit: self.limits.size,
-            used: self.open + self.kept,
+            used: self.used(),
             silent: self.silent.count() + self.leaving.len(),
             waiting: self.queue.count(),
             full: !self.has_open(),
         }
+    }
+
+    /// Changes the limits, or who is a member.
+    #[must_use]
+    pub(super) fn resize(&mut self, limits: SlotLimits, is_member: impl Fn(IpAddr) -> bool) -> Vec<Granted> {
+        self.limits = limits;
+        self.silent.review(&is_member);
+        self.grant(None)
     }
 
     /// A number for a new connection, if its address may have another.
@@ -127,11 +138,15 @@ impl Table {
         Some(waiting)
     }
 
-    /// The client of a connection has sent something.
-    pub(super) fn heard(&mut self, id: u64, ip: IpAddr) {
-        if !self.silent.remove(id, ip) {
-            self.leaving.remove(&id);
+    /// The client of a connection has sent something, or has left. Returns whom it was asked to leave for, if it was.
+    pub(super) fn heard(&mut self, id: u64, ip: IpAddr) -> Option<Beneficiary> {
+        if self.silent.remove(id, ip) {
+            return None;
         }
+        let beneficiary = self.leaving.remove(&id)?;
+        self.queue.settle(beneficiary);
+        self.surplus -= usize::from(beneficiary == Beneficiary::Limit);
+        Some(beneficiary)
     }
 
     /// One that waits has sent something.
@@ -139,36 +154,35 @@ impl Table {
         self.queue.spoke(id, ip);
     }
 
-    /// A connection with a slot is established.
-    pub(super) fn established(&mut self, ip: IpAddr) {
-        self.queue.established(ip);
+    /// A connection with a slot has sent a request. `before`: the last time that this was noted.
+    pub(super) fn requested(&mut self, id: u64, ip: IpAddr, before: Option<Instant>, now: Instant) {
+        self.queue.requested(id, ip, before, now);
     }
 
-    /// A slot comes back, of a connection that was established or not.
+    /// A slot comes back, of a connection whose last request was noted then.
     #[must_use]
-    pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool, established: bool) -> Vec<Granted> {
-        self.heard(id, ip);
-        if !established {
-            self.queue.established(ip);
-        }
+    pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool, requested: Option<Instant>) -> Vec<Granted> {
+        let made_for = self.heard(id, ip);
         let used = match pool {
             Pool::Open => &mut self.open,
             Pool::Kept => &mut self.kept,
         };
         *used = used.saturating_sub(1);
         self.count(ip, |counts| counts.seated -= 1);
-        self.queue.released(ip);
-        self.grant()
+        self.queue.released(id, ip, requested);
+        self.grant(made_for)
     }
 
-    /// Gives free slots to those that wait.
-    #[must_use]
-    pub(super) fn grant(&mut self) -> Vec<Granted> {
+    /// Gives free slots to those that wait. `made_for`: whom the first was made free for.
+    fn grant(&mut self, mut made_for: Option<Beneficiary>) -> Vec<Granted> {
         let mut granted = Vec::new();
         loop {
             let (next, member) = match self.queue.next_member() {
                 Some(next) => (Some(next), true),
-                None => (self.queue.next(), false),
+                None => {
+                    let first = made_for.take().and_then(|made_for| self.queue.next_for(made_for));
+                    (first.or_else(|| self.queue.next()), false)
+                }
             };
             let (Some((id, ip)), Some(pool)) = (next, self.free(member)) else { return granted };
             let Some(waiting) = self.leave(id, ip) else { return granted };
@@ -177,29 +191,29 @@ impl Table {
         }
     }
 
-    /// Asks silent connections to leave, one for each that waits and has sent something: of the address with the most, as long
+    /// Asks silent connections to leave, one for each that waits and has sent something: of the source with the most, as long
     /// as they are the longest silent ones, for long enough.
     pub(super) fn make_room(&mut self, now: Instant, is_member: impl Fn(IpAddr) -> bool) {
-        while self.leaving.len() < self.queue.urgent() {
+        loop {
             let Some(most) = self.silent.most(&is_member) else { return };
-            if !self.is_worth(most) {
-                return;
-            }
-            let Some(asked) = self.silent.ask_oldest(most.ip, now, SILENT_LEAST) else { return };
-            self.leaving.insert(asked);
+            let Some(beneficiary) = self.beneficiary(most, now) else { return };
+            let Some(asked) = self.silent.ask_oldest(most.source, now, SILENT_LEAST) else { return };
+            self.queue.expect(beneficiary);
+            self.surplus += usize::from(beneficiary == Beneficiary::Limit);
+            self.leaving.insert(asked, beneficiary);
         }
     }
 
-    /// Whether the next in the queue may take a slot of this address: not if its own address holds as many for connections that
-    /// are not established either, or half an opening each would drive out another's pool. Slots that are on their way are
-    /// counted as its own.
-    fn is_worth(&self, most: Most) -> bool {
-        if self.queue.next_member().is_some() {
-            return true;
-        }
-        let Some((_, ip)) = self.queue.next() else { return false };
-        let source = Source::from(ip);
-        Source::from(most.ip) == source || self.queue.opening(source) + self.leaving.len() < most.count
+    /// Whom one of this source is to leave for. While more are taken than the limit is by now, a slot that comes back is not
+    /// given to anybody, so that many are to come back before.
+    fn beneficiary(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
+        let claimant = self.queue.claimant(most, now)?;
+        let beyond_all = self.used().saturating_sub(self.limits.size);
+        let beyond = match claimant {
+            Beneficiary::Members => beyond_all,
+            Beneficiary::Source(_) | Beneficiary::Limit => beyond_all.max(self.open.saturating_sub(self.open_size())),
+        };
+        Some(if self.surplus < beyond { Beneficiary::Limit } else { claimant })
     }
 
     fn seat(&mut self, id: u64, ip: IpAddr, member: bool, pool: Pool, since: Instant) -> Seated {
@@ -213,12 +227,25 @@ impl Table {
         Seated { id, ip, pool, silence }
     }
 
+    /// What one may have. The two kinds are bounded together too: after the reserve was lowered, more of the kept slots may be
+    /// in use than there are.
     fn free(&self, member: bool) -> Option<Pool> {
-        if self.has_open() { Some(Pool::Open) } else { (member && self.kept < self.limits.kept).then_some(Pool::Kept) }
+        if self.has_open() {
+            return Some(Pool::Open);
+        }
+        (member && self.kept < self.limits.kept && self.used() < self.limits.size).then_some(Pool::Kept)
     }
 
     fn has_open(&self) -> bool {
-        self.open < self.limits.size - self.limits.kept
+        self.open < self.open_size() && self.used() < self.limits.size
+    }
+
+    fn open_size(&self) -> usize {
+        self.limits.size - self.limits.kept
+    }
+
+    fn used(&self) -> usize {
+        self.open + self.kept
     }
 
     fn count(&mut self, ip: IpAddr, change: impl FnOnce(&mut Counts)) {

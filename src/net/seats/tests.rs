@@ -1,11 +1,15 @@
+mod events;
+mod room;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-use super::table::{Pool, Seated, Table};
+use super::source::Source;
+use super::table::{Granted, Pool, Seated, Table};
 use super::{Entry, Place, Seats, Slot, SlotLimits, TooMany};
-use crate::limits::SILENT_LEAST;
+use crate::limits::{IN_USE_AFTER, IN_USE_NOTED};
 
 fn ip(last: u8) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, last).into()
@@ -42,7 +46,7 @@ async fn served(place: &mut Place) -> Slot {
 #[tokio::test]
 async fn members_find_a_slot_when_others_do_not() {
     let seats = Seats::new(6, 1);
-    seats.resize(limits(6, 2));
+    seats.resize(limits(6, 2), is_member);
     let strangers: Vec<_> = (1..5).map(|from| slot(&seats, from)).collect();
     assert!(seats.usage().full);
     let mut members: Vec<_> = (0..2).map(|_| slot(&seats, MEMBER)).collect();
@@ -87,7 +91,7 @@ fn a_full_queue_is_shared_too() {
 #[test]
 fn one_address_may_have_so_many_and_members_any_number() {
     let seats = Seats::new(10, 3);
-    seats.resize(SlotLimits { per_address: Some(2), ..limits(10, 0) });
+    seats.resize(SlotLimits { per_address: Some(2), ..limits(10, 0) }, is_member);
     let mut held: Vec<_> = [1, 1, MEMBER, MEMBER, MEMBER, 2].map(|from| slot(&seats, from)).into();
     assert_eq!(seats.enter(ip(1), is_member).unwrap_err(), TooMany::FromAddress);
     held.remove(0);
@@ -95,14 +99,14 @@ fn one_address_may_have_so_many_and_members_any_number() {
     // An IPv4 address written as IPv6 is the same.
     let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into();
     assert_eq!(seats.enter(mapped, is_member).unwrap_err(), TooMany::FromAddress);
-    seats.resize(limits(10, 0));
+    seats.resize(limits(10, 0), is_member);
     held.push(slot(&seats, 1));
 }
 
 #[test]
 fn at_most_half_are_kept_and_a_full_house_is_said_once() {
     let seats = Seats::new(10, 0);
-    seats.resize(limits(3, 64));
+    seats.resize(limits(3, 64), is_member);
     let mut all: Vec<_> = (1..3).map(|from| slot(&seats, from)).collect();
     assert_eq!(seats.enter(ip(3), is_member).unwrap_err(), TooMany::Full);
     assert!(seats.says_full() && !seats.says_full());
@@ -111,140 +115,47 @@ fn at_most_half_are_kept_and_a_full_house_is_said_once() {
     assert!(seats.says_full());
 }
 
-/// A table with silent connections of these addresses, in this order.
-fn silent(now: Instant, from: &[u8]) -> (Table, Vec<Seated>) {
-    let mut table = Table::new(limits(from.len(), 0), 100);
-    let seat = |address: &u8| {
-        let id = table.admit(ip(*address), is_member(ip(*address))).unwrap();
-        table.seat_at_once(id, ip(*address), is_member(ip(*address)), now).unwrap()
+/// A few messages at the beginning show nothing, nor does one before the connection is established.
+#[test]
+fn which_requests_show_that_a_connection_is_in_use() {
+    let seats = Seats::new(1, 0);
+    let mut slot = slot(&seats, 1);
+    let began = Instant::now();
+    slot.requested_at(began + 2 * IN_USE_AFTER);
+    assert_eq!(slot.0.requested, None);
+    slot.established();
+    slot.requested_at(began + IN_USE_AFTER / 2);
+    assert_eq!(slot.0.requested, None);
+    let first = began + 2 * IN_USE_AFTER;
+    for (at, noted) in [(0, 0), (1, 0), (4, 0), (6, 6), (8, 6), (100, 100)] {
+        slot.requested_at(first + at * IN_USE_NOTED / 5);
+        assert_eq!(slot.0.requested, Some(first + noted * IN_USE_NOTED / 5));
+    }
+}
+
+#[test]
+fn a_lower_limit_or_reserve_lets_nobody_in_beyond_it() {
+    let seats = Seats::new(20, 20);
+    seats.resize(limits(20, 10), is_member);
+    let mut strangers: Vec<_> = (0..10).map(|_| slot(&seats, 1)).collect();
+    let mut members: Vec<_> = (0..10).map(|_| slot(&seats, MEMBER)).collect();
+    let mut waiting: Vec<_> = (0..15).map(|_| place(&seats, 2)).collect();
+    for (size, kept) in [(20, 0), (12, 6), (12, 0), (20, 10), (20, 0)] {
+        seats.resize(limits(size, kept), is_member);
+        assert_eq!(seats.usage().used, 20, "{size}, {kept}");
+    }
+    let mut fetch = || {
+        let fetched: Vec<_> = waiting.iter_mut().filter_map(|place| place.slot.try_recv().ok()).collect();
+        fetched.into_iter().map(|seated| seats.slot(seated)).collect::<Vec<_>>()
     };
-    let seated = from.iter().map(seat).collect();
-    (table, seated)
-}
-
-/// The places in `seated` that are asked to leave when one waits from this address.
-fn asked(now: Instant, from: &[u8], newcomers: &[u8]) -> Vec<usize> {
-    let (mut table, mut seated) = silent(now, from);
-    let mut waits = Vec::new();
-    for newcomer in newcomers {
-        let member = is_member(ip(*newcomer));
-        let id = table.admit(ip(*newcomer), member).unwrap();
-        waits.push(table.wait(id, ip(*newcomer), member, now).unwrap());
-        table.spoke(id, ip(*newcomer));
-    }
-    table.make_room(now + SILENT_LEAST, is_member);
-    assert!(seated.iter_mut().all(|seated| seated.silence.try_recv().is_err()), "not silent for long enough");
-    table.make_room(now + SILENT_LEAST + Duration::from_millis(1), is_member);
-    (0..seated.len()).filter(|place| seated[*place].silence.try_recv().is_ok()).collect()
-}
-
-#[test]
-fn who_makes_room() {
-    let now = Instant::now();
-    let rows: &[(&[u8], &[u8], &[usize])] = &[
-        // The oldest of the address with the most.
-        (&[1, 2, 2, 2], &[3], &[1]),
-        (&[2, 1, 2, 1, 2], &[3, 4], &[0, 2]),
-        // Never the last of an address.
-        (&[1, 2, 3], &[4], &[]),
-        (&[1, 1], &[4, 5, 6], &[0]),
-        // Never a member's.
-        (&[MEMBER, MEMBER, MEMBER, 1], &[4], &[]),
-        (&[MEMBER, MEMBER, MEMBER, 1, 1], &[4], &[3]),
-        // Of two with as many, the one that came later.
-        (&[1, 1, 2, 2], &[4], &[2]),
-        // An address does not drive out another's by connections of its own: only down to as many as it has.
-        (&[1, 1, 2, 2, 2], &[1], &[2]),
-        (&[1, 1, 1, 2, 2, 2], &[1], &[]),
-        (&[1, 1, 1, 2, 2], &[2], &[0]),
-        (&[1, 1, 1, 1], &[2, 2, 2, 2, 2], &[0, 1]),
-        // Its own it does.
-        (&[1, 1, 1], &[1], &[0]),
-        // A member may take any that may be taken.
-        (&[1, 1], &[MEMBER, MEMBER], &[0]),
-    ];
-    for (from, newcomers, expected) in rows {
-        assert_eq!(asked(now, from, newcomers), *expected, "{from:?}, then {newcomers:?}");
-    }
-}
-
-/// The later half of an IPv6 address is its host's choice, so that many addresses are no claim to many slots.
-#[test]
-fn a_host_with_many_ipv6_addresses_drives_out_no_pool() {
-    let now = Instant::now();
-    let (mut table, mut pool) = silent(now, &[1, 1, 1, 1]);
-    table.limits.size = 7;
-    let address = |host: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host]);
-    let mut held = Vec::new();
-    for host in 0..3 {
-        let id = table.admit(address(host), false).unwrap();
-        held.push(table.seat_at_once(id, address(host), false, now).unwrap());
-    }
-    let id = table.admit(address(3), false).unwrap();
-    let _waits = table.wait(id, address(3), false, now).unwrap();
-    table.spoke(id, address(3));
-    table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(pool[0].silence.try_recv().is_ok(), "it has three slots, the pool four");
-    let id = table.admit(address(4), false).unwrap();
-    let _waits = table.wait(id, address(4), false, now).unwrap();
-    table.spoke(id, address(4));
-    table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(pool[1..].iter_mut().all(|seated| seated.silence.try_recv().is_err()));
-}
-
-/// A busy application finds room although it holds more slots than the silent address: its connections are established.
-#[test]
-fn established_connections_are_no_reason_to_wait() {
-    let now = Instant::now();
-    let (mut table, mut seated) = silent(now, &[1, 1, 1, 1, 1, 1, 2, 2, 2]);
-    for busy in &seated[..6] {
-        table.heard(busy.id, busy.ip);
-        table.established(busy.ip);
-    }
-    let id = table.admit(ip(1), false).unwrap();
-    let _waits = table.wait(id, ip(1), false, now).unwrap();
-    table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(seated[6].silence.try_recv().is_err(), "what waits has said nothing");
-    table.spoke(id, ip(1));
-    table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(seated[6].silence.try_recv().is_ok());
-}
-
-/// Silent ones that wait drive nobody out, and whoever has said something goes before them.
-#[tokio::test]
-async fn a_client_that_has_spoken_goes_before_silent_ones() {
-    let now = Instant::now();
-    let (mut table, mut pool) = silent(now, &[1, 1, 1, 1]);
-    let mut wait = |from: u8| {
-        let id = table.admit(ip(from), false).unwrap();
-        (id, table.wait(id, ip(from), false, now).unwrap())
-    };
-    let waiting: Vec<_> = (0..10).map(|_| wait(2)).collect();
-    table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(pool.iter_mut().all(|seated| seated.silence.try_recv().is_err()));
-    table.spoke(waiting[7].0, ip(2));
-    table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(pool[0].silence.try_recv().is_ok() && pool[1].silence.try_recv().is_err());
-    let granted = table.release(pool[0].id, ip(1), Pool::Open, false);
-    assert_eq!(granted.iter().map(|(_, seated)| seated.id).collect::<Vec<_>>(), [waiting[7].0]);
-}
-
-#[test]
-fn one_that_speaks_when_it_is_asked_stays_and_another_is_asked() {
-    let now = Instant::now();
-    let (mut table, mut seated) = silent(now, &[1, 1, 1]);
-    let id = table.admit(ip(2), false).unwrap();
-    let _waits = table.wait(id, ip(2), false, now).unwrap();
-    table.spoke(id, ip(2));
-    let (speaking, last) = seated.split_at_mut(2);
-    for speaking in speaking {
-        table.make_room(now + 2 * SILENT_LEAST, is_member);
-        table.make_room(now + 2 * SILENT_LEAST, is_member);
-        assert!(speaking.silence.try_recv().is_ok());
-        table.heard(speaking.id, speaking.ip);
-    }
-    assert!(last[0].silence.try_recv().is_err(), "it is the last");
-    assert_eq!(table.usage().silent, 1);
+    members.pop();
+    strangers.extend(fetch());
+    assert_eq!((strangers.len(), seats.usage().used), (11, 20), "one for one");
+    seats.resize(limits(20, 10), is_member);
+    strangers.truncate(9);
+    strangers.extend(fetch());
+    assert_eq!((strangers.len(), seats.usage().used), (10, 19), "the last is a member's");
+    members.push(slot(&seats, MEMBER));
 }
 
 proptest! {
@@ -266,10 +177,10 @@ proptest! {
                 3 => drop((!places.is_empty()).then(|| places.remove(0))),
                 4 => if let Some(slot) = slots.last_mut() {
                     slot.heard();
-                    if number > 3 { slot.established() }
+                    if number > 3 { slot.established(); slot.requested_at(Instant::now() + 2 * IN_USE_AFTER) }
                 },
                 5 if number > 3 => if let Some(place) = places.last() { place.spoke(|address| address == ip(7)) },
-                _ => seats.resize(limits(usize::from(number), 1)),
+                _ => seats.resize(limits(usize::from(number), 1), is_member),
             }
             let mut fetched = Vec::new();
             for place in &mut places {

@@ -85,10 +85,9 @@ impl Metrics {
         self.dial.observe(took);
     }
 
-    /// Begins the answer to a scrape, and reads the bytes of connections that have ended. Only then may the table of
-    /// open ones be read, for [`Scrape::open`]: with [`RouteMetrics::closed`] called after a connection has left the
-    /// table, each is counted once, or (it ended between the two readings) at the next scrape. A `Scrape` cannot be
-    /// had in another way, so the order cannot be wrong.
+    /// Begins the answer to a scrape, and reads the bytes of connections that have ended. To be called while the table of
+    /// open connections is locked, and with the list of that moment for [`Scrape::open`] (see
+    /// [`crate::observe::Live::list_with`]): then each connection is counted once, and none is left out.
     #[must_use]
     pub fn begin(&self, mode: Mode, generation: u64) -> Scrape {
         let closed = self.table().values().map(|route| (Arc::clone(&route.name), route.bytes())).collect();

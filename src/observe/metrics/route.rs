@@ -36,8 +36,8 @@ impl RouteMetrics {
     /// A connection has ended, which opened so (`None`: it never said), with this version agreed on with the client
     /// (a name of [`crate::tls`]'s; `None`: plaintext, or TLS that goes through), after so many bytes.
     ///
-    /// To be called once for each, and after it has left the table of open connections: what ended is read before
-    /// what is open (see [`super::Metrics::begin`]), so no byte is ever counted in both.
+    /// To be called once for each; for one of the table of open connections, while that is locked and it leaves it (see
+    /// [`super::Metrics::begin`]).
     pub fn closed(
         &self,
         kind: Option<Opening>,
@@ -48,8 +48,7 @@ impl RouteMetrics {
     ) {
         self.ended[kind_number(kind)][version_number(tls_version)][outcome as usize].fetch_add(1, Ordering::Relaxed);
         for (bytes, more) in self.bytes.iter().zip([bytes_in, bytes_out]) {
-            // Pairs with the load of `bytes`: who sees these bytes sees the connection gone from the table.
-            bytes.fetch_add(more, Ordering::Release);
+            bytes.fetch_add(more, Ordering::Relaxed);
         }
     }
 
@@ -71,12 +70,12 @@ impl RouteMetrics {
 
     /// The bytes of connections that have ended, in and out.
     pub(super) fn bytes(&self) -> [u64; DIRECTIONS.len()] {
-        [self.bytes[0].load(Ordering::Acquire), self.bytes[1].load(Ordering::Acquire)]
+        self.bytes.each_ref().map(|bytes| bytes.load(Ordering::Relaxed))
     }
 
-    /// The totals to tell, given what was just added up: never less than was told before. A connection that ends
-    /// between the two readings of a scrape is in neither, and a counter that falls is a restart to whoever reads it,
-    /// with all its bytes counted anew. The next scrape has them.
+    /// The totals to tell, given what was just added up: never less than was told before. Of two scrapes at a time the
+    /// one that read first may be told last, and a counter that falls is a restart to the monitoring system, with all its
+    /// bytes counted anew.
     pub(super) fn show(&self, totals: [u64; DIRECTIONS.len()]) -> [u64; DIRECTIONS.len()] {
         let show = |direction: usize| {
             let before = self.shown[direction].fetch_max(totals[direction], Ordering::Relaxed);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{CertificateEnd, Format, LinkUp, Metrics, Scrape, UpstreamUp};
 use crate::limits::METRICS_ROUTES;
-use crate::observe::Outcome;
-use crate::policy::{Mode, Opening};
+use crate::observe::{Judged, Observer, Outcome, RouteRecord};
+use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
 const INBOUND: &str = "inbound";
 
@@ -191,6 +191,42 @@ fn bytes_are_counted_once_and_never_fall() {
     route.closed(Some(Opening::Plaintext), None, Outcome::Completed, 60, 0);
     assert_eq!(total(missed), Some(150.0), "fell");
     assert_eq!(total(begin(&metrics)), Some(160.0));
+}
+
+/// What was relayed before a scrape began is in it, also while connections end.
+#[test]
+fn bytes_of_a_connection_that_ends_are_in_every_scrape() {
+    const CONNECTIONS: u64 = 5_000;
+    let (observer, name) = (Arc::new(Observer::default()), Arc::<str>::from(INBOUND));
+    let route = Arc::new(RouteRecord { name: Arc::clone(&name), metrics: observer.metrics.route(&name) });
+    let judged = Judged {
+        acceptance: Acceptance::Terminate,
+        rule: LinkRule::Never,
+        opening: Opening::Plaintext,
+        link: Link::Plaintext,
+        mode: Mode::Allow,
+    };
+    let relayed = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..CONNECTIONS {
+                let record = observer.open(([127, 0, 0, 1], 1).into(), &route).establish(judged, || true).unwrap();
+                record.open().counters.inbound.store(10, Ordering::Relaxed);
+                relayed.fetch_add(10, Ordering::SeqCst);
+                record.close(Outcome::Completed, None);
+            }
+        });
+        let mut before = 0;
+        while before < CONNECTIONS * 10 {
+            before = relayed.load(Ordering::SeqCst);
+            let (mut scrape, open) = observer.live.list_with(|| begin(&observer.metrics));
+            for open in open {
+                scrape.open(&open.route.name, open.opening, open.counters.inbound.load(Ordering::Relaxed), 0);
+            }
+            let now = scrape.by_route(|name| observer.metrics.route(name))[0].bytes[0];
+            assert!(now >= before, "{now} of {before} bytes");
+        }
+    });
 }
 
 /// Connections of known size come and go while scrapes are made, in the order that the documentation asks for.

@@ -147,10 +147,10 @@ class Operations(writer.Application):
         self.streamed.append(event["documentKey"]["_id"])
         return self.streamed[-1]
 
-    def redeploy(self, kind):
+    def change(self, kind):
         for name, deployment in self.compressed.items():
             deployment.change(writer.connect(kind, compressors=name))
-        super().redeploy(kind)
+        super().change(kind)
 
     def missing(self, database):
         # What wants no answer may still be on its way.

@@ -8,9 +8,11 @@ all that had been acknowledged.
 
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
+import traceback
 
 import pymongo
 from pymongo import ReadPreference
@@ -20,11 +22,22 @@ from pymongo.write_concern import WriteConcern
 CONFIG = json.loads(sys.argv[1])
 MARKER = CONFIG["marker"]
 PAUSE = 0.01
+SAYING = threading.Lock()
+# Seconds for a new deployment, below the test's own patience: then it says where it is.
+STUCK = 80
 
 
 def say(event, **more):
-    """One line for the test."""
-    print(json.dumps({"event": event, **more}), flush=True)
+    """One line for the test, by one write: `print` writes the line's end by another, and a second thread may come between."""
+    with SAYING:
+        sys.stdout.write(json.dumps({"event": event, **more}) + "\n")
+        sys.stdout.flush()
+
+
+def give_up(what, thread):
+    """Ends the process, whose other threads would go on, and says what the thread is doing."""
+    say("failed", what=what, stack=traceback.format_stack(sys._current_frames()[thread]))
+    os._exit(1)
 
 
 def connect(kind, **more):
@@ -156,8 +169,14 @@ class Application:
             self.reads += 1
 
     def redeploy(self, kind):
-        self.deployment.change(connect(kind))
+        stuck = threading.Timer(STUCK, give_up, args=(f"redeploy as {kind}", threading.get_ident()))
+        stuck.start()
+        self.change(kind)
+        stuck.cancel()
         say("moved", kind=kind)
+
+    def change(self, kind):
+        self.deployment.change(connect(kind))
 
     def so_far(self):
         with self.lock:
@@ -195,9 +214,13 @@ def main(application):
     threading.Thread(target=beat, args=(application,), daemon=True).start()
     for line in sys.stdin:
         word = line.strip()
-        if word == "finish":
-            return application.finish()
-        application.redeploy(word)
+        try:
+            if word == "finish":
+                return application.finish()
+            application.redeploy(word)
+        except Exception:
+            say("failed", what=word, stack=traceback.format_exc())
+            os._exit(1)
 
 
 if __name__ == "__main__":

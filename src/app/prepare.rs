@@ -1,0 +1,83 @@
+//! What `run` does before it listens, and `check` does too: the state file, the sockets that were passed on, the
+//! descriptors, and a trial of every address. Nothing of it lasts.
+
+use super::plant::lacks_ipv6;
+use super::restore::{Restored, restore};
+use super::strangers::{Wanted, strangers, wanted};
+use crate::config::{AdminBind, Loaded, Mistake, Settings};
+use crate::net::{Inherited, descriptors_at_most, descriptors_needed};
+
+/// How an address that is in use is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InUse {
+    /// A mistake: a start cannot have it.
+    Mistake,
+    /// A warning: `check` runs beside the instance that is to be replaced.
+    Warning,
+}
+
+/// What a start begins with.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) restored: Restored,
+    /// What `check` says of it.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Prepares a start.
+///
+/// # Errors
+/// Every mistake that a start would end with, for as long as the host stays as it is.
+pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> Result<Prepared, Vec<Mistake>> {
+    let settings = &loaded.settings;
+    let mut warnings = Vec::new();
+    let mut mistakes = strangers(inherited, settings);
+    let restored = restore(loaded).map_err(|found| mistakes.extend(found)).ok();
+    mistakes.extend(too_few_descriptors(settings));
+    for mistake in unavailable(settings, inherited) {
+        match in_use {
+            InUse::Warning if mistake.in_use => {
+                let shown = mistake.value.as_deref().unwrap_or_default();
+                let name = &mistake.name;
+                warnings.push(format!("{name} {shown}: in use now, by the instance to be replaced or another process"));
+            }
+            InUse::Warning | InUse::Mistake => mistakes.push(mistake),
+        }
+    }
+    let Some(restored) = restored.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
+    if restored.mode != settings.mode {
+        let (mode, configured) = (restored.mode.name(settings.spelling), settings.mode.name(settings.spelling));
+        warnings.insert(0, format!("--stateFile: a start takes the persisted mode {mode}, not {configured}"));
+    }
+    Ok(Prepared { restored, warnings })
+}
+
+/// A mistake for each listener that cannot be opened now.
+fn unavailable(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
+    let tcp = wanted(settings).into_iter().filter_map(|Wanted { option, optional, address, .. }| {
+        let error = inherited.try_listen(address).err()?;
+        let skipped = optional && lacks_ipv6(&error);
+        (!skipped).then(|| Mistake::cannot_listen(option, &address.to_string(), &error))
+    });
+    let unix = settings.admin.binds.iter().filter_map(|bind| match bind {
+        AdminBind::Tcp(_) => None,
+        AdminBind::Unix(path) => {
+            let error = inherited.try_listen_unix(path).err()?;
+            Some(Mistake::cannot_listen_unix("--adminBind", path, &error))
+        }
+    });
+    tcp.chain(unix).collect()
+}
+
+/// A mistake if the process may not have the descriptors that workers and listeners take before the first connection.
+fn too_few_descriptors(settings: &Settings) -> Option<Mistake> {
+    let routes = wanted(settings).iter().filter(|wanted| wanted.is_route()).count();
+    let doors = settings.admin.binds.len() + settings.admin.probes.len();
+    let (needed, most) = (descriptors_needed(settings.workers, routes, doors), descriptors_at_most());
+    let shown = settings.workers.to_string();
+    let problem = format!("they need {needed} descriptors with their listeners, and this process may have {most}");
+    (most < needed).then(|| {
+        let remedy = "raise the descriptor limit (ulimit -n, LimitNOFILE), or have fewer workers";
+        Mistake::of("--workers", &shown, problem, remedy)
+    })
+}

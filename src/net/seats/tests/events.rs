@@ -1,0 +1,283 @@
+//! Any order of events, against a plain model that looks at every connection.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::{Strategy, TestCaseError, any, prop_assert, prop_assert_eq, proptest};
+use tokio::sync::oneshot;
+
+use super::{Granted, MEMBER, Pool, Seated, Source, Table, ip, limits};
+use crate::limits::{IN_USE_FOR, SILENT_LEAST};
+
+/// What happens; the number says to which source, slot or place.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Enters(u8),
+    Returns(u8),
+    Leaves(u8),
+    Speaks(u8),
+    SpeaksWaiting(u8),
+    Requests(u8),
+    Resizes(u8, u8),
+    MembersAre(bool),
+    TimePasses(u8),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = (0_u8..20, any::<u8>(), any::<u8>()).prop_map(|(kind, number, other)| match kind {
+        0..=7 => Event::Enters(number),
+        8 | 9 => Event::Returns(number),
+        10 => Event::Leaves(number),
+        11 => Event::Speaks(number),
+        12..=14 => Event::SpeaksWaiting(number),
+        15 => Event::Requests(number),
+        16 => Event::Resizes(1 + number % 12, other % 7),
+        17 => Event::MembersAre(number % 3 != 0),
+        _ => Event::TimePasses(number % 20),
+    });
+    proptest::collection::vec(event, 0..120)
+}
+
+struct Taken {
+    seated: Seated,
+    silent: bool,
+    requested: Option<Instant>,
+}
+
+struct Waits {
+    id: u64,
+    ip: IpAddr,
+    member: bool,
+    spoken: bool,
+    slot: oneshot::Receiver<Seated>,
+}
+
+struct World {
+    table: Table,
+    now: Instant,
+    members: bool,
+    taken: Vec<Taken>,
+    waiting: Vec<Waits>,
+}
+
+/// Two of the addresses are one source.
+fn address(number: u8) -> IpAddr {
+    match number % 8 {
+        0 => ip(MEMBER),
+        host @ (1 | 2) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(host)]),
+        last => ip(last % 5),
+    }
+}
+
+impl World {
+    fn new() -> World {
+        World {
+            table: Table::new(limits(6, 0), 12),
+            now: Instant::now(),
+            members: true,
+            taken: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn is_member(&self) -> impl Fn(IpAddr) -> bool + use<> {
+        let members = self.members;
+        move |address| members && address == ip(MEMBER)
+    }
+
+    fn happens(&mut self, event: Event) -> Result<(), TestCaseError> {
+        let place = |number: u8, count: usize| (count > 0).then(|| usize::from(number) % count);
+        match event {
+            Event::Enters(number) => self.enters(address(number)),
+            Event::Returns(number) => {
+                if let Some(place) = place(number, self.taken.len()) {
+                    self.returns(place);
+                }
+            }
+            Event::Leaves(number) => {
+                if let Some(place) = place(number, self.waiting.len()) {
+                    let Waits { id, ip, .. } = self.waiting.remove(place);
+                    self.table.leave(id, ip);
+                }
+            }
+            Event::Speaks(number) => {
+                if let Some(place) = place(number, self.taken.len()) {
+                    self.speaks(place);
+                }
+            }
+            Event::SpeaksWaiting(number) => {
+                if let Some(place) = place(number, self.waiting.len()) {
+                    let waits = &mut self.waiting[place];
+                    waits.spoken = true;
+                    self.table.spoke(waits.id, waits.ip);
+                }
+            }
+            Event::Requests(number) => {
+                if let Some(place) = place(number, self.taken.len()) {
+                    self.speaks(place);
+                    let Taken { seated, requested, .. } = &mut self.taken[place];
+                    self.table.requested(seated.id, seated.ip, requested.replace(self.now), self.now);
+                }
+            }
+            Event::Resizes(size, kept) => {
+                let kept = if self.members { usize::from(kept).min(usize::from(size) / 2) } else { 0 };
+                self.resizes(usize::from(size), kept);
+            }
+            Event::MembersAre(known) => {
+                // Those that wait as members are served as such: none of them is left for what is to hold then.
+                while let Some(place) = self.waiting.iter().position(|waits| waits.member) {
+                    let Waits { id, ip, .. } = self.waiting.remove(place);
+                    self.table.leave(id, ip);
+                }
+                self.members = known;
+                let size = self.table.limits.size;
+                self.resizes(size, if known { size / 3 } else { 0 });
+            }
+            Event::TimePasses(seconds) => {
+                self.now += SILENT_LEAST + Duration::from_secs(1 + u64::from(seconds));
+                self.make_room()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enters(&mut self, ip: IpAddr) {
+        let member = self.is_member()(ip);
+        let id = self.table.admit(ip, member).unwrap();
+        if let Some(seated) = self.table.seat_at_once(id, ip, member, self.now) {
+            self.taken.push(Taken { seated, silent: true, requested: None });
+        } else if let Ok(slot) = self.table.wait(id, ip, member, self.now) {
+            self.waiting.push(Waits { id, ip, member, spoken: false, slot });
+            // One may have lost its place to it.
+            self.waiting
+                .retain_mut(|waits| !matches!(waits.slot.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        }
+    }
+
+    fn speaks(&mut self, place: usize) {
+        let Taken { seated, silent, .. } = &mut self.taken[place];
+        *silent = false;
+        self.table.heard(seated.id, seated.ip);
+    }
+
+    fn returns(&mut self, place: usize) {
+        let Taken { seated: Seated { id, ip, pool, .. }, requested, .. } = self.taken.remove(place);
+        let granted = self.table.release(id, ip, pool, requested);
+        self.take(granted);
+    }
+
+    fn resizes(&mut self, size: usize, kept: usize) {
+        let granted = self.table.resize(limits(size, kept), self.is_member());
+        self.take(granted);
+    }
+
+    fn take(&mut self, granted: Vec<Granted>) {
+        for (_, seated) in granted {
+            let place = self.waiting.iter().position(|waits| waits.id == seated.id).unwrap();
+            let waited = self.waiting.remove(place);
+            self.taken.push(Taken { seated, silent: true, requested: None });
+            if waited.spoken {
+                self.speaks(self.taken.len() - 1);
+            }
+        }
+    }
+
+    /// Makes room until no more is made; those that are asked leave at once.
+    fn make_room(&mut self) -> Result<(), TestCaseError> {
+        loop {
+            let (before, least) = (self.silent(), self.least_unused());
+            let member = self.waiting.iter().any(|waits| waits.member);
+            self.table.make_room(self.now, self.is_member());
+            let asked = |taken: &mut Taken| taken.silent && taken.seated.silence.try_recv().is_ok();
+            let asked: Vec<_> =
+                self.taken.iter_mut().filter_map(|taken| asked(taken).then_some(taken.seated.id)).collect();
+            for id in &asked {
+                let place = self.taken.iter().position(|taken| taken.seated.id == *id).unwrap();
+                let from = self.taken[place].seated.ip;
+                prop_assert!(!self.is_member()(from), "a member's");
+                let source = Source::from(from);
+                prop_assert!(before[&source] > 1, "the last");
+                let own = self.waiting.iter().any(|waits| waits.spoken && Source::from(waits.ip) == source);
+                prop_assert!(
+                    member || own || least.is_some_and(|least| least < before[&source]),
+                    "of {before:?} for {least:?}"
+                );
+                self.returns(place);
+            }
+            if asked.is_empty() {
+                return self.nobody_is_entitled();
+            }
+        }
+    }
+
+    /// Silent connections of each source, those of members not counted.
+    fn silent(&self) -> BTreeMap<Source, usize> {
+        let mut silent = BTreeMap::new();
+        let is_member = self.is_member();
+        for Taken { seated, .. } in self.taken.iter().filter(|taken| taken.silent && !is_member(taken.seated.ip)) {
+            *silent.entry(Source::from(seated.ip)).or_default() += 1;
+        }
+        silent
+    }
+
+    /// The fewest slots that are not in use of a source that waits and has sent something.
+    fn least_unused(&self) -> Option<usize> {
+        let waiting = self.waiting.iter().filter(|waits| waits.spoken && !waits.member);
+        let is_in_use = |noted: Instant| self.now.duration_since(noted) <= IN_USE_FOR;
+        let unused = |source| {
+            let unused =
+                |taken: &&Taken| Source::from(taken.seated.ip) == source && !taken.requested.is_some_and(is_in_use);
+            self.taken.iter().filter(unused).count()
+        };
+        waiting.map(|waits| unused(Source::from(waits.ip))).min()
+    }
+
+    /// Nobody waits for whom room could be made.
+    fn nobody_is_entitled(&self) -> Result<(), TestCaseError> {
+        let silent = self.silent();
+        let Some(most) = silent.values().max().copied().filter(|most| *most > 1) else { return Ok(()) };
+        let member = self.waiting.iter().any(|waits| waits.member);
+        let entitled = member || self.least_unused().is_some_and(|least| least < most);
+        prop_assert!(!entitled, "{silent:?}, and {:?} waits", self.least_unused());
+        Ok(())
+    }
+
+    /// What holds after every event, whatever it was.
+    fn holds(&self, used_before: usize) -> Result<(), TestCaseError> {
+        let (usage, limits) = (self.table.usage(), self.table.limits);
+        let used = self.taken.len();
+        let silent = self.taken.iter().filter(|taken| taken.silent).count();
+        prop_assert_eq!((usage.used, usage.silent, usage.waiting), (used, silent, self.waiting.len()));
+        prop_assert!(used <= limits.size.max(used_before), "{used} of {}, {used_before} before", limits.size);
+        let open = self.taken.iter().filter(|taken| taken.seated.pool == Pool::Open).count();
+        let free = used < limits.size;
+        for waits in &self.waiting {
+            let may = if waits.member { free } else { free && open < limits.size - limits.kept };
+            prop_assert!(!may, "{} waits, {used} of {limits:?} are taken, {open} of them open", waits.ip);
+        }
+        prop_assert_eq!(usage.full, !(free && open < limits.size - limits.kept));
+        Ok(())
+    }
+}
+
+proptest! {
+    /// The slots in use never grow beyond the limit in force; nobody waits while a slot is free that it may use, members
+    /// their reserve included; room is made by the rule and for everybody who is entitled; and in the end nothing is left.
+    #[test]
+    fn any_order_of_events(events in events()) {
+        let mut world = World::new();
+        for event in events {
+            let used = world.taken.len();
+            world.happens(event)?;
+            world.holds(used)?;
+        }
+        for Waits { id, ip, .. } in std::mem::take(&mut world.waiting) {
+            world.table.leave(id, ip);
+        }
+        while !world.taken.is_empty() {
+            world.returns(0);
+        }
+        prop_assert!(world.table.is_empty());
+    }
+}
