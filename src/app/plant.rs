@@ -5,11 +5,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::capabilities::not_transparent;
 use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
 use crate::members;
-use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS};
+use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
 use crate::proxy::{OpenRoute, Pulse, Route, Server};
 
 /// Everything that is listened on.
@@ -198,6 +199,11 @@ impl Listeners {
         for address in &inbound.binds {
             let bound = self.bind_all(*address);
             match (Route::inbound(inbound), bound) {
+                (Ok(route), Ok((address, listeners))) if inbound.transparent => {
+                    let refused = listeners.iter().find_map(|listener| make_transparent(listener).err());
+                    mistakes.extend(refused.map(|error| not_transparent(address, &error)));
+                    ready.push(Bound { route: route.handed_over_to(address), address, listeners });
+                }
                 (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
                 (Ok(_), Err(error)) => {
                     mistakes.push(Mistake::cannot_listen("--port, --bind_ip", &address.to_string(), &error))

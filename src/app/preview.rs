@@ -2,10 +2,11 @@
 
 use std::io;
 
+use super::capabilities::cannot_be_transparent;
 use super::restore::{Restored, restore};
 use super::strangers::{ADMIN, INBOUND, OUTBOUND, wanted};
 use crate::config::{Loaded, Mistake};
-use crate::net::try_bind;
+use crate::net::{Inherited, try_bind};
 
 /// Does what a start does up to the first lasting effect. Returns what is worth a warning: a persisted mode that wins over
 /// the configuration's, an address that no interface has yet.
@@ -13,7 +14,7 @@ use crate::net::try_bind;
 /// # Errors
 /// Every mistake that a start would end with, for as long as the host stays as it is. An address in use is none: the
 /// instance to be replaced may be listening on it.
-pub(super) fn preview(loaded: &Loaded) -> Result<Vec<String>, Vec<Mistake>> {
+pub(super) fn preview(loaded: &Loaded, inherited: &Inherited) -> Result<Vec<String>, Vec<Mistake>> {
     let settings = &loaded.settings;
     let mut warnings = Vec::new();
     let mut mistakes = Vec::new();
@@ -25,6 +26,7 @@ pub(super) fn preview(loaded: &Loaded) -> Result<Vec<String>, Vec<Mistake>> {
         Ok(_) => {}
         Err(found) => mistakes.extend(found),
     }
+    mistakes.extend(cannot_be_transparent(settings, inherited));
     for (route, address) in wanted(settings) {
         let option = option(route);
         let Err(error) = try_bind(address) else { continue };
@@ -39,7 +41,7 @@ pub(super) fn preview(loaded: &Loaded) -> Result<Vec<String>, Vec<Mistake>> {
 }
 
 /// The option that names the address of a listener.
-fn option(route: &str) -> &'static str {
+pub(super) fn option(route: &str) -> &'static str {
     match route {
         INBOUND => "--port, --bind_ip",
         OUTBOUND => "--outbound",
