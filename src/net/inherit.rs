@@ -89,8 +89,9 @@ impl Inherited {
         self.unix.iter().map(|(passed, _)| passed)
     }
 
-    /// Keeps listeners for the next call of [`Inherited::listen`] with this address: opened while the process still had
-    /// the capabilities for it.
+    /// Keeps listeners that were opened while the process still had the capabilities for it: for the next call of
+    /// [`Inherited::listen`] with this address, or of [`Inherited::listen_inbound`] if its port is 0, which is another port
+    /// for each route.
     pub fn keep(&mut self, address: SocketAddr, listeners: Vec<TcpListener>) {
         self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).push((address, listeners));
     }
@@ -101,13 +102,23 @@ impl Inherited {
     /// # Errors
     /// As [`bind`].
     pub fn listen(&self, address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-        if let Some(listeners) = self.taken(address) {
+        if address.port() != 0
+            && let Some(listeners) = self.taken(address)
+        {
             return Ok(listeners);
         }
         match self.listener(address) {
             Some(listener) => (0..workers).map(|_| listener.try_clone()).collect(),
             None => bind(address, workers),
         }
+    }
+
+    /// The same for the inbound route.
+    ///
+    /// # Errors
+    /// As [`bind`].
+    pub fn listen_inbound(&self, address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+        self.taken(address).map_or_else(|| self.listen(address, workers), Ok)
     }
 
     fn taken(&self, address: SocketAddr) -> Option<Vec<TcpListener>> {
@@ -166,11 +177,13 @@ mod tests {
         let listeners = inherited.listen(asked, 2).unwrap();
         let bound = listeners[0].local_addr().unwrap();
         inherited.keep(asked, listeners);
-        let given = inherited.listen(asked, 2).unwrap();
+        let other = inherited.listen(asked, 1).unwrap();
+        assert_ne!(other[0].local_addr().unwrap(), bound, "port 0 of another route is another port");
+        let given = inherited.listen_inbound(asked, 2).unwrap();
         assert!(given.len() == 2 && given.iter().all(|one| one.local_addr().unwrap() == bound));
         drop(given);
         assert!(std::net::TcpStream::connect(bound).is_err(), "nothing listens any more");
-        assert_ne!(inherited.listen(asked, 1).unwrap()[0].local_addr().unwrap(), bound);
+        assert_ne!(inherited.listen_inbound(asked, 1).unwrap()[0].local_addr().unwrap(), bound);
     }
 
     #[test]

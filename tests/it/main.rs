@@ -70,6 +70,7 @@ mod standin;
 mod still_on_plaintext;
 mod stopping;
 mod syncing;
+mod tproxy;
 mod transparent;
 mod verification;
 mod waiting;
