@@ -11,8 +11,9 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::capabilities::{CapabilityError, open_and_drop};
 use super::manager::{Manager, Shown};
-use super::prepare::{InUse, prepare};
+use super::prepare::{Before, prepare};
 use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
@@ -24,7 +25,7 @@ use crate::observe::{LogHandle, Observer, init_logs};
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     // Before there are threads: it changes the environment.
-    let inherited = match Inherited::from_env() {
+    let mut inherited = match Inherited::from_env() {
         Ok(inherited) => inherited,
         Err(error) => return refuse(&[passed_wrongly(&error)]),
     };
@@ -32,6 +33,16 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
+    // Before there are threads: each has capabilities of its own.
+    if loaded.settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+        let prepared = prepare(&loaded, &inherited, Before::Capabilities);
+        let opened = prepared.map_err(CapabilityError::Listeners);
+        match opened.and_then(|_| open_and_drop(&loaded.settings, &mut inherited)) {
+            Ok(()) => {}
+            Err(CapabilityError::Listeners(mistakes)) => return refuse(&mistakes),
+            Err(error @ CapabilityError::Drop(_)) => return fail(&error),
+        }
+    }
     let LogSettings { format, level } = loaded.settings.log;
     let log = match init_logs(format == LogFormat::Json, level.filter()) {
         Ok(log) => Arc::new(log),
@@ -54,7 +65,7 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
     let inherited = Inherited::from_env().map_err(|error| vec![passed_wrongly(&error)]);
     let checked = inherited.and_then(|inherited| {
         let loaded = config::load(arguments)?;
-        let prepared = prepare(&loaded, &inherited, InUse::Warning)?;
+        let prepared = prepare(&loaded, &inherited, Before::Nothing)?;
         Ok(config::report(&loaded, &prepared.warnings))
     });
     match checked {
