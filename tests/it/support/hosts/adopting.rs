@@ -40,7 +40,7 @@ impl Set {
             let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--inboundTransparent"];
             let listen = [&listen[..], &["--outboundTransparent", "27018"]].concat();
             let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"];
-            let routes = [&listen[..], &outbound, &hop].concat().into_iter().map(str::to_owned).collect();
+            let routes = [&listen[..], &hop].concat().into_iter().map(str::to_owned).collect();
             let args: Vec<String> =
                 [routes, self.tls_files(&host), self.remote_admin(&host), self.plan.sidecar.clone()].concat();
             let sidecar = Sidecar::start(&host, Some(GROUP), &args);
