@@ -25,7 +25,7 @@
 //! | 5 | [`ctl`] | the command that asks a running proxy, and changes it |
 //! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |
 //! | 5 | [`load`] | the load generator |
-//! | 5 | [`netfilter`] | the redirect rules of a sidecar, and what a firewall makes of them |
+//! | 5 | [`netfilter`] | the interception rules of a sidecar |
 //! | 5 | [`rollout`] | the rolling upgrade over many nodes, one step at a time |
 //!
 //! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
