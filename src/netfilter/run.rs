@@ -29,7 +29,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         }
     };
     let done = match &asked {
-        Asked::Print(sidecar) => server(sidecar).map(|server| script(sidecar, &server)),
+        Asked::Print(sidecar) => printed(sidecar),
         Asked::Apply(sidecar) => apply(sidecar),
         Asked::Keep(sidecar) => keep::run(sidecar).map(|()| String::new()),
         Asked::Show(table) => show(table),
@@ -42,6 +42,16 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
             ExitCode::from(NO)
         }
     }
+}
+
+/// The script, also on a host whose server does not listen yet.
+fn printed(sidecar: &Sidecar) -> Result<String, String> {
+    let known = sidecar.inbound.as_ref().map(known).transpose()?.flatten();
+    if let (None, Some(inbound)) = (&known, &sidecar.inbound) {
+        let port = inbound.server_port;
+        complain(&format!("nothing listens on port {port} now: these rules are for every address of the host"));
+    }
+    Ok(script(sidecar, &known.unwrap_or(Addresses::ALL)))
 }
 
 fn apply(sidecar: &Sidecar) -> Result<String, String> {
@@ -94,7 +104,7 @@ pub(super) fn set(sidecar: &Sidecar, server: &Addresses) -> Result<(), String> {
             let old = "this nft or this kernel may be too old for TPROXY (nft 0.9.2, Linux 5.9, module nft_tproxy): give --redirect";
             unchanged(&format!("{error}; {old}"))
         }
-        _ => unchanged(&error),
+        ToolError::Missing(_) | ToolError::Broken(..) | ToolError::Failed { .. } => unchanged(&error),
     })?;
     tool("nft", &["-f", "-"], &script).map_err(|error| unchanged(&error))?;
     Ok(())

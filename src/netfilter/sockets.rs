@@ -38,7 +38,7 @@ impl Addresses {
                     v4.insert(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
                     ip
                 }
-                _ => ip.to_canonical(),
+                IpAddr::V4(_) | IpAddr::V6(_) => ip.to_canonical(),
             };
             if !ip.is_loopback() {
                 let family = if ip.is_ipv4() { &mut v4 } else { &mut v6 };
@@ -137,12 +137,14 @@ mod tests {
 
     #[test]
     fn addresses_of_a_server() {
+        /// Listeners, and the addresses of each family.
+        type Row<'a> = (&'a [(&'a str, bool)], &'a [&'a str], &'a [&'a str]);
         let these = |all: &[&str]| match all {
             [] => Local::None,
             ["*"] => Local::All,
             all => Local::These(all.iter().map(|ip| ip.parse().unwrap()).collect()),
         };
-        let rows: [(&[(&str, bool)], &[&str], &[&str]); 9] = [
+        let rows: [Row<'_>; 9] = [
             (&[], &[], &[]),
             (&[("127.0.0.1", false), ("::1", true), ("127.9.9.9", false)], &[], &[]),
             (&[("0.0.0.0", false)], &["*"], &[]),
@@ -159,11 +161,14 @@ mod tests {
         }
     }
 
+    /// Listeners, and what is lacking.
+    type Row<'a> = (&'a [(&'a str, Option<bool>)], &'a [(u16, Lack)]);
+
     #[test]
     fn ports_where_connections_would_not_arrive() {
         let listener = |at: &str, transparent| Listening { local: at.parse().unwrap(), v6_only: false, transparent };
         let (yes, no, unknown) = (Some(true), Some(false), None);
-        let rows: [(&[(&str, Option<bool>)], &[(u16, Lack)]); 7] = [
+        let rows: [Row<'_>; 7] = [
             (&[("0.0.0.0:27117", yes), ("127.0.0.1:27217", no)], &[]),
             (&[("[::]:27117", unknown), ("[::1]:27217", no)], &[]),
             (&[("0.0.0.0:27117", no), ("127.0.0.1:27217", no)], &[(27117, Lack::Transparency)]),
