@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use super::network;
 use super::script::MARK;
 use super::settings::{Inbound, Intercept, Outbound, Sidecar, WhenDown};
 use super::sockets::{Addresses, Lack, Local};
@@ -36,7 +37,7 @@ pub(super) fn applied(sidecar: &Sidecar, server: &Addresses) -> String {
         let group = printable(&outbound.exempt_group);
         let to = match member_addresses.as_slice() {
             [] => String::new(),
-            networks => format!(" of {}", networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            networks => format!(" of {}", networks.iter().map(network::shown).collect::<Vec<_>>().join(", ")),
         };
         let _ =
             writeln!(text, "  outbound: connections to port {ports}{to} go to port {port}; not those of group {group}");

@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::network::Network;
+use ipnet::IpNet;
+
+use super::network;
 use super::settings::{Inbound, Intercept, Outbound, Sidecar, WhenDown};
 use super::sockets::{Addresses, Local};
 use crate::net::canary;
@@ -145,11 +147,12 @@ fn outward(outbound: &Outbound) -> String {
          \x20       # Outbound: to the other members, by tlsramp. First packets alone, by their flags: a kernel that begins to track\n\
          \x20       # connections takes the next packet of an open one for its first, and would break it.\n"
     );
-    let (four, six): (Vec<Network>, Vec<Network>) =
-        outbound.member_addresses.iter().partition(|network| network.is_ipv4());
-    let narrowed = [("ip", four), ("ip6", six)].into_iter().filter(|(_, networks)| !networks.is_empty());
-    let mut to: Vec<String> =
-        narrowed.map(|(family, networks)| format!("{family} daddr {} ", set(&networks))).collect();
+    let of = |family: &str, v4: bool| {
+        let networks = outbound.member_addresses.iter().filter(|network| matches!(network, IpNet::V4(_)) == v4);
+        let networks: Vec<String> = networks.map(network::shown).collect();
+        (!networks.is_empty()).then(|| format!("{family} daddr {} ", set(&networks)))
+    };
+    let mut to: Vec<String> = [of("ip", true), of("ip6", false)].into_iter().flatten().collect();
     if to.is_empty() {
         to.push(String::new());
     }

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use clap::ArgMatches;
+use ipnet::IpNet;
 use nix::unistd::Group;
 
 use super::command::{
     ACKNOWLEDGE, APPLY, EXEMPT_GROUP, KEEP, MEMBER_ADDRESS, MEMBER_PORT, OUTBOUND, PORT, REDIRECT, REMOVE,
     SERVER_ADDRESS, SERVER_PORT, SHOW, TABLE, WHEN_DOWN,
 };
-use super::network::{Network, without_overlap};
+use super::network;
 use crate::config::Mistake;
 use crate::limits::NETFILTER_MEMBERS;
 
@@ -72,7 +73,7 @@ pub(super) struct Outbound {
     /// In order, each once; at least one.
     pub(super) member_ports: Vec<u16>,
     /// Without overlap. Empty: every other host.
-    pub(super) member_addresses: Vec<Network>,
+    pub(super) member_addresses: Vec<IpNet>,
     pub(super) exempt: u32,
     /// The group as it was given.
     pub(super) exempt_group: String,
@@ -266,15 +267,16 @@ impl Given<'_> {
         ports
     }
 
-    fn member_addresses(&mut self) -> Vec<Network> {
+    fn member_addresses(&mut self) -> Vec<IpNet> {
         let mut networks = Vec::new();
         for value in self.list(MEMBER_ADDRESS) {
-            match Network::parse(&value) {
+            match network::parse(&value) {
                 Ok(network) => networks.push(network),
                 Err((problem, remedy)) => self.wrong(MEMBER_ADDRESS, &value, problem, &remedy),
             }
         }
-        without_overlap(networks)
+        // nft refuses sets that overlap.
+        IpNet::aggregate(&networks)
     }
 
     /// The values of a repeatable option.
