@@ -262,7 +262,7 @@ impl Read {
                 let validity = Validity::of_certificate(role, path.as_deref()?, Kind::Authority, &ca.der)?;
                 Some(Validity {
                     verifies: ca.issues_anything().then_some((ca.not_before, ca.not_after)),
-                    listed: crls.has_list_of(&ca.raw_subject, &ca.raw_key),
+                    listed: ca.signs_crls && crls.has_list_of(&ca.raw_subject, &ca.raw_key),
                     lacks_root: ca.lacks_root,
                     is_above: ca.is_above,
                     ..validity

@@ -275,7 +275,11 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
         assert!(critical.contains("TLS files on disk are refused since") && critical.contains(text), "{critical}");
         assert_eq!(read_again(&proxy, DOORS[number % 5], true), None, "{name}");
         let warnings = admin.get("/status")["warnings"].to_string();
-        let lacking = if name == "no root" { text } else { "no revocation list of the CA CN=root in it" };
+        let lacking = match name {
+            "no root" => text,
+            "of one of two" => "no revocation list of the CA CN=root in it",
+            _ => "no revocation lists of the CAs CN=root; CN=second in it",
+        };
         assert!(warnings.contains(lacking), "{name}: {warnings}");
         good(&both, &[&*of_root, &of_second].concat());
         let rotated = admin.post("/rotate", &json!({}));
