@@ -177,8 +177,8 @@ mod tests {
             (&[above.clone(), ca("CN=b", true), list("CN=b", true)], &[], false),
             // Clients may send the same intermediate as we do.
             (&[ours, ca("CN=a", false), list("CN=sub", false)], &[a, b], false),
-            (&[without_root.clone()], &["no root (self-signed CA certificate) in it: the CA CN=sub"], true),
-            (&[without_root, ca("CN=a", false)], &["tlsCAFile: the CA CN=sub is an intermediate"], false),
+            (std::slice::from_ref(&without_root), &["no root (self-signed CA certificate) in it: the CA CN=sub"], true),
+            (&[without_root.clone(), ca("CN=a", false)], &["tlsCAFile: the CA CN=sub is an intermediate"], false),
         ];
         for (all, expected, unusable) in rows {
             let said = gaps(all);
