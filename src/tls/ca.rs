@@ -7,7 +7,7 @@ use webpki::VerifiedPath;
 use x509_parser::extensions::{KeyUsage, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Extension, X509Version};
 
-use super::canonical::is_same;
+use super::canonical::{Canonical, canonical, is_same};
 use super::crl::is_signed_by;
 use super::pem::Found;
 use super::reason::is_weakly_signed;
@@ -24,6 +24,8 @@ pub(super) struct Ca {
     pub(super) not_after: i64,
     pub(super) anchor: TrustAnchor<'static>,
     pub(super) raw_subject: Vec<u8>,
+    /// The same as OpenSSL compares it.
+    pub(super) subject: Canonical,
     pub(super) self_signed: bool,
     /// Whether its subject is its issuer.
     is_self_issued: bool,
@@ -68,6 +70,7 @@ impl Ca {
             not_before: parsed.validity().not_before.timestamp(),
             not_after: parsed.validity().not_after.timestamp(),
             raw_subject: parsed.subject().as_raw().to_vec(),
+            subject: canonical(parsed.subject()),
             self_signed,
             is_self_issued,
             is_root,

@@ -9,14 +9,17 @@ pub(super) fn is_same(one: &X509Name<'_>, other: &X509Name<'_>) -> bool {
     one.as_raw() == other.as_raw() || canonical(one) == canonical(other)
 }
 
-/// Relative names in order, each a set of types and values.
-fn canonical(name: &X509Name<'_>) -> Vec<Vec<(String, Value)>> {
+/// A name in the form that is compared: relative names in order, each a set of types and values.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Canonical(Vec<Vec<(String, Value)>>);
+
+pub(super) fn canonical(name: &X509Name<'_>) -> Canonical {
     let relative = name.iter_rdn().map(|relative| {
         let mut set: Vec<_> = relative.iter().map(|one| (one.attr_type().to_id_string(), value(one))).collect();
         set.sort();
         set
     });
-    relative.collect()
+    Canonical(relative.collect())
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

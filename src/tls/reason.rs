@@ -313,6 +313,8 @@ pub(super) const NOT_ISSUING: &str = "the certificate of the CA file that has si
      keyCertSign or the extended key usage is missing)";
 pub(super) const NO_ROOT: &str = "the CA of the CA file that has signed it is an intermediate, and the root above that is not in \
      the file (mongod: unable to get issuer certificate)";
+pub(super) const WRITTEN: &str = "its issuer is a CA of the CA file whose own certificate has that name with other string types, case or \
+     spaces, and such names are not one here; issue it anew with the certificate that is in the CA file";
 pub(super) const LONG_CHAIN: &str = "it comes with more than 4 intermediate certificates";
 pub(super) const TOO_COSTLY: &str = "its chain takes too many signature checks";
 const CERTIFICATE_POLICIES: &str = "2.5.29.32";

@@ -16,12 +16,14 @@ use webpki::{
 };
 use x509_parser::oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
 
 use super::ca::{Ca, is_ca};
+use super::canonical::canonical;
 use super::crl::Crls;
 use super::reason::{
-    CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NO_ROOT, NOT_ISSUING, TOO_COSTLY, diagnosis,
-    refusal,
+    CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NO_ROOT, NOT_ISSUING, TOO_COSTLY, WRITTEN,
+    diagnosis, refusal,
 };
 use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_KEY_BYTES, CHAIN_SIGNATURES};
 
@@ -230,6 +232,11 @@ impl Trust {
             }
             if self.cas.iter().any(|ca| !ca.may_issue(peer) && issuers.contains(&ca.raw_subject)) {
                 return diagnosis(NOT_ISSUING);
+            }
+            let names = issuers.iter().filter_map(|raw| Some(canonical(&X509Name::from_der(raw).ok()?.1)));
+            let names: Vec<_> = names.collect();
+            if self.cas.iter().any(|ca| names.contains(&ca.subject) && !issuers.contains(&ca.raw_subject)) {
+                return diagnosis(WRITTEN);
             }
         }
         refusal(error)

@@ -128,7 +128,9 @@ cp new.key newbyold.key; sign newbyold root /CN=root $ca
 cp root.key oldbynew.key; sign oldbynew new /CN=root $ca
 cp root.key expired.key
 openssl x509 -in root.pem -signkey root.key -days -1 -out expired.pem 2>/dev/null
-for name in root sub subsub new old; do issue of$name $name extendedKeyUsage=clientAuth; done
+printf '[req]\nstring_mask=nombstr\ndistinguished_name=d\n[d]\n' > req.cnf
+cp root.key alias.key; openssl req -x509 -new -config req.cnf -key root.key -subj /CN=ROOT -addext subjectKeyIdentifier=hash -days 30 -out alias.pem
+for name in root sub subsub new old alias; do issue of$name $name extendedKeyUsage=clientAuth; done
 "#;
 
 #[test]
@@ -191,6 +193,12 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         assert!(said.contains(expected), "{cas:?}, {leaf} {chain:?}: expected {expected}: {said}");
         assert_eq!(openssl(&files, leaf, chain), expected == "ok", "OpenSSL: {cas:?}, {leaf} {chain:?}");
     }
+    // A name that the CA's own certificate writes otherwise.
+    let files = ["root"].map(read);
+    assert!(openssl(&files, "ofalias", &[]));
+    let trust = of(&files, [].into_iter(), |_| {});
+    let error = trust.verify(&der(&read("ofalias")), &[], Peer::Client, UnixTime::now()).unwrap_err();
+    assert!(explain(&error).contains("with other string types, case or spaces"), "{error:?}");
     // OpenSSL looks no further than the first certificate of a name and key. Here the order does not count.
     let files = ["cross", "root"].map(read);
     let trust = of(&files, [].into_iter(), |_| {});
