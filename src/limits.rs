@@ -75,8 +75,14 @@ pub const BUSY_AFTER: u8 = 4;
 pub const TLS_RECORD: usize = 5 + 16 * 1024 + 2048;
 /// Bytes of records read at a time: as much as a relay moves, and the overhead of that.
 pub const TLS_READ: usize = RELAY_BUSY + 1024;
-/// Bytes of records that a TLS stream holds because they are not whole: a record, or a handshake message, which the
-/// stack bounds to 64 KiB, in its records.
+/// Bytes of records that a client may leave unfinished after the handshake, framing included: one record. The one handshake
+/// message that it may send then, a `key_update`, has 5 bytes.
+pub const TLS_UNFINISHED_BY_CLIENT: usize = TLS_RECORD;
+/// The same for a server, which sends session tickets: two records, 32 KiB of plaintext. Stateless tickets hold the client's
+/// certificates: OpenSSL's the client's own, Go's and Java's its chain, Go's twice; with four of RSA-4096 that is 16 KiB.
+pub const TLS_UNFINISHED_BY_SERVER: usize = 2 * TLS_RECORD;
+/// Bytes of records that a TLS stream holds during a handshake because they are not whole: a record, or a handshake
+/// message, which the stack bounds to 64 KiB, in its records.
 pub const TLS_HELD: usize = 96 * 1024;
 /// Bytes of a handshake that a client may send before our first answer, framing included: a hello of 16 KiB, or one of 2.7
 /// KiB in records of a byte each. The largest real ones, with two post-quantum key shares and a ticket, have under 4 KiB.

@@ -120,7 +120,7 @@ pub enum Refused {
         error: String,
     },
     /// TLS files that are out of date, in place of some that are not.
-    #[error("the new TLS files are out of date, and those in force are not: {}; force takes them all the same", .0.join("; "))]
+    #[error("the new TLS files are out of date or incomplete, and those in force are not: {}; force takes them all the same", .0.join("; "))]
     Unusable(Vec<String>),
     /// The configuration has mistakes.
     #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]

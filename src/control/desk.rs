@@ -32,7 +32,7 @@ use crate::net::{OwnDials, SlotUsage};
 use crate::observe::{LogHandle, Observer};
 use crate::policy::Mode;
 use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
-use crate::tls::{Material, Unusable};
+use crate::tls::{Material, Unusable, lists_lost};
 
 /// The one place where what is running is changed.
 #[derive(Debug)]
@@ -520,13 +520,14 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
 ///
 /// # Errors
 /// [`Refused::Unusable`], where those in force are not out of date, unless forced: they are not given up for files by which
-/// nobody connects.
+/// nobody connects, or nobody with a certificate of a CA whose revocation list has gone.
 fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, Refused> {
     let now = now_secs();
     let (found, before) = (coming.unusable(now), running.unusable(now));
+    let lost = lists_lost(running.validities(), coming.validities(), now);
     let is_new = |one: &Unusable| !before.iter().any(|other| other.part == one.part);
-    let gets_worse = !before.iter().any(|one| one.is_certain) && found.iter().any(is_new);
-    let lines = found.into_iter().map(|one| one.line).collect();
+    let gets_worse = !before.iter().any(|one| one.is_certain) && (found.iter().any(is_new) || !lost.is_empty());
+    let lines = found.into_iter().map(|one| one.line).chain(lost).collect();
     if gets_worse && !force { Err(Refused::Unusable(lines)) } else { Ok(lines) }
 }
 

@@ -14,7 +14,7 @@ use crate::net::SlotUsage;
 use crate::observe::now_millis;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
 use crate::snapshot::Snapshot;
-use crate::tls::{Finding, Material, Validity, counting, findings, lines};
+use crate::tls::{Finding, Material, Validity, counting, findings, gaps, lines};
 
 impl Desk {
     /// Everything at a glance. Reads the configuration file again, to say what a restart would do.
@@ -152,11 +152,13 @@ fn certificate(one: &Validity) -> Option<CertificateStatus> {
 }
 
 /// A line for each certificate, CA and revocation list that is over or has 30 days or less to go: those by which
-/// connections fail now, and all others.
+/// connections fail now, and all others; with the latter, what the files lack.
 pub(super) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
     let found = findings(material.validities(), now_secs());
     let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::is_critical);
-    (lines(&critical), lines(&others))
+    let mut others = lines(&others);
+    others.extend(gaps(material.validities()));
+    (lines(&critical), others)
 }
 
 pub(super) fn now_secs() -> i64 {

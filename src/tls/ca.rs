@@ -4,11 +4,13 @@
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use webpki::VerifiedPath;
-use x509_parser::extensions::KeyUsage;
-use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+use x509_parser::extensions::{KeyUsage, ParsedExtension};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Extension, X509Version};
 
+use super::canonical::{Canonical, canonical, is_same};
 use super::crl::is_signed_by;
 use super::pem::Found;
+use super::reason::is_weakly_signed;
 use super::trust::Peer;
 use crate::limits::CHAIN_INTERMEDIATES;
 
@@ -22,7 +24,21 @@ pub(super) struct Ca {
     pub(super) not_after: i64,
     pub(super) anchor: TrustAnchor<'static>,
     pub(super) raw_subject: Vec<u8>,
+    /// The same as OpenSSL compares it.
+    pub(super) subject: Canonical,
     pub(super) self_signed: bool,
+    /// Whether its subject is its issuer.
+    is_self_issued: bool,
+    /// Whether it ends a chain by OpenSSL's rule: it is its own issuer, and does not name another key as that issuer's.
+    is_root: bool,
+    /// Whether it is a root, or one of the file is above it by CAs of the file.
+    has_root: bool,
+    /// Whether it is a CA for which no root is in the file.
+    pub(super) lacks_root: bool,
+    /// Whether it has issued another CA of the file.
+    pub(super) is_above: bool,
+    /// Its public key, as the certificate has it.
+    pub(super) raw_key: Vec<u8>,
     /// Whether it may issue certificates: for clients, for servers.
     issues: (bool, bool),
     /// Most CAs between it and a leaf.
@@ -43,6 +59,8 @@ impl Ca {
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| of_no_use("damaged"))?;
         let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|error| of_no_use(&format!("{error:?}")))?;
         let key = &parsed.public_key().subject_public_key.data;
+        let is_self_issued = is_same(parsed.issuer(), parsed.subject());
+        let is_root = is_self_issued && may_be_issued_by(&parsed, &parsed);
         let self_signed = parsed.issuer().as_raw() == parsed.subject().as_raw()
             && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
         let extended = parsed.extended_key_usage().map_err(|_| of_no_use("damaged"))?.map(|usage| usage.value);
@@ -52,7 +70,15 @@ impl Ca {
             not_before: parsed.validity().not_before.timestamp(),
             not_after: parsed.validity().not_after.timestamp(),
             raw_subject: parsed.subject().as_raw().to_vec(),
+            subject: canonical(parsed.subject()),
             self_signed,
+            is_self_issued,
+            is_root,
+            // Unless another turns out to have issued it.
+            has_root: true,
+            lacks_root: false,
+            is_above: false,
+            raw_key: parsed.public_key().raw.to_vec(),
             issues: (
                 is_ca && extended.is_none_or(|usage| usage.client_auth),
                 is_ca && extended.is_none_or(|usage| usage.server_auth),
@@ -86,24 +112,27 @@ impl Ca {
             X509Certificate::from_der(&der).is_ok_and(|(_, ca)| ca.issuer().as_raw() != ca.subject().as_raw())
         };
         let length = || path.intermediate_certificates().filter(|one| counts(one.der())).count();
-        self.anchor == *path.anchor() && self.path_length.is_none_or(|most| length() <= most as usize)
+        self.has_root && self.anchor == *path.anchor() && self.path_length.is_none_or(|most| length() <= most as usize)
     }
 }
 
-/// Judges CAs that another CA of the same file has issued by that one too: OpenSSL goes on to the root, and webpki takes
-/// the first certificate of the file that it meets for the root.
+/// Judges CAs that are no roots by the CAs of the same file that have issued them: OpenSSL goes on to the root, and does not
+/// take a chain that ends below one. webpki takes the first certificate of the file that it meets for the root.
 pub(super) fn judge_by_issuers(cas: &mut [Ca], algorithms: &WebPkiSupportedAlgorithms) {
     let issuers: Vec<Vec<usize>> = cas.iter().map(|ca| issuers(ca, cas, algorithms)).collect();
+    find_roots(cas, &issuers);
     // Each round leads one CA further; longer chains are refused anyway.
     for _ in 0..=CHAIN_INTERMEDIATES {
         for (at, issuers) in issuers.iter().enumerate().filter(|(_, issuers)| !issuers.is_empty()) {
-            let of = || issuers.iter().filter_map(|issuer| cas.get(*issuer));
+            let of = || issuers.iter().filter_map(|issuer| cas.get(*issuer)).filter(|issuer| issuer.has_root);
             let begin = of().map(|issuer| issuer.not_before).min();
             let end = of().map(|issuer| issuer.not_after).max();
             let issues = (of().any(|issuer| issuer.issues.0), of().any(|issuer| issuer.issues.1));
-            let limits = || of().map(|issuer| issuer.path_length.map(|length| length.saturating_sub(1)));
+            // One that has issued itself does not count in a path's length.
+            let counts = u32::from(cas.get(at).is_some_and(|ca| !ca.is_self_issued));
+            let limits = || of().map(|issuer| issuer.path_length.map(|length| length.saturating_sub(counts)));
             let path_length = if limits().any(|limit| limit.is_none()) { None } else { limits().flatten().max() };
-            let too_long = of().all(|issuer| issuer.path_length == Some(0));
+            let too_long = counts > 0 && of().all(|issuer| issuer.path_length == Some(0));
             let Some(ca) = cas.get_mut(at) else { continue };
             ca.not_before = ca.not_before.max(begin.unwrap_or(i64::MIN));
             ca.not_after = ca.not_after.min(end.unwrap_or(i64::MAX));
@@ -116,20 +145,66 @@ pub(super) fn judge_by_issuers(cas: &mut [Ca], algorithms: &WebPkiSupportedAlgor
     }
 }
 
-/// The CAs of the file that have issued this one, which is not self-issued.
+/// Finds the CAs that a root of the file is above. The others issue nothing.
+fn find_roots(cas: &mut [Ca], issuers: &[Vec<usize>]) {
+    for ca in cas.iter_mut() {
+        ca.has_root = ca.is_root;
+    }
+    loop {
+        let has_root = |of: &Vec<usize>| of.iter().any(|issuer| cas.get(*issuer).is_some_and(|ca| ca.has_root));
+        let found = cas.iter().zip(issuers).position(|(ca, issuers)| !ca.has_root && has_root(issuers));
+        let Some(ca) = found.and_then(|at| cas.get_mut(at)) else { break };
+        ca.has_root = true;
+    }
+    for issuer in issuers.iter().flatten() {
+        if let Some(ca) = cas.get_mut(*issuer) {
+            ca.is_above = true;
+        }
+    }
+    // One that was signed by two others is there twice; either will do.
+    let rooted: Vec<_> =
+        cas.iter().filter(|ca| ca.has_root).map(|ca| (ca.raw_subject.clone(), ca.raw_key.clone())).collect();
+    for ca in cas.iter_mut().filter(|ca| !ca.has_root) {
+        let has_twin = rooted.iter().any(|(subject, key)| *subject == ca.raw_subject && *key == ca.raw_key);
+        ca.lacks_root = ca.issues_anything() && !has_twin;
+        ca.issues = (false, false);
+    }
+}
+
+/// The CAs of the file that have issued this one, which is no root.
 fn issuers(ca: &Ca, cas: &[Ca], algorithms: &WebPkiSupportedAlgorithms) -> Vec<usize> {
     let Ok((_, parsed)) = X509Certificate::from_der(&ca.der) else { return Vec::new() };
-    if parsed.issuer().as_raw() == parsed.subject().as_raw() {
+    if ca.is_root {
         return Vec::new();
     }
     let has_signed = |(at, issuer): (usize, &Ca)| {
+        if issuer.raw_subject != parsed.issuer().as_raw() {
+            return None;
+        }
         let (_, by) = X509Certificate::from_der(&issuer.der).ok()?;
         let key = &by.public_key().subject_public_key.data;
-        let signed = issuer.raw_subject == parsed.issuer().as_raw()
-            && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
+        let signed = is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms)
+            || (is_weakly_signed(&parsed, &by) && may_be_issued_by(&parsed, &by));
         signed.then_some(at)
     };
     cas.iter().enumerate().filter_map(has_signed).collect()
+}
+
+/// Whether the key and the serial number that a certificate names as its issuer's, if any, are that one's: OpenSSL's
+/// `X509_check_akid`.
+fn may_be_issued_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    let mut extensions = certificate.extensions().iter().map(X509Extension::parsed_extension);
+    let named = extensions.find_map(|extension| {
+        let ParsedExtension::AuthorityKeyIdentifier(named) = extension else { return None };
+        Some(named)
+    });
+    let own = issuer.extensions().iter().find_map(|extension| {
+        let ParsedExtension::SubjectKeyIdentifier(key) = extension.parsed_extension() else { return None };
+        Some(key)
+    });
+    let Some(named) = named else { return true };
+    let is_key = named.key_identifier.as_ref().is_none_or(|key| own.is_none_or(|own| own == key));
+    is_key && named.authority_cert_serial.is_none_or(|serial| serial == issuer.raw_serial())
 }
 
 fn key_usage<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a KeyUsage> {

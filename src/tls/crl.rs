@@ -4,9 +4,11 @@
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::CertificateRevocationListDer;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
+use x509_parser::extensions::IssuingDistributionPoint;
 use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, ParsedExtension, X509Certificate};
 
+use super::canonical::is_same;
 use super::pem::Found;
 use super::subject::rfc4514;
 use crate::limits::CRL_KEYS_PER_NAME;
@@ -47,6 +49,8 @@ pub(super) struct Crl {
     number: Option<BigUint>,
     /// Whether it is about the certificates of some distribution points only.
     is_partial: bool,
+    /// Whether it is about the certificates of CAs only, which are not asked about.
+    is_of_cas: bool,
 }
 
 /// A key that signs lists.
@@ -75,12 +79,19 @@ impl Crls {
                 |problem: &str, remedy| (format!("line {}: the revocation list {problem}", found.line), remedy);
             let (_, parsed) = CertificateRevocationList::from_der(&found.der)
                 .map_err(|_| unusable("cannot be parsed", CRL_REMEDY))?;
-            // Without a version, it has the first one; webpki would only call it malformed.
-            if parsed.version().is_none() {
-                return Err(unusable("has version 1: it was made without a crlnumber", NUMBER));
+            if let Some((problem, remedy)) = unsupported(&parsed) {
+                return Err(unusable(problem, remedy));
             }
-            let list = OwnedCertRevocationList::from_der(&found.der)
-                .map_err(|error| unusable(&format!("cannot be parsed, or not be used here ({error:?})"), CRL_REMEDY))?;
+            let list = OwnedCertRevocationList::from_der(&found.der).map_err(|error| {
+                let (problem, remedy) = in_words(&error);
+                unusable(problem, remedy)
+            })?;
+            if let Some(ca) = same_otherwise_written(&parsed, &cas) {
+                let issuer = rfc4514(parsed.issuer());
+                let written = "has it with other string types, case or spaces, and such names are not one here";
+                let problem = format!("is of {issuer}, and the certificate of the CA {ca} in the CA file {written}");
+                return Err(unusable(&problem, WRITTEN));
+            }
             let list = CertRevocationList::from(list);
             let scope = list.issuing_distribution_point().map(<[u8]>::to_vec).unwrap_or_default();
             let crl = Crl {
@@ -89,6 +100,7 @@ impl Crls {
                 next_update: parsed.next_update().map_or(i64::MAX, |time| time.timestamp()),
                 number: parsed.crl_number().cloned(),
                 is_partial: is_partial(&parsed),
+                is_of_cas: point(&parsed).is_some_and(|point| point.only_contains_ca_certs),
                 list,
             };
             crls.add(parsed.issuer().as_raw(), scope, key(&parsed, &cas, algorithms), crl);
@@ -137,6 +149,17 @@ impl Crls {
     /// For each list that was given, in their order: the number of those that it replaces and is replaced by.
     pub(super) fn groups(&self) -> &[usize] {
         &self.group_of
+    }
+
+    /// Whether a CA of the files has signed the lists of this number.
+    pub(super) fn is_signed_by_ca(&self, group: usize) -> bool {
+        self.groups.get(group).is_some_and(|group| matches!(group.key, Key::Known(_)))
+    }
+
+    /// Whether there is a list for certificates that this CA has issued.
+    pub(super) fn has_list_of(&self, issuer: &[u8], key: &[u8]) -> bool {
+        let of = |group: &&Group| group.issuer == issuer && matches!(&group.key, Key::Known(known) if known == key);
+        self.groups.iter().filter(of).flat_map(|group| &group.lists).any(|crl| !crl.is_of_cas)
     }
 
     /// Whether there is no list at all.
@@ -224,10 +247,73 @@ fn key(
 
 /// Whether a list names distribution points: it says nothing of a certificate that names none (RFC 5280, 6.3.3).
 fn is_partial(crl: &CertificateRevocationList<'_>) -> bool {
-    crl.extensions().iter().any(|extension| {
-        let parsed = extension.parsed_extension();
-        matches!(parsed, ParsedExtension::IssuingDistributionPoint(point) if point.distribution_point.is_some())
+    point(crl).is_some_and(|point| point.distribution_point.is_some())
+}
+
+fn point<'a>(crl: &'a CertificateRevocationList<'_>) -> Option<&'a IssuingDistributionPoint<'a>> {
+    crl.extensions().iter().find_map(|extension| {
+        let ParsedExtension::IssuingDistributionPoint(point) = extension.parsed_extension() else { return None };
+        Some(point)
     })
+}
+
+/// The CA of the issuer's name whose certificate writes that otherwise, if none writes it alike.
+fn same_otherwise_written(crl: &CertificateRevocationList<'_>, cas: &[X509Certificate<'_>]) -> Option<String> {
+    let same = |ca: &&X509Certificate<'_>| is_same(ca.subject(), crl.issuer());
+    let mut found = cas.iter().filter(same).peekable();
+    let first = found.peek().map(|ca| rfc4514(ca.subject()))?;
+    found.all(|ca| ca.subject().as_raw() != crl.issuer().as_raw()).then_some(first)
+}
+
+/// What webpki does not take and would only call malformed, and the remedy.
+fn unsupported(crl: &CertificateRevocationList<'_>) -> Option<(&'static str, &'static str)> {
+    let attributes = point(crl).is_some_and(|point| point.only_contains_attribute_certs);
+    if crl.version().is_none() {
+        Some(("has version 1: it was made without a crlnumber", NUMBER))
+    } else if crl.extensions().is_empty() {
+        Some(("has no extensions, not even a crlnumber", NUMBER))
+    } else if crl.next_update().is_none() {
+        Some((
+            "has no end (nextUpdate)",
+            "set default_crl_days in openssl.cnf, and make it anew with: openssl ca -gencrl",
+        ))
+    } else if attributes {
+        Some(("is about attribute certificates only (onlyContainsAttributeCerts)", WITHOUT_POINT))
+    } else {
+        None
+    }
+}
+
+/// Why webpki does not take a list, and the remedy.
+fn in_words(error: &webpki::Error) -> (&'static str, &'static str) {
+    use webpki::Error as Crl;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    match error {
+        Crl::UnsupportedDeltaCrl => (
+            "is a delta CRL: it has only what has changed since another list, and the whole list is expected",
+            "put the complete CRL of that CA into the file in its place",
+        ),
+        Crl::UnsupportedIndirectCrl => (
+            "is an indirect CRL, of certificates that other CAs have issued (indirectCRL); a list of the CA's own is expected",
+            "put a CRL that each CA has made of its own certificates into the file",
+        ),
+        Crl::UnsupportedRevocationReasonsPartitioning => {
+            ("is about some reasons of revocation only (onlySomeReasons); a list of all is expected", WITHOUT_POINT)
+        }
+        Crl::UnsupportedCrlIssuingDistributionPoint => (
+            "has an issuingDistributionPoint without a fullname (such as onlyContainsUserCerts alone), which is not supported here",
+            WITHOUT_POINT,
+        ),
+        Crl::UnsupportedCriticalExtension => {
+            ("has a critical extension that is not supported here", "make it anew without that extension")
+        }
+        Crl::InvalidCrlNumber => (
+            "has a crlnumber of more than 20 bytes, or a negative one",
+            "write a shorter one into the file that crlnumber in openssl.cnf names, and make it anew with: openssl ca -gencrl",
+        ),
+        Crl::UnsupportedCrlVersion => ("has another version than 2", NUMBER),
+        _ => ("is damaged, or not as RFC 5280 has it", CRL_REMEDY),
+    }
 }
 
 /// Whether this key has signed the message by any algorithm that is supported.
@@ -243,4 +329,6 @@ pub(super) fn is_signed_by(
 const KEY_IDENTIFIER: &str = "2.5.29.35";
 const NUMBER: &str =
     "set crlnumber in the CA's section of openssl.cnf (crlnumber = FILE), and make it anew with: openssl ca -gencrl";
+const WITHOUT_POINT: &str = "take issuingDistributionPoint out of the CRL's extensions in openssl.cnf, and make it anew with: openssl ca -gencrl";
+const WRITTEN: &str = "make it anew with the certificate that is in the CA file: openssl ca -gencrl -cert CA.pem";
 pub(super) const CRL_REMEDY: &str = "make one with: openssl ca -gencrl -out crl.pem";

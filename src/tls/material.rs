@@ -14,6 +14,7 @@ use super::ca::{Ca, judge_by_issuers};
 use super::crl::{CRL_REMEDY, Crls};
 use super::fault::{Fault, FileRole};
 use super::files::{Password, TlsFiles};
+use super::gaps::gaps;
 use super::handshake::version_name;
 use super::identity::Dates;
 use super::pem::{Found, Pem};
@@ -259,7 +260,13 @@ impl Read {
         let authorities = |role, path: &Option<PathBuf>, cas: &Option<(Vec<Ca>, Pem)>| {
             let of = |ca: &Ca| {
                 let validity = Validity::of_certificate(role, path.as_deref()?, Kind::Authority, &ca.der)?;
-                Some(Validity { verifies: ca.issues_anything().then_some((ca.not_before, ca.not_after)), ..validity })
+                Some(Validity {
+                    verifies: ca.issues_anything().then_some((ca.not_before, ca.not_after)),
+                    listed: ca.signs_crls && crls.has_list_of(&ca.raw_subject, &ca.raw_key),
+                    lacks_root: ca.lacks_root,
+                    is_above: ca.is_above,
+                    ..validity
+                })
             };
             cas.iter().flat_map(|(cas, _)| cas).filter_map(of).collect::<Vec<_>>()
         };
@@ -281,6 +288,7 @@ impl Read {
     fn warnings(&self, validities: &[Validity]) -> Vec<String> {
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         let mut warnings = lines(&findings(validities, now));
+        warnings.extend(gaps(validities));
         if self.serving.as_ref().is_some_and(|identity| !identity.server_auth) {
             warnings.push(format!(
                 "{}: its extended key usage lacks serverAuth; clients will refuse it",
@@ -427,8 +435,10 @@ fn revocations(path: &Path, beside: Lists, cas: &[&[u8]]) -> Result<(Crls, Vec<V
     let algorithms = provider().signature_verification_algorithms;
     let crls = Crls::new(&lists, cas, &algorithms).map_err(|(problem, remedy)| fault(problem, remedy))?;
     let placed = places.iter().zip(&lists).zip(crls.groups());
-    let validities =
-        placed.filter_map(|(((role, path), found), group)| Validity::of_list(*role, path, &found.der, *group));
+    let validity = |role: FileRole, path: &Path, der: &[u8], group| {
+        Validity::of_list(role, path, der, group, crls.is_signed_by_ca(group))
+    };
+    let validities = placed.filter_map(|(((role, path), found), group)| validity(*role, path, &found.der, *group));
     let validities = validities.collect();
     Ok((crls, validities))
 }

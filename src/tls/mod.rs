@@ -7,9 +7,11 @@
 mod asked;
 mod blocks;
 mod ca;
+mod canonical;
 mod crl;
 mod fault;
 mod files;
+mod gaps;
 mod handshake;
 mod identity;
 mod intake;
@@ -26,6 +28,7 @@ mod verify;
 
 pub use fault::{Fault, FileRole};
 pub use files::{DisabledProtocols, Password, Secret, TlsFiles};
+pub use gaps::{gaps, lists_lost};
 pub use handshake::{
     Accepted, ClientStream, HandshakeError, ServerStream, accept, accept_counted, connect, connect_counted, suite_name,
     verify_again, version_name,

@@ -110,6 +110,12 @@ fn is_short(certificate: &X509Certificate<'_>) -> bool {
     matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA_BITS)
 }
 
+/// Whether a certificate is signed in a way that is not verified here: with SHA-1 or MD5, or by a short RSA key.
+pub(super) fn is_weakly_signed(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
+    [SHA1_WITH_RSA, ECDSA_WITH_SHA1, MD5_WITH_RSA].contains(&algorithm.as_str()) || is_short(issuer)
+}
+
 fn is_critical(kind: &CertificateError) -> bool {
     let CertificateError::Other(OtherError(error)) = kind else { return false };
     error.downcast_ref::<Diagnosis>().is_some_and(|diagnosis| diagnosis.0 == CRITICAL)
@@ -305,8 +311,13 @@ pub(super) const CA_ENDED: &str = "the CA that has signed it has expired";
 pub(super) const CA_NOT_BEGUN: &str = "the CA that has signed it is not yet valid";
 pub(super) const NOT_ISSUING: &str = "the certificate of the CA file that has signed it may not issue it (basicConstraints CA:TRUE, \
      keyCertSign or the extended key usage is missing)";
+pub(super) const NO_ROOT: &str = "the CA of the CA file that has signed it is an intermediate, and the root above that is not in \
+     the file (mongod: unable to get issuer certificate)";
+pub(super) const WRITTEN: &str = "its issuer is a CA of the CA file whose own certificate has that name with other string types, case or \
+     spaces, and such names are not one here; issue it anew with the certificate that is in the CA file";
 pub(super) const LONG_CHAIN: &str = "it comes with more than 4 intermediate certificates";
 pub(super) const TOO_COSTLY: &str = "its chain takes too many signature checks";
 const CERTIFICATE_POLICIES: &str = "2.5.29.32";
 const SHA1_WITH_RSA: &str = "1.2.840.113549.1.1.5";
+const MD5_WITH_RSA: &str = "1.2.840.113549.1.1.4";
 const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";

@@ -8,6 +8,8 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, InsufficientSizeError, UnbufferedStatus};
 
+use crate::limits::{TLS_UNFINISHED_BY_CLIENT, TLS_UNFINISHED_BY_SERVER};
+
 /// Either side of a session; the stack has a type for each, and no name for both.
 pub trait Side {
     /// What the stack keeps for this side.
@@ -16,6 +18,9 @@ pub trait Side {
     /// Whether what is left to say at the end of a handshake may wait for the first data. A server's tickets of
     /// TLS 1.3 may (RFC 8446, section 4.6.1): they come at any time, and nobody waits for them.
     const LAST_MAY_WAIT: bool;
+
+    /// Bytes of records that are kept after the handshake because a record, or a handshake message, is not whole.
+    const UNFINISHED: usize;
 
     /// Works on what has come in, as far as one step leads.
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
@@ -27,6 +32,7 @@ pub trait Side {
 impl Side for UnbufferedServerConnection {
     type Data = rustls::server::ServerConnectionData;
     const LAST_MAY_WAIT: bool = true;
+    const UNFINISHED: usize = TLS_UNFINISHED_BY_CLIENT;
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
@@ -40,6 +46,7 @@ impl Side for UnbufferedServerConnection {
 impl Side for UnbufferedClientConnection {
     type Data = rustls::client::ClientConnectionData;
     const LAST_MAY_WAIT: bool = false;
+    const UNFINISHED: usize = TLS_UNFINISHED_BY_SERVER;
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(incoming)
@@ -140,6 +147,14 @@ pub(super) fn close<S: Side>(session: &mut S, incoming: &mut [u8], outgoing: &mu
     }
 }
 
+/// Adds a fatal alert, `decode_error`, to `outgoing`, while `held` bytes of an unfinished handshake message are kept. The
+/// stack sends no alert on request. It sends this one for a record of an unknown type, which the end of these bytes
+/// becomes; the session is of no use afterwards.
+pub(super) fn send_alert<S: Side>(session: &mut S, held: usize, outgoing: &mut Vec<u8>) {
+    let mut no_record = vec![UNKNOWN_TYPE; held + RECORD_HEADER_BYTES];
+    digest(session, &mut no_record, outgoing, |_| {});
+}
+
 fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) {
     if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) = data.encode(&mut []) {
         let start = outgoing.len();
@@ -152,3 +167,6 @@ fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) {
 /// More than an alert takes in any cipher suite: a header of 5, an explicit nonce of 8, 2 of its own, a content type,
 /// and a tag of 16.
 const ALERT_BYTES: usize = 64;
+/// No content type of TLS.
+const UNKNOWN_TYPE: u8 = 0xff;
+const RECORD_HEADER_BYTES: usize = 5;

@@ -39,7 +39,24 @@ pub struct Stream<S> {
     closed: bool,
     /// Why nothing more comes of it. Said behind all data that came before, and said again to who asks again: the
     /// stack must not be shown anything after it.
-    failure: Option<rustls::Error>,
+    failure: Option<Failure>,
+}
+
+/// Why a session has failed.
+#[derive(Debug, Clone)]
+enum Failure {
+    /// The stack found an error.
+    Tls(rustls::Error),
+    /// The peer has sent too much of a message after the handshake.
+    Unfinished(Unfinished),
+}
+
+/// A handshake message after the handshake, in more records than any peer needs for one: the stack would keep up to
+/// 64 KiB of it, for as long as the connection is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the peer sent a TLS handshake message of more than {most} bytes after the handshake")]
+pub(super) struct Unfinished {
+    pub(super) most: usize,
 }
 
 impl<S: Side + Unpin> Stream<S> {
@@ -158,13 +175,24 @@ impl<S: Side + Unpin> Stream<S> {
                 plain.extend_from_slice(later);
             })
         });
-        keep(&mut self.incoming, &bytes[digested.done..]);
+        let rest = &bytes[digested.done..];
         self.notified |= digested.notified;
-        self.failure = digested.failed;
+        self.failure = digested.failed.map(Failure::Tls);
+        // A part of a record is never longer than that, so that it is a handshake message.
+        if rest.len() > S::UNFINISHED && !session.common().is_handshaking() {
+            session::send_alert(session, rest.len(), outgoing);
+            self.failure = Some(Failure::Unfinished(Unfinished { most: S::UNFINISHED }));
+            self.incoming = Vec::new();
+        } else {
+            keep(&mut self.incoming, rest);
+        }
     }
 
     fn failed(&self) -> Option<io::Error> {
-        self.failure.clone().map(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        Some(match self.failure.clone()? {
+            Failure::Tls(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+            Failure::Unfinished(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+        })
     }
 
     /// Hands the socket what it has not taken yet.

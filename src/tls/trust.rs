@@ -16,11 +16,14 @@ use webpki::{
 };
 use x509_parser::oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
 
 use super::ca::{Ca, is_ca};
+use super::canonical::canonical;
 use super::crl::Crls;
 use super::reason::{
-    CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NOT_ISSUING, TOO_COSTLY, diagnosis, refusal,
+    CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NO_ROOT, NOT_ISSUING, TOO_COSTLY, WRITTEN,
+    diagnosis, refusal,
 };
 use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_KEY_BYTES, CHAIN_SIGNATURES};
 
@@ -150,7 +153,7 @@ impl Trust {
             X509Certificate::from_der(&der).map_or(now, |(_, certificate)| after(&certificate))
         });
         // A CA that was renewed with its key may be there twice; either will do.
-        let same = self.cas.iter().filter(|ca| ca.is_valid(now) && ca.anchor == *path.anchor());
+        let same = self.cas.iter().filter(|ca| ca.is_valid(now) && ca.issues_anything() && ca.anchor == *path.anchor());
         let root = same.map(|ca| ca.not_after.saturating_add(1)).max();
         let list = self.crls.end(certificate.issuer().as_raw(), choice, now);
         intermediates.chain([after(certificate)]).chain(root).chain(list).min().unwrap_or(now)
@@ -224,8 +227,16 @@ impl Trust {
             if let Some(ca) = self.cas.iter().find(over) {
                 return diagnosis(if ca.not_after < now { CA_ENDED } else { CA_NOT_BEGUN });
             }
+            if self.cas.iter().any(|ca| ca.lacks_root && issuers.contains(&ca.raw_subject)) {
+                return diagnosis(NO_ROOT);
+            }
             if self.cas.iter().any(|ca| !ca.may_issue(peer) && issuers.contains(&ca.raw_subject)) {
                 return diagnosis(NOT_ISSUING);
+            }
+            let names = issuers.iter().filter_map(|raw| Some(canonical(&X509Name::from_der(raw).ok()?.1)));
+            let names: Vec<_> = names.collect();
+            if self.cas.iter().any(|ca| names.contains(&ca.subject) && !issuers.contains(&ca.raw_subject)) {
+                return diagnosis(WRITTEN);
             }
         }
         refusal(error)

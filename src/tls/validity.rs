@@ -8,6 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::fault::FileRole;
+use super::gaps::unusable_by_gaps;
 use super::subject::rfc4514;
 use crate::limits::{EXPIRY_WARNING_DAYS, SHOWN_CHARS, VALIDITIES_SHOWN};
 
@@ -32,6 +33,12 @@ pub struct Validity {
     pub(super) group: usize,
     /// Of a CA: when peers are verified by it, which its issuer's validity may shorten; none if it can issue nothing.
     pub(super) verifies: Option<(i64, i64)>,
+    /// Of a CA: whether a revocation list of it is there. Of a revocation list: whether a CA of the files has signed it.
+    pub(super) listed: bool,
+    /// Of a CA: whether it is an intermediate, and its root is not in the file.
+    pub(super) lacks_root: bool,
+    /// Of a CA: whether it has issued another CA of the file, and perhaps nothing else.
+    pub(super) is_above: bool,
 }
 
 /// Why a set of TLS files is of no use.
@@ -96,11 +103,14 @@ impl Validity {
             ends: Some(validity.not_after.timestamp()),
             group: 0,
             verifies: Some((validity.not_before.timestamp(), validity.not_after.timestamp())),
+            listed: false,
+            lacks_root: false,
+            is_above: false,
         })
     }
 
     /// That of a revocation list; `None` if it cannot be parsed.
-    pub(super) fn of_list(role: FileRole, path: &Path, der: &[u8], group: usize) -> Option<Validity> {
+    pub(super) fn of_list(role: FileRole, path: &Path, der: &[u8], group: usize, listed: bool) -> Option<Validity> {
         let (_, list) = CertificateRevocationList::from_der(der).ok()?;
         Some(Validity {
             role,
@@ -112,6 +122,9 @@ impl Validity {
             ends: list.next_update().map(|at| at.timestamp()),
             group,
             verifies: None,
+            listed,
+            lacks_root: false,
+            is_above: false,
         })
     }
 
@@ -139,6 +152,11 @@ impl Validity {
         self.kind == Kind::RevocationList && all.iter().filter(same).any(|other| rank(other) > rank(self))
     }
 
+    /// Whether peers are verified by it at a moment, where it is a CA.
+    pub(super) fn verifies_at(&self, now: i64) -> bool {
+        self.verifies.is_some_and(|(begin, end)| (begin..=end).contains(&now))
+    }
+
     /// Whether peers are refused by it now.
     fn is_out_of_date(&self, now: i64) -> bool {
         matches!(self.state(now), Some(State::Over | State::NotYet))
@@ -151,13 +169,12 @@ pub fn counting(all: &[Validity], now: i64) -> impl Iterator<Item = &Validity> {
 }
 
 /// Why a set of TLS files is of no use at a moment: a certificate of ours, all CAs of a file, or a revocation list that is
-/// needed is over or has not begun. One line each; none if the set can be used.
+/// needed is over, has not begun, or is lacking. One line each; none if the set can be used.
 #[must_use]
 pub fn unusable(all: &[Validity], now: i64) -> Vec<Unusable> {
     let out_of_date = |one: &&Validity| one.is_out_of_date(now);
     let cas = |role| all.iter().filter(move |one| one.kind == Kind::Authority && one.role == role);
-    let verifies = |one: &Validity| one.verifies.is_some_and(|(begin, end)| (begin..=end).contains(&now));
-    let no_ca = |role| cas(role).next().is_some() && !cas(role).any(verifies);
+    let no_ca = |role| cas(role).next().is_some() && !cas(role).any(|one| one.verifies_at(now));
     // The list of a CA that is itself out of date is asked for nothing.
     let needed = |list: &&Validity| {
         let mut of_name =
@@ -179,7 +196,7 @@ pub fn unusable(all: &[Validity], now: i64) -> Vec<Unusable> {
         let is_certain = validity.kind != Kind::RevocationList || has_ca();
         Some(Unusable { part: (validity.kind, validity.role, issuer), line, is_certain })
     };
-    found.filter_map(line).take(VALIDITIES_SHOWN).collect()
+    found.filter_map(line).chain(unusable_by_gaps(all, now)).take(VALIDITIES_SHOWN).collect()
 }
 
 /// What there is to say at a moment, in seconds since 1970; the most urgent first.
@@ -258,7 +275,7 @@ impl Kind {
 }
 
 /// A subject fit for a line: a certificate may say anything.
-fn shown(subject: &str) -> String {
+pub(super) fn shown(subject: &str) -> String {
     subject.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }
 
@@ -298,6 +315,9 @@ mod tests {
             ends,
             group: 0,
             verifies: Some((begins, ends.unwrap_or(i64::MAX))),
+            listed: true,
+            lacks_root: false,
+            is_above: false,
         }
     }
 
@@ -419,9 +439,9 @@ mod tests {
         assert_eq!((&*one.subject, one.ends.unwrap() - one.begins, one.serial.is_empty()), ("CN=late", DAY, false));
         let crl = ca.revoke(&[], Dates::Expired).unwrap();
         let der = CertificateRevocationListDer::from_pem_slice(crl.as_bytes()).unwrap();
-        let list = Validity::of_list(FileRole::Crl, path, &der, 0).unwrap();
+        let list = Validity::of_list(FileRole::Crl, path, &der, 0, true).unwrap();
         assert_eq!((&*list.subject, list.ends.unwrap() - list.begins), ("CN=root", DAY));
-        assert_eq!(Validity::of_list(FileRole::Crl, path, b"no list", 0), None);
+        assert_eq!(Validity::of_list(FileRole::Crl, path, b"no list", 0, true), None);
         assert_eq!(Validity::of_certificate(FileRole::Ca, path, Kind::Authority, b""), None);
     }
 }

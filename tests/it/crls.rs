@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::support::openssl::{run, s_client};
 use crate::support::proxy::run_to_end;
 use crate::support::service::SOON;
-use crate::support::{Mongod, Proxy, Scratch, cert, mongod, parts, require, require_command};
+use crate::support::{Mongod, Proxy, Scratch, admin, cert, mongod, parts, require, require_command};
 
 /// A CA as `openssl ca` keeps one, with two clients, of which it can revoke one.
 struct Ca {
@@ -167,4 +167,151 @@ fn a_list_without_a_number_is_refused_in_words() {
     // As it says.
     ca.openssl("ca -config cnf -gencrl -out crl.pem");
     assert_eq!(run_to_end(["check"].iter().chain(&route).chain(&files)).status.code(), Some(0));
+}
+
+fn check(ca: &Ca, crl: &str) -> (Option<i32>, String) {
+    let (crl, ca_file, key) = (ca.path(crl), ca.path("ca.pem"), cert("server.pem"));
+    let (crl, ca_file) = (crl.to_string_lossy(), ca_file.to_string_lossy());
+    let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--sslMode", "allowSSL"];
+    let files = ["--sslPEMKeyFile", &key, "--sslCAFile", &ca_file, "--sslCRLFile", &crl];
+    let checked = run_to_end(["check"].iter().chain(&route).chain(&files));
+    (checked.status.code(), String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap())
+}
+
+/// Whom a mongod lets in with this list: the client that is not revoked, and the one that is.
+fn mongod_lets_in(ca: &Ca, crl: &str) -> [bool; 2] {
+    let path = |name: &str| ca.path(name).to_string_lossy().into_owned();
+    let tls =
+        mongod::Tls { mode: "requireTLS", certificate_key_file: cert("server.pem"), ca_file: Some(path("ca.pem")) };
+    let args = vec!["--tlsCRLFile".to_owned(), path(crl)];
+    let mongod = Mongod::start(&mongod::Options { tls: Some(tls), args, ..mongod::Options::default() });
+    ["good.pem", "bad.pem"].map(|client| is_let_in_by(&mongod, &ca.path(client)))
+}
+
+/// mongod takes some of them, and starts with the others and then refuses everybody.
+#[test]
+fn lists_that_are_not_supported_are_refused_in_words() {
+    require_command!("openssl");
+    require!(parts::mongod());
+    let ca = Ca::new();
+    ca.revoke_bad();
+    let point = |content: &str| format!("issuingDistributionPoint = critical,@point\n[point]\n{content}\n");
+    let rows = [
+        ("delta", "2.5.29.27 = critical,ASN1:INTEGER:1\n".to_owned(), "is a delta CRL", [true, false]),
+        ("indirect", point("indirectCRL = TRUE"), "is an indirect CRL", [false, false]),
+        ("users", point("onlyuser = TRUE"), "onlyContainsUserCerts alone", [true, false]),
+        ("cas", point("onlyCA = TRUE"), "issuingDistributionPoint without a fullname", [false, false]),
+        ("attributes", point("onlyAA = TRUE"), "about attribute certificates only", [false, false]),
+        ("reasons", point("onlysomereasons = keyCompromise"), "about some reasons of revocation only", [false, false]),
+        ("critical", "1.2.3.4 = critical,ASN1:UTF8:x\n".to_owned(), "a critical extension", [false, false]),
+        ("empty", String::new(), "has no extensions", [true, false]),
+    ];
+    for (kind, extensions, words, let_in) in rows {
+        let numbered = kind != "empty";
+        let base = fs::read_to_string(ca.path("cnf")).unwrap();
+        let base = if numbered { base } else { base.replace("crlnumber = crlnumber\n", "") };
+        fs::write(ca.path("kind.cnf"), format!("{base}[kind]\n{extensions}")).unwrap();
+        ca.openssl("ca -config kind.cnf -gencrl -crlexts kind -out kind.pem");
+        let (code, said) = check(&ca, "kind.pem");
+        assert_eq!(code, Some(2), "{kind}: {said}");
+        for part in ["kind.pem", "line 1: the revocation list", words] {
+            assert!(said.contains(part), "{kind}: {part}: {said}");
+        }
+        assert!(!said.contains("Unsupported") && !said.contains("Malformed"), "{kind}: {said}");
+        assert_eq!(mongod_lets_in(&ca, "kind.pem"), let_in, "{kind}: mongod");
+    }
+}
+
+/// OpenSSL takes them for one name. The stack that verifies chains does not, and the list would be of nobody.
+#[test]
+fn a_list_whose_issuer_is_written_otherwise_is_refused_in_words() {
+    require_command!("openssl");
+    require!(parts::mongod());
+    let ca = Ca::new();
+    ca.revoke_bad();
+    for (subject, mask) in [("/CN=root", "nombstr"), ("/CN=ROOT", "utf8only")] {
+        fs::write(ca.path("req.cnf"), format!("[req]\nstring_mask = {mask}\ndistinguished_name = d\n[d]\n")).unwrap();
+        ca.openssl(&format!("req -x509 -config req.cnf -days 30 -key key -subj {subject} -addext subjectKeyIdentifier=hash -out alias.pem"));
+        ca.openssl("ca -config cnf -gencrl -cert alias.pem -out alias-crl.pem");
+        let (code, said) = check(&ca, "alias-crl.pem");
+        assert_eq!(code, Some(2), "{subject} {mask}: {said}");
+        for part in
+            ["line 1: the revocation list is of CN=", "CA CN=root in the CA file has it with other string types"]
+        {
+            assert!(said.contains(part), "{subject} {mask}: {part}: {said}");
+        }
+        assert_eq!(mongod_lets_in(&ca, "alias-crl.pem"), [true, false], "{subject} {mask}: mongod");
+    }
+}
+
+/// A list that no CA of the file has made: it is of no use to anybody, here and in mongod, and that is said.
+#[test]
+fn a_list_of_another_ca_is_warned_about() {
+    require_command!("openssl");
+    require!(parts::mongod());
+    let (ca, twin) = (Ca::new(), Ca::new());
+    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    twin.openssl(&format!("req -x509 {ec} -days 30 -subj /CN=other -keyout other.key -out other.pem"));
+    twin.openssl("ca -config cnf -gencrl -cert other.pem -keyfile other.key -out other-crl.pem");
+    twin.openssl("ca -config cnf -gencrl -out twin-crl.pem");
+    let rows = [
+        ("other-crl.pem", "the revocation list of CN=other is of no CA of the CA file"),
+        ("twin-crl.pem", "the revocation list of CN=root is not signed by the key of the CA of that name"),
+    ];
+    for (crl, words) in rows {
+        fs::copy(twin.path(crl), ca.path(crl)).unwrap();
+        let (code, said) = check(&ca, crl);
+        assert_eq!(code, Some(0), "{said}");
+        for part in [words, "warning: tlsCRLFile: no revocation list of the CA CN=root in it"] {
+            assert!(said.contains(part), "{crl}: {part}: {said}");
+        }
+        assert_eq!(mongod_lets_in(&ca, crl), [false, false], "{crl}: mongod");
+    }
+}
+
+/// A CA file with an intermediate and no root: a start is as mongod's, and so is the refusal of everybody.
+#[test]
+fn a_ca_file_without_a_root_lets_nobody_in() {
+    require_command!("openssl");
+    require!(parts::mongod());
+    let ca = Ca::new();
+    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    fs::write(ca.path("sub.ext"), "basicConstraints = critical,CA:TRUE\n").unwrap();
+    fs::write(ca.path("leaf.ext"), "extendedKeyUsage = clientAuth\n").unwrap();
+    for (name, issuer, extensions) in
+        [("sub", "ca.pem -CAkey key", "sub.ext"), ("leaf", "sub.pem -CAkey sub.key", "leaf.ext")]
+    {
+        ca.openssl(&format!("req -new {ec} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
+        ca.openssl(&format!(
+            "x509 -req -in {name}.csr -CA {issuer} -CAcreateserial -days 20 -extfile {extensions} -out {name}.pem"
+        ));
+    }
+    let read = |name: &str| fs::read_to_string(ca.path(name)).unwrap();
+    fs::write(ca.path("alone.pem"), read("leaf.pem") + &read("leaf.key")).unwrap();
+    fs::write(ca.path("chain.pem"), read("leaf.pem") + &read("sub.pem") + &read("ca.pem") + &read("leaf.key")).unwrap();
+    fs::write(ca.path("both.pem"), read("sub.pem") + &read("ca.pem")).unwrap();
+    for (file, expected) in [("sub.pem", false), ("both.pem", true)] {
+        let (key, file) = (cert("server.pem"), ca.path(file).to_string_lossy().into_owned());
+        let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--sslMode", "requireSSL"];
+        let files = ["--sslPEMKeyFile", &key, "--sslCAFile", &file];
+        let checked = run_to_end(["check"].iter().chain(&route).chain(&files));
+        let said = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
+        assert_eq!(checked.status.code(), Some(0), "{said}");
+        let words = "tlsCAFile: no root (self-signed CA certificate) in it: the CA CN=sub is an intermediate";
+        assert_eq!(said.contains(words), !expected, "{said}");
+        let proxy = Proxy::start([&route[..], &files].concat());
+        let warnings = admin::of(&proxy).get("/status")["warnings"].to_string();
+        assert_eq!(warnings.contains("no root (self-signed CA certificate)"), !expected, "{warnings}");
+        let tls = mongod::Tls { mode: "requireTLS", certificate_key_file: key.clone(), ca_file: Some(file.clone()) };
+        let mongod = Mongod::start(&mongod::Options { tls: Some(tls), ..mongod::Options::default() });
+        for client in ["alone.pem", "chain.pem"] {
+            let client = ca.path(client);
+            assert_eq!(is_let_in_by(&mongod, &client), expected, "mongod: {file} {}", client.display());
+            let mark = proxy.mark();
+            assert_eq!(is_let_in(proxy.address("inbound"), &client), expected, "{file} {}", client.display());
+            let record = proxy.wait_record(mark, |_| true, SOON);
+            let reason = "the root above that is not in the file (mongod: unable to get issuer certificate)";
+            assert_eq!(record["reason"].as_str().is_some_and(|said| said.contains(reason)), !expected, "{record}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod admin_drivers;
 mod admin_http;
 mod admin_mongod;
 mod admin_sessions;
+mod after_handshake;
 mod bad_configuration;
 mod changes;
 mod chaos;

@@ -9,7 +9,9 @@ use certs_gen::{Authority, Issued, Request, Validity};
 use serde_json::{Value, json};
 
 use crate::support::proxy::{Signal, run_to_end};
-use crate::support::{Mongod, Proxy, Scratch, admin, mongod, parts, raw, require, service::SOON, wait};
+use crate::support::{
+    Mongod, Proxy, Scratch, admin, mongod, openssl, parts, raw, require, require_command, service::SOON, wait,
+};
 
 /// What is wrong with a set of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,5 +215,80 @@ fn a_start_is_as_mongods() {
             run.extend(flags(folder.path()));
             assert_eq!(run_to_end(&run).status.code(), Some(2), "{fault:?}");
         }
+    }
+}
+
+/// A list that is needed and not there, and a root that is needed and not there, are as bad as those that are out of date.
+#[test]
+fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
+    require_command!("openssl");
+    let folder = Scratch::new("lacking");
+    let file = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+    let openssl = |line: &str| openssl::run(Some(folder.path()), &line.split_whitespace().collect::<Vec<_>>());
+    let [root, second, other, twin] = ["root", "second", "other", "root"].map(|name| Authority::new(name).unwrap());
+    let member = root.issue(&Request::member("db1").names(["localhost"])).unwrap();
+    let [of_root, of_second, of_other, of_twin] =
+        [&root, &second, &other, &twin].map(|ca| ca.revoke(&[], Validity::Now).unwrap());
+    // An intermediate alone.
+    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(&format!("req -x509 {ec} -days 30 -subj /CN=above -keyout above.key -out above.pem"));
+    openssl(&format!(
+        "req -x509 {ec} -days 30 -subj /CN=sub -CA above.pem -CAkey above.key -keyout sub.key -out sub.pem"
+    ));
+    let sub = fs::read_to_string(folder.join("sub.pem")).unwrap();
+    file("server.pem", &member.pem());
+    file("cluster.pem", &member.pem());
+    let both = [root.pem(), second.pem()].concat();
+    let good = |cas: &str, lists: &str| {
+        file("ca.pem", cas);
+        file("crl.pem", lists);
+    };
+    good(&both, &[&*of_root, &of_second].concat());
+    let proxy = Proxy::start(flags(folder.path()).into_iter().chain(["--watch", "off"].map(str::to_owned)));
+    let admin = admin::of(&proxy);
+    let none = "no revocation list in it is of a CA of the CA file (it has lists of CN=";
+    let rows = [
+        ("of another CA", both.clone(), of_other.clone(), none),
+        ("of another key", both.clone(), of_twin, none),
+        (
+            "of one of two",
+            both.clone(),
+            of_second.clone(),
+            "the revocation list of the CA CN=root, which the files in force have",
+        ),
+        (
+            "no root",
+            sub,
+            of_root.clone(),
+            "no root (self-signed CA certificate) in it: the CA CN=sub is an intermediate",
+        ),
+    ];
+    for (number, (name, cas, lists, text)) in rows.into_iter().enumerate() {
+        good(&cas, &lists);
+        let generation = admin.get("/status")["generation"].clone();
+        for door in DOORS {
+            let refused = read_again(&proxy, door, false).unwrap_or_else(|| panic!("{door} has taken {name}"));
+            assert!(refused.contains(text) && refused.contains("force takes them"), "{door}: {name}: {refused}");
+        }
+        assert_eq!(admin.get("/status")["generation"], generation, "{name}");
+        let critical = admin.get("/status")["critical"].to_string();
+        assert!(critical.contains("TLS files on disk are refused since") && critical.contains(text), "{critical}");
+        assert_eq!(read_again(&proxy, DOORS[number % 5], true), None, "{name}");
+        let warnings = admin.get("/status")["warnings"].to_string();
+        let lacking = match name {
+            "no root" => text,
+            "of one of two" => "no revocation list of the CA CN=root in it",
+            _ => "no revocation lists of the CAs CN=root; CN=second in it",
+        };
+        assert!(warnings.contains(lacking), "{name}: {warnings}");
+        good(&both, &[&*of_root, &of_second].concat());
+        let rotated = admin.post("/rotate", &json!({}));
+        assert_eq!(rotated.get("warnings"), None, "{name}: {rotated}");
+    }
+    // Taken without force: a CA and its list that go together, and a new CA whose list comes later.
+    let third = Authority::new("third").unwrap();
+    for (cas, lists) in [(root.pem().to_owned(), of_root.clone()), ([root.pem(), third.pem()].concat(), of_root)] {
+        good(&cas, &lists);
+        assert_eq!(read_again(&proxy, "ctl rotate", false), None, "{cas}");
     }
 }

@@ -107,6 +107,104 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
     }
 }
 
+/// CAs of every kind: an intermediate and one below it; a root that another has signed too; a root with a new key, which the old
+/// one has signed, and the other way round; an expired root, with the key of a newer one; one that SHA-1 has signed.
+const MAKE_CAS: &str = r#"
+set -e
+key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $1.key 2>/dev/null; }
+sign() { # name, issuer, subject, extensions, options
+    openssl req -new -key $1.key -subj $3 -out $1.csr
+    printf "$4
+" > $1.ext
+    openssl x509 -req -in $1.csr -CA $2.pem -CAkey $2.key -CAcreateserial -days 30 -extfile $1.ext $5 -out $1.pem 2>/dev/null
+}
+issue() { key $1; sign $1 $2 /CN=$1 "$3" "$4"; }
+root() { key $1; openssl req -x509 -new -key $1.key -subj /CN=$2 -days 30 -out $1.pem; }
+ca='basicConstraints=critical,CA:TRUE'
+root root root; root other other; root new root; root self self
+issue sub root $ca; issue subsub sub $ca; issue old root $ca -sha1
+cp root.key cross.key; sign cross other /CN=root $ca
+cp new.key newbyold.key; sign newbyold root /CN=root $ca
+cp root.key oldbynew.key; sign oldbynew new /CN=root $ca
+cp root.key expired.key
+openssl x509 -in root.pem -signkey root.key -days -1 -out expired.pem 2>/dev/null
+printf '[req]\nstring_mask=nombstr\ndistinguished_name=d\n[d]\n' > req.cnf
+cp root.key alias.key; openssl req -x509 -new -config req.cnf -key root.key -subj /CN=ROOT -addext subjectKeyIdentifier=hash -days 30 -out alias.pem
+for name in root sub subsub new old alias; do issue of$name $name extendedKeyUsage=clientAuth; done
+"#;
+
+#[test]
+fn a_ca_file_counts_from_its_roots_as_in_openssl() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new("sh").args(["-c", MAKE_CAS]).current_dir(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(format!("{name}.pem"))).unwrap();
+    let openssl = |cas: &[String], leaf: &str, chain: &[&str]| {
+        std::fs::write(folder.path().join("cas"), cas.concat()).unwrap();
+        std::fs::write(folder.path().join("chain"), chain.iter().map(|name| read(name)).collect::<String>()).unwrap();
+        let mut command = Command::new("openssl");
+        command.current_dir(folder.path()).args(["verify", "-no-CApath", "-no-CAstore", "-purpose", "sslclient"]);
+        command.args(["-auth_level", "0", "-CAfile", "cas"]);
+        command.args((!chain.is_empty()).then_some(["-untrusted", "chain"]).into_iter().flatten());
+        command.arg(format!("{leaf}.pem"));
+        command.output().unwrap().status.success()
+    };
+    let no_root = "the root above that is not in the file";
+    let rows: [(&[&str], &str, &[&str], &str); 27] = [
+        (&["sub"], "ofsub", &[], no_root),
+        (&["sub"], "ofsub", &["sub"], no_root),
+        (&["sub"], "ofsub", &["sub", "root"], no_root),
+        (&["sub", "other"], "ofsub", &["sub"], no_root),
+        (&["sub", "root"], "ofsub", &[], "ok"),
+        (&["root", "sub"], "ofsub", &["sub"], "ok"),
+        (&["root"], "ofsub", &["sub"], "ok"),
+        (&["root", "subsub"], "ofsubsub", &[], no_root),
+        (&["root", "sub"], "ofsubsub", &["subsub"], "ok"),
+        (&["root", "subsub", "sub"], "ofsubsub", &[], "ok"),
+        // Two certificates of one CA: its own, and another CA's.
+        (&["root", "cross"], "ofroot", &[], "ok"),
+        (&["cross"], "ofroot", &[], no_root),
+        (&["cross", "other"], "ofroot", &[], "ok"),
+        (&["cross", "other", "root"], "ofroot", &[], "ok"),
+        // Between two keys of one CA.
+        (&["newbyold"], "ofnew", &[], no_root),
+        (&["newbyold", "root"], "ofnew", &[], "ok"),
+        (&["root", "newbyold"], "ofroot", &[], "ok"),
+        (&["root"], "ofnew", &["newbyold"], "ok"),
+        (&["oldbynew", "newbyold"], "ofnew", &[], no_root),
+        (&["new", "oldbynew"], "ofroot", &[], "ok"),
+        (&["expired", "root"], "ofroot", &[], "ok"),
+        (&["root", "expired"], "ofsub", &["sub"], "ok"),
+        (&["expired"], "ofroot", &[], "the CA that has signed it has expired"),
+        (&["sub", "expired"], "ofsub", &[], "expired"),
+        (&["ofsub"], "ofsub", &[], "not signed by a CA"),
+        (&["self"], "self", &[], "ok"),
+        // No signature of SHA-1 is verified here; in the CA file, the names and key identifiers tell.
+        (&["root", "old"], "ofold", &[], "ok"),
+    ];
+    for (cas, leaf, chain, expected) in rows {
+        let files: Vec<_> = cas.iter().map(|name| read(name)).collect();
+        let trust = of(&files, [].into_iter(), |_| {});
+        let peers: Vec<_> = chain.iter().map(|name| der(&read(name))).collect();
+        let said = match trust.verify(&der(&read(leaf)), &peers, Peer::Client, UnixTime::now()) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => explain(&error),
+        };
+        assert!(said.contains(expected), "{cas:?}, {leaf} {chain:?}: expected {expected}: {said}");
+        assert_eq!(openssl(&files, leaf, chain), expected == "ok", "OpenSSL: {cas:?}, {leaf} {chain:?}");
+    }
+    // A name that the CA's own certificate writes otherwise.
+    let files = ["root"].map(read);
+    assert!(openssl(&files, "ofalias", &[]));
+    let trust = of(&files, [].into_iter(), |_| {});
+    let error = trust.verify(&der(&read("ofalias")), &[], Peer::Client, UnixTime::now()).unwrap_err();
+    assert!(explain(&error).contains("with other string types, case or spaces"), "{error:?}");
+    // OpenSSL looks no further than the first certificate of a name and key. Here the order does not count.
+    let files = ["cross", "root"].map(read);
+    let trust = of(&files, [].into_iter(), |_| {});
+    assert!(trust.verify(&der(&read("ofroot")), &[], Peer::Client, UnixTime::now()).is_ok());
+}
+
 fn of(cas: &[String], lists: impl Iterator<Item = String>, change: impl FnOnce(&mut Vec<Ca>)) -> Trust {
     let algorithms = provider().signature_verification_algorithms;
     let mut cas: Vec<_> =
