@@ -1,6 +1,7 @@
 //! The composition root: settings in, a running proxy out. The only place where data plane and control plane
 //! meet.
 
+mod capabilities;
 mod manager;
 mod plant;
 mod prepare;

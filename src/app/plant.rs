@@ -5,11 +5,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::capabilities::not_transparent;
 use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
 use crate::members;
-use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS};
+use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
 use crate::proxy::{OpenRoute, Pulse, Route, Server};
 
 /// Everything that is listened on.
@@ -197,8 +198,14 @@ impl Listeners {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
-            let bound = self.bind_all(*address);
+            let bound =
+                self.inherited.listen_inbound(*address, self.workers).and_then(|sockets| bound(*address, sockets));
             match (Route::inbound(inbound), bound) {
+                (Ok(route), Ok((address, listeners))) if inbound.transparent => {
+                    let refused = listeners.iter().find_map(|listener| make_transparent(listener).err());
+                    mistakes.extend(refused.map(|error| not_transparent(address, &error)));
+                    ready.push(Bound { route: route.handed_over_to(address), address, listeners });
+                }
                 (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
                 (Ok(_), Err(error)) => {
                     mistakes.push(Mistake::cannot_listen("--port, --bind_ip", &address.to_string(), &error))
@@ -239,9 +246,7 @@ impl Listeners {
     }
 
     fn bind_all(&self, address: SocketAddr) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-        let sockets = self.inherited.listen(address, self.workers)?;
-        let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
-        Ok((bound, sockets))
+        bound(address, self.inherited.listen(address, self.workers)?)
     }
 
     /// Readies the outbound routes that are new or lead elsewhere.
@@ -258,9 +263,7 @@ impl Listeners {
                 if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match (Route::outbound(outbound), bound) {
                 (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
-                (Ok(_), Err(error)) => {
-                    mistakes.push(Mistake::cannot_listen("--outbound", &outbound.listen.to_string(), &error));
-                }
+                (Ok(_), Err(error)) => mistakes.push(cannot_listen(settings, outbound, &error)),
                 (Err(error), _) => {
                     mistakes.push(Mistake::of("--outbound", &outbound.name, error.to_string(), NAME_REMEDY));
                 }
@@ -320,6 +323,12 @@ impl Plant for Arc<Listeners> {
     }
 }
 
+/// With the address that they are bound to: port 0 is the kernel's choice.
+fn bound(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
+    Ok((bound, sockets))
+}
+
 /// The key of each outbound route, in their order.
 fn keys(settings: &Settings) -> Vec<Key> {
     let mut seen = HashMap::<SocketAddr, usize>::new();
@@ -333,6 +342,17 @@ fn keys(settings: &Settings) -> Vec<Key> {
         .collect()
 }
 
+/// Why an outbound route cannot be listened for. A capability that the process began with is no help any more where all
+/// were dropped.
+fn cannot_listen(settings: &Settings, outbound: &Outbound, error: &io::Error) -> Mistake {
+    let address = outbound.listen.to_string();
+    let dropped = settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent);
+    if dropped && error.kind() == io::ErrorKind::PermissionDenied {
+        return Mistake::of("--outbound", &address, format!("cannot listen: {error}"), DROPPED);
+    }
+    Mistake::cannot_listen("--outbound", &address, error)
+}
+
 /// Whether a listener fails because this host has no IPv6.
 pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
@@ -340,4 +360,6 @@ pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
 
 /// The address family is not there at all (errno(3)); the standard library has no kind for it.
 const EAFNOSUPPORT: i32 = 97;
+const DROPPED: &str = "choose a port from 1024 up, or restart tlsramp with CAP_NET_BIND_SERVICE: with --inboundTransparent it drops \
+    every capability once its listeners are open";
 const NAME_REMEDY: &str = "name the server as its certificate does: a DNS name or an IP address";

@@ -1,6 +1,7 @@
 //! What `run` does before it listens, and `check` does too: the state file, the sockets that were passed on, the
 //! descriptors, and a trial of every address. Nothing of it lasts.
 
+use super::capabilities::cannot_be_transparent;
 use super::plant::lacks_ipv6;
 use super::restore::{Restored, restore};
 use super::strangers::{Wanted, strangers, wanted};
@@ -34,6 +35,7 @@ pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> 
     let mut mistakes = strangers(inherited, settings);
     let restored = restore(loaded).map_err(|found| mistakes.extend(found)).ok();
     mistakes.extend(too_few_descriptors(settings));
+    mistakes.extend(cannot_be_transparent(settings, inherited));
     for mistake in unavailable(settings, inherited) {
         match in_use {
             InUse::Warning if mistake.in_use => {

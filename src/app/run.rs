@@ -11,6 +11,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::capabilities::{CapabilityError, open_and_drop};
 use super::manager::{Manager, Shown};
 use super::prepare::{InUse, prepare};
 use super::{App, Signals, StartError};
@@ -24,7 +25,7 @@ use crate::observe::{LogHandle, Observer, init_logs};
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     // Before there are threads: it changes the environment.
-    let inherited = match Inherited::from_env() {
+    let mut inherited = match Inherited::from_env() {
         Ok(inherited) => inherited,
         Err(error) => return refuse(&[passed_wrongly(&error)]),
     };
@@ -32,6 +33,12 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
+    // Before there are threads: each has capabilities of its own.
+    match open_and_drop(&loaded, &mut inherited) {
+        Ok(()) => {}
+        Err(CapabilityError::Listeners(mistakes)) => return refuse(&mistakes),
+        Err(error @ CapabilityError::Drop(_)) => return fail(&error),
+    }
     let LogSettings { format, level } = loaded.settings.log;
     let log = match init_logs(format == LogFormat::Json, level.filter()) {
         Ok(log) => Arc::new(log),

@@ -84,7 +84,7 @@ fn open_to_all(path: &Path) -> Option<Mistake> {
     })
 }
 
-const INBOUND: &str = "inbound";
+pub(super) const INBOUND: &str = "inbound";
 const OUTBOUND: &str = "outbound";
 const ADMIN: &str = "admin";
 const PROBES: &str = "probes";

@@ -9,6 +9,7 @@ use super::table::TABLE;
 pub(super) enum Key {
     Port,
     BindIp,
+    InboundTransparent,
     InboundTls,
     Upstream,
     UpstreamTls,

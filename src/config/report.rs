@@ -41,10 +41,11 @@ fn summary(settings: &Settings) -> String {
 
 fn line_of_inbound(settings: &Settings, inbound: &Inbound) -> String {
     let binds = inbound.binds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let transparent = if inbound.transparent { " (transparent)" } else { "" };
     let what = |opening, name| does(settings, inbound.acceptance, inbound.link, opening, name);
     let source = inbound.source.map_or_else(String::new, |source| format!(" from {source}"));
     let (plaintext, tls) = (what(Opening::Plaintext, "plaintext"), what(Opening::Tls, "TLS"));
-    format!("{binds} -> {}{source}; {plaintext}; {tls}", inbound.upstream)
+    format!("{binds}{transparent} -> {}{source}; {plaintext}; {tls}", inbound.upstream)
 }
 
 fn line_of_outbound(settings: &Settings, outbound: &Outbound) -> String {

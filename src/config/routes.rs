@@ -29,6 +29,7 @@ pub(super) fn inbound(reader: &mut Reader<'_>, lookup: Lookup, bound: Option<&[S
     };
     let inbound = Inbound {
         binds,
+        transparent: reader.read(Key::InboundTransparent, values::switch).unwrap_or(false),
         upstream: upstream?,
         link: link.unwrap_or(LinkRule::Policy),
         acceptance: acceptance.unwrap_or(Acceptance::Terminate),

@@ -57,6 +57,8 @@ pub struct Settings {
 pub struct Inbound {
     /// Where to listen, at least one address, none twice. Port 0: the kernel chooses.
     pub binds: Vec<SocketAddr>,
+    /// Whether the listening sockets have `IP_TRANSPARENT`: the kernel hands over connections to other addresses.
+    pub transparent: bool,
     /// Where it leads.
     pub upstream: Upstream,
     /// How the link to the upstream is chosen.

@@ -39,6 +39,19 @@ pub(super) static TABLE: &[Opt] = &[
         change: Restart,
     },
     Opt {
+        key: Key::InboundTransparent,
+        flags: &["inboundTransparent"],
+        yaml: &["proxy.inboundTransparent"],
+        kind: Switch,
+        heading: LISTENING,
+        default: "false",
+        help: "Set IP_TRANSPARENT on the listening sockets of the inbound route, so that the TPROXY rules of tlsramp \
+               netfilter can hand over connections to the server's own address. Needs CAP_NET_RAW, or sockets of a \
+               socket unit with Transparent=yes; every capability is dropped before the first connection is accepted. \
+               Connections that other hosts make to the listener's own address are refused (not_intercepted).",
+        change: Restart,
+    },
+    Opt {
         key: Key::InboundTls,
         flags: &["inboundTLS"],
         yaml: &["proxy.inboundTLS"],

@@ -14,7 +14,10 @@ use crate::tls::Material;
 pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     match &settings.inbound {
-        Some(inbound) => hop(raw, inbound, &mut warnings),
+        Some(inbound) => {
+            hop(raw, inbound, &mut warnings);
+            warnings.extend(out_of_reach(raw, inbound));
+        }
         None => warnings.extend(idle(raw)),
     }
     encryption(raw, settings, &mut warnings);
@@ -69,6 +72,19 @@ fn hop(raw: &Raw, inbound: &Inbound, warnings: &mut Vec<String>) {
     }
 }
 
+/// A transparent route that the kernel hands no connection of another host to: TPROXY looks for a listener on the address
+/// of the interface by which a connection came.
+fn out_of_reach(raw: &Raw, inbound: &Inbound) -> Option<String> {
+    let loopback = inbound.binds.iter().all(|bind| bind.ip().is_loopback());
+    (inbound.transparent && loopback).then(|| {
+        let (transparent, bind) = (raw.say(Key::InboundTransparent), raw.say(Key::BindIp));
+        format!(
+            "{transparent}: the inbound route listens on loopback addresses only, and the rules of tlsramp netfilter lead to \
+             the address of the interface. Give {bind} 0.0.0.0, and :: for IPv6"
+        )
+    })
+}
+
 /// Files with secrets that every user of this host can read. A file that a group can read is left alone: it is how a key
 /// is shared with a service.
 fn readable_by_others(raw: &Raw) -> Vec<String> {
@@ -87,7 +103,15 @@ fn readable_by_others(raw: &Raw) -> Vec<String> {
 
 /// Options of an inbound route that is not there.
 fn idle(raw: &Raw) -> Option<String> {
-    let keys = [Key::Port, Key::BindIp, Key::InboundTls, Key::UpstreamTls, Key::UpstreamBind, Key::MaxIncoming];
+    let keys = [
+        Key::Port,
+        Key::BindIp,
+        Key::InboundTransparent,
+        Key::InboundTls,
+        Key::UpstreamTls,
+        Key::UpstreamBind,
+        Key::MaxIncoming,
+    ];
     let names = keys.iter().filter_map(|key| raw.get(*key)).map(Entry::name).collect::<Vec<_>>();
     (!names.is_empty()).then(|| {
         let upstream = raw.say(Key::Upstream);

@@ -12,6 +12,8 @@ pub(super) struct Interception {
     pub(super) once: bool,
     /// Whether outgoing connections are to be redirected: `--outboundTransparent`.
     pub(super) outbound: bool,
+    /// Whether incoming connections are to be handed over: `--inboundTransparent`.
+    pub(super) inbound: bool,
     /// The port of the fronted server, if that is a TCP port of this host.
     pub(super) server: Option<u16>,
     /// The ports that the inbound route listens on.
@@ -32,9 +34,9 @@ pub(super) struct Missing {
 }
 
 impl Interception {
-    /// Whether there should be rules: outgoing connections count on them, or they were there.
+    /// Whether there should be rules: a transparent route counts on them, or they were there.
     pub(super) const fn is_expected(&self) -> bool {
-        self.outbound || self.once
+        self.outbound || self.inbound || self.once
     }
 
     /// Whether inbound connections count on the rules: rules are expected, the server has a port of its own, and the set
@@ -67,7 +69,11 @@ impl Interception {
         if mode.dials_tls() {
             effects.push("this server's own connections leave in plaintext, which members in requireSSL refuse");
         }
-        let start = if self.once { GONE } else { ABSENT };
+        let start = match (self.once, self.outbound) {
+            (true, _) => GONE,
+            (false, true) => ABSENT,
+            (false, false) => ABSENT_INBOUND,
+        };
         let effects = if effects.is_empty() { String::new() } else { format!(" In {mode}, {}.", effects.join("; ")) };
         Some(Missing {
             text: format!("{start}{effects} {REMEDY}"),
@@ -80,6 +86,7 @@ impl Interception {
 
 const GONE: &str = "the redirect rules are gone: new connections go around tlsramp.";
 const ABSENT: &str = "no redirect rules are in force, so nothing arrives at outboundTransparent.";
+const ABSENT_INBOUND: &str = "no interception rules are in force, so nothing arrives at inboundTransparent.";
 const REMEDY: &str = "Put them in force: tlsramp netfilter --apply";
 
 #[cfg(test)]
@@ -89,7 +96,16 @@ mod tests {
 
     /// The README's sidecar: mongod on 27017, tlsramp on 27117.
     fn sidecar(rules: Option<bool>, once: bool) -> Interception {
-        Interception { rules, once, outbound: true, server: Some(27017), listens: vec![27117], advertised: Some(27017) }
+        let inbound = false;
+        Interception {
+            rules,
+            once,
+            outbound: true,
+            inbound,
+            server: Some(27017),
+            listens: vec![27117],
+            advertised: Some(27017),
+        }
     }
 
     #[test]
@@ -107,6 +123,7 @@ mod tests {
                 None,
                 true,
             ),
+            ("transparent inbound, none yet", Interception { inbound: true, ..plain.clone() }, None, true),
             ("the set advertises us", Interception { advertised: Some(27117), ..plain.clone() }, None, false),
             ("another server altogether", Interception { advertised: Some(1), ..plain.clone() }, None, false),
             ("nothing known of the set", Interception { advertised: None, ..plain.clone() }, None, false),
@@ -154,6 +171,10 @@ mod tests {
                 assert_eq!(sidecar(rules, once).missing(mode), None);
             }
         }
+        // Incoming connections alone.
+        let inbound = Interception { outbound: false, inbound: true, ..sidecar(Some(false), false) };
+        let missing = inbound.missing(Require).unwrap();
+        assert!(missing.not_ready && missing.text.starts_with("no interception rules are in force"), "{missing:?}");
         // Outgoing connections alone: the listeners are ready.
         let outbound = Interception { server: None, ..sidecar(Some(false), true) };
         let missing = [Disabled, Allow, Prefer, Require].map(|mode| outbound.missing(mode).unwrap());

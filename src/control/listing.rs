@@ -85,6 +85,7 @@ impl Desk {
         ConnectionRow {
             id: open.id,
             peer: open.peer.to_string(),
+            destination: open.destination.as_deref().map(ToString::to_string),
             route: open.route.name.to_string(),
             opening: open.opening.name().into(),
             tls_version: open.tls_version().map(Into::into),

@@ -54,6 +54,14 @@ struct Paths<'a> {
     roster: &'a Roster,
 }
 
+impl Around {
+    /// Drops connections that are not among those that are open now.
+    fn keep_open(&mut self, now: &[Established]) {
+        let open: HashSet<_> = now.iter().map(|one| (one.local.to_string(), one.remote.to_string())).collect();
+        self.bypass.retain(|one| open.contains(&(one.local.clone(), one.remote.clone())));
+    }
+}
+
 impl Paths<'_> {
     /// Which way a connection would go around tlsramp, if neither it nor what it became were tlsramp's.
     fn direction(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> Option<&'static str> {
@@ -96,7 +104,7 @@ impl Desk {
             ticks.tick().await;
             let settings = self.settings();
             if let Some(port) = redirected_to(&settings) {
-                let expected = settings.transparent.is_some();
+                let expected = settings.transparent.is_some() || is_inbound_transparent(&settings);
                 let changed = self.redirect.found(rules_are_there(port).await, expected);
                 if changed {
                     self.say_redirect();
@@ -117,7 +125,15 @@ impl Desk {
             // As many as this process has connections: read only if addresses alone do not tell.
             let own = LazyCell::new(own_sockets);
             let (paths, mut here) = (Paths { server, transparent, roster: &roster }, own_addresses());
-            around(&connections(&paths, &mut here), &paths, &mut here, |one| own.contains(&one.inode))
+            let mut all = connections(&paths, &mut here);
+            // Nobody has accepted it yet: it may be tlsramp's, whose connections have the server's address by TPROXY.
+            all.retain(|one| one.inode != 0);
+            let mut found = around(&all, &paths, &mut here, |one| own.contains(&one.inode));
+            if !found.bypass.is_empty() {
+                // tlsramp's own that have ended since are among them: their descriptors were gone when those were read.
+                found.keep_open(&connections(&paths, &mut here));
+            }
+            found
         };
         // A look that panicked has found nothing.
         let found = blocking(look).await.unwrap_or_default();
@@ -158,6 +174,7 @@ impl Desk {
             rules: seen.rules,
             once: seen.once,
             outbound: settings.transparent.is_some(),
+            inbound: is_inbound_transparent(&settings),
             server: local_server(&settings),
             listens: listens.map(|(_, at)| at.port()).collect(),
             advertised,
@@ -207,9 +224,16 @@ impl Redirect {
 /// The port that rules would redirect the canary to, if any rules are thinkable.
 fn redirected_to(settings: &Settings) -> Option<u16> {
     settings.transparent.or_else(|| {
-        local_server(settings)?;
+        if !is_inbound_transparent(settings) {
+            local_server(settings)?;
+        }
         settings.inbound.as_ref()?.binds.first().map(SocketAddr::port)
     })
+}
+
+/// Whether the kernel hands connections to the server's address over to the inbound route.
+fn is_inbound_transparent(settings: &Settings) -> bool {
+    settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent)
 }
 
 /// The port of the fronted server, where that is on this host.

@@ -303,6 +303,9 @@ pub struct ConnectionRow {
     pub id: u64,
     /// The client.
     pub peer: String,
+    /// The address that it connected to, where the route is transparent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
     /// The route.
     pub route: String,
     /// `plaintext`, `tls`, ...

@@ -20,6 +20,9 @@ pub const TLS_REQUIRED: (i32, &str) = (141, "SSLHandshakeFailed");
 pub const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL connections";
 /// Code of the answer where the server behind cannot be reached; the text is the caller's.
 pub const HOST_UNREACHABLE: (i32, &str) = (6, "HostUnreachable");
+/// Code of the answer to a client that may not connect in this way, which drivers do not try again; the text is the
+/// caller's.
+pub const UNAUTHORIZED: (i32, &str) = (13, "Unauthorized");
 
 /// Most bytes of an opening that are looked at: with these, the answer is never [`Refusal::NeedMore`].
 pub const MAX_OPENING_BYTES: usize = HEADER_BYTES + FLAGS_BYTES + MAX_NAMESPACE_BYTES + 1;

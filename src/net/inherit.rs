@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
@@ -21,6 +22,8 @@ use super::unix::{UnixSocket, bind_unix, try_bind_unix};
 pub struct Inherited {
     tcp: Vec<(Passed<SocketAddr>, TcpListener)>,
     unix: Vec<(Passed<PathBuf>, UnixListener)>,
+    /// Listeners that were opened ahead of time, by the address that was asked for. Each is handed out once.
+    ahead: Mutex<Vec<(SocketAddr, Vec<TcpListener>)>>,
 }
 
 /// One of them, as others see it.
@@ -75,21 +78,64 @@ impl Inherited {
         self.tcp.iter().map(|(passed, _)| passed)
     }
 
+    /// The TCP socket that was passed on for an address.
+    #[must_use]
+    pub fn listener(&self, address: SocketAddr) -> Option<&TcpListener> {
+        self.tcp.iter().find(|(passed, _)| passed.address == address).map(|(_, listener)| listener)
+    }
+
     /// The Unix sockets; one without a path has an empty one.
     pub fn unix(&self) -> impl Iterator<Item = &Passed<PathBuf>> {
         self.unix.iter().map(|(passed, _)| passed)
     }
 
-    /// Listeners for so many workers: one socket that all share, where it was passed on (another could not join it), else
-    /// newly bound as by [`bind`].
+    /// Keeps listeners that were opened while the process still had the capabilities for it: for the next call of
+    /// [`Inherited::listen`] with this address, or of [`Inherited::listen_inbound`] if its port is 0, which is another port
+    /// for each route.
+    pub fn keep(&mut self, address: SocketAddr, listeners: Vec<TcpListener>) {
+        self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).push((address, listeners));
+    }
+
+    /// Listeners for so many workers: those that were opened ahead of time, or one socket that all share, where it was
+    /// passed on (another could not join it), else newly bound as by [`bind`].
     ///
     /// # Errors
     /// As [`bind`].
     pub fn listen(&self, address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-        match self.tcp.iter().find(|(passed, _)| passed.address == address) {
-            Some((_, listener)) => (0..workers).map(|_| listener.try_clone()).collect(),
+        if address.port() != 0
+            && let Some(listeners) = self.taken(address)
+        {
+            return Ok(listeners);
+        }
+        match self.listener(address) {
+            Some(listener) => (0..workers).map(|_| listener.try_clone()).collect(),
             None => bind(address, workers),
         }
+    }
+
+    /// The same for the inbound route.
+    ///
+    /// # Errors
+    /// As [`bind`].
+    pub fn listen_inbound(&self, address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+        self.taken(address).map_or_else(|| self.listen(address, workers), Ok)
+    }
+
+    /// Whether there are listeners for an address: passed on, or opened ahead of time.
+    fn has(&self, address: SocketAddr) -> bool {
+        self.tcp().any(|passed| passed.address == address) || self.is_kept(address)
+    }
+
+    /// Whether listeners for an address were opened ahead of time, see [`Inherited::keep`].
+    #[must_use]
+    pub fn is_kept(&self, address: SocketAddr) -> bool {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(kept, _)| *kept == address)
+    }
+
+    fn taken(&self, address: SocketAddr) -> Option<Vec<TcpListener>> {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = ahead.iter().position(|(kept, _)| *kept == address)?;
+        Some(ahead.swap_remove(at).1)
     }
 
     /// Whether [`Inherited::listen`] would succeed: binds without listening, and gives the address back.
@@ -97,7 +143,7 @@ impl Inherited {
     /// # Errors
     /// As [`bind`].
     pub fn try_listen(&self, address: SocketAddr) -> io::Result<()> {
-        if self.tcp().any(|passed| passed.address == address) { Ok(()) } else { try_bind(address) }
+        if self.has(address) { Ok(()) } else { try_bind(address) }
     }
 
     /// Whether [`Inherited::listen_unix`] would succeed.
@@ -149,6 +195,22 @@ mod tests {
         assert!(inherited.listen(address, 1).unwrap()[0].accept().is_ok(), "what waited is still there");
         let other = inherited.listen("127.0.0.1:0".parse().unwrap(), 1).unwrap();
         assert_ne!(other[0].local_addr().unwrap(), address);
+    }
+
+    #[test]
+    fn what_was_opened_ahead_of_time_is_handed_out_once() {
+        let mut inherited = Inherited::default();
+        let asked = "127.0.0.1:0".parse().unwrap();
+        let listeners = inherited.listen(asked, 2).unwrap();
+        let bound = listeners[0].local_addr().unwrap();
+        inherited.keep(asked, listeners);
+        let other = inherited.listen(asked, 1).unwrap();
+        assert_ne!(other[0].local_addr().unwrap(), bound, "port 0 of another route is another port");
+        let given = inherited.listen_inbound(asked, 2).unwrap();
+        assert!(given.len() == 2 && given.iter().all(|one| one.local_addr().unwrap() == bound));
+        drop(given);
+        assert!(std::net::TcpStream::connect(bound).is_err(), "nothing listens any more");
+        assert_ne!(inherited.listen_inbound(asked, 1).unwrap()[0].local_addr().unwrap(), bound);
     }
 
     #[test]

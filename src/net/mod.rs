@@ -30,5 +30,7 @@ pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::Resolver;
 pub use seats::{Entry, Place, Seats, Slot, SlotLimits, SlotUsage, TooMany};
 pub use sockets::{Established, established, unacknowledged};
-pub use transparent::{TRANSPARENT_IPS, is_own, original_destination};
+pub use transparent::{
+    TRANSPARENT_IPS, is_own, is_transparent, make_transparent, original_destination, try_transparent,
+};
 pub use unix::{UnixSocket, bind_unix};

@@ -1,9 +1,10 @@
-//! Connections that the kernel has redirected: where they were going, and which addresses are this host's own.
+//! Connections that the kernel has redirected or handed over: transparent sockets, where a connection was going, and
+//! which addresses are this host's own.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 /// Where redirected connections arrive: netfilter sends those of local processes to the loopback address of their
@@ -22,6 +23,48 @@ pub fn original_destination(socket: &TcpStream) -> io::Result<SocketAddr> {
         SocketAddr::V6(_) => reference.original_dst_v6()?,
     };
     original.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Sets `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a listener, so that TPROXY rules may hand connections over to it. One that
+/// has it already, from a service manager, is left as it is: that needs no capability.
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`] without `CAP_NET_RAW` or `CAP_NET_ADMIN` (ip(7)).
+pub fn make_transparent(listener: &TcpListener) -> io::Result<()> {
+    if is_transparent(listener)? {
+        Ok(())
+    } else {
+        set_transparent(&SockRef::from(listener), listener.local_addr()?.ip())
+    }
+}
+
+/// Whether a listener has `IP_TRANSPARENT` or `IPV6_TRANSPARENT`.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub fn is_transparent(listener: &TcpListener) -> io::Result<bool> {
+    let socket = SockRef::from(listener);
+    match listener.local_addr()?.ip() {
+        IpAddr::V4(_) => socket.ip_transparent_v4(),
+        IpAddr::V6(_) => socket.ip_transparent_v6(),
+    }
+}
+
+/// Whether this process may make a listener of an address's family transparent.
+///
+/// # Errors
+/// As [`make_transparent`].
+pub fn try_transparent(ip: IpAddr) -> io::Result<()> {
+    let domain = Domain::for_address(SocketAddr::new(ip, 0));
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    set_transparent(&SockRef::from(&socket), ip)
+}
+
+fn set_transparent(socket: &SockRef<'_>, ip: IpAddr) -> io::Result<()> {
+    match ip {
+        IpAddr::V4(_) => socket.set_ip_transparent_v4(true),
+        IpAddr::V6(_) => socket.set_ip_transparent_v6(true),
+    }
 }
 
 /// Whether an address is one of this host's: the kernel binds no other. No packet is sent.

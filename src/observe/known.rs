@@ -19,6 +19,9 @@ pub struct Known {
     pub id: u64,
     /// The client.
     pub peer: SocketAddr,
+    /// The address that the client connected to, where the kernel hands connections to other addresses than the listener's
+    /// over.
+    pub destination: Option<Box<SocketAddr>>,
     /// The route.
     pub route: Arc<RouteRecord>,
     /// When it was accepted.

@@ -38,6 +38,8 @@ pub enum Outcome {
     RefusedTls,
     /// No TLS version in common: too old, or disabled.
     TlsTooOld,
+    /// Made by another host to the listener of a transparent route itself, around the rules that lead to it.
+    NotIntercepted,
     /// The client's certificate is missing, or was refused.
     ClientCertificateRefused,
     /// The handshake with the client failed.
@@ -81,7 +83,7 @@ pub enum Fault {
 
 impl Outcome {
     /// Every outcome; an outcome's place is its number.
-    pub const ALL: [Outcome; 28] = [
+    pub const ALL: [Outcome; 29] = [
         Outcome::Completed,
         Outcome::ClientReset,
         Outcome::UpstreamReset,
@@ -99,6 +101,7 @@ impl Outcome {
         Outcome::RefusedPlaintext,
         Outcome::RefusedTls,
         Outcome::TlsTooOld,
+        Outcome::NotIntercepted,
         Outcome::ClientCertificateRefused,
         Outcome::TlsHandshakeFailed,
         Outcome::TlsHandshakeTimeout,
@@ -133,6 +136,7 @@ impl Outcome {
             Outcome::RefusedPlaintext => "refused_plaintext",
             Outcome::RefusedTls => "refused_tls",
             Outcome::TlsTooOld => "tls_too_old",
+            Outcome::NotIntercepted => "not_intercepted",
             Outcome::ClientCertificateRefused => "client_certificate_refused",
             Outcome::TlsHandshakeFailed => "tls_handshake_failed",
             Outcome::TlsHandshakeTimeout => "tls_handshake_timeout",
@@ -154,6 +158,7 @@ impl Outcome {
             Outcome::Completed | Outcome::Probe => Fault::None,
             Outcome::RefusedPlaintext
             | Outcome::RefusedTls
+            | Outcome::NotIntercepted
             | Outcome::TooManyConnections
             | Outcome::TooManyFromAddress
             | Outcome::LeftWaiting

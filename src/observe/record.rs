@@ -78,6 +78,7 @@ impl Observer {
         let known = Known {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             peer,
+            destination: None,
             route: Arc::clone(route),
             accepted: Instant::now(),
             opening: None,
@@ -260,6 +261,7 @@ fn write(known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<St
             tracing::$level!(
                 id = known.id,
                 peer = %known.peer,
+                destination = known.destination.as_deref().map(tracing::field::display),
                 route = &*known.route.name,
                 opening = known.opening.map(Opening::name),
                 versions_offered = tls.and_then(|tls| tls.versions_offered.as_deref()),

@@ -37,9 +37,20 @@ pub(super) fn serve(
     let begun = Box::pin(async move {
         let peer = record.known()?.peer;
         let mut tuning = *parts.tuning.borrow();
+        let not_intercepted = match route.load().destination(&socket, peer) {
+            Ok(destination) => {
+                record.note(|known| known.destination = destination.map(Box::new));
+                None
+            }
+            Err(error) => {
+                // It is refused whatever it sends, so it does not hold a slot until then.
+                tuning.timeouts.close_silent = true;
+                Some(error)
+            }
+        };
         let opening = async {
             let socket = silence(socket, &mut slot, &mut tuning, &watch).await?;
-            let way = Way { peer, route: &route, parts: &parts, tuning };
+            let way = Way { peer, not_intercepted, route: &route, parts: &parts, tuning };
             establish(socket, &way, &watch, &mut record).await
         };
         let established = tokio::select! {
@@ -189,6 +200,7 @@ mod tests {
         let peer = socket.local_addr().unwrap();
         let inbound = Inbound {
             binds: vec![peer],
+            transparent: false,
             upstream: "127.0.0.1:1".parse().unwrap(),
             link: LinkRule::Never,
             acceptance: Acceptance::Terminate,

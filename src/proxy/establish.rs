@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use super::admit::{admit, admit_again};
 use super::failure::Failure;
+use super::handed_over::NotIntercepted;
 use super::leg::Leg;
 use super::reach::reach;
 use super::refuse;
@@ -46,6 +47,8 @@ pub(super) struct Legs {
 /// What every step of the way needs.
 pub(super) struct Way<'a> {
     pub(super) peer: SocketAddr,
+    /// Set if it has come around the rules that lead to a transparent route.
+    pub(super) not_intercepted: Option<NotIntercepted>,
     pub(super) route: &'a ArcSwap<Route>,
     pub(super) parts: &'a Parts,
     pub(super) tuning: Tuning,
@@ -83,6 +86,11 @@ pub(super) async fn establish(
     record: &mut Record,
 ) -> Result<Legs, Failure> {
     let (socket, opening) = opened(socket, way, watch, record).await?;
+    if let Some(error) = way.not_intercepted {
+        let (failure, Tuning { refusal, timeouts }) = (Failure::NotIntercepted(error), way.tuning);
+        Box::pin(refuse::not_intercepted(socket, opening, &failure, refusal, timeouts.sniff)).await;
+        return Err(failure);
+    }
     // Both as of now, not as of accept: a silent client may have waited through any number of changes.
     let mut policy = Policy::now(way);
     let permit = match policy.judge(opening, way, record) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::handed_over::NotIntercepted;
 use super::redirected::Astray;
 use crate::limits::JUDGED_MOST;
 use crate::net::DialError;
@@ -18,6 +19,8 @@ pub(super) enum Failure {
     Sniff(#[from] SniffError),
     #[error("{}", refused(*.0))]
     Refused(Refused),
+    #[error("{0}")]
+    NotIntercepted(NotIntercepted),
     #[error("{0}")]
     ClientTls(HandshakeError),
     #[error("{0}")]
@@ -56,6 +59,7 @@ impl Failure {
             Failure::UpstreamTls(error) => error.fault(),
             Failure::Sniff(_)
             | Failure::Refused(_)
+            | Failure::NotIntercepted(_)
             | Failure::ClientTls(_)
             | Failure::Astray(_)
             | Failure::Dial(_)
@@ -75,6 +79,7 @@ impl Failure {
             Failure::Refused(Refused::Plaintext) => Outcome::RefusedPlaintext,
             Failure::Refused(Refused::Tls) => Outcome::RefusedTls,
             Failure::Refused(Refused::TlsTooOld) => Outcome::TlsTooOld,
+            Failure::NotIntercepted(_) => Outcome::NotIntercepted,
             Failure::ClientTls(error) => client_tls(error),
             Failure::Astray(_) => Outcome::Loop,
             Failure::Dial(_) => Outcome::UpstreamUnreachable,

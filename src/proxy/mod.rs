@@ -11,6 +11,7 @@ mod admit;
 mod connection;
 mod establish;
 mod failure;
+mod handed_over;
 mod leg;
 mod moving;
 mod reach;

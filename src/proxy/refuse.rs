@@ -10,10 +10,10 @@ use super::failure::Failure;
 use super::leg::Leg;
 use crate::limits::{PEEK_BYTES, WHO};
 use crate::mongo::header::HEADER_BYTES;
-use crate::mongo::refusal::{HOST_UNREACHABLE, MAX_OPENING_BYTES, TLS_REQUIRED, TLS_REQUIRED_TEXT};
+use crate::mongo::refusal::{HOST_UNREACHABLE, MAX_OPENING_BYTES, TLS_REQUIRED, TLS_REQUIRED_TEXT, UNAUTHORIZED};
 use crate::mongo::{Client, Header, Refusal, refusal};
 use crate::net::linger;
-use crate::policy::{RefusalStyle, Refused};
+use crate::policy::{Opening, RefusalStyle, Refused};
 
 /// Refuses by policy: a MongoDB error to a MongoDB request, an alert to TLS, a close to anything else. At most
 /// `limit` is waited for the rest of a request that has begun.
@@ -26,6 +26,27 @@ pub(super) async fn by_policy(mut socket: TcpStream, refused: Refused, style: Re
         };
         // A client that could not be told is a client that is gone.
         let _ = said;
+    }
+    linger(socket).await;
+}
+
+/// Refuses a client that has come around the rules: a MongoDB error to a MongoDB request, an alert to TLS, which is not
+/// terminated for it.
+pub(super) async fn not_intercepted(
+    mut socket: TcpStream,
+    opening: Opening,
+    failure: &Failure,
+    style: RefusalStyle,
+    limit: Duration,
+) {
+    if style == RefusalStyle::Reply {
+        let text = format!("tlsramp refuses this connection: {failure}");
+        let _ = match opening {
+            Opening::Plaintext => timeout(limit, reply(&mut socket, UNAUTHORIZED, &text)).await,
+            Opening::Tls | Opening::OldTls | Opening::Sslv2 => {
+                timeout(limit, socket.write_all(&alert(TLS_1_2, ACCESS_DENIED))).await
+            }
+        };
     }
     linger(socket).await;
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpStream;
 
+use super::handed_over::{self, NotIntercepted};
 use super::redirected::{Astray, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
 use crate::members;
@@ -21,6 +22,8 @@ pub struct Route {
     pub(super) acceptance: Acceptance,
     pub(super) link: LinkRule,
     lead: Lead,
+    /// The listener's address, if the kernel hands connections to other addresses over to it.
+    transparent: Option<SocketAddr>,
     /// Its counts, found once, beside its name.
     record: OnceLock<Arc<RouteRecord>>,
 }
@@ -76,7 +79,22 @@ impl Route {
     }
 
     fn new(name: &str, acceptance: Acceptance, link: LinkRule, lead: Lead) -> Route {
-        Route { name: name.into(), acceptance, link, lead, record: OnceLock::new() }
+        Route { name: name.into(), acceptance, link, lead, transparent: None, record: OnceLock::new() }
+    }
+
+    /// The same, behind a transparent listener on this address: see [`super::handed_over`].
+    #[must_use]
+    pub fn handed_over_to(self, listener: SocketAddr) -> Route {
+        Route { transparent: Some(listener), ..self }
+    }
+
+    /// The address that a connection was made to; `None` where that is the listener's anyway.
+    pub(super) fn destination(
+        &self,
+        socket: &TcpStream,
+        peer: SocketAddr,
+    ) -> Result<Option<SocketAddr>, NotIntercepted> {
+        self.transparent.map(|listener| handed_over::destination(listener, socket, peer)).transpose()
     }
 
     /// Where a connection is led.

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tlsramp::limits::HANDSHAKES_HELD;
 
-use crate::support::{Scratch, cert, certs, parts, process, require, require_command, run_to_end};
+use crate::support::{Scratch, cert, certs, parts, process, require, require::root, require_command, run_to_end};
 
 /// With a copy that names the binary at hand: systemd looks whether what a unit starts is there.
 #[test]
@@ -36,7 +36,7 @@ fn systemd_takes_the_units_and_finds_them_locked_down() {
         assert!(output.status.success() && said.trim().is_empty(), "{unit}: {said}");
     }
     // In tenths, of a hundred. The rules' unit may do what it is for.
-    for (unit, threshold) in [("tlsramp.service", "16"), ("tlsramp-netfilter.service", "45")] {
+    for (unit, threshold) in [("tlsramp.service", "17"), ("tlsramp-netfilter.service", "45")] {
         let mut security = process::tethered(&analyze);
         security.args(["security", "--offline=yes", "--no-pager", "--threshold", threshold]).arg(folder.join(unit));
         process::succeed(security, LIMIT).unwrap_or_else(|why| panic!("{unit}: {why}"));
@@ -64,11 +64,18 @@ fn the_units_go_with_the_configuration() {
     let rules = read("systemd/tlsramp-netfilter.service");
     let group = setting(&service, "Group");
     let transparent = config.value("proxy.outboundTransparent");
-    let wanted = format!("--port {port} --outboundTransparent {transparent} --exemptGroup {group} --apply");
+    let wanted = format!("--port {port} --outboundTransparent {transparent} --exemptGroup {group} --keep");
     let joined = rules.replace(" \\\n   ", "");
-    for verb in ["ExecStart", "ExecReload"] {
-        assert!(setting(&joined, verb).ends_with(&wanted), "{verb}: {joined}");
+    assert!(setting(&joined, "ExecStart").ends_with(&wanted), "{joined}");
+    // A stop that took the rules away would let plaintext in.
+    assert!(!rules.contains("\nExecStop"), "{rules}");
+    // Either of the two ways to a transparent socket, and the call by which the capability is dropped.
+    assert!(config.0["proxy"]["inboundTransparent"] == true, "the rules hand over to a transparent listener");
+    for capabilities in ["CapabilityBoundingSet", "AmbientCapabilities"] {
+        assert_eq!(setting(&service, capabilities), "CAP_NET_RAW");
     }
+    assert!(service.contains("\nSystemCallFilter=~@privileged\n") && service.contains("\nSystemCallFilter=capset\n"));
+    assert_eq!(setting(&socket, "Transparent"), "yes");
 }
 
 #[test]
@@ -133,7 +140,8 @@ fn tlsramp_makes_rules_of_the_arguments() {
     let unit: Vec<_> = setting(&rules, "ExecStart").split(' ').skip(1).map(str::to_owned).collect();
     let pod = container_args(&documents(&read(MANIFESTS[0])), "rules");
     for args in [unit, pod] {
-        let args = args.iter().filter(|arg| *arg != "--apply").map(|arg| arg.replace("tlsramp", "65534"));
+        let verbs = ["--apply", "--keep", "--redirect"];
+        let args = args.iter().filter(|arg| !verbs.contains(&&***arg)).map(|arg| arg.replace("tlsramp", "65534"));
         let output = run_to_end(args);
         let (script, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && script.contains("27117") && script.contains("27217"), "{script}{said}");
@@ -194,6 +202,10 @@ fn check(what: &str, config: &str, args: &[String]) {
 fn usable(config: &str, folder: &Scratch) -> String {
     let folder_of_ours = folder.path().to_string_lossy();
     let mut usable = config.replace("/var/lib/tlsramp", &folder_of_ours).replace("/run/tlsramp", &folder_of_ours);
+    if root().is_err() {
+        // That needs a capability, of which `tproxy.rs` has tests.
+        usable = usable.replace("inboundTransparent: true", "inboundTransparent: false");
+    }
     for (file, there) in [("server.pem", "member.pem"), ("ca.pem", "ca.pem")] {
         for folder in ["/etc/tlsramp/tls/", "/etc/tlsramp/"] {
             usable = usable.replace(&format!("{folder}{file}"), &cert(there));

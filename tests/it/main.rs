@@ -71,6 +71,7 @@ mod standin;
 mod still_on_plaintext;
 mod stopping;
 mod syncing;
+mod tproxy;
 mod transparent;
 mod verification;
 mod waiting;

@@ -19,6 +19,18 @@ fn sockets_of_this_process() {
     assert!(own_sockets().contains(&socket(held.to_str().unwrap()).unwrap()));
 }
 
+/// A connection of tlsramp's own that ends between two looks has no descriptor by which it would be told.
+#[test]
+fn what_has_ended_meanwhile_does_not_go_around() {
+    let roster = Roster::new(Vec::new());
+    let paths = Paths { server: Some(27017), transparent: None, roster: &roster };
+    let all = ["10.9.9.9:40000", "10.9.9.9:40001"].map(|client| connection("10.0.0.1:27017", client, false));
+    let mut found = around(&all, &paths, &mut |_| false, |_| false);
+    assert_eq!(found.bypass.len(), 2);
+    found.keep_open(&all[1..]);
+    assert_eq!(found.bypass.iter().map(|one| &*one.remote).collect::<Vec<_>>(), ["10.9.9.9:40001"]);
+}
+
 #[test]
 fn what_goes_around() {
     let member = |name: &str, ip: &str| Member {

@@ -37,7 +37,8 @@ impl Set {
     pub(crate) fn adopt(&mut self) {
         for number in 0..self.members.len() {
             let host = self.members[number].host.clone();
-            let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--outboundTransparent", "27018"];
+            let listen = ["--port", "27117", "--bind_ip", "0.0.0.0", "--inboundTransparent"];
+            let listen = [&listen[..], &["--outboundTransparent", "27018"]].concat();
             let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"];
             let routes = [&listen[..], &hop].concat().into_iter().map(str::to_owned).collect();
             let args: Vec<String> =
