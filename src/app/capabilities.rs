@@ -12,8 +12,10 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
+use super::plant::lacks_ipv6;
+use super::prepare::{InUse, prepare};
 use super::strangers::{INBOUND, Wanted, wanted};
-use crate::config::{Mistake, Settings};
+use crate::config::{Loaded, Mistake, Settings};
 use crate::net::{Inherited, is_transparent, make_transparent, try_transparent};
 
 /// Why a process does not give up its capabilities.
@@ -31,33 +33,31 @@ pub(super) enum CapabilityError {
 /// Otherwise nothing is done. To be called while the process has one thread.
 ///
 /// # Errors
-/// [`CapabilityError`]; the process is to end then.
-pub(super) fn open_and_drop(settings: &Settings, inherited: &mut Inherited) -> Result<(), CapabilityError> {
+/// [`CapabilityError`], with every mistake that a start would end with; the process is to end then.
+pub(super) fn open_and_drop(loaded: &Loaded, inherited: &mut Inherited) -> Result<(), CapabilityError> {
+    let settings = &loaded.settings;
     if !settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
         return Ok(());
     }
+    prepare(loaded, inherited, InUse::Mistake).map_err(CapabilityError::Listeners)?;
     let mut mistakes = Vec::new();
-    for wanted in wanted(settings) {
-        let Wanted { role, option, address, .. } = wanted;
+    for wanted @ Wanted { role, option, optional, address } in wanted(settings) {
         // The others are opened where they always are.
         if role != INBOUND && !is_privileged(address.port()) {
             continue;
         }
         let workers = if wanted.is_route() { settings.workers } else { 1 };
-        let listeners = match inherited.listen(address, workers) {
-            Ok(listeners) => listeners,
-            Err(error) if role == INBOUND || error.kind() == io::ErrorKind::AddrInUse => {
-                mistakes.push(Mistake::cannot_listen(option, &address.to_string(), &error));
-                continue;
+        match inherited.listen(address, workers) {
+            Ok(listeners) => {
+                if role == INBOUND {
+                    let refused = listeners.iter().find_map(|listener| make_transparent(listener).err());
+                    mistakes.extend(refused.map(|error| not_transparent(address, &error)));
+                }
+                inherited.keep(address, listeners);
             }
-            // Tried again, and reported, where it is opened otherwise.
-            Err(_) => continue,
-        };
-        if role == INBOUND {
-            let refused = listeners.iter().find_map(|listener| make_transparent(listener).err());
-            mistakes.extend(refused.map(|error| not_transparent(address, &error)));
+            Err(error) if optional && lacks_ipv6(&error) => {}
+            Err(error) => mistakes.push(Mistake::cannot_listen(option, &address.to_string(), &error)),
         }
-        inherited.keep(address, listeners);
     }
     if !mistakes.is_empty() {
         return Err(CapabilityError::Listeners(mistakes));
@@ -65,11 +65,13 @@ pub(super) fn open_and_drop(settings: &Settings, inherited: &mut Inherited) -> R
     Ok(drop_all()?)
 }
 
-/// The inbound addresses whose sockets are not transparent and could not be made so. Changes nothing.
+/// A mistake for each inbound address whose sockets are not transparent and could not be made so. Changes nothing.
 pub(super) fn cannot_be_transparent(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
     let transparent = settings.inbound.iter().filter(|inbound| inbound.transparent);
     let binds = transparent.flat_map(|inbound| &inbound.binds);
-    let done = |address| inherited.listener(address).is_some_and(|listener| is_transparent(listener).unwrap_or(false));
+    let passed =
+        |address| inherited.listener(address).is_some_and(|listener| is_transparent(listener).unwrap_or(false));
+    let done = |address| inherited.is_kept(address) || passed(address);
     let open = binds.filter(|address| !done(**address));
     open.filter_map(|address| Some(not_transparent(*address, &try_transparent(address.ip()).err()?))).collect()
 }

@@ -37,7 +37,7 @@ use crate::proxy::{Parts, Pulse, Server};
 use crate::snapshot::Writer;
 
 use plant::{Direction, Listeners};
-use prepare::{Before, Prepared, prepare};
+use prepare::{InUse, Prepared, prepare};
 use restore::Restored;
 pub use run::{check, run};
 pub use signals::Signals;
@@ -103,7 +103,7 @@ impl App {
     ) -> Result<App, StartError> {
         let settings = loaded.settings.clone();
         let Prepared { restored, warnings: _ } =
-            prepare(&loaded, &inherited, Before::Listening).map_err(StartError::Configuration)?;
+            prepare(&loaded, &inherited, InUse::Mistake).map_err(StartError::Configuration)?;
         let Restored { mode, persisted, inventory, named, history } = restored;
         let observer = Arc::new(Observer::with(inventory));
         let writer = Writer::new(mode, Arc::clone(&loaded.material));

@@ -8,15 +8,13 @@ use super::strangers::{Wanted, strangers, wanted};
 use crate::config::{AdminBind, Loaded, Mistake, Settings};
 use crate::net::{Inherited, descriptors_at_most, descriptors_needed};
 
-/// What is prepared for.
+/// How an address that is in use is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    /// A start that is to open transparent listeners and give up its capabilities.
-    Capabilities,
-    /// A start that listens.
-    Listening,
-    /// `check`: it runs beside the instance that is to be replaced, so that an address in use is no mistake.
-    Nothing,
+pub(super) enum InUse {
+    /// A mistake: a start cannot have it.
+    Mistake,
+    /// A warning: `check` runs beside the instance that is to be replaced.
+    Warning,
 }
 
 /// What a start begins with.
@@ -31,24 +29,21 @@ pub(super) struct Prepared {
 ///
 /// # Errors
 /// Every mistake that a start would end with, for as long as the host stays as it is.
-pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, before: Before) -> Result<Prepared, Vec<Mistake>> {
+pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> Result<Prepared, Vec<Mistake>> {
     let settings = &loaded.settings;
     let mut warnings = Vec::new();
     let mut mistakes = strangers(inherited, settings);
     let restored = restore(loaded).map_err(|found| mistakes.extend(found)).ok();
     mistakes.extend(too_few_descriptors(settings));
-    // The capability is gone by the time that a start listens.
-    if before != Before::Listening {
-        mistakes.extend(cannot_be_transparent(settings, inherited));
-    }
+    mistakes.extend(cannot_be_transparent(settings, inherited));
     for mistake in unavailable(settings, inherited) {
-        match before {
-            Before::Nothing if mistake.in_use => {
+        match in_use {
+            InUse::Warning if mistake.in_use => {
                 let shown = mistake.value.as_deref().unwrap_or_default();
                 let name = &mistake.name;
                 warnings.push(format!("{name} {shown}: in use now, by the instance to be replaced or another process"));
             }
-            Before::Capabilities | Before::Listening | Before::Nothing => mistakes.push(mistake),
+            InUse::Warning | InUse::Mistake => mistakes.push(mistake),
         }
     }
     let Some(restored) = restored.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };

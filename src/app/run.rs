@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::capabilities::{CapabilityError, open_and_drop};
 use super::manager::{Manager, Shown};
-use super::prepare::{Before, prepare};
+use super::prepare::{InUse, prepare};
 use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
@@ -34,14 +34,10 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(mistakes) => return refuse(&mistakes),
     };
     // Before there are threads: each has capabilities of its own.
-    if loaded.settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
-        let prepared = prepare(&loaded, &inherited, Before::Capabilities);
-        let opened = prepared.map_err(CapabilityError::Listeners);
-        match opened.and_then(|_| open_and_drop(&loaded.settings, &mut inherited)) {
-            Ok(()) => {}
-            Err(CapabilityError::Listeners(mistakes)) => return refuse(&mistakes),
-            Err(error @ CapabilityError::Drop(_)) => return fail(&error),
-        }
+    match open_and_drop(&loaded, &mut inherited) {
+        Ok(()) => {}
+        Err(CapabilityError::Listeners(mistakes)) => return refuse(&mistakes),
+        Err(error @ CapabilityError::Drop(_)) => return fail(&error),
     }
     let LogSettings { format, level } = loaded.settings.log;
     let log = match init_logs(format == LogFormat::Json, level.filter()) {
@@ -65,7 +61,7 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
     let inherited = Inherited::from_env().map_err(|error| vec![passed_wrongly(&error)]);
     let checked = inherited.and_then(|inherited| {
         let loaded = config::load(arguments)?;
-        let prepared = prepare(&loaded, &inherited, Before::Nothing)?;
+        let prepared = prepare(&loaded, &inherited, InUse::Warning)?;
         Ok(config::report(&loaded, &prepared.warnings))
     });
     match checked {

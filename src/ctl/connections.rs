@@ -53,6 +53,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> Table {
     let mut table = Table::new([
         "ID",
         "CLIENT",
+        "CONNECTED TO",
         "ROUTE",
         "KIND",
         "APPLICATION",
@@ -70,6 +71,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> Table {
         table.row([
             row.id.to_string(),
             escaped(&row.peer),
+            name(row.destination.as_deref()),
             escaped(&row.route),
             escaped(row.tls_version.as_ref().unwrap_or(&row.opening)),
             name(row.application.as_deref()),

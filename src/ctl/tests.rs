@@ -253,6 +253,11 @@ ID  CLIENT          ROUTE    KIND       APPLICATION  SERVER           SEEN THERE
 ";
     let rows = [connection()];
     assert_eq!(piped(&connections::page(&rows, 0, false)), expected);
+    let handed_over = ConnectionRow { destination: some("10.0.0.1:27017"), ..connection() };
+    assert!(
+        piped(&connections::page(&[handed_over], 0, false))
+            .contains("ID  CLIENT          CONNECTED TO    ROUTE    KIND  ")
+    );
     let odd = ConnectionRow { non_conforming: some("plaintext is refused"), ..connection() };
     assert!(
         piped(&connections::page(&[connection(), odd], 0, false))

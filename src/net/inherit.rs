@@ -121,6 +121,17 @@ impl Inherited {
         self.taken(address).map_or_else(|| self.listen(address, workers), Ok)
     }
 
+    /// Whether there are listeners for an address: passed on, or opened ahead of time.
+    fn has(&self, address: SocketAddr) -> bool {
+        self.tcp().any(|passed| passed.address == address) || self.is_kept(address)
+    }
+
+    /// Whether listeners for an address were opened ahead of time, see [`Inherited::keep`].
+    #[must_use]
+    pub fn is_kept(&self, address: SocketAddr) -> bool {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(kept, _)| *kept == address)
+    }
+
     fn taken(&self, address: SocketAddr) -> Option<Vec<TcpListener>> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let at = ahead.iter().position(|(kept, _)| *kept == address)?;
@@ -132,9 +143,7 @@ impl Inherited {
     /// # Errors
     /// As [`bind`].
     pub fn try_listen(&self, address: SocketAddr) -> io::Result<()> {
-        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_ours = self.listener(address).is_some() || ahead.iter().any(|(kept, _)| *kept == address);
-        if is_ours { Ok(()) } else { try_bind(address) }
+        if self.has(address) { Ok(()) } else { try_bind(address) }
     }
 
     /// Whether [`Inherited::listen_unix`] would succeed.

@@ -140,7 +140,7 @@ fn tlsramp_makes_rules_of_the_arguments() {
     let unit: Vec<_> = setting(&rules, "ExecStart").split(' ').skip(1).map(str::to_owned).collect();
     let pod = container_args(&documents(&read(MANIFESTS[0])), "rules");
     for args in [unit, pod] {
-        let verbs = ["--apply", "--keep", "--redirect"];
+        let verbs = ["--apply", "--keep"];
         let args = args.iter().filter(|arg| !verbs.contains(&&***arg)).map(|arg| arg.replace("tlsramp", "65534"));
         let output = run_to_end(args);
         let (script, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -195,6 +195,37 @@ fn no_capability_is_left_once_it_listens() {
     }
 }
 
+/// From a redirect to TPROXY and back. What is open stays, by whichever rules it came.
+#[test]
+fn rules_change_their_form_under_open_connections() {
+    let hosts = hosts!();
+    let _server = hosts.server("0.0.0.0:27017");
+    let mut proxy = hosts.proxy(&[], Stdio::null(), "127.0.0.1:27017", &["--workers", "2"]);
+    proxy.wait_ready();
+    // A chain of the nat type stays: without any, the kernel translates no address of open connections either.
+    let output = "chain output { type nat hook output priority -100; ip daddr 127.116.105.237 tcp dport 1 redirect to :27117; };";
+    let redirect = "chain prerouting { type nat hook prerouting priority -100; \
+                    iifname != \"lo\" tcp dport 27017 redirect to :27117; };";
+    let tproxy = "chain prerouting { type filter hook prerouting priority -150; ct status dnat accept; \
+                  iifname != \"lo\" ip daddr 10.97.0.1 tcp dport 27017 tproxy ip to :27117 accept; };";
+    let mut open = Vec::<TcpStream>::new();
+    for form in [redirect, tproxy, redirect, tproxy] {
+        let table = "table inet sidecar";
+        hosts.set(&format!("add {table}\ndelete {table}\n{table} {{ {output} {form} }}")).unwrap();
+        let mut client = hosts.connect("10.97.0.1:27017").unwrap_or_else(|error| panic!("{form}: {error}"));
+        echoes(&mut client, b"new");
+        open.push(client);
+        for client in &mut open {
+            echoes(client, b"still there?");
+        }
+    }
+    let mark = proxy.mark();
+    for client in open {
+        let record = ended(&proxy, mark, client);
+        assert_eq!([&record["destination"], &record["outcome"]], ["10.97.0.1:27017", "completed"], "{record}");
+    }
+}
+
 /// The rules are expected, so that they are not there is said without ever having seen them.
 #[test]
 fn rules_that_are_not_there_are_noticed() {
