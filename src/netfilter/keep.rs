@@ -20,9 +20,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::nft;
+use super::nft::{self, own_rules};
 use super::report;
-use super::run::{acknowledge, complain, known, say, set, unchanged};
+use super::run::{acknowledge, complain, is_ours, known, load, say, set, unchanged, warnings};
+use super::script::script;
 use super::settings::Sidecar;
 use super::sockets::Addresses;
 use crate::limits::{NETFILTER_KEEP_END, NETFILTER_KEEP_LOOK, NETFILTER_KEEP_PAUSE};
@@ -47,7 +48,9 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
     let mut changes = changes().map_err(failed)?;
     let [mut terminate, mut interrupt] =
         [signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?];
-    let mut kept = apply(sidecar, &server(sidecar, None)?)?;
+    let server = server(sidecar)?;
+    set(sidecar, &server)?;
+    let mut kept = applied(sidecar, server, "")?;
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let mut failing = None;
     loop {
@@ -79,39 +82,43 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
 /// What is in force.
 struct Kept {
     server: Addresses,
-    /// As nft lists it.
-    listing: String,
+    /// As nft lists it; `None`: it was changed before it could be listed.
+    listing: Option<String>,
 }
 
 /// Applies the rules again if they are not what they should be. The table is only listed if it may have changed.
 fn look(sidecar: &Sidecar, kept: &Kept, may_have_changed: bool) -> Result<Option<Kept>, String> {
-    let server = server(sidecar, Some(kept))?;
-    let in_force = if may_have_changed { table(sidecar)? } else { Some(kept.listing.clone()) };
-    let reason = match in_force {
+    let server = server(sidecar)?;
+    let in_force = if may_have_changed || kept.listing.is_none() { table(sidecar)? } else { kept.listing.clone() };
+    let reason = match &in_force {
         None => "the table was gone",
-        Some(listing) if listing != kept.listing => "the table was changed",
+        listing if *listing != kept.listing => "the table was changed",
         Some(_) if server != kept.server => "the server listens on other addresses",
         Some(_) => return Ok(None),
     };
-    say(&format!("{reason}; "));
-    apply(sidecar, &server).map(Some)
+    in_force.as_deref().map_or(Ok(()), |listing| is_ours(&sidecar.table, listing))?;
+    // Such a script was checked when it was loaded first: now every moment counts.
+    load(&script(sidecar, &server))?;
+    applied(sidecar, server, &format!("{reason}; ")).map(Some)
 }
 
-fn apply(sidecar: &Sidecar, server: &Addresses) -> Result<Kept, String> {
-    set(sidecar, server)?;
-    say(&report::applied(sidecar, server));
-    Ok(Kept { server: server.clone(), listing: table(sidecar)?.unwrap_or_default() })
+/// Says what was applied, and takes down what is in force now.
+fn applied(sidecar: &Sidecar, server: Addresses, reason: &str) -> Result<Kept, String> {
+    let listing = table(sidecar)?.filter(|listing| own_rules(listing) == own_rules(&script(sidecar, &server)));
+    say(&format!("{reason}{}", report::applied(sidecar, &server)));
+    for warning in warnings(sidecar, &server) {
+        complain(&format!("WARNING: {warning}"));
+    }
+    Ok(Kept { server, listing })
 }
 
 fn table(sidecar: &Sidecar) -> Result<Option<String>, String> {
     nft::table(&sidecar.table).map_err(|error| error.to_string())
 }
 
-/// Where the server listens. While it does not: the addresses that it had last, and before that every address of the host,
-/// so that no connection reaches it when it starts.
-fn server(sidecar: &Sidecar, kept: Option<&Kept>) -> Result<Addresses, String> {
-    let found = sidecar.inbound.as_ref().map(known).transpose()?.flatten();
-    Ok(found.unwrap_or_else(|| kept.map_or(Addresses::ALL, |kept| kept.server.clone())))
+/// Where the server listens; while it does not, every address of the host, so that no connection reaches it when it starts.
+fn server(sidecar: &Sidecar) -> Result<Addresses, String> {
+    Ok(sidecar.inbound.as_ref().map(known).transpose()?.flatten().unwrap_or(Addresses::ALL))
 }
 
 /// A channel that has something in it after each change of nftables in this network namespace. What changed is asked of

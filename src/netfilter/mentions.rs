@@ -54,14 +54,17 @@ fn tables(listing: &str) -> Vec<Vec<&str>> {
     tables
 }
 
-/// Whether one of the ports stands in a line, by itself or within a range such as `27000-27050` or `27000:27050`.
+/// Whether one of the ports stands in a line, by itself, within a range such as `27000-27050` or `27000:27050`, or on the
+/// other side of a bound such as `>= 27100`.
 fn names(line: &str, ports: [u16; 2]) -> bool {
     let line = line.split(" # handle").next().unwrap_or_default();
     let words = line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != ':');
+    let between = |port: u16| (ports[0].min(ports[1])..=ports[0].max(ports[1])).contains(&port);
+    let compares = line.contains(['<', '>']);
     words.into_iter().any(|word| {
         let range = word.split_once(['-', ':']).unwrap_or((word, word));
         match (range.0.parse::<u16>(), range.1.parse::<u16>()) {
-            (Ok(low), Ok(high)) => ports.iter().any(|port| (low..=high).contains(port)),
+            (Ok(low), Ok(high)) => ports.iter().any(|port| (low..=high).contains(port)) || (compares && between(low)),
             _ => false,
         }
     })
@@ -82,6 +85,8 @@ mod tests {
             "tcp dport != 27017 drop",
             "ip saddr . tcp dport { 10.0.0.1 . 27017 } accept",
             "27017 : jump mongo }",
+            "tcp dport >= 27100 drop",
+            "tcp dport < 27018 accept",
         ];
         let others = [
             "tcp dport 2701 accept",
@@ -90,6 +95,7 @@ mod tests {
             "ip6 saddr fd00::27 accept",
             "tcp dport 28000-29000 accept",
             "oifname \"lo\" accept",
+            "tcp dport >= 27118 drop",
         ];
         for line in named {
             assert!(names(line, [27017, 27117]), "{line}");

@@ -110,17 +110,32 @@ pub(super) fn table(name: &str) -> Result<Option<String>, ToolError> {
     match run("nft", &["-s", "list", "table", "inet", name], "") {
         Ok(listing) => Ok(Some(listing)),
         Err(ToolError::Failed { said, .. }) if said.contains("No such file or directory") => Ok(None),
+        Err(ToolError::Failed { shown, said, .. }) if said.contains("syntax error") => {
+            Err(ToolError::Broken(shown, format!("--table {name} is a word of nft's own: give another name")))
+        }
         Err(error) => Err(error),
     }
 }
 
-/// The first line of a table that this command has not written: all of ours are rules that carry a comment of ours.
+/// The first line of a table that this command has not written: all of ours are rules that carry a comment of ours, in
+/// chains of these names that decide nothing else.
 pub(super) fn foreign(listing: &str) -> Option<&str> {
     let lines = listing.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.into_iter().find(|line| {
-        let frame = ["table ", "chain prerouting ", "chain output ", "type ", "}"];
-        !frame.iter().any(|start| line.starts_with(start)) && !line.contains(&format!("comment \"{MARK}"))
+        let frame = ["table ", "chain prerouting {", "chain input {", "chain output {", "flags ", "}"];
+        let is_frame = frame.iter().any(|start| line.starts_with(start))
+            || (line.starts_with("type ") && line.ends_with("policy accept;"));
+        !is_frame && !is_own_rule(line)
     })
+}
+
+/// How many rules of ours a script or a listing has.
+pub(super) fn own_rules(text: &str) -> usize {
+    text.lines().filter(|line| is_own_rule(line)).count()
+}
+
+fn is_own_rule(line: &str) -> bool {
+    line.contains(&format!("comment \"{MARK}"))
 }
 
 /// The standard library has no wait with a limit; this is what starting a process costs anyway.
@@ -135,7 +150,13 @@ mod tests {
         let ours = "table inet tlsramp {\n\tchain prerouting {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n\
                     \t\ttcp dport 27017 tproxy to :27117 accept comment \"tlsramp: inbound\"\n\t}\n}\n";
         assert_eq!(foreign(ours), None);
-        for line in ["tcp dport 22 accept", "chain input {", "set ports {", "tcp dport 1 accept comment \"mine\""] {
+        for line in [
+            "tcp dport 22 accept",
+            "chain forward {",
+            "set ports {",
+            "type filter hook input priority filter; policy drop;",
+            "tcp dport 1 accept comment \"mine\"",
+        ] {
             let mixed = ours.replace("\t}\n", &format!("\t\t{line}\n\t}}\n"));
             assert_eq!(foreign(&mixed), Some(line));
         }

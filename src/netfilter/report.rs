@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::network;
 use super::script::MARK;
 use super::settings::{Inbound, Intercept, Outbound, Sidecar, WhenDown};
-use super::sockets::{Addresses, Lack, Local};
+use super::sockets::{Addresses, By, Deaf, Lack, Local};
 use crate::limits::{NETFILTER_MENTIONS_SHOWN, NETFILTER_OLDER_SHOWN};
 use crate::text::printable;
 
@@ -51,27 +51,41 @@ fn server_text(server: &Addresses) -> String {
         Local::All => vec![format!("every {all} address of this host")],
         Local::These(addresses) => addresses.iter().map(IpAddr::to_string).collect(),
     };
-    [words(&server.v4, "IPv4"), words(&server.v6, "IPv6")].concat().join(", ")
+    let all = [words(&server.v4, "IPv4"), words(&server.v6, "IPv6")].concat();
+    if all.is_empty() { "no address, since the server listens on loopback alone,".to_owned() } else { all.join(", ") }
 }
 
 /// Where the rules lead and nothing takes what comes.
-pub(super) fn deaf(port: u16, lack: Lack, sidecar: &Sidecar) -> String {
-    let inbound = sidecar.inbound.as_ref().filter(|inbound| inbound.port == port);
-    let option = match inbound.map(|inbound| inbound.intercept) {
-        Some(Intercept::Tproxy(_)) => "--port, --bind_ip and --inboundTransparent",
-        Some(Intercept::Redirect) => "--port and --bind_ip",
-        None => "--outboundTransparent",
+pub(super) fn deaf(Deaf { port, by, lack }: Deaf, sidecar: &Sidecar) -> String {
+    let redirect = sidecar.inbound.as_ref().is_some_and(|inbound| inbound.intercept == Intercept::Redirect);
+    let (whose, bind) = match by {
+        By::V4 => (" for other hosts by IPv4", "--bind_ip 0.0.0.0"),
+        By::V6 => (" for other hosts by IPv6", "--bind_ip ::,0.0.0.0"),
+        By::Either => (" for other hosts", "--bind_ip"),
+        By::Outbound => (" of 127.0.0.1", "--outboundTransparent"),
     };
+    let transparent = if redirect || by == By::Outbound { "" } else { " --inboundTransparent" };
     match lack {
-        Lack::Listener => format!(
-            "nothing listens on port {port}{}: start tlsramp with {option} there",
-            if inbound.is_some() { " for other hosts" } else { " of 127.0.0.1" }
+        Lack::Listener => {
+            format!("nothing listens on port {port}{whose}: start tlsramp with {bind}{transparent} there")
+        }
+        Lack::Wildcard => format!(
+            "tlsramp listens on single addresses at port {port}{whose}, and TPROXY leads a connection to the first address of \
+             its interface: start tlsramp with {bind}{transparent}"
         ),
         Lack::Transparency => format!(
-            "the listener on port {port} is not transparent, so TPROXY does not lead to it: start tlsramp with \
+            "the listener on port {port}{whose} is not transparent, so TPROXY does not lead to it: start tlsramp with \
              --inboundTransparent, or give --redirect"
         ),
     }
+}
+
+/// The server listens where `--serverAddress` does not say.
+pub(super) fn uncovered(found: &Addresses, Inbound { server_port, .. }: &Inbound) -> String {
+    format!(
+        "something listens at port {server_port} of {}: what of that --serverAddress leaves out is not intercepted",
+        server_text(found)
+    )
 }
 
 /// What was removed. `open`: connections that need what is left.

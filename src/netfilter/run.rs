@@ -11,7 +11,7 @@ use clap::ArgMatches;
 
 use super::keep::{self, Keeper};
 use super::nft::{self, ToolError, find, run as tool};
-use super::script::{redirects, remainder, removal, script};
+use super::script::{redirected, remainder, removal, script};
 use super::settings::{Asked, Inbound, Intercept, Sidecar};
 use super::sockets::{self, Addresses, Lack, deaf, older};
 use super::{mentions, report};
@@ -63,10 +63,9 @@ fn apply(sidecar: &Sidecar) -> Result<String, String> {
         )));
     }
     let server = server(sidecar)?;
-    let listeners = listening().unwrap_or_default();
-    let deaf = deaf(&listeners, sidecar);
-    if let Some((port, lack)) = deaf.iter().find(|(_, lack)| *lack == Lack::Transparency) {
-        return Err(unchanged(&report::deaf(*port, *lack, sidecar)));
+    let deaf = deaf(&listening().unwrap_or_default(), sidecar, &server);
+    if let Some(deaf) = deaf.iter().find(|deaf| deaf.lack == Lack::Transparency) {
+        return Err(unchanged(&report::deaf(*deaf, sidecar)));
     }
     acknowledge(sidecar)?;
     set(sidecar, &server)?;
@@ -74,8 +73,8 @@ fn apply(sidecar: &Sidecar) -> Result<String, String> {
     text.push_str(
         "  the rules are gone after a restart of the host and after a firewall's reload; --keep sets them again\n",
     );
-    for (port, lack) in &deaf {
-        text.push_str(&format!("  WARNING: {}\n", report::deaf(*port, *lack, sidecar)));
+    for warning in warnings(sidecar, &server) {
+        text.push_str(&format!("  WARNING: {warning}\n"));
     }
     if deaf.is_empty() && !canary_answers(sidecar.canary_to) {
         text.push_str(&format!(
@@ -89,7 +88,20 @@ fn apply(sidecar: &Sidecar) -> Result<String, String> {
     Ok(text)
 }
 
-/// Sets the table in one transaction, after a trial: the kernel takes all of it, or nothing.
+/// What stands in the way of connections, or lets them by.
+pub(super) fn warnings(sidecar: &Sidecar, server: &Addresses) -> Vec<String> {
+    let deaf = deaf(&listening().unwrap_or_default(), sidecar, server);
+    let mut warnings: Vec<String> = deaf.into_iter().map(|deaf| report::deaf(deaf, sidecar)).collect();
+    if let Some(inbound) = sidecar.inbound.as_ref().filter(|inbound| !inbound.server_addresses.is_empty())
+        && let Ok(Some(found)) = sockets::server(inbound.server_port)
+        && !server.covers(&found)
+    {
+        warnings.push(report::uncovered(&found, inbound));
+    }
+    warnings
+}
+
+/// Sets the table, after a trial.
 ///
 /// # Errors
 /// The table is somebody else's, or nft refuses.
@@ -98,16 +110,23 @@ pub(super) fn set(sidecar: &Sidecar, server: &Addresses) -> Result<(), String> {
         is_ours(&sidecar.table, &listing)?;
     }
     let script = script(sidecar, server);
-    let tproxy = |inbound: &Inbound| matches!(inbound.intercept, Intercept::Tproxy(_));
-    tool("nft", &["--check", "-f", "-"], &script).map_err(|error| match &error {
-        ToolError::Failed { unprivileged: false, .. } if sidecar.inbound.as_ref().is_some_and(tproxy) => {
-            let old = "this nft or this kernel may be too old for TPROXY (nft 0.9.2, Linux 5.9, module nft_tproxy): give --redirect";
-            unchanged(&format!("{error}; {old}"))
-        }
-        ToolError::Missing(_) | ToolError::Broken(..) | ToolError::Failed { .. } => unchanged(&error),
-    })?;
-    tool("nft", &["-f", "-"], &script).map_err(|error| unchanged(&error))?;
-    Ok(())
+    tool("nft", &["--check", "-f", "-"], &script).map_err(|error| unchanged(&refused(error, sidecar)))?;
+    load(&script)
+}
+
+/// Loads a script in one transaction: the kernel takes all of it, or nothing.
+pub(super) fn load(script: &str) -> Result<(), String> {
+    tool("nft", &["-f", "-"], script).map(drop).map_err(|error| unchanged(&error))
+}
+
+/// What may be behind a script that nft refuses.
+fn refused(error: ToolError, sidecar: &Sidecar) -> String {
+    let tproxy = sidecar.inbound.as_ref().is_some_and(|inbound| inbound.intercept != Intercept::Redirect);
+    if tproxy && matches!(error, ToolError::Failed { unprivileged: false, .. }) {
+        format!("{error}; this nft or this kernel may be too old for TPROXY: give --redirect")
+    } else {
+        error.to_string()
+    }
 }
 
 fn show(table: &str) -> Result<String, String> {
@@ -123,20 +142,23 @@ fn show(table: &str) -> Result<String, String> {
 }
 
 fn remove(table: &str) -> Result<String, String> {
+    let listed = || -> Result<Option<String>, String> {
+        let listing = nft::table(table).map_err(|error| unchanged(&error))?;
+        listing.as_deref().map_or(Ok(()), |listing| is_ours(table, listing)).map(|()| listing)
+    };
+    let mut listing = listed()?;
     let mut text = String::new();
     if let Some(keeper) = Keeper::of(table)? {
         keep::end(table, keeper)?;
         text.push_str(&format!("ended: process {keeper}, which kept the table\n"));
+        listing = listed()?;
     }
-    let Some(listing) = nft::table(table).map_err(|error| unchanged(&error))? else {
+    let Some(listing) = listing else {
         return Ok(format!("{text}there is no table inet {table}: nothing to remove\n"));
     };
-    is_ours(table, &listing)?;
-    let ports = redirects(&listing);
-    let open =
-        sockets::redirected(&ports).map_err(|error| unchanged(&format!("open connections are not told: {error}")))?;
-    let script = if open == 0 { removal(table) } else { remainder(table, &ports) };
-    tool("nft", &["-f", "-"], &script).map_err(|error| unchanged(&error))?;
+    let ports = redirected(&listing);
+    let open = sockets::open(&ports).map_err(|error| unchanged(&format!("open connections are not told: {error}")))?;
+    load(&if open == 0 { removal(table) } else { remainder(table, &ports) })?;
     text.push_str(&report::removed(table, open));
     Ok(text)
 }
@@ -224,7 +246,7 @@ fn canary_answers(port: u16) -> bool {
 }
 
 /// Refuses a table that somebody else made.
-fn is_ours(table: &str, listing: &str) -> Result<(), String> {
+pub(super) fn is_ours(table: &str, listing: &str) -> Result<(), String> {
     nft::foreign(listing).map_or(Ok(()), |line| Err(report::foreign(table, line)))
 }
 

@@ -34,70 +34,101 @@ pub(super) fn script(sidecar: &Sidecar, server: &Addresses) -> String {
     text
 }
 
+/// A port of tlsramp's that connections are or were redirected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Redirected {
+    pub(super) port: u16,
+    /// Whether these are connections of this host.
+    pub(super) outbound: bool,
+}
+
 /// The table with one chain that leads nothing anywhere, for connections that were redirected to these ports: the kernel
 /// translates the packets of open connections for as long as there is a chain of type nat, and rules that need connection
 /// tracking.
-pub(super) fn remainder(table: &str, ports: &[u16]) -> String {
+pub(super) fn remainder(table: &str, ports: &[Redirected]) -> String {
     let mut text = removal(table);
     let _ = writeln!(
         text,
         "table inet {table} {{\n    chain output {{\n        type nat hook output priority -100; policy accept;"
     );
-    for port in ports {
-        let _ = writeln!(text, "        ct status dnat tcp dport {port} return comment \"{MARK}{LEFT}\"");
+    for Redirected { port, outbound } in ports {
+        let direction = if *outbound { OUTBOUND } else { INBOUND };
+        let _ = writeln!(text, "        ct status dnat tcp dport {port} return comment \"{MARK}{direction}{LEFT}\"");
     }
     text.push_str("    }\n}\n");
     text
 }
 
-/// The ports that a listing of the table redirects to, or that [`remainder`] was written for.
-pub(super) fn redirects(listing: &str) -> Vec<u16> {
-    let number = |text: &str| text.split(' ').next()?.parse().ok();
-    let port = |line: &str| match line.split_once("redirect to :") {
-        Some((_, rest)) => number(rest),
-        None if line.contains(LEFT) => number(line.split_once("tcp dport ")?.1),
-        None => None,
+/// The ports that a listing of the table leads to, or that [`remainder`] was written for. TPROXY's are among them, because
+/// rules of the other form may have been in force before.
+pub(super) fn redirected(listing: &str) -> Vec<Redirected> {
+    let found = |line: &str| {
+        let after = if line.contains(LEFT) { "tcp dport " } else { " to :" };
+        let outbound = line.contains(&format!("\"{MARK}{OUTBOUND}"));
+        let ours = outbound || line.contains(&format!("\"{MARK}{INBOUND}"));
+        let port = line.split_once(after)?.1.split(' ').next()?.parse().ok()?;
+        ours.then_some(Redirected { port, outbound })
     };
-    let mut ports: Vec<u16> = listing.lines().filter_map(port).collect();
+    let mut ports: Vec<Redirected> = listing.lines().filter_map(found).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
-fn tproxy(Inbound { server_port, port, .. }: &Inbound, when_down: WhenDown, server: &Addresses) -> String {
+fn tproxy(inbound: &Inbound, when_down: WhenDown, server: &Addresses) -> String {
+    let Inbound { server_port, port, server_addresses, .. } = inbound;
     let mut text = format!(
         "    # Inbound: a packet from another host for the server's address and port goes to tlsramp's socket. The packet is\n\
          \x20   # not rewritten, so the host's own filter rules see the address and the port that they saw before.\n\
          \x20   chain prerouting {{\n\
-         \x20       # The priority of mangle, by its number: after connection tracking, before address translation.\n\
-         \x20       type filter hook prerouting priority -150; policy accept;\n\n\
-         \x20       # Connections that a redirect has led to tlsramp go on.\n\
-         \x20       ct status dnat accept comment \"{MARK}redirected before\"\n"
+         \x20       # After dstnat (-100): what the host itself translates to the server's port is intercepted too.\n\
+         \x20       type filter hook prerouting priority -90; policy accept;\n\n"
     );
-    let to: Vec<(&str, String)> = [("ip", "ipv4", &server.v4), ("ip6", "ipv6", &server.v6)]
+    let families = [("ip", "ipv4", &server.v4), ("ip6", "ipv6", &server.v6)];
+    let daddr = |family: &str, local: &Local| match local {
+        Local::None => None,
+        // A server on the wildcard address is reached by every address of the host.
+        Local::All => Some("fib daddr type local".to_owned()),
+        Local::These(addresses) => Some(format!("{family} daddr {}", set(addresses))),
+    };
+    let to: Vec<(&str, String)> = families
         .into_iter()
         .filter_map(|(family, protocol, local)| {
-            let daddr = match local {
-                Local::None => return None,
-                // A server on the wildcard address is reached by every address of the host.
-                Local::All => format!("meta nfproto {protocol} fib daddr type local"),
-                Local::These(addresses) => format!("{family} daddr {}", set(addresses)),
-            };
-            Some((family, format!("iifname != \"lo\" {daddr} tcp dport {server_port}")))
+            Some((family, format!("meta nfproto {protocol} {}", daddr(family, local)?)))
         })
         .collect();
     for (family, to) in &to {
-        let _ = writeln!(text, "        {to} tproxy {family} to :{port} accept comment \"{MARK}inbound\"");
-    }
-    if when_down == WhenDown::Refuse {
-        text.push_str(
-            "\n        # Without a socket of tlsramp's, the rules above do not match, and connections that are open go on. New ones\n\
-             \x20       # would reach the server without tlsramp.\n",
+        let _ = writeln!(
+            text,
+            "        iifname != \"lo\" {to} tcp dport {server_port} tproxy {family} to :{port} comment \"{MARK}{INBOUND}\""
         );
-        for (_, to) in &to {
-            let _ =
-                writeln!(text, "        {to} {FIRST} reject with tcp reset comment \"{MARK}while tlsramp is down\"");
-        }
+    }
+    text.push_str("    }\n");
+    if when_down == WhenDown::Refuse {
+        // Addresses that the kernel tells may change before the rules do, so all of the host's are covered then.
+        let to = if server_addresses.is_empty() { vec![("", String::new())] } else { to };
+        text.push_str(&refuse(&to, *server_port));
+    }
+    text
+}
+
+/// New connections that no socket of tlsramp's takes, after the host's own rules have decided.
+fn refuse(to: &[(&str, String)], server_port: u16) -> String {
+    let mut text = format!(
+        "\n    # While tlsramp does not listen, the rules above do not match: connections that are open go on, and new ones\n\
+         \x20   # would reach the server without it. The host's own filter rules have decided before.\n\
+         \x20   chain input {{\n\
+         \x20       type filter hook input priority 300; policy accept;\n\n\
+         \x20       # A listener of tlsramp's has a mark, if only 0. A socket in TIME_WAIT is transparent too and has none: for it\n\
+         \x20       # the kernel would look for a listener anew, and find the server's.\n"
+    );
+    for (_, to) in to {
+        let first = format!("iifname != \"lo\" {to} tcp dport {server_port} {FIRST}").replace("  ", " ");
+        let _ = writeln!(
+            text,
+            "        {first} socket transparent 1 socket mark 0 accept comment \"{MARK}taken by tlsramp\"\n        \
+             {first} reject with tcp reset comment \"{MARK}while tlsramp is down\""
+        );
     }
     text.push_str("    }\n");
     text
@@ -110,7 +141,7 @@ fn redirect(Inbound { server_port, port, .. }: &Inbound) -> String {
          \x20   chain prerouting {{\n\
          \x20       type nat hook prerouting priority dstnat; policy accept;\n\
          \x20       iifname != \"lo\" fib daddr type local {FIRST} tcp dport {server_port} redirect to :{port} \
-         comment \"{MARK}inbound\"\n    }}\n"
+         comment \"{MARK}{INBOUND}\"\n    }}\n"
     )
 }
 
@@ -158,7 +189,7 @@ fn outward(outbound: &Outbound) -> String {
     }
     for daddr in to {
         let _ =
-            writeln!(text, "        {daddr}{FIRST} tcp dport {ports} redirect to :{port} comment \"{MARK}outbound\"");
+            writeln!(text, "        {daddr}{FIRST} tcp dport {ports} redirect to :{port} comment \"{MARK}{OUTBOUND}\"");
     }
     text
 }
@@ -170,14 +201,16 @@ fn set<T: ToString>(values: &[T]) -> String {
 
 /// The first packet of a connection by its own flags: SYN alone (RFC 9293, section 3.5).
 const FIRST: &str = "tcp flags & (fin | syn | rst | ack) == syn";
-/// The comment of a rule that stands for open connections.
-const LEFT: &str = "left for open connections";
+const INBOUND: &str = "inbound";
+const OUTBOUND: &str = "outbound";
+/// Follows in the comment of a rule that stands for open connections.
+const LEFT: &str = ", left for open connections";
 /// How the comments of our rules begin.
 pub(super) const MARK: &str = "tlsramp: ";
 
 #[cfg(test)]
 mod tests {
-    use super::{redirects, remainder, script};
+    use super::{Redirected, redirected, remainder, script};
     use crate::netfilter::settings::{Intercept, WhenDown, tests::sidecar};
     use crate::netfilter::sockets::{Addresses, Local};
 
@@ -186,14 +219,22 @@ mod tests {
         let one = Addresses { v4: Local::These(vec!["10.0.0.1".parse().unwrap()]), v6: Local::None };
         let mut sidecar = sidecar();
         let text = script(&sidecar, &one);
+        let rule =
+            "iifname != \"lo\" meta nfproto ipv4 ip daddr { 10.0.0.1 } tcp dport 27017 tproxy ip to :27117 comment";
+        assert!(text.contains(rule), "{text}");
+        assert!(!text.contains("fib daddr type local tcp") && !text.contains("ip6 to"), "{text}");
         assert!(
-            text.contains("iifname != \"lo\" ip daddr { 10.0.0.1 } tcp dport 27017 tproxy ip to :27117 accept"),
+            text.contains("iifname != \"lo\" tcp dport 27017 tcp flags & (fin | syn | rst | ack) == syn reject"),
             "{text}"
         );
-        assert!(!text.contains("fib daddr type local tcp") && !text.contains("ip6 to"), "{text}");
-        assert_eq!(text.matches("reject with tcp reset").count(), 1, "{text}");
         let text = script(&sidecar, &Addresses::ALL);
-        assert_eq!((text.matches("tproxy ip").count(), text.matches("reject with").count()), (2, 2), "{text}");
+        assert_eq!((text.matches("tproxy ip").count(), text.matches("reject with").count()), (2, 1), "{text}");
+        sidecar.inbound.as_mut().unwrap().server_addresses = vec!["10.0.0.1".parse().unwrap()];
+        let text = script(&sidecar, &one);
+        assert!(
+            text.contains("ip daddr { 10.0.0.1 } tcp dport 27017 tcp flags & (fin | syn | rst | ack) == syn reject"),
+            "{text}"
+        );
         sidecar.inbound.as_mut().unwrap().intercept = Intercept::Tproxy(WhenDown::Bypass);
         assert!(!script(&sidecar, &one).contains("reject"), "bypass");
         sidecar.inbound.as_mut().unwrap().intercept = Intercept::Redirect;
@@ -203,10 +244,13 @@ mod tests {
 
     #[test]
     fn ports_of_redirects_are_known_from_the_table() {
+        let both = [Redirected { port: 27117, outbound: false }, Redirected { port: 27217, outbound: true }];
         let mut sidecar = sidecar();
-        assert_eq!(redirects(&script(&sidecar, &Addresses::ALL)), [27217]);
+        assert_eq!(redirected(&script(&sidecar, &Addresses::ALL)), both);
         sidecar.inbound.as_mut().unwrap().intercept = Intercept::Redirect;
-        assert_eq!(redirects(&script(&sidecar, &Addresses::ALL)), [27117, 27217]);
-        assert_eq!(redirects(&remainder("tlsramp", &[27117, 27217])), [27117, 27217]);
+        assert_eq!(redirected(&script(&sidecar, &Addresses::ALL)), both);
+        assert_eq!(redirected(&remainder("tlsramp", &both)), both);
+        sidecar.outbound = None;
+        assert_eq!(redirected(&script(&sidecar, &Addresses::ALL)), both[..1], "the canary's is none");
     }
 }

@@ -1,6 +1,6 @@
 //! The values given, validated together: every mistake at once, each with what to do.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use clap::ArgMatches;
 use ipnet::IpNet;
@@ -215,6 +215,10 @@ impl Given<'_> {
                 Ok(ip) if ip.is_loopback() => {
                     let remedy = "leave it out: connections within the host are never intercepted";
                     self.wrong(SERVER_ADDRESS, &value, "expected an address that other hosts reach", remedy);
+                }
+                Ok(ip) if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) => {
+                    let problem = "expected an address of this host, not multicast or broadcast";
+                    self.wrong(SERVER_ADDRESS, &value, problem, "give an address of the mongod's --bind_ip");
                 }
                 Ok(ip) => addresses.push(ip),
                 Err(_) => {

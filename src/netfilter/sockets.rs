@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::script::Redirected;
 use super::settings::{Intercept, Sidecar};
-use crate::net::{Listening, established, is_own, listening};
+use crate::net::{Established, Listening, established, is_own, listening};
 
 /// Where connections from other hosts reach a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +49,25 @@ impl Addresses {
         Addresses { v4: Local::of(v4), v6: Local::of(v6) }
     }
 
+    /// Whether every address of the other is one of these.
+    pub(super) fn covers(&self, other: &Addresses) -> bool {
+        self.v4.covers(&other.v4) && self.v6.covers(&other.v6)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         (&self.v4, &self.v6) == (&Local::None, &Local::None)
     }
 }
 
 impl Local {
+    fn covers(&self, other: &Local) -> bool {
+        match (self, other) {
+            (Local::All, _) | (_, Local::None) => true,
+            (Local::These(own), Local::These(other)) => other.iter().all(|ip| own.contains(ip)),
+            (Local::None | Local::These(_), _) => false,
+        }
+    }
+
     fn of(addresses: BTreeSet<IpAddr>) -> Local {
         if addresses.is_empty() {
             Local::None
@@ -75,37 +89,77 @@ pub(super) fn server(port: u16) -> io::Result<Option<Addresses>> {
     Ok((!listeners.is_empty()).then(|| Addresses::of(addresses)))
 }
 
-/// What a port of tlsramp's lacks, to which the rules lead.
+/// A port of tlsramp's that the rules lead to, where connections would not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deaf {
+    pub(super) port: u16,
+    pub(super) by: By,
+    pub(super) lack: Lack,
+}
+
+/// The connections that would not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    V4,
+    V6,
+    Either,
+    /// Those of this host.
+    Outbound,
+}
+
+/// What is lacking there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// Nothing listens there that the rules can lead to.
+    /// Anything that listens.
     Listener,
-    /// What listens there is not transparent, so that TPROXY does not lead to it.
+    /// A listener on every address: TPROXY leads to the first address of the interface.
+    Wildcard,
+    /// A listener that is transparent.
     Transparency,
 }
 
-/// The ports that the rules lead to where connections would not arrive.
-pub(super) fn deaf(all: &[Listening], sidecar: &Sidecar) -> Vec<(u16, Lack)> {
-    let at = |port: u16, fits: &dyn Fn(IpAddr) -> bool| {
-        let fitting = all.iter().filter(|one| one.local.port() == port && fits(one.local.ip().to_canonical()));
-        fitting.collect::<Vec<_>>()
-    };
+/// Where connections would not arrive.
+pub(super) fn deaf(all: &[Listening], sidecar: &Sidecar, server: &Addresses) -> Vec<Deaf> {
     let mut found = Vec::new();
-    if let Some(inbound) = sidecar.inbound.as_ref() {
-        let listeners = at(inbound.port, &|own| !own.is_loopback());
-        let tproxy = matches!(inbound.intercept, Intercept::Tproxy(_));
-        if listeners.is_empty() {
-            found.push((inbound.port, Lack::Listener));
-        } else if tproxy && listeners.iter().all(|one| one.transparent == Some(false)) {
-            found.push((inbound.port, Lack::Transparency));
+    if let Some(inbound) = &sidecar.inbound {
+        let port = inbound.port;
+        let of_others = |one: &&Listening| one.local.port() == port && !one.local.ip().to_canonical().is_loopback();
+        let listeners: Vec<&Listening> = all.iter().filter(of_others).collect();
+        if inbound.intercept == Intercept::Redirect {
+            found.extend(listeners.is_empty().then_some(Deaf { port, by: By::Either, lack: Lack::Listener }));
+        } else {
+            let (v4, v6): (Vec<&Listening>, Vec<&Listening>) =
+                listeners.iter().copied().partition(|one| one.local.ip().to_canonical().is_ipv4());
+            let dual = v6.iter().filter(|one| one.local.ip().is_unspecified() && !one.v6_only);
+            let v4: Vec<&Listening> = v4.iter().chain(dual).copied().collect();
+            for (by, local, listeners) in [(By::V4, &server.v4, v4), (By::V6, &server.v6, v6)] {
+                let lack = (*local != Local::None).then(|| lack(&listeners)).flatten();
+                found.extend(lack.map(|lack| Deaf { port, by, lack }));
+            }
         }
     }
-    if let Some(outbound) = &sidecar.outbound
-        && at(outbound.port, &|own| own.is_loopback() || own.is_unspecified()).is_empty()
-    {
-        found.push((outbound.port, Lack::Listener));
+    if let Some(outbound) = &sidecar.outbound {
+        let port = outbound.port;
+        let heard = |one: &Listening| {
+            let own = one.local.ip().to_canonical();
+            one.local.port() == port && (own.is_loopback() || own.is_unspecified())
+        };
+        let lacks = !all.iter().any(heard);
+        found.extend(lacks.then_some(Deaf { port, by: By::Outbound, lack: Lack::Listener }));
     }
     found
+}
+
+/// What listeners lack to take connections of their family by TPROXY.
+fn lack(listeners: &[&Listening]) -> Option<Lack> {
+    let mut wildcards = listeners.iter().filter(|one| one.local.ip().is_unspecified()).peekable();
+    if listeners.is_empty() {
+        Some(Lack::Listener)
+    } else if wildcards.peek().is_none() {
+        Some(Lack::Wildcard)
+    } else {
+        wildcards.all(|one| one.transparent == Some(false)).then_some(Lack::Transparency)
+    }
 }
 
 /// The peers of open connections from other hosts that arrive at the server itself.
@@ -125,13 +179,18 @@ pub(super) fn older(sidecar: &Sidecar) -> io::Result<Vec<SocketAddr>> {
 ///
 /// # Errors
 /// The kernel does not tell.
-pub(super) fn redirected(ports: &[u16]) -> io::Result<usize> {
-    Ok(established(|one| ports.contains(&one.local.port()))?.len())
+pub(super) fn open(ports: &[Redirected]) -> io::Result<usize> {
+    let was_redirected = |one: &Established| {
+        let to = ports.iter().find(|to| to.port == one.local.port());
+        // What this host's processes make to the inbound port is no client's.
+        to.is_some_and(|to| to.outbound || !is_own(one.remote.ip().to_canonical()))
+    };
+    Ok(established(was_redirected)?.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Addresses, Lack, Local, deaf};
+    use super::{Addresses, By, Lack, Local, deaf};
     use crate::net::Listening;
     use crate::netfilter::settings::tests::sidecar;
 
@@ -162,24 +221,37 @@ mod tests {
     }
 
     /// Listeners, and what is lacking.
-    type Row<'a> = (&'a [(&'a str, Option<bool>)], &'a [(u16, Lack)]);
+    type Row<'a> = (&'a [(&'a str, bool, Option<bool>)], &'a [(u16, By, Lack)]);
 
     #[test]
     fn ports_where_connections_would_not_arrive() {
-        let listener = |at: &str, transparent| Listening { local: at.parse().unwrap(), v6_only: false, transparent };
+        use {By::Outbound, By::V4, By::V6, Lack::Listener, Lack::Transparency, Lack::Wildcard};
         let (yes, no, unknown) = (Some(true), Some(false), None);
-        let rows: [Row<'_>; 7] = [
-            (&[("0.0.0.0:27117", yes), ("127.0.0.1:27217", no)], &[]),
-            (&[("[::]:27117", unknown), ("[::1]:27217", no)], &[]),
-            (&[("0.0.0.0:27117", no), ("127.0.0.1:27217", no)], &[(27117, Lack::Transparency)]),
-            (&[("0.0.0.0:27117", no), ("[::]:27117", yes), ("0.0.0.0:27217", no)], &[]),
-            (&[("127.0.0.1:27117", yes), ("127.0.0.1:27217", no)], &[(27117, Lack::Listener)]),
-            (&[("10.9.0.1:27117", yes), ("10.9.0.1:27217", no)], &[(27217, Lack::Listener)]),
-            (&[], &[(27117, Lack::Listener), (27217, Lack::Listener)]),
+        let out = ("127.0.0.1:27217", false, no);
+        let rows: [Row<'_>; 9] = [
+            (&[("0.0.0.0:27117", false, yes), ("[::]:27117", true, yes), out], &[]),
+            (&[("[::]:27117", false, unknown), ("[::1]:27217", true, no)], &[]),
+            (&[("[::]:27117", true, yes), out], &[(27117, V4, Listener)]),
+            (&[("0.0.0.0:27117", false, yes), out], &[(27117, V6, Listener)]),
+            (&[("0.0.0.0:27117", false, no), ("[::]:27117", true, yes), out], &[(27117, V4, Transparency)]),
+            (&[("10.9.0.1:27117", false, yes), ("[::]:27117", true, yes), out], &[(27117, V4, Wildcard)]),
+            (&[("0.0.0.0:27117", false, yes), ("[::]:27117", true, yes)], &[(27217, Outbound, Listener)]),
+            (&[("127.0.0.1:27117", false, yes), ("[::]:27117", true, yes), out], &[(27117, V4, Listener)]),
+            (&[], &[(27117, V4, Listener), (27117, V6, Listener), (27217, Outbound, Listener)]),
         ];
         for (listeners, expected) in rows {
-            let all: Vec<_> = listeners.iter().map(|(at, transparent)| listener(at, *transparent)).collect();
-            assert_eq!(deaf(&all, &sidecar()), expected, "{listeners:?}");
+            let listening = |(at, v6_only, transparent): &(&str, bool, Option<bool>)| Listening {
+                local: at.parse().unwrap(),
+                v6_only: *v6_only,
+                transparent: *transparent,
+            };
+            let all: Vec<_> = listeners.iter().map(listening).collect();
+            let found: Vec<_> = deaf(&all, &sidecar(), &Addresses::ALL);
+            let found: Vec<_> = found.iter().map(|deaf| (deaf.port, deaf.by, deaf.lack)).collect();
+            assert_eq!(found, expected, "{listeners:?}");
         }
+        let v4 = Addresses { v6: Local::None, ..Addresses::ALL };
+        let one = [Listening { local: "0.0.0.0:27117".parse().unwrap(), v6_only: false, transparent: yes }];
+        assert_eq!(deaf(&one, &sidecar(), &v4).len(), 1, "a server without IPv6 needs no listener for it");
     }
 }

@@ -51,7 +51,7 @@ fn rules_are_printed_applied_shown_and_removed_without_a_trace() {
     assert!(!said.contains("WARNING"), "{said}");
     // The words are nftables': a chain has the name of its hook, and its priority that of what it does.
     for words in
-        ["chain prerouting {", "chain output {", "priority mangle;", "tproxy ip to :27117", "meta skgid 4321 return"]
+        ["chain prerouting {", "chain input {", "chain output {", "tproxy ip to :27117", "meta skgid 4321 return"]
     {
         assert!(applied.contains(words), "{words}: {applied}");
     }
@@ -240,8 +240,12 @@ fn a_firewall_admits_the_same_sources_before_behind_and_after_and_no_rule_of_it_
         let own = hosts.run(Host::Sidecar, &["nft", "-s", "list", "table", "inet", "tlsramp"], "");
         assert_eq!(rules(&hosts).replace(&own, ""), of_the_host, "{what}");
 
+        // While tlsramp is down, the firewall decides first: who was kept out does not get another answer.
         hosts.kill_tlsramp();
-        assert_eq!(served(&hosts.reach(&pairs), "27017 "), Vec::<String>::new(), "{what}: while tlsramp is down");
+        let down: Vec<String> = before.iter().map(|said| refused_of(said, "27017 ")).collect();
+        let down: Vec<String> = down.iter().map(|said| refused_of(said, "27117 ")).collect();
+        let down: Vec<String> = down.iter().map(|said| refused_of(said, "27217 ")).collect();
+        assert_eq!(hosts.reach(&pairs), down, "{what}: while tlsramp is down");
         hosts.start_tlsramp();
         done(&watched.netfilter(&hosts, INBOUND, "--remove"), "removed");
         assert_eq!(hosts.reach(&pairs), before, "{what}");
@@ -250,6 +254,45 @@ fn a_firewall_admits_the_same_sources_before_behind_and_after_and_no_rule_of_it_
         let commands = watched.commands();
         assert!(!commands.is_empty() && commands.iter().all(|one| known.contains(&one.as_str())), "{commands:#?}");
     }
+}
+
+/// TPROXY takes a socket in TIME_WAIT for one of tlsramp's, and the kernel then looks for a listener anew.
+#[test]
+fn what_tlsramp_closed_before_it_went_down_gets_around_nothing() {
+    let mut hosts = hosts!();
+    done(&netfilter(&hosts, INBOUND, "--apply"), "applied");
+    let connections = [("10.98.0.2/44444", "10.98.0.1@27017"), ("fd98::2/44444", "fd98::1@27017")];
+    for (from, to) in connections {
+        assert!(hosts.closed(from, to).starts_with("27117 "), "{to}");
+        let waiting = hosts.run(Host::Sidecar, &["ss", "-Htan", "state", "time-wait", "sport", "=", ":27017"], "");
+        assert!(waiting.contains(":44444"), "{waiting}");
+        // The same port again, while tlsramp is up.
+        assert!(hosts.closed(from, to).starts_with("27117 "), "{to}");
+    }
+    hosts.kill_tlsramp();
+    for (from, to) in connections {
+        assert_eq!(hosts.connect(Host::Others, from, &[to]), ["refused"], "{to}");
+        assert_eq!(hosts.connect(Host::Others, "-", &[to]), ["refused"], "{to}");
+    }
+    hosts.start_tlsramp();
+    for (from, to) in connections {
+        assert!(hosts.connect(Host::Others, from, &[to])[0].starts_with("27117 "), "{to}");
+    }
+}
+
+#[test]
+fn what_the_host_itself_translates_to_the_servers_port_is_intercepted_too() {
+    let mut hosts = hosts!();
+    set(
+        &hosts,
+        "table ip alias { chain c { type nat hook prerouting priority dstnat; tcp dport 27020 redirect to :27017; }; }",
+    );
+    let to = ["10.98.0.1@27020"];
+    assert_eq!(hosts.connect(Host::Others, "-", &to), ["27017 10.98.0.1"]);
+    done(&netfilter(&hosts, INBOUND, "--apply"), "applied");
+    assert_eq!(hosts.connect(Host::Others, "-", &to), ["27117 10.98.0.1"]);
+    hosts.kill_tlsramp();
+    assert_eq!(hosts.connect(Host::Others, "-", &to), ["refused"]);
 }
 
 #[test]
@@ -277,6 +320,13 @@ fn open_connections_go_on_from_redirect_to_tproxy_and_back() {
     hosts.kill_tlsramp();
     done(&netfilter(&hosts, INBOUND, "--remove"), "removed: table inet tlsramp;");
     assert_eq!(rules(&hosts), "");
+
+    // Neither TPROXY nor a connection to tlsramp's own port needs what is left for redirected ones.
+    hosts.start_tlsramp();
+    done(&netfilter(&hosts, INBOUND, "--apply"), "applied");
+    let mut held = [hosts.hold(Host::Others, "10.98.0.1@27017"), hosts.hold(Host::Sidecar, "127.0.0.1@27117")];
+    done(&netfilter(&hosts, INBOUND, "--remove"), "removed: table inet tlsramp;");
+    assert!(held.iter_mut().all(|one| one.asks("still there?") == "still there?"));
 }
 
 #[test]
@@ -338,6 +388,12 @@ fn rules_that_are_kept_come_back_after_a_reload_of_a_firewall_until_they_are_rem
         set(&hosts, "delete table inet filter");
         eventually(reload, || rules(&hosts) == applied);
     }
+    // Whenever the table is emptied, as between its setting and its listing.
+    for pause in 0..40 {
+        set(&hosts, "flush table inet tlsramp");
+        thread::sleep(Duration::from_millis(pause * 7 % 40));
+    }
+    eventually("emptied", || rules(&hosts) == applied);
     // Neither another of its kind nor other rules come in between.
     for verb in ["--keep", "--apply"] {
         let said = refused(&netfilter(&hosts, INBOUND, verb));
@@ -353,6 +409,13 @@ fn rules_that_are_kept_come_back_after_a_reload_of_a_firewall_until_they_are_rem
     hosts.stop_last();
     eventually("its own again", || rules(&hosts) == applied);
 
+    // A rule of somebody else's in the table is kept too, and so is the one that keeps it.
+    set(&hosts, "add rule inet tlsramp output counter");
+    let said = refused(&netfilter(&hosts, &[], "--remove"));
+    assert!(said.contains("is not tlsramp's") && rules(&hosts).contains("counter"), "{said}");
+    set(&hosts, "flush chain inet tlsramp output");
+    eventually("without it", || rules(&hosts) == applied);
+
     let removed = netfilter(&hosts, &[], "--remove");
     done(&removed, "which kept the table");
     done(&removed, "removed: table inet tlsramp");
@@ -360,14 +423,24 @@ fn rules_that_are_kept_come_back_after_a_reload_of_a_firewall_until_they_are_rem
     let ended = hosts.wait_last().expect("it ends");
     assert_eq!(ended.code(), Some(0));
 
-    // Before the server has started, and where it is ended by a signal, the rules stay: nothing reaches it as it is.
+    // Before the server has started, while it listens on loopback alone, and where it moves: nothing reaches it as it is.
     let mut hosts = hosts!(&["127.0.0.1@1"]);
     let mut said = hosts.go_on(Host::Sidecar, &keep);
     said.read_line(&mut line).unwrap();
     assert!(rules(&hosts).contains("fib daddr type local"), "{}", rules(&hosts));
-    hosts.stop_last();
-    hosts.start_mongod(&["0.0.0.0@27017"]).unwrap();
-    assert_eq!(hosts.connect(Host::Others, "-", &["10.98.0.1@27017"]), ["27117 10.98.0.1"]);
+    let to = ["10.98.0.1@27017"];
+    for server in ["127.0.0.1@27017", "0.0.0.0@27017"] {
+        hosts.start_mongod(&[server]).unwrap();
+        for _ in 0..5 {
+            let said = hosts.connect(Host::Others, "-", &to).concat();
+            assert!(said == "refused" || said.starts_with("27117 "), "{server}: {said}");
+            thread::sleep(Duration::from_millis(500));
+        }
+        if server.starts_with("127") {
+            hosts.stop_last();
+        }
+    }
+    assert_eq!(hosts.connect(Host::Others, "-", &to), ["27117 10.98.0.1"]);
 }
 
 #[test]
@@ -418,6 +491,9 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     hosts.start_mongod(&["127.0.0.1@27018", "::1@27018"]).unwrap();
     let said = refused(&netfilter(&hosts, &other, "--apply"));
     assert!(said.contains("listens on loopback alone"), "{said}");
+    let keyword = [INBOUND, &["--table", "inet"]].concat();
+    let said = refused(&netfilter(&hosts, &keyword, "--apply"));
+    assert!(said.contains("--table inet is a word of nft's own"), "{said}");
     let not_transparent = ["--serverPort", "27117", "--port", "27017"];
     let said = refused(&netfilter(&hosts, &not_transparent, "--apply"));
     assert!(said.contains("not transparent") && said.contains("--inboundTransparent"), "{said}");
@@ -436,6 +512,11 @@ fn usage_is_told_without_any_privilege() {
     {
         assert!(said.contains(mistake), "{mistake}: {said}");
     }
+}
+
+/// `refused` in place of a server's answer.
+fn refused_of(said: &str, server: &str) -> String {
+    if said.starts_with(server) { "refused".to_owned() } else { said.to_owned() }
 }
 
 /// Tools in front of the real ones that write down how they are called.

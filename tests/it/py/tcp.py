@@ -3,7 +3,8 @@
 serve ADDRESS@PORT[@OPTION] ...
                               says `ready`, then answers each connection with `PORT LOCAL-ADDRESS`, the port being the one
                               that it listens on, and sends lines back. OPTION: `transparent`, or `dual` for IPv4 too
-connect FROM TO@PORT ...      prints what each answers, or `refused`, or `nothing`; FROM `-` is any address
+connect FROM TO@PORT ...      prints what each answers, or `refused`, or `nothing`; FROM `-` is any address, ADDRESS/PORT one port
+closed FROM TO@PORT           connects, has the server close first, and prints the answer
 reach FROM@TO@PORT ...        the same, all of them at once
 hold TO@PORT                  connects, prints the answer; sends each line of its input on the same connection, and prints
                               what comes back, or `broken`
@@ -17,6 +18,8 @@ import threading
 
 # Longer than the first repetition of a SYN, so that a busy machine does not look like a firewall.
 PATIENCE = 2.5
+# What a server is told to close a connection first.
+CLOSE = b"close\n"
 # Of linux/in.h and linux/in6.h.
 IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 
@@ -48,6 +51,9 @@ def answer(listener):
 def send_back(connection):
     try:
         for line in connection.makefile("rb"):
+            if line == CLOSE:
+                # Shut down, because `makefile` keeps the socket open.
+                return connection.shutdown(socket.SHUT_RDWR)
             connection.sendall(line)
     except OSError:
         pass
@@ -55,7 +61,8 @@ def send_back(connection):
 
 def connect(source, where):
     address, port = where.rsplit("@", 1)
-    bound = None if source == "-" else (source, 0)
+    source, _, own_port = source.partition("/")
+    bound = None if source == "-" else (source, int(own_port or 0))
     connection = socket.create_connection((address, int(port)), PATIENCE, bound)
     reader = connection.makefile()
     return connection, reader, reader.readline().strip()
@@ -89,6 +96,11 @@ def main():
                 print(reader.readline().strip() or "broken", flush=True)
             except OSError:
                 print("broken", flush=True)
+    elif verb == "closed":
+        connection, reader, said = connect(*rest)
+        connection.sendall(CLOSE)
+        assert reader.read() == ""
+        print(said, flush=True)
     elif verb == "reach":
         with concurrent.futures.ThreadPoolExecutor(len(rest)) as pool:
             for said in pool.map(lambda pair: answer_of(*pair.split("@", 1)), rest):

@@ -130,6 +130,11 @@ impl Hosts {
         said.lines().map(str::to_owned).collect()
     }
 
+    /// A connection from one port of another host that its server closes first, which leaves that one in TIME_WAIT.
+    pub(crate) fn closed(&self, from: &str, to: &str) -> String {
+        self.run(Host::Others, &["python3", SCRIPT, "closed", from, to], "").trim().to_owned()
+    }
+
     /// The answers to connections from another host, all at once: from an address, to an address and port. A host bounds how
     /// many ICMP messages it sends, so what is rejected by one may look like what is dropped: both are `closed`.
     pub(crate) fn reach(&self, pairs: &[String]) -> Vec<String> {
