@@ -77,12 +77,12 @@ pub(super) fn redirected(listing: &str) -> Vec<Redirected> {
 
 fn tproxy(inbound: &Inbound, when_down: WhenDown, server: &Addresses) -> String {
     let Inbound { server_port, port, server_addresses, .. } = inbound;
-    let mut text = format!(
+    let mut text = String::from(
         "    # Inbound: a packet from another host for the server's address and port goes to tlsramp's socket. The packet is\n\
          \x20   # not rewritten, so the host's own filter rules see the address and the port that they saw before.\n\
-         \x20   chain prerouting {{\n\
+         \x20   chain prerouting {\n\
          \x20       # After dstnat (-100): what the host itself translates to the server's port is intercepted too.\n\
-         \x20       type filter hook prerouting priority -90; policy accept;\n\n"
+         \x20       type filter hook prerouting priority -90; policy accept;\n\n",
     );
     let families = [("ip", "ipv4", &server.v4), ("ip6", "ipv6", &server.v6)];
     let daddr = |family: &str, local: &Local| match local {
@@ -114,13 +114,13 @@ fn tproxy(inbound: &Inbound, when_down: WhenDown, server: &Addresses) -> String 
 
 /// New connections that no socket of tlsramp's takes, after the host's own rules have decided.
 fn refuse(to: &[(&str, String)], server_port: u16) -> String {
-    let mut text = format!(
+    let mut text = String::from(
         "\n    # While tlsramp does not listen, the rules above do not match: connections that are open go on, and new ones\n\
          \x20   # would reach the server without it. The host's own filter rules have decided before.\n\
-         \x20   chain input {{\n\
+         \x20   chain input {\n\
          \x20       type filter hook input priority 300; policy accept;\n\n\
          \x20       # A listener of tlsramp's has a mark, if only 0. A socket in TIME_WAIT is transparent too and has none: for it\n\
-         \x20       # the kernel would look for a listener anew, and find the server's.\n"
+         \x20       # the kernel would look for a listener anew, and find the server's.\n",
     );
     for (_, to) in to {
         let first = format!("iifname != \"lo\" {to} tcp dport {server_port} {FIRST}").replace("  ", " ");
