@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use clap::ArgMatches;
 use rustix::io::Errno;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capability_is_in_bounding_set, clear_ambient_capability_set,
@@ -15,7 +16,7 @@ use rustix::thread::{
 use super::plant::lacks_ipv6;
 use super::prepare::{InUse, prepare};
 use super::strangers::{INBOUND, Wanted, wanted};
-use crate::config::{Loaded, Mistake, Settings};
+use crate::config::{self, Loaded, Mistake, Settings};
 use crate::net::{Inherited, is_transparent, make_transparent, try_transparent};
 
 /// Why a process does not give up its capabilities.
@@ -24,6 +25,9 @@ pub(super) enum CapabilityError {
     /// Listeners that cannot be had.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Listeners(Vec<Mistake>),
+    /// Files that a rotation or reload could not read any more.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Files(Vec<Mistake>),
     /// The kernel refuses to take them.
     #[error("cannot drop the capabilities, which --inboundTransparent needs only to start: {0}")]
     Drop(#[from] io::Error),
@@ -34,7 +38,11 @@ pub(super) enum CapabilityError {
 ///
 /// # Errors
 /// [`CapabilityError`], with every mistake that a start would end with; the process is to end then.
-pub(super) fn open_and_drop(loaded: &Loaded, inherited: &mut Inherited) -> Result<(), CapabilityError> {
+pub(super) fn open_and_drop(
+    arguments: &ArgMatches,
+    loaded: &Loaded,
+    inherited: &mut Inherited,
+) -> Result<(), CapabilityError> {
     let settings = &loaded.settings;
     if !settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
         return Ok(());
@@ -62,7 +70,21 @@ pub(super) fn open_and_drop(loaded: &Loaded, inherited: &mut Inherited) -> Resul
     if !mistakes.is_empty() {
         return Err(CapabilityError::Listeners(mistakes));
     }
-    Ok(drop_all()?)
+    drop_all()?;
+    config::read_again(arguments, loaded).map_err(CapabilityError::Files)
+}
+
+/// What a check can tell only without capabilities, if the inbound route is transparent: drops them, and reads the files
+/// once more. Otherwise nothing is done. To be called while the process has one thread.
+///
+/// # Errors
+/// [`CapabilityError`].
+pub(super) fn drop_and_read(arguments: &ArgMatches, loaded: &Loaded) -> Result<(), CapabilityError> {
+    if !loaded.settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+        return Ok(());
+    }
+    drop_all()?;
+    config::read_again(arguments, loaded).map_err(CapabilityError::Files)
 }
 
 /// A mistake for each inbound address whose sockets are not transparent and could not be made so. Changes nothing.

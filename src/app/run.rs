@@ -11,7 +11,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::capabilities::{CapabilityError, open_and_drop};
+use super::capabilities::{CapabilityError, drop_and_read, open_and_drop};
 use super::manager::{Manager, Shown};
 use super::prepare::{InUse, prepare};
 use super::{App, Signals, StartError};
@@ -34,9 +34,9 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(mistakes) => return refuse(&mistakes),
     };
     // Before there are threads: each has capabilities of its own.
-    match open_and_drop(&loaded, &mut inherited) {
+    match open_and_drop(arguments, &loaded, &mut inherited) {
         Ok(()) => {}
-        Err(CapabilityError::Listeners(mistakes)) => return refuse(&mistakes),
+        Err(CapabilityError::Listeners(mistakes) | CapabilityError::Files(mistakes)) => return refuse(&mistakes),
         Err(error @ CapabilityError::Drop(_)) => return fail(&error),
     }
     let LogSettings { format, level } = loaded.settings.log;
@@ -62,8 +62,16 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
     let checked = inherited.and_then(|inherited| {
         let loaded = config::load(arguments)?;
         let prepared = prepare(&loaded, &inherited, InUse::Warning)?;
-        Ok(config::report(&loaded, &prepared.warnings))
+        Ok((loaded, prepared))
     });
+    let checked = match checked {
+        Ok((loaded, prepared)) => match drop_and_read(arguments, &loaded) {
+            Ok(()) => Ok(config::report(&loaded, &prepared.warnings)),
+            Err(CapabilityError::Listeners(mistakes) | CapabilityError::Files(mistakes)) => Err(mistakes),
+            Err(error @ CapabilityError::Drop(_)) => return fail(&error),
+        },
+        Err(mistakes) => Err(mistakes),
+    };
     match checked {
         Ok(report) => {
             print(&report);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::ArgMatches;
+use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::lookup::{self, Lookup};
 use super::mistake::Mistake;
@@ -78,7 +80,8 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     let (settings, wrong) = validate::validate(&raw, lookup, bound);
     mistakes.extend(wrong);
     let material = Material::load_again(&settings.tls);
-    let loaded = finish(read_at, raw, settings, material, mistakes)?;
+    let loaded = finish(read_at, raw, settings, material, mistakes)
+        .map_err(|mistakes| without_capabilities(&previous.settings, mistakes))?;
     let mode = loaded.settings.mode;
     let mode_changed_to = (mode != previous.settings.mode).then_some(mode);
     Ok(Reload { loaded, mode_changed_to })
@@ -98,8 +101,40 @@ pub fn mode_named(matches: &ArgMatches) -> Option<(Mode, Spelling)> {
 /// # Errors
 /// Every file that cannot be used, under the name that the operator wrote.
 pub fn material(loaded: &Loaded) -> Result<(Material, Vec<String>), Vec<Mistake>> {
-    Material::load_again(&loaded.settings.tls)
-        .map_err(|faults| faults.into_iter().map(|fault| mistake(&loaded.raw, fault)).collect())
+    let material = Material::load_again(&loaded.settings.tls);
+    material.map_err(|faults| {
+        let mistakes = faults.into_iter().map(|fault| mistake(&loaded.raw, fault)).collect();
+        without_capabilities(&loaded.settings, mistakes)
+    })
+}
+
+/// Reads the configuration file and the TLS files once more, to learn whether a rotation or reload can: to be called after
+/// the capabilities were dropped. What is in them is not used.
+///
+/// # Errors
+/// Every file that cannot be read any more.
+pub fn read_again(matches: &ArgMatches, loaded: &Loaded) -> Result<(), Vec<Mistake>> {
+    let (_, mistakes) = read(matches);
+    let mut mistakes = without_capabilities(&loaded.settings, mistakes);
+    mistakes.extend(material(loaded).err().into_iter().flatten());
+    if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+}
+
+/// With `--inboundTransparent` no capability is left after the start, so that root too reads only what the rights of a file
+/// allow its user. Mistakes about that get this remedy.
+fn without_capabilities(settings: &Settings, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    if settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+        let denied = Errno::ACCESS.to_string();
+        let denied = |mistake: &&mut Mistake| mistake.problem.contains(&denied);
+        for mistake in mistakes.iter_mut().filter(denied) {
+            let user = geteuid().as_raw();
+            mistake.remedy = format!(
+                "make it readable for the user that tlsramp runs as (uid {user}) by its owner's or group's rights: all \
+                 capabilities, root's included, are dropped with --inboundTransparent"
+            );
+        }
+    }
+    mistakes
 }
 
 fn read(matches: &ArgMatches) -> (Raw, Vec<Mistake>) {

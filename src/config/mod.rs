@@ -37,7 +37,7 @@ mod values;
 mod warnings;
 mod yaml;
 
-pub use check::{Loaded, Reload, load, material, mode_named, reload};
+pub use check::{Loaded, Reload, load, material, mode_named, read_again, reload};
 pub use cli::with_options;
 pub use mistake::Mistake;
 pub use pattern::Pattern;

@@ -8,7 +8,9 @@ mod dial;
 mod inherit;
 mod linger;
 mod listen;
+mod netlink;
 mod options;
+mod own;
 mod own_dials;
 mod relay;
 mod resolve;
@@ -25,12 +27,11 @@ pub use inherit::{Inherited, Passed};
 pub use linger::linger;
 pub use listen::{Listener, bind};
 pub use options::abort_on_close;
+pub use own::is_own;
 pub use own_dials::{OwnDial, OwnDials};
 pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::Resolver;
 pub use seats::{Entry, Place, Seats, Slot, SlotLimits, SlotUsage, TooMany};
 pub use sockets::{Established, Listening, established, listening, unacknowledged};
-pub use transparent::{
-    TRANSPARENT_IPS, is_own, is_transparent, make_transparent, original_destination, try_transparent,
-};
+pub use transparent::{TRANSPARENT_IPS, is_transparent, make_transparent, original_destination, try_transparent};
 pub use unix::{UnixSocket, bind_unix};

@@ -6,11 +6,10 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
-use std::time::Duration;
 
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, recv, send};
+
+use super::netlink::{REQUEST, REQUEST_AND_DUMP, messages, sock_diag, write_header};
 
 /// A TCP connection of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +68,12 @@ pub fn established(mut keep: impl FnMut(&Established) -> bool) -> io::Result<Vec
 /// Every `struct inet_diag_msg` of the sockets in a state, by IPv4 and IPv6.
 fn dump_all(state: u32, mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result<()> {
     for family in [AddressFamily::INET, AddressFamily::INET6] {
-        let socket = kernel()?;
+        let socket = sock_diag()?;
         send(&socket, &dump(family, state), SendFlags::empty())?;
         let mut buffer = vec![0; ANSWER_BYTES];
         loop {
             let (count, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
-            if messages(&buffer[..count], &mut take)? {
+            if messages(&buffer[..count], SOCK_DIAG_BY_FAMILY, &mut take)? {
                 break;
             }
         }
@@ -87,34 +86,27 @@ fn dump_all(state: u32, mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result
 /// # Errors
 /// [`io::ErrorKind::NotFound`] if there is no such connection any more; or the kernel does not tell.
 pub fn unacknowledged(local: SocketAddr, remote: SocketAddr) -> io::Result<u32> {
-    let socket = kernel()?;
+    let socket = sock_diag()?;
     send(&socket, &exactly(local, remote), SendFlags::empty())?;
     let mut buffer = [0; 1024];
     let (count, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
     let mut waiting = None;
-    messages(&buffer[..count], |message| {
+    messages(&buffer[..count], SOCK_DIAG_BY_FAMILY, |message| {
         waiting = message.get(60..)?.first_chunk().copied();
         Some(())
     })?;
     waiting.map(u32::from_ne_bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn kernel() -> io::Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
-    // The kernel answers at once; a mistake here is not to hang whoever asks.
-    set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER))?;
-    Ok(socket)
-}
-
 /// All sockets of a family in a state.
-fn dump(family: AddressFamily, state: u32) -> [u8; REQUEST_BYTES as usize] {
+fn dump(family: AddressFamily, state: u32) -> [u8; REQUEST_BYTES] {
     let mut request = request(family, REQUEST_AND_DUMP);
     request[20..24].copy_from_slice(&(1_u32 << state).to_ne_bytes());
     request
 }
 
 /// One, in whatever state.
-fn exactly(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST_BYTES as usize] {
+fn exactly(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST_BYTES] {
     let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let mut request = request(family, REQUEST);
     for (end, port, ip) in [(local, 24, 28), (remote, 26, 44)] {
@@ -129,42 +121,12 @@ fn exactly(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST_BYTES as usize
 }
 
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`.
-fn request(family: AddressFamily, flags: u16) -> [u8; REQUEST_BYTES as usize] {
-    let mut request = [0; REQUEST_BYTES as usize];
-    request[..4].copy_from_slice(&REQUEST_BYTES.to_ne_bytes());
-    request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    request[6..8].copy_from_slice(&flags.to_ne_bytes());
+fn request(family: AddressFamily, flags: u16) -> [u8; REQUEST_BYTES] {
+    let mut request = [0; REQUEST_BYTES];
+    write_header(&mut request, SOCK_DIAG_BY_FAMILY, flags);
     request[16] = u8::try_from(family.as_raw()).unwrap_or_default();
     request[17] = IPPROTO_TCP;
     request
-}
-
-/// Reads one answer of several messages, each a `struct inet_diag_msg`; true if it was the last.
-fn messages(mut bytes: &[u8], mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result<bool> {
-    while let Some((length, kind)) = header(bytes) {
-        let message = bytes.get(HEADER_BYTES..length).ok_or(io::ErrorKind::InvalidData)?;
-        match kind {
-            NLMSG_DONE => return Ok(true),
-            NLMSG_ERROR => {
-                let number = message.first_chunk().map_or(0, |number| i32::from_ne_bytes(*number));
-                return Err(io::Error::from_raw_os_error(number.saturating_neg()));
-            }
-            // One that is cut short is left out.
-            SOCK_DIAG_BY_FAMILY => _ = take(message),
-            _ => {}
-        }
-        // Messages begin at multiples of four.
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Ok(false)
-}
-
-fn header(bytes: &[u8]) -> Option<(usize, u16)> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let length = usize::try_from(u32::from_ne_bytes(*length)).ok()?;
-    let kind = u16::from_ne_bytes(*rest.first_chunk()?);
-    // No shorter than itself: the next is behind it.
-    (length >= HEADER_BYTES).then_some((length, kind))
 }
 
 /// `struct inet_diag_msg`.
@@ -199,22 +161,14 @@ fn first_byte(message: &[u8], wanted: u16) -> Option<u8> {
     }
 }
 
-const HEADER_BYTES: usize = 16;
 /// `struct inet_diag_msg`.
 const DIAG_BYTES: usize = 72;
-const REQUEST_BYTES: u32 = 72;
+const REQUEST_BYTES: usize = 72;
 /// The kernel's own buffer for an answer is no larger.
 const ANSWER_BYTES: usize = 32 * 1024;
-const ANSWER: Duration = Duration::from_secs(1);
-/// `NLM_F_REQUEST`.
-const REQUEST: u16 = 1;
 /// Every byte of `INET_DIAG_NOCOOKIE`.
 const ANY_COOKIE: u8 = 0xff;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
-const REQUEST_AND_DUMP: u16 = 0x301;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const IPPROTO_TCP: u8 = 6;
 const TCP_ESTABLISHED: u32 = 1;
 const TCP_LISTEN: u32 = 10;
@@ -288,7 +242,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_answer_is_read_to_its_end(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = messages(&bytes, |message| connection(message).map(drop));
+            let _ = messages(&bytes, 20, |message| connection(message).map(drop));
             let _ = (connection(&bytes), first_byte(&bytes, 11));
         }
     }

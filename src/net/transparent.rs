@@ -1,8 +1,7 @@
-//! Connections that the kernel has redirected or handed over: transparent sockets, where a connection was going, and
-//! which addresses are this host's own.
+//! Connections that the kernel has redirected or handed over: transparent sockets, and where a connection was going.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
@@ -67,19 +66,11 @@ fn set_transparent(socket: &SockRef<'_>, ip: IpAddr) -> io::Result<()> {
     }
 }
 
-/// Whether an address is one of this host's: the kernel binds no other. No packet is sent.
-#[must_use]
-pub fn is_own(ip: IpAddr) -> bool {
-    !ip.is_unspecified() && !ip.is_multicast() && UdpSocket::bind((ip, 0)).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::{is_own, original_destination};
+    use super::original_destination;
 
     #[tokio::test]
     async fn what_was_not_redirected_was_going_where_it_arrived() {
@@ -92,14 +83,5 @@ mod tests {
             original_destination(&accepted).is_ok_and(|original| original == address)
                 || original_destination(&accepted).is_err()
         );
-    }
-
-    #[test]
-    fn own_addresses() {
-        for (ip, own) in
-            [("127.0.0.1", true), ("127.9.9.9", true), ("192.0.2.1", false), ("0.0.0.0", false), ("224.0.0.1", false)]
-        {
-            assert_eq!(is_own(ip.parse::<IpAddr>().unwrap()), own, "{ip}");
-        }
     }
 }

@@ -140,6 +140,37 @@ fn another_host_does_not_get_around_the_rules_by_the_listeners_own_address() {
     assert_eq!(ended(&proxy, mark, client)["destination"], "10.97.0.1:27016");
 }
 
+/// A host where every address can be bound, as keepalived and haproxy have it, is not every host.
+#[test]
+fn addresses_that_can_be_bound_are_not_taken_for_own_ones() {
+    let hosts = hosts!();
+    for family in ["ipv4", "ipv6"] {
+        let set = format!("echo 1 > /proc/sys/net/{family}/ip_nonlocal_bind");
+        process::succeed(hosts.command(&["sh", "-c", &set]), SOON).unwrap();
+    }
+    let _server = hosts.server("0.0.0.0:27017");
+    let mut around = hosts.connect("10.97.0.1:27017").unwrap();
+    echoes(&mut around, b"around the proxy");
+    hosts.rules(&["10.97.0.1:27017", "[fd97::1]:27017"], "");
+    let mut proxy = hosts.proxy(&[], Stdio::null(), "127.0.0.1:27017", &[]);
+    proxy.wait_ready();
+    for own in ["10.97.0.1:27117", "[fd97::1]:27117"] {
+        let mark = proxy.mark();
+        let mut client = Wire(hosts.connect(own).unwrap());
+        let answer: bson::Document = client.command("admin", &rawdoc! { "ping": 1 }).try_into().unwrap();
+        assert_eq!(answer.get_i32("code").unwrap(), 13, "{answer}");
+        assert_eq!(ended(&proxy, mark, client.0)["outcome"], "not_intercepted", "{own}");
+    }
+    let mut client = hosts.within(|| TcpStream::connect("10.97.0.1:27117")).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    echoes(&mut client, b"from this host");
+    let peer = around.local_addr().unwrap().to_string();
+    wait("the connection around the proxy is listed", || {
+        let shown = hosts.ctl(&["status", "--json"]);
+        serde_json::from_slice::<Value>(&shown.stdout).is_ok_and(|status| status["bypass"].to_string().contains(&peer))
+    });
+}
+
 #[test]
 fn no_capability_is_left_once_it_listens() {
     let hosts = hosts!();
@@ -193,6 +224,43 @@ fn no_capability_is_left_once_it_listens() {
         let _ = proxy.log().wait(Mark::START, SOON, |_| false);
         names_both_ways(&proxy.log().lines(Mark::START).join("\n"), "0.0.0.0:27117");
     }
+}
+
+/// Root reads every file while it has capabilities; a rotation has none.
+#[test]
+fn files_that_could_not_be_read_again_are_refused_at_the_start() {
+    require_root!();
+    let upstream = Upstream::start();
+    let folder = tempfile::tempdir().unwrap();
+    let named = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (key, config) = (named("theirs.pem"), named("theirs.yaml"));
+    fs::copy(cert("server.pem"), &key).unwrap();
+    fs::write(&config, "net: {port: 0}\n").unwrap();
+    let ca = cert("ca.pem");
+    let tls = ["--sslMode", "allowSSL", "--sslCAFile", &ca, "--sslAllowConnectionsWithoutCertificates"];
+    let tls = [&tls[..], &["--sslPEMKeyFile", &key, "--inboundTransparent", "--config", &config]].concat();
+    let hop = in_front_of(&upstream);
+    let give = |file: &str, user: u32| {
+        std::os::unix::fs::chown(file, Some(user), Some(user)).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    for theirs in [&key, &config] {
+        give(&key, 0);
+        give(&config, 0);
+        give(theirs, 1234);
+        for command in ["run", "check"] {
+            let args = [command].into_iter().chain(hop.iter().map(String::as_str)).chain(tls.iter().copied());
+            let output = run_to_end(args);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{command} {theirs}: {output:?}");
+            assert!(said.contains(theirs.as_str()) && said.contains("Permission denied"), "{command}: {said}");
+            assert!(said.contains("root's included, are dropped with --inboundTransparent"), "{command}: {said}");
+        }
+    }
+    give(&config, 0);
+    let args = ["check"].into_iter().chain(hop.iter().map(String::as_str)).chain(tls.iter().copied());
+    let output = run_to_end(args);
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// From a redirect to TPROXY and back. What is open stays, by whichever rules it came.
