@@ -143,6 +143,8 @@ pub const DESCRIPTORS_PER_WORKER: u64 = 8 + 2 * PIPES as u64;
 pub const OWN_DESCRIPTORS: u64 = 10;
 /// Descriptors without which a worker does not start: its event queue, the wake-up of that, and its share in signals.
 pub const DESCRIPTORS_PER_RUNTIME: u64 = 4;
+/// Connections without which a proxy serves nobody: a client's, and one of the probe or of the admin port.
+pub const LEAST_CONNECTIONS: u64 = 2;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
 /// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for
@@ -155,8 +157,11 @@ pub const MEMBER_RESERVE: usize = 64;
 /// kernel. Further ones are closed, or take the place of one whose address has more that wait: so those of members behind
 /// them in the kernel's queue are reached.
 pub const WAITING_ROOM: u64 = 1024;
-/// One in so many of the connections that the descriptors carry may be one that waits, at most.
+/// One in so many of the connections that the descriptors carry may be one that waits, at most; but for the least.
 pub const WAITING_SHARE: u64 = 8;
+/// Places to wait where the descriptors carry few connections: with one, a single silent client would keep out all others,
+/// since a newcomer takes the place of one whose address has two.
+pub const WAITING_LEAST: u64 = 4;
 /// Most connections counted on, however high the descriptor limit (containers often have no limit at all).
 pub const MOST_CONNECTIONS: u64 = 1_000_000;
 

@@ -27,8 +27,8 @@ use clap::ArgMatches;
 use crate::control::{self, Bound, Desk, Doors, tuning};
 use crate::drain::{Drain, Ending};
 use crate::limits::{
-    DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_ROOM,
-    WAITING_SHARE,
+    DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
+    WAITING_ROOM, WAITING_SHARE,
 };
 use crate::members;
 use crate::net::{Inherited, OwnDials, Seats};
@@ -71,7 +71,10 @@ pub enum StartError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Configuration(Vec<Mistake>),
     /// No thread or no event queue.
-    #[error("the system gives no worker: {0}")]
+    #[error(
+        "the system gives no worker: {0}; have fewer (--workers), or raise what bounds threads (ulimit -u, TasksMax=, the \
+         pids limit of a container) or descriptors (ulimit -n, LimitNOFILE=)"
+    )]
     Workers(#[from] io::Error),
 }
 
@@ -223,7 +226,7 @@ fn kept_for_outbound(limit: Duration) -> Duration {
 fn seats(connections: u64) -> (Seats, Seats) {
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let seats = |share: u64| {
-        let room = (share / WAITING_SHARE).min(WAITING_ROOM);
+        let room = (share / WAITING_SHARE).max(WAITING_LEAST.min(share.saturating_sub(1))).min(WAITING_ROOM);
         Seats::new(count(share - room.div_ceil(DESCRIPTORS_PER_CONNECTION)), count(room))
     };
     let inbound = (connections * INBOUND_PERCENT / 100).max(1);

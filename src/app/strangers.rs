@@ -17,7 +17,28 @@ pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mista
     let shown = |passed: &Passed<PathBuf>| passed.address.display().to_string();
     let paths = inherited.unix().filter_map(|passed| stranger(passed, shown(passed), &unix));
     let open = inherited.unix().filter_map(|passed| open_to_all(&passed.address));
-    tcp.chain(paths).chain(open).collect()
+    tcp.chain(paths).chain(open).chain(unfit(inherited)).collect()
+}
+
+/// TCP sockets that take more than an option says, or that no worker would accept from.
+fn unfit(inherited: &Inherited) -> Vec<Mistake> {
+    let all: Vec<&Passed<SocketAddr>> = inherited.tcp().collect();
+    let mut mistakes = Vec::new();
+    for (at, passed) in all.iter().enumerate() {
+        let shown = passed.address.to_string();
+        if passed.dual && passed.address.ip().is_unspecified() {
+            let problem = "IPv4 clients reach this socket too, and the option for [::] means IPv6 alone";
+            let remedy = "set BindIPv6Only=ipv6-only in the socket unit, and a ListenStream= and an option for 0.0.0.0 if \
+                          IPv4 is wanted";
+            mistakes.push(Mistake::of("LISTEN_FDS", &shown, problem, remedy));
+        }
+        if all[..at].iter().any(|other| other.address == passed.address) {
+            let problem =
+                "two sockets of this address are passed on, and connections to the second one would wait for ever";
+            mistakes.push(Mistake::of("LISTEN_FDS", &shown, problem, "pass on one: all workers accept from it"));
+        }
+    }
+    mistakes
 }
 
 /// A TCP address that an option names.
@@ -109,7 +130,7 @@ mod tests {
             ("inbound", 27018, Some("passes on this socket (inbound), and no option listens there")),
         ];
         for (name, address, problem) in rows {
-            let found = stranger(&Passed { name: name.into(), address }, address, &wanted);
+            let found = stranger(&Passed { name: name.into(), address, dual: false }, address, &wanted);
             let found = found.map(|mistake| mistake.problem);
             assert_eq!(found.is_some(), problem.is_some(), "{name} {address}");
             assert!(found.unwrap_or_default().contains(problem.unwrap_or_default()), "{name} {address}");

@@ -108,7 +108,7 @@ pub(super) fn write(path: &Path, state: &State) -> io::Result<()> {
     written.and_then(|()| File::open(folder)?.sync_all())
 }
 
-/// Whether [`write`] would find a place.
+/// Whether [`write()`] would find a place.
 fn writable(path: &Path) -> io::Result<()> {
     let (folder, target) = place(path)?;
     // What rename(2) takes for a folder: it would fail at the first change.

@@ -3,8 +3,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::limits::{
-    DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_RUNTIME, DESCRIPTORS_PER_WORKER, DOOR_DESCRIPTORS, MOST_CONNECTIONS,
-    OWN_DESCRIPTORS, RESERVED_DESCRIPTORS,
+    DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_RUNTIME, DESCRIPTORS_PER_WORKER, DOOR_DESCRIPTORS, LEAST_CONNECTIONS,
+    MOST_CONNECTIONS, OWN_DESCRIPTORS, RESERVED_DESCRIPTORS,
 };
 
 /// Raises the soft limit to the hard one and returns how many connections the result carries, so many workers and
@@ -32,11 +32,12 @@ pub fn descriptors_at_most() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
-/// How many descriptors a start takes: for so many workers, each with a listener for each address of a route, and for the
-/// listeners of the control plane. A proxy that serves needs more.
+/// How many descriptors a start takes: for so many workers, each with a listener for each address of a route, for the
+/// listeners of the control plane, and for a few connections.
 #[must_use]
 pub fn descriptors_needed(workers: usize, routes: usize, doors: usize) -> u64 {
-    OWN_DESCRIPTORS + doors as u64 + workers as u64 * (DESCRIPTORS_PER_RUNTIME + routes as u64)
+    let least = LEAST_CONNECTIONS * DESCRIPTORS_PER_CONNECTION;
+    OWN_DESCRIPTORS + doors as u64 + workers as u64 * (DESCRIPTORS_PER_RUNTIME + routes as u64) + least
 }
 
 fn carried(descriptors: u64, workers: u64) -> u64 {

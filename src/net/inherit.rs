@@ -33,6 +33,8 @@ pub struct Passed<A> {
     pub name: String,
     /// What it listens on.
     pub address: A,
+    /// Whether IPv4 clients reach an IPv6 address by it.
+    pub dual: bool,
 }
 
 impl Inherited {
@@ -61,7 +63,9 @@ impl Inherited {
         listening(&listener, &name)?;
         listener.set_nonblocking(true)?;
         options::set(&listener)?;
-        self.tcp.push((Passed { name, address: listener.local_addr()? }, listener));
+        let address = listener.local_addr()?;
+        let dual = address.is_ipv6() && !SockRef::from(&listener).only_v6()?;
+        self.tcp.push((Passed { name, address, dual }, listener));
         Ok(())
     }
 
@@ -69,7 +73,7 @@ impl Inherited {
         listening(&listener, &name)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
-        self.unix.push((Passed { name, address }, listener));
+        self.unix.push((Passed { name, address, dual: false }, listener));
         Ok(())
     }
 

@@ -35,7 +35,7 @@ pub(super) fn serve(
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
     let begun = Box::pin(async move {
-        let peer = record.known()?.peer;
+        let (peer, accepted) = record.known().map(|known| (known.peer, known.accepted))?;
         let mut tuning = *parts.tuning.borrow();
         let not_intercepted = match route.load().destination(&socket, peer) {
             Ok(destination) => {
@@ -49,7 +49,7 @@ pub(super) fn serve(
             }
         };
         let opening = async {
-            let socket = silence(socket, &mut slot, &mut tuning, &watch).await?;
+            let socket = silence(socket, accepted, &mut slot, &mut tuning, &watch).await?;
             let way = Way { peer, not_intercepted, route: &route, parts: &parts, tuning };
             establish(socket, &way, &watch, &mut record).await
         };
@@ -84,6 +84,7 @@ pub(super) fn serve(
 /// closed. What it has sent is not read.
 async fn silence(
     socket: TcpStream,
+    accepted: std::time::Instant,
     slot: &mut Slot,
     tuning: &mut Tuning,
     watch: &drain::Watch,
@@ -92,7 +93,8 @@ async fn silence(
     let limit = tuning.timeouts.sniff;
     let overdue = async {
         if tuning.timeouts.close_silent {
-            sleep(limit).await;
+            // Counted from the accept, as the time that it has waited for its slot.
+            sleep(limit.saturating_sub(accepted.elapsed())).await;
         } else {
             pending::<()>().await;
         }

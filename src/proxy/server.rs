@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval};
@@ -118,10 +118,12 @@ impl Drop for OpenRoute {
 
 impl Worker {
     fn start(number: usize) -> io::Result<Worker> {
-        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
-        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
+        // The runtime follows its thread: one whose thread is refused would be dropped here, within another runtime, which
+        // panics.
+        let (give, given) = std::sync::mpsc::sync_channel::<Runtime>(1);
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let Ok(runtime) = given.recv() else { return };
             runtime.block_on(async {
                 let mut beat = interval(WORKER_BEAT);
                 tokio::pin!(stopped);
@@ -137,6 +139,10 @@ impl Worker {
             });
             runtime.shutdown_background();
         })?;
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+        let handle = runtime.handle().clone();
+        // The thread waits for it.
+        let _ = give.send(runtime);
         Ok(Worker { handle, stop: Some(stop), thread: Some(thread) })
     }
 }
@@ -206,19 +212,22 @@ async fn queue(
     drop(place);
     match slot {
         // A task of its own, which does not hold what waiting took.
-        Some(slot) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
-        None => record.close(Outcome::TooManyConnections, None),
+        Ok(slot) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
+        Err(outcome) => record.close(outcome, None),
     }
 }
 
-/// A slot, once there is one; `None` if the place was lost. That all are taken is said if that lasts.
+/// A slot, once there is one. That all are taken is said if that lasts.
+///
+/// # Errors
+/// The place was lost, or the client has been silent for as long as one may be.
 async fn slot(
     socket: &TcpStream,
     place: &mut Place,
     seats: &Seats,
     parts: &Parts,
     route: &ArcSwap<Route>,
-) -> Option<Slot> {
+) -> Result<Slot, Outcome> {
     let (began, mut looked, mut first) = (Instant::now(), false, [0]);
     loop {
         let given = tokio::select! {
@@ -234,9 +243,13 @@ async fn slot(
             }
         };
         match given {
-            Ok(Some(slot)) => return Some(slot),
+            Ok(Some(slot)) => return Ok(slot),
             Ok(None) => seats.make_room(|ip| parts.members.load().has(ip)),
-            Err(_) => return None,
+            Err(_) => return Err(Outcome::TooManyConnections),
+        }
+        let timeouts = parts.tuning.borrow().timeouts;
+        if !looked && timeouts.close_silent && began.elapsed() >= timeouts.sniff {
+            return Err(Outcome::SniffTimeout);
         }
         if began.elapsed() >= SLOTS_WARNING && seats.says_full() {
             let (route, SlotUsage { limit, silent, waiting, .. }) = (route.load(), seats.usage());

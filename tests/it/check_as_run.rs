@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::support::service::SOON;
-use crate::support::{Proxy, Scratch, process, require, run_to_end};
+use crate::support::{Proxy, Scratch, process, require, require_root, run_to_end};
 
 /// A route with which nothing is wrong.
 const FRONT: [&str; 6] = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
@@ -193,6 +193,38 @@ fn descriptors_and_sockets_that_were_passed_on() {
     refused_after("ulimit -n 64; exec", &args, 2, "this process may have 64");
     let setup = "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec";
     refused_after(setup, &FRONT, 2, "LISTEN_FDS");
+
+    // Sockets of `[::]` that take IPv4 too, or two of one address.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let args = ["--bind_ip", "::", "--port", &port, "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
+    let args = [&args[..], &["--adminBind", "none"]].concat();
+    for (v6_only, count, part) in [(0, 1, "IPv4 clients reach this socket too"), (1, 2, "two sockets of this address")]
+    {
+        let script = format!(
+            "import os, socket, sys\n\
+             os.closerange(3, 20)\n\
+             kept = [socket.socket(socket.AF_INET6) for _ in range({count})]\n\
+             for one in kept:\n\
+             \x20   one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, {v6_only})\n\
+             \x20   one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n\
+             \x20   one.bind((\"::\", {port}))\n\
+             \x20   one.listen()\n\
+             \x20   one.set_inheritable(True)\n\
+             os.environ.update(LISTEN_FDS=\"{count}\", LISTEN_PID=str(os.getpid()))\n\
+             os.execv(sys.argv[1], sys.argv[1:])"
+        );
+        refused_after(&format!("exec python3 -c '{script}'"), &args, 2, part);
+    }
+}
+
+/// Threads that the system refuses are no panic.
+#[test]
+fn workers_that_the_system_refuses() {
+    require_root!();
+    let args = front(&["--workers", "60"]);
+    let setup = "exec prlimit --nproc=20 setpriv --reuid 65534 --regid 65534 --clear-groups";
+    let (code, said) = verdict(setup, "run", &args);
+    assert!(code == Some(1) && said.contains("the system gives no worker") && said.contains("--workers"), "{said}");
 }
 
 #[test]

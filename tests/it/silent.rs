@@ -60,6 +60,24 @@ fn the_last_of_an_address_and_those_of_members_stay() {
     echoes_back(&mut newcomer, b"waits");
 }
 
+/// The time is counted from the accept, whether or not there is a slot.
+#[test]
+fn silent_clients_that_wait_for_a_slot_are_closed_too() {
+    let upstream = Upstream::start();
+    let proxy = start(&upstream, 2, &["--onSilence", "close", "--sniffTimeout", "2s"]);
+    let mut busy = many(&proxy, 2, 2);
+    busy.iter_mut().for_each(|client| echoes(client, b"a request"));
+    let mut silent = from(&proxy, 3);
+    let mut newcomer = from(&proxy, 4);
+    newcomer.write_all(b"waits").unwrap();
+    silent.set_read_timeout(Some(SOON)).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0);
+    let record = proxy.wait_record(Mark::START, |record| record["outcome"] == "sniff_timeout", SOON);
+    assert!(record["peer"].as_str().unwrap().starts_with("127.0.0.3:"), "{record}");
+    drop(busy.pop());
+    echoes_back(&mut newcomer, b"waits");
+}
+
 /// Neither by coming and going in silence, nor by connections that speak.
 #[test]
 fn a_stranger_does_not_drive_out_the_pool_of_another() {

@@ -54,6 +54,8 @@ enum Turn {
 pub(super) struct Waiting {
     pub(super) ip: IpAddr,
     pub(super) since: Instant,
+    /// Whether a member has sent something. Others have their turn by it.
+    pub(super) spoken: bool,
     pub(super) slot: oneshot::Sender<Seated>,
 }
 
@@ -98,13 +100,37 @@ impl Queue {
         if member {
             self.members.insert(id, waiting);
         } else {
-            self.change(waiting.ip.into(), |holder| holder.waiting.insert((Turn::Silent, id), waiting));
+            self.change(waiting.ip.into(), |holder| holder.add(id, waiting));
         }
         self.count += 1;
     }
 
+    /// Members go before others by what they are now, and not when they came. Looks at all that wait.
+    pub(super) fn review(&mut self, is_member: &impl Fn(IpAddr) -> bool) {
+        let others = self.sources.iter().flat_map(|(source, holder)| {
+            holder.waiting.iter().map(|((turn, id), waiting)| (*source, *id, *turn, waiting.ip))
+        });
+        let newer: Vec<_> = others.filter(|(.., ip)| is_member(*ip)).collect();
+        let former: Vec<u64> =
+            self.members.iter().filter(|(_, waiting)| !is_member(waiting.ip)).map(|(id, _)| *id).collect();
+        for (source, id, turn, _) in newer {
+            if let Some(waiting) = self.change(source, |holder| holder.remove(id)) {
+                self.members.insert(id, Waiting { spoken: turn == Turn::Spoken, ..waiting });
+            }
+        }
+        for id in former {
+            if let Some(waiting) = self.members.remove(&id) {
+                self.change(waiting.ip.into(), |holder| holder.add(id, waiting));
+            }
+        }
+    }
+
     /// One that waits has sent something.
     pub(super) fn spoke(&mut self, id: u64, ip: IpAddr) {
+        if let Some(waiting) = self.members.get_mut(&id) {
+            waiting.spoken = true;
+            return;
+        }
         self.change(ip.into(), |holder| {
             if let Some(waiting) = holder.waiting.remove(&(Turn::Silent, id)) {
                 holder.waiting.insert((Turn::Spoken, id), waiting);
@@ -245,6 +271,12 @@ impl Holder {
     fn first_spoken(&self) -> Option<(u64, IpAddr)> {
         let ((turn, id), waiting) = self.waiting.first_key_value()?;
         (*turn == Turn::Spoken).then_some((*id, waiting.ip))
+    }
+
+    fn add(&mut self, id: u64, waiting: Waiting) {
+        let turn = if waiting.spoken { Turn::Spoken } else { Turn::Silent };
+        self.spoken += usize::from(waiting.spoken);
+        self.waiting.insert((turn, id), waiting);
     }
 
     fn remove(&mut self, id: u64) -> Option<Waiting> {

@@ -91,6 +91,7 @@ impl Table {
     pub(super) fn resize(&mut self, limits: SlotLimits, is_member: impl Fn(IpAddr) -> bool) -> Vec<Granted> {
         self.limits = limits;
         self.silent.review(&is_member);
+        self.queue.review(&is_member);
         self.grant(None)
     }
 
@@ -126,7 +127,7 @@ impl Table {
             self.leave(displaced, from);
         }
         let (slot, given) = oneshot::channel();
-        self.queue.add(id, member, Waiting { ip, since: now, slot });
+        self.queue.add(id, member, Waiting { ip, since: now, spoken: false, slot });
         self.addresses.entry(ip).or_default().waiting += 1;
         Ok(given)
     }

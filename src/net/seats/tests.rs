@@ -158,6 +158,26 @@ fn a_lower_limit_or_reserve_lets_nobody_in_beyond_it() {
     members.push(slot(&seats, MEMBER));
 }
 
+#[tokio::test]
+async fn who_waits_is_a_member_by_what_the_set_is_now() {
+    let seats = Seats::new(4, 8);
+    seats.resize(limits(4, 2), |_| false);
+    let _strangers = [slot(&seats, 1), slot(&seats, 2)];
+    let enter = |from: u8| match seats.enter(ip(from), |_| false) {
+        Ok(Entry::Place(place)) => place,
+        other => panic!("{other:?}"),
+    };
+    let (mut stranger, mut member) = (enter(3), enter(MEMBER));
+    seats.resize(limits(4, 2), is_member);
+    let held = [served(&mut member).await, slot(&seats, MEMBER)];
+    assert_eq!(stranger.slot_within(Duration::ZERO).await.unwrap().map(drop), None);
+    // One that is a member no more waits like all others.
+    let mut former = place(&seats, MEMBER);
+    seats.resize(limits(4, 0), |_| false);
+    drop(held);
+    drop((served(&mut stranger).await, served(&mut former).await));
+}
+
 proptest! {
     /// Whatever the order of coming, speaking, leaving and resizing: no more are served than there are slots, nobody waits
     /// while one is free, and in the end all tables are empty.

@@ -125,12 +125,9 @@ impl World {
                 self.resizes(usize::from(size), kept);
             }
             Event::MembersAre(known) => {
-                // Those that wait as members are served as such: none of them is left for what is to hold then.
-                while let Some(place) = self.waiting.iter().position(|waits| waits.member) {
-                    let Waits { id, ip, .. } = self.waiting.remove(place);
-                    self.table.leave(id, ip);
-                }
                 self.members = known;
+                let is_member = self.is_member();
+                self.waiting.iter_mut().for_each(|waits| waits.member = is_member(waits.ip));
                 let size = self.table.limits.size;
                 self.resizes(size, if known { size / 3 } else { 0 });
             }
