@@ -151,9 +151,12 @@ impl Crls {
         &self.group_of
     }
 
-    /// Whether a CA of the files has signed the lists of this number.
-    pub(super) fn is_signed_by_ca(&self, group: usize) -> bool {
-        self.groups.get(group).is_some_and(|group| matches!(group.key, Key::Known(_)))
+    /// The key of the CA of the files that has signed the lists of this number.
+    pub(super) fn key_of(&self, group: usize) -> Option<&[u8]> {
+        self.groups.get(group).and_then(|group| match &group.key {
+            Key::Known(key) => Some(key.as_slice()),
+            Key::Unknown(_) => None,
+        })
     }
 
     /// Whether there is a list for certificates that this CA has issued.
@@ -246,7 +249,7 @@ fn key(
 }
 
 /// Whether a list names distribution points: it says nothing of a certificate that names none (RFC 5280, 6.3.3).
-fn is_partial(crl: &CertificateRevocationList<'_>) -> bool {
+pub(super) fn is_partial(crl: &CertificateRevocationList<'_>) -> bool {
     point(crl).is_some_and(|point| point.distribution_point.is_some())
 }
 

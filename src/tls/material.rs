@@ -435,9 +435,8 @@ fn revocations(path: &Path, beside: Lists, cas: &[&[u8]]) -> Result<(Crls, Vec<V
     let algorithms = provider().signature_verification_algorithms;
     let crls = Crls::new(&lists, cas, &algorithms).map_err(|(problem, remedy)| fault(problem, remedy))?;
     let placed = places.iter().zip(&lists).zip(crls.groups());
-    let validity = |role: FileRole, path: &Path, der: &[u8], group| {
-        Validity::of_list(role, path, der, group, crls.is_signed_by_ca(group))
-    };
+    let validity =
+        |role: FileRole, path: &Path, der: &[u8], group| Validity::of_list(role, path, der, group, crls.key_of(group));
     let validities = placed.filter_map(|(((role, path), found), group)| validity(*role, path, &found.der, *group));
     let validities = validities.collect();
     Ok((crls, validities))

@@ -40,7 +40,7 @@ pub use reason::PeerFault;
 pub use session::Side;
 pub use stream::Stream;
 pub use subject::{names, subject};
-pub use validity::{Finding, Kind, Unusable, Validity, counting, findings, lines, unusable};
+pub use validity::{Finding, Kind, ListOf, Unusable, Validity, counting, findings, lines, unusable};
 
 /// The provider, passed explicitly everywhere: no process-wide default is relied upon.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
