@@ -8,6 +8,7 @@ mod asked;
 mod blocks;
 mod ca;
 mod canonical;
+mod constraints;
 mod crl;
 mod fault;
 mod files;
