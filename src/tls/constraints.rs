@@ -24,9 +24,9 @@ pub(super) fn allow_common_names(ca: &X509Certificate<'_>, certificate: &X509Cer
 }
 
 fn bases<'a>(subtrees: Option<&'a [GeneralSubtree<'a>]>) -> impl Iterator<Item = &'a str> {
-    subtrees.unwrap_or_default().iter().filter_map(|subtree| match &subtree.base {
-        GeneralName::DNSName(name) => Some(*name),
-        _ => None,
+    subtrees.unwrap_or_default().iter().filter_map(|subtree| {
+        let GeneralName::DNSName(name) = &subtree.base else { return None };
+        Some(*name)
     })
 }
 

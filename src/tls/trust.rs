@@ -303,11 +303,9 @@ fn is_of_type(certificate: &X509Certificate<'_>, peer: Peer) -> bool {
 /// Whether a complete list is about all reasons of revocation, by the first distribution point that a certificate names: OpenSSL
 /// looks no further.
 fn covers_all_reasons(certificate: &X509Certificate<'_>) -> bool {
-    certificate.extensions().iter().all(|extension| match extension.parsed_extension() {
-        ParsedExtension::CRLDistributionPoints(points) => {
-            points.iter().find(|point| point.crl_issuer.is_none()).is_none_or(|point| point.reasons.is_none())
-        }
-        _ => true,
+    certificate.extensions().iter().all(|extension| {
+        let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else { return true };
+        points.iter().find(|point| point.crl_issuer.is_none()).is_none_or(|point| point.reasons.is_none())
     })
 }
 
