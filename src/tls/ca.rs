@@ -103,6 +103,13 @@ impl Ca {
         self.issues.0 || self.issues.1
     }
 
+    /// Whether it is a CA by its basic constraints, and yet may issue nothing.
+    pub(super) fn is_useless(&self) -> bool {
+        let is_ca =
+            |der: &[u8]| X509Certificate::from_der(der).is_ok_and(|(_, ca)| constraints(&ca).is_some_and(|(is, _)| is));
+        !self.issues_anything() && !self.lacks_root && is_ca(&self.der)
+    }
+
     /// Whether certificates of such a peer may come from it.
     pub(super) const fn may_issue(&self, peer: Peer) -> bool {
         match peer {

@@ -21,7 +21,8 @@ pub fn gaps(all: &[Validity]) -> Vec<String> {
             FileRole::Crl
         )
     });
-    without_root.chain(unlisted).chain(unmatched(all)).take(VALIDITIES_SHOWN).collect()
+    let useless = all.iter().filter(|one| one.is_useless).map(issues_nothing);
+    without_root.chain(useless).chain(unlisted).chain(unmatched(all)).take(VALIDITIES_SHOWN).collect()
 }
 
 /// The same as reasons for which a set is of no use to anyone: no root in a CA file, or no revocation list of any of its CAs.
@@ -34,7 +35,14 @@ pub(super) fn unusable_by_gaps(all: &[Validity], now: i64) -> Vec<Unusable> {
         line: format!("{} (file {})", without_root(one, all), one.path.display()),
         is_certain: true,
     });
-    rootless.chain(no_list_of_any(all, now)).collect()
+    // A self-signed certificate of a client's own is none of these.
+    let useless = cas().filter(|one| cas().filter(|other| other.role == one.role).all(|other| other.is_useless));
+    let useless = useless.map(|one| Unusable {
+        part: (Kind::Authority, one.role, ListOf::default()),
+        line: format!("{} (file {})", issues_nothing(one), one.path.display()),
+        is_certain: false,
+    });
+    rootless.chain(useless).chain(no_list_of_any(all, now)).collect()
 }
 
 /// CAs whose revocation lists are in one set and no longer in the one that is to replace it.
@@ -100,6 +108,16 @@ fn unmatched(all: &[Validity]) -> impl Iterator<Item = String> + '_ {
     })
 }
 
+fn issues_nothing(ca: &Validity) -> String {
+    format!(
+        "{}: the CA {} may issue nothing (its key usage lacks keyCertSign, its extended key usage lacks clientAuth and serverAuth, or \
+         it has a critical extension that is not supported), so every certificate of that CA is refused; put another CA into the \
+         file, and rotate",
+        ca.role,
+        shown(&ca.subject)
+    )
+}
+
 fn without_root(ca: &Validity, all: &[Validity]) -> String {
     let has_root = all.iter().any(|one| one.kind == Kind::Authority && one.role == ca.role && !one.lacks_root);
     let (role, subject) = (ca.role, shown(&ca.subject));
@@ -151,6 +169,7 @@ mod tests {
             key: Vec::new(),
             is_partial: false,
             verifies: (kind == Kind::Authority).then_some((0, 100)),
+            is_useless: false,
             listed,
             lacks_root: false,
             is_above: false,
@@ -166,7 +185,10 @@ mod tests {
         let ours = one(Kind::Chain, "CN=sub", false);
         let (a, b) = ("no revocation list of the CA CN=a in it", "is of no CA of the CA file");
         // What is said, and whether the set is of no use.
-        let rows: [(&[Validity], &[&str], bool); 10] = [
+        let useless = Validity { is_useless: true, verifies: None, ..ca("CN=a", false) };
+        let rows: [(&[Validity], &[&str], bool); 12] = [
+            (std::slice::from_ref(&useless), &["the CA CN=a may issue nothing"], true),
+            (&[useless.clone(), ca("CN=b", false)], &["the CA CN=a may issue nothing"], false),
             (&[ca("CN=a", false)], &[], false),
             (&[ca("CN=a", true), list("CN=a", true)], &[], false),
             (&[ca("CN=a", false), list("CN=b", false)], &[a, b], true),

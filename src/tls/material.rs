@@ -263,6 +263,7 @@ impl Read {
                 Some(Validity {
                     verifies: ca.issues_anything().then_some((ca.not_before, ca.not_after)),
                     listed: ca.signs_crls && crls.has_list_of(&ca.raw_subject, &ca.raw_key),
+                    is_useless: ca.is_useless(),
                     lacks_root: ca.lacks_root,
                     is_above: ca.is_above,
                     ..validity

@@ -274,6 +274,13 @@ pub(super) fn refusal(error: webpki::Error) -> Error {
         | Path::MaximumPathBuildCallsExceeded
         | Path::MaximumPathDepthExceeded
         | Path::MaximumNameConstraintComparisonsExceeded => return diagnosis(TOO_COSTLY),
+        Path::UnsupportedSignatureAlgorithmContext(_) | Path::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            return diagnosis(ALGORITHM);
+        }
+        Path::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Path::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
+            return diagnosis(CRL_ALGORITHM);
+        }
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };
     Error::InvalidCertificate(kind)
@@ -298,6 +305,10 @@ const PSS_KEY: &str =
     "its key is of the kind RSA-PSS; issue it anew with a key of the kind RSA (rsaEncryption) or ECDSA";
 const CA: &str = "it is a CA's (basicConstraints CA:TRUE), issued by another; issue it anew with CA:FALSE (only a self-signed \
                   one that is itself in the CA file is taken)";
+const ALGORITHM: &str = "it, or a CA above it, is signed by an algorithm or a key that is not supported here (supported: RSA of 2048 \
+     bits or more and ECDSA on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512, and Ed25519); issue it anew";
+const CRL_ALGORITHM: &str = "the CRL of its issuer is signed by an algorithm or a key that is not supported here (supported: RSA of \
+     2048 bits or more and ECDSA on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512, and Ed25519); make it anew";
 const NO_CA: &str = "a certificate above it is no CA's (basicConstraints CA:TRUE is missing)";
 const POLICIES: &str =
     "its certificate policies are critical, which is not supported here; issue it anew with them not critical";

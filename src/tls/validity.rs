@@ -38,6 +38,8 @@ pub struct Validity {
     pub(super) is_partial: bool,
     /// Of a CA: when peers are verified by it, which its issuer's validity may shorten; none if it can issue nothing.
     pub(super) verifies: Option<(i64, i64)>,
+    /// Of a CA: whether it is a CA by its basic constraints, and yet may issue nothing, by its key usage or another extension.
+    pub(super) is_useless: bool,
     /// Of a CA: whether a revocation list of it is there. Of a revocation list: whether a CA of the files has signed it.
     pub(super) listed: bool,
     /// Of a CA: whether it is an intermediate, and its root is not in the file.
@@ -117,6 +119,7 @@ impl Validity {
             key: certificate.public_key().raw.to_vec(),
             is_partial: false,
             verifies: Some((validity.not_before.timestamp(), validity.not_after.timestamp())),
+            is_useless: false,
             listed: false,
             lacks_root: false,
             is_above: false,
@@ -145,6 +148,7 @@ impl Validity {
             key: key.unwrap_or_default().to_vec(),
             is_partial: is_partial(&list),
             verifies: None,
+            is_useless: false,
             listed: key.is_some(),
             lacks_root: false,
             is_above: false,
@@ -367,6 +371,7 @@ mod tests {
             key: Vec::new(),
             is_partial: false,
             verifies: Some((begins, ends.unwrap_or(i64::MAX))),
+            is_useless: false,
             listed: true,
             lacks_root: false,
             is_above: false,

@@ -137,6 +137,8 @@ for name in a.test x.a.test b.test app; do key $name; sign $name dns /CN=$name $
 issue nsserver root nsCertType=server; issue nsclient root nsCertType=client
 key selfissued; sign selfissued root /CN=root authorityKeyIdentifier=none
 key otherkid; sign otherkid root /CN=otherkid authorityKeyIdentifier=DER:30:06:80:04:01:02:03:04
+key p224root; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-224 -out p224root.key 2>/dev/null
+openssl req -x509 -new -key p224root.key -subj /CN=p224root -days 30 -out p224root.pem; issue ofp224 p224root $client
 for name in crit nobasic root sub subsub new old alias; do issue of$name $name extendedKeyUsage=clientAuth; done
 "#;
 
@@ -211,6 +213,9 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         assert!(said.contains(expected), "{cas:?}, {leaf} {chain:?}: expected {expected}: {said}");
         assert_eq!(openssl(&files, leaf, chain), expected == "ok", "OpenSSL: {cas:?}, {leaf} {chain:?}");
     }
+    let trust = of(&[read("p224root")], [].into_iter(), |_| {});
+    let error = trust.verify(&der(&read("ofp224")), &[], Peer::Client, UnixTime::now()).unwrap_err();
+    assert!(explain(&error).contains("a key that is not supported here"), "{error:?}");
     // A name that the CA's own certificate writes otherwise.
     let files = ["root"].map(read);
     assert!(openssl(&files, "ofalias", &[]));
