@@ -31,6 +31,8 @@ pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, String> {
     let mut in_base64 = false;
     for (at, line) in text.split(|byte| *byte == newline).enumerate() {
         let (number, line) = (at + 1, trim_end(line));
+        // Files put together may each have begun with a mark.
+        let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|rest| rest.starts_with(b"-----BEGIN ")).unwrap_or(line);
         match open.take() {
             None => {
                 if in_base64 && line.starts_with(b"-----END ") {
@@ -177,11 +179,12 @@ mod tests {
     fn reads_what_openssl_reads_and_names_what_it_does_not() {
         let one = "-----BEGIN A-----\nAAAA\n-----END A-----\n";
         type Blocks<'a> = Result<&'a [(&'a str, usize, &'a str)], &'a str>;
-        let rows: [(&str, Blocks<'_>); 23] = [
+        let rows: [(&str, Blocks<'_>); 24] = [
             ("", Ok(&[])),
             ("text\n", Ok(&[])),
             (one, Ok(&[("A", 1, "AAAA")])),
             (&format!("\u{feff}{one}"), Ok(&[("A", 1, "AAAA")])),
+            (&format!("\u{feff}{one}\u{feff}{one}"), Ok(&[("A", 1, "AAAA"), ("A", 4, "AAAA")])),
             (&format!("text\n{one}text\n{one}text"), Ok(&[("A", 2, "AAAA"), ("A", 6, "AAAA")])),
             (&one.replace('\n', "\r\n"), Ok(&[("A", 1, "AAAA")])),
             (&one.replace('\n', "\r"), Ok(&[("A", 1, "AAAA")])),

@@ -41,6 +41,8 @@ pub(super) struct Ca {
     pub(super) raw_key: Vec<u8>,
     /// Whether it may issue certificates: for clients, for servers.
     issues: (bool, bool),
+    /// Whether it has a critical extension that OpenSSL does not know.
+    pub(super) has_unknown: bool,
     /// Most CAs between it and a leaf.
     path_length: Option<u32>,
     /// Whether it may sign revocation lists.
@@ -61,10 +63,12 @@ impl Ca {
         let key = &parsed.public_key().subject_public_key.data;
         let is_self_issued = is_same(parsed.issuer(), parsed.subject());
         let is_root = is_self_issued && may_be_issued_by(&parsed, &parsed);
-        let self_signed = parsed.issuer().as_raw() == parsed.subject().as_raw()
+        let self_signed = is_self_issued
             && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
         let extended = parsed.extended_key_usage().map_err(|_| of_no_use("damaged"))?.map(|usage| usage.value);
-        let is_ca = is_ca(&parsed);
+        // OpenSSL takes a key usage for basic constraints in a root alone.
+        let has_unknown = has_unknown_critical(&parsed);
+        let is_ca = is_ca(&parsed) && (is_root || constraints(&parsed).is_some()) && !has_unknown;
         Ok(Ca {
             anchor: anchor.to_owned(),
             not_before: parsed.validity().not_before.timestamp(),
@@ -83,6 +87,7 @@ impl Ca {
                 is_ca && extended.is_none_or(|usage| usage.client_auth),
                 is_ca && extended.is_none_or(|usage| usage.server_auth),
             ),
+            has_unknown,
             path_length: constraints(&parsed).and_then(|(_, path_length)| path_length),
             signs_crls: key_usage(&parsed).is_none_or(|usage| usage.crl_sign()),
             der: der.clone(),
@@ -98,12 +103,26 @@ impl Ca {
         self.issues.0 || self.issues.1
     }
 
+    /// Whether it is a CA by its basic constraints, and yet may issue nothing.
+    pub(super) fn is_useless(&self) -> bool {
+        let is_ca =
+            |der: &[u8]| X509Certificate::from_der(der).is_ok_and(|(_, ca)| constraints(&ca).is_some_and(|(is, _)| is));
+        !self.issues_anything() && !self.lacks_root && is_ca(&self.der)
+    }
+
     /// Whether certificates of such a peer may come from it.
     pub(super) const fn may_issue(&self, peer: Peer) -> bool {
         match peer {
             Peer::Client => self.issues.0,
             Peer::Server => self.issues.1,
         }
+    }
+
+    /// Whether one of these names it as its issuer, and no other key or serial number as that issuer's.
+    pub(super) fn may_have_issued(&self, certificates: &[X509Certificate<'_>]) -> bool {
+        let mut named = certificates.iter().filter(|one| one.issuer().as_raw() == self.raw_subject).peekable();
+        let own = || Some(X509Certificate::from_der(&self.der).ok()?.1);
+        named.peek().is_some() && own().is_some_and(|own| named.any(|one| may_be_issued_by(one, &own)))
     }
 
     /// Whether a path leads to it and is no longer than it allows. A CA that has issued itself does not count.
@@ -192,7 +211,7 @@ fn issuers(ca: &Ca, cas: &[Ca], algorithms: &WebPkiSupportedAlgorithms) -> Vec<u
 
 /// Whether the key and the serial number that a certificate names as its issuer's, if any, are that one's: OpenSSL's
 /// `X509_check_akid`.
-fn may_be_issued_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+pub(super) fn may_be_issued_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
     let mut extensions = certificate.extensions().iter().map(X509Extension::parsed_extension);
     let named = extensions.find_map(|extension| {
         let ParsedExtension::AuthorityKeyIdentifier(named) = extension else { return None };
@@ -225,6 +244,35 @@ pub(super) fn is_ca(certificate: &X509Certificate<'_>) -> bool {
         }
     }
 }
+
+/// Whether it has a critical extension that is none of those of OpenSSL's `X509_supported_extension`.
+fn has_unknown_critical(certificate: &X509Certificate<'_>) -> bool {
+    let mut critical = certificate.extensions().iter().filter(|extension| extension.critical);
+    critical.any(|extension| !KNOWN_CRITICAL.contains(&extension.oid.to_id_string().as_str()))
+}
+
+/// In this order: the key identifiers, key usage, subject alternative name, basic constraints, name constraints, CRL distribution
+/// points, policies, their mappings and constraints, extended key usage, inhibitAnyPolicy; nsCertType; addresses and numbers of
+/// RFC 3779, OCSP's noCheck, proxyCertInfo.
+const KNOWN_CRITICAL: [&str; 17] = [
+    "2.5.29.14",
+    "2.5.29.35",
+    "2.5.29.15",
+    "2.5.29.17",
+    "2.5.29.19",
+    "2.5.29.30",
+    "2.5.29.31",
+    "2.5.29.32",
+    "2.5.29.33",
+    "2.5.29.36",
+    "2.5.29.37",
+    "2.5.29.54",
+    "2.16.840.1.113730.1.1",
+    "1.3.6.1.5.5.7.1.7",
+    "1.3.6.1.5.5.7.1.8",
+    "1.3.6.1.5.5.7.48.1.5",
+    "1.3.6.1.5.5.7.1.14",
+];
 
 /// Its basic constraints: whether it is a CA, and the path length.
 fn constraints(certificate: &X509Certificate<'_>) -> Option<(bool, Option<u32>)> {

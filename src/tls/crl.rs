@@ -151,9 +151,12 @@ impl Crls {
         &self.group_of
     }
 
-    /// Whether a CA of the files has signed the lists of this number.
-    pub(super) fn is_signed_by_ca(&self, group: usize) -> bool {
-        self.groups.get(group).is_some_and(|group| matches!(group.key, Key::Known(_)))
+    /// The key of the CA of the files that has signed the lists of this number.
+    pub(super) fn key_of(&self, group: usize) -> Option<&[u8]> {
+        self.groups.get(group).and_then(|group| match &group.key {
+            Key::Known(key) => Some(key.as_slice()),
+            Key::Unknown(_) => None,
+        })
     }
 
     /// Whether there is a list for certificates that this CA has issued.
@@ -246,7 +249,7 @@ fn key(
 }
 
 /// Whether a list names distribution points: it says nothing of a certificate that names none (RFC 5280, 6.3.3).
-fn is_partial(crl: &CertificateRevocationList<'_>) -> bool {
+pub(super) fn is_partial(crl: &CertificateRevocationList<'_>) -> bool {
     point(crl).is_some_and(|point| point.distribution_point.is_some())
 }
 
@@ -268,6 +271,13 @@ fn same_otherwise_written(crl: &CertificateRevocationList<'_>, cas: &[X509Certif
 /// What webpki does not take and would only call malformed, and the remedy.
 fn unsupported(crl: &CertificateRevocationList<'_>) -> Option<(&'static str, &'static str)> {
     let attributes = point(crl).is_some_and(|point| point.only_contains_attribute_certs);
+    let mut entries = crl.iter_revoked_certificates().flat_map(|entry| entry.extensions());
+    if entries.any(|extension| extension.critical && extension.oid.to_id_string() != CERTIFICATE_ISSUER) {
+        return Some((
+            "has an entry with a critical extension, such as a reason (CRLReason), which mongod refuses all certificates for",
+            "make it anew with that extension not critical",
+        ));
+    }
     if crl.version().is_none() {
         Some(("has version 1: it was made without a crlnumber", NUMBER))
     } else if crl.extensions().is_empty() {
@@ -326,6 +336,7 @@ pub(super) fn is_signed_by(
     algorithms.all.iter().any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
 }
 
+const CERTIFICATE_ISSUER: &str = "2.5.29.29";
 const KEY_IDENTIFIER: &str = "2.5.29.35";
 const NUMBER: &str =
     "set crlnumber in the CA's section of openssl.cnf (crlnumber = FILE), and make it anew with: openssl ca -gencrl";

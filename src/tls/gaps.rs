@@ -2,7 +2,7 @@
 //! such files, and refuses the peers.
 
 use super::fault::FileRole;
-use super::validity::{Kind, Unusable, Validity, shown};
+use super::validity::{Kind, ListOf, Unusable, Validity, shown};
 use crate::limits::VALIDITIES_SHOWN;
 
 /// What is lacking, a line each: the first few.
@@ -21,7 +21,8 @@ pub fn gaps(all: &[Validity]) -> Vec<String> {
             FileRole::Crl
         )
     });
-    without_root.chain(unlisted).chain(unmatched(all)).take(VALIDITIES_SHOWN).collect()
+    let useless = all.iter().filter(|one| one.is_useless).map(issues_nothing);
+    without_root.chain(useless).chain(unlisted).chain(unmatched(all)).take(VALIDITIES_SHOWN).collect()
 }
 
 /// The same as reasons for which a set is of no use to anyone: no root in a CA file, or no revocation list of any of its CAs.
@@ -30,11 +31,18 @@ pub(super) fn unusable_by_gaps(all: &[Validity], now: i64) -> Vec<Unusable> {
     let rootless = cas().filter(|one| one.lacks_root);
     let rootless = rootless.filter(|one| !cas().any(|other| other.role == one.role && !other.lacks_root));
     let rootless = rootless.map(|one| Unusable {
-        part: (Kind::Authority, one.role, String::new()),
+        part: (Kind::Authority, one.role, ListOf::default()),
         line: format!("{} (file {})", without_root(one, all), one.path.display()),
         is_certain: true,
     });
-    rootless.chain(no_list_of_any(all, now)).collect()
+    // A self-signed certificate of a client's own is none of these.
+    let useless = cas().filter(|one| cas().filter(|other| other.role == one.role).all(|other| other.is_useless));
+    let useless = useless.map(|one| Unusable {
+        part: (Kind::Authority, one.role, ListOf::default()),
+        line: format!("{} (file {})", issues_nothing(one), one.path.display()),
+        is_certain: false,
+    });
+    rootless.chain(useless).chain(no_list_of_any(all, now)).collect()
 }
 
 /// CAs whose revocation lists are in one set and no longer in the one that is to replace it.
@@ -42,7 +50,8 @@ pub(super) fn unusable_by_gaps(all: &[Validity], now: i64) -> Vec<Unusable> {
 pub fn lists_lost(running: &[Validity], coming: &[Validity], now: i64) -> Vec<String> {
     let Some(list) = lists(coming).next().filter(|_| no_list_of_any(coming, now).is_none()) else { return Vec::new() };
     let had = |ca: &&Validity| {
-        let same = |other: &&Validity| other.kind == Kind::Authority && other.subject == ca.subject;
+        let same =
+            |other: &&Validity| other.kind == Kind::Authority && other.subject == ca.subject && other.key == ca.key;
         running.iter().filter(same).any(|other| other.listed && other.verifies_at(now))
     };
     let lost = coming.iter().filter(|one| one.kind == Kind::Authority && is_unlisted(one) && one.verifies_at(now));
@@ -76,7 +85,7 @@ fn no_list_of_any(all: &[Validity], now: i64) -> Option<Unusable> {
         names(cas.iter().copied())?,
         first.path.display()
     );
-    Some(Unusable { part: (Kind::RevocationList, FileRole::Crl, String::new()), line, is_certain })
+    Some(Unusable { part: (Kind::RevocationList, FileRole::Crl, ListOf::default()), line, is_certain })
 }
 
 /// Lists that no CA of the files has signed.
@@ -97,6 +106,16 @@ fn unmatched(all: &[Validity]) -> impl Iterator<Item = String> + '_ {
             )
         }
     })
+}
+
+fn issues_nothing(ca: &Validity) -> String {
+    format!(
+        "{}: the CA {} may issue nothing (its key usage lacks keyCertSign, its extended key usage lacks clientAuth and serverAuth, or \
+         it has a critical extension that is not supported), so every certificate of that CA is refused; put another CA into the \
+         file, and rotate",
+        ca.role,
+        shown(&ca.subject)
+    )
 }
 
 fn without_root(ca: &Validity, all: &[Validity]) -> String {
@@ -147,7 +166,10 @@ mod tests {
             begins: 0,
             ends: Some(100),
             group: 0,
+            key: Vec::new(),
+            is_partial: false,
             verifies: (kind == Kind::Authority).then_some((0, 100)),
+            is_useless: false,
             listed,
             lacks_root: false,
             is_above: false,
@@ -163,7 +185,10 @@ mod tests {
         let ours = one(Kind::Chain, "CN=sub", false);
         let (a, b) = ("no revocation list of the CA CN=a in it", "is of no CA of the CA file");
         // What is said, and whether the set is of no use.
-        let rows: [(&[Validity], &[&str], bool); 10] = [
+        let useless = Validity { is_useless: true, verifies: None, ..ca("CN=a", false) };
+        let rows: [(&[Validity], &[&str], bool); 12] = [
+            (std::slice::from_ref(&useless), &["the CA CN=a may issue nothing"], true),
+            (&[useless.clone(), ca("CN=b", false)], &["the CA CN=a may issue nothing"], false),
             (&[ca("CN=a", false)], &[], false),
             (&[ca("CN=a", true), list("CN=a", true)], &[], false),
             (&[ca("CN=a", false), list("CN=b", false)], &[a, b], true),
@@ -190,6 +215,13 @@ mod tests {
         let less = [ca("CN=a", true), ca("CN=b", false), list("CN=a", true)];
         assert!(lists_lost(&both, &less, 50).join("").contains("the revocation list of the CA CN=b"));
         assert!(lists_lost(&less, &both, 50).is_empty() && lists_lost(&less, &less, 50).is_empty());
+        // Another key of the same name, of which there was no list or is none yet.
+        let of_key = |one| Validity { key: vec![1], ..one };
+        let one_of_two = [ca("CN=a", true), of_key(ca("CN=a", false)), list("CN=a", true)];
+        assert!(lists_lost(&one_of_two, &one_of_two, 50).is_empty());
+        assert!(lists_lost(&[ca("CN=a", true), list("CN=a", true)], &one_of_two, 50).is_empty());
+        let two = [ca("CN=a", true), of_key(ca("CN=a", true)), list("CN=a", true), of_key(list("CN=a", true))];
+        assert_eq!(lists_lost(&two, &one_of_two, 50).len(), 1);
         // It has ended.
         assert!(lists_lost(&both, &less, 200).is_empty());
         // A bundle of public CAs.

@@ -263,6 +263,7 @@ impl Read {
                 Some(Validity {
                     verifies: ca.issues_anything().then_some((ca.not_before, ca.not_after)),
                     listed: ca.signs_crls && crls.has_list_of(&ca.raw_subject, &ca.raw_key),
+                    is_useless: ca.is_useless(),
                     lacks_root: ca.lacks_root,
                     is_above: ca.is_above,
                     ..validity
@@ -435,9 +436,8 @@ fn revocations(path: &Path, beside: Lists, cas: &[&[u8]]) -> Result<(Crls, Vec<V
     let algorithms = provider().signature_verification_algorithms;
     let crls = Crls::new(&lists, cas, &algorithms).map_err(|(problem, remedy)| fault(problem, remedy))?;
     let placed = places.iter().zip(&lists).zip(crls.groups());
-    let validity = |role: FileRole, path: &Path, der: &[u8], group| {
-        Validity::of_list(role, path, der, group, crls.is_signed_by_ca(group))
-    };
+    let validity =
+        |role: FileRole, path: &Path, der: &[u8], group| Validity::of_list(role, path, der, group, crls.key_of(group));
     let validities = placed.filter_map(|(((role, path), found), group)| validity(*role, path, &found.der, *group));
     let validities = validities.collect();
     Ok((crls, validities))

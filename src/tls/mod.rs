@@ -8,6 +8,7 @@ mod asked;
 mod blocks;
 mod ca;
 mod canonical;
+mod constraints;
 mod crl;
 mod fault;
 mod files;
@@ -40,7 +41,7 @@ pub use reason::PeerFault;
 pub use session::Side;
 pub use stream::Stream;
 pub use subject::{names, subject};
-pub use validity::{Finding, Kind, Unusable, Validity, counting, findings, lines, unusable};
+pub use validity::{Finding, Kind, ListOf, Unusable, Validity, counting, findings, lines, unusable};
 
 /// The provider, passed explicitly everywhere: no process-wide default is relied upon.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

@@ -274,6 +274,13 @@ pub(super) fn refusal(error: webpki::Error) -> Error {
         | Path::MaximumPathBuildCallsExceeded
         | Path::MaximumPathDepthExceeded
         | Path::MaximumNameConstraintComparisonsExceeded => return diagnosis(TOO_COSTLY),
+        Path::UnsupportedSignatureAlgorithmContext(_) | Path::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            return diagnosis(ALGORITHM);
+        }
+        Path::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Path::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => {
+            return diagnosis(CRL_ALGORITHM);
+        }
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };
     Error::InvalidCertificate(kind)
@@ -298,11 +305,16 @@ const PSS_KEY: &str =
     "its key is of the kind RSA-PSS; issue it anew with a key of the kind RSA (rsaEncryption) or ECDSA";
 const CA: &str = "it is a CA's (basicConstraints CA:TRUE), issued by another; issue it anew with CA:FALSE (only a self-signed \
                   one that is itself in the CA file is taken)";
+const ALGORITHM: &str = "it, or a CA above it, is signed by an algorithm or a key that is not supported here (supported: RSA of 2048 \
+     bits or more and ECDSA on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512, and Ed25519); issue it anew";
+const CRL_ALGORITHM: &str = "the CRL of its issuer is signed by an algorithm or a key that is not supported here (supported: RSA of \
+     2048 bits or more and ECDSA on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512, and Ed25519); make it anew";
 const NO_CA: &str = "a certificate above it is no CA's (basicConstraints CA:TRUE is missing)";
 const POLICIES: &str =
     "its certificate policies are critical, which is not supported here; issue it anew with them not critical";
-const CRITICAL: &str = "it, or a CA above it, has a critical extension that is not supported here";
-const NAME_CONSTRAINTS: &str = "its names are outside of the name constraints of a CA above it";
+pub(super) const CRITICAL: &str = "it, or a CA above it, has a critical extension that is not supported here";
+const NAME_CONSTRAINTS: &str = "its names are outside of the name constraints of a CA above it, or these constraints are of a kind \
+     that is not supported here (directoryName, email)";
 const PATH_LENGTH: &str = "the path length that a CA above it allows is exceeded";
 const CRL_OF_OTHER_KEY: &str = "the CRL of its issuer's name is signed by another key than its issuer's";
 pub(super) const NO_CRL_SIGN: &str = "the key usage of its issuer does not allow the signing of CRLs (cRLSign)";
@@ -315,6 +327,8 @@ pub(super) const NO_ROOT: &str = "the CA of the CA file that has signed it is an
      the file (mongod: unable to get issuer certificate)";
 pub(super) const WRITTEN: &str = "its issuer is a CA of the CA file whose own certificate has that name with other string types, case or \
      spaces, and such names are not one here; issue it anew with the certificate that is in the CA file";
+pub(super) const SELF_ISSUED: &str = "its subject is that of its issuer, and it is not itself in the CA file (mongod: self-signed \
+     certificate); issue it anew with another subject";
 pub(super) const LONG_CHAIN: &str = "it comes with more than 4 intermediate certificates";
 pub(super) const TOO_COSTLY: &str = "its chain takes too many signature checks";
 const CERTIFICATE_POLICIES: &str = "2.5.29.32";

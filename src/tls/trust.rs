@@ -15,15 +15,16 @@ use webpki::{
     VerifiedPath,
 };
 use x509_parser::oid_registry::OID_X509_EXT_CRL_DISTRIBUTION_POINTS;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 use x509_parser::x509::X509Name;
 
-use super::ca::{Ca, is_ca};
-use super::canonical::canonical;
+use super::ca::{Ca, is_ca, may_be_issued_by};
+use super::canonical::{canonical, is_same};
+use super::constraints::allow_common_names;
 use super::crl::Crls;
 use super::reason::{
-    CA_ENDED, CA_NOT_BEGUN, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NO_ROOT, NOT_ISSUING, TOO_COSTLY, WRITTEN,
-    diagnosis, refusal,
+    CA_ENDED, CA_NOT_BEGUN, CRITICAL, CRL_NOT_BEGUN, LONG_CHAIN, NO_CRL_SIGN, NO_ROOT, NOT_ISSUING, SELF_ISSUED,
+    TOO_COSTLY, WRITTEN, diagnosis, refusal,
 };
 use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_KEY_BYTES, CHAIN_SIGNATURES};
 
@@ -74,16 +75,17 @@ impl Trust {
             |inner: &&'static dyn SignatureVerificationAlgorithm| Counted { inner: *inner, verified: &verified };
         let counted: Vec<_> = self.algorithms.all.iter().map(counted).collect();
         let counted: Vec<&dyn SignatureVerificationAlgorithm> = counted.iter().map(|one| one as _).collect();
+        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return Err(CertificateError::BadEncoding.into()) };
         let may_issue = |ca: &&Ca| ca.is_valid(now) && ca.may_issue(peer);
         let anchors: Vec<TrustAnchor<'_>> = self.cas.iter().filter(may_issue).map(|ca| ca.anchor.clone()).collect();
         let usage = || match peer {
             Peer::Client => KeyUsage::client_auth(),
             Peer::Server => KeyUsage::server_auth(),
         };
-        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return Err(CertificateError::BadEncoding.into()) };
         if !is_meant_for(&parsed, peer) {
             return Err(CertificateError::InvalidPurpose.into());
         }
+        let covers_all = covers_all_reasons(&parsed);
         let names_points =
             parsed.extensions().iter().any(|extension| extension.oid == OID_X509_EXT_CRL_DISTRIBUTION_POINTS);
         // webpki has no key usage for issuers, and no path length for roots.
@@ -92,7 +94,25 @@ impl Trust {
             if !path.intermediate_certificates().all(|intermediate| issues(intermediate.der())) {
                 return Err(webpki::Error::EndEntityUsedAsCa);
             }
-            let mut roots = self.cas.iter().filter(|ca| ca.is_root_of(path)).peekable();
+            let ders: Vec<_> = path.intermediate_certificates().map(|intermediate| intermediate.der()).collect();
+            let above = ders.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
+            let chain: Vec<_> = [parsed.clone()].into_iter().chain(above).collect();
+            let fits = |pair: &[X509Certificate<'_>]| may_be_issued_by(&pair[0], &pair[1]);
+            let top = chain.last().map(std::slice::from_ref).unwrap_or_default();
+            if !chain.windows(2).all(fits) {
+                return Err(webpki::Error::UnknownIssuer);
+            }
+            let root = |ca: &&Ca| ca.is_root_of(path) && ca.may_have_issued(top);
+            let constrained =
+                |ca: &Ca| X509Certificate::from_der(&ca.der).is_ok_and(|(_, ca)| !allow_common_names(&ca, &parsed));
+            let is_outside = self.cas.iter().filter(root).any(constrained);
+            if is_outside || !chain.iter().skip(1).all(|ca| allow_common_names(ca, &parsed)) {
+                return Err(webpki::Error::NameConstraintViolation);
+            }
+            let mut roots = self.cas.iter().filter(root).peekable();
+            if roots.peek().is_none() && self.cas.iter().any(|ca| ca.is_root_of(path)) {
+                return Err(webpki::Error::UnknownIssuer);
+            }
             if roots.peek().is_none() {
                 return Err(webpki::Error::PathLenConstraintViolated);
             }
@@ -113,7 +133,7 @@ impl Trust {
                     .with_expiration_policy(ExpirationPolicy::Enforce)
                     .build()
             });
-            let unchecked = revocation.is_none() && !self.crls.is_empty();
+            let unchecked = (revocation.is_none() || !covers_all) && !self.crls.is_empty();
             let verify_path = Some(&verify_path as &dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error>);
             match certificate.verify_for_usage(
                 &counted,
@@ -138,6 +158,9 @@ impl Trust {
         }
         if verified.is_full() {
             return Err(diagnosis(TOO_COSTLY));
+        }
+        if good.is_some() && is_same(parsed.issuer(), parsed.subject()) && may_be_issued_by(&parsed, &parsed) {
+            return Err(diagnosis(SELF_ISSUED));
         }
         if let Some(end) = good {
             return Ok(end);
@@ -230,6 +253,9 @@ impl Trust {
             if self.cas.iter().any(|ca| ca.lacks_root && issuers.contains(&ca.raw_subject)) {
                 return diagnosis(NO_ROOT);
             }
+            if self.cas.iter().any(|ca| ca.has_unknown && issuers.contains(&ca.raw_subject)) {
+                return diagnosis(CRITICAL);
+            }
             if self.cas.iter().any(|ca| !ca.may_issue(peer) && issuers.contains(&ca.raw_subject)) {
                 return diagnosis(NOT_ISSUING);
             }
@@ -255,12 +281,31 @@ fn says_more(error: &webpki::Error) -> bool {
 
 /// Whether the key usage of a certificate is that of such a peer, by OpenSSL's rules for `sslclient` and `sslserver`.
 fn is_meant_for(certificate: &X509Certificate<'_>, peer: Peer) -> bool {
-    certificate.key_usage().is_ok_and(|usage| {
-        usage.is_none_or(|usage| {
-            let usage = usage.value;
-            let signs = usage.digital_signature() || usage.key_agreement();
-            signs || (peer == Peer::Server && usage.key_encipherment())
+    is_of_type(certificate, peer)
+        && certificate.key_usage().is_ok_and(|usage| {
+            usage.is_none_or(|usage| {
+                let usage = usage.value;
+                let signs = usage.digital_signature() || usage.key_agreement();
+                signs || (peer == Peer::Server && usage.key_encipherment())
+            })
         })
+}
+
+/// Whether its Netscape certificate type, if it has one, is that of such a peer.
+fn is_of_type(certificate: &X509Certificate<'_>, peer: Peer) -> bool {
+    certificate.extensions().iter().all(|extension| match (extension.parsed_extension(), peer) {
+        (ParsedExtension::NSCertType(kind), Peer::Client) => kind.ssl_client(),
+        (ParsedExtension::NSCertType(kind), Peer::Server) => kind.ssl_server(),
+        _ => true,
+    })
+}
+
+/// Whether a complete list is about all reasons of revocation, by the first distribution point that a certificate names: OpenSSL
+/// looks no further.
+fn covers_all_reasons(certificate: &X509Certificate<'_>) -> bool {
+    certificate.extensions().iter().all(|extension| {
+        let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else { return true };
+        points.iter().find(|point| point.crl_issuer.is_none()).is_none_or(|point| point.reasons.is_none())
     })
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
+use super::crl::is_partial;
 use super::fault::FileRole;
 use super::gaps::unusable_by_gaps;
 use super::subject::rfc4514;
@@ -31,8 +32,14 @@ pub struct Validity {
     pub ends: Option<i64>,
     /// Of a revocation list: the number of its issuer, scope and signing key. Lists of the same number replace each other.
     pub(super) group: usize,
+    /// Of a CA: its public key. Of a revocation list: that of the CA of the files that has signed it; empty if none has.
+    pub(super) key: Vec<u8>,
+    /// Of a revocation list: whether it is about the certificates of some distribution points only.
+    pub(super) is_partial: bool,
     /// Of a CA: when peers are verified by it, which its issuer's validity may shorten; none if it can issue nothing.
     pub(super) verifies: Option<(i64, i64)>,
+    /// Of a CA: whether it is a CA by its basic constraints, and yet may issue nothing, by its key usage or another extension.
+    pub(super) is_useless: bool,
     /// Of a CA: whether a revocation list of it is there. Of a revocation list: whether a CA of the files has signed it.
     pub(super) listed: bool,
     /// Of a CA: whether it is an intermediate, and its root is not in the file.
@@ -44,13 +51,17 @@ pub struct Validity {
 /// Why a set of TLS files is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unusable {
-    /// What of the set it is: a kind, in a part of the files, and of a revocation list its issuer.
-    pub part: (Kind, FileRole, String),
+    /// What of the set it is: a kind, in a part of the files, and which revocation list.
+    pub part: (Kind, FileRole, ListOf),
     /// It in words.
     pub line: String,
     /// Whether peers are refused by it for certain: a revocation list of a CA that is in no file may be asked for or not.
     pub is_certain: bool,
 }
+
+/// What a revocation list is about: its issuer, the key of that, and whether it is of some distribution points only. Empty for
+/// all else.
+pub type ListOf = (String, Vec<u8>, bool);
 
 /// What a TLS file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +83,9 @@ pub struct Finding<'a> {
     pub validity: &'a Validity,
     /// What.
     pub state: State,
+    /// Whether connections fail by it once it is over: a CA may be one of many in its file, and a revocation list one that
+    /// nothing is asked of.
+    refuses: bool,
 }
 
 /// How a validity and a moment lie, where that is worth a word.
@@ -102,7 +116,10 @@ impl Validity {
             begins: validity.not_before.timestamp(),
             ends: Some(validity.not_after.timestamp()),
             group: 0,
+            key: certificate.public_key().raw.to_vec(),
+            is_partial: false,
             verifies: Some((validity.not_before.timestamp(), validity.not_after.timestamp())),
+            is_useless: false,
             listed: false,
             lacks_root: false,
             is_above: false,
@@ -110,7 +127,14 @@ impl Validity {
     }
 
     /// That of a revocation list; `None` if it cannot be parsed.
-    pub(super) fn of_list(role: FileRole, path: &Path, der: &[u8], group: usize, listed: bool) -> Option<Validity> {
+    /// `key` is the key of the CA of the files that has signed it.
+    pub(super) fn of_list(
+        role: FileRole,
+        path: &Path,
+        der: &[u8],
+        group: usize,
+        key: Option<&[u8]>,
+    ) -> Option<Validity> {
         let (_, list) = CertificateRevocationList::from_der(der).ok()?;
         Some(Validity {
             role,
@@ -121,8 +145,11 @@ impl Validity {
             begins: list.last_update().timestamp(),
             ends: list.next_update().map(|at| at.timestamp()),
             group,
+            key: key.unwrap_or_default().to_vec(),
+            is_partial: is_partial(&list),
             verifies: None,
-            listed,
+            is_useless: false,
+            listed: key.is_some(),
             lacks_root: false,
             is_above: false,
         })
@@ -157,6 +184,20 @@ impl Validity {
         self.verifies.is_some_and(|(begin, end)| (begin..=end).contains(&now))
     }
 
+    /// Whether certificates are refused if this revocation list is out of date. The list of a CA that is itself out of date is
+    /// asked for nothing, nor is one of another key than those of the CAs of its name. In place of one of some distribution
+    /// points, another list of the same key will do.
+    fn is_needed(&self, all: &[Validity], now: i64) -> bool {
+        let mut of_name =
+            all.iter().filter(|one| one.kind == Kind::Authority && one.subject == self.subject).peekable();
+        let is_asked = of_name.peek().is_none() || of_name.any(|one| one.key == self.key && !one.is_out_of_date(now));
+        let replaces = |other: &&Validity| {
+            let same = other.kind == Kind::RevocationList && other.subject == self.subject && other.key == self.key;
+            same && !other.is_partial && !other.is_out_of_date(now)
+        };
+        is_asked && !(self.is_partial && all.iter().any(|other| replaces(&other)))
+    }
+
     /// Whether peers are refused by it now.
     fn is_out_of_date(&self, now: i64) -> bool {
         matches!(self.state(now), Some(State::Over | State::NotYet))
@@ -175,22 +216,20 @@ pub fn unusable(all: &[Validity], now: i64) -> Vec<Unusable> {
     let out_of_date = |one: &&Validity| one.is_out_of_date(now);
     let cas = |role| all.iter().filter(move |one| one.kind == Kind::Authority && one.role == role);
     let no_ca = |role| cas(role).next().is_some() && !cas(role).any(|one| one.verifies_at(now));
-    // The list of a CA that is itself out of date is asked for nothing.
-    let needed = |list: &&Validity| {
-        let mut of_name =
-            all.iter().filter(|one| one.kind == Kind::Authority && one.subject == list.subject).peekable();
-        of_name.peek().is_none() || of_name.any(|one| !one.is_out_of_date(now))
-    };
     let found = counting(all, now).filter(out_of_date).filter(|one| match one.kind {
         Kind::Certificate => true,
         Kind::Authority => no_ca(one.role),
-        Kind::RevocationList => needed(one),
+        Kind::RevocationList => one.is_needed(all, now),
         // Peers may know another way to a root.
         Kind::Chain => false,
     });
     let line = |validity: &Validity| {
-        let finding = Finding { validity, state: validity.state(now)? };
-        let issuer = if validity.kind == Kind::RevocationList { validity.subject.clone() } else { String::new() };
+        let finding = Finding { validity, state: validity.state(now)?, refuses: true };
+        let issuer = if validity.kind == Kind::RevocationList {
+            (validity.subject.clone(), validity.key.clone(), validity.is_partial)
+        } else {
+            Default::default()
+        };
         let line = format!("{finding} (file {})", validity.path.display());
         let has_ca = || all.iter().any(|one| one.kind == Kind::Authority && one.subject == validity.subject);
         let is_certain = validity.kind != Kind::RevocationList || has_ca();
@@ -201,8 +240,20 @@ pub fn unusable(all: &[Validity], now: i64) -> Vec<Unusable> {
 
 /// What there is to say at a moment, in seconds since 1970; the most urgent first.
 #[must_use]
-pub fn findings(all: &[Validity], now: i64) -> Vec<Finding<'_>> {
-    let finding = |validity| Validity::state(validity, now).map(|state| Finding { validity, state });
+pub fn findings<'a>(all: &'a [Validity], now: i64) -> Vec<Finding<'a>> {
+    let has_ca = |list: &Validity| {
+        let of_name = |one: &&Validity| one.kind == Kind::Authority && one.subject == list.subject;
+        all.iter().filter(of_name).any(|one| !one.is_out_of_date(now))
+    };
+    let finding = |validity: &'a Validity| {
+        let refuses = match validity.kind {
+            Kind::Certificate | Kind::Chain => true,
+            Kind::Authority => false,
+            // If all CAs of its name are out of date, the list is said to be over all the same.
+            Kind::RevocationList => validity.is_needed(all, now) || !has_ca(validity),
+        };
+        validity.state(now).map(|state| Finding { validity, state, refuses })
+    };
     let mut findings: Vec<_> = counting(all, now).filter_map(finding).collect();
     findings.sort_by_key(|finding| {
         let rank = match finding.state {
@@ -227,14 +278,10 @@ pub fn lines(findings: &[Finding<'_>]) -> Vec<String> {
 }
 
 impl Finding<'_> {
-    /// Whether connections fail by it now. A CA may be one of many in its file.
+    /// Whether connections fail by it now.
     #[must_use]
     pub fn is_critical(&self) -> bool {
-        let fails = match self.validity.kind {
-            Kind::Certificate | Kind::Chain | Kind::RevocationList => true,
-            Kind::Authority => false,
-        };
-        fails && self.state == State::Over
+        self.refuses && self.state == State::Over
     }
 }
 
@@ -250,6 +297,13 @@ impl fmt::Display for Finding<'_> {
         };
         write!(f, "{role}: {what} {subject} ")?;
         match (self.state, kind) {
+            (State::Over, Kind::RevocationList) if !self.refuses => {
+                write!(
+                    f,
+                    "has expired on {ends}; no CA in force needs it (it is of another key, or another list of that CA counts); \
+                     take it out, or {remedy}"
+                )
+            }
             (State::Over, Kind::RevocationList) => {
                 write!(f, "has expired on {ends}, so every certificate of that CA is refused; {remedy}")
             }
@@ -314,7 +368,10 @@ mod tests {
             begins,
             ends,
             group: 0,
+            key: Vec::new(),
+            is_partial: false,
             verifies: Some((begins, ends.unwrap_or(i64::MAX))),
+            is_useless: false,
             listed: true,
             lacks_root: false,
             is_above: false,
@@ -400,6 +457,8 @@ mod tests {
         let ca = |subject, ends| validity(Kind::Authority, subject, 0, ends);
         let other_file = |one| Validity { role: FileRole::ClusterCa, ..one };
         let list = |begins, ends| validity(Kind::RevocationList, "CN=root", begins, ends);
+        let of_key = |one| Validity { key: vec![1], group: 1, ..one };
+        let partial = |one| Validity { is_partial: true, group: 2, ..one };
         let rows = [
             (vec![], ""),
             (vec![certificate(0, good), ca("CN=root", good), list(0, good)], ""),
@@ -420,12 +479,27 @@ mod tests {
             (vec![ca("CN=root", good), list(0, over), list(1, good)], ""),
             (vec![ca("CN=root", good), list(NOW + 1, good), list(0, good)], ""),
             (vec![ca("CN=root", over), ca("CN=next", good), list(0, over)], ""),
+            // Of a former key of the CA, which is in the file no longer, or has ended; and of some distribution points.
+            (vec![ca("CN=root", good), list(0, good), of_key(list(0, over))], ""),
+            (vec![ca("CN=root", good), of_key(ca("CN=root", over)), list(0, good), of_key(list(0, over))], ""),
+            (vec![ca("CN=root", good), list(0, good), partial(list(0, over))], ""),
+            (vec![of_key(ca("CN=root", good)), of_key(list(0, over))], "revocation list of CN=root has expired"),
+            (vec![ca("CN=root", good), partial(list(0, over))], "revocation list of CN=root has expired"),
+            (
+                vec![ca("CN=root", good), list(0, over), partial(list(0, good))],
+                "revocation list of CN=root has expired",
+            ),
             // Of an intermediate CA, which is in no file.
             (vec![ca("CN=next", good), list(0, over)], "revocation list of CN=root has expired"),
         ];
         for (all, expected) in rows {
             let said = unusable(&all, NOW).into_iter().map(|one| one.line).collect::<Vec<_>>().join("\n");
             assert!(said.is_empty() == expected.is_empty() && said.contains(expected), "{expected}: {said}: {all:?}");
+            let is_list = |one: &&Validity| one.kind == Kind::RevocationList;
+            let critical = findings(&all, NOW).iter().any(|one| is_list(&one.validity) && one.is_critical());
+            // The list of an expired CA is said to be over too.
+            let is_over = all.contains(&ca("CN=root", over));
+            assert!(critical == said.contains("list of CN=root has expired") || is_over, "{all:?}");
         }
     }
 
@@ -439,9 +513,9 @@ mod tests {
         assert_eq!((&*one.subject, one.ends.unwrap() - one.begins, one.serial.is_empty()), ("CN=late", DAY, false));
         let crl = ca.revoke(&[], Dates::Expired).unwrap();
         let der = CertificateRevocationListDer::from_pem_slice(crl.as_bytes()).unwrap();
-        let list = Validity::of_list(FileRole::Crl, path, &der, 0, true).unwrap();
+        let list = Validity::of_list(FileRole::Crl, path, &der, 0, None).unwrap();
         assert_eq!((&*list.subject, list.ends.unwrap() - list.begins), ("CN=root", DAY));
-        assert_eq!(Validity::of_list(FileRole::Crl, path, b"no list", 0, true), None);
+        assert_eq!(Validity::of_list(FileRole::Crl, path, b"no list", 0, None), None);
         assert_eq!(Validity::of_certificate(FileRole::Ca, path, Kind::Authority, b""), None);
     }
 }

@@ -130,7 +130,16 @@ cp root.key expired.key
 openssl x509 -in root.pem -signkey root.key -days -1 -out expired.pem 2>/dev/null
 printf '[req]\nstring_mask=nombstr\ndistinguished_name=d\n[d]\n' > req.cnf
 cp root.key alias.key; openssl req -x509 -new -config req.cnf -key root.key -subj /CN=ROOT -addext subjectKeyIdentifier=hash -days 30 -out alias.pem
-for name in root sub subsub new old alias; do issue of$name $name extendedKeyUsage=clientAuth; done
+issue crit root 'basicConstraints=critical,CA:TRUE\n1.2.3.4=critical,ASN1:NULL'; issue nobasic root keyUsage=keyCertSign
+issue dns root 'basicConstraints=critical,CA:TRUE\nnameConstraints=critical,permitted;DNS:a.test'
+client=extendedKeyUsage=clientAuth
+for name in a.test x.a.test b.test app; do key $name; sign $name dns /CN=$name $client; done
+issue nsserver root nsCertType=server; issue nsclient root nsCertType=client
+key selfissued; sign selfissued root /CN=root authorityKeyIdentifier=none
+key otherkid; sign otherkid root /CN=otherkid authorityKeyIdentifier=DER:30:06:80:04:01:02:03:04
+key p224root; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-224 -out p224root.key 2>/dev/null
+openssl req -x509 -new -key p224root.key -subj /CN=p224root -days 30 -out p224root.pem; issue ofp224 p224root $client
+for name in crit nobasic root sub subsub new old alias; do issue of$name $name extendedKeyUsage=clientAuth; done
 "#;
 
 #[test]
@@ -150,7 +159,18 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         command.output().unwrap().status.success()
     };
     let no_root = "the root above that is not in the file";
-    let rows: [(&[&str], &str, &[&str], &str); 27] = [
+    let rows: [(&[&str], &str, &[&str], &str); 38] = [
+        (&["root", "crit"], "ofcrit", &[], "has a critical extension"),
+        (&["root", "nobasic"], "ofnobasic", &[], "may not issue it"),
+        (&["root", "dns"], "a.test", &[], "ok"),
+        (&["root", "dns"], "x.a.test", &[], "ok"),
+        (&["root", "dns"], "b.test", &[], "name constraints"),
+        (&["root"], "b.test", &["dns"], "name constraints"),
+        (&["root", "dns"], "app", &[], "ok"),
+        (&["root"], "nsserver", &[], "its key usage does not allow it"),
+        (&["root"], "nsclient", &[], "ok"),
+        (&["root"], "selfissued", &[], "its subject is that of its issuer"),
+        (&["root"], "otherkid", &[], "not signed by a CA"),
         (&["sub"], "ofsub", &[], no_root),
         (&["sub"], "ofsub", &["sub"], no_root),
         (&["sub"], "ofsub", &["sub", "root"], no_root),
@@ -193,6 +213,9 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         assert!(said.contains(expected), "{cas:?}, {leaf} {chain:?}: expected {expected}: {said}");
         assert_eq!(openssl(&files, leaf, chain), expected == "ok", "OpenSSL: {cas:?}, {leaf} {chain:?}");
     }
+    let trust = of(&[read("p224root")], [].into_iter(), |_| {});
+    let error = trust.verify(&der(&read("ofp224")), &[], Peer::Client, UnixTime::now()).unwrap_err();
+    assert!(explain(&error).contains("a key that is not supported here"), "{error:?}");
     // A name that the CA's own certificate writes otherwise.
     let files = ["root"].map(read);
     assert!(openssl(&files, "ofalias", &[]));
