@@ -42,11 +42,11 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     let LogSettings { format, level } = loaded.settings.log;
     let log = match init_logs(format == LogFormat::Json, level.filter()) {
         Ok(log) => Arc::new(log),
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&format!("the log's thread cannot be started: {error}; {MORE}")),
     };
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&format!("the runtime cannot be started: {error}; {MORE}")),
     };
     let exit = runtime.block_on(serve(loaded, arguments, &log, inherited));
     // A reload that still waits for DNS is not waited for.
@@ -85,7 +85,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     // Signals first: from here on none is lost.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&format!("signals cannot be listened for: {error}; {MORE}")),
     };
     let warnings = loaded.warnings.clone();
     if let Err(error) = no_core_dumps() {
@@ -95,7 +95,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     let app = match App::start_with(loaded, arguments, connections, Some(Arc::clone(log)), inherited) {
         Ok(app) => app,
         Err(StartError::Configuration(mistakes)) => return refuse(&mistakes),
-        Err(StartError::Workers(error)) => return fail(&error),
+        Err(error @ StartError::Workers(_)) => return fail(&error),
     };
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -211,7 +211,7 @@ fn refuse(mistakes: &[Mistake]) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     complain(&format!("tlsramp: {error}"));
     ExitCode::FAILURE
 }
@@ -227,3 +227,7 @@ fn print(text: &str) {
 
 /// Usage or configuration.
 const EXIT_USAGE: u8 = 2;
+
+/// What to do where the system refuses a thread or a descriptor.
+const MORE: &str = "raise what bounds threads (ulimit -u, TasksMax=, the pids limit of a container) or descriptors \
+    (ulimit -n, LimitNOFILE=)";

@@ -102,7 +102,7 @@ impl Trust {
             if !chain.windows(2).all(fits) {
                 return Err(webpki::Error::UnknownIssuer);
             }
-            let root = |ca: &&Ca| ca.is_root_of(path) && ca.may_have_issued(top);
+            let root = |ca: &&Ca| may_issue(ca) && ca.is_root_of(path) && ca.may_have_issued(top);
             let constrained =
                 |ca: &Ca| X509Certificate::from_der(&ca.der).is_ok_and(|(_, ca)| !allow_common_names(&ca, &parsed));
             let is_outside = self.cas.iter().filter(root).any(constrained);
