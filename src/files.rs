@@ -39,10 +39,16 @@ pub fn can_create(folder: &Path) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
         other => return Ok(other.map(drop)?),
     }
-    let path = folder.join(format!(".{:016x}", RandomState::new().build_hasher().finish()));
+    let path = folder.join(format!(".{}", random_name()));
     let no_follow = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
     rustix::fs::open(&path, no_follow, mode)?;
     std::fs::remove_file(path)
+}
+
+/// A name that no file has yet, for one that is made beside others: sixteen hexadecimal digits.
+#[must_use]
+pub fn random_name() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What a transparent inbound route needs capabilities for is done first, and then all capabilities are given up.
+//! A transparent inbound route needs a capability to open its listeners. They are opened first, and then all capabilities
+//! are dropped.
 //!
 //! Capabilities belong to threads: a thread starts with those of the thread that starts it, and can take none from
 //! another. So this happens while the process has one thread, before the log's, the workers' and the runtimes'.
@@ -22,13 +23,10 @@ use crate::net::{Inherited, is_transparent, make_transparent, try_transparent};
 /// Why a process does not give up its capabilities.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CapabilityError {
-    /// Listeners that cannot be had.
+    /// Listeners that cannot be opened, or files that a rotation or reload could not read any more.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Listeners(Vec<Mistake>),
-    /// Files that a rotation or reload could not read any more.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Files(Vec<Mistake>),
-    /// The kernel refuses to take them.
+    Mistakes(Vec<Mistake>),
+    /// The kernel refuses to drop them.
     #[error("cannot drop the capabilities, which --inboundTransparent needs only to start: {0}")]
     Drop(#[from] io::Error),
 }
@@ -47,7 +45,7 @@ pub(super) fn open_and_drop(
     if !settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
         return Ok(());
     }
-    prepare(loaded, inherited, InUse::Mistake).map_err(CapabilityError::Listeners)?;
+    prepare(loaded, inherited, InUse::Mistake).map_err(CapabilityError::Mistakes)?;
     let mut mistakes = Vec::new();
     for wanted @ Wanted { role, option, optional, address } in wanted(settings) {
         // The others are opened where they always are.
@@ -68,10 +66,10 @@ pub(super) fn open_and_drop(
         }
     }
     if !mistakes.is_empty() {
-        return Err(CapabilityError::Listeners(mistakes));
+        return Err(CapabilityError::Mistakes(mistakes));
     }
     drop_all()?;
-    config::read_again(arguments, loaded).map_err(CapabilityError::Files)
+    config::read_again(arguments, loaded).map_err(CapabilityError::Mistakes)
 }
 
 /// What a check can tell only without capabilities, if the inbound route is transparent: drops them, and reads the files
@@ -84,7 +82,7 @@ pub(super) fn drop_and_read(arguments: &ArgMatches, loaded: &Loaded) -> Result<(
         return Ok(());
     }
     drop_all()?;
-    config::read_again(arguments, loaded).map_err(CapabilityError::Files)
+    config::read_again(arguments, loaded).map_err(CapabilityError::Mistakes)
 }
 
 /// A mistake for each inbound address whose sockets are not transparent and could not be made so. Changes nothing.

@@ -323,7 +323,7 @@ impl Plant for Arc<Listeners> {
     }
 }
 
-/// With the address that they are bound to: port 0 is the kernel's choice.
+/// The listeners with the address that they are bound to, since the kernel chooses the port where 0 was asked for.
 fn bound(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
     let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
     Ok((bound, sockets))

@@ -36,7 +36,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     // Before there are threads: each has capabilities of its own.
     match open_and_drop(arguments, &loaded, &mut inherited) {
         Ok(()) => {}
-        Err(CapabilityError::Listeners(mistakes) | CapabilityError::Files(mistakes)) => return refuse(&mistakes),
+        Err(CapabilityError::Mistakes(mistakes)) => return refuse(&mistakes),
         Err(error @ CapabilityError::Drop(_)) => return fail(&error),
     }
     let LogSettings { format, level } = loaded.settings.log;
@@ -67,7 +67,7 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
     let checked = match checked {
         Ok((loaded, prepared)) => match drop_and_read(arguments, &loaded) {
             Ok(()) => Ok(config::report(&loaded, &prepared.warnings)),
-            Err(CapabilityError::Listeners(mistakes) | CapabilityError::Files(mistakes)) => Err(mistakes),
+            Err(CapabilityError::Mistakes(mistakes)) => Err(mistakes),
             Err(error @ CapabilityError::Drop(_)) => return fail(&error),
         },
         Err(mistakes) => Err(mistakes),

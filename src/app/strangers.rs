@@ -20,7 +20,7 @@ pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mista
     tcp.chain(paths).chain(open).chain(unfit(inherited)).collect()
 }
 
-/// TCP sockets that take more than an option says, or that no worker would accept from.
+/// A mistake for each passed TCP socket that accepts more than its option says, or that no worker would accept from.
 fn unfit(inherited: &Inherited) -> Vec<Mistake> {
     let all: Vec<&Passed<SocketAddr>> = inherited.tcp().collect();
     let mut mistakes = Vec::new();
@@ -34,7 +34,7 @@ fn unfit(inherited: &Inherited) -> Vec<Mistake> {
         }
         if all[..at].iter().any(|other| other.address == passed.address) {
             let problem =
-                "two sockets of this address are passed on, and connections to the second one would wait for ever";
+                "two sockets of this address are passed on, and no worker would accept the second one's connections";
             mistakes.push(Mistake::of("LISTEN_FDS", &shown, problem, "pass on one: all workers accept from it"));
         }
     }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 use super::views::HistoryEntry;
-use crate::files;
+use crate::files::{self, random_name};
 use crate::limits::STATE_FILE_BYTES;
 use crate::observe::InventoryImage;
 use crate::policy::{Mode, Spelling};
@@ -98,8 +97,8 @@ pub fn read(path: &Path) -> Result<State, StateError> {
 /// What the system says, or that every user can write to the folder; the old file is as it was.
 pub(super) fn write(path: &Path, state: &State) -> io::Result<()> {
     let (folder, target) = place(path)?;
-    let random = RandomState::new().build_hasher().finish();
-    let beside = folder.join(format!(".{}.{random:016x}", target.file_name().unwrap_or_default().display()));
+    let name = target.file_name().unwrap_or_default().display();
+    let beside = folder.join(format!(".{name}.{}", random_name()));
     let written = write_new(&beside, &target, &serde_json::to_vec(state)?).and_then(|()| fs::rename(&beside, &target));
     if written.is_err() {
         // The error that is returned says more than a failure to clean up.

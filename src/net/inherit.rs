@@ -117,7 +117,7 @@ impl Inherited {
         }
     }
 
-    /// The same for the inbound route.
+    /// As [`Inherited::listen`], for the inbound route.
     ///
     /// # Errors
     /// As [`bind`].

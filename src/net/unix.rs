@@ -1,7 +1,6 @@
 //! A listening Unix socket that only its owner can connect to.
 
 use std::fs;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -10,6 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{geteuid, umask};
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::files::random_name;
 
 /// A bound socket. Its file goes with it, if it still is the one that was made.
 #[derive(Debug)]
@@ -62,8 +63,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
 pub(super) fn try_bind_unix(path: &Path) -> io::Result<()> {
     SocketAddr::from_pathname(path)?;
     is_leftover(path)?;
-    let random = RandomState::new().build_hasher().finish();
-    let beside = path.with_file_name(format!(".{random:016x}.sock"));
+    let beside = path.with_file_name(format!(".{}.sock", random_name()));
     mknodat(CWD, &beside, FileType::Socket, Mode::from_raw_mode(0o600), 0)?;
     fs::remove_file(&beside)
 }

@@ -22,7 +22,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::nft::{self, own_rules};
 use super::report;
-use super::run::{acknowledge, complain, is_ours, known, load, say, set, unchanged, warnings};
+use super::run::{acknowledge, complain, is_ours, known, load, say, set, unchanged, unreached, warnings};
 use super::script::script;
 use super::settings::Sidecar;
 use super::sockets::Addresses;
@@ -106,7 +106,7 @@ fn look(sidecar: &Sidecar, kept: &Kept, may_have_changed: bool) -> Result<Option
 fn applied(sidecar: &Sidecar, server: Addresses, reason: &str) -> Result<Kept, String> {
     let listing = table(sidecar)?.filter(|listing| own_rules(listing) == own_rules(&script(sidecar, &server)));
     say(&format!("{reason}{}", report::applied(sidecar, &server)));
-    for warning in warnings(sidecar, &server) {
+    for warning in warnings(sidecar, &server, &unreached(sidecar, &server)) {
         complain(&format!("WARNING: {warning}"));
     }
     Ok(Kept { server, listing })

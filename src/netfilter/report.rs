@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::network;
 use super::script::MARK;
 use super::settings::{Inbound, Intercept, Outbound, Sidecar, WhenDown};
-use super::sockets::{Addresses, By, Deaf, Lack, Local};
+use super::sockets::{Addresses, By, Lack, Local, Unreached};
 use crate::limits::{NETFILTER_MENTIONS_SHOWN, NETFILTER_OLDER_SHOWN};
 use crate::text::printable;
 
@@ -55,8 +55,8 @@ fn server_text(server: &Addresses) -> String {
     if all.is_empty() { "no address, since the server listens on loopback alone,".to_owned() } else { all.join(", ") }
 }
 
-/// Where the rules lead and nothing takes what comes.
-pub(super) fn deaf(Deaf { port, by, lack }: Deaf, sidecar: &Sidecar) -> String {
+/// The warning about a port that the rules lead to, where connections would not arrive.
+pub(super) fn unreached(Unreached { port, by, lack }: Unreached, sidecar: &Sidecar) -> String {
     let redirect = sidecar.inbound.as_ref().is_some_and(|inbound| inbound.intercept == Intercept::Redirect);
     let (whose, bind) = match by {
         By::V4 => (" for other hosts by IPv4", "--bind_ip 0.0.0.0"),

@@ -13,7 +13,7 @@ use super::keep::{self, Keeper};
 use super::nft::{self, ToolError, find, run as tool};
 use super::script::{redirected, remainder, removal, script};
 use super::settings::{Asked, Inbound, Intercept, Sidecar};
-use super::sockets::{self, Addresses, Lack, deaf, older};
+use super::sockets::{self, Addresses, Lack, Unreached, older};
 use super::{mentions, report};
 use crate::files;
 use crate::net::{canary, listening};
@@ -63,9 +63,9 @@ fn apply(sidecar: &Sidecar) -> Result<String, String> {
         )));
     }
     let server = server(sidecar)?;
-    let deaf = deaf(&listening().unwrap_or_default(), sidecar, &server);
-    if let Some(deaf) = deaf.iter().find(|deaf| deaf.lack == Lack::Transparency) {
-        return Err(unchanged(&report::deaf(*deaf, sidecar)));
+    let unreached = unreached(sidecar, &server);
+    if let Some(one) = unreached.iter().find(|one| one.lack == Lack::Transparency) {
+        return Err(unchanged(&report::unreached(*one, sidecar)));
     }
     acknowledge(sidecar)?;
     set(sidecar, &server)?;
@@ -73,10 +73,10 @@ fn apply(sidecar: &Sidecar) -> Result<String, String> {
     text.push_str(
         "  the rules are gone after a restart of the host and after a firewall's reload; --keep sets them again\n",
     );
-    for warning in warnings(sidecar, &server) {
+    for warning in warnings(sidecar, &server, &unreached) {
         text.push_str(&format!("  WARNING: {warning}\n"));
     }
-    if deaf.is_empty() && !canary_answers(sidecar.canary_to) {
+    if unreached.is_empty() && !canary_answers(sidecar.canary_to) {
         text.push_str(&format!(
             "  WARNING: a connection of this host that is redirected to port {} does not get through: a rule of the host drops \
              it\n",
@@ -88,10 +88,14 @@ fn apply(sidecar: &Sidecar) -> Result<String, String> {
     Ok(text)
 }
 
-/// What stands in the way of connections, or lets them by.
-pub(super) fn warnings(sidecar: &Sidecar, server: &Addresses) -> Vec<String> {
-    let deaf = deaf(&listening().unwrap_or_default(), sidecar, server);
-    let mut warnings: Vec<String> = deaf.into_iter().map(|deaf| report::deaf(deaf, sidecar)).collect();
+/// The ports of tlsramp's where connections would not arrive now.
+pub(super) fn unreached(sidecar: &Sidecar, server: &Addresses) -> Vec<Unreached> {
+    sockets::unreached(&listening().unwrap_or_default(), sidecar, server)
+}
+
+/// Warnings about connections that would not arrive at tlsramp, and about those that would not be intercepted.
+pub(super) fn warnings(sidecar: &Sidecar, server: &Addresses, unreached: &[Unreached]) -> Vec<String> {
+    let mut warnings: Vec<String> = unreached.iter().map(|one| report::unreached(*one, sidecar)).collect();
     if let Some(inbound) = sidecar.inbound.as_ref().filter(|inbound| !inbound.server_addresses.is_empty())
         && let Ok(Some(found)) = sockets::server(inbound.server_port)
         && !server.covers(&found)

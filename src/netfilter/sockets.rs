@@ -91,13 +91,13 @@ pub(super) fn server(port: u16) -> io::Result<Option<Addresses>> {
 
 /// A port of tlsramp's that the rules lead to, where connections would not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Deaf {
+pub(super) struct Unreached {
     pub(super) port: u16,
     pub(super) by: By,
     pub(super) lack: Lack,
 }
 
-/// The connections that would not arrive.
+/// The kind of connections that would not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
     V4,
@@ -107,26 +107,26 @@ pub(super) enum By {
     Outbound,
 }
 
-/// What is lacking there.
+/// The reason why they would not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lack {
-    /// Anything that listens.
+    /// Nothing listens there.
     Listener,
-    /// A listener on every address: TPROXY leads to the first address of the interface.
+    /// No listener is on every address, and TPROXY leads to the first address of the interface.
     Wildcard,
-    /// A listener that is transparent.
+    /// The listener is not transparent.
     Transparency,
 }
 
 /// Where connections would not arrive.
-pub(super) fn deaf(all: &[Listening], sidecar: &Sidecar, server: &Addresses) -> Vec<Deaf> {
+pub(super) fn unreached(all: &[Listening], sidecar: &Sidecar, server: &Addresses) -> Vec<Unreached> {
     let mut found = Vec::new();
     if let Some(inbound) = &sidecar.inbound {
         let port = inbound.port;
         let of_others = |one: &&Listening| one.local.port() == port && !one.local.ip().to_canonical().is_loopback();
         let listeners: Vec<&Listening> = all.iter().filter(of_others).collect();
         if inbound.intercept == Intercept::Redirect {
-            found.extend(listeners.is_empty().then_some(Deaf { port, by: By::Either, lack: Lack::Listener }));
+            found.extend(listeners.is_empty().then_some(Unreached { port, by: By::Either, lack: Lack::Listener }));
         } else {
             let (v4, v6): (Vec<&Listening>, Vec<&Listening>) =
                 listeners.iter().copied().partition(|one| one.local.ip().to_canonical().is_ipv4());
@@ -134,7 +134,7 @@ pub(super) fn deaf(all: &[Listening], sidecar: &Sidecar, server: &Addresses) -> 
             let v4: Vec<&Listening> = v4.iter().chain(dual).copied().collect();
             for (by, local, listeners) in [(By::V4, &server.v4, v4), (By::V6, &server.v6, v6)] {
                 let lack = (*local != Local::None).then(|| lack(&listeners)).flatten();
-                found.extend(lack.map(|lack| Deaf { port, by, lack }));
+                found.extend(lack.map(|lack| Unreached { port, by, lack }));
             }
         }
     }
@@ -145,7 +145,7 @@ pub(super) fn deaf(all: &[Listening], sidecar: &Sidecar, server: &Addresses) -> 
             one.local.port() == port && (own.is_loopback() || own.is_unspecified())
         };
         let lacks = !all.iter().any(heard);
-        found.extend(lacks.then_some(Deaf { port, by: By::Outbound, lack: Lack::Listener }));
+        found.extend(lacks.then_some(Unreached { port, by: By::Outbound, lack: Lack::Listener }));
     }
     found
 }
@@ -190,7 +190,7 @@ pub(super) fn open(ports: &[Redirected]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Addresses, By, Lack, Local, deaf};
+    use super::{Addresses, By, Lack, Local, unreached};
     use crate::net::Listening;
     use crate::netfilter::settings::tests::sidecar;
 
@@ -246,12 +246,12 @@ mod tests {
                 transparent: *transparent,
             };
             let all: Vec<_> = listeners.iter().map(listening).collect();
-            let found: Vec<_> = deaf(&all, &sidecar(), &Addresses::ALL);
-            let found: Vec<_> = found.iter().map(|deaf| (deaf.port, deaf.by, deaf.lack)).collect();
+            let found: Vec<_> = unreached(&all, &sidecar(), &Addresses::ALL);
+            let found: Vec<_> = found.iter().map(|one| (one.port, one.by, one.lack)).collect();
             assert_eq!(found, expected, "{listeners:?}");
         }
         let v4 = Addresses { v6: Local::None, ..Addresses::ALL };
         let one = [Listening { local: "0.0.0.0:27117".parse().unwrap(), v6_only: false, transparent: yes }];
-        assert_eq!(deaf(&one, &sidecar(), &v4).len(), 1, "a server without IPv6 needs no listener for it");
+        assert_eq!(unreached(&one, &sidecar(), &v4).len(), 1, "a server without IPv6 needs no listener for it");
     }
 }

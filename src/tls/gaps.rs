@@ -153,27 +153,13 @@ const NAMED: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::{gaps, lists_lost, unusable_by_gaps};
-    use crate::tls::{FileRole, Kind, Validity};
+    use crate::tls::validity::tests::validity;
+    use crate::tls::{Kind, Validity};
 
     fn one(kind: Kind, subject: &str, listed: bool) -> Validity {
-        let role = if kind == Kind::RevocationList { FileRole::Crl } else { FileRole::Ca };
-        Validity {
-            role,
-            path: "/f.pem".into(),
-            kind,
-            subject: subject.into(),
-            serial: String::new(),
-            begins: 0,
-            ends: Some(100),
-            group: 0,
-            key: Vec::new(),
-            is_partial: false,
-            verifies: (kind == Kind::Authority).then_some((0, 100)),
-            is_useless: false,
-            listed,
-            lacks_root: false,
-            is_above: false,
-        }
+        let one = validity(kind, subject, 0, Some(100));
+        let verifies = one.verifies.filter(|_| kind == Kind::Authority);
+        Validity { verifies, listed, ..one }
     }
 
     #[test]

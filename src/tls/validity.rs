@@ -341,7 +341,7 @@ fn date(seconds: i64) -> String {
 const SECONDS_PER_DAY: u64 = 86_400;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use certs_gen::{Authority, Request, Validity as Dates};
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -353,7 +353,7 @@ mod tests {
     const DAY: i64 = 86_400;
     const NOW: i64 = 1_700_000_000;
 
-    fn validity(kind: Kind, subject: &str, begins: i64, ends: Option<i64>) -> Validity {
+    pub(in crate::tls) fn validity(kind: Kind, subject: &str, begins: i64, ends: Option<i64>) -> Validity {
         let role = match kind {
             Kind::Certificate | Kind::Chain => FileRole::CertificateKey,
             Kind::Authority => FileRole::Ca,

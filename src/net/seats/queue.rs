@@ -33,11 +33,11 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Holder {
     slots: usize,
-    /// Of those, the ones whose client has sent requests lately: when the last of them was noted.
+    /// The slots whose client has sent a request lately, by the time at which the last request was noted.
     in_use: BTreeSet<(Instant, u64)>,
     /// Silent connections that were asked to leave for this source.
     coming: usize,
-    /// How many of those that wait have sent something.
+    /// The number of waiting connections whose client has sent something.
     spoken: usize,
     waiting: BTreeMap<(Turn, u64), Waiting>,
 }
@@ -54,17 +54,17 @@ enum Turn {
 pub(super) struct Waiting {
     pub(super) ip: IpAddr,
     pub(super) since: Instant,
-    /// Whether a member has sent something. Others have their turn by it.
+    /// Whether the client has sent something. For a client that is no member, its turn tells the same.
     pub(super) spoken: bool,
     pub(super) slot: oneshot::Sender<Seated>,
 }
 
-/// Whom a silent connection was asked to leave for.
+/// The connection for which a silent one was asked to leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beneficiary {
     Members,
     Source(Source),
-    /// Nobody: more slots are taken than the limit is by now.
+    /// None: more slots are taken than the lowered limit allows.
     Limit,
 }
 
@@ -105,7 +105,7 @@ impl Queue {
         self.count += 1;
     }
 
-    /// Members go before others by what they are now, and not when they came. Looks at all that wait.
+    /// Sorts the waiting connections into members and others anew, after a change of the members. Looks at all of them.
     pub(super) fn review(&mut self, is_member: &impl Fn(IpAddr) -> bool) {
         let others = self.sources.iter().flat_map(|(source, holder)| {
             holder.waiting.iter().map(|((turn, id), waiting)| (*source, *id, *turn, waiting.ip))
@@ -151,14 +151,14 @@ impl Queue {
         self.members.first_key_value().map(|(id, waiting)| (*id, waiting.ip))
     }
 
-    /// Which is next of all others.
+    /// The connection of a client other than a member that gets the next slot.
     pub(super) fn next(&self) -> Option<(u64, IpAddr)> {
         let (turn, _, id, source) = self.next.first()?;
         Some((*id, self.sources.get(source)?.waiting.get(&(*turn, *id))?.ip))
     }
 
-    /// Which gets the slot of a silent connection that has left for this one: another for which room is to be made if it
-    /// does not wait any more.
+    /// The connection that gets the slot of a silent one that has left for this beneficiary. If the beneficiary does not wait
+    /// any more, it is the next one for which room is to be made.
     pub(super) fn next_for(&self, beneficiary: Beneficiary) -> Option<(u64, IpAddr)> {
         let own = match beneficiary {
             Beneficiary::Source(source) => self.sources.get(&source).and_then(Holder::first_spoken),
@@ -221,7 +221,7 @@ impl Queue {
         Some((*id, waiting.ip))
     }
 
-    /// Forgets what a source has not used lately; whether there was any.
+    /// Forgets the slots of a source that are not in use any more. Returns whether there were any.
     fn expire(&mut self, source: Source, now: Instant) -> bool {
         let is_over = |noted: Instant| now.saturating_duration_since(noted) > IN_USE_FOR;
         let over = |holder: &Holder| holder.in_use.first().is_some_and(|(noted, _)| is_over(*noted));
@@ -261,7 +261,7 @@ impl Queue {
 }
 
 impl Holder {
-    /// Its rank among those for which room is to be made. Slots that are on their way are counted as its own.
+    /// Its rank among the sources for which room is to be made. A slot that is being made free for it counts as its own.
     fn claim(&self, source: Source) -> Option<(usize, usize, u64, Source)> {
         let (first, _) = self.first_spoken()?;
         let unused = self.slots.saturating_sub(self.in_use.len()) + self.coming;
