@@ -27,6 +27,7 @@ issue nosign root 'basicConstraints=critical,CA:TRUE\nkeyUsage=cRLSign'
 issue nolist root 'basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign'
 issue leaf root 'extendedKeyUsage=clientAuth'
 issue enciphers root 'extendedKeyUsage=clientAuth\nkeyUsage=keyEncipherment'
+issue reasons root 'extendedKeyUsage=clientAuth\ncrlDistributionPoints=at\n[at]\nfullname=URI:http://crl.test/2\nreasons=keyCompromise'
 issue ofsub sub 'extendedKeyUsage=clientAuth'
 issue ofnosign nosign 'extendedKeyUsage=clientAuth'
 issue ofnolist nolist 'extendedKeyUsage=clientAuth'
@@ -73,7 +74,7 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
         }
     };
     let trust = |lists: &[&str]| of(&[read("root.pem")], lists.iter().map(|name| read(&format!("{name}.crl"))), |_| {});
-    let rows: [(&[&str], &str, &[&str], &str); 14] = [
+    let rows: [(&[&str], &str, &[&str], &str); 16] = [
         (&[], "leaf", &[], "ok"),
         (&[], "enciphers", &[], "its key usage does not allow it"),
         (&[], "ofsub", &["sub"], "ok"),
@@ -87,6 +88,9 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
         (&["point"], "leaf", &[], "has no CRL of its issuer"),
         (&["point", "full"], "leaf", &[], "it is revoked"),
         (&["full", "point"], "leaf", &[], "it is revoked"),
+        // A certificate that takes lists for some reasons of revocation alone is not covered by one.
+        (&[], "reasons", &[], "ok"),
+        (&["first"], "reasons", &[], "has no CRL of its issuer"),
         // Of the same time, the higher number counts.
         (&["first", "second"], "leaf", &[], "it is revoked"),
         (&["second", "first"], "leaf", &[], "it is revoked"),
