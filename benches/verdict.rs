@@ -13,10 +13,10 @@ use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
 use tlsramp::mongo::{Client, Follower, request::msg_command};
-use tlsramp::observe::{Observer, Outcome, RouteRecord};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
 use tlsramp::snapshot::Writer;
 use tlsramp::sniff::{Hello, classify};
+use tlsramp::telemetry::{Observer, Outcome, RouteRecord};
 use tlsramp::tls::{Material, TlsFiles};
 
 fn sniffing(criterion: &mut Criterion) {

@@ -16,8 +16,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::control::Desk;
 use crate::limits::{MANAGER_STATUS_EVERY, MANAGER_WAIT};
-use crate::observe::Observer;
 use crate::proxy::Pulse;
+use crate::telemetry::Observer;
 
 /// The service manager, or nobody.
 #[derive(Debug, Default)]

@@ -32,9 +32,9 @@ use crate::limits::{
 };
 use crate::members;
 use crate::net::{Inherited, OwnDials, Seats};
-use crate::observe::{LogHandle, Observer};
 use crate::proxy::{Parts, Pulse, Server};
 use crate::snapshot::Writer;
+use crate::telemetry::{LogHandle, Observer};
 
 use plant::{Direction, Listeners};
 use prepare::{InUse, Prepared, prepare};

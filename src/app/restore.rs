@@ -2,8 +2,8 @@
 
 use crate::config::{Loaded, Mistake};
 use crate::control::{History, NamedSets, Persisted, State, StateError, read_state, servable};
-use crate::observe::Inventory;
 use crate::policy::Mode;
+use crate::telemetry::Inventory;
 
 /// What a start begins with.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use super::{App, Signals, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
 use crate::net::{Inherited, raise_descriptor_limit};
-use crate::observe::{LogHandle, Observer, init_logs};
+use crate::telemetry::{LogHandle, Observer, init_logs};
 
 /// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or a stop that had to be forced; 2: a
 /// configuration that cannot be run.

@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use super::desk::Desk;
 use crate::limits::CERTIFICATES_RECHECK;
-use crate::observe::Open;
 use crate::policy::{Acceptance, Opening, conforms};
 use crate::snapshot::Snapshot;
+use crate::telemetry::Open;
 
 /// The established clients whose certificate, or the want of one, would be refused, as last looked at.
 #[derive(Debug, Default)]

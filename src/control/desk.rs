@@ -29,9 +29,9 @@ use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
 use crate::members::{self, Roster};
 use crate::net::{OwnDials, SlotUsage};
-use crate::observe::{LogHandle, Observer};
 use crate::policy::Mode;
 use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
+use crate::telemetry::{LogHandle, Observer};
 use crate::tls::{Material, Unusable, lists_lost};
 
 /// The one place where what is running is changed.

@@ -10,7 +10,7 @@ use super::caller::{Caller, Door};
 use super::time::rfc3339_millis;
 use super::views::{Action, Effect, HistoryEntry};
 use crate::limits::{HISTORY_ENTRIES, HISTORY_LOOK_BACK, HISTORY_TEXT_CHARS};
-use crate::observe::now_millis;
+use crate::telemetry::now_millis;
 
 /// What happened, without who and when.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use super::remedy::Peer;
 use super::time::rfc3339_millis;
 use super::views::LinkStatus;
 use crate::limits::{LINK_FAILING, LINKS_WARNED};
-use crate::observe::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
 use crate::policy::{Acceptance, Link};
+use crate::telemetry::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
 use crate::text::printable;
 
 /// A link, from every source.
@@ -254,8 +254,8 @@ mod tests {
     use super::{LinkRow, warnings};
     use crate::control::probe::LinkSeen;
     use crate::limits::{LINK_FAILING, LINKS_WARNED};
-    use crate::observe::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
     use crate::policy::Link;
+    use crate::telemetry::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
     use crate::tls::PeerFault;
 
     fn wrong_name() -> LinkFailure {

@@ -9,8 +9,8 @@ use super::history::Event;
 use super::time::rfc3339_millis;
 use super::views::{AcceptReply, Action, ClientRow, ConnectionRow, InventoryStatus};
 use crate::limits::INVENTORY_ACCEPTED;
-use crate::observe::{Identity, Kind, Open, Seen, now_millis};
 use crate::snapshot::Snapshot;
+use crate::telemetry::{Identity, Kind, Open, Seen, now_millis};
 
 impl Desk {
     /// The open connections, oldest first.

@@ -15,9 +15,9 @@ use super::time::rfc3339_millis;
 use super::views::{Blocker, Ready};
 use crate::config::Settings;
 use crate::limits::BLOCKERS_SHOWN;
-use crate::observe::{Observer, Unmoved, now_millis};
 use crate::policy::{Link, Mode, Spelling};
 use crate::snapshot::Snapshot;
+use crate::telemetry::{Observer, Unmoved, now_millis};
 use crate::text::printable;
 use crate::tls::PeerFault;
 

@@ -14,8 +14,8 @@ use super::desk::Desk;
 use super::history::Event;
 use super::views::{Action, RecycleReply, UpstreamStatus};
 use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
-use crate::observe::{Open, Outcome};
 use crate::policy::Link;
+use crate::telemetry::{Open, Outcome};
 
 /// Why a client may see an error if its connection is moved, even at a message boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

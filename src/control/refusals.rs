@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::change::Refused;
 use super::time::rfc3339_millis;
 use super::views::RefusedChange;
-use crate::observe::now_millis;
+use crate::telemetry::now_millis;
 use crate::text::printable;
 
 /// What is refused at present.

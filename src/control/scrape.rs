@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::desk::Desk;
 use crate::net::SlotUsage;
-use crate::observe::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp, now_millis};
+use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp, now_millis};
 use crate::tls::{counting, handshake_bytes};
 
 impl Desk {

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::views::HistoryEntry;
 use crate::files::{self, random_name};
 use crate::limits::STATE_FILE_BYTES;
-use crate::observe::InventoryImage;
 use crate::policy::{Mode, Spelling};
+use crate::telemetry::InventoryImage;
 
 /// What the file holds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -11,9 +11,9 @@ use super::time::{rfc3339, rfc3339_millis};
 use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, SlotStatus, Status, UpstreamStatus};
 use crate::limits::CERTIFICATES_SHOWN;
 use crate::net::SlotUsage;
-use crate::observe::now_millis;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
 use crate::snapshot::Snapshot;
+use crate::telemetry::now_millis;
 use crate::tls::{Finding, Material, Validity, counting, findings, gaps, lines};
 
 impl Desk {

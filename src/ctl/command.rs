@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, Command, value_parser};
 
 use crate::admin_client::{AdminAddress, with_tls_options};
 use crate::limits::RECYCLE_WAIT_MOST;
-use crate::observe::Identity;
 use crate::policy::{Mode, Spelling};
+use crate::telemetry::Identity;
 
 /// The command line of `tlsramp ctl`.
 #[must_use]

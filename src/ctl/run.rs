@@ -15,7 +15,7 @@ use super::page::{Page, View};
 use super::verb::Verb;
 use super::{changes, clients, connections, history, ready, refusal, status};
 use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, ctl_command, tls_options};
-use crate::observe::now_millis;
+use crate::telemetry::now_millis;
 
 /// Asks, and prints the answer. 0: done; 1: refused, or a no; 2: usage; 3: no tlsramp there.
 #[must_use]

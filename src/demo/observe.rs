@@ -10,8 +10,8 @@ use super::heartbeats::Held;
 use super::node::Node;
 use super::truth::{Got, Linked, Seen};
 use super::wire::Wire;
-use crate::observe::Outcome;
 use crate::policy::{Link, Opening};
+use crate::telemetry::Outcome;
 
 /// TLS to a node, by its own name.
 ///

@@ -14,8 +14,8 @@ use super::tally::Of;
 use super::text;
 use super::truth::{Got, Seen, cells, differences};
 use crate::control::{Caller, Change};
-use crate::observe::{Fault, Outcome};
 use crate::policy::{Mode, Opening, Spelling};
+use crate::telemetry::{Fault, Outcome};
 
 /// How long things last.
 #[derive(Debug, Clone, Copy)]

@@ -10,9 +10,9 @@ use super::failure::Failure;
 use super::leg::Leg;
 use crate::limits::Timeouts;
 use crate::net::linger;
-use crate::observe::{ClientTls, Known, Record};
 use crate::policy::Admission;
 use crate::snapshot::Snapshot;
+use crate::telemetry::{ClientTls, Known, Record};
 use crate::tls::{self, Accepted, HandshakeError};
 
 /// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.

@@ -19,9 +19,9 @@ use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
 use crate::net::{End, Ended, Relay, Relayed, Slot, Stop, linger};
-use crate::observe::{Outcome, Record};
 use crate::snapshot::Tuning;
 use crate::sniff::SniffError;
+use crate::telemetry::{Outcome, Record};
 
 /// Serves one connection and closes its record with how it went. What only its beginning takes is boxed and given back
 /// once it is established: most of its life, a connection waits.
@@ -187,10 +187,10 @@ mod tests {
     use crate::drain::Drain;
     use crate::members;
     use crate::net::{Entry, OwnDials, Seats};
-    use crate::observe::Observer;
     use crate::policy::{Acceptance, LinkRule, Mode};
     use crate::proxy::{Parts, Route};
     use crate::snapshot::{Tuning, Writer};
+    use crate::telemetry::Observer;
     use crate::tls::{Material, TlsFiles};
 
     /// Every open connection is one of these, idle or not: what grows here is multiplied by all of them. What is rare is

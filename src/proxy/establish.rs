@@ -30,10 +30,10 @@ use super::server::Parts;
 use crate::drain;
 use crate::limits::{FAREWELL, JUDGED_MOST};
 use crate::net::{OwnDial, linger};
-use crate::observe::{ClientTls, Judged, OpenRecord, Record};
 use crate::policy::{Admission, Link, Opening, Permit, Refused, judge, misfits};
 use crate::snapshot::{Snapshot, Tuning, UnderWay};
 use crate::sniff::{Sniffed, sniff};
+use crate::telemetry::{ClientTls, Judged, OpenRecord, Record};
 use crate::tls::Material;
 
 /// Both legs of a connection, and its entry among the established ones.

@@ -6,9 +6,9 @@ use super::handed_over::NotIntercepted;
 use super::redirected::Astray;
 use crate::limits::JUDGED_MOST;
 use crate::net::DialError;
-use crate::observe::Outcome;
 use crate::policy::Refused;
 use crate::sniff::SniffError;
+use crate::telemetry::Outcome;
 use crate::tls::{HandshakeError, PeerFault};
 use crate::upstream::LinkError;
 

@@ -8,9 +8,9 @@ use super::leg::Leg;
 use super::route::{Route, Toward};
 use crate::limits::Timeouts;
 use crate::net::{OwnDial, OwnDials};
-use crate::observe::{LinkFailure, LinkKey, Reached, Record};
 use crate::policy::{Acceptance, Permit};
 use crate::snapshot::Snapshot;
+use crate::telemetry::{LinkFailure, LinkKey, Reached, Record};
 
 /// Makes the upstream's leg, and notes what came of it if the route is outbound.
 pub(super) async fn reach(

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::config::{Inbound, Settings};
 use crate::members;
 use crate::net::{Upstream, is_own, original_destination};
-use crate::observe::RedirectedTo;
+use crate::telemetry::RedirectedTo;
 use crate::upstream::Way;
 
 /// What the route for redirected connections goes by.

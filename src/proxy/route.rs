@@ -10,8 +10,8 @@ use super::redirected::{Astray, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
 use crate::members;
 use crate::net::{OwnDials, Upstream, original_destination};
-use crate::observe::{Metrics, RedirectedTo, RouteRecord};
 use crate::policy::{Acceptance, LinkRule};
+use crate::telemetry::{Metrics, RedirectedTo, RouteRecord};
 use crate::upstream::{BadName, Way};
 
 /// What every connection of a listener has in common.

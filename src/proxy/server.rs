@@ -20,8 +20,8 @@ use crate::drain;
 use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WAITING_LOOK, WORKER_BEAT};
 use crate::members;
 use crate::net::{Entry, Listener, OwnDials, Place, Seats, Slot, SlotUsage, TooMany};
-use crate::observe::{Observer, Outcome, Record};
 use crate::snapshot::{Reader, Tuning};
+use crate::telemetry::{Observer, Outcome, Record};
 
 /// What every connection is given.
 #[derive(Debug)]

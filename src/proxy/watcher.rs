@@ -18,8 +18,8 @@ use crate::drain::{Reached, Watch};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
 use crate::net::{Bound, OwnDial, Slot, Stop, Tap};
-use crate::observe::{OpenRecord, SeenRecycling, Wish};
 use crate::policy::Link;
+use crate::telemetry::{OpenRecord, SeenRecycling, Wish};
 
 /// Watches one connection.
 pub(super) struct Watcher {

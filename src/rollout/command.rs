@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use super::node::mode;
 use crate::admin_client::{AdminAddress, with_tls_options};
 use crate::limits::ROLLOUT_WAIT;
-use crate::observe::Identity;
+use crate::telemetry::Identity;
 
 /// The command line of `tlsramp rollout`.
 #[must_use]

@@ -9,7 +9,7 @@ use crate::admin_client::ClientError;
 use crate::control::Recycle;
 use crate::control::views::{ConnectionRow, RecycleReply};
 use crate::limits::{ROLLOUT_CONNECTIONS, ROLLOUT_MISSED, ROLLOUT_RECYCLE};
-use crate::observe::now_millis;
+use crate::telemetry::now_millis;
 use crate::text::escaped;
 
 /// What a node has left after a request to move.

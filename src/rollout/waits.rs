@@ -10,8 +10,8 @@ use super::halt::Halt;
 use super::walk::{Walk, all_of};
 use crate::control::views::{Blocker, ConnectionRow};
 use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
-use crate::observe::{Identity, Scope};
 use crate::policy::{Mode, Spelling};
+use crate::telemetry::{Identity, Scope};
 use crate::text::escaped;
 
 /// Who is in the way, node by node.

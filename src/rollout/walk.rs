@@ -21,8 +21,8 @@ use super::peers::{self, Known, Resolved, Sight, Stranger};
 use super::plan::{Place, Role};
 use super::screen::Screen;
 use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK, ROLLOUT_RESOLVE, ROLLOUT_UNREACHED};
-use crate::observe::now_millis;
 use crate::policy::Mode;
+use crate::telemetry::now_millis;
 
 /// A rollout under way.
 #[derive(Debug)]

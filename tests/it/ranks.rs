@@ -17,7 +17,7 @@ const RANKS: [(&str, u8); 26] = [
     ("sniff", 2),
     ("config", 2),
     ("members", 2),
-    ("observe", 2),
+    ("telemetry", 2),
     ("snapshot", 2),
     ("upstream", 2),
     ("proxy", 3),
@@ -51,8 +51,8 @@ fn imports_go_down_only() {
 
 #[test]
 fn a_broken_rank_is_seen() {
-    let text = "use crate::{limits, net::{Slots, self}};\nuse crate::proxy::Route; // crate::app::App\n let x = crate::observe::y();";
-    assert_eq!(imports(text), ["limits", "net", "observe", "proxy"]);
+    let text = "use crate::{limits, net::{Slots, self}};\nuse crate::proxy::Route; // crate::app::App\n let x = crate::telemetry::y();";
+    assert_eq!(imports(text), ["limits", "net", "proxy", "telemetry"]);
     assert_eq!(imports("use tlsramp::{app, config::{self, a}};"), ["app", "config"]);
     let ranks = RANKS.into_iter().collect();
     assert_eq!(wrong("proxy", "use crate::net::Slots; use crate::proxy::Leg;", &ranks), [""; 0]);

@@ -17,9 +17,9 @@ use super::views::UpstreamStatus;
 use crate::config::Settings;
 use crate::members::Roster;
 use crate::net::OwnDials;
-use crate::observe::{LinkKey, RedirectedTo};
 use crate::policy::{Link, Mode};
 use crate::snapshot::{Reader, Snapshot};
+use crate::telemetry::{LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
 
 use target::Target;

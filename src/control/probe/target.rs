@@ -20,9 +20,9 @@ use crate::control::views::{OtherLink, UpstreamStatus};
 use crate::limits::{PROBE_EVERY, PROBE_MEMBERS, Timeouts};
 use crate::members::{Member, Roster};
 use crate::net::{HostPort, OwnDials, Upstream, is_own};
-use crate::observe::{LinkFailure, LinkKey, RedirectedTo};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, Permit, judge};
 use crate::snapshot::{Reader, Snapshot};
+use crate::telemetry::{LinkFailure, LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
 use crate::upstream::Way;
 

@@ -13,8 +13,8 @@ use crate::control::Desk;
 use crate::control::doors::visit::Visit;
 use crate::control::readers::Size;
 use crate::limits::LISTING_BYTES;
-use crate::observe::Format;
 use crate::policy::Spelling;
+use crate::telemetry::Format;
 
 /// Answers a look.
 pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visit: &Visit) -> Result<Reply, Reply> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::control::Refused;
 use crate::control::views::{Blocker, ErrorReply};
-use crate::observe::Format;
+use crate::telemetry::Format;
 
 /// An answer, before it is one of HTTP's.
 #[derive(Debug, Clone, PartialEq)]

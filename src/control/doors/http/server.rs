@@ -22,7 +22,7 @@ use super::{body, changes, looks};
 use crate::control::doors::access::{Access, Entrance, READ_ONLY};
 use crate::control::doors::visit::Visit;
 use crate::limits::{ADMIN_HEAD, ADMIN_HEAD_BYTES, ADMIN_HEADERS};
-use crate::observe::Format;
+use crate::telemetry::Format;
 
 /// Serves a client.
 pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: &Visit) {

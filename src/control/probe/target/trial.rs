@@ -9,9 +9,9 @@ use crate::control::remedy::Peer;
 use crate::control::time::rfc3339;
 use crate::control::views::OtherLink;
 use crate::limits::OTHER_LINK_AGAIN;
-use crate::observe::LinkFailure;
 use crate::policy::{Link, Mode, Permit};
 use crate::snapshot::Snapshot;
+use crate::telemetry::LinkFailure;
 use crate::tls::PeerFault;
 
 impl Target {

@@ -11,8 +11,8 @@ use super::route::RouteMetrics;
 use super::scrape::Scrape;
 use super::writer::{Format, write};
 use crate::limits::METRICS_ROUTES;
-use crate::observe::process::{Process, started};
 use crate::policy::Mode;
+use crate::telemetry::process::{Process, started};
 
 /// The metrics of one process.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Metrics {
 
     /// Begins the answer to a scrape, and reads the bytes of connections that have ended. To be called while the table of
     /// open connections is locked, and with the list of that moment for [`Scrape::open`] (see
-    /// [`crate::observe::Live::list_with`]): then each connection is counted once, and none is left out.
+    /// [`crate::telemetry::Live::list_with`]): then each connection is counted once, and none is left out.
     #[must_use]
     pub fn begin(&self, mode: Mode, generation: u64) -> Scrape {
         let closed = self.table().values().map(|route| (Arc::clone(&route.name), route.bytes())).collect();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::observe::Outcome;
 use crate::policy::Opening;
+use crate::telemetry::Outcome;
 
 /// What has ended on one route. Looked up once by [`super::Metrics::route`] and kept.
 #[derive(Debug)]
@@ -111,8 +111,8 @@ pub(super) const DIRECTIONS: [&str; 2] = ["in", "out"];
 #[cfg(test)]
 mod tests {
     use super::{KINDS, RouteMetrics, VERSIONS, kind_number, version_number};
-    use crate::observe::Outcome;
     use crate::policy::Opening;
+    use crate::telemetry::Outcome;
 
     #[test]
     fn labels_are_the_names_that_logs_have() {

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::connection_info::{Known, RouteRecord};
 use super::inventory::{Inventory, Kind, Seat, Unmoved, now_millis};
-use super::known::{Known, RouteRecord};
-use super::limiter::Limiter;
 use super::links::Links;
-use super::live::{Counters, Live, Open};
 use super::metrics::Metrics;
+use super::open_connections::{Counters, Live, Open};
 use super::outcome::{Fault, Outcome};
+use super::rate_limit::Limiter;
 use super::recycling::Recycling;
 use crate::mongo::{Client, Greeting};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};

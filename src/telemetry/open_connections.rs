@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::known::Known;
+use super::connection_info::Known;
 use super::outcome::Outcome;
 use super::recycling::Recycling;
 use crate::mongo::Client;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{CertificateEnd, Format, LinkUp, Metrics, Scrape, UpstreamUp};
 use crate::limits::METRICS_ROUTES;
-use crate::observe::{Judged, Observer, Outcome, RouteRecord};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
+use crate::telemetry::{Judged, Observer, Outcome, RouteRecord};
 
 const INBOUND: &str = "inbound";
 

@@ -9,8 +9,8 @@ use super::histogram::Latencies;
 use super::route::{DIRECTIONS, KINDS, kind_number};
 use super::scrape::{RouteSums, Scrape, SlotCounts};
 use super::writer::Writer;
-use crate::observe::process::Process;
 use crate::policy::{Mode, Opening, Spelling};
+use crate::telemetry::process::Process;
 
 /// All that one page tells.
 #[derive(Debug)]
