@@ -14,8 +14,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
 use tlsramp::mongo::{Client, Follower, request::msg_command};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
-use tlsramp::snapshot::Writer;
 use tlsramp::sniff::{Hello, classify};
+use tlsramp::state::SnapshotWriter;
 use tlsramp::telemetry::{Observer, Outcome, RouteRecord};
 use tlsramp::tls::{Material, TlsFiles};
 
@@ -38,7 +38,7 @@ fn verdict(criterion: &mut Criterion) {
 
 fn snapshot(criterion: &mut Criterion) {
     let material = Arc::new(Material::load(&TlsFiles::default()).unwrap().0);
-    let mut writer = Writer::new(Mode::Allow, Arc::clone(&material));
+    let mut writer = SnapshotWriter::new(Mode::Allow, Arc::clone(&material));
     let reader = writer.reader();
     let mut group = criterion.benchmark_group("snapshot");
     group.bench_function("load", |bencher| bencher.iter(|| reader.load().generation));

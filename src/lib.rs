@@ -13,9 +13,8 @@
 //! | 1 | [`tls`] | PEM files, identities, configurations, handshakes, reasons |
 //! | 2 | [`sniff`] | TLS or plaintext, by bytes that stay in the kernel |
 //! | 2 | [`config`] | flags and files to settings, with every mistake at once |
-//! | 2 | [`members`] | the members of the set, as far as they are known |
+//! | 2 | [`state`] | what the control plane writes and the data plane reads: snapshot, members |
 //! | 2 | [`telemetry`] | records, outcomes, open connections, logs |
-//! | 2 | [`snapshot`] | the one pointer: mode, generation, TLS material |
 //! | 2 | [`upstream`] | the way to a server: dialled with the permit, made what the permit says |
 //! | 3 | [`proxy`] | the data plane: a connection as one straight line |
 //! | 3 | [`control`] | the control plane: the desk, where changes are judged, staged and committed |
@@ -40,16 +39,15 @@ pub mod drain;
 pub mod files;
 pub mod limits;
 pub mod load;
-pub mod members;
 pub mod mongo;
 pub mod net;
 pub mod netfilter;
 pub mod policy;
 pub mod proxy;
 pub mod rollout;
-pub mod snapshot;
 pub mod sniff;
 pub mod standin;
+pub mod state;
 pub mod telemetry;
 pub mod text;
 pub mod tls;

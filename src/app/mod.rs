@@ -30,10 +30,10 @@ use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
     WAITING_ROOM, WAITING_SHARE,
 };
-use crate::members;
 use crate::net::{Inherited, OwnDials, Seats};
 use crate::proxy::{Parts, Pulse, Server};
-use crate::snapshot::Writer;
+use crate::state::MemberListWriter;
+use crate::state::SnapshotWriter;
 use crate::telemetry::{LogHandle, Observer};
 
 use plant::{Direction, Listeners};
@@ -109,10 +109,10 @@ impl App {
             prepare(&loaded, &inherited, InUse::Mistake).map_err(StartError::Configuration)?;
         let Restored { mode, persisted, inventory, named, history } = restored;
         let observer = Arc::new(Observer::with(inventory));
-        let writer = Writer::new(mode, Arc::clone(&loaded.material));
+        let writer = SnapshotWriter::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
         let dials = OwnDials::default();
-        let roster = members::Writer::new();
+        let roster = MemberListWriter::new();
         let members = roster.reader();
         let parts = Parts {
             observer: Arc::clone(&observer),

@@ -9,9 +9,9 @@ use super::capabilities::not_transparent;
 use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{Plant, Staged};
 use crate::drain;
-use crate::members;
 use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
 use crate::proxy::{OpenRoute, Pulse, Route, Server};
+use crate::state::MemberListReader;
 
 /// Everything that is listened on.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Listeners {
     outbound_seats: Seats,
     /// Sockets that were passed on.
     inherited: Inherited,
-    members: members::Reader,
+    members: MemberListReader,
     /// How many inbound connections the descriptors carry, those of outbound routes kept back.
     inbound_most: usize,
 }
@@ -81,7 +81,7 @@ impl Listeners {
         settings: &Settings,
         inbound: Direction,
         outbound: Direction,
-        members: members::Reader,
+        members: MemberListReader,
         inherited: Inherited,
     ) -> Result<Listeners, Vec<Mistake>> {
         let inbound_most = inbound.seats.size();

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use super::desk::Desk;
 use crate::limits::CERTIFICATES_RECHECK;
 use crate::policy::{Acceptance, Opening, conforms};
-use crate::snapshot::Snapshot;
+use crate::state::Snapshot;
 use crate::telemetry::Open;
 
 /// The established clients whose certificate, or the want of one, would be refused, as last looked at.

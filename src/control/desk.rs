@@ -27,10 +27,10 @@ use super::status::{certificates, now_secs};
 use super::views::{Action, Blocker, HistoryReply, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
-use crate::members::{self, Roster};
 use crate::net::{OwnDials, SlotUsage};
 use crate::policy::Mode;
-use crate::snapshot::{Reader, Snapshot, Tuning, Writer};
+use crate::state::{MemberList, MemberListWriter};
+use crate::state::{Snapshot, SnapshotReader, SnapshotWriter, Tuning};
 use crate::telemetry::{LogHandle, Observer};
 use crate::tls::{Material, Unusable, lists_lost};
 
@@ -38,8 +38,8 @@ use crate::tls::{Material, Unusable, lists_lost};
 #[derive(Debug)]
 pub struct Desk {
     /// One change at a time. Held while upstreams are probed and files are read.
-    pub(super) changing: AsyncMutex<Writer>,
-    reader: Reader,
+    pub(super) changing: AsyncMutex<SnapshotWriter>,
+    reader: SnapshotReader,
     /// What is read without waiting for a change that is under way.
     pub(super) current: Mutex<Current>,
     tuning: watch::Sender<Tuning>,
@@ -48,7 +48,7 @@ pub struct Desk {
     pub(super) log: Option<Arc<LogHandle>>,
     pub(super) arguments: ArgMatches,
     pub(super) prober: Prober,
-    pub(super) roster: members::Writer,
+    pub(super) roster: MemberListWriter,
     pub(super) resolvers: AsyncMutex<roster::Resolvers>,
     pub(super) redirect: Redirect,
     pub(super) history: History,
@@ -83,9 +83,9 @@ pub struct Parts {
     /// What was dialled and not answered yet.
     pub dials: OwnDials,
     /// The side that changes the snapshot.
-    pub writer: Writer,
+    pub writer: SnapshotWriter,
     /// The side that says who is a member of the set.
-    pub roster: members::Writer,
+    pub roster: MemberListWriter,
     /// What was loaded and is running.
     pub loaded: Loaded,
     /// What connections copy at accept.
@@ -143,7 +143,7 @@ impl Desk {
         };
         let prober = Prober::new(writer.reader(), dials);
         let settings = &current.loaded.settings;
-        roster.write(Roster::new(roster::given(settings, &current.named)));
+        roster.write(MemberList::new(roster::given(settings, &current.named)));
         plant.members_changed(settings);
         prober.follow(settings, &roster.reader().load());
         observer.inventory.set_window(current.loaded.settings.admin.guard_window);
@@ -222,7 +222,7 @@ impl Desk {
         outcome
     }
 
-    async fn change(&self, writer: &mut Writer, change: &Change) -> Result<Changed, Refused> {
+    async fn change(&self, writer: &mut SnapshotWriter, change: &Change) -> Result<Changed, Refused> {
         let snapshot = writer.current();
         let was = snapshot.mode;
         if !change.force {
@@ -302,7 +302,12 @@ impl Desk {
         outcome
     }
 
-    async fn reread(&self, writer: &mut Writer, arguments: &ArgMatches, force: bool) -> Result<Changed, Refused> {
+    async fn reread(
+        &self,
+        writer: &mut SnapshotWriter,
+        arguments: &ArgMatches,
+        force: bool,
+    ) -> Result<Changed, Refused> {
         let (arguments, previous) = (arguments.clone(), self.loaded());
         let reload = blocking(move || config::reload(&arguments, &previous)).await?.map_err(Refused::Configuration)?;
         let snapshot = writer.current();

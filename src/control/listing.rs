@@ -9,7 +9,7 @@ use super::history::Event;
 use super::time::rfc3339_millis;
 use super::views::{AcceptReply, Action, ClientRow, ConnectionRow, InventoryStatus};
 use crate::limits::INVENTORY_ACCEPTED;
-use crate::snapshot::Snapshot;
+use crate::state::Snapshot;
 use crate::telemetry::{Identity, Kind, Open, Seen, now_millis};
 
 impl Desk {

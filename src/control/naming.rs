@@ -11,8 +11,8 @@ use super::history::Event;
 use super::requests::MembersRequest;
 use super::views::{Action, MembersReply};
 use crate::limits::{NAMED_MEMBERS, NAMED_MEMBERS_OF_SET, NAMED_SET_CHARS, NAMED_SETS};
-use crate::members::NameSource;
 use crate::net::HostPort;
+use crate::state::NameSource;
 use crate::text::printable;
 
 /// The names of each set, bounded and valid.

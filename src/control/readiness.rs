@@ -16,7 +16,7 @@ use super::views::{Blocker, Ready};
 use crate::config::Settings;
 use crate::limits::BLOCKERS_SHOWN;
 use crate::policy::{Link, Mode, Spelling};
-use crate::snapshot::Snapshot;
+use crate::state::Snapshot;
 use crate::telemetry::{Observer, Unmoved, now_millis};
 use crate::text::printable;
 use crate::tls::PeerFault;

@@ -16,9 +16,9 @@ use super::interception::{Interception, Missing};
 use super::views::{Blocker, BypassStatus};
 use crate::config::Settings;
 use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, LINKS, REDIRECT_LOOK};
-use crate::members::Roster;
 use crate::net::{Established, HostPort, Upstream, canary, established, is_own};
 use crate::policy::Mode;
+use crate::state::MemberList;
 
 /// What was seen last.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ struct Paths<'a> {
     server: Option<u16>,
     /// The port for redirected connections.
     transparent: Option<u16>,
-    roster: &'a Roster,
+    roster: &'a MemberList,
 }
 
 impl Around {

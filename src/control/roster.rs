@@ -12,8 +12,8 @@ use super::naming::NamedSets;
 use super::views::{MemberStatus, UpstreamStatus};
 use crate::config::Settings;
 use crate::limits::{PROBE_ANSWER, ROSTER_LOOK};
-use crate::members::{Member, NameSource, Roster};
 use crate::net::{HostPort, Resolver};
+use crate::state::{Member, MemberList, NameSource};
 
 /// What one name stands for: addresses that were given, and names that stand in for it.
 #[derive(Debug, Default)]
@@ -45,18 +45,18 @@ impl Desk {
         let named = Arc::clone(&self.current().named);
         let members = resolve(sources(&settings, &self.prober.status(), &named), &mut resolvers).await;
         if *members != *self.roster().members() {
-            self.enter(Roster::new(members), &settings);
+            self.enter(MemberList::new(members), &settings);
         }
     }
 
     /// Puts a roster in force.
-    pub(super) fn enter(&self, roster: Roster, settings: &Settings) {
+    pub(super) fn enter(&self, roster: MemberList, settings: &Settings) {
         self.roster.write(roster);
         self.plant.members_changed(settings);
         self.prober.follow(settings, &self.roster());
     }
 
-    pub(super) fn roster(&self) -> Arc<Roster> {
+    pub(super) fn roster(&self) -> Arc<MemberList> {
         self.roster.reader().load()
     }
 
@@ -154,7 +154,7 @@ mod tests {
     use super::{resolve, sources};
     use crate::control::naming::NamedSets;
     use crate::control::views::UpstreamStatus;
-    use crate::members::NameSource::{self, Hello, Option, Outbound, Rollout};
+    use crate::state::NameSource::{self, Hello, Option, Outbound, Rollout};
 
     fn settings(args: &[&str]) -> crate::config::Settings {
         let command = crate::config::with_options(clap::Command::new("run"));

@@ -12,7 +12,7 @@ use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, SlotStatus,
 use crate::limits::CERTIFICATES_SHOWN;
 use crate::net::SlotUsage;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
-use crate::snapshot::Snapshot;
+use crate::state::Snapshot;
 use crate::telemetry::now_millis;
 use crate::tls::{Finding, Material, Validity, counting, findings, gaps, lines};
 

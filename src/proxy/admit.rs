@@ -11,7 +11,7 @@ use super::leg::Leg;
 use crate::limits::Timeouts;
 use crate::net::linger;
 use crate::policy::Admission;
-use crate::snapshot::Snapshot;
+use crate::state::Snapshot;
 use crate::telemetry::{ClientTls, Known, Record};
 use crate::tls::{self, Accepted, HandshakeError};
 

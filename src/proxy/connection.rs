@@ -19,8 +19,8 @@ use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
 use crate::net::{End, Ended, Relay, Relayed, Slot, Stop, linger};
-use crate::snapshot::Tuning;
 use crate::sniff::SniffError;
+use crate::state::Tuning;
 use crate::telemetry::{Outcome, Record};
 
 /// Serves one connection and closes its record with how it went. What only its beginning takes is boxed and given back
@@ -185,11 +185,11 @@ mod tests {
     use super::serve;
     use crate::config::Inbound;
     use crate::drain::Drain;
-    use crate::members;
     use crate::net::{Entry, OwnDials, Seats};
     use crate::policy::{Acceptance, LinkRule, Mode};
     use crate::proxy::{Parts, Route};
-    use crate::snapshot::{Tuning, Writer};
+    use crate::state::MemberListWriter;
+    use crate::state::{SnapshotWriter, Tuning};
     use crate::telemetry::Observer;
     use crate::tls::{Material, TlsFiles};
 
@@ -212,9 +212,9 @@ mod tests {
         let (_tuned, tuning) = watch::channel(Tuning::default());
         let parts = Parts {
             observer: Arc::new(Observer::default()),
-            snapshot: Writer::new(Mode::Allow, material).reader(),
+            snapshot: SnapshotWriter::new(Mode::Allow, material).reader(),
             tuning,
-            members: members::Writer::new().reader(),
+            members: MemberListWriter::new().reader(),
             dials: OwnDials::default(),
         };
         let route = Arc::new(ArcSwap::from_pointee(Route::inbound(&inbound).unwrap()));

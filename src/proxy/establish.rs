@@ -31,8 +31,8 @@ use crate::drain;
 use crate::limits::{FAREWELL, JUDGED_MOST};
 use crate::net::{OwnDial, linger};
 use crate::policy::{Admission, Link, Opening, Permit, Refused, judge, misfits};
-use crate::snapshot::{Snapshot, Tuning, UnderWay};
 use crate::sniff::{Sniffed, sniff};
+use crate::state::{Snapshot, Tuning, UnderWay};
 use crate::telemetry::{ClientTls, Judged, OpenRecord, Record};
 use crate::tls::Material;
 

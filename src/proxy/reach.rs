@@ -9,7 +9,7 @@ use super::route::{Route, Toward};
 use crate::limits::Timeouts;
 use crate::net::{OwnDial, OwnDials};
 use crate::policy::{Acceptance, Permit};
-use crate::snapshot::Snapshot;
+use crate::state::Snapshot;
 use crate::telemetry::{LinkFailure, LinkKey, Reached, Record};
 
 /// Makes the upstream's leg, and notes what came of it if the route is outbound.

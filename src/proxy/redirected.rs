@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use crate::config::{Inbound, Settings};
-use crate::members;
 use crate::net::{Upstream, is_own, original_destination};
+use crate::state::MemberListReader;
 use crate::telemetry::RedirectedTo;
 use crate::upstream::Way;
 
 /// What the route for redirected connections goes by.
 #[derive(Debug)]
 pub(super) struct Redirected {
-    members: members::Reader,
+    members: MemberListReader,
     own: Option<Own>,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Astray {
 }
 
 impl Redirected {
-    pub(super) fn new(settings: &Settings, members: members::Reader) -> Redirected {
+    pub(super) fn new(settings: &Settings, members: MemberListReader) -> Redirected {
         Redirected { members, own: settings.inbound.as_ref().and_then(Own::of) }
     }
 

@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 use super::handed_over::{self, NotIntercepted};
 use super::redirected::{Astray, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
-use crate::members;
 use crate::net::{OwnDials, Upstream, original_destination};
 use crate::policy::{Acceptance, LinkRule};
+use crate::state::MemberListReader;
 use crate::telemetry::{Metrics, RedirectedTo, RouteRecord};
 use crate::upstream::{BadName, Way};
 
@@ -73,7 +73,7 @@ impl Route {
 
     /// The route of connections that the kernel has redirected.
     #[must_use]
-    pub fn transparent(settings: &Settings, members: members::Reader) -> Route {
+    pub fn transparent(settings: &Settings, members: MemberListReader) -> Route {
         let lead = Lead::Original(Redirected::new(settings, members));
         Route::new("outbound transparent", Acceptance::Outbound, LinkRule::Policy, lead)
     }

@@ -18,9 +18,9 @@ use super::connection::serve;
 use super::route::Route;
 use crate::drain;
 use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WAITING_LOOK, WORKER_BEAT};
-use crate::members;
 use crate::net::{Entry, Listener, OwnDials, Place, Seats, Slot, SlotUsage, TooMany};
-use crate::snapshot::{Reader, Tuning};
+use crate::state::MemberListReader;
+use crate::state::{SnapshotReader, Tuning};
 use crate::telemetry::{Observer, Outcome, Record};
 
 /// What every connection is given.
@@ -29,11 +29,11 @@ pub struct Parts {
     /// Keeps the records.
     pub observer: Arc<Observer>,
     /// Reads the policy.
-    pub snapshot: Reader,
+    pub snapshot: SnapshotReader,
     /// Waits and the style of refusals.
     pub tuning: watch::Receiver<Tuning>,
     /// Who is a member of the set.
-    pub members: members::Reader,
+    pub members: MemberListReader,
     /// What was dialled and not answered yet.
     pub dials: OwnDials,
 }

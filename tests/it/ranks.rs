@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 26] = [
+const RANKS: [(&str, u8); 25] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -16,9 +16,8 @@ const RANKS: [(&str, u8); 26] = [
     ("tls", 1),
     ("sniff", 2),
     ("config", 2),
-    ("members", 2),
     ("telemetry", 2),
-    ("snapshot", 2),
+    ("state", 2),
     ("upstream", 2),
     ("proxy", 3),
     ("control", 3),

@@ -15,10 +15,10 @@ use tokio::task::AbortHandle;
 
 use super::views::UpstreamStatus;
 use crate::config::Settings;
-use crate::members::Roster;
 use crate::net::OwnDials;
 use crate::policy::{Link, Mode};
-use crate::snapshot::{Reader, Snapshot};
+use crate::state::MemberList;
+use crate::state::{Snapshot, SnapshotReader};
 use crate::telemetry::{LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
 
@@ -28,7 +28,7 @@ pub(super) use target::{LinkSeen, TRANSPARENT, Traffic};
 /// The probes of one proxy.
 #[derive(Debug)]
 pub(super) struct Prober {
-    snapshot: Reader,
+    snapshot: SnapshotReader,
     dials: OwnDials,
     targets: Mutex<Vec<Probed>>,
     /// Destinations of redirected connections that none of the targets is: tried before a change, and not probed.
@@ -74,13 +74,13 @@ pub(super) struct Unreachable {
 
 impl Prober {
     /// Probes of nobody yet.
-    pub(super) fn new(snapshot: Reader, dials: OwnDials) -> Prober {
+    pub(super) fn new(snapshot: SnapshotReader, dials: OwnDials) -> Prober {
         Prober { snapshot, dials, targets: Mutex::default(), destinations: Mutex::default() }
     }
 
     /// Probes the servers of these settings; those that it probed already go on. To be called on the runtime that
     /// is to do it.
-    pub(super) fn follow(&self, settings: &Settings, roster: &Roster) {
+    pub(super) fn follow(&self, settings: &Settings, roster: &MemberList) {
         let mut targets = self.targets();
         let mut known: Vec<_> = std::mem::take(&mut *targets);
         for target in Target::all(settings, roster, &self.dials) {
@@ -121,7 +121,7 @@ impl Prober {
         &self,
         to: Mode,
         settings: &Settings,
-        roster: &Roster,
+        roster: &MemberList,
         traffic: &[Dialled],
     ) -> Vec<Unreachable> {
         let mut targets: Vec<_> = self.targets().iter().map(|probed| Arc::clone(&probed.target)).collect();
@@ -143,7 +143,7 @@ impl Prober {
     pub(super) async fn unreachable_by(
         &self,
         settings: &Settings,
-        roster: &Roster,
+        roster: &MemberList,
         to: Mode,
         coming: Arc<Snapshot>,
         traffic: &[Dialled],
@@ -158,7 +158,7 @@ impl Prober {
     fn destinations<'a>(
         &'a self,
         settings: &'a Settings,
-        roster: &'a Roster,
+        roster: &'a MemberList,
         traffic: &'a [Dialled],
         targets: &'a [Arc<Target>],
     ) -> impl Iterator<Item = Target> + 'a {

@@ -18,10 +18,10 @@ use crate::control::remedy::Peer;
 use crate::control::time::rfc3339;
 use crate::control::views::{OtherLink, UpstreamStatus};
 use crate::limits::{PROBE_EVERY, PROBE_MEMBERS, Timeouts};
-use crate::members::{Member, Roster};
 use crate::net::{HostPort, OwnDials, Upstream, is_own};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, Permit, judge};
-use crate::snapshot::{Reader, Snapshot};
+use crate::state::{Member, MemberList};
+use crate::state::{Snapshot, SnapshotReader};
 use crate::telemetry::{LinkFailure, LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
 use crate::upstream::Way;
@@ -110,7 +110,7 @@ pub(in crate::control) struct LinkSeen {
 }
 
 /// The members that redirected connections may go to, each by its first address: all but the own server.
-fn others(settings: &Settings, roster: &Roster) -> Vec<(HostPort, SocketAddr)> {
+fn others(settings: &Settings, roster: &MemberList) -> Vec<(HostPort, SocketAddr)> {
     let mut own = Vec::new();
     if let Some(inbound) = &settings.inbound {
         own.extend(inbound.binds.iter().map(SocketAddr::port));
@@ -128,7 +128,7 @@ fn others(settings: &Settings, roster: &Roster) -> Vec<(HostPort, SocketAddr)> {
 
 impl Target {
     /// The servers of some settings. A name that no certificate bears has no way, and was refused at start.
-    pub(super) fn all(settings: &Settings, roster: &Roster, dials: &OwnDials) -> Vec<Target> {
+    pub(super) fn all(settings: &Settings, roster: &MemberList, dials: &OwnDials) -> Vec<Target> {
         let made = |origin, route, upstream, way| Target::new(settings, dials, origin, route, upstream, way);
         let inbound = settings.inbound.iter().filter_map(|inbound| {
             let way = match &inbound.upstream {
@@ -157,7 +157,7 @@ impl Target {
     }
 
     /// A destination of redirected connections, whatever server is there.
-    pub(super) fn destination(settings: &Settings, roster: &Roster, to: RedirectedTo, dials: &OwnDials) -> Target {
+    pub(super) fn destination(settings: &Settings, roster: &MemberList, to: RedirectedTo, dials: &OwnDials) -> Target {
         let names = roster.names_at(to.original);
         let way = Way::address(to.dialled, names.clone());
         let origin = Origin::Destination(to, names);
@@ -202,7 +202,7 @@ impl Target {
     }
 
     /// Probes it without end.
-    pub(super) async fn watch(self: Arc<Target>, snapshot: Reader) {
+    pub(super) async fn watch(self: Arc<Target>, snapshot: SnapshotReader) {
         loop {
             let now = snapshot.load();
             self.probe(&now).await;

@@ -5,8 +5,8 @@ use std::net::{IpAddr, TcpListener};
 use std::os::fd::AsRawFd;
 
 use super::{Paths, around, grouped, own_sockets, socket};
-use crate::members::{Member, NameSource, Roster};
 use crate::net::Established;
+use crate::state::{Member, MemberList, NameSource};
 
 fn connection(local: &str, remote: &str, ours: bool) -> Established {
     Established {
@@ -27,7 +27,7 @@ fn sockets_of_this_process() {
 /// A connection of tlsramp's own that ends between two looks has no descriptor by which it would be told.
 #[test]
 fn what_has_ended_meanwhile_does_not_go_around() {
-    let roster = Roster::new(Vec::new());
+    let roster = MemberList::new(Vec::new());
     let paths = Paths { server: Some(27017), transparent: None, roster: &roster };
     let all = ["10.9.9.9:40000", "10.9.9.9:40001"].map(|client| connection("10.0.0.1:27017", client, false));
     let mut found = around(&all, &paths, &mut |_| false, |_| false);
@@ -43,7 +43,7 @@ fn what_goes_around() {
         addresses: vec![ip.parse().unwrap()],
         sources: vec![NameSource::Option],
     };
-    let roster = Roster::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
+    let roster = MemberList::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
     let all = [
         // A client and a member, from before the redirect.
         connection("10.0.0.1:27017", "10.9.9.9:40000", false),

@@ -10,7 +10,7 @@ use crate::control::time::rfc3339;
 use crate::control::views::OtherLink;
 use crate::limits::OTHER_LINK_AGAIN;
 use crate::policy::{Link, Mode, Permit};
-use crate::snapshot::Snapshot;
+use crate::state::Snapshot;
 use crate::telemetry::LinkFailure;
 use crate::tls::PeerFault;
 

@@ -37,18 +37,18 @@ pub enum NameSource {
 
 /// All that are known.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct MemberList {
     members: Vec<Member>,
     addresses: HashSet<IpAddr>,
 }
 
 /// The side that writes the roster; there is one.
 #[derive(Debug)]
-pub struct Writer(Arc<ArcSwap<Roster>>);
+pub struct MemberListWriter(Arc<ArcSwap<MemberList>>);
 
 /// The side that reads it.
 #[derive(Debug, Clone)]
-pub struct Reader(Arc<ArcSwap<Roster>>);
+pub struct MemberListReader(Arc<ArcSwap<MemberList>>);
 
 impl NameSource {
     /// Its name in `GET /status`.
@@ -63,12 +63,12 @@ impl NameSource {
     }
 }
 
-impl Roster {
+impl MemberList {
     /// A roster of these.
     #[must_use]
-    pub fn new(members: Vec<Member>) -> Roster {
+    pub fn new(members: Vec<Member>) -> MemberList {
         let addresses = members.iter().flat_map(|member| &member.addresses).map(IpAddr::to_canonical).collect();
-        Roster { members, addresses }
+        MemberList { members, addresses }
     }
 
     /// The members.
@@ -103,42 +103,42 @@ impl Roster {
     }
 }
 
-impl Writer {
+impl MemberListWriter {
     /// A roster of nobody.
     #[must_use]
-    pub fn new() -> Writer {
-        Writer(Arc::default())
+    pub fn new() -> MemberListWriter {
+        MemberListWriter(Arc::default())
     }
 
     /// A reader of it.
     #[must_use]
-    pub fn reader(&self) -> Reader {
-        Reader(Arc::clone(&self.0))
+    pub fn reader(&self) -> MemberListReader {
+        MemberListReader(Arc::clone(&self.0))
     }
 
     /// The roster from now on.
-    pub fn write(&self, roster: Roster) {
+    pub fn write(&self, roster: MemberList) {
         self.0.store(Arc::new(roster));
     }
 }
 
-impl Default for Writer {
-    fn default() -> Writer {
-        Writer::new()
+impl Default for MemberListWriter {
+    fn default() -> MemberListWriter {
+        MemberListWriter::new()
     }
 }
 
-impl Reader {
+impl MemberListReader {
     /// The roster as of now.
     #[must_use]
-    pub fn load(&self) -> Arc<Roster> {
+    pub fn load(&self) -> Arc<MemberList> {
         self.0.load_full()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, NameSource, Roster};
+    use super::{Member, MemberList, NameSource};
 
     fn member(name: &str, addresses: &[&str]) -> Member {
         let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn whom_to_expect_where() {
-        let roster = Roster::new(vec![
+        let roster = MemberList::new(vec![
             member("db1.example.net:27017", &["10.0.0.1", "2001:db8::1"]),
             member("db2:27017", &["10.0.0.2"]),
             member("old2.:27017", &["::ffff:10.0.0.2"]),

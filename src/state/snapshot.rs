@@ -1,6 +1,6 @@
 //! The one pointer: mode, generation and TLS material, changed together and read together.
 //!
-//! A [`Reader`] has no way to write; the data plane holds nothing else. A connection loads the snapshot after its opening
+//! A [`SnapshotReader`] has no way to write; the data plane holds nothing else. A connection loads the snapshot after its opening
 //! is known, and compares it once more right before it is established. In between it is counted with the snapshot, so
 //! that connections which a newer one would not make are known while they are still under way.
 
@@ -49,11 +49,11 @@ pub struct Tuning {
 
 /// The side that changes it; there is one.
 #[derive(Debug)]
-pub struct Writer(Arc<Shared>);
+pub struct SnapshotWriter(Arc<Shared>);
 
 /// The side that reads it.
 #[derive(Debug, Clone)]
-pub struct Reader(Arc<Shared>);
+pub struct SnapshotReader(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -115,18 +115,18 @@ impl Shared {
     }
 }
 
-impl Writer {
+impl SnapshotWriter {
     /// The first snapshot, generation 1.
     #[must_use]
-    pub fn new(mode: Mode, tls: Arc<Material>) -> Writer {
+    pub fn new(mode: Mode, tls: Arc<Material>) -> SnapshotWriter {
         let current = ArcSwap::from_pointee(Snapshot::new(mode, 1, tls));
-        Writer(Arc::new(Shared { current, earlier: Mutex::default() }))
+        SnapshotWriter(Arc::new(Shared { current, earlier: Mutex::default() }))
     }
 
     /// A reader of it.
     #[must_use]
-    pub fn reader(&self) -> Reader {
-        Reader(Arc::clone(&self.0))
+    pub fn reader(&self) -> SnapshotReader {
+        SnapshotReader(Arc::clone(&self.0))
     }
 
     /// The snapshot in force.
@@ -150,7 +150,7 @@ impl Writer {
     }
 }
 
-impl Reader {
+impl SnapshotReader {
     /// The snapshot in force.
     #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {
