@@ -18,6 +18,7 @@
 //! | 2 | [`upstream`] | the way to a server: dialled with the permit, made what the permit says |
 //! | 3 | [`proxy`] | the data plane: a connection as one straight line |
 //! | 3 | [`control`] | the control plane: the desk, where changes are judged, staged and committed |
+//! | 4 | [`admin`] | the admin port: MongoDB commands and HTTP |
 //! | 4 | [`app`] | the composition root |
 //! | 4 | [`admin_client`] | a client of the admin port, which the commands share |
 //! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
@@ -29,6 +30,7 @@
 //!
 //! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
 
+pub mod admin;
 pub mod admin_client;
 pub mod app;
 pub mod config;

@@ -24,7 +24,8 @@ use tokio::task::AbortHandle;
 use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
-use crate::control::{self, Bound, Desk, Doors, tuning};
+use crate::admin::{self, BoundServer};
+use crate::control::{self, Desk, tuning};
 use crate::drain::{Drain, Ending};
 use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
@@ -50,7 +51,7 @@ pub struct App {
     /// What is known of its connections.
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
-    doors: Doors,
+    admin: admin::Server,
     drains: Drains,
     /// What the control plane does of itself.
     house: [AbortHandle; 4],
@@ -124,7 +125,7 @@ impl App {
         let server = Server::start(settings.workers, parts)?;
         let drains = Drains::default();
         let (inbound, outbound) = seats(connections);
-        let bound = Bound::bind(&settings.admin, &inherited);
+        let bound = BoundServer::bind(&settings.admin, &inherited);
         let inbound = Direction { seats: inbound, watch: drains.inbound.watch() };
         let outbound = Direction { seats: outbound, watch: drains.outbound.watch() };
         let listeners = Listeners::open(server, &settings, inbound, outbound, members, inherited);
@@ -156,8 +157,8 @@ impl App {
             tokio::spawn(Arc::clone(&desk).keep_roster()).abort_handle(),
             tokio::spawn(Arc::clone(&desk).watch_redirect()).abort_handle(),
         ];
-        let doors = bound.open(&desk);
-        Ok(App { desk, observer, listeners, doors, drains, house })
+        let admin = bound.open(&desk);
+        Ok(App { desk, observer, listeners, admin, drains, house })
     }
 
     /// The TCP addresses listened on, by route name; those of the control plane last.
@@ -169,7 +170,7 @@ impl App {
     /// The Unix sockets of the admin port.
     #[must_use]
     pub fn admin_sockets(&self) -> &[PathBuf] {
-        self.doors.sockets()
+        self.admin.sockets()
     }
 
     /// The effective `maxIncomingConnections`, and what bounds it: the option, or the descriptor limit.
@@ -188,8 +189,8 @@ impl App {
     /// for, while outbound routes serve as before; then the same for those. For at most `limit` in all unless that is
     /// zero, and until `force` resolves, which ends both directions. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, doors, drains: Drains { inbound, outbound }, house } = self;
-        doors.stopping();
+        let App { desk, observer, listeners, admin, drains: Drains { inbound, outbound }, house } = self;
+        admin.stopping();
         for warning in desk.sync_warnings() {
             tracing::warn!("stopping: {warning}");
         }
@@ -212,7 +213,7 @@ impl App {
         house.iter().for_each(AbortHandle::abort);
         desk.save_state().await;
         // Until here one can see what is waited for.
-        doors.close().await;
+        admin.close().await;
         (inbound, outbound) == (Ending::ByThemselves, Ending::ByThemselves)
     }
 }

@@ -7,7 +7,7 @@ use super::views::Action;
 use crate::policy::Mode;
 
 /// A change of mode, made or refused.
-pub(super) fn change(history: &History, change: &Change, outcome: &Result<Changed, Refused>, caller: &Caller) {
+pub(crate) fn change(history: &History, change: &Change, outcome: &Result<Changed, Refused>, caller: &Caller) {
     let (door, by, forced, persist) = (caller.door.name(), &caller.who, change.force, change.persist);
     let to = change.to;
     let with = match (forced, persist) {
@@ -38,7 +38,7 @@ pub(super) fn change(history: &History, change: &Change, outcome: &Result<Change
 }
 
 /// A reload, made or refused. A mode that it changed is told as any change is.
-pub(super) fn reload(history: &History, outcome: &Result<Changed, Refused>, forced: bool, caller: &Caller) {
+pub(crate) fn reload(history: &History, outcome: &Result<Changed, Refused>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
         Ok(Changed { was, mode, generation, .. }) => {
@@ -59,7 +59,7 @@ pub(super) fn reload(history: &History, outcome: &Result<Changed, Refused>, forc
 }
 
 /// Certificates read again, or refused; `subject` is that of the one that is shown from now on.
-pub(super) fn rotation(
+pub(crate) fn rotation(
     history: &History,
     outcome: Result<(u64, Option<String>), &Refused>,
     forced: bool,
@@ -82,7 +82,7 @@ pub(super) fn rotation(
 }
 
 /// The start.
-pub(super) fn start(history: &History, mode: Mode, persisted: bool) {
+pub(crate) fn start(history: &History, mode: Mode, persisted: bool) {
     let whose = if persisted { "state file" } else { "configuration" };
     let what = format!("tlsramp {}, mode {mode} ({whose})", env!("CARGO_PKG_VERSION"));
     history.note(Event::done(Action::Start, what), &Caller::PROGRAM);

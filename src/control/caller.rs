@@ -73,7 +73,7 @@ impl Door {
 
 impl Who {
     /// Who it is across connections: without a port or a process, which change with each.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match self {
             Who::Tcp { peer, subject: None } => peer.ip().to_canonical().to_string(),
             Who::Tcp { peer, subject: Some(subject) } => {

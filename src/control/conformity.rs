@@ -12,7 +12,7 @@ use crate::telemetry::Open;
 
 /// The established clients whose certificate, or the want of one, would be refused, as last looked at.
 #[derive(Debug, Default)]
-pub(super) struct Refuted {
+pub(crate) struct Refuted {
     /// The material they were looked at by; by its address, which cannot be another's while it is held.
     material: Option<Arc<crate::tls::Material>>,
     at: Option<std::time::Instant>,
@@ -21,7 +21,7 @@ pub(super) struct Refuted {
 
 impl Desk {
     /// Why a connection would not be made today, in a word.
-    pub(super) fn misfit(&self, open: &Open, snapshot: &Snapshot) -> Option<&'static str> {
+    pub(crate) fn misfit(&self, open: &Open, snapshot: &Snapshot) -> Option<&'static str> {
         let judged = conforms(snapshot.mode, open.acceptance, open.rule, open.opening, open.link);
         judged.err().map(|reason| reason.name()).or_else(|| {
             let refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,7 +32,7 @@ impl Desk {
     /// Looks again whether the certificates of established clients verify: after they were rotated, and from time to
     /// time, since they expire. Clients that are established later were judged by the same material. A signature takes its
     /// time, so this is done beside the control plane's thread.
-    pub(super) async fn recheck_certificates(&self) {
+    pub(crate) async fn recheck_certificates(&self) {
         let snapshot = self.snapshot();
         {
             let refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,43 +38,43 @@ use crate::tls::{Material, Unusable, lists_lost};
 #[derive(Debug)]
 pub struct Desk {
     /// One change at a time. Held while upstreams are probed and files are read.
-    pub(super) changing: AsyncMutex<SnapshotWriter>,
+    pub(crate) changing: AsyncMutex<SnapshotWriter>,
     reader: SnapshotReader,
     /// What is read without waiting for a change that is under way.
-    pub(super) current: Mutex<Current>,
+    pub(crate) current: Mutex<Current>,
     tuning: watch::Sender<Tuning>,
-    pub(super) plant: Arc<dyn Plant>,
-    pub(super) observer: Arc<Observer>,
-    pub(super) log: Option<Arc<LogHandle>>,
-    pub(super) arguments: ArgMatches,
-    pub(super) prober: Prober,
-    pub(super) roster: MemberListWriter,
-    pub(super) resolvers: AsyncMutex<roster::Resolvers>,
-    pub(super) redirect: Redirect,
-    pub(super) history: History,
-    pub(super) refusals: Refusals,
+    pub(crate) plant: Arc<dyn Plant>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) log: Option<Arc<LogHandle>>,
+    pub(crate) arguments: ArgMatches,
+    pub(crate) prober: Prober,
+    pub(crate) roster: MemberListWriter,
+    pub(crate) resolvers: AsyncMutex<roster::Resolvers>,
+    pub(crate) redirect: Redirect,
+    pub(crate) history: History,
+    pub(crate) refusals: Refusals,
     /// One writer of the state file at a time.
-    pub(super) saved: Arc<AsyncMutex<Saved>>,
-    pub(super) refuted: Mutex<Refuted>,
-    pub(super) started: Instant,
+    pub(crate) saved: Arc<AsyncMutex<Saved>>,
+    pub(crate) refuted: Mutex<Refuted>,
+    pub(crate) started: Instant,
     quit: Notify,
     /// The listeners of the doors, once they are open.
     doors: OnceLock<Vec<(Arc<str>, SocketAddr)>>,
     /// Told after every reload.
-    pub(super) reloaded: Notify,
+    pub(crate) reloaded: Notify,
     /// Bounds answers that grow with connections and clients.
-    pub(super) readers: Readers,
+    pub(crate) readers: Readers,
 }
 
 /// What is in force beside the snapshot.
 #[derive(Debug)]
-pub(super) struct Current {
-    pub(super) loaded: Arc<Loaded>,
-    pub(super) persisted: Option<Persisted>,
+pub(crate) struct Current {
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) persisted: Option<Persisted>,
     /// The members that a rollout has named.
-    pub(super) named: Arc<NamedSets>,
-    pub(super) lease: Lease,
-    pub(super) mode_since: SystemTime,
+    pub(crate) named: Arc<NamedSets>,
+    pub(crate) lease: Lease,
+    pub(crate) mode_since: SystemTime,
 }
 
 /// What a desk is made of.
@@ -180,7 +180,7 @@ impl Desk {
     }
 
     /// How many connections are under way that the snapshot in force would not make.
-    pub(super) fn dawdling(&self) -> usize {
+    pub(crate) fn dawdling(&self) -> usize {
         self.reader.dawdling()
     }
 
@@ -205,7 +205,7 @@ impl Desk {
     }
 
     /// The doors are open, on these addresses. To be called once.
-    pub(super) fn opened(&self, doors: &[(Arc<str>, SocketAddr)]) {
+    pub(crate) fn opened(&self, doors: &[(Arc<str>, SocketAddr)]) {
         // Set once: the doors are opened once.
         let _ = self.doors.set(doors.to_vec());
     }
@@ -397,7 +397,7 @@ impl Desk {
 
     /// Whether files that were refused as out of date would be taken now, by another date or for another reason. Nothing is
     /// logged: it is asked again and again.
-    pub(super) async fn has_become_usable(&self) -> bool {
+    pub(crate) async fn has_become_usable(&self) -> bool {
         let loaded = self.loaded();
         let read = blocking(move || config::material(&loaded)).await;
         let Ok(Ok((material, _))) = read else { return false };
@@ -478,7 +478,7 @@ impl Desk {
         self.quit.notified().await;
     }
 
-    pub(super) fn keep_out(&self, holder: Option<&str>) -> Result<(), Refused> {
+    pub(crate) fn keep_out(&self, holder: Option<&str>) -> Result<(), Refused> {
         let current = self.current();
         match current.lease.keeps_out(holder, Instant::now()) {
             None => Ok(()),
@@ -486,11 +486,11 @@ impl Desk {
         }
     }
 
-    pub(super) fn loaded(&self) -> Arc<Loaded> {
+    pub(crate) fn loaded(&self) -> Arc<Loaded> {
         Arc::clone(&self.current().loaded)
     }
 
-    pub(super) fn current(&self) -> MutexGuard<'_, Current> {
+    pub(crate) fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -501,7 +501,7 @@ pub fn tuning(settings: &Settings) -> Tuning {
     Tuning { timeouts: settings.timeouts, refusal: settings.refusal }
 }
 
-pub(super) fn lease_status(lease: &Lease) -> Option<LeaseStatus> {
+pub(crate) fn lease_status(lease: &Lease) -> Option<LeaseStatus> {
     let (holder, left) = lease.held(Instant::now())?;
     Some(LeaseStatus { holder: holder.to_owned(), seconds_left: left.as_secs() })
 }
@@ -537,7 +537,7 @@ fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<St
 }
 
 /// Files and DNS may be slow, and the control plane's thread has others to answer.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
     tokio::task::spawn_blocking(work).await.map_err(|error| Refused::Internal(error.to_string()))
 }
 

@@ -14,14 +14,14 @@ use crate::telemetry::now_millis;
 
 /// What happened, without who and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) action: Action,
-    pub(super) what: String,
-    pub(super) effect: Effect,
+pub(crate) struct Event {
+    pub(crate) action: Action,
+    pub(crate) what: String,
+    pub(crate) effect: Effect,
     /// Why it was refused.
-    pub(super) reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// The snapshot that has it.
-    pub(super) generation: Option<u64>,
+    pub(crate) generation: Option<u64>,
 }
 
 /// The entries, oldest first.
@@ -33,22 +33,22 @@ pub struct History {
 
 impl Event {
     /// Something that was done.
-    pub(super) fn done(action: Action, what: impl Into<String>) -> Event {
+    pub(crate) fn done(action: Action, what: impl Into<String>) -> Event {
         Event { action, what: what.into(), effect: Effect::Done, reason: None, generation: None }
     }
 
     /// Something that was done and changed nothing.
-    pub(super) fn kept(action: Action, what: impl Into<String>) -> Event {
+    pub(crate) fn kept(action: Action, what: impl Into<String>) -> Event {
         Event { effect: Effect::Kept, ..Event::done(action, what) }
     }
 
     /// Something that was refused.
-    pub(super) fn refused(action: Action, what: impl Into<String>, reason: &dyn std::fmt::Display) -> Event {
+    pub(crate) fn refused(action: Action, what: impl Into<String>, reason: &dyn std::fmt::Display) -> Event {
         Event { effect: Effect::Refused, reason: Some(reason.to_string()), ..Event::done(action, what) }
     }
 
     /// With the snapshot that has it.
-    pub(super) fn in_generation(self, generation: u64) -> Event {
+    pub(crate) fn in_generation(self, generation: u64) -> Event {
         Event { generation: Some(generation), ..self }
     }
 }
@@ -63,17 +63,17 @@ impl History {
     }
 
     /// The entries, oldest first.
-    pub(super) fn entries(&self) -> Vec<HistoryEntry> {
+    pub(crate) fn entries(&self) -> Vec<HistoryEntry> {
         self.lock().iter().cloned().collect()
     }
 
     /// Grows with every entry.
-    pub(super) fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Relaxed)
     }
 
     /// Adds what happened now.
-    pub(super) fn note(&self, event: Event, caller: &Caller) {
+    pub(crate) fn note(&self, event: Event, caller: &Caller) {
         self.note_at(event, caller, now_millis());
     }
 

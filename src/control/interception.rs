@@ -5,56 +5,56 @@ use crate::policy::Mode;
 
 /// What is known of the rules, and of the ports that they are about.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Interception {
+pub(crate) struct Interception {
     /// Whether the rules were there at the last look; `None`: nobody has looked, or none are expected.
-    pub(super) rules: Option<bool>,
+    pub(crate) rules: Option<bool>,
     /// Whether they ever were, since the start.
-    pub(super) once: bool,
+    pub(crate) once: bool,
     /// Whether outgoing connections are to be redirected: `--outboundTransparent`.
-    pub(super) outbound: bool,
+    pub(crate) outbound: bool,
     /// Whether incoming connections are to be handed over: `--inboundTransparent`.
-    pub(super) inbound: bool,
+    pub(crate) inbound: bool,
     /// The port of the fronted server, if that is a TCP port of this host.
-    pub(super) server: Option<u16>,
+    pub(crate) server: Option<u16>,
     /// The ports that the inbound route listens on.
-    pub(super) listens: Vec<u16>,
+    pub(crate) listens: Vec<u16>,
     /// The port at which the set advertises the fronted server, if it is known.
-    pub(super) advertised: Option<u16>,
+    pub(crate) advertised: Option<u16>,
 }
 
 /// Rules that are expected and not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(crate) struct Missing {
     /// What that means in the mode in force, and what to do.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Whether connections fail, or are let in, that the mode in force says otherwise of.
-    pub(super) critical: bool,
+    pub(crate) critical: bool,
     /// Whether this proxy is not ready: inbound connections count on the rules, and go around it.
-    pub(super) not_ready: bool,
+    pub(crate) not_ready: bool,
 }
 
 impl Interception {
     /// Whether there should be rules: a transparent route counts on them, or they were there.
-    pub(super) const fn is_expected(&self) -> bool {
+    pub(crate) const fn is_expected(&self) -> bool {
         self.outbound || self.inbound || self.once
     }
 
     /// Whether inbound connections count on the rules: rules are expected, the server has a port of its own, and the set
     /// does not send its clients to ours.
-    pub(super) fn covers_inbound(&self) -> bool {
+    pub(crate) fn covers_inbound(&self) -> bool {
         let ours = |port: u16| self.listens.contains(&port);
         self.is_expected() && self.server.is_some_and(|server| !ours(server)) && !self.advertised.is_some_and(ours)
     }
 
     /// The port of the server, if the set advertises it, the inbound route listens on others, and no rules lead from the one
     /// to the others.
-    pub(super) fn leads_around(&self) -> Option<u16> {
+    pub(crate) fn leads_around(&self) -> Option<u16> {
         let server = self.server.filter(|server| self.advertised == Some(*server) && !self.listens.contains(server));
         server.filter(|_| !self.is_expected())
     }
 
     /// What it means that the rules are not there, if they should be.
-    pub(super) fn missing(&self, mode: Mode) -> Option<Missing> {
+    pub(crate) fn missing(&self, mode: Mode) -> Option<Missing> {
         if self.rules != Some(false) {
             return None;
         }

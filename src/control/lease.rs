@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// The lease of one proxy.
 #[derive(Debug, Default)]
-pub(super) struct Lease(Option<Held>);
+pub(crate) struct Lease(Option<Held>);
 
 #[derive(Debug)]
 struct Held {
@@ -16,7 +16,7 @@ struct Held {
 impl Lease {
     /// Who holds it, and for how long still.
     #[must_use]
-    pub(super) fn held(&self, now: Instant) -> Option<(&str, Duration)> {
+    pub(crate) fn held(&self, now: Instant) -> Option<(&str, Duration)> {
         let held = self.0.as_ref()?;
         let left = held.until.checked_duration_since(now).filter(|left| !left.is_zero())?;
         Some((&held.holder, left))
@@ -24,12 +24,12 @@ impl Lease {
 
     /// Whether it keeps out who asks in this name, or in none.
     #[must_use]
-    pub(super) fn keeps_out(&self, name: Option<&str>, now: Instant) -> Option<(&str, Duration)> {
+    pub(crate) fn keeps_out(&self, name: Option<&str>, now: Instant) -> Option<(&str, Duration)> {
         self.held(now).filter(|(holder, _)| name != Some(*holder))
     }
 
     /// Takes or renews it; a time of zero gives it back.
-    pub(super) fn take(&mut self, holder: &str, time: Duration, now: Instant) {
+    pub(crate) fn take(&mut self, holder: &str, time: Duration, now: Instant) {
         self.0 = (!time.is_zero()).then(|| Held { holder: holder.to_owned(), until: now + time });
     }
 }

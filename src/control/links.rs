@@ -19,7 +19,7 @@ use crate::text::printable;
 
 /// A link, from every source.
 #[derive(Debug)]
-pub(super) struct LinkRow {
+pub(crate) struct LinkRow {
     key: LinkKey,
     redirected: Option<SocketAddr>,
     names: Vec<ServerName<'static>>,
@@ -35,7 +35,7 @@ pub(super) struct LinkRow {
 
 impl Desk {
     /// The links, those of probed servers first.
-    pub(super) fn link_rows(&self) -> Vec<LinkRow> {
+    pub(crate) fn link_rows(&self) -> Vec<LinkRow> {
         let mut rows: BTreeMap<LinkKey, LinkRow> = BTreeMap::new();
         for seen in self.prober.links() {
             let row = LinkRow::probed(seen);
@@ -66,7 +66,7 @@ impl Desk {
 
     /// Where outbound connections were led to within the window of the guard or are open, if the mode chooses their links;
     /// and where those lead that are older than the redirect, if nothing names the server there.
-    pub(super) fn dialled(&self) -> Vec<Dialled> {
+    pub(crate) fn dialled(&self) -> Vec<Dialled> {
         let (open, now) = (self.open_links(), now_millis());
         let window = i64::try_from(self.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
         let by_policy = |(key, record): (LinkKey, LinkRecord)| {
@@ -137,12 +137,12 @@ impl OpenLinks {
 }
 
 /// The links as `GET /status` has them.
-pub(super) fn statuses(rows: &[LinkRow]) -> Vec<LinkStatus> {
+pub(crate) fn statuses(rows: &[LinkRow]) -> Vec<LinkStatus> {
     rows.iter().map(LinkRow::status).collect()
 }
 
 /// Links that fail now, one line each; a server that is down is told of elsewhere.
-pub(super) fn warnings(rows: &[LinkRow]) -> Vec<String> {
+pub(crate) fn warnings(rows: &[LinkRow]) -> Vec<String> {
     let failing = rows.iter().filter(|row| row.fails_now(now_millis()) && !row.probed_down);
     let mut warnings: Vec<_> = failing.map(LinkRow::warning).collect();
     let more = warnings.len().saturating_sub(LINKS_WARNED);
@@ -220,7 +220,7 @@ impl LinkRow {
     }
 
     /// The route, the destination, and whether it can be reached.
-    pub(super) fn sample(&self) -> (Arc<str>, Arc<str>, bool) {
+    pub(crate) fn sample(&self) -> (Arc<str>, Arc<str>, bool) {
         (Arc::clone(&self.key.route), Arc::clone(&self.key.destination), self.up())
     }
 

@@ -74,7 +74,7 @@ impl Desk {
         Ok(AcceptReply { key, accepted, known })
     }
 
-    pub(super) fn inventory_status(&self) -> InventoryStatus {
+    pub(crate) fn inventory_status(&self) -> InventoryStatus {
         let inventory = &self.observer.inventory;
         let unmoved = self.observer.unmoved(self.settings().admin.guard_window, now_millis()).len();
         InventoryStatus { rows: inventory.len(), unmoved, lost: inventory.lost(now_millis()) }

@@ -3,7 +3,6 @@
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | [`desk`] | the changes: mode, reload, rotation, lease |
-//! | [`doors`] | the admin port: MongoDB commands and HTTP |
 //! | [`change`], [`caller`], [`requests`], [`views`] | what is asked, by whom, and what is answered |
 //! | [`audit`], [`history`] | the lines that say so; the last of them, kept |
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
@@ -18,41 +17,39 @@
 //! | [`watch`], [`refusals`] | files that are read again when they change; those that were refused |
 //! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
 
-mod audit;
-mod caller;
-mod change;
-mod conformity;
-mod desk;
-mod doors;
-mod history;
-mod housekeeping;
-mod interception;
-mod lease;
-mod links;
-mod listing;
-mod naming;
-mod persistence;
-mod probe;
-mod readers;
-mod readiness;
-mod recycle;
-mod redirect;
-mod refusals;
-mod remedy;
+pub(crate) mod audit;
+pub(crate) mod caller;
+pub(crate) mod change;
+pub(crate) mod conformity;
+pub(crate) mod desk;
+pub(crate) mod history;
+pub(crate) mod housekeeping;
+pub(crate) mod interception;
+pub(crate) mod lease;
+pub(crate) mod links;
+pub(crate) mod listing;
+pub(crate) mod naming;
+pub(crate) mod persistence;
+pub(crate) mod probe;
+pub(crate) mod readers;
+pub(crate) mod readiness;
+pub(crate) mod recycle;
+pub(crate) mod redirect;
+pub(crate) mod refusals;
+pub(crate) mod remedy;
 pub mod requests;
-mod roster;
-mod scrape;
-mod state_file;
-mod status;
-mod syncing;
-mod time;
+pub(crate) mod roster;
+pub(crate) mod scrape;
+pub(crate) mod state_file;
+pub(crate) mod status;
+pub(crate) mod syncing;
+pub(crate) mod time;
 pub mod views;
-mod watch;
+pub(crate) mod watch;
 
 pub use caller::{Caller, Door, Who};
 pub use change::{Change, Changed, Recycle, Refused};
 pub use desk::{Desk, Parts, Plant, Staged, servable, tuning};
-pub use doors::{Bound, Doors};
 pub use history::History;
 pub use naming::NamedSets;
 pub use state_file::{Persisted, State, StateError, read as read_state};

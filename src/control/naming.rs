@@ -77,12 +77,12 @@ impl NamedSets {
     }
 
     /// The names of all sets.
-    pub(super) fn names(&self) -> impl Iterator<Item = &HostPort> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &HostPort> {
         self.0.values().flatten()
     }
 
     /// The sets as JSON has them.
-    pub(super) fn to_image(&self) -> BTreeMap<String, Vec<String>> {
+    pub(crate) fn to_image(&self) -> BTreeMap<String, Vec<String>> {
         let texts = |names: &Vec<HostPort>| names.iter().map(ToString::to_string).collect();
         self.0.iter().map(|(set, names)| (set.clone(), texts(names))).collect()
     }

@@ -14,7 +14,7 @@ use crate::policy::{Mode, Spelling};
 
 impl Desk {
     /// Writes the state file with this mode in it: before the change, since this can fail and the change cannot.
-    pub(super) async fn persist(&self, mode: Mode) -> Result<(), Refused> {
+    pub(crate) async fn persist(&self, mode: Mode) -> Result<(), Refused> {
         let path = self.state_path().ok_or(Refused::NoStateFile)?;
         let over = self.loaded().settings.mode;
         let persisted = Persisted::new(mode, over);
@@ -26,7 +26,7 @@ impl Desk {
     }
 
     /// Puts the names of members in force, and in the state file before that, if there is one.
-    pub(super) async fn save_named(&self, named: Arc<NamedSets>) -> Result<(), Refused> {
+    pub(crate) async fn save_named(&self, named: Arc<NamedSets>) -> Result<(), Refused> {
         let saved = Arc::clone(&self.saved).lock_owned().await;
         let _saved = match self.state_path() {
             Some(path) => self.write(saved, path, Kept { named: Arc::clone(&named), ..self.kept() }).await?,
@@ -71,7 +71,7 @@ impl Desk {
     }
 
     /// The mode that flags and file name, as they are now: whoever edits the file wants to see it.
-    pub(super) async fn configured_mode(&self) -> (Mode, Spelling) {
+    pub(crate) async fn configured_mode(&self) -> (Mode, Spelling) {
         let arguments = self.arguments.clone();
         let now = blocking(move || config::mode_named(&arguments)).await.ok().flatten();
         let loaded = self.loaded();
@@ -80,7 +80,7 @@ impl Desk {
     }
 
     /// The mode that a restart would start in.
-    pub(super) fn restart_mode(&self, configured: Mode) -> Mode {
+    pub(crate) fn restart_mode(&self, configured: Mode) -> Mode {
         let current = self.current();
         current.persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured)
     }
@@ -107,7 +107,7 @@ struct Kept {
 
 /// What was last written: the inventory's and the history's revisions, and the rest.
 #[derive(Debug, Default)]
-pub(super) struct Saved {
+pub(crate) struct Saved {
     what: Option<(u64, u64, Kept)>,
     failing: bool,
 }

@@ -13,7 +13,7 @@ use crate::limits::{READERS_AT_A_TIME, READERS_BYTES, READERS_WAITING};
 
 /// Who reads, and in what order.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     listings: Lane,
     summaries: Lane,
     /// Kibibytes of answers that are not sent yet.
@@ -22,7 +22,7 @@ pub(super) struct Readers {
 
 /// How large an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(crate) enum Size {
     /// A row for each connection or client.
     Listing,
     /// Their numbers.
@@ -38,7 +38,7 @@ struct Lane {
 
 /// The right to make one answer.
 #[derive(Debug)]
-pub(super) struct Turn(#[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
+pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
 
 impl Default for Readers {
     fn default() -> Readers {
@@ -56,7 +56,7 @@ impl Readers {
     }
 
     /// Waits for a turn, however many wait already: for changes, and for those who are bounded otherwise.
-    pub(super) async fn turn(&self, size: Size) -> Turn {
+    pub(crate) async fn turn(&self, size: Size) -> Turn {
         // It is never closed.
         Turn(Arc::clone(&self.lane(size).turns).acquire_owned().await.ok())
     }
@@ -80,7 +80,7 @@ impl Readers {
     ///
     /// # Errors
     /// [`Refused::Busy`] if those under way hold too much already.
-    pub(super) fn hold(&self, body: Vec<u8>) -> Result<Bytes, Refused> {
+    pub(crate) fn hold(&self, body: Vec<u8>) -> Result<Bytes, Refused> {
         let kibibytes = u32::try_from(body.len() / 1024 + 1).map_err(|_| Refused::Busy)?;
         let held = Arc::clone(&self.held).try_acquire_many_owned(kibibytes).map_err(|_| Refused::Busy)?;
         Ok(Bytes::from_owner(Held { body, _held: held }))
@@ -113,7 +113,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`Refused::Busy`] if too many wait for their turn.
-    pub(super) async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         size: Size,
         make: impl FnOnce(&Desk) -> T + Send + 'static,

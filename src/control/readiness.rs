@@ -39,7 +39,7 @@ impl Desk {
         Ready { mode: mode.name(spelling).into(), to: to.name(spelling).into(), ready, blockers }
     }
 
-    pub(super) async fn blockers(&self, to: Mode) -> Vec<Blocker> {
+    pub(crate) async fn blockers(&self, to: Mode) -> Vec<Blocker> {
         // First: it says which connections are older than the redirect.
         self.look_for_bypass().await;
         let (settings, roster, dialled) = (self.settings(), self.roster(), self.dialled());
@@ -48,7 +48,7 @@ impl Desk {
     }
 
     /// The same, for settings and a snapshot that are not in force yet.
-    pub(super) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
+    pub(crate) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
         let unreachable = self.prober.unreachable_by(settings, &self.roster(), to, coming, &self.dialled()).await;
         self.found(to, unreachable).await
     }

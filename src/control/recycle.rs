@@ -78,7 +78,7 @@ impl Desk {
     }
 
     /// The open connections that today's policy would not make.
-    pub(super) fn non_conforming(&self) -> Vec<Arc<Open>> {
+    pub(crate) fn non_conforming(&self) -> Vec<Arc<Open>> {
         let snapshot = self.snapshot();
         let open = self.observer.live.list();
         open.into_iter().filter(|open| self.misfit(open, &snapshot).is_some()).collect()

@@ -22,7 +22,7 @@ use crate::state::MemberList;
 
 /// What was seen last.
 #[derive(Debug, Default)]
-pub(super) struct Redirect(Mutex<Seen>);
+pub(crate) struct Redirect(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -115,7 +115,7 @@ impl Desk {
     }
 
     /// The connections that go around tlsramp now.
-    pub(super) async fn look_for_bypass(&self) {
+    pub(crate) async fn look_for_bypass(&self) {
         let settings = self.settings();
         let (server, transparent, roster) = (local_server(&settings), settings.transparent, self.roster());
         if server.is_none() && transparent.is_none() {
@@ -141,11 +141,11 @@ impl Desk {
     }
 
     /// Where connections of this host lead that are older than the redirect, and nothing names.
-    pub(super) fn unnamed(&self) -> Vec<SocketAddr> {
+    pub(crate) fn unnamed(&self) -> Vec<SocketAddr> {
         self.redirect.seen().unnamed.clone()
     }
 
-    pub(super) fn bypassing(&self) -> Vec<BypassStatus> {
+    pub(crate) fn bypassing(&self) -> Vec<BypassStatus> {
         self.redirect.seen().bypass.clone()
     }
 
@@ -159,12 +159,12 @@ impl Desk {
     }
 
     /// What it means that the rules are not there, if they should be.
-    pub(super) fn missing_rules(&self) -> Option<Missing> {
+    pub(crate) fn missing_rules(&self) -> Option<Missing> {
         self.interception().missing(self.mode().0)
     }
 
     /// What is known of the rules, and of the ports that they are about.
-    pub(super) fn interception(&self) -> Interception {
+    pub(crate) fn interception(&self) -> Interception {
         let settings = self.settings();
         let inbound = self.upstreams().into_iter().find(|server| server.route == "inbound");
         let advertised = inbound.and_then(|server| server.me?.parse::<HostPort>().ok()).map(|me| me.port);
@@ -182,7 +182,7 @@ impl Desk {
     }
 
     /// What stands against a mode that counts on every connection coming by.
-    pub(super) fn around_blockers(&self, to: Mode) -> Vec<Blocker> {
+    pub(crate) fn around_blockers(&self, to: Mode) -> Vec<Blocker> {
         if to.accepts_plaintext() {
             return Vec::new();
         }
@@ -212,7 +212,7 @@ impl Redirect {
     }
 
     /// Whether the rules were there at the last look; none where none are expected.
-    pub(super) fn rules(&self) -> Option<bool> {
+    pub(crate) fn rules(&self) -> Option<bool> {
         self.seen().rules
     }
 
@@ -361,7 +361,7 @@ fn port(address: &str) -> &str {
 }
 
 /// So many rows that a person may read them.
-pub(super) fn shown(mut bypass: Vec<BypassStatus>) -> Vec<BypassStatus> {
+pub(crate) fn shown(mut bypass: Vec<BypassStatus>) -> Vec<BypassStatus> {
     bypass.truncate(BYPASS_SHOWN);
     bypass
 }

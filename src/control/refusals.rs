@@ -11,24 +11,24 @@ use crate::text::printable;
 
 /// What is refused at present.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Standing>);
+pub(crate) struct Refusals(Mutex<Standing>);
 
 /// The last refusal of each kind, until one succeeds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Standing {
-    pub(super) rotation: Option<RefusedChange>,
-    pub(super) reload: Option<RefusedChange>,
+pub(crate) struct Standing {
+    pub(crate) rotation: Option<RefusedChange>,
+    pub(crate) reload: Option<RefusedChange>,
 }
 
 impl Refusals {
     /// Notes what came of a rotation.
-    pub(super) fn rotated<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
+    pub(crate) fn rotated<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
         let mut standing = self.lock();
         standing.rotation = outcome.as_ref().err().map(|error| refused(standing.rotation.as_ref(), error, caller));
     }
 
     /// Notes what came of a reload, which reads the TLS files too.
-    pub(super) fn reloaded<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
+    pub(crate) fn reloaded<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
         let mut standing = self.lock();
         standing.reload = outcome.as_ref().err().map(|error| refused(standing.reload.as_ref(), error, caller));
         if outcome.is_ok() {
@@ -36,7 +36,7 @@ impl Refusals {
         }
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> Standing {
         self.lock().clone()
     }
 
@@ -47,7 +47,7 @@ impl Refusals {
 
 impl Standing {
     /// A line for each.
-    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let rotation = self.rotation.iter().map(|refused| {
             let RefusedChange { since, door, error, .. } = refused;
             format!(

@@ -11,14 +11,14 @@ use crate::tls::PeerFault;
 
 /// A destination that the kernel has redirected connections to, and the names of which its certificate must have one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer<'a> {
-    pub(super) address: SocketAddr,
-    pub(super) names: &'a [ServerName<'static>],
+pub(crate) struct Peer<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) names: &'a [ServerName<'static>],
 }
 
 impl Peer<'_> {
     /// Why its link cannot be made, where that is its name; else as the error has it.
-    pub(super) fn reason(self, text: &str, fault: &PeerFault) -> String {
+    pub(crate) fn reason(self, text: &str, fault: &PeerFault) -> String {
         let PeerFault::WrongName(presented) = fault else { return text.to_owned() };
         let ip = self.address.ip();
         let known = self.names.iter().filter(|name| matches!(name, ServerName::DnsName(_)));
@@ -32,7 +32,7 @@ impl Peer<'_> {
     }
 
     /// The option that would name it so that its certificate verifies, if it has shown a name for that.
-    pub(super) fn suggestion(self, fault: &PeerFault) -> Option<String> {
+    pub(crate) fn suggestion(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let (ip, port) = (self.address.ip(), self.address.port());
         // A name with a wildcard is nobody's, and `localhost` is everybody's.
@@ -42,7 +42,7 @@ impl Peer<'_> {
     }
 
     /// What to do about it.
-    pub(super) fn remedy(self, fault: &PeerFault) -> Option<String> {
+    pub(crate) fn remedy(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let Some(suggestion) = self.suggestion(fault) else {
             let (ip, port) = (self.address.ip(), self.address.port());
@@ -57,7 +57,7 @@ impl Peer<'_> {
 }
 
 /// What to do about a server that has TLS disabled.
-pub(super) const STEP_UP: &str = "step that tlsramp up to allowSSL first";
+pub(crate) const STEP_UP: &str = "step that tlsramp up to allowSSL first";
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ struct Sources {
 }
 
 /// The resolver of each name.
-pub(super) type Resolvers = HashMap<(String, u16), Arc<Resolver>>;
+pub(crate) type Resolvers = HashMap<(String, u16), Arc<Resolver>>;
 
 impl Desk {
     /// Keeps the roster, without end. What has changed is there within a second of being known, or of the ten that an
@@ -39,7 +39,7 @@ impl Desk {
     }
 
     /// Brings the roster up to date with all that names members, each name looked up if that is due.
-    pub(super) async fn look_up_members(&self) {
+    pub(crate) async fn look_up_members(&self) {
         let mut resolvers = self.resolvers.lock().await;
         let settings = self.settings();
         let named = Arc::clone(&self.current().named);
@@ -50,17 +50,17 @@ impl Desk {
     }
 
     /// Puts a roster in force.
-    pub(super) fn enter(&self, roster: MemberList, settings: &Settings) {
+    pub(crate) fn enter(&self, roster: MemberList, settings: &Settings) {
         self.roster.write(roster);
         self.plant.members_changed(settings);
         self.prober.follow(settings, &self.roster());
     }
 
-    pub(super) fn roster(&self) -> Arc<MemberList> {
+    pub(crate) fn roster(&self) -> Arc<MemberList> {
         self.roster.reader().load()
     }
 
-    pub(super) fn member_statuses(&self) -> Vec<MemberStatus> {
+    pub(crate) fn member_statuses(&self) -> Vec<MemberStatus> {
         let roster = self.roster();
         let status = |member: &Member| MemberStatus {
             name: member.name.to_string(),
@@ -72,7 +72,7 @@ impl Desk {
 }
 
 /// The members that need no resolving: there from the first connection on.
-pub(super) fn given(settings: &Settings, named: &NamedSets) -> Vec<Member> {
+pub(crate) fn given(settings: &Settings, named: &NamedSets) -> Vec<Member> {
     let sources = sources(settings, &[], named);
     let known = sources.into_iter().filter(|(_, sources)| !sources.given.is_empty());
     known.filter_map(|(name, mut sources)| member(name, std::mem::take(&mut sources.given), &sources)).collect()

@@ -40,7 +40,7 @@ pub struct State {
 #[serde(rename_all = "camelCase")]
 pub struct Persisted {
     /// The mode, in the older spelling.
-    pub(super) mode: String,
+    pub(crate) mode: String,
     /// The mode that flags and file named at the time. Once they name another, they win.
     over: String,
 }
@@ -95,7 +95,7 @@ pub fn read(path: &Path) -> Result<State, StateError> {
 ///
 /// # Errors
 /// What the system says, or that every user can write to the folder; the old file is as it was.
-pub(super) fn write(path: &Path, state: &State) -> io::Result<()> {
+pub(crate) fn write(path: &Path, state: &State) -> io::Result<()> {
     let (folder, target) = place(path)?;
     let name = target.file_name().unwrap_or_default().display();
     let beside = folder.join(format!(".{name}.{}", random_name()));

@@ -132,7 +132,7 @@ impl Desk {
 }
 
 /// What some TLS files hold, ours first: the first few.
-pub(super) fn certificates(material: &Material) -> Vec<CertificateStatus> {
+pub(crate) fn certificates(material: &Material) -> Vec<CertificateStatus> {
     counting(material.validities(), now_secs()).take(CERTIFICATES_SHOWN).filter_map(certificate).collect()
 }
 
@@ -153,7 +153,7 @@ fn certificate(one: &Validity) -> Option<CertificateStatus> {
 
 /// A line for each certificate, CA and revocation list that is over or has 30 days or less to go: those by which
 /// connections fail now, and all others; with the latter, what the files lack.
-pub(super) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
+pub(crate) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
     let found = findings(material.validities(), now_secs());
     let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::is_critical);
     let mut others = lines(&others);
@@ -161,12 +161,12 @@ pub(super) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>)
     (lines(&critical), others)
 }
 
-pub(super) fn now_secs() -> i64 {
+pub(crate) fn now_secs() -> i64 {
     now_millis() / 1000
 }
 
 /// What is said of plaintext clients that the inventory has forgotten for want of room.
-pub(super) fn lost(count: u64) -> String {
+pub(crate) fn lost(count: u64) -> String {
     format!("{count} plaintext clients were seen within the window and forgotten, as the inventory is full")
 }
 

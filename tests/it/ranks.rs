@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// As in the documentation of the crate.
-const RANKS: [(&str, u8); 25] = [
+const RANKS: [(&str, u8); 26] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -21,16 +21,17 @@ const RANKS: [(&str, u8); 25] = [
     ("upstream", 2),
     ("proxy", 3),
     ("control", 3),
-    ("app", 4),
+    ("admin", 4),
+    ("app", 5),
     ("standin", 4),
     ("admin_client", 4),
-    ("ctl", 5),
-    ("demo", 5),
-    ("load", 5),
-    ("netfilter", 5),
-    ("rollout", 5),
-    ("lib", 6),
-    ("main", 6),
+    ("ctl", 6),
+    ("demo", 6),
+    ("load", 6),
+    ("netfilter", 6),
+    ("rollout", 6),
+    ("lib", 7),
+    ("main", 7),
 ];
 
 #[test]

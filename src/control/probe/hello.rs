@@ -6,17 +6,17 @@ use crate::limits::{PROBE_MEMBERS, SHOWN_CHARS};
 
 /// A server's answer, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Hello {
-    pub(super) set_name: Option<String>,
-    pub(super) me: Option<String>,
+pub(crate) struct Hello {
+    pub(crate) set_name: Option<String>,
+    pub(crate) me: Option<String>,
     /// Hosts, passives and arbiters.
-    pub(super) hosts: Vec<String>,
-    pub(super) state: &'static str,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) state: &'static str,
 }
 
 impl Hello {
     /// Reads an answer; none if it is an error.
-    pub(super) fn read(document: &RawDocument) -> Option<Hello> {
+    pub(crate) fn read(document: &RawDocument) -> Option<Hello> {
         if !truthy(document, "ok") {
             return None;
         }

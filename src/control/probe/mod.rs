@@ -23,11 +23,11 @@ use crate::telemetry::{LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
 
 use target::Target;
-pub(super) use target::{LinkSeen, TRANSPARENT, Traffic};
+pub(crate) use target::{LinkSeen, TRANSPARENT, Traffic};
 
 /// The probes of one proxy.
 #[derive(Debug)]
-pub(super) struct Prober {
+pub(crate) struct Prober {
     snapshot: SnapshotReader,
     dials: OwnDials,
     targets: Mutex<Vec<Probed>>,
@@ -45,42 +45,42 @@ struct Probed {
 
 /// A destination of an outbound route that connections were led to.
 #[derive(Debug)]
-pub(super) struct Dialled {
-    pub(super) key: LinkKey,
+pub(crate) struct Dialled {
+    pub(crate) key: LinkKey,
     /// Its addresses, if the kernel has redirected them.
-    pub(super) redirected: Option<RedirectedTo>,
-    pub(super) traffic: Traffic,
+    pub(crate) redirected: Option<RedirectedTo>,
+    pub(crate) traffic: Traffic,
     /// Whether its connections are not redirected yet, being older than the rules.
-    pub(super) around: bool,
+    pub(crate) around: bool,
 }
 
 /// A server that a mode would not reach.
 #[derive(Debug)]
-pub(super) struct Unreachable {
-    pub(super) upstream: String,
-    pub(super) route: String,
-    pub(super) link: Link,
-    pub(super) reason: String,
-    pub(super) fault: PeerFault,
+pub(crate) struct Unreachable {
+    pub(crate) upstream: String,
+    pub(crate) route: String,
+    pub(crate) link: Link,
+    pub(crate) reason: String,
+    pub(crate) fault: PeerFault,
     /// What to do, where that is known.
-    pub(super) remedy: Option<String>,
+    pub(crate) remedy: Option<String>,
     /// Whether the kind of link is to blame: the one in use now works, or is of the same kind.
-    pub(super) by_the_change: bool,
+    pub(crate) by_the_change: bool,
     /// Whether its connections go around tlsramp, until they are made anew.
-    pub(super) around: bool,
+    pub(crate) around: bool,
     /// Connections to it that are open; none where it was not dialled by connections.
-    pub(super) open: Option<usize>,
+    pub(crate) open: Option<usize>,
 }
 
 impl Prober {
     /// Probes of nobody yet.
-    pub(super) fn new(snapshot: SnapshotReader, dials: OwnDials) -> Prober {
+    pub(crate) fn new(snapshot: SnapshotReader, dials: OwnDials) -> Prober {
         Prober { snapshot, dials, targets: Mutex::default(), destinations: Mutex::default() }
     }
 
     /// Probes the servers of these settings; those that it probed already go on. To be called on the runtime that
     /// is to do it.
-    pub(super) fn follow(&self, settings: &Settings, roster: &MemberList) {
+    pub(crate) fn follow(&self, settings: &Settings, roster: &MemberList) {
         let mut targets = self.targets();
         let mut known: Vec<_> = std::mem::take(&mut *targets);
         for target in Target::all(settings, roster, &self.dials) {
@@ -98,17 +98,17 @@ impl Prober {
     }
 
     /// The policy has changed: what the links are now is looked at at once.
-    pub(super) fn policy_changed(&self) {
+    pub(crate) fn policy_changed(&self) {
         self.targets().iter().for_each(|probed| probed.target.changed.notify_one());
     }
 
     /// What is known of each server.
-    pub(super) fn status(&self) -> Vec<UpstreamStatus> {
+    pub(crate) fn status(&self) -> Vec<UpstreamStatus> {
         self.targets().iter().map(|probed| probed.target.status()).collect()
     }
 
     /// The links of outbound routes, as last seen.
-    pub(super) fn links(&self) -> Vec<LinkSeen> {
+    pub(crate) fn links(&self) -> Vec<LinkSeen> {
         let targets = self.targets();
         let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
         let all = targets.iter().map(|probed| &probed.target).chain(&*destinations);
@@ -117,7 +117,7 @@ impl Prober {
 
     /// The servers that a mode would not reach by the links that it makes: those of the settings, and where redirected
     /// connections go. Tries them now, unless that was tried in the last minute.
-    pub(super) async fn unreachable(
+    pub(crate) async fn unreachable(
         &self,
         to: Mode,
         settings: &Settings,
@@ -140,7 +140,7 @@ impl Prober {
     }
 
     /// The same of settings that are not in force yet, by a snapshot that is not either.
-    pub(super) async fn unreachable_by(
+    pub(crate) async fn unreachable_by(
         &self,
         settings: &Settings,
         roster: &MemberList,

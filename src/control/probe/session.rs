@@ -20,9 +20,9 @@ use crate::tls::{Material, PeerFault};
 use crate::upstream::{LinkError, Stream, Way};
 
 /// An open link to a server.
-pub(super) struct Session {
+pub(crate) struct Session {
     stream: Box<dyn Wire>,
-    pub(super) tls_version: Option<&'static str>,
+    pub(crate) tls_version: Option<&'static str>,
     asked: i32,
     /// Marks the connection as our own dial for as long as it is open, so that a listener of ours recognises a circle.
     _dial: Option<OwnDial>,
@@ -33,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
 
 /// What came of a `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// An answer.
     Hello(Hello),
     /// The link stands, and what is behind it does not answer as MongoDB does.
@@ -49,7 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// Why not.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         permit: Permit,
         way: &Way,
         material: &Material,
@@ -71,7 +71,7 @@ impl Session {
     }
 
     /// Asks for a `hello`, by the one message that servers of every version answer.
-    pub(super) async fn hello(&mut self) -> Answer {
+    pub(crate) async fn hello(&mut self) -> Answer {
         match timeout(PROBE_ANSWER, self.exchange()).await {
             Ok(Ok(Some(reply))) => answer(&reply.document),
             Ok(Ok(None)) => Answer::Strange(NO_MONGODB.into()),
@@ -119,12 +119,12 @@ impl Session {
 
     /// Ends it as a client does that has got what it came for: closed with input that nobody has read, as a TLS ticket,
     /// it would be a reset to the server.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         linger(self.stream).await;
     }
 
     /// Returns when the server has ended the connection.
-    pub(super) async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         // Nothing was asked, so nothing comes but an end; bytes that come all the same are no server's of ours.
         let _ = self.stream.read(&mut [0; 1]).await;
     }

@@ -28,7 +28,7 @@ use crate::upstream::Way;
 
 /// A server and the route to it.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     origin: Origin,
     route: String,
     upstream: String,
@@ -45,7 +45,7 @@ pub(super) struct Target {
     /// Whether it was ever answered as MongoDB does.
     speaks: AtomicBool,
     /// The policy has changed.
-    pub(super) changed: Notify,
+    pub(crate) changed: Notify,
     other: AsyncMutex<Option<Tried>>,
 }
 
@@ -86,27 +86,27 @@ struct Tried {
 
 /// What connections have found out of a server, beside its probe.
 #[derive(Debug, Clone, Default)]
-pub(in crate::control) struct Traffic {
+pub(crate) struct Traffic {
     /// Connections to it that are open now.
-    pub(in crate::control) open: usize,
+    pub(crate) open: usize,
     /// Why the last dial failed, and when, in milliseconds since 1970: of a server that is still being dialled.
-    pub(in crate::control) failing: Option<(LinkFailure, i64)>,
+    pub(crate) failing: Option<(LinkFailure, i64)>,
 }
 
 /// A server whose link fails or works, as last seen.
 #[derive(Debug)]
-pub(in crate::control) struct LinkSeen {
-    pub(in crate::control) route: String,
-    pub(in crate::control) destination: String,
-    pub(in crate::control) redirected: Option<SocketAddr>,
-    pub(in crate::control) names: Vec<ServerName<'static>>,
-    pub(in crate::control) link: Option<Link>,
-    pub(in crate::control) up: bool,
+pub(crate) struct LinkSeen {
+    pub(crate) route: String,
+    pub(crate) destination: String,
+    pub(crate) redirected: Option<SocketAddr>,
+    pub(crate) names: Vec<ServerName<'static>>,
+    pub(crate) link: Option<Link>,
+    pub(crate) up: bool,
     /// In milliseconds since 1970; none: it is not probed, or not yet.
-    pub(in crate::control) checked: Option<i64>,
-    pub(in crate::control) failure: LinkFailure,
+    pub(crate) checked: Option<i64>,
+    pub(crate) failure: LinkFailure,
     /// What is wrong with the other kind of link, as last tried.
-    pub(in crate::control) other: PeerFault,
+    pub(crate) other: PeerFault,
 }
 
 /// The members that redirected connections may go to, each by its first address: all but the own server.
@@ -128,7 +128,7 @@ fn others(settings: &Settings, roster: &MemberList) -> Vec<(HostPort, SocketAddr
 
 impl Target {
     /// The servers of some settings. A name that no certificate bears has no way, and was refused at start.
-    pub(super) fn all(settings: &Settings, roster: &MemberList, dials: &OwnDials) -> Vec<Target> {
+    pub(crate) fn all(settings: &Settings, roster: &MemberList, dials: &OwnDials) -> Vec<Target> {
         let made = |origin, route, upstream, way| Target::new(settings, dials, origin, route, upstream, way);
         let inbound = settings.inbound.iter().filter_map(|inbound| {
             let way = match &inbound.upstream {
@@ -157,7 +157,7 @@ impl Target {
     }
 
     /// A destination of redirected connections, whatever server is there.
-    pub(super) fn destination(settings: &Settings, roster: &MemberList, to: RedirectedTo, dials: &OwnDials) -> Target {
+    pub(crate) fn destination(settings: &Settings, roster: &MemberList, to: RedirectedTo, dials: &OwnDials) -> Target {
         let names = roster.names_at(to.original);
         let way = Way::address(to.dialled, names.clone());
         let origin = Origin::Destination(to, names);
@@ -186,23 +186,23 @@ impl Target {
     }
 
     /// Where redirected connections to it go, if they do.
-    pub(super) fn redirected(&self) -> Option<SocketAddr> {
+    pub(crate) fn redirected(&self) -> Option<SocketAddr> {
         self.redirected
     }
 
     /// As records name it.
-    pub(super) fn key(&self) -> LinkKey {
+    pub(crate) fn key(&self) -> LinkKey {
         let destination = self.redirected.map_or_else(|| self.upstream.clone(), |address| address.to_string());
         LinkKey { route: self.route.as_str().into(), destination: destination.into() }
     }
 
     /// Whether another leads to the same server by the same rules.
-    pub(super) fn same(&self, other: &Target) -> bool {
+    pub(crate) fn same(&self, other: &Target) -> bool {
         self.origin == other.origin && self.times == other.times && self.asks == other.asks
     }
 
     /// Probes it without end.
-    pub(super) async fn watch(self: Arc<Target>, snapshot: SnapshotReader) {
+    pub(crate) async fn watch(self: Arc<Target>, snapshot: SnapshotReader) {
         loop {
             let now = snapshot.load();
             self.probe(&now).await;
@@ -289,7 +289,7 @@ impl Target {
         *last = Seen { checked: Some(SystemTime::now()), other, other_fault, ..seen };
     }
 
-    pub(super) async fn open(&self, permit: Permit, snapshot: &Snapshot) -> Result<Session, LinkFailure> {
+    pub(crate) async fn open(&self, permit: Permit, snapshot: &Snapshot) -> Result<Session, LinkFailure> {
         let note = |local, remote| self.dials.note(local, remote, self.acceptance);
         Session::open(permit, &self.way, &snapshot.tls, self.times, note).await
     }
@@ -303,7 +303,7 @@ impl Target {
     }
 
     /// Its link as last seen, if it is a server of an outbound route.
-    pub(super) fn link(&self) -> Option<LinkSeen> {
+    pub(crate) fn link(&self) -> Option<LinkSeen> {
         if self.acceptance != Acceptance::Outbound {
             return None;
         }
@@ -322,7 +322,7 @@ impl Target {
     }
 
     /// What is known of it.
-    pub(super) fn status(&self) -> UpstreamStatus {
+    pub(crate) fn status(&self) -> UpstreamStatus {
         let seen = self.seen().clone();
         let hello = seen.hello.unwrap_or_default();
         UpstreamStatus {
@@ -352,4 +352,4 @@ fn millis(at: SystemTime) -> i64 {
 }
 
 /// The name of the route for redirected connections.
-pub(in crate::control) const TRANSPARENT: &str = "outbound transparent";
+pub(crate) const TRANSPARENT: &str = "outbound transparent";

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::body::parse;
 use super::reply::Reply;
 use super::routes::Route;
-use crate::control::doors::visit::Visit;
+use crate::admin::connection::AdminConnection;
 use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
 use crate::control::views::ModeReply;
 use crate::control::{Caller, Change, Changed, Desk, Door, Recycle, Refused};
@@ -17,8 +17,8 @@ use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
 /// Makes a change.
-pub(super) async fn answer(route: Route, body: &[u8], visit: &Visit) -> Result<Reply, Reply> {
-    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Http));
+pub(super) async fn answer(route: Route, body: &[u8], connection: &AdminConnection) -> Result<Reply, Reply> {
+    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Http));
     match route {
         Route::Mode => {
             let (change, spelling) = change(parse(body)?)?;
@@ -54,7 +54,7 @@ pub(super) async fn answer(route: Route, body: &[u8], visit: &Visit) -> Result<R
             Ok(Reply::json(StatusCode::OK, &named))
         }
         Route::Lease => lease(&desk, parse(body)?, &caller).await,
-        Route::Quit => quit(&desk, parse(body)?, visit, &caller),
+        Route::Quit => quit(&desk, parse(body)?, connection, &caller),
         Route::Live
         | Route::ReadyProbe
         | Route::Metrics
@@ -102,8 +102,8 @@ async fn lease(desk: &Desk, request: LeaseRequest, caller: &Caller) -> Result<Re
     Ok(Reply::json(StatusCode::OK, &json!({ "lease": lease })))
 }
 
-fn quit(desk: &Desk, Nothing {}: Nothing, visit: &Visit, caller: &Caller) -> Result<Reply, Reply> {
-    if !visit.is_local() {
+fn quit(desk: &Desk, Nothing {}: Nothing, connection: &AdminConnection, caller: &Caller) -> Result<Reply, Reply> {
+    if !connection.is_local() {
         return Err(Reply::forbidden("/quit is taken by a loopback address or the unix socket only"));
     }
     desk.quit(caller);

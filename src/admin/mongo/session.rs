@@ -10,15 +10,15 @@ use super::answer::{
 use super::commands::{self, not_authorized_text};
 use super::context::Context;
 use super::wire::{Incoming, read, turn_away, write};
-use crate::control::doors::access::{Access, NEEDS_TLS};
-use crate::control::doors::visit::Visit;
+use crate::admin::access::{Access, NEEDS_TLS};
+use crate::admin::connection::AdminConnection;
 use crate::limits::ADMIN_MESSAGE_BYTES;
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::{Header, Malformed, OpCode, Request};
 
 /// Serves a client.
-pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, visit: &Visit) {
-    let mut access = visit.access();
+pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, connection: &AdminConnection) {
+    let mut access = connection.access();
     if access == Access::NeedsTls {
         return turn_away(stream, &[], TLS_NEEDED, NEEDS_TLS).await;
     }
@@ -26,7 +26,7 @@ pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         let incoming = tokio::select! {
             biased;
-            () = visit.watch.draining() => return,
+            () = connection.watch.draining() => return,
             incoming = read(&mut stream) => incoming,
         };
         let message = match incoming {
@@ -34,31 +34,31 @@ pub(in crate::control::doors) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(Incoming::TooLarge(header)) => return too_large(stream, &header).await,
             Ok(Incoming::End) => return,
             Ok(Incoming::Idle) => {
-                tracing::debug!(who = %visit.who, "an admin connection was idle for too long");
+                tracing::debug!(who = %connection.who, "an admin connection was idle for too long");
                 return;
             }
-            Err(error) => return ended(visit, &error),
+            Err(error) => return ended(connection, &error),
         };
-        let before = std::mem::replace(&mut access, visit.access());
+        let before = std::mem::replace(&mut access, connection.access());
         if access == Access::NotValid || (access.is_refused() && !before.is_refused()) {
-            return no_longer(stream, &message, visit, access).await;
+            return no_longer(stream, &message, connection, access).await;
         }
         let answer = match Request::parse(&message) {
-            Ok(request) => answer(&Context { visit, request: &request, access }, &mut answers).await,
+            Ok(request) => answer(&Context { connection, request: &request, access }, &mut answers).await,
             Err(malformed) => return misunderstood(stream, &message, malformed).await,
         };
         if let Some(answer) = answer
             && let Err(error) = write(&mut stream, &answer).await
         {
-            return ended(visit, &error);
+            return ended(connection, &error);
         }
     }
 }
 
 /// The whole message that answers a request; none where the client will read none.
 async fn answer(context: &Context<'_>, answers: &mut i32) -> Option<Vec<u8>> {
-    let Context { visit, request, access } = *context;
-    let busy = visit.guest.busy();
+    let Context { connection, request, access } = *context;
+    let busy = connection.slot.busy();
     let document = if is_outdated(request) {
         unsupported_query(&request.name).document()
     } else {
@@ -66,7 +66,7 @@ async fn answer(context: &Context<'_>, answers: &mut i32) -> Option<Vec<u8>> {
     };
     drop(busy);
     if !access.is_refused() {
-        visit.guest.served();
+        connection.slot.served();
     }
     *answers = answers.wrapping_add(1);
     request.expects_reply.then(|| request.reply(*answers, &document))
@@ -83,12 +83,12 @@ fn unsupported_query(name: &str) -> Failure {
 }
 
 /// The answer to a request of a client that was admitted and no longer is, and the end of its connection.
-async fn no_longer<S>(stream: S, message: &[u8], visit: &Visit, access: Access)
+async fn no_longer<S>(stream: S, message: &[u8], connection: &AdminConnection, access: Access)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let why = visit.refusal(access).unwrap_or_default();
-    visit.refused(&why);
+    let why = connection.refusal(access).unwrap_or_default();
+    connection.refused(&why);
     turn_away(stream, message, UNAUTHORIZED, &not_authorized_text(&why)).await;
 }
 
@@ -118,8 +118,8 @@ async fn too_large<S: AsyncRead + AsyncWrite + Unpin>(stream: S, header: &[u8; H
     turn_away(stream, header, PROTOCOL_ERROR, &text).await;
 }
 
-fn ended(visit: &Visit, error: &io::Error) {
-    tracing::debug!(who = %visit.who, %error, "an admin connection has ended in the middle of a message");
+fn ended(connection: &AdminConnection, error: &io::Error) {
+    tracing::debug!(who = %connection.who, %error, "an admin connection has ended in the middle of a message");
 }
 
 const UPGRADE: &str = "The client driver may require an upgrade. For more details see \

@@ -128,7 +128,7 @@ pub(super) fn only(request: &Request, fields: &[&str]) -> Result<(), Failure> {
 
 /// mongod's words for a field of the wrong type.
 pub(super) fn wrong_type(command: &str, field: &str, value: RawBsonRef<'_>, expected: &str) -> Failure {
-    let kind = super::printed::kind(value);
+    let kind = super::shell_format::kind(value);
     Failure::new(TYPE_MISMATCH, format!("BSON field '{command}.{field}' is the wrong type '{kind}', {expected}"))
 }
 

@@ -7,13 +7,13 @@
 //! | [`routes`] | the paths, and the query parameters of each |
 //! | [`hosts`] | whether a request is meant for us: `Host` and `Origin` |
 //! | [`body`] | a bounded body, and the JSON in it |
-//! | [`looks`], [`changes`] | what each path does |
+//! | [`queries`], [`changes`] | what each path does |
 //! | [`reply`] | answers and errors |
 
 mod body;
 mod changes;
 mod hosts;
-mod looks;
+mod queries;
 mod reply;
 mod routes;
 mod server;

@@ -3,17 +3,17 @@
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
-use super::about::{VERSION, host_name};
 use super::answer::{Answer, Failure};
 use super::context::Context;
 use super::document::document;
+use super::server_info::{VERSION, host_name};
 use crate::tls::Material;
 
 /// Unknown sections to leave out or to take in are passed over, as in mongod.
 pub(super) async fn answer(context: Context<'_>) -> Answer {
-    let Context { visit, .. } = context;
-    let status = visit.shared.desk.status().await.map_err(Failure::from)?;
-    let port = visit.local.map_or_else(String::new, |local| format!(":{}", local.port()));
+    let Context { connection, .. } = context;
+    let status = connection.shared.desk.status().await.map_err(Failure::from)?;
+    let port = connection.local.map_or_else(String::new, |local| format!(":{}", local.port()));
     let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);
     let mut answer = rawdoc! {
         "host": format!("{}{port}", host_name()),
@@ -26,12 +26,14 @@ pub(super) async fn answer(context: Context<'_>) -> Answer {
     answer.append(cstr!("uptimeEstimate"), uptime);
     answer.append(cstr!("localTime"), DateTime::now());
     let open = i32::try_from(status.connections.open).unwrap_or(i32::MAX);
-    answer
-        .append(cstr!("connections"), rawdoc! { "current": open, "totalCreated": long(visit.shared.desk.accepted()) });
-    if let Some(security) = security(&visit.shared.desk.snapshot().tls) {
+    answer.append(
+        cstr!("connections"),
+        rawdoc! { "current": open, "totalCreated": long(connection.shared.desk.accepted()) },
+    );
+    if let Some(security) = security(&connection.shared.desk.snapshot().tls) {
         answer.append(cstr!("security"), security);
     }
-    answer.append(cstr!("transportSecurity"), transport(visit.shared.desk.handshakes()));
+    answer.append(cstr!("transportSecurity"), transport(connection.shared.desk.handshakes()));
     answer.append(cstr!("tlsramp"), document(&status));
     Ok(answer)
 }

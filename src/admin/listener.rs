@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::access::Entrance;
-use super::complaints::Complaints;
-use super::guests::Guests;
-use super::visit::{self, Received};
+use super::connection::{self, Received};
+use super::connection_limit::AdminConnectionLimit;
+use super::log_limit::LogLimit;
 use crate::config::{Admin, AdminBind, Mistake};
 use crate::control::Desk;
 use crate::drain::{self, Drain};
@@ -20,37 +20,37 @@ use crate::net::{Inherited, Listener, UnixSocket, descriptor_limit};
 
 /// Listeners that are bound and not served yet: connections wait.
 #[derive(Debug, Default)]
-pub struct Bound {
+pub struct BoundServer {
     tcp: Vec<(Entrance, SocketAddr, TcpListener)>,
     unix: Vec<(PathBuf, UnixSocket)>,
 }
 
 /// The doors, open. Dropping this closes them without a farewell.
 #[derive(Debug)]
-pub struct Doors {
+pub struct Server {
     shared: Arc<Shared>,
     drain: Drain,
     sockets: Vec<PathBuf>,
 }
 
-/// What every visit needs.
+/// What every connection needs.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) desk: Arc<Desk>,
-    pub(super) complaints: Complaints,
+    pub(super) log_limit: LogLimit,
     /// The addresses bound, by route name.
     pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
     /// Set once the proxy takes no new connections: it is live, and not ready.
     pub(super) stopping: AtomicBool,
 }
 
-impl Bound {
+impl BoundServer {
     /// Binds everything that is named, or takes what was passed on.
     ///
     /// # Errors
     /// Every address that cannot be had; then none is kept.
-    pub fn bind(admin: &Admin, inherited: &Inherited) -> Result<Bound, Vec<Mistake>> {
-        let mut bound = Bound::default();
+    pub fn bind(admin: &Admin, inherited: &Inherited) -> Result<BoundServer, Vec<Mistake>> {
+        let mut bound = BoundServer::default();
         let mut mistakes = Vec::new();
         for wanted in &admin.binds {
             let done = match wanted {
@@ -87,35 +87,32 @@ impl Bound {
 
     /// Opens them, on the runtime that this is called on.
     #[must_use]
-    pub fn open(self, desk: &Arc<Desk>) -> Doors {
-        let Bound { tcp, unix } = self;
+    pub fn open(self, desk: &Arc<Desk>) -> Server {
+        let BoundServer { tcp, unix } = self;
         let bound: Vec<_> = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
         desk.opened(&bound);
-        let shared = Shared {
-            desk: Arc::clone(desk),
-            complaints: Complaints::default(),
-            bound,
-            stopping: AtomicBool::new(false),
-        };
+        let shared =
+            Shared { desk: Arc::clone(desk), log_limit: LogLimit::default(), bound, stopping: AtomicBool::new(false) };
         let (shared, drain) = (Arc::new(shared), Drain::new());
-        let (by_tcp, probes) = (Guests::new(share(ADMIN_CONNECTIONS)), Guests::new(share(PROBE_CONNECTIONS)));
+        let (by_tcp, probes) =
+            (AdminConnectionLimit::new(share(ADMIN_CONNECTIONS)), AdminConnectionLimit::new(share(PROBE_CONNECTIONS)));
         for (entrance, _, listener) in tcp {
-            let guests = if entrance == Entrance::Probes { &probes } else { &by_tcp };
-            let host = Host { shared: Arc::clone(&shared), entrance, guests: guests.clone(), watch: drain.watch() };
+            let limit = if entrance == Entrance::Probes { &probes } else { &by_tcp };
+            let host = Host { shared: Arc::clone(&shared), entrance, limit: limit.clone(), watch: drain.watch() };
             tokio::spawn(host.accept(listener));
         }
-        let (by_unix, mut sockets) = (Guests::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
+        let (by_unix, mut sockets) = (AdminConnectionLimit::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
         for (path, socket) in unix {
             let entrance = Entrance::Unix;
-            let host = Host { shared: Arc::clone(&shared), entrance, guests: by_unix.clone(), watch: drain.watch() };
+            let host = Host { shared: Arc::clone(&shared), entrance, limit: by_unix.clone(), watch: drain.watch() };
             tokio::spawn(host.accept_unix(socket));
             sockets.push(path);
         }
-        Doors { shared, drain, sockets }
+        Server { shared, drain, sockets }
     }
 }
 
-impl Doors {
+impl Server {
     /// The Unix sockets listened on.
     #[must_use]
     pub fn sockets(&self) -> &[PathBuf] {
@@ -145,7 +142,7 @@ impl Shared {
 struct Host {
     shared: Arc<Shared>,
     entrance: Entrance,
-    guests: Guests,
+    limit: AdminConnectionLimit,
     watch: drain::Watch,
 }
 
@@ -161,7 +158,7 @@ impl Host {
                 () = self.watch.draining() => return,
             };
             if let Some(received) = self.receive(Some(peer)) {
-                tokio::spawn(visit::tcp(socket, peer, received));
+                tokio::spawn(connection::tcp(socket, peer, received));
             }
             // One that has to make room does so before the next is let in, so that descriptors stay bounded.
             tokio::task::yield_now().await;
@@ -182,7 +179,7 @@ impl Host {
             match accepted {
                 Ok((socket, _)) => {
                     if let Some(received) = self.receive(None) {
-                        tokio::spawn(visit::unix(socket, received));
+                        tokio::spawn(connection::unix(socket, received));
                     }
                     tokio::task::yield_now().await;
                 }
@@ -194,12 +191,12 @@ impl Host {
 
     /// A place for a connection, unless all others are being served.
     fn receive(&self, peer: Option<SocketAddr>) -> Option<Received> {
-        let Some(guest) = self.guests.admit() else {
-            self.shared.complaints.refused(peer, None, "all admin connections are being served");
+        let Some(slot) = self.limit.admit() else {
+            self.shared.log_limit.refused(peer, None, "all admin connections are being served");
             return None;
         };
         let (shared, watch) = (Arc::clone(&self.shared), self.watch.clone());
-        Some(Received { shared, entrance: self.entrance, guest, watch })
+        Some(Received { shared, entrance: self.entrance, slot, watch })
     }
 }
 

@@ -53,7 +53,7 @@ fn topology(context: &Context<'_>, primary: &CStr) -> Answer {
     answer.append(cstr!("maxWriteBatchSize"), MAX_WRITE_BATCH);
     answer.append(cstr!("localTime"), DateTime::now());
     answer.append(cstr!("logicalSessionTimeoutMinutes"), SESSION_MINUTES);
-    answer.append(cstr!("connectionId"), i32::try_from(context.visit.number()).unwrap_or(i32::MAX));
+    answer.append(cstr!("connectionId"), i32::try_from(context.connection.number()).unwrap_or(i32::MAX));
     answer.append(cstr!("minWireVersion"), 0);
     // 6.0's.
     answer.append(cstr!("maxWireVersion"), 17);
@@ -66,7 +66,7 @@ pub(super) fn nothing(_: &Context<'_>) -> Answer {
 }
 
 pub(super) fn whats_my_uri(context: &Context<'_>) -> Answer {
-    let you = match &context.visit.who {
+    let you = match &context.connection.who {
         Who::Tcp { peer, .. } => peer.to_string(),
         // As mongod says of its own Unix socket.
         Who::Unix { .. } | Who::Process => "anonymous unix socket".to_owned(),
@@ -89,7 +89,7 @@ pub(super) fn no_users(_: &Context<'_>) -> Answer {
 
 pub(super) fn start_session(context: &Context<'_>) -> Answer {
     // A name that no other session here has is all that is asked for: the connection's, and the time.
-    let (number, now) = (context.visit.number(), DateTime::now().timestamp_millis());
+    let (number, now) = (context.connection.number(), DateTime::now().timestamp_millis());
     let bytes = [number.to_be_bytes(), now.to_be_bytes()].concat();
     let id = Binary { subtype: BinarySubtype::Uuid, bytes };
     Ok(rawdoc! { "id": { "id": id }, "timeoutMinutes": SESSION_MINUTES })

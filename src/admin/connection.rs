@@ -9,10 +9,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::access::{Access, Entrance, NEEDS_TLS, access, not_allowed, not_valid};
-use super::guests::Guest;
-use super::knock::{Protocol, knock};
+use super::connection_limit::AdminConnectionSlot;
 use super::listener::Shared;
-use super::{http, mongodb};
+use super::protocol::{Protocol, knock};
+use super::{http, mongo};
 use crate::control::{Caller, Door, Who};
 use crate::drain;
 use crate::limits::ADMIN_OPENING;
@@ -23,7 +23,7 @@ use crate::tls;
 
 /// A visitor and its connection.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(super) struct AdminConnection {
     pub(super) shared: Arc<Shared>,
     pub(super) entrance: Entrance,
     pub(super) who: Who,
@@ -35,7 +35,7 @@ pub(super) struct Visit {
     names: Vec<String>,
     /// Our own end of it, by TCP.
     pub(super) local: Option<SocketAddr>,
-    pub(super) guest: Guest,
+    pub(super) slot: AdminConnectionSlot,
     /// Drains when answers are still given and no more requests are taken.
     pub(super) watch: drain::Watch,
 }
@@ -44,15 +44,15 @@ pub(super) struct Visit {
 pub(super) struct Received {
     pub(super) shared: Arc<Shared>,
     pub(super) entrance: Entrance,
-    pub(super) guest: Guest,
+    pub(super) slot: AdminConnectionSlot,
     pub(super) watch: drain::Watch,
 }
 
-impl Visit {
-    fn new(received: Received, who: Who, local: Option<SocketAddr>) -> Visit {
-        let Received { shared, entrance, guest, watch } = received;
+impl AdminConnection {
+    fn new(received: Received, who: Who, local: Option<SocketAddr>) -> AdminConnection {
+        let Received { shared, entrance, slot, watch } = received;
         let (chain, names) = (Vec::new(), Vec::new());
-        Visit { shared, entrance, who, by_tls: false, chain, names, local, guest, watch }
+        AdminConnection { shared, entrance, who, by_tls: false, chain, names, local, slot, watch }
     }
 
     /// What this visitor may do now. To be asked for each request, once all of it has been read: the settings, the CAs and
@@ -106,7 +106,7 @@ impl Visit {
 
     /// Its number among those of its kind, from 1.
     pub(super) fn number(&self) -> u64 {
-        self.guest.number()
+        self.slot.number()
     }
 
     /// Logs that nothing is done for it.
@@ -115,7 +115,7 @@ impl Visit {
             Who::Tcp { peer, subject } => (Some(*peer), subject.as_deref()),
             Who::Unix { .. } | Who::Process => (None, None),
         };
-        self.shared.complaints.refused(peer, subject, reason);
+        self.shared.log_limit.refused(peer, subject, reason);
     }
 }
 
@@ -123,7 +123,7 @@ impl Visit {
 pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, received: Received) {
     let sniffed = tokio::select! {
         sniffed = sniff(&socket, ADMIN_OPENING, true) => sniffed,
-        () = received.guest.evicted() => return,
+        () = received.slot.evicted() => return,
         () = received.watch.draining() => return,
     };
     let opening = match sniffed {
@@ -133,12 +133,12 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, received: Received)
             return;
         }
     };
-    received.guest.begun();
+    received.slot.begun();
     let local = socket.local_addr().ok();
     match opening {
         Opening::Plaintext => {
-            let visit = Visit::new(received, Who::Tcp { peer, subject: None }, local);
-            Box::pin(until_over(socket, visit)).await;
+            let connection = AdminConnection::new(received, Who::Tcp { peer, subject: None }, local);
+            Box::pin(until_over(socket, connection)).await;
         }
         Opening::Tls if received.entrance != Entrance::Probes => Box::pin(by_tls(socket, peer, local, received)).await,
         Opening::Tls | Opening::OldTls | Opening::Sslv2 => {
@@ -146,7 +146,7 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, received: Received)
                 Opening::Tls | Opening::Plaintext => "the port for probes speaks no TLS",
                 Opening::OldTls | Opening::Sslv2 => "TLS below 1.2",
             };
-            received.shared.complaints.refused(Some(peer), None, reason);
+            received.shared.log_limit.refused(Some(peer), None, reason);
             linger(socket).await;
         }
     }
@@ -162,24 +162,24 @@ pub(super) async fn unix(socket: UnixStream, received: Received) {
         }
     };
     let who = Who::Unix { uid: credentials.uid(), pid: credentials.pid() };
-    until_over(socket, Visit::new(received, who, None)).await;
+    until_over(socket, AdminConnection::new(received, who, None)).await;
 }
 
 async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, received: Received) {
-    let complaints = &received.shared.complaints;
+    let log_limit = &received.shared.log_limit;
     let Some(config) = received.shared.desk.snapshot().tls.admin_config() else {
-        complaints.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
+        log_limit.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
         return linger(socket).await;
     };
     let handshake = tokio::select! {
         handshake = tls::accept(socket, config, ADMIN_OPENING) => handshake,
-        () = received.guest.evicted() => return,
+        () = received.slot.evicted() => return,
         () = received.watch.draining() => return,
     };
     let stream = match handshake {
         Ok(accepted) => accepted.stream,
         Err((error, socket)) => {
-            complaints.refused(Some(peer), None, &error.to_string());
+            log_limit.refused(Some(peer), None, &error.to_string());
             if let Some(socket) = socket {
                 linger(socket).await;
             }
@@ -190,38 +190,38 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
     let chain: Vec<_> = stream.session().peer_certificates().unwrap_or_default().to_vec();
     let subject = chain.first().and_then(tls::subject);
     let names = chain.first().map(tls::names).unwrap_or_default();
-    let visit = Visit::new(received, Who::Tcp { peer, subject }, local);
-    until_over(stream, Visit { by_tls: true, chain, names, ..visit }).await;
+    let connection = AdminConnection::new(received, Who::Tcp { peer, subject }, local);
+    until_over(stream, AdminConnection { by_tls: true, chain, names, ..connection }).await;
 }
 
 /// Serves until the visitor leaves, has to make room, or has to go.
-async fn until_over<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: Visit) {
+async fn until_over<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: AdminConnection) {
     tokio::select! {
-        () = enter(stream, &visit) => {}
-        () = visit.guest.evicted() => tracing::debug!(who = %visit.who, "an admin connection has made room for another"),
-        () = visit.watch.forced() => {}
+        () = enter(stream, &connection) => {}
+        () = connection.slot.evicted() => tracing::debug!(who = %connection.who, "an admin connection has made room for another"),
+        () = connection.watch.forced() => {}
     }
 }
 
 /// Leads to the door whose protocol the visitor speaks.
-async fn enter<S: AsyncRead + AsyncWrite + Unpin>(stream: S, visit: &Visit) {
-    if visit.entrance == Entrance::Probes {
-        return http::serve(stream, visit).await;
+async fn enter<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &AdminConnection) {
+    if connection.entrance == Entrance::Probes {
+        return http::serve(stream, connection).await;
     }
     let knocked = tokio::select! {
         knocked = timeout(ADMIN_OPENING, knock(stream)) => knocked,
-        () = visit.watch.draining() => return,
+        () = connection.watch.draining() => return,
     };
     let Ok(Ok((protocol, stream))) = knocked else {
-        tracing::debug!(who = %visit.who, "an admin connection said nothing");
+        tracing::debug!(who = %connection.who, "an admin connection said nothing");
         return;
     };
-    visit.guest.begun();
-    if let Some(reason) = visit.refusal(visit.access()) {
-        visit.refused(&reason);
+    connection.slot.begun();
+    if let Some(reason) = connection.refusal(connection.access()) {
+        connection.refused(&reason);
     }
     match protocol {
-        Protocol::Mongodb => mongodb::serve(stream, visit).await,
-        Protocol::Http => http::serve(stream, visit).await,
+        Protocol::Mongodb => mongo::serve(stream, connection).await,
+        Protocol::Http => http::serve(stream, connection).await,
     }
 }

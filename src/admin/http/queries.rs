@@ -9,19 +9,24 @@ use serde_json::{Value, json};
 use super::changes::mode;
 use super::reply::Reply;
 use super::routes::{Query, Route};
+use crate::admin::connection::AdminConnection;
 use crate::control::Desk;
-use crate::control::doors::visit::Visit;
 use crate::control::readers::Size;
 use crate::limits::LISTING_BYTES;
 use crate::policy::Spelling;
 use crate::telemetry::Format;
 
 /// Answers a look.
-pub(super) async fn answer(route: Route, query: &Query<'_>, format: Format, visit: &Visit) -> Result<Reply, Reply> {
-    let desk = &visit.shared.desk;
+pub(super) async fn answer(
+    route: Route,
+    query: &Query<'_>,
+    format: Format,
+    connection: &AdminConnection,
+) -> Result<Reply, Reply> {
+    let desk = &connection.shared.desk;
     let ok = StatusCode::OK;
     match route {
-        Route::ReadyProbe => readiness(query.switch("upstream")?, visit),
+        Route::ReadyProbe => readiness(query.switch("upstream")?, connection),
         Route::Metrics => Ok(Reply::metrics(desk.read(Size::Summary, move |desk| desk.metrics(format)).await?, format)),
         Route::Status => Ok(Reply::json(ok, &desk.status().await?)),
         Route::Clients => {
@@ -97,15 +102,15 @@ fn listing<T: Serialize>(
 /// Ready means that the listeners are open, and that connections arrive at them: where a sidecar's redirect rules are gone,
 /// they do not. With `upstream`, every server behind must be up as well; not by default, since
 /// a replica set could never be initiated by names that resolve to ready proxies only.
-fn readiness(upstream: bool, visit: &Visit) -> Result<Reply, Reply> {
+fn readiness(upstream: bool, connection: &AdminConnection) -> Result<Reply, Reply> {
     let unavailable = |text: String| Ok(Reply::text(StatusCode::SERVICE_UNAVAILABLE, text));
-    if visit.shared.stopping.load(Ordering::Relaxed) {
+    if connection.shared.stopping.load(Ordering::Relaxed) {
         return unavailable("stopping".to_owned());
     }
-    if let Some(missing) = visit.shared.desk.missing_rules().filter(|missing| missing.not_ready) {
+    if let Some(missing) = connection.shared.desk.missing_rules().filter(|missing| missing.not_ready) {
         return unavailable(missing.text);
     }
-    let upstreams = if upstream { visit.shared.desk.upstreams() } else { Vec::new() };
+    let upstreams = if upstream { connection.shared.desk.upstreams() } else { Vec::new() };
     let down: Vec<_> = upstreams.iter().filter(|upstream| !upstream.up).map(|down| &*down.upstream).collect();
     if !down.is_empty() {
         return unavailable(format!("down: {}", down.join(", ")));

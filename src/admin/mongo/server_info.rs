@@ -57,7 +57,7 @@ pub(super) fn command_line(context: &Context<'_>) -> Answer {
     let argv = redacted(env::args()).into_iter().map(RawBson::String).collect::<RawArrayBuf>();
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("argv"), argv);
-    answer.append(cstr!("parsed"), parsed(&context.visit.shared.desk.settings()));
+    answer.append(cstr!("parsed"), parsed(&context.connection.shared.desk.settings()));
     Ok(answer)
 }
 
@@ -122,7 +122,7 @@ fn shown(upstream: &Upstream) -> String {
 /// The log goes to standard output and is not kept here. Shells show `startupWarnings` when they connect: what this
 /// is, and what an operator should look at.
 pub(super) async fn log(context: Context<'_>) -> Answer {
-    let Context { visit, request, .. } = context;
+    let Context { connection, request, .. } = context;
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
     let name = match first {
         Some(RawBsonRef::String(name)) => name,
@@ -134,7 +134,7 @@ pub(super) async fn log(context: Context<'_>) -> Answer {
         "global" => Ok(rawdoc! { "totalLinesWritten": 0, "log": [] }),
         "startupWarnings" => {
             let about = format!("This is the admin port of tlsramp {VERSION}, not a mongod: it holds no data");
-            let warnings = visit.shared.desk.status().await.map_err(Failure::from)?.warnings;
+            let warnings = connection.shared.desk.status().await.map_err(Failure::from)?.warnings;
             let lines: Vec<_> = std::iter::once(about).chain(warnings).map(|text| line(&text)).collect();
             let count = i32::try_from(lines.len()).unwrap_or(i32::MAX);
             let log = lines.into_iter().map(RawBson::String).collect::<RawArrayBuf>();

@@ -8,8 +8,8 @@ use bson::rawdoc;
 
 use super::answer::{Answer, BAD_VALUE, Failure, INVALID_OPTIONS, UNKNOWN_FIELD, flag, is_generic, wrong_type};
 use super::context::Context;
-use super::printed::{coerced, kind, printed};
-use crate::control::doors::visit::Visit;
+use super::shell_format::{coerced, kind, printed};
+use crate::admin::connection::AdminConnection;
 use crate::control::{Change, Changed, Door, Refused};
 use crate::mongo::Request;
 use crate::policy::{Mode, Spelling};
@@ -22,7 +22,7 @@ const OPTIONS: [&str; 4] = ["force", "guard", "help", "persist"];
 /// All names are checked first; then each is set, in the order of their names. The first that fails ends it, and
 /// earlier ones stay set: mongod's way.
 pub(super) async fn set(context: Context<'_>) -> Answer {
-    let Context { visit, request, .. } = context;
+    let Context { connection, request, .. } = context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help("setParameter set administrative option(s)\n{ setParameter:1, <param>:<value> }\n"));
     }
@@ -35,7 +35,7 @@ pub(super) async fn set(context: Context<'_>) -> Answer {
     for (name, spelling, value) in asked {
         let to = mode(name, spelling, value)?;
         let change = Change { force, guard, persist, ..Change::to(to, spelling) };
-        let changed = carried_out(visit, change).await?;
+        let changed = carried_out(connection, change).await?;
         was.get_or_insert_with(|| changed.was.name(spelling));
         warnings.extend(changed.warnings.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
     }
@@ -50,8 +50,8 @@ pub(super) async fn set(context: Context<'_>) -> Answer {
 }
 
 /// A change that was asked for is made, whether or not the one who asked is still there.
-async fn carried_out(visit: &Visit, change: Change) -> Result<Changed, Failure> {
-    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Mongodb));
+async fn carried_out(connection: &AdminConnection, change: Change) -> Result<Changed, Failure> {
+    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Mongodb));
     let made = tokio::spawn(async move { desk.change_mode(change, &caller).await });
     let made = made.await.map_err(|error| Refused::Internal(error.to_string())).flatten();
     made.map_err(Failure::from)
@@ -89,13 +89,13 @@ fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, 
 
 /// Names that are not known are passed over, unless there is no other.
 pub(super) fn get(context: &Context<'_>) -> Answer {
-    let Context { visit, request, .. } = *context;
+    let Context { connection, request, .. } = *context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help(HELP_GET));
     }
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
     let Wanted { all, details } = Wanted::of(first)?;
-    let (mode, _) = visit.shared.desk.mode();
+    let (mode, _) = connection.shared.desk.mode();
     let mut answer = RawDocumentBuf::new();
     for (name, spelling) in PARAMETERS {
         if all || has(request, name.as_str()) {

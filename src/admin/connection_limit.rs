@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// The table of one kind of listener. Clones are the same table.
 #[derive(Debug, Clone)]
-pub(super) struct Guests(Arc<Table>);
+pub(super) struct AdminConnectionLimit(Arc<Table>);
 
 #[derive(Debug)]
 struct Table {
@@ -47,24 +47,24 @@ enum Use {
 
 /// One connection's place; dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct AdminConnectionSlot {
     number: u64,
     leave: Arc<Notify>,
-    guests: Guests,
+    limit: AdminConnectionLimit,
 }
 
 /// A request under way: for as long as this is held, the connection does not make room.
 #[derive(Debug)]
-pub(super) struct Busy<'a>(&'a Guest);
+pub(super) struct Busy<'a>(&'a AdminConnectionSlot);
 
-impl Guests {
+impl AdminConnectionLimit {
     /// At most so many.
-    pub(super) fn new(most: usize) -> Guests {
-        Guests(Arc::new(Table { most, state: Mutex::default() }))
+    pub(super) fn new(most: usize) -> AdminConnectionLimit {
+        AdminConnectionLimit(Arc::new(Table { most, state: Mutex::default() }))
     }
 
     /// A place for a connection; another may have to make room, and is told. None where all are busy.
-    pub(super) fn admit(&self) -> Option<Guest> {
+    pub(super) fn admit(&self) -> Option<AdminConnectionSlot> {
         let mut state = self.state();
         if state.here.len() >= self.0.most {
             let idle = state.here.iter().filter(|(_, entry)| entry.busy == 0);
@@ -78,7 +78,7 @@ impl Guests {
         let (number, leave) = (state.last, Arc::<Notify>::default());
         let entry = Entry { use_: Use::Silent, since: Instant::now(), busy: 0, leave: Arc::clone(&leave) };
         state.here.insert(number, entry);
-        Some(Guest { number, leave, guests: self.clone() })
+        Some(AdminConnectionSlot { number, leave, limit: self.clone() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,7 +86,7 @@ impl Guests {
     }
 }
 
-impl Guest {
+impl AdminConnectionSlot {
     /// Counts the connections of its table, from 1.
     pub(super) const fn number(&self) -> u64 {
         self.number
@@ -115,16 +115,16 @@ impl Guest {
 
     fn change(&self, change: impl FnOnce(&mut Entry)) {
         // Gone where it has made room a moment ago: its task is about to learn of it.
-        if let Some(entry) = self.guests.state().here.get_mut(&self.number) {
+        if let Some(entry) = self.limit.state().here.get_mut(&self.number) {
             entry.since = Instant::now();
             change(entry);
         }
     }
 }
 
-impl Drop for Guest {
+impl Drop for AdminConnectionSlot {
     fn drop(&mut self) {
-        self.guests.state().here.remove(&self.number);
+        self.limit.state().here.remove(&self.number);
     }
 }
 
@@ -138,58 +138,58 @@ impl Drop for Busy<'_> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Guest, Guests};
+    use super::{AdminConnectionLimit, AdminConnectionSlot};
 
-    fn is_out(guest: &Guest) -> bool {
-        !guest.guests.state().here.contains_key(&guest.number)
+    fn is_out(slot: &AdminConnectionSlot) -> bool {
+        !slot.limit.state().here.contains_key(&slot.number)
     }
 
     #[tokio::test]
     async fn the_one_of_least_use_makes_room() {
-        let guests = Guests::new(4);
-        let [silent, begun, served, later] = std::array::from_fn(|_| guests.admit().unwrap());
+        let limit = AdminConnectionLimit::new(4);
+        let [silent, begun, served, later] = std::array::from_fn(|_| limit.admit().unwrap());
         served.served();
         begun.begun();
         later.begun();
-        let _new = guests.admit().unwrap();
+        let _new = limit.admit().unwrap();
         assert!(is_out(&silent) && !is_out(&begun));
         tokio::time::timeout(Duration::from_secs(5), silent.evicted()).await.expect("it is told");
         // The newcomer is the only silent one now.
-        let newer = guests.admit().unwrap();
+        let newer = limit.admit().unwrap();
         assert!(is_out(&_new) && !is_out(&begun));
         newer.served();
-        let newest = guests.admit().unwrap();
+        let newest = limit.admit().unwrap();
         assert!(is_out(&begun) && !is_out(&later), "among equals, the longest without progress");
         newest.served();
-        let _a = guests.admit().unwrap();
+        let _a = limit.admit().unwrap();
         assert!(is_out(&later));
-        assert_eq!(guests.state().here.len(), 4);
+        assert_eq!(limit.state().here.len(), 4);
     }
 
     #[test]
     fn who_is_served_now_stays() {
-        let guests = Guests::new(2);
-        let (one, two) = (guests.admit().unwrap(), guests.admit().unwrap());
+        let limit = AdminConnectionLimit::new(2);
+        let (one, two) = (limit.admit().unwrap(), limit.admit().unwrap());
         let (_one_busy, two_busy) = (one.busy(), two.busy());
-        assert!(guests.admit().is_none());
+        assert!(limit.admit().is_none());
         drop(two_busy);
-        assert!(guests.admit().is_some());
+        assert!(limit.admit().is_some());
         assert!(is_out(&two) && !is_out(&one));
         drop(two);
-        assert_eq!(guests.state().here.len(), 1, "the one that came and went has given its place back");
+        assert_eq!(limit.state().here.len(), 1, "the one that came and went has given its place back");
     }
 
     #[test]
     fn thousands_that_say_nothing_leave_those_who_ask() {
-        let guests = Guests::new(8);
-        let asking: Vec<_> = (0..4).map(|_| guests.admit().unwrap()).collect();
-        asking.iter().for_each(Guest::served);
-        let mut silent: Vec<Guest> = Vec::new();
+        let limit = AdminConnectionLimit::new(8);
+        let asking: Vec<_> = (0..4).map(|_| limit.admit().unwrap()).collect();
+        asking.iter().for_each(AdminConnectionSlot::served);
+        let mut silent: Vec<AdminConnectionSlot> = Vec::new();
         for _ in 0..10_000 {
-            silent.extend(guests.admit());
-            silent.retain(|guest| !is_out(guest));
+            silent.extend(limit.admit());
+            silent.retain(|slot| !is_out(slot));
             assert!(silent.len() <= 4);
         }
-        assert!(asking.iter().all(|guest| !is_out(guest)));
+        assert!(asking.iter().all(|slot| !is_out(slot)));
     }
 }

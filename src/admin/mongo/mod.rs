@@ -8,13 +8,12 @@
 //! | [`commands`] | every command by name; what all of them have in common |
 //! | [`context`] | what every command is given |
 //! | [`answer`] | answers and failures; fields of a command by type |
-//! | [`parameters`], [`printed`] | `setParameter`, `getParameter`; values as mongod prints them |
+//! | [`parameters`], [`shell_format`] | `setParameter`, `getParameter`; values as mongod prints them |
 //! | [`handshake`] | `hello` and what else drivers and shells ask by themselves |
-//! | [`about`], [`server_status`] | what this is, how it was started, how it is |
+//! | [`server_info`], [`server_status`] | what this is, how it was started, how it is |
 //! | [`operations`] | `rotateCertificates`, `plaintextClients`, `recycleConnections` |
 //! | [`document`] | views as documents |
 
-mod about;
 mod answer;
 mod commands;
 mod context;
@@ -22,9 +21,10 @@ mod document;
 mod handshake;
 mod operations;
 mod parameters;
-mod printed;
+mod server_info;
 mod server_status;
 mod session;
+mod shell_format;
 mod wire;
 
 pub(super) use session::serve;

@@ -12,14 +12,14 @@ use crate::control::{Desk, Door, Recycle, Refused};
 
 /// mongod's command and answer; `force` and a warning are ours.
 pub(super) async fn rotate(context: Context<'_>) -> Answer {
-    let Context { visit, request, .. } = context;
+    let Context { connection, request, .. } = context;
     only(request, &["message", "force"])?;
     match request.command.get("message") {
         Ok(None | Some(RawBsonRef::String(_))) | Err(_) => {}
         Ok(Some(value)) => return Err(wrong_type("rotateCertificates", "message", value, "expected type 'string'")),
     }
     let force = flag(request, "force")?;
-    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Mongodb));
+    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Mongodb));
     // Carried out, whether or not the one who asked is still there.
     let rotated = tokio::spawn(async move { desk.rotate(force, &caller).await });
     let rotated = rotated.await.map_err(|error| Refused::Internal(error.to_string())).flatten();
@@ -41,16 +41,16 @@ pub(super) async fn plaintext_clients(context: Context<'_>) -> Answer {
         answer.append(cstr!("clients"), array(&rows));
         answer
     };
-    context.visit.shared.desk.read(Size::Listing, make).await.map_err(Failure::from)
+    context.connection.shared.desk.read(Size::Listing, make).await.map_err(Failure::from)
 }
 
 /// Ours: moves connections that today's policy would not make.
 pub(super) async fn recycle(context: Context<'_>) -> Answer {
-    let Context { visit, request, .. } = context;
+    let Context { connection, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };
-    let (desk, caller) = (Arc::clone(&visit.shared.desk), visit.caller(Door::Mongodb));
+    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Mongodb));
     let recycled = tokio::spawn(async move { desk.recycle(recycle, &caller).await });
     let recycled = recycled.await.map_err(|error| Failure::from(Refused::Internal(error.to_string())))?;
     Ok(document(&recycled))

@@ -1,13 +1,13 @@
 //! What every command is given.
 
-use crate::control::doors::access::Access;
-use crate::control::doors::visit::Visit;
+use crate::admin::access::Access;
+use crate::admin::connection::AdminConnection;
 use crate::mongo::Request;
 
 /// What a command may use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
-    pub(super) visit: &'a Visit,
+    pub(super) connection: &'a AdminConnection,
     pub(super) request: &'a Request,
     /// What the visitor may do now.
     pub(super) access: Access,

@@ -9,7 +9,7 @@ use crate::text::printable;
 
 /// The bound, for all doors together.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(Mutex<Window>);
+pub(super) struct LogLimit(Mutex<Window>);
 
 #[derive(Debug, Default)]
 struct Window {
@@ -18,7 +18,7 @@ struct Window {
     left_out: u64,
 }
 
-impl Complaints {
+impl LogLimit {
     /// A visitor that is turned away, with the subject of its certificate where it has one.
     pub(super) fn refused(&self, peer: Option<SocketAddr>, subject: Option<&str>, reason: &str) {
         if let Some(left_out) = self.admits(Instant::now()) {
@@ -49,15 +49,15 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::{Complaints, SECOND};
+    use super::{LogLimit, SECOND};
     use std::time::Instant;
 
     #[test]
     fn ten_a_second_and_how_many_were_left_out() {
-        let (complaints, start) = (Complaints::default(), Instant::now());
-        let written: Vec<_> = (0..100).filter_map(|_| complaints.admits(start)).collect();
+        let (log_limit, start) = (LogLimit::default(), Instant::now());
+        let written: Vec<_> = (0..100).filter_map(|_| log_limit.admits(start)).collect();
         assert_eq!(written, [0; 10]);
-        assert_eq!(complaints.admits(start + SECOND), Some(90));
-        assert_eq!(complaints.admits(start + SECOND), Some(0));
+        assert_eq!(log_limit.admits(start + SECOND), Some(90));
+        assert_eq!(log_limit.admits(start + SECOND), Some(0));
     }
 }

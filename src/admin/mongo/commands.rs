@@ -10,9 +10,9 @@ use super::answer::{
     Answer, BAD_VALUE, COMMAND_NOT_FOUND, DUPLICATE_FIELD, Failure, NO_SEQUENCES, UNAUTHORIZED, finished,
 };
 use super::context::Context;
-use super::{about, handshake, operations, parameters, server_status};
-use crate::control::doors::access::{Access, READ_ONLY};
-use crate::control::doors::visit::Visit;
+use super::{handshake, operations, parameters, server_info, server_status};
+use crate::admin::access::{Access, READ_ONLY};
+use crate::admin::connection::AdminConnection;
 use crate::mongo::Request;
 
 type Later<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -72,8 +72,8 @@ const COMMANDS: [Command; 30] = [
     anybody("isMaster", handshake::is_master),
     anybody("ismaster", handshake::is_master),
     anybody("ping", handshake::nothing),
-    anybody("buildInfo", about::build_info),
-    anybody("buildinfo", about::build_info),
+    anybody("buildInfo", server_info::build_info),
+    anybody("buildinfo", server_info::build_info),
     anybody("whatsmyuri", handshake::whats_my_uri),
     anybody("connectionStatus", handshake::connection_status),
     anybody("endSessions", handshake::nothing),
@@ -89,11 +89,11 @@ const COMMANDS: [Command; 30] = [
     look("listDatabases", handshake::list_databases).admin_only(),
     look("replSetGetStatus", handshake::no_set).admin_only(),
     look("getFreeMonitoringStatus", handshake::free_monitoring).admin_only(),
-    look("hostInfo", about::host_info),
-    look("getCmdLineOpts", about::command_line).admin_only(),
+    look("hostInfo", server_info::host_info),
+    look("getCmdLineOpts", server_info::command_line).admin_only(),
     look("getParameter", parameters::get).admin_only(),
     Command::later("plaintextClients", Rule::Look, |context| Box::pin(operations::plaintext_clients(context))),
-    Command::later("getLog", Rule::Look, |context| Box::pin(about::log(context))),
+    Command::later("getLog", Rule::Look, |context| Box::pin(server_info::log(context))),
     Command { admin_only: false, ..Command::later("serverStatus", Rule::Look, |c| Box::pin(server_status::answer(c))) },
     Command::later("setParameter", Rule::Change, |context| Box::pin(parameters::set(context))),
     Command::later("rotateCertificates", Rule::Change, |context| Box::pin(operations::rotate(context))),
@@ -114,12 +114,12 @@ pub(super) async fn answer(context: &Context<'_>) -> RawDocumentBuf {
 
 /// In mongod's order: is there such a command, is it well formed, is it where it belongs, and who asks.
 fn check(context: &Context<'_>) -> Result<Command, Failure> {
-    let Context { visit, request, access } = *context;
+    let Context { connection, request, access } = *context;
     let name = &*request.name;
     let command = COMMANDS.into_iter().find(|command| command.name == name);
     let Some(command) = command else {
         if access.is_refused() {
-            return Err(not_authorized(visit, access));
+            return Err(not_authorized(connection, access));
         }
         return Err(Failure::new(COMMAND_NOT_FOUND, format!("no such command: '{name}'")));
     };
@@ -144,7 +144,7 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
         }
         (Rule::Change, Access::ReadOnly) => Err(Failure::new(UNAUTHORIZED, READ_ONLY)),
         (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed | Access::NotValid) => {
-            Err(not_authorized(visit, access))
+            Err(not_authorized(connection, access))
         }
     }
 }
@@ -165,8 +165,8 @@ fn check_time_limit(request: &Request) -> Result<(), Failure> {
     Err(Failure::new(BAD_VALUE, format!("{millis} value for maxTimeMS is out of range")))
 }
 
-fn not_authorized(visit: &Visit, access: Access) -> Failure {
-    Failure::new(UNAUTHORIZED, not_authorized_text(&visit.refusal(access).unwrap_or_default()))
+fn not_authorized(connection: &AdminConnection, access: Access) -> Failure {
+    Failure::new(UNAUTHORIZED, not_authorized_text(&connection.refusal(access).unwrap_or_default()))
 }
 
 /// mongod's words for a command that this client may not give.
