@@ -17,7 +17,7 @@
 //! | 2 | [`telemetry`] | records, outcomes, open connections, logs |
 //! | 2 | [`upstream`] | the way to a server: dialled with the permit, made what the permit says |
 //! | 3 | [`proxy`] | the data plane: a connection as one straight line |
-//! | 3 | [`control`] | the control plane: the desk, where changes are judged, staged and committed |
+//! | 3 | [`control`] | the control plane: the controller, where changes are judged, staged and committed |
 //! | 4 | [`admin`] | the admin port: MongoDB commands and HTTP |
 //! | 4 | [`app`] | the composition root |
 //! | 4 | [`admin_client`] | a client of the admin port, which the commands share |
@@ -28,7 +28,7 @@
 //! | 5 | [`netfilter`] | the interception rules of a sidecar |
 //! | 5 | [`rollout`] | the rolling upgrade over many nodes, one step at a time |
 //!
-//! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/desk.rs`.
+//! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/controller.rs`.
 
 pub mod admin;
 pub mod admin_client;

@@ -70,7 +70,7 @@ pub enum LinkError {
     /// The handshake failed.
     #[error("{0}")]
     Tls(HandshakeError),
-    /// The TLS files at hand cannot serve it; start, check and the desk all refuse to get there.
+    /// The TLS files at hand cannot serve it; start, check and the controller all refuse to get there.
     #[error("no TLS material for what the mode demands")]
     NoMaterial,
 }

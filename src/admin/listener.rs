@@ -1,4 +1,4 @@
-//! The doors as a whole: bound before anything runs, opened when there is a desk, closed last.
+//! The doors as a whole: bound before anything runs, opened when there is a controller, closed last.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use super::connection::{self, Received};
 use super::connection_limit::AdminConnectionLimit;
 use super::log_limit::LogLimit;
 use crate::config::{Admin, AdminBind, Mistake};
-use crate::control::Desk;
+use crate::control::Controller;
 use crate::drain::{self, Drain};
 use crate::limits::{
     ACCEPT_BACKOFF_MOST, ADMIN_CONNECTIONS, ADMIN_FAREWELL, ADMIN_UNIX_CONNECTIONS, DOOR_DESCRIPTORS, PROBE_CONNECTIONS,
@@ -36,7 +36,7 @@ pub struct Server {
 /// What every connection needs.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) desk: Arc<Desk>,
+    pub(super) controller: Arc<Controller>,
     pub(super) log_limit: LogLimit,
     /// The addresses bound, by route name.
     pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
@@ -87,12 +87,16 @@ impl BoundServer {
 
     /// Opens them, on the runtime that this is called on.
     #[must_use]
-    pub fn open(self, desk: &Arc<Desk>) -> Server {
+    pub fn open(self, controller: &Arc<Controller>) -> Server {
         let BoundServer { tcp, unix } = self;
         let bound: Vec<_> = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
-        desk.opened(&bound);
-        let shared =
-            Shared { desk: Arc::clone(desk), log_limit: LogLimit::default(), bound, stopping: AtomicBool::new(false) };
+        controller.opened(&bound);
+        let shared = Shared {
+            controller: Arc::clone(controller),
+            log_limit: LogLimit::default(),
+            bound,
+            stopping: AtomicBool::new(false),
+        };
         let (shared, drain) = (Arc::new(shared), Drain::new());
         let (by_tcp, probes) =
             (AdminConnectionLimit::new(share(ADMIN_CONNECTIONS)), AdminConnectionLimit::new(share(PROBE_CONNECTIONS)));
@@ -134,7 +138,7 @@ impl Server {
 impl Shared {
     /// The options of the admin port in force.
     pub(super) fn admin(&self) -> Admin {
-        self.desk.settings().admin
+        self.controller.settings().admin
     }
 }
 

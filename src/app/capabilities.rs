@@ -14,9 +14,9 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use super::plant::lacks_ipv6;
+use super::listeners::lacks_ipv6;
 use super::prepare::{InUse, prepare};
-use super::strangers::{INBOUND, Wanted, wanted};
+use super::unexpected_sockets::{INBOUND, Wanted, wanted};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::net::{Inherited, is_transparent, make_transparent, try_transparent};
 

@@ -14,7 +14,7 @@ use sd_notify::NotifyState;
 use tokio::net::UnixDatagram;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
-use crate::control::Desk;
+use crate::control::Controller;
 use crate::limits::{MANAGER_STATUS_EVERY, MANAGER_WAIT};
 use crate::proxy::Pulse;
 use crate::telemetry::Observer;
@@ -31,7 +31,7 @@ pub(super) struct Manager {
 /// What is shown of a proxy, until it has ended.
 #[derive(Debug, Clone)]
 pub(super) struct Shown {
-    pub(super) desk: Arc<Desk>,
+    pub(super) controller: Arc<Controller>,
     pub(super) observer: Arc<Observer>,
     pub(super) pulse: Pulse,
 }
@@ -117,8 +117,8 @@ impl Manager {
     }
 
     fn status(&self, shown: &Shown) -> String {
-        let spelling = shown.desk.settings().spelling;
-        let (mode, _) = shown.desk.mode();
+        let spelling = shown.controller.settings().spelling;
+        let (mode, _) = shown.controller.mode();
         let stopping = self.stopping.load(Ordering::Relaxed);
         status(mode.name(spelling), shown.observer.live.count(), stopping, self.refused.load(Ordering::Relaxed))
     }

@@ -2,13 +2,13 @@
 //! meet.
 
 mod capabilities;
+mod listeners;
 mod manager;
-mod plant;
 mod prepare;
 mod restore;
 mod run;
 mod signals;
-mod strangers;
+mod unexpected_sockets;
 
 use std::future::ready;
 use std::io;
@@ -25,7 +25,7 @@ use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
 use crate::admin::{self, BoundServer};
-use crate::control::{self, Desk, tuning};
+use crate::control::{self, Controller, tuning};
 use crate::drain::{Drain, Ending};
 use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
@@ -37,7 +37,7 @@ use crate::state::MemberListWriter;
 use crate::state::SnapshotWriter;
 use crate::telemetry::{LogHandle, Observer};
 
-use plant::{Direction, Listeners};
+use listeners::{Direction, Listeners};
 use prepare::{InUse, Prepared, prepare};
 use restore::Restored;
 pub use run::{check, run};
@@ -47,7 +47,7 @@ pub use signals::Signals;
 #[derive(Debug)]
 pub struct App {
     /// Where changes are made.
-    pub desk: Arc<Desk>,
+    pub controller: Arc<Controller>,
     /// What is known of its connections.
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
@@ -136,13 +136,13 @@ impl App {
                 return Err(StartError::Configuration(mistakes.collect()));
             }
         };
-        let desk = Desk::new(control::Parts {
+        let controller = Controller::new(control::Parts {
             dials,
             writer,
             roster,
             loaded,
             tuning: tuned,
-            plant: Arc::new(Arc::clone(&listeners)),
+            listeners: Arc::new(Arc::clone(&listeners)),
             observer: Arc::clone(&observer),
             log,
             arguments: arguments.clone(),
@@ -150,21 +150,21 @@ impl App {
             named,
             history,
         });
-        let desk = Arc::new(desk);
+        let controller = Arc::new(controller);
         let house = [
-            tokio::spawn(Arc::clone(&desk).keep_house()).abort_handle(),
-            tokio::spawn(Arc::clone(&desk).watch_files()).abort_handle(),
-            tokio::spawn(Arc::clone(&desk).keep_roster()).abort_handle(),
-            tokio::spawn(Arc::clone(&desk).watch_redirect()).abort_handle(),
+            tokio::spawn(Arc::clone(&controller).keep_house()).abort_handle(),
+            tokio::spawn(Arc::clone(&controller).watch_files()).abort_handle(),
+            tokio::spawn(Arc::clone(&controller).keep_roster()).abort_handle(),
+            tokio::spawn(Arc::clone(&controller).watch_redirect()).abort_handle(),
         ];
-        let admin = bound.open(&desk);
-        Ok(App { desk, observer, listeners, admin, drains, house })
+        let admin = bound.open(&controller);
+        Ok(App { controller, observer, listeners, admin, drains, house })
     }
 
     /// The TCP addresses listened on, by route name; those of the control plane last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.desk.addresses()
+        self.controller.addresses()
     }
 
     /// The Unix sockets of the admin port.
@@ -189,9 +189,9 @@ impl App {
     /// for, while outbound routes serve as before; then the same for those. For at most `limit` in all unless that is
     /// zero, and until `force` resolves, which ends both directions. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { desk, observer, listeners, admin, drains: Drains { inbound, outbound }, house } = self;
+        let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, house } = self;
         admin.stopping();
-        for warning in desk.sync_warnings() {
+        for warning in controller.sync_warnings() {
             tracing::warn!("stopping: {warning}");
         }
         let mut force = pin!(force);
@@ -211,7 +211,7 @@ impl App {
             Ending::Forced => outbound.wait(left, ready(())).await,
         };
         house.iter().for_each(AbortHandle::abort);
-        desk.save_state().await;
+        controller.save_state().await;
         // Until here one can see what is waited for.
         admin.close().await;
         (inbound, outbound) == (Ending::ByThemselves, Ending::ByThemselves)

@@ -2,9 +2,9 @@
 //! descriptors, and a trial of every address. Nothing of it lasts.
 
 use super::capabilities::cannot_be_transparent;
-use super::plant::lacks_ipv6;
+use super::listeners::lacks_ipv6;
 use super::restore::{Restored, restore};
-use super::strangers::{Wanted, strangers, wanted};
+use super::unexpected_sockets::{Wanted, unexpected_sockets, wanted};
 use crate::config::{AdminBind, Loaded, Mistake, Settings};
 use crate::net::{Inherited, descriptors_at_most, descriptors_needed};
 
@@ -32,7 +32,7 @@ pub(super) struct Prepared {
 pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> Result<Prepared, Vec<Mistake>> {
     let settings = &loaded.settings;
     let mut warnings = Vec::new();
-    let mut mistakes = strangers(inherited, settings);
+    let mut mistakes = unexpected_sockets(inherited, settings);
     let restored = restore(loaded).map_err(|found| mistakes.extend(found)).ok();
     mistakes.extend(too_few_descriptors(settings));
     mistakes.extend(cannot_be_transparent(settings, inherited));

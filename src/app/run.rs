@@ -106,11 +106,12 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     for socket in app.admin_sockets() {
         tracing::info!(route = "admin", address = %format_args!("unix:{}", socket.display()), "listening");
     }
-    let (mode, _) = app.desk.mode();
+    let (mode, _) = app.controller.mode();
     let (max_incoming, bounded_by) = app.max_incoming();
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%mode, version, max_incoming_connections = max_incoming, bounded_by, "ready");
-    let shown = Shown { desk: Arc::clone(&app.desk), observer: Arc::clone(&app.observer), pulse: app.pulse() };
+    let shown =
+        Shown { controller: Arc::clone(&app.controller), observer: Arc::clone(&app.observer), pulse: app.pulse() };
     let manager = Manager::of_this_process();
     manager.ready(&shown).await;
     let by_itself = tokio::select! {
@@ -142,7 +143,7 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &Manager, shown
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = app.desk.quitting() => break,
+            () = app.controller.quitting() => break,
             signal = Signals::user(user) => {
                 tracing::info!(signal, "signal ignored: the log goes to standard output, so there is no file to reopen");
             }
@@ -150,7 +151,7 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &Manager, shown
         }
     }
     manager.stopping(shown).await;
-    let limit = app.desk.settings().timeouts.drain;
+    let limit = app.controller.settings().timeouts.drain;
     app.stop(limit, signals.stop()).await
 }
 
@@ -173,9 +174,9 @@ async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     }
 }
 
-/// Whether it was done. Why not, the desk has logged.
+/// Whether it was done. Why not, the controller has logged.
 async fn reload(app: &App) -> bool {
-    let done = app.desk.reload(&Caller::SIGNAL).await.is_ok();
+    let done = app.controller.reload(&Caller::SIGNAL).await.is_ok();
     if done {
         for (route, address) in app.addresses() {
             tracing::debug!(route = &*route, %address, "listening");

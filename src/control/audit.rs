@@ -1,13 +1,13 @@
 //! The audit lines: who asked, by which door, for what, and what came of it. The same goes into the history.
 
 use super::caller::Caller;
-use super::change::{Change, Changed, Refused};
+use super::change::{Change, ChangeError, Changed};
 use super::history::{Event, History};
 use super::views::Action;
 use crate::policy::Mode;
 
 /// A change of mode, made or refused.
-pub(crate) fn change(history: &History, change: &Change, outcome: &Result<Changed, Refused>, caller: &Caller) {
+pub(crate) fn change(history: &History, change: &Change, outcome: &Result<Changed, ChangeError>, caller: &Caller) {
     let (door, by, forced, persist) = (caller.door.name(), &caller.who, change.force, change.persist);
     let to = change.to;
     let with = match (forced, persist) {
@@ -38,7 +38,7 @@ pub(crate) fn change(history: &History, change: &Change, outcome: &Result<Change
 }
 
 /// A reload, made or refused. A mode that it changed is told as any change is.
-pub(crate) fn reload(history: &History, outcome: &Result<Changed, Refused>, forced: bool, caller: &Caller) {
+pub(crate) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
         Ok(Changed { was, mode, generation, .. }) => {
@@ -61,7 +61,7 @@ pub(crate) fn reload(history: &History, outcome: &Result<Changed, Refused>, forc
 /// Certificates read again, or refused; `subject` is that of the one that is shown from now on.
 pub(crate) fn rotation(
     history: &History,
-    outcome: Result<(u64, Option<String>), &Refused>,
+    outcome: Result<(u64, Option<String>), &ChangeError>,
     forced: bool,
     caller: &Caller,
 ) {

@@ -12,7 +12,7 @@ pub struct Caller {
     pub who: Who,
 }
 
-/// The doors of the desk.
+/// The doors of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// A MongoDB command on the admin port.

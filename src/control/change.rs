@@ -1,4 +1,4 @@
-//! What can be asked of the desk and what it answers: a change, how it was made, why it was not.
+//! What can be asked of the controller and what it answers: a change, how it was made, why it was not.
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ pub struct Recycle {
 
 /// Why a change was not made. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum ChangeError {
     /// The ladder does not have the step.
     #[error("{0}")]
     Transition(#[from] IllegalTransition),

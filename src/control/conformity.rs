@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
-use super::desk::Desk;
+use super::controller::Controller;
 use crate::limits::CERTIFICATES_RECHECK;
 use crate::policy::{Acceptance, Opening, conforms};
 use crate::state::Snapshot;
@@ -19,7 +19,7 @@ pub(crate) struct Refuted {
     ids: HashSet<u64>,
 }
 
-impl Desk {
+impl Controller {
     /// Why a connection would not be made today, in a word.
     pub(crate) fn misfit(&self, open: &Open, snapshot: &Snapshot) -> Option<&'static str> {
         let judged = conforms(snapshot.mode, open.acceptance, open.rule, open.opening, open.link);

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::desk::Desk;
+use super::controller::Controller;
 use super::status::expiry_warnings;
 use crate::limits::{EXPIRY_LOOK, STATE_SAVED_EVERY};
 
-impl Desk {
+impl Controller {
     /// Does it, without end.
-    pub async fn keep_house(self: Arc<Desk>) {
+    pub async fn keep_house(self: Arc<Controller>) {
         let (mut save, mut look) = (ticks(STATE_SAVED_EVERY), ticks(EXPIRY_LOOK));
         // What was loaded has just been looked at.
         look.tick().await;

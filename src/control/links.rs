@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
-use super::desk::Desk;
+use super::controller::Controller;
 use super::probe::{Dialled, LinkSeen, TRANSPARENT, Traffic};
 use super::remedy::Peer;
 use super::time::rfc3339_millis;
@@ -33,7 +33,7 @@ pub(crate) struct LinkRow {
     probed_down: bool,
 }
 
-impl Desk {
+impl Controller {
     /// The links, those of probed servers first.
     pub(crate) fn link_rows(&self) -> Vec<LinkRow> {
         let mut rows: BTreeMap<LinkKey, LinkRow> = BTreeMap::new();

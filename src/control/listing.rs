@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::caller::Caller;
-use super::desk::Desk;
+use super::controller::Controller;
 use super::history::Event;
 use super::time::rfc3339_millis;
 use super::views::{AcceptReply, Action, ClientRow, ConnectionRow, InventoryStatus};
@@ -12,7 +12,7 @@ use crate::limits::INVENTORY_ACCEPTED;
 use crate::state::Snapshot;
 use crate::telemetry::{Identity, Kind, Open, Seen, now_millis};
 
-impl Desk {
+impl Controller {
     /// The open connections, oldest first.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionRow> {
         let snapshot = self.snapshot();

@@ -1,8 +1,8 @@
-//! The control plane: the desk, where every change is judged, staged and committed, whatever door it came by.
+//! The control plane: the controller, where every change is judged, staged and committed, whatever door it came by.
 //!
 //! | file | what a reader would look for there |
 //! |---|---|
-//! | [`desk`] | the changes: mode, reload, rotation, lease |
+//! | [`controller`] | the changes: mode, reload, rotation, lease |
 //! | [`change`], [`caller`], [`requests`], [`views`] | what is asked, by whom, and what is answered |
 //! | [`audit`], [`history`] | the lines that say so; the last of them, kept |
 //! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
@@ -21,7 +21,7 @@ pub(crate) mod audit;
 pub(crate) mod caller;
 pub(crate) mod change;
 pub(crate) mod conformity;
-pub(crate) mod desk;
+pub(crate) mod controller;
 pub(crate) mod history;
 pub(crate) mod housekeeping;
 pub(crate) mod interception;
@@ -48,8 +48,8 @@ pub mod views;
 pub(crate) mod watch;
 
 pub use caller::{Caller, Door, Who};
-pub use change::{Change, Changed, Recycle, Refused};
-pub use desk::{Desk, Parts, Plant, Staged, servable, tuning};
+pub use change::{Change, ChangeError, Changed, Recycle};
+pub use controller::{Controller, ListenerControl, Parts, Staged, servable, tuning};
 pub use history::History;
 pub use naming::NamedSets;
 pub use state_file::{Persisted, State, StateError, read as read_state};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::caller::Caller;
-use super::change::Refused;
-use super::desk::Desk;
+use super::change::ChangeError;
+use super::controller::Controller;
 use super::history::Event;
 use super::requests::MembersRequest;
 use super::views::{Action, MembersReply};
@@ -88,13 +88,13 @@ impl NamedSets {
     }
 }
 
-impl Desk {
+impl Controller {
     /// Sets the names of some sets' members. When this returns, they are in the state file, if there is one, and verify
     /// the peers of every connection from now on.
     ///
     /// # Errors
-    /// [`Refused`]: names that are not valid, a bound, a lease, a state file that cannot be written. Nothing has changed.
-    pub async fn set_members(&self, request: MembersRequest, caller: &Caller) -> Result<MembersReply, Refused> {
+    /// [`ChangeError`]: names that are not valid, a bound, a lease, a state file that cannot be written. Nothing has changed.
+    pub async fn set_members(&self, request: MembersRequest, caller: &Caller) -> Result<MembersReply, ChangeError> {
         let outcome = self.name_members(&request).await;
         let (door, by, forced) = (caller.door.name(), &caller.who, request.force);
         let sets = NamedSets::shown(&request.sets);
@@ -111,8 +111,8 @@ impl Desk {
         outcome
     }
 
-    async fn name_members(&self, request: &MembersRequest) -> Result<MembersReply, Refused> {
-        let newer = NamedSets::parse(&request.sets).map_err(Refused::Names)?;
+    async fn name_members(&self, request: &MembersRequest) -> Result<MembersReply, ChangeError> {
+        let newer = NamedSets::parse(&request.sets).map_err(ChangeError::Names)?;
         {
             // Not while a change looks at who can be reached by which name.
             let _alone = self.changing.lock().await;
@@ -120,7 +120,7 @@ impl Desk {
                 self.keep_out(request.holder.as_deref())?;
             }
             let before = Arc::clone(&self.current().named);
-            let after = before.replaced_by(newer).map_err(Refused::Names)?;
+            let after = before.replaced_by(newer).map_err(ChangeError::Names)?;
             if after != *before {
                 self.save_named(Arc::new(after)).await?;
             }

@@ -1,21 +1,21 @@
-//! What the desk puts into the state file, and what a restart would make of it.
+//! What the controller puts into the state file, and what a restart would make of it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::OwnedMutexGuard;
 
-use super::change::Refused;
-use super::desk::{Desk, blocking};
+use super::change::ChangeError;
+use super::controller::{Controller, blocking};
 use super::naming::NamedSets;
 use super::state_file::{self, Persisted, State};
 use crate::config;
 use crate::policy::{Mode, Spelling};
 
-impl Desk {
+impl Controller {
     /// Writes the state file with this mode in it: before the change, since this can fail and the change cannot.
-    pub(crate) async fn persist(&self, mode: Mode) -> Result<(), Refused> {
-        let path = self.state_path().ok_or(Refused::NoStateFile)?;
+    pub(crate) async fn persist(&self, mode: Mode) -> Result<(), ChangeError> {
+        let path = self.state_path().ok_or(ChangeError::NoStateFile)?;
         let over = self.loaded().settings.mode;
         let persisted = Persisted::new(mode, over);
         let saved = Arc::clone(&self.saved).lock_owned().await;
@@ -26,7 +26,7 @@ impl Desk {
     }
 
     /// Puts the names of members in force, and in the state file before that, if there is one.
-    pub(crate) async fn save_named(&self, named: Arc<NamedSets>) -> Result<(), Refused> {
+    pub(crate) async fn save_named(&self, named: Arc<NamedSets>) -> Result<(), ChangeError> {
         let saved = Arc::clone(&self.saved).lock_owned().await;
         let _saved = match self.state_path() {
             Some(path) => self.write(saved, path, Kept { named: Arc::clone(&named), ..self.kept() }).await?,
@@ -58,7 +58,7 @@ impl Desk {
     }
 
     /// Writes. The right to do so goes along, so that whoever stops waiting for it does not let another in.
-    async fn write(&self, saved: Writing, path: PathBuf, kept: Kept) -> Result<Writing, Refused> {
+    async fn write(&self, saved: Writing, path: PathBuf, kept: Kept) -> Result<Writing, ChangeError> {
         let (observer, history) = (Arc::clone(&self.observer), self.history.entries());
         let file = path.display().to_string();
         let written = blocking(move || {
@@ -67,7 +67,7 @@ impl Desk {
             let state = State { mode: persisted, inventory, members: named.to_image(), history };
             state_file::write(&path, &state).map(|()| saved)
         });
-        written.await?.map_err(|error| Refused::StateFile { file, error: error.to_string() })
+        written.await?.map_err(|error| ChangeError::StateFile { file, error: error.to_string() })
     }
 
     /// The mode that flags and file name, as they are now: whoever edits the file wants to see it.

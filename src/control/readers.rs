@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hyper::body::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::change::Refused;
-use super::desk::{Desk, blocking};
+use super::change::ChangeError;
+use super::controller::{Controller, blocking};
 use crate::limits::{READERS_AT_A_TIME, READERS_BYTES, READERS_WAITING};
 
 /// Who reads, and in what order.
@@ -64,12 +64,12 @@ impl Readers {
     /// Waits for a turn, unless too many do already.
     ///
     /// # Errors
-    /// [`Refused::Busy`]
-    async fn turn_if_few(&self, size: Size) -> Result<Turn, Refused> {
+    /// [`ChangeError::Busy`]
+    async fn turn_if_few(&self, size: Size) -> Result<Turn, ChangeError> {
         let waiting = &self.lane(size).waiting;
         let place = Place(waiting);
         if waiting.fetch_add(1, Ordering::Relaxed) >= READERS_WAITING {
-            return Err(Refused::Busy);
+            return Err(ChangeError::Busy);
         }
         let turn = self.turn(size).await;
         drop(place);
@@ -79,10 +79,10 @@ impl Readers {
     /// An answer that counts as held until it is sent.
     ///
     /// # Errors
-    /// [`Refused::Busy`] if those under way hold too much already.
-    pub(crate) fn hold(&self, body: Vec<u8>) -> Result<Bytes, Refused> {
-        let kibibytes = u32::try_from(body.len() / 1024 + 1).map_err(|_| Refused::Busy)?;
-        let held = Arc::clone(&self.held).try_acquire_many_owned(kibibytes).map_err(|_| Refused::Busy)?;
+    /// [`ChangeError::Busy`] if those under way hold too much already.
+    pub(crate) fn hold(&self, body: Vec<u8>) -> Result<Bytes, ChangeError> {
+        let kibibytes = u32::try_from(body.len() / 1024 + 1).map_err(|_| ChangeError::Busy)?;
+        let held = Arc::clone(&self.held).try_acquire_many_owned(kibibytes).map_err(|_| ChangeError::Busy)?;
         Ok(Bytes::from_owner(Held { body, _held: held }))
     }
 }
@@ -107,21 +107,21 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-impl Desk {
+impl Controller {
     /// Makes an answer beside the control plane's thread. Whoever stops waiting for it does not let another in before it
     /// is made.
     ///
     /// # Errors
-    /// [`Refused::Busy`] if too many wait for their turn.
+    /// [`ChangeError::Busy`] if too many wait for their turn.
     pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         size: Size,
-        make: impl FnOnce(&Desk) -> T + Send + 'static,
-    ) -> Result<T, Refused> {
+        make: impl FnOnce(&Controller) -> T + Send + 'static,
+    ) -> Result<T, ChangeError> {
         let turn = self.readers.turn_if_few(size).await?;
-        let desk = Arc::clone(self);
+        let controller = Arc::clone(self);
         blocking(move || {
-            let made = make(&desk);
+            let made = make(&controller);
             drop(turn);
             made
         })
@@ -132,7 +132,7 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::{Readers, Size};
-    use crate::control::change::Refused;
+    use crate::control::change::ChangeError;
     use crate::limits::{READERS_BYTES, READERS_WAITING};
 
     #[tokio::test]
@@ -143,7 +143,7 @@ mod tests {
         for one in &mut waiting {
             assert!(futures_poll(one).is_none());
         }
-        assert!(matches!(readers.turn_if_few(Size::Listing).await, Err(Refused::Busy)));
+        assert!(matches!(readers.turn_if_few(Size::Listing).await, Err(ChangeError::Busy)));
         assert!(readers.turn_if_few(Size::Summary).await.is_ok(), "the other lane is free");
         // One that leaves makes room for another.
         waiting.pop();
@@ -166,7 +166,7 @@ mod tests {
         let readers = Readers::default();
         let half = || readers.hold(vec![0; READERS_BYTES / 2 - 1024]);
         let (first, second) = (half().unwrap(), half().unwrap());
-        assert!(matches!(readers.hold(vec![0; 4096]), Err(Refused::Busy)));
+        assert!(matches!(readers.hold(vec![0; 4096]), Err(ChangeError::Busy)));
         let part = first.slice(..10);
         drop(first);
         assert!(readers.hold(vec![0; 4096]).is_err(), "a part of it is not sent yet");

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::change::Refused;
-use super::desk::{Desk, blocking, servable};
+use super::change::ChangeError;
+use super::controller::{Controller, blocking, servable};
 use super::probe::Unreachable;
 use super::readers::Size;
 use super::remedy::STEP_UP;
@@ -21,7 +21,7 @@ use crate::telemetry::{Observer, Unmoved, now_millis};
 use crate::text::printable;
 use crate::tls::PeerFault;
 
-impl Desk {
+impl Controller {
     /// What stands in the way of a mode, whether or not the ladder leads there now.
     pub async fn ready(&self, to: Mode, spelling: Spelling) -> Ready {
         let (mode, _) = self.mode();
@@ -98,7 +98,7 @@ fn clients(observer: &Observer, to: Mode, window: Duration) -> Vec<Blocker> {
     blockers
 }
 
-fn not_looked(error: &Refused) -> Blocker {
+fn not_looked(error: &ChangeError) -> Blocker {
     Blocker {
         kind: "inventoryLost".into(),
         text: format!("the clients could not be looked through: {error}"),

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::caller::Caller;
 use super::change::Recycle;
-use super::desk::Desk;
+use super::controller::Controller;
 use super::history::Event;
 use super::views::{Action, RecycleReply, UpstreamStatus};
 use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
@@ -32,7 +32,7 @@ enum Risk {
     Unanswered,
 }
 
-impl Desk {
+impl Controller {
     /// Asks connections that today's policy would not make to move, each at a message boundary, and waits a while for
     /// them. Those at risk are left alone without `force`, but for clients whose requests want no answer: those are forwarded
     /// after our end too, and only one that is under way at the reset can be lost. Those of a member in initial sync are moved too, with a warning:

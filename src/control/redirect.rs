@@ -11,7 +11,7 @@ use procfs::net::{TcpNetEntry, TcpState};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::desk::{Desk, blocking};
+use super::controller::{Controller, blocking};
 use super::interception::{Interception, Missing};
 use super::views::{Blocker, BypassStatus};
 use crate::config::Settings;
@@ -95,9 +95,9 @@ impl Paths<'_> {
     }
 }
 
-impl Desk {
+impl Controller {
     /// Looks at the rules and at the connections of this host every five seconds, without end.
-    pub async fn watch_redirect(self: Arc<Desk>) {
+    pub async fn watch_redirect(self: Arc<Controller>) {
         let mut ticks = interval(REDIRECT_LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::caller::Caller;
-use super::change::Refused;
+use super::change::ChangeError;
 use super::time::rfc3339_millis;
 use super::views::RefusedChange;
 use crate::telemetry::now_millis;
@@ -22,13 +22,13 @@ pub(crate) struct Standing {
 
 impl Refusals {
     /// Notes what came of a rotation.
-    pub(crate) fn rotated<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
+    pub(crate) fn rotated<T>(&self, outcome: &Result<T, ChangeError>, caller: &Caller) {
         let mut standing = self.lock();
         standing.rotation = outcome.as_ref().err().map(|error| refused(standing.rotation.as_ref(), error, caller));
     }
 
     /// Notes what came of a reload, which reads the TLS files too.
-    pub(crate) fn reloaded<T>(&self, outcome: &Result<T, Refused>, caller: &Caller) {
+    pub(crate) fn reloaded<T>(&self, outcome: &Result<T, ChangeError>, caller: &Caller) {
         let mut standing = self.lock();
         standing.reload = outcome.as_ref().err().map(|error| refused(standing.reload.as_ref(), error, caller));
         if outcome.is_ok() {
@@ -66,7 +66,7 @@ impl Standing {
     }
 }
 
-fn refused(earlier: Option<&RefusedChange>, error: &Refused, caller: &Caller) -> RefusedChange {
+fn refused(earlier: Option<&RefusedChange>, error: &ChangeError, caller: &Caller) -> RefusedChange {
     RefusedChange {
         since: earlier.map_or_else(|| rfc3339_millis(now_millis()), |earlier| earlier.since.clone()),
         door: caller.door.name().into(),
@@ -78,12 +78,12 @@ fn refused(earlier: Option<&RefusedChange>, error: &Refused, caller: &Caller) ->
 #[cfg(test)]
 mod tests {
     use super::Refusals;
-    use crate::control::{Caller, Refused};
+    use crate::control::{Caller, ChangeError};
 
     #[test]
     fn a_refusal_stands_until_one_succeeds() {
         let refusals = Refusals::default();
-        let (no, yes) = (|text: &str| Err::<(), _>(Refused::Internal(text.to_owned())), Ok::<(), Refused>(()));
+        let (no, yes) = (|text: &str| Err::<(), _>(ChangeError::Internal(text.to_owned())), Ok::<(), ChangeError>(()));
         let shown = || refusals.standing().warnings().collect::<Vec<_>>();
         refusals.rotated(&no("first\n"), &Caller::WATCH);
         let since = refusals.standing().rotation.unwrap().since;

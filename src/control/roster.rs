@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::desk::Desk;
+use super::controller::Controller;
 use super::naming::NamedSets;
 use super::views::{MemberStatus, UpstreamStatus};
 use crate::config::Settings;
@@ -26,10 +26,10 @@ struct Sources {
 /// The resolver of each name.
 pub(crate) type Resolvers = HashMap<(String, u16), Arc<Resolver>>;
 
-impl Desk {
+impl Controller {
     /// Keeps the roster, without end. What has changed is there within a second of being known, or of the ten that an
     /// answer of DNS is kept.
-    pub async fn keep_roster(self: Arc<Desk>) {
+    pub async fn keep_roster(self: Arc<Controller>) {
         let mut ticks = interval(ROSTER_LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -52,7 +52,7 @@ impl Desk {
     /// Puts a roster in force.
     pub(crate) fn enter(&self, roster: MemberList, settings: &Settings) {
         self.roster.write(roster);
-        self.plant.members_changed(settings);
+        self.listeners.members_changed(settings);
         self.prober.follow(settings, &self.roster());
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::desk::Desk;
+use super::controller::Controller;
 use crate::net::SlotUsage;
 use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp, now_millis};
 use crate::tls::{counting, handshake_bytes};
 
-impl Desk {
+impl Controller {
     /// Complete TLS handshakes with clients: 1.2, 1.3, any other.
     #[must_use]
     pub fn handshakes(&self) -> [u64; 3] {
@@ -52,7 +52,7 @@ impl Desk {
         scrape.bypass = self.bypassing().len() as u64;
         scrape.redirect = self.redirect.rules();
         scrape.log_lines_dropped = self.log.as_ref().map_or(0, |log| log.dropped() as u64);
-        scrape.slots = self.plant.slots().map(|(direction, slots)| slot_counts(direction, slots)).into();
+        scrape.slots = self.listeners.slots().map(|(direction, slots)| slot_counts(direction, slots)).into();
         scrape.handshake_bytes = handshake_bytes().map(|bytes| bytes as u64);
         metrics.encode(scrape, format)
     }

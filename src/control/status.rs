@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::change::Refused;
-use super::desk::{Desk, lease_status};
+use super::change::ChangeError;
+use super::controller::{Controller, lease_status};
 use super::links;
 use super::readers::Size;
 use super::redirect::shown;
@@ -16,15 +16,15 @@ use crate::state::Snapshot;
 use crate::telemetry::now_millis;
 use crate::tls::{Finding, Material, Validity, counting, findings, gaps, lines};
 
-impl Desk {
+impl Controller {
     /// Everything at a glance. Reads the configuration file again, to say what a restart would do.
     ///
     /// # Errors
-    /// [`Refused::Busy`]
-    pub async fn status(self: &Arc<Self>) -> Result<Status, Refused> {
+    /// [`ChangeError::Busy`]
+    pub async fn status(self: &Arc<Self>) -> Result<Status, ChangeError> {
         self.recheck_certificates().await;
         let (configured, spelling) = self.configured_mode().await;
-        self.read(Size::Summary, move |desk| desk.status_now(configured, spelling)).await
+        self.read(Size::Summary, move |controller| controller.status_now(configured, spelling)).await
     }
 
     fn status_now(&self, configured: Mode, spelling: Spelling) -> Status {
@@ -49,7 +49,7 @@ impl Desk {
         warnings.extend(missing.filter(|rules| !rules.critical).map(|rules| rules.text));
         warnings.extend(ends);
         warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
-        let slots = self.plant.slots();
+        let slots = self.listeners.slots();
         warnings.extend(slots.iter().filter_map(full));
         let (connections, routes) = (self.counts(&snapshot), self.routes());
         let current = self.current();

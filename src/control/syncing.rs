@@ -1,10 +1,10 @@
 //! Servers behind that are in no state to lose a connection: in initial sync, or recovering. It is said, and nothing is
 //! held back for it: how long a sync takes nobody knows, and who stops a proxy has decided to.
 
-use super::desk::Desk;
+use super::controller::Controller;
 use super::views::UpstreamStatus;
 
-impl Desk {
+impl Controller {
     /// A line for each server that the probe last saw in between its set's states.
     #[must_use]
     pub fn sync_warnings(&self) -> Vec<String> {

@@ -18,15 +18,15 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::caller::Caller;
-use super::change::Refused;
-use super::desk::Desk;
+use super::change::ChangeError;
+use super::controller::Controller;
 use crate::config::WatchScope;
 use crate::files;
 use crate::limits::{PEM_FILE_BYTES, WATCH_LINKS, WATCH_LONGEST, WATCH_QUIET, WATCH_RECHECK};
 
-impl Desk {
+impl Controller {
     /// Reads changed files again, without end; what cannot be used leaves the old in force.
-    pub async fn watch_files(self: Arc<Desk>) {
+    pub async fn watch_files(self: Arc<Controller>) {
         if self.settings().admin.watch == WatchScope::Off {
             return;
         }
@@ -49,7 +49,7 @@ impl Desk {
         }
     }
 
-    /// Takes up what has changed. What came of it, the desk has logged.
+    /// Takes up what has changed. What came of it, the controller has logged.
     ///
     /// # Errors
     /// What is to be tried again later: a configuration that was refused, or files that are out of date.
@@ -61,7 +61,7 @@ impl Desk {
         let rotated = self.rotate(false, &Caller::WATCH).await;
         match (changed, rotated) {
             (Changed::Configuration, _) => Err(Changed::Configuration),
-            (Changed::Certificates, Err(Refused::Unusable(_))) => Err(Changed::Certificates),
+            (Changed::Certificates, Err(ChangeError::Unusable(_))) => Err(Changed::Certificates),
             (Changed::Certificates, _) => Ok(()),
         }
     }

@@ -9,7 +9,7 @@
 //! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | what each answer looks like. PURE |
 //! | `refusal` | what a failure looks like, for people and for programs. PURE |
 //!
-//! It refuses to decide anything: what is legal, the desk knows. It prints nothing that came from a peer without
+//! It refuses to decide anything: what is legal, the controller knows. It prints nothing that came from a peer without
 //! escaping it, and no escape code of its own but to a terminal.
 
 mod changes;

@@ -15,7 +15,7 @@
 //! | `walk` | from `disabled` to `requireSSL`, node by node |
 //! | `screen`, `text`, `totals` | what is shown of it |
 //!
-//! It refuses to take its own word for anything: modes are changed at the desk as an operator would, and each cell
+//! It refuses to take its own word for anything: modes are changed at the controller as an operator would, and each cell
 //! of the table is a connection that was made. What is not as the truth table says ends the walk with exit code 1.
 
 mod clients;

@@ -11,7 +11,7 @@ use clap::{ArgMatches, Command};
 use super::files::{Files, host};
 use crate::app::{App, StartError};
 use crate::config::{self, Mistake};
-use crate::control::{Caller, Refused};
+use crate::control::{Caller, ChangeError};
 use crate::standin::{Handle, StandIn};
 
 /// A running node.
@@ -45,7 +45,7 @@ pub(super) enum NodeError {
     #[error("{0}")]
     Start(#[from] StartError),
     #[error("no links to the other nodes: {0}")]
-    Links(#[from] Refused),
+    Links(#[from] ChangeError),
     #[error("the listener of {0} is not there")]
     Missing(String),
 }
@@ -86,7 +86,7 @@ impl Node {
         for (other, address) in &others {
             flags.extend(["--outbound".into(), format!("127.0.0.1:0={address},name={}", host(other))]);
         }
-        self.app.desk.reload_with(&arguments(flags)?, &Caller::PROGRAM).await?;
+        self.app.controller.reload_with(&arguments(flags)?, &Caller::PROGRAM).await?;
         for (to, address) in others {
             let listen = listener(&self.app, &format!("outbound {address}"))?;
             self.ways.push(Way { to, listen });

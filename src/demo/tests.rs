@@ -19,7 +19,7 @@ async fn a_node_in_another_mode_than_it_should_be_in_is_seen() {
     let cluster = Cluster::start(&files, 0).await.unwrap();
     for actual in Mode::ALL {
         for node in &cluster.nodes {
-            node.app.desk.change_mode(Change::forced(actual, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
+            node.app.controller.change_mode(Change::forced(actual, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
         }
         let seen = cluster.look(0).await;
         for should in Mode::ALL {
@@ -37,7 +37,12 @@ async fn a_node_in_another_mode_than_it_should_be_in_is_seen() {
 async fn a_walk_ends_at_the_first_difference() {
     let files = Files::make(&NAMES).unwrap();
     let cluster = Cluster::start(&files, 3).await.unwrap();
-    cluster.nodes[1].app.desk.change_mode(Change::to(Mode::Allow, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
+    cluster.nodes[1]
+        .app
+        .controller
+        .change_mode(Change::to(Mode::Allow, Spelling::Ssl), &Caller::PROGRAM)
+        .await
+        .unwrap();
     let findings = Walk::new(&cluster, &Screen::new(1), AT_ONCE).through().await;
     assert_eq!(
         findings.differences,

@@ -84,7 +84,7 @@ impl<'a> Walk<'a> {
     async fn step(&mut self, place: usize, mode: Mode) {
         let node = &self.cluster.nodes[place];
         if mode != Mode::Disabled {
-            match node.app.desk.change_mode(Change::to(mode, Spelling::Ssl), &Caller::PROGRAM).await {
+            match node.app.controller.change_mode(Change::to(mode, Spelling::Ssl), &Caller::PROGRAM).await {
                 Ok(_) => self.modes[place] = mode,
                 Err(refused) => {
                     self.findings.differences.push(format!("{} refuses mode {mode}: {refused}", node.name));

@@ -29,7 +29,7 @@ pub(super) enum Failure {
     Dial(DialError),
     #[error("{0}")]
     UpstreamTls(HandshakeError),
-    /// A mode that the TLS files at hand cannot serve; start, check and the desk all refuse to get there.
+    /// A mode that the TLS files at hand cannot serve; start, check and the controller all refuse to get there.
     #[error("no TLS material for what the mode demands")]
     NoMaterial,
     #[error("the policy changed {JUDGED_MOST} times before the first byte could be relayed")]

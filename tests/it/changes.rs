@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Command};
 use tlsramp::app::App;
 use tlsramp::config;
-use tlsramp::control::{Caller, Change, Changed, Desk, Refused};
+use tlsramp::control::{Caller, Change, ChangeError, Changed, Controller};
 use tlsramp::policy::{Mode, Spelling};
 use tlsramp::standin::{Client, StandIn};
 use tlsramp::telemetry::Outcome;
@@ -40,7 +40,7 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
         let changed = bench.change(Change::forced(to, Spelling::Ssl)).await.unwrap();
         assert_eq!((changed.mode, changed.generation), (to, generation + 1));
         std::fs::write(bench.folder.join("server.pem"), &certificates[(round / 2) % 2]).unwrap();
-        let reloaded = bench.desk().reload(&Caller::PROGRAM).await.unwrap();
+        let reloaded = bench.controller().reload(&Caller::PROGRAM).await.unwrap();
         assert_eq!((reloaded.mode, reloaded.generation), (to, generation + 2), "the file did not change the mode");
         generation = reloaded.generation;
         // A few operations of each round, so that changes and operations are interleaved.
@@ -86,13 +86,13 @@ async fn the_ladder_holds() {
         let text = format!("Illegal state transition for sslMode, attempt to change from disabled to {to}");
         assert_eq!(refused.to_string(), text);
     }
-    assert_eq!(bench.desk().mode(), (Mode::Disabled, 1));
+    assert_eq!(bench.controller().mode(), (Mode::Disabled, 1));
     for (to, generation) in [(Mode::Allow, 2), (Mode::Prefer, 3), (Mode::Require, 4)] {
         let changed = bench.change(Change::to(to, Spelling::Tls)).await.unwrap();
         assert_eq!(changed.generation, generation);
     }
     bench.change(Change::to(Mode::Allow, Spelling::Tls)).await.unwrap_err();
-    assert_eq!(bench.desk().mode(), (Mode::Require, 4));
+    assert_eq!(bench.controller().mode(), (Mode::Require, 4));
 }
 
 /// The old set keeps serving, whatever is on disk, and the error says what is wrong with it.
@@ -117,14 +117,14 @@ async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
     let mut established = Client::over(tls::connect(bench.address, &bench.client()).await.unwrap());
     for (text, reason) in rows {
         std::fs::write(&key_file, &text).unwrap();
-        let refused = bench.desk().reload(&Caller::PROGRAM).await.unwrap_err().to_string();
+        let refused = bench.controller().reload(&Caller::PROGRAM).await.unwrap_err().to_string();
         assert!(refused.contains(reason) && refused.contains("server.pem"), "{reason}: {refused}");
-        assert_eq!(bench.desk().mode(), (Mode::Require, 1));
+        assert_eq!(bench.controller().mode(), (Mode::Require, 1));
         established.ping().await.unwrap();
         Client::over(tls::connect(bench.address, &bench.client()).await.unwrap()).ping().await.unwrap();
     }
     std::fs::write(&key_file, good).unwrap();
-    assert_eq!(bench.desk().reload(&Caller::PROGRAM).await.unwrap().generation, 2);
+    assert_eq!(bench.controller().reload(&Caller::PROGRAM).await.unwrap().generation, 2);
 }
 
 /// A stand-in server behind a proxy of this process; behind two, if the link to it goes by policy: the second takes
@@ -166,12 +166,12 @@ impl Bench {
         Bench { app, _second: second, address, folder, _server: server }
     }
 
-    fn desk(&self) -> &Desk {
-        &self.app.desk
+    fn controller(&self) -> &Controller {
+        &self.app.controller
     }
 
-    async fn change(&self, change: Change) -> Result<Changed, Refused> {
-        self.desk().change_mode(change, &Caller::PROGRAM).await
+    async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
+        self.controller().change_mode(change, &Caller::PROGRAM).await
     }
 
     fn client(&self) -> Arc<rustls::ClientConfig> {

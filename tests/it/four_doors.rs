@@ -1,5 +1,5 @@
 //! Five hundred wishes for another mode, by all four doors at once, while two hundred clients of both kinds work on a real
-//! mongod: the desk takes them one after the other, none that the ladder does not have, and nobody else notices.
+//! mongod: the controller takes them one after the other, none that the ladder does not have, and nobody else notices.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 

@@ -57,7 +57,7 @@ fn a_broken_rank_is_seen() {
     let ranks = RANKS.into_iter().collect();
     assert_eq!(wrong("proxy", "use crate::net::Slots; use crate::proxy::Leg;", &ranks), [""; 0]);
     for upwards in
-        ["use crate::app::App;", "use crate::control::Desk;", "use crate::{limits, demo};", "use crate::Thing;"]
+        ["use crate::app::App;", "use crate::control::Controller;", "use crate::{limits, demo};", "use crate::Thing;"]
     {
         assert_eq!(wrong("proxy", upwards, &ranks).len(), 1, "{upwards}");
     }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::json;
 use tlsramp::app::App;
 use tlsramp::config;
-use tlsramp::control::{Caller, Change, Refused};
+use tlsramp::control::{Caller, Change, ChangeError};
 use tlsramp::policy::{Mode, Spelling};
 
 use crate::support::proxy::Signal;
@@ -282,19 +282,19 @@ async fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
         .try_get_matches_from(["run", "--config", file.to_str().unwrap(), "--workers", "1"])
         .unwrap();
     let app = App::start(config::load(&matches).unwrap(), &matches, 16, None).unwrap();
-    app.desk.change_mode(Change::to(Mode::Prefer, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
+    app.controller.change_mode(Change::to(Mode::Prefer, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
 
     write("allowSSL", "sniffTimeout = 1s\n");
-    let reloaded = app.desk.reload(&Caller::PROGRAM).await.unwrap();
+    let reloaded = app.controller.reload(&Caller::PROGRAM).await.unwrap();
     assert_eq!((reloaded.was, reloaded.mode, reloaded.generation), (Mode::Prefer, Mode::Prefer, 3));
-    assert_eq!(app.desk.settings().timeouts.sniff, Duration::from_secs(1));
+    assert_eq!(app.controller.settings().timeouts.sniff, Duration::from_secs(1));
 
     // Now the file changes it, to what it is: no step at all.
     write("preferSSL", "");
-    assert_eq!(app.desk.reload(&Caller::PROGRAM).await.unwrap().mode, Mode::Prefer);
+    assert_eq!(app.controller.reload(&Caller::PROGRAM).await.unwrap().mode, Mode::Prefer);
     write("disabled", "");
-    assert!(matches!(app.desk.reload(&Caller::PROGRAM).await, Err(Refused::Transition(_))));
-    assert_eq!(app.desk.mode(), (Mode::Prefer, 4));
+    assert!(matches!(app.controller.reload(&Caller::PROGRAM).await, Err(ChangeError::Transition(_))));
+    assert_eq!(app.controller.mode(), (Mode::Prefer, 4));
 }
 
 /// A file caught half-written, or a line lost by accident, must not let in whom the one before kept out.

@@ -12,49 +12,50 @@ use super::routes::Route;
 use crate::admin::connection::AdminConnection;
 use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
 use crate::control::views::ModeReply;
-use crate::control::{Caller, Change, Changed, Desk, Door, Recycle, Refused};
+use crate::control::{Caller, Change, ChangeError, Changed, Controller, Door, Recycle};
 use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
 /// Makes a change.
 pub(super) async fn answer(route: Route, body: &[u8], connection: &AdminConnection) -> Result<Reply, Reply> {
-    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Http));
+    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Http));
     match route {
         Route::Mode => {
             let (change, spelling) = change(parse(body)?)?;
-            let changed = carried_out(async move { desk.change_mode(change, &caller).await }).await?;
+            let changed = carried_out(async move { controller.change_mode(change, &caller).await }).await?;
             Ok(mode_reply(changed, spelling))
         }
         Route::Rotate => {
             let ReadAgainRequest { force } = parse(body)?;
-            let rotated = carried_out(async move { desk.rotate(force, &caller).await }).await?;
+            let rotated = carried_out(async move { controller.rotate(force, &caller).await }).await?;
             Ok(Reply::json(StatusCode::OK, &rotated))
         }
         Route::Reload => {
             let ReadAgainRequest { force } = parse(body)?;
-            let spelling = desk.settings().spelling;
-            let reload =
-                async move { if force { desk.reload_forced(&caller).await } else { desk.reload(&caller).await } };
+            let spelling = controller.settings().spelling;
+            let reload = async move {
+                if force { controller.reload_forced(&caller).await } else { controller.reload(&caller).await }
+            };
             let changed = carried_out(reload).await?;
             Ok(mode_reply(changed, spelling))
         }
         Route::Recycle => {
             let recycle: Recycle = parse(body)?;
-            let recycled = carried_out(async move { Ok(desk.recycle(recycle, &caller).await) }).await?;
+            let recycled = carried_out(async move { Ok(controller.recycle(recycle, &caller).await) }).await?;
             Ok(Reply::json(StatusCode::OK, &recycled))
         }
         Route::Accept => {
             let AcceptRequest { key, accepted } = parse(body)?;
-            let reply = desk.accept(&key, accepted, &caller).map_err(Reply::bad_request)?;
+            let reply = controller.accept(&key, accepted, &caller).map_err(Reply::bad_request)?;
             Ok(Reply::json(StatusCode::OK, &reply))
         }
         Route::Members => {
             let members: MembersRequest = parse(body)?;
-            let named = carried_out(async move { desk.set_members(members, &caller).await }).await?;
+            let named = carried_out(async move { controller.set_members(members, &caller).await }).await?;
             Ok(Reply::json(StatusCode::OK, &named))
         }
-        Route::Lease => lease(&desk, parse(body)?, &caller).await,
-        Route::Quit => quit(&desk, parse(body)?, connection, &caller),
+        Route::Lease => lease(&controller, parse(body)?, &caller).await,
+        Route::Quit => quit(&controller, parse(body)?, connection, &caller),
         Route::Live
         | Route::ReadyProbe
         | Route::Metrics
@@ -90,7 +91,7 @@ fn mode_reply(changed: Changed, spelling: Spelling) -> Reply {
     Reply::json(StatusCode::OK, &ModeReply { was, mode, generation, persisted, warnings })
 }
 
-async fn lease(desk: &Desk, request: LeaseRequest, caller: &Caller) -> Result<Reply, Reply> {
+async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) -> Result<Reply, Reply> {
     let LeaseRequest { holder, ttl_secs, force } = request;
     if !(1..=LEASE_HOLDER_CHARS).contains(&holder.chars().count()) {
         return Err(Reply::bad_request(format!("holder must have 1 to {LEASE_HOLDER_CHARS} characters")));
@@ -98,22 +99,27 @@ async fn lease(desk: &Desk, request: LeaseRequest, caller: &Caller) -> Result<Re
     if ttl_secs > LEASE_SECONDS {
         return Err(Reply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
     }
-    let lease = desk.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
+    let lease = controller.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
     Ok(Reply::json(StatusCode::OK, &json!({ "lease": lease })))
 }
 
-fn quit(desk: &Desk, Nothing {}: Nothing, connection: &AdminConnection, caller: &Caller) -> Result<Reply, Reply> {
+fn quit(
+    controller: &Controller,
+    Nothing {}: Nothing,
+    connection: &AdminConnection,
+    caller: &Caller,
+) -> Result<Reply, Reply> {
     if !connection.is_local() {
         return Err(Reply::forbidden("/quit is taken by a loopback address or the unix socket only"));
     }
-    desk.quit(caller);
+    controller.quit(caller);
     Ok(Reply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))
 }
 
-async fn carried_out<T>(change: impl Future<Output = Result<T, Refused>> + Send + 'static) -> Result<T, Reply>
+async fn carried_out<T>(change: impl Future<Output = Result<T, ChangeError>> + Send + 'static) -> Result<T, Reply>
 where
     T: Send + 'static,
 {
     let made = tokio::spawn(change).await;
-    made.map_err(|error| Refused::Internal(error.to_string())).flatten().map_err(Reply::from)
+    made.map_err(|error| ChangeError::Internal(error.to_string())).flatten().map_err(Reply::from)
 }

@@ -10,7 +10,7 @@ use super::changes::mode;
 use super::reply::Reply;
 use super::routes::{Query, Route};
 use crate::admin::connection::AdminConnection;
-use crate::control::Desk;
+use crate::control::Controller;
 use crate::control::readers::Size;
 use crate::limits::LISTING_BYTES;
 use crate::policy::Spelling;
@@ -23,34 +23,37 @@ pub(super) async fn answer(
     format: Format,
     connection: &AdminConnection,
 ) -> Result<Reply, Reply> {
-    let desk = &connection.shared.desk;
+    let controller = &connection.shared.controller;
     let ok = StatusCode::OK;
     match route {
         Route::ReadyProbe => readiness(query.switch("upstream")?, connection),
-        Route::Metrics => Ok(Reply::metrics(desk.read(Size::Summary, move |desk| desk.metrics(format)).await?, format)),
-        Route::Status => Ok(Reply::json(ok, &desk.status().await?)),
+        Route::Metrics => Ok(Reply::metrics(
+            controller.read(Size::Summary, move |controller| controller.metrics(format)).await?,
+            format,
+        )),
+        Route::Status => Ok(Reply::json(ok, &controller.status().await?)),
         Route::Clients => {
             let only_plaintext = query.switch("plaintext")?;
-            let make = move |desk: &Desk| {
-                let rows = desk.clients().into_iter().filter(|row| !only_plaintext || row.kind == "plaintext");
-                let mode = desk.mode().0.name(Spelling::Ssl);
-                desk.readers.hold(listing("clients", rows, LISTING_BYTES, &[("sslMode", &json!(mode))]))
+            let make = move |controller: &Controller| {
+                let rows = controller.clients().into_iter().filter(|row| !only_plaintext || row.kind == "plaintext");
+                let mode = controller.mode().0.name(Spelling::Ssl);
+                controller.readers.hold(listing("clients", rows, LISTING_BYTES, &[("sslMode", &json!(mode))]))
             };
-            Ok(Reply::made(desk.read(Size::Listing, make).await??))
+            Ok(Reply::made(controller.read(Size::Listing, make).await??))
         }
         Route::Connections => {
             let only_non_conforming = query.switch("nonConforming")?;
-            let make = move |desk: &Desk| {
-                let rows = desk.connections().filter(|row| !only_non_conforming || row.non_conforming.is_some());
-                desk.readers.hold(listing("connections", rows, LISTING_BYTES, &[]))
+            let make = move |controller: &Controller| {
+                let rows = controller.connections().filter(|row| !only_non_conforming || row.non_conforming.is_some());
+                controller.readers.hold(listing("connections", rows, LISTING_BYTES, &[]))
             };
-            Ok(Reply::made(desk.read(Size::Listing, make).await??))
+            Ok(Reply::made(controller.read(Size::Listing, make).await??))
         }
-        Route::History => Ok(Reply::json(ok, &desk.history())),
+        Route::History => Ok(Reply::json(ok, &controller.history())),
         Route::Blockers => {
             let to = query.value("to").ok_or_else(|| Reply::bad_request("say which mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;
-            Ok(Reply::json(ok, &desk.ready(to, spelling).await))
+            Ok(Reply::json(ok, &controller.ready(to, spelling).await))
         }
         Route::Live
         | Route::Mode
@@ -107,10 +110,10 @@ fn readiness(upstream: bool, connection: &AdminConnection) -> Result<Reply, Repl
     if connection.shared.stopping.load(Ordering::Relaxed) {
         return unavailable("stopping".to_owned());
     }
-    if let Some(missing) = connection.shared.desk.missing_rules().filter(|missing| missing.not_ready) {
+    if let Some(missing) = connection.shared.controller.missing_rules().filter(|missing| missing.not_ready) {
         return unavailable(missing.text);
     }
-    let upstreams = if upstream { connection.shared.desk.upstreams() } else { Vec::new() };
+    let upstreams = if upstream { connection.shared.controller.upstreams() } else { Vec::new() };
     let down: Vec<_> = upstreams.iter().filter(|upstream| !upstream.up).map(|down| &*down.upstream).collect();
     if !down.is_empty() {
         return unavailable(format!("down: {}", down.join(", ")));

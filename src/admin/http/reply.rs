@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::control::Refused;
+use crate::control::ChangeError;
 use crate::control::views::{Blocker, ErrorReply};
 use crate::telemetry::Format;
 
@@ -106,23 +106,23 @@ impl Reply {
     }
 }
 
-/// What the desk refuses.
-impl From<Refused> for Reply {
-    fn from(refused: Refused) -> Reply {
+/// What the controller refuses.
+impl From<ChangeError> for Reply {
+    fn from(refused: ChangeError) -> Reply {
         let error = refused.to_string();
         let (status, code, blockers) = match refused {
-            Refused::Transition(_) => (StatusCode::CONFLICT, "IllegalTransition", Vec::new()),
-            Refused::Unservable { .. } => (StatusCode::CONFLICT, "Unservable", Vec::new()),
-            Refused::Unreachable { blockers, .. } => (StatusCode::CONFLICT, "Unreachable", blockers),
-            Refused::Guarded { blockers, .. } => (StatusCode::CONFLICT, "Guarded", blockers),
-            Refused::Leased { .. } => (StatusCode::CONFLICT, "Leased", Vec::new()),
-            Refused::Names(_) => (StatusCode::BAD_REQUEST, "BadRequest", Vec::new()),
-            Refused::NoStateFile => (StatusCode::CONFLICT, "NoStateFile", Vec::new()),
-            Refused::Unusable(_) => (StatusCode::CONFLICT, "Unusable", Vec::new()),
-            Refused::Configuration(_) => (StatusCode::CONFLICT, "Configuration", Vec::new()),
-            Refused::StateFile { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "StateFile", Vec::new()),
-            Refused::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy", Vec::new()),
-            Refused::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Internal", Vec::new()),
+            ChangeError::Transition(_) => (StatusCode::CONFLICT, "IllegalTransition", Vec::new()),
+            ChangeError::Unservable { .. } => (StatusCode::CONFLICT, "Unservable", Vec::new()),
+            ChangeError::Unreachable { blockers, .. } => (StatusCode::CONFLICT, "Unreachable", blockers),
+            ChangeError::Guarded { blockers, .. } => (StatusCode::CONFLICT, "Guarded", blockers),
+            ChangeError::Leased { .. } => (StatusCode::CONFLICT, "Leased", Vec::new()),
+            ChangeError::Names(_) => (StatusCode::BAD_REQUEST, "BadRequest", Vec::new()),
+            ChangeError::NoStateFile => (StatusCode::CONFLICT, "NoStateFile", Vec::new()),
+            ChangeError::Unusable(_) => (StatusCode::CONFLICT, "Unusable", Vec::new()),
+            ChangeError::Configuration(_) => (StatusCode::CONFLICT, "Configuration", Vec::new()),
+            ChangeError::StateFile { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "StateFile", Vec::new()),
+            ChangeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy", Vec::new()),
+            ChangeError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Internal", Vec::new()),
         };
         Reply::blocked(status, code, error, blockers)
     }

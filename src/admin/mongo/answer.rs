@@ -3,7 +3,7 @@
 use bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
-use crate::control::Refused;
+use crate::control::ChangeError;
 use crate::mongo::{Request, error_document};
 
 /// What a command answers: its document without `ok`, or why not.
@@ -60,18 +60,18 @@ impl Failure {
     }
 }
 
-/// What the desk refuses, by the code of mongod's that fits best.
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Failure {
+/// What the controller refuses, by the code of mongod's that fits best.
+impl From<ChangeError> for Failure {
+    fn from(refused: ChangeError) -> Failure {
         let code = match &refused {
-            Refused::Transition(_) | Refused::Names(_) => BAD_VALUE,
-            Refused::Unservable { .. } | Refused::Unusable(_) | Refused::Configuration(_) => INVALID_TLS,
-            Refused::Unreachable { .. } => HOST_UNREACHABLE,
-            Refused::Guarded { .. } => ILLEGAL_OPERATION,
-            Refused::Leased { .. } | Refused::Busy => LOCK_BUSY,
-            Refused::NoStateFile => INVALID_OPTIONS,
-            Refused::StateFile { .. } => FILE_STREAM_FAILED,
-            Refused::Internal(_) => INTERNAL_ERROR,
+            ChangeError::Transition(_) | ChangeError::Names(_) => BAD_VALUE,
+            ChangeError::Unservable { .. } | ChangeError::Unusable(_) | ChangeError::Configuration(_) => INVALID_TLS,
+            ChangeError::Unreachable { .. } => HOST_UNREACHABLE,
+            ChangeError::Guarded { .. } => ILLEGAL_OPERATION,
+            ChangeError::Leased { .. } | ChangeError::Busy => LOCK_BUSY,
+            ChangeError::NoStateFile => INVALID_OPTIONS,
+            ChangeError::StateFile { .. } => FILE_STREAM_FAILED,
+            ChangeError::Internal(_) => INTERNAL_ERROR,
         };
         Failure::new(code, refused.to_string())
     }

@@ -22,7 +22,7 @@ type Later<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 enum Run {
     /// From memory.
     Now(fn(&Context<'_>) -> Answer),
-    /// By the desk, which may have to wait for others.
+    /// By the controller, which may have to wait for others.
     Later(for<'a> fn(Context<'a>) -> Later<'a>),
 }
 

@@ -8,7 +8,7 @@ use super::answer::{Answer, Failure, count, flag, only, wrong_type};
 use super::context::Context;
 use super::document::{array, document};
 use crate::control::readers::Size;
-use crate::control::{Desk, Door, Recycle, Refused};
+use crate::control::{ChangeError, Controller, Door, Recycle};
 
 /// mongod's command and answer; `force` and a warning are ours.
 pub(super) async fn rotate(context: Context<'_>) -> Answer {
@@ -19,10 +19,10 @@ pub(super) async fn rotate(context: Context<'_>) -> Answer {
         Ok(Some(value)) => return Err(wrong_type("rotateCertificates", "message", value, "expected type 'string'")),
     }
     let force = flag(request, "force")?;
-    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Mongodb));
+    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
     // Carried out, whether or not the one who asked is still there.
-    let rotated = tokio::spawn(async move { desk.rotate(force, &caller).await });
-    let rotated = rotated.await.map_err(|error| Refused::Internal(error.to_string())).flatten();
+    let rotated = tokio::spawn(async move { controller.rotate(force, &caller).await });
+    let rotated = rotated.await.map_err(|error| ChangeError::Internal(error.to_string())).flatten();
     let mut answer = RawDocumentBuf::new();
     let warnings = rotated.map_err(Failure::from)?.warnings;
     if !warnings.is_empty() {
@@ -34,14 +34,14 @@ pub(super) async fn rotate(context: Context<'_>) -> Answer {
 /// Ours: the inventory's plaintext rows.
 pub(super) async fn plaintext_clients(context: Context<'_>) -> Answer {
     only(context.request, &[])?;
-    let make = |desk: &Desk| {
-        let mut rows = desk.clients();
+    let make = |controller: &Controller| {
+        let mut rows = controller.clients();
         rows.retain(|row| row.kind == "plaintext");
         let mut answer = RawDocumentBuf::new();
         answer.append(cstr!("clients"), array(&rows));
         answer
     };
-    context.connection.shared.desk.read(Size::Listing, make).await.map_err(Failure::from)
+    context.connection.shared.controller.read(Size::Listing, make).await.map_err(Failure::from)
 }
 
 /// Ours: moves connections that today's policy would not make.
@@ -50,8 +50,8 @@ pub(super) async fn recycle(context: Context<'_>) -> Answer {
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };
-    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Mongodb));
-    let recycled = tokio::spawn(async move { desk.recycle(recycle, &caller).await });
-    let recycled = recycled.await.map_err(|error| Failure::from(Refused::Internal(error.to_string())))?;
+    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
+    let recycled = tokio::spawn(async move { controller.recycle(recycle, &caller).await });
+    let recycled = recycled.await.map_err(|error| Failure::from(ChangeError::Internal(error.to_string())))?;
     Ok(document(&recycled))
 }

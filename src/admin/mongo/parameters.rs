@@ -10,7 +10,7 @@ use super::answer::{Answer, BAD_VALUE, Failure, INVALID_OPTIONS, UNKNOWN_FIELD, 
 use super::context::Context;
 use super::shell_format::{coerced, kind, printed};
 use crate::admin::connection::AdminConnection;
-use crate::control::{Change, Changed, Door, Refused};
+use crate::control::{Change, ChangeError, Changed, Door};
 use crate::mongo::Request;
 use crate::policy::{Mode, Spelling};
 
@@ -51,9 +51,9 @@ pub(super) async fn set(context: Context<'_>) -> Answer {
 
 /// A change that was asked for is made, whether or not the one who asked is still there.
 async fn carried_out(connection: &AdminConnection, change: Change) -> Result<Changed, Failure> {
-    let (desk, caller) = (Arc::clone(&connection.shared.desk), connection.caller(Door::Mongodb));
-    let made = tokio::spawn(async move { desk.change_mode(change, &caller).await });
-    let made = made.await.map_err(|error| Refused::Internal(error.to_string())).flatten();
+    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
+    let made = tokio::spawn(async move { controller.change_mode(change, &caller).await });
+    let made = made.await.map_err(|error| ChangeError::Internal(error.to_string())).flatten();
     made.map_err(Failure::from)
 }
 
@@ -95,7 +95,7 @@ pub(super) fn get(context: &Context<'_>) -> Answer {
     }
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
     let Wanted { all, details } = Wanted::of(first)?;
-    let (mode, _) = connection.shared.desk.mode();
+    let (mode, _) = connection.shared.controller.mode();
     let mut answer = RawDocumentBuf::new();
     for (name, spelling) in PARAMETERS {
         if all || has(request, name.as_str()) {

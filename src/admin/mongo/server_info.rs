@@ -57,7 +57,7 @@ pub(super) fn command_line(context: &Context<'_>) -> Answer {
     let argv = redacted(env::args()).into_iter().map(RawBson::String).collect::<RawArrayBuf>();
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("argv"), argv);
-    answer.append(cstr!("parsed"), parsed(&context.connection.shared.desk.settings()));
+    answer.append(cstr!("parsed"), parsed(&context.connection.shared.controller.settings()));
     Ok(answer)
 }
 
@@ -134,7 +134,7 @@ pub(super) async fn log(context: Context<'_>) -> Answer {
         "global" => Ok(rawdoc! { "totalLinesWritten": 0, "log": [] }),
         "startupWarnings" => {
             let about = format!("This is the admin port of tlsramp {VERSION}, not a mongod: it holds no data");
-            let warnings = connection.shared.desk.status().await.map_err(Failure::from)?.warnings;
+            let warnings = connection.shared.controller.status().await.map_err(Failure::from)?.warnings;
             let lines: Vec<_> = std::iter::once(about).chain(warnings).map(|text| line(&text)).collect();
             let count = i32::try_from(lines.len()).unwrap_or(i32::MAX);
             let log = lines.into_iter().map(RawBson::String).collect::<RawArrayBuf>();

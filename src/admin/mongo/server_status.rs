@@ -12,7 +12,7 @@ use crate::tls::Material;
 /// Unknown sections to leave out or to take in are passed over, as in mongod.
 pub(super) async fn answer(context: Context<'_>) -> Answer {
     let Context { connection, .. } = context;
-    let status = connection.shared.desk.status().await.map_err(Failure::from)?;
+    let status = connection.shared.controller.status().await.map_err(Failure::from)?;
     let port = connection.local.map_or_else(String::new, |local| format!(":{}", local.port()));
     let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);
     let mut answer = rawdoc! {
@@ -28,12 +28,12 @@ pub(super) async fn answer(context: Context<'_>) -> Answer {
     let open = i32::try_from(status.connections.open).unwrap_or(i32::MAX);
     answer.append(
         cstr!("connections"),
-        rawdoc! { "current": open, "totalCreated": long(connection.shared.desk.accepted()) },
+        rawdoc! { "current": open, "totalCreated": long(connection.shared.controller.accepted()) },
     );
-    if let Some(security) = security(&connection.shared.desk.snapshot().tls) {
+    if let Some(security) = security(&connection.shared.controller.snapshot().tls) {
         answer.append(cstr!("security"), security);
     }
-    answer.append(cstr!("transportSecurity"), transport(connection.shared.desk.handshakes()));
+    answer.append(cstr!("transportSecurity"), transport(connection.shared.controller.handshakes()));
     answer.append(cstr!("tlsramp"), document(&status));
     Ok(answer)
 }

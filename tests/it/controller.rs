@@ -1,4 +1,4 @@
-//! The desk from outside: what it refuses and why, what outlives a restart, who keeps whom out, and what is said of it.
+//! The controller from outside: what it refuses and why, what outlives a restart, who keeps whom out, and what is said of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -161,7 +161,7 @@ fn a_reload_is_judged_by_what_it_brings() {
 #[test]
 fn after_a_restart_the_mode_is_the_files_or_the_persisted_one() {
     let service = Upstream::start();
-    let folder = Scratch::new("desk");
+    let folder = Scratch::new("controller");
     let (file, state) = (folder.join("tlsramp.conf"), folder.join("state"));
     let write = |mode: &str| {
         let (upstream, key, ca) = (service.address, cert("server.pem"), cert("ca.pem"));

@@ -1,4 +1,4 @@
-//! The desk. A change is judged, everything that can fail is staged, and then one snapshot is committed; on any
+//! The controller. A change is judged, everything that can fail is staged, and then one snapshot is committed; on any
 //! error all stays as it was.
 
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::audit;
 use super::caller::Caller;
-use super::change::{Change, Changed, Refused};
+use super::change::{Change, ChangeError, Changed};
 use super::conformity::Refuted;
 use super::history::{Event, History};
 use super::lease::Lease;
@@ -36,14 +36,14 @@ use crate::tls::{Material, Unusable, lists_lost};
 
 /// The one place where what is running is changed.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Controller {
     /// One change at a time. Held while upstreams are probed and files are read.
     pub(crate) changing: AsyncMutex<SnapshotWriter>,
     reader: SnapshotReader,
     /// What is read without waiting for a change that is under way.
     pub(crate) current: Mutex<Current>,
     tuning: watch::Sender<Tuning>,
-    pub(crate) plant: Arc<dyn Plant>,
+    pub(crate) listeners: Arc<dyn ListenerControl>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) log: Option<Arc<LogHandle>>,
     pub(crate) arguments: ArgMatches,
@@ -77,7 +77,7 @@ pub(crate) struct Current {
     pub(crate) mode_since: SystemTime,
 }
 
-/// What a desk is made of.
+/// What a controller is made of.
 #[derive(Debug)]
 pub struct Parts {
     /// What was dialled and not answered yet.
@@ -91,7 +91,7 @@ pub struct Parts {
     /// What connections copy at accept.
     pub tuning: watch::Sender<Tuning>,
     /// The listeners.
-    pub plant: Arc<dyn Plant>,
+    pub listeners: Arc<dyn ListenerControl>,
     /// What is known of connections.
     pub observer: Arc<Observer>,
     /// The log, if it is this proxy's own.
@@ -106,8 +106,8 @@ pub struct Parts {
     pub history: History,
 }
 
-/// What the desk needs of the data plane, without knowing it: listeners and slots that follow the settings.
-pub trait Plant: std::fmt::Debug + Send + Sync {
+/// What the controller needs of the data plane, without knowing it: listeners and slots that follow the settings.
+pub trait ListenerControl: std::fmt::Debug + Send + Sync {
     /// Does all that can fail to bring the listeners to these settings, and changes nothing yet.
     ///
     /// # Errors
@@ -127,12 +127,24 @@ pub trait Plant: std::fmt::Debug + Send + Sync {
 /// The rest of a staged change, which cannot fail.
 pub type Staged = Box<dyn FnOnce() + Send>;
 
-impl Desk {
-    /// A desk for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
+impl Controller {
+    /// A controller for what was loaded and is running. To be made on the runtime that it is to work on: its probes start.
     #[must_use]
-    pub fn new(parts: Parts) -> Desk {
-        let Parts { dials, writer, roster, loaded, tuning, plant, observer, log, arguments, persisted, named, history } =
-            parts;
+    pub fn new(parts: Parts) -> Controller {
+        let Parts {
+            dials,
+            writer,
+            roster,
+            loaded,
+            tuning,
+            listeners,
+            observer,
+            log,
+            arguments,
+            persisted,
+            named,
+            history,
+        } = parts;
         audit::start(&history, writer.current().mode, persisted.is_some());
         let current = Current {
             loaded: Arc::new(loaded),
@@ -144,10 +156,10 @@ impl Desk {
         let prober = Prober::new(writer.reader(), dials);
         let settings = &current.loaded.settings;
         roster.write(MemberList::new(roster::given(settings, &current.named)));
-        plant.members_changed(settings);
+        listeners.members_changed(settings);
         prober.follow(settings, &roster.reader().load());
         observer.inventory.set_window(current.loaded.settings.admin.guard_window);
-        Desk {
+        Controller {
             prober,
             roster,
             resolvers: AsyncMutex::default(),
@@ -160,7 +172,7 @@ impl Desk {
             changing: AsyncMutex::new(writer),
             current: Mutex::new(current),
             tuning,
-            plant,
+            listeners,
             observer,
             log,
             arguments,
@@ -199,7 +211,7 @@ impl Desk {
     /// The addresses listened on, by route name.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        let mut addresses = self.plant.addresses();
+        let mut addresses = self.listeners.addresses();
         addresses.extend(self.doors.get().into_iter().flatten().cloned());
         addresses
     }
@@ -213,16 +225,16 @@ impl Desk {
     /// Changes the mode. When this returns, every connection that is judged from now on has it.
     ///
     /// # Errors
-    /// [`Refused`]: a step that the ladder does not have, an upstream that would be cut off, a lease, unless forced;
+    /// [`ChangeError`]: a step that the ladder does not have, an upstream that would be cut off, a lease, unless forced;
     /// a mode that cannot be served; what the guard has found.
-    pub async fn change_mode(&self, change: Change, caller: &Caller) -> Result<Changed, Refused> {
+    pub async fn change_mode(&self, change: Change, caller: &Caller) -> Result<Changed, ChangeError> {
         let mut writer = self.changing.lock().await;
         let outcome = self.change(&mut writer, &change).await;
         audit::change(&self.history, &change, &outcome, caller);
         outcome
     }
 
-    async fn change(&self, writer: &mut SnapshotWriter, change: &Change) -> Result<Changed, Refused> {
+    async fn change(&self, writer: &mut SnapshotWriter, change: &Change) -> Result<Changed, ChangeError> {
         let snapshot = writer.current();
         let was = snapshot.mode;
         if !change.force {
@@ -255,16 +267,20 @@ impl Desk {
     }
 
     /// What stands against a change: refused without force, refused under guard, or said.
-    async fn object(&self, change: &Change, look: impl Future<Output = Vec<Blocker>>) -> Result<Vec<String>, Refused> {
+    async fn object(
+        &self,
+        change: &Change,
+        look: impl Future<Output = Vec<Blocker>>,
+    ) -> Result<Vec<String>, ChangeError> {
         // Who forces a change, as back at once, does not wait for servers that do not answer.
         let looked = if change.force && !change.guard { timeout(FORCED_LOOK, look).await } else { Ok(look.await) };
         let Ok(blockers) = looked else { return Ok(vec![NOT_LOOKED.to_owned()]) };
         let fatal: Vec<_> = blockers.iter().filter(|blocker| blocker.fatal).cloned().collect();
         if !fatal.is_empty() && !change.force {
-            return Err(Refused::Unreachable { to: change.to, blockers: fatal });
+            return Err(ChangeError::Unreachable { to: change.to, blockers: fatal });
         }
         if change.guard && !blockers.is_empty() {
-            return Err(Refused::Guarded { to: change.to, blockers });
+            return Err(ChangeError::Guarded { to: change.to, blockers });
         }
         Ok(blockers.into_iter().map(|blocker| blocker.text).collect())
     }
@@ -273,28 +289,28 @@ impl Desk {
     /// not change stays as it was set; one that it changed is judged as a step without force.
     ///
     /// # Errors
-    /// [`Refused`], with every reason that was found.
-    pub async fn reload(&self, caller: &Caller) -> Result<Changed, Refused> {
+    /// [`ChangeError`], with every reason that was found.
+    pub async fn reload(&self, caller: &Caller) -> Result<Changed, ChangeError> {
         self.reload_by(&self.arguments, false, caller).await
     }
 
     /// The same; TLS files that are out of date are taken too.
     ///
     /// # Errors
-    /// [`Refused`]
-    pub async fn reload_forced(&self, caller: &Caller) -> Result<Changed, Refused> {
+    /// [`ChangeError`]
+    pub async fn reload_forced(&self, caller: &Caller) -> Result<Changed, ChangeError> {
         self.reload_by(&self.arguments, true, caller).await
     }
 
     /// The same, with another command line than the one at start.
     ///
     /// # Errors
-    /// [`Refused`]
-    pub async fn reload_with(&self, arguments: &ArgMatches, caller: &Caller) -> Result<Changed, Refused> {
+    /// [`ChangeError`]
+    pub async fn reload_with(&self, arguments: &ArgMatches, caller: &Caller) -> Result<Changed, ChangeError> {
         self.reload_by(arguments, false, caller).await
     }
 
-    async fn reload_by(&self, arguments: &ArgMatches, force: bool, caller: &Caller) -> Result<Changed, Refused> {
+    async fn reload_by(&self, arguments: &ArgMatches, force: bool, caller: &Caller) -> Result<Changed, ChangeError> {
         let mut writer = self.changing.lock().await;
         let outcome = self.reread(&mut writer, arguments, force).await;
         audit::reload(&self.history, &outcome, force, caller);
@@ -307,9 +323,10 @@ impl Desk {
         writer: &mut SnapshotWriter,
         arguments: &ArgMatches,
         force: bool,
-    ) -> Result<Changed, Refused> {
+    ) -> Result<Changed, ChangeError> {
         let (arguments, previous) = (arguments.clone(), self.loaded());
-        let reload = blocking(move || config::reload(&arguments, &previous)).await?.map_err(Refused::Configuration)?;
+        let reload =
+            blocking(move || config::reload(&arguments, &previous)).await?.map_err(ChangeError::Configuration)?;
         let snapshot = writer.current();
         let was = snapshot.mode;
         let outdated = outdated(&snapshot.tls, &reload.loaded.material, force)?;
@@ -328,8 +345,8 @@ impl Desk {
         warnings.extend(outdated);
         let mode = changed_to.unwrap_or(was);
         servable(mode, &reload.loaded.settings, &reload.loaded.material)?;
-        let (plant, settings) = (Arc::clone(&self.plant), reload.loaded.settings.clone());
-        let staged = blocking(move || plant.stage(&settings)).await?.map_err(Refused::Configuration)?;
+        let (listeners, settings) = (Arc::clone(&self.listeners), reload.loaded.settings.clone());
+        let staged = blocking(move || listeners.stage(&settings)).await?.map_err(ChangeError::Configuration)?;
         if changed_to.is_some() {
             self.keep_out(None)?;
         }
@@ -361,15 +378,15 @@ impl Desk {
     /// Reads the TLS files again, and nothing else; all of them, or none.
     ///
     /// # Errors
-    /// [`Refused::Configuration`], with every file that cannot be used; [`Refused::Unusable`], where they are out of date,
+    /// [`ChangeError::Configuration`], with every file that cannot be used; [`ChangeError::Unusable`], where they are out of date,
     /// unless forced. The old ones stay.
-    pub async fn rotate(&self, force: bool, caller: &Caller) -> Result<RotateReply, Refused> {
+    pub async fn rotate(&self, force: bool, caller: &Caller) -> Result<RotateReply, ChangeError> {
         let mut writer = self.changing.lock().await;
         let loaded = self.loaded();
         let running = writer.current();
         let mode = running.mode;
         let read =
-            blocking(move || config::material(&loaded)).await.and_then(|read| read.map_err(Refused::Configuration));
+            blocking(move || config::material(&loaded)).await.and_then(|read| read.map_err(ChangeError::Configuration));
         let read = read.and_then(|(material, warnings)| {
             servable(mode, &self.loaded().settings, &material)?;
             outdated(&running.tls, &material, force)?;
@@ -408,14 +425,14 @@ impl Desk {
     /// of another that is not by force is under way any more.
     ///
     /// # Errors
-    /// [`Refused::Leased`], where another holds it and this is not by force.
+    /// [`ChangeError::Leased`], where another holds it and this is not by force.
     pub async fn lease(
         &self,
         holder: &str,
         time: Duration,
         force: bool,
         caller: &Caller,
-    ) -> Result<Option<LeaseStatus>, Refused> {
+    ) -> Result<Option<LeaseStatus>, ChangeError> {
         let renewed = self.current().lease.keeps_out(None, Instant::now()).is_some_and(|(held, _)| held == holder);
         let lease = self.take_lease(holder, time, force, caller)?;
         if lease.is_some() && !renewed {
@@ -431,11 +448,11 @@ impl Desk {
         time: Duration,
         force: bool,
         caller: &Caller,
-    ) -> Result<Option<LeaseStatus>, Refused> {
+    ) -> Result<Option<LeaseStatus>, ChangeError> {
         let mut current = self.current();
         let now = Instant::now();
         if !force && let Some((held, left)) = current.lease.keeps_out(Some(holder), now) {
-            let refused = Refused::Leased { holder: held.to_owned(), seconds: left.as_secs().max(1) };
+            let refused = ChangeError::Leased { holder: held.to_owned(), seconds: left.as_secs().max(1) };
             let what = format!("for {holder}");
             self.history.note(Event::refused(Action::Lease, what, &format!("{held} holds the lease")), caller);
             return Err(refused);
@@ -478,11 +495,13 @@ impl Desk {
         self.quit.notified().await;
     }
 
-    pub(crate) fn keep_out(&self, holder: Option<&str>) -> Result<(), Refused> {
+    pub(crate) fn keep_out(&self, holder: Option<&str>) -> Result<(), ChangeError> {
         let current = self.current();
         match current.lease.keeps_out(holder, Instant::now()) {
             None => Ok(()),
-            Some((holder, left)) => Err(Refused::Leased { holder: holder.to_owned(), seconds: left.as_secs().max(1) }),
+            Some((holder, left)) => {
+                Err(ChangeError::Leased { holder: holder.to_owned(), seconds: left.as_secs().max(1) })
+            }
         }
     }
 
@@ -509,9 +528,9 @@ pub(crate) fn lease_status(lease: &Lease) -> Option<LeaseStatus> {
 /// Whether the TLS files at hand can serve a mode.
 ///
 /// # Errors
-/// [`Refused::Unservable`], with what it takes.
-pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), Refused> {
-    let refuse = |missing| Err(Refused::Unservable { mode, missing });
+/// [`ChangeError::Unservable`], with what it takes.
+pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), ChangeError> {
+    let refuse = |missing| Err(ChangeError::Unservable { mode, missing });
     if settings.needs_certificate(mode) && !material.can_accept() {
         return refuse("no certificate is loaded; set tlsCertificateKeyFile and reload");
     }
@@ -524,21 +543,21 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
 /// What there is to say of TLS files that are out of date and are to take the place of others.
 ///
 /// # Errors
-/// [`Refused::Unusable`], where those in force are not out of date, unless forced: they are not given up for files by which
+/// [`ChangeError::Unusable`], where those in force are not out of date, unless forced: they are not given up for files by which
 /// nobody connects, or nobody with a certificate of a CA whose revocation list has gone.
-fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, Refused> {
+fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, ChangeError> {
     let now = now_secs();
     let (found, before) = (coming.unusable(now), running.unusable(now));
     let lost = lists_lost(running.validities(), coming.validities(), now);
     let is_new = |one: &Unusable| !before.iter().any(|other| other.part == one.part);
     let gets_worse = !before.iter().any(|one| one.is_certain) && (found.iter().any(is_new) || !lost.is_empty());
     let lines = found.into_iter().map(|one| one.line).chain(lost).collect();
-    if gets_worse && !force { Err(Refused::Unusable(lines)) } else { Ok(lines) }
+    if gets_worse && !force { Err(ChangeError::Unusable(lines)) } else { Ok(lines) }
 }
 
 /// Files and DNS may be slow, and the control plane's thread has others to answer.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Refused::Internal(error.to_string()))
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ChangeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ChangeError::Internal(error.to_string()))
 }
 
 const NOT_LOOKED: &str = "not every server behind has answered in time to say whether this mode reaches it";

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::capabilities::not_transparent;
 use crate::config::{Inbound, Mistake, Outbound, Settings};
-use crate::control::{Plant, Staged};
+use crate::control::{ListenerControl, Staged};
 use crate::drain;
 use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
 use crate::proxy::{OpenRoute, Pulse, Route, Server};
@@ -298,7 +298,7 @@ impl State {
     }
 }
 
-impl Plant for Arc<Listeners> {
+impl ListenerControl for Arc<Listeners> {
     fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         Listeners::addresses(self)
     }

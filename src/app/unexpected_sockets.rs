@@ -10,7 +10,7 @@ use crate::config::{AdminBind, Mistake, Settings};
 use crate::net::{Inherited, Passed, TRANSPARENT_IPS};
 
 /// What of the sockets passed on does not go with the settings.
-pub(super) fn strangers(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
+pub(super) fn unexpected_sockets(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
     let tcp: Vec<_> = wanted(settings).into_iter().map(|wanted| (wanted.role, wanted.address)).collect();
     let unix: Vec<_> = settings.admin.binds.iter().filter_map(|bind| Some((ADMIN, unix(bind)?))).collect();
     let tcp = inherited.tcp().filter_map(|passed| stranger(passed, passed.address, &tcp));
