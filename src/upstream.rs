@@ -17,7 +17,7 @@ use crate::tls::{self, ClientStream, HandshakeError, Material, PeerFault};
 
 /// How a server is reached.
 #[derive(Debug)]
-pub enum Way {
+pub enum Upstream {
     /// By TCP.
     Tcp {
         /// Its addresses.
@@ -75,29 +75,29 @@ pub enum LinkError {
     NoMaterial,
 }
 
-impl Way {
+impl Upstream {
     /// The way to a TCP server whose certificate must be for `name`.
     ///
     /// # Errors
     /// [`BadName`], for characters that no certificate's name has.
-    pub fn tcp(target: &HostPort, name: &str, source: Option<IpAddr>) -> Result<Way, BadName> {
+    pub fn tcp(target: &HostPort, name: &str, source: Option<IpAddr>) -> Result<Upstream, BadName> {
         let name = ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| BadName(name.to_owned()))?;
-        Ok(Way::Tcp { resolver: Resolver::new(target.clone()), source, names: vec![name] })
+        Ok(Upstream::Tcp { resolver: Resolver::new(target.clone()), source, names: vec![name] })
     }
 
     /// The way to a server by its address alone, whose certificate must be for one of these names.
     #[must_use]
-    pub fn address(address: SocketAddr, names: Vec<ServerName<'static>>) -> Way {
+    pub fn address(address: SocketAddr, names: Vec<ServerName<'static>>) -> Upstream {
         let target = HostPort { host: address.ip().to_canonical().to_string(), port: address.port() };
-        Way::Tcp { resolver: Resolver::new(target), source: None, names }
+        Upstream::Tcp { resolver: Resolver::new(target), source: None, names }
     }
 
     /// The names of which the server's certificate must have one; none where no certificate is looked at.
     #[must_use]
     pub fn names(&self) -> &[ServerName<'static>] {
         match self {
-            Way::Tcp { names, .. } => names,
-            Way::Unix(_) => &[],
+            Upstream::Tcp { names, .. } => names,
+            Upstream::Unix(_) => &[],
         }
     }
 
@@ -107,11 +107,11 @@ impl Way {
     /// [`DialError`]
     pub async fn dial(&self, permit: Permit, limit: Duration) -> Result<Dialled, DialError> {
         match self {
-            Way::Unix(path) => {
+            Upstream::Unix(path) => {
                 let dialled = net::dial_unix(permit, path, limit).await?;
                 Ok(Dialled { socket: Socket::Unix(dialled.socket), link: dialled.link, local: None, remote: None })
             }
-            Way::Tcp { resolver, source, .. } => {
+            Upstream::Tcp { resolver, source, .. } => {
                 let dialled = net::dial(permit, resolver, *source, limit).await?;
                 let net::Dialled { socket, link, local, remote } = dialled;
                 Ok(Dialled { socket: Socket::Tcp(socket), link, local, remote })
@@ -133,7 +133,7 @@ impl Way {
         match (dialled.socket, dialled.link, self) {
             (Socket::Tcp(socket), Link::Plaintext | Link::Untouched, _) => Ok(Stream::Tcp(socket)),
             (Socket::Unix(socket), Link::Plaintext | Link::Untouched, _) => Ok(Stream::Unix(socket)),
-            (Socket::Tcp(socket), Link::Tls, Way::Tcp { names, .. }) => {
+            (Socket::Tcp(socket), Link::Tls, Upstream::Tcp { names, .. }) => {
                 let asked = sni.and_then(|name| ServerName::try_from(name.to_owned()).ok());
                 let name = asked.or_else(|| names.first().cloned()).ok_or(LinkError::NoMaterial)?;
                 let config = material.client_config(names).ok_or(LinkError::NoMaterial)?;

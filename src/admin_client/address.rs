@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::net::{AddressError, Upstream};
+use crate::net::{AddressError, UpstreamAddress};
 
 /// The address of an admin port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AdminAddress(pub(super) Upstream);
+pub struct AdminAddress(pub(super) UpstreamAddress);
 
 impl AdminAddress {
     /// Where a proxy of default port has it.
@@ -16,14 +16,14 @@ impl AdminAddress {
     /// Whether it is a Unix socket, which is reached without TLS.
     #[must_use]
     pub fn is_unix(&self) -> bool {
-        matches!(self.0, Upstream::Unix(_))
+        matches!(self.0, UpstreamAddress::Unix(_))
     }
 
     /// What the request names as its host: the address asked for; by a Unix socket, where there is none, this one.
     pub(super) fn host_header(&self) -> String {
         match &self.0 {
-            Upstream::Tcp(target) => target.to_string(),
-            Upstream::Unix(_) => "localhost".to_owned(),
+            UpstreamAddress::Tcp(target) => target.to_string(),
+            UpstreamAddress::Unix(_) => "localhost".to_owned(),
         }
     }
 }

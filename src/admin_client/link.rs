@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{AdminAddress, ClientError};
 use crate::limits::CLIENT_CONNECT;
-use crate::net::{HostPort, Upstream};
+use crate::net::{HostPort, UpstreamAddress};
 use crate::tls::{self, ClientStream, HandshakeError, Material};
 
 /// A connection.
@@ -25,8 +25,8 @@ pub(super) async fn connect(address: &AdminAddress, tls: Option<&Material>) -> R
     let shown = || address.to_string();
     let connecting = async {
         match &address.0 {
-            Upstream::Tcp(HostPort { host, port }) => TcpStream::connect((&**host, *port)).await.map(Link::Tcp),
-            Upstream::Unix(path) => UnixStream::connect(path).await.map(Link::Unix),
+            UpstreamAddress::Tcp(HostPort { host, port }) => TcpStream::connect((&**host, *port)).await.map(Link::Tcp),
+            UpstreamAddress::Unix(path) => UnixStream::connect(path).await.map(Link::Unix),
         }
     };
     let link = timeout(CLIENT_CONNECT, connecting).await;
@@ -34,7 +34,7 @@ pub(super) async fn connect(address: &AdminAddress, tls: Option<&Material>) -> R
         link.map_err(|_| ClientError::TimedOut { address: shown(), what: "connection", limit: CLIENT_CONNECT })?;
     let link = link.map_err(|error| failure(address, error))?;
     match (link, &address.0, tls) {
-        (Link::Tcp(socket), Upstream::Tcp(target), Some(tls)) => {
+        (Link::Tcp(socket), UpstreamAddress::Tcp(target), Some(tls)) => {
             let stream = handshake(socket, &target.host, tls).await;
             stream.map(Link::Tls).map_err(|error| ClientError::Handshake { address: shown(), error })
         }
@@ -52,7 +52,7 @@ async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<Clie
 }
 
 fn failure(address: &AdminAddress, error: io::Error) -> ClientError {
-    let local = matches!(address.0, Upstream::Unix(_));
+    let local = matches!(address.0, UpstreamAddress::Unix(_));
     let address = address.to_string();
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match error.kind() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::AdminAddress;
-use crate::net::Upstream;
+use crate::net::UpstreamAddress;
 use crate::tls::{Fault, FileRole, Material, Password, Secret, TlsFiles};
 
 /// What was given of them.
@@ -97,8 +97,10 @@ impl TlsOptions {
             return None;
         }
         match &address.0 {
-            Upstream::Unix(_) => Some(format!("--{TLS}: {address} is a unix socket, which needs none: leave it out")),
-            Upstream::Tcp(_) => given[..2].iter().find(|(_, given)| !given).map(|(name, _)| {
+            UpstreamAddress::Unix(_) => {
+                Some(format!("--{TLS}: {address} is a unix socket, which needs none: leave it out"))
+            }
+            UpstreamAddress::Tcp(_) => given[..2].iter().find(|(_, given)| !given).map(|(name, _)| {
                 format!("--{TLS} needs --{name}: the admin port is verified, and wants a client certificate")
             }),
         }

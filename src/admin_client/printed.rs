@@ -1,7 +1,7 @@
 //! Commands that are printed for an operator to run: quoted for a shell, with the options that reach the admin port.
 
 use super::{AdminAddress, TlsOptions};
-use crate::net::Upstream;
+use crate::net::UpstreamAddress;
 
 /// `tlsramp ctl` for this admin port, up to its verb. A password is not printed: `PASSWORD` stands in its place.
 #[must_use]
@@ -12,7 +12,7 @@ pub fn ctl_command(address: &AdminAddress, tls: &TlsOptions) -> String {
         words.extend(["--admin".to_owned(), quoted(&text)]);
     }
     // A Unix socket is reached without TLS, and `ctl` refuses the options there.
-    if let Upstream::Tcp(_) = &address.0 {
+    if let UpstreamAddress::Tcp(_) = &address.0 {
         words.extend(tls_words(tls));
     }
     words.join(" ")

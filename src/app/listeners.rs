@@ -9,7 +9,7 @@ use super::capabilities::not_transparent;
 use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
-use crate::net::{Inherited, Seats, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
+use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
 use crate::proxy::{OpenRoute, Pulse, Route, Server};
 use crate::state::MemberListReader;
 
@@ -18,8 +18,8 @@ use crate::state::MemberListReader;
 pub(super) struct Listeners {
     state: Mutex<State>,
     workers: usize,
-    inbound_seats: Seats,
-    outbound_seats: Seats,
+    inbound_seats: ConnectionLimit,
+    outbound_seats: ConnectionLimit,
     /// Sockets that were passed on.
     inherited: Inherited,
     members: MemberListReader,
@@ -30,7 +30,7 @@ pub(super) struct Listeners {
 /// What the connections of one direction have in common.
 #[derive(Debug)]
 pub(super) struct Direction {
-    pub(super) seats: Seats,
+    pub(super) seats: ConnectionLimit,
     pub(super) watch: drain::Watch,
 }
 
@@ -274,13 +274,18 @@ impl Listeners {
 }
 
 impl State {
-    fn open(&self, bound: Bound, seats: &Seats, watch: Option<&drain::Watch>) -> Option<(SocketAddr, OpenRoute)> {
+    fn open(
+        &self,
+        bound: Bound,
+        seats: &ConnectionLimit,
+        watch: Option<&drain::Watch>,
+    ) -> Option<(SocketAddr, OpenRoute)> {
         let open = self.server.open(bound.route, bound.listeners, seats, watch?);
         Some((bound.address, open))
     }
 
     /// Opens what was readied and closes what the settings no longer have.
-    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, seats: &Seats) {
+    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, seats: &ConnectionLimit) {
         let Some(watch) = self.outbound_watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));

@@ -31,7 +31,7 @@ use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
     WAITING_ROOM, WAITING_SHARE,
 };
-use crate::net::{Inherited, OwnDials, Seats};
+use crate::net::{ConnectionLimit, Inherited, OwnDials};
 use crate::proxy::{Parts, Pulse, Server};
 use crate::state::MemberListWriter;
 use crate::state::SnapshotWriter;
@@ -224,11 +224,11 @@ fn kept_for_outbound(limit: Duration) -> Duration {
 }
 
 /// Inbound and outbound seats of so many connections. Who waits for a seat has one descriptor of a connection's two.
-fn seats(connections: u64) -> (Seats, Seats) {
+fn seats(connections: u64) -> (ConnectionLimit, ConnectionLimit) {
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let seats = |share: u64| {
         let room = (share / WAITING_SHARE).max(WAITING_LEAST.min(share.saturating_sub(1))).min(WAITING_ROOM);
-        Seats::new(count(share - room.div_ceil(DESCRIPTORS_PER_CONNECTION)), count(room))
+        ConnectionLimit::new(count(share - room.div_ceil(DESCRIPTORS_PER_CONNECTION)), count(room))
     };
     let inbound = (connections * INBOUND_PERCENT / 100).max(1);
     (seats(inbound), seats((connections - inbound.min(connections)).max(1)))

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::settings::{Admin, AdminBind, Settings, WatchScope};
 use super::values::{self, Wrong};
 use crate::limits::{GUARD_WINDOW, GUARD_WINDOW_MOST, MOST_ADMIN_BINDS, MOST_PATTERNS};
-use crate::net::{TRANSPARENT_IPS, Upstream};
+use crate::net::{TRANSPARENT_IPS, UpstreamAddress};
 
 /// The options, each by itself.
 pub(super) fn read(reader: &mut Reader<'_>, port: u16) -> Admin {
@@ -94,8 +94,8 @@ fn collisions(reader: &mut Reader<'_>, settings: &Settings) {
 /// Admin sockets in one place, or in that of the upstream.
 fn sockets(reader: &mut Reader<'_>, settings: &Settings) {
     let upstream = settings.inbound.as_ref().and_then(|inbound| match &inbound.upstream {
-        Upstream::Unix(path) => Some(place(path)),
-        Upstream::Tcp(_) => None,
+        UpstreamAddress::Unix(path) => Some(place(path)),
+        UpstreamAddress::Tcp(_) => None,
     });
     let mut taken = Vec::new();
     for bind in &settings.admin.binds {

@@ -9,12 +9,13 @@ use super::reader::Reader;
 use super::settings::{AdminBind, Inbound, Member, Outbound, Settings};
 use super::values;
 use crate::limits::{MOST_MEMBERS, MOST_OUTBOUND};
-use crate::net::{HostPort, TRANSPARENT_IPS, Upstream, is_own};
+use crate::net::{HostPort, TRANSPARENT_IPS, UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule};
 
 /// The inbound route, if an upstream is given and can be read. `bound`: addresses that are open already and kept.
 pub(super) fn inbound(reader: &mut Reader<'_>, lookup: Lookup, bound: Option<&[SocketAddr]>) -> Option<Inbound> {
-    let upstream = reader.read(Key::Upstream, |text| text.parse::<Upstream>().map_err(|error| error.to_string()));
+    let upstream =
+        reader.read(Key::Upstream, |text| text.parse::<UpstreamAddress>().map_err(|error| error.to_string()));
     let link = reader.read(Key::UpstreamTls, |text| {
         values::choice(text, &[("policy", LinkRule::Policy), ("never", LinkRule::Never), ("always", LinkRule::Always)])
     });
@@ -172,8 +173,8 @@ fn arrives(listens: &[SocketAddr], port: u16, ips: &[IpAddr]) -> bool {
 
 const fn tcp_target(inbound: &Inbound) -> Option<&HostPort> {
     match &inbound.upstream {
-        Upstream::Tcp(target) => Some(target),
-        Upstream::Unix(_) => None,
+        UpstreamAddress::Tcp(target) => Some(target),
+        UpstreamAddress::Unix(_) => None,
     }
 }
 
@@ -245,12 +246,12 @@ fn check_link(reader: &mut Reader<'_>, inbound: &Inbound, link_read: bool) {
             "the link of plaintext clients cannot go by policy: plaintext clients go by upstreamTLS always or never",
             &format!("give {link} always, or never for an upstream that takes plaintext too"),
         ),
-        (_, LinkRule::Policy, Upstream::Unix(_)) => reader.refuse(
+        (_, LinkRule::Policy, UpstreamAddress::Unix(_)) => reader.refuse(
             Key::Upstream,
             "the link would be TLS in some modes, and a unix socket has no host name that a certificate could be for",
             &format!("give {link} never: the hop stays on this host"),
         ),
-        (_, LinkRule::Always, Upstream::Unix(_)) => reader.refuse(
+        (_, LinkRule::Always, UpstreamAddress::Unix(_)) => reader.refuse(
             Key::UpstreamTls,
             "a unix socket has no host name that a certificate could be for",
             &format!("give {link} never: the hop stays on this host"),
@@ -262,10 +263,10 @@ fn check_link(reader: &mut Reader<'_>, inbound: &Inbound, link_read: bool) {
 fn check_source(reader: &mut Reader<'_>, inbound: &Inbound) {
     let Some(source) = inbound.source else { return };
     match &inbound.upstream {
-        Upstream::Unix(_) => {
+        UpstreamAddress::Unix(_) => {
             reader.refuse(Key::UpstreamBind, "a link to a unix socket has no source address", "leave it out");
         }
-        Upstream::Tcp(target) => {
+        UpstreamAddress::Tcp(target) => {
             if let Some(ip) = target.ip().filter(|ip| ip.is_ipv4() != source.is_ipv4()) {
                 let problem = format!("it is not of the upstream's address family: {ip}");
                 reader.refuse(Key::UpstreamBind, &problem, "give an address of the same family");

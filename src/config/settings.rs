@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::pattern::Pattern;
 use crate::limits::Timeouts;
-use crate::net::{HostPort, Upstream};
+use crate::net::{HostPort, UpstreamAddress};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Mode, Opening, Permit, RefusalStyle, Spelling, judge};
 use crate::tls::TlsFiles;
 
@@ -60,7 +60,7 @@ pub struct Inbound {
     /// Whether the listening sockets have `IP_TRANSPARENT`: the kernel hands over connections to other addresses.
     pub transparent: bool,
     /// Where it leads.
-    pub upstream: Upstream,
+    pub upstream: UpstreamAddress,
     /// How the link to the upstream is chosen.
     pub link: LinkRule,
     /// What becomes of TLS: never [`Acceptance::Outbound`].

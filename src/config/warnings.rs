@@ -6,7 +6,7 @@ use super::options::Key;
 use super::raw::{Entry, Raw};
 use super::settings::{AdminBind, Inbound, Settings};
 use super::values;
-use crate::net::{Upstream, is_own};
+use crate::net::{UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule, Mode};
 use crate::tls::Material;
 
@@ -42,8 +42,8 @@ pub(super) fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> O
 fn hop(raw: &Raw, inbound: &Inbound, warnings: &mut Vec<String>) {
     let upstream = &inbound.upstream;
     let here = match upstream {
-        Upstream::Unix(_) => true,
-        Upstream::Tcp(target) => upstream.is_local() || target.ip().is_some_and(is_own),
+        UpstreamAddress::Unix(_) => true,
+        UpstreamAddress::Tcp(target) => upstream.is_local() || target.ip().is_some_and(is_own),
     };
     if inbound.link == LinkRule::Never && !here {
         let link = raw.say(Key::UpstreamTls);
@@ -53,13 +53,13 @@ fn hop(raw: &Raw, inbound: &Inbound, warnings: &mut Vec<String>) {
         ));
     }
     let looks_local = match upstream {
-        Upstream::Unix(_) => true,
-        Upstream::Tcp(_) => upstream.is_local() && inbound.source.is_none_or(|source| source.is_loopback()),
+        UpstreamAddress::Unix(_) => true,
+        UpstreamAddress::Tcp(_) => upstream.is_local() && inbound.source.is_none_or(|source| source.is_loopback()),
     };
     if looks_local {
         let bind = match upstream {
-            Upstream::Unix(_) => String::new(),
-            Upstream::Tcp(_) => {
+            UpstreamAddress::Unix(_) => String::new(),
+            UpstreamAddress::Tcp(_) => {
                 format!(", or give the hop a source address that is not loopback with {}", raw.say(Key::UpstreamBind))
             }
         };

@@ -16,7 +16,7 @@ use super::interception::{Interception, Missing};
 use super::views::{Blocker, BypassStatus};
 use crate::config::Settings;
 use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, LINKS, REDIRECT_LOOK};
-use crate::net::{Established, HostPort, Upstream, canary, established, is_own};
+use crate::net::{Established, HostPort, UpstreamAddress, canary, established, is_own};
 use crate::policy::Mode;
 use crate::state::MemberList;
 
@@ -239,8 +239,10 @@ fn is_inbound_transparent(settings: &Settings) -> bool {
 /// The port of the fronted server, where that is on this host.
 fn local_server(settings: &Settings) -> Option<u16> {
     match &settings.inbound.as_ref()?.upstream {
-        Upstream::Tcp(target) if target.host == "localhost" || target.ip().is_some_and(is_own) => Some(target.port),
-        Upstream::Tcp(_) | Upstream::Unix(_) => None,
+        UpstreamAddress::Tcp(target) if target.host == "localhost" || target.ip().is_some_and(is_own) => {
+            Some(target.port)
+        }
+        UpstreamAddress::Tcp(_) | UpstreamAddress::Unix(_) => None,
     }
 }
 

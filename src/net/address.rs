@@ -18,7 +18,7 @@ pub struct HostPort {
 
 /// Where an upstream is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Upstream {
+pub enum UpstreamAddress {
     /// By TCP.
     Tcp(HostPort),
     /// By a Unix domain socket.
@@ -56,13 +56,15 @@ impl HostPort {
     }
 }
 
-impl Upstream {
+impl UpstreamAddress {
     /// Whether the hop stays on this host, as far as the address tells without asking DNS.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
-            Upstream::Unix(_) => true,
-            Upstream::Tcp(target) => target.host == "localhost" || target.ip().is_some_and(|ip| ip.is_loopback()),
+            UpstreamAddress::Unix(_) => true,
+            UpstreamAddress::Tcp(target) => {
+                target.host == "localhost" || target.ip().is_some_and(|ip| ip.is_loopback())
+            }
         }
     }
 }
@@ -82,15 +84,15 @@ impl FromStr for HostPort {
     }
 }
 
-impl FromStr for Upstream {
+impl FromStr for UpstreamAddress {
     type Err = AddressError;
 
-    fn from_str(text: &str) -> Result<Upstream, AddressError> {
-        let Some(path) = text.strip_prefix("unix:") else { return text.parse().map(Upstream::Tcp) };
+    fn from_str(text: &str) -> Result<UpstreamAddress, AddressError> {
+        let Some(path) = text.strip_prefix("unix:") else { return text.parse().map(UpstreamAddress::Tcp) };
         if !path.starts_with('/') || path.len() > UNIX_PATH_BYTES || path.contains('\0') {
             return Err(AddressError::BadPath);
         }
-        Ok(Upstream::Unix(PathBuf::from(path)))
+        Ok(UpstreamAddress::Unix(PathBuf::from(path)))
     }
 }
 
@@ -104,11 +106,11 @@ impl fmt::Display for HostPort {
     }
 }
 
-impl fmt::Display for Upstream {
+impl fmt::Display for UpstreamAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Upstream::Tcp(target) => target.fmt(f),
-            Upstream::Unix(path) => write!(f, "unix:{}", path.display()),
+            UpstreamAddress::Tcp(target) => target.fmt(f),
+            UpstreamAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -123,12 +125,12 @@ const UNIX_PATH_BYTES: usize = 107;
 
 #[cfg(test)]
 mod tests {
-    use super::{AddressError, HostPort, Upstream};
+    use super::{AddressError, HostPort, UpstreamAddress};
 
     #[test]
     fn reads_what_it_shows() {
         for text in ["db1.example.net:27017", "127.0.0.1:1", "[::1]:27018", "my_db:65535", "unix:/run/mongodb.sock"] {
-            let parsed: Upstream = text.parse().unwrap();
+            let parsed: UpstreamAddress = text.parse().unwrap();
             assert_eq!(parsed.to_string(), text);
         }
     }
@@ -155,7 +157,7 @@ mod tests {
             ("unix:relative.sock", BadPath),
         ];
         for (text, error) in rows {
-            assert_eq!(text.parse::<Upstream>(), Err(error), "{text:?}");
+            assert_eq!(text.parse::<UpstreamAddress>(), Err(error), "{text:?}");
         }
     }
 
@@ -164,7 +166,7 @@ mod tests {
         for (text, local) in
             [("localhost:1", true), ("127.8.0.1:1", true), ("[::1]:1", true), ("unix:/a", true), ("db1:1", false)]
         {
-            assert_eq!(text.parse::<Upstream>().unwrap().is_local(), local, "{text}");
+            assert_eq!(text.parse::<UpstreamAddress>().unwrap().is_local(), local, "{text}");
         }
         assert_eq!("[::1]:5".parse::<HostPort>().unwrap().socket_addr(), Some("[::1]:5".parse().unwrap()));
     }

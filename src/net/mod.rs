@@ -3,6 +3,7 @@
 
 mod address;
 mod canary;
+mod connection_limit;
 mod descriptors;
 mod dial;
 mod inherit;
@@ -14,13 +15,13 @@ mod own;
 mod own_dials;
 mod relay;
 mod resolve;
-mod seats;
 mod sockets;
 mod transparent;
 mod unix;
 
-pub use address::{AddressError, HostPort, Upstream};
+pub use address::{AddressError, HostPort, UpstreamAddress};
 pub use canary::canary;
+pub use connection_limit::{ConnectionLimit, ConnectionSlot, Entry, Place, SlotLimits, SlotUsage, TooMany};
 pub use descriptors::{descriptor_limit, descriptors_at_most, descriptors_needed, raise_descriptor_limit};
 pub use dial::{DialError, Dialled, dial, dial_unix};
 pub use inherit::{Inherited, Passed};
@@ -31,7 +32,6 @@ pub use own::is_own;
 pub use own_dials::{OwnDial, OwnDials};
 pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::Resolver;
-pub use seats::{Entry, Place, Seats, Slot, SlotLimits, SlotUsage, TooMany};
 pub use sockets::{Established, Listening, established, listening, unacknowledged};
 pub use transparent::{TRANSPARENT_IPS, is_transparent, make_transparent, original_destination, try_transparent};
 pub use unix::{UnixSocket, bind_unix};

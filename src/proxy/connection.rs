@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::establish::{Legs, Way, establish};
+use super::establish::{Accepted, Legs, establish};
 use super::failure::Failure;
 use super::leg::Leg;
 use super::moving::{cut_off, move_on};
@@ -18,7 +18,7 @@ use super::server::Parts;
 use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
-use crate::net::{End, Ended, Relay, Relayed, Slot, Stop, linger};
+use crate::net::{ConnectionSlot, End, Ended, Relay, Relayed, Stop, linger};
 use crate::sniff::SniffError;
 use crate::state::Tuning;
 use crate::telemetry::{Outcome, Record};
@@ -28,7 +28,7 @@ use crate::telemetry::{Outcome, Record};
 pub(super) fn serve(
     socket: TcpStream,
     mut record: Record,
-    mut slot: Slot,
+    mut slot: ConnectionSlot,
     route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
@@ -50,8 +50,8 @@ pub(super) fn serve(
         };
         let opening = async {
             let socket = silence(socket, accepted, &mut slot, &mut tuning, &watch).await?;
-            let way = Way { peer, not_intercepted, route: &route, parts: &parts, tuning };
-            establish(socket, &way, &watch, &mut record).await
+            let accepted = Accepted { peer, not_intercepted, route: &route, parts: &parts, tuning };
+            establish(socket, &accepted, &watch, &mut record).await
         };
         let established = tokio::select! {
             // What is complete is complete, stop or no stop.
@@ -85,7 +85,7 @@ pub(super) fn serve(
 async fn silence(
     socket: TcpStream,
     accepted: std::time::Instant,
-    slot: &mut Slot,
+    slot: &mut ConnectionSlot,
     tuning: &mut Tuning,
     watch: &drain::Watch,
 ) -> Result<TcpStream, Failure> {
@@ -185,7 +185,7 @@ mod tests {
     use super::serve;
     use crate::config::Inbound;
     use crate::drain::Drain;
-    use crate::net::{Entry, OwnDials, Seats};
+    use crate::net::{ConnectionLimit, Entry, OwnDials};
     use crate::policy::{Acceptance, LinkRule, Mode};
     use crate::proxy::{Parts, Route};
     use crate::state::MemberListWriter;
@@ -218,7 +218,9 @@ mod tests {
             dials: OwnDials::default(),
         };
         let route = Arc::new(ArcSwap::from_pointee(Route::inbound(&inbound).unwrap()));
-        let Ok(Entry::Seat(slot)) = Seats::new(1, 0).enter(peer.ip(), |_| false) else { panic!("a slot is free") };
+        let Ok(Entry::Slot(slot)) = ConnectionLimit::new(1, 0).enter(peer.ip(), |_| false) else {
+            panic!("a slot is free")
+        };
         let record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
         let connection = serve(socket, record, slot, route, Arc::new(parts), Drain::new().watch());
         let size = size_of_val(&connection);

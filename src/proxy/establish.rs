@@ -25,7 +25,7 @@ use super::handed_over::NotIntercepted;
 use super::leg::Leg;
 use super::reach::reach;
 use super::refuse;
-use super::route::{Route, Toward};
+use super::route::{Destination, Route};
 use super::server::Parts;
 use crate::drain;
 use crate::limits::{FAREWELL, JUDGED_MOST};
@@ -45,7 +45,7 @@ pub(super) struct Legs {
 }
 
 /// What every step of the way needs.
-pub(super) struct Way<'a> {
+pub(super) struct Accepted<'a> {
     pub(super) peer: SocketAddr,
     /// Set if it has come around the rules that lead to a transparent route.
     pub(super) not_intercepted: Option<NotIntercepted>,
@@ -63,14 +63,14 @@ struct Policy {
 }
 
 /// The client's leg, and what it was admitted by.
-struct Client {
+struct ClientLeg {
     leg: Leg,
     admission: Admission,
     material: Arc<Material>,
 }
 
 /// The upstream's leg, and what it was dialled by.
-struct Upstream {
+struct UpstreamLeg {
     leg: Leg,
     link: Link,
     dial: Option<OwnDial>,
@@ -81,79 +81,79 @@ struct Upstream {
 /// Makes both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
 pub(super) async fn establish(
     socket: TcpStream,
-    way: &Way<'_>,
+    accepted: &Accepted<'_>,
     watch: &drain::Watch,
     record: &mut Record,
 ) -> Result<Legs, Failure> {
-    let (socket, opening) = opened(socket, way, watch, record).await?;
-    if let Some(error) = way.not_intercepted {
-        let (failure, Tuning { refusal, timeouts }) = (Failure::NotIntercepted(error), way.tuning);
+    let (socket, opening) = opened(socket, accepted, watch, record).await?;
+    if let Some(error) = accepted.not_intercepted {
+        let (failure, Tuning { refusal, timeouts }) = (Failure::NotIntercepted(error), accepted.tuning);
         Box::pin(refuse::not_intercepted(socket, opening, &failure, refusal, timeouts.sniff)).await;
         return Err(failure);
     }
     // Both as of now, not as of accept: a silent client may have waited through any number of changes.
-    let mut policy = Policy::now(way);
-    let permit = match policy.judge(opening, way, record) {
+    let mut policy = Policy::now(accepted);
+    let permit = match policy.judge(opening, accepted, record) {
         Ok(permit) => permit,
-        Err(refused) => return Err(turn_away(Leg::Tcp(socket), refused, way, record).await),
+        Err(refused) => return Err(turn_away(Leg::Tcp(socket), refused, accepted, record).await),
     };
     // Asked before the handshake: a dial of tlsramp's own is known until the dialler's handshake is over.
-    let toward = policy.route.toward(&socket, way.peer, &way.parts.dials).map_err(Failure::Astray);
-    let mut client = Client::admit(permit.admission(), socket, &policy, way, record).await?;
+    let toward = policy.route.toward(&socket, accepted.peer, &accepted.parts.dials).map_err(Failure::RedirectError);
+    let mut client = ClientLeg::admit(permit.admission(), socket, &policy, accepted, record).await?;
     let mut toward = match toward {
         Ok(toward) => Some(toward),
-        Err(failure) => return Err(unreachable(client, failure, way, record).await),
+        Err(failure) => return Err(unreachable(client, failure, accepted, record).await),
     };
     let mut permit = permit;
     let mut upstream = None;
     for _ in 0..JUDGED_MOST {
         // The handshake may have taken its time: nothing is dialled by what is no longer in force.
-        if policy.is_in_force(way) && !client.leg.is_outlived() {
-            match Upstream::fitting(upstream, permit, toward.take(), &client, &policy, way, record).await {
+        if policy.is_in_force(accepted) && !client.leg.is_outlived() {
+            match UpstreamLeg::fitting(upstream, permit, toward.take(), &client, &policy, accepted, record).await {
                 Ok(reached) => {
                     let outlived = client.leg.is_outlived() || reached.leg.is_outlived();
                     let judgement = policy.judgement(opening, reached.link);
-                    if !outlived && let Some(record) = record.establish(judgement, || policy.is_in_force(way)) {
+                    if !outlived && let Some(record) = record.establish(judgement, || policy.is_in_force(accepted)) {
                         return Ok(Legs { client: client.leg, upstream: reached.leg, record, dial: reached.dial });
                     }
                     upstream = Some(reached);
                 }
                 // By the newer policy it may be reached.
-                Err(_) if !policy.is_in_force(way) => upstream = None,
+                Err(_) if !policy.is_in_force(accepted) => upstream = None,
                 Err(failure) => {
                     drop(policy);
-                    return Err(unreachable(client, failure, way, record).await);
+                    return Err(unreachable(client, failure, accepted, record).await);
                 }
             }
         }
-        policy = Policy::now(way);
+        policy = Policy::now(accepted);
         toward = None;
-        permit = match policy.judge(opening, way, record) {
+        permit = match policy.judge(opening, accepted, record) {
             Ok(permit) => permit,
             Err(refused) => {
                 part(upstream).await;
-                return Err(turn_away(client.leg, refused, way, record).await);
+                return Err(turn_away(client.leg, refused, accepted, record).await);
             }
         };
         if let Err(failure) = client.admit_again(permit.admission(), &policy, record) {
             drop(policy);
             part(upstream).await;
-            return Err(say(client, failure, way).await);
+            return Err(say(client, failure, accepted).await);
         }
     }
     drop(policy);
     part(upstream).await;
-    Err(say(client, Failure::Unsettled, way).await)
+    Err(say(client, Failure::Unsettled, accepted).await)
 }
 
 /// Waits until it is known how a client opens.
 async fn opened(
     socket: TcpStream,
-    way: &Way<'_>,
+    accepted: &Accepted<'_>,
     watch: &drain::Watch,
     record: &mut Record,
 ) -> Result<(TcpStream, Opening), Failure> {
-    let timeouts = way.tuning.timeouts;
+    let timeouts = accepted.tuning.timeouts;
     let sniffed = tokio::select! {
         // A client whose opening is complete is served, stop or no stop.
         biased;
@@ -168,7 +168,7 @@ async fn opened(
         }
     };
     record.note(|known| {
-        way.parts.observer.metrics.sniffed(known.accepted.elapsed());
+        accepted.parts.observer.metrics.sniffed(known.accepted.elapsed());
         known.opening = Some(opening);
         if let Some(hello) = hello {
             let versions_offered = Some(hello.versions.to_string());
@@ -179,21 +179,21 @@ async fn opened(
 }
 
 impl Policy {
-    fn now(way: &Way<'_>) -> Policy {
-        Policy { snapshot: way.parts.snapshot.load(), route: way.route.load_full(), under_way: None }
+    fn now(accepted: &Accepted<'_>) -> Policy {
+        Policy { snapshot: accepted.parts.snapshot.load(), route: accepted.route.load_full(), under_way: None }
     }
 
-    fn is_in_force(&self, way: &Way<'_>) -> bool {
-        way.parts.snapshot.is_in_force(&self.snapshot) && Arc::ptr_eq(&way.route.load(), &self.route)
+    fn is_in_force(&self, accepted: &Accepted<'_>) -> bool {
+        accepted.parts.snapshot.is_in_force(&self.snapshot) && Arc::ptr_eq(&accepted.route.load(), &self.route)
     }
 
     /// Judges an opening, and counts the connection as one that is under way.
-    fn judge(&mut self, opening: Opening, way: &Way<'_>, record: &mut Record) -> Result<Permit, Refused> {
+    fn judge(&mut self, opening: Opening, accepted: &Accepted<'_>, record: &mut Record) -> Result<Permit, Refused> {
         let Policy { snapshot, route, under_way } = self;
         record.note(|known| {
             known.mode = Some(snapshot.mode);
             known.generation = snapshot.generation;
-            known.route = Arc::clone(route.record(&way.parts.observer.metrics));
+            known.route = Arc::clone(route.record(&accepted.parts.observer.metrics));
         });
         let permit = judge(snapshot.mode, route.acceptance, route.link, opening)?;
         let misfits = misfits(route.acceptance, route.link, opening, permit.link());
@@ -207,16 +207,16 @@ impl Policy {
     }
 }
 
-impl Client {
+impl ClientLeg {
     async fn admit(
         admission: Admission,
         socket: TcpStream,
         policy: &Policy,
-        way: &Way<'_>,
+        accepted: &Accepted<'_>,
         record: &mut Record,
-    ) -> Result<Client, Failure> {
-        let leg = admit(admission, socket, &policy.snapshot, &way.tuning.timeouts, record).await?;
-        Ok(Client { leg, admission, material: Arc::clone(&policy.snapshot.tls) })
+    ) -> Result<ClientLeg, Failure> {
+        let leg = admit(admission, socket, &policy.snapshot, &accepted.tuning.timeouts, record).await?;
+        Ok(ClientLeg { leg, admission, material: Arc::clone(&policy.snapshot.tls) })
     }
 
     /// Whether it may stay, by a newer policy.
@@ -233,17 +233,17 @@ impl Client {
     }
 }
 
-impl Upstream {
+impl UpstreamLeg {
     /// The one that was reached before, if this policy would dial it, or else another.
     async fn fitting(
-        reached: Option<Upstream>,
+        reached: Option<UpstreamLeg>,
         permit: Permit,
-        toward: Option<Toward>,
-        client: &Client,
+        toward: Option<Destination>,
+        client: &ClientLeg,
         policy: &Policy,
-        way: &Way<'_>,
+        accepted: &Accepted<'_>,
         record: &mut Record,
-    ) -> Result<Upstream, Failure> {
+    ) -> Result<UpstreamLeg, Failure> {
         if let Some(reached) = reached {
             if reached.fits(permit.link(), policy) {
                 return Ok(reached);
@@ -253,13 +253,15 @@ impl Upstream {
         let Policy { snapshot, route, .. } = policy;
         let toward = match (toward, client.leg.socket()) {
             (Some(toward), _) => toward,
-            (None, Some(socket)) => route.toward(socket, way.peer, &way.parts.dials).map_err(Failure::Astray)?,
+            (None, Some(socket)) => {
+                route.toward(socket, accepted.peer, &accepted.parts.dials).map_err(Failure::RedirectError)?
+            }
             (None, None) => return Err(Failure::Unsettled),
         };
         let link = permit.link();
         let (leg, dial) =
-            reach(permit, route, toward, snapshot, &way.tuning.timeouts, &way.parts.dials, record).await?;
-        Ok(Upstream { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
+            reach(permit, route, toward, snapshot, &accepted.tuning.timeouts, &accepted.parts.dials, record).await?;
+        Ok(UpstreamLeg { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
     }
 
     /// Whether it is the one that would be dialled by this policy.
@@ -271,15 +273,15 @@ impl Upstream {
 }
 
 /// Leaves a server that was sent nothing, `close_notify` included.
-async fn part(upstream: Option<Upstream>) {
+async fn part(upstream: Option<UpstreamLeg>) {
     if let Some(mut upstream) = upstream {
         let _ = Box::pin(timeout(FAREWELL, upstream.leg.shutdown())).await;
     }
 }
 
 /// Refuses by policy.
-async fn turn_away(client: Leg, refused: Refused, way: &Way<'_>, record: &mut Record) -> Failure {
-    let (failure, Tuning { refusal, timeouts }) = (Failure::Refused(refused), way.tuning);
+async fn turn_away(client: Leg, refused: Refused, accepted: &Accepted<'_>, record: &mut Record) -> Failure {
+    let (failure, Tuning { refusal, timeouts }) = (Failure::Refused(refused), accepted.tuning);
     match client {
         Leg::Tcp(socket) => {
             if refused == Refused::Plaintext {
@@ -295,19 +297,19 @@ async fn turn_away(client: Leg, refused: Refused, way: &Way<'_>, record: &mut Re
 }
 
 /// Tells a client that was admitted why it is not served, if its TLS is ours or it has none.
-async fn say(client: Client, failure: Failure, way: &Way<'_>) -> Failure {
+async fn say(client: ClientLeg, failure: Failure, accepted: &Accepted<'_>) -> Failure {
     if client.admission != Admission::Untouched {
-        let Tuning { refusal, timeouts } = way.tuning;
+        let Tuning { refusal, timeouts } = accepted.tuning;
         Box::pin(refuse::after_admission(client.leg, &failure, refusal, timeouts.sniff)).await;
     }
     failure
 }
 
 /// An upstream that cannot be reached is said to those who can be told: not to a client whose TLS is not ours.
-async fn unreachable(client: Client, failure: Failure, way: &Way<'_>, record: &Record) -> Failure {
+async fn unreachable(client: ClientLeg, failure: Failure, accepted: &Accepted<'_>, record: &Record) -> Failure {
     if client.admission != Admission::Untouched {
         let upstream = record.known().and_then(|known| known.upstream.as_deref()).map(|upstream| &*upstream.name);
-        let Tuning { refusal, timeouts } = way.tuning;
+        let Tuning { refusal, timeouts } = accepted.tuning;
         Box::pin(refuse::unreachable(client.leg, upstream, &failure, refusal, timeouts.sniff)).await;
     }
     failure

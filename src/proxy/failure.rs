@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::handed_over::NotIntercepted;
-use super::redirected::Astray;
+use super::redirected::RedirectError;
 use crate::limits::JUDGED_MOST;
 use crate::net::DialError;
 use crate::policy::Refused;
@@ -24,7 +24,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     ClientTls(HandshakeError),
     #[error("{0}")]
-    Astray(Astray),
+    RedirectError(RedirectError),
     #[error("{0}")]
     Dial(DialError),
     #[error("{0}")]
@@ -61,7 +61,7 @@ impl Failure {
             | Failure::Refused(_)
             | Failure::NotIntercepted(_)
             | Failure::ClientTls(_)
-            | Failure::Astray(_)
+            | Failure::RedirectError(_)
             | Failure::Dial(_)
             | Failure::NoMaterial
             | Failure::Unsettled
@@ -81,7 +81,7 @@ impl Failure {
             Failure::Refused(Refused::TlsTooOld) => Outcome::TlsTooOld,
             Failure::NotIntercepted(_) => Outcome::NotIntercepted,
             Failure::ClientTls(error) => client_tls(error),
-            Failure::Astray(_) => Outcome::Loop,
+            Failure::RedirectError(_) => Outcome::Loop,
             Failure::Dial(_) => Outcome::UpstreamUnreachable,
             Failure::UpstreamTls(_) => Outcome::UpstreamTlsFailed,
             Failure::NoMaterial => Outcome::Internal,

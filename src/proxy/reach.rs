@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::failure::Failure;
 use super::leg::Leg;
-use super::route::{Route, Toward};
+use super::route::{Destination, Route};
 use crate::limits::Timeouts;
 use crate::net::{OwnDial, OwnDials};
 use crate::policy::{Acceptance, Permit};
@@ -16,7 +16,7 @@ use crate::telemetry::{LinkFailure, LinkKey, Reached, Record};
 pub(super) async fn reach(
     permit: Permit,
     route: &Route,
-    toward: Toward,
+    toward: Destination,
     snapshot: &Snapshot,
     timeouts: &Timeouts,
     dials: &OwnDials,
@@ -28,7 +28,7 @@ pub(super) async fn reach(
         let failure = reached.as_ref().err();
         let failure = failure.map(|failure| LinkFailure { text: failure.to_string(), fault: failure.fault() });
         let key = LinkKey { route: Arc::clone(&route.name), destination: toward.written };
-        record.links().dialled(key, toward.redirected, toward.way.names(), link, failure);
+        record.links().dialled(key, toward.redirected, toward.upstream.names(), link, failure);
     }
     reached
 }
@@ -37,7 +37,7 @@ pub(super) async fn reach(
 async fn leg(
     permit: Permit,
     route: &Route,
-    toward: &Toward,
+    toward: &Destination,
     snapshot: &Snapshot,
     timeouts: &Timeouts,
     dials: &OwnDials,
@@ -46,7 +46,7 @@ async fn leg(
     let name = Arc::clone(&toward.written);
     record.note(|known| known.upstream = Some(Box::new(Reached { name, local: None, tls_version: None })));
     let began = Instant::now();
-    let dialled = toward.way.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;
+    let dialled = toward.upstream.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;
     let connected = Instant::now();
     record.latencies().dialled(connected - began);
     let local = dialled.local;
@@ -54,7 +54,7 @@ async fn leg(
     let dial = local.zip(dialled.remote).map(|(local, remote)| dials.note(local, remote, route.acceptance));
     let tls = record.known().and_then(|known| known.tls.as_deref()).filter(|_| route.passes_sni());
     let sni = tls.and_then(|tls| tls.sni.as_deref());
-    let stream = toward.way.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
+    let stream = toward.upstream.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
     if let Some(version) = stream.tls_version() {
         note(record, |reached| reached.tls_version = Some(version));
         record.latencies().upstream_handshake(connected.elapsed());

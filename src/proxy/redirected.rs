@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use crate::config::{Inbound, Settings};
-use crate::net::{Upstream, is_own, original_destination};
+use crate::net::{UpstreamAddress, is_own, original_destination};
 use crate::state::MemberListReader;
 use crate::telemetry::RedirectedTo;
-use crate::upstream::Way;
+use crate::upstream::Upstream;
 
 /// What the route for redirected connections goes by.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Own {
 
 /// Why a connection has nowhere to go.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Astray {
+pub(super) enum RedirectError {
     #[error("it was not redirected: it was made to this listener itself")]
     ToListener,
     #[error(
@@ -52,23 +52,23 @@ impl Redirected {
     }
 
     /// The way to where a connection was going.
-    pub(super) fn way(&self, socket: &TcpStream) -> Result<(Way, RedirectedTo), Astray> {
+    pub(super) fn way(&self, socket: &TcpStream) -> Result<(Upstream, RedirectedTo), RedirectError> {
         let original = canonical(original_destination(socket)?);
         if original == canonical(socket.local_addr()?) {
-            return Err(Astray::ToListener);
+            return Err(RedirectError::ToListener);
         }
         let names = self.members.load().names_at(original);
         // mongod dials its own name to find itself in the set: out here and in again by policy.
         let dialled = self.own.as_ref().and_then(|own| own.instead_of(original)).unwrap_or(original);
-        Ok((Way::address(dialled, names), RedirectedTo { original, dialled }))
+        Ok((Upstream::address(dialled, names), RedirectedTo { original, dialled }))
     }
 }
 
 impl Own {
     fn of(inbound: &Inbound) -> Option<Own> {
         match &inbound.upstream {
-            Upstream::Tcp(target) => Some(Own { server: target.port, binds: inbound.binds.clone() }),
-            Upstream::Unix(_) => None,
+            UpstreamAddress::Tcp(target) => Some(Own { server: target.port, binds: inbound.binds.clone() }),
+            UpstreamAddress::Unix(_) => None,
         }
     }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use tokio::net::TcpStream;
 
 use super::handed_over::{self, NotIntercepted};
-use super::redirected::{Astray, Redirected};
+use super::redirected::{RedirectError, Redirected};
 use crate::config::{Inbound, Outbound, Settings};
-use crate::net::{OwnDials, Upstream, original_destination};
+use crate::net::{OwnDials, UpstreamAddress, original_destination};
 use crate::policy::{Acceptance, LinkRule};
 use crate::state::MemberListReader;
 use crate::telemetry::{Metrics, RedirectedTo, RouteRecord};
-use crate::upstream::{BadName, Way};
+use crate::upstream::{BadName, Upstream};
 
 /// What every connection of a listener has in common.
 #[derive(Debug)]
@@ -32,15 +32,15 @@ pub struct Route {
 #[derive(Debug)]
 enum Lead {
     /// To one server; its name as written, for records.
-    To(Arc<Way>, Arc<str>),
+    To(Arc<Upstream>, Arc<str>),
     /// To where each connection was going before the kernel redirected it.
     Original(Redirected),
 }
 
 /// Where one connection is led.
 #[derive(Debug)]
-pub(super) struct Toward {
-    pub(super) way: Arc<Way>,
+pub(super) struct Destination {
+    pub(super) upstream: Arc<Upstream>,
     /// The upstream as written, for records.
     pub(super) written: Arc<str>,
     /// Its addresses, where the kernel has redirected the connection.
@@ -53,11 +53,11 @@ impl Route {
     /// # Errors
     /// [`BadName`], for a host with characters that no certificate's name has.
     pub fn inbound(inbound: &Inbound) -> Result<Route, BadName> {
-        let way = match &inbound.upstream {
-            Upstream::Unix(path) => Way::Unix(path.clone()),
-            Upstream::Tcp(target) => Way::tcp(target, &target.host, inbound.source)?,
+        let upstream = match &inbound.upstream {
+            UpstreamAddress::Unix(path) => Upstream::Unix(path.clone()),
+            UpstreamAddress::Tcp(target) => Upstream::tcp(target, &target.host, inbound.source)?,
         };
-        let lead = Lead::To(Arc::new(way), inbound.upstream.to_string().into());
+        let lead = Lead::To(Arc::new(upstream), inbound.upstream.to_string().into());
         Ok(Route::new("inbound", inbound.acceptance, inbound.link, lead))
     }
 
@@ -66,8 +66,8 @@ impl Route {
     /// # Errors
     /// [`BadName`], for a name that no certificate has.
     pub fn outbound(outbound: &Outbound) -> Result<Route, BadName> {
-        let way = Way::tcp(&outbound.target, &outbound.name, None)?;
-        let lead = Lead::To(Arc::new(way), outbound.target.to_string().into());
+        let upstream = Upstream::tcp(&outbound.target, &outbound.name, None)?;
+        let lead = Lead::To(Arc::new(upstream), outbound.target.to_string().into());
         Ok(Route::new(&format!("outbound {}", outbound.target), Acceptance::Outbound, LinkRule::Policy, lead))
     }
 
@@ -98,20 +98,29 @@ impl Route {
     }
 
     /// Where a connection is led.
-    pub(super) fn toward(&self, socket: &TcpStream, peer: SocketAddr, dials: &OwnDials) -> Result<Toward, Astray> {
+    pub(super) fn toward(
+        &self,
+        socket: &TcpStream,
+        peer: SocketAddr,
+        dials: &OwnDials,
+    ) -> Result<Destination, RedirectError> {
         if dials.is_loop(peer, self.acceptance, || reached(socket)) {
             return Err(match self.lead {
-                Lead::To(..) => Astray::Circle,
-                Lead::Original(_) => Astray::OwnDial,
+                Lead::To(..) => RedirectError::Circle,
+                Lead::Original(_) => RedirectError::OwnDial,
             });
         }
         match &self.lead {
-            Lead::To(way, written) => {
-                Ok(Toward { way: Arc::clone(way), written: Arc::clone(written), redirected: None })
+            Lead::To(upstream, written) => {
+                Ok(Destination { upstream: Arc::clone(upstream), written: Arc::clone(written), redirected: None })
             }
             Lead::Original(redirected) => {
-                let (way, to) = redirected.way(socket)?;
-                Ok(Toward { way: Arc::new(way), written: to.original.to_string().into(), redirected: Some(to) })
+                let (upstream, to) = redirected.way(socket)?;
+                Ok(Destination {
+                    upstream: Arc::new(upstream),
+                    written: to.original.to_string().into(),
+                    redirected: Some(to),
+                })
             }
         }
     }

@@ -18,7 +18,7 @@ use super::connection::serve;
 use super::route::Route;
 use crate::drain;
 use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WAITING_LOOK, WORKER_BEAT};
-use crate::net::{Entry, Listener, OwnDials, Place, Seats, Slot, SlotUsage, TooMany};
+use crate::net::{ConnectionLimit, ConnectionSlot, Entry, Listener, OwnDials, Place, SlotUsage, TooMany};
 use crate::state::MemberListReader;
 use crate::state::{SnapshotReader, Tuning};
 use crate::telemetry::{Observer, Outcome, Record};
@@ -77,7 +77,13 @@ impl Server {
 
     /// Accepts from listeners, one per worker, for a route, until the watch drains or the handle is dropped.
     #[must_use]
-    pub fn open(&self, route: Route, listeners: Vec<TcpListener>, seats: &Seats, watch: &drain::Watch) -> OpenRoute {
+    pub fn open(
+        &self,
+        route: Route,
+        listeners: Vec<TcpListener>,
+        seats: &ConnectionLimit,
+        watch: &drain::Watch,
+    ) -> OpenRoute {
         let route = Arc::new(ArcSwap::from_pointee(route));
         let accepting = self.workers.iter().zip(listeners).map(|(worker, listener)| {
             let accepting = accept(listener, Arc::clone(&route), Arc::clone(&self.parts), seats.clone(), watch.clone());
@@ -162,7 +168,7 @@ async fn accept(
     listener: TcpListener,
     route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
-    seats: Seats,
+    seats: ConnectionLimit,
     watch: drain::Watch,
 ) {
     let mut listener = match Listener::register(listener) {
@@ -182,7 +188,7 @@ async fn accept(
         // The slot comes second: taken before a connection is there, it would be held by a worker that nobody
         // connects to.
         match seats.enter(peer.ip(), |ip| parts.members.load().has(ip)) {
-            Ok(Entry::Seat(slot)) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
+            Ok(Entry::Slot(slot)) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
             Ok(Entry::Place(place)) => {
                 drop(tokio::spawn(queue(socket, record, place, seats.clone(), route, parts, watch)));
             }
@@ -198,7 +204,7 @@ async fn queue(
     socket: TcpStream,
     record: Record,
     mut place: Place,
-    seats: Seats,
+    seats: ConnectionLimit,
     route: Arc<ArcSwap<Route>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
@@ -224,10 +230,10 @@ async fn queue(
 async fn slot(
     socket: &TcpStream,
     place: &mut Place,
-    seats: &Seats,
+    seats: &ConnectionLimit,
     parts: &Parts,
     route: &ArcSwap<Route>,
-) -> Result<Slot, Outcome> {
+) -> Result<ConnectionSlot, Outcome> {
     let (began, mut looked, mut first) = (Instant::now(), false, [0]);
     loop {
         let given = tokio::select! {

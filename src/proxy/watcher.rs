@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::drain::{Reached, Watch};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
-use crate::net::{Bound, OwnDial, Slot, Stop, Tap};
+use crate::net::{Bound, ConnectionSlot, OwnDial, Stop, Tap};
 use crate::policy::Link;
 use crate::telemetry::{OpenRecord, SeenRecycling, Wish};
 
@@ -34,7 +34,7 @@ pub(super) struct Watcher {
     /// Whether the upstream has sent something since the client has.
     answered: bool,
     /// Held to the end of the connection.
-    pub(super) slot: Slot,
+    pub(super) slot: ConnectionSlot,
     /// Until the upstream's first answer. Boxed: most of its life, a connection has none.
     dial: Option<Box<OwnDial>>,
     /// The last to go: a stop waits for the record too.
@@ -48,7 +48,7 @@ struct Moving {
 }
 
 impl Watcher {
-    pub(super) fn new(mut record: OpenRecord, dial: Option<OwnDial>, watch: Watch, slot: Slot) -> Watcher {
+    pub(super) fn new(mut record: OpenRecord, dial: Option<OwnDial>, watch: Watch, slot: ConnectionSlot) -> Watcher {
         let untouched = record.open().link == Link::Untouched;
         if untouched {
             record.identify(None);

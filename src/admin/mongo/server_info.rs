@@ -10,7 +10,7 @@ use super::answer::{Answer, Failure, OPERATION_FAILED, wrong_type};
 use super::context::Context;
 use super::handshake::MAX_DOCUMENT_BYTES;
 use crate::config::Settings;
-use crate::net::Upstream;
+use crate::net::UpstreamAddress;
 use crate::policy::Spelling;
 
 /// tlsramp's own version.
@@ -115,7 +115,7 @@ fn parsed(settings: &Settings) -> RawDocumentBuf {
     parsed
 }
 
-fn shown(upstream: &Upstream) -> String {
+fn shown(upstream: &UpstreamAddress) -> String {
     upstream.to_string()
 }
 

@@ -17,7 +17,7 @@ use crate::policy::Permit;
 use crate::telemetry::LinkFailure;
 use crate::text::printable;
 use crate::tls::{Material, PeerFault};
-use crate::upstream::{LinkError, Stream, Way};
+use crate::upstream::{LinkError, Stream, Upstream};
 
 /// An open link to a server.
 pub(crate) struct Session {
@@ -51,16 +51,16 @@ impl Session {
     /// Why not.
     pub(crate) async fn open(
         permit: Permit,
-        way: &Way,
+        upstream: &Upstream,
         material: &Material,
         times: Timeouts,
         note: impl FnOnce(SocketAddr, SocketAddr) -> OwnDial,
     ) -> Result<Session, LinkFailure> {
         let other = |error: DialError| LinkFailure { text: error.to_string(), fault: PeerFault::Other };
-        let dialled = way.dial(permit, times.connect).await.map_err(other)?;
+        let dialled = upstream.dial(permit, times.connect).await.map_err(other)?;
         let dial = dialled.local.zip(dialled.remote).map(|(local, remote)| note(local, remote));
         let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
-        let stream = way.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
+        let stream = upstream.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
         let tls_version = stream.tls_version();
         let stream: Box<dyn Wire> = match stream {
             Stream::Tcp(stream) => Box::new(stream),

@@ -18,13 +18,13 @@ use crate::control::remedy::Peer;
 use crate::control::time::rfc3339;
 use crate::control::views::{OtherLink, UpstreamStatus};
 use crate::limits::{PROBE_EVERY, PROBE_MEMBERS, Timeouts};
-use crate::net::{HostPort, OwnDials, Upstream, is_own};
+use crate::net::{HostPort, OwnDials, UpstreamAddress, is_own};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, Permit, judge};
 use crate::state::{Member, MemberList};
 use crate::state::{Snapshot, SnapshotReader};
 use crate::telemetry::{LinkFailure, LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
-use crate::upstream::Way;
+use crate::upstream::Upstream;
 
 /// A server and the route to it.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Target {
     origin: Origin,
     route: String,
     upstream: String,
-    way: Way,
+    way: Upstream,
     dials: OwnDials,
     acceptance: Acceptance,
     rule: LinkRule,
@@ -114,7 +114,7 @@ fn others(settings: &Settings, roster: &MemberList) -> Vec<(HostPort, SocketAddr
     let mut own = Vec::new();
     if let Some(inbound) = &settings.inbound {
         own.extend(inbound.binds.iter().map(SocketAddr::port));
-        if let Upstream::Tcp(target) = &inbound.upstream {
+        if let UpstreamAddress::Tcp(target) = &inbound.upstream {
             own.push(target.port);
         }
     }
@@ -132,8 +132,8 @@ impl Target {
         let made = |origin, route, upstream, way| Target::new(settings, dials, origin, route, upstream, way);
         let inbound = settings.inbound.iter().filter_map(|inbound| {
             let way = match &inbound.upstream {
-                Upstream::Unix(path) => Way::Unix(path.clone()),
-                Upstream::Tcp(target) => Way::tcp(target, &target.host, inbound.source).ok()?,
+                UpstreamAddress::Unix(path) => Upstream::Unix(path.clone()),
+                UpstreamAddress::Tcp(target) => Upstream::tcp(target, &target.host, inbound.source).ok()?,
             };
             let origin = Origin::Inbound(inbound.clone());
             let (route, upstream) = ("inbound".to_owned(), inbound.upstream.to_string());
@@ -141,14 +141,14 @@ impl Target {
             Some(Target { acceptance: inbound.acceptance, rule: inbound.link, ..target })
         });
         let outbound = settings.outbound.iter().filter_map(|outbound| {
-            let way = Way::tcp(&outbound.target, &outbound.name, None).ok()?;
+            let way = Upstream::tcp(&outbound.target, &outbound.name, None).ok()?;
             let (origin, target) = (Origin::Outbound(outbound.clone()), outbound.target.to_string());
             Some(made(origin, format!("outbound {target}"), target, way))
         });
         let others = if settings.transparent.is_some() { others(settings, roster) } else { Vec::new() };
         let members = others.into_iter().map(|(name, address)| {
             let (upstream, names) = (name.to_string(), roster.names_at(address));
-            let way = Way::address(address, names.clone());
+            let way = Upstream::address(address, names.clone());
             let origin = Origin::Member(name, address, names);
             let target = made(origin, TRANSPARENT.to_owned(), upstream, way);
             Target { redirected: Some(address), ..target }
@@ -159,14 +159,21 @@ impl Target {
     /// A destination of redirected connections, whatever server is there.
     pub(crate) fn destination(settings: &Settings, roster: &MemberList, to: RedirectedTo, dials: &OwnDials) -> Target {
         let names = roster.names_at(to.original);
-        let way = Way::address(to.dialled, names.clone());
+        let way = Upstream::address(to.dialled, names.clone());
         let origin = Origin::Destination(to, names);
         let target = Target::new(settings, dials, origin, TRANSPARENT.to_owned(), to.original.to_string(), way);
         Target { redirected: Some(to.original), ..target }
     }
 
     /// A server of an outbound route.
-    fn new(settings: &Settings, dials: &OwnDials, origin: Origin, route: String, upstream: String, way: Way) -> Target {
+    fn new(
+        settings: &Settings,
+        dials: &OwnDials,
+        origin: Origin,
+        route: String,
+        upstream: String,
+        way: Upstream,
+    ) -> Target {
         Target {
             dials: dials.clone(),
             origin,

@@ -171,7 +171,7 @@ impl Queue {
     }
 
     /// For which of those that wait a connection of the source with the most silent ones may be asked to leave: the rule is
-    /// in the documentation of [`Seats`](super::Seats).
+    /// in the documentation of [`ConnectionLimit`](super::ConnectionLimit).
     pub(super) fn claimant(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
         if self.members.len() > self.coming {
             return Some(Beneficiary::Members);

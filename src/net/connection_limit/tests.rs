@@ -8,7 +8,7 @@ use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
 use super::source::Source;
 use super::table::{Granted, Pool, Seated, Table};
-use super::{Entry, Place, Seats, Slot, SlotLimits, TooMany};
+use super::{ConnectionLimit, ConnectionSlot, Entry, Place, SlotLimits, TooMany};
 use crate::limits::{IN_USE_AFTER, IN_USE_NOTED};
 
 fn ip(last: u8) -> IpAddr {
@@ -25,27 +25,27 @@ fn limits(size: usize, kept: usize) -> SlotLimits {
     SlotLimits { size, kept, per_address: None }
 }
 
-fn slot(seats: &Seats, from: u8) -> Slot {
+fn slot(seats: &ConnectionLimit, from: u8) -> ConnectionSlot {
     match seats.enter(ip(from), is_member) {
-        Ok(Entry::Seat(slot)) => slot,
+        Ok(Entry::Slot(slot)) => slot,
         other => panic!("{other:?}"),
     }
 }
 
-fn place(seats: &Seats, from: u8) -> Place {
+fn place(seats: &ConnectionLimit, from: u8) -> Place {
     match seats.enter(ip(from), is_member) {
         Ok(Entry::Place(place)) => place,
         other => panic!("{other:?}"),
     }
 }
 
-async fn served(place: &mut Place) -> Slot {
+async fn served(place: &mut Place) -> ConnectionSlot {
     place.slot_within(Duration::from_secs(10)).await.unwrap().unwrap()
 }
 
 #[tokio::test]
 async fn members_find_a_slot_when_others_do_not() {
-    let seats = Seats::new(6, 1);
+    let seats = ConnectionLimit::new(6, 1);
     seats.resize(limits(6, 2), is_member);
     let strangers: Vec<_> = (1..5).map(|from| slot(&seats, from)).collect();
     assert!(seats.usage().full);
@@ -65,7 +65,7 @@ async fn members_find_a_slot_when_others_do_not() {
 
 #[tokio::test]
 async fn a_free_slot_goes_to_the_address_that_holds_the_fewest() {
-    let seats = Seats::new(3, 4);
+    let seats = ConnectionLimit::new(3, 4);
     let mut held: Vec<_> = [1, 1, 2].map(|from| slot(&seats, from)).into();
     let mut greedy = place(&seats, 1);
     let mut modest = place(&seats, 3);
@@ -78,7 +78,7 @@ async fn a_free_slot_goes_to_the_address_that_holds_the_fewest() {
 
 #[test]
 fn a_full_queue_is_shared_too() {
-    let seats = Seats::new(1, 3);
+    let seats = ConnectionLimit::new(1, 3);
     let _held = slot(&seats, 1);
     let crowd: Vec<_> = (0..3).map(|_| place(&seats, 2)).collect();
     let other = place(&seats, 3);
@@ -90,7 +90,7 @@ fn a_full_queue_is_shared_too() {
 
 #[test]
 fn one_address_may_have_so_many_and_members_any_number() {
-    let seats = Seats::new(10, 3);
+    let seats = ConnectionLimit::new(10, 3);
     seats.resize(SlotLimits { per_address: Some(2), ..limits(10, 0) }, is_member);
     let mut held: Vec<_> = [1, 1, MEMBER, MEMBER, MEMBER, 2].map(|from| slot(&seats, from)).into();
     assert_eq!(seats.enter(ip(1), is_member).unwrap_err(), TooMany::FromAddress);
@@ -105,7 +105,7 @@ fn one_address_may_have_so_many_and_members_any_number() {
 
 #[test]
 fn at_most_half_are_kept_and_a_full_house_is_said_once() {
-    let seats = Seats::new(10, 0);
+    let seats = ConnectionLimit::new(10, 0);
     seats.resize(limits(3, 64), is_member);
     let mut all: Vec<_> = (1..3).map(|from| slot(&seats, from)).collect();
     assert_eq!(seats.enter(ip(3), is_member).unwrap_err(), TooMany::Full);
@@ -118,7 +118,7 @@ fn at_most_half_are_kept_and_a_full_house_is_said_once() {
 /// A few messages at the beginning show nothing, nor does one before the connection is established.
 #[test]
 fn which_requests_show_that_a_connection_is_in_use() {
-    let seats = Seats::new(1, 0);
+    let seats = ConnectionLimit::new(1, 0);
     let mut slot = slot(&seats, 1);
     let began = Instant::now();
     slot.requested_at(began + 2 * IN_USE_AFTER);
@@ -135,7 +135,7 @@ fn which_requests_show_that_a_connection_is_in_use() {
 
 #[test]
 fn a_lower_limit_or_reserve_lets_nobody_in_beyond_it() {
-    let seats = Seats::new(20, 20);
+    let seats = ConnectionLimit::new(20, 20);
     seats.resize(limits(20, 10), is_member);
     let mut strangers: Vec<_> = (0..10).map(|_| slot(&seats, 1)).collect();
     let mut members: Vec<_> = (0..10).map(|_| slot(&seats, MEMBER)).collect();
@@ -160,7 +160,7 @@ fn a_lower_limit_or_reserve_lets_nobody_in_beyond_it() {
 
 #[tokio::test]
 async fn who_waits_is_a_member_by_what_the_set_is_now() {
-    let seats = Seats::new(4, 8);
+    let seats = ConnectionLimit::new(4, 8);
     seats.resize(limits(4, 2), |_| false);
     let _strangers = [slot(&seats, 1), slot(&seats, 2)];
     let enter = |from: u8| match seats.enter(ip(from), |_| false) {
@@ -183,12 +183,12 @@ proptest! {
     /// while one is free, and in the end all tables are empty.
     #[test]
     fn the_counts_are_right(steps in proptest::collection::vec((0_u8..6, 0_u8..8), 0..80)) {
-        let seats = Seats::new(4, 5);
+        let seats = ConnectionLimit::new(4, 5);
         let (mut slots, mut places) = (Vec::new(), Vec::new());
         for (step, number) in steps {
             match step {
                 0 | 1 => match seats.enter(ip(number), |address| address == ip(7)) {
-                    Ok(Entry::Seat(slot)) => slots.push(slot),
+                    Ok(Entry::Slot(slot)) => slots.push(slot),
                     Ok(Entry::Place(place)) => places.push(place),
                     Err(TooMany::Full) => prop_assert!(seats.usage().waiting == 5 || seats.usage().full),
                     Err(TooMany::FromAddress) => prop_assert!(false, "no limit"),

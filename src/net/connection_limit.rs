@@ -3,7 +3,7 @@
 //! Slots are for everybody, but for some that are kept for members of the set. A connection that finds none waits, in a
 //! bounded queue, so that accepting never does. A free slot goes to a waiting member, else to a client that has sent something,
 //! of the source that holds the fewest slots. While all are taken and such a client waits, the source with the most silent
-//! connections gives up its oldest. See [`Seats`] for the rule.
+//! connections gives up its oldest. See [`ConnectionLimit`] for the rule.
 
 mod queue;
 mod silent;
@@ -36,7 +36,7 @@ use table::{Pool, Seated, Table};
 /// to evict a pool that is no larger than its own holding, a stranger has to keep its connections busy at the server, as the
 /// application that it then is taken for.
 #[derive(Debug, Clone)]
-pub struct Seats(Arc<Mutex<Table>>);
+pub struct ConnectionLimit(Arc<Mutex<Table>>);
 
 /// How many slots there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct SlotUsage {
 #[derive(Debug)]
 pub enum Entry {
     /// It is served now.
-    Seat(Slot),
+    Slot(ConnectionSlot),
     /// It waits.
     Place(Place),
 }
@@ -84,11 +84,11 @@ pub enum TooMany {
 
 /// One slot, taken. Dropping it returns it.
 #[derive(Debug)]
-pub struct Slot(Box<Held>);
+pub struct ConnectionSlot(Box<Held>);
 
 #[derive(Debug)]
 struct Held {
-    seats: Seats,
+    seats: ConnectionLimit,
     id: u64,
     ip: IpAddr,
     pool: Pool,
@@ -101,17 +101,17 @@ struct Held {
 /// A place in the queue. Dropping it gives it up.
 #[derive(Debug)]
 pub struct Place {
-    seats: Seats,
+    seats: ConnectionLimit,
     id: u64,
     ip: IpAddr,
     slot: oneshot::Receiver<Seated>,
 }
 
-impl Seats {
+impl ConnectionLimit {
     /// So many slots, none of them kept, and a queue for so many connections.
     #[must_use]
-    pub fn new(size: usize, room: usize) -> Seats {
-        Seats(Arc::new(Mutex::new(Table::new(SlotLimits { size, kept: 0, per_address: None }, room))))
+    pub fn new(size: usize, room: usize) -> ConnectionLimit {
+        ConnectionLimit(Arc::new(Mutex::new(Table::new(SlotLimits { size, kept: 0, per_address: None }, room))))
     }
 
     /// How many there are, kept ones included.
@@ -147,7 +147,7 @@ impl Seats {
         let (id, now) = (table.admit(ip, member)?, Instant::now());
         if let Some(seated) = table.seat_at_once(id, ip, member, now) {
             drop(table);
-            return Ok(Entry::Seat(self.slot(seated)));
+            return Ok(Entry::Slot(self.slot(seated)));
         }
         let slot = table.wait(id, ip, member, now)?;
         table.make_room(now, is_member);
@@ -171,9 +171,9 @@ impl Seats {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, Seated { id, ip, pool, silence }: Seated) -> Slot {
+    fn slot(&self, Seated { id, ip, pool, silence }: Seated) -> ConnectionSlot {
         let (seats, silence) = (self.clone(), Some(silence));
-        Slot(Box::new(Held { seats, id, ip, pool, silence, established: None, requested: None }))
+        ConnectionSlot(Box::new(Held { seats, id, ip, pool, silence, established: None, requested: None }))
     }
 
     /// Hands slots to those that waited. Not under the lock, which a slot that finds nobody takes to return itself.
@@ -186,9 +186,9 @@ impl Seats {
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     /// Resolves when the connection is to leave because its client has been silent for so long and others wait. Never, once
-    /// the client has been [`heard`](Slot::heard).
+    /// the client has been [`heard`](ConnectionSlot::heard).
     pub async fn asked_to_leave(&mut self) {
         if let Some(silence) = &mut self.0.silence
             && silence.await.is_ok()
@@ -244,7 +244,7 @@ impl Place {
     ///
     /// # Errors
     /// [`TooMany`] if it lost its place to an address with fewer connections that wait.
-    pub async fn slot_within(&mut self, limit: Duration) -> Result<Option<Slot>, TooMany> {
+    pub async fn slot_within(&mut self, limit: Duration) -> Result<Option<ConnectionSlot>, TooMany> {
         match tokio::time::timeout(limit, &mut self.slot).await {
             Ok(Ok(seated)) => Ok(Some(self.seats.slot(seated))),
             Ok(Err(_)) => Err(TooMany::Full),
