@@ -161,7 +161,10 @@ async fn what_is_not_tlsramp_is_said_so() {
 
 #[tokio::test]
 async fn nobody_there() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // Bound and not listening: connections are refused, and no other test gets the port.
+    let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    closed.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = closed.local_addr().unwrap().as_socket().unwrap().port();
     let folder = TempDir::new().unwrap();
     let socket = folder.path().join("a.sock");
     let left_behind = folder.path().join("b.sock");

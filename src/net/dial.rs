@@ -179,7 +179,10 @@ mod tests {
     #[tokio::test]
     async fn says_why_it_cannot() {
         let second = Duration::from_secs(1);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Bound and not listening: connections are refused, and no other test gets the port.
+        let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        closed.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let port = closed.local_addr().unwrap().as_socket().unwrap().port();
         let refused = dial(permit(), &resolver("127.0.0.1", port), None, second).await.unwrap_err();
         assert!(matches!(refused, DialError::Connect(_)), "{refused}");
         // A full accept queue answers nobody.

@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::{
         fs::{PermissionsExt as _, symlink},
         net::UnixListener,
@@ -13,7 +12,7 @@ use std::{
 };
 
 use crate::support::service::SOON;
-use crate::support::{Proxy, Scratch, process, require, require_root, run_to_end};
+use crate::support::{Proxy, ReservedPort, Scratch, process, require, require_root, run_to_end};
 
 /// A route with which nothing is wrong.
 const FRONT: [&str; 6] = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
@@ -195,7 +194,8 @@ fn descriptors_and_sockets_that_were_passed_on() {
     refused_after(setup, &FRONT, 2, "LISTEN_FDS");
 
     // Sockets of `[::]` that take IPv4 too, or two of one address.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let reserved = ReservedPort::new();
+    let port = reserved.port().to_string();
     let args = ["--bind_ip", "::", "--port", &port, "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
     let args = [&args[..], &["--adminBind", "none"]].concat();
     for (v6_only, count, part) in [(0, 1, "IPv4 clients reach this socket too"), (1, 2, "two sockets of this address")]
@@ -206,6 +206,7 @@ fn descriptors_and_sockets_that_were_passed_on() {
              kept = [socket.socket(socket.AF_INET6) for _ in range({count})]\n\
              for one in kept:\n\
              \x20   one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, {v6_only})\n\
+             \x20   one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
              \x20   one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n\
              \x20   one.bind((\"::\", {port}))\n\
              \x20   one.listen()\n\
@@ -244,8 +245,10 @@ fn ports_without_the_right_to_them() {
 fn check_passes_beside_the_instance_to_be_replaced() {
     let folder = Scratch::new("check");
     let bind = format!("unix:{}", folder.join("a.sock").display());
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (port, out, probes) = (free().port().to_string(), format!("{}=db.invalid:1", free()), free().to_string());
+    let reserved = [(); 3].map(|()| ReservedPort::new());
+    let [inbound, outbound, probes] = &reserved;
+    let (port, out) = (inbound.port().to_string(), format!("{}=db.invalid:1", outbound.address()));
+    let probes = probes.address().to_string();
     let args = ["--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--port", &port, "--adminBind", &bind];
     let args = [&args[..], &["--outbound", &out, "--probeBind", &probes]].concat();
     let _running = Proxy::start(&args);

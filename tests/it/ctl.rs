@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Output;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::plain::Plain;
 use crate::support::service::*;
-use crate::support::{Proxy, Scratch, cert, process, run_to_end};
+use crate::support::{Proxy, ReservedPort, Scratch, cert, process, run_to_end};
 
 /// A proxy in `allowSSL` that can serve TLS to all who come, and verify servers.
 fn start(more: &[&str]) -> (Upstream, Proxy) {
@@ -181,8 +181,8 @@ fn programs_get_one_object() {
 
 #[test]
 fn says_that_nobody_is_there_or_somebody_else() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let nobody = format!("127.0.0.1:{port}");
+    let reserved = ReservedPort::new();
+    let nobody = reserved.address().to_string();
     let (code, stdout, stderr) = ctl(&nobody, "status");
     assert_eq!((code, &*stdout), (3, ""));
     assert!(stderr.starts_with(&format!("tlsramp ctl: nothing listens on {nobody}: is tlsramp running")), "{stderr}");

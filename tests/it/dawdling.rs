@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::support::admin::{self, Admin};
 use crate::support::service::{SOON, connect, ping, read_to_end, record_of};
-use crate::support::{Proxy, Scratch, tls, wait};
+use crate::support::{Proxy, ReservedPort, Scratch, tls, wait};
 
 /// Plaintext that was let in and waits for its dial when TLS is required: it is counted, and then refused as any other, and
 /// the server does not get a byte.
@@ -315,7 +315,8 @@ fn a_connection_goes_where_its_route_leads_now() {
     let files = Files::new();
     let (old, new) = (Busy::start(), Busy::start());
     new.release();
-    let entry = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let reserved = ReservedPort::new();
+    let entry = reserved.address();
     let text = |to: SocketAddr| {
         format!("net: {{tls: {{mode: disabled}}}}\nproxy:\n  connectTimeout: 30s\n  outbound: [\"{entry}={to}\"]\n")
     };

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tlsramp::policy::Opening;
 use tlsramp::sniff::{Class, Hello, classify};
 
-use crate::support::{Proxy, cert, process, require_command, tls};
+use crate::support::{Proxy, ReservedPort, cert, process, require_command, tls};
 
 #[test]
 fn openssls_hellos_are_tls_however_cut_and_split() {
@@ -47,7 +47,8 @@ fn rustlss_hellos_are_tls_however_cut_and_split() {
 /// The same through the real thing: however a hello arrives, the handshake succeeds.
 #[test]
 fn a_split_and_dribbled_hello_gets_its_handshake() {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let reserved = ReservedPort::new();
+    let server = reserved.address().to_string();
     let (key, ca) = (cert("server.pem"), cert("ca.pem"));
     let base = ["--port", "0", "--upstream", &server, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
     let proxy = Proxy::start(base.iter().chain(&["--sslPEMKeyFile", &key, "--sslCAFile", &ca]));

@@ -2,13 +2,12 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::TcpListener,
     process::{Child, Output, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::support::{Mongod, Proxy, cert, mongod, parts, process, require, run_to_end};
+use crate::support::{Mongod, Proxy, ReservedPort, cert, mongod, parts, process, require, run_to_end};
 
 #[test]
 fn its_own_server_by_tls_and_plaintext_through_a_proxy() {
@@ -90,7 +89,8 @@ fn what_it_says_to_people_and_when_nothing_answers() {
     for part in ["echo of 256 B / 1024 B at 127.0.0.1:", "16 plaintext, closed loop", "operations  ", "p99.9 "] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let reserved = ReservedPort::new();
+    let nobody = reserved.address().to_string();
     let failed = load(&["--target", &nobody]);
     assert_eq!(failed.status.code(), Some(1));
     assert!(text(&failed).contains("\"connection refused\": "), "{}", text(&failed));

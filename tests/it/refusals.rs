@@ -10,7 +10,7 @@ use tlsramp::mongo::Reply;
 use tlsramp::mongo::request::{msg_command, query_command};
 use tlsramp::standin::{Client, ClientError};
 
-use crate::support::{Proxy, cert, openssl, require_command, tls};
+use crate::support::{Proxy, ReservedPort, cert, openssl, require_command, tls};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const TEXT: &str = "The server is configured to only allow SSL connections";
@@ -125,8 +125,8 @@ fn each_wrong_client_certificate_gets_the_alert_of_its_fault() {
 /// Both kinds of clients read it, each by its own way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_upstream_is_said_to_requests_of_both_kinds() {
-    // A port that was free a moment ago, and that nobody listens on.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let reserved = ReservedPort::new();
+    let nobody = reserved.address();
     let proxy = proxy_to(nobody, "allowSSL", &[]);
     let plaintext = tokio::net::TcpStream::connect(proxy.address("inbound")).await.unwrap();
     let by_tls = tls::connect(proxy.address("inbound"), &client()).await.unwrap();
@@ -143,7 +143,8 @@ async fn an_unreachable_upstream_is_said_to_requests_of_both_kinds() {
 /// A failed outbound dial answers as an inbound one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_member_is_said_to_the_local_server() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let reserved = ReservedPort::new();
+    let nobody = reserved.address();
     let proxy = Proxy::start(["--outbound", &format!("127.0.0.1:0={nobody}"), "--sslMode", "disabled"]);
     let local = tokio::net::TcpStream::connect(proxy.outbound(0)).await.unwrap();
     let answer = Client::over(local).ping().await;

@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use crate::support::{Mark, Proxy, Scratch, process, proxy::Signal, require_command, service::*};
+use crate::support::{Mark, Proxy, ReservedPort, Scratch, process, proxy::Signal, require_command, service::*};
 
 /// The order of a life: ready, reloading and ready again, stopping; a status that is true, and a watchdog.
 #[test]
@@ -113,10 +113,10 @@ fn a_restart_by_a_passed_socket_loses_nobody_in_the_queue() {
 fn a_socket_that_no_option_wants_is_a_mistake() {
     let (upstream, listener) = (Upstream::start(), TcpListener::bind("127.0.0.1:0").unwrap());
     let address = listener.local_addr().unwrap();
-    let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let other = ReservedPort::new();
     for (wanted, name, said) in [
         (
-            other,
+            other.address(),
             "inbound",
             format!("LISTEN_FDS '{address}': the service manager passes on this socket (inbound), and no"),
         ),
@@ -163,8 +163,9 @@ fn the_admin_socket_may_be_passed_on_if_it_is_not_open_to_all() {
 fn systemd_passes_on_a_socket() {
     let activate = require_command!("systemd-socket-activate");
     let upstream = Upstream::start();
-    // Free a moment ago; the tool cannot be asked which one it took.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // The tool cannot be asked which port it took.
+    let reserved = ReservedPort::new();
+    let address = reserved.address();
     let mut launcher = process::tethered(activate);
     launcher.args(["--fdname=inbound", "-l", &address.to_string()]);
     let mut proxy = Proxy::launch(launcher, Stdio::null(), wanting(&upstream, address, &[]));

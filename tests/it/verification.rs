@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::openssl::{Authority, Flaw};
 use crate::support::proxy::Signal;
-use crate::support::{Mark, Proxy, Scratch, cert, openssl, process, require_command, tls};
+use crate::support::{Mark, Proxy, ReservedPort, Scratch, cert, openssl, process, require_command, tls};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -202,8 +202,8 @@ fn what_openssl_took_of_servers_is_refused_with_its_reason() {
 #[test]
 fn clients_without_forward_secrecy_are_refused_with_the_reason() {
     require_command!("openssl");
-    let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let proxy = inbound(upstream, &[]);
+    let upstream = ReservedPort::new();
+    let proxy = inbound(upstream.address(), &[]);
     for cipher in ["AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256"] {
         let mark = proxy.mark();
         openssl::s_client(proxy.address("inbound"), &["-tls1_2", "-cipher", cipher]);
@@ -278,12 +278,14 @@ fn refused(proxy: &Proxy, outcome: &str, reason: &str) {
 struct OpensslServer {
     child: std::process::Child,
     port: u16,
+    _reserved: ReservedPort,
 }
 
 impl OpensslServer {
     fn start(authority: &Authority, flaw: Flaw, args: &[&str]) -> OpensslServer {
         let file = authority.issue(flaw);
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let reserved = ReservedPort::new();
+        let port = reserved.port();
         let mut command = process::tethered("openssl");
         command.args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-quiet", "-cert"]).arg(&file).arg("-key");
         command.arg(&file).args(["-cipher", "ALL:@SECLEVEL=0"]).args(args);
@@ -295,7 +297,7 @@ impl OpensslServer {
             assert!(std::time::Instant::now() < deadline, "openssl s_server does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
-        OpensslServer { child, port }
+        OpensslServer { child, port, _reserved: reserved }
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
 //! | [`set`] | a replica set of servers that only say hello, each behind a tlsramp |
 //! | [`plain`] | a MongoDB client of one connection |
+//! | [`port`] | a port that nobody else gets |
 //! | [`hosts`] | three hosts on one machine: a replica set with a sidecar beside each member |
 //! | [`until`] | waiting for something to be so |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
@@ -35,6 +36,7 @@ pub(crate) mod mongod;
 pub(crate) mod openssl;
 pub(crate) mod parts;
 pub(crate) mod plain;
+pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
@@ -48,6 +50,7 @@ pub(crate) mod until;
 pub(crate) use certs::cert;
 pub(crate) use log::Mark;
 pub(crate) use mongod::Mongod;
+pub(crate) use port::ReservedPort;
 pub(crate) use proxy::{Proxy, run_to_end};
 pub(crate) use require::{require, require_command, require_root};
 pub(crate) use scratch::Scratch;
