@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
-use tlsramp::mongo::{Client, Follower, request::msg_command};
+use tlsramp::mongo::{ClientMetadata, Follower, request::msg_command};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
 use tlsramp::sniff::{Hello, classify};
 use tlsramp::state::SnapshotWriter;
@@ -80,7 +80,7 @@ fn recording(criterion: &mut Criterion) {
             "saslSupportedMechs": "admin.app",
         },
     );
-    criterion.bench_function("first hello", |bencher| bencher.iter(|| Client::of(black_box(&hello))));
+    criterion.bench_function("first hello", |bencher| bencher.iter(|| ClientMetadata::of(black_box(&hello))));
     let observer = Arc::new(Observer::default());
     let name = Arc::from("inbound");
     let route = Arc::new(RouteRecord { metrics: observer.metrics.route(&name), name });

@@ -120,7 +120,12 @@ impl Manager {
         let spelling = shown.controller.settings().spelling;
         let (mode, _) = shown.controller.mode();
         let stopping = self.stopping.load(Ordering::Relaxed);
-        status(mode.name(spelling), shown.observer.live.count(), stopping, self.refused.load(Ordering::Relaxed))
+        status(
+            mode.name(spelling),
+            shown.observer.open_connections.count(),
+            stopping,
+            self.refused.load(Ordering::Relaxed),
+        )
     }
 
     async fn tell(&self, states: &[NotifyState<'_>]) {

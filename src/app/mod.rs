@@ -198,12 +198,18 @@ impl App {
         let began = Instant::now();
         let kept = if listeners.leads_out() { kept_for_outbound(limit) } else { Duration::ZERO };
         inbound.start();
-        tracing::info!(open = observer.live.count(), "stopping: no new inbound connections, waiting for open ones");
+        tracing::info!(
+            open = observer.open_connections.count(),
+            "stopping: no new inbound connections, waiting for open ones"
+        );
         // The listeners hold watches of their own, for reloads to come: none will.
         listeners.close_inbound();
         let inbound = inbound.wait(limit - kept, force.as_mut()).await;
         outbound.start();
-        tracing::info!(open = observer.live.count(), "stopping: no new outbound connections, waiting for open ones");
+        tracing::info!(
+            open = observer.open_connections.count(),
+            "stopping: no new outbound connections, waiting for open ones"
+        );
         listeners.close_outbound();
         let left = if limit.is_zero() { limit } else { limit.saturating_sub(began.elapsed()).max(LEAST_WAIT) };
         let outbound = match inbound {

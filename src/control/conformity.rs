@@ -8,7 +8,7 @@ use super::controller::Controller;
 use crate::limits::CERTIFICATES_RECHECK;
 use crate::policy::{Acceptance, Opening, conforms};
 use crate::state::Snapshot;
-use crate::telemetry::Open;
+use crate::telemetry::OpenConnection;
 
 /// The established clients whose certificate, or the want of one, would be refused, as last looked at.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct Refuted {
 
 impl Controller {
     /// Why a connection would not be made today, in a word.
-    pub(crate) fn misfit(&self, open: &Open, snapshot: &Snapshot) -> Option<&'static str> {
+    pub(crate) fn misfit(&self, open: &OpenConnection, snapshot: &Snapshot) -> Option<&'static str> {
         let judged = conforms(snapshot.mode, open.acceptance, open.rule, open.opening, open.link);
         judged.err().map(|reason| reason.name()).or_else(|| {
             let refuted = self.refuted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,12 +42,13 @@ impl Controller {
             }
         }
         let at = Some(std::time::Instant::now());
-        let open = self.observer.live.list();
+        let open = self.observer.open_connections.list();
         let material = Arc::clone(&snapshot.tls);
         let look = tokio::task::spawn_blocking(move || {
             let terminated =
-                |open: &&Arc<Open>| open.acceptance == Acceptance::Terminate && open.opening == Opening::Tls;
-            let refused = |open: &&Arc<Open>| material.admits(open.tls_version(), open.client_chain()).is_err();
+                |open: &&Arc<OpenConnection>| open.acceptance == Acceptance::Terminate && open.opening == Opening::Tls;
+            let refused =
+                |open: &&Arc<OpenConnection>| material.admits(open.tls_version(), open.client_chain()).is_err();
             open.iter().filter(terminated).filter(refused).map(|open| open.id).collect()
         });
         let Ok(ids) = look.await else { return };

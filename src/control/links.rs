@@ -105,7 +105,7 @@ impl Controller {
     /// The open connections of outbound routes by where they lead.
     fn open_links(&self) -> HashMap<LinkKey, OpenLinks> {
         let mut links = HashMap::<_, OpenLinks>::new();
-        for open in self.observer.live.list() {
+        for open in self.observer.open_connections.list() {
             let Some(upstream) = open.upstream.as_deref().filter(|_| open.acceptance == Acceptance::Outbound) else {
                 continue;
             };

@@ -10,13 +10,13 @@ use super::time::rfc3339_millis;
 use super::views::{AcceptReply, Action, ClientRow, ConnectionRow, InventoryStatus};
 use crate::limits::INVENTORY_ACCEPTED;
 use crate::state::Snapshot;
-use crate::telemetry::{Identity, Kind, Open, Seen, now_millis};
+use crate::telemetry::{ClientIdentity, InventoryRow, OpenConnection, Transport, now_millis};
 
 impl Controller {
     /// The open connections, oldest first.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionRow> {
         let snapshot = self.snapshot();
-        self.observer.live.list().into_iter().map(move |open| self.connection(&open, &snapshot))
+        self.observer.open_connections.list().into_iter().map(move |open| self.connection(&open, &snapshot))
     }
 
     /// Everyone who was seen, by address.
@@ -25,9 +25,9 @@ impl Controller {
         let window = self.settings().admin.guard_window;
         let inventory = &self.observer.inventory;
         let unmoved: HashSet<_> =
-            self.observer.unmoved(window, now_millis()).into_iter().map(|one| one.identity).collect();
-        let blocks = |seen: &Seen| seen.kind == Kind::Plaintext && unmoved.contains(&seen.identity);
-        let row = |seen: Seen| ClientRow {
+            self.observer.plaintext_blockers(window, now_millis()).into_iter().map(|one| one.identity).collect();
+        let blocks = |seen: &InventoryRow| seen.kind == Transport::Plaintext && unmoved.contains(&seen.identity);
+        let row = |seen: InventoryRow| ClientRow {
             blocks: blocks(&seen),
             key: seen.identity.text(),
             ip: seen.identity.ip.to_string(),
@@ -67,7 +67,7 @@ impl Controller {
     }
 
     fn accept_by_name(&self, key: &str, accepted: bool) -> Result<AcceptReply, String> {
-        let identity = Identity::parse(key).map_err(|error| error.to_string())?;
+        let identity = ClientIdentity::parse(key).map_err(|error| error.to_string())?;
         let key = identity.text();
         let full = || format!("{INVENTORY_ACCEPTED} clients are accepted already; take some back first");
         let known = self.observer.inventory.accept(identity, accepted).ok_or_else(full)?;
@@ -76,11 +76,11 @@ impl Controller {
 
     pub(crate) fn inventory_status(&self) -> InventoryStatus {
         let inventory = &self.observer.inventory;
-        let unmoved = self.observer.unmoved(self.settings().admin.guard_window, now_millis()).len();
+        let unmoved = self.observer.plaintext_blockers(self.settings().admin.guard_window, now_millis()).len();
         InventoryStatus { rows: inventory.len(), unmoved, lost: inventory.lost(now_millis()) }
     }
 
-    fn connection(&self, open: &Arc<Open>, snapshot: &Snapshot) -> ConnectionRow {
+    fn connection(&self, open: &Arc<OpenConnection>, snapshot: &Snapshot) -> ConnectionRow {
         let (client, upstream) = (open.client(), open.upstream.as_deref());
         ConnectionRow {
             id: open.id,

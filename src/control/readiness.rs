@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::limits::BLOCKERS_SHOWN;
 use crate::policy::{Link, Mode, Spelling};
 use crate::state::Snapshot;
-use crate::telemetry::{Observer, Unmoved, now_millis};
+use crate::telemetry::{BlockingClient, Observer, now_millis};
 use crate::text::printable;
 use crate::tls::PeerFault;
 
@@ -80,7 +80,7 @@ impl Controller {
 fn clients(observer: &Observer, to: Mode, window: Duration) -> Vec<Blocker> {
     let (inventory, now, mut blockers) = (&observer.inventory, now_millis(), Vec::new());
     if !to.accepts_plaintext() {
-        blockers.extend(observer.unmoved(window, now).iter().map(|client| turned_away(client, "plaintext")));
+        blockers.extend(observer.plaintext_blockers(window, now).iter().map(|client| turned_away(client, "plaintext")));
         let (count, open) = (inventory.lost(now), inventory.unlisted().0);
         if (count > 0 && !window.is_zero()) || open > 0 {
             blockers.push(Blocker {
@@ -93,7 +93,7 @@ fn clients(observer: &Observer, to: Mode, window: Duration) -> Vec<Blocker> {
         }
     }
     if !to.accepts_tls() {
-        blockers.extend(inventory.by_tls(window, now).iter().map(|client| turned_away(client, "tls")));
+        blockers.extend(inventory.tls_blockers(window, now).iter().map(|client| turned_away(client, "tls")));
     }
     blockers
 }
@@ -171,8 +171,8 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
 const NOT_CONNECTED: &str =
     "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
 
-fn turned_away(client: &Unmoved, kind: &str) -> Blocker {
-    let Unmoved { identity, driver_version, more_names, open, last_seen } = client;
+fn turned_away(client: &BlockingClient, kind: &str) -> Blocker {
+    let BlockingClient { identity, driver_version, more_names, open, last_seen } = client;
     let (name, ip, key, last_seen) = (name(client), identity.ip, identity.text(), rfc3339_millis(*last_seen));
     let (how, remedy) = match (kind, identity.is_member()) {
         ("plaintext", false) if identity.is_many() => ("without TLS", MANY),
@@ -218,7 +218,7 @@ const NAMELESS: &str = "move it to TLS and recycle what is left; nothing shows t
                         by its key, or let --guardWindow pass";
 
 /// Who it is, as well as that is known.
-fn name(client: &Unmoved) -> String {
+fn name(client: &BlockingClient) -> String {
     if let Some(names) = client.more_names {
         let what = if client.identity.is_member() { "members" } else { "applications" };
         return format!("a group of {what} with about {names} further names");

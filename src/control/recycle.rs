@@ -15,7 +15,7 @@ use super::history::Event;
 use super::views::{Action, RecycleReply, UpstreamStatus};
 use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::policy::Link;
-use crate::telemetry::{Open, Outcome};
+use crate::telemetry::{OpenConnection, Outcome};
 
 /// Why a client may see an error if its connection is moved, even at a message boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,14 +78,14 @@ impl Controller {
     }
 
     /// The open connections that today's policy would not make.
-    pub(crate) fn non_conforming(&self) -> Vec<Arc<Open>> {
+    pub(crate) fn non_conforming(&self) -> Vec<Arc<OpenConnection>> {
         let snapshot = self.snapshot();
-        let open = self.observer.live.list();
+        let open = self.observer.open_connections.list();
         open.into_iter().filter(|open| self.misfit(open, &snapshot).is_some()).collect()
     }
 
     /// Waits until all have ended, and those under way have been judged again; for so long at most.
-    async fn ended(&self, asked: &[Arc<Open>], wait: Duration) {
+    async fn ended(&self, asked: &[Arc<OpenConnection>], wait: Duration) {
         let until = Instant::now() + wait;
         let is_waiting = || asked.iter().any(|open| open.ended.get().is_none()) || self.dawdling() > 0;
         while is_waiting() && Instant::now() < until {
@@ -94,7 +94,7 @@ impl Controller {
     }
 }
 
-fn count(asked: &[Arc<Open>]) -> RecycleReply {
+fn count(asked: &[Arc<OpenConnection>]) -> RecycleReply {
     let mut reply = RecycleReply::default();
     for open in asked {
         match open.ended.get() {
@@ -107,7 +107,7 @@ fn count(asked: &[Arc<Open>]) -> RecycleReply {
     reply
 }
 
-fn risk(open: &Open, upstreams: &[UpstreamStatus]) -> Option<Risk> {
+fn risk(open: &OpenConnection, upstreams: &[UpstreamStatus]) -> Option<Risk> {
     if open.link == Link::Untouched {
         return Some(Risk::PassedThrough);
     }
@@ -125,7 +125,7 @@ fn risk(open: &Open, upstreams: &[UpstreamStatus]) -> Option<Risk> {
 }
 
 /// Whether a client has sent requests that want no answer. Those of a member are mirrored reads, which nobody misses.
-fn is_unanswered(open: &Open) -> bool {
+fn is_unanswered(open: &OpenConnection) -> bool {
     open.unanswered.load(Ordering::Relaxed) && !open.client().is_some_and(|client| client.internal)
 }
 

@@ -25,7 +25,8 @@ impl Controller {
     pub fn metrics(&self, format: Format) -> String {
         let snapshot = self.snapshot();
         let metrics = &self.observer.metrics;
-        let (mut scrape, open) = self.observer.live.list_with(|| metrics.begin(snapshot.mode, snapshot.generation));
+        let (mut scrape, open) =
+            self.observer.open_connections.list_with(|| metrics.begin(snapshot.mode, snapshot.generation));
         scrape.non_conforming = self.dawdling() as u64;
         for open in open {
             let (inbound, outbound) = (&open.counters.inbound, &open.counters.outbound);

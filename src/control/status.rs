@@ -101,7 +101,7 @@ impl Controller {
 
     fn counts(&self, snapshot: &Snapshot) -> ConnectionCounts {
         let mut counts = ConnectionCounts { non_conforming: self.dawdling(), ..ConnectionCounts::default() };
-        for open in self.observer.live.list() {
+        for open in self.observer.open_connections.list() {
             counts.open += 1;
             match (open.acceptance, open.opening) {
                 (Acceptance::Outbound, _) => counts.outbound += 1,

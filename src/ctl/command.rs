@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use crate::admin_client::{AdminAddress, with_tls_options};
 use crate::limits::RECYCLE_WAIT_MOST;
 use crate::policy::{Mode, Spelling};
-use crate::telemetry::Identity;
+use crate::telemetry::ClientIdentity;
 
 /// The command line of `tlsramp ctl`.
 #[must_use]
@@ -155,7 +155,7 @@ fn parse_mode(text: &str) -> Result<(Mode, Spelling), String> {
 
 /// The key as it was typed, if it is one.
 fn parse_key(text: &str) -> Result<String, String> {
-    Identity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    ClientIdentity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 pub(super) const ADMIN: &str = "admin";

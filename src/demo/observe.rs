@@ -66,5 +66,11 @@ fn link_of(node: &Node, local: SocketAddr) -> Linked {
 }
 
 fn open(node: &Node, peer: SocketAddr) -> Option<(Opening, Link)> {
-    node.app.observer.live.list().iter().find(|open| open.peer == peer).map(|open| (open.opening, open.link))
+    node.app
+        .observer
+        .open_connections
+        .list()
+        .iter()
+        .find(|open| open.peer == peer)
+        .map(|open| (open.opening, open.link))
 }

@@ -15,7 +15,7 @@ use super::text;
 use super::truth::{Got, Seen, cells, differences};
 use crate::control::{Caller, Change};
 use crate::policy::{Mode, Opening, Spelling};
-use crate::telemetry::{Fault, Outcome};
+use crate::telemetry::{Outcome, OutcomeSource};
 
 /// How long things last.
 #[derive(Debug, Clone, Copy)]
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         for node in &self.cluster.nodes {
             for outcome in Outcome::ALL {
                 let count = node.app.observer.count(outcome);
-                if count > 0 && !matches!(outcome.fault(), Fault::None | Fault::Policy) {
+                if count > 0 && !matches!(outcome.source(), OutcomeSource::None | OutcomeSource::Policy) {
                     let text = format!("{} counts {count} connections that ended as {}", node.name, outcome.name());
                     self.findings.differences.push(text);
                 }

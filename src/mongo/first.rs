@@ -3,14 +3,14 @@
 
 use super::header::{HEADER_BYTES, OpCode};
 use super::reader::Malformed;
-use super::{Client, Header, Request};
+use super::{ClientMetadata, Header, Request};
 use crate::limits::FIRST_MESSAGE_BYTES;
 
 /// What the first message of a connection is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Greeting {
     /// A `hello`, with what the client says of itself in it.
-    Hello(Client),
+    Hello(ClientMetadata),
     /// Another MongoDB request, or one that is longer than any `hello`.
     Request,
     /// No MongoDB request, or no complete one.
@@ -20,7 +20,7 @@ pub enum Greeting {
 impl Greeting {
     /// Reads one whole message.
     fn of(message: &[u8]) -> Greeting {
-        if let Some(client) = Client::of(message) {
+        if let Some(client) = ClientMetadata::of(message) {
             return Greeting::Hello(client);
         }
         let op_code = Header::of(message).and_then(|header| header.op_code());
@@ -111,7 +111,7 @@ mod tests {
         let long = rawdoc! { "hello": 1, "x": "x".repeat(20_000) };
         let mut find = query_command(1, "a", &rawdoc! { "x": 1 });
         find[16 + 4 + 2] = b'x';
-        let nameless = Greeting::Hello(crate::mongo::Client::default());
+        let nameless = Greeting::Hello(crate::mongo::ClientMetadata::default());
         for (message, expected) in [
             (query_command(1, "admin", &rawdoc! { "isMaster": 1 }), nameless),
             (ping.clone(), Greeting::Request),

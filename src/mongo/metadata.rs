@@ -9,7 +9,7 @@ use crate::limits::CLIENT_TEXT_BYTES;
 
 /// What a client says of itself. Every text is bounded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Client {
+pub struct ClientMetadata {
     /// The application's name for itself (`appName`).
     pub application: Option<String>,
     /// The driver.
@@ -20,27 +20,27 @@ pub struct Client {
     pub internal: bool,
 }
 
-impl Client {
+impl ClientMetadata {
     /// Reads the first message of a connection; none if it is no `hello`, nor a server that looks for itself.
     #[must_use]
-    pub fn of(message: &[u8]) -> Option<Client> {
+    pub fn of(message: &[u8]) -> Option<ClientMetadata> {
         let request = Request::parse(message).ok()?;
         // A mongod that starts, or gets a new configuration, asks every member whether it is itself, and says no more.
         if request.name == "_isSelf" {
-            return Some(Client { internal: true, ..Client::default() });
+            return Some(ClientMetadata { internal: true, ..ClientMetadata::default() });
         }
         let hello = ["hello", "isMaster", "ismaster"].contains(&request.name.as_str());
-        hello.then(|| Client::read(&request.command))
+        hello.then(|| ClientMetadata::read(&request.command))
     }
 
-    fn read(command: &RawDocument) -> Client {
+    fn read(command: &RawDocument) -> ClientMetadata {
         // Servers name the wire versions that they speak among themselves; older ones, their host.
         let internal = ["internalClient", "hostInfo"].iter().any(|key| matches!(command.get(key), Ok(Some(_))));
         let Ok(Some(RawBsonRef::Document(client))) = command.get("client") else {
-            return Client { internal, ..Client::default() };
+            return ClientMetadata { internal, ..ClientMetadata::default() };
         };
         let driver = document(client, "driver");
-        Client {
+        ClientMetadata {
             application: document(client, "application").and_then(|application| text(application, "name")),
             driver: driver.and_then(|driver| text(driver, "name")),
             driver_version: driver.and_then(|driver| text(driver, "version")),
@@ -69,7 +69,7 @@ pub fn bounded(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Client;
+    use super::ClientMetadata;
     use crate::mongo::request::{msg_command, query_command};
     use bson::{RawDocumentBuf, rawdoc};
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn clients_by_both_operations_and_all_names() {
-        let expected = Client {
+        let expected = ClientMetadata {
             application: Some("reports".into()),
             driver: Some("PyMongo".into()),
             driver_version: Some("4.20.0".into()),
@@ -101,30 +101,33 @@ mod tests {
         };
         for name in ["hello", "isMaster", "ismaster"] {
             let command = hello(name, pymongo());
-            assert_eq!(Client::of(&msg_command(1, "admin", &command)), Some(expected.clone()));
-            assert_eq!(Client::of(&query_command(1, "admin", &command)), Some(expected.clone()));
+            assert_eq!(ClientMetadata::of(&msg_command(1, "admin", &command)), Some(expected.clone()));
+            assert_eq!(ClientMetadata::of(&query_command(1, "admin", &command)), Some(expected.clone()));
             let wrapped = rawdoc! { "$query": command, "$readPreference": { "mode": "primary" } };
-            assert_eq!(Client::of(&query_command(1, "admin", &wrapped)), Some(expected.clone()));
+            assert_eq!(ClientMetadata::of(&query_command(1, "admin", &wrapped)), Some(expected.clone()));
         }
-        assert_eq!(Client::of(&msg_command(1, "admin", &hello("ping", pymongo()))), None);
-        assert_eq!(Client::of(b"GET / HTTP/1.1\r\n\r\n"), None);
+        assert_eq!(ClientMetadata::of(&msg_command(1, "admin", &hello("ping", pymongo()))), None);
+        assert_eq!(ClientMetadata::of(b"GET / HTTP/1.1\r\n\r\n"), None);
     }
 
     #[test]
     fn servers_and_the_nameless() {
         let internal = hello("hello", rawdoc! { "internalClient": { "minWireVersion": 0, "maxWireVersion": 17 } });
-        assert!(Client::of(&msg_command(1, "admin", &internal)).unwrap().internal);
+        assert!(ClientMetadata::of(&msg_command(1, "admin", &internal)).unwrap().internal);
         let old = hello("isMaster", rawdoc! { "hostInfo": "a:27017" });
-        assert!(Client::of(&query_command(1, "admin", &old)).unwrap().internal);
+        assert!(ClientMetadata::of(&query_command(1, "admin", &old)).unwrap().internal);
         let itself = rawdoc! { "_isSelf": 1 };
-        assert_eq!(Client::of(&msg_command(1, "admin", &itself)), Some(Client { internal: true, ..Client::default() }));
+        assert_eq!(
+            ClientMetadata::of(&msg_command(1, "admin", &itself)),
+            Some(ClientMetadata { internal: true, ..ClientMetadata::default() })
+        );
         // The old shell has the name of the servers' own driver, and is none.
         let shell = rawdoc! { "client": { "driver": { "name": "MongoDB Internal Client" } } };
-        assert!(!Client::of(&msg_command(1, "admin", &hello("isMaster", shell))).unwrap().internal);
+        assert!(!ClientMetadata::of(&msg_command(1, "admin", &hello("isMaster", shell))).unwrap().internal);
         let odd = rawdoc! { "client": { "driver": "x", "application": { "name": 5 } } };
-        assert_eq!(Client::of(&msg_command(1, "admin", &hello("hello", odd))), Some(Client::default()));
+        assert_eq!(ClientMetadata::of(&msg_command(1, "admin", &hello("hello", odd))), Some(ClientMetadata::default()));
         let long = rawdoc! { "client": { "application": { "name": "é".repeat(200) } } };
-        let cut = Client::of(&msg_command(1, "admin", &hello("hello", long))).unwrap().application.unwrap();
+        let cut = ClientMetadata::of(&msg_command(1, "admin", &hello("hello", long))).unwrap().application.unwrap();
         assert_eq!(cut, "é".repeat(64));
     }
 
@@ -135,7 +138,7 @@ mod tests {
             for value in 0..=255 {
                 let mut changed = message.clone();
                 changed[index] = value;
-                let _ = Client::of(&changed);
+                let _ = ClientMetadata::of(&changed);
             }
         }
     }

@@ -31,7 +31,7 @@ pub use first::{First, Greeting};
 pub use follow::{Follower, Transaction};
 pub use header::{Header, OpCode};
 pub use last_requests::LastRequests;
-pub use metadata::{Client, bounded};
+pub use metadata::{ClientMetadata, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
 pub use reply::{Reply, error_document};

@@ -12,7 +12,7 @@ use crate::limits::Timeouts;
 use crate::net::linger;
 use crate::policy::Admission;
 use crate::state::Snapshot;
-use crate::telemetry::{ClientTls, Known, Record};
+use crate::telemetry::{ClientTls, ConnectionInfo, Record};
 use crate::tls::{self, Accepted, HandshakeError};
 
 /// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.
@@ -31,7 +31,9 @@ pub(super) async fn admit(
             match tls::accept_counted(socket, config, timeouts.handshake).await {
                 Ok(Accepted { stream, server_name }) => {
                     note(stream.session(), server_name, snapshot, record);
-                    record.latencies().client_handshake(record.known().and_then(Known::tls_version), began.elapsed());
+                    record
+                        .latencies()
+                        .client_handshake(record.known().and_then(ConnectionInfo::tls_version), began.elapsed());
                     Ok(Leg::FromClient(stream))
                 }
                 Err((error, socket)) => {

@@ -33,7 +33,7 @@ use crate::net::{OwnDial, linger};
 use crate::policy::{Admission, Link, Opening, Permit, Refused, judge, misfits};
 use crate::sniff::{Sniffed, sniff};
 use crate::state::{Snapshot, Tuning, UnderWay};
-use crate::telemetry::{ClientTls, Judged, OpenRecord, Record};
+use crate::telemetry::{ClientTls, ConnectionVerdict, OpenRecord, Record};
 use crate::tls::Material;
 
 /// Both legs of a connection, and its entry among the established ones.
@@ -201,9 +201,9 @@ impl Policy {
         Ok(permit)
     }
 
-    fn judgement(&self, opening: Opening, link: Link) -> Judged {
+    fn judgement(&self, opening: Opening, link: Link) -> ConnectionVerdict {
         let Policy { snapshot, route, .. } = self;
-        Judged { acceptance: route.acceptance, rule: route.link, opening, link, mode: snapshot.mode }
+        ConnectionVerdict { acceptance: route.acceptance, rule: route.link, opening, link, mode: snapshot.mode }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::limits::Timeouts;
 use crate::net::{OwnDial, OwnDials};
 use crate::policy::{Acceptance, Permit};
 use crate::state::Snapshot;
-use crate::telemetry::{LinkFailure, LinkKey, Reached, Record};
+use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo};
 
 /// Makes the upstream's leg, and notes what came of it if the route is outbound.
 pub(super) async fn reach(
@@ -44,7 +44,7 @@ async fn leg(
     record: &mut Record,
 ) -> Result<(Leg, Option<OwnDial>), Failure> {
     let name = Arc::clone(&toward.written);
-    record.note(|known| known.upstream = Some(Box::new(Reached { name, local: None, tls_version: None })));
+    record.note(|known| known.upstream = Some(Box::new(UpstreamInfo { name, local: None, tls_version: None })));
     let began = Instant::now();
     let dialled = toward.upstream.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;
     let connected = Instant::now();
@@ -65,7 +65,7 @@ async fn leg(
 }
 
 /// Notes what has become known of the upstream.
-fn note(record: &mut Record, note: impl FnOnce(&mut Reached)) {
+fn note(record: &mut Record, note: impl FnOnce(&mut UpstreamInfo)) {
     record.note(|known| {
         if let Some(reached) = &mut known.upstream {
             note(reached);

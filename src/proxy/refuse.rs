@@ -11,7 +11,7 @@ use super::leg::Leg;
 use crate::limits::{PEEK_BYTES, WHO};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::refusal::{HOST_UNREACHABLE, MAX_OPENING_BYTES, TLS_REQUIRED, TLS_REQUIRED_TEXT, UNAUTHORIZED};
-use crate::mongo::{Client, Header, Refusal, refusal};
+use crate::mongo::{ClientMetadata, Header, Refusal, refusal};
 use crate::net::linger;
 use crate::policy::{Opening, RefusalStyle, Refused};
 
@@ -52,11 +52,11 @@ pub(super) async fn not_intercepted(
 }
 
 /// Who a client that is turned away says it is, as far as its opening is there already.
-pub(super) async fn who(socket: &TcpStream) -> Option<Client> {
+pub(super) async fn who(socket: &TcpStream) -> Option<ClientMetadata> {
     let mut opening = [0; PEEK_BYTES];
     let count = timeout(WHO, socket.peek(&mut opening)).await.ok()?.ok()?;
     let length = Header::of(&opening[..count])?.body_len()? + HEADER_BYTES;
-    Client::of(opening[..count].get(..length)?)
+    ClientMetadata::of(opening[..count].get(..length)?)
 }
 
 /// Tells an admitted client that there is no server behind: `HostUnreachable` to a request.

@@ -19,7 +19,7 @@ use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, 
 use crate::mongo::{First, Follower, Transaction};
 use crate::net::{Bound, ConnectionSlot, OwnDial, Stop, Tap};
 use crate::policy::Link;
-use crate::telemetry::{OpenRecord, SeenRecycling, Wish};
+use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
 
 /// Watches one connection.
 pub(super) struct Watcher {
@@ -27,7 +27,7 @@ pub(super) struct Watcher {
     first: First,
     /// None where the bytes are not ours to read.
     follower: Option<Follower>,
-    seen: SeenRecycling,
+    seen: RecycleRegistration,
     moving: Option<Box<Moving>>,
     /// Whether anything was moved since the last look.
     stirred: bool,
@@ -55,7 +55,7 @@ impl Watcher {
         }
         let first = if untouched { First::Known } else { First::default() };
         let follower = (!untouched).then(Follower::default);
-        let (seen, forced) = (SeenRecycling::default(), watch.into_forced());
+        let (seen, forced) = (RecycleRegistration::default(), watch.into_forced());
         let dial = dial.map(Box::new);
         Watcher { record, first, follower, seen, moving: None, stirred: false, answered: false, slot, dial, forced }
     }
@@ -86,7 +86,7 @@ impl Watcher {
     }
 
     /// When it may be stopped at the boundary at which it is; none if it is at none.
-    fn due(&self, wish: &Wish, quiet_since: Instant, now: Instant) -> Option<Instant> {
+    fn due(&self, wish: &RecycleRequest, quiet_since: Instant, now: Instant) -> Option<Instant> {
         let follower = self.follower.as_ref()?;
         if follower.is_monitor() {
             return Some(quiet_since + RECYCLE_QUIET_MONITOR);

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use super::node::mode;
 use crate::admin_client::{AdminAddress, with_tls_options};
 use crate::limits::ROLLOUT_WAIT;
-use crate::telemetry::Identity;
+use crate::telemetry::ClientIdentity;
 
 /// The command line of `tlsramp rollout`.
 #[must_use]
@@ -56,7 +56,7 @@ pub fn command() -> Command {
 
 /// A client's key as it was typed, if it is one.
 fn key(text: &str) -> Result<String, String> {
-    Identity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    ClientIdentity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn switch(name: &'static str) -> Arg {

@@ -11,7 +11,7 @@ use super::walk::{Walk, all_of};
 use crate::control::views::{Blocker, ConnectionRow};
 use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
 use crate::policy::{Mode, Spelling};
-use crate::telemetry::{Identity, Scope};
+use crate::telemetry::{ClientIdentity, Scope};
 use crate::text::escaped;
 
 /// Who is in the way, node by node.
@@ -156,7 +156,7 @@ fn comes_by_a_node(blocker: &Blocker, open: &[ConnectionRow], links: &BTreeSet<S
 fn client_key(row: &ConnectionRow) -> Option<String> {
     let (application, driver) = (row.application.clone(), row.driver.clone());
     let scope = if row.member { Scope::Member } else { Scope::Client };
-    Some(Identity { ip: canonical(&row.peer)?.ip(), application, driver, scope }.text())
+    Some(ClientIdentity { ip: canonical(&row.peer)?.ip(), application, driver, scope }.text())
 }
 
 /// The address, with an IPv4-mapped one as IPv4.

@@ -9,12 +9,12 @@ use rustls::pki_types::CertificateDer;
 
 use super::metrics::RouteMetrics;
 use super::outcome::Outcome;
-use crate::mongo::Client;
+use crate::mongo::ClientMetadata;
 use crate::policy::{Mode, Opening};
 
 /// What is known of one connection.
 #[derive(Debug)]
-pub struct Known {
+pub struct ConnectionInfo {
     /// Its number in the log.
     pub id: u64,
     /// The client.
@@ -33,11 +33,11 @@ pub struct Known {
     /// The snapshot it was judged by.
     pub generation: u64,
     /// Who was turned away, as far as that was said.
-    pub turned_away: Option<Box<Client>>,
+    pub turned_away: Option<Box<ClientMetadata>>,
     /// What its TLS has told, if it is TLS.
     pub tls: Option<Box<ClientTls>>,
     /// Where it leads.
-    pub upstream: Option<Box<Reached>>,
+    pub upstream: Option<Box<UpstreamInfo>>,
 }
 
 /// A route, as the records of its connections name and count it.
@@ -51,7 +51,7 @@ pub struct RouteRecord {
 
 /// An upstream, as far as it was reached.
 #[derive(Debug)]
-pub struct Reached {
+pub struct UpstreamInfo {
     /// As written.
     pub name: Arc<str>,
     /// Our own address there: what the server takes for the client's.
@@ -77,7 +77,7 @@ pub struct ClientTls {
     pub chain: Option<Arc<[CertificateDer<'static>]>>,
 }
 
-impl Known {
+impl ConnectionInfo {
     /// Counts it on its route: it has ended so, after so many bytes.
     pub(super) fn count(&self, outcome: Outcome, bytes: (u64, u64)) {
         self.route.metrics.closed(self.opening, self.tls_version(), outcome, bytes.0, bytes.1);

@@ -14,12 +14,15 @@ mod rate_limit;
 mod record;
 mod recycling;
 
-pub use connection_info::{ClientTls, Known, Reached, RouteRecord};
-pub use inventory::{BadKey, Identity, Inventory, InventoryImage, Kind, Scope, Seat, Seen, Unmoved, now_millis};
+pub use connection_info::{ClientTls, ConnectionInfo, RouteRecord, UpstreamInfo};
+pub use inventory::{
+    BlockingClient, ClientIdentity, InvalidClientKey, Inventory, InventoryGuard, InventoryImage, InventoryRow, Scope,
+    Transport, now_millis,
+};
 pub use links::{LinkFailure, LinkKey, LinkRecord, Links, RedirectedTo};
 pub use log::{LogHandle, init as init_logs};
 pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, RouteMetrics, Scrape, SlotCounts, UpstreamUp};
-pub use open_connections::{Counters, Live, Open};
-pub use outcome::{Fault, Outcome};
-pub use record::{Judged, Observer, OpenRecord, Record};
-pub use recycling::{Recycling, Seen as SeenRecycling, Wish};
+pub use open_connections::{ByteCounters, OpenConnection, OpenConnections};
+pub use outcome::{Outcome, OutcomeSource};
+pub use record::{ConnectionVerdict, Observer, OpenRecord, Record};
+pub use recycling::{RecycleRegistration, RecycleRequest, RecycleSignal};

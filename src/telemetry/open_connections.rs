@@ -6,16 +6,16 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::connection_info::Known;
+use super::connection_info::ConnectionInfo;
 use super::outcome::Outcome;
-use super::recycling::Recycling;
-use crate::mongo::Client;
+use super::recycling::RecycleSignal;
+use crate::mongo::ClientMetadata;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
 /// One established connection. What was known when it was established is read as its own.
 #[derive(Debug)]
-pub struct Open {
-    pub(super) known: Box<Known>,
+pub struct OpenConnection {
+    pub(super) known: Box<ConnectionInfo>,
     /// What the route does with openings.
     pub acceptance: Acceptance,
     /// How the route chooses its links.
@@ -27,59 +27,59 @@ pub struct Open {
     /// The mode it was judged by.
     pub mode: Mode,
     /// Bytes so far.
-    pub counters: Counters,
+    pub counters: ByteCounters,
     /// Who the client says it is, or that it does not say, once that is known. Boxed: most is room for texts that some
     /// never send.
-    pub(super) client: OnceLock<Option<Box<Client>>>,
+    pub(super) client: OnceLock<Option<Box<ClientMetadata>>>,
     /// Set once it is known not to speak MongoDB, or not to us.
     pub opaque: AtomicBool,
     /// Set once its client has sent a request that wants no answer.
     pub unanswered: AtomicBool,
     /// The wish that it end.
-    pub recycling: Recycling,
+    pub recycling: RecycleSignal,
     /// How it ended.
     pub ended: OnceLock<Outcome>,
 }
 
 /// Bytes moved so far.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct ByteCounters {
     /// From the client to the upstream.
     pub inbound: AtomicU64,
     /// From the upstream to the client.
     pub outbound: AtomicU64,
 }
 
-impl Open {
+impl OpenConnection {
     /// Who the client says it is, if it has.
     #[must_use]
-    pub fn client(&self) -> Option<&Client> {
+    pub fn client(&self) -> Option<&ClientMetadata> {
         self.client.get()?.as_deref()
     }
 }
 
-impl Deref for Open {
-    type Target = Known;
+impl Deref for OpenConnection {
+    type Target = ConnectionInfo;
 
-    fn deref(&self) -> &Known {
+    fn deref(&self) -> &ConnectionInfo {
         &self.known
     }
 }
 
 /// The open connections.
 #[derive(Debug, Default)]
-pub struct Live(Mutex<HashMap<u64, Arc<Open>>>);
+pub struct OpenConnections(Mutex<HashMap<u64, Arc<OpenConnection>>>);
 
-impl Live {
+impl OpenConnections {
     /// All that are open now, oldest first.
     #[must_use]
-    pub fn list(&self) -> Vec<Arc<Open>> {
+    pub fn list(&self) -> Vec<Arc<OpenConnection>> {
         self.list_with(|| ()).1
     }
 
     /// The same, and what `read` returns, which is called while the table is locked: a connection that ends is counted by
-    /// [`Live::remove`] under the same lock, so it is either in the list or in the counts that `read` finds.
-    pub fn list_with<T>(&self, read: impl FnOnce() -> T) -> (T, Vec<Arc<Open>>) {
+    /// [`OpenConnections::remove`] under the same lock, so it is either in the list or in the counts that `read` finds.
+    pub fn list_with<T>(&self, read: impl FnOnce() -> T) -> (T, Vec<Arc<OpenConnection>>) {
         let (read, mut open) = {
             let table = self.table();
             (read(), table.values().cloned().collect::<Vec<_>>())
@@ -94,7 +94,7 @@ impl Live {
         self.table().len()
     }
 
-    /// Open inbound connections without TLS, by address, whose client has not sent a whole message yet.
+    /// OpenConnection inbound connections without TLS, by address, whose client has not sent a whole message yet.
     pub(super) fn unheard(&self) -> BTreeMap<IpAddr, u64> {
         let mut unheard = BTreeMap::new();
         for open in self.table().values() {
@@ -107,7 +107,7 @@ impl Live {
     }
 
     /// Adds one, if `holds` says so while the table is locked. Whether it did.
-    pub(super) fn add_if(&self, open: &Arc<Open>, holds: impl FnOnce() -> bool) -> bool {
+    pub(super) fn add_if(&self, open: &Arc<OpenConnection>, holds: impl FnOnce() -> bool) -> bool {
         let mut table = self.table();
         let holds = holds();
         if holds {
@@ -123,7 +123,7 @@ impl Live {
         count();
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Open>>> {
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<OpenConnection>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

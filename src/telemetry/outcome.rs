@@ -66,7 +66,7 @@ pub enum Outcome {
 
 /// Whose doing an outcome is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum OutcomeSource {
     /// Nobody's: as it should be.
     None,
     /// The client's.
@@ -153,16 +153,16 @@ impl Outcome {
 
     /// Whose doing it is.
     #[must_use]
-    pub const fn fault(self) -> Fault {
+    pub const fn source(self) -> OutcomeSource {
         match self {
-            Outcome::Completed | Outcome::Probe => Fault::None,
+            Outcome::Completed | Outcome::Probe => OutcomeSource::None,
             Outcome::RefusedPlaintext
             | Outcome::RefusedTls
             | Outcome::NotIntercepted
             | Outcome::TooManyConnections
             | Outcome::TooManyFromAddress
             | Outcome::LeftWaiting
-            | Outcome::MadeRoom => Fault::Policy,
+            | Outcome::MadeRoom => OutcomeSource::Policy,
             Outcome::ClientReset
             | Outcome::HalfClosedIdle
             | Outcome::SniffTimeout
@@ -172,23 +172,23 @@ impl Outcome {
             | Outcome::TlsHandshakeFailed
             | Outcome::TlsHandshakeTimeout
             | Outcome::HandshakeMemory
-            | Outcome::Loop => Fault::Client,
+            | Outcome::Loop => OutcomeSource::Client,
             Outcome::UpstreamReset | Outcome::Stalled | Outcome::UpstreamUnreachable | Outcome::UpstreamTlsFailed => {
-                Fault::Upstream
+                OutcomeSource::Upstream
             }
             Outcome::Recycled
             | Outcome::RecycledByForce
             | Outcome::PolicyUnsettled
             | Outcome::Drained
-            | Outcome::Forced => Fault::Operator,
-            Outcome::Internal => Fault::Internal,
+            | Outcome::Forced => OutcomeSource::Operator,
+            Outcome::Internal => OutcomeSource::Internal,
         }
     }
 
     /// Whether a peer can cause it at will, so that its log lines must be bounded.
     #[must_use]
     pub const fn is_limited(self) -> bool {
-        !matches!(self.fault(), Fault::None | Fault::Operator | Fault::Internal)
+        !matches!(self.source(), OutcomeSource::None | OutcomeSource::Operator | OutcomeSource::Internal)
     }
 }
 

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::connection_info::{Known, RouteRecord};
-use super::inventory::{Inventory, Kind, Seat, Unmoved, now_millis};
+use super::connection_info::{ConnectionInfo, RouteRecord};
+use super::inventory::{BlockingClient, Inventory, InventoryGuard, Transport, now_millis};
 use super::links::Links;
 use super::metrics::Metrics;
-use super::open_connections::{Counters, Live, Open};
-use super::outcome::{Fault, Outcome};
+use super::open_connections::{ByteCounters, OpenConnection, OpenConnections};
+use super::outcome::{Outcome, OutcomeSource};
 use super::rate_limit::Limiter;
-use super::recycling::Recycling;
-use crate::mongo::{Client, Greeting};
+use super::recycling::RecycleSignal;
+use crate::mongo::{ClientMetadata, Greeting};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 use crate::text::printable;
 
@@ -21,7 +21,7 @@ use crate::text::printable;
 #[derive(Debug, Default)]
 pub struct Observer {
     /// The open connections.
-    pub live: Live,
+    pub open_connections: OpenConnections,
     /// Who was seen.
     pub inventory: Inventory,
     /// What monitoring reads.
@@ -39,20 +39,20 @@ pub struct Observer {
 pub struct Record {
     observer: Arc<Observer>,
     /// None once it is closed, or in its place among the open ones.
-    known: Option<Box<Known>>,
+    known: Option<Box<ConnectionInfo>>,
 }
 
 /// The record of an established connection. Dropped without [`OpenRecord::close`], it is closed as an internal fault.
 #[derive(Debug)]
 pub struct OpenRecord {
     observer: Arc<Observer>,
-    open: Arc<Open>,
-    seat: Option<Seat>,
+    open: Arc<OpenConnection>,
+    seat: Option<InventoryGuard>,
 }
 
 /// What a connection was judged by, and what came of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Judged {
+pub struct ConnectionVerdict {
     /// What the route does with openings.
     pub acceptance: Acceptance,
     /// How the route chooses its links.
@@ -75,7 +75,7 @@ impl Observer {
     /// Opens the record of a connection.
     #[must_use]
     pub fn open(self: &Arc<Self>, peer: SocketAddr, route: &Arc<RouteRecord>) -> Record {
-        let known = Known {
+        let known = ConnectionInfo {
             id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             peer,
             destination: None,
@@ -110,15 +110,22 @@ impl Observer {
         }
     }
 
-    /// The applications that `requireSSL` would turn away, as [`Inventory::unmoved`] has them, and clients that are
+    /// The applications that `requireSSL` would turn away, as [`Inventory::plaintext_blockers`] has them, and clients that are
     /// connected without TLS and have not sent a whole message yet.
     #[must_use]
-    pub fn unmoved(&self, window: Duration, now: i64) -> Vec<Unmoved> {
-        self.inventory.unmoved(window, now, &self.live.unheard())
+    pub fn plaintext_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
+        self.inventory.plaintext_blockers(window, now, &self.open_connections.unheard())
     }
 
     /// One has ended, after so many bytes, and is counted by its route.
-    fn ended(&self, known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<String>, bytes: (u64, u64)) {
+    fn ended(
+        &self,
+        known: &ConnectionInfo,
+        open: Option<&OpenConnection>,
+        outcome: Outcome,
+        reason: Option<String>,
+        bytes: (u64, u64),
+    ) {
         self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
         if self.limiter.admits(outcome, Instant::now()) {
             write(known, open, outcome, reason, bytes);
@@ -141,12 +148,12 @@ impl Record {
 
     /// What is known of it.
     #[must_use]
-    pub fn known(&self) -> Option<&Known> {
+    pub fn known(&self) -> Option<&ConnectionInfo> {
         self.known.as_deref()
     }
 
     /// Notes what has become known.
-    pub fn note(&mut self, note: impl FnOnce(&mut Known)) {
+    pub fn note(&mut self, note: impl FnOnce(&mut ConnectionInfo)) {
         if let Some(known) = &mut self.known {
             note(known);
         }
@@ -155,23 +162,23 @@ impl Record {
     /// The connection has both its legs: it goes into the table of open ones, if what it was judged by is still in force.
     /// That is asked under the lock of the table: whoever changes the policy and reads the table after that finds the
     /// connection there, or the connection finds the change. None if it is not in force, or the record is closed.
-    pub fn establish(&mut self, judged: Judged, is_in_force: impl FnOnce() -> bool) -> Option<OpenRecord> {
-        let Judged { acceptance, rule, opening, link, mode } = judged;
-        let open = Arc::new(Open {
+    pub fn establish(&mut self, judged: ConnectionVerdict, is_in_force: impl FnOnce() -> bool) -> Option<OpenRecord> {
+        let ConnectionVerdict { acceptance, rule, opening, link, mode } = judged;
+        let open = Arc::new(OpenConnection {
             known: self.known.take()?,
             acceptance,
             rule,
             opening,
             link,
             mode,
-            counters: Counters::default(),
+            counters: ByteCounters::default(),
             client: OnceLock::new(),
             opaque: AtomicBool::new(link == Link::Untouched),
             unanswered: AtomicBool::new(false),
-            recycling: Recycling::default(),
+            recycling: RecycleSignal::default(),
             ended: OnceLock::new(),
         });
-        if !self.observer.live.add_if(&open, is_in_force) {
+        if !self.observer.open_connections.add_if(&open, is_in_force) {
             self.known = Arc::into_inner(open).map(|open| open.known);
             return None;
         }
@@ -179,7 +186,7 @@ impl Record {
     }
 
     /// A client without TLS was turned away; who it is, as far as it has said.
-    pub fn turned_away(&mut self, client: Option<Client>) {
+    pub fn turned_away(&mut self, client: Option<ClientMetadata>) {
         let Some(known) = &mut self.known else { return };
         known.turned_away = client.clone().map(Box::new);
         self.observer.inventory.refused(known.peer.ip(), client.unwrap_or_default(), now_millis());
@@ -201,7 +208,7 @@ impl Record {
 impl OpenRecord {
     /// Its place in the table of open connections.
     #[must_use]
-    pub fn open(&self) -> &Open {
+    pub fn open(&self) -> &OpenConnection {
         &self.open
     }
 
@@ -222,10 +229,10 @@ impl OpenRecord {
             return;
         }
         let kind = match (open.opening, open.tls_version()) {
-            (Opening::Plaintext, _) => Kind::Plaintext,
-            (_, Some("TLS1.2")) => Kind::Tls12,
-            (_, Some("TLS1.3")) => Kind::Tls13,
-            (Opening::Tls | Opening::OldTls | Opening::Sslv2, _) => Kind::Tls,
+            (Opening::Plaintext, _) => Transport::Plaintext,
+            (_, Some("TLS1.2")) => Transport::Tls12,
+            (_, Some("TLS1.3")) => Transport::Tls13,
+            (Opening::Tls | Opening::OldTls | Opening::Sslv2, _) => Transport::Tls,
         };
         let client = client.unwrap_or_default();
         self.seat = Some(self.observer.inventory.open(open.peer.ip(), kind, client, now_millis()));
@@ -243,17 +250,23 @@ impl OpenRecord {
         self.identify(Some(Greeting::NoRequest));
         let (open, counters) = (&*self.open, &self.open.counters);
         let bytes = (counters.inbound.load(Ordering::Relaxed), counters.outbound.load(Ordering::Relaxed));
-        self.observer.live.remove(open.id, || open.known.count(outcome, bytes));
+        self.observer.open_connections.remove(open.id, || open.known.count(outcome, bytes));
         // Set once: a record ends once.
         let _ = open.ended.set(outcome);
         self.observer.ended(&open.known, Some(open), outcome, reason, bytes);
     }
 }
 
-fn write(known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<String>, bytes: (u64, u64)) {
+fn write(
+    known: &ConnectionInfo,
+    open: Option<&OpenConnection>,
+    outcome: Outcome,
+    reason: Option<String>,
+    bytes: (u64, u64),
+) {
     let text = |text: &Option<String>| text.as_deref().map(printable);
     let (tls, upstream) = (known.tls.as_deref(), known.upstream.as_deref());
-    let client = open.map_or(known.turned_away.as_deref(), Open::client);
+    let client = open.map_or(known.turned_away.as_deref(), OpenConnection::client);
     let duration_ms = u64::try_from(known.accepted.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (bytes_in, bytes_out) = bytes;
     macro_rules! line {
@@ -287,10 +300,18 @@ fn write(known: &Known, open: Option<&Open>, outcome: Outcome, reason: Option<St
             )
         };
     }
-    match outcome.fault() {
-        Fault::Internal => line!(error),
-        Fault::None | Fault::Client | Fault::Policy | Fault::Upstream | Fault::Operator => {
-            if outcome == Outcome::Probe { line!(debug) } else { line!(info) }
+    match outcome.source() {
+        OutcomeSource::Internal => line!(error),
+        OutcomeSource::None
+        | OutcomeSource::Client
+        | OutcomeSource::Policy
+        | OutcomeSource::Upstream
+        | OutcomeSource::Operator => {
+            if outcome == Outcome::Probe {
+                line!(debug)
+            } else {
+                line!(info)
+            }
         }
     }
 }

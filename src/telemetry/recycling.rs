@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 /// One connection's. The control plane asks, the relay looks.
 #[derive(Debug, Default)]
-pub struct Recycling {
+pub struct RecycleSignal {
     /// Boxed: of most connections nothing is ever wished.
-    wish: Mutex<Option<Box<Wish>>>,
+    wish: Mutex<Option<Box<RecycleRequest>>>,
     /// Grows with every asking: what the relay looks at, without a lock.
     asked: AtomicU32,
     waker: AtomicWaker,
@@ -20,7 +20,7 @@ pub struct Recycling {
 
 /// What is wished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
+pub struct RecycleRequest {
     /// When it was first wished.
     pub since: Instant,
     /// When the connection is to be cut wherever it is.
@@ -29,23 +29,23 @@ pub struct Wish {
 
 /// The relay's side of it: what it has seen.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct RecycleRegistration {
     registered: bool,
     asked: u32,
 }
 
-impl Recycling {
+impl RecycleSignal {
     /// Asks, or asks again: a grace may be added or shortened, and is counted from now.
     pub fn ask(&self, grace: Option<Duration>) {
         let now = Instant::now();
         let cut_at = grace.map(|grace| now + grace);
         let mut wish = self.wish.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = wish.as_deref().copied().unwrap_or(Wish { since: now, cut_at: None });
+        let before = wish.as_deref().copied().unwrap_or(RecycleRequest { since: now, cut_at: None });
         let sooner = match (before.cut_at, cut_at) {
             (Some(before), Some(now)) => Some(before.min(now)),
             (before, now) => before.or(now),
         };
-        *wish = Some(Box::new(Wish { cut_at: sooner, ..before }));
+        *wish = Some(Box::new(RecycleRequest { cut_at: sooner, ..before }));
         drop(wish);
         self.asked.fetch_add(1, Ordering::Release);
         self.waker.wake();
@@ -59,7 +59,7 @@ impl Recycling {
 
     /// The wish, once there is one; until then, the task is woken when there is. To be called by one task alone. Costs a
     /// load while nothing is asked.
-    pub fn poll(&self, cx: &mut Context<'_>, seen: &mut Seen) -> Poll<Wish> {
+    pub fn poll(&self, cx: &mut Context<'_>, seen: &mut RecycleRegistration) -> Poll<RecycleRequest> {
         let asked = self.asked.load(Ordering::Acquire);
         if !seen.registered || asked != seen.asked {
             self.waker.register(cx.waker());
@@ -81,14 +81,14 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{Recycling, Seen};
+    use super::{RecycleRegistration, RecycleSignal};
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_is_woken_and_a_grace_only_shrinks() {
-        let recycling = Arc::new(Recycling::default());
+        let recycling = Arc::new(RecycleSignal::default());
         let waiting = Arc::clone(&recycling);
         let first = tokio::spawn(async move {
-            let mut seen = Seen::default();
+            let mut seen = RecycleRegistration::default();
             let wish = poll_fn(|cx| waiting.poll(cx, &mut seen)).await;
             (wish, poll_fn(|cx| waiting.poll(cx, &mut seen)).await)
         });
@@ -100,7 +100,7 @@ mod tests {
         recycling.ask(Some(Duration::from_secs(9)));
         recycling.ask(Some(Duration::from_secs(5)));
         recycling.ask(Some(Duration::from_secs(7)));
-        let mut seen = Seen::default();
+        let mut seen = RecycleRegistration::default();
         let wish = poll_fn(|cx| recycling.poll(cx, &mut seen)).await;
         assert_eq!(wish.cut_at, Some(wish.since + Duration::from_secs(5)));
     }

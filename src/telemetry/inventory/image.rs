@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Inventory;
-use super::key::{Identity, Key, Kind};
+use super::key::{ClientIdentity, Key, Transport};
 use crate::limits::{INVENTORY_ACCEPTED, INVENTORY_ROWS};
-use crate::mongo::{Client, bounded};
+use crate::mongo::{ClientMetadata, bounded};
 
 /// Rows and acceptances, at rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ impl Inventory {
     pub fn to_image(&self) -> InventoryImage {
         let rows = self.rows();
         let table = self.table();
-        let row = |seen: super::Seen| RowImage {
+        let row = |seen: super::InventoryRow| RowImage {
             ip: seen.identity.ip.to_string(),
             kind: seen.kind.name().to_owned(),
             member: seen.identity.is_member(),
@@ -58,7 +58,7 @@ impl Inventory {
         };
         InventoryImage {
             rows: rows.into_iter().map(row).collect(),
-            accepted: table.accepted.iter().map(Identity::text).collect(),
+            accepted: table.accepted.iter().map(ClientIdentity::text).collect(),
             lost: table.lost,
             lost_at: table.lost_at,
         }
@@ -84,7 +84,7 @@ impl Inventory {
                 names.add_count(count);
             }
         }
-        let accepted = accepted.iter().take(INVENTORY_ACCEPTED).filter_map(|text| Identity::parse(text).ok());
+        let accepted = accepted.iter().take(INVENTORY_ACCEPTED).filter_map(|text| ClientIdentity::parse(text).ok());
         table.accepted = Arc::new(accepted.collect());
         drop(table);
         inventory.changed();
@@ -95,9 +95,9 @@ impl Inventory {
 impl RowImage {
     /// Its key, and how many names it stands for, if it stands for many; none if it makes no sense.
     fn key(&self) -> Option<(Key, Option<u64>)> {
-        let (ip, kind) = (self.ip.parse::<std::net::IpAddr>().ok()?, Kind::parse(&self.kind)?);
+        let (ip, kind) = (self.ip.parse::<std::net::IpAddr>().ok()?, Transport::parse(&self.kind)?);
         let text = |text: &Option<String>| text.as_deref().and_then(bounded);
-        let client = Client {
+        let client = ClientMetadata {
             application: text(&self.application),
             driver: text(&self.driver),
             driver_version: text(&self.driver_version),

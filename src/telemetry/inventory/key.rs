@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::limits::CLIENT_TEXT_BYTES;
-use crate::mongo::Client;
+use crate::mongo::ClientMetadata;
 
 /// How a client came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum Transport {
     /// Without TLS.
     Plaintext,
     /// TLS 1.2.
@@ -20,20 +20,22 @@ pub enum Kind {
     Tls,
 }
 
-impl Kind {
+impl Transport {
     /// Its name in lists.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Kind::Plaintext => "plaintext",
-            Kind::Tls12 => "TLS1.2",
-            Kind::Tls13 => "TLS1.3",
-            Kind::Tls => "tls",
+            Transport::Plaintext => "plaintext",
+            Transport::Tls12 => "TLS1.2",
+            Transport::Tls13 => "TLS1.3",
+            Transport::Tls => "tls",
         }
     }
 
-    pub(super) fn parse(name: &str) -> Option<Kind> {
-        [Kind::Plaintext, Kind::Tls12, Kind::Tls13, Kind::Tls].into_iter().find(|kind| kind.name() == name)
+    pub(super) fn parse(name: &str) -> Option<Transport> {
+        [Transport::Plaintext, Transport::Tls12, Transport::Tls13, Transport::Tls]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -41,9 +43,9 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) ip: IpAddr,
-    pub(super) kind: Kind,
+    pub(super) kind: Transport,
     /// What the client says of itself; of a row for many names, only whether they are members.
-    pub(super) client: Client,
+    pub(super) client: ClientMetadata,
     /// Whether it is the row of all names beyond those that have rows of their own.
     pub(super) more: bool,
 }
@@ -56,7 +58,12 @@ impl Key {
 
     /// The key of the row that this one shares with others of an address once there are too many.
     pub(super) fn folded(&self, ip: IpAddr) -> Key {
-        Key { ip, kind: self.kind, client: Client { internal: self.client.internal, ..Client::default() }, more: true }
+        Key {
+            ip,
+            kind: self.kind,
+            client: ClientMetadata { internal: self.client.internal, ..ClientMetadata::default() },
+            more: true,
+        }
     }
 }
 
@@ -64,7 +71,7 @@ impl Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Group {
     pub(super) ip: IpAddr,
-    pub(super) kind: Kind,
+    pub(super) kind: Transport,
     pub(super) member: bool,
 }
 
@@ -82,7 +89,7 @@ impl Group {
 /// An application, or a server, at an address, whatever its driver's version and kind of connection. It is what is
 /// accepted by name. Members are told from clients: a mongod's connection says nothing about a client on its host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Identity {
+pub struct ClientIdentity {
     /// Its address; an IPv4-mapped one is its IPv4 address.
     pub ip: IpAddr,
     /// The application's name for itself.
@@ -93,7 +100,7 @@ pub struct Identity {
     pub scope: Scope,
 }
 
-/// Which of the clients of an address an [`Identity`] means.
+/// Which of the clients of an address an [`ClientIdentity`] means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// The client of this application and driver.
@@ -132,10 +139,10 @@ impl Scope {
     "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member; of all clients of an address, IP/-/-/all) as `tlsramp ctl clients` lists \
      it, with - for what is not known"
 )]
-pub struct BadKey(String);
+pub struct InvalidClientKey(String);
 
-impl Identity {
-    pub(super) fn of(key: &Key) -> Identity {
+impl ClientIdentity {
+    pub(super) fn of(key: &Key) -> ClientIdentity {
         let (application, driver) = (key.client.application.clone(), key.client.driver.clone());
         let scope = match (key.client.internal, key.more) {
             (false, false) => Scope::Client,
@@ -143,17 +150,17 @@ impl Identity {
             (false, true) => Scope::More,
             (true, true) => Scope::MoreMembers,
         };
-        Identity { ip: key.ip, application, driver, scope }
+        ClientIdentity { ip: key.ip, application, driver, scope }
     }
 
     /// A client that says nothing of itself.
-    pub(super) fn nameless(ip: IpAddr) -> Identity {
-        Identity { ip, application: None, driver: None, scope: Scope::Client }
+    pub(super) fn nameless(ip: IpAddr) -> ClientIdentity {
+        ClientIdentity { ip, application: None, driver: None, scope: Scope::Client }
     }
 
     /// All clients of its address.
-    fn everyone(&self) -> Identity {
-        Identity { ip: self.ip, application: None, driver: None, scope: Scope::Everyone }
+    fn everyone(&self) -> ClientIdentity {
+        ClientIdentity { ip: self.ip, application: None, driver: None, scope: Scope::Everyone }
     }
 
     /// Whether it is a mongod or a mongos, or several of them.
@@ -169,12 +176,12 @@ impl Identity {
     }
 
     /// Whether what was accepted by name includes it.
-    pub(super) fn is_in(&self, accepted: &BTreeSet<Identity>) -> bool {
+    pub(super) fn is_in(&self, accepted: &BTreeSet<ClientIdentity>) -> bool {
         accepted.contains(self) || (!self.is_member() && accepted.contains(&self.everyone()))
     }
 
     /// Whether accepting this accepts that.
-    pub(super) fn includes(&self, other: &Identity) -> bool {
+    pub(super) fn includes(&self, other: &ClientIdentity) -> bool {
         self == other || (!other.is_member() && *self == other.everyone())
     }
 
@@ -200,9 +207,9 @@ impl Identity {
     /// Reads such a text.
     ///
     /// # Errors
-    /// [`BadKey`]
-    pub fn parse(text: &str) -> Result<Identity, BadKey> {
-        let bad = || BadKey(text.chars().take(crate::limits::SHOWN_CHARS).collect());
+    /// [`InvalidClientKey`]
+    pub fn parse(text: &str) -> Result<ClientIdentity, InvalidClientKey> {
+        let bad = || InvalidClientKey(text.chars().take(crate::limits::SHOWN_CHARS).collect());
         let parts: Vec<_> = text.split('/').take(5).collect();
         let (ip, application, driver, scope) = match parts[..] {
             [ip, application, driver] => (ip, application, driver, Scope::Client),
@@ -216,7 +223,7 @@ impl Identity {
         if is_named && !matches!(scope, Scope::Client | Scope::Member) {
             return Err(bad());
         }
-        Ok(Identity { ip: ip.to_canonical(), application, driver, scope })
+        Ok(ClientIdentity { ip: ip.to_canonical(), application, driver, scope })
     }
 }
 
@@ -259,7 +266,7 @@ fn unescape(text: &str) -> Option<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, Scope};
+    use super::{ClientIdentity, Scope};
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     #[test]
@@ -273,13 +280,13 @@ mod tests {
             (None, Some("member"), "10.0.0.7/-/member/member"),
         ];
         for (application, driver, text) in rows {
-            let identity = Identity {
+            let identity = ClientIdentity {
                 ip: "10.0.0.7".parse().unwrap(),
                 application: application.map(Into::into),
                 driver: driver.map(Into::into),
                 scope: if text.matches('/').count() == 3 { Scope::Member } else { Scope::Client },
             };
-            assert_eq!((identity.text().as_str(), Identity::parse(text)), (text, Ok(identity)));
+            assert_eq!((identity.text().as_str(), ClientIdentity::parse(text)), (text, Ok(identity)));
         }
         for bad in [
             "",
@@ -293,25 +300,25 @@ mod tests {
             "10.0.0.7//b",
             "::1/%FF/-",
         ] {
-            assert!(Identity::parse(bad).is_err(), "{bad}");
+            assert!(ClientIdentity::parse(bad).is_err(), "{bad}");
         }
         for scope in ["more", "more-members", "all"] {
             let text = format!("10.0.0.7/-/-/{scope}");
-            assert_eq!(Identity::parse(&text).unwrap().text(), text);
+            assert_eq!(ClientIdentity::parse(&text).unwrap().text(), text);
         }
-        assert_eq!(Identity::parse("::ffff:10.0.0.7/-/-").unwrap().text(), "10.0.0.7/-/-");
+        assert_eq!(ClientIdentity::parse("::ffff:10.0.0.7/-/-").unwrap().text(), "10.0.0.7/-/-");
     }
 
     proptest! {
         #[test]
         fn any_name_comes_back(application in proptest::option::of(".{1,30}"), driver in proptest::option::of(".{1,30}"), v6 in any::<u128>(), member in any::<bool>()) {
             let ip = std::net::IpAddr::from(std::net::Ipv6Addr::from(v6)).to_canonical();
-            let identity = Identity { ip, application, driver, scope: if member { Scope::Member } else { Scope::Client } };
+            let identity = ClientIdentity { ip, application, driver, scope: if member { Scope::Member } else { Scope::Client } };
             let text = identity.text();
             let special = b"'\"\\$`;&|<>()*?[]{}~#!";
             let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !special.contains(&byte));
             prop_assert!(plain, "{}", text);
-            prop_assert_eq!(Identity::parse(&text), Ok(identity));
+            prop_assert_eq!(ClientIdentity::parse(&text), Ok(identity));
         }
     }
 }

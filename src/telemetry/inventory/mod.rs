@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::limits::{GUARD_WINDOW, INVENTORY_ACCEPTED};
-use crate::mongo::Client;
+use crate::mongo::ClientMetadata;
 
 pub use image::InventoryImage;
 use key::Key;
-pub use key::{BadKey, Identity, Kind, Scope};
+pub use key::{ClientIdentity, InvalidClientKey, Scope, Transport};
 use table::{Copied, Row, Table};
 
 /// Everyone who was seen.
@@ -36,15 +36,15 @@ pub struct Inventory {
 
 /// A client that is connected. Dropping it is its leaving.
 #[derive(Debug)]
-pub struct Seat(Arc<Row>);
+pub struct InventoryGuard(Arc<Row>);
 
 /// A row, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct InventoryRow {
     /// The application at its address.
-    pub identity: Identity,
+    pub identity: ClientIdentity,
     /// How it came.
-    pub kind: Kind,
+    pub kind: Transport,
     /// Its driver's version.
     pub driver_version: Option<String>,
     /// Of a row that stands for many: about how many names that were.
@@ -65,9 +65,9 @@ pub struct Seen {
 
 /// An application that would be turned away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unmoved {
+pub struct BlockingClient {
     /// The application at its address.
-    pub identity: Identity,
+    pub identity: ClientIdentity,
     /// Its driver's version, of the row last seen.
     pub driver_version: Option<String>,
     /// Where it stands for many: about how many names that were.
@@ -78,15 +78,15 @@ pub struct Unmoved {
     pub last_seen: i64,
 }
 
-impl Unmoved {
-    fn never_seen(identity: Identity) -> Unmoved {
-        Unmoved { identity, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
+impl BlockingClient {
+    fn never_seen(identity: ClientIdentity) -> BlockingClient {
+        BlockingClient { identity, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
     }
 }
 
 impl Inventory {
     /// A client is connected.
-    pub fn open(&self, ip: IpAddr, kind: Kind, client: Client, now: i64) -> Seat {
+    pub fn open(&self, ip: IpAddr, kind: Transport, client: ClientMetadata, now: i64) -> InventoryGuard {
         // Under the lock, so that the row is open before it may be taken out.
         let mut table = self.table();
         let row = table.row(Key { ip: ip.to_canonical(), kind, client, more: false }, now, &self.revision);
@@ -95,19 +95,19 @@ impl Inventory {
         row.last_seen.fetch_max(now, Ordering::Relaxed);
         drop(table);
         self.changed();
-        Seat(row)
+        InventoryGuard(row)
     }
 
     /// A client without TLS was turned away.
-    pub fn refused(&self, ip: IpAddr, client: Client, now: i64) {
-        let key = Key { ip: ip.to_canonical(), kind: Kind::Plaintext, client, more: false };
+    pub fn refused(&self, ip: IpAddr, client: ClientMetadata, now: i64) {
+        let key = Key { ip: ip.to_canonical(), kind: Transport::Plaintext, client, more: false };
         self.table().row(key, now, &self.revision).add(1, 1, now, now);
         self.changed();
     }
 
     /// Everyone, by address.
     #[must_use]
-    pub fn rows(&self) -> Vec<Seen> {
+    pub fn rows(&self) -> Vec<InventoryRow> {
         let Copied { rows, accepted } = self.table().copied();
         let mut rows: Vec<_> = rows.iter().map(|(key, row)| row.seen(key, &accepted)).collect();
         rows.sort_by(|a, b| (&a.identity, a.kind, &a.driver_version).cmp(&(&b.identity, b.kind, &b.driver_version)));
@@ -154,10 +154,15 @@ impl Inventory {
     /// until the window is over, or it is accepted. `unheard` are open connections, by address, that have not said yet
     /// whose they are.
     #[must_use]
-    pub fn unmoved(&self, window: Duration, now: i64, unheard: &BTreeMap<IpAddr, u64>) -> Vec<Unmoved> {
+    pub fn plaintext_blockers(
+        &self,
+        window: Duration,
+        now: i64,
+        unheard: &BTreeMap<IpAddr, u64>,
+    ) -> Vec<BlockingClient> {
         let copied = self.table().copied();
-        let counts = |identity: &Identity| !identity.is_in(&copied.accepted);
-        let mut staying = copied.staying(|kind| kind == Kind::Plaintext, millis(window), now, unheard, counts);
+        let counts = |identity: &ClientIdentity| !identity.is_in(&copied.accepted);
+        let mut staying = copied.staying(|kind| kind == Transport::Plaintext, millis(window), now, unheard, counts);
         staying.retain(|one| !one.identity.is_member() || one.open > 0);
         staying
     }
@@ -165,9 +170,9 @@ impl Inventory {
     /// The same of those who come by TLS, whom `disabled` would turn away. Nobody is accepted for that. Of members without
     /// a name only open connections count: nothing would show that they have gone back.
     #[must_use]
-    pub fn by_tls(&self, window: Duration, now: i64) -> Vec<Unmoved> {
+    pub fn tls_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         let copied = self.table().copied();
-        let is_tls = |kind| kind != Kind::Plaintext;
+        let is_tls = |kind| kind != Transport::Plaintext;
         let mut staying = copied.staying(is_tls, millis(window), now, &BTreeMap::new(), |_| true);
         staying.retain(|one| !one.identity.is_member() || one.identity.is_named() || one.open > 0);
         staying
@@ -175,8 +180,8 @@ impl Inventory {
 
     /// Takes an application off the blockers ("I know, refuse it"), or puts it back. Whether it was ever seen; none if
     /// there is no room for more.
-    pub fn accept(&self, identity: Identity, accepted: bool) -> Option<bool> {
-        let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&Identity::of(key)));
+    pub fn accept(&self, identity: ClientIdentity, accepted: bool) -> Option<bool> {
+        let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&ClientIdentity::of(key)));
         let mut table = self.table();
         let room = table.accepted.len() < INVENTORY_ACCEPTED || table.accepted.contains(&identity);
         let names = Arc::make_mut(&mut table.accepted);
@@ -205,9 +210,9 @@ impl Inventory {
     }
 }
 
-impl Drop for Seat {
+impl Drop for InventoryGuard {
     fn drop(&mut self) {
-        let Seat(row) = self;
+        let InventoryGuard(row) = self;
         row.last_seen.fetch_max(now_millis(), Ordering::Relaxed);
         row.open.fetch_sub(1, Ordering::Relaxed);
         row.revision.fetch_add(1, Ordering::Relaxed);
@@ -215,9 +220,9 @@ impl Drop for Seat {
 }
 
 impl Row {
-    fn seen(&self, key: &Key, accepted: &BTreeSet<Identity>) -> Seen {
-        let identity = Identity::of(key);
-        Seen {
+    fn seen(&self, key: &Key, accepted: &BTreeSet<ClientIdentity>) -> InventoryRow {
+        let identity = ClientIdentity::of(key);
+        InventoryRow {
             accepted: identity.is_in(accepted),
             identity,
             kind: key.kind,

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::INVENTORY_NAME_WORDS;
-use crate::mongo::Client;
+use crate::mongo::ClientMetadata;
 
 /// A bounded set of names.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn add(&self, client: &Client) {
+    pub(super) fn add(&self, client: &ClientMetadata) {
         let mut hasher = DefaultHasher::new();
         client.hash(&mut hasher);
         let hash = hasher.finish();
@@ -43,21 +43,21 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::Names;
-    use crate::mongo::Client;
+    use crate::mongo::ClientMetadata;
 
     #[test]
     fn counts_are_near_enough() {
         for (count, most_off) in [(0, 0), (1, 0), (10, 1), (100, 10), (1000, 100), (4000, 800)] {
             let names = Names::default();
             for number in (0..count).chain(0..count) {
-                names.add(&Client { application: Some(format!("name-{number}")), ..Client::default() });
+                names.add(&ClientMetadata { application: Some(format!("name-{number}")), ..ClientMetadata::default() });
             }
             let got = names.count();
             assert!(got.abs_diff(count) <= most_off, "{got} for {count}");
         }
         let names = Names::default();
         for number in 0..100_000 {
-            names.add(&Client { application: Some(number.to_string()), ..Client::default() });
+            names.add(&ClientMetadata { application: Some(number.to_string()), ..ClientMetadata::default() });
         }
         assert!((7_000..10_000).contains(&names.count()), "{}: bounded", names.count());
         names.add_count(20_000);

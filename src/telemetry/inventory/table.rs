@@ -10,18 +10,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::Unmoved;
-use super::key::{Group, Identity, Key, Kind};
+use super::BlockingClient;
+use super::key::{ClientIdentity, Group, Key, Transport};
 use super::names::Names;
 use crate::limits::{INVENTORY_EVICTED, INVENTORY_FULL, INVENTORY_NAMES, INVENTORY_ROWS};
-use crate::mongo::Client;
+use crate::mongo::ClientMetadata;
 
 #[derive(Debug)]
 pub(super) struct Table {
     rows: HashMap<Arc<Key>, Arc<Row>>,
     /// The named rows, by what bounds their number.
     groups: HashMap<Group, Vec<Entry>>,
-    pub(super) accepted: Arc<BTreeSet<Identity>>,
+    pub(super) accepted: Arc<BTreeSet<ClientIdentity>>,
     /// The guard's window in milliseconds.
     pub(super) window: i64,
     /// Plaintext rows lost to the bound while they were within the window.
@@ -54,7 +54,7 @@ pub(super) struct Row {
 /// The table at one moment, to be looked through without its lock: connections wait for that.
 pub(super) struct Copied {
     pub(super) rows: Vec<Entry>,
-    pub(super) accepted: Arc<BTreeSet<Identity>>,
+    pub(super) accepted: Arc<BTreeSet<ClientIdentity>>,
 }
 
 impl Table {
@@ -100,8 +100,8 @@ impl Table {
             self.make_room(now, revision);
         }
         if self.rows.len() >= INVENTORY_ROWS {
-            self.lose(u64::from(key.kind == Kind::Plaintext), now);
-            return Arc::clone(&self.unlisted[usize::from(key.kind != Kind::Plaintext)]);
+            self.lose(u64::from(key.kind == Transport::Plaintext), now);
+            return Arc::clone(&self.unlisted[usize::from(key.kind != Transport::Plaintext)]);
         }
         let row = Arc::new(Row::new(now, key.more, revision));
         let key = Arc::new(key);
@@ -136,7 +136,7 @@ impl Table {
     /// Makes room for many rows at once, so that a flood pays for the search only seldom. Rows with open connections stay.
     fn make_room(&mut self, now: i64, revision: &Arc<AtomicU64>) {
         let since = now.saturating_sub(self.window);
-        let asked_for = |key: &Key, last_seen: i64| key.kind == Kind::Plaintext && last_seen >= since;
+        let asked_for = |key: &Key, last_seen: i64| key.kind == Transport::Plaintext && last_seen >= since;
         let freed = self.evict(|_, last_seen| last_seen < since, now) > 0
             || self.fold(now, revision) > 0
             || self.evict(|key, last_seen| !asked_for(key, last_seen), now) > 0
@@ -158,7 +158,7 @@ impl Table {
             .collect();
         closed.sort_unstable_by_key(|(last_seen, _)| *last_seen);
         closed.truncate(INVENTORY_EVICTED);
-        let is_loss = |(last_seen, key): &&(i64, Arc<Key>)| key.kind == Kind::Plaintext && *last_seen >= since;
+        let is_loss = |(last_seen, key): &&(i64, Arc<Key>)| key.kind == Transport::Plaintext && *last_seen >= since;
         let lost = closed.iter().filter(is_loss).count();
         for (_, key) in &closed {
             self.remove(key);
@@ -220,14 +220,14 @@ impl Row {
         (self.open.load(Ordering::Relaxed) == 0).then(|| self.last_seen.load(Ordering::Relaxed))
     }
 
-    fn note_name(&self, client: &Client) {
+    fn note_name(&self, client: &ClientMetadata) {
         if let Some(names) = &self.names {
             names.add(client);
         }
     }
 
     /// Adds what another row has counted, of which no connection is open.
-    fn take_in(&self, client: &Client, other: &Row) {
+    fn take_in(&self, client: &ClientMetadata, other: &Row) {
         self.add(
             other.total.load(Ordering::Relaxed),
             other.refused.load(Ordering::Relaxed),
@@ -255,17 +255,17 @@ impl Copied {
     /// One that says nothing of itself has never gone over: whatever else comes from its address may be another.
     pub(super) fn staying(
         &self,
-        is_kind: impl Fn(Kind) -> bool,
+        is_kind: impl Fn(Transport) -> bool,
         window: i64,
         now: i64,
         unheard: &BTreeMap<IpAddr, u64>,
-        counts: impl Fn(&Identity) -> bool,
-    ) -> Vec<Unmoved> {
+        counts: impl Fn(&ClientIdentity) -> bool,
+    ) -> Vec<BlockingClient> {
         let since = now.saturating_sub(window);
-        let mut found = BTreeMap::<Identity, Unmoved>::new();
-        let mut moved = BTreeMap::<Identity, i64>::new();
+        let mut found = BTreeMap::<ClientIdentity, BlockingClient>::new();
+        let mut moved = BTreeMap::<ClientIdentity, i64>::new();
         for (key, row) in &self.rows {
-            let identity = Identity::of(key);
+            let identity = ClientIdentity::of(key);
             let open = row.open.load(Ordering::Relaxed);
             let last_seen = if open > 0 { now } else { row.last_seen.load(Ordering::Relaxed) };
             if !is_kind(key.kind) {
@@ -273,7 +273,7 @@ impl Copied {
                 *latest = last_seen.max(*latest);
                 continue;
             }
-            let one = found.entry(identity.clone()).or_insert_with(|| Unmoved::never_seen(identity));
+            let one = found.entry(identity.clone()).or_insert_with(|| BlockingClient::never_seen(identity));
             one.open += open;
             if let Some(names) = &row.names {
                 one.more_names = Some(one.more_names.unwrap_or_default().saturating_add(names.count()));
@@ -284,12 +284,12 @@ impl Copied {
             }
         }
         for (ip, open) in unheard {
-            let identity = Identity::nameless(*ip);
-            let one = found.entry(identity.clone()).or_insert_with(|| Unmoved::never_seen(identity));
+            let identity = ClientIdentity::nameless(*ip);
+            let one = found.entry(identity.clone()).or_insert_with(|| BlockingClient::never_seen(identity));
             one.open += open;
             one.last_seen = now;
         }
-        let stays = |one: &Unmoved| {
+        let stays = |one: &BlockingClient| {
             let within = window > 0 && one.last_seen >= since;
             let seen_moved = moved.get(&one.identity).is_some_and(|seen| *seen > one.last_seen);
             let went_over = one.identity.is_named() && seen_moved;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-use super::{Identity, Inventory, Kind};
+use super::{ClientIdentity, Inventory, Transport};
 use crate::limits::{INVENTORY_EVICTED, INVENTORY_ROWS};
-use crate::mongo::Client;
+use crate::mongo::ClientMetadata;
 
 const HOUR: i64 = 3_600_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -17,13 +17,13 @@ fn ip(number: u32) -> IpAddr {
     Ipv4Addr::from(0x0a00_0000 + number).into()
 }
 
-fn app(name: &str) -> Client {
-    Client { application: Some(name.into()), driver: Some("PyMongo".into()), ..Client::default() }
+fn app(name: &str) -> ClientMetadata {
+    ClientMetadata { application: Some(name.into()), driver: Some("PyMongo".into()), ..ClientMetadata::default() }
 }
 
 /// Names of those that would be turned away.
 fn unmoved(inventory: &Inventory, window: Duration, now: i64) -> Vec<String> {
-    inventory.unmoved(window, now, &BTreeMap::new()).into_iter().map(|one| one.identity.text()).collect()
+    inventory.plaintext_blockers(window, now, &BTreeMap::new()).into_iter().map(|one| one.identity.text()).collect()
 }
 
 #[test]
@@ -31,23 +31,23 @@ fn a_plaintext_client_blocks_until_it_has_moved_or_the_window_has() {
     let inventory = Inventory::default();
     // What a seat's drop notes is the clock's now, so these tests live in the present.
     let now = super::now_millis();
-    let seat = inventory.open(ip(7), Kind::Plaintext, app("reports"), now);
+    let seat = inventory.open(ip(7), Transport::Plaintext, app("reports"), now);
     assert_eq!(unmoved(&inventory, Duration::ZERO, now), ["10.0.0.7/reports/PyMongo"], "open now");
     drop(seat);
     assert_eq!(unmoved(&inventory, Duration::ZERO, now), [""; 0], "a window of zero counts open ones only");
     assert_eq!(unmoved(&inventory, DAY, now + 23 * HOUR).len(), 1);
     assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR).len(), 0);
 
-    let seat = inventory.open(ip(7), Kind::Tls13, app("reports"), now + HOUR);
+    let seat = inventory.open(ip(7), Transport::Tls13, app("reports"), now + HOUR);
     assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 0, "seen by TLS since");
-    assert_eq!(inventory.by_tls(DAY, now + 2 * HOUR).len(), 1);
-    let other = inventory.open(ip(8), Kind::Plaintext, app("reports"), now);
+    assert_eq!(inventory.tls_blockers(DAY, now + 2 * HOUR).len(), 1);
+    let other = inventory.open(ip(8), Transport::Plaintext, app("reports"), now);
     assert_eq!(
         unmoved(&inventory, DAY, now + 2 * HOUR),
         ["10.0.0.8/reports/PyMongo"],
         "another host is another client"
     );
-    let again = inventory.open(ip(7), Kind::Plaintext, app("reports"), now + 3 * HOUR);
+    let again = inventory.open(ip(7), Transport::Plaintext, app("reports"), now + 3 * HOUR);
     assert_eq!(unmoved(&inventory, DAY, now + 3 * HOUR).len(), 2, "open on plaintext again, whatever it has on TLS");
     drop((seat, other, again));
 }
@@ -56,14 +56,18 @@ fn a_plaintext_client_blocks_until_it_has_moved_or_the_window_has() {
 fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
     let inventory = Inventory::default();
     let now = super::now_millis();
-    drop(inventory.open(ip(7), Kind::Plaintext, app("old job"), now));
-    let member = || Client { internal: true, ..Client::default() };
-    let held = inventory.open(ip(9), Kind::Plaintext, member(), now);
+    drop(inventory.open(ip(7), Transport::Plaintext, app("old job"), now));
+    let member = || ClientMetadata { internal: true, ..ClientMetadata::default() };
+    let held = inventory.open(ip(9), Transport::Plaintext, member(), now);
     // A member that has left comes back as its own policy says.
-    drop(inventory.open(ip(10), Kind::Plaintext, member(), now));
-    let key = Identity::parse("10.0.0.7/old%20job/PyMongo").unwrap();
+    drop(inventory.open(ip(10), Transport::Plaintext, member(), now));
+    let key = ClientIdentity::parse("10.0.0.7/old%20job/PyMongo").unwrap();
     assert_eq!(inventory.accept(key.clone(), true), Some(true));
-    assert_eq!(inventory.accept(Identity::parse("10.0.0.1/-/-").unwrap(), true), Some(false), "nobody of that name");
+    assert_eq!(
+        inventory.accept(ClientIdentity::parse("10.0.0.1/-/-").unwrap(), true),
+        Some(false),
+        "nobody of that name"
+    );
     assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.9/-/-/member"]);
 
     let text = serde_json::to_string(&inventory.to_image()).unwrap();
@@ -79,13 +83,13 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
 /// Which row shows that another has moved: (plaintext row, row by TLS, whether it shows it).
 #[test]
 fn only_the_same_name_at_the_same_address_shows_a_move() {
-    let named = |application: &str, driver: &str, version: &str| Client {
+    let named = |application: &str, driver: &str, version: &str| ClientMetadata {
         application: (!application.is_empty()).then(|| application.into()),
         driver: (!driver.is_empty()).then(|| driver.into()),
         driver_version: (!version.is_empty()).then(|| version.into()),
         internal: false,
     };
-    let member = |client: Client| Client { internal: true, ..client };
+    let member = |client: ClientMetadata| ClientMetadata { internal: true, ..client };
     let mapped: IpAddr = "::ffff:10.0.0.7".parse().unwrap();
     let nameless = named("", "", "");
     for (by_plaintext, (from, by_tls), shows) in [
@@ -107,8 +111,8 @@ fn only_the_same_name_at_the_same_address_shows_a_move() {
     ] {
         let inventory = Inventory::default();
         let now = super::now_millis();
-        drop(inventory.open(ip(7), Kind::Plaintext, by_plaintext.clone(), now));
-        let held = inventory.open(from, Kind::Tls13, by_tls.clone(), now + HOUR);
+        drop(inventory.open(ip(7), Transport::Plaintext, by_plaintext.clone(), now));
+        let held = inventory.open(from, Transport::Tls13, by_tls.clone(), now + HOUR);
         let restarted = Inventory::from_image(inventory.to_image());
         for inventory in [&inventory, &restarted] {
             let left = usize::from(!shows);
@@ -116,7 +120,7 @@ fn only_the_same_name_at_the_same_address_shows_a_move() {
         }
         assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR).len(), 0, "beyond the window");
         // A server's row of the same address without TLS changes nothing.
-        drop(inventory.open(ip(7), Kind::Plaintext, member(nameless.clone()), now + 2 * HOUR));
+        drop(inventory.open(ip(7), Transport::Plaintext, member(nameless.clone()), now + 2 * HOUR));
         assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), usize::from(!shows), "{by_plaintext:?}");
         drop(held);
     }
@@ -127,13 +131,13 @@ fn a_client_that_has_said_nothing_yet_counts_as_nameless() {
     let inventory = Inventory::default();
     let now = super::now_millis();
     let unheard = BTreeMap::from([(ip(7), 2)]);
-    let found = inventory.unmoved(Duration::ZERO, now, &unheard);
+    let found = inventory.plaintext_blockers(Duration::ZERO, now, &unheard);
     assert_eq!((found.len(), found[0].identity.text().as_str(), found[0].open), (1, "10.0.0.7/-/-", 2));
-    let held = inventory.open(ip(7), Kind::Plaintext, Client::default(), now);
-    let found = inventory.unmoved(Duration::ZERO, now, &unheard);
+    let held = inventory.open(ip(7), Transport::Plaintext, ClientMetadata::default(), now);
+    let found = inventory.plaintext_blockers(Duration::ZERO, now, &unheard);
     assert_eq!((found.len(), found[0].open), (1, 3));
-    inventory.accept(Identity::parse("10.0.0.7/-/-").unwrap(), true);
-    assert_eq!(inventory.unmoved(Duration::ZERO, now, &unheard), []);
+    inventory.accept(ClientIdentity::parse("10.0.0.7/-/-").unwrap(), true);
+    assert_eq!(inventory.plaintext_blockers(Duration::ZERO, now, &unheard), []);
     drop(held);
 }
 
@@ -141,19 +145,19 @@ fn a_client_that_has_said_nothing_yet_counts_as_nameless() {
 fn a_flood_of_distinct_peers_stays_within_the_bound_and_the_loss_is_known() {
     let inventory = Inventory::default();
     let now = super::now_millis();
-    let held = inventory.open(ip(1), Kind::Plaintext, app("stays"), now - HOUR);
+    let held = inventory.open(ip(1), Transport::Plaintext, app("stays"), now - HOUR);
     for number in 2..100_000 {
-        drop(inventory.open(ip(number), Kind::Tls13, app("flood"), now));
+        drop(inventory.open(ip(number), Transport::Tls13, app("flood"), now));
     }
     assert!((INVENTORY_ROWS - INVENTORY_EVICTED..=INVENTORY_ROWS).contains(&inventory.len()));
     assert_eq!(inventory.lost(now), 0, "rows of TLS are no loss");
-    drop(inventory.open(ip(100_000), Kind::Plaintext, app("job"), now));
+    drop(inventory.open(ip(100_000), Transport::Plaintext, app("job"), now));
     for number in 100_001..110_000 {
-        drop(inventory.open(ip(number), Kind::Tls13, app("flood"), now));
+        drop(inventory.open(ip(number), Transport::Tls13, app("flood"), now));
     }
     assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.1/stays/PyMongo", "10.1.134.160/job/PyMongo"]);
     for number in 200_000..300_000 {
-        drop(inventory.open(ip(number), Kind::Plaintext, app("flood"), now));
+        drop(inventory.open(ip(number), Transport::Plaintext, app("flood"), now));
     }
     assert!(inventory.len() <= INVENTORY_ROWS);
     assert!(inventory.lost(now) > 90_000 && inventory.lost(now + 25 * HOUR) == 0);
@@ -162,20 +166,20 @@ fn a_flood_of_distinct_peers_stays_within_the_bound_and_the_loss_is_known() {
 }
 
 /// A client of a name that nobody else has.
-fn stranger(number: u32) -> Client {
-    Client { application: Some(format!("x{number}")), ..Client::default() }
+fn stranger(number: u32) -> ClientMetadata {
+    ClientMetadata { application: Some(format!("x{number}")), ..ClientMetadata::default() }
 }
 
 #[test]
 fn the_names_of_one_address_beyond_a_bound_share_a_row() {
     let inventory = Inventory::default();
     let now = super::now_millis();
-    drop(inventory.open(ip(7), Kind::Plaintext, app("job"), now));
+    drop(inventory.open(ip(7), Transport::Plaintext, app("job"), now));
     for number in 0..5000 {
-        drop(inventory.open(ip(66), Kind::Plaintext, stranger(number), now));
+        drop(inventory.open(ip(66), Transport::Plaintext, stranger(number), now));
         inventory.refused(ip(66), stranger(number), now);
     }
-    let found = inventory.unmoved(DAY, now, &BTreeMap::new());
+    let found = inventory.plaintext_blockers(DAY, now, &BTreeMap::new());
     assert_eq!((found.len(), inventory.len(), inventory.lost(now)), (66, 66, 0));
     assert!(found.iter().any(|one| one.identity.text() == "10.0.0.7/job/PyMongo"));
     let shared = found.iter().find(|one| one.identity.text() == "10.0.0.66/-/-/more").unwrap();
@@ -186,27 +190,27 @@ fn the_names_of_one_address_beyond_a_bound_share_a_row() {
     // What is said of it outlives a restart.
     let back =
         Inventory::from_image(serde_json::from_value(serde_json::to_value(inventory.to_image()).unwrap()).unwrap());
-    assert_eq!(back.unmoved(DAY, now, &BTreeMap::new()).len(), 66);
+    assert_eq!(back.plaintext_blockers(DAY, now, &BTreeMap::new()).len(), 66);
     assert_eq!(back.rows().iter().map(|row| row.total).sum::<u64>(), 10_001);
     assert_eq!(back.rows().iter().find(|row| row.more_names.is_some()).unwrap().more_names, row.more_names);
 
     // It is open while one of its connections is; it ends by the window; a name within it moves nobody.
-    let held = inventory.open(ip(66), Kind::Plaintext, stranger(9000), now);
+    let held = inventory.open(ip(66), Transport::Plaintext, stranger(9000), now);
     assert!(unmoved(&inventory, Duration::ZERO, now).contains(&"10.0.0.66/-/-/more".to_owned()));
     drop(held);
-    drop(inventory.open(ip(66), Kind::Tls13, stranger(9000), now + HOUR));
+    drop(inventory.open(ip(66), Transport::Tls13, stranger(9000), now + HOUR));
     assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 66);
     assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR), [""; 0]);
 
     // It is accepted by its key, and everything of the address by another.
     assert_eq!(inventory.accept(shared.identity.clone(), true), Some(true));
     assert_eq!(unmoved(&inventory, DAY, now).len(), 65);
-    assert_eq!(inventory.accept(Identity::parse("10.0.0.66/-/-/all").unwrap(), true), Some(true));
+    assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.66/-/-/all").unwrap(), true), Some(true));
     assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.7/job/PyMongo"]);
-    assert_eq!(inventory.accept(Identity::parse("10.0.0.8/-/-/all").unwrap(), true), Some(false));
+    assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.8/-/-/all").unwrap(), true), Some(false));
     // But its members.
-    let member = Client { internal: true, ..Client::default() };
-    let held = inventory.open(ip(66), Kind::Plaintext, member, now);
+    let member = ClientMetadata { internal: true, ..ClientMetadata::default() };
+    let held = inventory.open(ip(66), Transport::Plaintext, member, now);
     assert_eq!(unmoved(&inventory, DAY, now).len(), 2);
     drop(held);
 }
@@ -234,9 +238,9 @@ fn a_full_table_takes_from_the_addresses_with_the_most_names() {
         let now = super::now_millis();
         let jobs = || (1..100).map(|number| (ip(number), app("job")));
         for (ip, job) in jobs() {
-            drop(inventory.open(ip, Kind::Plaintext, job, now));
+            drop(inventory.open(ip, Transport::Plaintext, job, now));
         }
-        let held = inventory.open(ip(1), Kind::Plaintext, app("held"), now);
+        let held = inventory.open(ip(1), Transport::Plaintext, app("held"), now);
         for number in 0..20_000 {
             // 200 addresses, or one for each name.
             let from = if network {
@@ -244,7 +248,7 @@ fn a_full_table_takes_from_the_addresses_with_the_most_names() {
             } else {
                 ip(1000 + number % 200)
             };
-            drop(inventory.open(from, Kind::Plaintext, stranger(number), now));
+            drop(inventory.open(from, Transport::Plaintext, stranger(number), now));
         }
         assert!(inventory.len() <= INVENTORY_ROWS);
         let found = unmoved(&inventory, DAY, now);
@@ -262,13 +266,14 @@ fn connections_without_a_row_count_as_long_as_they_are_open() {
     let inventory = Inventory::default();
     let now = super::now_millis();
     let rows = u32::try_from(INVENTORY_ROWS).unwrap();
-    let mut held: Vec<_> = (0..rows).map(|number| inventory.open(ip(number), Kind::Plaintext, app("a"), now)).collect();
-    held.push(inventory.open(ip(rows), Kind::Plaintext, app("late"), now));
-    held.push(inventory.open(ip(rows), Kind::Tls13, app("late"), now));
+    let mut held: Vec<_> =
+        (0..rows).map(|number| inventory.open(ip(number), Transport::Plaintext, app("a"), now)).collect();
+    held.push(inventory.open(ip(rows), Transport::Plaintext, app("late"), now));
+    held.push(inventory.open(ip(rows), Transport::Tls13, app("late"), now));
     assert_eq!((inventory.len(), inventory.unlisted(), inventory.lost(now)), (INVENTORY_ROWS, (1, 1), 1));
     held.clear();
     assert_eq!(inventory.unlisted(), (0, 0));
-    let late = inventory.open(ip(rows), Kind::Plaintext, app("later"), now + 2000);
+    let late = inventory.open(ip(rows), Transport::Plaintext, app("later"), now + 2000);
     assert!(inventory.len() <= INVENTORY_ROWS && inventory.unlisted() == (0, 0));
     drop(late);
 }
@@ -292,7 +297,7 @@ proptest! {
         let mut seats = Vec::new();
         for (number, step) in steps {
             match step {
-                0 => seats.push(inventory.open(ip(number), Kind::Plaintext, app("a"), 0)),
+                0 => seats.push(inventory.open(ip(number), Transport::Plaintext, app("a"), 0)),
                 1 => inventory.refused(ip(number), app("a"), 0),
                 _ => drop(seats.pop()),
             }

@@ -87,7 +87,7 @@ impl Metrics {
 
     /// Begins the answer to a scrape, and reads the bytes of connections that have ended. To be called while the table of
     /// open connections is locked, and with the list of that moment for [`Scrape::open`] (see
-    /// [`crate::telemetry::Live::list_with`]): then each connection is counted once, and none is left out.
+    /// [`crate::telemetry::OpenConnections::list_with`]): then each connection is counted once, and none is left out.
     #[must_use]
     pub fn begin(&self, mode: Mode, generation: u64) -> Scrape {
         let closed = self.table().values().map(|route| (Arc::clone(&route.name), route.bytes())).collect();

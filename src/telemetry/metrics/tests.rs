@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{CertificateEnd, Format, LinkUp, Metrics, Scrape, UpstreamUp};
 use crate::limits::METRICS_ROUTES;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
-use crate::telemetry::{Judged, Observer, Outcome, RouteRecord};
+use crate::telemetry::{ConnectionVerdict, Observer, Outcome, RouteRecord};
 
 const INBOUND: &str = "inbound";
 
@@ -199,7 +199,7 @@ fn bytes_of_a_connection_that_ends_are_in_every_scrape() {
     const CONNECTIONS: u64 = 5_000;
     let (observer, name) = (Arc::new(Observer::default()), Arc::<str>::from(INBOUND));
     let route = Arc::new(RouteRecord { name: Arc::clone(&name), metrics: observer.metrics.route(&name) });
-    let judged = Judged {
+    let judged = ConnectionVerdict {
         acceptance: Acceptance::Terminate,
         rule: LinkRule::Never,
         opening: Opening::Plaintext,
@@ -219,7 +219,7 @@ fn bytes_of_a_connection_that_ends_are_in_every_scrape() {
         let mut before = 0;
         while before < CONNECTIONS * 10 {
             before = relayed.load(Ordering::SeqCst);
-            let (mut scrape, open) = observer.live.list_with(|| begin(&observer.metrics));
+            let (mut scrape, open) = observer.open_connections.list_with(|| begin(&observer.metrics));
             for open in open {
                 scrape.open(&open.route.name, open.opening, open.counters.inbound.load(Ordering::Relaxed), 0);
             }
