@@ -42,7 +42,6 @@ mod netfilter;
 mod operating;
 mod outbound_links;
 mod outdated;
-mod ranks;
 mod readers;
 mod readme;
 mod records;
