@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::truth::Got;
-use crate::standin::{Client, ClientError};
+use crate::mongo::{CommandError, MongoClient};
 
 /// What a connection is made of.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub(super) enum Wire {
 
 /// A connection.
 pub(super) struct Connection {
-    client: Client<Box<dyn Stream>>,
+    client: MongoClient<Box<dyn Stream>>,
     /// Our own address, by which the node's tlsramp knows it.
     pub(super) local: SocketAddr,
 }
@@ -53,7 +53,7 @@ impl Wire {
                     Box::new(connecting.await.map_err(|error| of_io(&error))?)
                 }
             };
-            let mut client = Client::over(stream);
+            let mut client = MongoClient::over(stream);
             client.hello().await.map_err(of_client)?;
             Ok(Connection { client, local })
         };
@@ -90,18 +90,18 @@ impl Connection {
     }
 }
 
-async fn timely<T>(answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, String> {
+async fn timely<T>(answer: impl Future<Output = Result<T, CommandError>>) -> Result<T, String> {
     match timeout(PATIENCE, answer).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(no_answer()),
     }
 }
 
-fn of_client(error: ClientError) -> Got {
+fn of_client(error: CommandError) -> Got {
     match error {
-        ClientError::Refused { code, text } => Got::Error { code, text },
-        ClientError::Io(error) => of_io(&error),
-        ClientError::Closed | ClientError::Malformed(_) => Got::Other(error.to_string()),
+        CommandError::Refused { code, text } => Got::Error { code, text },
+        CommandError::Io(error) => of_io(&error),
+        CommandError::Closed | CommandError::Malformed(_) => Got::Other(error.to_string()),
     }
 }
 

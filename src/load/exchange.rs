@@ -11,12 +11,12 @@ use super::link::Link;
 use super::tally::Kind;
 use super::wish::Ask;
 use crate::limits::LOAD_CHUNK_BYTES;
-use crate::standin::{Client, ClientError};
+use crate::mongo::{CommandError, MongoClient};
 
 /// A connection that requests are made on.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    client: Client<Link>,
+    client: MongoClient<Link>,
     ask: Ask,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Moved {
 
 impl Exchange {
     pub(super) fn over(link: Link, ask: Ask) -> Exchange {
-        Exchange { client: Client::over(link), ask }
+        Exchange { client: MongoClient::over(link), ask }
     }
 
     /// Asks once.
@@ -138,12 +138,12 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> 
     }
 }
 
-fn of_client(error: ClientError) -> Kind {
+fn of_client(error: CommandError) -> Kind {
     match error {
-        ClientError::Refused { code, text } => Kind::Server { code, text },
-        ClientError::Closed => Kind::Closed,
-        ClientError::Malformed(error) => Kind::Wrong(error.to_string()),
-        ClientError::Io(error) => Kind::of_io(&error),
+        CommandError::Refused { code, text } => Kind::Server { code, text },
+        CommandError::Closed => Kind::Closed,
+        CommandError::Malformed(error) => Kind::Wrong(error.to_string()),
+        CommandError::Io(error) => Kind::of_io(&error),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The little of MongoDB's wire protocol that tlsramp needs, as pure functions over bytes.
+//! MongoDB's wire protocol, as far as tlsramp needs it.
 //!
 //! | file | what a reader would look for there |
 //! |---|---|
@@ -10,23 +10,28 @@
 //! | [`last_requests`] | the requests that want no answer among what a client sends after our end |
 //! | [`first`], [`metadata`] | who a client says it is |
 //! | [`mod@refusal`] | what to say to a peer that spoke MongoDB where it may not |
+//! | [`client`], [`server`], [`message`] | either end of a connection, over any stream |
 //!
-//! Nothing here reads a socket, waits, or panics on any bytes. It refuses what it does not need: compressed messages (but for their heads),
-//! the writes and cursors of the protocol before OP_MSG, checksums (not verified).
+//! Parsing is pure and panics on no bytes. Compressed messages (but for their heads) and the writes and cursors of the
+//! protocol before OP_MSG are refused; checksums are not verified.
 
 mod body;
+mod client;
 mod compressed;
 mod first;
 mod follow;
 pub mod header;
 mod kind;
 mod last_requests;
+mod message;
 mod metadata;
 mod reader;
 pub mod refusal;
 pub mod reply;
 pub mod request;
+pub(crate) mod server;
 
+pub use client::{CommandError, MongoClient};
 pub use first::{First, Greeting};
 pub use follow::{Follower, Transaction};
 pub use header::{Header, OpCode};
@@ -34,5 +39,6 @@ pub use last_requests::LastRequests;
 pub use metadata::{ClientMetadata, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
+pub(crate) use reply::{CommandFailure, integer};
 pub use reply::{Reply, error_document};
 pub use request::Request;

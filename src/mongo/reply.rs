@@ -3,7 +3,7 @@
 //! Refuses to build cursors for OP_REPLY: only commands are answered, and theirs are inside the document.
 
 use bson::{
-    raw::{RawDocument, RawDocumentBuf},
+    raw::{RawBsonRef, RawDocument, RawDocumentBuf},
     rawdoc,
 };
 
@@ -73,6 +73,54 @@ impl Request {
 /// An error as mongod answers it: `{ok: 0.0, errmsg, code, codeName}`.
 pub fn error_document(code: i32, code_name: &str, errmsg: &str) -> RawDocumentBuf {
     rawdoc! { "ok": 0.0, "errmsg": errmsg, "code": code, "codeName": code_name }
+}
+
+/// A failure of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommandFailure {
+    /// Number and name; mongod has errors without.
+    pub(crate) code: Option<(i32, &'static str)>,
+    pub(crate) text: String,
+}
+
+impl CommandFailure {
+    pub(crate) fn new(code: (i32, &'static str), text: impl Into<String>) -> Self {
+        Self { code: Some(code), text: text.into() }
+    }
+
+    /// A value that the command cannot take.
+    pub(crate) fn bad_value(text: impl Into<String>) -> Self {
+        Self::new((2, "BadValue"), text)
+    }
+
+    /// A failure that mongod gives no code.
+    pub(crate) fn uncoded(text: impl Into<String>) -> Self {
+        Self { code: None, text: text.into() }
+    }
+
+    /// The error's number; 0 if it has none.
+    pub(crate) fn number(&self) -> i32 {
+        self.code.map_or(0, |(number, _)| number)
+    }
+
+    /// The error document, as mongod answers it.
+    pub(crate) fn document(&self) -> RawDocumentBuf {
+        match self.code {
+            Some((code, name)) => error_document(code, name, &self.text),
+            None => rawdoc! { "ok": 0.0, "errmsg": &*self.text },
+        }
+    }
+}
+
+/// A number without a fraction, of any of the three types (the old mongo shell sends doubles for all).
+pub(crate) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
+    /// Up to here every integer is a double of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let Some(double) = value.as_f64() else {
+        return value.as_i64().or_else(|| value.as_i32().map(i64::from));
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
+    (double.fract() == 0.0 && double.abs() <= EXACT).then_some(double as i64)
 }
 
 /// An OP_MSG with this one document and no flags.

@@ -12,13 +12,12 @@ use bson::{
 
 use super::{
     cursors::{Cursor, Cursors},
-    failure::Failure,
-    filter::{Filter, integer},
+    filter::Filter,
     store::Store,
 };
 use crate::{
     limits::{MAX_DOCUMENTS, MAX_MESSAGE_BYTES, STANDIN_DOCUMENT_BYTES, STANDIN_FIRST_BATCH},
-    mongo::Request,
+    mongo::{CommandFailure, Request, integer},
 };
 
 /// What a command may use.
@@ -36,11 +35,11 @@ pub(super) struct Data {
     pub(super) cursors: Cursors,
 }
 
-type Answer = Result<RawDocumentBuf, Failure>;
-type Command = fn(&Context<'_>, &Request) -> Answer;
+type CommandResult = Result<RawDocumentBuf, CommandFailure>;
+type CommandFn = fn(&Context<'_>, &Request) -> CommandResult;
 
 /// Every command by name. Both spellings where mongod has both.
-pub(super) const COMMANDS: [(&str, Command); 15] = [
+pub(super) const COMMANDS: [(&str, CommandFn); 15] = [
     ("hello", hello),
     ("isMaster", is_master),
     ("ismaster", is_master),
@@ -65,23 +64,23 @@ pub(super) fn place(name: &str) -> Option<usize> {
 
 /// Answers a request; failures are answers too.
 pub(super) fn answer(context: &Context<'_>, request: &Request) -> RawDocumentBuf {
-    let command = place(&request.name).map_or(unknown as Command, |place| COMMANDS[place].1);
+    let command = place(&request.name).map_or(unknown as CommandFn, |place| COMMANDS[place].1);
     command(context, request).unwrap_or_else(|failure| failure.document())
 }
 
-fn unknown(_: &Context<'_>, request: &Request) -> Answer {
-    Err(Failure::new(59, "CommandNotFound", format!("no such command: '{}'", request.name)))
+fn unknown(_: &Context<'_>, request: &Request) -> CommandResult {
+    Err(CommandFailure::new((59, "CommandNotFound"), format!("no such command: '{}'", request.name)))
 }
 
-fn nothing(_: &Context<'_>, _: &Request) -> Answer {
+fn nothing(_: &Context<'_>, _: &Request) -> CommandResult {
     Ok(rawdoc! { "ok": 1.0 })
 }
 
-fn hello(context: &Context<'_>, _: &Request) -> Answer {
+fn hello(context: &Context<'_>, _: &Request) -> CommandResult {
     Ok(topology(context, cstr!("isWritablePrimary")))
 }
 
-fn is_master(context: &Context<'_>, _: &Request) -> Answer {
+fn is_master(context: &Context<'_>, _: &Request) -> CommandResult {
     Ok(topology(context, cstr!("ismaster")))
 }
 
@@ -104,7 +103,7 @@ fn topology(context: &Context<'_>, primary: &CStr) -> RawDocumentBuf {
     answer
 }
 
-fn build_info(_: &Context<'_>, _: &Request) -> Answer {
+fn build_info(_: &Context<'_>, _: &Request) -> CommandResult {
     Ok(rawdoc! {
         "version": "6.0.0",
         "versionArray": [6, 0, 0, 0],
@@ -117,11 +116,11 @@ fn build_info(_: &Context<'_>, _: &Request) -> Answer {
     })
 }
 
-fn whats_my_uri(context: &Context<'_>, _: &Request) -> Answer {
+fn whats_my_uri(context: &Context<'_>, _: &Request) -> CommandResult {
     Ok(rawdoc! { "you": context.peer.to_string(), "ok": 1.0 })
 }
 
-fn insert(context: &Context<'_>, request: &Request) -> Answer {
+fn insert(context: &Context<'_>, request: &Request) -> CommandResult {
     only(request, &["ordered", "documents", "bypassDocumentValidation"])?;
     let namespace = namespace(request, "insert")?;
     let ordered = request.command.get_bool("ordered").unwrap_or(true);
@@ -129,12 +128,13 @@ fn insert(context: &Context<'_>, request: &Request) -> Answer {
     if let Ok(array) = request.command.get_array("documents") {
         for value in array {
             let document = value.ok().and_then(RawBsonRef::as_document);
-            documents.push(document.ok_or_else(|| Failure::bad_value("'documents' holds no document"))?.to_owned());
+            documents
+                .push(document.ok_or_else(|| CommandFailure::bad_value("'documents' holds no document"))?.to_owned());
         }
     }
     if documents.is_empty() || documents.len() > MAX_DOCUMENTS {
         let text = format!("Write batch sizes must be between 1 and {MAX_DOCUMENTS}. Got {}", documents.len());
-        return Err(Failure::new(16, "InvalidLength", text));
+        return Err(CommandFailure::new((16, "InvalidLength"), text));
     }
 
     let data = &mut *lock(context.data);
@@ -142,9 +142,9 @@ fn insert(context: &Context<'_>, request: &Request) -> Answer {
     for (index, document) in documents.into_iter().enumerate() {
         match data.store.insert(&namespace, document) {
             Ok(()) => inserted += 1,
-            Err(Failure { code, text, .. }) => {
+            Err(failure) => {
                 failed = true;
-                errors.push(rawdoc! { "index": int(index), "code": code, "errmsg": text });
+                errors.push(rawdoc! { "index": int(index), "code": failure.number(), "errmsg": failure.text });
                 if ordered {
                     break;
                 }
@@ -159,7 +159,7 @@ fn insert(context: &Context<'_>, request: &Request) -> Answer {
     Ok(answer)
 }
 
-fn find(context: &Context<'_>, request: &Request) -> Answer {
+fn find(context: &Context<'_>, request: &Request) -> CommandResult {
     only(request, &["filter", "limit", "batchSize", "singleBatch", "noCursorTimeout", "allowDiskUse"])?;
     let namespace = namespace(request, "find")?;
     let filter = filter(request, "filter")?;
@@ -177,9 +177,10 @@ fn find(context: &Context<'_>, request: &Request) -> Answer {
     Ok(rawdoc! { "cursor": { "firstBatch": batch, "id": id, "ns": namespace }, "ok": 1.0 })
 }
 
-fn get_more(context: &Context<'_>, request: &Request) -> Answer {
+fn get_more(context: &Context<'_>, request: &Request) -> CommandResult {
     only(request, &["collection", "batchSize"])?;
-    let id = request.command.get_i64("getMore").map_err(|_| Failure::bad_value("'getMore' takes a cursor id"))?;
+    let id =
+        request.command.get_i64("getMore").map_err(|_| CommandFailure::bad_value("'getMore' takes a cursor id"))?;
     let namespace = namespace(request, "collection")?;
     // As in mongod: without a size, or with 0, as much as fits.
     let size = number(request, "batchSize")?.filter(|size| *size > 0).unwrap_or(usize::MAX);
@@ -188,9 +189,10 @@ fn get_more(context: &Context<'_>, request: &Request) -> Answer {
     Ok(rawdoc! { "cursor": { "nextBatch": batch, "id": id, "ns": namespace }, "ok": 1.0 })
 }
 
-fn kill_cursors(context: &Context<'_>, request: &Request) -> Answer {
+fn kill_cursors(context: &Context<'_>, request: &Request) -> CommandResult {
     only(request, &["cursors"])?;
-    let cursors = request.command.get_array("cursors").map_err(|_| Failure::bad_value("'cursors' takes an array"))?;
+    let cursors =
+        request.command.get_array("cursors").map_err(|_| CommandFailure::bad_value("'cursors' takes an array"))?;
     let data = &mut *lock(context.data);
     let (mut killed, mut not_found) = (RawArrayBuf::new(), RawArrayBuf::new());
     for id in cursors.into_iter().flatten().filter_map(integer) {
@@ -207,7 +209,7 @@ fn kill_cursors(context: &Context<'_>, request: &Request) -> Answer {
     })
 }
 
-fn count(context: &Context<'_>, request: &Request) -> Answer {
+fn count(context: &Context<'_>, request: &Request) -> CommandResult {
     only(request, &["query", "limit", "skip", "fields"])?;
     let namespace = namespace(request, "count")?;
     let filter = filter(request, "query")?;
@@ -218,10 +220,11 @@ fn count(context: &Context<'_>, request: &Request) -> Answer {
 }
 
 /// Only as drivers count documents: `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
-fn aggregate(context: &Context<'_>, request: &Request) -> Answer {
+fn aggregate(context: &Context<'_>, request: &Request) -> CommandResult {
     only(request, &["pipeline", "cursor", "allowDiskUse"])?;
     let namespace = namespace(request, "aggregate")?;
-    let refused = || Failure::bad_value("the stand-in aggregates only as drivers count: $match, then $group with $sum");
+    let refused =
+        || CommandFailure::bad_value("the stand-in aggregates only as drivers count: $match, then $group with $sum");
     let pipeline = request.command.get_array("pipeline").map_err(|_| refused())?;
     let stages: Vec<_> = pipeline.into_iter().take(3).collect::<Result<_, _>>().map_err(|_| refused())?;
     let counts = rawdoc! { "_id": 1, "n": { "$sum": 1 } };
@@ -244,7 +247,7 @@ fn stage<'a>(stage: RawBsonRef<'a>, name: &str) -> Option<&'a RawDocument> {
 }
 
 /// Refuses a command with an option it does not know, other than those that every command has.
-fn only(request: &Request, options: &[&str]) -> Result<(), Failure> {
+fn only(request: &Request, options: &[&str]) -> Result<(), CommandFailure> {
     const EVERY: [&str; 9] = [
         "$db",
         "lsid",
@@ -258,32 +261,32 @@ fn only(request: &Request, options: &[&str]) -> Result<(), Failure> {
     ];
     let known = |key: &str| key == request.name || EVERY.contains(&key) || options.contains(&key);
     match request.command.iter().flatten().find(|(key, _)| !known(key.as_str())) {
-        Some((key, _)) => Err(Failure::bad_value(format!("the stand-in's '{}' has no '{key}'", request.name))),
+        Some((key, _)) => Err(CommandFailure::bad_value(format!("the stand-in's '{}' has no '{key}'", request.name))),
         None => Ok(()),
     }
 }
 
 /// `db.collection`, from the field that names the collection.
-fn namespace(request: &Request, field: &str) -> Result<String, Failure> {
+fn namespace(request: &Request, field: &str) -> Result<String, CommandFailure> {
     let collection = request.command.get_str(field).unwrap_or_default();
     let namespace = format!("{}.{collection}", request.database);
     // 255 bytes: mongod's limit for a namespace.
     if collection.is_empty() || request.database.is_empty() || namespace.len() > 255 {
-        return Err(Failure::new(73, "InvalidNamespace", format!("'{field}' names no collection")));
+        return Err(CommandFailure::new((73, "InvalidNamespace"), format!("'{field}' names no collection")));
     }
     Ok(namespace)
 }
 
 /// A query, the one that means all documents where none is given.
-fn filter(request: &Request, field: &str) -> Result<Filter, Failure> {
+fn filter(request: &Request, field: &str) -> Result<Filter, CommandFailure> {
     request.command.get_document(field).map_or_else(|_| Ok(Filter::default()), |query: &RawDocument| Filter::new(query))
 }
 
 /// A number that is not negative, of any numeric type; none where the field is missing.
-fn number(request: &Request, field: &str) -> Result<Option<usize>, Failure> {
+fn number(request: &Request, field: &str) -> Result<Option<usize>, CommandFailure> {
     let Ok(Some(value)) = request.command.get(field) else { return Ok(None) };
     let number = integer(value).and_then(|number| usize::try_from(number).ok());
-    number.map(Some).ok_or_else(|| Failure::bad_value(format!("'{field}' must be a whole number from 0")))
+    number.map(Some).ok_or_else(|| CommandFailure::bad_value(format!("'{field}' must be a whole number from 0")))
 }
 
 /// A count as BSON. All are bounded far below.

@@ -9,7 +9,7 @@ use super::commands::COMMANDS;
 
 /// A reading. Taken one number after the other, so numbers of the same instant only while nothing is going on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct StandInCounters {
     /// Connections accepted.
     pub connections_accepted: u64,
     /// Of those, connections open.
@@ -22,8 +22,8 @@ pub struct Counters {
     pub malformed: u64,
 }
 
-impl Counters {
-    /// How often a command was answered, by the name in [`Counters::commands`].
+impl StandInCounters {
+    /// How often a command was answered, by the name in [`StandInCounters::commands`].
     pub fn command(&self, name: &str) -> u64 {
         self.commands.get(name).copied().unwrap_or_default()
     }
@@ -31,7 +31,7 @@ impl Counters {
 
 /// The same numbers while they count.
 #[derive(Debug, Default)]
-pub(super) struct Live {
+pub(super) struct LiveCounters {
     pub(super) accepted: AtomicU64,
     pub(super) closed: AtomicU64,
     pub(super) malformed: AtomicU64,
@@ -40,13 +40,13 @@ pub(super) struct Live {
     other: AtomicU64,
 }
 
-impl Live {
+impl LiveCounters {
     /// One more of the command in this place of [`COMMANDS`]; none for a command that is not there.
     pub(super) fn command(&self, place: Option<usize>) {
         place.and_then(|place| self.known.get(place)).unwrap_or(&self.other).fetch_add(1, Relaxed);
     }
 
-    pub(super) fn read(&self) -> Counters {
+    pub(super) fn read(&self) -> StandInCounters {
         let closed = self.closed.load(Relaxed);
         let accepted = self.accepted.load(Relaxed);
         let mut commands = BTreeMap::new();
@@ -57,7 +57,7 @@ impl Live {
                 commands.insert(name, count);
             }
         }
-        Counters {
+        StandInCounters {
             connections_accepted: accepted,
             connections_open: accepted - closed,
             operations: commands.values().sum(),

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use bson::raw::RawArrayBuf;
 
-use super::{failure::Failure, filter::Filter, store::Store};
+use super::{filter::Filter, store::Store};
 use crate::limits::{STANDIN_BATCH_BYTES, STANDIN_CURSORS};
+use crate::mongo::CommandFailure;
 
 /// All open cursors.
 #[derive(Debug, Default)]
@@ -87,9 +88,10 @@ impl Cursors {
         id: i64,
         namespace: &str,
         most: usize,
-    ) -> Result<(RawArrayBuf, i64), Failure> {
+    ) -> Result<(RawArrayBuf, i64), CommandFailure> {
         let cursor = self.open.get_mut(&id).filter(|cursor| cursor.namespace == namespace);
-        let cursor = cursor.ok_or_else(|| Failure::new(43, "CursorNotFound", format!("cursor id {id} not found")))?;
+        let cursor =
+            cursor.ok_or_else(|| CommandFailure::new((43, "CursorNotFound"), format!("cursor id {id} not found")))?;
         let batch = cursor.batch(store, most);
         if cursor.is_done() {
             self.open.remove(&id);
@@ -150,10 +152,10 @@ mod tests {
         let store = store(2);
         let mut cursors = Cursors::default();
         let first = cursors.keep(cursor(&store, rawdoc! {}, usize::MAX));
-        assert_eq!(cursors.more(&store, first, "d.other", 1).unwrap_err().code, 43);
+        assert_eq!(cursors.more(&store, first, "d.other", 1).unwrap_err().number(), 43);
         assert_eq!(cursors.more(&store, first, "d.c", 1).unwrap().1, first);
         assert_eq!(cursors.more(&store, first, "d.c", 1).unwrap().1, 0);
-        assert_eq!(cursors.more(&store, first, "d.c", 1).unwrap_err().code, 43);
+        assert_eq!(cursors.more(&store, first, "d.c", 1).unwrap_err().number(), 43);
         assert_eq!(cursors.keep(cursor(&store, rawdoc! {}, 0)), 0);
         let kept: Vec<i64> = (0..=STANDIN_CURSORS).map(|_| cursors.keep(cursor(&store, rawdoc! {}, 9))).collect();
         assert!(!cursors.kill(kept[0]) && cursors.kill(kept[1]) && !cursors.kill(kept[1]));

@@ -5,8 +5,8 @@
 
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::failure::Failure;
 use crate::limits::STANDIN_FILTER_BYTES;
+use crate::mongo::{CommandFailure, integer};
 
 /// A checked query.
 #[derive(Debug, Clone, Default)]
@@ -14,19 +14,19 @@ pub(super) struct Filter(RawDocumentBuf);
 
 impl Filter {
     /// Takes a query that is equality only.
-    pub(super) fn new(query: &RawDocument) -> Result<Self, Failure> {
+    pub(super) fn new(query: &RawDocument) -> Result<Self, CommandFailure> {
         if query.as_bytes().len() > STANDIN_FILTER_BYTES {
-            return Err(Failure::bad_value(format!(
+            return Err(CommandFailure::bad_value(format!(
                 "the stand-in takes queries of up to {STANDIN_FILTER_BYTES} bytes"
             )));
         }
         for element in query {
-            let (key, value) = element.map_err(|_| Failure::bad_value("malformed query"))?;
+            let (key, value) = element.map_err(|_| CommandFailure::bad_value("malformed query"))?;
             let key = key.as_str();
             let operators = value.as_document().and_then(first_key).is_some_and(|key| key.starts_with('$'));
             let operator = operators || value.as_regex().is_some();
             if operator || key.starts_with('$') || key.contains('.') {
-                return Err(Failure::bad_value(format!("the stand-in queries by equality only, see '{key}'")));
+                return Err(CommandFailure::bad_value(format!("the stand-in queries by equality only, see '{key}'")));
             }
         }
         Ok(Self(query.to_owned()))
@@ -49,17 +49,6 @@ fn equal(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> bool {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
     }
-}
-
-/// A number without a fraction, whichever of the three types it came in (the old mongo shell sends doubles for all).
-pub(super) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
-    /// Up to here every integer is a double of its own.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let Some(double) = value.as_f64() else {
-        return value.as_i64().or_else(|| value.as_i32().map(i64::from));
-    };
-    #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and fits")]
-    (double.fract() == 0.0 && double.abs() <= EXACT).then_some(double as i64)
 }
 
 fn first_key(document: &RawDocument) -> Option<&str> {
@@ -109,7 +98,7 @@ mod tests {
             (rawdoc! { "a": "x".repeat(STANDIN_FILTER_BYTES) }, "bytes"),
         ] {
             let failure = Filter::new(&query).unwrap_err();
-            assert!(failure.code == 2 && failure.text.contains(named), "{failure:?}");
+            assert!(failure.number() == 2 && failure.text.contains(named), "{failure:?}");
         }
     }
 }

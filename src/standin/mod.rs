@@ -1,5 +1,4 @@
-//! A small server that speaks MongoDB's wire protocol, so that the demo and the tests need no mongod; and the smallest
-//! client, for the same.
+//! A small server that speaks MongoDB's wire protocol, so that the demo and the tests need no mongod.
 //!
 //! | file | what a reader would look for there |
 //! |---|---|
@@ -9,23 +8,17 @@
 //! | `filter` | which documents a query means: equality only |
 //! | `cursors` | results handed out in batches |
 //! | `counters` | what it has served |
-//! | `client` | one connection, one command at a time, over any stream |
-//! | `wire` | one whole message from a stream |
 //!
 //! It looks like a standalone mongod 6.0 to pymongo, mongosh and the Rust driver, as far as that: no TLS of its own (it
 //! stands for the server that has none), no authentication, no sessions, no compression, nothing on disk. What it does
 //! not know it refuses by name rather than guess: a test that passes here must mean something.
 
-mod client;
 mod commands;
 mod counters;
 mod cursors;
-mod failure;
 mod filter;
 mod server;
 mod store;
-mod wire;
 
-pub use client::{Client, ClientError};
-pub use counters::Counters;
+pub use counters::StandInCounters;
 pub use server::{Handle, StandIn};

@@ -7,10 +7,10 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use tokio::{
-    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     sync::oneshot,
     task::{JoinHandle, JoinSet},
@@ -18,12 +18,14 @@ use tokio::{
 
 use super::{
     commands::{Context, Data, answer, lock, place},
-    counters::{Counters, Live},
-    wire::read_message,
+    counters::{LiveCounters, StandInCounters},
 };
 use crate::{
-    limits::{STANDIN_ACCEPT_PAUSE, STANDIN_CONNECTIONS},
-    mongo::Request,
+    limits::{MAX_MESSAGE_BYTES, STANDIN_ACCEPT_PAUSE, STANDIN_CONNECTIONS},
+    mongo::{
+        Request,
+        server::{BadMessage, CommandService, ServerLimits, ServiceReply, serve},
+    },
 };
 
 /// A server that listens and does not serve yet: connections wait.
@@ -45,7 +47,7 @@ pub struct Handle {
 #[derive(Debug, Default)]
 struct Shared {
     data: Mutex<Data>,
-    counters: Live,
+    counters: LiveCounters,
 }
 
 impl StandIn {
@@ -81,7 +83,7 @@ impl Handle {
     }
 
     /// What it has served so far.
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> StandInCounters {
         self.shared.counters.read()
     }
 
@@ -118,34 +120,54 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot
     connections.shutdown().await;
 }
 
-/// One connection to its end. How it ended is nobody's business here but the counters'.
-async fn connection(stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Shared>) {
+/// Serves one connection. How it ended shows in the counters alone.
+async fn connection(mut stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Shared>) {
     let _closed = Closed(&shared.counters);
-    if let Err(error) = serve(stream, peer, number, &shared).await
+    // Without it, the connection works all the same.
+    let _ = stream.set_nodelay(true);
+    let mut commands = StandInCommands { shared: &shared, peer, number };
+    if let Err(error) = serve(&mut stream, &LIMITS, &mut commands).await
         && error.kind() == io::ErrorKind::InvalidData
     {
         shared.counters.malformed.fetch_add(1, Relaxed);
     }
 }
 
-async fn serve(mut stream: TcpStream, peer: SocketAddr, number: u64, shared: &Shared) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut replies = 0_i32;
-    while let Some(message) = read_message(&mut stream).await? {
-        let request = Request::parse(&message).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        let context = Context { data: &shared.data, peer, connection: number };
-        let document = answer(&context, &request);
+/// As mongod, which lets an idle client be.
+const LIMITS: ServerLimits = ServerLimits {
+    message_bytes: MAX_MESSAGE_BYTES,
+    idle: Duration::MAX,
+    request: Duration::MAX,
+    reply: Duration::MAX,
+};
+
+/// The commands of one connection.
+struct StandInCommands<'a> {
+    shared: &'a Shared,
+    peer: SocketAddr,
+    number: u64,
+}
+
+impl CommandService for StandInCommands<'_> {
+    async fn answer(&mut self, request: Result<&Request, &BadMessage<'_>>) -> ServiceReply {
+        let StandInCommands { shared, peer, number } = *self;
+        let Ok(request) = request else {
+            shared.counters.malformed.fetch_add(1, Relaxed);
+            return ServiceReply::Close;
+        };
+        let document = answer(&Context { data: &shared.data, peer, connection: number }, request);
         shared.counters.command(place(&request.name));
-        if request.expects_reply {
-            replies = replies.wrapping_add(1);
-            stream.write_all(&request.reply(replies, &document)).await?;
-        }
+        ServiceReply::Reply(document)
     }
-    Ok(())
+
+    /// The server stops by aborting the task.
+    async fn stopped(&self) {
+        std::future::pending().await
+    }
 }
 
 /// Counts a connection as closed however its task ends: done, failed or stopped.
-struct Closed<'a>(&'a Live);
+struct Closed<'a>(&'a LiveCounters);
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
@@ -157,20 +179,17 @@ impl Drop for Closed<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use bson::rawdoc;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::{
-        super::{Client, ClientError},
-        *,
-    };
-    use crate::mongo::{Reply, request::query_command};
+    use super::*;
+    use crate::mongo::{CommandError, MongoClient};
 
     async fn start() -> Handle {
         StandIn::bind(([127, 0, 0, 1], 0).into()).await.unwrap().spawn()
     }
 
-    async fn connect(server: &Handle) -> Client<TcpStream> {
-        Client::over(TcpStream::connect(server.local_addr()).await.unwrap())
+    async fn connect(server: &Handle) -> MongoClient<TcpStream> {
+        MongoClient::over(TcpStream::connect(server.local_addr()).await.unwrap())
     }
 
     #[tokio::test]
@@ -183,7 +202,7 @@ mod tests {
         assert_eq!(client.insert("d", "c", &documents).await.unwrap(), 250);
         assert!(matches!(
             client.insert("d", "c", &documents[..1]).await,
-            Err(ClientError::Refused { code: 11000, .. })
+            Err(CommandError::Refused { code: 11000, .. })
         ));
         assert_eq!((client.count("d", "c").await.unwrap(), server.documents()), (250, 250));
 
@@ -204,7 +223,7 @@ mod tests {
         assert_eq!((counters.connections_accepted, counters.connections_open), (2, 2));
         assert_eq!((counters.command("insert"), counters.command("find"), counters.operations), (2, 2, 8));
         server.stop().await;
-        assert!(matches!(client.ping().await, Err(ClientError::Closed | ClientError::Io(_))));
+        assert!(matches!(client.ping().await, Err(CommandError::Closed | CommandError::Io(_))));
     }
 
     #[tokio::test]
@@ -223,7 +242,7 @@ mod tests {
             (rawdoc! { "insert": "c", "documents": [1] }, 2, "'documents'"),
             (rawdoc! { "aggregate": "c", "pipeline": [{ "$sort": { "a": 1 } }], "cursor": {} }, 2, "$group"),
         ] {
-            let Err(ClientError::Refused { code: seen, text: said }) = client.command("d", &command).await else {
+            let Err(CommandError::Refused { code: seen, text: said }) = client.command("d", &command).await else {
                 panic!("{command:?} is not refused");
             };
             assert!(seen == code && said.contains(text), "{seen} {said}");
@@ -234,11 +253,10 @@ mod tests {
     #[tokio::test]
     async fn legacy_clients_are_answered_and_garbage_is_closed() {
         let server = start().await;
-        let mut stream = TcpStream::connect(server.local_addr()).await.unwrap();
-        stream.write_all(&query_command(3, "admin", &rawdoc! { "isMaster": 1 })).await.unwrap();
-        let reply = Reply::parse(&read_message(&mut stream).await.unwrap().unwrap()).unwrap();
-        assert_eq!((reply.header.op_code, reply.header.response_to), (1, 3));
-        assert!(reply.document.get_bool("ismaster").unwrap());
+        let mut client = connect(&server).await;
+        let answer = client.query("admin", &rawdoc! { "isMaster": 1 }).await.unwrap();
+        assert!(answer.get_bool("ismaster").unwrap());
+        let mut stream = client.into_inner();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         let mut rest = Vec::new();
         // Closed with bytes unread: an end or a reset.

@@ -10,11 +10,9 @@ use bson::{
     raw::{RawBsonRef, RawDocument, RawDocumentBuf, cstr},
 };
 
-use super::{
-    failure::Failure,
-    filter::{Filter, integer},
-};
+use super::filter::Filter;
 use crate::limits::{STANDIN_BYTES, STANDIN_DOCUMENT_BYTES, STANDIN_DOCUMENTS};
+use crate::mongo::{CommandFailure, integer};
 
 /// All collections.
 #[derive(Debug, Default)]
@@ -38,22 +36,25 @@ impl Store {
     /// # Errors
     ///
     /// With mongod's codes: a document too large or with an `_id` that is there already; no space left.
-    pub(super) fn insert(&mut self, namespace: &str, document: RawDocumentBuf) -> Result<(), Failure> {
+    pub(super) fn insert(&mut self, namespace: &str, document: RawDocumentBuf) -> Result<(), CommandFailure> {
         let document = with_id(document)?;
         let size = document.as_bytes().len();
         if size > STANDIN_DOCUMENT_BYTES {
-            return Err(Failure::new(10334, "BSONObjectTooLarge", format!("document of {size} bytes is too large")));
+            return Err(CommandFailure::new(
+                (10334, "BSONObjectTooLarge"),
+                format!("document of {size} bytes is too large"),
+            ));
         }
         let id = id_bytes(&document)?;
         let bytes = self.bytes + size + id.len();
         if self.documents == STANDIN_DOCUMENTS || bytes > STANDIN_BYTES {
             let text = format!("the stand-in keeps {STANDIN_DOCUMENTS} documents and {STANDIN_BYTES} bytes");
-            return Err(Failure::new(14031, "OutOfDiskSpace", text));
+            return Err(CommandFailure::new((14031, "OutOfDiskSpace"), text));
         }
         let collection = self.collections.entry(namespace.to_owned()).or_default();
         if !collection.ids.insert(id) {
             let text = format!("E11000 duplicate key error collection: {namespace} index: _id_");
-            return Err(Failure::new(11000, "DuplicateKey", text));
+            return Err(CommandFailure::new((11000, "DuplicateKey"), text));
         }
         collection.documents.push(document);
         self.documents += 1;
@@ -79,7 +80,7 @@ impl Store {
 }
 
 /// The document with its `_id`, made up in front of the other fields where it has none, as mongod does.
-fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, Failure> {
+fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, CommandFailure> {
     if document.get("_id").map_err(malformed)?.is_some() {
         return Ok(document);
     }
@@ -93,15 +94,15 @@ fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, Failure> {
 }
 
 /// The `_id` as bytes that are equal where the values are: whole numbers by value, not by type.
-fn id_bytes(document: &RawDocument) -> Result<Vec<u8>, Failure> {
+fn id_bytes(document: &RawDocument) -> Result<Vec<u8>, CommandFailure> {
     let id = document.get("_id").map_err(malformed)?.unwrap_or(RawBsonRef::Null);
     let mut key = RawDocumentBuf::new();
     key.append(cstr!(""), integer(id).map_or(id, RawBsonRef::Int64));
     Ok(key.into_bytes())
 }
 
-fn malformed(_: bson::error::Error) -> Failure {
-    Failure::new(22, "InvalidBSON", "malformed document")
+fn malformed(_: bson::error::Error) -> CommandFailure {
+    CommandFailure::new((22, "InvalidBSON"), "malformed document")
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod tests {
             ("d.c", rawdoc! { "a": 1 }, None),
             ("d.c", rawdoc! { "a": "x".repeat(STANDIN_DOCUMENT_BYTES) }, Some(10334)),
         ] {
-            assert_eq!(store.insert(namespace, document).err().map(|failure| failure.code), code);
+            assert_eq!(store.insert(namespace, document).err().map(|failure| failure.number()), code);
         }
         assert_eq!((store.len(), store.from("d.c", 0).len(), store.from("none", 7).len()), (5, 4, 0));
         assert_eq!(store.count("d.c", &Filter::new(&rawdoc! { "a": 1 }).unwrap()), 4);
@@ -136,7 +137,7 @@ mod tests {
         let full =
             |documents, bytes| Store { documents, bytes, ..Store::default() }.insert("d.c", rawdoc! { "_id": 1 });
         assert!(full(STANDIN_DOCUMENTS - 1, 0).is_ok());
-        assert_eq!(full(STANDIN_DOCUMENTS, 0).unwrap_err().code, 14031);
-        assert_eq!(full(0, STANDIN_BYTES).unwrap_err().code, 14031);
+        assert_eq!(full(STANDIN_DOCUMENTS, 0).unwrap_err().number(), 14031);
+        assert_eq!(full(0, STANDIN_BYTES).unwrap_err().number(), 14031);
     }
 }

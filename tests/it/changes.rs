@@ -11,8 +11,9 @@ use clap::{ArgMatches, Command};
 use tlsramp::app::App;
 use tlsramp::config;
 use tlsramp::control::{Caller, Change, ChangeError, Changed, Controller};
+use tlsramp::mongo::MongoClient;
 use tlsramp::policy::{Mode, Spelling};
-use tlsramp::standin::{Client, StandIn};
+use tlsramp::standin::StandIn;
 use tlsramp::telemetry::Outcome;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -62,15 +63,15 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn established_connections_keep_their_verdict_in_every_mode() {
     let bench = Bench::new("allowSSL", "never").await;
-    let mut plaintext = Client::over(TcpStream::connect(bench.address).await.unwrap());
-    let mut secure = Client::over(tls::connect(bench.address, &bench.client()).await.unwrap());
+    let mut plaintext = MongoClient::over(TcpStream::connect(bench.address).await.unwrap());
+    let mut secure = MongoClient::over(tls::connect(bench.address, &bench.client()).await.unwrap());
     plaintext.ping().await.unwrap();
     secure.ping().await.unwrap();
     for to in [Mode::Prefer, Mode::Require, Mode::Allow, Mode::Disabled, Mode::Require] {
         bench.change(Change::forced(to, Spelling::Ssl)).await.unwrap();
         plaintext.ping().await.unwrap();
         secure.ping().await.unwrap();
-        let newcomer = Client::over(TcpStream::connect(bench.address).await.unwrap()).ping().await;
+        let newcomer = MongoClient::over(TcpStream::connect(bench.address).await.unwrap()).ping().await;
         assert_eq!(newcomer.is_ok(), to.accepts_plaintext(), "{to}");
         let newcomer = tls::connect(bench.address, &bench.client()).await;
         assert_eq!(newcomer.is_ok(), to.accepts_tls(), "{to}");
@@ -114,14 +115,14 @@ async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
         ([certificate, member_key].concat(), "does not match"),
         (expired, "expired"),
     ];
-    let mut established = Client::over(tls::connect(bench.address, &bench.client()).await.unwrap());
+    let mut established = MongoClient::over(tls::connect(bench.address, &bench.client()).await.unwrap());
     for (text, reason) in rows {
         std::fs::write(&key_file, &text).unwrap();
         let refused = bench.controller().reload(&Caller::PROGRAM).await.unwrap_err().to_string();
         assert!(refused.contains(reason) && refused.contains("server.pem"), "{reason}: {refused}");
         assert_eq!(bench.controller().mode(), (Mode::Require, 1));
         established.ping().await.unwrap();
-        Client::over(tls::connect(bench.address, &bench.client()).await.unwrap()).ping().await.unwrap();
+        MongoClient::over(tls::connect(bench.address, &bench.client()).await.unwrap()).ping().await.unwrap();
     }
     std::fs::write(&key_file, good).unwrap();
     assert_eq!(bench.controller().reload(&Caller::PROGRAM).await.unwrap().generation, 2);
@@ -209,7 +210,7 @@ impl Work {
         tokio::time::timeout(Duration::from_secs(30), reached).await.expect("the clients work");
     }
 
-    async fn operate<S: AsyncRead + AsyncWrite + Unpin>(&self, client: &mut Client<S>) {
+    async fn operate<S: AsyncRead + AsyncWrite + Unpin>(&self, client: &mut MongoClient<S>) {
         client.ping().await.unwrap();
         self.operations.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -223,7 +224,7 @@ impl Work {
 /// Works over one connection, or over a new one every ten operations.
 async fn plaintext(address: SocketAddr, work: Arc<Work>, stays: bool) {
     while work.goes_on() {
-        let mut client = Client::over(TcpStream::connect(address).await.unwrap());
+        let mut client = MongoClient::over(TcpStream::connect(address).await.unwrap());
         for _ in 0..10 {
             work.operate(&mut client).await;
         }
@@ -236,7 +237,7 @@ async fn plaintext(address: SocketAddr, work: Arc<Work>, stays: bool) {
 async fn by_tls(address: SocketAddr, config: Arc<rustls::ClientConfig>, work: Arc<Work>, stays: bool) {
     while work.goes_on() {
         let stream: TlsStream<TcpStream> = tls::connect(address, &config).await.unwrap();
-        let mut client = Client::over(stream);
+        let mut client = MongoClient::over(stream);
         for _ in 0..10 {
             work.operate(&mut client).await;
         }

@@ -17,7 +17,7 @@ use std::{
 
 use bson::doc;
 use serde_json::{Value, json};
-use tlsramp::standin::Client;
+use tlsramp::mongo::MongoClient;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -188,7 +188,7 @@ impl Work {
         }
     }
 
-    async fn operate<S: AsyncRead + AsyncWrite + Unpin>(&self, mut client: Client<S>) {
+    async fn operate<S: AsyncRead + AsyncWrite + Unpin>(&self, mut client: MongoClient<S>) {
         for _ in 0..20 {
             if self.stop.load(Ordering::SeqCst) {
                 return;
@@ -209,9 +209,9 @@ async fn clients(address: SocketAddr, work: Arc<Work>) {
         clients.spawn(async move {
             while !work.stop.load(Ordering::SeqCst) {
                 if number % 2 == 0 {
-                    work.operate(Client::over(TcpStream::connect(address).await.unwrap())).await;
+                    work.operate(MongoClient::over(TcpStream::connect(address).await.unwrap())).await;
                 } else {
-                    work.operate(Client::over(tls::connect(address, &config).await.unwrap())).await;
+                    work.operate(MongoClient::over(tls::connect(address, &config).await.unwrap())).await;
                 }
             }
         });

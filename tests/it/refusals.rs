@@ -8,7 +8,7 @@ use bson::{doc, rawdoc};
 use rustls::ClientConfig;
 use tlsramp::mongo::Reply;
 use tlsramp::mongo::request::{msg_command, query_command};
-use tlsramp::standin::{Client, ClientError};
+use tlsramp::mongo::{CommandError, MongoClient};
 
 use crate::support::{Proxy, ReservedPort, cert, openssl, require_command, tls};
 
@@ -130,9 +130,9 @@ async fn an_unreachable_upstream_is_said_to_requests_of_both_kinds() {
     let proxy = proxy_to(nobody, "allowSSL", &[]);
     let plaintext = tokio::net::TcpStream::connect(proxy.address("inbound")).await.unwrap();
     let by_tls = tls::connect(proxy.address("inbound"), &client()).await.unwrap();
-    let answers = [Client::over(plaintext).ping().await, Client::over(by_tls).ping().await];
+    let answers = [MongoClient::over(plaintext).ping().await, MongoClient::over(by_tls).ping().await];
     for answer in answers {
-        let Err(ClientError::Refused { code, text }) = answer else { panic!("{answer:?}") };
+        let Err(CommandError::Refused { code, text }) = answer else { panic!("{answer:?}") };
         assert_eq!(code, 6);
         assert!(text.contains(&nobody.to_string()) && text.contains("refused"), "{text}");
     }
@@ -147,8 +147,8 @@ async fn an_unreachable_member_is_said_to_the_local_server() {
     let nobody = reserved.address();
     let proxy = Proxy::start(["--outbound", &format!("127.0.0.1:0={nobody}"), "--sslMode", "disabled"]);
     let local = tokio::net::TcpStream::connect(proxy.outbound(0)).await.unwrap();
-    let answer = Client::over(local).ping().await;
-    let Err(ClientError::Refused { code: 6, text }) = answer else { panic!("{answer:?}") };
+    let answer = MongoClient::over(local).ping().await;
+    let Err(CommandError::Refused { code: 6, text }) = answer else { panic!("{answer:?}") };
     assert!(text.contains(&nobody.to_string()), "{text}");
 }
 
@@ -166,8 +166,8 @@ async fn an_upstream_with_a_wrong_certificate_is_said_too() {
     });
     let proxy = proxy_to(address, "allowSSL", &["--upstreamTLS", "always"]);
     let plaintext = tokio::net::TcpStream::connect(proxy.address("inbound")).await.unwrap();
-    let answer = Client::over(plaintext).ping().await;
-    let Err(ClientError::Refused { code, text }) = answer else { panic!("{answer:?}") };
+    let answer = MongoClient::over(plaintext).ping().await;
+    let Err(CommandError::Refused { code, text }) = answer else { panic!("{answer:?}") };
     assert_eq!(code, 6);
     assert!(text.contains("certificate"), "{text}");
     let record = proxy.wait_log(|line| line["outcome"] == "upstream_tls_failed", PATIENCE);

@@ -6,22 +6,20 @@ use std::pin::Pin;
 use bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
-use super::answer::{
-    Answer, BAD_VALUE, COMMAND_NOT_FOUND, DUPLICATE_FIELD, Failure, NO_SEQUENCES, UNAUTHORIZED, finished,
-};
 use super::context::Context;
+use super::errors::{COMMAND_NOT_FOUND, CommandResult, DUPLICATE_FIELD, NO_SEQUENCES, UNAUTHORIZED, finished};
 use super::{handshake, operations, parameters, server_info, server_status};
 use crate::admin::access::{Access, READ_ONLY};
 use crate::admin::connection::AdminConnection;
-use crate::mongo::Request;
+use crate::mongo::{CommandFailure, Request};
 
-type Later<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+type Later<'a> = Pin<Box<dyn Future<Output = CommandResult> + Send + 'a>>;
 
 /// How a command is answered.
 #[derive(Clone, Copy)]
 enum Run {
     /// From memory.
-    Now(fn(&Context<'_>) -> Answer),
+    Now(fn(&Context<'_>) -> CommandResult),
     /// By the controller, which may have to wait for others.
     Later(for<'a> fn(Context<'a>) -> Later<'a>),
 }
@@ -48,11 +46,11 @@ enum Rule {
     Change,
 }
 
-const fn anybody(name: &'static str, run: fn(&Context<'_>) -> Answer) -> Command {
+const fn anybody(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> Command {
     Command { name, rule: Rule::Anybody, admin_only: false, run: Run::Now(run) }
 }
 
-const fn look(name: &'static str, run: fn(&Context<'_>) -> Answer) -> Command {
+const fn look(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> Command {
     Command { name, rule: Rule::Look, admin_only: false, run: Run::Now(run) }
 }
 
@@ -113,7 +111,7 @@ pub(super) async fn answer(context: &Context<'_>) -> RawDocumentBuf {
 }
 
 /// In mongod's order: is there such a command, is it well formed, is it where it belongs, and who asks.
-fn check(context: &Context<'_>) -> Result<Command, Failure> {
+fn check(context: &Context<'_>) -> Result<Command, CommandFailure> {
     let Context { connection, request, access } = *context;
     let name = &*request.name;
     let command = COMMANDS.into_iter().find(|command| command.name == name);
@@ -121,28 +119,28 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
         if access.is_refused() {
             return Err(not_authorized(connection, access));
         }
-        return Err(Failure::new(COMMAND_NOT_FOUND, format!("no such command: '{name}'")));
+        return Err(CommandFailure::new(COMMAND_NOT_FOUND, format!("no such command: '{name}'")));
     };
     let mut seen = HashSet::new();
     for (key, _) in request.command.iter().flatten() {
         if !seen.insert(key.as_str()) {
             let text = format!("BSON field 'APIParametersFromClient.{key}' is a duplicate field");
-            return Err(Failure::new(DUPLICATE_FIELD, text));
+            return Err(CommandFailure::new(DUPLICATE_FIELD, text));
         }
     }
     check_time_limit(request)?;
     if !request.documents.is_empty() {
         let text = format!("The {name} command does not support document sequences.");
-        return Err(Failure::new(NO_SEQUENCES, text));
+        return Err(CommandFailure::new(NO_SEQUENCES, text));
     }
     if command.admin_only && request.database != "admin" {
-        return Err(Failure::new(UNAUTHORIZED, format!("{name} may only be run against the admin database.")));
+        return Err(CommandFailure::new(UNAUTHORIZED, format!("{name} may only be run against the admin database.")));
     }
     match (command.rule, access) {
         (Rule::Anybody, _) | (Rule::Look, Access::Full | Access::ReadOnly) | (Rule::Change, Access::Full) => {
             Ok(command)
         }
-        (Rule::Change, Access::ReadOnly) => Err(Failure::new(UNAUTHORIZED, READ_ONLY)),
+        (Rule::Change, Access::ReadOnly) => Err(CommandFailure::new(UNAUTHORIZED, READ_ONLY)),
         (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed | Access::NotValid) => {
             Err(not_authorized(connection, access))
         }
@@ -150,23 +148,23 @@ fn check(context: &Context<'_>) -> Result<Command, Failure> {
 }
 
 /// Nothing here takes long enough for `maxTimeMS` to matter; a wrong one is refused as mongod does.
-fn check_time_limit(request: &Request) -> Result<(), Failure> {
+fn check_time_limit(request: &Request) -> Result<(), CommandFailure> {
     let millis = match request.command.get("maxTimeMS") {
         Ok(None) | Err(_) => return Ok(()),
         Ok(Some(RawBsonRef::Int32(number))) => f64::from(number),
         #[expect(clippy::cast_precision_loss, reason = "only its sign and its order matter")]
         Ok(Some(RawBsonRef::Int64(number))) => number as f64,
         Ok(Some(RawBsonRef::Double(number))) => number,
-        Ok(Some(_)) => return Err(Failure::new(BAD_VALUE, "maxTimeMS must be a number")),
+        Ok(Some(_)) => return Err(CommandFailure::bad_value("maxTimeMS must be a number")),
     };
     if (0.0..=f64::from(i32::MAX)).contains(&millis) {
         return Ok(());
     }
-    Err(Failure::new(BAD_VALUE, format!("{millis} value for maxTimeMS is out of range")))
+    Err(CommandFailure::bad_value(format!("{millis} value for maxTimeMS is out of range")))
 }
 
-fn not_authorized(connection: &AdminConnection, access: Access) -> Failure {
-    Failure::new(UNAUTHORIZED, not_authorized_text(&connection.refusal(access).unwrap_or_default()))
+fn not_authorized(connection: &AdminConnection, access: Access) -> CommandFailure {
+    CommandFailure::new(UNAUTHORIZED, not_authorized_text(&connection.refusal(access).unwrap_or_default()))
 }
 
 /// mongod's words for a command that this client may not give.
@@ -174,7 +172,7 @@ pub(super) fn not_authorized_text(why: &str) -> String {
     format!("not authorized on admin to execute command: {why}")
 }
 
-fn list_commands(_: &Context<'_>) -> Answer {
+fn list_commands(_: &Context<'_>) -> CommandResult {
     let mut commands = RawDocumentBuf::new();
     for command in COMMANDS {
         let Ok(name) = bson::raw::CString::try_from(command.name) else { continue };

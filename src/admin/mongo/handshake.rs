@@ -5,9 +5,11 @@
 use bson::raw::{CStr, RawDocumentBuf, cstr};
 use bson::{Binary, DateTime, rawdoc, spec::BinarySubtype};
 
-use super::answer::{AUTHENTICATION_FAILED, AWAIT_WITHOUT_VERSION, Answer, Failure, NO_REPLICATION, flag};
 use super::context::Context;
+use super::errors::{AUTHENTICATION_FAILED, AWAIT_WITHOUT_VERSION, CommandResult, NO_REPLICATION};
+use super::fields::flag;
 use crate::control::Who;
+use crate::mongo::CommandFailure;
 
 /// mongod's `maxBsonObjectSize`.
 pub(super) const MAX_DOCUMENT_BYTES: i32 = 16 * 1024 * 1024;
@@ -18,28 +20,28 @@ const MAX_WRITE_BATCH: i32 = 100_000;
 /// mongod's session timeout, in minutes. Nothing here belongs to a session, so none ever ends.
 const SESSION_MINUTES: i32 = 30;
 
-pub(super) fn hello(context: &Context<'_>) -> Answer {
+pub(super) fn hello(context: &Context<'_>) -> CommandResult {
     topology(context, cstr!("isWritablePrimary"))
 }
 
-pub(super) fn is_master(context: &Context<'_>) -> Answer {
+pub(super) fn is_master(context: &Context<'_>) -> CommandResult {
     topology(context, cstr!("ismaster"))
 }
 
 /// A client that waits for a change of topology, by a version that we never gave it, is answered at once, as mongod
 /// answers who has another process's version.
-fn topology(context: &Context<'_>, primary: &CStr) -> Answer {
+fn topology(context: &Context<'_>, primary: &CStr) -> CommandResult {
     let command = &context.request.command;
     let has = |field: &str| matches!(command.get(field), Ok(Some(_)));
     match (has("topologyVersion"), has("maxAwaitTimeMS")) {
         (true, true) | (false, false) => {}
         (false, true) => {
             let text = "A request with 'maxAwaitTimeMS' must include a 'topologyVersion'";
-            return Err(Failure::new(AWAIT_WITHOUT_VERSION, text));
+            return Err(CommandFailure::new(AWAIT_WITHOUT_VERSION, text));
         }
         (true, false) => {
             let text = "A request with a 'topologyVersion' must include 'maxAwaitTimeMS'";
-            return Err(Failure::new(AWAIT_WITHOUT_VERSION, text));
+            return Err(CommandFailure::new(AWAIT_WITHOUT_VERSION, text));
         }
     }
     let mut answer = RawDocumentBuf::new();
@@ -61,11 +63,11 @@ fn topology(context: &Context<'_>, primary: &CStr) -> Answer {
     Ok(answer)
 }
 
-pub(super) fn nothing(_: &Context<'_>) -> Answer {
+pub(super) fn nothing(_: &Context<'_>) -> CommandResult {
     Ok(RawDocumentBuf::new())
 }
 
-pub(super) fn whats_my_uri(context: &Context<'_>) -> Answer {
+pub(super) fn whats_my_uri(context: &Context<'_>) -> CommandResult {
     let you = match &context.connection.who {
         Who::Tcp { peer, .. } => peer.to_string(),
         // As mongod says of its own Unix socket.
@@ -74,7 +76,7 @@ pub(super) fn whats_my_uri(context: &Context<'_>) -> Answer {
     Ok(rawdoc! { "you": you })
 }
 
-pub(super) fn connection_status(context: &Context<'_>) -> Answer {
+pub(super) fn connection_status(context: &Context<'_>) -> CommandResult {
     let mut about = rawdoc! { "authenticatedUsers": [], "authenticatedUserRoles": [] };
     if flag(context.request, "showPrivileges")? {
         about.append(cstr!("authenticatedUserPrivileges"), bson::raw::RawArrayBuf::new());
@@ -83,11 +85,14 @@ pub(super) fn connection_status(context: &Context<'_>) -> Answer {
 }
 
 /// Who may do what goes by the way in and by certificates.
-pub(super) fn no_users(_: &Context<'_>) -> Answer {
-    Err(Failure::new(AUTHENTICATION_FAILED, "the admin port of tlsramp has no users; connect without credentials"))
+pub(super) fn no_users(_: &Context<'_>) -> CommandResult {
+    Err(CommandFailure::new(
+        AUTHENTICATION_FAILED,
+        "the admin port of tlsramp has no users; connect without credentials",
+    ))
 }
 
-pub(super) fn start_session(context: &Context<'_>) -> Answer {
+pub(super) fn start_session(context: &Context<'_>) -> CommandResult {
     // A name that no other session here has is all that is asked for: the connection's, and the time.
     let (number, now) = (context.connection.number(), DateTime::now().timestamp_millis());
     let bytes = [number.to_be_bytes(), now.to_be_bytes()].concat();
@@ -95,22 +100,22 @@ pub(super) fn start_session(context: &Context<'_>) -> Answer {
     Ok(rawdoc! { "id": { "id": id }, "timeoutMinutes": SESSION_MINUTES })
 }
 
-pub(super) fn list_databases(context: &Context<'_>) -> Answer {
+pub(super) fn list_databases(context: &Context<'_>) -> CommandResult {
     if flag(context.request, "nameOnly")? {
         return Ok(rawdoc! { "databases": [] });
     }
     Ok(rawdoc! { "databases": [], "totalSize": 0_i64, "totalSizeMb": 0_i64 })
 }
 
-pub(super) fn list_collections(context: &Context<'_>) -> Answer {
+pub(super) fn list_collections(context: &Context<'_>) -> CommandResult {
     let namespace = format!("{}.$cmd.listCollections", context.request.database);
     Ok(rawdoc! { "cursor": { "id": 0_i64, "ns": namespace, "firstBatch": [] } })
 }
 
-pub(super) fn no_set(_: &Context<'_>) -> Answer {
-    Err(Failure::new(NO_REPLICATION, "not running with --replSet"))
+pub(super) fn no_set(_: &Context<'_>) -> CommandResult {
+    Err(CommandFailure::new(NO_REPLICATION, "not running with --replSet"))
 }
 
-pub(super) fn free_monitoring(_: &Context<'_>) -> Answer {
+pub(super) fn free_monitoring(_: &Context<'_>) -> CommandResult {
     Ok(rawdoc! { "state": "undecided" })
 }

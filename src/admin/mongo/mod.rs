@@ -1,30 +1,29 @@
-//! The door for MongoDB commands, as a mongod 6.0 without data would answer them. `setParameter` and `getParameter`
-//! are mongod's, field for field; what mongod lacks has names of its own.
+//! MongoDB commands at the admin port, answered as a mongod 6.0 without data would. `setParameter` and `getParameter` are
+//! mongod's, field for field; commands that mongod lacks have names of their own.
 //!
-//! | file | what a reader would look for there |
+//! | file | content |
 //! |---|---|
-//! | [`session`] | a connection: message in, answer out |
-//! | [`wire`] | one bounded message; what a message that is no command gets |
-//! | [`commands`] | every command by name; what all of them have in common |
-//! | [`context`] | what every command is given |
-//! | [`answer`] | answers and failures; fields of a command by type |
-//! | [`parameters`], [`shell_format`] | `setParameter`, `getParameter`; values as mongod prints them |
-//! | [`handshake`] | `hello` and what else drivers and shells ask by themselves |
-//! | [`server_info`], [`server_status`] | what this is, how it was started, how it is |
+//! | [`session`] | a connection: access, and the answer to each request |
+//! | [`commands`] | the table of commands, and the checks before each of them |
+//! | [`context`] | the arguments of every command |
+//! | [`errors`], [`fields`] | mongod's error codes; fields of a command by type |
+//! | [`parameters`], [`values`] | `setParameter`, `getParameter`; values as mongod prints them |
+//! | [`handshake`] | `hello`, and what drivers and shells ask for by themselves |
+//! | [`server_info`], [`server_status`] | `buildInfo`, `getCmdLineOpts`, `getLog`; `serverStatus` |
 //! | [`operations`] | `rotateCertificates`, `plaintextClients`, `recycleConnections` |
-//! | [`document`] | views as documents |
+//! | [`document`] | replies as BSON documents |
 
-mod answer;
 mod commands;
 mod context;
 mod document;
+mod errors;
+mod fields;
 mod handshake;
 mod operations;
 mod parameters;
 mod server_info;
 mod server_status;
 mod session;
-mod shell_format;
-mod wire;
+mod values;
 
 pub(super) use session::serve;

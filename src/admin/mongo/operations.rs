@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 
-use super::answer::{Answer, Failure, count, flag, only, wrong_type};
 use super::context::Context;
 use super::document::{array, document};
+use super::errors::CommandResult;
+use super::fields::{count, flag, only, wrong_type};
 use crate::control::readers::Size;
 use crate::control::{ChangeError, Controller, Door, Recycle};
+use crate::mongo::CommandFailure;
 
 /// mongod's command and answer; `force` and a warning are ours.
-pub(super) async fn rotate(context: Context<'_>) -> Answer {
+pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     only(request, &["message", "force"])?;
     match request.command.get("message") {
@@ -24,7 +26,7 @@ pub(super) async fn rotate(context: Context<'_>) -> Answer {
     let rotated = tokio::spawn(async move { controller.rotate(force, &caller).await });
     let rotated = rotated.await.map_err(|error| ChangeError::Internal(error.to_string())).flatten();
     let mut answer = RawDocumentBuf::new();
-    let warnings = rotated.map_err(Failure::from)?.warnings;
+    let warnings = rotated.map_err(CommandFailure::from)?.warnings;
     if !warnings.is_empty() {
         answer.append(cstr!("warnings"), warnings.into_iter().map(RawBson::String).collect::<RawArrayBuf>());
     }
@@ -32,7 +34,7 @@ pub(super) async fn rotate(context: Context<'_>) -> Answer {
 }
 
 /// Ours: the inventory's plaintext rows.
-pub(super) async fn plaintext_clients(context: Context<'_>) -> Answer {
+pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
     only(context.request, &[])?;
     let make = |controller: &Controller| {
         let mut rows = controller.clients();
@@ -41,17 +43,17 @@ pub(super) async fn plaintext_clients(context: Context<'_>) -> Answer {
         answer.append(cstr!("clients"), array(&rows));
         answer
     };
-    context.connection.shared.controller.read(Size::Listing, make).await.map_err(Failure::from)
+    context.connection.shared.controller.read(Size::Listing, make).await.map_err(CommandFailure::from)
 }
 
 /// Ours: moves connections that today's policy would not make.
-pub(super) async fn recycle(context: Context<'_>) -> Answer {
+pub(super) async fn recycle(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };
     let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
     let recycled = tokio::spawn(async move { controller.recycle(recycle, &caller).await });
-    let recycled = recycled.await.map_err(|error| Failure::from(ChangeError::Internal(error.to_string())))?;
+    let recycled = recycled.await.map_err(|error| CommandFailure::from(ChangeError::Internal(error.to_string())))?;
     Ok(document(&recycled))
 }

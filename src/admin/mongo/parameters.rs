@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
-use super::answer::{Answer, BAD_VALUE, Failure, INVALID_OPTIONS, UNKNOWN_FIELD, flag, is_generic, wrong_type};
 use super::context::Context;
-use super::shell_format::{coerced, kind, printed};
+use super::errors::{CommandResult, INVALID_OPTIONS, UNKNOWN_FIELD};
+use super::fields::{flag, is_generic, wrong_type};
+use super::values::{as_text, displayed, type_name};
 use crate::admin::connection::AdminConnection;
 use crate::control::{Change, ChangeError, Changed, Door};
-use crate::mongo::Request;
+use crate::mongo::{CommandFailure, Request};
 use crate::policy::{Mode, Spelling};
 
 /// The parameters, in the order of their names.
@@ -21,13 +22,13 @@ const OPTIONS: [&str; 4] = ["force", "guard", "help", "persist"];
 
 /// All names are checked first; then each is set, in the order of their names. The first that fails ends it, and
 /// earlier ones stay set: mongod's way.
-pub(super) async fn set(context: Context<'_>) -> Answer {
+pub(super) async fn set(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help("setParameter set administrative option(s)\n{ setParameter:1, <param>:<value> }\n"));
     }
     if has(request, "writeConcern") {
-        return Err(Failure::new(INVALID_OPTIONS, "Command does not support writeConcern"));
+        return Err(CommandFailure::new(INVALID_OPTIONS, "Command does not support writeConcern"));
     }
     let (force, guard, persist) = (flag(request, "force")?, flag(request, "guard")?, flag(request, "persist")?);
     let asked = asked(request)?;
@@ -50,15 +51,15 @@ pub(super) async fn set(context: Context<'_>) -> Answer {
 }
 
 /// A change that was asked for is made, whether or not the one who asked is still there.
-async fn carried_out(connection: &AdminConnection, change: Change) -> Result<Changed, Failure> {
+async fn carried_out(connection: &AdminConnection, change: Change) -> Result<Changed, CommandFailure> {
     let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
     let made = tokio::spawn(async move { controller.change_mode(change, &caller).await });
     let made = made.await.map_err(|error| ChangeError::Internal(error.to_string())).flatten();
-    made.map_err(Failure::from)
+    made.map_err(CommandFailure::from)
 }
 
 /// The parameters that are to be set, in the order of their names, and to what.
-fn asked(request: &Request) -> Result<Vec<(&'static CStr, Spelling, RawBsonRef<'_>)>, Failure> {
+fn asked(request: &Request) -> Result<Vec<(&'static CStr, Spelling, RawBsonRef<'_>)>, CommandFailure> {
     let mut asked = Vec::new();
     for (key, value) in fields(request) {
         let parameter = PARAMETERS.into_iter().find(|(name, _)| name.as_str() == key);
@@ -67,28 +68,28 @@ fn asked(request: &Request) -> Result<Vec<(&'static CStr, Spelling, RawBsonRef<'
             None if OPTIONS.contains(&key) => {}
             None => {
                 let text = format!("attempted to set unrecognized parameter [{key}], use help:true to see options ");
-                return Err(Failure::uncoded(text));
+                return Err(CommandFailure::uncoded(text));
             }
         }
     }
     if asked.is_empty() {
-        return Err(Failure::uncoded("no option found to set, use help:true to see options "));
+        return Err(CommandFailure::uncoded("no option found to set, use help:true to see options "));
     }
     asked.sort_by_key(|(name, _, _)| name.as_str());
     Ok(asked)
 }
 
-fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, Failure> {
-    let Some(text) = coerced(value) else {
-        let (kind, value) = (kind(value), printed(value));
+fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, CommandFailure> {
+    let Some(text) = as_text(value) else {
+        let (kind, value) = (type_name(value), displayed(value));
         let text = format!("Unsupported type {kind} (value: '{name}: {value}') for setParameter: {name}");
-        return Err(Failure::new(BAD_VALUE, text));
+        return Err(CommandFailure::bad_value(text));
     };
-    Mode::parse(&text, spelling).map_err(|error| Failure::new(BAD_VALUE, error.to_string()))
+    Mode::parse(&text, spelling).map_err(|error| CommandFailure::bad_value(error.to_string()))
 }
 
 /// Names that are not known are passed over, unless there is no other.
-pub(super) fn get(context: &Context<'_>) -> Answer {
+pub(super) fn get(context: &Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = *context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help(HELP_GET));
@@ -108,7 +109,7 @@ pub(super) fn get(context: &Context<'_>) -> Answer {
         }
     }
     if answer.is_empty() {
-        return Err(Failure::uncoded("no option found to get"));
+        return Err(CommandFailure::uncoded("no option found to get"));
     }
     Ok(answer)
 }
@@ -121,7 +122,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(value: Option<RawBsonRef<'_>>) -> Result<Wanted, Failure> {
+    fn of(value: Option<RawBsonRef<'_>>) -> Result<Wanted, CommandFailure> {
         let mut wanted = Wanted::default();
         match value {
             Some(RawBsonRef::String("*")) => wanted.all = true,
@@ -132,7 +133,7 @@ impl Wanted {
                         "allParameters" => wanted.all = truth("allParameters", value)?,
                         _ => {
                             let text = format!("BSON field 'getParameter.{key}' is an unknown field.");
-                            return Err(Failure::new(UNKNOWN_FIELD, text));
+                            return Err(CommandFailure::new(UNKNOWN_FIELD, text));
                         }
                     }
                 }
@@ -144,7 +145,7 @@ impl Wanted {
 }
 
 /// mongod's "safe bool": numbers too.
-fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, Failure> {
+fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, CommandFailure> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match value {
         RawBsonRef::Boolean(value) => Ok(value),

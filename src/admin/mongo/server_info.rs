@@ -6,10 +6,12 @@ use std::env;
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
-use super::answer::{Answer, Failure, OPERATION_FAILED, wrong_type};
 use super::context::Context;
+use super::errors::{CommandResult, OPERATION_FAILED};
+use super::fields::wrong_type;
 use super::handshake::MAX_DOCUMENT_BYTES;
 use crate::config::Settings;
+use crate::mongo::CommandFailure;
 use crate::net::UpstreamAddress;
 use crate::policy::Spelling;
 
@@ -17,7 +19,7 @@ use crate::policy::Spelling;
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The version is that of the wire protocol announced in `hello`, 6.0, without a patch level that any mongod has had.
-pub(super) fn build_info(_: &Context<'_>) -> Answer {
+pub(super) fn build_info(_: &Context<'_>) -> CommandResult {
     Ok(rawdoc! {
         "version": "6.0.0",
         "gitVersion": format!("tlsramp {VERSION}"),
@@ -31,7 +33,7 @@ pub(super) fn build_info(_: &Context<'_>) -> Answer {
     })
 }
 
-pub(super) fn host_info(_: &Context<'_>) -> Answer {
+pub(super) fn host_info(_: &Context<'_>) -> CommandResult {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(rawdoc! {
         "system": {
@@ -53,7 +55,7 @@ pub(super) fn host_name() -> String {
 }
 
 /// `argv` as it was, passwords taken out; `parsed` as the settings are, in mongod's names.
-pub(super) fn command_line(context: &Context<'_>) -> Answer {
+pub(super) fn command_line(context: &Context<'_>) -> CommandResult {
     let argv = redacted(env::args()).into_iter().map(RawBson::String).collect::<RawArrayBuf>();
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("argv"), argv);
@@ -121,7 +123,7 @@ fn shown(upstream: &UpstreamAddress) -> String {
 
 /// The log goes to standard output and is not kept here. Shells show `startupWarnings` when they connect: what this
 /// is, and what an operator should look at.
-pub(super) async fn log(context: Context<'_>) -> Answer {
+pub(super) async fn log(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
     let name = match first {
@@ -134,7 +136,7 @@ pub(super) async fn log(context: Context<'_>) -> Answer {
         "global" => Ok(rawdoc! { "totalLinesWritten": 0, "log": [] }),
         "startupWarnings" => {
             let about = format!("This is the admin port of tlsramp {VERSION}, not a mongod: it holds no data");
-            let warnings = connection.shared.controller.status().await.map_err(Failure::from)?.warnings;
+            let warnings = connection.shared.controller.status().await.map_err(CommandFailure::from)?.warnings;
             let lines: Vec<_> = std::iter::once(about).chain(warnings).map(|text| line(&text)).collect();
             let count = i32::try_from(lines.len()).unwrap_or(i32::MAX);
             let log = lines.into_iter().map(RawBson::String).collect::<RawArrayBuf>();
@@ -143,7 +145,7 @@ pub(super) async fn log(context: Context<'_>) -> Answer {
             answer.append(cstr!("log"), log);
             Ok(answer)
         }
-        other => Err(Failure::new(OPERATION_FAILED, format!("No log named '{other}'"))),
+        other => Err(CommandFailure::new(OPERATION_FAILED, format!("No log named '{other}'"))),
     }
 }
 

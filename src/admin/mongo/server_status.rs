@@ -3,16 +3,17 @@
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
-use super::answer::{Answer, Failure};
 use super::context::Context;
 use super::document::document;
+use super::errors::CommandResult;
 use super::server_info::{VERSION, host_name};
+use crate::mongo::CommandFailure;
 use crate::tls::Material;
 
 /// Unknown sections to leave out or to take in are passed over, as in mongod.
-pub(super) async fn answer(context: Context<'_>) -> Answer {
+pub(super) async fn answer(context: Context<'_>) -> CommandResult {
     let Context { connection, .. } = context;
-    let status = connection.shared.controller.status().await.map_err(Failure::from)?;
+    let status = connection.shared.controller.status().await.map_err(CommandFailure::from)?;
     let port = connection.local.map_or_else(String::new, |local| format!(":{}", local.port()));
     let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);
     let mut answer = rawdoc! {

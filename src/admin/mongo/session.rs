@@ -1,75 +1,89 @@
-//! A connection of a MongoDB client: message in, answer out, until either side ends it.
-
-use std::io;
+//! A connection of a MongoDB client: who it is now, and the answer to each of its requests.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::answer::{
-    Failure, INVALID_BSON, NO_DATABASE, PROTOCOL_ERROR, TLS_NEEDED, UNAUTHORIZED, UNSUPPORTED_OP_QUERY,
-};
 use super::commands::{self, not_authorized_text};
 use super::context::Context;
-use super::wire::{Incoming, read, turn_away, write};
+use super::errors::{INVALID_BSON, NO_DATABASE, PROTOCOL_ERROR, TLS_NEEDED, UNAUTHORIZED, UNSUPPORTED_OP_QUERY};
 use crate::admin::access::{Access, NEEDS_TLS};
 use crate::admin::connection::AdminConnection;
-use crate::limits::ADMIN_MESSAGE_BYTES;
-use crate::mongo::header::HEADER_BYTES;
-use crate::mongo::{Header, Malformed, OpCode, Request};
+use crate::limits::{ADMIN_ANSWER, ADMIN_IDLE, ADMIN_MESSAGE_BYTES, ADMIN_REQUEST};
+use crate::mongo::server::{
+    BadMessage, CommandService, ConnectionEnd, ServerLimits, ServiceReply, refuse, serve as serve_commands,
+};
+use crate::mongo::{CommandFailure, Header, Malformed, OpCode, Request};
+use crate::net::linger;
+
+const LIMITS: ServerLimits =
+    ServerLimits { message_bytes: ADMIN_MESSAGE_BYTES, idle: ADMIN_IDLE, request: ADMIN_REQUEST, reply: ADMIN_ANSWER };
 
 /// Serves a client.
 pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, connection: &AdminConnection) {
-    let mut access = connection.access();
+    let access = connection.access();
     if access == Access::NeedsTls {
-        return turn_away(stream, &[], TLS_NEEDED, NEEDS_TLS).await;
+        refuse(&mut stream, &[], TLS_NEEDED, NEEDS_TLS, ADMIN_REQUEST).await;
+        return linger(stream).await;
     }
-    let mut answers = 0_i32;
-    loop {
-        let incoming = tokio::select! {
-            biased;
-            () = connection.watch.draining() => return,
-            incoming = read(&mut stream) => incoming,
-        };
-        let message = match incoming {
-            Ok(Incoming::Message(message)) => message,
-            Ok(Incoming::TooLarge(header)) => return too_large(stream, &header).await,
-            Ok(Incoming::End) => return,
-            Ok(Incoming::Idle) => {
-                tracing::debug!(who = %connection.who, "an admin connection was idle for too long");
-                return;
-            }
-            Err(error) => return ended(connection, &error),
-        };
-        let before = std::mem::replace(&mut access, connection.access());
-        if access == Access::NotValid || (access.is_refused() && !before.is_refused()) {
-            return no_longer(stream, &message, connection, access).await;
+    match serve_commands(&mut stream, &LIMITS, &mut AdminCommands { connection, access }).await {
+        Ok(ConnectionEnd::Closed) => {}
+        Ok(ConnectionEnd::Refused) => linger(stream).await,
+        Ok(ConnectionEnd::Idle) => {
+            tracing::debug!(who = %connection.who, "an admin connection was idle for too long");
         }
-        let answer = match Request::parse(&message) {
-            Ok(request) => answer(&Context { connection, request: &request, access }, &mut answers).await,
-            Err(malformed) => return misunderstood(stream, &message, malformed).await,
-        };
-        if let Some(answer) = answer
-            && let Err(error) = write(&mut stream, &answer).await
-        {
-            return ended(connection, &error);
+        Err(error) => {
+            tracing::debug!(who = %connection.who, %error, "an admin connection has ended in the middle of a message");
         }
     }
 }
 
-/// The whole message that answers a request; none where the client will read none.
-async fn answer(context: &Context<'_>, answers: &mut i32) -> Option<Vec<u8>> {
-    let Context { connection, request, access } = *context;
-    let busy = connection.slot.busy();
-    let document = if is_outdated(request) {
-        unsupported_query(&request.name).document()
-    } else {
-        commands::answer(context).await
-    };
-    drop(busy);
-    if !access.is_refused() {
-        connection.slot.served();
+/// The commands of one connection.
+struct AdminCommands<'a> {
+    connection: &'a AdminConnection,
+    /// The access at the last request.
+    access: Access,
+}
+
+impl CommandService for AdminCommands<'_> {
+    async fn answer(&mut self, request: Result<&Request, &BadMessage<'_>>) -> ServiceReply {
+        let access = self.connection.access();
+        let before = std::mem::replace(&mut self.access, access);
+        if access == Access::NotValid || (access.is_refused() && !before.is_refused()) {
+            let why = self.connection.refusal(access).unwrap_or_default();
+            self.connection.refused(&why);
+            return ServiceReply::Refuse(UNAUTHORIZED, not_authorized_text(&why));
+        }
+        match request {
+            Ok(request) => self.run(request).await,
+            Err(BadMessage::Malformed(message, malformed)) => refusal(message, malformed),
+            Err(BadMessage::TooLong(header)) => {
+                let (most, length) = (ADMIN_MESSAGE_BYTES, header.message_length);
+                let text = format!("the admin port takes messages of at most {most} bytes; this one has {length}");
+                ServiceReply::Refuse(PROTOCOL_ERROR, text)
+            }
+        }
     }
-    *answers = answers.wrapping_add(1);
-    request.expects_reply.then(|| request.reply(*answers, &document))
+
+    async fn stopped(&self) {
+        self.connection.watch.draining().await;
+    }
+}
+
+impl AdminCommands<'_> {
+    async fn run(&self, request: &Request) -> ServiceReply {
+        let AdminCommands { connection, access } = *self;
+        let busy = connection.slot.busy();
+        let document = if is_outdated(request) {
+            let text = format!("Unsupported OP_QUERY command: {}. {UPGRADE}", request.name);
+            CommandFailure::new(UNSUPPORTED_OP_QUERY, text).document()
+        } else {
+            commands::answer(&Context { connection, request, access }).await
+        };
+        drop(busy);
+        if !access.is_refused() {
+            connection.slot.served();
+        }
+        ServiceReply::Reply(document)
+    }
 }
 
 /// Since 5.1, mongod takes only the handshake by OP_QUERY.
@@ -77,23 +91,8 @@ fn is_outdated(request: &Request) -> bool {
     request.header.op_code() == Some(OpCode::Query) && !matches!(&*request.name, "hello" | "isMaster" | "ismaster")
 }
 
-fn unsupported_query(name: &str) -> Failure {
-    let text = format!("Unsupported OP_QUERY command: {name}. {UPGRADE}");
-    Failure::new(UNSUPPORTED_OP_QUERY, text)
-}
-
-/// The answer to a request of a client that was admitted and no longer is, and the end of its connection.
-async fn no_longer<S>(stream: S, message: &[u8], connection: &AdminConnection, access: Access)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let why = connection.refusal(access).unwrap_or_default();
-    connection.refused(&why);
-    turn_away(stream, message, UNAUTHORIZED, &not_authorized_text(&why)).await;
-}
-
-/// A message that is no command ends the connection, with a word to those who read one.
-async fn misunderstood<S: AsyncRead + AsyncWrite + Unpin>(stream: S, message: &[u8], malformed: Malformed) {
+/// The error for a message that is no command.
+fn refusal(message: &[u8], malformed: &Malformed) -> ServiceReply {
     let op_code = Header::of(message).and_then(|header| header.op_code());
     let (code, text) = match (op_code, malformed) {
         (Some(OpCode::Query), _) => (LEGACY, format!("OP_QUERY is no longer supported. {UPGRADE}")),
@@ -109,17 +108,7 @@ async fn misunderstood<S: AsyncRead + AsyncWrite + Unpin>(stream: S, message: &[
             | Malformed::TooManyDocuments,
         ) => (PROTOCOL_ERROR, malformed.to_string()),
     };
-    turn_away(stream, message, code, &text).await;
-}
-
-async fn too_large<S: AsyncRead + AsyncWrite + Unpin>(stream: S, header: &[u8; HEADER_BYTES]) {
-    let length = Header::parse(header).message_length;
-    let text = format!("the admin port takes messages of at most {ADMIN_MESSAGE_BYTES} bytes; this one has {length}");
-    turn_away(stream, header, PROTOCOL_ERROR, &text).await;
-}
-
-fn ended(connection: &AdminConnection, error: &io::Error) {
-    tracing::debug!(who = %connection.who, %error, "an admin connection has ended in the middle of a message");
+    ServiceReply::Refuse(code, text)
 }
 
 const UPGRADE: &str = "The client driver may require an upgrade. For more details see \

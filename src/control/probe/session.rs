@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 
 use bson::raw::{RawDocument, cstr};
 use bson::rawdoc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 use super::hello::Hello;
 use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
-use crate::mongo::header::HEADER_BYTES;
-use crate::mongo::request::query_command;
-use crate::mongo::{Header, Reply};
+use crate::mongo::{CommandError, MongoClient};
 use crate::net::{DialError, OwnDial, linger};
 use crate::policy::Permit;
 use crate::telemetry::LinkFailure;
@@ -21,9 +19,9 @@ use crate::upstream::{LinkError, Stream, Upstream};
 
 /// An open link to a server.
 pub(crate) struct Session {
-    stream: Box<dyn Wire>,
+    client: MongoClient<Box<dyn Wire>>,
     pub(crate) tls_version: Option<&'static str>,
-    asked: i32,
+    asked: bool,
     /// Marks the connection as our own dial for as long as it is open, so that a listener of ours recognises a circle.
     _dial: Option<OwnDial>,
 }
@@ -67,23 +65,19 @@ impl Session {
             Stream::Unix(stream) => Box::new(stream),
             Stream::Tls(stream) => Box::new(stream),
         };
-        Ok(Session { stream, tls_version, asked: 0, _dial: dial })
+        Ok(Session {
+            client: MongoClient::over(stream).limited(PROBE_ANSWER_BYTES),
+            tls_version,
+            asked: false,
+            _dial: dial,
+        })
     }
 
     /// Asks for a `hello`, by the one message that servers of every version answer.
     pub(crate) async fn hello(&mut self) -> Answer {
-        match timeout(PROBE_ANSWER, self.exchange()).await {
-            Ok(Ok(Some(reply))) => answer(&reply.document),
-            Ok(Ok(None)) => Answer::Strange(NO_MONGODB.into()),
-            Ok(Err(error)) => Answer::Closed(self.closed(&error)),
-            Err(_) => Answer::Strange(format!("no answer within {} s", PROBE_ANSWER.as_secs())),
-        }
-    }
-
-    async fn exchange(&mut self) -> std::io::Result<Option<Reply>> {
-        self.asked = self.asked.wrapping_add(1);
         let mut question = rawdoc! { "isMaster": 1, "helloOk": true };
-        if self.asked == 1 {
+        let asked_before = std::mem::replace(&mut self.asked, true);
+        if !asked_before {
             // Who asks; servers take that once for a connection.
             let version = env!("CARGO_PKG_VERSION");
             let client = rawdoc! {
@@ -93,40 +87,36 @@ impl Session {
             };
             question.append(cstr!("client"), client);
         }
-        self.stream.write_all(&query_command(self.asked, "admin", &question)).await?;
-        self.stream.flush().await?;
-        let mut header = [0; HEADER_BYTES];
-        self.stream.read_exact(&mut header).await?;
-        let Some(length) = Header::parse(&header).body_len().filter(|length| *length <= PROBE_ANSWER_BYTES) else {
-            return Ok(None);
-        };
-        let mut message = header.to_vec();
-        message.resize(HEADER_BYTES + length, 0);
-        self.stream.read_exact(&mut message[HEADER_BYTES..]).await?;
-        Ok(Reply::parse(&message).ok())
+        match timeout(PROBE_ANSWER, self.client.query("admin", &question)).await {
+            Ok(Ok(document)) => answer(&document),
+            Ok(Err(CommandError::Malformed(_) | CommandError::Refused { .. })) => Answer::Strange(NO_MONGODB.into()),
+            Ok(Err(CommandError::Closed)) => Answer::Closed(self.closed(asked_before, "")),
+            Ok(Err(CommandError::Io(error))) => Answer::Closed(self.closed(asked_before, &format!(" ({error})"))),
+            Err(_) => Answer::Strange(format!("no answer within {} s", PROBE_ANSWER.as_secs())),
+        }
     }
 
     /// mongod ends a connection without a word where it wants TLS and gets none, or does not like a certificate.
-    fn closed(&self, error: &std::io::Error) -> String {
+    fn closed(&self, asked_before: bool, error: &str) -> String {
         match self.tls_version {
-            _ if self.asked > 1 => format!("it has closed the connection ({error})"),
+            _ if asked_before => format!("it has closed the connection{error}"),
             Some(_) => {
-                format!("it closes the connection after the TLS handshake ({error}): does it refuse our certificate?")
+                format!("it closes the connection after the TLS handshake{error}: does it refuse our certificate?")
             }
-            None => format!("it closes the connection without an answer ({error}): does it require TLS?"),
+            None => format!("it closes the connection without an answer{error}: does it require TLS?"),
         }
     }
 
     /// Ends it as a client does that has got what it came for: closed with input that nobody has read, as a TLS ticket,
     /// it would be a reset to the server.
     pub(crate) async fn close(self) {
-        linger(self.stream).await;
+        linger(self.client.into_inner()).await;
     }
 
     /// Returns when the server has ended the connection.
     pub(crate) async fn ended(&mut self) {
         // Nothing was asked, so nothing comes but an end; bytes that come all the same are no server's of ours.
-        let _ = self.stream.read(&mut [0; 1]).await;
+        let _ = self.client.stream().read(&mut [0; 1]).await;
     }
 }
 

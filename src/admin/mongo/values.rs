@@ -9,7 +9,7 @@ use bson::spec::BinarySubtype;
 use crate::limits::ADMIN_VALUE_LEVELS;
 
 /// The name of a value's type.
-pub(super) fn kind(value: RawBsonRef<'_>) -> &'static str {
+pub(super) fn type_name(value: RawBsonRef<'_>) -> &'static str {
     match value {
         RawBsonRef::Double(_) => "double",
         RawBsonRef::String(_) => "string",
@@ -37,7 +37,7 @@ pub(super) fn kind(value: RawBsonRef<'_>) -> &'static str {
 
 /// A number or date as the text that mongod makes of it where it wants a text; none for other types.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
-pub(super) fn coerced(value: RawBsonRef<'_>) -> Option<String> {
+pub(super) fn as_text(value: RawBsonRef<'_>) -> Option<String> {
     match value {
         RawBsonRef::String(text) => Some(text.to_owned()),
         RawBsonRef::Int32(number) => Some(number.to_string()),
@@ -64,7 +64,7 @@ fn iso(date: bson::DateTime) -> String {
 }
 
 /// A value as in mongod's shell of old.
-pub(super) fn printed(value: RawBsonRef<'_>) -> String {
+pub(super) fn displayed(value: RawBsonRef<'_>) -> String {
     let mut text = String::new();
     print(&mut text, value, 1);
     text
@@ -106,7 +106,7 @@ fn print(text: &mut String, value: RawBsonRef<'_>, level: usize) {
         RawBsonRef::MaxKey => text.write_str("MaxKey"),
         RawBsonRef::Undefined => text.write_str("undefined"),
         RawBsonRef::Decimal128(number) => write!(text, "{}", Bson::Decimal128(number)),
-        other => text.write_str(kind(other)),
+        other => text.write_str(type_name(other)),
     };
 }
 
@@ -146,7 +146,7 @@ fn hex(bytes: &[u8], upper: bool) -> String {
 mod tests {
     use bson::rawdoc;
 
-    use super::{coerced, printed};
+    use super::{as_text, displayed};
 
     #[test]
     fn as_a_mongod_of_6_0_printed_them() {
@@ -161,7 +161,7 @@ mod tests {
         let expected = "{ a: [ 1, 2.5, \"x\", null, true ], b: {}, c: 1.0, d: 5, e: [], \
              f: ObjectId('507f1f77bcf86cd799439011'), g: new Date(1704153600000), \
              h: UUID(\"30303030-3030-3030-3030-303030303030\"), i: BinData(0, 616263), j: \"q\"q\" }";
-        assert_eq!(printed(bson::raw::RawBsonRef::Document(&document)), expected);
+        assert_eq!(displayed(bson::raw::RawBsonRef::Document(&document)), expected);
     }
 
     #[test]
@@ -177,9 +177,9 @@ mod tests {
             (DateTime(bson::DateTime::from_millis(1_704_164_645_678)), "2024-01-02T03:04:05.678+00:00"),
             (DateTime(bson::DateTime::from_millis(-1)), "1969-12-31T23:59:59.999+00:00"),
         ] {
-            assert_eq!(coerced(value).as_deref(), Some(text));
+            assert_eq!(as_text(value).as_deref(), Some(text));
         }
-        assert_eq!((coerced(Boolean(true)), coerced(Null)), (None, None));
+        assert_eq!((as_text(Boolean(true)), as_text(Null)), (None, None));
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         for _ in 0..1_000 {
             document = rawdoc! { "a": document };
         }
-        let text = printed(bson::raw::RawBsonRef::Document(&document));
+        let text = displayed(bson::raw::RawBsonRef::Document(&document));
         assert_eq!((text.matches("{ a:").count(), text.matches("{ ... }").count()), (100, 1));
     }
 }
