@@ -83,7 +83,8 @@ fn recording(criterion: &mut Criterion) {
     criterion.bench_function("first hello", |bencher| bencher.iter(|| ClientMetadata::of(black_box(&hello))));
     let observer = Arc::new(Observer::default());
     let name = Arc::from("inbound");
-    let route = Arc::new(RouteRecord { metrics: observer.metrics.route(&name), name });
+    let route =
+        Arc::new(RouteRecord { id: tlsramp::route::RouteId::Inbound, metrics: observer.metrics.route(&name), name });
     let peer = ([127, 0, 0, 1], 40_000).into();
     criterion.bench_function("record", |bencher| {
         bencher.iter(|| observer.open(black_box(peer), &route).close(Outcome::Completed, None));

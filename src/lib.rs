@@ -47,6 +47,7 @@ pub mod netfilter;
 pub mod policy;
 pub mod proxy;
 pub mod rollout;
+pub mod route;
 pub mod sniff;
 pub mod standin;
 pub mod state;

@@ -5,29 +5,34 @@
 //! the address that the server will see as its client is known after the first.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::net::{self, DialError, HostPort, Resolver};
+use crate::net::{self, DialError, HostPort, Resolver, UpstreamAddress};
 use crate::policy::{Link, Permit};
 use crate::tls::{self, ClientStream, HandshakeError, Material, PeerFault};
 
 /// How a server is reached.
-#[derive(Debug)]
-pub enum Upstream {
-    /// By TCP.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The server's name in records and replies.
+    pub name: Arc<str>,
+    endpoint: Endpoint,
+    names: Vec<ServerName<'static>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Endpoint {
     Tcp {
-        /// Its addresses.
-        resolver: Resolver,
-        /// Where the dial comes from.
+        resolver: Arc<Resolver>,
+        /// The source address of the dial.
         source: Option<IpAddr>,
-        /// Whom its certificate must name.
-        names: Vec<ServerName<'static>>,
     },
-    /// By a Unix domain socket, always plaintext: a configuration that would speak TLS on one is refused at start.
+    /// Always plaintext: a configuration that would use TLS on a Unix socket is refused at start.
     Unix(PathBuf),
 }
 
@@ -76,29 +81,40 @@ pub enum LinkError {
 }
 
 impl Upstream {
-    /// The way to a TCP server whose certificate must be for `name`.
+    /// A TCP server whose certificate must be for `certificate_name`.
     ///
     /// # Errors
-    /// [`BadName`], for characters that no certificate's name has.
-    pub fn tcp(target: &HostPort, name: &str, source: Option<IpAddr>) -> Result<Upstream, BadName> {
-        let name = ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| BadName(name.to_owned()))?;
-        Ok(Upstream::Tcp { resolver: Resolver::new(target.clone()), source, names: vec![name] })
+    /// [`BadName`]
+    pub fn tcp(
+        resolver: Arc<Resolver>,
+        name: String,
+        certificate_name: &str,
+        source: Option<IpAddr>,
+    ) -> Result<Upstream, BadName> {
+        let verified = ServerName::try_from(certificate_name.trim_end_matches('.').to_owned())
+            .map_err(|_| BadName(certificate_name.to_owned()))?;
+        Ok(Upstream { name: name.into(), endpoint: Endpoint::Tcp { resolver, source }, names: vec![verified] })
     }
 
-    /// The way to a server by its address alone, whose certificate must be for one of these names.
+    /// A server on a Unix socket.
     #[must_use]
-    pub fn address(address: SocketAddr, names: Vec<ServerName<'static>>) -> Upstream {
-        let target = HostPort { host: address.ip().to_canonical().to_string(), port: address.port() };
-        Upstream::Tcp { resolver: Resolver::new(target), source: None, names }
+    pub fn unix(path: &Path) -> Upstream {
+        let name = UpstreamAddress::Unix(path.to_owned()).to_string().into();
+        Upstream { name, endpoint: Endpoint::Unix(path.to_owned()), names: Vec::new() }
     }
 
-    /// The names of which the server's certificate must have one; none where no certificate is looked at.
+    /// A server at an address, whose certificate must be for one of `names`.
+    #[must_use]
+    pub fn address(name: String, address: SocketAddr, names: Vec<ServerName<'static>>) -> Upstream {
+        let target = HostPort { host: address.ip().to_canonical().to_string(), port: address.port() };
+        let endpoint = Endpoint::Tcp { resolver: Arc::new(Resolver::new(target)), source: None };
+        Upstream { name: name.into(), endpoint, names }
+    }
+
+    /// The names of which the server's certificate must have one; none for a Unix socket.
     #[must_use]
     pub fn names(&self) -> &[ServerName<'static>] {
-        match self {
-            Upstream::Tcp { names, .. } => names,
-            Upstream::Unix(_) => &[],
-        }
+        &self.names
     }
 
     /// Connects.
@@ -106,12 +122,12 @@ impl Upstream {
     /// # Errors
     /// [`DialError`]
     pub async fn dial(&self, permit: Permit, limit: Duration) -> Result<Dialled, DialError> {
-        match self {
-            Upstream::Unix(path) => {
+        match &self.endpoint {
+            Endpoint::Unix(path) => {
                 let dialled = net::dial_unix(permit, path, limit).await?;
                 Ok(Dialled { socket: Socket::Unix(dialled.socket), link: dialled.link, local: None, remote: None })
             }
-            Upstream::Tcp { resolver, source, .. } => {
+            Endpoint::Tcp { resolver, source } => {
                 let dialled = net::dial(permit, resolver, *source, limit).await?;
                 let net::Dialled { socket, link, local, remote } = dialled;
                 Ok(Dialled { socket: Socket::Tcp(socket), link, local, remote })
@@ -130,17 +146,18 @@ impl Upstream {
         material: &Material,
         limit: Duration,
     ) -> Result<Stream, LinkError> {
-        match (dialled.socket, dialled.link, self) {
-            (Socket::Tcp(socket), Link::Plaintext | Link::Untouched, _) => Ok(Stream::Tcp(socket)),
-            (Socket::Unix(socket), Link::Plaintext | Link::Untouched, _) => Ok(Stream::Unix(socket)),
-            (Socket::Tcp(socket), Link::Tls, Upstream::Tcp { names, .. }) => {
+        let names = &*self.names;
+        match (dialled.socket, dialled.link) {
+            (Socket::Tcp(socket), Link::Plaintext | Link::Untouched) => Ok(Stream::Tcp(socket)),
+            (Socket::Unix(socket), Link::Plaintext | Link::Untouched) => Ok(Stream::Unix(socket)),
+            (Socket::Tcp(socket), Link::Tls) => {
                 let asked = sni.and_then(|name| ServerName::try_from(name.to_owned()).ok());
                 let name = asked.or_else(|| names.first().cloned()).ok_or(LinkError::NoMaterial)?;
                 let config = material.client_config(names).ok_or(LinkError::NoMaterial)?;
                 let stream = tls::connect_counted(socket, config, name, limit).await.map_err(LinkError::Tls)?;
                 Ok(Stream::Tls(stream))
             }
-            (Socket::Tcp(_) | Socket::Unix(_), Link::Tls, _) => Err(LinkError::NoMaterial),
+            (Socket::Unix(_), Link::Tls) => Err(LinkError::NoMaterial),
         }
     }
 }

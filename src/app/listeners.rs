@@ -10,7 +10,8 @@ use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
 use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
-use crate::proxy::{OpenRoute, Pulse, Route, Server};
+use crate::proxy::{OpenRoute, Pulse, Server};
+use crate::route::{Route, RouteId, Routes};
 use crate::state::MemberListReader;
 
 /// Everything that is listened on.
@@ -52,24 +53,23 @@ type Key = (SocketAddr, usize);
 
 #[derive(Debug)]
 struct Leading {
-    outbound: Outbound,
-    name: Arc<str>,
+    route: Arc<Route>,
     bound: SocketAddr,
     open: OpenRoute,
 }
 
 /// One address of a route, bound and not yet open.
 struct Bound {
-    route: Route,
+    route: Arc<Route>,
     address: SocketAddr,
+    transparent: bool,
     listeners: Vec<TcpListener>,
 }
 
 /// One outbound route, ready to be opened or led elsewhere.
 struct Ready {
     key: Key,
-    outbound: Outbound,
-    route: Route,
+    route: Arc<Route>,
     /// New listeners; none where the address is listened on already.
     listeners: Vec<TcpListener>,
 }
@@ -79,6 +79,7 @@ impl Listeners {
     pub(super) fn open(
         server: Server,
         settings: &Settings,
+        routes: &Routes,
         inbound: Direction,
         outbound: Direction,
         members: MemberListReader,
@@ -102,9 +103,11 @@ impl Listeners {
             members,
             inbound_most,
         };
-        let inbound = settings.inbound.as_ref().map(|inbound| listeners.bind_inbound(inbound));
-        let transparent = settings.transparent.map(|port| listeners.bind_transparent(port, settings));
-        let outbound = listeners.ready(settings);
+        let inbound = settings.inbound.as_ref().zip(routes.inbound.as_ref());
+        let inbound = inbound.map(|(inbound, route)| listeners.bind_inbound(inbound, route));
+        let transparent = settings.transparent.zip(routes.transparent.as_ref());
+        let transparent = transparent.map(|(port, route)| listeners.bind_transparent(port, route));
+        let outbound = listeners.ready(settings, routes);
         let (inbound, transparent, outbound) = match (inbound.transpose(), transparent.transpose(), outbound) {
             (Ok(inbound), Ok(transparent), Ok(outbound)) => (inbound, transparent, outbound),
             (inbound, transparent, outbound) => {
@@ -129,11 +132,11 @@ impl Listeners {
         Ok(listeners)
     }
 
-    pub(super) fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+    fn addresses(&self) -> Vec<(RouteId, SocketAddr)> {
         let state = self.state();
-        let inbound = state.inbound.iter().map(|(address, _)| (Arc::from("inbound"), *address));
-        let outbound = state.outbound.values().map(|leading| (Arc::clone(&leading.name), leading.bound));
-        let transparent = state.transparent.iter().map(|(address, _)| (Arc::from("outbound transparent"), *address));
+        let inbound = state.inbound.iter().map(|(address, _)| (RouteId::Inbound, *address));
+        let outbound = state.outbound.values().map(|leading| (leading.route.id.clone(), leading.bound));
+        let transparent = state.transparent.iter().map(|(address, _)| (RouteId::Transparent, *address));
         inbound.chain(outbound).chain(transparent).collect()
     }
 
@@ -194,30 +197,23 @@ impl Listeners {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind_inbound(&self, inbound: &Inbound) -> Result<Vec<Bound>, Vec<Mistake>> {
+    fn bind_inbound(&self, inbound: &Inbound, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
             let bound =
                 self.inherited.listen_inbound(*address, self.workers).and_then(|sockets| bound(*address, sockets));
-            match (Route::inbound(inbound), bound) {
-                (Ok(route), Ok((address, listeners))) if inbound.transparent => {
-                    let refused = listeners.iter().find_map(|listener| make_transparent(listener).err());
-                    mistakes.extend(refused.map(|error| not_transparent(address, &error)));
-                    ready.push(Bound { route: route.handed_over_to(address), address, listeners });
+            match bound {
+                Ok((address, listeners)) => {
+                    if inbound.transparent {
+                        let refused = listeners.iter().find_map(|listener| make_transparent(listener).err());
+                        mistakes.extend(refused.map(|error| not_transparent(address, &error)));
+                    }
+                    let (route, transparent) = (Arc::clone(route), inbound.transparent);
+                    ready.push(Bound { route, address, transparent, listeners });
                 }
-                (Ok(route), Ok((address, listeners))) => ready.push(Bound { route, address, listeners }),
-                (Ok(_), Err(error)) => {
-                    mistakes.push(Mistake::cannot_listen("--port, --bind_ip", &address.to_string(), &error))
-                }
-                (Err(error), _) => {
-                    mistakes.push(Mistake::of(
-                        "--upstream",
-                        &inbound.upstream.to_string(),
-                        error.to_string(),
-                        NAME_REMEDY,
-                    ));
-                    break;
+                Err(error) => {
+                    mistakes.push(Mistake::cannot_listen("--port, --bind_ip", &address.to_string(), &error));
                 }
             }
         }
@@ -225,14 +221,15 @@ impl Listeners {
     }
 
     /// Both loopback addresses; that of IPv6 where this host has it.
-    fn bind_transparent(&self, port: u16, settings: &Settings) -> Result<Vec<Bound>, Vec<Mistake>> {
+    fn bind_transparent(&self, port: u16, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
         let mut ready = Vec::<Bound>::new();
         for ip in TRANSPARENT_IPS {
             // The kernel's choice for the first is that for both.
             let port = ready.first().map_or(port, |bound| bound.address.port());
-            let route = Route::transparent(settings, self.members.clone());
             match self.bind_all(SocketAddr::new(ip, port)) {
-                Ok((address, listeners)) => ready.push(Bound { route, address, listeners }),
+                Ok((address, listeners)) => {
+                    ready.push(Bound { route: Arc::clone(route), address, transparent: false, listeners });
+                }
                 Err(error) if ip.is_ipv6() && lacks_ipv6(&error) => {
                     tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
                 }
@@ -250,23 +247,20 @@ impl Listeners {
     }
 
     /// Readies the outbound routes that are new or lead elsewhere.
-    fn ready(&self, settings: &Settings) -> Result<Vec<Ready>, Vec<Mistake>> {
+    fn ready(&self, settings: &Settings, routes: &Routes) -> Result<Vec<Ready>, Vec<Mistake>> {
         let state = self.state();
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
-        for (key, outbound) in keys(settings).into_iter().zip(&settings.outbound) {
+        for ((key, outbound), route) in keys(settings).into_iter().zip(&settings.outbound).zip(&routes.outbound) {
             let known = state.outbound.get(&key);
-            if known.is_some_and(|leading| leading.outbound == *outbound) {
+            if known.is_some_and(|leading| Arc::ptr_eq(&leading.route, route)) {
                 continue;
             }
             let bound =
                 if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
-            match (Route::outbound(outbound), bound) {
-                (Ok(route), Ok(listeners)) => ready.push(Ready { key, outbound: outbound.clone(), route, listeners }),
-                (Ok(_), Err(error)) => mistakes.push(cannot_listen(settings, outbound, &error)),
-                (Err(error), _) => {
-                    mistakes.push(Mistake::of("--outbound", &outbound.name, error.to_string(), NAME_REMEDY));
-                }
+            match bound {
+                Ok(listeners) => ready.push(Ready { key, route: Arc::clone(route), listeners }),
+                Err(error) => mistakes.push(cannot_listen(settings, outbound, &error)),
             }
         }
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
@@ -280,8 +274,9 @@ impl State {
         seats: &ConnectionLimit,
         watch: Option<&drain::Watch>,
     ) -> Option<(SocketAddr, OpenRoute)> {
-        let open = self.server.open(bound.route, bound.listeners, seats, watch?);
-        Some((bound.address, open))
+        let Bound { route, address, transparent, listeners } = bound;
+        let open = self.server.open(route, transparent.then_some(address), listeners, seats, watch?);
+        Some((address, open))
     }
 
     /// Opens what was readied and closes what the settings no longer have.
@@ -289,27 +284,26 @@ impl State {
         let Some(watch) = self.outbound_watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));
-        for Ready { key, outbound, route, listeners } in ready {
-            let name = Arc::clone(&route.name);
+        for Ready { key, route, listeners } in ready {
             if let Some(leading) = self.outbound.get_mut(&key) {
-                leading.open.lead(route);
-                (leading.outbound, leading.name) = (outbound, name);
+                leading.open.lead(Arc::clone(&route));
+                leading.route = route;
                 continue;
             }
             let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
-            let open = self.server.open(route, listeners, seats, &watch);
-            self.outbound.insert(key, Leading { outbound, name, bound, open });
+            let open = self.server.open(Arc::clone(&route), None, listeners, seats, &watch);
+            self.outbound.insert(key, Leading { route, bound, open });
         }
     }
 }
 
 impl ListenerControl for Arc<Listeners> {
-    fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+    fn addresses(&self) -> Vec<(RouteId, SocketAddr)> {
         Listeners::addresses(self)
     }
 
-    fn stage(&self, settings: &Settings) -> Result<Staged, Vec<Mistake>> {
-        let ready = self.ready(settings)?;
+    fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>> {
+        let ready = self.ready(settings, routes)?;
         let listeners = Arc::clone(self);
         let settings = settings.clone();
         Ok(Box::new(move || {
@@ -367,4 +361,3 @@ pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
 const EAFNOSUPPORT: i32 = 97;
 const DROPPED: &str = "choose a port from 1024 up, or restart tlsramp with CAP_NET_BIND_SERVICE: with --inboundTransparent it drops \
     every capability once its listeners are open";
-const NAME_REMEDY: &str = "name the server as its certificate does: a DNS name or an IP address";

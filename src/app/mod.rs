@@ -31,8 +31,9 @@ use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
     WAITING_ROOM, WAITING_SHARE,
 };
-use crate::net::{ConnectionLimit, Inherited, OwnDials};
+use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers};
 use crate::proxy::{Parts, Pulse, Server};
+use crate::route::Routes;
 use crate::state::MemberListWriter;
 use crate::state::SnapshotWriter;
 use crate::telemetry::{LogHandle, Observer};
@@ -109,6 +110,9 @@ impl App {
         let Prepared { restored, warnings: _ } =
             prepare(&loaded, &inherited, InUse::Mistake).map_err(StartError::Configuration)?;
         let Restored { mode, persisted, inventory, named, history } = restored;
+        let resolvers = Resolvers::default();
+        let routes = Routes::new(&settings, resolvers.clone()).map_err(StartError::Configuration)?;
+        let routes = Arc::new(routes);
         let observer = Arc::new(Observer::with(inventory));
         let writer = SnapshotWriter::new(mode, Arc::clone(&loaded.material));
         let (tuned, tuning) = watch::channel(tuning(&settings));
@@ -128,7 +132,7 @@ impl App {
         let bound = BoundServer::bind(&settings.admin, &inherited);
         let inbound = Direction { seats: inbound, watch: drains.inbound.watch() };
         let outbound = Direction { seats: outbound, watch: drains.outbound.watch() };
-        let listeners = Listeners::open(server, &settings, inbound, outbound, members, inherited);
+        let listeners = Listeners::open(server, &settings, &routes, inbound, outbound, members, inherited);
         let (bound, listeners) = match (bound, listeners) {
             (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
             (bound, listeners) => {
@@ -141,6 +145,8 @@ impl App {
             writer,
             roster,
             loaded,
+            routes,
+            resolvers,
             tuning: tuned,
             listeners: Arc::new(Arc::clone(&listeners)),
             observer: Arc::clone(&observer),

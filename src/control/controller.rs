@@ -21,14 +21,15 @@ use super::probe::Prober;
 use super::readers::Readers;
 use super::redirect::Redirect;
 use super::refusals::Refusals;
-use super::roster;
+use super::roster::{self, MemberResolvers};
 use super::state_file::Persisted;
 use super::status::{certificates, now_secs};
 use super::views::{Action, Blocker, HistoryReply, LeaseStatus, RotateReply};
 use crate::config::{self, Loaded, Mistake, Settings};
 use crate::limits::FORCED_LOOK;
-use crate::net::{OwnDials, SlotUsage};
+use crate::net::{OwnDials, Resolvers, SlotUsage};
 use crate::policy::Mode;
+use crate::route::{RouteId, Routes};
 use crate::state::{MemberList, MemberListWriter};
 use crate::state::{Snapshot, SnapshotReader, SnapshotWriter, Tuning};
 use crate::telemetry::{LogHandle, Observer};
@@ -49,7 +50,7 @@ pub struct Controller {
     pub(crate) arguments: ArgMatches,
     pub(crate) prober: Prober,
     pub(crate) roster: MemberListWriter,
-    pub(crate) resolvers: AsyncMutex<roster::Resolvers>,
+    pub(crate) resolvers: AsyncMutex<MemberResolvers>,
     pub(crate) redirect: Redirect,
     pub(crate) history: History,
     pub(crate) refusals: Refusals,
@@ -70,6 +71,7 @@ pub struct Controller {
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) loaded: Arc<Loaded>,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) persisted: Option<Persisted>,
     /// The members that a rollout has named.
     pub(crate) named: Arc<NamedSets>,
@@ -88,6 +90,10 @@ pub struct Parts {
     pub roster: MemberListWriter,
     /// What was loaded and is running.
     pub loaded: Loaded,
+    /// Its routes.
+    pub routes: Arc<Routes>,
+    /// The resolvers of all servers.
+    pub resolvers: Resolvers,
     /// What connections copy at accept.
     pub tuning: watch::Sender<Tuning>,
     /// The listeners.
@@ -112,13 +118,13 @@ pub trait ListenerControl: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Every listener that cannot be had.
-    fn stage(&self, settings: &Settings) -> Result<Staged, Vec<Mistake>>;
+    fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>>;
 
     /// Who is a member of the set has changed.
     fn members_changed(&self, settings: &Settings);
 
-    /// The addresses listened on, by route name.
-    fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)>;
+    /// The addresses listened on.
+    fn addresses(&self) -> Vec<(RouteId, SocketAddr)>;
 
     /// What has become of the connection slots, by direction.
     fn slots(&self) -> [(&'static str, SlotUsage); 2];
@@ -136,6 +142,8 @@ impl Controller {
             writer,
             roster,
             loaded,
+            routes,
+            resolvers,
             tuning,
             listeners,
             observer,
@@ -148,6 +156,7 @@ impl Controller {
         audit::start(&history, writer.current().mode, persisted.is_some());
         let current = Current {
             loaded: Arc::new(loaded),
+            routes,
             persisted,
             named: Arc::new(named),
             lease: Lease::default(),
@@ -157,12 +166,12 @@ impl Controller {
         let settings = &current.loaded.settings;
         roster.write(MemberList::new(roster::given(settings, &current.named)));
         listeners.members_changed(settings);
-        prober.follow(settings, &roster.reader().load());
+        prober.follow(settings, &current.routes, &roster.reader().load());
         observer.inventory.set_window(current.loaded.settings.admin.guard_window);
         Controller {
             prober,
             roster,
-            resolvers: AsyncMutex::default(),
+            resolvers: AsyncMutex::new(MemberResolvers::new(resolvers)),
             redirect: Redirect::default(),
             history,
             refusals: Refusals::default(),
@@ -211,7 +220,8 @@ impl Controller {
     /// The addresses listened on, by route name.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        let mut addresses = self.listeners.addresses();
+        let listeners = self.listeners.addresses().into_iter();
+        let mut addresses: Vec<_> = listeners.map(|(route, address)| (route.name(), address)).collect();
         addresses.extend(self.doors.get().into_iter().flatten().cloned());
         addresses
     }
@@ -330,6 +340,8 @@ impl Controller {
         let snapshot = writer.current();
         let was = snapshot.mode;
         let outdated = outdated(&snapshot.tls, &reload.loaded.material, force)?;
+        let routes = self.routes_in_force().updated(&reload.loaded.settings).map_err(ChangeError::Configuration)?;
+        let routes = Arc::new(routes);
         let changed_to = reload.mode_changed_to.filter(|to| *to != was);
         let mut warnings = Vec::new();
         if let Some(to) = changed_to {
@@ -339,14 +351,16 @@ impl Controller {
             // By what the file brings, not by what is in force: its links, its certificates.
             let tls = Arc::clone(&reload.loaded.material);
             let coming = Arc::new(Snapshot::new(was, snapshot.generation, tls));
-            let look = self.blockers_coming(to, &reload.loaded.settings, coming);
+            let look = self.blockers_coming(to, &reload.loaded.settings, &routes, coming);
             warnings = self.object(&Change::to(to, spelling), look).await?;
         }
         warnings.extend(outdated);
         let mode = changed_to.unwrap_or(was);
         servable(mode, &reload.loaded.settings, &reload.loaded.material)?;
         let (listeners, settings) = (Arc::clone(&self.listeners), reload.loaded.settings.clone());
-        let staged = blocking(move || listeners.stage(&settings)).await?.map_err(ChangeError::Configuration)?;
+        let staging = Arc::clone(&routes);
+        let staged =
+            blocking(move || listeners.stage(&settings, &staging)).await?.map_err(ChangeError::Configuration)?;
         if changed_to.is_some() {
             self.keep_out(None)?;
         }
@@ -360,7 +374,7 @@ impl Controller {
         for warning in &reload.loaded.warnings {
             tracing::warn!("{warning}");
         }
-        self.prober.follow(&reload.loaded.settings, &self.roster());
+        self.prober.follow(&reload.loaded.settings, &routes, &self.roster());
         self.observer.inventory.set_window(reload.loaded.settings.admin.guard_window);
         self.prober.policy_changed();
         let mut current = self.current();
@@ -370,7 +384,7 @@ impl Controller {
         if mode != was {
             current.mode_since = SystemTime::now();
         }
-        current.loaded = Arc::new(reload.loaded);
+        (current.loaded, current.routes) = (Arc::new(reload.loaded), routes);
         self.reloaded.notify_one();
         Ok(Changed { was, mode, generation, persisted: false, warnings })
     }
@@ -503,6 +517,10 @@ impl Controller {
                 Err(ChangeError::Leased { holder: holder.to_owned(), seconds: left.as_secs().max(1) })
             }
         }
+    }
+
+    pub(crate) fn routes_in_force(&self) -> Arc<Routes> {
+        Arc::clone(&self.current().routes)
     }
 
     pub(crate) fn loaded(&self) -> Arc<Loaded> {

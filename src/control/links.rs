@@ -8,12 +8,13 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 
 use super::controller::Controller;
-use super::probe::{Dialled, LinkSeen, TRANSPARENT, Traffic};
+use super::probe::{Dialled, LinkSeen, Traffic};
 use super::remedy::Peer;
 use super::time::rfc3339_millis;
 use super::views::LinkStatus;
 use crate::limits::{LINK_FAILING, LINKS_WARNED};
 use crate::policy::{Acceptance, Link};
+use crate::route::RouteId;
 use crate::telemetry::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
 use crate::text::printable;
 
@@ -83,7 +84,7 @@ impl Controller {
         let forgotten: Vec<_> = forgotten.filter_map(|(key, open)| open.alone(key)).collect();
         let mut dialled: Vec<_> = recent.into_iter().filter_map(by_policy).chain(forgotten).collect();
         for original in self.unnamed() {
-            let key = LinkKey { route: TRANSPARENT.into(), destination: original.to_string().into() };
+            let key = LinkKey { route: RouteId::Transparent, destination: original.to_string().into() };
             if dialled.iter().all(|known| known.key != key) {
                 let redirected = Some(RedirectedTo { original, dialled: original });
                 dialled.push(Dialled { key, redirected, traffic: Traffic::default(), around: true });
@@ -109,7 +110,7 @@ impl Controller {
             let Some(upstream) = open.upstream.as_deref().filter(|_| open.acceptance == Acceptance::Outbound) else {
                 continue;
             };
-            let key = LinkKey { route: Arc::clone(&open.route.name), destination: Arc::clone(&upstream.name) };
+            let key = LinkKey { route: open.route.id.clone(), destination: Arc::clone(&upstream.name) };
             let links = links.entry(key).or_default();
             links.all += 1;
             links.by_policy += usize::from(open.link != Link::Untouched);
@@ -129,7 +130,7 @@ struct OpenLinks {
 impl OpenLinks {
     /// Connections to a destination that the table has forgotten for others: by what their records say.
     fn alone(&self, key: &LinkKey) -> Option<Dialled> {
-        let original = key.destination.parse().ok().filter(|_| &*key.route == TRANSPARENT)?;
+        let original = key.destination.parse().ok().filter(|_| key.route == RouteId::Transparent)?;
         let redirected = Some(RedirectedTo { original, dialled: original });
         let traffic = Traffic { open: self.by_policy, failing: None };
         (self.by_policy > 0).then(|| Dialled { key: key.clone(), redirected, traffic, around: false })
@@ -161,7 +162,7 @@ impl LinkRow {
             peer.suggestion(&failure.fault).or_else(|| peer.suggestion(&other))
         });
         LinkRow {
-            key: LinkKey { route: route.into(), destination: destination.into() },
+            key: LinkKey { route, destination },
             redirected,
             link,
             open: 0,
@@ -221,7 +222,7 @@ impl LinkRow {
 
     /// The route, the destination, and whether it can be reached.
     pub(crate) fn sample(&self) -> (Arc<str>, Arc<str>, bool) {
-        (Arc::clone(&self.key.route), Arc::clone(&self.key.destination), self.up())
+        (self.key.route.name(), Arc::clone(&self.key.destination), self.up())
     }
 
     fn warning(&self) -> String {
@@ -255,6 +256,7 @@ mod tests {
     use crate::control::probe::LinkSeen;
     use crate::limits::{LINK_FAILING, LINKS_WARNED};
     use crate::policy::Link;
+    use crate::route::RouteId;
     use crate::telemetry::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
     use crate::tls::PeerFault;
 
@@ -263,7 +265,7 @@ mod tests {
     }
 
     fn dialled(last_ok: Option<i64>, last_failed: Option<i64>) -> LinkRow {
-        let key = LinkKey { route: "outbound transparent".into(), destination: "10.0.0.7:27017".into() };
+        let key = LinkKey { route: RouteId::Transparent, destination: "10.0.0.7:27017".into() };
         let original = "10.0.0.7:27017".parse().unwrap();
         let record = LinkRecord {
             redirected: Some(RedirectedTo { original, dialled: original }),
@@ -279,7 +281,7 @@ mod tests {
 
     fn probed(up: bool, checked: i64) -> LinkRow {
         LinkRow::probed(LinkSeen {
-            route: "outbound transparent".into(),
+            route: RouteId::Transparent,
             destination: "10.0.0.7:27017".into(),
             redirected: None,
             names: Vec::new(),

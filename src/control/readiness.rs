@@ -16,6 +16,7 @@ use super::views::{Blocker, Ready};
 use crate::config::Settings;
 use crate::limits::BLOCKERS_SHOWN;
 use crate::policy::{Link, Mode, Spelling};
+use crate::route::{RouteId, Routes};
 use crate::state::Snapshot;
 use crate::telemetry::{BlockingClient, Observer, now_millis};
 use crate::text::printable;
@@ -42,14 +43,22 @@ impl Controller {
     pub(crate) async fn blockers(&self, to: Mode) -> Vec<Blocker> {
         // First: it says which connections are older than the redirect.
         self.look_for_bypass().await;
-        let (settings, roster, dialled) = (self.settings(), self.roster(), self.dialled());
-        let unreachable = self.prober.unreachable(to, &settings, &roster, &dialled).await;
+        let (settings, routes) = (self.settings(), self.routes_in_force());
+        let (roster, dialled) = (self.roster(), self.dialled());
+        let unreachable = self.prober.unreachable(to, &settings, &routes, &roster, &dialled).await;
         self.found(to, unreachable).await
     }
 
     /// The same, for settings and a snapshot that are not in force yet.
-    pub(crate) async fn blockers_coming(&self, to: Mode, settings: &Settings, coming: Arc<Snapshot>) -> Vec<Blocker> {
-        let unreachable = self.prober.unreachable_by(settings, &self.roster(), to, coming, &self.dialled()).await;
+    pub(crate) async fn blockers_coming(
+        &self,
+        to: Mode,
+        settings: &Settings,
+        routes: &Routes,
+        coming: Arc<Snapshot>,
+    ) -> Vec<Blocker> {
+        let unreachable =
+            self.prober.unreachable_by(settings, routes, &self.roster(), to, coming, &self.dialled()).await;
         self.found(to, unreachable).await
     }
 
@@ -140,7 +149,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
             "TLS",
             "give that server TLS and a certificate for its name; a server that the rules do not redirect to is not concerned",
         ),
-        (Link::Tls, true) if route == "inbound" => (
+        (Link::Tls, true) if route == RouteId::Inbound => (
             "TLS",
             "give that server TLS, or, if it is on this host and never will have any, set upstreamTLS to never and restart",
         ),

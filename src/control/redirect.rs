@@ -18,6 +18,7 @@ use crate::config::Settings;
 use crate::limits::{BYPASS_SHOWN, CANARY_ANSWER, LINKS, REDIRECT_LOOK};
 use crate::net::{Established, HostPort, UpstreamAddress, canary, established, is_own};
 use crate::policy::Mode;
+use crate::route::RouteId;
 use crate::state::MemberList;
 
 /// What was seen last.
@@ -168,7 +169,7 @@ impl Controller {
         let settings = self.settings();
         let inbound = self.upstreams().into_iter().find(|server| server.route == "inbound");
         let advertised = inbound.and_then(|server| server.me?.parse::<HostPort>().ok()).map(|me| me.port);
-        let listens = self.addresses().into_iter().filter(|(name, _)| &**name == "inbound");
+        let listens = self.listeners.addresses().into_iter().filter(|(route, _)| *route == RouteId::Inbound);
         let seen = self.redirect.seen();
         Interception {
             rules: seen.rules,

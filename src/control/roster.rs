@@ -12,7 +12,7 @@ use super::naming::NamedSets;
 use super::views::{MemberStatus, UpstreamStatus};
 use crate::config::Settings;
 use crate::limits::{PROBE_ANSWER, ROSTER_LOOK};
-use crate::net::{HostPort, Resolver};
+use crate::net::{HostPort, Resolver, Resolvers};
 use crate::state::{Member, MemberList, NameSource};
 
 /// What one name stands for: addresses that were given, and names that stand in for it.
@@ -23,8 +23,18 @@ struct Sources {
     from: BTreeSet<NameSource>,
 }
 
-/// The resolver of each name.
-pub(crate) type Resolvers = HashMap<(String, u16), Arc<Resolver>>;
+/// The resolvers of the members' names, kept for as long as the names are.
+#[derive(Debug)]
+pub(crate) struct MemberResolvers {
+    shared: Resolvers,
+    kept: HashMap<(String, u16), Arc<Resolver>>,
+}
+
+impl MemberResolvers {
+    pub(crate) fn new(shared: Resolvers) -> MemberResolvers {
+        MemberResolvers { shared, kept: HashMap::new() }
+    }
+}
 
 impl Controller {
     /// Keeps the roster, without end. What has changed is there within a second of being known, or of the ten that an
@@ -53,7 +63,7 @@ impl Controller {
     pub(crate) fn enter(&self, roster: MemberList, settings: &Settings) {
         self.roster.write(roster);
         self.listeners.members_changed(settings);
-        self.prober.follow(settings, &self.roster());
+        self.prober.follow(settings, &self.routes_in_force(), &self.roster());
     }
 
     pub(crate) fn roster(&self) -> Arc<MemberList> {
@@ -117,12 +127,13 @@ fn key(name: &HostPort) -> (String, u16) {
     (name.host.to_ascii_lowercase(), name.port)
 }
 
-async fn resolve(sources: BTreeMap<(String, u16), Sources>, resolvers: &mut Resolvers) -> Vec<Member> {
+async fn resolve(sources: BTreeMap<(String, u16), Sources>, resolvers: &mut MemberResolvers) -> Vec<Member> {
     let wanted: BTreeSet<_> = sources.values().flat_map(|sources| sources.dialled.iter().cloned()).collect();
-    resolvers.retain(|name, _| wanted.contains(name));
+    let MemberResolvers { shared, kept } = resolvers;
+    kept.retain(|name, _| wanted.contains(name));
     let asked = wanted.into_iter().map(|name| {
         let target = HostPort { host: name.0.clone(), port: name.1 };
-        let resolver = Arc::clone(resolvers.entry(name.clone()).or_insert_with(|| Arc::new(Resolver::new(target))));
+        let resolver = Arc::clone(kept.entry(name.clone()).or_insert_with(|| shared.get(&target)));
         // All at once: DNS may be slow, and each answer counts alone.
         tokio::spawn(async move { (name, resolver.addresses(PROBE_ANSWER).await) })
     });
@@ -149,11 +160,12 @@ fn member((host, port): (String, u16), addresses: Vec<IpAddr>, sources: &Sources
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::BTreeMap;
 
-    use super::{resolve, sources};
+    use super::{MemberResolvers, resolve, sources};
     use crate::control::naming::NamedSets;
     use crate::control::views::UpstreamStatus;
+    use crate::net::Resolvers;
     use crate::state::NameSource::{self, Hello, Option, Outbound, Rollout};
 
     fn settings(args: &[&str]) -> crate::config::Settings {
@@ -185,7 +197,8 @@ mod tests {
         };
         let named = ["localhost:27019", "localhost:27018", "DB1.example.net:27017"].map(str::to_owned).to_vec();
         let named = NamedSets::parse(&BTreeMap::from([("rs1".to_owned(), named)])).unwrap();
-        let members = resolve(sources(&settings, &[hello, other], &named), &mut HashMap::new()).await;
+        let members =
+            resolve(sources(&settings, &[hello, other], &named), &mut MemberResolvers::new(Resolvers::default())).await;
         let from = |name: &str| -> Vec<NameSource> {
             members.iter().find(|member| member.name.to_string() == name).unwrap().sources.clone()
         };

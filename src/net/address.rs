@@ -8,7 +8,7 @@ use std::str::FromStr;
 use rustls::pki_types::ServerName;
 
 /// A host, by name or address, and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostPort {
     /// A DNS name or an IP address, without brackets.
     pub host: String,

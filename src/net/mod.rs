@@ -31,7 +31,7 @@ pub use options::abort_on_close;
 pub use own::is_own;
 pub use own_dials::{OwnDial, OwnDials};
 pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
-pub use resolve::Resolver;
+pub use resolve::{Resolver, Resolvers};
 pub use sockets::{Established, Listening, established, listening, unacknowledged};
 pub use transparent::{TRANSPARENT_IPS, is_transparent, make_transparent, original_destination, try_transparent};
 pub use unix::{UnixSocket, bind_unix};

@@ -4,9 +4,10 @@
 //! A question is asked by a task of its own, one at a time, and answers all who wait. Waiting is bounded by the one
 //! who waits; the answer is kept whenever it comes.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -22,6 +23,26 @@ pub struct Resolver {
     known: Arc<watch::Sender<Known>>,
 }
 
+/// The resolvers of all servers, one per name and port, shared by everything that dials one.
+#[derive(Debug, Clone, Default)]
+pub struct Resolvers(Arc<Mutex<HashMap<HostPort, Weak<Resolver>>>>);
+
+impl Resolvers {
+    /// The resolver of a server. It is dropped with its last user.
+    #[must_use]
+    pub fn get(&self, target: &HostPort) -> Arc<Resolver> {
+        let key = HostPort { host: target.host.to_ascii_lowercase(), port: target.port };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resolver) = known.get(&key).and_then(Weak::upgrade) {
+            return resolver;
+        }
+        known.retain(|_, resolver| resolver.strong_count() > 0);
+        let resolver = Arc::new(Resolver::new(target.clone()));
+        known.insert(key, Arc::downgrade(&resolver));
+        resolver
+    }
+}
+
 /// What is known of the name.
 #[derive(Debug, Clone, Default)]
 struct Known {
@@ -32,6 +53,14 @@ struct Known {
     /// When the last question was asked, if it is still open.
     asked: Option<Instant>,
 }
+
+impl PartialEq for Resolver {
+    fn eq(&self, other: &Resolver) -> bool {
+        self.target == other.target
+    }
+}
+
+impl Eq for Resolver {}
 
 impl Resolver {
     /// A resolver that has asked nothing yet.
@@ -113,6 +142,19 @@ mod tests {
 
     fn resolver(host: &str) -> Resolver {
         Resolver::new(HostPort { host: host.into(), port: 1 })
+    }
+
+    #[test]
+    fn one_resolver_per_server() {
+        let resolvers = super::Resolvers::default();
+        let target = |text: &str| text.parse::<HostPort>().unwrap();
+        let first = resolvers.get(&target("db1:1"));
+        assert!(std::sync::Arc::ptr_eq(&first, &resolvers.get(&target("DB1:1"))));
+        assert!(!std::sync::Arc::ptr_eq(&first, &resolvers.get(&target("db1:2"))));
+        drop(first);
+        assert_eq!(resolvers.0.lock().unwrap().len(), 2);
+        drop(resolvers.get(&target("db2:1")));
+        assert_eq!(resolvers.0.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]

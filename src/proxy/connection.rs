@@ -13,7 +13,7 @@ use super::establish::{Accepted, Legs, establish};
 use super::failure::Failure;
 use super::leg::Leg;
 use super::moving::{cut_off, move_on};
-use super::route::Route;
+use super::route::ServedRoute;
 use super::server::Parts;
 use super::watcher::Watcher;
 use crate::drain;
@@ -29,7 +29,7 @@ pub(super) fn serve(
     socket: TcpStream,
     mut record: Record,
     mut slot: ConnectionSlot,
-    route: Arc<ArcSwap<Route>>,
+    route: Arc<ArcSwap<ServedRoute>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
 ) -> impl Future<Output = ()> + Send {
@@ -37,7 +37,7 @@ pub(super) fn serve(
     let begun = Box::pin(async move {
         let (peer, accepted) = record.known().map(|known| (known.peer, known.accepted))?;
         let mut tuning = *parts.tuning.borrow();
-        let not_intercepted = match route.load().destination(&socket, peer) {
+        let not_intercepted = match route.load().connected_to(&socket, peer) {
             Ok(destination) => {
                 record.note(|known| known.destination = destination.map(Box::new));
                 None
@@ -185,9 +185,11 @@ mod tests {
     use super::serve;
     use crate::config::Inbound;
     use crate::drain::Drain;
-    use crate::net::{ConnectionLimit, Entry, OwnDials};
+    use crate::net::{ConnectionLimit, Entry, OwnDials, Resolvers};
     use crate::policy::{Acceptance, LinkRule, Mode};
-    use crate::proxy::{Parts, Route};
+    use crate::proxy::Parts;
+    use crate::proxy::route::ServedRoute;
+    use crate::route::Route;
     use crate::state::MemberListWriter;
     use crate::state::{SnapshotWriter, Tuning};
     use crate::telemetry::Observer;
@@ -217,7 +219,8 @@ mod tests {
             members: MemberListWriter::new().reader(),
             dials: OwnDials::default(),
         };
-        let route = Arc::new(ArcSwap::from_pointee(Route::inbound(&inbound).unwrap()));
+        let route = Route::inbound(&inbound, &Resolvers::default()).unwrap();
+        let route = Arc::new(ArcSwap::from_pointee(ServedRoute::new(Arc::new(route), None)));
         let Ok(Entry::Slot(slot)) = ConnectionLimit::new(1, 0).enter(peer.ip(), |_| false) else {
             panic!("a slot is free")
         };

@@ -25,12 +25,13 @@ use super::handed_over::NotIntercepted;
 use super::leg::Leg;
 use super::reach::reach;
 use super::refuse;
-use super::route::{Destination, Route};
+use super::route::{Destination, ServedRoute};
 use super::server::Parts;
 use crate::drain;
 use crate::limits::{FAREWELL, JUDGED_MOST};
 use crate::net::{OwnDial, linger};
 use crate::policy::{Admission, Link, Opening, Permit, Refused, judge, misfits};
+use crate::route::Route;
 use crate::sniff::{Sniffed, sniff};
 use crate::state::{Snapshot, Tuning, UnderWay};
 use crate::telemetry::{ClientTls, ConnectionVerdict, OpenRecord, Record};
@@ -49,7 +50,7 @@ pub(super) struct Accepted<'a> {
     pub(super) peer: SocketAddr,
     /// Set if it has come around the rules that lead to a transparent route.
     pub(super) not_intercepted: Option<NotIntercepted>,
-    pub(super) route: &'a ArcSwap<Route>,
+    pub(super) route: &'a ArcSwap<ServedRoute>,
     pub(super) parts: &'a Parts,
     pub(super) tuning: Tuning,
 }
@@ -57,7 +58,7 @@ pub(super) struct Accepted<'a> {
 /// What a connection is judged by.
 struct Policy {
     snapshot: Arc<Snapshot>,
-    route: Arc<Route>,
+    route: Arc<ServedRoute>,
     /// Its place in the count of those that the snapshot has let in, and that are not established yet.
     under_way: Option<UnderWay>,
 }
@@ -74,7 +75,7 @@ struct UpstreamLeg {
     leg: Leg,
     link: Link,
     dial: Option<OwnDial>,
-    route: Arc<Route>,
+    route: Arc<ServedRoute>,
     material: Arc<Material>,
 }
 
@@ -98,7 +99,7 @@ pub(super) async fn establish(
         Err(refused) => return Err(turn_away(Leg::Tcp(socket), refused, accepted, record).await),
     };
     // Asked before the handshake: a dial of tlsramp's own is known until the dialler's handshake is over.
-    let toward = policy.route.toward(&socket, accepted.peer, &accepted.parts.dials).map_err(Failure::RedirectError);
+    let toward = policy.destination(&socket, accepted);
     let mut client = ClientLeg::admit(permit.admission(), socket, &policy, accepted, record).await?;
     let mut toward = match toward {
         Ok(toward) => Some(toward),
@@ -195,15 +196,22 @@ impl Policy {
             known.generation = snapshot.generation;
             known.route = Arc::clone(route.record(&accepted.parts.observer.metrics));
         });
-        let permit = judge(snapshot.mode, route.acceptance, route.link, opening)?;
-        let misfits = misfits(route.acceptance, route.link, opening, permit.link());
+        let rules = &route.route;
+        let permit = judge(snapshot.mode, rules.acceptance, rules.link_rule, opening)?;
+        let misfits = misfits(rules.acceptance, rules.link_rule, opening, permit.link());
         *under_way = Some(UnderWay::count(snapshot, misfits, permit.admission() == Admission::Terminated));
         Ok(permit)
     }
 
+    fn destination(&self, socket: &TcpStream, accepted: &Accepted<'_>) -> Result<Destination, Failure> {
+        let Parts { dials, members, .. } = accepted.parts;
+        self.route.destination(socket, accepted.peer, dials, members).map_err(Failure::RedirectError)
+    }
+
     fn judgement(&self, opening: Opening, link: Link) -> ConnectionVerdict {
         let Policy { snapshot, route, .. } = self;
-        ConnectionVerdict { acceptance: route.acceptance, rule: route.link, opening, link, mode: snapshot.mode }
+        let Route { acceptance, link_rule: rule, .. } = *route.route;
+        ConnectionVerdict { acceptance, rule, opening, link, mode: snapshot.mode }
     }
 }
 
@@ -253,14 +261,13 @@ impl UpstreamLeg {
         let Policy { snapshot, route, .. } = policy;
         let toward = match (toward, client.leg.socket()) {
             (Some(toward), _) => toward,
-            (None, Some(socket)) => {
-                route.toward(socket, accepted.peer, &accepted.parts.dials).map_err(Failure::RedirectError)?
-            }
+            (None, Some(socket)) => policy.destination(socket, accepted)?,
             (None, None) => return Err(Failure::Unsettled),
         };
         let link = permit.link();
         let (leg, dial) =
-            reach(permit, route, toward, snapshot, &accepted.tuning.timeouts, &accepted.parts.dials, record).await?;
+            reach(permit, &route.route, toward, snapshot, &accepted.tuning.timeouts, &accepted.parts.dials, record)
+                .await?;
         Ok(UpstreamLeg { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
     }
 

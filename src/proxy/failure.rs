@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::handed_over::NotIntercepted;
-use super::redirected::RedirectError;
+use super::route::RedirectError;
 use crate::limits::JUDGED_MOST;
 use crate::net::DialError;
 use crate::policy::Refused;

@@ -4,7 +4,7 @@
 //! accepted -> sniffed -> judged -> (TLS terminated) -> dialled -> relayed -> recorded
 //! ```
 //!
-//! [`Route`] says what a listener leads to; [`Server`] runs the workers and their listeners. Nothing here can
+//! [`crate::route`] says where a listener leads; [`Server`] runs the workers and their listeners. Nothing here can
 //! change the policy: it holds a reader.
 
 mod admit;
@@ -15,11 +15,9 @@ mod handed_over;
 mod leg;
 mod moving;
 mod reach;
-mod redirected;
 mod refuse;
 mod route;
 mod server;
 mod watcher;
 
-pub use route::Route;
 pub use server::{OpenRoute, Parts, Pulse, Server};

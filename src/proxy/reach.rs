@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::failure::Failure;
 use super::leg::Leg;
-use super::route::{Destination, Route};
+use super::route::Destination;
 use crate::limits::Timeouts;
 use crate::net::{OwnDial, OwnDials};
 use crate::policy::{Acceptance, Permit};
+use crate::route::Route;
 use crate::state::Snapshot;
 use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo};
 
@@ -27,7 +28,7 @@ pub(super) async fn reach(
     if route.acceptance == Acceptance::Outbound {
         let failure = reached.as_ref().err();
         let failure = failure.map(|failure| LinkFailure { text: failure.to_string(), fault: failure.fault() });
-        let key = LinkKey { route: Arc::clone(&route.name), destination: toward.written };
+        let key = LinkKey { route: route.id.clone(), destination: Arc::clone(&toward.upstream.name) };
         record.links().dialled(key, toward.redirected, toward.upstream.names(), link, failure);
     }
     reached
@@ -43,7 +44,7 @@ async fn leg(
     dials: &OwnDials,
     record: &mut Record,
 ) -> Result<(Leg, Option<OwnDial>), Failure> {
-    let name = Arc::clone(&toward.written);
+    let name = Arc::clone(&toward.upstream.name);
     record.note(|known| known.upstream = Some(Box::new(UpstreamInfo { name, local: None, tls_version: None })));
     let began = Instant::now();
     let dialled = toward.upstream.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;

@@ -1,95 +1,62 @@
-//! A route: what a listener accepts and where it leads.
+//! A route as its listeners serve it, and the destination of each connection.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpStream;
 
 use super::handed_over::{self, NotIntercepted};
-use super::redirected::{RedirectError, Redirected};
-use crate::config::{Inbound, Outbound, Settings};
-use crate::net::{OwnDials, UpstreamAddress, original_destination};
-use crate::policy::{Acceptance, LinkRule};
+use crate::net::{OwnDials, original_destination};
+use crate::route::{FrontedServer, Route, RouteTarget};
 use crate::state::MemberListReader;
 use crate::telemetry::{Metrics, RedirectedTo, RouteRecord};
-use crate::upstream::{BadName, Upstream};
+use crate::upstream::Upstream;
 
-/// What every connection of a listener has in common.
+/// A route as one of its listeners serves it.
 #[derive(Debug)]
-pub struct Route {
-    /// Its name in records: `inbound`, `outbound HOST:PORT`, or `outbound transparent`.
-    pub name: Arc<str>,
-    pub(super) acceptance: Acceptance,
-    pub(super) link: LinkRule,
-    lead: Lead,
-    /// The listener's address, if the kernel hands connections to other addresses over to it.
+pub(super) struct ServedRoute {
+    pub(super) route: Arc<Route>,
+    /// The listener's address, if the kernel hands over connections to other addresses (TPROXY).
     transparent: Option<SocketAddr>,
-    /// Its counts, found once, beside its name.
+    /// Looked up once, for the first connection.
     record: OnceLock<Arc<RouteRecord>>,
 }
 
-/// Where a route leads.
-#[derive(Debug)]
-enum Lead {
-    /// To one server; its name as written, for records.
-    To(Arc<Upstream>, Arc<str>),
-    /// To where each connection was going before the kernel redirected it.
-    Original(Redirected),
-}
-
-/// Where one connection is led.
+/// Where one connection leads.
 #[derive(Debug)]
 pub(super) struct Destination {
     pub(super) upstream: Arc<Upstream>,
-    /// The upstream as written, for records.
-    pub(super) written: Arc<str>,
-    /// Its addresses, where the kernel has redirected the connection.
+    /// Its addresses, if the kernel redirected the connection.
     pub(super) redirected: Option<RedirectedTo>,
 }
 
-impl Route {
-    /// The inbound route.
-    ///
-    /// # Errors
-    /// [`BadName`], for a host with characters that no certificate's name has.
-    pub fn inbound(inbound: &Inbound) -> Result<Route, BadName> {
-        let upstream = match &inbound.upstream {
-            UpstreamAddress::Unix(path) => Upstream::Unix(path.clone()),
-            UpstreamAddress::Tcp(target) => Upstream::tcp(target, &target.host, inbound.source)?,
-        };
-        let lead = Lead::To(Arc::new(upstream), inbound.upstream.to_string().into());
-        Ok(Route::new("inbound", inbound.acceptance, inbound.link, lead))
+/// Why a connection has no destination.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RedirectError {
+    #[error("it was not redirected: it was made to this listener itself")]
+    ToListener,
+    #[error(
+        "it is a connection of tlsramp's own: the redirect does not exempt this process (tlsramp netfilter \
+         --exemptGroup names the primary group that it must run under)"
+    )]
+    OwnDial,
+    #[error(
+        "it is a connection of tlsramp's own, and would go in a circle: the server's name or address leads back to \
+         tlsramp; name the server itself"
+    )]
+    Loop,
+    #[error("the kernel does not say where it was going: {0}")]
+    Unknown(#[from] io::Error),
+}
+
+impl ServedRoute {
+    pub(super) fn new(route: Arc<Route>, transparent: Option<SocketAddr>) -> ServedRoute {
+        ServedRoute { route, transparent, record: OnceLock::new() }
     }
 
-    /// An outbound route.
-    ///
-    /// # Errors
-    /// [`BadName`], for a name that no certificate has.
-    pub fn outbound(outbound: &Outbound) -> Result<Route, BadName> {
-        let upstream = Upstream::tcp(&outbound.target, &outbound.name, None)?;
-        let lead = Lead::To(Arc::new(upstream), outbound.target.to_string().into());
-        Ok(Route::new(&format!("outbound {}", outbound.target), Acceptance::Outbound, LinkRule::Policy, lead))
-    }
-
-    /// The route of connections that the kernel has redirected.
-    #[must_use]
-    pub fn transparent(settings: &Settings, members: MemberListReader) -> Route {
-        let lead = Lead::Original(Redirected::new(settings, members));
-        Route::new("outbound transparent", Acceptance::Outbound, LinkRule::Policy, lead)
-    }
-
-    fn new(name: &str, acceptance: Acceptance, link: LinkRule, lead: Lead) -> Route {
-        Route { name: name.into(), acceptance, link, lead, transparent: None, record: OnceLock::new() }
-    }
-
-    /// The same, behind a transparent listener on this address: see [`super::handed_over`].
-    #[must_use]
-    pub fn handed_over_to(self, listener: SocketAddr) -> Route {
-        Route { transparent: Some(listener), ..self }
-    }
-
-    /// The address that a connection was made to; `None` where that is the listener's anyway.
-    pub(super) fn destination(
+    /// The address that the client connected to; `None` if that is the listener's own in any case.
+    pub(super) fn connected_to(
         &self,
         socket: &TcpStream,
         peer: SocketAddr,
@@ -97,47 +64,53 @@ impl Route {
         self.transparent.map(|listener| handed_over::destination(listener, socket, peer)).transpose()
     }
 
-    /// Where a connection is led.
-    pub(super) fn toward(
+    /// Where a connection leads.
+    pub(super) fn destination(
         &self,
         socket: &TcpStream,
         peer: SocketAddr,
         dials: &OwnDials,
+        members: &MemberListReader,
     ) -> Result<Destination, RedirectError> {
-        if dials.is_loop(peer, self.acceptance, || reached(socket)) {
-            return Err(match self.lead {
-                Lead::To(..) => RedirectError::Circle,
-                Lead::Original(_) => RedirectError::OwnDial,
-            });
-        }
-        match &self.lead {
-            Lead::To(upstream, written) => {
-                Ok(Destination { upstream: Arc::clone(upstream), written: Arc::clone(written), redirected: None })
-            }
-            Lead::Original(redirected) => {
-                let (upstream, to) = redirected.way(socket)?;
-                Ok(Destination {
-                    upstream: Arc::new(upstream),
-                    written: to.original.to_string().into(),
-                    redirected: Some(to),
-                })
-            }
+        let is_loop = dials.is_loop(peer, self.route.acceptance, || accepted_at(socket));
+        match &self.route.target {
+            RouteTarget::Upstream(_) if is_loop => Err(RedirectError::Loop),
+            RouteTarget::OriginalDestination(_) if is_loop => Err(RedirectError::OwnDial),
+            RouteTarget::Upstream(upstream) => Ok(Destination { upstream: Arc::clone(upstream), redirected: None }),
+            RouteTarget::OriginalDestination(fronted) => redirected(socket, fronted.as_ref(), members),
         }
     }
 
-    /// What its connections' records have of it.
+    /// What the records of its connections refer to.
     pub(super) fn record(&self, metrics: &Metrics) -> &Arc<RouteRecord> {
-        let record = || RouteRecord { name: Arc::clone(&self.name), metrics: metrics.route(&self.name) };
-        self.record.get_or_init(|| Arc::new(record()))
-    }
-
-    /// Whether the upstream is to hear the name that the client asked for.
-    pub(super) fn passes_sni(&self) -> bool {
-        self.acceptance != Acceptance::Outbound
+        self.record.get_or_init(|| {
+            let (id, name) = (self.route.id.clone(), self.route.id.name());
+            let metrics = metrics.route(&name);
+            Arc::new(RouteRecord { id, name, metrics })
+        })
     }
 }
 
+/// The destination of a connection that the kernel redirected.
+fn redirected(
+    socket: &TcpStream,
+    fronted: Option<&FrontedServer>,
+    members: &MemberListReader,
+) -> Result<Destination, RedirectError> {
+    let original = canonical(original_destination(socket)?);
+    if original == canonical(socket.local_addr()?) {
+        return Err(RedirectError::ToListener);
+    }
+    let dialled = fronted.and_then(|fronted| fronted.inbound_address(original)).unwrap_or(original);
+    let upstream = Upstream::address(original.to_string(), dialled, members.load().names_at(original));
+    Ok(Destination { upstream: Arc::new(upstream), redirected: Some(RedirectedTo { original, dialled }) })
+}
+
 /// The addresses that a connection was made to: the listener's, and the one before the kernel redirected it.
-fn reached(socket: &TcpStream) -> [Option<SocketAddr>; 2] {
+fn accepted_at(socket: &TcpStream) -> [Option<SocketAddr>; 2] {
     [socket.local_addr().ok(), original_destination(socket).ok()]
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -2,7 +2,7 @@
 //! kernel spreads connections over them, and a connection stays where it was accepted.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -15,10 +15,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval};
 
 use super::connection::serve;
-use super::route::Route;
+use super::route::ServedRoute;
 use crate::drain;
 use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WAITING_LOOK, WORKER_BEAT};
 use crate::net::{ConnectionLimit, ConnectionSlot, Entry, Listener, OwnDials, Place, SlotUsage, TooMany};
+use crate::route::Route;
 use crate::state::MemberListReader;
 use crate::state::{SnapshotReader, Tuning};
 use crate::telemetry::{Observer, Outcome, Record};
@@ -48,7 +49,7 @@ pub struct Server {
 /// A route that is being listened for. Dropping it ends that; its connections go on.
 #[derive(Debug)]
 pub struct OpenRoute {
-    route: Arc<ArcSwap<Route>>,
+    route: Arc<ArcSwap<ServedRoute>>,
     accepting: Vec<AbortHandle>,
 }
 
@@ -79,12 +80,13 @@ impl Server {
     #[must_use]
     pub fn open(
         &self,
-        route: Route,
+        route: Arc<Route>,
+        transparent: Option<SocketAddr>,
         listeners: Vec<TcpListener>,
         seats: &ConnectionLimit,
         watch: &drain::Watch,
     ) -> OpenRoute {
-        let route = Arc::new(ArcSwap::from_pointee(route));
+        let route = Arc::new(ArcSwap::from_pointee(ServedRoute::new(route, transparent)));
         let accepting = self.workers.iter().zip(listeners).map(|(worker, listener)| {
             let accepting = accept(listener, Arc::clone(&route), Arc::clone(&self.parts), seats.clone(), watch.clone());
             worker.handle.spawn(accepting).abort_handle()
@@ -111,8 +113,8 @@ impl Pulse {
 
 impl OpenRoute {
     /// Leads the next connections elsewhere, by the same listeners.
-    pub fn lead(&self, route: Route) {
-        self.route.store(Arc::new(route));
+    pub fn lead(&self, route: Arc<Route>) {
+        self.route.store(Arc::new(ServedRoute::new(route, None)));
     }
 }
 
@@ -166,7 +168,7 @@ impl Drop for Worker {
 /// One worker's accept loop for one route. Never awaits a peer, nor a slot.
 async fn accept(
     listener: TcpListener,
-    route: Arc<ArcSwap<Route>>,
+    route: Arc<ArcSwap<ServedRoute>>,
     parts: Arc<Parts>,
     seats: ConnectionLimit,
     watch: drain::Watch,
@@ -174,7 +176,7 @@ async fn accept(
     let mut listener = match Listener::register(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!(route = &*route.load().name, %error, "cannot listen on this worker");
+            tracing::error!(route = %route.load().route.id, %error, "cannot listen on this worker");
             return;
         }
     };
@@ -205,7 +207,7 @@ async fn queue(
     record: Record,
     mut place: Place,
     seats: ConnectionLimit,
-    route: Arc<ArcSwap<Route>>,
+    route: Arc<ArcSwap<ServedRoute>>,
     parts: Arc<Parts>,
     watch: drain::Watch,
 ) {
@@ -232,7 +234,7 @@ async fn slot(
     place: &mut Place,
     seats: &ConnectionLimit,
     parts: &Parts,
-    route: &ArcSwap<Route>,
+    route: &ArcSwap<ServedRoute>,
 ) -> Result<ConnectionSlot, Outcome> {
     let (began, mut looked, mut first) = (Instant::now(), false, [0]);
     loop {
@@ -260,7 +262,7 @@ async fn slot(
         if began.elapsed() >= SLOTS_WARNING && seats.says_full() {
             let (route, SlotUsage { limit, silent, waiting, .. }) = (route.load(), seats.usage());
             tracing::warn!(
-                route = &*route.name,
+                route = %route.route.id,
                 limit,
                 silent,
                 waiting,

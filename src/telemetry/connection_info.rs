@@ -11,6 +11,7 @@ use super::metrics::RouteMetrics;
 use super::outcome::Outcome;
 use crate::mongo::ClientMetadata;
 use crate::policy::{Mode, Opening};
+use crate::route::RouteId;
 
 /// What is known of one connection.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub struct ConnectionInfo {
 /// A route, as the records of its connections name and count it.
 #[derive(Debug)]
 pub struct RouteRecord {
+    /// Which route it is.
+    pub id: RouteId,
     /// `inbound`, `outbound HOST:PORT`, or `outbound transparent`.
     pub name: Arc<str>,
     /// Its counts.

@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use super::inventory::now_millis;
 use crate::limits::LINKS;
 use crate::policy::Link;
+use crate::route::RouteId;
 use crate::tls::PeerFault;
 
 /// The table.
@@ -19,8 +20,8 @@ pub struct Links(Mutex<HashMap<LinkKey, LinkRecord>>);
 /// A destination of a route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkKey {
-    /// The route's name.
-    pub route: Arc<str>,
+    /// The route.
+    pub route: RouteId,
     /// The destination as records write it.
     pub destination: Arc<str>,
 }
@@ -148,10 +149,11 @@ mod tests {
     use super::{LinkFailure, LinkKey, Links};
     use crate::limits::LINKS;
     use crate::policy::Link;
+    use crate::route::RouteId;
     use crate::tls::PeerFault;
 
     fn key(destination: &str) -> LinkKey {
-        LinkKey { route: "outbound transparent".into(), destination: destination.into() }
+        LinkKey { route: RouteId::Transparent, destination: destination.into() }
     }
 
     fn failure(text: &str) -> Option<LinkFailure> {

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use super::imports::Crate;
 
 /// A module imports only from modules of lower ranks. The longest name that fits a file gives its rank.
-const RANKS: [(&str, u8); 26] = [
+const RANKS: [(&str, u8); 27] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -19,22 +19,23 @@ const RANKS: [(&str, u8); 26] = [
     ("tls", 1),
     ("sniff", 2),
     ("config", 2),
-    ("telemetry", 2),
-    ("state", 2),
+    ("telemetry", 4),
+    ("state", 4),
     ("upstream", 2),
-    ("proxy", 3),
-    ("control", 3),
-    ("admin", 4),
-    ("app", 5),
-    ("standin", 4),
-    ("admin_client", 4),
-    ("ctl", 6),
-    ("demo", 6),
-    ("load", 6),
-    ("netfilter", 6),
-    ("rollout", 6),
-    ("lib", 7),
-    ("main", 7),
+    ("route", 3),
+    ("proxy", 5),
+    ("control", 5),
+    ("admin", 6),
+    ("app", 7),
+    ("standin", 6),
+    ("admin_client", 6),
+    ("ctl", 8),
+    ("demo", 8),
+    ("load", 8),
+    ("netfilter", 8),
+    ("rollout", 8),
+    ("lib", 9),
+    ("main", 9),
 ];
 /// A longer file is hard to find one's way in.
 const MOST_LINES: usize = 350;

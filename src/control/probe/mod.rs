@@ -17,13 +17,14 @@ use super::views::UpstreamStatus;
 use crate::config::Settings;
 use crate::net::OwnDials;
 use crate::policy::{Link, Mode};
+use crate::route::{RouteId, Routes};
 use crate::state::MemberList;
 use crate::state::{Snapshot, SnapshotReader};
 use crate::telemetry::{LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
 
 use target::Target;
-pub(crate) use target::{LinkSeen, TRANSPARENT, Traffic};
+pub(crate) use target::{LinkSeen, Traffic};
 
 /// The probes of one proxy.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ pub(crate) struct Dialled {
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     pub(crate) upstream: String,
-    pub(crate) route: String,
+    pub(crate) route: RouteId,
     pub(crate) link: Link,
     pub(crate) reason: String,
     pub(crate) fault: PeerFault,
@@ -80,10 +81,10 @@ impl Prober {
 
     /// Probes the servers of these settings; those that it probed already go on. To be called on the runtime that
     /// is to do it.
-    pub(crate) fn follow(&self, settings: &Settings, roster: &MemberList) {
+    pub(crate) fn follow(&self, settings: &Settings, routes: &Routes, roster: &MemberList) {
         let mut targets = self.targets();
         let mut known: Vec<_> = std::mem::take(&mut *targets);
-        for target in Target::all(settings, roster, &self.dials) {
+        for target in Target::all(settings, routes, roster, &self.dials) {
             match known.iter().position(|probed| probed.target.same(&target)) {
                 Some(at) => targets.push(known.swap_remove(at)),
                 None => {
@@ -121,11 +122,13 @@ impl Prober {
         &self,
         to: Mode,
         settings: &Settings,
+        routes: &Routes,
         roster: &MemberList,
         traffic: &[Dialled],
     ) -> Vec<Unreachable> {
         let mut targets: Vec<_> = self.targets().iter().map(|probed| Arc::clone(&probed.target)).collect();
-        let destinations: Vec<_> = self.destinations(settings, roster, traffic, &targets).map(Arc::new).collect();
+        let destinations: Vec<_> =
+            self.destinations(settings, routes, roster, traffic, &targets).map(Arc::new).collect();
         {
             let mut known = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
             // What was tried of a destination is kept for as long as that is the same.
@@ -143,13 +146,16 @@ impl Prober {
     pub(crate) async fn unreachable_by(
         &self,
         settings: &Settings,
+        routes: &Routes,
         roster: &MemberList,
         to: Mode,
         coming: Arc<Snapshot>,
         traffic: &[Dialled],
     ) -> Vec<Unreachable> {
-        let mut targets: Vec<_> = Target::all(settings, roster, &self.dials).into_iter().map(Arc::new).collect();
-        let destinations: Vec<_> = self.destinations(settings, roster, traffic, &targets).map(Arc::new).collect();
+        let mut targets: Vec<_> =
+            Target::all(settings, routes, roster, &self.dials).into_iter().map(Arc::new).collect();
+        let destinations: Vec<_> =
+            self.destinations(settings, routes, roster, traffic, &targets).map(Arc::new).collect();
         targets.extend(destinations);
         unreachable(targets, to, coming, traffic).await
     }
@@ -158,14 +164,16 @@ impl Prober {
     fn destinations<'a>(
         &'a self,
         settings: &'a Settings,
+        routes: &'a Routes,
         roster: &'a MemberList,
         traffic: &'a [Dialled],
         targets: &'a [Arc<Target>],
     ) -> impl Iterator<Item = Target> + 'a {
-        let dialled =
-            traffic.iter().filter(|_| settings.transparent.is_some()).filter_map(|dialled| dialled.redirected);
-        let new = dialled.filter(|to| targets.iter().all(|target| target.redirected() != Some(to.original)));
-        new.map(|to| Target::destination(settings, roster, to, &self.dials))
+        routes.transparent.iter().flat_map(move |route| {
+            let dialled = traffic.iter().filter_map(|dialled| dialled.redirected);
+            let new = dialled.filter(|to| targets.iter().all(|target| target.redirected() != Some(to.original)));
+            new.map(move |to| Target::destination(settings, route, roster, to, &self.dials))
+        })
     }
 
     fn targets(&self) -> MutexGuard<'_, Vec<Probed>> {

@@ -13,13 +13,14 @@ use tokio::time::sleep;
 
 use super::hello::Hello;
 use super::session::{Answer, Session};
-use crate::config::{Inbound, Outbound, Settings};
+use crate::config::Settings;
 use crate::control::remedy::Peer;
 use crate::control::time::rfc3339;
 use crate::control::views::{OtherLink, UpstreamStatus};
 use crate::limits::{PROBE_EVERY, PROBE_MEMBERS, Timeouts};
 use crate::net::{HostPort, OwnDials, UpstreamAddress, is_own};
-use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, Permit, judge};
+use crate::policy::{Acceptance, Link, Mode, Opening, Permit, judge};
+use crate::route::{Route, RouteId, RouteTarget, Routes};
 use crate::state::{Member, MemberList};
 use crate::state::{Snapshot, SnapshotReader};
 use crate::telemetry::{LinkFailure, LinkKey, RedirectedTo};
@@ -29,16 +30,14 @@ use crate::upstream::Upstream;
 /// A server and the route to it.
 #[derive(Debug)]
 pub(crate) struct Target {
-    origin: Origin,
-    route: String,
-    upstream: String,
-    way: Upstream,
-    dials: OwnDials,
-    acceptance: Acceptance,
-    rule: LinkRule,
-    times: Timeouts,
-    /// Where redirected connections to it go, if they do.
+    route: Arc<Route>,
+    upstream: Arc<Upstream>,
+    /// The original destination of redirected connections to it.
     redirected: Option<SocketAddr>,
+    /// Whether it is probed, and not only tried before a change of the mode.
+    probed: bool,
+    dials: OwnDials,
+    times: Timeouts,
     /// Whether it is to be asked for a `hello`.
     asks: bool,
     seen: Mutex<Seen>,
@@ -47,17 +46,6 @@ pub(crate) struct Target {
     /// The policy has changed.
     pub(crate) changed: Notify,
     other: AsyncMutex<Option<Tried>>,
-}
-
-/// What it was made from: the same again is the same target.
-#[derive(Debug, PartialEq, Eq)]
-enum Origin {
-    Inbound(Inbound),
-    Outbound(Outbound),
-    /// A member that redirected connections go to, at one of its addresses, and all names known there.
-    Member(HostPort, SocketAddr, Vec<ServerName<'static>>),
-    /// A destination that connections were redirected from, and the names known for it.
-    Destination(RedirectedTo, Vec<ServerName<'static>>),
 }
 
 /// What the last probe has seen.
@@ -96,8 +84,8 @@ pub(crate) struct Traffic {
 /// A server whose link fails or works, as last seen.
 #[derive(Debug)]
 pub(crate) struct LinkSeen {
-    pub(crate) route: String,
-    pub(crate) destination: String,
+    pub(crate) route: RouteId,
+    pub(crate) destination: Arc<str>,
     pub(crate) redirected: Option<SocketAddr>,
     pub(crate) names: Vec<ServerName<'static>>,
     pub(crate) link: Option<Link>,
@@ -127,63 +115,43 @@ fn others(settings: &Settings, roster: &MemberList) -> Vec<(HostPort, SocketAddr
 }
 
 impl Target {
-    /// The servers of some settings. A name that no certificate bears has no way, and was refused at start.
-    pub(crate) fn all(settings: &Settings, roster: &MemberList, dials: &OwnDials) -> Vec<Target> {
-        let made = |origin, route, upstream, way| Target::new(settings, dials, origin, route, upstream, way);
-        let inbound = settings.inbound.iter().filter_map(|inbound| {
-            let way = match &inbound.upstream {
-                UpstreamAddress::Unix(path) => Upstream::Unix(path.clone()),
-                UpstreamAddress::Tcp(target) => Upstream::tcp(target, &target.host, inbound.source).ok()?,
-            };
-            let origin = Origin::Inbound(inbound.clone());
-            let (route, upstream) = ("inbound".to_owned(), inbound.upstream.to_string());
-            let target = made(origin, route, upstream, way);
-            Some(Target { acceptance: inbound.acceptance, rule: inbound.link, ..target })
+    /// The servers that the routes lead to.
+    pub(crate) fn all(settings: &Settings, routes: &Routes, roster: &MemberList, dials: &OwnDials) -> Vec<Target> {
+        let servers = routes.inbound.iter().chain(&routes.outbound).filter_map(|route| match &route.target {
+            RouteTarget::Upstream(upstream) => Some(Target::new(settings, dials, route, Arc::clone(upstream))),
+            RouteTarget::OriginalDestination(_) => None,
         });
-        let outbound = settings.outbound.iter().filter_map(|outbound| {
-            let way = Upstream::tcp(&outbound.target, &outbound.name, None).ok()?;
-            let (origin, target) = (Origin::Outbound(outbound.clone()), outbound.target.to_string());
-            Some(made(origin, format!("outbound {target}"), target, way))
+        let members = routes.transparent.iter().flat_map(|route| {
+            others(settings, roster).into_iter().map(move |(name, address)| {
+                let upstream = Upstream::address(name.to_string(), address, roster.names_at(address));
+                let target = Target::new(settings, dials, route, Arc::new(upstream));
+                Target { redirected: Some(address), ..target }
+            })
         });
-        let others = if settings.transparent.is_some() { others(settings, roster) } else { Vec::new() };
-        let members = others.into_iter().map(|(name, address)| {
-            let (upstream, names) = (name.to_string(), roster.names_at(address));
-            let way = Upstream::address(address, names.clone());
-            let origin = Origin::Member(name, address, names);
-            let target = made(origin, TRANSPARENT.to_owned(), upstream, way);
-            Target { redirected: Some(address), ..target }
-        });
-        inbound.chain(outbound).chain(members).collect()
+        servers.chain(members).collect()
     }
 
-    /// A destination of redirected connections, whatever server is there.
-    pub(crate) fn destination(settings: &Settings, roster: &MemberList, to: RedirectedTo, dials: &OwnDials) -> Target {
-        let names = roster.names_at(to.original);
-        let way = Upstream::address(to.dialled, names.clone());
-        let origin = Origin::Destination(to, names);
-        let target = Target::new(settings, dials, origin, TRANSPARENT.to_owned(), to.original.to_string(), way);
-        Target { redirected: Some(to.original), ..target }
-    }
-
-    /// A server of an outbound route.
-    fn new(
+    /// A destination of redirected connections on the transparent route, whatever server is there.
+    pub(crate) fn destination(
         settings: &Settings,
+        route: &Arc<Route>,
+        roster: &MemberList,
+        to: RedirectedTo,
         dials: &OwnDials,
-        origin: Origin,
-        route: String,
-        upstream: String,
-        way: Upstream,
     ) -> Target {
+        let upstream = Upstream::address(to.original.to_string(), to.dialled, roster.names_at(to.original));
+        let target = Target::new(settings, dials, route, Arc::new(upstream));
+        Target { redirected: Some(to.original), probed: false, ..target }
+    }
+
+    fn new(settings: &Settings, dials: &OwnDials, route: &Arc<Route>, upstream: Arc<Upstream>) -> Target {
         Target {
-            dials: dials.clone(),
-            origin,
-            route,
+            route: Arc::clone(route),
             upstream,
-            way,
-            acceptance: Acceptance::Outbound,
-            rule: LinkRule::Policy,
-            times: settings.timeouts,
             redirected: None,
+            probed: true,
+            dials: dials.clone(),
+            times: settings.timeouts,
             asks: settings.admin.probe_upstreams,
             seen: Mutex::default(),
             speaks: AtomicBool::new(false),
@@ -199,13 +167,16 @@ impl Target {
 
     /// As records name it.
     pub(crate) fn key(&self) -> LinkKey {
-        let destination = self.redirected.map_or_else(|| self.upstream.clone(), |address| address.to_string());
-        LinkKey { route: self.route.as_str().into(), destination: destination.into() }
+        let upstream = || Arc::clone(&self.upstream.name);
+        let destination = self.redirected.map_or_else(upstream, |address| address.to_string().into());
+        LinkKey { route: self.route.id.clone(), destination }
     }
 
     /// Whether another leads to the same server by the same rules.
     pub(crate) fn same(&self, other: &Target) -> bool {
-        self.origin == other.origin && self.times == other.times && self.asks == other.asks
+        let route = |target: &Target| (Arc::clone(&target.route), Arc::clone(&target.upstream), target.redirected);
+        let terms = |target: &Target| (target.probed, target.times, target.asks);
+        route(self) == route(other) && terms(self) == terms(other)
     }
 
     /// Probes it without end.
@@ -276,7 +247,7 @@ impl Target {
     /// Why its link cannot be made.
     fn in_words(&self, failure: &LinkFailure) -> String {
         match self.redirected {
-            Some(address) => Peer { address, names: self.way.names() }.reason(&failure.text, &failure.fault),
+            Some(address) => Peer { address, names: self.upstream.names() }.reason(&failure.text, &failure.fault),
             None => failure.text.clone(),
         }
     }
@@ -286,7 +257,7 @@ impl Target {
         let before = last.checked.map(|_| last.up);
         let (other, other_fault) = (last.other.take(), std::mem::take(&mut last.other_fault));
         if before != Some(seen.up) {
-            let (upstream, route, reason) = (&*self.upstream, &*self.route, seen.reason.as_deref());
+            let (upstream, route, reason) = (&*self.upstream.name, &*self.route.id.name(), seen.reason.as_deref());
             if seen.up {
                 tracing::info!(route, upstream, reason, "upstream is up");
             } else {
@@ -297,8 +268,8 @@ impl Target {
     }
 
     pub(crate) async fn open(&self, permit: Permit, snapshot: &Snapshot) -> Result<Session, LinkFailure> {
-        let note = |local, remote| self.dials.note(local, remote, self.acceptance);
-        Session::open(permit, &self.way, &snapshot.tls, self.times, note).await
+        let note = |local, remote| self.dials.note(local, remote, self.route.acceptance);
+        Session::open(permit, &self.upstream, &snapshot.tls, self.times, note).await
     }
 
     /// Leave to make the link that the route would make in a mode, by the judge's own rules: for the plaintext
@@ -306,20 +277,20 @@ impl Target {
     fn permit(&self, mode: Mode) -> Option<Permit> {
         [Opening::Plaintext, Opening::Tls]
             .into_iter()
-            .find_map(|opening| judge(mode, self.acceptance, self.rule, opening).ok())
+            .find_map(|opening| judge(mode, self.route.acceptance, self.route.link_rule, opening).ok())
     }
 
     /// Its link as last seen, if it is a server of an outbound route.
     pub(crate) fn link(&self) -> Option<LinkSeen> {
-        if self.acceptance != Acceptance::Outbound {
+        if self.route.acceptance != Acceptance::Outbound {
             return None;
         }
         let (LinkKey { route, destination }, seen) = (self.key(), self.seen().clone());
         Some(LinkSeen {
-            route: route.to_string(),
-            destination: destination.to_string(),
+            route,
+            destination,
             redirected: self.redirected,
-            names: self.way.names().to_vec(),
+            names: self.upstream.names().to_vec(),
             link: seen.link,
             up: seen.up,
             checked: seen.checked.map(millis),
@@ -333,8 +304,8 @@ impl Target {
         let seen = self.seen().clone();
         let hello = seen.hello.unwrap_or_default();
         UpstreamStatus {
-            route: self.route.clone(),
-            upstream: self.upstream.clone(),
+            route: self.route.id.to_string(),
+            upstream: self.upstream.name.to_string(),
             up: seen.up,
             link: seen.link.map(Link::name).unwrap_or_default().into(),
             tls_version: seen.tls_version.map(Into::into),
@@ -357,6 +328,3 @@ fn millis(at: SystemTime) -> i64 {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
-
-/// The name of the route for redirected connections.
-pub(crate) const TRANSPARENT: &str = "outbound transparent";

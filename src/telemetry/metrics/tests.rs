@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{CertificateEnd, Format, LinkUp, Metrics, Scrape, UpstreamUp};
 use crate::limits::METRICS_ROUTES;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
+use crate::route::RouteId;
 use crate::telemetry::{ConnectionVerdict, Observer, Outcome, RouteRecord};
 
 const INBOUND: &str = "inbound";
@@ -198,7 +199,8 @@ fn bytes_are_counted_once_and_never_fall() {
 fn bytes_of_a_connection_that_ends_are_in_every_scrape() {
     const CONNECTIONS: u64 = 5_000;
     let (observer, name) = (Arc::new(Observer::default()), Arc::<str>::from(INBOUND));
-    let route = Arc::new(RouteRecord { name: Arc::clone(&name), metrics: observer.metrics.route(&name) });
+    let route =
+        Arc::new(RouteRecord { id: RouteId::Inbound, name: Arc::clone(&name), metrics: observer.metrics.route(&name) });
     let judged = ConnectionVerdict {
         acceptance: Acceptance::Terminate,
         rule: LinkRule::Never,

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::{Origin, Target, Traffic, Tried, millis};
+use super::{Target, Traffic, Tried, millis};
 use crate::control::probe::Unreachable;
 use crate::control::probe::session::Answer;
 use crate::control::remedy::Peer;
@@ -39,12 +39,12 @@ impl Target {
             (None, false)
         };
         let found = |failure: LinkFailure| Unreachable {
-            upstream: self.upstream.clone(),
-            route: self.route.clone(),
+            upstream: self.upstream.name.to_string(),
+            route: self.route.id.clone(),
             link,
             remedy: self
                 .redirected
-                .and_then(|address| Peer { address, names: self.way.names() }.remedy(&failure.fault)),
+                .and_then(|address| Peer { address, names: self.upstream.names() }.remedy(&failure.fault)),
             reason: self.in_words(&failure),
             fault: failure.fault,
             by_the_change,
@@ -69,7 +69,7 @@ impl Target {
 
     /// Whether the link in use can be made: as the probe says, or as is found out now where there is none.
     async fn is_up(&self, snapshot: &Snapshot) -> bool {
-        if !matches!(self.origin, Origin::Destination(..)) {
+        if self.probed {
             let seen = self.seen();
             return seen.up || seen.checked.is_none();
         }
