@@ -495,41 +495,6 @@ pub const NETFILTER_KEEP_LOOK: Duration = Duration::from_secs(2);
 pub const NETFILTER_KEEP_PAUSE: Duration = Duration::from_millis(20);
 /// How long a `--keep` may take to end: as long as nft itself.
 pub const NETFILTER_KEEP_END: Duration = NETFILTER_TOOL_WAIT;
-/// Nodes of one rollout: a set has at most 50 members, a sharded cluster some of those and its mongos.
-pub const ROLLOUT_NODES: usize = 256;
-/// A rollout's lease on each node: as long as three renewals, so that a lost one costs nothing, and a rollout that was
-/// killed keeps the next one out for a minute at most.
-pub const ROLLOUT_LEASE: Duration = Duration::from_secs(60);
-/// Between two renewals.
-pub const ROLLOUT_RENEWAL: Duration = Duration::from_secs(20);
-/// How long a rollout waits by default for clients to have moved, and for old connections to be gone.
-pub const ROLLOUT_WAIT: Duration = Duration::from_secs(600);
-/// Between two looks at what is waited for: soon enough for a person, and few enough for the log of a node.
-pub const ROLLOUT_LOOK: Duration = Duration::from_secs(1);
-/// Between two requests to move what is left of old connections.
-pub const ROLLOUT_RECYCLE: Duration = Duration::from_secs(3);
-/// How long a node may be unhealthy before a rollout stops: an election takes 12 s, and the probe that sees its end 10.
-pub const ROLLOUT_HEALTH: Duration = Duration::from_secs(30);
-/// How long a node's admin port may be out of reach before a rollout stops: what a restart of tlsramp takes, twice.
-pub const ROLLOUT_UNREACHED: Duration = Duration::from_secs(5);
-/// How often in a row a question may fail at a node that is there, before a rollout stops.
-pub const ROLLOUT_MISSED: u32 = 3;
-/// One look at a node from outside: connection, opening, answer.
-pub const ROLLOUT_OUTSIDE: Duration = Duration::from_secs(5);
-/// Largest answer of a node to a look from outside, in bytes: a refusal has some hundred.
-pub const ROLLOUT_OUTSIDE_BYTES: usize = 64 * 1024;
-/// How long is waited for the row that our own plaintext opening makes among the clients.
-pub const ROLLOUT_OWN_ROW: Duration = Duration::from_secs(2);
-/// A look-up of a peer's name.
-pub const ROLLOUT_RESOLVE: Duration = Duration::from_secs(3);
-/// A peer that is gone counts as one for so long: longer than any pause between a member's heartbeats.
-pub const ROLLOUT_PEER: Duration = Duration::from_secs(60);
-/// How many of those who are waited for a line names.
-pub const ROLLOUT_NAMED: usize = 4;
-/// Connections that have not moved, a line each, that a node's end of a wait names: a screen of them.
-pub const ROLLOUT_CONNECTIONS: usize = 20;
-/// Largest log of rollouts that is read back, in bytes: some hundred thousand lines.
-pub const ROLLOUT_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Connections of the load generator: what the ports of one source address carry to one target.
 pub const LOAD_CONNECTIONS: u32 = 60_000;

@@ -3,9 +3,9 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Command, value_parser};
 
+use super::limits;
 use super::node::mode;
 use crate::admin_client::{AdminAddress, with_tls_options};
-use crate::limits::ROLLOUT_WAIT;
 use crate::telemetry::ClientIdentity;
 
 /// The command line of `tlsramp rollout`.
@@ -30,31 +30,31 @@ pub fn command() -> Command {
             .help("A node's admin port, HOST:PORT or unix:PATH; once for each node, all of them"),
         public
             .value_parser(NonEmptyStringValueParser::new())
-            .help("Where a node is looked at from outside, or none: not at all [default: its own name in the set]"),
+            .help("The address at which a node is checked from outside, or none for no check [default: its own name in the set]"),
         wait.help(format!(
-            "How long clients and old connections are waited for, each time; 0: not at all [default: {}m]",
-            ROLLOUT_WAIT.as_secs() / 60
+            "How long each wait for clients and for old connections may take; 0 for no wait [default: {}m]",
+            limits::WAIT.as_secs() / 60
         )),
         accept.conflicts_with(ROLLBACK).help(
-            "Accept on every node that this client (IP/APPLICATION/DRIVER, as `ctl clients` prints it) will be refused \
-             by requireSSL; repeatable",
+            "Accept on every node that requireSSL will refuse this client (IP/APPLICATION/DRIVER, as `ctl clients` \
+             prints it); repeatable",
         ),
         grace.help(
-            "Cut old connections that have not moved after so many seconds, wherever they are, those at risk too; \
+            "Cut old connections that have not moved after this many seconds, in the middle of a message if need be; \
              their clients may see an error [default: never]",
         ),
-        log.value_parser(NonEmptyStringValueParser::new()).help("The change record, appended to; none: no record"),
-        switch(DRY_RUN).help("Say what it would do and what stands in its way; change nothing"),
-        switch(AUTO_ROLLBACK).conflicts_with(ROLLBACK).help("If a node fails, take every node back to where it began"),
-        switch(ROLLBACK).help("Take every node back to where it began, as the log has it, or down to --to"),
+        log.value_parser(NonEmptyStringValueParser::new()).help("The change record, which is appended to, or none for no record"),
+        switch(DRY_RUN).help("Print the steps and everything that would stop or delay them; change nothing"),
+        switch(AUTO_ROLLBACK).conflicts_with(ROLLBACK).help("If a node fails, take every node back to the mode it had at first"),
+        switch(ROLLBACK).help("Take every node back to the mode it had at first, by the log, or down to --to"),
         switch(FORCE).help(
-            "On the way back, go on although a live member is not listed as --node, and turn TLS clients away before \
-             disabled instead of waiting for them",
+            "On the way back, go on although a live member is not listed as --node, and refuse TLS clients at disabled \
+             instead of waiting for them",
         ),
     ])
 }
 
-/// A client's key as it was typed, if it is one.
+/// The key of a client, checked and unchanged.
 fn key(text: &str) -> Result<String, String> {
     ClientIdentity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -74,19 +74,19 @@ pub(super) const DRY_RUN: &str = "dry-run";
 pub(super) const AUTO_ROLLBACK: &str = "autoRollback";
 pub(super) const ROLLBACK: &str = "rollback";
 pub(super) const FORCE: &str = "force";
-/// What is said for no log, or no look.
+/// The value of --log and --public that stands for none.
 pub(super) const NONE: &str = "none";
 const LOG_DEFAULT: &str = "tlsramp-rollout.log";
 
 const LONG_ABOUT: &str = "MongoDB's \"Upgrade a Cluster to Use SSL\" as one command: all nodes, one step at a time. No node \
-     takes a step before all have the previous one; secondaries go first, then proxies beside applications, the primary \
-     last, and it is never stepped down. Before the first step every node is told the names of all members. Before each \
-     step all nodes must be well, and the node's guard must find nobody whom it would hurt; after it, the node is looked \
-     at from outside, and every node must still reach every server. Before requireSSL, clients and old connections are \
-     waited for, and named.\n\n\
+     takes a step before all have taken the previous one; secondaries go first, then proxies beside applications, then the \
+     primary, which is never stepped down. Before the first step, every node is given the names of all members. Before \
+     each step, all nodes must be healthy, and the node must have no client or link that the new mode would cut off; after \
+     it, the node is checked from outside, and every node must still reach every server. Before requireSSL, it waits for \
+     clients and old connections, and names them.\n\n\
      List the tlsramp of every mongod and mongos, hidden members and all shards included, and those beside \
      applications.\n\n\
-     It keeps nothing: interrupted, the same command goes on where the nodes are.";
+     It keeps no state: after an interruption, the same command goes on where the nodes are.";
 
 const EXIT_CODES: &str = "Exit codes:\n  \
      0  every node is at the mode, and its file agrees; --dry-run: it could start\n  \

@@ -1,11 +1,11 @@
-//! The nodes' admin ports: all asked at once, each answer read.
+//! The admin ports of all nodes, which are asked concurrently.
 
 use std::future::Future;
 
 use tokio::task::JoinSet;
 
 use super::node::Node;
-use super::peers::Sight;
+use super::peers::ObservedPeers;
 use crate::admin_client::{AdminClient, ClientError};
 use crate::net::HostPort;
 use crate::text::escaped;
@@ -13,106 +13,104 @@ use crate::text::escaped;
 /// All nodes, in the order given.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    nodes: Vec<Handle>,
+    nodes: Vec<NodeHandle>,
 }
 
-/// One node.
+/// How one node is reached.
 #[derive(Debug, Clone)]
-pub(super) struct Handle {
+pub(super) struct NodeHandle {
     /// Its admin address, as it was given.
     pub(super) name: String,
     pub(super) client: AdminClient,
-    /// `tlsramp ctl` for this node, up to its verb, as it is printed.
+    /// `tlsramp ctl` with the options for this node, to be printed.
     pub(super) ctl: String,
-    pub(super) public: Public,
+    pub(super) public: PublicAddress,
 }
 
-/// Where a node is looked at from outside.
+/// The address at which a node is checked from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Public {
-    /// By its own name in its set.
-    Own,
-    /// There.
+pub(super) enum PublicAddress {
+    /// Its own name in its set.
+    OwnName,
     At(HostPort),
-    /// Nowhere: the operator has said so.
-    Nowhere,
+    /// The operator wants no check.
+    None,
 }
 
-/// Why a node has not told what was asked.
+/// Why a node gave no usable answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
-    /// No answer, or one that says no.
+pub(super) enum AnswerError {
+    /// No answer, or a refusal.
     #[error("{}", escaped(&.0.to_string()))]
     Client(#[from] ClientError),
-    /// An answer that cannot be read.
     #[error("its status cannot be read: {0}")]
     Unreadable(String),
 }
 
 impl Fleet {
-    /// Of these nodes.
-    pub(super) fn new(nodes: Vec<Handle>) -> Fleet {
+    pub(super) fn new(nodes: Vec<NodeHandle>) -> Fleet {
         Fleet { nodes }
     }
 
-    /// A node, by its place.
-    pub(super) fn node(&self, node: usize) -> &Handle {
+    pub(super) fn node(&self, node: usize) -> &NodeHandle {
         &self.nodes[node]
     }
 
-    /// A node's name, by its place.
     pub(super) fn name(&self, node: usize) -> &str {
         &self.nodes[node].name
     }
 
-    /// All names, in order.
     pub(super) fn names(&self) -> Vec<String> {
         self.nodes.iter().map(|node| node.name.clone()).collect()
     }
 
-    /// Where nodes are looked at from outside, where that was given.
-    pub(super) fn publics(&self) -> Vec<Option<HostPort>> {
-        let public = |node: &Handle| match &node.public {
-            Public::At(place) => Some(place.clone()),
-            Public::Own | Public::Nowhere => None,
+    /// The addresses that were given for the check from outside.
+    pub(super) fn public_addresses(&self) -> Vec<Option<HostPort>> {
+        let public = |node: &NodeHandle| match &node.public {
+            PublicAddress::At(place) => Some(place.clone()),
+            PublicAddress::OwnName | PublicAddress::None => None,
         };
         self.nodes.iter().map(public).collect()
     }
 
-    /// Where every node is.
-    pub(super) async fn look(&self) -> Vec<Result<Node, NoAnswer>> {
+    /// The state of every node.
+    pub(super) async fn look(&self) -> Vec<Result<Node, AnswerError>> {
         self.each(&self.all(), |handle| async move {
             let status = handle.client.status().await?;
-            Node::of(&handle.name, &status.value).map_err(NoAnswer::Unreadable)
+            Node::of(&handle.name, &status.value).map_err(AnswerError::Unreadable)
         })
         .await
     }
 
-    /// Whom every node sees.
-    pub(super) async fn sights(&self) -> Vec<Result<Sight, NoAnswer>> {
+    /// The clients and connections of every node.
+    pub(super) async fn observed_peers(&self) -> Vec<Result<ObservedPeers, AnswerError>> {
         self.each(&self.all(), |handle| async move {
             let clients = handle.client.clients(false).await?.value.clients;
             let connections = handle.client.connections(false).await?.value.connections;
-            Ok(Sight { clients, connections })
+            Ok(ObservedPeers { clients, connections })
         })
         .await
     }
 
-    /// Asks some nodes at once, and gives the answers in their order.
-    pub(super) async fn each<T, F>(&self, places: &[usize], ask: impl Fn(Handle) -> F) -> Vec<Result<T, NoAnswer>>
+    /// Asks some nodes concurrently. The answers have the order of `places`.
+    pub(super) async fn each<T, F>(
+        &self,
+        places: &[usize],
+        ask: impl Fn(NodeHandle) -> F,
+    ) -> Vec<Result<T, AnswerError>>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, NoAnswer>> + Send + 'static,
+        F: Future<Output = Result<T, AnswerError>> + Send + 'static,
     {
         let mut asking = JoinSet::new();
         for (at, place) in places.iter().enumerate() {
             let question = ask(self.nodes[*place].clone());
             asking.spawn(async move { (at, question.await) });
         }
-        let unasked = |_: &usize| Err(NoAnswer::Unreadable("it was not asked".to_owned()));
+        let unasked = |_: &usize| Err(AnswerError::Unreadable("it was not asked".to_owned()));
         let mut answers: Vec<_> = places.iter().map(unasked).collect();
         while let Some(answer) = asking.join_next().await {
-            // One that panicked has no answer.
+            // A task that panicked gives no answer.
             if let Ok((at, answer)) = answer {
                 answers[at] = answer;
             }
@@ -120,8 +118,13 @@ impl Fleet {
         answers
     }
 
-    /// The places of all nodes.
+    /// The indices of all nodes.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.nodes.len()).collect()
     }
+}
+
+/// All answers, or the first error with the index of its node.
+pub(super) fn all_of<T>(answers: Vec<Result<T, AnswerError>>) -> Result<Vec<T>, (usize, AnswerError)> {
+    answers.into_iter().enumerate().map(|(node, answer)| answer.map_err(|error| (node, error))).collect()
 }

@@ -1,26 +1,26 @@
-//! Why a rollout does not go on.
+//! Why a rollout ends early.
 
-/// Why it does not go on.
+use std::fmt::Display;
+
+/// Why a rollout ends early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Halt {
-    /// Nothing has failed: something has to be done first, or someone has to be waited for.
+    /// Nothing has failed: the operator has to act first, or a client is still connected.
     Stopped(String),
-    /// A node has failed, and `--autoRollback` takes all of them back.
+    /// A node has failed; `--autoRollback` takes all of them back.
     Failed(String),
-    /// A node has failed, and all are back where they began.
+    /// A node has failed, and all are back in the mode they had at first.
     TakenBack(String),
     /// A signal.
     Interrupted,
 }
 
 impl Halt {
-    /// The same of a node.
-    pub(super) fn stopped(node: &str, why: impl std::fmt::Display) -> Halt {
+    pub(super) fn stopped(node: &str, why: impl Display) -> Halt {
         Halt::Stopped(format!("{node}: {why}"))
     }
 
-    /// The same of a node.
-    pub(super) fn failed(node: &str, why: impl std::fmt::Display) -> Halt {
+    pub(super) fn failed(node: &str, why: impl Display) -> Halt {
         Halt::Failed(format!("{node}: {why}"))
     }
 }

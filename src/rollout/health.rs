@@ -1,276 +1,178 @@
-//! Whether every member is reached as the other nodes see it: by their probes of the servers that their outbound routes
-//! lead to. Looked at after each step, before it counts as verified, and once more at the end.
+//! What stops a rollout before any step: nodes that are unhealthy, that do not belong together, or that are missing.
+//! PURE.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::BTreeSet;
 
-use super::halt::Halt;
-use super::node::Node;
-use super::peers::Known;
-use super::walk::{Walk, survey};
-use crate::control::views::{LinkStatus, UpstreamStatus};
-use crate::limits::{ROLLOUT_HEALTH, ROLLOUT_LOOK};
+use super::node::{MemberState, Node};
 use crate::policy::Mode;
 use crate::text::printable;
 
-/// A server that a node does not reach: the node by its place, the route, the server. With the reason.
-pub(super) type Unreached = BTreeMap<(usize, String, String), String>;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HealthProblem {
+    /// The index of the node; `None`: of the whole set.
+    pub(super) node: Option<usize>,
+    pub(super) text: String,
+    /// Whether it may pass by itself, as an election does.
+    pub(super) transient: bool,
+}
 
-/// Every server that some node does not reach. PURE.
-pub(super) fn unreached(nodes: &[Node]) -> Unreached {
-    let mut found = Unreached::new();
-    for (place, node) in nodes.iter().enumerate() {
-        for up in node.outbound.iter().filter(|up| !up.up && !up.checked.is_empty()) {
-            let link = node.links.iter().find(|link| is_link_of(link, up));
-            let reason = up.reason.as_deref().unwrap_or("no reason is known");
-            found.insert((place, up.route.clone(), up.upstream.clone()), with_suggestion(reason, link));
-        }
-        // A server that is probed too was named above, there by its name where redirected connections go by address.
-        let is_told = |link: &LinkStatus| node.outbound.iter().any(|up| !up.up && is_link_of(link, up));
-        for link in node.links.iter().filter(|link| !link.up && !is_told(link)) {
-            if let Some(reason) = &link.reason {
-                let key = (place, link.route.clone(), link.destination.clone());
-                found.insert(key, with_suggestion(reason, Some(link)));
-            }
-        }
-    }
+/// Everything that stops a rollout up to this mode.
+pub(super) fn problems(nodes: &[Node], target: Mode) -> Vec<HealthProblem> {
+    let mut found = ailments(nodes);
+    found.extend(sets(nodes));
+    found.extend(twice(nodes));
+    found.extend(missing(nodes));
+    found.extend(too_far(nodes, target));
     found
 }
 
-fn is_link_of(link: &LinkStatus, up: &UpstreamStatus) -> bool {
-    link.route == up.route && (link.destination == up.upstream || (link.reason.is_some() && link.reason == up.reason))
-}
-
-/// The reason, and the option that would mend it, which a node only suggests.
-fn with_suggestion(reason: &str, link: Option<&LinkStatus>) -> String {
-    let option = link.and_then(|link| link.suggestion.as_deref());
-    let option =
-        option.map(|option| format!("; if that is the server that is meant, start that tlsramp with {option}"));
-    format!("{reason}{}", option.unwrap_or_default())
-}
-
-/// Whether a node has probed its outbound links since it came to this mode. PURE.
-fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
-    let link = if mode.dials_tls() { "tls" } else { "plaintext" };
-    // Nothing is known where the probe is off.
-    let probes = node.outbound.iter().any(|up| !up.checked.is_empty());
-    let is_new = |up: &UpstreamStatus| {
-        let same = |old: &&UpstreamStatus| (&old.route, &old.upstream) == (&up.route, &up.upstream);
-        match before.outbound.iter().find(same) {
-            // One that is never probed.
-            Some(old) if old.checked.is_empty() && up.checked.is_empty() => true,
-            Some(old) if old.checked == up.checked => false,
-            Some(_) | None => up.link == link || up.link == "untouched",
-        }
-    };
-    !probes || node.outbound.iter().all(is_new)
-}
-
-/// What is worse than before the step of a node to a mode. PURE.
-fn got_worse(before: &[Node], now: &[Node], node: usize, mode: Mode) -> Unreached {
-    let known = unreached(before);
-    let mut found = unreached(now);
-    found.retain(|key, _| !known.contains_key(key));
-    for (place, (old, new)) in before.iter().zip(now).enumerate() {
-        if let Some(ailment) = new.ailment() {
-            found.insert((place, "inbound".to_owned(), "its server".to_owned()), ailment);
-        }
-        if (old.redirect, new.redirect) == (Some(true), Some(false)) {
-            let reason = "its redirect rules are gone (tlsramp netfilter ... --apply)".to_owned();
-            found.insert((place, "outbound transparent".to_owned(), "the other members".to_owned()), reason);
-        }
-        if place == node && !has_probed(old, new, mode) {
-            let reason = format!("its links were not probed since it came to {mode}");
-            found.insert((place, "outbound".to_owned(), "every server".to_owned()), reason);
-        }
-    }
-    found
-}
-
-/// A line for each. PURE.
-pub(super) fn in_words(found: &Unreached, names: &[String]) -> String {
-    let line = |((node, route, server), reason): (&(usize, String, String), &String)| {
-        let name = names.get(*node).map(String::as_str).unwrap_or_default();
-        format!("{name}: it does not reach {} ({}): {}", printable(server), printable(route), printable(reason))
+/// A line for each, with the name of its node.
+pub(super) fn text(found: &[HealthProblem], names: &[String]) -> String {
+    let line = |one: &HealthProblem| match one.node.and_then(|node| names.get(node)) {
+        Some(name) => format!("{name}: {}", one.text),
+        None => one.text.clone(),
     };
     found.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-impl Walk {
-    /// Waits, within a bound, until all is as well as before a step: every node reaches the servers that it reached, the node
-    /// that took the step by the links of its new mode.
-    ///
-    /// # Errors
-    /// Which node does not reach which server, and why; a server that is ill; rules that are gone; a signal.
-    pub(super) async fn all_still_reached(&self, before: &[Node], node: usize, mode: Mode) -> Result<(), Halt> {
-        self.until_reached(|now| got_worse(before, now, node, mode)).await
-    }
+fn ailments(nodes: &[Node]) -> Vec<HealthProblem> {
+    let ill = |(node, ailment): (usize, Option<String>)| {
+        Some(HealthProblem { node: Some(node), text: ailment?, transient: true })
+    };
+    nodes.iter().map(Node::ailment).enumerate().filter_map(ill).collect()
+}
 
-    /// Waits, within a bound, until every node reaches every listed node, and what it reached at the start.
-    ///
-    /// # Errors
-    /// Which node does not reach which server, and why; a signal.
-    pub(super) async fn all_reached(&self, nodes: &[Node], start: &Unreached) -> Result<(), Halt> {
-        if unreached(nodes).is_empty() {
-            return Ok(());
-        }
-        let survey = survey(&self.fleet, nodes, &self.resolved).await;
-        let survey = survey.map_err(|(node, error)| self.no_answer(node, &error))?;
-        let is_listed = |known: &Known, node: usize, server: &str| {
-            server.parse().is_ok_and(|target| known.has(node, &target, &survey.resolved))
-        };
-        self.until_reached(|nodes| {
-            let mut found = unreached(nodes);
-            found.retain(|key, _| !start.contains_key(key) || is_listed(&survey.known, key.0, &key.2));
-            found
-        })
-        .await
-    }
-
-    async fn until_reached(&self, look: impl Fn(&[Node]) -> Unreached) -> Result<(), Halt> {
-        let began = Instant::now();
-        loop {
-            self.check()?;
-            let found = look(&self.reached().await?);
-            if found.is_empty() {
-                return Ok(());
-            }
-            if began.elapsed() >= ROLLOUT_HEALTH {
-                return Err(Halt::Failed(in_words(&found, &self.fleet.names())));
-            }
-            for ((node, _, server), reason) in &found {
-                self.screen.busy(*node, format!("waiting for {}: {}", printable(server), printable(reason)));
-            }
-            self.interrupt.pause(ROLLOUT_LOOK).await?;
+/// A standalone server beside members of sets; sets without exactly one primary.
+fn sets(nodes: &[Node]) -> Vec<HealthProblem> {
+    let names: BTreeSet<_> = nodes.iter().filter_map(set).collect();
+    let mut found = Vec::new();
+    for (node, one) in nodes.iter().enumerate() {
+        if one.state() == MemberState::Standalone && !names.is_empty() {
+            let names = names.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ");
+            let text = format!("its server is a standalone, and others are members of {names}: roll it out by itself");
+            found.push(HealthProblem { node: Some(node), text, transient: false });
         }
     }
+    for name in names {
+        let members = nodes.iter().filter(|node| set(node) == Some(name));
+        let primaries = members.filter(|node| node.state() == MemberState::Primary).count();
+        if primaries != 1 {
+            let text = format!("the set {} has {primaries} primaries, and should have one", printable(name));
+            found.push(HealthProblem { node: None, text, transient: true });
+        }
+    }
+    found
+}
+
+/// Members behind more than one node: two admin addresses of one tlsramp, or two proxies of one server.
+fn twice(nodes: &[Node]) -> Vec<HealthProblem> {
+    let mut seen = BTreeSet::new();
+    let again = |(node, one): (usize, &Node)| {
+        let me = one.me()?;
+        let text = format!(
+            "its member {} is another node's too: two --node lead to one, or two proxies front one server",
+            printable(&me)
+        );
+        (!seen.insert(me)).then_some(HealthProblem { node: Some(node), text, transient: false })
+    };
+    nodes.iter().enumerate().filter_map(again).collect()
+}
+
+/// Members that a set names and that are not listed nodes.
+pub(super) fn missing(nodes: &[Node]) -> Vec<HealthProblem> {
+    // A server that is down or starting, and whose name is not known, may be the one that seems to be missing.
+    if nodes.iter().any(|node| node.me().is_none() && node.ailment().is_some()) {
+        return Vec::new();
+    }
+    let given: BTreeSet<_> = nodes.iter().filter_map(Node::me).collect();
+    let named = nodes.iter().filter_map(|node| node.server.as_ref()).flat_map(|server| &server.hosts);
+    let missing: BTreeSet<_> = named.filter(|host| !given.contains(*host)).collect();
+    let finding = |host: &String| {
+        let text = format!("the set's member {} is not a listed node: give its tlsramp as --node", printable(host));
+        HealthProblem { node: None, text, transient: false }
+    };
+    missing.into_iter().map(finding).collect()
+}
+
+fn too_far(nodes: &[Node], target: Mode) -> Vec<HealthProblem> {
+    let above = nodes.iter().enumerate().filter(|(_, node)| node.mode > target);
+    let finding = |(node, one): (usize, &Node)| {
+        let text = format!("it is at {}, above {target}: the way back is --rollback --to {target}", one.mode);
+        HealthProblem { node: Some(node), text, transient: false }
+    };
+    above.map(finding).collect()
+}
+
+fn set(node: &Node) -> Option<&str> {
+    node.server.as_ref()?.set.as_deref()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Node, got_worse, has_probed, in_words, unreached};
-    use crate::control::views::{LinkStatus, UpstreamStatus};
-    use crate::policy::Mode::{Allow, Prefer};
-    use crate::rollout::node::State;
+    use super::problems;
+    use crate::policy::Mode::{Allow, Disabled, Require};
     use crate::rollout::node::tests::member;
+    use crate::rollout::node::{MemberState, Node, NodeServer};
 
-    fn upstream(up: bool, link: &str, checked: &str) -> UpstreamStatus {
-        UpstreamStatus {
-            route: "outbound transparent".into(),
-            upstream: "db7:27017".into(),
-            up,
-            link: link.into(),
-            checked: checked.into(),
-            reason: (!up).then(|| "no name\nverifies it".into()),
-            ..UpstreamStatus::default()
+    fn changed(node: Node, change: impl FnOnce(&mut NodeServer)) -> Node {
+        let mut node = node;
+        node.server.iter_mut().for_each(|server| *server = server.clone());
+        if let Some(server) = &mut node.server {
+            change(server);
+        }
+        node
+    }
+
+    fn trio() -> Vec<Node> {
+        let names = ["a", "b", "c"];
+        let states = [MemberState::Primary, MemberState::Secondary, MemberState::Arbiter];
+        names.iter().zip(states).map(|(name, state)| member(name, state, Disabled, &names)).collect()
+    }
+
+    fn alone(name: &str, state: MemberState) -> Node {
+        changed(member(name, state, Disabled, &[]), |server| (server.set, server.me) = (None, None))
+    }
+
+    #[test]
+    fn what_is_in_order_has_no_findings() {
+        let sharded = || [trio(), vec![alone("s", MemberState::Mongos)]].concat();
+        for nodes in [trio(), sharded(), vec![alone("s", MemberState::Standalone), alone("t", MemberState::Standalone)]]
+        {
+            assert_eq!(problems(&nodes, Require), [], "{nodes:?}");
         }
     }
 
     #[test]
-    fn a_server_that_a_node_does_not_reach_is_named_with_the_reason() {
-        for (up, found) in [
-            (upstream(true, "tls", "t"), false),
-            (upstream(false, "tls", "t"), true),
-            // Not probed, or not yet: nothing is known.
-            (upstream(false, "", ""), false),
-        ] {
-            let mut node = member("a", State::Primary, Prefer, &["a"]);
-            node.outbound = vec![up];
-            let unreached = unreached(&[node]);
-            assert_eq!(!unreached.is_empty(), found, "{unreached:?}");
-            let expected = if found {
-                r"a:28017: it does not reach db7:27017 (outbound transparent): no name\nverifies it"
-            } else {
-                ""
-            };
-            assert_eq!(in_words(&unreached, &["a:28017".into()]), expected);
-        }
-    }
-
-    #[test]
-    fn a_link_that_no_probe_follows_counts_and_what_mends_it_is_said() {
-        let link = |destination: &str, up, reason: Option<&str>| LinkStatus {
-            route: "outbound transparent".into(),
-            destination: destination.into(),
-            up,
-            reason: reason.map(Into::into),
-            suggestion: Some("--member db7:27017=10.0.0.7".into()),
-            ..LinkStatus::default()
+    fn each_disorder_is_named() {
+        let ill = |at: usize, change: fn(&mut NodeServer)| {
+            let mut nodes = trio();
+            nodes[at] = changed(nodes[at].clone(), change);
+            nodes
         };
-        let mut node = member("a", State::Primary, Prefer, &["a"]);
-        let mend = "; if that is the server that is meant, start that tlsramp with --member db7:27017=10.0.0.7";
-        for (probed, link, expected) in [
+        let rows: [(Vec<Node>, Option<usize>, &str); 8] = [
+            (ill(1, |server| server.up = false), Some(1), "is down"),
+            (ill(2, |server| server.state = MemberState::Other), Some(2), "let it recover"),
+            (ill(0, |server| server.state = MemberState::Secondary), None, "has 0 primaries"),
+            (ill(1, |server| server.state = MemberState::Primary), None, "has 2 primaries"),
             (
-                None,
-                link("10.0.0.7:27017", false, Some("no name")),
-                Some(format!("10.0.0.7:27017 (outbound transparent): no name{mend}")),
+                [trio(), vec![alone("s", MemberState::Standalone)]].concat(),
+                Some(3),
+                "is a standalone, and others are members of rs",
             ),
-            (None, link("10.0.0.7:27017", true, None), None),
-            (None, link("10.0.0.7:27017", false, None), None),
-            // Probed by its name, and linked to by its address: one server, one line.
-            (
-                Some(upstream(false, "tls", "t")),
-                link("10.0.0.7:27017", false, Some("no name\nverifies it")),
-                Some(format!(r"db7:27017 (outbound transparent): no name\nverifies it{mend}")),
-            ),
-        ] {
-            node.outbound = probed.into_iter().collect();
-            node.links = vec![link];
-            let found = in_words(&unreached(&[node.clone()]), &["a".into()]);
-            let expected = expected.map(|text| format!("a: it does not reach {text}")).unwrap_or_default();
-            assert_eq!(found, expected);
+            (ill(1, |server| server.me = Some("A:27017".into())), Some(1), "a:27017 is another node's too"),
+            (trio()[..2].to_vec(), None, "member c:27017 is not a listed node"),
+            (ill(1, |server| server.hosts.push("h:1".into())), None, "h:1 is not a listed node"),
+        ];
+        for (nodes, node, part) in rows {
+            let found = problems(&nodes, Require);
+            assert!(found.iter().any(|one| one.node == node && one.text.contains(part)), "{part}: {found:?}");
         }
-    }
-
-    #[test]
-    fn only_what_is_worse_than_before_a_step_counts() {
-        let node = |change: fn(&mut Node)| {
-            let mut node = member("a", State::Primary, Prefer, &["a"]);
-            node.outbound = vec![upstream(true, "tls", "t")];
-            node.redirect = Some(true);
-            change(&mut node);
-            node
-        };
-        let down: fn(&mut Node) = |node| node.outbound = vec![upstream(false, "tls", "t")];
-        let ill: fn(&mut Node) = |node| node.server.iter_mut().for_each(|server| server.up = false);
-        let gone: fn(&mut Node) = |node| node.redirect = Some(false);
-        let well: fn(&mut Node) = |_| {};
-        for (before, now, part) in [
-            (well, well, None),
-            (well, down, Some("does not reach db7:27017")),
-            (down, down, None),
-            (well, ill, Some("does not reach its server (inbound): the server behind it is down")),
-            (well, gone, Some("its redirect rules are gone")),
-            (gone, gone, None),
-        ] {
-            // The step was another node's.
-            let found = got_worse(&[node(before)], &[node(now)], 1, Prefer);
-            let text = in_words(&found, &["a".into()]);
-            assert!(part.map_or(text.is_empty(), |part| text.contains(part)), "{part:?}: {text}");
-        }
-        let found = got_worse(&[node(well)], &[node(well)], 0, Prefer);
-        assert!(in_words(&found, &["a".into()]).contains("not probed since it came to preferSSL"), "{found:?}");
-    }
-
-    #[test]
-    fn only_a_probe_by_the_new_link_counts() {
-        let mut before = member("a", State::Primary, Prefer, &["a"]);
-        before.outbound = vec![upstream(true, "plaintext", "t")];
-        for (up, mode, fresh) in [
-            (upstream(true, "plaintext", "u"), Prefer, false),
-            (upstream(true, "tls", "u"), Prefer, true),
-            (upstream(false, "tls", "u"), Prefer, true),
-            (upstream(true, "untouched", "u"), Prefer, true),
-            (upstream(true, "tls", "u"), Allow, false),
-            (upstream(true, "plaintext", "u"), Allow, true),
-            (upstream(true, "plaintext", "t"), Allow, false),
-            (upstream(false, "", ""), Prefer, true),
-        ] {
-            let node = Node { outbound: vec![up], ..before.clone() };
-            assert_eq!(has_probed(&before, &node, mode), fresh, "{node:?}");
-        }
-        let outbound = vec![upstream(true, "tls", "u"), upstream(false, "", "")];
-        let node = Node { outbound, ..before.clone() };
-        assert!(!has_probed(&before, &node, Prefer), "one of them was not probed yet");
+        let mut nodes = trio();
+        nodes[2] = changed(nodes[2].clone(), |server| (server.up, server.me) = (false, None));
+        let found = problems(&nodes, Require);
+        assert!(found.iter().all(|one| one.transient), "a member that is down is not missing: {found:?}");
+        let mut nodes = trio();
+        nodes[2].mode = Require;
+        assert!(problems(&nodes, Allow)[0].text.contains("it is at requireSSL, above allowSSL: the way back is"));
     }
 }

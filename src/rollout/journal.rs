@@ -1,111 +1,101 @@
-//! The log: plain text for the change record, a line an event, appended; and read back for where nodes began.
+//! The change record: plain text, a line for each event, appended; and read back for the modes that nodes had at first.
 //!
-//! It is a record, and no state: what is to be done next, the nodes alone say. Only the way back needs it, since no node
-//! remembers where it came from.
+//! Only a rollback and a resumed rollout read it, since no node remembers its earlier modes: what is next is decided by
+//! the nodes' own answers.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::behind::LastModes;
+use super::lagging::LastModes;
+use super::limits::LOG_BYTES;
 use super::node::mode;
-use crate::limits::ROLLOUT_LOG_BYTES;
 use crate::policy::Mode;
 
-/// A log that is written to; or none, which takes everything and keeps nothing.
+/// The log; without a file, it drops every line.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    file: Option<(PathBuf, Mutex<File>)>,
-    /// Whether it was said that it cannot be written.
-    complained: Mutex<bool>,
+    file: Option<(PathBuf, File)>,
+    /// Whether a write error was reported.
+    complained: Cell<bool>,
 }
 
-/// Where nodes began, and which of them have come to their end.
+/// The modes that nodes had at first, and the nodes whose rollout is complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Began {
+pub(super) struct Origins {
     pub(super) modes: Vec<(String, Mode)>,
     done: BTreeSet<String>,
 }
 
 impl Journal {
     /// Opens a log for appending.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(super) fn open(path: Option<&Path>) -> io::Result<Journal> {
         let Some(path) = path else { return Ok(Journal::default()) };
         let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Journal { file: Some((path.to_owned(), Mutex::new(file))), complained: Mutex::default() })
+        Ok(Journal { file: Some((path.to_owned(), file)), complained: Cell::default() })
     }
 
-    /// Writes a line. That it cannot be written is said once: a change record with a gap is no reason to stop between
-    /// two nodes.
+    /// Writes a line. A write error is reported once, and does not stop the rollout between two nodes.
     pub(super) fn note(&self, text: impl Display) {
-        let Some((path, file)) = &self.file else { return };
+        let Some((path, mut file)) = self.file.as_ref().map(|(path, file)| (path, file)) else { return };
         let line = format!("{} {text}\n", now());
-        let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
-        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = written
-            && !std::mem::replace(&mut *complained, true)
+        if let Err(error) = file.write_all(line.as_bytes())
+            && !self.complained.replace(true)
         {
             let _ = writeln!(io::stderr(), "tlsramp rollout: {} cannot be written: {error}", path.display());
         }
     }
 
-    /// Where a node began.
+    /// Records the mode that a node had at first.
     pub(super) fn began(&self, node: &str, mode: Mode) {
         self.note(format_args!("{BEGAN} {node} {mode}"));
     }
 
-    /// Where a node has come to its end.
+    /// Records that a node's rollout is complete.
     pub(super) fn done(&self, node: &str, mode: Mode) {
         self.note(format_args!("{DONE} {node} {mode}"));
     }
 }
 
-impl Began {
-    /// Where a node began.
+impl Origins {
     pub(super) fn of(&self, node: &str) -> Option<Mode> {
         self.modes.iter().find(|(one, _)| one == node).map(|(_, mode)| *mode)
     }
 
-    /// Whether it came to its end, or was taken back: the next rollout begins anew.
+    /// Whether the rollout was completed or taken back, so that the next one is no resumption.
     pub(super) fn has_ended(&self) -> bool {
         self.modes.iter().all(|(node, _)| self.done.contains(node))
     }
 }
 
-/// What the log has of some nodes.
+/// What the log says about some nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Past {
-    /// Their newest rollout.
-    pub(super) began: Option<Began>,
+pub(super) struct LogHistory {
+    /// Of their newest rollout.
+    pub(super) origins: Option<Origins>,
     /// The mode that each was last changed to, in any rollout.
-    pub(super) last: LastModes,
+    pub(super) last_modes: LastModes,
 }
 
-/// Reads what the log has of these nodes: the newest rollout of exactly these, in any order; or, if `among` is set, of
-/// these and perhaps others, so that the way back does not need a node that is gone.
-///
-/// # Errors
-/// What the system says of the file; a missing one is an empty one.
-pub(super) fn past(path: &Path, nodes: &[String], among: bool) -> io::Result<Past> {
+/// Reads the newest rollout of exactly these nodes, in any order; with `among`, of these and perhaps others, so that a
+/// rollback does not need a node that is gone. A missing file counts as empty.
+pub(super) fn history(path: &Path, nodes: &[String], among: bool) -> io::Result<LogHistory> {
     let mut file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Past::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogHistory::default()),
         Err(error) => return Err(error),
     };
-    // Of a long one, the end: the newest is there.
-    let start = file.metadata()?.len().saturating_sub(ROLLOUT_LOG_BYTES);
+    // Of a long log, only the end is read, which has the newest rollouts.
+    let start = file.metadata()?.len().saturating_sub(LOG_BYTES);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
-    file.take(ROLLOUT_LOG_BYTES).read_to_end(&mut bytes)?;
+    file.take(LOG_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    Ok(Past { began: find(&text, nodes, among), last: last_modes(&text) })
+    Ok(LogHistory { origins: find(&text, nodes, among), last_modes: last_modes(&text) })
 }
 
 fn last_modes(text: &str) -> LastModes {
@@ -119,13 +109,13 @@ fn last_modes(text: &str) -> LastModes {
     text.lines().filter_map(changed).collect()
 }
 
-/// Blocks are told apart by the lines that open them; lines of others, and of an editor, are passed over.
-fn find(text: &str, nodes: &[String], among: bool) -> Option<Began> {
-    let mut blocks = Vec::<Began>::new();
+/// A rollout's block of lines begins at its opening line; unknown lines are skipped.
+fn find(text: &str, nodes: &[String], among: bool) -> Option<Origins> {
+    let mut blocks = Vec::<Origins>::new();
     for line in text.lines() {
         let words: Vec<_> = line.split_whitespace().skip(1).collect();
         match words[..] {
-            [OPENS, ..] => blocks.push(Began::default()),
+            [OPENS, ..] => blocks.push(Origins::default()),
             [BEGAN, node, name] => {
                 if let (Some(block), Ok(mode)) = (blocks.last_mut(), mode(name)) {
                     block.modes.push((node.to_owned(), mode));
@@ -142,26 +132,26 @@ fn find(text: &str, nodes: &[String], among: bool) -> Option<Began> {
     blocks.into_iter().rev().find(|block| is_of(block, nodes, among))
 }
 
-fn is_of(block: &Began, nodes: &[String], among: bool) -> bool {
+fn is_of(block: &Origins, nodes: &[String], among: bool) -> bool {
     (among || block.modes.len() == nodes.len())
         && nodes.iter().all(|node| block.modes.iter().any(|(one, _)| one == node))
 }
 
-/// RFC 3339, in UTC.
+/// The time in RFC 3339, UTC.
 fn now() -> String {
     bson::DateTime::from_system_time(SystemTime::now()).try_to_rfc3339_string().unwrap_or_default()
 }
 
-/// The word that opens a rollout's block of lines.
+/// The first word of a rollout's opening line.
 pub(super) const OPENS: &str = "rollout";
-/// The word that opens the line of a change.
+/// The first word of a mode change's line.
 pub(super) const CHANGED: &str = "changed";
 const BEGAN: &str = "began";
 const DONE: &str = "done";
 
 #[cfg(test)]
 mod tests {
-    use super::{Began, Journal, find, last_modes, past};
+    use super::{Journal, Origins, find, history, last_modes};
     use crate::policy::Mode::{Allow, Disabled, Prefer};
 
     fn nodes(names: &[&str]) -> Vec<String> {
@@ -184,7 +174,7 @@ mod tests {
             assert_eq!(found(text, others), None);
         }
         let began = find(text, &nodes(&["a:1"]), true).unwrap();
-        assert_eq!(began.of("a:1"), Some(Disabled), "the way back needs no node that is gone");
+        assert_eq!(began.of("a:1"), Some(Disabled), "a rollback needs no node that is gone");
         assert_eq!(find(text, &nodes(&["a:1", "c:1"]), true), None);
     }
 
@@ -198,7 +188,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let read = || -> Option<Began> { past(&path, &nodes(&["a:1"]), false).unwrap().began };
+        let read = || -> Option<Origins> { history(&path, &nodes(&["a:1"]), false).unwrap().origins };
         assert_eq!(read(), None, "a missing file is an empty one");
         let journal = Journal::open(Some(&path)).unwrap();
         journal.note("rollout to allowSSL");

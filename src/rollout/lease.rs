@@ -1,5 +1,4 @@
-//! The lease on every node: taken before anything, renewed while it lasts, given back at the end. It keeps two rollouts
-//! apart, and any other writer too.
+//! The lease on every node, which keeps other rollouts and writers out: taken first, renewed, given back at the end.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,87 +7,84 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::fleet::{Fleet, NoAnswer};
+use super::fleet::{AnswerError, Fleet};
 use super::halt::Halt;
+use super::limits::{LEASE, LEASE_RENEWAL};
 use crate::admin_client::ClientError;
-use crate::limits::{LEASE_HOLDER_CHARS, ROLLOUT_LEASE, ROLLOUT_RENEWAL};
+use crate::limits::LEASE_HOLDER_CHARS;
 use crate::text::printable;
 
-/// Leases that are held on every node. They end by themselves a minute after whoever held them is gone.
+/// The leases on all nodes. They expire by themselves if they are not renewed.
 #[derive(Debug)]
 pub(super) struct Leases {
     fleet: Arc<Fleet>,
     holder: String,
     renewal: AbortHandle,
-    /// Who has taken one from us, by force.
+    /// Why a lease was lost: another holder took it by force.
     lost: Arc<Mutex<Option<String>>>,
 }
 
 impl Leases {
-    /// Takes all of them, or none.
+    /// Takes all leases, or none.
     ///
     /// # Errors
-    /// Who holds one, or which node cannot be reached.
+    /// The holder of one, or a node that cannot be reached.
     pub(super) async fn take(fleet: &Arc<Fleet>, holder: &str) -> Result<Leases, Halt> {
-        let taken = ask(fleet, holder, ROLLOUT_LEASE).await;
+        let taken = ask(fleet, holder, LEASE).await;
         let failure = taken.iter().enumerate().find_map(|(node, taken)| Some((node, taken.as_ref().err()?)));
         if let Some((node, error)) = failure {
-            // From those that another holds, nothing is taken by this.
+            // A lease of another holder is not affected.
             give_back(fleet, holder).await;
-            return Err(Halt::stopped(fleet.name(node), in_words(error)));
+            return Err(Halt::stopped(fleet.name(node), text(error)));
         }
         let lost = Arc::default();
         let renewing = tokio::spawn(renew(Arc::clone(fleet), holder.to_owned(), Arc::clone(&lost)));
         Ok(Leases { fleet: Arc::clone(fleet), holder: holder.to_owned(), renewal: renewing.abort_handle(), lost })
     }
 
-    /// In whose name.
     pub(super) fn holder(&self) -> &str {
         &self.holder
     }
 
-    /// Whether all are still held.
-    ///
     /// # Errors
-    /// [`Halt::Stopped`]: another has taken one.
+    /// [`Halt::Stopped`]: another holder has taken a lease.
     pub(super) fn check(&self) -> Result<(), Halt> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.clone().map_or(Ok(()), |why| Err(Halt::Stopped(why)))
     }
 
-    /// Gives all back.
     pub(super) async fn give_back(self) {
         self.renewal.abort();
         give_back(&self.fleet, &self.holder).await;
     }
 }
 
-/// Whose this rollout is: who, where, and which process.
+/// The holder's name: user, host and process.
 pub(super) fn holder() -> String {
-    // By its number, where the environment has no name, as under cron and in containers.
+    // The environment has no user name under cron and in containers.
     let uid = || std::fs::metadata("/proc/self").map(|own| format!("uid{}", own.uid())).unwrap_or_default();
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(uid);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let text = format!("rollout {}@{} pid {}", printable(&user), printable(host.trim()), std::process::id());
-    text.chars().take(LEASE_HOLDER_CHARS).collect()
+    let holder = format!("rollout {}@{} pid {}", printable(&user), printable(host.trim()), std::process::id());
+    holder.chars().take(LEASE_HOLDER_CHARS).collect()
 }
 
 async fn renew(fleet: Arc<Fleet>, holder: String, lost: Arc<Mutex<Option<String>>>) {
     loop {
-        sleep(ROLLOUT_RENEWAL).await;
-        for (node, renewed) in ask(&fleet, &holder, ROLLOUT_LEASE).await.iter().enumerate() {
-            // A node that cannot be reached stops the rollout by itself; one that is back has forgotten the lease.
+        sleep(LEASE_RENEWAL).await;
+        for (node, renewed) in ask(&fleet, &holder, LEASE).await.iter().enumerate() {
+            // A node that cannot be reached stops the rollout by itself; a node that was restarted has no lease any more.
             if let Err(error) = renewed
                 && is_refusal(error)
             {
-                let why = format!("{}: the lease was taken over: {}", fleet.name(node), in_words(error));
+                let why = format!("{}: the lease was taken over: {}", fleet.name(node), text(error));
                 *lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
             }
         }
     }
 }
 
-async fn ask(fleet: &Fleet, holder: &str, time: Duration) -> Vec<Result<(), NoAnswer>> {
+async fn ask(fleet: &Fleet, holder: &str, time: Duration) -> Vec<Result<(), AnswerError>> {
     fleet
         .each(&fleet.all(), |handle| {
             let holder = holder.to_owned();
@@ -100,24 +96,24 @@ async fn ask(fleet: &Fleet, holder: &str, time: Duration) -> Vec<Result<(), NoAn
         .await
 }
 
-/// What cannot be given back ends by itself.
+/// A lease that cannot be given back expires.
 async fn give_back(fleet: &Fleet, holder: &str) {
     ask(fleet, holder, Duration::ZERO).await;
 }
 
-fn is_refusal(error: &NoAnswer) -> bool {
+fn is_refusal(error: &AnswerError) -> bool {
     match error {
-        NoAnswer::Client(error) => error.is_refusal(),
-        NoAnswer::Unreadable(_) => false,
+        AnswerError::Client(error) => error.is_refusal(),
+        AnswerError::Unreadable(_) => false,
     }
 }
 
-fn in_words(error: &NoAnswer) -> String {
+fn text(error: &AnswerError) -> String {
     match error {
-        NoAnswer::Client(ClientError::Refused { reply, .. }) if reply.code == "Leased" => {
-            // The admin port's own words say who, and for how long.
+        AnswerError::Client(ClientError::Refused { reply, .. }) if reply.code == "Leased" => {
+            // The admin port's text names the holder and the time.
             format!("{} (another rollout is under way, or was killed less than a minute ago)", printable(&reply.error))
         }
-        NoAnswer::Client(_) | NoAnswer::Unreadable(_) => error.to_string(),
+        AnswerError::Client(_) | AnswerError::Unreadable(_) => error.to_string(),
     }
 }

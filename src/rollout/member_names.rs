@@ -1,22 +1,21 @@
-//! The names of all members of all sets: collected from the servers that the nodes front, and given to every node before
-//! the first step. A node verifies a peer by its name, and knows by itself only the names that its own server's hello has:
-//! not hidden members, and not the members of other sets.
+//! The names of all members of all sets: collected from the nodes' servers, and given to every node before the first
+//! step. A node verifies a peer by its name, and knows by itself only the names in its own server's hello, which has no
+//! hidden members and no members of other sets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
-use super::fleet::NoAnswer;
+use super::context::Rollout;
+use super::fleet::{AnswerError, all_of};
 use super::halt::Halt;
 use super::node::Node;
-use super::walk::{Walk, all_of};
 use crate::admin_client::ClientError;
 use crate::text::{escaped, printable};
 
 /// The members' names by set, in lower case.
-pub(super) type Sets = BTreeMap<String, Vec<String>>;
+pub(super) type MemberNames = BTreeMap<String, Vec<String>>;
 
-/// Collects the names: of each set, what the hellos of its listed members name, and what each calls itself. PURE.
-pub(super) fn of_sets(nodes: &[Node]) -> Sets {
+/// Collects the names of each set: those in the hellos of its listed members, and the own name of each. PURE.
+pub(super) fn of_sets(nodes: &[Node]) -> MemberNames {
     let mut sets = BTreeMap::<String, BTreeSet<String>>::new();
     for node in nodes {
         let Some(server) = &node.server else { continue };
@@ -27,13 +26,13 @@ pub(super) fn of_sets(nodes: &[Node]) -> Sets {
 }
 
 /// The names that a node does not know yet. PURE.
-pub(super) fn unknown_to<'a>(node: &Node, sets: &'a Sets) -> Vec<&'a str> {
+pub(super) fn unknown_to<'a>(node: &Node, sets: &'a MemberNames) -> Vec<&'a str> {
     let known: BTreeSet<_> = node.members.iter().map(|member| member.name.to_ascii_lowercase()).collect();
     sets.values().flatten().filter(|name| !known.contains(*name)).map(String::as_str).collect()
 }
 
-/// The sets and their names, for the record. PURE.
-pub(super) fn in_words(sets: &Sets) -> String {
+/// PURE.
+fn text(sets: &MemberNames) -> String {
     let set = |(set, names): (&String, &Vec<String>)| {
         let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
         format!("{}: {}", printable(set), names.join(", "))
@@ -41,15 +40,14 @@ pub(super) fn in_words(sets: &Sets) -> String {
     sets.iter().map(set).collect::<Vec<_>>().join("; ")
 }
 
-impl Walk {
-    /// Gives every node the names of all sets, if they were not given yet or have changed.
+impl Rollout {
+    /// Gives every node the names of all sets, unless it has them already.
     ///
     /// # Errors
-    /// A node that cannot be told, or is too old to take them.
-    pub(super) async fn exchange_names(&self, nodes: &[Node]) -> Result<(), Halt> {
+    /// A node that does not answer, or is too old to take them.
+    pub(super) async fn give_names(&self, nodes: &[Node]) -> Result<(), Halt> {
         let sets = of_sets(nodes);
-        let given = self.named.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if sets.is_empty() || given.as_ref() == Some(&sets) {
+        if sets.is_empty() || self.given_names.borrow().as_ref() == Some(&sets) {
             return Ok(());
         }
         let all = self.fleet.all();
@@ -57,7 +55,7 @@ impl Walk {
             let (sets, holder) = (sets.clone(), self.leases.holder().to_owned());
             async move {
                 let reply = handle.client.set_members(&sets, Some(&holder)).await;
-                Ok(reply.map_err(NoAnswer::from)?.value.warnings)
+                Ok(reply.map_err(AnswerError::from)?.value.warnings)
             }
         });
         let warnings = all_of(asked.await).map_err(|(node, error)| self.not_told(node, &error))?;
@@ -66,52 +64,50 @@ impl Walk {
         {
             self.tell(node, &format!("member names: {}", escaped(warning)));
         }
-        let text = format!("every node has the names of all members: {}", in_words(&sets));
-        self.journal.note(&text);
-        self.screen.say(&text);
-        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = Some(sets);
+        self.tell_all(&format!("every node has the names of all members: {}", text(&sets)));
+        self.given_names.replace(Some(sets));
         Ok(())
     }
 
-    fn not_told(&self, node: usize, error: &NoAnswer) -> Halt {
+    fn not_told(&self, node: usize, error: &AnswerError) -> Halt {
         let why = match error {
-            NoAnswer::Client(ClientError::Refused { status: NOT_FOUND, .. }) => {
+            AnswerError::Client(ClientError::Refused { status: NOT_FOUND, .. }) => {
                 "this tlsramp is too old to be told the names of other sets' and hidden members (it has no POST /members), \
                  and would verify them by their addresses: update it first"
                     .to_owned()
             }
-            NoAnswer::Client(_) | NoAnswer::Unreadable(_) => format!("it does not take the members' names: {error}"),
+            AnswerError::Client(_) | AnswerError::Unreadable(_) => format!("it does not take the members' names: {error}"),
         };
         Halt::stopped(self.fleet.name(node), why)
     }
 }
 
-/// The HTTP status for a path that is not known.
+/// The HTTP status of an unknown path.
 const NOT_FOUND: u16 = 404;
 
 #[cfg(test)]
 mod tests {
-    use super::{in_words, of_sets, unknown_to};
+    use super::{of_sets, text, unknown_to};
     use crate::control::views::MemberStatus;
     use crate::policy::Mode::Disabled;
-    use crate::rollout::node::State;
+    use crate::rollout::node::MemberState;
     use crate::rollout::node::tests::member;
 
     #[test]
     fn every_name_of_every_set_is_collected() {
         let mut nodes = vec![
-            member("a", State::Primary, Disabled, &["a", "b"]),
+            member("a", MemberState::Primary, Disabled, &["a", "b"]),
             // A hidden member is in no hello but names itself.
-            member("Hidden", State::Secondary, Disabled, &["a", "b"]),
-            member("c", State::Primary, Disabled, &["c"]),
-            member("app", State::Mongos, Disabled, &[]),
-            member("beside", State::Mongos, Disabled, &[]),
+            member("Hidden", MemberState::Secondary, Disabled, &["a", "b"]),
+            member("c", MemberState::Primary, Disabled, &["c"]),
+            member("app", MemberState::Mongos, Disabled, &[]),
+            member("beside", MemberState::Mongos, Disabled, &[]),
         ];
         nodes[2].server.iter_mut().for_each(|server| server.set = Some("shard2".into()));
         nodes[3].server.iter_mut().for_each(|server| (server.set, server.me) = (None, None));
         nodes[4].server = None;
         let sets = of_sets(&nodes);
-        assert_eq!(in_words(&sets), "rs: a:27017, b:27017, hidden:27017; shard2: c:27017");
+        assert_eq!(text(&sets), "rs: a:27017, b:27017, hidden:27017; shard2: c:27017");
         nodes[4].members = ["A:27017", "b:27017", "c:27017"]
             .map(|name| MemberStatus { name: name.into(), ..MemberStatus::default() })
             .to_vec();

@@ -2,52 +2,56 @@
 //!
 //! | file | what a reader would look for there |
 //! |---|---|
-//! | `command`, `wish` | the command line; what was asked for, found consistent |
-//! | `run` | leases, the way up or back, the end, the exit code |
-//! | `plan` | whose step is next, up and down, and why that order is safe. PURE |
-//! | `findings`, `peers`, `behind` | what stops it: nodes that are ill, missing, or of others; modes that fell behind. PURE |
-//! | `member_names`, `health` | the names of all members, given to every node; whether every member is reached |
-//! | `up`, `back` | the two ways, each a loop around the plan |
-//! | `walk`, `step` | where the nodes are; one node's step |
-//! | `waits`, `moves`, `leftover` | clients that are waited for; old connections; what those are that stay. The last is PURE |
-//! | `outside` | a look at a node from outside, as a client has it |
-//! | `dry`, `foresight` | `--dry-run`; what it says of the later steps. The latter is PURE |
-//! | `fleet`, `node` | the nodes' admin ports; a node as it tells of itself |
-//! | `exceptions` | clients that are accepted by name on every node |
-//! | `lease`, `interrupt`, `halt` | keeping others out; signals; why it does not go on |
-//! | `journal`, `screen`, `ends` | the change record; the live lines; where everything stands |
+//! | `command`, `args`, `limits` | the command line; the parsed arguments; bounds |
+//! | `run`, `summary` | leases, the way up or back; the final state of every node, advice, exit codes |
+//! | `plan` | the next step, up and down, and why that order is safe. PURE |
+//! | `upgrade`, `rollback` | the two loops around the plan |
+//! | `context`, `step` | what all steps share; one node's step |
+//! | `health`, `lagging` | unhealthy, missing and misplaced nodes; modes that fell behind. PURE |
+//! | `survey`, `peers` | MongoDB servers that are connected to the nodes and not listed. `peers` is PURE |
+//! | `reachability` | whether every node reaches every server |
+//! | `member_names`, `accept` | names of all members, and accepted clients, given to every node |
+//! | `blockers` | waiting for clients that a mode would refuse |
+//! | `recycle`, `remaining` | moving old connections; a text for those that remain. `remaining` is PURE |
+//! | `external_check` | whether a node answers TLS and refuses plaintext, seen from outside |
+//! | `dry_run`, `forecast` | `--dry-run`; what later steps will wait for. `forecast` is PURE |
+//! | `fleet`, `node` | the admin ports of all nodes; a node's state, read from its status |
+//! | `lease`, `interrupt`, `halt` | locking out other writers; signals; why a rollout ends early |
+//! | `journal`, `display` | the change record; the progress lines |
 //!
-//! It refuses to remember: what is next, the nodes say, before each step. It steps nobody down, restarts nothing, and
-//! writes to nobody's files.
+//! It keeps no state: before each step, the nodes' own answers decide what is next. It steps down no primary, restarts
+//! nothing, and edits no file of a node.
 
-mod back;
-mod behind;
+mod accept;
+mod args;
+mod blockers;
 mod command;
-mod dry;
-mod ends;
-mod exceptions;
-mod findings;
+mod context;
+mod display;
+mod dry_run;
+mod external_check;
 mod fleet;
-mod foresight;
+mod forecast;
 mod halt;
 mod health;
 mod interrupt;
 mod journal;
+mod lagging;
 mod lease;
-mod leftover;
+mod limits;
 mod member_names;
-mod moves;
 mod node;
-mod outside;
 mod peers;
 mod plan;
+mod reachability;
+mod recycle;
+mod remaining;
+mod rollback;
 mod run;
-mod screen;
 mod step;
-mod up;
-mod waits;
-mod walk;
-mod wish;
+mod summary;
+mod survey;
+mod upgrade;
 
 pub use command::command;
 pub use run::run;

@@ -1,56 +1,55 @@
-//! A node as its tlsramp tells of it, as far as a rollout needs that. PURE.
+//! The state of a node, from the status of its tlsramp. PURE.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use super::plan::{Position, Role};
 use crate::control::views::{BypassStatus, CertificateStatus, LinkStatus, MemberStatus, Status, UpstreamStatus};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
-/// One node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
     /// Its admin address, as it was given.
     pub(super) name: String,
     /// The mode in force.
     pub(super) mode: Mode,
-    /// The snapshot that has it.
+    /// The generation of the snapshot in force.
     pub(super) generation: u64,
-    /// The mode that its flags and file name.
+    /// The mode in its flags and file.
     pub(super) configured: Mode,
-    /// What a restart would do to the mode, where that is anything.
+    /// How a restart would change the mode, if it would.
     pub(super) drift: Option<String>,
-    /// The server behind its inbound route. `None`: there is no such route, and it only leads others to servers, as
-    /// beside an application.
-    pub(super) server: Option<Server>,
-    /// The servers that its outbound routes lead to, as it probes them.
+    /// The server behind its inbound route. `None`: it has no such route, as a proxy beside an application.
+    pub(super) server: Option<NodeServer>,
+    /// The servers of its outbound routes, with the results of its probes.
     pub(super) outbound: Vec<UpstreamStatus>,
-    /// Its links to other servers, as its connections and probes have found them.
+    /// Its links to other servers, by its connections and probes.
     pub(super) links: Vec<LinkStatus>,
-    /// Where its outbound routes listen, by the server that each leads to.
-    pub(super) ways: Vec<(String, SocketAddr)>,
-    /// The set's members, as it knows them.
+    /// The listeners of its outbound routes, each with the server that the route leads to.
+    pub(super) outbound_listeners: Vec<(String, SocketAddr)>,
+    /// The members of the set that it knows.
     pub(super) members: Vec<MemberStatus>,
-    /// The addresses that it listens on for others.
+    /// The addresses of its inbound listeners, wildcards excepted.
     pub(super) listens: Vec<IpAddr>,
-    /// Connections that go around it.
+    /// Connections that bypass it.
     pub(super) bypass: Vec<BypassStatus>,
-    /// Whether its redirect rules are in force; `None`: there never were any.
+    /// Whether its redirect rules are in force; `None`: it has none.
     pub(super) redirect: Option<bool>,
     pub(super) certificates: Vec<CertificateStatus>,
-    /// Connections that its mode would not make today.
+    /// Open connections of a kind that its mode would not make.
     pub(super) non_conforming: usize,
-    /// Who keeps other writers out, and for how many seconds still.
+    /// The holder of the lease, and the seconds that are left.
     pub(super) lease: Option<(String, u64)>,
 }
 
 /// The server behind a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct NodeServer {
     pub(super) up: bool,
-    /// Why it is not, or what is odd.
+    /// Why it is down, or a warning.
     pub(super) reason: Option<String>,
-    pub(super) state: State,
+    pub(super) state: MemberState,
     pub(super) set: Option<String>,
     /// Its own name in the set.
     pub(super) me: Option<String>,
@@ -58,27 +57,25 @@ pub(super) struct Server {
     pub(super) hosts: Vec<String>,
 }
 
-/// What a server is in its set.
+/// The role of a server in its set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum MemberState {
     Primary,
     Secondary,
     Arbiter,
-    /// In a set, and none of these: it starts, recovers, or was removed.
+    /// Another state of a member: starting, recovering or removed.
     Other,
     Standalone,
     Mongos,
-    /// No server at all: its tlsramp only has outbound routes.
+    /// No server: the tlsramp has outbound routes only.
     Outbound,
-    /// It was not asked yet, or has not answered as MongoDB does.
+    /// It was not probed yet, or did not answer as a MongoDB server.
     Unknown,
 }
 
 impl Node {
-    /// Reads a status.
-    ///
     /// # Errors
-    /// A mode that is none, in words.
+    /// A mode that does not exist.
     pub(super) fn of(name: &str, status: &Status) -> Result<Node, String> {
         let inbound = |route: &&UpstreamStatus| route.route == "inbound";
         Ok(Node {
@@ -87,10 +84,10 @@ impl Node {
             generation: status.generation,
             configured: mode(&status.configured_mode)?,
             drift: status.drift.clone(),
-            server: status.upstreams.iter().find(inbound).map(Server::of),
+            server: status.upstreams.iter().find(inbound).map(NodeServer::of),
             outbound: status.upstreams.iter().filter(|route| !inbound(route)).cloned().collect(),
             links: status.links.clone(),
-            ways: ways(status),
+            outbound_listeners: outbound_listeners(status),
             members: status.members.clone(),
             bypass: status.bypass.clone(),
             redirect: status.redirect,
@@ -101,22 +98,36 @@ impl Node {
         })
     }
 
-    /// What it is in its set.
-    pub(super) fn state(&self) -> State {
-        self.server.as_ref().map_or(State::Outbound, |server| server.state)
+    pub(super) fn state(&self) -> MemberState {
+        self.server.as_ref().map_or(MemberState::Outbound, |server| server.state)
     }
 
-    /// Whether it is a proxy without a server of its own, as beside an application.
+    /// Whether it has no server of its own, as a proxy beside an application.
     pub(super) fn is_outbound_only(&self) -> bool {
         self.server.is_none()
     }
 
-    /// Its own name in its set, without regard to case.
+    /// Its own name in its set, in lower case.
     pub(super) fn me(&self) -> Option<String> {
         self.server.as_ref().and_then(|server| server.me.as_deref()).map(str::to_ascii_lowercase)
     }
 
-    /// What keeps it from being counted on, if anything does.
+    /// Its position on the ladder. `able`: whether it can take a step.
+    pub(super) fn position(&self, able: bool) -> Position {
+        let role = match self.state() {
+            MemberState::Primary => Role::Primary,
+            MemberState::Outbound => Role::Outbound,
+            MemberState::Secondary
+            | MemberState::Arbiter
+            | MemberState::Other
+            | MemberState::Standalone
+            | MemberState::Mongos
+            | MemberState::Unknown => Role::Other,
+        };
+        Position { mode: self.mode, role, able }
+    }
+
+    /// Why it is unhealthy, if it is.
     pub(super) fn ailment(&self) -> Option<String> {
         let server = self.server.as_ref()?;
         if !server.up {
@@ -124,26 +135,28 @@ impl Node {
             return Some(format!("the server behind it is down: {}", printable(reason)));
         }
         match server.state {
-            State::Primary
-            | State::Secondary
-            | State::Arbiter
-            | State::Standalone
-            | State::Mongos
-            | State::Outbound => None,
-            State::Other => {
+            MemberState::Primary
+            | MemberState::Secondary
+            | MemberState::Arbiter
+            | MemberState::Standalone
+            | MemberState::Mongos
+            | MemberState::Outbound => None,
+            MemberState::Other => {
                 Some("its member is neither PRIMARY, SECONDARY nor ARBITER: let it recover first".to_owned())
             }
-            State::Unknown => Some("what its server is, the probe has not learnt (is --upstreamProbe off?)".to_owned()),
+            MemberState::Unknown => {
+                Some("what its server is, the probe has not learnt (is --upstreamProbe off?)".to_owned())
+            }
         }
     }
 }
 
-impl Server {
-    fn of(status: &UpstreamStatus) -> Server {
-        Server {
+impl NodeServer {
+    fn of(status: &UpstreamStatus) -> NodeServer {
+        NodeServer {
             up: status.up,
             reason: status.reason.clone(),
-            state: State::of(status.state.as_deref()),
+            state: MemberState::of(status.state.as_deref()),
             set: status.set_name.clone(),
             me: status.me.clone(),
             hosts: status.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
@@ -151,36 +164,45 @@ impl Server {
     }
 }
 
-impl State {
-    fn of(name: Option<&str>) -> State {
-        let known = [State::Primary, State::Secondary, State::Arbiter, State::Other, State::Standalone, State::Mongos];
-        known.into_iter().find(|state| Some(state.name()) == name).unwrap_or(State::Unknown)
+impl MemberState {
+    fn of(name: Option<&str>) -> MemberState {
+        let known = [
+            MemberState::Primary,
+            MemberState::Secondary,
+            MemberState::Arbiter,
+            MemberState::Other,
+            MemberState::Standalone,
+            MemberState::Mongos,
+        ];
+        known.into_iter().find(|state| Some(state.name()) == name).unwrap_or(MemberState::Unknown)
     }
 
     const fn name(self) -> &'static str {
         match self {
-            State::Primary => "PRIMARY",
-            State::Secondary => "SECONDARY",
-            State::Arbiter => "ARBITER",
-            State::Other => "OTHER",
-            State::Standalone => "STANDALONE",
-            State::Mongos => "MONGOS",
-            State::Outbound => "OUTBOUND",
-            State::Unknown => "UNKNOWN",
+            MemberState::Primary => "PRIMARY",
+            MemberState::Secondary => "SECONDARY",
+            MemberState::Arbiter => "ARBITER",
+            MemberState::Other => "OTHER",
+            MemberState::Standalone => "STANDALONE",
+            MemberState::Mongos => "MONGOS",
+            MemberState::Outbound => "OUTBOUND",
+            MemberState::Unknown => "UNKNOWN",
         }
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for MemberState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
+/// The positions of nodes that are all able to take a step.
+pub(super) fn positions(nodes: &[Node]) -> Vec<Position> {
+    nodes.iter().map(|node| node.position(true)).collect()
+}
+
 /// A mode in either spelling.
-///
-/// # Errors
-/// That it is none, with what was expected.
 pub(super) fn mode(text: &str) -> Result<Mode, String> {
     let [ssl, tls] = [Spelling::Ssl, Spelling::Tls];
     Mode::parse(text, ssl).or_else(|_| Mode::parse(text, tls)).map_err(|_| {
@@ -194,7 +216,7 @@ fn listens(status: &Status) -> Vec<IpAddr> {
     addresses.filter(|ip| !ip.is_unspecified()).collect()
 }
 
-fn ways(status: &Status) -> Vec<(String, SocketAddr)> {
+fn outbound_listeners(status: &Status) -> Vec<(String, SocketAddr)> {
     let outbound =
         status.routes.iter().filter_map(|route| Some((route.name.strip_prefix("outbound ")?, &route.listen)));
     let listens = outbound.flat_map(|(target, listen)| listen.iter().map(move |address| (target, address)));
@@ -203,13 +225,13 @@ fn ways(status: &Status) -> Vec<(String, SocketAddr)> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{Node, Server, State};
+    use super::{MemberState, Node, NodeServer};
     use crate::control::views::{RouteStatus, Status, UpstreamStatus};
     use crate::policy::Mode;
 
     /// A healthy member `NAME:27017` of the set `rs` of these members, with its admin port at `NAME:28017`.
-    pub(in crate::rollout) fn member(name: &str, state: State, mode: Mode, members: &[&str]) -> Node {
-        let server = Server {
+    pub(in crate::rollout) fn member(name: &str, state: MemberState, mode: Mode, members: &[&str]) -> Node {
+        let server = NodeServer {
             up: true,
             reason: None,
             state,
@@ -226,7 +248,7 @@ pub(super) mod tests {
             server: Some(server),
             outbound: Vec::new(),
             links: Vec::new(),
-            ways: Vec::new(),
+            outbound_listeners: Vec::new(),
             members: Vec::new(),
             bypass: Vec::new(),
             redirect: None,
@@ -259,27 +281,27 @@ pub(super) mod tests {
             ..Status::default()
         };
         let node = Node::of("db1:28017", &status).unwrap();
-        assert_eq!((node.mode, node.configured, node.state()), (Mode::Allow, Mode::Allow, State::Secondary));
+        assert_eq!((node.mode, node.configured, node.state()), (Mode::Allow, Mode::Allow, MemberState::Secondary));
         assert_eq!((node.me().as_deref(), node.listens), (Some("db1:27017"), vec!["10.0.0.1".parse().unwrap()]));
-        assert_eq!(node.ways, [("db2:27017".to_owned(), "127.0.1.2:27017".parse().unwrap())]);
+        assert_eq!(node.outbound_listeners, [("db2:27017".to_owned(), "127.0.1.2:27017".parse().unwrap())]);
         assert_eq!(node.outbound, [UpstreamStatus::default()]);
         let beside_an_application = Status { upstreams: Vec::new(), ..status.clone() };
         let node = Node::of("app:28017", &beside_an_application).unwrap();
-        assert_eq!((node.state(), node.is_outbound_only(), node.ailment()), (State::Outbound, true, None));
+        assert_eq!((node.state(), node.is_outbound_only(), node.ailment()), (MemberState::Outbound, true, None));
         status.ssl_mode = "maybe".into();
         assert!(Node::of("db1:28017", &status).unwrap_err().contains("'maybe' is no mode"));
     }
 
     #[test]
     fn what_is_ill_says_why() {
-        let mut node = member("a", State::Primary, Mode::Allow, &["a"]);
+        let mut node = member("a", MemberState::Primary, Mode::Allow, &["a"]);
         assert_eq!(node.ailment(), None);
         for (up, state, part) in [
-            (false, State::Primary, "is down: it was not probed yet"),
-            (true, State::Other, "let it recover"),
-            (true, State::Unknown, "has not learnt"),
+            (false, MemberState::Primary, "is down: it was not probed yet"),
+            (true, MemberState::Other, "let it recover"),
+            (true, MemberState::Unknown, "has not learnt"),
         ] {
-            node.server = node.server.map(|server| Server { up, state, ..server });
+            node.server = node.server.map(|server| NodeServer { up, state, ..server });
             assert!(node.ailment().unwrap().contains(part), "{part}");
         }
     }

@@ -1,31 +1,31 @@
-//! Whose step is next. PURE: asked again before each step, with where the nodes are then, so that a rollout needs no
-//! memory of its own, and one that was interrupted goes on where the nodes are.
+//! The next step. PURE: computed before each step from the nodes' present modes, so that a rollout keeps no state, and an
+//! interrupted one goes on where the nodes are.
 //!
-//! **Up**: the lowest rung first, so that no node takes a step before all have the previous one; on a rung, the primary
-//! last: whatever a step shows, it shows on a member that serves no writes.
+//! **Up**: the lowest rung first, so that no node takes a step before all have taken the previous one. Within a rung, the
+//! primary goes last, so that a problem shows on a member that serves no writes.
 //!
-//! A proxy beside an application has outbound links and no acceptance. Its links follow the same rule as a member's: it
-//! dials TLS from `preferSSL` on, when every server takes it (`allowSSL`), and no server requires TLS (`requireSSL`)
-//! before all nodes, this one too, dial it. So it is safe anywhere within a rung. Since its step affects writes, it
-//! comes after the secondaries and before the primary, and the other way about where the primary goes first.
+//! A proxy beside an application has outbound links only. They follow the same rule as a member's: it dials TLS from
+//! `preferSSL` on, when every server accepts it (`allowSSL`), and no server requires TLS (`requireSSL`) before all nodes,
+//! this one included, dial it. So any place within a rung is safe. Since its step affects writes, it goes after the
+//! secondaries and before the primary; in reverse where the primary goes first.
 //!
-//! **Down**: the highest rung first, all nodes, one rung at a time. So a link narrows only when every acceptance is wide
-//! enough: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when the first refuses TLS
-//! (`disabled`), all dial plaintext. Any order within a rung is therefore safe for the links between nodes, and it is
-//! chosen for clients: the primary first where a step lets clients in that were refused, last where it refuses some.
+//! **Down**: the highest rung first, all nodes, one rung at a time. So a node dials or refuses something only when that
+//! fits all others: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when the first
+//! refuses TLS (`disabled`), all dial plaintext. Any order within a rung is safe for the links between nodes, and it is
+//! chosen for clients: the primary first where a step admits clients that were refused, last where it refuses some.
 
 use crate::policy::Mode;
 
-/// Where a node is.
+/// The position of a node on the ladder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) mode: Mode,
     pub(super) role: Role,
-    /// Whether it can take a step. One that cannot still holds the others back.
+    /// Whether it can take a step. A node that cannot still holds the others back.
     pub(super) able: bool,
 }
 
-/// What a node's step affects: the lower go first on the way up.
+/// What a node's step affects. On the way up, the lower ones go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     /// A member without writes, a standalone, or a mongos.
@@ -36,36 +36,36 @@ pub(super) enum Role {
     Primary,
 }
 
-/// A node's next step, by its place in the list.
+/// A step of a node, by its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct PlannedStep {
     pub(super) node: usize,
     pub(super) to: Mode,
 }
 
-/// The next step up to a mode; none where nobody is below it, or nobody who may go first is able.
-pub(super) fn up(places: &[Place], target: Mode) -> Option<Step> {
+/// The next step up to a mode. `None`: no node is below it, or none of those that are next is able.
+pub(super) fn up(places: &[Position], target: Mode) -> Option<PlannedStep> {
     let lowest = places.iter().map(|place| place.mode).min().filter(|mode| *mode < target)?;
     let to = above(lowest)?;
-    first(places, |place| place.mode == lowest, false).map(|node| Step { node, to })
+    first(places, |place| place.mode == lowest, false).map(|node| PlannedStep { node, to })
 }
 
-/// The next step down to each node's own mode. None where nobody is above it, or nobody who may go first is able.
-pub(super) fn down(places: &[Place], targets: &[Mode]) -> Option<Step> {
-    let left = |node: usize, place: &Place| targets.get(node).is_some_and(|target| place.mode > *target);
+/// The next step down to each node's target. `None`: no node is above its target, or none of those that are next is able.
+pub(super) fn down(places: &[Position], targets: &[Mode]) -> Option<PlannedStep> {
+    let left = |node: usize, place: &Position| targets.get(node).is_some_and(|target| place.mode > *target);
     let above_target = places.iter().enumerate().filter(|(node, place)| left(*node, place));
     let highest = above_target.map(|(_, place)| place.mode).max()?;
     let to = below(highest)?;
     let going: Vec<_> = places
         .iter()
         .enumerate()
-        .map(|(node, place)| Place { able: place.able && left(node, place) && place.mode == highest, ..*place })
+        .map(|(node, place)| Position { able: place.able && left(node, place) && place.mode == highest, ..*place })
         .collect();
-    first(&going, |_| true, to.accepts_tls()).map(|node| Step { node, to })
+    first(&going, |_| true, to.accepts_tls()).map(|node| PlannedStep { node, to })
 }
 
-/// All steps up from here, in order.
-pub(super) fn all_up(places: &[Place], target: Mode) -> Vec<Step> {
+/// All steps up, in order.
+pub(super) fn all_up(places: &[Position], target: Mode) -> Vec<PlannedStep> {
     let mut places = places.to_vec();
     std::iter::from_fn(|| {
         let step = up(&places, target)?;
@@ -75,8 +75,8 @@ pub(super) fn all_up(places: &[Place], target: Mode) -> Vec<Step> {
     .collect()
 }
 
-/// All steps down from here, in order.
-pub(super) fn all_down(places: &[Place], targets: &[Mode]) -> Vec<Step> {
+/// All steps down, in order.
+pub(super) fn all_down(places: &[Position], targets: &[Mode]) -> Vec<PlannedStep> {
     let mut places = places.to_vec();
     std::iter::from_fn(|| {
         let step = down(&places, targets)?;
@@ -86,8 +86,8 @@ pub(super) fn all_down(places: &[Place], targets: &[Mode]) -> Vec<Step> {
     .collect()
 }
 
-/// The first that may, in the order given, primaries last, or first.
-fn first(places: &[Place], may: impl Fn(&Place) -> bool, primary_first: bool) -> Option<usize> {
+/// The first node for which `may` holds, in list order, primaries last, or first.
+fn first(places: &[Position], may: impl Fn(&Position) -> bool, primary_first: bool) -> Option<usize> {
     let found = |role: Role| places.iter().position(|place| place.able && place.role == role && may(place));
     let mut roles = [Role::Other, Role::Outbound, Role::Primary];
     if primary_first {
@@ -108,23 +108,23 @@ fn below(mode: Mode) -> Option<Mode> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Place, Role, Step, all_down, all_up, down, up};
+    use super::{PlannedStep, Position, Role, all_down, all_up, down, up};
     use crate::policy::Mode::{self, Allow, Disabled, Prefer, Require};
     use crate::policy::Spelling;
 
     /// Whether every node is within one rung of every other.
-    fn together(places: &[Place]) -> bool {
+    fn together(places: &[Position]) -> bool {
         let modes = || places.iter().map(|place| place.mode as u8);
         modes().max().unwrap_or(0) - modes().min().unwrap_or(0) <= 1
     }
 
-    fn places(modes: &[Mode], primary: usize) -> Vec<Place> {
+    fn places(modes: &[Mode], primary: usize) -> Vec<Position> {
         let role = |node: usize| if node == primary { Role::Primary } else { Role::Other };
-        let place = |(node, mode): (usize, &Mode)| Place { mode: *mode, role: role(node), able: true };
+        let place = |(node, mode): (usize, &Mode)| Position { mode: *mode, role: role(node), able: true };
         modes.iter().enumerate().map(place).collect()
     }
 
-    fn steps(steps: &[Step]) -> Vec<(usize, Mode)> {
+    fn steps(steps: &[PlannedStep]) -> Vec<(usize, Mode)> {
         steps.iter().map(|step| (step.node, step.to)).collect()
     }
 
@@ -137,7 +137,7 @@ mod tests {
             steps(&all_up(&places(&[Require, Allow, Prefer], 0), Require)),
             [(1, Prefer), (1, Require), (2, Require)]
         );
-        assert_eq!(up(&places(&[Prefer, Require], 0), Prefer), None, "nobody is below");
+        assert_eq!(up(&places(&[Prefer, Require], 0), Prefer), None, "no node is below");
         assert_eq!(up(&[], Require), None);
     }
 
@@ -171,34 +171,34 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_able_holds_the_others_back() {
+    fn a_node_that_is_not_able_holds_the_others_back() {
         let mut three = places(&[Require, Prefer, Require], 1);
         three[0].able = false;
         assert_eq!(steps(&all_down(&three, &[Disabled; 3])), [(2, Prefer)], "none more than one rung below it");
         three[0].mode = Prefer;
-        assert_eq!(steps(&all_up(&three, Require)), [(1, Require)], "who is on its rung may go, and none further");
+        assert_eq!(steps(&all_up(&three, Require)), [(1, Require)], "a node on its rung may go, and none further");
     }
 
     fn modes() -> impl Strategy<Value = Mode> {
         prop::sample::select(Mode::ALL.to_vec())
     }
 
-    fn mixtures() -> impl Strategy<Value = (Vec<Place>, Mode)> {
+    fn mixtures() -> impl Strategy<Value = (Vec<Position>, Mode)> {
         let roles = prop::sample::select(vec![Role::Other, Role::Outbound, Role::Primary]);
-        let place = (modes(), roles).prop_map(|(mode, role)| Place { mode, role, able: true });
+        let place = (modes(), roles).prop_map(|(mode, role)| Position { mode, role, able: true });
         (prop::collection::vec(place, 1..8), modes())
     }
 
     proptest! {
-        /// From any mixture: one legal step at a time, from the lowest rung, secondaries first, until nobody is below.
+        /// From any mixture: one legal step at a time, from the lowest rung, secondaries first, until no node is below.
         #[test]
         fn up_is_one_legal_step_at_a_time((mut places, target) in mixtures()) {
             let mut count = 0;
-            while let Some(Step { node, to }) = up(&places, target) {
+            while let Some(PlannedStep { node, to }) = up(&places, target) {
                 let from = places[node].mode;
                 prop_assert!(from.step_to(to, Spelling::Ssl).is_ok() && to <= target);
                 prop_assert!(places.iter().all(|other| other.mode >= from), "all have the previous step");
-                let waiting = |other: &Place| other.mode == from && other.role < places[node].role;
+                let waiting = |other: &Position| other.mode == from && other.role < places[node].role;
                 prop_assert!(!places.iter().any(waiting), "secondaries first, the primary last");
                 let was = together(&places);
                 places[node].mode = to;
@@ -214,11 +214,11 @@ mod tests {
         fn down_is_one_rung_at_a_time((mut places, _) in mixtures(), targets in prop::collection::vec(modes(), 8)) {
             let targets = &targets[..places.len()];
             let began = places.clone();
-            while let Some(Step { node, to }) = down(&places, targets) {
+            while let Some(PlannedStep { node, to }) = down(&places, targets) {
                 let from = places[node].mode;
                 prop_assert!(to.step_to(from, Spelling::Ssl).is_ok() && to >= targets[node]);
                 let above = places.iter().zip(targets).any(|(other, target)| other.mode > from && other.mode > *target);
-                prop_assert!(!above, "nobody who goes down is left above");
+                prop_assert!(!above, "no node that goes down is left above");
                 places[node].mode = to;
             }
             for ((place, target), began) in places.iter().zip(targets).zip(began) {

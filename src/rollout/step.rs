@@ -1,40 +1,40 @@
-//! One node's step: the change, and the look from outside whether it has come about.
+//! One node's step: the mode change, and the check from outside that it is in force.
 
-use super::fleet::{NoAnswer, Public};
+use super::context::Rollout;
+use super::external_check::{self, APPLICATION};
+use super::fleet::{AnswerError, PublicAddress};
 use super::halt::Halt;
 use super::journal::CHANGED;
+use super::limits::{OWN_ROW, POLL};
 use super::node::Node;
-use super::outside::{self, APPLICATION};
-use super::plan::Step;
-use super::walk::Walk;
+use super::plan::PlannedStep;
 use crate::admin_client::ClientError;
 use crate::control::requests::ModeRequest;
 use crate::control::views::ModeReply;
-use crate::limits::{ROLLOUT_LOOK, ROLLOUT_OWN_ROW};
 use crate::policy::{Mode, Spelling};
 use crate::text::{escaped, printable};
 
-/// How a step is asked for.
+/// Whether the node may refuse a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
-    /// As the ladder has it, refused where it would hurt.
+pub(super) enum Safety {
+    /// One rung up, refused if a client or link would be cut off.
     Guarded,
-    /// Back, whatever it hurts.
+    /// Down, in any case.
     Forced,
 }
 
-impl Walk {
-    /// Changes a node's mode. False: its guard has found someone who was not there before.
+impl Rollout {
+    /// Changes a node's mode. Returns false if the node's guard found a blocker that was not there before.
     ///
     /// # Errors
-    /// The node refuses for another reason, or is gone; the lease is another's.
-    pub(super) async fn change(&self, step: Step, from: Mode, how: How) -> Result<bool, Halt> {
-        let Step { node, to } = step;
-        self.screen.busy(node, format!("{from} -> {to}"));
-        let reply = match self.ask(step, how, true).await {
-            // A way back is not given up for want of a file: that a restart would undo it, is said at the end.
-            Err(ClientError::Refused { reply, .. }) if how == How::Forced && reply.code == NO_STATE_FILE => {
-                self.ask(step, how, false).await
+    /// The node refuses for another reason, or does not answer; the lease is another's.
+    pub(super) async fn change(&self, step: PlannedStep, from: Mode, safety: Safety) -> Result<bool, Halt> {
+        let PlannedStep { node, to } = step;
+        self.display.activity(node, format!("{from} -> {to}"));
+        let reply = match self.request(step, safety, true).await {
+            // A rollback does not stop for want of a state file; the summary says that a restart would undo it.
+            Err(ClientError::Refused { reply, .. }) if safety == Safety::Forced && reply.code == "NoStateFile" => {
+                self.request(step, safety, false).await
             }
             reply => reply,
         };
@@ -48,82 +48,82 @@ impl Walk {
             Err(error @ ClientError::Refused { .. }) => {
                 return Err(Halt::failed(name, format!("{to} is refused: {}", escaped(&error.to_string()))));
             }
-            // The answer was lost; the change may not be.
+            // The answer was lost; the change may have been made.
             Err(error) => (self.must_be(node, to, &error).await?, ""),
         };
-        self.screen.mode(node, to);
+        self.display.mode(node, to);
         self.has_changed(node, to);
-        self.screen.doing(node, format!("changed: {from} -> {to}, generation {generation}{note}"));
+        self.display.event(node, format!("changed: {from} -> {to}, generation {generation}{note}"));
         self.journal.note(format_args!("{CHANGED} {name} {from} -> {to} generation {generation}{note}"));
         Ok(true)
     }
 
-    async fn ask(&self, step: Step, how: How, persist: bool) -> Result<ModeReply, ClientError> {
+    async fn request(&self, step: PlannedStep, safety: Safety, persist: bool) -> Result<ModeReply, ClientError> {
         let request = ModeRequest {
             mode: step.to.name(Spelling::Ssl).to_owned(),
-            force: how == How::Forced,
-            guard: how == How::Guarded,
+            force: safety == Safety::Forced,
+            guard: safety == Safety::Guarded,
             persist,
             holder: Some(self.leases.holder().to_owned()),
         };
         Ok(self.fleet.node(step.node).client.set_mode(&request).await?.value)
     }
 
-    /// Its generation, if that is its mode now.
+    /// The node's generation, if it is in this mode now.
     async fn must_be(&self, node: usize, to: Mode, error: &ClientError) -> Result<u64, Halt> {
         let handle = self.fleet.node(node);
-        let now = async { Node::of(&handle.name, &handle.client.status().await?.value).map_err(NoAnswer::Unreadable) };
+        let failed = |at: &str| Halt::failed(&handle.name, format!("{}{at}", escaped(&error.to_string())));
+        let now =
+            async { Node::of(&handle.name, &handle.client.status().await?.value).map_err(AnswerError::Unreadable) };
         match now.await {
             Ok(now) if now.mode == to => Ok(now.generation),
-            Ok(now) => {
-                Err(Halt::failed(&handle.name, format!("{}; it is at {}", escaped(&error.to_string()), now.mode)))
-            }
-            Err(_) => Err(Halt::failed(&handle.name, escaped(&error.to_string()))),
+            Ok(now) => Err(failed(&format!("; it is at {}", now.mode))),
+            Err(_) => Err(failed("")),
         }
     }
 
-    /// Looks from outside whether a node does as its mode says. Returns what was found, in words.
+    /// Checks from outside that a node does as its mode says. Returns a text about the result.
     ///
     /// # Errors
-    /// What it does instead.
-    pub(super) async fn look_from_outside(&self, node: usize, now: &Node, mode: Mode) -> Result<String, Halt> {
+    /// How it differs.
+    pub(super) async fn check_from_outside(&self, node: usize, now: &Node, mode: Mode) -> Result<String, Halt> {
         let handle = self.fleet.node(node);
         if now.is_outbound_only() {
             return Ok("verified: its links are up; it takes no clients, so there is nothing to look at".to_owned());
         }
-        let place = match &handle.public {
-            Public::At(place) => Some(place.clone()),
-            Public::Own => now.server.as_ref().and_then(|server| server.me.as_deref()).and_then(|me| me.parse().ok()),
-            Public::Nowhere => None,
+        let address = match &handle.public {
+            PublicAddress::At(address) => Some(address.clone()),
+            PublicAddress::OwnName => now.server.as_ref().and_then(|server| server.me.as_deref()?.parse().ok()),
+            PublicAddress::None => None,
         };
-        let Some(place) = place else {
+        let Some(address) = address else {
             return Ok("not looked at from outside: no address is known (--public)".to_owned());
         };
-        self.screen.busy(node, format!("looking at {} from outside", printable(&place.to_string())));
-        let found = outside::verify(&place, mode).await.map_err(|why| Halt::failed(&handle.name, printable(&why)))?;
+        let shown = printable(&address.to_string());
+        self.display.activity(node, format!("looking at {shown} from outside"));
+        let found = external_check::verify(&address, mode).await;
+        let found = found.map_err(|why| Halt::failed(&handle.name, printable(&why)))?;
         if !mode.accepts_plaintext() {
             self.accept_own_row(node).await;
         }
-        Ok(format!("verified at {}: {}", printable(&place.to_string()), found.join(", ")))
+        Ok(format!("verified at {shown}: {}", found.join(", ")))
     }
 
-    /// Our own plaintext opening made a row among the clients, which must not stand in anybody's way later. Best effort:
-    /// the row is that of a refused client, named so that people know it.
+    /// Accepts the refused client that the external check itself was, so that it blocks no later step. On failure, the
+    /// row stays, under a name that operators recognise.
     async fn accept_own_row(&self, node: usize) {
         let client = &self.fleet.node(node).client;
-        let until = tokio::time::Instant::now() + ROLLOUT_OWN_ROW;
+        let until = tokio::time::Instant::now() + OWN_ROW;
         while tokio::time::Instant::now() < until {
             let Ok(seen) = client.clients(true).await else { return };
-            let ours: Vec<_> =
-                seen.value.clients.into_iter().filter(|row| row.application.as_deref() == Some(APPLICATION)).collect();
-            for row in ours.iter().filter(|row| !row.accepted) {
+            let mut own = seen.value.clients;
+            own.retain(|row| row.application.as_deref() == Some(APPLICATION));
+            for row in own.iter().filter(|row| !row.accepted) {
                 let _ = client.accept(&row.key, true).await;
             }
-            if !ours.is_empty() || self.interrupt.pause(ROLLOUT_LOOK / 10).await.is_err() {
+            if !own.is_empty() || self.interrupt.pause(POLL / 10).await.is_err() {
                 return;
             }
         }
     }
 }
-
-const NO_STATE_FILE: &str = "NoStateFile";

@@ -2,33 +2,35 @@
 
 use std::net::IpAddr;
 
-use super::{Known, Resolved, Sight, answering, names, strangers};
+use super::{ListedNodes, ObservedPeers, ResolvedHosts, answering, names, unlisted};
 use crate::control::views::{ClientRow, ConnectionRow, LinkStatus, MemberStatus, UpstreamStatus};
 use crate::policy::Mode;
 use crate::rollout::node::tests::member;
-use crate::rollout::node::{Node, State};
+use crate::rollout::node::{MemberState, Node};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// `a` tells where `b` is; `a` itself is looked up.
-fn two() -> (Vec<Node>, Resolved) {
-    let mut nodes: Vec<_> = ["a", "b"].map(|name| member(name, State::Secondary, Mode::Allow, &["a", "b"])).to_vec();
+fn two() -> (Vec<Node>, ResolvedHosts) {
+    let mut nodes: Vec<_> =
+        ["a", "b"].map(|name| member(name, MemberState::Secondary, Mode::Allow, &["a", "b"])).to_vec();
     let at = |name: &str, ip: &str| MemberStatus {
         name: name.into(),
         addresses: vec![ip.into()],
         ..MemberStatus::default()
     };
     nodes[0].members = vec![at("B:27017", "10.0.0.2"), at("hidden:27017", "10.0.0.9")];
-    (nodes, Resolved::from([("a".into(), vec![ip("10.0.0.1")]), ("alias".into(), vec![ip("10.0.0.2")])]))
+    (nodes, ResolvedHosts::from([("a".into(), vec![ip("10.0.0.1")]), ("alias".into(), vec![ip("10.0.0.2")])]))
 }
 
 fn texts(client: Option<ClientRow>, connection: Option<ConnectionRow>) -> Vec<String> {
     let (nodes, resolved) = two();
-    let known = Known::of(&nodes, &[None, None], &resolved);
-    let sight = Sight { clients: client.into_iter().collect(), connections: connection.into_iter().collect() };
-    let found = strangers(&known, &[Sight::default(), sight], &resolved, 1_700_000_000_000);
+    let known = ListedNodes::of(&nodes, &[None, None], &resolved);
+    let observed =
+        ObservedPeers { clients: client.into_iter().collect(), connections: connection.into_iter().collect() };
+    let found = unlisted(&known, &[ObservedPeers::default(), observed], &resolved, 1_700_000_000_000);
     found.into_iter().map(|one| one.text).inspect(|text| assert!(!text.is_empty())).collect()
 }
 
@@ -88,9 +90,9 @@ fn who_is_dialled_and_is_not_listed_is_named() {
 fn what_has_to_be_looked_up_are_names() {
     let (nodes, _) = two();
     let row = ConnectionRow { route: "outbound C:1".into(), member: true, ..ConnectionRow::default() };
-    let sight = Sight { clients: Vec::new(), connections: vec![row] };
+    let observed = ObservedPeers { clients: Vec::new(), connections: vec![row] };
     let public = Some("10.1.1.1:5".parse().unwrap());
-    let found = names(&nodes, &[public, None], &[sight]);
+    let found = names(&nodes, &[public, None], &[observed]);
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["a", "b", "c"]);
 }
 
@@ -103,21 +105,21 @@ fn by_unix_sockets(change: impl FnOnce(&mut Node)) -> Vec<Node> {
     let names = ["m1", "m2", "m3"];
     let node = |name: &&str| Node {
         name: format!("unix:/run/{name}.sock"),
-        ..member(name, State::Secondary, Mode::Allow, &names)
+        ..member(name, MemberState::Secondary, Mode::Allow, &names)
     };
     let mut nodes: Vec<_> = names.iter().map(node).collect();
     change(&mut nodes[0]);
     nodes
 }
 
-fn dials(route: &str, upstream: &str) -> Sight {
+fn dials(route: &str, upstream: &str) -> ObservedPeers {
     let row = ConnectionRow {
         route: format!("outbound {route}"),
         upstream: Some(upstream.into()),
         member: true,
         ..ConnectionRow::default()
     };
-    Sight { connections: vec![row], ..Sight::default() }
+    ObservedPeers { connections: vec![row], ..ObservedPeers::default() }
 }
 
 #[test]
@@ -163,7 +165,7 @@ fn a_node_is_known_by_each_of_its_names() {
             "a route on the address that the name in the set leads to",
             first(|node| {
                 node.members = vec![at("m2:27017", "127.0.1.2")];
-                node.ways = vec![("n2:27017".into(), "127.0.1.2:27017".parse().unwrap())];
+                node.outbound_listeners = vec![("n2:27017".into(), "127.0.1.2:27017".parse().unwrap())];
             }),
             "n2:27017",
             true,
@@ -190,9 +192,9 @@ fn a_node_is_known_by_each_of_its_names() {
     for (what, (change, other), target, listed) in rows {
         let mut nodes = by_unix_sockets(change);
         other(&mut nodes[1]);
-        let known = Known::of(&nodes, &[None, None, None], &Resolved::new());
-        let sights = [dials(target, target), Sight::default(), Sight::default()];
-        let found = strangers(&known, &sights, &Resolved::new(), 0);
+        let known = ListedNodes::of(&nodes, &[None, None, None], &ResolvedHosts::new());
+        let observed_peers = [dials(target, target), ObservedPeers::default(), ObservedPeers::default()];
+        let found = unlisted(&known, &observed_peers, &ResolvedHosts::new(), 0);
         assert_eq!(found.is_empty(), listed, "{what}: {found:?}");
     }
 }
@@ -201,21 +203,21 @@ fn a_node_is_known_by_each_of_its_names() {
 fn addresses_behind_another_name_are_the_nodes_too() {
     let nodes = by_unix_sockets(|node| {
         node.members = vec![at("m2:27017", "127.0.1.2")];
-        node.ways = vec![("10.77.0.2:27017".into(), "127.0.1.2:27017".parse().unwrap())];
+        node.outbound_listeners = vec![("10.77.0.2:27017".into(), "127.0.1.2:27017".parse().unwrap())];
     });
-    let known = Known::of(&nodes, &[None, None, None], &Resolved::new());
+    let known = ListedNodes::of(&nodes, &[None, None, None], &ResolvedHosts::new());
     let row = ClientRow { ip: "10.77.0.2".into(), member: true, open: 1, ..ClientRow::default() };
-    let sights = [Sight { clients: vec![row], ..Sight::default() }];
-    assert!(strangers(&known, &sights, &Resolved::new(), 0).is_empty());
+    let observed_peers = [ObservedPeers { clients: vec![row], ..ObservedPeers::default() }];
+    assert!(unlisted(&known, &observed_peers, &ResolvedHosts::new(), 0).is_empty());
 }
 
 #[test]
 fn what_an_application_uses_is_no_stranger() {
     let mut nodes = by_unix_sockets(|_| {});
     nodes[0].server = None;
-    let known = Known::of(&nodes, &[None, None, None], &Resolved::new());
-    let sights = [dials("other:27017", "other:27017"), Sight::default(), Sight::default()];
-    assert!(strangers(&known, &sights, &Resolved::new(), 0).is_empty());
+    let known = ListedNodes::of(&nodes, &[None, None, None], &ResolvedHosts::new());
+    let observed_peers = [dials("other:27017", "other:27017"), ObservedPeers::default(), ObservedPeers::default()];
+    assert!(unlisted(&known, &observed_peers, &ResolvedHosts::new(), 0).is_empty());
 }
 
 #[test]
@@ -234,8 +236,8 @@ fn live_members_that_are_not_listed_are_told_from_those_that_are_gone() {
         (upstream("other:27017", true, None), false),
     ] {
         let nodes = by_unix_sockets(|node| node.outbound = vec![up.clone()]);
-        let known = Known::of(&nodes, &[None, None, None], &Resolved::new());
-        let found = answering(&nodes, &known, &Resolved::new());
+        let known = ListedNodes::of(&nodes, &[None, None, None], &ResolvedHosts::new());
+        let found = answering(&nodes, &known, &ResolvedHosts::new());
         assert_eq!(!found.is_empty(), live, "{up:?}: {found:?}");
         assert!(found.iter().all(|one| one.node == 0 && one.text.contains("m4:27017")), "{found:?}");
     }

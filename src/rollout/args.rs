@@ -1,4 +1,4 @@
-//! What was asked for: the command line, read and found consistent.
+//! The parsed command line, checked for consistency.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,62 +7,60 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use super::command::{ACCEPT, AUTO_ROLLBACK, DRY_RUN, FORCE, GRACE, LOG, NODE, NONE, PUBLIC, ROLLBACK, TO, WAIT};
-use super::fleet::{Handle, Public};
+use super::fleet::{NodeHandle, PublicAddress};
+use super::limits::{self, NODES};
 use crate::admin_client::{AdminAddress, AdminClient, ctl_command, tls_options};
-use crate::limits::{ROLLOUT_NODES, ROLLOUT_WAIT};
 use crate::policy::Mode;
 
-/// What was asked for.
+/// The parsed command line.
 #[derive(Debug)]
-pub(super) struct Wish {
-    pub(super) nodes: Vec<Handle>,
-    pub(super) way: Way,
+pub(super) struct RolloutArgs {
+    pub(super) nodes: Vec<NodeHandle>,
+    pub(super) target: RolloutTarget,
     pub(super) dry_run: bool,
     pub(super) auto_rollback: bool,
     pub(super) force: bool,
     pub(super) wait: Duration,
-    /// Old connections are cut after so many seconds; none: never.
+    /// Seconds after which old connections are cut; `None`: never.
     pub(super) grace: Option<u64>,
-    /// Clients that requireSSL may refuse, as the nodes' inventories call them.
+    /// Keys of clients that requireSSL may refuse.
     pub(super) accept: Vec<String>,
-    /// None: no log.
+    /// `None`: no log.
     pub(super) log: Option<PathBuf>,
 }
 
-/// Where to.
+/// The target of a rollout, as requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RolloutTarget {
     Up(Mode),
-    /// Down to a mode; none: each node to where it began.
+    /// Down to this mode, or each node to the mode it had at first.
     Back(Option<Mode>),
 }
 
-impl Wish {
-    /// Reads it.
-    ///
+impl RolloutArgs {
     /// # Errors
-    /// What does not go together, in words.
-    pub(super) fn of(matches: &ArgMatches) -> Result<Wish, String> {
+    /// A text about options that exclude each other, or a file that cannot be used.
+    pub(super) fn of(matches: &ArgMatches) -> Result<RolloutArgs, String> {
         let to = matches.get_one::<Mode>(TO).copied();
-        let way = match (matches.get_flag(ROLLBACK), to) {
-            (true, to) => Way::Back(to),
-            (false, Some(to)) => Way::Up(to),
-            // clap lets no other through.
+        let target = match (matches.get_flag(ROLLBACK), to) {
+            (true, to) => RolloutTarget::Back(to),
+            (false, Some(to)) => RolloutTarget::Up(to),
+            // clap requires one of the two.
             (false, None) => return Err(format!("--{TO} is missing")),
         };
         let log = matches.get_one::<String>(LOG).filter(|log| *log != NONE).map(PathBuf::from);
-        if way == Way::Back(None) && log.is_none() {
+        if target == RolloutTarget::Back(None) && log.is_none() {
             return Err(format!(
                 "--{ROLLBACK} reads the log for where nodes began: name it with --{LOG}, or a mode with --{TO}"
             ));
         }
-        Ok(Wish {
+        Ok(RolloutArgs {
             nodes: nodes(matches)?,
-            way,
+            target,
             dry_run: matches.get_flag(DRY_RUN),
             auto_rollback: matches.get_flag(AUTO_ROLLBACK),
             force: matches.get_flag(FORCE),
-            wait: matches.get_one(WAIT).copied().unwrap_or(ROLLOUT_WAIT),
+            wait: matches.get_one(WAIT).copied().unwrap_or(limits::WAIT),
             grace: matches.get_one(GRACE).copied(),
             accept: matches.get_many(ACCEPT).unwrap_or_default().cloned().collect(),
             log,
@@ -70,16 +68,16 @@ impl Wish {
     }
 }
 
-fn nodes(matches: &ArgMatches) -> Result<Vec<Handle>, String> {
+fn nodes(matches: &ArgMatches) -> Result<Vec<NodeHandle>, String> {
     let addresses: Vec<_> = matches.get_many::<AdminAddress>(NODE).unwrap_or_default().collect();
-    if addresses.len() > ROLLOUT_NODES {
-        return Err(format!("--{NODE}: {} nodes, which is more than {ROLLOUT_NODES}", addresses.len()));
+    if addresses.len() > NODES {
+        return Err(format!("--{NODE}: {} nodes, which is more than {NODES}", addresses.len()));
     }
     let mut names = BTreeSet::new();
     if let Some(twice) = addresses.iter().map(ToString::to_string).find(|name| !names.insert(name.clone())) {
         return Err(format!("--{NODE} {twice} is given twice"));
     }
-    let publics = publics(matches, &names)?;
+    let publics = public_addresses(matches, &names)?;
     let options = tls_options(matches);
     // The TLS options are for the nodes that are reached by TCP; Unix sockets beside them need none.
     let any_tcp = addresses.iter().any(|address| !address.is_unix());
@@ -90,27 +88,27 @@ fn nodes(matches: &ArgMatches) -> Result<Vec<Handle>, String> {
             false => options.load(address).map_err(|error| error.to_string())?,
         };
         let ctl = ctl_command(address, &options);
-        let public = publics.iter().find(|(node, _)| *node == name).map_or(Public::Own, |(_, public)| public.clone());
-        Ok(Handle { client: AdminClient::new(address.clone(), material), name, ctl, public })
+        let public = publics.iter().find(|(node, _)| *node == name);
+        let public = public.map_or(PublicAddress::OwnName, |(_, public)| public.clone());
+        Ok(NodeHandle { client: AdminClient::new(address.clone(), material), name, ctl, public })
     };
     addresses.into_iter().map(node).collect()
 }
 
-fn publics(matches: &ArgMatches, names: &BTreeSet<String>) -> Result<Vec<(String, Public)>, String> {
-    let given = matches.get_many::<String>(PUBLIC).unwrap_or_default();
-    let mut publics = Vec::<(String, Public)>::new();
-    for text in given {
+fn public_addresses(matches: &ArgMatches, names: &BTreeSet<String>) -> Result<Vec<(String, PublicAddress)>, String> {
+    let mut publics = Vec::<(String, PublicAddress)>::new();
+    for text in matches.get_many::<String>(PUBLIC).unwrap_or_default() {
         let wrong = |why: &str| format!("--{PUBLIC} {text}: {why}");
-        let (node, place) = text.rsplit_once('=').ok_or_else(|| wrong("expected ADMIN_ADDR=HOST:PORT"))?;
+        let (node, address) = text.rsplit_once('=').ok_or_else(|| wrong("expected ADMIN_ADDR=HOST:PORT"))?;
         if !names.contains(node) {
             return Err(wrong(&format!("{node} is not given as --{NODE}")));
         }
         if publics.iter().any(|(known, _)| known == node) {
             return Err(wrong("that node's was given before"));
         }
-        let public = match place {
-            NONE => Public::Nowhere,
-            place => Public::At(place.parse().map_err(|error| wrong(&format!("{place}: {error}")))?),
+        let public = match address {
+            NONE => PublicAddress::None,
+            address => PublicAddress::At(address.parse().map_err(|error| wrong(&format!("{address}: {error}")))?),
         };
         publics.push((node.to_owned(), public));
     }
@@ -121,35 +119,35 @@ fn publics(matches: &ArgMatches, names: &BTreeSet<String>) -> Result<Vec<(String
 mod tests {
     use std::time::Duration;
 
-    use super::{Way, Wish};
+    use super::{RolloutArgs, RolloutTarget};
     use crate::policy::Mode;
-    use crate::rollout::command;
-    use crate::rollout::fleet::Public;
+    use crate::rollout::command::command;
+    use crate::rollout::fleet::PublicAddress;
 
-    fn read(line: &str) -> Result<Wish, String> {
+    fn read(line: &str) -> Result<RolloutArgs, String> {
         let words = ["rollout"].into_iter().chain(line.split_whitespace());
         let matches = command().try_get_matches_from(words).map_err(|error| error.to_string())?;
-        Wish::of(&matches)
+        RolloutArgs::of(&matches)
     }
 
     #[test]
     fn what_is_asked_for() {
-        let wish =
+        let args =
             read("--to requireTLS --node a:1 --node unix:/b.sock --public unix:/b.sock=h:2 --public a:1=none").unwrap();
-        assert_eq!((wish.way, wish.wait), (Way::Up(Mode::Require), Duration::from_secs(600)));
-        assert_eq!(wish.nodes.iter().map(|node| &*node.name).collect::<Vec<_>>(), ["a:1", "unix:/b.sock"]);
-        assert_eq!(wish.nodes[0].public, Public::Nowhere);
-        assert_eq!(wish.nodes[1].public, Public::At("h:2".parse().unwrap()));
-        assert!(wish.log.is_some() && !wish.dry_run && !wish.auto_rollback && !wish.force);
+        assert_eq!((args.target, args.wait), (RolloutTarget::Up(Mode::Require), Duration::from_secs(600)));
+        assert_eq!(args.nodes.iter().map(|node| &*node.name).collect::<Vec<_>>(), ["a:1", "unix:/b.sock"]);
+        assert_eq!(args.nodes[0].public, PublicAddress::None);
+        assert_eq!(args.nodes[1].public, PublicAddress::At("h:2".parse().unwrap()));
+        assert!(args.log.is_some() && !args.dry_run && !args.auto_rollback && !args.force);
         let back = read("--rollback --node a:1 --wait 0 --log none --to disabled --force").unwrap();
         assert_eq!(
-            (back.way, back.wait, back.log, back.force),
-            (Way::Back(Some(Mode::Disabled)), Duration::ZERO, None, true)
+            (back.target, back.wait, back.log, back.force),
+            (RolloutTarget::Back(Some(Mode::Disabled)), Duration::ZERO, None, true)
         );
-        assert_eq!(read("--rollback --node a:1").unwrap().way, Way::Back(None));
-        let wish = read("--to requireSSL --node a:1 --grace 30 --accept 1.1.1.1/a/- --accept 2.2.2.2/-/b").unwrap();
-        assert_eq!((wish.grace, &*wish.accept), (Some(30), &["1.1.1.1/a/-".to_owned(), "2.2.2.2/-/b".to_owned()][..]));
-        assert_eq!(wish.nodes[0].ctl, "tlsramp ctl --admin a:1");
+        assert_eq!(read("--rollback --node a:1").unwrap().target, RolloutTarget::Back(None));
+        let args = read("--to requireSSL --node a:1 --grace 30 --accept 1.1.1.1/a/- --accept 2.2.2.2/-/b").unwrap();
+        assert_eq!((args.grace, &*args.accept), (Some(30), &["1.1.1.1/a/-".to_owned(), "2.2.2.2/-/b".to_owned()][..]));
+        assert_eq!(args.nodes[0].ctl, "tlsramp ctl --admin a:1");
     }
 
     #[test]

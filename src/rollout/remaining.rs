@@ -1,43 +1,42 @@
-//! Old connections that have not moved yet: what each is, since when it is open, and why it has not moved. PURE.
+//! A text for each old connection that has not moved: its client, its route, since when it is open, and why it remains.
+//! PURE.
 
 use bson::DateTime;
 
+use super::limits::NAMED_IN_LINE;
 use crate::control::views::ConnectionRow;
-use crate::limits::ROLLOUT_NAMED;
 use crate::text::printable;
 
-/// The first few in one line, and how many more there are. `now` in milliseconds since 1970.
+/// The first few in one line, and the number of the others. `now` in milliseconds since 1970.
 pub(super) fn in_a_line(rows: &[ConnectionRow], now: i64) -> String {
-    let mut named: Vec<_> = rows.iter().take(ROLLOUT_NAMED).map(|row| line(row, now)).collect();
-    named.extend(more(rows.len().saturating_sub(ROLLOUT_NAMED)));
-    named.join("; ")
+    lines(rows, NAMED_IN_LINE, now).join("; ")
 }
 
 /// A line for each, up to a bound.
 pub(super) fn lines(rows: &[ConnectionRow], most: usize, now: i64) -> Vec<String> {
     let mut lines: Vec<_> = rows.iter().take(most).map(|row| line(row, now)).collect();
-    lines.extend(more(rows.len().saturating_sub(most)));
+    lines.extend((rows.len() > most).then(|| format!("and {} more", rows.len() - most)));
     lines
-}
-
-fn more(count: usize) -> Option<String> {
-    (count > 0).then(|| format!("and {count} more"))
 }
 
 fn line(row: &ConnectionRow, now: i64) -> String {
     let upstream = row.upstream.as_deref().map(|to| format!(" to {}", printable(to))).unwrap_or_default();
     let kind = row.non_conforming.as_deref().map(|kind| format!(" ({})", printable(kind))).unwrap_or_default();
+    let why = if row.recycling {
+        "asked to move, and it has reached no message boundary yet"
+    } else {
+        "left alone, because its client may see an error"
+    };
     format!(
-        "{} at {} on {}{upstream}{kind}, open since {}: {}",
-        who(row),
+        "{} at {} on {}{upstream}{kind}, open since {}: {why}",
+        client(row),
         printable(&row.peer),
         printable(&row.route),
         since(now, row.age_secs),
-        why(row)
     )
 }
 
-fn who(row: &ConnectionRow) -> String {
+fn client(row: &ConnectionRow) -> String {
     let name = row.application.as_deref().or(row.driver.as_deref()).map(printable);
     match (row.member, name) {
         (true, Some(name)) => format!("member {name}"),
@@ -47,15 +46,7 @@ fn who(row: &ConnectionRow) -> String {
     }
 }
 
-fn why(row: &ConnectionRow) -> &'static str {
-    if row.recycling {
-        "asked to move, and it has reached no message boundary yet"
-    } else {
-        "left alone, because its client may see an error"
-    }
-}
-
-/// To the minute: a line that changed with every second would be printed every second.
+/// To the minute: with seconds, the line would change, and be printed, every second.
 fn since(now: i64, age_secs: u64) -> String {
     let age = i64::try_from(age_secs).unwrap_or(i64::MAX).saturating_mul(1000);
     let text = DateTime::from_millis(now.saturating_sub(age)).try_to_rfc3339_string().unwrap_or_default();

@@ -1,30 +1,28 @@
-//! How it ends: where every node is, which files disagree, and the exit code. The texts are PURE.
+//! The end of a rollout: the state of every node, files that disagree, advice, and the exit codes. PURE.
 
-use super::behind::{LastModes, behind};
-use super::fleet::NoAnswer;
+use super::fleet::AnswerError;
 use super::halt::Halt;
+use super::lagging::{LastModes, lagging};
 use super::node::Node;
 use crate::policy::Spelling;
 use crate::text::escaped;
 
-/// All is as it was to be.
 pub(super) const DONE: u8 = 0;
-/// It is not.
 pub(super) const STOPPED: u8 = 1;
-/// The command line.
 pub(super) const USAGE: u8 = 2;
-/// All is as it was to be, and some file says otherwise.
+/// Every node is at the mode, and some file names another.
 pub(super) const FILES_DISAGREE: u8 = 3;
 
-/// Where every node is, a line each; a mode that fell behind is named as such.
-pub(super) fn standing(names: &[String], nodes: &[Result<Node, NoAnswer>], last: &LastModes) -> Vec<String> {
-    let there: Vec<_> = nodes.iter().flatten().cloned().collect();
-    let fallen: Vec<_> = behind(&there, last).into_iter().map(|(place, text)| (&*there[place].name, text)).collect();
+/// The state of every node, a line each.
+pub(super) fn standing(names: &[String], nodes: &[Result<Node, AnswerError>], last: &LastModes) -> Vec<String> {
+    let answered: Vec<_> = nodes.iter().flatten().cloned().collect();
+    let lagging: Vec<_> =
+        lagging(&answered, last).into_iter().map(|(place, text)| (&*answered[place].name, text)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, node): (&String, &Result<Node, NoAnswer>)| match node {
+    let line = |(name, node): (&String, &Result<Node, AnswerError>)| match node {
         Ok(node) => {
             let drift = node.drift.as_deref().map(|drift| format!("  ({})", escaped(drift))).unwrap_or_default();
-            let behind = fallen.iter().find(|(name, _)| *name == node.name);
+            let behind = lagging.iter().find(|(name, _)| *name == node.name);
             let behind = behind.map(|(_, text)| format!("  {text}")).unwrap_or_default();
             let line = format!("{name:width$}  {:10}  {:10}{drift}{behind}", node.state(), node.mode.to_string());
             line.trim_end().to_owned()
@@ -34,8 +32,8 @@ pub(super) fn standing(names: &[String], nodes: &[Result<Node, NoAnswer>], last:
     names.iter().zip(nodes).map(line).collect()
 }
 
-/// Nodes whose configuration names another mode than the one in force, with the line to put there.
-pub(super) fn disagreements(nodes: &[Result<Node, NoAnswer>]) -> Vec<String> {
+/// Nodes whose configuration names another mode than the one in force, with the line to change.
+pub(super) fn disagreements(nodes: &[Result<Node, AnswerError>]) -> Vec<String> {
     let differs = |node: &&Node| node.configured != node.mode;
     let line = |node: &Node| {
         let Node { name, mode, configured, .. } = node;
@@ -48,7 +46,7 @@ pub(super) fn disagreements(nodes: &[Result<Node, NoAnswer>]) -> Vec<String> {
     nodes.iter().filter_map(|node| node.as_ref().ok()).filter(differs).map(line).collect()
 }
 
-/// What to do next, after a halt.
+/// What the operator should do next.
 pub(super) fn advice(halt: &Halt) -> &'static str {
     match halt {
         Halt::Stopped(_) => "nothing has failed; once that is done, the same command goes on where the nodes are",
@@ -65,15 +63,15 @@ pub(super) fn advice(halt: &Halt) -> &'static str {
 mod tests {
     use super::{LastModes, disagreements, standing};
     use crate::policy::Mode::{Allow, Prefer, Require};
-    use crate::rollout::fleet::NoAnswer;
-    use crate::rollout::node::State;
+    use crate::rollout::fleet::AnswerError;
+    use crate::rollout::node::MemberState;
     use crate::rollout::node::tests::member;
 
     #[test]
     fn the_end_says_where_all_are_and_which_files_differ() {
-        let mut node = member("a", State::Primary, Prefer, &["a"]);
+        let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
         (node.configured, node.drift) = (Allow, Some("a restart would go back to allowSSL".into()));
-        let nodes = [Ok(node), Err(NoAnswer::Unreadable("x".into()))];
+        let nodes = [Ok(node), Err(AnswerError::Unreadable("x".into()))];
         let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes, &LastModes::new());
         assert_eq!(lines[0], "a:28017       PRIMARY     preferSSL   (a restart would go back to allowSSL)");
         assert_eq!(lines[1], "longer:28017  not known: its status cannot be read: x");

@@ -1,21 +1,27 @@
-//! What the later steps of a rollout will wait for or be refused for, as far as the nodes show it now. PURE.
+//! What later steps will wait for, or be refused for, by the present status of the nodes. PURE.
 //!
-//! The nodes are not asked whether they are ready for a later mode: that would try TLS to servers that take none yet.
+//! It does not ask the nodes whether they are ready for a later mode: they would try TLS to servers that take none yet.
 
 use std::collections::BTreeMap;
 
+use super::external_check::APPLICATION;
+use super::limits::NAMED_IN_LINE;
 use super::member_names::{of_sets, unknown_to};
 use super::node::Node;
-use super::outside;
-use super::peers::Sight;
-use super::plan::Step;
+use super::peers::ObservedPeers;
+use super::plan::PlannedStep;
 use crate::control::views::{BypassStatus, CertificateStatus, ClientRow};
-use crate::limits::{EXPIRY_WARNING_DAYS, ROLLOUT_NAMED};
+use crate::limits::EXPIRY_WARNING_DAYS;
 use crate::policy::Mode;
 use crate::text::{escaped, printable};
 
-/// A line for each finding, with the node's place. `accept` has the keys of `--accept`.
-pub(super) fn all(nodes: &[Node], sights: &[Sight], steps: &[Step], accept: &[String]) -> Vec<(usize, String)> {
+/// A line for each, with the index of its node. `accept` has the keys of `--accept`.
+pub(super) fn all(
+    nodes: &[Node],
+    observed_peers: &[ObservedPeers],
+    steps: &[PlannedStep],
+    accept: &[String],
+) -> Vec<(usize, String)> {
     let goes_to = |mode: Mode| steps.iter().any(|step| step.to == mode);
     let sets = of_sets(nodes);
     let mut found = Vec::new();
@@ -31,9 +37,9 @@ pub(super) fn all(nodes: &[Node], sights: &[Sight], steps: &[Step], accept: &[St
             lines.extend((node.redirect == Some(false)).then(|| RULES.to_owned()));
             lines.extend(bypass(&node.bypass));
         }
-        // What the first step waits for, the node itself was asked.
+        // For the first step, the nodes themselves list their blockers.
         if goes_to(Mode::Require) && steps.first().is_some_and(|step| step.to != Mode::Require) {
-            let rows = sights.get(place).into_iter().flat_map(|sight| &sight.clients);
+            let rows = observed_peers.get(place).into_iter().flat_map(|observed| &observed.clients);
             lines.extend(rows.filter_map(|row| client(row, accept)));
         }
         found.extend(lines.into_iter().map(|line| (place, line)));
@@ -42,7 +48,7 @@ pub(super) fn all(nodes: &[Node], sights: &[Sight], steps: &[Step], accept: &[St
 }
 
 fn names(unknown: &[&str]) -> Option<String> {
-    let mut shown: Vec<_> = unknown.iter().take(ROLLOUT_NAMED).map(|name| printable(name)).collect();
+    let mut shown: Vec<_> = unknown.iter().take(NAMED_IN_LINE).map(|name| printable(name)).collect();
     let more = unknown.len().saturating_sub(shown.len());
     shown.extend((more > 0).then(|| format!("and {more} more")));
     (!shown.is_empty()).then(|| {
@@ -62,7 +68,7 @@ fn certificate(certificate: &CertificateStatus) -> Option<String> {
     }
 }
 
-/// One line for each direction and peer.
+/// A line for each direction and peer.
 fn bypass(all: &[BypassStatus]) -> Vec<String> {
     let mut peers = BTreeMap::<(&str, &str), usize>::new();
     for one in all {
@@ -81,8 +87,8 @@ fn bypass(all: &[BypassStatus]) -> Vec<String> {
 
 fn client(row: &ClientRow, accept: &[String]) -> Option<String> {
     let name = row.application.as_deref().or(row.driver.as_deref());
-    let is_ours = row.application.as_deref().is_some_and(|name| OWN.contains(&name));
-    if row.member || is_ours {
+    let is_own = row.application.as_deref().is_some_and(|name| OWN.contains(&name));
+    if row.member || is_own {
         return None;
     }
     let (shown, ip) = (printable(name.unwrap_or("an unknown client")), printable(&row.ip));
@@ -92,8 +98,8 @@ fn client(row: &ClientRow, accept: &[String]) -> Option<String> {
     row.blocks.then(|| format!("before requireSSL, waits for: {shown} at {ip}"))
 }
 
-/// What tlsramp's own connections call themselves. They follow the mode.
-const OWN: [&str; 2] = ["tlsramp probe", outside::APPLICATION];
+/// Application names of tlsramp's own connections, which follow the mode.
+const OWN: [&str; 2] = ["tlsramp probe", APPLICATION];
 const RULES: &str =
     "before requireSSL, waits for: its redirect rules, which are not in force (tlsramp netfilter ... --apply)";
 
@@ -102,9 +108,9 @@ mod tests {
     use super::all;
     use crate::control::views::{BypassStatus, CertificateStatus, ClientRow};
     use crate::policy::Mode::{Allow, Disabled, Require};
-    use crate::rollout::node::{Node, State, tests::member};
-    use crate::rollout::peers::Sight;
-    use crate::rollout::plan::Step;
+    use crate::rollout::node::{MemberState, Node, tests::member};
+    use crate::rollout::peers::ObservedPeers;
+    use crate::rollout::plan::PlannedStep;
 
     fn client(application: Option<&str>, change: impl FnOnce(&mut ClientRow)) -> ClientRow {
         let mut row = ClientRow {
@@ -120,12 +126,12 @@ mod tests {
 
     /// The lines of a node that has these, before a rollout to requireSSL.
     fn lines(node: impl FnOnce(&mut Node), clients: Vec<ClientRow>, accept: &[String]) -> Vec<String> {
-        let mut one = member("a", State::Primary, Disabled, &[]);
+        let mut one = member("a", MemberState::Primary, Disabled, &[]);
         one.members = vec![crate::control::views::MemberStatus { name: "A:27017".into(), ..Default::default() }];
         node(&mut one);
-        let steps = [Step { node: 0, to: Allow }, Step { node: 0, to: Require }];
-        let sight = Sight { clients, connections: Vec::new() };
-        all(&[one], &[sight], &steps, accept).into_iter().map(|(_, line)| line).collect()
+        let steps = [PlannedStep { node: 0, to: Allow }, PlannedStep { node: 0, to: Require }];
+        let observed = ObservedPeers { clients, connections: Vec::new() };
+        all(&[one], &[observed], &steps, accept).into_iter().map(|(_, line)| line).collect()
     }
 
     #[test]

@@ -1,50 +1,41 @@
-//! Waits for clients that a mode would turn away, and names them meanwhile.
+//! Waiting for clients that a mode would refuse, and naming them meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::command::ACCEPT;
-use super::fleet::NoAnswer;
+use super::context::Rollout;
+use super::fleet::all_of;
 use super::halt::Halt;
-use super::walk::{Walk, all_of};
+use super::limits::{NAMED_IN_LINE, POLL, RECYCLE};
 use crate::control::views::{Blocker, ConnectionRow};
-use crate::limits::{OTHER_LINK_AGAIN, ROLLOUT_LOOK, ROLLOUT_MISSED, ROLLOUT_NAMED, ROLLOUT_RECYCLE};
+use crate::limits::OTHER_LINK_AGAIN;
 use crate::policy::{Mode, Spelling};
 use crate::telemetry::{ClientIdentity, Scope};
 use crate::text::escaped;
 
-/// Who is in the way, node by node.
-pub(super) type InTheWay = BTreeMap<usize, Vec<Blocker>>;
+type BlockersByNode = BTreeMap<usize, Vec<Blocker>>;
 
-impl Walk {
-    /// Waits until nothing stands in the way of a mode at any of these nodes.
+impl Rollout {
+    /// Waits until these nodes are ready for a mode.
     ///
     /// # Errors
-    /// Who still does, when the wait is over; a server that the mode could not reach; a signal.
+    /// The blockers that are left when the wait is over; a server that the mode could not reach; a signal.
     pub(super) async fn ready(&self, nodes: &[usize], to: Mode) -> Result<(), Halt> {
         let began = Instant::now();
-        // What is known of TLS to a server may be a minute old, from before that server took it.
-        let patience = self.wait.min(OTHER_LINK_AGAIN + ROLLOUT_RECYCLE);
-        let mut missed = 0;
+        // A node tries TLS to a server once a minute: its last result may be older than the server's TLS.
+        let fatal_wait = self.wait.min(OTHER_LINK_AGAIN + RECYCLE);
         loop {
             self.check()?;
-            let found = match self.in_the_way(nodes, to).await {
-                Err(Halt::Failed(_)) if missed < ROLLOUT_MISSED => {
-                    missed += 1;
-                    self.reached().await?;
-                    continue;
-                }
-                found => found?,
-            };
-            missed = 0;
+            let Some(found) = self.tolerate(self.blockers(nodes, to).await).await? else { continue };
             if found.is_empty() {
                 return Ok(());
             }
             let is_fatal = |blocker: &Blocker| blocker.fatal || blocker.kind == "upstream";
             let fatal = found.iter().find_map(|(node, all)| Some((node, all.iter().find(|one| is_fatal(one))?)));
             if let Some((node, blocker)) = fatal
-                && began.elapsed() >= patience
+                && began.elapsed() >= fatal_wait
             {
                 let text = format!("{}: {}", escaped(&blocker.text), escaped(&blocker.remedy));
                 return Err(Halt::failed(self.fleet.name(*node), text));
@@ -56,20 +47,19 @@ impl Walk {
                 match found.get(node) {
                     Some(blockers) => {
                         let hint = hint(blockers, &self.fleet.node(*node).ctl, to);
-                        self.tell_changed(*node, &format!("before {to}, waiting for: {}{hint}", named(blockers)));
+                        self.tell_changed(*node, &format!("before {to}, waiting for: {}{hint}", in_a_line(blockers)));
                     }
-                    None => self.screen.busy(*node, format!("ready for {to}")),
+                    None => self.display.activity(*node, format!("ready for {to}")),
                 }
             }
-            self.interrupt.pause(ROLLOUT_LOOK).await?;
+            self.interrupt.pause(POLL).await?;
         }
     }
 
-    /// Who stands in the way of a mode at these nodes.
-    async fn in_the_way(&self, nodes: &[usize], to: Mode) -> Result<InTheWay, Halt> {
-        let ours = if to.accepts_tls() { BTreeSet::new() } else { self.outbound_links().await? };
+    async fn blockers(&self, nodes: &[usize], to: Mode) -> Result<BlockersByNode, Halt> {
+        let links = if to.accepts_tls() { BTreeSet::new() } else { self.application_links().await? };
         let answers = self.fleet.each(nodes, |handle| {
-            let ours = ours.clone();
+            let links = links.clone();
             async move {
                 let ready = handle.client.ready(to, Spelling::Ssl).await?.value;
                 if to.accepts_tls() {
@@ -77,8 +67,8 @@ impl Walk {
                 }
                 let open = handle.client.connections(false).await?.value.connections;
                 // Members follow the policy of their own tlsramp: by the time of the step to `disabled`, all dial plaintext.
-                let left = |one: &Blocker| !one.member && !comes_by_a_node(one, &open, &ours);
-                Ok(ready.blockers.into_iter().filter(left).collect())
+                let blocks = |one: &Blocker| !one.member && !comes_by_a_node(one, &open, &links);
+                Ok(ready.blockers.into_iter().filter(blocks).collect())
             }
         });
         let answers: Vec<Vec<Blocker>> =
@@ -86,8 +76,8 @@ impl Walk {
         Ok(nodes.iter().copied().zip(answers).filter(|(_, blockers)| !blockers.is_empty()).collect())
     }
 
-    /// The addresses of the links that proxies beside applications have open, as the servers see them.
-    async fn outbound_links(&self) -> Result<BTreeSet<SocketAddr>, Halt> {
+    /// The source addresses of the open links from proxies beside applications.
+    async fn application_links(&self) -> Result<BTreeSet<SocketAddr>, Halt> {
         let nodes = self.reached().await?;
         let beside: Vec<_> = (0..nodes.len()).filter(|node| nodes[*node].is_outbound_only()).collect();
         let answers = self
@@ -97,26 +87,13 @@ impl Walk {
         Ok(rows.into_iter().flatten().filter_map(|row| canonical(&row.upstream_local?)).collect())
     }
 
-    pub(super) fn no_answer(&self, node: usize, error: &NoAnswer) -> Halt {
-        Halt::failed(self.fleet.name(node), error)
-    }
-
-    /// For the record only what is new.
-    pub(super) fn tell_changed(&self, node: usize, text: &str) {
-        if self.screen.is_doing(node, text) {
-            return;
-        }
-        self.tell(node, text);
-    }
-
-    /// Who was waited for, in full: what each would have to do, and how it is accepted.
-    fn waited_for(&self, found: &InTheWay, to: Mode) -> String {
+    /// All blockers, with their remedies, and the commands that accept them.
+    fn waited_for(&self, found: &BlockersByNode, to: Mode) -> String {
         let mut lines = vec![format!("waited {} s, and {to} would still hurt:", self.wait.as_secs())];
         for (node, blockers) in found {
-            let name = self.fleet.name(*node);
+            let (name, ctl) = (self.fleet.name(*node), &self.fleet.node(*node).ctl);
             for Blocker { text, remedy, key, .. } in blockers {
                 lines.push(format!("{name}: {}: {}", escaped(text), escaped(remedy)));
-                let ctl = &self.fleet.node(*node).ctl;
                 let accept = |key: &String| format!("{name}: accept it by: {ctl} accept {}", quoted(&escaped(key)));
                 lines.extend(key.iter().map(accept));
             }
@@ -128,16 +105,14 @@ impl Walk {
     }
 }
 
-/// Some of them, in one line.
-pub(super) fn named(blockers: &[Blocker]) -> String {
-    let mut named: Vec<_> = blockers.iter().take(ROLLOUT_NAMED).map(|blocker| escaped(&blocker.text)).collect();
-    if let Some(more) = blockers.len().checked_sub(ROLLOUT_NAMED).filter(|more| *more > 0) {
-        named.push(format!("and {more} more"));
-    }
+/// The first few blockers in one line, and the number of the others.
+pub(super) fn in_a_line(blockers: &[Blocker]) -> String {
+    let mut named: Vec<_> = blockers.iter().take(NAMED_IN_LINE).map(|blocker| escaped(&blocker.text)).collect();
+    named.extend((blockers.len() > NAMED_IN_LINE).then(|| format!("and {} more", blockers.len() - NAMED_IN_LINE)));
     named.join("; ")
 }
 
-/// The command that prints what ends connections around tlsramp, which do not end by themselves. PURE.
+/// Names the command that prints how to end connections that bypass tlsramp, which do not end by themselves.
 fn hint(blockers: &[Blocker], ctl: &str, to: Mode) -> String {
     if !blockers.iter().any(|blocker| blocker.kind == "bypass") {
         return String::new();
@@ -145,7 +120,8 @@ fn hint(blockers: &[Blocker], ctl: &str, to: Mode) -> String {
     format!(" ({ctl} ready --to {to} prints the commands that end them)")
 }
 
-/// Whether all open connections of a client are links of listed proxies beside applications, which follow the policy too.
+/// Whether all open TLS connections of a client are links of listed proxies beside applications, which follow the policy
+/// too.
 fn comes_by_a_node(blocker: &Blocker, open: &[ConnectionRow], links: &BTreeSet<SocketAddr>) -> bool {
     let is_its = |row: &&ConnectionRow| blocker.client.is_some() && client_key(row) == blocker.client;
     let mut its = open.iter().filter(is_its).filter(|row| row.opening != "plaintext").peekable();
@@ -165,14 +141,14 @@ fn canonical(address: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
-/// For a shell: a name that a client has given itself must not become a command of whoever copies it.
+/// Quoted for a shell: a client chooses its name, which must not become a command of the operator who pastes it.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{comes_by_a_node, hint, named, quoted};
+    use super::{comes_by_a_node, hint, in_a_line, quoted};
     use crate::control::views::{Blocker, ConnectionRow};
 
     #[test]
@@ -214,8 +190,8 @@ mod tests {
     #[test]
     fn who_is_waited_for_fits_a_line_and_is_no_command() {
         let blockers: Vec<_> = (0..6).map(|n| Blocker { text: format!("a{n}\n"), ..Blocker::default() }).collect();
-        assert_eq!(named(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
-        assert_eq!(named(&blockers[..1]), r"a0\n");
+        assert_eq!(in_a_line(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
+        assert_eq!(in_a_line(&blockers[..1]), r"a0\n");
         assert_eq!(quoted("1.1.1.1/x'; rm -rf ~ #/d"), r"'1.1.1.1/x'\''; rm -rf ~ #/d'");
     }
 }

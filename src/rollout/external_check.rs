@@ -1,8 +1,8 @@
-//! A look at a node from outside, as a client has it: is TLS answered, is plaintext refused? Only first bytes are looked
-//! at; no certificate is shown, and none is verified.
+//! The check of a node from outside, as a client would see it: does it answer TLS, does it refuse plaintext? It reads
+//! the first bytes of each answer only; no certificate is shown, and none is verified.
 //!
-//! Plaintext is spoken only to a node that must refuse it: anywhere else, this look would be a plaintext client in its
-//! inventory, and stand in the way of the next step.
+//! It speaks plaintext only to a node that must refuse it: elsewhere it would become a plaintext client in the inventory,
+//! and block the next step.
 
 use std::io;
 use std::sync::Arc;
@@ -15,34 +15,31 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::limits::{ROLLOUT_LOOK, ROLLOUT_OUTSIDE, ROLLOUT_OUTSIDE_BYTES};
+use super::limits::{EXTERNAL_CHECK, EXTERNAL_CHECK_BYTES, POLL};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::request::query_command;
 use crate::mongo::{Header, Reply};
 use crate::net::HostPort;
 use crate::policy::Mode;
 
-/// What we call ourselves where we speak plaintext.
+/// The application name in the plaintext `isMaster`.
 pub(super) const APPLICATION: &str = "tlsramp rollout";
 
-/// What was found, in words for the log.
-pub(super) type Found = &'static str;
-
-/// Looks whether a node does as its mode says.
+/// Checks that a node answers as its mode says. Returns a text for each result.
 ///
 /// # Errors
-/// What it does instead, or that it cannot be reached, in words.
-pub(super) async fn verify(place: &HostPort, mode: Mode) -> Result<Vec<Found>, String> {
-    let mut found = vec![tls(place, mode).await?];
+/// How it differs, or that it cannot be reached.
+pub(super) async fn verify(address: &HostPort, mode: Mode) -> Result<Vec<&'static str>, String> {
+    let mut found = vec![tls(address, mode).await?];
     if !mode.accepts_plaintext() {
-        found.push(plaintext(place).await?);
+        found.push(plaintext(address).await?);
     }
     Ok(found)
 }
 
-async fn tls(place: &HostPort, mode: Mode) -> Result<Found, String> {
-    let hello = client_hello(place).map_err(|error| format!("no TLS hello can be made for {place}: {error}"))?;
-    let answer = exchange(place, &hello, 1).await?;
+async fn tls(address: &HostPort, mode: Mode) -> Result<&'static str, String> {
+    let hello = client_hello(address).map_err(|error| format!("no TLS hello can be made for {address}: {error}"))?;
+    let answer = exchange(address, &hello, 1).await?;
     match (answer.first(), mode.accepts_tls()) {
         (Some(&HANDSHAKE), true) => Ok("TLS is answered"),
         (Some(&ALERT), false) => Ok("TLS is refused by an alert"),
@@ -53,50 +50,50 @@ async fn tls(place: &HostPort, mode: Mode) -> Result<Found, String> {
                 Some(_) => "something that is no TLS",
                 None => "an end",
             };
-            Err(format!("{place} answers TLS by {got} in mode {mode}: is it this tlsramp that listens there?"))
+            Err(format!("{address} answers TLS by {got} in mode {mode}: is it this tlsramp that listens there?"))
         }
     }
 }
 
-async fn plaintext(place: &HostPort) -> Result<Found, String> {
+async fn plaintext(address: &HostPort) -> Result<&'static str, String> {
     let client = rawdoc! {
         "application": { "name": APPLICATION },
         "driver": { "name": "tlsramp", "version": env!("CARGO_PKG_VERSION") },
         "os": { "type": std::env::consts::OS },
     };
     let question = query_command(1, "admin", &rawdoc! { "isMaster": 1, "helloOk": true, "client": client });
-    let answer = exchange(place, &question, ROLLOUT_OUTSIDE_BYTES).await?;
+    let answer = exchange(address, &question, EXTERNAL_CHECK_BYTES).await?;
     if answer.is_empty() {
         return Ok("plaintext is closed");
     }
     match Reply::parse(&answer).ok().and_then(|reply| reply.document.get_i32("code").ok()) {
         Some(REFUSED) => Ok("plaintext is refused"),
-        Some(_) | None => Err(format!("{place} still answers plaintext: is it this tlsramp that listens there?")),
+        Some(_) | None => Err(format!("{address} still answers plaintext: is it this tlsramp that listens there?")),
     }
 }
 
-/// Sends, and reads an answer: one message of MongoDB, or so many bytes as are enough. A node that cannot be reached is
-/// tried again for a while: a look must not fail by one lost packet.
-async fn exchange(place: &HostPort, bytes: &[u8], enough: usize) -> Result<Vec<u8>, String> {
-    let until = Instant::now() + 2 * ROLLOUT_OUTSIDE;
+/// Sends a request and reads the answer: one MongoDB message, or `enough` bytes. Connecting is tried again for a while, so
+/// that one lost packet is no failure.
+async fn exchange(address: &HostPort, bytes: &[u8], enough: usize) -> Result<Vec<u8>, String> {
+    let until = Instant::now() + 2 * EXTERNAL_CHECK;
     loop {
-        let next = Instant::now() + ROLLOUT_LOOK;
-        let why = match timeout(ROLLOUT_OUTSIDE, TcpStream::connect((&*place.host, place.port))).await {
+        let next = Instant::now() + POLL;
+        let why = match timeout(EXTERNAL_CHECK, TcpStream::connect((&*address.host, address.port))).await {
             Ok(Ok(stream)) => {
-                let answer = timeout(ROLLOUT_OUTSIDE, talk(stream, bytes, enough)).await;
-                return answer.map_err(|_| format!("{place} does not answer within {} s", ROLLOUT_OUTSIDE.as_secs()));
+                let answer = timeout(EXTERNAL_CHECK, talk(stream, bytes, enough)).await;
+                return answer.map_err(|_| format!("{address} does not answer within {} s", EXTERNAL_CHECK.as_secs()));
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no connection within {} s", ROLLOUT_OUTSIDE.as_secs()),
+            Err(_) => format!("no connection within {} s", EXTERNAL_CHECK.as_secs()),
         };
         if next > until {
-            return Err(format!("{place} cannot be reached: {why}; if that is no address for here, give --public"));
+            return Err(format!("{address} cannot be reached: {why}; if that is no address for here, give --public"));
         }
         sleep_until(next).await;
     }
 }
 
-/// An end is an answer too, however it comes.
+/// A connection that is closed or reset is an answer too.
 async fn talk(mut stream: TcpStream, bytes: &[u8], enough: usize) -> Vec<u8> {
     let mut answer = Vec::new();
     if stream.write_all(bytes).await.is_err() {
@@ -117,28 +114,27 @@ fn is_message(bytes: &[u8]) -> bool {
     body.is_some_and(|body| bytes.len() >= HEADER_BYTES + body)
 }
 
-/// The first flight of a handshake that will never go on.
-fn client_hello(place: &HostPort) -> Result<Vec<u8>, String> {
-    let in_words = |error: &dyn std::fmt::Display| error.to_string();
-    let host = place.host.strip_suffix('.').unwrap_or(&place.host);
-    let name = ServerName::try_from(host.to_owned()).map_err(|error| in_words(&error))?;
+/// A ClientHello, whose handshake is never completed.
+fn client_hello(address: &HostPort) -> Result<Vec<u8>, String> {
+    let host = address.host.strip_suffix('.').unwrap_or(&address.host);
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| in_words(&error))?
+        .map_err(|error| error.to_string())?
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| in_words(&error))?;
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
     let mut hello = Vec::new();
     while connection.wants_write() {
-        connection.write_tls(&mut hello).map_err(|error: io::Error| in_words(&error))?;
+        connection.write_tls(&mut hello).map_err(|error: io::Error| error.to_string())?;
     }
     Ok(hello)
 }
 
-/// RFC 8446, 5.1: the content types of records.
+/// TLS record content types (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 22;
 const ALERT: u8 = 21;
-/// MongoDB's code of the refusal: `SSLHandshakeFailed`.
+/// MongoDB's `SSLHandshakeFailed`.
 const REFUSED: i32 = 141;
 
 #[cfg(test)]
@@ -151,7 +147,7 @@ mod tests {
     use crate::net::HostPort;
     use crate::policy::Mode;
 
-    /// A server that answers TLS by one byte, and plaintext by an error of this code, or by an end.
+    /// A server that answers TLS by one byte, and plaintext by an error of this code, or by closing.
     async fn server(tls: u8, code: Option<i32>) -> HostPort {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

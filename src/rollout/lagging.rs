@@ -1,5 +1,5 @@
-//! Nodes whose mode fell behind: lower than where the log last saw them, or more than one rung below the others, which no
-//! rollout leaves. Usually a restart without the state file. PURE.
+//! Nodes whose mode fell behind: below the last mode in the log, or more than one rung below the others, which no
+//! rollout leaves. The usual cause is a restart without the state file. PURE.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::policy::Mode;
 /// The mode that each node was last changed to, by its name.
 pub(super) type LastModes = BTreeMap<String, Mode>;
 
-/// Each such node by its place, and why it counts as one.
-pub(super) fn behind(nodes: &[Node], last: &LastModes) -> Vec<(usize, String)> {
+/// A text for each such node, with its index.
+pub(super) fn lagging(nodes: &[Node], last: &LastModes) -> Vec<(usize, String)> {
     let highest = nodes.iter().map(|node| node.mode).max();
-    let fell = |node: &Node| {
+    let text = |node: &Node| {
         let was = last.get(&node.name).filter(|was| **was > node.mode);
         let others = highest.filter(|highest| *highest as u8 > node.mode as u8 + 1);
         let than = match (was, others) {
@@ -22,30 +22,30 @@ pub(super) fn behind(nodes: &[Node], last: &LastModes) -> Vec<(usize, String)> {
         };
         Some(format!("its mode fell behind: it is at {}, and {than} ({CAUSE})", node.mode))
     };
-    nodes.iter().enumerate().filter_map(|(place, node)| Some((place, fell(node)?))).collect()
+    nodes.iter().enumerate().filter_map(|(place, node)| Some((place, text(node)?))).collect()
 }
 
 const CAUSE: &str = "was it restarted without its --stateFile, or changed by hand?";
 
 #[cfg(test)]
 mod tests {
-    use super::{LastModes, behind};
+    use super::{LastModes, lagging};
     use crate::policy::Mode::{Allow, Disabled, Prefer};
-    use crate::rollout::node::State;
+    use crate::rollout::node::MemberState;
     use crate::rollout::node::tests::member;
 
     #[test]
     fn a_node_below_the_others_or_below_its_own_past_is_named() {
         let nodes = |modes: [crate::policy::Mode; 2]| {
-            let place = [("a", State::Primary), ("b", State::Secondary)];
+            let place = [("a", MemberState::Primary), ("b", MemberState::Secondary)];
             place.into_iter().zip(modes).map(|((name, state), mode)| member(name, state, mode, &[])).collect::<Vec<_>>()
         };
-        let found = behind(&nodes([Prefer, Disabled]), &LastModes::new());
+        let found = lagging(&nodes([Prefer, Disabled]), &LastModes::new());
         assert_eq!(found.len(), 1);
         assert!(found[0].0 == 1 && found[0].1.contains("it is at disabled, and others are at preferSSL"), "{found:?}");
-        assert_eq!(behind(&nodes([Prefer, Allow]), &LastModes::new()), [], "one rung is what a rollout leaves");
+        assert_eq!(lagging(&nodes([Prefer, Allow]), &LastModes::new()), [], "one rung is what a rollout leaves");
         let last = LastModes::from([("b:28017".to_owned(), Prefer), ("a:28017".to_owned(), Allow)]);
-        let found = behind(&nodes([Prefer, Allow]), &last);
+        let found = lagging(&nodes([Prefer, Allow]), &last);
         assert!(found.len() == 1 && found[0].1.contains("the log last saw it at preferSSL"), "{found:?}");
     }
 }

@@ -1,0 +1,26 @@
+//! `--accept`: clients that requireSSL may refuse, accepted on every node before the first step.
+
+use super::context::Rollout;
+use super::fleet::{AnswerError, all_of};
+use super::halt::Halt;
+use crate::text::escaped;
+
+impl Rollout {
+    /// Accepts these clients on every node.
+    ///
+    /// # Errors
+    /// A node that does not answer, or refuses.
+    pub(super) async fn accept(&self, keys: &[String]) -> Result<(), Halt> {
+        let all = self.fleet.all();
+        for key in keys {
+            let asked = self.fleet.each(&all, |handle| {
+                let key = key.clone();
+                async move { Ok::<_, AnswerError>(handle.client.accept(&key, true).await?.value.known) }
+            });
+            let known = all_of(asked.await).map_err(|(node, error)| self.no_answer(node, &error))?;
+            let seen = known.iter().filter(|known| **known).count();
+            self.tell_all(&format!("accepted on every node, known to {seen} of {}: {}", known.len(), escaped(key)));
+        }
+        Ok(())
+    }
+}

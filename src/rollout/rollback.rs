@@ -1,0 +1,95 @@
+//! The way back: every node to its target, by force, one rung at a time over all nodes. [`super::plan`] says why that
+//! order is safe.
+
+use std::time::Instant;
+
+use super::context::Rollout;
+use super::fleet::AnswerError;
+use super::halt::Halt;
+use super::limits::{POLL, UNREACHED};
+use super::node::Node;
+use super::plan::{self, PlannedStep};
+use super::step::Safety;
+use crate::policy::Mode;
+
+/// Goes back from the last known state, `nodes`. A node that is out of reach keeps the others at most one rung below it.
+///
+/// All are back then; the result has a line for each node that failed its check from outside.
+///
+/// # Errors
+/// Why it stops, or the nodes that could not be taken back.
+pub(super) async fn roll_back(rollout: &Rollout, mut nodes: Vec<Node>, targets: &[Mode]) -> Result<Vec<String>, Halt> {
+    let mut complaints = Vec::new();
+    loop {
+        rollout.check()?;
+        let unreached = look(rollout, &mut nodes).await?;
+        let positions: Vec<_> =
+            nodes.iter().zip(&unreached).map(|(node, error)| node.position(error.is_none())).collect();
+        let Some(step) = plan::down(&positions, targets) else {
+            return finish(rollout, &nodes, targets, &unreached).await.map(|()| complaints);
+        };
+        if !step.to.accepts_tls() && !rollout.force {
+            // Clients that were moved to TLS would be refused by the first node that takes none.
+            let going: Vec<_> =
+                (0..nodes.len()).filter(|one| nodes[*one].mode > step.to && targets[*one] <= step.to).collect();
+            rollout.ready(&going, step.to).await?;
+        }
+        complaints.extend(take(rollout, step, &nodes).await?);
+    }
+}
+
+/// Takes one step. A node that fails its check from outside does not keep the others from going back.
+async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<Option<String>, Halt> {
+    let PlannedStep { node, to } = step;
+    rollout.change(step, nodes[node].mode, Safety::Forced).await?;
+    match rollout.check_from_outside(node, &nodes[node], to).await {
+        Ok(verified) => {
+            rollout.tell(node, &verified);
+            Ok(None)
+        }
+        Err(Halt::Failed(why)) => {
+            rollout.tell(node, "changed, and not seen so from outside");
+            Ok(Some(why))
+        }
+        Err(halt @ (Halt::Stopped(_) | Halt::TakenBack(_) | Halt::Interrupted)) => Err(halt),
+    }
+}
+
+/// Updates the state of the nodes. Returns an error for each that was out of reach all the time.
+async fn look(rollout: &Rollout, nodes: &mut [Node]) -> Result<Vec<Option<AnswerError>>, Halt> {
+    let began = Instant::now();
+    loop {
+        let mut unreached = Vec::new();
+        for (last, now) in nodes.iter_mut().zip(rollout.fleet.look().await) {
+            unreached.push(now.map(|now| *last = now).err());
+        }
+        rollout.display.nodes(nodes);
+        if unreached.iter().all(Option::is_none) || began.elapsed() >= UNREACHED {
+            return Ok(unreached);
+        }
+        rollout.interrupt.pause(POLL).await?;
+    }
+}
+
+/// Moves the TLS links that remain to nodes that take none any more, and names the nodes that could not be taken back.
+async fn finish(
+    rollout: &Rollout,
+    nodes: &[Node],
+    targets: &[Mode],
+    unreached: &[Option<AnswerError>],
+) -> Result<(), Halt> {
+    let mut left = Vec::new();
+    for (place, node) in nodes.iter().enumerate() {
+        let name = rollout.fleet.name(place);
+        if let Some(error) = &unreached[place] {
+            left.push(format!("{name}: {error}; it was at {} when last seen", node.mode));
+        } else if node.mode == Mode::Disabled {
+            if let Some(remaining) = rollout.recycle(place).await? {
+                rollout.tell(place, &remaining.text());
+            }
+        } else if node.mode > targets[place] {
+            left.push(format!("{name}: it stays at {}, one rung from a node that is gone", node.mode));
+        }
+    }
+    if left.is_empty() { Ok(()) } else { Err(Halt::Failed(left.join("\n"))) }
+}
