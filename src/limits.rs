@@ -496,31 +496,6 @@ pub const NETFILTER_KEEP_PAUSE: Duration = Duration::from_millis(20);
 /// How long a `--keep` may take to end: as long as nft itself.
 pub const NETFILTER_KEEP_END: Duration = NETFILTER_TOOL_WAIT;
 
-/// Connections of the load generator: what the ports of one source address carry to one target.
-pub const LOAD_CONNECTIONS: u32 = 60_000;
-/// Sessions that it keeps of its one target.
-pub const LOAD_SESSIONS: usize = 1024;
-/// Largest request and answer of its own protocol.
-pub const LOAD_MESSAGE_BYTES: u32 = 1024 * 1024 * 1024;
-/// The answer of its bulk load: long enough for a stream, short enough to be counted.
-pub const LOAD_BULK_BYTES: u32 = 16 * 1024 * 1024;
-/// What it reads and writes at a time.
-pub const LOAD_CHUNK_BYTES: usize = 64 * 1024;
-/// How long it measures by default.
-pub const LOAD_DURATION: Duration = Duration::from_secs(10);
-/// How long it runs before that: for connections, caches and clocks.
-pub const LOAD_WARM_UP: Duration = Duration::from_secs(2);
-/// How long one operation may take before it counts as failed.
-pub const LOAD_PATIENCE: Duration = Duration::from_secs(30);
-/// Longest time that is told: longer than the patience.
-pub const LOAD_LATENCY: Duration = Duration::from_secs(60);
-/// Pause of a client after an operation that failed.
-pub const LOAD_AGAIN: Duration = Duration::from_millis(10);
-/// Kinds of errors that are told apart; further ones are counted together.
-pub const LOAD_KINDS: usize = 64;
-/// Descriptors that it keeps for itself.
-pub const LOAD_DESCRIPTORS: u64 = 64;
-
 /// Intermediate certificates that a peer may show: the longest real chains have three, and some servers send the root as
 /// well. Path building tries them in every order, so that its cost grows with their factorial.
 pub const CHAIN_INTERMEDIATES: usize = 4;

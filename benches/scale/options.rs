@@ -67,5 +67,5 @@ fn command() -> Command {
 
 /// As many as `tlsramp load` opens.
 fn tlsramp_most() -> u32 {
-    ::tlsramp::limits::LOAD_CONNECTIONS
+    ::tlsramp::load::MOST_CONNECTIONS
 }

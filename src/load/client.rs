@@ -1,4 +1,4 @@
-//! One client: its connection, its operations, its pace.
+//! One client: its connections, its operations, its pace.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,86 +6,86 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::exchange::{Exchange, HEAD_BYTES, Moved};
-use super::link::connect;
-use super::tally::{Kind, Tally};
-use super::wish::{Ask, Wish, Workload};
-use crate::limits::{LOAD_AGAIN, LOAD_CHUNK_BYTES, LOAD_PATIENCE};
+use super::exchange::{Exchange, HEAD_BYTES};
+use super::limits::{AFTER_FAILURE, CHUNK_BYTES, OPERATION};
+use super::args::LoadArgs;
+use super::connect::connect;
+use super::measurements::{FailureKind, Measurements, Transferred};
+use super::workload::{LoadRequest, Workload};
 use crate::net::Resolver;
 
-/// What the clients of a thread have in common.
+/// What the clients of one thread share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) wish: Arc<Wish>,
+pub(super) struct ClientContext {
+    pub(super) args: Arc<LoadArgs>,
     pub(super) resolver: Arc<Resolver>,
-    pub(super) clock: Clock,
-    pub(super) tally: Mutex<Tally>,
+    pub(super) schedule: Schedule,
+    pub(super) measurements: Mutex<Measurements>,
     pub(super) progress: Arc<Progress>,
 }
 
-/// When it begins, from when on it counts, when it ends.
+/// When operations begin, count, and end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+pub(super) struct Schedule {
     pub(super) begins: Instant,
     pub(super) counts: Instant,
     pub(super) ends: Instant,
 }
 
-/// What is shown on the way.
+/// The counts of the progress line.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) operations: AtomicU64,
     pub(super) errors: AtomicU64,
 }
 
-/// Works until the end.
-pub(super) async fn run(shared: Arc<Shared>, number: usize) {
-    let wish = &shared.wish;
-    let mut chunk = vec![0; chunk_bytes(wish.ask)];
+pub(super) async fn run(context: Arc<ClientContext>, number: usize) {
+    let args = &context.args;
+    let mut chunk = vec![0; chunk_bytes(args.request)];
     let mut open = None;
     for count in 0_u64.. {
-        let Some(due) = due(&shared, number, count).await else { break };
-        if wish.workload.begins_anew(count)
+        let Some(due) = due(&context, number, count).await else { break };
+        if args.workload.begins_anew(count)
             && let Some(exchange) = Option::take(&mut open)
         {
             Exchange::end(exchange).await;
         }
-        let asked = timeout(LOAD_PATIENCE, ask(&shared, number, &mut open, &mut chunk)).await;
-        let failed = shared.note(due, asked.unwrap_or(Err(Kind::TimedOut)));
+        let asked = timeout(OPERATION, operate(&context, number, &mut open, &mut chunk)).await;
+        let failed = context.note(due, asked.unwrap_or(Err(FailureKind::TimedOut)));
         if failed {
             open = None;
-            // A server that refuses is not asked without a pause.
-            sleep(LOAD_AGAIN).await;
+            // A server that refuses gets no requests without a pause.
+            sleep(AFTER_FAILURE).await;
         }
-        if wish.workload == Workload::Idle && !failed {
-            sleep_until(shared.clock.ends).await;
+        if args.workload == Workload::Idle && !failed {
+            sleep_until(context.schedule.ends).await;
             break;
         }
     }
     if let Some(exchange) = open {
-        // Who does not take our end in time is left.
-        let _ = timeout(LOAD_PATIENCE, exchange.end()).await;
+        // A server that does not accept the close in time is ignored.
+        let _ = timeout(OPERATION, exchange.end()).await;
     }
 }
 
-/// One operation: a request, and the connection for it where there is none.
-async fn ask(shared: &Shared, number: usize, open: &mut Option<Exchange>, chunk: &mut [u8]) -> Result<Moved, Kind> {
+/// One operation: a request, on a new connection unless one is open.
+async fn operate(context: &ClientContext, number: usize, open: &mut Option<Exchange>, chunk: &mut [u8]) -> Result<Transferred, FailureKind> {
     let exchange = match open {
         Some(exchange) => exchange,
         None => {
-            let link = connect(&shared.resolver, shared.wish.tls_of(number)).await?;
-            open.insert(Exchange::over(link, shared.wish.ask))
+            let stream = connect(&context.resolver, context.args.tls_of(number)).await?;
+            open.insert(Exchange::over(stream, context.args.request))
         }
     };
     exchange.once(chunk).await
 }
 
-/// Waits until the next operation is due, which it is timed from; none after the end. The first ones are spread over
-/// half of the warm-up.
-async fn due(shared: &Shared, number: usize, count: u64) -> Option<Instant> {
-    let Clock { begins, counts, ends } = shared.clock;
-    let connections = shared.wish.connections;
-    let due = match shared.wish.rate {
+/// Waits until the next operation is due; its latency counts from then. `None` after the end. The first operations are
+/// spread over half of the warm-up.
+async fn due(context: &ClientContext, number: usize, count: u64) -> Option<Instant> {
+    let Schedule { begins, counts, ends } = context.schedule;
+    let connections = context.args.connections;
+    let due = match context.args.rate {
         Some(rate) => {
             let turn = count as f64 * connections as f64 + number as f64;
             begins + Duration::try_from_secs_f64(turn / f64::from(rate)).unwrap_or(Duration::MAX).min(ends - begins)
@@ -100,18 +100,18 @@ async fn due(shared: &Shared, number: usize, count: u64) -> Option<Instant> {
     Some(due)
 }
 
-impl Shared {
-    /// Counts an operation; whether it failed.
-    fn note(&self, due: Instant, result: Result<Moved, Kind>) -> bool {
+impl ClientContext {
+    /// Counts an operation. Returns whether it failed.
+    fn note(&self, due: Instant, result: Result<Transferred, FailureKind>) -> bool {
         let failed = result.is_err();
         let shown = if failed { &self.progress.errors } else { &self.progress.operations };
         shown.fetch_add(1, Ordering::Relaxed);
-        // Connections that idle are opened before that, and are what is measured.
-        if due >= self.clock.counts || self.wish.workload == Workload::Idle {
-            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        // The idle workload measures connections that are opened during the warm-up.
+        if due >= self.schedule.counts || self.args.workload == Workload::Idle {
+            let mut measurements = self.measurements.lock().unwrap_or_else(PoisonError::into_inner);
             match result {
-                Ok(moved) => tally.succeeded(moved, due.elapsed()),
-                Err(kind) => tally.failed(&kind),
+                Ok(moved) => measurements.succeeded(moved, due.elapsed()),
+                Err(kind) => measurements.failed(&kind),
             }
         }
         failed
@@ -119,7 +119,7 @@ impl Shared {
 }
 
 impl Workload {
-    /// Whether the operation of this number has a connection of its own.
+    /// Whether the operation of this number needs a new connection.
     fn begins_anew(self, count: u64) -> bool {
         match self {
             Workload::Connect => true,
@@ -129,13 +129,13 @@ impl Workload {
     }
 }
 
-/// What moves at a time, and no more than there is to move: ten thousand clients have one each.
-fn chunk_bytes(ask: Ask) -> usize {
-    match ask {
-        Ask::Ping | Ask::Hello | Ask::Insert { .. } => 0,
-        Ask::Echo { request, response } => (HEAD_BYTES + request.max(response) as usize).min(LOAD_CHUNK_BYTES),
+/// The size of a client's buffer: no larger than a message, since ten thousand clients have one each.
+fn chunk_bytes(request: LoadRequest) -> usize {
+    match request {
+        LoadRequest::Ping | LoadRequest::Hello | LoadRequest::Insert { .. } => 0,
+        LoadRequest::Echo { request, response } => (HEAD_BYTES + request.max(response) as usize).min(CHUNK_BYTES),
     }
 }
 
-/// Operations of a mixed load for each new connection.
+/// Operations of the mixed workload for each new connection.
 const MIXED: u64 = 10;

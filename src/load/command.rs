@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command, value_parser};
 
+use super::limits::{self, MESSAGE_BYTES, MOST_CONNECTIONS};
+use super::workload::Workload;
 use crate::config::time;
-use crate::limits::{LOAD_CONNECTIONS, LOAD_DURATION, LOAD_MESSAGE_BYTES, LOAD_WARM_UP, MOST_WORKERS};
+use crate::limits::MOST_WORKERS;
 use crate::net::HostPort;
 
 /// The command line of `tlsramp load`.
@@ -23,12 +26,11 @@ pub fn command() -> Command {
 }
 
 fn what() -> Vec<Arg> {
-    let workloads = ["connect", "ping", "echo", "bulk", "idle", "mixed"];
     vec![
-        Arg::new(WORKLOAD).value_name("WORKLOAD").value_parser(workloads).default_value("ping").help(
+        Arg::new(WORKLOAD).value_name("WORKLOAD").value_parser(workload()).default_value("ping").help(
             "connect: a new connection for each request; ping: requests on open connections; echo: the same by the \
-             protocol of --serve; bulk: large answers by that; idle: open connections that wait after one request; \
-             mixed: requests, every tenth on a new connection",
+             protocol of --serve; bulk: large answers by that protocol; idle: open connections that wait after one \
+             request; mixed: requests, every tenth on a new connection",
         ),
         Arg::new(TARGET)
             .long(TARGET)
@@ -41,7 +43,7 @@ fn what() -> Vec<Arg> {
             .value_name("IP:PORT")
             .value_parser(value_parser!(std::net::SocketAddr))
             .conflicts_with(TARGET)
-            .help("Be the server of echo and bulk instead, until it is stopped; by TLS with --tlsCertificateKeyFile"),
+            .help("Run the server for echo and bulk instead, until it is stopped; with TLS if --tlsCertificateKeyFile is given"),
         Arg::new(COMMAND)
             .long(COMMAND)
             .value_name("ping|hello|insert|echo")
@@ -49,18 +51,24 @@ fn what() -> Vec<Arg> {
             .default_value("ping")
             .help(
                 "The request of connect, ping, idle and mixed: a MongoDB command (insert: documents of --request bytes, \
-                 into tlsramp_load.load), or one of the protocol of --serve",
+                 into tlsramp_load.load), or echo for a request of the protocol of --serve",
             ),
         bytes(REQUEST, "Bytes of a request of --serve's protocol, or of an inserted document [default: 256]"),
         bytes(RESPONSE, "Bytes of its answer [default: 1024; bulk: 16777216]"),
     ]
 }
 
+fn workload() -> impl TypedValueParser<Value = Workload> {
+    let of = |name: String| Workload::ALL.into_iter().find(|workload| workload.name() == name);
+    // The names are checked before.
+    PossibleValuesParser::new(Workload::ALL.map(Workload::name)).map(move |name| of(name).unwrap_or(Workload::Ping))
+}
+
 fn bytes(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .value_name("BYTES")
-        .value_parser(value_parser!(u32).range(0..=i64::from(LOAD_MESSAGE_BYTES)))
+        .value_parser(value_parser!(u32).range(0..=i64::from(MESSAGE_BYTES)))
         .help(help)
 }
 
@@ -73,15 +81,15 @@ fn how_much() -> Vec<Arg> {
         Arg::new(CONNECTIONS)
             .long(CONNECTIONS)
             .value_name("COUNT")
-            .value_parser(value_parser!(u32).range(1..=i64::from(LOAD_CONNECTIONS)))
+            .value_parser(value_parser!(u32).range(1..=i64::from(MOST_CONNECTIONS)))
             .default_value("16")
             .help("Clients at a time, each with a connection of its own"),
         Arg::new(RATE).long(RATE).value_name("PER_SECOND").value_parser(value_parser!(u32).range(1..)).help(
-            "Open loop: so many operations a second over all clients, each timed from when it was due, so that a \
-                 server that stalls is not asked less. Without it, the next begins when the last has ended",
+            "Open loop: this many operations a second over all clients, each timed from when it was due, so that a \
+                 server that stalls gets no fewer. Without it, a client begins the next when the last has ended",
         ),
-        span(DURATION).help(format!("How long is measured [default: {}s]", LOAD_DURATION.as_secs())),
-        span(WARM_UP).help(format!("How long it runs before that [default: {}s]", LOAD_WARM_UP.as_secs())),
+        span(DURATION).help(format!("How long it measures [default: {}s]", limits::DURATION.as_secs())),
+        span(WARM_UP).help(format!("How long it runs before that [default: {}s]", limits::WARM_UP.as_secs())),
         Arg::new(THREADS)
             .long(THREADS)
             .value_name("COUNT")
@@ -98,14 +106,14 @@ fn tls() -> Vec<Arg> {
         option(MIX)
             .value_name("PERCENT")
             .value_parser(value_parser!(u32).range(0..=100))
-            .help("So many of a hundred clients do, the others speak plaintext; implies --tls"),
+            .help("Percentage of clients that speak TLS, while the others speak plaintext; implies --tls"),
         option(VERSION)
             .value_name("1.2|1.3")
             .value_parser(["1.2", "1.3"])
-            .help("Only this version [default: what the server likes best]"),
+            .help("Only this version [default: the server's choice]"),
         option(RESUME)
             .action(ArgAction::SetTrue)
-            .help("Resume sessions where the server gives tickets; without it every handshake is a full one"),
+            .help("Resume sessions if the server issues tickets; without it, every handshake is a full one"),
         file(CA).help("PEM file of the CA that signed the server's certificate"),
         file(CERTIFICATE_KEY).help("PEM file of the client certificate with its key; with --serve: the server's"),
         option(INVALID).action(ArgAction::SetTrue).help("Do not verify the server: for tests only"),
@@ -119,7 +127,7 @@ fn shown() -> Vec<Arg> {
             .value_name("PID")
             .value_parser(value_parser!(i32).range(1..))
             .action(ArgAction::Append)
-            .help("Tell what this process used for each operation: processor time, and memory for each connection; repeatable"),
+            .help("Report the processor time of this process for each operation, and its memory for each idle connection; repeatable"),
         Arg::new(JSON).long(JSON).action(ArgAction::SetTrue).help("Print the result as one JSON object"),
     ]
 }
@@ -145,9 +153,9 @@ pub(super) const INVALID: &str = "tlsAllowInvalidCertificates";
 pub(super) const CPU_OF: &str = "cpu-of";
 pub(super) const JSON: &str = "json";
 
-const LONG_ABOUT: &str = "Loads a proxy or a server with clients that speak TLS, plaintext or both, and tells how many operations it \
-     served, how long they took, what failed, and with --cpu-of what they cost it. Against a mongod or what stands before \
-     it, requests are MongoDB's; echo and bulk need a server that is `tlsramp load --serve`.";
+const LONG_ABOUT: &str = "Loads a proxy or a server with clients that speak TLS, plaintext or both, and reports the number of \
+     operations, their latencies, failures, and with --cpu-of their processor time. Requests are MongoDB commands, for a \
+     mongod or a proxy in front of it; echo and bulk need `tlsramp load --serve` as the server.";
 
 const EXIT_CODES: &str =
     "Exit codes:\n  0  measured\n  1  no operation succeeded, or the server could not listen\n  2  usage";

@@ -1,79 +1,68 @@
-//! One request and its answer: a MongoDB command, or one of a small protocol that is this command's own.
+//! One request and its answer: a MongoDB command, or a request of the echo protocol.
 //!
-//! The small protocol: `L`, the length of the rest of the request and that of the answer (both little-endian, 32 bits),
-//! then so many bytes; the answer is as many as were asked for. An `L` is the beginning of no TLS record.
+//! The echo protocol: the byte `L`, the length of the request's payload and of the answer (both little-endian, 32 bits),
+//! then the payload; the answer has the given length. No TLS record begins with `L`.
 
 use bson::raw::RawDocumentBuf;
 use bson::{oid::ObjectId, rawdoc};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::link::Link;
-use super::tally::Kind;
-use super::wish::Ask;
-use crate::limits::LOAD_CHUNK_BYTES;
+use super::connect::LoadStream;
+use super::limits::CHUNK_BYTES;
+use super::measurements::{FailureKind, Transferred};
+use super::workload::LoadRequest;
 use crate::mongo::{CommandError, MongoClient};
 
-/// A connection that requests are made on.
+/// A connection, and the request that is made on it.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    client: MongoClient<Link>,
-    ask: Ask,
-}
-
-/// Bytes there and back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) sent: u64,
-    pub(super) received: u64,
+    client: MongoClient<LoadStream>,
+    request: LoadRequest,
 }
 
 impl Exchange {
-    pub(super) fn over(link: Link, ask: Ask) -> Exchange {
-        Exchange { client: MongoClient::over(link), ask }
+    pub(super) fn over(stream: LoadStream, request: LoadRequest) -> Exchange {
+        Exchange { client: MongoClient::over(stream), request }
     }
 
-    /// Asks once.
-    ///
-    /// # Errors
-    /// What came instead of an answer, by kind.
-    pub(super) async fn once(&mut self, chunk: &mut [u8]) -> Result<Moved, Kind> {
-        match self.ask {
-            Ask::Ping => self.command(&rawdoc! { "ping": 1 }).await,
-            Ask::Hello => self.command(&rawdoc! { "hello": 1 }).await,
-            Ask::Insert { bytes } => self.insert(bytes).await,
-            Ask::Echo { request, response } => echo(self.client.stream(), request, response, chunk).await,
+    pub(super) async fn once(&mut self, chunk: &mut [u8]) -> Result<Transferred, FailureKind> {
+        match self.request {
+            LoadRequest::Ping => self.command(&rawdoc! { "ping": 1 }).await,
+            LoadRequest::Hello => self.command(&rawdoc! { "hello": 1 }).await,
+            LoadRequest::Insert { bytes } => self.insert(bytes).await,
+            LoadRequest::Echo { request, response } => echo(self.client.stream(), request, response, chunk).await,
         }
     }
 
-    /// Ends it as a client does that has nothing more to ask.
+    /// Closes the connection as a client does.
     pub(super) async fn end(self) {
-        // A server that does not take our end has been measured already.
+        // The operations are counted already: a failure here changes nothing.
         let _ = self.client.into_inner().shutdown().await;
     }
 
-    async fn command(&mut self, command: &RawDocumentBuf) -> Result<Moved, Kind> {
+    async fn command(&mut self, command: &RawDocumentBuf) -> Result<Transferred, FailureKind> {
         let answer = self.client.command("admin", command).await.map_err(of_client)?;
         let framed = |document: usize| (document + FRAME_BYTES) as u64;
-        Ok(Moved { sent: framed(command.as_bytes().len()), received: framed(answer.as_bytes().len()) })
+        Ok(Transferred { sent: framed(command.as_bytes().len()), received: framed(answer.as_bytes().len()) })
     }
 
-    async fn insert(&mut self, bytes: u32) -> Result<Moved, Kind> {
+    async fn insert(&mut self, bytes: u32) -> Result<Transferred, FailureKind> {
         let document = rawdoc! { "_id": ObjectId::new(), "filling": "x".repeat(bytes as usize) };
         let sent = document.as_bytes().len() as u64;
         match self.client.insert(DATABASE, COLLECTION, &[document]).await.map_err(of_client)? {
-            1 => Ok(Moved { sent, received: 0 }),
-            count => Err(Kind::Wrong(format!("an insert of one document made {count}"))),
+            1 => Ok(Transferred { sent, received: 0 }),
+            count => Err(FailureKind::Wrong(format!("an insert of one document made {count}"))),
         }
     }
 }
 
-/// One exchange by the small protocol.
-async fn echo<S>(stream: &mut S, request: u32, response: u32, chunk: &mut [u8]) -> Result<Moved, Kind>
+/// One request of the echo protocol.
+async fn echo<S>(stream: &mut S, request: u32, response: u32, chunk: &mut [u8]) -> Result<Transferred, FailureKind>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let moved = async {
-        // In one write with what follows, as drivers send a message: two would be two packets, each with its wakeup.
+        // One write for header and payload, as drivers do: two writes would be two packets, each with its wakeup.
         chunk[..HEAD_BYTES].copy_from_slice(&head(request, response));
         let mut left = HEAD_BYTES + request as usize;
         while left > 0 {
@@ -90,12 +79,11 @@ where
                 count => left -= count,
             }
         }
-        Ok(Moved { sent: u64::from(request) + HEAD_BYTES as u64, received: u64::from(response) })
+        Ok(Transferred { sent: u64::from(request) + HEAD_BYTES as u64, received: u64::from(response) })
     };
-    moved.await.map_err(|error| Kind::of_io(&error))
+    moved.await.map_err(|error| FailureKind::of_io(&error))
 }
 
-/// The first bytes of a request of the small protocol.
 fn head(request: u32, response: u32) -> [u8; HEAD_BYTES] {
     let mut head = [MAGIC; HEAD_BYTES];
     head[1..5].copy_from_slice(&request.to_le_bytes());
@@ -103,12 +91,9 @@ fn head(request: u32, response: u32) -> [u8; HEAD_BYTES] {
     head
 }
 
-/// Serves the small protocol until the client ends it, or speaks another.
-///
-/// # Errors
-/// If the connection fails.
+/// Serves the echo protocol until the client closes, or sends something else.
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
-    let mut chunk = vec![0; LOAD_CHUNK_BYTES];
+    let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let mut first = [0; HEAD_BYTES];
         match stream.read(&mut first).await? {
@@ -138,12 +123,12 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> 
     }
 }
 
-fn of_client(error: CommandError) -> Kind {
+fn of_client(error: CommandError) -> FailureKind {
     match error {
-        CommandError::Refused { code, text } => Kind::Server { code, text },
-        CommandError::Closed => Kind::Closed,
-        CommandError::Malformed(error) => Kind::Wrong(error.to_string()),
-        CommandError::Io(error) => Kind::of_io(&error),
+        CommandError::Refused { code, text } => FailureKind::Server { code, text },
+        CommandError::Closed => FailureKind::Closed,
+        CommandError::Malformed(error) => FailureKind::Wrong(error.to_string()),
+        CommandError::Io(error) => FailureKind::of_io(&error),
     }
 }
 
@@ -158,8 +143,8 @@ const COLLECTION: &str = "load";
 mod tests {
     use tokio::io::duplex;
 
-    use super::{Moved, answer, echo};
-    use crate::load::tally::Kind;
+    use super::{Transferred, answer, echo};
+    use crate::load::measurements::FailureKind;
 
     #[tokio::test]
     async fn asked_and_answered_in_any_sizes() {
@@ -168,7 +153,7 @@ mod tests {
         let mut chunk = vec![7; 64];
         for (request, response) in [(0, 0), (1, 1), (300, 0), (0, 300), (64, 64)] {
             let moved = echo(&mut client, request, response, &mut chunk).await;
-            assert_eq!(moved, Ok(Moved { sent: u64::from(request) + 9, received: u64::from(response) }));
+            assert_eq!(moved, Ok(Transferred { sent: u64::from(request) + 9, received: u64::from(response) }));
         }
         drop(client);
         serving.await.unwrap().unwrap();
@@ -181,6 +166,6 @@ mod tests {
         tokio::io::AsyncWriteExt::write_all(&mut client, b"GET / HTTP/1.1\r\n").await.unwrap();
         serving.await.unwrap().unwrap();
         let failed = echo(&mut client, 1, 1, &mut [0; 64]).await;
-        assert!(matches!(failed, Err(Kind::Closed | Kind::Reset)), "{failed:?}");
+        assert!(matches!(failed, Err(FailureKind::Closed | FailureKind::Reset)), "{failed:?}");
     }
 }

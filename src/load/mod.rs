@@ -2,28 +2,32 @@
 //!
 //! | file | what a reader would look for there |
 //! |---|---|
-//! | `command`, `wish` | the command line; what was asked for, judged as a whole |
-//! | `link` | connections: plaintext, or TLS of a given version, full or resumed |
-//! | `exchange` | the small protocol between it and its own server; MongoDB commands |
+//! | `command`, `args`, `limits` | the command line; the parsed arguments; bounds |
+//! | `workload` | kinds of operations and requests |
+//! | `connect` | connecting, with or without TLS |
+//! | `exchange` | one request and its answer: a MongoDB command, or the echo protocol |
 //! | `client` | one client: its connections, its operations, its pace |
-//! | `tally` | what has been counted and timed |
+//! | `measurements` | counts and latencies |
 //! | `run` | threads, warm-up, the measured time |
-//! | `processor` | what a process under test has used |
-//! | `page` | the result, for people and for programs. PURE |
-//! | `serve` | its own server, of the small protocol |
+//! | `process_usage` | processor time and memory of other processes |
+//! | `report` | the result, as text and as JSON. PURE |
+//! | `echo_server` | the server of the echo protocol |
 //!
-//! It measures what a client sees. It refuses to guess what a server would have done: what fails is counted by kind.
+//! It measures what a client sees. Failures are counted by kind, and nothing is assumed about their cause in the server.
 
+mod args;
 mod client;
 mod command;
+mod connect;
+mod echo_server;
 mod exchange;
-mod link;
-mod page;
-mod processor;
+mod limits;
+mod measurements;
+mod process_usage;
+mod report;
 mod run;
-mod serve;
-mod tally;
-mod wish;
+mod workload;
 
 pub use command::command;
+pub use limits::MOST_CONNECTIONS;
 pub use run::run;

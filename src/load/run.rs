@@ -12,34 +12,34 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
-use super::client::{self, Clock, Progress, Shared};
-use super::page::Report;
-use super::processor::Used;
-use super::serve::serve;
-use super::tally::Tally;
-use super::wish::{Service, Wish};
-use crate::limits::LOAD_DESCRIPTORS;
+use super::args::{LoadArgs, ServeArgs};
+use super::client::{self, ClientContext, Progress, Schedule};
+use super::echo_server::serve;
+use super::limits::OWN_DESCRIPTORS;
+use super::measurements::Measurements;
+use super::process_usage::ProcessUsage;
+use super::report::Report;
 use crate::net::{Resolver, descriptor_limit, raise_descriptor_limit};
 
-/// Loads, or serves. 0: measured; 1: nothing succeeded; 2: usage.
+/// Runs the command. Exit code 0: measured; 1: no operation succeeded; 2: usage.
 #[must_use]
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let _ = raise_descriptor_limit(1);
-    if let Some(service) = Service::of(matches) {
+    if let Some(service) = ServeArgs::of(matches) {
         return match service {
             Ok(service) => serve(service).map_or_else(|error| fail(&error, FAILED), |never| match never {}),
             Err(error) => fail(&error, USAGE),
         };
     }
-    let wish = match Wish::of(matches).and_then(|wish| carried(&wish).map(|()| wish)) {
-        Ok(wish) => wish,
+    let args = match LoadArgs::of(matches).and_then(|args| fits_descriptors(&args).map(|()| args)) {
+        Ok(args) => args,
         Err(error) => return fail(&error, USAGE),
     };
-    let json = wish.json;
-    match measure(wish) {
+    let json = args.json;
+    match measure(args) {
         Ok(report) => {
             let text = if json { report.json() } else { report.to_string() };
-            // Whoever closed the standard output has seen enough: the exit code still tells.
+            // A closed standard output is no failure: the exit code tells the result.
             let _ = writeln!(stdout(), "{}", text.trim_end());
             if report.operations > 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
@@ -47,91 +47,91 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-/// Whether the descriptors carry the connections.
-fn carried(wish: &Wish) -> Result<(), String> {
-    let (limit, wanted) = (descriptor_limit(), wish.connections as u64 + LOAD_DESCRIPTORS);
+/// Checks that the descriptor limit allows the connections.
+fn fits_descriptors(args: &LoadArgs) -> Result<(), String> {
+    let (limit, wanted) = (descriptor_limit(), args.connections as u64 + OWN_DESCRIPTORS);
     if wanted <= limit {
         return Ok(());
     }
-    let (connections, most) = (wish.connections, limit.saturating_sub(LOAD_DESCRIPTORS));
+    let (connections, most) = (args.connections, limit.saturating_sub(OWN_DESCRIPTORS));
     Err(format!("--connections {connections}: the descriptor limit carries {most}; raise it (ulimit -n)"))
 }
 
-fn measure(wish: Wish) -> Result<Report, String> {
-    let empty = Tally::new().map_err(|error| error.to_string())?;
-    let before = Used::of(&wish.cpu_of)?;
-    let wish = Arc::new(wish);
+fn measure(args: LoadArgs) -> Result<Report, String> {
+    let empty = Measurements::new().map_err(|error| error.to_string())?;
+    let before = ProcessUsage::of(&args.cpu_of)?;
+    let args = Arc::new(args);
     let begins = Instant::now();
-    let counts = begins + wish.warm_up;
-    let clock = Clock { begins, counts, ends: counts + wish.duration };
+    let counts = begins + args.warm_up;
+    let schedule = Schedule { begins, counts, ends: counts + args.duration };
     let progress = Arc::<Progress>::default();
-    let resolver = Arc::new(Resolver::new(wish.target.clone()));
-    let threads = (0..wish.threads).map(|thread| {
-        let shared = Shared {
-            wish: Arc::clone(&wish),
+    let resolver = Arc::new(Resolver::new(args.target.clone()));
+    let threads = (0..args.threads).map(|thread| {
+        let context = ClientContext {
+            args: Arc::clone(&args),
             resolver: Arc::clone(&resolver),
-            clock,
-            tally: Mutex::new(empty.clone()),
+            schedule,
+            measurements: Mutex::new(empty.clone()),
             progress: Arc::clone(&progress),
         };
-        start(Arc::new(shared), thread)
+        start(Arc::new(context), thread)
     });
     let threads: Vec<_> = threads.collect::<Result<_, _>>()?;
-    let bar = bar(&wish);
-    wait(counts, &bar, &progress, &wish);
-    let warm = Used::of(&wish.cpu_of);
-    wait(clock.ends, &bar, &progress, &wish);
-    let used = Used::of(&wish.cpu_of);
+    let bar = bar(&args);
+    wait(counts, &bar, &progress, &args);
+    let warm = ProcessUsage::of(&args.cpu_of);
+    wait(schedule.ends, &bar, &progress, &args);
+    let used = ProcessUsage::of(&args.cpu_of);
     bar.finish_and_clear();
-    let mut tally = empty;
+    let mut measurements = empty;
     for thread in threads {
-        tally.add(&thread.join().map_err(|_| "a thread of clients has panicked")?);
+        measurements.add(&thread.join().map_err(|_| "a thread of clients has panicked")?);
     }
     let warm = warm?;
-    Ok(Report::of(&wish, &tally, used?.since(warm), warm.since(before).memory))
+    Ok(Report::of(&args, &measurements, used?.since(warm), warm.since(before).memory))
 }
 
-/// A thread with its share of the clients.
-fn start(shared: Arc<Shared>, thread: usize) -> Result<JoinHandle<Tally>, String> {
+/// Starts a thread with its share of the clients.
+fn start(context: Arc<ClientContext>, thread: usize) -> Result<JoinHandle<Measurements>, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the system gives no thread: {error}"))?;
     let work = move || {
-        let wish = Arc::clone(&shared.wish);
-        let clients = (thread..wish.connections).step_by(wish.threads);
-        let clients: Vec<_> = clients.map(|number| runtime.spawn(client::run(Arc::clone(&shared), number))).collect();
+        let args = Arc::clone(&context.args);
+        let clients = (thread..args.connections).step_by(args.threads);
+        let clients: Vec<_> = clients.map(|number| runtime.spawn(client::run(Arc::clone(&context), number))).collect();
         runtime.block_on(async {
             for client in clients {
-                // One that panicked has said so, and is missed in the sum.
+                // A client that panicked has printed that, and its operations are missing in the sum.
                 let _ = client.await;
             }
         });
-        shared.tally.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        context.measurements.lock().unwrap_or_else(PoisonError::into_inner).clone()
     };
     let started = std::thread::Builder::new().name(format!("load-{thread}")).spawn(work);
     started.map_err(|error| format!("the system gives no thread: {error}"))
 }
 
-/// Shows how it goes until a moment.
-fn wait(until: Instant, bar: &ProgressBar, progress: &Progress, wish: &Wish) {
+/// Updates the progress line until a moment.
+fn wait(until: Instant, bar: &ProgressBar, progress: &Progress, args: &LoadArgs) {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return;
         }
-        std::thread::sleep(left.min(LOOK));
+        std::thread::sleep(left.min(TICK));
         let (operations, errors) =
             (progress.operations.load(Ordering::Relaxed), progress.errors.load(Ordering::Relaxed));
         bar.set_position(operations);
-        bar.set_message(format!("{} connections, {errors} errors", wish.connections));
+        bar.set_message(format!("{} connections, {errors} errors", args.connections));
     }
 }
 
-fn bar(wish: &Wish) -> ProgressBar {
-    if wish.json || !stderr().is_terminal() {
+fn bar(args: &LoadArgs) -> ProgressBar {
+    if args.json || !stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // The template is ours and known to parse; without it the line would only look plainer.
+    // The template is a constant and known to parse.
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {pos} operations, {per_sec}, {msg}") {
         bar.set_style(style);
     }
@@ -140,7 +140,7 @@ fn bar(wish: &Wish) -> ProgressBar {
 
 fn fail(error: &str, code: u8) -> ExitCode {
     for line in error.lines() {
-        // A closed standard error is no reason to fail otherwise.
+        // A closed standard error is no failure.
         let _ = writeln!(stderr(), "tlsramp load: {line}");
     }
     ExitCode::from(code)
@@ -148,5 +148,5 @@ fn fail(error: &str, code: u8) -> ExitCode {
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
-/// Between two looks at how it goes.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval between two updates of the progress line.
+const TICK: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What was asked for: the command line, read and found consistent.
+//! The parsed command line, checked for consistency.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -11,47 +11,23 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 
 use super::command as arg;
-use crate::limits::{LOAD_BULK_BYTES, LOAD_DURATION, LOAD_SESSIONS, LOAD_WARM_UP, MOST_WORKERS};
+use super::limits::{BULK_BYTES, DURATION, SESSIONS, WARM_UP};
+use super::workload::{LoadRequest, Workload};
+use crate::limits::MOST_WORKERS;
 use crate::net::HostPort;
 use crate::tls::{DisabledProtocols, Material, TlsFiles};
 
-/// What is done over and over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Workload {
-    /// A connection for each request.
-    Connect,
-    /// Requests on open connections.
-    Ping,
-    /// The same by the own protocol.
-    Echo,
-    /// Large answers.
-    Bulk,
-    /// Connections that wait after one request.
-    Idle,
-    /// Requests, every tenth on a new connection.
-    Mixed,
-}
-
-/// What is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
-    Ping,
-    Hello,
-    Insert { bytes: u32 },
-    Echo { request: u32, response: u32 },
-}
-
-/// A measurement.
+/// A measurement, as requested.
 #[derive(Debug, Clone)]
-pub(super) struct Wish {
+pub(super) struct LoadArgs {
     pub(super) workload: Workload,
-    pub(super) ask: Ask,
+    pub(super) request: LoadRequest,
     pub(super) target: HostPort,
     pub(super) connections: usize,
-    /// How many of those speak TLS.
-    pub(super) by_tls: usize,
-    pub(super) tls: Option<Tls>,
-    /// Operations a second; none: closed loop.
+    /// How many of the connections use TLS.
+    pub(super) tls_connections: usize,
+    pub(super) tls: Option<ClientTls>,
+    /// Operations a second; `None`: closed loop.
     pub(super) rate: Option<u32>,
     pub(super) duration: Duration,
     pub(super) warm_up: Duration,
@@ -60,46 +36,44 @@ pub(super) struct Wish {
     pub(super) json: bool,
 }
 
-/// How TLS is spoken.
+/// The TLS configuration of clients.
 #[derive(Debug, Clone)]
-pub(super) struct Tls {
+pub(super) struct ClientTls {
     pub(super) config: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
 }
 
-/// The own server.
+/// The echo server, as requested.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct ServeArgs {
     pub(super) listen: SocketAddr,
     pub(super) threads: usize,
     pub(super) material: Option<Material>,
 }
 
-impl Wish {
-    /// Reads it.
-    ///
+impl LoadArgs {
     /// # Errors
-    /// What does not go together, and every file that cannot be used: in words, a line each.
-    pub(super) fn of(matches: &ArgMatches) -> Result<Wish, String> {
+    /// A text about options that exclude each other, or a line for each file that cannot be used.
+    pub(super) fn of(matches: &ArgMatches) -> Result<LoadArgs, String> {
         let target: HostPort = matches.get_one(arg::TARGET).cloned().ok_or("--target is missing")?;
-        let workload = workload(matches);
+        let workload = matches.get_one(arg::WORKLOAD).copied().unwrap_or(Workload::Ping);
         let connections = matches.get_one::<u32>(arg::CONNECTIONS).map_or(1, |count| *count as usize);
         let mix = matches.get_one::<u32>(arg::MIX).copied();
         let percent = mix.unwrap_or(if matches.get_flag(arg::TLS) { 100 } else { 0 });
-        let by_tls = (connections * percent as usize).div_ceil(100);
-        if by_tls == 0 {
-            idle_options(matches)?;
+        let tls_connections = (connections * percent as usize).div_ceil(100);
+        if tls_connections == 0 {
+            refuse_tls_options(matches)?;
         }
-        Ok(Wish {
+        Ok(LoadArgs {
             workload,
-            ask: ask(matches, workload)?,
+            request: request(matches, workload)?,
             connections,
-            by_tls,
-            tls: (by_tls > 0).then(|| tls(matches, &target)).transpose()?,
+            tls_connections,
+            tls: (tls_connections > 0).then(|| tls(matches, &target)).transpose()?,
             target,
             rate: matches.get_one(arg::RATE).copied(),
-            duration: positive(matches, arg::DURATION, LOAD_DURATION)?,
-            warm_up: matches.get_one(arg::WARM_UP).copied().unwrap_or(LOAD_WARM_UP),
+            duration: positive(matches, arg::DURATION, DURATION)?,
+            warm_up: matches.get_one(arg::WARM_UP).copied().unwrap_or(WARM_UP),
             threads: threads(matches).min(connections),
             cpu_of: matches.get_many(arg::CPU_OF).into_iter().flatten().copied().collect(),
             json: matches.get_flag(arg::JSON),
@@ -107,52 +81,40 @@ impl Wish {
     }
 }
 
-impl Service {
-    /// Reads it, if it was asked for.
+impl ServeArgs {
+    /// `None` without `--serve`.
     ///
     /// # Errors
     /// A file that cannot be used.
-    pub(super) fn of(matches: &ArgMatches) -> Option<Result<Service, String>> {
+    pub(super) fn of(matches: &ArgMatches) -> Option<Result<ServeArgs, String>> {
         let listen = *matches.get_one::<SocketAddr>(arg::SERVE)?;
         let files = TlsFiles { certificate_key: matches.get_one(arg::CERTIFICATE_KEY).cloned(), ..TlsFiles::default() };
         let material = files.certificate_key.is_some().then(|| load(&files)).transpose();
-        Some(material.map(|material| Service { listen, threads: threads(matches), material }))
+        Some(material.map(|material| ServeArgs { listen, threads: threads(matches), material }))
     }
 }
 
-fn workload(matches: &ArgMatches) -> Workload {
-    match matches.get_one::<String>(arg::WORKLOAD).map(String::as_str) {
-        Some("connect") => Workload::Connect,
-        Some("echo") => Workload::Echo,
-        Some("bulk") => Workload::Bulk,
-        Some("idle") => Workload::Idle,
-        Some("mixed") => Workload::Mixed,
-        // clap lets no other through.
-        _ => Workload::Ping,
-    }
-}
-
-fn ask(matches: &ArgMatches, workload: Workload) -> Result<Ask, String> {
+fn request(matches: &ArgMatches, workload: Workload) -> Result<LoadRequest, String> {
     let size = |name, otherwise| matches.get_one::<u32>(name).copied().unwrap_or(otherwise);
-    let request = size(arg::REQUEST, REQUEST_BYTES);
-    let echo = |response| Ask::Echo { request, response: size(arg::RESPONSE, response) };
-    let ask = match (workload, matches.get_one::<String>(arg::COMMAND).map(String::as_str)) {
+    let bytes = size(arg::REQUEST, REQUEST_BYTES);
+    let echo = |response| LoadRequest::Echo { request: bytes, response: size(arg::RESPONSE, response) };
+    let request = match (workload, matches.get_one::<String>(arg::COMMAND).map(String::as_str)) {
         (Workload::Echo, _) => echo(RESPONSE_BYTES),
-        (Workload::Bulk, _) => echo(LOAD_BULK_BYTES),
+        (Workload::Bulk, _) => echo(BULK_BYTES),
         (_, Some("echo")) => echo(RESPONSE_BYTES),
-        (_, Some("hello")) => Ask::Hello,
-        (_, Some("insert")) => Ask::Insert { bytes: request },
-        _ => Ask::Ping,
+        (_, Some("hello")) => LoadRequest::Hello,
+        (_, Some("insert")) => LoadRequest::Insert { bytes },
+        _ => LoadRequest::Ping,
     };
-    let sized = matches!(ask, Ask::Echo { .. } | Ask::Insert { .. });
+    let sized = matches!(request, LoadRequest::Echo { .. } | LoadRequest::Insert { .. });
     if !sized && (matches.contains_id(arg::REQUEST) || matches.contains_id(arg::RESPONSE)) {
         return Err("--request, --response: a MongoDB ping or hello has the size it has; leave them out".to_owned());
     }
-    Ok(ask)
+    Ok(request)
 }
 
-/// Refuses options of TLS where no client speaks it.
-fn idle_options(matches: &ArgMatches) -> Result<(), String> {
+/// Refuses TLS options if no client uses TLS.
+fn refuse_tls_options(matches: &ArgMatches) -> Result<(), String> {
     let given = |name: &&str| {
         matches.contains_id(name) && matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
     };
@@ -163,7 +125,7 @@ fn idle_options(matches: &ArgMatches) -> Result<(), String> {
     }
 }
 
-fn tls(matches: &ArgMatches, target: &HostPort) -> Result<Tls, String> {
+fn tls(matches: &ArgMatches, target: &HostPort) -> Result<ClientTls, String> {
     let version = matches.get_one::<String>(arg::VERSION).map(String::as_str);
     let files = TlsFiles {
         cluster: matches.get_one(arg::CERTIFICATE_KEY).cloned(),
@@ -181,19 +143,19 @@ fn tls(matches: &ArgMatches, target: &HostPort) -> Result<Tls, String> {
     let config = material.client_config(std::slice::from_ref(&name)).ok_or("no TLS material")?;
     let mut config = ClientConfig::clone(&config);
     config.resumption = if matches.get_flag(arg::RESUME) {
-        Resumption::in_memory_sessions(LOAD_SESSIONS)
+        Resumption::in_memory_sessions(SESSIONS)
     } else {
         Resumption::disabled()
     };
-    Ok(Tls { config: Arc::new(config), name })
+    Ok(ClientTls { config: Arc::new(config), name })
 }
 
 fn load(files: &TlsFiles) -> Result<Material, String> {
-    let in_words = |faults: Vec<crate::tls::Fault>| {
+    let text = |faults: Vec<crate::tls::Fault>| {
         let line = |fault: &crate::tls::Fault| format!("{}: {}; {}", fault.path.display(), fault.problem, fault.remedy);
         faults.iter().map(line).collect::<Vec<_>>().join("\n")
     };
-    Material::load(files).map(|(material, _)| material).map_err(in_words)
+    Material::load(files).map(|(material, _)| material).map_err(text)
 }
 
 fn positive(matches: &ArgMatches, name: &str, otherwise: Duration) -> Result<Duration, String> {
@@ -211,26 +173,26 @@ const RESPONSE_BYTES: u32 = 1024;
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, Service, Wish, Workload};
-    use crate::load::command;
+    use super::{LoadArgs, LoadRequest, ServeArgs, Workload};
+    use crate::load::command::command;
 
-    fn read(line: &str) -> Result<Wish, String> {
+    fn read(line: &str) -> Result<LoadArgs, String> {
         let words = ["load"].into_iter().chain(line.split_whitespace());
         let matches = command().try_get_matches_from(words).map_err(|error| error.to_string())?;
-        Wish::of(&matches)
+        LoadArgs::of(&matches)
     }
 
     #[test]
     fn what_is_asked_for() {
-        let wish = read("--target db1:27017").unwrap();
-        assert_eq!((wish.workload, wish.ask, wish.connections, wish.by_tls), (Workload::Ping, Ask::Ping, 16, 0));
-        let wish = read("bulk --target db1:1 --mix 70 --connections 9 --tlsAllowInvalidCertificates --rate 5").unwrap();
-        assert_eq!((wish.by_tls, wish.rate), (7, Some(5)));
-        assert_eq!(wish.ask, Ask::Echo { request: 256, response: 16 << 20 });
-        let wish = read("mixed --target db1:1 --command insert --request 9").unwrap();
-        assert_eq!((wish.workload, wish.ask), (Workload::Mixed, Ask::Insert { bytes: 9 }));
+        let args = read("--target db1:27017").unwrap();
+        assert_eq!((args.workload, args.request, args.connections, args.tls_connections), (Workload::Ping, LoadRequest::Ping, 16, 0));
+        let args = read("bulk --target db1:1 --mix 70 --connections 9 --tlsAllowInvalidCertificates --rate 5").unwrap();
+        assert_eq!((args.tls_connections, args.rate), (7, Some(5)));
+        assert_eq!(args.request, LoadRequest::Echo { request: 256, response: 16 << 20 });
+        let args = read("mixed --target db1:1 --command insert --request 9").unwrap();
+        assert_eq!((args.workload, args.request), (Workload::Mixed, LoadRequest::Insert { bytes: 9 }));
         let matches = command().try_get_matches_from(["load", "--serve", "127.0.0.1:0"]).unwrap();
-        assert!(Service::of(&matches).unwrap().unwrap().material.is_none());
+        assert!(ServeArgs::of(&matches).unwrap().unwrap().material.is_none());
     }
 
     #[test]

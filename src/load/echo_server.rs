@@ -1,4 +1,4 @@
-//! The server of the small protocol: what stands behind a proxy when the proxy is what is measured.
+//! The server of the echo protocol, to be run behind the proxy that is measured.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -7,18 +7,15 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::runtime::Builder;
 
+use super::args::ServeArgs;
 use super::exchange::answer;
-use super::wish::Service;
-use crate::limits::LOAD_PATIENCE;
+use super::limits::OPERATION;
 use crate::net::{Listener, bind};
 use crate::tls;
 
-/// Serves until the process is ended. Says where, once it does.
-///
-/// # Errors
-/// Why it cannot.
-pub(super) fn serve(service: Service) -> Result<Infallible, String> {
-    let Service { listen, threads, material } = service;
+/// Serves until the process is ended. Prints its address once it listens.
+pub(super) fn serve(service: ServeArgs) -> Result<Infallible, String> {
+    let ServeArgs { listen, threads, material } = service;
     let failed = |error: std::io::Error| format!("--serve {listen}: cannot listen: {error}");
     let tls = match &material {
         Some(material) => Some(material.server_config().ok_or("no TLS material")?),
@@ -32,7 +29,7 @@ pub(super) fn serve(service: Service) -> Result<Infallible, String> {
         std::thread::Builder::new().name("serve".into()).spawn(move || runtime.block_on(accept(listener, tls)))
     });
     let started: Vec<_> = started.collect::<Result<_, _>>().map_err(failed)?;
-    // Whoever closed the standard output knows where it listens.
+    // A closed standard output is no failure.
     let _ = writeln!(std::io::stdout(), "serving on {bound}");
     let mut ended = started.into_iter().map(std::thread::JoinHandle::join);
     match ended.next() {
@@ -48,11 +45,11 @@ async fn accept(listener: std::net::TcpListener, tls: Option<Arc<ServerConfig>>)
         let (socket, _) = listener.accept().await;
         let tls = tls.clone();
         tokio::spawn(async move {
-            // What ends badly, the client has seen and counted.
+            // The client sees and counts failures.
             match tls {
                 None => drop(answer(socket).await),
                 Some(config) => {
-                    if let Ok(accepted) = tls::accept(socket, config, LOAD_PATIENCE).await {
+                    if let Ok(accepted) = tls::accept(socket, config, OPERATION).await {
                         drop(answer(accepted.stream).await);
                     }
                 }

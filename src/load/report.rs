@@ -1,4 +1,4 @@
-//! The result, for people and for programs. PURE.
+//! The result, as text and as JSON. PURE.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::processor::Used;
-use super::tally::Tally;
-use super::wish::{Ask, Wish, Workload};
+use super::args::LoadArgs;
+use super::measurements::Measurements;
+use super::process_usage::ProcessUsage;
+use super::workload::Workload;
 
-/// What came of a measurement. Times are in microseconds, sizes in bytes.
+/// The result of a measurement. Latencies are in microseconds, sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
@@ -19,7 +20,7 @@ pub(super) struct Report {
     target: String,
     connections: usize,
     tls_connections: usize,
-    /// Operations a second that were asked for; none: as many as could be had.
+    /// Operations a second of an open loop.
     rate: Option<u32>,
     seconds: f64,
     pub(super) operations: u64,
@@ -28,7 +29,7 @@ pub(super) struct Report {
     bytes_received: u64,
     latency: Latency,
     errors: BTreeMap<String, u64>,
-    /// What the processes under test used.
+    /// Of the processes under test.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<Cpu>,
 }
@@ -50,61 +51,61 @@ struct Cpu {
     processes: Vec<i32>,
     user_seconds: f64,
     system_seconds: f64,
-    /// Processor time, both kinds.
+    /// User and system time.
     micros_per_operation: Option<f64>,
     seconds_per_gigabyte: Option<f64>,
-    /// Proportional set size that the connections added.
+    /// Growth of the proportional set size.
     bytes_per_connection: Option<f64>,
 }
 
 impl Report {
-    pub(super) fn of(wish: &Wish, tally: &Tally, used: Used, grown: u64) -> Report {
-        let seconds = wish.duration.as_secs_f64();
-        let operations = tally.operations();
+    pub(super) fn of(args: &LoadArgs, measurements: &Measurements, used: ProcessUsage, grown: u64) -> Report {
+        let seconds = args.duration.as_secs_f64();
+        let operations = measurements.operations();
         Report {
-            workload: wish.workload.name(),
-            request: wish.ask.text(),
-            target: wish.target.to_string(),
-            connections: wish.connections,
-            tls_connections: wish.by_tls,
-            rate: wish.rate,
+            workload: args.workload.name(),
+            request: args.request.text(),
+            target: args.target.to_string(),
+            connections: args.connections,
+            tls_connections: args.tls_connections,
+            rate: args.rate,
             seconds,
             operations,
             operations_per_second: operations as f64 / seconds,
-            bytes_sent: tally.moved.sent,
-            bytes_received: tally.moved.received,
+            bytes_sent: measurements.transferred.sent,
+            bytes_received: measurements.transferred.received,
             latency: Latency {
-                mean: micros(tally.mean()),
-                p50: micros(tally.at(50.0)),
-                p90: micros(tally.at(90.0)),
-                p99: micros(tally.at(99.0)),
-                p999: micros(tally.at(99.9)),
-                max: micros(tally.longest()),
+                mean: micros(measurements.mean()),
+                p50: micros(measurements.percentile(50.0)),
+                p90: micros(measurements.percentile(90.0)),
+                p99: micros(measurements.percentile(99.0)),
+                p999: micros(measurements.percentile(99.9)),
+                max: micros(measurements.longest()),
             },
-            errors: tally.errors.clone(),
-            cpu: (!wish.cpu_of.is_empty()).then(|| Cpu::of(wish, tally, used, grown)),
+            errors: measurements.errors.clone(),
+            cpu: (!args.cpu_of.is_empty()).then(|| Cpu::of(args, measurements, used, grown)),
         }
     }
 
     pub(super) fn json(&self) -> String {
-        // A map with text keys and numbers: nothing that JSON does not have.
+        // All keys are strings, so that this cannot fail.
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
 
 impl Cpu {
-    fn of(wish: &Wish, tally: &Tally, used: Used, grown: u64) -> Cpu {
-        let (operations, bytes) = (tally.operations() as f64, (tally.moved.sent + tally.moved.received) as f64);
+    fn of(args: &LoadArgs, measurements: &Measurements, used: ProcessUsage, grown: u64) -> Cpu {
+        let (operations, bytes) = (measurements.operations() as f64, (measurements.transferred.sent + measurements.transferred.received) as f64);
         let spent = used.processor().as_secs_f64();
         let per =
-            |count: f64, unit: f64| (count > 0.0 && wish.workload != Workload::Idle).then(|| spent / count * unit);
+            |count: f64, unit: f64| (count > 0.0 && args.workload != Workload::Idle).then(|| spent / count * unit);
         Cpu {
-            processes: wish.cpu_of.clone(),
+            processes: args.cpu_of.clone(),
             user_seconds: used.user.as_secs_f64(),
             system_seconds: used.system.as_secs_f64(),
             micros_per_operation: per(operations, 1e6),
             seconds_per_gigabyte: per(bytes, 1e9),
-            bytes_per_connection: (wish.workload == Workload::Idle && operations > 0.0)
+            bytes_per_connection: (args.workload == Workload::Idle && operations > 0.0)
                 .then(|| grown as f64 / operations),
         }
     }
@@ -154,30 +155,6 @@ impl fmt::Display for Cpu {
             write!(f, "  {:.1} KB a connection", bytes / 1e3)?;
         }
         Ok(())
-    }
-}
-
-impl Workload {
-    const fn name(self) -> &'static str {
-        match self {
-            Workload::Connect => "connect",
-            Workload::Ping => "ping",
-            Workload::Echo => "echo",
-            Workload::Bulk => "bulk",
-            Workload::Idle => "idle",
-            Workload::Mixed => "mixed",
-        }
-    }
-}
-
-impl Ask {
-    fn text(self) -> String {
-        match self {
-            Ask::Ping => "ping".into(),
-            Ask::Hello => "hello".into(),
-            Ask::Insert { bytes } => format!("insert of {bytes} B"),
-            Ask::Echo { request, response } => format!("{request} B / {response} B"),
-        }
     }
 }
 
