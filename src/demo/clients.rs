@@ -1,7 +1,7 @@
-//! Steady clients: each inserts and counts without a pause on its node, and knows how many documents it should find.
+//! Steady clients: each inserts and counts documents on its node all the time, and checks the count.
 //!
-//! A client changes from plaintext to TLS between two operations, as an application does whose connection string
-//! was changed. It tries nothing twice: whatever goes wrong is a failure, and counted.
+//! A client changes from plaintext to TLS between two operations, like an application whose connection string was
+//! changed. It retries nothing: every error is counted as a failure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,35 +12,32 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::tally::{Of, Tally};
-use super::wire::{Connection, Wire};
+use super::connector::{Connector, NodeConnection};
+use super::tally::{Counted, Tally};
 
-/// A steady client, as the walk sees it.
+/// The handle of a steady client.
 #[derive(Debug)]
 pub(super) struct SteadyClient {
-    /// Its node's place.
+    /// The index of its node.
     pub(super) node: usize,
     name: String,
-    wanted: watch::Sender<Wire>,
-    /// The connection it uses and has done an operation on, by our own address, and which change of `wanted` it is of.
+    wanted: watch::Sender<Connector>,
+    /// The local address of the connection that its last operation was on, and the number of changes of `wanted` before.
     used: watch::Receiver<Option<(SocketAddr, u64)>>,
 }
 
-struct Task {
+struct ClientTask {
     name: String,
     node: SocketAddr,
-    wanted: watch::Receiver<Wire>,
+    wanted: watch::Receiver<Connector>,
     used: watch::Sender<Option<(SocketAddr, u64)>>,
     tally: Arc<Tally>,
-    /// Its documents that the server has acknowledged.
+    /// Documents that the server has acknowledged.
     inserted: u64,
 }
 
 impl SteadyClient {
-    /// Starts one that speaks plaintext, and waits for its first operation.
-    ///
-    /// # Errors
-    /// In words.
+    /// Starts a plaintext client, and waits for its first operation.
     pub(super) async fn start(
         number: usize,
         (place, node): (usize, SocketAddr),
@@ -48,24 +45,21 @@ impl SteadyClient {
         tasks: &mut JoinSet<()>,
     ) -> Result<SteadyClient, String> {
         let name = format!("client {number}");
-        let (wanted, wants) = watch::channel(Wire::Plaintext);
+        let (wanted, wants) = watch::channel(Connector::Plaintext);
         let (uses, used) = watch::channel(None);
-        let task = Task { name: name.clone(), node, wanted: wants, used: uses, tally: Arc::clone(tally), inserted: 0 };
+        let task = ClientTask { name: name.clone(), node, wanted: wants, used: uses, tally: Arc::clone(tally), inserted: 0 };
         tasks.spawn(task.run());
         let client = SteadyClient { node: place, name, wanted, used };
         client.uses(0).await.map(|_| client)
     }
 
-    /// Moves it to TLS; the address of the connection it then uses.
-    ///
-    /// # Errors
-    /// If it does nothing on such a connection in time.
-    pub(super) async fn move_to(&self, wire: Wire) -> Result<SocketAddr, String> {
+    /// Moves it to another kind of connection, and waits for its first operation there.
+    pub(super) async fn move_to(&self, wire: Connector) -> Result<SocketAddr, String> {
         self.wanted.send_replace(wire);
         self.uses(1).await
     }
 
-    /// The address of the connection it uses now.
+    /// The local address of its present connection.
     pub(super) fn local(&self) -> Option<SocketAddr> {
         self.used.borrow().map(|(local, _)| local)
     }
@@ -78,14 +72,14 @@ impl SteadyClient {
     }
 }
 
-impl Task {
+impl ClientTask {
     async fn run(mut self) {
         let mut change = 0;
         loop {
             let wire = self.wanted.borrow_and_update().clone();
             match wire.connect(self.node).await {
                 Ok(connection) => self.work(connection, change).await,
-                Err(got) => self.tally.count(Of::Client, &self.name, Err(format!("no connection: {got}"))),
+                Err(got) => self.tally.count(Counted::Operation, &self.name, Err(format!("no connection: {got}"))),
             }
             if self.wanted.has_changed().unwrap_or(false) {
                 change += 1;
@@ -95,12 +89,12 @@ impl Task {
         }
     }
 
-    /// Works until something fails or another connection is wanted.
-    async fn work(&mut self, mut connection: Connection, change: u64) {
+    /// Works until something fails or another kind of connection is wanted.
+    async fn work(&mut self, mut connection: NodeConnection, change: u64) {
         while !self.wanted.has_changed().unwrap_or(true) {
             let result = self.operate(&mut connection).await;
             let failed = result.is_err();
-            self.tally.count(Of::Client, &self.name, result);
+            self.tally.count(Counted::Operation, &self.name, result);
             if failed {
                 return;
             }
@@ -110,13 +104,13 @@ impl Task {
         }
     }
 
-    /// An insert, and then a count that must find it.
-    async fn operate(&mut self, connection: &mut Connection) -> Result<(), String> {
+    /// An insert, and a count that must find it.
+    async fn operate(&mut self, connection: &mut NodeConnection) -> Result<(), String> {
         let collection = self.name.replace(' ', "_");
         if self.inserted < MOST_DOCUMENTS {
             connection.insert(&collection, rawdoc! { "n": i64::try_from(self.inserted).unwrap_or(i64::MAX) }).await?;
             self.inserted += 1;
-            self.tally.count(Of::Client, &self.name, Ok(()));
+            self.tally.count(Counted::Operation, &self.name, Ok(()));
         }
         match connection.count(&collection).await? {
             found if found == self.inserted => Ok(()),
@@ -125,13 +119,13 @@ impl Task {
     }
 }
 
-/// Between two pairs of operations: twelve clients make some thousands of operations a second, and leave a small
-/// machine room for other work.
+/// Between two pairs of operations: twelve clients make some thousands of operations a second, which leaves a small
+/// machine time for other work.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Before a client that failed connects again.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
-/// A client that has inserted so many only counts from then on: the stand-in keeps all in memory, and with `--keep`
-/// this may go on for days.
+/// After this many inserts, a client only counts: the stand-in keeps all documents in memory, and `--keep` may run for
+/// days.
 const MOST_DOCUMENTS: u64 = 5_000;
 /// Longest wait for a client's next operation.
 const PATIENCE: Duration = Duration::from_secs(8);

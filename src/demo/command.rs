@@ -9,8 +9,8 @@ use super::cluster::Cluster;
 use super::files::Files;
 use super::node::NAMES;
 use super::screen::Screen;
-use super::walk::{Findings, Pace, Walk, steps};
-use super::{text, totals};
+use super::upgrade::{Findings, Pace, Upgrade};
+use super::{output, totals};
 use crate::app::Signals;
 use crate::net::raise_descriptor_limit;
 
@@ -23,21 +23,21 @@ pub fn command() -> Command {
         .about("A rolling upgrade to TLS on three embedded nodes, start to finish")
         .long_about(
             "A rolling upgrade from plaintext to TLS only, start to finish, on this machine alone: three small \
-             MongoDB-speaking servers, each behind a tlsramp of its own, under clients that never pause. Each step is \
+             MongoDB-speaking servers, each behind a tlsramp of its own, with clients that never pause. Each step is \
              checked by real connections against the truth table.\n\n\
-             Exit code: 0 if all was as the truth table says and no operation failed, 1 if not.",
+             Exit code: 0 if all agreed with the truth table and no operation failed, 1 if not.",
         )
-        .arg(pace.help("How fast it goes: some ten seconds in all, or slow enough to watch"))
-        .arg(keep.help("Leave everything running afterwards, until Ctrl-C, and say how to connect"))
+        .arg(pace.help("Some ten seconds in all, or slow enough to watch"))
+        .arg(keep.help("Keep everything running afterwards, until Ctrl-C, and print how to connect"))
 }
 
-/// Runs the demo. 0: all was as it should be; 1: something was not, or it could not start; 128 and the signal's
-/// number: a signal ended it before its end.
+/// Runs the demo. Exit code 0: all agreed with the truth table; 1: something did not, or it could not start; 128 plus the
+/// signal's number: a signal ended it early.
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let slow = arguments.get_one::<String>(PACE).is_some_and(|pace| pace == "slow");
     let keep = arguments.get_flag(KEEP);
-    // The soft limit of some systems would be tight for everything in one process.
+    // Some soft limits are too low for everything in one process.
     let _ = raise_descriptor_limit(1);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -47,7 +47,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
 }
 
 async fn demo(pace: Pace, keep: bool) -> ExitCode {
-    // Before there is anything to clean up.
+    // Before anything is created, so that a signal leaves nothing behind.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return fail(&error.to_string()),
@@ -56,21 +56,19 @@ async fn demo(pace: Pace, keep: bool) -> ExitCode {
         Ok(files) => files,
         Err(error) => return fail(&error.to_string()),
     };
-    let screen = Screen::new(steps(NAMES.len(), CLIENTS));
+    let screen = Screen::new();
     let ended = tokio::select! {
         ended = play(&screen, &files, pace) => ended,
         number = signals.any() => {
-            screen.finish();
             screen.line("\ninterrupted: everything is stopped and the certificates are removed");
             return ExitCode::from(SIGNALLED + number);
         }
     };
-    screen.finish();
     match ended {
         Ok((cluster, findings, began)) => {
             let good = totals::show(&screen, &cluster, &findings, began.elapsed());
             if keep && good {
-                text::kept(&screen, &cluster.nodes, &files);
+                output::kept(&screen, &cluster.nodes, &files);
                 signals.any().await;
                 screen.line("\nstopping");
             }
@@ -82,13 +80,12 @@ async fn demo(pace: Pace, keep: bool) -> ExitCode {
     }
 }
 
-/// Starts everything and walks.
+/// Starts everything, and upgrades.
 async fn play(screen: &Screen, files: &Files, pace: Pace) -> Result<(Cluster, Findings, Instant), String> {
     let began = Instant::now();
-    let mut cluster = Cluster::start(files, CLIENTS).await?;
-    cluster.accompany(screen.clone());
-    text::introduction(screen, &cluster.nodes, CLIENTS);
-    let findings = Walk::new(&cluster, screen, pace).through().await;
+    let cluster = Cluster::start(files, CLIENTS).await?;
+    output::introduction(screen, &cluster.nodes, CLIENTS);
+    let findings = Upgrade::new(&cluster, screen, pace).run().await;
     Ok((cluster, findings, began))
 }
 
@@ -104,7 +101,7 @@ const KEEP: &str = "keep";
 const CLIENTS: usize = 12;
 /// Some ten seconds in all: long enough that every step sees thousands of operations.
 const NORMAL: Pace = Pace { step: Duration::from_millis(600), client: Duration::from_millis(100) };
-/// Time to read each row, and to look elsewhere.
+/// Time to read each row.
 const SLOW: Pace = Pace { step: Duration::from_millis(2500), client: Duration::from_millis(500) };
-/// What shells add to a signal's number.
+/// As in shells: 128 plus the signal's number.
 const SIGNALLED: u8 = 128;

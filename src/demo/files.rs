@@ -1,6 +1,6 @@
-//! Certificates made on the spot, in a folder of this run's own that is removed when the handle is dropped.
+//! Temporary certificates, in a folder that is removed when the handle is dropped.
 //!
-//! The authority's key is never written; private keys have mode 0600 in a folder of mode 0700.
+//! The CA's key is never written; private keys have mode 0600 in a folder of mode 0700.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -18,11 +18,10 @@ use rustls::{ClientConfig, RootCertStore};
 #[derive(Debug)]
 pub(super) struct Files {
     folder: Folder,
-    /// What TLS clients of the demo connect with. Nothing is resumed: each handshake is a whole one.
+    /// For TLS clients. Without resumption: each handshake is a full one.
     pub(super) client: Arc<ClientConfig>,
 }
 
-/// Why there are none.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FilesError {
     #[error("cannot write certificates to {}: {error}", folder.display())]
@@ -53,23 +52,20 @@ impl Files {
         Ok(Files { folder, client })
     }
 
-    /// The CA's certificate.
     pub(super) fn ca(&self) -> PathBuf {
         self.folder.0.join(CA)
     }
 
-    /// Certificate and key of a client.
     pub(super) fn client_pem(&self) -> PathBuf {
         self.folder.0.join(CLIENT)
     }
 
-    /// Certificate and key of a node.
     pub(super) fn member_pem(&self, node: &str) -> PathBuf {
         self.folder.0.join(file(node))
     }
 }
 
-/// The name in a node's certificate: a reserved one (RFC 6761), so that it can be no other host's.
+/// The name in a node's certificate, under the reserved domain `test` (RFC 6761).
 pub(super) fn host(node: &str) -> String {
     format!("{}.test", node.replace(' ', "-"))
 }
@@ -95,12 +91,12 @@ fn write_error(folder: &Path, error: io::Error) -> FilesError {
     FilesError::Write { folder: folder.to_owned(), error }
 }
 
-/// A folder that goes with its handle.
+/// A folder that is removed on drop.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
 impl Folder {
-    /// Made anew, whatever others may have put in its way.
+    /// Creates a new folder; existing ones are never used.
     fn new() -> io::Result<Folder> {
         let all = std::env::temp_dir();
         for number in 0..MOST_TRIES {
@@ -117,12 +113,12 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Nobody is left to be told.
+        // An error cannot be reported any more.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 const CA: &str = "ca.pem";
 const CLIENT: &str = "client.pem";
-/// Folders of the same process number that may be left of runs that were killed.
+/// Bounds the names that are tried: killed runs with the same process number leave folders.
 const MOST_TRIES: u32 = 1000;

@@ -3,36 +3,36 @@
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | `command` | arguments, signals, exit code |
-//! | `files` | certificates made on the spot, in a folder that is gone afterwards |
+//! | `files` | temporary certificates, removed at the end |
 //! | `node` | a stand-in server and its own tlsramp, linked to the other nodes |
-//! | `wire` | one connection of the demo's own, plaintext or TLS |
+//! | `connector` | connecting by plaintext or TLS |
 //! | `clients` | steady clients, which count every operation |
-//! | `heartbeats` | what the nodes send each other |
-//! | `tally` | what is counted meanwhile |
-//! | `observe` | what each kind of client and each link really gets |
-//! | `truth` | what they should get; every difference in words. PURE |
+//! | `heartbeats` | pings between the nodes |
+//! | `tally` | counts of operations and heartbeats |
+//! | `observe` | what each kind of client and each link gets |
+//! | `truth_table` | what they should get; a text for every difference. PURE |
 //! | `cluster` | all of these, running |
-//! | `walk` | from `disabled` to `requireSSL`, node by node |
-//! | `screen`, `text`, `totals` | what is shown of it |
+//! | `upgrade` | from `disabled` to `requireSSL`, node by node |
+//! | `screen`, `output`, `totals` | colours; the table; the totals |
 //!
-//! It refuses to take its own word for anything: modes are changed at the controller as an operator would, and each cell
-//! of the table is a connection that was made. What is not as the truth table says ends the walk with exit code 1.
+//! Every cell of the table is a connection that was made, and modes are changed by the controller, as for an operator.
+//! Any difference from the truth table ends the upgrade with exit code 1.
 
 mod clients;
 mod cluster;
 mod command;
+mod connector;
 mod files;
 mod heartbeats;
 mod node;
 mod observe;
+mod output;
 mod screen;
 mod tally;
 #[cfg(test)]
 mod tests;
-mod text;
 mod totals;
-mod truth;
-mod walk;
-mod wire;
+mod truth_table;
+mod upgrade;
 
 pub use command::{command, run};

@@ -1,4 +1,4 @@
-//! A node: a stand-in server that knows plaintext only, and its own tlsramp in front of it and towards the others.
+//! A node: a plaintext-only stand-in server, and its own tlsramp in front of it and towards the others.
 //!
 //! Each tlsramp is configured by flags, through the same code that takes the operator's command line.
 
@@ -14,21 +14,20 @@ use crate::config::{self, Mistake};
 use crate::control::{Caller, ChangeError};
 use crate::standin::{Handle, StandIn};
 
-/// A running node.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(super) struct DemoNode {
     pub(super) name: &'static str,
     pub(super) app: App,
-    /// Where its clients and the other nodes connect.
+    /// The listener for its clients and the other nodes.
     pub(super) inbound: SocketAddr,
-    /// Where its own server would connect to reach another node: that node's name, and the listener.
-    pub(super) ways: Vec<Way>,
+    /// The listeners for its own server's links to the other nodes.
+    pub(super) outbound: Vec<OutboundListener>,
     pub(super) server: Handle,
 }
 
-/// An outbound route of a node.
+/// The listener of an outbound route.
 #[derive(Debug, Clone)]
-pub(super) struct Way {
+pub(super) struct OutboundListener {
     pub(super) to: &'static str,
     pub(super) listen: SocketAddr,
 }
@@ -50,17 +49,16 @@ pub(super) enum NodeError {
     Missing(String),
 }
 
-/// The nodes.
 pub(super) const NAMES: [&str; 3] = ["node a", "node b", "node c"];
 
 /// Starts all three, in mode `disabled`, then links each to the others.
 ///
-/// No port is chosen in advance, so none can be taken by another in between: inbound listeners come first, on ports
-/// of the kernel's choice, and the outbound routes to them by a reload, as an operator would add them.
-pub(super) async fn start_all(files: &Files) -> Result<Vec<Node>, NodeError> {
+/// The kernel chooses all ports, so that none can be taken by another process in between: the inbound listeners come
+/// first, and the outbound routes to them by a reload, as an operator would add them.
+pub(super) async fn start_all(files: &Files) -> Result<Vec<DemoNode>, NodeError> {
     let mut nodes = Vec::new();
     for name in NAMES {
-        nodes.push(Node::start(name, files).await?);
+        nodes.push(DemoNode::start(name, files).await?);
     }
     let inbound: Vec<_> = nodes.iter().map(|node| (node.name, node.inbound)).collect();
     for node in &mut nodes {
@@ -69,14 +67,14 @@ pub(super) async fn start_all(files: &Files) -> Result<Vec<Node>, NodeError> {
     Ok(nodes)
 }
 
-impl Node {
-    async fn start(name: &'static str, files: &Files) -> Result<Node, NodeError> {
+impl DemoNode {
+    async fn start(name: &'static str, files: &Files) -> Result<DemoNode, NodeError> {
         let server = StandIn::bind((Ipv4Addr::LOCALHOST, 0).into()).await?.spawn();
         let arguments = arguments(flags(name, server.local_addr(), files))?;
         let loaded = config::load(&arguments).map_err(NodeError::Configuration)?;
         let app = App::start(loaded, &arguments, CONNECTIONS, None)?;
         let inbound = listener(&app, "inbound")?;
-        Ok(Node { name, app, inbound, ways: Vec::new(), server })
+        Ok(DemoNode { name, app, inbound, outbound: Vec::new(), server })
     }
 
     /// Adds the routes to the other nodes.
@@ -89,19 +87,19 @@ impl Node {
         self.app.controller.reload_with(&arguments(flags)?, &Caller::PROGRAM).await?;
         for (to, address) in others {
             let listen = listener(&self.app, &format!("outbound {address}"))?;
-            self.ways.push(Way { to, listen });
+            self.outbound.push(OutboundListener { to, listen });
         }
         Ok(())
     }
 
-    /// Stops it: what is still open is cut after a short wait.
+    /// Stops it. Connections that are still open are cut after a short wait.
     pub(super) async fn stop(self) {
         self.app.stop(STOP_LIMIT, std::future::pending()).await;
         self.server.stop().await;
     }
 }
 
-/// What an operator would write for the node, its outbound routes excepted.
+/// The command line of the node, without outbound routes.
 fn flags(name: &str, server: SocketAddr, files: &Files) -> Vec<String> {
     let path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     [
@@ -112,7 +110,7 @@ fn flags(name: &str, server: SocketAddr, files: &Files) -> Vec<String> {
         ("--sslPEMKeyFile", path(files.member_pem(name))),
         ("--sslCAFile", path(files.ca())),
         ("--workers", "1".to_owned()),
-        // Nothing but what is shown.
+        // No other connections than those that are shown.
         ("--adminBind", "none".to_owned()),
         ("--upstreamProbe", "off".to_owned()),
         ("--watch", "off".to_owned()),
@@ -131,7 +129,7 @@ fn listener(app: &App, route: &str) -> Result<SocketAddr, NodeError> {
     found.map(|(_, address)| address).ok_or_else(|| NodeError::Missing(route.to_owned()))
 }
 
-/// Connections that each node has room for: many times what the demo opens.
+/// Connection limit of each node: many times what the demo opens.
 const CONNECTIONS: u64 = 500;
-/// Everybody has been told to stop by then; what is open is on its way out.
+/// Clients and heartbeats are stopped before the nodes.
 const STOP_LIMIT: Duration = Duration::from_secs(2);

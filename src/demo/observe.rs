@@ -1,40 +1,36 @@
-//! Looks at a node as others see it: connects as each kind of client, makes new links, and asks the node what its
-//! links are.
+//! Observes a node from outside: connects as each kind of client, makes new links, and asks the node for the kind of its
+//! links.
 
 use std::net::SocketAddr;
 
 use rustls::pki_types::ServerName;
 
+use super::connector::Connector;
 use super::files::{Files, host};
-use super::heartbeats::Held;
-use super::node::Node;
-use super::truth::{Got, Linked, Seen};
-use super::wire::Wire;
+use super::heartbeats::HeldLink;
+use super::node::DemoNode;
+use super::truth_table::{ClientResult, LinkResult, Observation};
 use crate::policy::{Link, Opening};
 use crate::telemetry::Outcome;
 
-/// TLS to a node, by its own name.
-///
-/// # Errors
-/// If its name is no name for TLS.
-pub(super) fn tls_to(node: &Node, files: &Files) -> Result<Wire, String> {
+/// The connector for TLS to a node, by its own name.
+pub(super) fn tls_to(node: &DemoNode, files: &Files) -> Result<Connector, String> {
     let name = ServerName::try_from(host(node.name)).map_err(|error| error.to_string())?;
-    Ok(Wire::Tls(files.client.clone(), name))
+    Ok(Connector::Tls(files.client.clone(), name))
 }
 
-/// Everything about one node, now.
-pub(super) async fn look(node: &Node, tls: &Wire, held: &[Held]) -> Seen {
+pub(super) async fn look(node: &DemoNode, tls: &Connector, held: &[HeldLink]) -> Observation {
     let mut fresh = Vec::new();
-    for way in &node.ways {
-        // Kept until it has been looked at.
-        fresh.push(match Wire::Plaintext.connect(way.listen).await {
+    for listener in &node.outbound {
+        // The link is kept open until the node was asked for it.
+        fresh.push(match Connector::Plaintext.connect(listener.listen).await {
             Ok(link) => link_of(node, link.local),
-            Err(got) => Err(format!("{} by a new link: {got}", way.to)),
+            Err(got) => Err(format!("{} by a new link: {got}", listener.to)),
         });
     }
-    Seen {
-        plaintext: got(&Wire::Plaintext, node).await,
-        tls: got(tls, node).await,
+    Observation {
+        plaintext: connect(&Connector::Plaintext, node).await,
+        tls: connect(tls, node).await,
         fresh,
         held: held
             .iter()
@@ -43,29 +39,29 @@ pub(super) async fn look(node: &Node, tls: &Wire, held: &[Held]) -> Seen {
     }
 }
 
-/// How a client's connection opened, as the node knows it.
-pub(super) fn opening_of(node: &Node, local: SocketAddr) -> Option<Opening> {
+/// The opening of a client's connection, by the node's record.
+pub(super) fn opening_of(node: &DemoNode, local: SocketAddr) -> Option<Opening> {
     open(node, local).map(|(opening, _)| opening)
 }
 
 /// Connections that the node counts as refused by policy: plaintext, TLS.
-pub(super) fn refused(nodes: &[Node]) -> [u64; 2] {
+pub(super) fn refused(nodes: &[DemoNode]) -> [u64; 2] {
     [Outcome::RefusedPlaintext, Outcome::RefusedTls]
         .map(|outcome| nodes.iter().map(|node| node.app.observer.count(outcome)).sum())
 }
 
-async fn got(wire: &Wire, node: &Node) -> Got {
-    match wire.connect(node.inbound).await {
-        Ok(_) => Got::Accepted,
-        Err(got) => got,
+async fn connect(connector: &Connector, node: &DemoNode) -> ClientResult {
+    match connector.connect(node.inbound).await {
+        Ok(_) => ClientResult::Accepted,
+        Err(result) => result,
     }
 }
 
-fn link_of(node: &Node, local: SocketAddr) -> Linked {
+fn link_of(node: &DemoNode, local: SocketAddr) -> LinkResult {
     open(node, local).map(|(_, link)| link).ok_or_else(|| "the node knows no such link".to_owned())
 }
 
-fn open(node: &Node, peer: SocketAddr) -> Option<(Opening, Link)> {
+fn open(node: &DemoNode, peer: SocketAddr) -> Option<(Opening, Link)> {
     node.app
         .observer
         .open_connections

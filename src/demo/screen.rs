@@ -1,24 +1,12 @@
-//! Where the demo writes: results to standard output, and, if standard error is a terminal, one live line below them.
-//!
-//! Colour is for terminals alone, and not even there where `NO_COLOR` is set (no-color.org); nothing is told by
-//! colour only.
+//! Standard output, with colours on a terminal unless `NO_COLOR` is set (no-color.org). No meaning is in a colour alone.
 
-use std::fmt;
+use std::fmt::Display;
 use std::io::{IsTerminal, Write, stdout};
-use std::sync::Arc;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::time::interval;
-
-use super::tally::{Of, Tally};
-use super::text::thousands;
-
-/// The screen. Clones are the same one.
-#[derive(Debug, Clone)]
+/// Standard output, with or without colours.
+#[derive(Debug)]
 pub(super) struct Screen {
-    live: ProgressBar,
-    colour: bool,
+    has_colours: bool,
 }
 
 /// A colour, by its meaning.
@@ -32,26 +20,20 @@ pub(super) enum Colour {
 }
 
 impl Screen {
-    /// For a walk of so many steps.
-    pub(super) fn new(steps: usize) -> Screen {
-        let colour =
-            stdout().is_terminal() && !is_set("NO_COLOR") && std::env::var("TERM").is_ok_and(|term| term != "dumb");
-        let live = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
-        // The template is ours and known to parse; without it the live line would only look plainer.
-        if let Ok(style) = ProgressStyle::with_template("  {spinner} [{bar:24}] {msg}") {
-            live.set_style(style.progress_chars("=> "));
-        }
-        live.enable_steady_tick(TICK);
-        Screen { live, colour }
+    pub(super) fn new() -> Screen {
+        // By no-color.org, an empty variable does not count.
+        let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_able = stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb");
+        Screen { has_colours: is_able && !is_refused }
     }
 
     /// Writes a line.
-    pub(super) fn line(&self, line: impl fmt::Display) {
-        // Whoever closed the standard output has seen enough: the exit code still tells.
-        self.live.suspend(|| _ = writeln!(stdout(), "{line}"));
+    pub(super) fn line(&self, line: impl Display) {
+        // A closed standard output is no failure: the exit code tells the result.
+        let _ = writeln!(stdout(), "{line}");
     }
 
-    /// A text in a colour, where there are colours.
+    /// A text in a colour.
     pub(super) fn paint(&self, colour: Colour, text: &str) -> String {
         let code = match colour {
             Colour::Heading => "1",
@@ -60,35 +42,6 @@ impl Screen {
             Colour::Bad => "1;31",
             Colour::Faint => "2",
         };
-        if self.colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
-    }
-
-    /// One step of the walk is done.
-    pub(super) fn step(&self) {
-        self.live.inc(1);
-    }
-
-    /// Takes the live line away.
-    pub(super) fn finish(&self) {
-        self.live.finish_and_clear();
-    }
-
-    /// Keeps the live line's numbers up to date, for ever.
-    pub(super) async fn follow(self, tally: Arc<Tally>) {
-        let mut ticks = interval(TICK);
-        loop {
-            ticks.tick().await;
-            let (clients, nodes) = (tally.read(Of::Client), tally.read(Of::Node));
-            let (operations, heartbeats) = (thousands(clients.done), thousands(nodes.done));
-            let failed = clients.failed + nodes.failed;
-            self.live.set_message(format!("{operations} operations, {heartbeats} heartbeats, failed: {failed}"));
-        }
+        if self.has_colours && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
-
-/// By no-color.org, an empty variable is none.
-fn is_set(variable: &str) -> bool {
-    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
-}
-
-const TICK: Duration = Duration::from_millis(100);

@@ -1,29 +1,23 @@
-//! What is counted while the walk goes on.
+//! Counts of client operations and heartbeats.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// Operations of clients and heartbeats of nodes: every one is either done or failed.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     operations: AtomicU64,
     heartbeats: AtomicU64,
     failed_operations: AtomicU64,
     failed_heartbeats: AtomicU64,
-    /// The first failures, in words.
-    words: Mutex<Vec<String>>,
+    first_failures: Mutex<Vec<String>>,
 }
 
-/// Whose it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Of {
-    /// A client's operation.
-    Client,
-    /// A node's heartbeat.
-    Node,
+pub(super) enum Counted {
+    Operation,
+    Heartbeat,
 }
 
-/// A reading of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) done: u64,
@@ -31,44 +25,41 @@ pub(super) struct Count {
 }
 
 impl Tally {
-    /// Counts one; who it was and why it failed are kept of the first failures.
-    pub(super) fn count(&self, of: Of, who: &str, result: Result<(), String>) {
+    /// Counts one result. The texts of the first failures are kept.
+    pub(super) fn count(&self, of: Counted, who: &str, result: Result<(), String>) {
         let (done, failed) = self.counters(of);
         match result {
             Ok(()) => _ = done.fetch_add(1, Relaxed),
             Err(why) => {
                 failed.fetch_add(1, Relaxed);
-                let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-                if words.len() < MOST_WORDS {
-                    words.push(format!("{who}: {why}"));
+                let mut failures = self.first_failures.lock().unwrap_or_else(PoisonError::into_inner);
+                if failures.len() < MOST_FAILURES {
+                    failures.push(format!("{who}: {why}"));
                 }
             }
         }
     }
 
-    /// How many so far.
-    pub(super) fn read(&self, of: Of) -> Count {
+    pub(super) fn read(&self, of: Counted) -> Count {
         let (done, failed) = self.counters(of);
         Count { done: done.load(Relaxed), failed: failed.load(Relaxed) }
     }
 
-    /// How many of either kind failed.
     pub(super) fn failed(&self) -> u64 {
-        self.read(Of::Client).failed + self.read(Of::Node).failed
+        self.read(Counted::Operation).failed + self.read(Counted::Heartbeat).failed
     }
 
-    /// The first failures.
-    pub(super) fn words(&self) -> Vec<String> {
-        self.words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn first_failures(&self) -> Vec<String> {
+        self.first_failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn counters(&self, of: Of) -> (&AtomicU64, &AtomicU64) {
+    fn counters(&self, of: Counted) -> (&AtomicU64, &AtomicU64) {
         match of {
-            Of::Client => (&self.operations, &self.failed_operations),
-            Of::Node => (&self.heartbeats, &self.failed_heartbeats),
+            Counted::Operation => (&self.operations, &self.failed_operations),
+            Counted::Heartbeat => (&self.heartbeats, &self.failed_heartbeats),
         }
     }
 }
 
-/// Failures told: after these, more say nothing new.
-const MOST_WORDS: usize = 5;
+/// Failures whose texts are kept.
+const MOST_FAILURES: usize = 5;

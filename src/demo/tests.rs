@@ -1,12 +1,12 @@
-//! The check can fail: nodes in another mode than they should be in are seen, cell by cell, by real connections.
+//! The check can fail: a node in another mode than expected is found, cell by cell, by real connections.
 
 use super::cluster::Cluster;
 use super::files::Files;
 use super::node::NAMES;
 use super::observe::opening_of;
 use super::screen::Screen;
-use super::truth::{differences, link, plaintext, tls};
-use super::walk::{Pace, Walk};
+use super::truth_table::{differences, link, plaintext, tls};
+use super::upgrade::{Pace, Upgrade};
 use crate::control::{Caller, Change};
 use crate::policy::{Mode, Opening, Spelling};
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn a_node_in_another_mode_than_it_should_be_in_is_seen() {
 }
 
 #[tokio::test]
-async fn a_walk_ends_at_the_first_difference() {
+async fn an_upgrade_ends_at_the_first_difference() {
     let files = Files::make(&NAMES).unwrap();
     let cluster = Cluster::start(&files, 3).await.unwrap();
     cluster.nodes[1]
@@ -43,7 +43,7 @@ async fn a_walk_ends_at_the_first_difference() {
         .change_mode(Change::to(Mode::Allow, Spelling::Ssl), &Caller::PROGRAM)
         .await
         .unwrap();
-    let findings = Walk::new(&cluster, &Screen::new(1), AT_ONCE).through().await;
+    let findings = Upgrade::new(&cluster, &Screen::new(), AT_ONCE).run().await;
     assert_eq!(
         findings.differences,
         ["node b in mode disabled: a TLS client should be refused with alert 49, access_denied, and was accepted"]
@@ -52,13 +52,13 @@ async fn a_walk_ends_at_the_first_difference() {
 }
 
 #[tokio::test]
-async fn a_walk_goes_through_and_leaves_nothing() {
+async fn an_upgrade_goes_through_and_leaves_nothing() {
     let files = Files::make(&NAMES).unwrap();
     let folder = files.ca().parent().unwrap().to_owned();
     let cluster = Cluster::start(&files, 3).await.unwrap();
-    let findings = Walk::new(&cluster, &Screen::new(1), AT_ONCE).through().await;
+    let findings = Upgrade::new(&cluster, &Screen::new(), AT_ONCE).run().await;
     assert_eq!(findings.differences, [""; 0]);
-    assert_eq!((cluster.tally.failed(), cluster.tally.words()), (0, Vec::new()));
+    assert_eq!((cluster.tally.failed(), cluster.tally.first_failures()), (0, Vec::new()));
     for client in &cluster.clients {
         assert_eq!(opening_of(&cluster.nodes[client.node], client.local().unwrap()), Some(Opening::Tls));
     }

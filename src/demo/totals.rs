@@ -1,14 +1,14 @@
-//! The end of the demo: what it came to, and whether that is as it should be.
+//! The totals at the end of the demo.
 
 use std::time::Duration;
 
 use super::cluster::Cluster;
+use super::output::{legend, thousands};
 use super::screen::{Colour, Screen};
-use super::tally::Of;
-use super::text::{legend, thousands};
-use super::walk::Findings;
+use super::tally::Counted;
+use super::upgrade::Findings;
 
-/// Shows the totals, and in plain words everything that was not as it should be; whether nothing was.
+/// Prints the totals and a text for everything that failed. Returns whether nothing did.
 pub(super) fn show(screen: &Screen, cluster: &Cluster, findings: &Findings, took: Duration) -> bool {
     let good = findings.differences.is_empty() && cluster.tally.failed() == 0;
     if good {
@@ -16,7 +16,7 @@ pub(super) fn show(screen: &Screen, cluster: &Cluster, findings: &Findings, took
     }
     screen.line("");
     let clients = format!("by {} clients", cluster.clients.len());
-    for (of, name, by) in [(Of::Client, "operations", clients.as_str()), (Of::Node, "heartbeats", "between the nodes")]
+    for (of, name, by) in [(Counted::Operation, "operations", clients.as_str()), (Counted::Heartbeat, "heartbeats", "between the nodes")]
     {
         let count = cluster.tally.read(of);
         let failed = format!("failed: {}", thousands(count.failed));
@@ -44,8 +44,8 @@ fn row(screen: &Screen, name: &str, number: &str, what: &str, verdict: &str, goo
 fn complain(screen: &Screen, cluster: &Cluster, findings: &Findings) {
     screen.line("");
     screen.line(screen.paint(Colour::Bad, "Not as it should be; the upgrade was stopped there:"));
-    for words in findings.differences.iter().cloned().chain(cluster.tally.words()) {
-        screen.line(format_args!("  - {words}"));
+    for text in findings.differences.iter().cloned().chain(cluster.tally.first_failures()) {
+        screen.line(format_args!("  - {text}"));
     }
 }
 

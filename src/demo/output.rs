@@ -1,15 +1,14 @@
-//! The words and columns of what is shown. Pure, but for the colours.
-
-use std::path::Path;
+//! The table: its texts and columns.
 
 use super::files::Files;
-use super::node::Node;
+use super::node::DemoNode;
 use super::screen::{Colour, Screen};
-use super::truth::{ACCESS_DENIED, Got, LINKS, Linked, Seen, TLS_REQUIRED_TEXT, link_name};
+use super::truth_table::{ACCESS_DENIED, ClientResult, LINKS, LinkResult, Observation, TLS_REQUIRED_TEXT, link_name};
+use crate::admin_client::quoted;
 use crate::policy::{Link, Mode};
 
-/// What is about to be seen.
-pub(super) fn introduction(screen: &Screen, nodes: &[Node], clients: usize) {
+/// The nodes and clients, and the head of the table.
+pub(super) fn introduction(screen: &Screen, nodes: &[DemoNode], clients: usize) {
     screen.line(screen.paint(Colour::Heading, "Three nodes go from plaintext to TLS only, and nothing stops."));
     screen.line("");
     for node in nodes {
@@ -29,9 +28,9 @@ pub(super) fn mode(screen: &Screen, mode: Mode) {
     screen.line(screen.paint(Colour::Heading, &format!("sslMode {mode}")));
 }
 
-/// What one node gave in its new mode.
-pub(super) fn row(screen: &Screen, name: &str, seen: &Seen, as_it_should_be: bool) {
-    let client = |got: &Got| {
+/// The row of one node in its new mode.
+pub(super) fn row(screen: &Screen, name: &str, seen: &Observation, as_it_should_be: bool) {
+    let client = |got: &ClientResult| {
         let (text, colour) = short(got);
         screen.paint(colour, &cell(text))
     };
@@ -40,13 +39,13 @@ pub(super) fn row(screen: &Screen, name: &str, seen: &Seen, as_it_should_be: boo
     screen.line(format_args!("  {name:NAME$}{plaintext}{tls}{links}{}", screen.paint(Colour::Bad, mark)));
 }
 
-/// The clients have been moved.
+/// The row about the clients after they were moved.
 pub(super) fn moved(screen: &Screen, moved: usize) {
     let text = format!("{moved} of {moved} moved from plaintext to TLS, one by one, all at work");
     screen.line(format_args!("  {:NAME$}{text}", "clients"));
 }
 
-/// What the short words in the table mean.
+/// The meaning of the short words in the table.
 pub(super) fn legend(screen: &Screen) {
     screen.line("");
     let lines = [
@@ -59,9 +58,9 @@ pub(super) fn legend(screen: &Screen) {
     }
 }
 
-/// How to go on by hand: lines that can be pasted.
-pub(super) fn kept(screen: &Screen, nodes: &[Node], files: &Files) {
-    let (ca, client) = (quoted(&files.ca()), quoted(&files.client_pem()));
+/// For `--keep`: commands that can be pasted.
+pub(super) fn kept(screen: &Screen, nodes: &[DemoNode], files: &Files) {
+    let (ca, client) = (quoted(&files.ca().to_string_lossy()), quoted(&files.client_pem().to_string_lossy()));
     screen.line("");
     screen.line(screen.paint(Colour::Heading, "Everything keeps running, in mode requireSSL, until Ctrl-C."));
     screen.line("");
@@ -87,7 +86,7 @@ pub(super) fn kept(screen: &Screen, nodes: &[Node], files: &Files) {
     screen.line(format_args!("  mongosh --host 127.0.0.1 --port {port}"));
 }
 
-/// A number with its thousands apart.
+/// A number with separators between its thousands.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -100,24 +99,24 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// An answer in a table's cell; any other is told in full below.
-fn short(got: &Got) -> (&'static str, Colour) {
+/// A result in a cell of the table; other results are reported in full at the end.
+fn short(got: &ClientResult) -> (&'static str, Colour) {
     match got {
-        Got::Accepted => ("accepted", Colour::Good),
-        Got::Error { code: 141, .. } => ("refused: error 141", Colour::Refused),
-        Got::Alert(ACCESS_DENIED) => ("refused: alert 49", Colour::Refused),
-        Got::Error { .. } | Got::Alert(_) | Got::Other(_) => ("something else", Colour::Bad),
+        ClientResult::Accepted => ("accepted", Colour::Good),
+        ClientResult::Error { code: 141, .. } => ("refused: error 141", Colour::Refused),
+        ClientResult::Alert(ACCESS_DENIED) => ("refused: alert 49", Colour::Refused),
+        ClientResult::Error { .. } | ClientResult::Alert(_) | ClientResult::Other(_) => ("something else", Colour::Bad),
     }
 }
 
-/// New links; and those from the start, where they differ.
-fn links(fresh: &[Linked], held: &[Linked]) -> String {
+/// The kinds of new links, and of held ones if they differ.
+fn links(fresh: &[LinkResult], held: &[LinkResult]) -> String {
     let (new, old) = (kinds(fresh), kinds(held));
     if new == old { new } else { format!("{new} ({LINKS} old: {old})") }
 }
 
-/// The kinds of some links: one word if they are the same.
-fn kinds(links: &[Linked]) -> String {
+/// One word if all are of the same kind.
+fn kinds(links: &[LinkResult]) -> String {
     let mut kinds: Vec<_> =
         links.iter().map(|linked| linked.as_ref().map_or("none", |link: &Link| link_name(*link))).collect();
     kinds.dedup();
@@ -128,13 +127,6 @@ fn cell(text: &str) -> String {
     format!("{text:CELL$}")
 }
 
-/// For a shell: quoted where it has to be.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
 /// Columns: the node's name, and each client's.
 const NAME: usize = 10;
 const CELL: usize = 21;
@@ -142,7 +134,7 @@ const LEGEND: usize = 11;
 
 #[cfg(test)]
 mod tests {
-    use super::{kinds, links, quoted, thousands};
+    use super::{kinds, links, thousands};
     use crate::policy::Link;
 
     #[test]
@@ -159,11 +151,5 @@ mod tests {
         assert_eq!(links(&tls, &plain), "TLS (2 old: plaintext)");
         assert_eq!(kinds(&[Ok(Link::Tls), Err("gone".to_owned())]), "TLS and none");
         assert_eq!(kinds(&[]), "none");
-    }
-
-    #[test]
-    fn paths_can_be_pasted() {
-        assert_eq!(quoted("/tmp/a-1.pem".as_ref()), "/tmp/a-1.pem");
-        assert_eq!(quoted("/tmp/it's".as_ref()), r"'/tmp/it'\''s'");
     }
 }

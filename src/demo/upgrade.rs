@@ -1,7 +1,7 @@
-//! The walk itself: `disabled`, `allowSSL`, `preferSSL`, `requireSSL`, node by node. No node takes a step before all
-//! have taken the one before; clients move to TLS once all nodes take it, and before any requires it.
+//! The upgrade: `disabled`, `allowSSL`, `preferSSL`, `requireSSL`, node by node. No node takes a step before all have
+//! taken the previous one; clients move to TLS when all nodes accept it, and before any requires it.
 //!
-//! The first thing that is not as the truth table says ends it, as it should end a real upgrade.
+//! The first difference from the truth table ends it, as it should end a real upgrade.
 
 use std::time::{Duration, Instant};
 
@@ -10,59 +10,53 @@ use tokio::time::sleep;
 use super::cluster::Cluster;
 use super::observe::{opening_of, refused};
 use super::screen::Screen;
-use super::tally::Of;
-use super::text;
-use super::truth::{Got, Seen, cells, differences};
+use super::tally::Counted;
+use super::output;
+use super::truth_table::{ClientResult, Observation, cells, differences};
 use crate::control::{Caller, Change};
 use crate::policy::{Mode, Opening, Spelling};
 use crate::telemetry::{Outcome, OutcomeSource};
 
-/// How long things last.
+/// Pauses, so that steps see operations and people can follow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// After a node's step, before the next.
+    /// After each step of a node.
     pub(super) step: Duration,
-    /// After a client has moved.
+    /// After each client that moved.
     pub(super) client: Duration,
 }
 
-/// What a walk came to.
+/// The result of an upgrade.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// Cells of the truth table that were looked at.
+    /// Cells of the truth table that were checked.
     pub(super) observations: u64,
-    /// Clients that were refused as they should be: plaintext, TLS.
+    /// Clients that were refused by policy: plaintext, TLS.
     pub(super) refused: [u64; 2],
-    /// What was not as it should be, in words.
+    /// A text for each difference.
     pub(super) differences: Vec<String>,
 }
 
-/// A walk under way.
-pub(super) struct Walk<'a> {
+/// An upgrade in progress.
+pub(super) struct Upgrade<'a> {
     cluster: &'a Cluster,
     screen: &'a Screen,
     pace: Pace,
-    /// The mode that each node was told to be in.
+    /// The expected mode of each node.
     modes: Vec<Mode>,
     findings: Findings,
 }
 
-/// Steps of a walk, for a display of how far it has come.
-pub(super) const fn steps(nodes: usize, clients: usize) -> usize {
-    (Mode::ALL.len() - 1) * nodes + clients
-}
-
-impl<'a> Walk<'a> {
-    /// Before its first step.
-    pub(super) fn new(cluster: &'a Cluster, screen: &'a Screen, pace: Pace) -> Walk<'a> {
+impl<'a> Upgrade<'a> {
+    pub(super) fn new(cluster: &'a Cluster, screen: &'a Screen, pace: Pace) -> Upgrade<'a> {
         let modes = vec![Mode::Disabled; cluster.nodes.len()];
-        Walk { cluster, screen, pace, modes, findings: Findings::default() }
+        Upgrade { cluster, screen, pace, modes, findings: Findings::default() }
     }
 
-    /// Walks, to the end or to the first difference.
-    pub(super) async fn through(mut self) -> Findings {
+    /// Upgrades, to the end or to the first difference.
+    pub(super) async fn run(mut self) -> Findings {
         for mode in Mode::ALL {
-            text::mode(self.screen, mode);
+            output::mode(self.screen, mode);
             for place in 0..self.modes.len() {
                 self.step(place, mode).await;
                 if self.is_over() {
@@ -80,7 +74,7 @@ impl<'a> Walk<'a> {
         self.findings
     }
 
-    /// Takes a node's step, and looks at all nodes: none may be other than its mode says, the others included.
+    /// Takes a node's step, and checks all nodes: each must be as its own mode says.
     async fn step(&mut self, place: usize, mode: Mode) {
         let node = &self.cluster.nodes[place];
         if mode != Mode::Disabled {
@@ -91,38 +85,36 @@ impl<'a> Walk<'a> {
                     return;
                 }
             }
-            self.screen.step();
         }
-        // Every connection after the change is judged by it: there is nothing to wait for.
+        // The change applies to every later connection: there is nothing to wait for.
         for other in 0..self.modes.len() {
             let seen = self.cluster.look(other).await;
             let different = self.compare(other, &seen);
             if other == place {
-                text::row(self.screen, self.cluster.nodes[other].name, &seen, !different);
+                output::row(self.screen, self.cluster.nodes[other].name, &seen, !different);
             }
         }
         sleep(self.pace.step).await;
     }
 
-    /// Whether anything is other than it should be.
-    fn compare(&mut self, place: usize, seen: &Seen) -> bool {
+    /// Returns whether anything differs.
+    fn compare(&mut self, place: usize, seen: &Observation) -> bool {
         let differences = differences(self.cluster.nodes[place].name, self.modes[place], seen);
         let different = !differences.is_empty();
         self.findings.observations += cells(seen);
-        self.findings.refused[0] += u64::from(matches!(seen.plaintext, Got::Error { .. }));
-        self.findings.refused[1] += u64::from(matches!(seen.tls, Got::Alert(_)));
+        self.findings.refused[0] += u64::from(matches!(seen.plaintext, ClientResult::Error { .. }));
+        self.findings.refused[1] += u64::from(matches!(seen.tls, ClientResult::Alert(_)));
         self.findings.differences.extend(differences);
         different
     }
 
-    /// Moves all clients to TLS, one by one, and asks the nodes whether they have.
+    /// Moves all clients to TLS, one by one, and checks the nodes' records of them.
     async fn move_clients(&mut self) {
         for client in &self.cluster.clients {
             if let Err(why) = client.move_to(self.cluster.tls(client.node)).await {
                 self.findings.differences.push(why);
                 return;
             }
-            self.screen.step();
             sleep(self.pace.client).await;
         }
         let on_tls = self.cluster.clients.iter().filter(|client| {
@@ -132,23 +124,23 @@ impl<'a> Walk<'a> {
         let (moved, all) = (on_tls.count(), self.cluster.clients.len());
         self.findings.observations += all as u64;
         if moved == all {
-            text::moved(self.screen, moved);
+            output::moved(self.screen, moved);
         } else {
             self.findings.differences.push(format!("all {all} clients should be on TLS, and {moved} are"));
         }
     }
 
-    /// Whether there is no reason to go on.
+    /// Whether anything has failed.
     fn is_over(&self) -> bool {
         !self.findings.differences.is_empty() || self.cluster.tally.failed() > 0
     }
 
-    /// What the nodes have counted must be what was seen, and nothing else may have gone wrong in them.
+    /// Checks that the nodes have counted the same refusals, and no failures.
     async fn balance(&mut self) {
         let until = Instant::now() + SETTLED;
-        // A refused connection is counted once its client is gone, which takes a moment.
+        // A refused connection is counted when its client is gone, which takes a moment.
         while refused(&self.cluster.nodes) != self.findings.refused && Instant::now() < until {
-            sleep(A_MOMENT).await;
+            sleep(POLL).await;
         }
         let (counted, seen) = (refused(&self.cluster.nodes), self.findings.refused);
         if counted != seen {
@@ -164,7 +156,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let [operations, heartbeats] = [Of::Client, Of::Node].map(|of| self.cluster.tally.read(of).done);
+        let [operations, heartbeats] = [Counted::Operation, Counted::Heartbeat].map(|of| self.cluster.tally.read(of).done);
         if operations == 0 || heartbeats == 0 {
             self.findings.differences.push("clients or nodes did nothing at all".to_owned());
         }
@@ -173,5 +165,5 @@ impl<'a> Walk<'a> {
 
 /// Longest wait for the nodes' counts.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Between two looks at them.
-const A_MOMENT: Duration = Duration::from_millis(10);
+/// Interval between two readings of them.
+const POLL: Duration = Duration::from_millis(10);

@@ -1,64 +1,55 @@
-//! What each mode gives, written down a second time and apart from the policy: the demo compares what it saw with
-//! this, so a policy that is wrong is seen. Pure.
+//! The expected result of each mode, written independently of the policy, so that the demo finds a wrong policy. PURE.
 
 use std::fmt;
 
 use crate::policy::{Link, Mode};
 
-/// What a client got.
+/// The result of a client's `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Got {
-    /// An answer to its `hello`.
+pub(super) enum ClientResult {
     Accepted,
-    /// An error of MongoDB's.
-    Error {
-        /// Its number.
-        code: i32,
-        /// Its text.
-        text: String,
-    },
+    /// A MongoDB error.
+    Error { code: i32, text: String },
     /// A fatal TLS alert.
     Alert(u8),
-    /// Neither, in words.
+    /// Another failure.
     Other(String),
 }
 
-/// What a link between two nodes is, or why there is none.
-pub(super) type Linked = Result<Link, String>;
+/// The kind of a link between two nodes, or why there is none.
+pub(super) type LinkResult = Result<Link, String>;
 
-/// Everything seen of one node at one moment.
+/// Everything that was observed of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// By a plaintext client.
-    pub(super) plaintext: Got,
-    /// By a TLS client.
-    pub(super) tls: Got,
-    /// Of links to the other nodes, made just now.
-    pub(super) fresh: Vec<Linked>,
-    /// Of links to the other nodes that were made at the start.
-    pub(super) held: Vec<Linked>,
+pub(super) struct Observation {
+    /// Of a plaintext client.
+    pub(super) plaintext: ClientResult,
+    /// Of a TLS client.
+    pub(super) tls: ClientResult,
+    /// New links to the other nodes.
+    pub(super) fresh: Vec<LinkResult>,
+    /// Links to the other nodes that are held since the start.
+    pub(super) held: Vec<LinkResult>,
 }
 
-/// Links are held since the start, when the mode was this; they keep what they were, as in mongod.
+/// The mode in which the held links were made; they keep their kind, as in mongod.
 pub(super) const HELD_SINCE: Mode = Mode::Disabled;
 
-/// What a plaintext client gets.
-pub(super) fn plaintext(mode: Mode) -> Got {
+pub(super) fn plaintext(mode: Mode) -> ClientResult {
     match mode {
-        Mode::Disabled | Mode::Allow | Mode::Prefer => Got::Accepted,
-        Mode::Require => Got::Error { code: TLS_REQUIRED, text: TLS_REQUIRED_TEXT.to_owned() },
+        Mode::Disabled | Mode::Allow | Mode::Prefer => ClientResult::Accepted,
+        Mode::Require => ClientResult::Error { code: TLS_REQUIRED, text: TLS_REQUIRED_TEXT.to_owned() },
     }
 }
 
-/// What a TLS client gets.
-pub(super) fn tls(mode: Mode) -> Got {
+pub(super) fn tls(mode: Mode) -> ClientResult {
     match mode {
-        Mode::Disabled => Got::Alert(ACCESS_DENIED),
-        Mode::Allow | Mode::Prefer | Mode::Require => Got::Accepted,
+        Mode::Disabled => ClientResult::Alert(ACCESS_DENIED),
+        Mode::Allow | Mode::Prefer | Mode::Require => ClientResult::Accepted,
     }
 }
 
-/// What a link to another node is that is made in this mode.
+/// The kind of a new link to another node.
 pub(super) fn link(mode: Mode) -> Link {
     match mode {
         Mode::Disabled | Mode::Allow => Link::Plaintext,
@@ -66,8 +57,8 @@ pub(super) fn link(mode: Mode) -> Link {
     }
 }
 
-/// Everything about a node that is not as this mode has it, in words; empty if all is.
-pub(super) fn differences(node: &str, mode: Mode, seen: &Seen) -> Vec<String> {
+/// A text for every difference of a node from its mode.
+pub(super) fn differences(node: &str, mode: Mode, seen: &Observation) -> Vec<String> {
     let mut differences = Vec::new();
     let clients = [("plaintext", &seen.plaintext, plaintext(mode)), ("TLS", &seen.tls, tls(mode))];
     for (kind, got, should) in clients {
@@ -95,12 +86,11 @@ pub(super) fn differences(node: &str, mode: Mode, seen: &Seen) -> Vec<String> {
     differences
 }
 
-/// How many cells one look at a node fills.
-pub(super) fn cells(seen: &Seen) -> u64 {
+/// Cells of the table that one observation fills.
+pub(super) fn cells(seen: &Observation) -> u64 {
     2 + (seen.fresh.len() + seen.held.len()) as u64
 }
 
-/// A link's kind in running text.
 pub(super) const fn link_name(link: Link) -> &'static str {
     match link {
         Link::Plaintext => "plaintext",
@@ -109,23 +99,23 @@ pub(super) const fn link_name(link: Link) -> &'static str {
     }
 }
 
-impl fmt::Display for Got {
+impl fmt::Display for ClientResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Got::Accepted => f.write_str("accepted"),
-            Got::Error { code, text } => write!(f, "refused with error {code}, \"{text}\""),
-            Got::Alert(ACCESS_DENIED) => f.write_str("refused with alert 49, access_denied"),
-            Got::Alert(other) => write!(f, "refused with alert {other}"),
-            Got::Other(why) => write!(f, "turned away otherwise ({why})"),
+            ClientResult::Accepted => f.write_str("accepted"),
+            ClientResult::Error { code, text } => write!(f, "refused with error {code}, \"{text}\""),
+            ClientResult::Alert(ACCESS_DENIED) => f.write_str("refused with alert 49, access_denied"),
+            ClientResult::Alert(other) => write!(f, "refused with alert {other}"),
+            ClientResult::Other(why) => write!(f, "turned away otherwise ({why})"),
         }
     }
 }
 
-/// Links of each node: one to each other node.
+/// Links of each node, one to each other node.
 pub(super) const LINKS: usize = 2;
 /// mongod's `SSLHandshakeFailed`.
 const TLS_REQUIRED: i32 = 141;
-/// mongod's words.
+/// mongod's text.
 pub(super) const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL connections";
 /// RFC 8446, section 6.
 pub(super) const ACCESS_DENIED: u8 = 49;
@@ -134,8 +124,8 @@ pub(super) const ACCESS_DENIED: u8 = 49;
 mod tests {
     use super::*;
 
-    fn right(mode: Mode) -> Seen {
-        Seen {
+    fn right(mode: Mode) -> Observation {
+        Observation {
             plaintext: plaintext(mode),
             tls: tls(mode),
             fresh: vec![Ok(link(mode)); LINKS],
@@ -147,21 +137,21 @@ mod tests {
     #[test]
     fn every_wrong_cell_of_every_mode_is_a_difference() {
         let got = [
-            Got::Accepted,
-            Got::Error { code: 141, text: TLS_REQUIRED_TEXT.to_owned() },
-            Got::Error { code: 141, text: "SSL".to_owned() },
-            Got::Error { code: 6, text: TLS_REQUIRED_TEXT.to_owned() },
-            Got::Alert(49),
-            Got::Alert(40),
-            Got::Other("connection closed by the server".to_owned()),
+            ClientResult::Accepted,
+            ClientResult::Error { code: 141, text: TLS_REQUIRED_TEXT.to_owned() },
+            ClientResult::Error { code: 141, text: "SSL".to_owned() },
+            ClientResult::Error { code: 6, text: TLS_REQUIRED_TEXT.to_owned() },
+            ClientResult::Alert(49),
+            ClientResult::Alert(40),
+            ClientResult::Other("connection closed by the server".to_owned()),
         ];
         let linked = [Ok(Link::Plaintext), Ok(Link::Tls), Ok(Link::Untouched), Err("no such link".to_owned())];
         for mode in Mode::ALL {
             assert_eq!(differences("node a", mode, &right(mode)), [""; 0]);
             let mut wrong = Vec::new();
             for got in &got {
-                wrong.push(("a plaintext client", Seen { plaintext: got.clone(), ..right(mode) }));
-                wrong.push(("a TLS client", Seen { tls: got.clone(), ..right(mode) }));
+                wrong.push(("a plaintext client", Observation { plaintext: got.clone(), ..right(mode) }));
+                wrong.push(("a TLS client", Observation { tls: got.clone(), ..right(mode) }));
             }
             for at in 0..LINKS {
                 for linked in &linked {
@@ -171,8 +161,8 @@ mod tests {
                     wrong.extend([("a new link", fresh), ("a link from the start", held)]);
                 }
             }
-            wrong.push(("a new link", Seen { fresh: vec![Ok(link(mode))], ..right(mode) }));
-            wrong.push(("a link from the start", Seen { held: Vec::new(), ..right(mode) }));
+            wrong.push(("a new link", Observation { fresh: vec![Ok(link(mode))], ..right(mode) }));
+            wrong.push(("a link from the start", Observation { held: Vec::new(), ..right(mode) }));
             wrong.retain(|(_, seen)| *seen != right(mode));
             // 6 of 7 answers to each of two clients, 3 of 4 kinds of each of four links, and two links missing.
             assert_eq!(wrong.len(), 2 * 6 + 4 * 3 + 2);

@@ -1,4 +1,4 @@
-//! One connection of the demo's own, plaintext or TLS, with MongoDB spoken over it; and the words for its failure.
+//! Connecting to a node by plaintext or TLS, with a MongoDB client on the connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,67 +13,57 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::truth::Got;
+use super::truth_table::ClientResult;
 use crate::mongo::{CommandError, MongoClient};
 
-/// What a connection is made of.
+/// How connections are made.
 #[derive(Debug, Clone)]
-pub(super) enum Wire {
-    /// A plain connection.
+pub(super) enum Connector {
     Plaintext,
-    /// TLS to a server of this name.
+    /// With the name in the server's certificate.
     Tls(Arc<ClientConfig>, ServerName<'static>),
 }
 
-/// A connection.
-pub(super) struct Connection {
-    client: MongoClient<Box<dyn Stream>>,
-    /// Our own address, by which the node's tlsramp knows it.
+pub(super) struct NodeConnection {
+    client: MongoClient<Box<dyn DemoStream>>,
+    /// The local address, which is the peer address at the node.
     pub(super) local: SocketAddr,
 }
 
-/// Either stream.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+/// A TCP or TLS stream.
+trait DemoStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> DemoStream for S {}
 
-impl Wire {
-    /// Connects, with a handshake where it is TLS, and says `hello`.
+impl Connector {
+    /// Connects, and sends `hello`.
     ///
     /// # Errors
-    /// What came instead of an answer.
-    pub(super) async fn connect(&self, to: SocketAddr) -> Result<Connection, Got> {
+    /// The error or alert, never [`ClientResult::Accepted`].
+    pub(super) async fn connect(&self, to: SocketAddr) -> Result<NodeConnection, ClientResult> {
         let connecting = async {
             let socket = TcpStream::connect(to).await.map_err(|error| of_io(&error))?;
             socket.set_nodelay(true).map_err(|error| of_io(&error))?;
             let local = socket.local_addr().map_err(|error| of_io(&error))?;
-            let stream: Box<dyn Stream> = match self {
-                Wire::Plaintext => Box::new(socket),
-                Wire::Tls(config, name) => {
+            let stream: Box<dyn DemoStream> = match self {
+                Connector::Plaintext => Box::new(socket),
+                Connector::Tls(config, name) => {
                     let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
                     Box::new(connecting.await.map_err(|error| of_io(&error))?)
                 }
             };
             let mut client = MongoClient::over(stream);
             client.hello().await.map_err(of_client)?;
-            Ok(Connection { client, local })
+            Ok(NodeConnection { client, local })
         };
-        timeout(PATIENCE, connecting).await.unwrap_or_else(|_| Err(Got::Other(no_answer())))
+        timeout(PATIENCE, connecting).await.unwrap_or_else(|_| Err(ClientResult::Other(no_answer())))
     }
 }
 
-impl Connection {
-    /// Asks whether the server answers.
-    ///
-    /// # Errors
-    /// In words; the connection is of no more use.
+impl NodeConnection {
     pub(super) async fn ping(&mut self) -> Result<(), String> {
         timely(self.client.ping()).await
     }
 
-    /// Inserts one document.
-    ///
-    /// # Errors
-    /// As [`Connection::ping`].
     pub(super) async fn insert(&mut self, collection: &str, document: RawDocumentBuf) -> Result<(), String> {
         match timely(self.client.insert(DATABASE, collection, &[document])).await? {
             1 => Ok(()),
@@ -81,10 +71,6 @@ impl Connection {
         }
     }
 
-    /// Counts the documents of a collection.
-    ///
-    /// # Errors
-    /// As [`Connection::ping`].
     pub(super) async fn count(&mut self, collection: &str) -> Result<u64, String> {
         timely(self.client.count(DATABASE, collection)).await
     }
@@ -97,18 +83,18 @@ async fn timely<T>(answer: impl Future<Output = Result<T, CommandError>>) -> Res
     }
 }
 
-fn of_client(error: CommandError) -> Got {
+fn of_client(error: CommandError) -> ClientResult {
     match error {
-        CommandError::Refused { code, text } => Got::Error { code, text },
+        CommandError::Refused { code, text } => ClientResult::Error { code, text },
         CommandError::Io(error) => of_io(&error),
-        CommandError::Closed | CommandError::Malformed(_) => Got::Other(error.to_string()),
+        CommandError::Closed | CommandError::Malformed(_) => ClientResult::Other(error.to_string()),
     }
 }
 
-fn of_io(error: &io::Error) -> Got {
+fn of_io(error: &io::Error) -> ClientResult {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(rustls::Error::AlertReceived(alert)) => Got::Alert(u8::from(*alert)),
-        _ => Got::Other(error.to_string()),
+        Some(rustls::Error::AlertReceived(alert)) => ClientResult::Alert(u8::from(*alert)),
+        _ => ClientResult::Other(error.to_string()),
     }
 }
 
@@ -116,7 +102,6 @@ fn no_answer() -> String {
     format!("no answer within {} s", PATIENCE.as_secs())
 }
 
-/// Where the clients' documents go.
 const DATABASE: &str = "demo";
-/// Longest wait for an answer on loopback: far beyond a busy machine's delays.
+/// Longest wait for an answer on loopback: longer than the delays of a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
