@@ -1,5 +1,5 @@
-//! What every connection pays before a byte is relayed: the rule, the verdict, the read of the snapshot. And what it pays
-//! for each message after that: the following of boundaries.
+//! Costs of a connection before a byte is relayed: classification, verdict, snapshot; and of each message afterwards:
+//! following message boundaries.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
@@ -48,7 +48,7 @@ fn snapshot(criterion: &mut Criterion) {
             reader.load().generation
         });
     });
-    // As under an operator who does nothing else: far more than ever happens.
+    // Far more changes than in operation.
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let writing = std::thread::spawn(move || {
@@ -63,7 +63,7 @@ fn snapshot(criterion: &mut Criterion) {
     writing.join().unwrap();
 }
 
-/// Who a client is, from its first message; and the record that every connection leaves, logs excepted.
+/// Client metadata from the first message, and the record of the connection, without logs.
 fn recording(criterion: &mut Criterion) {
     let hello = msg_command(
         1,
@@ -141,10 +141,9 @@ fn compressed(original: &[u8], compressor: u8) -> Vec<u8> {
     [header.as_flattened(), &original[12..16], &size.to_le_bytes(), &[compressor], &payload].concat()
 }
 
-/// The chain that costs most to refuse, of a client without any certificate of ours: a leaf and as many intermediates
-/// as are looked at, all named as our CA, which did not sign them. Path building tries every order of them, and each ends
-/// at our CA: so what it costs depends on the kind of that key. An RSA key of 8192 bits takes half a minute to make, so it
-/// is measured only if `BENCH_RSA_8192` is set.
+/// The chain that is most expensive to refuse: a leaf and the largest number of intermediates, all named as the trusted CA,
+/// which did not sign them. Path building tries every order of them, and each ends at the CA, so that the cost depends on
+/// its kind of key. An RSA key of 8192 bits takes half a minute to make, and is measured only if `BENCH_RSA_8192` is set.
 fn strangers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a stranger's chain");
     let ec = |curve: &str| format!("ec -pkeyopt ec_paramgen_curve:{curve}");
@@ -157,7 +156,7 @@ fn strangers(criterion: &mut Criterion) {
     ]);
     keys.extend(std::env::var_os("BENCH_RSA_8192").map(|_| ("RSA 8192", "rsa:8192".to_owned())));
     for (name, key) in keys {
-        // CAs of one name: a renewed one is in the file beside the old one.
+        // CAs of one name, as when a renewed CA is in the file beside the old one.
         for cas in if name == "RSA 8192" { &[1][..] } else { &[1, 4] } {
             let (material, chain) = strangers_chain(&key, *cas);
             assert!(material.admits(None, Some(&chain)).is_err());
@@ -188,7 +187,7 @@ fn strangers_chain(key: &str, cas: usize) -> (Material, Vec<CertificateDer<'stat
         openssl("req -new -nodes -subj /CN=CA -keyout k -out request -newkey ec -pkeyopt ec_paramgen_curve:P-256");
         let sign = format!("x509 -req -in request -CA ca.pem -CAkey key.pem -days 9 -outform DER -extfile {kind}");
         let mut der = openssl(&sign);
-        // So that it is not our CA's signature.
+        // Makes the signature differ from the CA's.
         *der.last_mut().unwrap() ^= 1;
         chain.push(CertificateDer::from(der));
     }

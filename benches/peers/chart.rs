@@ -1,12 +1,11 @@
-//! The ratios as a picture: a group of bars for each workload, the best peer's as long as the line at 1. SVG by hand: a
-//! crate would bring more than these rectangles. PURE.
+//! The ratios as an SVG: a group of bars for each workload; the best peer's bar ends at the line at 1. PURE.
 
 use super::figures::Figures;
 use super::peer::Peer;
 use super::rounds::Measured;
 use super::workload::{WORKLOADS, Workload};
 
-/// An SVG that stands on light and dark pages.
+/// Readable on light and dark pages.
 pub(crate) fn render(measured: &Measured) -> String {
     let proxies: Vec<Peer> = measured.peers.iter().copied().filter(|peer| *peer != Peer::Direct).collect();
     let (mut body, mut top) = (legend(&proxies), TOP);
@@ -37,7 +36,7 @@ pub(crate) fn render(measured: &Measured) -> String {
     )
 }
 
-/// Whose bar is how long, with its figure.
+/// The length of each bar, and its label.
 fn bars(figures: &Figures, workload: &Workload, proxies: &[Peer]) -> Vec<(Peer, f64, String)> {
     let best = figures.best(workload, proxies).and_then(|best| figures.cost(workload, best));
     let Some(best) = best.filter(|best| best.median > 0.0) else { return Vec::new() };
@@ -71,7 +70,7 @@ fn legend(proxies: &[Peer]) -> String {
     text
 }
 
-/// Of a middle lightness, which is read on white and on black.
+/// Of medium lightness, readable on white and on black.
 fn colour(peer: Peer) -> &'static str {
     match peer {
         Peer::Tlsramp => "#e8590c",

@@ -1,5 +1,5 @@
-//! The peers' configuration files: two workers, TLS 1.2 and 1.3, sessions resumed, no access log; what is not written is
-//! each one's default (all of them set TCP_NODELAY). One port for TLS, one for plaintext: the easy job, without a policy.
+//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no access log; otherwise defaults (all
+//! of them set TCP_NODELAY). One port for TLS and one for plaintext, without a policy.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::support::Certs;
 
-/// Where a peer listens, and before whom.
+/// The ports, certificates and folder of a peer.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) tls: u16,
@@ -78,7 +78,7 @@ pub(crate) fn envoy(place: &Place<'_>) -> String {
     let context = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": {
-            // Without the list it takes X25519MLKEM768, which costs more, and the others do not have, or do not prefer.
+            // Without the list it uses X25519MLKEM768, which costs more, and which the others lack or do not prefer.
             "tls_params": { "ecdh_curves": ["X25519", "P-256"], "tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3" },
             "tls_certificates": [{ "certificate_chain": file(&certs.certificate), "private_key": file(&certs.key) }],
         },
@@ -121,7 +121,7 @@ fn address(port: u16) -> Value {
 
 pub(crate) fn hitch(place: &Place<'_>) -> String {
     let Place { tls, upstream, certs, .. } = place;
-    // As root it wants to become somebody else, and its own default for that is nobody.
+    // Run as root, it changes to this user.
     let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\ngroup = \"nogroup\"\n" } else { "" };
     format!(
         "frontend = {{ host = \"127.0.0.1\" port = \"{tls}\" }}

@@ -1,4 +1,4 @@
-//! Medians, spreads and ratios of what has been measured. PURE.
+//! Medians, spreads and ratios. PURE.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::workload::Workload;
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cell {
-    /// In the workload's unit; none where there is no proxy.
+    /// In the unit of the workload; `None` without a proxy.
     pub(crate) cost: Option<f64>,
     /// The kernel's part of it.
     pub(crate) system: Option<f64>,
@@ -19,11 +19,10 @@ pub(crate) struct Cell {
     pub(crate) p99: f64,
 }
 
-/// All of them: by workload, peer and round.
+/// By workload, peer and round.
 #[derive(Debug, Default)]
 pub(crate) struct Figures(BTreeMap<(&'static str, Peer, usize), Cell>);
 
-/// A median with the least and the most.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -49,14 +48,14 @@ impl Figures {
         self.spread(workload, peer, |cell| cell.system)
     }
 
-    /// The peer that costs least, of those that the goals are set by.
+    /// The peer with the least cost, of those that the goals refer to.
     pub(crate) fn best(&self, workload: &Workload, peers: &[Peer]) -> Option<Peer> {
         let costs = peers.iter().filter(|peer| peer.counts());
         let costs = costs.filter_map(|peer| Some((self.cost(workload, *peer)?.median, *peer)));
         costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, peer)| peer)
     }
 
-    /// One's cost to another's, round by round: what disturbs a round disturbs both.
+    /// Ratio of two costs within each round, so that a disturbance falls on both.
     pub(crate) fn ratio(&self, workload: &Workload, one: Peer, other: Peer) -> Option<Spread> {
         let ratios = self.of(workload, one).filter_map(|(round, cell)| {
             let beside = self.0.get(&(workload.key, other, round))?.cost.filter(|cost| *cost > 0.0)?;
@@ -72,7 +71,6 @@ impl Figures {
 }
 
 impl Spread {
-    /// None of nothing.
     pub(crate) fn over(values: impl Iterator<Item = f64>) -> Option<Spread> {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);

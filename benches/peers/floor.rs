@@ -1,5 +1,5 @@
-//! What the cryptography alone costs, in memory, in this process: the server's side of a handshake, and a byte sealed or
-//! opened. No proxy that ends TLS by rustls is below it.
+//! Cost of the cryptography alone, in memory: the server's side of a handshake, and encrypting or decrypting a byte. No proxy
+//! that terminates TLS by rustls can cost less.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, ServerC
 use super::naive;
 use super::support::Certs;
 
-/// Of one round.
+/// The result of one round.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Floor {
     /// Microseconds.
@@ -25,13 +25,13 @@ pub(crate) struct Floor {
     pub(crate) open: f64,
 }
 
-/// Measures it: about half a second.
+/// Takes about half a second.
 ///
 /// # Errors
-/// That TLS between the two ends fails.
+/// TLS between the two ends fails.
 pub(crate) fn measure(certs: &Certs) -> Result<Floor, String> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    // The suite that most processors have instructions for, hash included.
+    // Most processors have instructions for this suite, hash included.
     provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
     let mut server = naive::config(&certs.both.display().to_string(), provider)?;
     server.send_tls13_tickets = 1;
@@ -53,7 +53,7 @@ pub(crate) fn measure(certs: &Certs) -> Result<Floor, String> {
     Ok(Floor { full_handshake, resumed_handshake, seal, open })
 }
 
-/// What a server and a client of TLS 1.3 agree on, in words.
+/// The parameters that a server and a TLS 1.3 client negotiate.
 pub(crate) fn agreed(port: u16, ca: &Path) -> String {
     let asked = || -> Result<String, String> {
         let in_words = |error: std::io::Error| error.to_string();
@@ -83,7 +83,7 @@ impl Pair {
         Ok(Pair { server, client: ClientConnection::new(Arc::clone(client), name())? })
     }
 
-    /// Shakes hands, tickets included; the processor time of the server's side, in seconds.
+    /// Processor time of the server's side of a handshake, tickets included, in seconds.
     fn shake(&mut self) -> Result<f64, rustls::Error> {
         let (mut wire, mut spent) = (Vec::new(), 0.0);
         while self.client.is_handshaking() || self.server.is_handshaking() || self.server.wants_write() {
@@ -108,7 +108,7 @@ impl Pair {
     }
 }
 
-/// Seconds for 10^9 bytes sealed, and opened: records of full size, in place, without their framing.
+/// Seconds for encrypting, and for decrypting, 10^9 bytes in full records, in place, without framing.
 fn bulk() -> Result<(f64, f64), Unspecified> {
     let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[7; 16])?);
     let (mut seal, mut open, mut record) = (0.0, 0.0, vec![7; RECORD]);
@@ -126,7 +126,7 @@ fn bulk() -> Result<(f64, f64), Unspecified> {
     Ok((seal / moved * 1e9, open / moved * 1e9))
 }
 
-/// Into a Vec, which takes everything.
+/// Writing to a Vec cannot fail.
 fn write(mut from: impl FnMut(&mut dyn std::io::Write) -> std::io::Result<usize>, into: &mut Vec<u8>) {
     let _ = from(into);
 }
@@ -155,8 +155,8 @@ fn now() -> f64 {
 }
 
 const HANDSHAKES: usize = 500;
-/// Of what one record carries at most.
+/// The largest payload of a record.
 const RECORD: usize = 16 * 1024;
 const RECORDS: u64 = 16_384;
-/// A record's header, which is authenticated with it.
+/// Size of a record header, which is authenticated.
 const HEADER: [u8; 5] = [0x17, 3, 3, 0x40, 0x11];

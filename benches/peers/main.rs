@@ -3,19 +3,19 @@
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`workload`] | what is measured, and the goals |
-//! | [`peer`] | who is measured, and how each is started |
+//! | [`workload`] | the workloads, and the goals |
+//! | [`peer`] | the proxies, and how each is started |
 //! | [`configs`] | the peers' configuration files |
-//! | [`naive`] | the proxy that anybody would write in an afternoon |
-//! | [`install`] | how the peers get here |
-//! | [`floor`] | what the cryptography alone costs |
-//! | [`rounds`] | who is measured when |
-//! | [`mongod`] | mongod's own TLS, against tlsramp before a mongod without |
+//! | [`naive`] | the simplest proxy |
+//! | [`install`] | installing the peers |
+//! | [`floor`] | the cost of the cryptography alone |
+//! | [`rounds`] | the order of measurements |
+//! | [`mongod`] | mongod's own TLS, against tlsramp in front of a plaintext mongod |
 //! | [`figures`] | medians, spreads, ratios |
 //! | [`page`] [`chart`] | Markdown, and a picture |
 //!
-//! The figure is the processor time of the proxy's processes, by the operating system's account: load, server and proxy
-//! share the cores, so that throughput tells of all three.
+//! The figure is the processor time of the proxy's processes, as the kernel counts it: load, server and proxy share the
+//! cores, so that throughput depends on all three.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark")]
 
@@ -40,7 +40,7 @@ use options::Options;
 
 fn main() -> ExitCode {
     // This program is also one of the peers.
-    if let Some(wanted) = naive::Wanted::of(std::env::args()) {
+    if let Some(wanted) = naive::NaiveArgs::of(std::env::args()) {
         return naive::run(&wanted);
     }
     let options = Options::read();
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<(), String> {
-    // What the limit is after that, the page says.
+    // The page shows the resulting limit.
     let _ = tlsramp::net::raise_descriptor_limit(1);
     if options.install {
         install::all()?;

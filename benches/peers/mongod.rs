@@ -1,5 +1,5 @@
-//! mongod's own TLS, against tlsramp before the same mongod in plaintext: what each way costs in processor time of all that
-//! is not a client.
+//! mongod's own TLS, against tlsramp in front of the same mongod in plaintext: the processor time of all processes but the
+//! clients.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::options::Options;
 use super::support::{Certs, Load, Running, Scratch, parts, ports, tlsramp};
 use super::workload::{Unit, WORKLOADS};
 
-/// A mongod that takes both kinds, and tlsramp before it.
+/// A mongod that accepts TLS and plaintext, and tlsramp in front of it.
 #[derive(Debug)]
 pub(crate) struct Bench {
     proxy: Running,
@@ -16,7 +16,7 @@ pub(crate) struct Bench {
     mongod: Running,
     direct: u16,
     certs_ca: PathBuf,
-    costs: Vec<(&'static str, Way, f64)>,
+    costs: Vec<(&'static str, Route, f64)>,
     _folder: Scratch,
 }
 
@@ -30,20 +30,18 @@ pub(crate) struct Row {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Route {
     /// To mongod, in plaintext.
     Plaintext,
     /// To mongod, by its own TLS.
     Own,
-    /// By TLS to tlsramp, which asks mongod in plaintext.
+    /// By TLS to tlsramp, and from there to mongod in plaintext.
     Both,
 }
 
 impl Bench {
-    /// Starts both.
-    ///
     /// # Errors
-    /// That there is no mongod, or that one of them does not start.
+    /// There is no mongod, or one of the two does not start.
     pub(crate) fn start(options: &Options, certs: &Certs) -> Result<Bench, String> {
         let program = match &options.mongod {
             Some(program) => program.clone(),
@@ -55,7 +53,7 @@ impl Bench {
         let data = folder.path().display().to_string();
         let args = ["--dbpath", &data, "--port", &port, "--bind_ip", "127.0.0.1", "--nounixsocket", "--nojournal"];
         let tls = ["--tlsMode", "allowTLS", "--tlsCertificateKeyFile", &certificate, "--wiredTigerCacheSizeGB", "0.25"];
-        // Connections are logged by tlsramp; a mongod logs them, too, unless told not to.
+        // Without the log of connections, which tlsramp writes itself.
         let quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"];
         let args: Vec<String> = args.into_iter().chain(tls).chain(quiet).map(str::to_owned).collect();
         let mut mongod = Running::start("mongod", &program, &args, folder.path())?;
@@ -66,27 +64,24 @@ impl Bench {
         Ok(Bench { proxy, port: places.port, mongod, direct, certs_ca, costs: Vec::new(), _folder: folder })
     }
 
-    /// Measures each way, each time beginning with another.
-    ///
-    /// # Errors
-    /// That a measurement failed.
+    /// Measures each route, beginning with another one each time.
     pub(crate) fn round(&mut self, options: &Options, round: usize) -> Result<(), String> {
         for (title, args) in ROWS {
-            for turn in 0..WAYS.len() {
-                let way = WAYS[(turn + round) % WAYS.len()];
-                let cost = self.cost(options, args, way)?;
-                self.costs.push((title, way, cost));
+            for turn in 0..ROUTES.len() {
+                let route = ROUTES[(turn + round) % ROUTES.len()];
+                let cost = self.cost(options, args, route)?;
+                self.costs.push((title, route, cost));
             }
         }
         Ok(())
     }
 
-    fn cost(&self, options: &Options, args: &[&str], way: Way) -> Result<f64, String> {
+    fn cost(&self, options: &Options, args: &[&str], route: Route) -> Result<f64, String> {
         let mut processes = vec![self.mongod.id()];
-        let (port, ca) = match way {
-            Way::Plaintext => (self.direct, None),
-            Way::Own => (self.direct, Some(self.certs_ca.as_path())),
-            Way::Both => {
+        let (port, ca) = match route {
+            Route::Plaintext => (self.direct, None),
+            Route::Own => (self.direct, Some(self.certs_ca.as_path())),
+            Route::Both => {
                 processes.push(self.proxy.id());
                 (self.port, Some(self.certs_ca.as_path()))
             }
@@ -102,23 +97,22 @@ impl Bench {
         report.cpu.and_then(|cpu| cpu.micros_per_operation).ok_or_else(|| "no processor time".to_owned())
     }
 
-    /// What came of it.
     pub(crate) fn rows(self) -> Vec<Row> {
-        let of = |title: &str, way: Way| {
-            let costs = self.costs.iter().filter(|(row, by, _)| *row == title && *by == way);
+        let of = |title: &str, route: Route| {
+            let costs = self.costs.iter().filter(|(row, by, _)| *row == title && *by == route);
             Spread::over(costs.map(|(_, _, cost)| *cost))
         };
         let row = |(title, _): (&'static str, _)| Row {
             title,
-            plaintext: of(title, Way::Plaintext),
-            own: of(title, Way::Own),
-            both: of(title, Way::Both),
+            plaintext: of(title, Route::Plaintext),
+            own: of(title, Route::Own),
+            both: of(title, Route::Both),
         };
         ROWS.into_iter().map(row).collect()
     }
 }
 
-const WAYS: [Way; 3] = [Way::Plaintext, Way::Own, Way::Both];
+const ROUTES: [Route; 3] = [Route::Plaintext, Route::Own, Route::Both];
 const ROWS: [(&str, &[&str]); 3] = [
     ("ping on an open connection, us", &["ping", "--connections", "32"]),
     ("new connection + ping, us", &["connect", "--connections", "16"]),

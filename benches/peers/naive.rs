@@ -1,5 +1,5 @@
-//! A proxy as anybody would write it in an afternoon: tokio's runtime of two workers, tokio-rustls, and
-//! `copy_bidirectional`. A process of its own, which this program becomes where it is told to.
+//! The simplest proxy: tokio's runtime with two workers, tokio-rustls, and `copy_bidirectional`. This program runs it as
+//! a process of its own.
 
 use std::io;
 use std::process::ExitCode;
@@ -15,23 +15,22 @@ use tokio_rustls::TlsAcceptor;
 
 use super::configs::Place;
 
-/// Where it listens, before whom, with which certificate.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct NaiveArgs {
     tls: u16,
     plain: u16,
     upstream: u16,
     certificate: String,
 }
 
-impl Wanted {
-    /// Reads it, if this process is to be the proxy.
-    pub(crate) fn of(args: impl Iterator<Item = String>) -> Option<Wanted> {
+impl NaiveArgs {
+    /// `None`: this process is not the proxy.
+    pub(crate) fn of(args: impl Iterator<Item = String>) -> Option<NaiveArgs> {
         let args: Vec<String> = args.skip(1).collect();
         let [word, tls, plain, upstream, certificate] = args.as_slice() else { return None };
         let port = |text: &String| text.parse().ok();
         (word == WORD).then_some(())?;
-        Some(Wanted {
+        Some(NaiveArgs {
             tls: port(tls)?,
             plain: port(plain)?,
             upstream: port(upstream)?,
@@ -39,7 +38,6 @@ impl Wanted {
         })
     }
 
-    /// As arguments.
     pub(crate) fn args(place: &Place<'_>) -> Vec<String> {
         let ports = [place.tls, place.plain, place.upstream].map(|port| port.to_string());
         [WORD.to_owned()].into_iter().chain(ports).chain([place.certs.both.display().to_string()]).collect()
@@ -47,7 +45,7 @@ impl Wanted {
 }
 
 /// Serves until the process is ended.
-pub(crate) fn run(wanted: &Wanted) -> ExitCode {
+pub(crate) fn run(wanted: &NaiveArgs) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let ended = runtime.and_then(|runtime| runtime.block_on(serve(wanted)));
     if let Err(error) = ended {
@@ -56,7 +54,7 @@ pub(crate) fn run(wanted: &Wanted) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn serve(wanted: &Wanted) -> io::Result<()> {
+async fn serve(wanted: &NaiveArgs) -> io::Result<()> {
     let upstream = wanted.upstream;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let acceptor = TlsAcceptor::from(Arc::new(config(&wanted.certificate, provider).map_err(io::Error::other)?));
@@ -89,7 +87,7 @@ where
     copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-/// rustls as it comes, by this provider.
+/// rustls with its defaults and this provider.
 pub(crate) fn config(file: &str, provider: CryptoProvider) -> Result<ServerConfig, String> {
     let in_words = |error: rustls::pki_types::pem::Error| format!("{file}: {error}");
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(in_words)?.collect();
@@ -99,5 +97,5 @@ pub(crate) fn config(file: &str, provider: CryptoProvider) -> Result<ServerConfi
     config.map_err(|error| error.to_string())
 }
 
-/// The first argument by which this program is the proxy.
+/// The first argument of the proxy process.
 const WORD: &str = "naive-proxy";

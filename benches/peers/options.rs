@@ -9,11 +9,10 @@ use super::peer::{PEERS, Peer};
 use super::support::tlsramp;
 use super::workload::{WORKLOADS, Workload};
 
-/// What is asked for.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
-    /// How long each cell is measured.
+    /// Time of one measurement.
     pub(crate) span: Duration,
     pub(crate) peers: Vec<Peer>,
     pub(crate) workloads: Vec<&'static Workload>,
@@ -27,7 +26,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads it; ends the process where it cannot be read, or help is asked for.
+    /// Parses the command line; ends the process on an error or for help.
     pub(crate) fn read() -> Options {
         let matches = command().get_matches();
         let names = |name: &str| matches.get_many::<String>(name).map(|names| names.cloned().collect::<Vec<_>>());

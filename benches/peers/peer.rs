@@ -1,12 +1,11 @@
-//! Who is measured, and how each is started: two workers, one certificate, one port for TLS and, where it can, one for
-//! plaintext. tlsramp has one port for both, as is its job.
+//! The proxies that are measured, and how each is started: two workers, one certificate, one port for TLS and, if it has
+//! plaintext, another port for that. tlsramp has one port for both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::configs::{self, Place};
 use super::install;
-use super::options::Options;
 use super::support::{Certs, Running, Scratch, ports, require, tlsramp};
 
 /// A column of the table.
@@ -20,7 +19,7 @@ pub(crate) enum Peer {
     Stunnel,
     /// tokio-rustls and `copy_bidirectional`.
     Naive,
-    /// No proxy: the clients ask the server.
+    /// No proxy: the clients connect to the server.
     Direct,
 }
 
@@ -55,7 +54,7 @@ impl Peer {
         }
     }
 
-    /// Whether it is one of those that the goals are set by.
+    /// Whether the goals refer to it.
     pub(crate) fn counts(self) -> bool {
         match self {
             Peer::Haproxy | Peer::Nginx | Peer::Envoy | Peer::Hitch | Peer::Stunnel => true,
@@ -63,14 +62,12 @@ impl Peer {
         }
     }
 
-    /// Its program.
-    ///
     /// # Errors
-    /// That it is not installed.
-    pub(crate) fn program(self, options: &Options) -> Result<PathBuf, String> {
+    /// It is not installed.
+    pub(crate) fn program(self, tlsramp: &Path) -> Result<PathBuf, String> {
         let installed = |name: &str| require::command(name).map_err(|why| format!("{why}; --install"));
         match self {
-            Peer::Tlsramp => Ok(options.tlsramp.clone()),
+            Peer::Tlsramp => Ok(tlsramp.to_owned()),
             Peer::Haproxy => installed("haproxy"),
             Peer::Nginx if Path::new(configs::NGINX_MODULE).exists() => installed("nginx"),
             Peer::Nginx => Err(format!("no {}; --install", configs::NGINX_MODULE)),
@@ -82,12 +79,9 @@ impl Peer {
         }
     }
 
-    /// Starts it before a server of its own.
-    ///
-    /// # Errors
-    /// That one of them does not start.
-    pub(crate) fn start(self, options: &Options, certs: &Certs) -> Result<Started, String> {
-        let program = self.program(options)?;
+    /// Starts it with a server of its own behind it. `tlsramp` is the program to measure.
+    pub(crate) fn start(self, tlsramp: &Path, certs: &Certs) -> Result<Started, String> {
+        let program = self.program(tlsramp)?;
         let folder = Scratch::new(self.key());
         let (server, upstream) = tlsramp::serve(None, folder.path())?;
         if self == Peer::Direct {
@@ -115,7 +109,7 @@ impl Peer {
         Ok(Started { proxy: Some(proxy), plain, tls, _servers: vec![server], _folder: folder })
     }
 
-    /// Runs another's program by its configuration; whether it has a port for plaintext.
+    /// Starts the program of a peer. Returns whether it has a port for plaintext.
     fn run(self, program: &Path, place: &Place<'_>) -> Result<(Running, bool), String> {
         let (text, args, plain) = match self {
             Peer::Haproxy => (configs::haproxy(place), vec!["-db", "-f", CONFIG], true),
@@ -124,34 +118,34 @@ impl Peer {
             Peer::Hitch => (configs::hitch(place), vec!["--config", CONFIG], false),
             Peer::Stunnel => (configs::stunnel(place), vec![CONFIG], false),
             Peer::Naive => {
-                let args = super::naive::Wanted::args(place);
+                let args = super::naive::NaiveArgs::args(place);
                 return Ok((Running::start(self.key(), program, &args, place.folder)?, true));
             }
             Peer::Tlsramp | Peer::Direct => return Err("has no configuration file".to_owned()),
         };
         let config = place.folder.join(CONFIG);
         fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
-        // stunnel takes a path only where it has a slash; the others take a whole one as well.
+        // stunnel needs a path with a slash.
         let whole = |arg: &str| if arg == CONFIG { config.display().to_string() } else { arg.to_owned() };
         let args: Vec<String> = args.into_iter().map(whole).collect();
         Ok((Running::start(self.key(), program, &args, place.folder)?, plain))
     }
 }
 
-/// A proxy with the server behind it; all end on drop.
+/// A proxy with the server behind it; the processes end on drop.
 #[derive(Debug)]
 pub(crate) struct Started {
-    /// Declared first: ends before its server.
+    /// Declared first, so that it ends before its server.
     proxy: Option<Running>,
     pub(crate) plain: Option<u16>,
     pub(crate) tls: u16,
     _servers: Vec<Running>,
-    /// Declared last: the folder goes after the processes.
+    /// Declared last, so that the folder is removed after the processes ended.
     _folder: Scratch,
 }
 
 impl Started {
-    /// The processes whose cost counts.
+    /// The processes whose cost is measured.
     pub(crate) fn processes(&self) -> Vec<i32> {
         self.proxy.as_ref().map(Running::family).unwrap_or_default()
     }

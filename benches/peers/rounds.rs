@@ -1,5 +1,5 @@
-//! Who is measured when: in each round every workload, in each workload every peer, each time beginning with another, so
-//! that what else the machine does falls on all of them.
+//! The order of measurements: in each round every workload, in each workload every peer, beginning with another one each
+//! time, so that other load of the machine falls on all of them.
 
 use std::io::{Write, stderr};
 use std::path::Path;
@@ -12,29 +12,27 @@ use super::peer::{Peer, Started};
 use super::support::{Certs, Load, Report, tlsramp};
 use super::workload::{Unit, Workload};
 
-/// What has been measured.
+/// All results.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) peers: Vec<Peer>,
     pub(crate) figures: Figures,
     pub(crate) floors: Vec<Floor>,
-    /// What each peer and a client of TLS 1.3 agree on.
+    /// The parameters that each peer and a TLS 1.3 client negotiate.
     pub(crate) agreed: Vec<(Peer, String)>,
     pub(crate) mongod: Vec<mongod::Row>,
-    /// What is missing in the tables, and why.
+    /// Why figures are missing in the tables.
     pub(crate) notes: Vec<String>,
 }
 
-/// Measures all that is asked for.
-///
 /// # Errors
-/// That nothing can be measured. A peer that does not start is left out, and named.
+/// Nothing can be measured. A peer that does not start is left out, with a note.
 pub(crate) fn run(options: &Options) -> Result<Measured, String> {
     let certs = Certs::make()?;
     let mut notes = Vec::new();
     let mut field: Vec<(Peer, Started)> = Vec::new();
     for peer in &options.peers {
-        match peer.start(options, &certs) {
+        match peer.start(&options.tlsramp, &certs) {
             Ok(started) => field.push((*peer, started)),
             Err(why) => note(&mut notes, format!("{} is left out: {why}", peer.title())),
         }
@@ -74,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<Measured, String> {
     Ok(Measured { peers, figures, floors, agreed, mongod, notes })
 }
 
-/// One measurement; none where the peer does not do this.
+/// One measurement; `None` if the peer does not support it.
 fn cell(
     options: &Options,
     certs: &Certs,
@@ -84,7 +82,7 @@ fn cell(
 ) -> Result<Option<Cell>, String> {
     let fresh = match workload.unit {
         Unit::Memory if peer == Peer::Direct => return Ok(None),
-        Unit::Memory => Some(peer.start(options, certs)?),
+        Unit::Memory => Some(peer.start(&options.tlsramp, certs)?),
         Unit::Operation | Unit::Gigabyte => None,
     };
     let started = fresh.as_ref().unwrap_or(started);

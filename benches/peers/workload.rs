@@ -1,4 +1,4 @@
-//! What is measured, of whom, and what is aimed at.
+//! The workloads, and the goals.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ pub(crate) struct Workload {
     pub(crate) title: &'static str,
     pub(crate) tls: bool,
     pub(crate) unit: Unit,
-    /// For `tlsramp load`.
+    /// Of `tlsramp load`.
     pub(crate) args: &'static [&'static str],
-    /// How many clients there are at a time.
+    /// Concurrent clients.
     pub(crate) connections: &'static str,
-    /// Share of the best peer's cost that tlsramp's must not exceed.
+    /// The largest cost of tlsramp, as a share of the best peer's.
     pub(crate) goal: f64,
 }
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Microseconds of processor time for each operation.
@@ -30,7 +30,6 @@ pub(crate) enum Unit {
 }
 
 impl Workload {
-    /// How long it runs before it counts.
     pub(crate) fn warm_up(&self) -> Duration {
         match self.unit {
             Unit::Operation | Unit::Gigabyte => Duration::from_secs(1),
@@ -39,7 +38,7 @@ impl Workload {
         }
     }
 
-    /// How long it counts, where `span` is what is asked for.
+    /// Time of one measurement; `span` is the requested one.
     pub(crate) fn duration(&self, span: Duration) -> Duration {
         match self.unit {
             Unit::Operation | Unit::Gigabyte => span,
@@ -48,7 +47,7 @@ impl Workload {
     }
 }
 
-/// All of them, in the order of the table.
+/// In the order of the table.
 pub(crate) const WORKLOADS: [Workload; 9] = [
     Workload {
         key: "full-handshake",
@@ -133,5 +132,5 @@ pub(crate) const WORKLOADS: [Workload; 9] = [
     },
 ];
 
-/// Bytes of an answer: short beside a cell, so that the last ones, unfinished, do not matter.
+/// Bytes of an answer: its time is short beside the measurement, so that unfinished ones do not matter.
 const BULK: &str = "4194304";

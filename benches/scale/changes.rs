@@ -1,4 +1,4 @@
-//! What a change of mode adds to requests in flight, and ten thousand connections that are held meanwhile.
+//! Latency that mode changes add to requests, and ten thousand connections that are held meanwhile.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,17 +9,14 @@ use super::options::Options;
 use super::support::{Certs, Load, Report, Running, Scratch, tlsramp};
 use super::switch::Switch;
 
-/// A part of the page; and what was lost, if anything.
+/// A section of the page, and the number of lost connections.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) text: String,
     pub(crate) lost: Option<String>,
 }
 
-/// Requests at a steady rate, with changes and without, in turn.
-///
-/// # Errors
-/// That something could not be measured.
+/// Requests at a steady rate, with mode changes and without, in turn.
 pub(crate) fn in_flight(options: &Options, certs: &Certs) -> Result<Part, String> {
     let folder = Scratch::new("scale");
     let (_server, upstream) = tlsramp::serve(None, folder.path())?;
@@ -49,21 +46,18 @@ pub(crate) fn in_flight(options: &Options, certs: &Certs) -> Result<Part, String
         }
     }
     let (calm, busy) = (median(calm), median(busy));
-    // A String takes everything.
+    // Writing to a String cannot fail.
     let _ = writeln!(part.text, "\np99, medians: {calm:.0} us without changes, {busy:.0} us with them.");
     Ok(part)
 }
 
-/// As many connections as asked for, opened, held while the mode changes, and asked once more.
-///
-/// # Errors
-/// That something could not be measured.
+/// Connections that are opened, held while the mode changes, and used once more.
 pub(crate) fn held(options: &Options, certs: &Certs, most: usize) -> Result<Part, String> {
     let connections = options.held.min(most);
     let folder = Scratch::new("scale");
     let (_server, upstream) = tlsramp::serve(None, folder.path())?;
     let proxy = proxy(options, certs, upstream, folder.path())?;
-    // Each is asked three times: when it is opened, while the mode changes, and afterwards.
+    // Each makes three requests: when it is opened, while the mode changes, and afterwards.
     let rate = (connections / 15).max(1);
     let turn = Duration::from_secs_f64(connections as f64 / rate as f64);
     let (count, rate) = (connections.to_string(), rate.to_string());
@@ -73,10 +67,10 @@ pub(crate) fn held(options: &Options, certs: &Certs, most: usize) -> Result<Part
         let measuring = scope.spawn(|| load(certs, proxy.port, &args, turn, turn * 2).run());
         wait_open(&proxy.running, connections, turn * 3)?;
         let switch = Switch::start(proxy.admin, INTERVAL)?;
-        // A client ends as soon as it has been asked for the last time: the first ones a turn from now.
+        // A client closes after its last request: the first ones in the next turn.
         std::thread::sleep(turn.mul_f64(0.8));
         let changes = switch.stop()?;
-        // All are still there, before they are asked for the last time.
+        // Before their last requests, all must still be open.
         wait_open(&proxy.running, connections, Duration::ZERO)?;
         let report = measuring.join().map_err(|_| "the load has panicked".to_owned())??;
         Ok((report, changes))
@@ -98,7 +92,7 @@ pub(crate) fn held(options: &Options, certs: &Certs, most: usize) -> Result<Part
     Ok(part)
 }
 
-/// A proxy with its places.
+/// A proxy with its ports.
 #[derive(Debug)]
 struct Proxy {
     running: Running,
@@ -143,7 +137,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// A third of what a core does: a queue would hide what a change adds.
+/// A third of the capacity of a core, so that no queue hides the latency of a change.
 const RATE: u32 = 2_000;
-/// Far more often than anybody changes it.
+/// Far more often than in operation.
 const INTERVAL: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! What a connection and a request cost the proxy when so many are open already.
+//! Cost of a connection and of a request at a given number of open connections.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,20 +15,17 @@ use super::support::{Certs, Load, Report, Running, Scratch, tlsramp};
 struct Line {
     open: usize,
     tls: bool,
-    /// Of the proxy's memory, for each of the open ones, in bytes; of a few it says nothing, pages being larger.
+    /// The proxy's memory for each open connection, in bytes; `None` for a few, since pages are larger.
     memory: Option<f64>,
-    /// A new connection with one request, while the others wait.
+    /// A new connection with one request, while the others are idle.
     connect: Report,
-    /// A request on one of a few, while the others wait.
+    /// A request on one of a few connections, while the others are idle.
     request: Report,
-    /// A request where all ask.
+    /// A request while all connections make requests.
     all: Report,
 }
 
 /// The table, as Markdown.
-///
-/// # Errors
-/// That something could not be measured.
 pub(crate) fn measure(options: &Options, certs: &Certs, most: usize) -> Result<String, String> {
     let mut text = "## Costs at so many open connections\n\nProcessor time of the proxy (p99 of the operation); memory is \
                     proportional set size, of a fresh process.\n\n\
@@ -75,7 +72,7 @@ fn line(options: &Options, certs: &Certs, open: usize, tls: bool) -> Result<Line
         drop(holder);
         (connect, request)
     };
-    // Long enough for several answers to each, however slow the machine is.
+    // Long enough for several answers to each, also on a slow machine.
     let all = load(&["echo", "--connections", &count], opening(open), options.span + opening(open) / 3).run()?;
     let failed: u64 = [&memory, &connect, &request, &all].iter().map(|report| report.failed()).sum();
     if failed > 0 {
@@ -85,10 +82,7 @@ fn line(options: &Options, certs: &Certs, open: usize, tls: bool) -> Result<Line
     Ok(Line { open, tls, memory, connect, request, all })
 }
 
-/// Waits until the proxy has two descriptors for each of so many connections.
-///
-/// # Errors
-/// That it does not in time.
+/// Waits until the proxy has two descriptors for each connection.
 pub(crate) fn wait_open(proxy: &Running, connections: usize, limit: Duration) -> Result<(), String> {
     let deadline = Instant::now() + limit;
     loop {
@@ -104,8 +98,8 @@ pub(crate) fn wait_open(proxy: &Running, connections: usize, limit: Duration) ->
     }
 }
 
-/// So long connections may take to open: `tlsramp load` spreads them over half of it. A thousand handshakes a second are
-/// less than two busy cores do.
+/// Time to open the connections: `tlsramp load` spreads them over half of it. Two busy cores do more than a thousand
+/// handshakes a second.
 pub(crate) fn opening(connections: usize) -> Duration {
     Duration::from_secs(2) + Duration::from_millis(2 * connections as u64)
 }
@@ -127,9 +121,9 @@ fn by(tls: bool) -> &'static str {
     if tls { "TLS" } else { "plaintext" }
 }
 
-/// Connections whose memory is more than what one page more or less changes.
+/// With fewer connections, single pages would dominate their memory.
 const MANY: usize = 100;
-/// It takes as many connections as it may by its descriptors.
+/// Accepts as many connections as its descriptors allow.
 pub(crate) const ARGS: [&str; 2] = ["--workers", "2"];
-/// Beyond what opening takes on an idle machine.
+/// Longer than opening takes on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);

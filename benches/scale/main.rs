@@ -1,14 +1,13 @@
-//! What becomes of tlsramp's costs when many connections are open, and of connections when its mode changes.
+//! tlsramp's costs with many open connections, and open connections during mode changes.
 //!
 //! | file | what a reader would look for there |
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`costs`] | a connection and a request, at 10, 1,000 and 10,000 open connections |
-//! | [`changes`] | what a change of mode adds to requests in flight; ten thousand connections held meanwhile |
-//! | [`switch`] | who changes the mode, by the admin port |
+//! | [`changes`] | latency that mode changes add to requests; ten thousand connections held meanwhile |
+//! | [`switch`] | a thread that changes the mode, by the admin port |
 //!
-//! It ends with 1 where a connection was lost: that is the one thing here that is true or false. The figures are for
-//! reading.
+//! It exits with 1 if a connection was lost. The figures are not judged.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark")]
 
@@ -43,7 +42,7 @@ fn measure(options: &Options) -> Result<(), String> {
     let mut page = String::new();
     let mut say = |text: &str| {
         println!("{text}");
-        // A String takes everything.
+        // Writing to a String cannot fail.
         let _ = writeln!(page, "{text}");
     };
     say("# tlsramp with many connections\n");
@@ -70,5 +69,5 @@ fn measure(options: &Options) -> Result<(), String> {
 
 /// Ten thousand proxied connections, twice over.
 const DESCRIPTORS: u64 = 40_000;
-/// Connections that are made beside those that are held, and those that have not quite ended.
+/// Connections besides those that are held, and those that are still closing.
 const SPARE: usize = 100;

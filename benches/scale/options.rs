@@ -7,22 +7,21 @@ use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::support::tlsramp;
 
-/// What is asked for.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// How long each cell is measured.
+    /// Time of one measurement.
     pub(crate) span: Duration,
     pub(crate) rounds: usize,
-    /// How many connections are open.
+    /// Numbers of open connections.
     pub(crate) sizes: Vec<usize>,
-    /// How many are held while the mode changes.
+    /// Connections that are held while the mode changes.
     pub(crate) held: usize,
     pub(crate) markdown: Option<PathBuf>,
     pub(crate) tlsramp: PathBuf,
 }
 
 impl Options {
-    /// Reads it; ends the process where it cannot be read, or help is asked for.
+    /// Parses the command line; ends the process on an error or for help.
     pub(crate) fn read() -> Options {
         let matches = command().get_matches();
         let count = |name: &str| matches.get_one::<u32>(name).map_or(1, |count| *count as usize);

@@ -1,4 +1,4 @@
-//! Who changes the mode: a thread that takes it up and down by the admin port until it is told to stop.
+//! A thread that changes the mode up and down by the admin port until it is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tlsramp::admin_client::{AdminAddress, AdminClient};
 use tlsramp::control::requests::ModeRequest;
 
-/// At work until [`Switch::stop`], or drop.
+/// Runs until [`Switch::stop`], or drop.
 #[derive(Debug)]
 pub(crate) struct Switch {
     stop: Arc<AtomicBool>,
@@ -16,10 +16,7 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// Changes between `allowSSL` and `preferSSL`, at this interval, beginning after the first.
-    ///
-    /// # Errors
-    /// That the admin port cannot be addressed.
+    /// Changes between `allowSSL` and `preferSSL` at this interval.
     pub(crate) fn start(admin: u16, interval: Duration) -> Result<Switch, String> {
         let address: AdminAddress = format!("127.0.0.1:{admin}").parse().map_err(|_| "no admin address")?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -34,7 +31,7 @@ impl Switch {
                     return Ok(changes);
                 }
                 let mode = if changes % 2 == 0 { "allowSSL" } else { "preferSSL" };
-                // Down, too: mongod's ladder goes up only.
+                // Forced, since one of the two steps goes down.
                 let request = ModeRequest { mode: mode.to_owned(), force: true, ..ModeRequest::default() };
                 let answer = runtime.block_on(client.set_mode(&request));
                 answer.map_err(|error| format!("the mode does not change: {error}"))?;
@@ -44,10 +41,10 @@ impl Switch {
         Ok(Switch { stop, thread: Some(thread) })
     }
 
-    /// Stops; how often the mode has changed.
+    /// Stops. Returns the number of changes.
     ///
     /// # Errors
-    /// That a change was refused.
+    /// A change was refused.
     pub(crate) fn stop(mut self) -> Result<u64, String> {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);

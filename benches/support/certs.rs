@@ -6,12 +6,12 @@ use certs_gen::{Authority, Request, write_private, write_public};
 
 use super::Scratch;
 
-/// The files, in a folder that goes with them.
+/// The files, in a folder that is removed on drop.
 #[derive(Debug)]
 pub(crate) struct Certs {
-    /// Certificate and key in one file, as tlsramp, mongod, HAProxy, hitch and stunnel read it.
+    /// Certificate and key in one file, for tlsramp, mongod, HAProxy, hitch and stunnel.
     pub(crate) both: PathBuf,
-    /// Apart, as nginx and Envoy read them.
+    /// In two files, for nginx and Envoy.
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) ca: PathBuf,
@@ -19,10 +19,8 @@ pub(crate) struct Certs {
 }
 
 impl Certs {
-    /// Makes them.
-    ///
     /// # Errors
-    /// That they cannot be made, or written.
+    /// They cannot be made, or written.
     pub(crate) fn make() -> Result<Certs, String> {
         let folder = Scratch::new("bench-certs");
         let in_words = |error: certs_gen::Error| error.to_string();

@@ -1,4 +1,4 @@
-//! One measurement: `tlsramp load` against a port, with the processor time of the processes in question.
+//! One measurement: `tlsramp load` against a port, with the processor time of given processes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,23 +8,22 @@ use serde::Deserialize;
 
 use super::process;
 
-/// What to measure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load<'a> {
-    /// The program, which is this build's whatever is measured.
+    /// The load generator, which is always this build's.
     pub(crate) program: &'a Path,
-    /// Workload and options; without target, times and TLS.
+    /// Workload and options, without target, times and TLS.
     pub(crate) args: &'a [&'a str],
     pub(crate) port: u16,
-    /// The CA, where the clients speak TLS 1.3.
+    /// The CA, if the clients use TLS 1.3.
     pub(crate) ca: Option<&'a Path>,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    /// Whose processor time and memory.
+    /// Their processor time and memory are reported.
     pub(crate) processes: &'a [i32],
 }
 
-/// What came of it: the fields of `tlsramp load --json` that the benches read.
+/// The fields of `tlsramp load --json` that the benches read.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
@@ -46,7 +45,6 @@ pub(crate) struct Latency {
     pub(crate) max: f64,
 }
 
-/// What the processes used.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cpu {
@@ -58,7 +56,6 @@ pub(crate) struct Cpu {
 }
 
 impl Load<'_> {
-    /// Its command line.
     pub(crate) fn command_line(&self) -> Vec<String> {
         let mut line: Vec<String> = vec!["load".into()];
         line.extend(self.args.iter().map(|&arg| arg.to_owned()));
@@ -73,10 +70,8 @@ impl Load<'_> {
         line
     }
 
-    /// Measures.
-    ///
     /// # Errors
-    /// In words: it did not run, or nothing succeeded.
+    /// It did not run, or no operation succeeded.
     pub(crate) fn run(&self) -> Result<Report, String> {
         let mut command = process::tethered(self.program);
         command.args(self.command_line());
@@ -95,12 +90,12 @@ impl Load<'_> {
 }
 
 impl Report {
-    /// Gigabytes a second, both ways.
+    /// Gigabytes a second, both directions.
     pub(crate) fn gigabytes_per_second(&self) -> f64 {
         (self.bytes_sent + self.bytes_received) as f64 / self.seconds / 1e9
     }
 
-    /// How many failed.
+    /// The number of failures.
     pub(crate) fn failed(&self) -> u64 {
         self.errors.values().sum()
     }
@@ -111,5 +106,5 @@ impl Report {
     }
 }
 
-/// For the last operations, and for a client that is not answered.
+/// Time for the last operations, and for a client without an answer.
 const PATIENCE: Duration = Duration::from_secs(60);

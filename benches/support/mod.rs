@@ -1,14 +1,14 @@
-//! What the benches on real sockets share: processes that end with the bench, ports, certificates, and `tlsramp load`.
+//! Shared by the benches on real sockets: processes that end with the bench, ports, certificates, and `tlsramp load`.
 //!
 //! | file | what a reader would look for there |
 //! |---|---|
-//! | [`running`] | a process under test, the processes it has started, its end |
-//! | [`ports`] | ports that nobody has |
-//! | [`certs`] | one server certificate in the shapes that the peers read |
+//! | [`running`] | a process under test, with its children |
+//! | [`ports`] | free ports |
+//! | [`certs`] | one server certificate in the formats that the peers need |
 //! | [`load`] | one measurement by `tlsramp load`, and its result |
-//! | [`tlsramp`] | the proxy in its real job, and the server of `tlsramp load --serve` |
-//! | [`machine`] | what the figures were measured on |
-//! | `parts` `process` `require` `scratch` | the tests' own: real parts, commands with a limit, folders that go |
+//! | [`tlsramp`] | the proxy, and the server of `tlsramp load --serve` |
+//! | [`machine`] | processor, kernel, descriptor limit |
+//! | `parts` `process` `require` `scratch` | from the tests: real parts, commands with a time limit, temporary folders |
 
 #![allow(
     dead_code,

@@ -1,16 +1,15 @@
-//! Ports that nobody has: below the range that the kernel takes ports of outgoing connections from, since a bench makes
-//! thousands of those between the choice and the use.
+//! Free ports, below the kernel's range for outgoing connections: a bench makes thousands of those before a port is used.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port of 127.0.0.1 that is free now, and is not given twice.
+/// A free port of 127.0.0.1, never the same one twice.
 ///
 /// # Errors
-/// That all are taken.
+/// All are taken.
 pub(crate) fn free() -> Result<u16, String> {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
-    // Two benches at a time begin at different places.
+    // Two concurrent benches begin at different ports.
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
     for _ in 0..COUNT {
         let port = FIRST + (start + GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
@@ -22,5 +21,5 @@ pub(crate) fn free() -> Result<u16, String> {
 }
 
 const FIRST: u16 = 20_000;
-/// Up to where Linux takes outgoing ports from (32768).
+/// Linux's range for outgoing connections begins above (32768).
 const COUNT: u16 = 12_000;

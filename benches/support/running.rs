@@ -1,4 +1,4 @@
-//! A process that a bench has started: its id and its children's, its log, and its end, however the bench goes.
+//! A process that a bench has started: its id and those of its children, its log, and its end in any case.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{process, require};
 
-/// A running process; ended on drop. If the bench is killed, the kernel asks it to end (SIGTERM, where `setpriv` is).
+/// A running process, ended on drop. If the bench is killed, the kernel sends it SIGTERM (by `setpriv`, if installed).
 #[derive(Debug)]
 pub(crate) struct Running {
     name: String,
@@ -21,11 +21,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a program from the thread that calls, which must be one that lives as long as the bench. What it prints goes
-    /// to a file in `folder`.
+    /// Starts a program. The calling thread must live as long as the bench. The output goes to a file in `folder`.
     ///
     /// # Errors
-    /// That it does not start.
+    /// It does not start.
     pub(crate) fn start(name: &str, program: &Path, args: &[String], folder: &Path) -> Result<Running, String> {
         let log = folder.join(format!("{name}.log"));
         let in_words = |error: std::io::Error| format!("{name}: cannot start {}: {error}", program.display());
@@ -44,10 +43,10 @@ impl Running {
         Ok(Running { name: name.to_owned(), child, log })
     }
 
-    /// Waits until these ports of 127.0.0.1 take connections.
+    /// Waits until these ports of 127.0.0.1 accept connections.
     ///
     /// # Errors
-    /// That they do not in time, or that the process has ended; with the end of its log.
+    /// They do not in time, or the process has ended; with the end of its log.
     pub(crate) fn wait_for(&mut self, ports: &[u16]) -> Result<(), String> {
         let deadline = Instant::now() + START_LIMIT;
         for port in ports {
@@ -66,7 +65,7 @@ impl Running {
         Ok(())
     }
 
-    /// Its id, and those of the processes that it has started: a master's workers.
+    /// Its id and those of its children, such as worker processes.
     pub(crate) fn family(&self) -> Vec<i32> {
         let mut family = vec![self.id()];
         let parents: Vec<(i32, i32)> = all_processes()
@@ -80,7 +79,7 @@ impl Running {
         family
     }
 
-    /// Whether it is still there.
+    /// Whether it is still running.
     pub(crate) fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -99,13 +98,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Workers first looked up, while they are still this one's children.
+        // The children must be listed before their parent ends.
         let family = self.family();
         let _ = kill_process(process::pid(&self.child), Signal::TERM);
         if !matches!(process::wait(&mut self.child, END_LIMIT), Ok(Some(_))) {
             let workers = family.iter().skip(1).filter_map(|pid| Pid::from_raw(*pid));
             for pid in workers {
-                // One that has ended needs no killing.
+                // It may have ended already.
                 let _ = kill_process(pid, Signal::KILL);
             }
             let _ = self.child.kill();
@@ -116,6 +115,6 @@ impl Drop for Running {
 
 /// Every peer starts within a second on an idle machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Longer than a proxy without connections takes to leave.
+/// Longer than a proxy without connections takes to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(20);

@@ -1,5 +1,5 @@
-//! The server behind, and the proxy in front of it in its real job: both kinds of client on one port, policy, records and
-//! metrics on, its log in a file.
+//! The echo server, and the proxy in front of it as in production: TLS and plaintext clients on one port, with policy,
+//! records and metrics, and its log in a file.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ pub(crate) fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_tlsramp").into()
 }
 
-/// `tlsramp load --serve`, on a port of its own: every proxy has a server of its own, so that none pays for the ports that
-/// connections of another still hold. By TLS with `certs`.
+/// Starts `tlsramp load --serve` on a port of its own: every proxy has its own server, so that ports in TIME_WAIT of one do
+/// not affect another. With TLS if `certs` are given.
 ///
 /// # Errors
-/// That it does not start.
+/// It does not start.
 pub(crate) fn serve(certs: Option<&Certs>, folder: &Path) -> Result<(Running, u16), String> {
     let port = ports::free()?;
     let mut args = vec!["load".to_owned(), "--serve".to_owned(), format!("127.0.0.1:{port}")];
@@ -26,17 +26,17 @@ pub(crate) fn serve(certs: Option<&Certs>, folder: &Path) -> Result<(Running, u1
     Ok((server, port))
 }
 
-/// Where a proxy listens.
+/// The ports of a proxy.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Places {
     pub(crate) port: u16,
     pub(crate) admin: u16,
 }
 
-/// `tlsramp run`, before a server that takes plaintext, under `mode`.
+/// Starts `tlsramp run` in `mode`, in front of a plaintext server.
 ///
 /// # Errors
-/// That it does not start.
+/// It does not start.
 pub(crate) fn proxy(
     program: &Path,
     certs: &Certs,

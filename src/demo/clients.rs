@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::connector::{Connector, NodeConnection};
-use super::tally::{Counted, Tally};
+use super::tally::{CountedKind, Tally};
 
 /// The handle of a steady client.
 #[derive(Debug)]
@@ -47,7 +47,8 @@ impl SteadyClient {
         let name = format!("client {number}");
         let (wanted, wants) = watch::channel(Connector::Plaintext);
         let (uses, used) = watch::channel(None);
-        let task = ClientTask { name: name.clone(), node, wanted: wants, used: uses, tally: Arc::clone(tally), inserted: 0 };
+        let task =
+            ClientTask { name: name.clone(), node, wanted: wants, used: uses, tally: Arc::clone(tally), inserted: 0 };
         tasks.spawn(task.run());
         let client = SteadyClient { node: place, name, wanted, used };
         client.uses(0).await.map(|_| client)
@@ -79,7 +80,7 @@ impl ClientTask {
             let wire = self.wanted.borrow_and_update().clone();
             match wire.connect(self.node).await {
                 Ok(connection) => self.work(connection, change).await,
-                Err(got) => self.tally.count(Counted::Operation, &self.name, Err(format!("no connection: {got}"))),
+                Err(got) => self.tally.count(CountedKind::Operation, &self.name, Err(format!("no connection: {got}"))),
             }
             if self.wanted.has_changed().unwrap_or(false) {
                 change += 1;
@@ -94,7 +95,7 @@ impl ClientTask {
         while !self.wanted.has_changed().unwrap_or(true) {
             let result = self.operate(&mut connection).await;
             let failed = result.is_err();
-            self.tally.count(Counted::Operation, &self.name, result);
+            self.tally.count(CountedKind::Operation, &self.name, result);
             if failed {
                 return;
             }
@@ -110,7 +111,7 @@ impl ClientTask {
         if self.inserted < MOST_DOCUMENTS {
             connection.insert(&collection, rawdoc! { "n": i64::try_from(self.inserted).unwrap_or(i64::MAX) }).await?;
             self.inserted += 1;
-            self.tally.count(Counted::Operation, &self.name, Ok(()));
+            self.tally.count(CountedKind::Operation, &self.name, Ok(()));
         }
         match connection.count(&collection).await? {
             found if found == self.inserted => Ok(()),

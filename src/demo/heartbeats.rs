@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::connector::{Connector, NodeConnection};
 use super::node::{DemoNode, OutboundListener};
-use super::tally::{Counted, Tally};
+use super::tally::{CountedKind, Tally};
 
 /// A link that is held since the start, by its local address, which is its peer address at the node.
 #[derive(Debug, Clone)]
@@ -22,7 +22,11 @@ pub(super) struct HeldLink {
 }
 
 /// Starts a node's heartbeats to all others. Returns the links that they hold.
-pub(super) async fn start(node: &DemoNode, tally: &Arc<Tally>, tasks: &mut JoinSet<()>) -> Result<Vec<HeldLink>, String> {
+pub(super) async fn start(
+    node: &DemoNode,
+    tally: &Arc<Tally>,
+    tasks: &mut JoinSet<()>,
+) -> Result<Vec<HeldLink>, String> {
     let mut links = Vec::new();
     for listener in &node.outbound {
         let name = format!("heartbeat of {} to {}", node.name, listener.to);
@@ -43,13 +47,17 @@ async fn beat(name: String, held: NodeConnection, listener: OutboundListener, ta
             let answered = link.ping().await;
             // A broken link is counted once, and the upgrade misses it.
             held = answered.is_ok().then_some(link);
-            tally.count(Counted::Heartbeat, &name, answered.map_err(|why| format!("on the link from the start: {why}")));
+            tally.count(
+                CountedKind::Heartbeat,
+                &name,
+                answered.map_err(|why| format!("on the link from the start: {why}")),
+            );
         }
         let answered = match Connector::Plaintext.connect(listener.listen).await {
             Ok(mut link) => link.ping().await,
             Err(got) => Err(got.to_string()),
         };
-        tally.count(Counted::Heartbeat, &name, answered.map_err(|why| format!("on a new link: {why}")));
+        tally.count(CountedKind::Heartbeat, &name, answered.map_err(|why| format!("on a new link: {why}")));
     }
 }
 

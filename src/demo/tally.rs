@@ -13,7 +13,7 @@ pub(super) struct Tally {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
+pub(super) enum CountedKind {
     Operation,
     Heartbeat,
 }
@@ -26,7 +26,7 @@ pub(super) struct Count {
 
 impl Tally {
     /// Counts one result. The texts of the first failures are kept.
-    pub(super) fn count(&self, of: Counted, who: &str, result: Result<(), String>) {
+    pub(super) fn count(&self, of: CountedKind, who: &str, result: Result<(), String>) {
         let (done, failed) = self.counters(of);
         match result {
             Ok(()) => _ = done.fetch_add(1, Relaxed),
@@ -40,23 +40,23 @@ impl Tally {
         }
     }
 
-    pub(super) fn read(&self, of: Counted) -> Count {
+    pub(super) fn read(&self, of: CountedKind) -> Count {
         let (done, failed) = self.counters(of);
         Count { done: done.load(Relaxed), failed: failed.load(Relaxed) }
     }
 
     pub(super) fn failed(&self) -> u64 {
-        self.read(Counted::Operation).failed + self.read(Counted::Heartbeat).failed
+        self.read(CountedKind::Operation).failed + self.read(CountedKind::Heartbeat).failed
     }
 
     pub(super) fn first_failures(&self) -> Vec<String> {
         self.first_failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn counters(&self, of: Counted) -> (&AtomicU64, &AtomicU64) {
+    fn counters(&self, of: CountedKind) -> (&AtomicU64, &AtomicU64) {
         match of {
-            Counted::Operation => (&self.operations, &self.failed_operations),
-            Counted::Heartbeat => (&self.heartbeats, &self.failed_heartbeats),
+            CountedKind::Operation => (&self.operations, &self.failed_operations),
+            CountedKind::Heartbeat => (&self.heartbeats, &self.failed_heartbeats),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cluster::Cluster;
 use super::output::{legend, thousands};
 use super::screen::{Colour, Screen};
-use super::tally::Counted;
+use super::tally::CountedKind;
 use super::upgrade::Findings;
 
 /// Prints the totals and a text for everything that failed. Returns whether nothing did.
@@ -16,8 +16,10 @@ pub(super) fn show(screen: &Screen, cluster: &Cluster, findings: &Findings, took
     }
     screen.line("");
     let clients = format!("by {} clients", cluster.clients.len());
-    for (of, name, by) in [(Counted::Operation, "operations", clients.as_str()), (Counted::Heartbeat, "heartbeats", "between the nodes")]
-    {
+    for (of, name, by) in [
+        (CountedKind::Operation, "operations", clients.as_str()),
+        (CountedKind::Heartbeat, "heartbeats", "between the nodes"),
+    ] {
         let count = cluster.tally.read(of);
         let failed = format!("failed: {}", thousands(count.failed));
         row(screen, name, &thousands(count.done), by, &failed, count.failed == 0);

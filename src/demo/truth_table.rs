@@ -9,7 +9,10 @@ use crate::policy::{Link, Mode};
 pub(super) enum ClientResult {
     Accepted,
     /// A MongoDB error.
-    Error { code: i32, text: String },
+    Error {
+        code: i32,
+        text: String,
+    },
     /// A fatal TLS alert.
     Alert(u8),
     /// Another failure.

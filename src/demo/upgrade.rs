@@ -9,9 +9,9 @@ use tokio::time::sleep;
 
 use super::cluster::Cluster;
 use super::observe::{opening_of, refused};
-use super::screen::Screen;
-use super::tally::Counted;
 use super::output;
+use super::screen::Screen;
+use super::tally::CountedKind;
 use super::truth_table::{ClientResult, Observation, cells, differences};
 use crate::control::{Caller, Change};
 use crate::policy::{Mode, Opening, Spelling};
@@ -156,7 +156,8 @@ impl<'a> Upgrade<'a> {
                 }
             }
         }
-        let [operations, heartbeats] = [Counted::Operation, Counted::Heartbeat].map(|of| self.cluster.tally.read(of).done);
+        let [operations, heartbeats] =
+            [CountedKind::Operation, CountedKind::Heartbeat].map(|of| self.cluster.tally.read(of).done);
         if operations == 0 || heartbeats == 0 {
             self.findings.differences.push("clients or nodes did nothing at all".to_owned());
         }

@@ -26,7 +26,7 @@ pub(super) struct LoadArgs {
     pub(super) connections: usize,
     /// How many of the connections use TLS.
     pub(super) tls_connections: usize,
-    pub(super) tls: Option<ClientTls>,
+    pub(super) tls: Option<LoadTls>,
     /// Operations a second; `None`: closed loop.
     pub(super) rate: Option<u32>,
     pub(super) duration: Duration,
@@ -38,7 +38,7 @@ pub(super) struct LoadArgs {
 
 /// The TLS configuration of clients.
 #[derive(Debug, Clone)]
-pub(super) struct ClientTls {
+pub(super) struct LoadTls {
     pub(super) config: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
 }
@@ -125,7 +125,7 @@ fn refuse_tls_options(matches: &ArgMatches) -> Result<(), String> {
     }
 }
 
-fn tls(matches: &ArgMatches, target: &HostPort) -> Result<ClientTls, String> {
+fn tls(matches: &ArgMatches, target: &HostPort) -> Result<LoadTls, String> {
     let version = matches.get_one::<String>(arg::VERSION).map(String::as_str);
     let files = TlsFiles {
         cluster: matches.get_one(arg::CERTIFICATE_KEY).cloned(),
@@ -142,12 +142,9 @@ fn tls(matches: &ArgMatches, target: &HostPort) -> Result<ClientTls, String> {
     let material = load(&files)?;
     let config = material.client_config(std::slice::from_ref(&name)).ok_or("no TLS material")?;
     let mut config = ClientConfig::clone(&config);
-    config.resumption = if matches.get_flag(arg::RESUME) {
-        Resumption::in_memory_sessions(SESSIONS)
-    } else {
-        Resumption::disabled()
-    };
-    Ok(ClientTls { config: Arc::new(config), name })
+    config.resumption =
+        if matches.get_flag(arg::RESUME) { Resumption::in_memory_sessions(SESSIONS) } else { Resumption::disabled() };
+    Ok(LoadTls { config: Arc::new(config), name })
 }
 
 fn load(files: &TlsFiles) -> Result<Material, String> {
@@ -185,7 +182,10 @@ mod tests {
     #[test]
     fn what_is_asked_for() {
         let args = read("--target db1:27017").unwrap();
-        assert_eq!((args.workload, args.request, args.connections, args.tls_connections), (Workload::Ping, LoadRequest::Ping, 16, 0));
+        assert_eq!(
+            (args.workload, args.request, args.connections, args.tls_connections),
+            (Workload::Ping, LoadRequest::Ping, 16, 0)
+        );
         let args = read("bulk --target db1:1 --mix 70 --connections 9 --tlsAllowInvalidCertificates --rate 5").unwrap();
         assert_eq!((args.tls_connections, args.rate), (7, Some(5)));
         assert_eq!(args.request, LoadRequest::Echo { request: 256, response: 16 << 20 });

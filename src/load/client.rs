@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::exchange::{Exchange, HEAD_BYTES};
-use super::limits::{AFTER_FAILURE, CHUNK_BYTES, OPERATION};
 use super::args::LoadArgs;
 use super::connect::connect;
+use super::exchange::{Exchange, HEAD_BYTES};
+use super::limits::{AFTER_FAILURE, CHUNK_BYTES, OPERATION};
 use super::measurements::{FailureKind, Measurements, Transferred};
 use super::workload::{LoadRequest, Workload};
 use crate::net::Resolver;
@@ -69,7 +69,12 @@ pub(super) async fn run(context: Arc<ClientContext>, number: usize) {
 }
 
 /// One operation: a request, on a new connection unless one is open.
-async fn operate(context: &ClientContext, number: usize, open: &mut Option<Exchange>, chunk: &mut [u8]) -> Result<Transferred, FailureKind> {
+async fn operate(
+    context: &ClientContext,
+    number: usize,
+    open: &mut Option<Exchange>,
+    chunk: &mut [u8],
+) -> Result<Transferred, FailureKind> {
     let exchange = match open {
         Some(exchange) => exchange,
         None => {

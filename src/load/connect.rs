@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::args::{ClientTls, LoadArgs};
+use super::args::{LoadArgs, LoadTls};
 use super::limits::OPERATION;
 use super::measurements::FailureKind;
 use crate::net::Resolver;
@@ -20,11 +20,11 @@ pub(super) type LoadStream = Box<dyn TcpOrTls>;
 pub(super) trait TcpOrTls: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> TcpOrTls for S {}
 
-pub(super) async fn connect(resolver: &Resolver, tls: Option<&ClientTls>) -> Result<LoadStream, FailureKind> {
+pub(super) async fn connect(resolver: &Resolver, tls: Option<&LoadTls>) -> Result<LoadStream, FailureKind> {
     let addresses = resolver.addresses(OPERATION).await.map_err(|error| FailureKind::Resolve(error.to_string()))?;
     let socket = TcpStream::connect(&*addresses).await.map_err(|error| FailureKind::connect(&error))?;
     socket.set_nodelay(true).map_err(|error| FailureKind::connect(&error))?;
-    let Some(ClientTls { config, name }) = tls else { return Ok(Box::new(socket)) };
+    let Some(LoadTls { config, name }) = tls else { return Ok(Box::new(socket)) };
     // tokio-rustls, not the proxy's own stream, so that a fault of that stream is not hidden from the measurement.
     let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
     let stream = timeout(OPERATION, handshake).await.map_err(|_| HandshakeError::TimedOut(OPERATION));
@@ -34,7 +34,7 @@ pub(super) async fn connect(resolver: &Resolver, tls: Option<&ClientTls>) -> Res
 
 impl LoadArgs {
     /// The TLS configuration of the client of this number, if it uses TLS: TLS clients are spread evenly.
-    pub(super) fn tls_of(&self, number: usize) -> Option<&ClientTls> {
+    pub(super) fn tls_of(&self, number: usize) -> Option<&LoadTls> {
         let before = |number: usize| number * self.tls_connections / self.connections;
         self.tls.as_ref().filter(|_| before(number + 1) > before(number))
     }

@@ -114,7 +114,8 @@ impl Measurements {
     }
 
     fn count(&mut self, kind: String, count: u64) {
-        let kind = if self.errors.len() < FAILURE_KINDS || self.errors.contains_key(&kind) { kind } else { OTHERS.into() };
+        let kind =
+            if self.errors.len() < FAILURE_KINDS || self.errors.contains_key(&kind) { kind } else { OTHERS.into() };
         *self.errors.entry(kind).or_default() += count;
     }
 

@@ -95,7 +95,10 @@ impl Report {
 
 impl Cpu {
     fn of(args: &LoadArgs, measurements: &Measurements, used: ProcessUsage, grown: u64) -> Cpu {
-        let (operations, bytes) = (measurements.operations() as f64, (measurements.transferred.sent + measurements.transferred.received) as f64);
+        let (operations, bytes) = (
+            measurements.operations() as f64,
+            (measurements.transferred.sent + measurements.transferred.received) as f64,
+        );
         let spent = used.processor().as_secs_f64();
         let per =
             |count: f64, unit: f64| (count > 0.0 && args.workload != Workload::Idle).then(|| spent / count * unit);

@@ -2,6 +2,7 @@
 //! the operator.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,12 @@ use super::journal::Journal;
 use super::lagging::{LastModes, lagging};
 use super::lease::Leases;
 use super::limits::{FAILED_REQUESTS, POLL, UNHEALTHY, UNREACHED};
-use super::member_names::MemberNames;
 use super::node::Node;
 use super::peers::ResolvedHosts;
 use crate::policy::Mode;
+
+/// The members' names by set, in lower case.
+pub(super) type MemberNames = BTreeMap<String, Vec<String>>;
 
 /// A rollout in progress.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! The check of a node from outside, as a client would see it: does it answer TLS, does it refuse plaintext? It reads
-//! the first bytes of each answer only; no certificate is shown, and none is verified.
+//! The check of a node from outside, as a client would see it: does it answer TLS, does it refuse plaintext? Of TLS, it
+//! reads only the first byte of the answer; no certificate is shown, and none is verified.
 //!
 //! It speaks plaintext only to a node that must refuse it: elsewhere it would become a plaintext client in the inventory,
 //! and block the next step.
@@ -16,9 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::limits::{EXTERNAL_CHECK, EXTERNAL_CHECK_BYTES, POLL};
-use crate::mongo::header::HEADER_BYTES;
-use crate::mongo::request::query_command;
-use crate::mongo::{Header, Reply};
+use crate::mongo::{CommandError, MongoClient};
 use crate::net::HostPort;
 use crate::policy::Mode;
 
@@ -39,14 +37,19 @@ pub(super) async fn verify(address: &HostPort, mode: Mode) -> Result<Vec<&'stati
 
 async fn tls(address: &HostPort, mode: Mode) -> Result<&'static str, String> {
     let hello = client_hello(address).map_err(|error| format!("no TLS hello can be made for {address}: {error}"))?;
-    let answer = exchange(address, &hello, 1).await?;
-    match (answer.first(), mode.accepts_tls()) {
-        (Some(&HANDSHAKE), true) => Ok("TLS is answered"),
-        (Some(&ALERT), false) => Ok("TLS is refused by an alert"),
+    let mut stream = connect(address).await?;
+    // A connection that is closed or reset is an answer too.
+    let first_byte = async {
+        stream.write_all(&hello).await.ok()?;
+        stream.read_u8().await.ok()
+    };
+    match (answer(address, first_byte).await?, mode.accepts_tls()) {
+        (Some(HANDSHAKE), true) => Ok("TLS is answered"),
+        (Some(ALERT), false) => Ok("TLS is refused by an alert"),
         (first, _) => {
             let got = match first {
-                Some(&HANDSHAKE) => "a handshake",
-                Some(&ALERT) => "an alert",
+                Some(HANDSHAKE) => "a handshake",
+                Some(ALERT) => "an alert",
                 Some(_) => "something that is no TLS",
                 None => "an end",
             };
@@ -56,33 +59,34 @@ async fn tls(address: &HostPort, mode: Mode) -> Result<&'static str, String> {
 }
 
 async fn plaintext(address: &HostPort) -> Result<&'static str, String> {
-    let client = rawdoc! {
+    let metadata = rawdoc! {
         "application": { "name": APPLICATION },
         "driver": { "name": "tlsramp", "version": env!("CARGO_PKG_VERSION") },
         "os": { "type": std::env::consts::OS },
     };
-    let question = query_command(1, "admin", &rawdoc! { "isMaster": 1, "helloOk": true, "client": client });
-    let answer = exchange(address, &question, EXTERNAL_CHECK_BYTES).await?;
-    if answer.is_empty() {
-        return Ok("plaintext is closed");
-    }
-    match Reply::parse(&answer).ok().and_then(|reply| reply.document.get_i32("code").ok()) {
-        Some(REFUSED) => Ok("plaintext is refused"),
-        Some(_) | None => Err(format!("{address} still answers plaintext: is it this tlsramp that listens there?")),
+    let mut client = MongoClient::over(connect(address).await?).limited(EXTERNAL_CHECK_BYTES);
+    let command = rawdoc! { "isMaster": 1, "helloOk": true, "client": metadata };
+    match answer(address, client.query("admin", &command)).await? {
+        Ok(document) if document.get_i32("code").is_ok_and(|code| code == REFUSED) => Ok("plaintext is refused"),
+        Err(CommandError::Closed | CommandError::Io(_)) => Ok("plaintext is closed"),
+        Ok(_) | Err(CommandError::Refused { .. } | CommandError::Malformed(_)) => {
+            Err(format!("{address} still answers plaintext: is it this tlsramp that listens there?"))
+        }
     }
 }
 
-/// Sends a request and reads the answer: one MongoDB message, or `enough` bytes. Connecting is tried again for a while, so
-/// that one lost packet is no failure.
-async fn exchange(address: &HostPort, bytes: &[u8], enough: usize) -> Result<Vec<u8>, String> {
+async fn answer<T>(address: &HostPort, answer: impl Future<Output = T>) -> Result<T, String> {
+    let answer = timeout(EXTERNAL_CHECK, answer).await;
+    answer.map_err(|_| format!("{address} does not answer within {} s", EXTERNAL_CHECK.as_secs()))
+}
+
+/// Connects, and tries again for a while, so that one lost packet is no failure.
+async fn connect(address: &HostPort) -> Result<TcpStream, String> {
     let until = Instant::now() + 2 * EXTERNAL_CHECK;
     loop {
         let next = Instant::now() + POLL;
         let why = match timeout(EXTERNAL_CHECK, TcpStream::connect((&*address.host, address.port))).await {
-            Ok(Ok(stream)) => {
-                let answer = timeout(EXTERNAL_CHECK, talk(stream, bytes, enough)).await;
-                return answer.map_err(|_| format!("{address} does not answer within {} s", EXTERNAL_CHECK.as_secs()));
-            }
+            Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no connection within {} s", EXTERNAL_CHECK.as_secs()),
         };
@@ -91,27 +95,6 @@ async fn exchange(address: &HostPort, bytes: &[u8], enough: usize) -> Result<Vec
         }
         sleep_until(next).await;
     }
-}
-
-/// A connection that is closed or reset is an answer too.
-async fn talk(mut stream: TcpStream, bytes: &[u8], enough: usize) -> Vec<u8> {
-    let mut answer = Vec::new();
-    if stream.write_all(bytes).await.is_err() {
-        return answer;
-    }
-    let mut buffer = [0; 4096];
-    while answer.len() < enough && !is_message(&answer) {
-        match stream.read(&mut buffer).await {
-            Ok(count @ 1..) => answer.extend_from_slice(&buffer[..count]),
-            Ok(0) | Err(_) => break,
-        }
-    }
-    answer
-}
-
-fn is_message(bytes: &[u8]) -> bool {
-    let body = Header::of(bytes).and_then(|header| header.body_len());
-    body.is_some_and(|body| bytes.len() >= HEADER_BYTES + body)
 }
 
 /// A ClientHello, whose handshake is never completed.

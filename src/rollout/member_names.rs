@@ -4,15 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::Rollout;
+use super::context::{MemberNames, Rollout};
 use super::fleet::{AnswerError, all_of};
 use super::halt::Halt;
 use super::node::Node;
 use crate::admin_client::ClientError;
 use crate::text::{escaped, printable};
-
-/// The members' names by set, in lower case.
-pub(super) type MemberNames = BTreeMap<String, Vec<String>>;
 
 /// Collects the names of each set: those in the hellos of its listed members, and the own name of each. PURE.
 pub(super) fn of_sets(nodes: &[Node]) -> MemberNames {

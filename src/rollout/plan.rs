@@ -6,7 +6,7 @@
 //!
 //! A proxy beside an application has outbound links only. They follow the same rule as a member's: it dials TLS from
 //! `preferSSL` on, when every server accepts it (`allowSSL`), and no server requires TLS (`requireSSL`) before all nodes,
-//! this one included, dial it. So any place within a rung is safe. Since its step affects writes, it goes after the
+//! this one included, dial it. So any position within a rung is safe. Since its step affects writes, it goes after the
 //! secondaries and before the primary; in reverse where the primary goes first.
 //!
 //! **Down**: the highest rung first, all nodes, one rung at a time. So a node dials or refuses something only when that
@@ -44,51 +44,53 @@ pub(super) struct PlannedStep {
 }
 
 /// The next step up to a mode. `None`: no node is below it, or none of those that are next is able.
-pub(super) fn up(places: &[Position], target: Mode) -> Option<PlannedStep> {
-    let lowest = places.iter().map(|place| place.mode).min().filter(|mode| *mode < target)?;
+pub(super) fn up(positions: &[Position], target: Mode) -> Option<PlannedStep> {
+    let lowest = positions.iter().map(|position| position.mode).min().filter(|mode| *mode < target)?;
     let to = above(lowest)?;
-    first(places, |place| place.mode == lowest, false).map(|node| PlannedStep { node, to })
+    first(positions, |position| position.mode == lowest, false).map(|node| PlannedStep { node, to })
 }
 
 /// The next step down to each node's target. `None`: no node is above its target, or none of those that are next is able.
-pub(super) fn down(places: &[Position], targets: &[Mode]) -> Option<PlannedStep> {
-    let left = |node: usize, place: &Position| targets.get(node).is_some_and(|target| place.mode > *target);
-    let above_target = places.iter().enumerate().filter(|(node, place)| left(*node, place));
-    let highest = above_target.map(|(_, place)| place.mode).max()?;
+pub(super) fn down(positions: &[Position], targets: &[Mode]) -> Option<PlannedStep> {
+    let left = |node: usize, position: &Position| targets.get(node).is_some_and(|target| position.mode > *target);
+    let above_target = positions.iter().enumerate().filter(|(node, position)| left(*node, position));
+    let highest = above_target.map(|(_, position)| position.mode).max()?;
     let to = below(highest)?;
-    let going: Vec<_> = places
+    let going: Vec<_> = positions
         .iter()
         .enumerate()
-        .map(|(node, place)| Position { able: place.able && left(node, place) && place.mode == highest, ..*place })
+        .map(|(node, position)| Position {
+            able: position.able && left(node, position) && position.mode == highest,
+            ..*position
+        })
         .collect();
     first(&going, |_| true, to.accepts_tls()).map(|node| PlannedStep { node, to })
 }
 
 /// All steps up, in order.
-pub(super) fn all_up(places: &[Position], target: Mode) -> Vec<PlannedStep> {
-    let mut places = places.to_vec();
-    std::iter::from_fn(|| {
-        let step = up(&places, target)?;
-        places[step.node].mode = step.to;
-        Some(step)
-    })
-    .collect()
+pub(super) fn all_up(positions: &[Position], target: Mode) -> Vec<PlannedStep> {
+    all(positions, |positions| up(positions, target))
 }
 
 /// All steps down, in order.
-pub(super) fn all_down(places: &[Position], targets: &[Mode]) -> Vec<PlannedStep> {
-    let mut places = places.to_vec();
+pub(super) fn all_down(positions: &[Position], targets: &[Mode]) -> Vec<PlannedStep> {
+    all(positions, |positions| down(positions, targets))
+}
+
+fn all(positions: &[Position], next: impl Fn(&[Position]) -> Option<PlannedStep>) -> Vec<PlannedStep> {
+    let mut positions = positions.to_vec();
     std::iter::from_fn(|| {
-        let step = down(&places, targets)?;
-        places[step.node].mode = step.to;
+        let step = next(&positions)?;
+        positions[step.node].mode = step.to;
         Some(step)
     })
     .collect()
 }
 
 /// The first node for which `may` holds, in list order, primaries last, or first.
-fn first(places: &[Position], may: impl Fn(&Position) -> bool, primary_first: bool) -> Option<usize> {
-    let found = |role: Role| places.iter().position(|place| place.able && place.role == role && may(place));
+fn first(positions: &[Position], may: impl Fn(&Position) -> bool, primary_first: bool) -> Option<usize> {
+    let found =
+        |role: Role| positions.iter().position(|position| position.able && position.role == role && may(position));
     let mut roles = [Role::Other, Role::Outbound, Role::Primary];
     if primary_first {
         roles.reverse();
@@ -113,15 +115,15 @@ mod tests {
     use crate::policy::Spelling;
 
     /// Whether every node is within one rung of every other.
-    fn together(places: &[Position]) -> bool {
-        let modes = || places.iter().map(|place| place.mode as u8);
+    fn together(positions: &[Position]) -> bool {
+        let modes = || positions.iter().map(|position| position.mode as u8);
         modes().max().unwrap_or(0) - modes().min().unwrap_or(0) <= 1
     }
 
-    fn places(modes: &[Mode], primary: usize) -> Vec<Position> {
+    fn positions(modes: &[Mode], primary: usize) -> Vec<Position> {
         let role = |node: usize| if node == primary { Role::Primary } else { Role::Other };
-        let place = |(node, mode): (usize, &Mode)| Position { mode: *mode, role: role(node), able: true };
-        modes.iter().enumerate().map(place).collect()
+        let position = |(node, mode): (usize, &Mode)| Position { mode: *mode, role: role(node), able: true };
+        modes.iter().enumerate().map(position).collect()
     }
 
     fn steps(steps: &[PlannedStep]) -> Vec<(usize, Mode)> {
@@ -130,20 +132,20 @@ mod tests {
 
     #[test]
     fn up_goes_by_rungs_with_the_primary_last() {
-        let ladder = all_up(&places(&[Disabled; 3], 0), Prefer);
+        let ladder = all_up(&positions(&[Disabled; 3], 0), Prefer);
         let rungs = [Allow, Prefer].map(|to| [1, 2, 0].map(|node| (node, to)));
         assert_eq!(steps(&ladder), rungs.concat());
         assert_eq!(
-            steps(&all_up(&places(&[Require, Allow, Prefer], 0), Require)),
+            steps(&all_up(&positions(&[Require, Allow, Prefer], 0), Require)),
             [(1, Prefer), (1, Require), (2, Require)]
         );
-        assert_eq!(up(&places(&[Prefer, Require], 0), Prefer), None, "no node is below");
+        assert_eq!(up(&positions(&[Prefer, Require], 0), Prefer), None, "no node is below");
         assert_eq!(up(&[], Require), None);
     }
 
     #[test]
     fn down_goes_by_rungs_with_the_primary_where_it_helps_clients() {
-        let ladder = all_down(&places(&[Require; 3], 1), &[Disabled; 3]);
+        let ladder = all_down(&positions(&[Require; 3], 1), &[Disabled; 3]);
         let expected = [
             (1, Prefer),
             (0, Prefer),
@@ -156,23 +158,23 @@ mod tests {
             (1, Disabled),
         ];
         assert_eq!(steps(&ladder), expected);
-        let own = all_down(&places(&[Prefer, Prefer], 0), &[Disabled, Allow]);
+        let own = all_down(&positions(&[Prefer, Prefer], 0), &[Disabled, Allow]);
         assert_eq!(steps(&own), [(0, Allow), (1, Allow), (0, Disabled)], "each to where it began");
-        assert_eq!(down(&places(&[Disabled, Allow], 0), &[Disabled, Allow]), None);
+        assert_eq!(down(&positions(&[Disabled, Allow], 0), &[Disabled, Allow]), None);
     }
 
     #[test]
     fn a_proxy_beside_an_application_comes_next_to_the_primary() {
-        let mut four = places(&[Disabled; 4], 1);
+        let mut four = positions(&[Disabled; 4], 1);
         four[0].role = Role::Outbound;
         assert_eq!(steps(&all_up(&four, Allow)), [2, 3, 0, 1].map(|node| (node, Allow)));
-        four.iter_mut().for_each(|place| place.mode = Require);
+        four.iter_mut().for_each(|position| position.mode = Require);
         assert_eq!(steps(&all_down(&four, &[Prefer; 4])), [1, 0, 2, 3].map(|node| (node, Prefer)));
     }
 
     #[test]
     fn a_node_that_is_not_able_holds_the_others_back() {
-        let mut three = places(&[Require, Prefer, Require], 1);
+        let mut three = positions(&[Require, Prefer, Require], 1);
         three[0].able = false;
         assert_eq!(steps(&all_down(&three, &[Disabled; 3])), [(2, Prefer)], "none more than one rung below it");
         three[0].mode = Prefer;
@@ -185,44 +187,44 @@ mod tests {
 
     fn mixtures() -> impl Strategy<Value = (Vec<Position>, Mode)> {
         let roles = prop::sample::select(vec![Role::Other, Role::Outbound, Role::Primary]);
-        let place = (modes(), roles).prop_map(|(mode, role)| Position { mode, role, able: true });
-        (prop::collection::vec(place, 1..8), modes())
+        let position = (modes(), roles).prop_map(|(mode, role)| Position { mode, role, able: true });
+        (prop::collection::vec(position, 1..8), modes())
     }
 
     proptest! {
         /// From any mixture: one legal step at a time, from the lowest rung, secondaries first, until no node is below.
         #[test]
-        fn up_is_one_legal_step_at_a_time((mut places, target) in mixtures()) {
+        fn up_is_one_legal_step_at_a_time((mut positions, target) in mixtures()) {
             let mut count = 0;
-            while let Some(PlannedStep { node, to }) = up(&places, target) {
-                let from = places[node].mode;
+            while let Some(PlannedStep { node, to }) = up(&positions, target) {
+                let from = positions[node].mode;
                 prop_assert!(from.step_to(to, Spelling::Ssl).is_ok() && to <= target);
-                prop_assert!(places.iter().all(|other| other.mode >= from), "all have the previous step");
-                let waiting = |other: &Position| other.mode == from && other.role < places[node].role;
-                prop_assert!(!places.iter().any(waiting), "secondaries first, the primary last");
-                let was = together(&places);
-                places[node].mode = to;
-                prop_assert!(!was || together(&places), "once together, together for good");
+                prop_assert!(positions.iter().all(|other| other.mode >= from), "all have the previous step");
+                let waiting = |other: &Position| other.mode == from && other.role < positions[node].role;
+                prop_assert!(!positions.iter().any(waiting), "secondaries first, the primary last");
+                let was = together(&positions);
+                positions[node].mode = to;
+                prop_assert!(!was || together(&positions), "once together, together for good");
                 count += 1;
-                prop_assert!(count <= 3 * places.len());
+                prop_assert!(count <= 3 * positions.len());
             }
-            prop_assert!(places.iter().all(|place| place.mode >= target));
+            prop_assert!(positions.iter().all(|position| position.mode >= target));
         }
 
         /// From any mixture, back to any modes: one rung at a time, from the highest, until each is where it began.
         #[test]
-        fn down_is_one_rung_at_a_time((mut places, _) in mixtures(), targets in prop::collection::vec(modes(), 8)) {
-            let targets = &targets[..places.len()];
-            let began = places.clone();
-            while let Some(PlannedStep { node, to }) = down(&places, targets) {
-                let from = places[node].mode;
+        fn down_is_one_rung_at_a_time((mut positions, _) in mixtures(), targets in prop::collection::vec(modes(), 8)) {
+            let targets = &targets[..positions.len()];
+            let began = positions.clone();
+            while let Some(PlannedStep { node, to }) = down(&positions, targets) {
+                let from = positions[node].mode;
                 prop_assert!(to.step_to(from, Spelling::Ssl).is_ok() && to >= targets[node]);
-                let above = places.iter().zip(targets).any(|(other, target)| other.mode > from && other.mode > *target);
+                let above = positions.iter().zip(targets).any(|(other, target)| other.mode > from && other.mode > *target);
                 prop_assert!(!above, "no node that goes down is left above");
-                places[node].mode = to;
+                positions[node].mode = to;
             }
-            for ((place, target), began) in places.iter().zip(targets).zip(began) {
-                prop_assert_eq!(place.mode, began.mode.min(*target));
+            for ((position, target), began) in positions.iter().zip(targets).zip(began) {
+                prop_assert_eq!(position.mode, began.mode.min(*target));
             }
         }
     }
