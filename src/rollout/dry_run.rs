@@ -11,6 +11,7 @@ use super::plan::{self, PlannedStep};
 use super::reachability;
 use super::summary::{DONE, STOPPED};
 use super::survey::{lines, survey};
+use crate::control::views::LeaseStatus;
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
@@ -73,8 +74,8 @@ pub(super) async fn run(fleet: &Fleet, goal: &Goal, last: &LastModes, accept: &[
 
 fn leased(nodes: &[Node]) -> Vec<String> {
     let line = |node: &Node| {
-        let (holder, seconds) = node.lease.as_ref()?;
-        Some(format!("{}: {} holds the lease for another {seconds} s", node.name, printable(holder)))
+        let LeaseStatus { holder, seconds_left, .. } = node.status.lease.as_ref()?;
+        Some(format!("{}: {} holds the lease for another {seconds_left} s", node.name, printable(holder)))
     };
     nodes.iter().filter_map(line).collect()
 }

@@ -77,7 +77,7 @@ impl Fleet {
     pub(super) async fn look(&self) -> Vec<Result<Node, AnswerError>> {
         self.each(&self.all(), |handle| async move {
             let status = handle.client.status().await?;
-            Node::of(&handle.name, &status.value).map_err(AnswerError::Unreadable)
+            Node::of(&handle.name, status.value).map_err(AnswerError::Unreadable)
         })
         .await
     }

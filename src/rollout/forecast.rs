@@ -31,11 +31,11 @@ pub(super) fn all(
             lines.extend(names(&unknown_to(node, &sets)));
         }
         if steps.iter().any(|step| step.to.dials_tls()) {
-            lines.extend(node.certificates.iter().filter_map(certificate));
+            lines.extend(node.status.certificates.iter().filter_map(certificate));
         }
         if goes_to(Mode::Require) {
-            lines.extend((node.redirect == Some(false)).then(|| RULES.to_owned()));
-            lines.extend(bypass(&node.bypass));
+            lines.extend((node.status.redirect == Some(false)).then(|| RULES.to_owned()));
+            lines.extend(bypass(&node.status.bypass));
         }
         // For the first step, the nodes themselves list their blockers.
         if goes_to(Mode::Require) && steps.first().is_some_and(|step| step.to != Mode::Require) {
@@ -127,7 +127,7 @@ mod tests {
     /// The lines of a node that has these, before a rollout to requireSSL.
     fn lines(node: impl FnOnce(&mut Node), clients: Vec<ClientRow>, accept: &[String]) -> Vec<String> {
         let mut one = member("a", MemberState::Primary, Disabled, &[]);
-        one.members = vec![crate::control::views::MemberStatus { name: "A:27017".into(), ..Default::default() }];
+        one.status.members = vec![crate::control::views::MemberStatus { name: "A:27017".into(), ..Default::default() }];
         node(&mut one);
         let steps = [PlannedStep { node: 0, to: Allow }, PlannedStep { node: 0, to: Require }];
         let observed = ObservedPeers { clients, connections: Vec::new() };
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn everything_that_will_be_waited_for_or_refused_is_named_and_escaped() {
         assert_eq!(lines(|_| {}, Vec::new(), &[]), [""; 0]);
-        let found = lines(|node| node.members.clear(), Vec::new(), &[]);
+        let found = lines(|node| node.status.members.clear(), Vec::new(), &[]);
         assert_eq!(found, ["before the first step, is told the names of members that it does not know: a:27017"]);
         let certificate = |days_left| CertificateStatus {
             role: "tlsCertificateKeyFile".into(),
@@ -147,7 +147,7 @@ mod tests {
             ..CertificateStatus::default()
         };
         for (days, part) in [(-1, Some("has expired on then")), (29, Some("expires in 29 days")), (30, None)] {
-            let found = lines(|node| node.certificates = vec![certificate(days)], Vec::new(), &[]);
+            let found = lines(|node| node.status.certificates = vec![certificate(days)], Vec::new(), &[]);
             assert_eq!(found.len(), usize::from(part.is_some()), "{found:?}");
             assert!(found.iter().all(|line| line.contains(part.unwrap()) && line.contains(r"CN=\u{1b}a")), "{found:?}");
         }
@@ -156,9 +156,9 @@ mod tests {
             remote: remote.into(),
             ..BypassStatus::default()
         };
-        let found = lines(|node| node.bypass = vec![around("2.2.2.2:1"), around("2.2.2.2:2")], Vec::new(), &[]);
+        let found = lines(|node| node.status.bypass = vec![around("2.2.2.2:1"), around("2.2.2.2:2")], Vec::new(), &[]);
         assert!(found.len() == 1 && found[0].contains("2 inbound connections with 2.2.2.2"), "{found:?}");
-        let found = lines(|node| node.redirect = Some(false), Vec::new(), &[]);
+        let found = lines(|node| node.status.redirect = Some(false), Vec::new(), &[]);
         assert!(found[0].contains("redirect rules, which are not in force"), "{found:?}");
     }
 

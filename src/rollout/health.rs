@@ -86,12 +86,13 @@ pub(super) fn missing(nodes: &[Node]) -> Vec<HealthProblem> {
     }
     let given: BTreeSet<_> = nodes.iter().filter_map(Node::me).collect();
     let named = nodes.iter().filter_map(|node| node.server.as_ref()).flat_map(|server| &server.hosts);
-    let missing: BTreeSet<_> = named.filter(|host| !given.contains(*host)).collect();
-    let finding = |host: &String| {
-        let text = format!("the set's member {} is not a listed node: give its tlsramp as --node", printable(host));
+    let named = named.map(|host| host.to_ascii_lowercase());
+    let missing: BTreeSet<_> = named.filter(|host| !given.contains(host)).collect();
+    let problem = |host: String| {
+        let text = format!("the set's member {} is not a listed node: give its tlsramp as --node", printable(&host));
         HealthProblem { node: None, text, transient: false }
     };
-    missing.into_iter().map(finding).collect()
+    missing.into_iter().map(problem).collect()
 }
 
 fn too_far(nodes: &[Node], target: Mode) -> Vec<HealthProblem> {
@@ -104,19 +105,19 @@ fn too_far(nodes: &[Node], target: Mode) -> Vec<HealthProblem> {
 }
 
 fn set(node: &Node) -> Option<&str> {
-    node.server.as_ref()?.set.as_deref()
+    node.server.as_ref()?.set_name.as_deref()
 }
 
 #[cfg(test)]
 mod tests {
     use super::problems;
+    use crate::control::views::UpstreamStatus;
     use crate::policy::Mode::{Allow, Disabled, Require};
     use crate::rollout::node::tests::member;
-    use crate::rollout::node::{MemberState, Node, NodeServer};
+    use crate::rollout::node::{MemberState, Node};
 
-    fn changed(node: Node, change: impl FnOnce(&mut NodeServer)) -> Node {
+    fn changed(node: Node, change: impl FnOnce(&mut UpstreamStatus)) -> Node {
         let mut node = node;
-        node.server.iter_mut().for_each(|server| *server = server.clone());
         if let Some(server) = &mut node.server {
             change(server);
         }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     fn alone(name: &str, state: MemberState) -> Node {
-        changed(member(name, state, Disabled, &[]), |server| (server.set, server.me) = (None, None))
+        changed(member(name, state, Disabled, &[]), |server| (server.set_name, server.me) = (None, None))
     }
 
     #[test]
@@ -144,16 +145,16 @@ mod tests {
 
     #[test]
     fn each_disorder_is_named() {
-        let ill = |at: usize, change: fn(&mut NodeServer)| {
+        let ill = |at: usize, change: fn(&mut UpstreamStatus)| {
             let mut nodes = trio();
             nodes[at] = changed(nodes[at].clone(), change);
             nodes
         };
         let rows: [(Vec<Node>, Option<usize>, &str); 8] = [
             (ill(1, |server| server.up = false), Some(1), "is down"),
-            (ill(2, |server| server.state = MemberState::Other), Some(2), "let it recover"),
-            (ill(0, |server| server.state = MemberState::Secondary), None, "has 0 primaries"),
-            (ill(1, |server| server.state = MemberState::Primary), None, "has 2 primaries"),
+            (ill(2, |server| server.state = Some(MemberState::Other.name().into())), Some(2), "let it recover"),
+            (ill(0, |server| server.state = Some(MemberState::Secondary.name().into())), None, "has 0 primaries"),
+            (ill(1, |server| server.state = Some(MemberState::Primary.name().into())), None, "has 2 primaries"),
             (
                 [trio(), vec![alone("s", MemberState::Standalone)]].concat(),
                 Some(3),

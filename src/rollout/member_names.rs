@@ -16,15 +16,17 @@ pub(super) fn of_sets(nodes: &[Node]) -> MemberNames {
     let mut sets = BTreeMap::<String, BTreeSet<String>>::new();
     for node in nodes {
         let Some(server) = &node.server else { continue };
-        let Some(set) = &server.set else { continue };
-        sets.entry(set.clone()).or_default().extend(server.hosts.iter().cloned().chain(node.me()));
+        let Some(set) = &server.set_name else { continue };
+        sets.entry(set.clone())
+            .or_default()
+            .extend(server.hosts.iter().map(|host| host.to_ascii_lowercase()).chain(node.me()));
     }
     sets.into_iter().map(|(set, names)| (set, names.into_iter().collect())).collect()
 }
 
 /// The names that a node does not know yet. PURE.
 pub(super) fn unknown_to<'a>(node: &Node, sets: &'a MemberNames) -> Vec<&'a str> {
-    let known: BTreeSet<_> = node.members.iter().map(|member| member.name.to_ascii_lowercase()).collect();
+    let known: BTreeSet<_> = node.status.members.iter().map(|member| member.name.to_ascii_lowercase()).collect();
     sets.values().flatten().filter(|name| !known.contains(*name)).map(String::as_str).collect()
 }
 
@@ -100,12 +102,12 @@ mod tests {
             member("app", MemberState::Mongos, Disabled, &[]),
             member("beside", MemberState::Mongos, Disabled, &[]),
         ];
-        nodes[2].server.iter_mut().for_each(|server| server.set = Some("shard2".into()));
-        nodes[3].server.iter_mut().for_each(|server| (server.set, server.me) = (None, None));
+        nodes[2].server.iter_mut().for_each(|server| server.set_name = Some("shard2".into()));
+        nodes[3].server.iter_mut().for_each(|server| (server.set_name, server.me) = (None, None));
         nodes[4].server = None;
         let sets = of_sets(&nodes);
         assert_eq!(text(&sets), "rs: a:27017, b:27017, hidden:27017; shard2: c:27017");
-        nodes[4].members = ["A:27017", "b:27017", "c:27017"]
+        nodes[4].status.members = ["A:27017", "b:27017", "c:27017"]
             .map(|name| MemberStatus { name: name.into(), ..MemberStatus::default() })
             .to_vec();
         assert_eq!(unknown_to(&nodes[4], &sets), ["hidden:27017"]);

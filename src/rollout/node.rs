@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::plan::{Position, Role};
-use crate::control::views::{BypassStatus, CertificateStatus, LinkStatus, MemberStatus, Status, UpstreamStatus};
+use crate::control::views::{Status, UpstreamStatus};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
@@ -14,47 +14,17 @@ pub(super) struct Node {
     pub(super) name: String,
     /// The mode in force.
     pub(super) mode: Mode,
-    /// The generation of the snapshot in force.
-    pub(super) generation: u64,
     /// The mode in its flags and file.
     pub(super) configured: Mode,
-    /// How a restart would change the mode, if it would.
-    pub(super) drift: Option<String>,
     /// The server behind its inbound route. `None`: it has no such route, as a proxy beside an application.
-    pub(super) server: Option<NodeServer>,
+    pub(super) server: Option<UpstreamStatus>,
     /// The servers of its outbound routes, with the results of its probes.
     pub(super) outbound: Vec<UpstreamStatus>,
-    /// Its links to other servers, by its connections and probes.
-    pub(super) links: Vec<LinkStatus>,
     /// The listeners of its outbound routes, each with the server that the route leads to.
     pub(super) outbound_listeners: Vec<(String, SocketAddr)>,
-    /// The members of the set that it knows.
-    pub(super) members: Vec<MemberStatus>,
     /// The addresses of its inbound listeners, wildcards excepted.
     pub(super) listens: Vec<IpAddr>,
-    /// Connections that bypass it.
-    pub(super) bypass: Vec<BypassStatus>,
-    /// Whether its redirect rules are in force; `None`: it has none.
-    pub(super) redirect: Option<bool>,
-    pub(super) certificates: Vec<CertificateStatus>,
-    /// Open connections of a kind that its mode would not make.
-    pub(super) non_conforming: usize,
-    /// The holder of the lease, and the seconds that are left.
-    pub(super) lease: Option<(String, u64)>,
-}
-
-/// The server behind a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NodeServer {
-    pub(super) up: bool,
-    /// Why it is down, or a warning.
-    pub(super) reason: Option<String>,
-    pub(super) state: MemberState,
-    pub(super) set: Option<String>,
-    /// Its own name in the set.
-    pub(super) me: Option<String>,
-    /// The members that it names.
-    pub(super) hosts: Vec<String>,
+    pub(super) status: Status,
 }
 
 /// The role of a server in its set.
@@ -76,30 +46,23 @@ pub(super) enum MemberState {
 impl Node {
     /// # Errors
     /// A mode that does not exist.
-    pub(super) fn of(name: &str, status: &Status) -> Result<Node, String> {
-        let inbound = |route: &&UpstreamStatus| route.route == "inbound";
+    pub(super) fn of(name: &str, status: Status) -> Result<Node, String> {
+        let (inbound, outbound): (Vec<_>, _) =
+            status.upstreams.iter().cloned().partition(|upstream| upstream.route == "inbound");
         Ok(Node {
             name: name.to_owned(),
             mode: mode(&status.ssl_mode)?,
-            generation: status.generation,
             configured: mode(&status.configured_mode)?,
-            drift: status.drift.clone(),
-            server: status.upstreams.iter().find(inbound).map(NodeServer::of),
-            outbound: status.upstreams.iter().filter(|route| !inbound(route)).cloned().collect(),
-            links: status.links.clone(),
-            outbound_listeners: outbound_listeners(status),
-            members: status.members.clone(),
-            bypass: status.bypass.clone(),
-            redirect: status.redirect,
-            certificates: status.certificates.clone(),
-            listens: listens(status),
-            non_conforming: status.connections.non_conforming,
-            lease: status.lease.as_ref().map(|lease| (lease.holder.clone(), lease.seconds_left)),
+            server: inbound.into_iter().next(),
+            outbound,
+            outbound_listeners: outbound_listeners(&status),
+            listens: listens(&status),
+            status,
         })
     }
 
     pub(super) fn state(&self) -> MemberState {
-        self.server.as_ref().map_or(MemberState::Outbound, |server| server.state)
+        self.server.as_ref().map_or(MemberState::Outbound, |server| MemberState::of(server.state.as_deref()))
     }
 
     /// Whether it has no server of its own, as a proxy beside an application.
@@ -134,7 +97,7 @@ impl Node {
             let reason = server.reason.as_deref().unwrap_or("it was not probed yet (is --upstreamProbe off?)");
             return Some(format!("the server behind it is down: {}", printable(reason)));
         }
-        match server.state {
+        match self.state() {
             MemberState::Primary
             | MemberState::Secondary
             | MemberState::Arbiter
@@ -147,19 +110,6 @@ impl Node {
             MemberState::Unknown => {
                 Some("what its server is, the probe has not learnt (is --upstreamProbe off?)".to_owned())
             }
-        }
-    }
-}
-
-impl NodeServer {
-    fn of(status: &UpstreamStatus) -> NodeServer {
-        NodeServer {
-            up: status.up,
-            reason: status.reason.clone(),
-            state: MemberState::of(status.state.as_deref()),
-            set: status.set_name.clone(),
-            me: status.me.clone(),
-            hosts: status.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
         }
     }
 }
@@ -177,7 +127,7 @@ impl MemberState {
         known.into_iter().find(|state| Some(state.name()) == name).unwrap_or(MemberState::Unknown)
     }
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             MemberState::Primary => "PRIMARY",
             MemberState::Secondary => "SECONDARY",
@@ -225,37 +175,29 @@ fn outbound_listeners(status: &Status) -> Vec<(String, SocketAddr)> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{MemberState, Node, NodeServer};
+    use super::{MemberState, Node};
     use crate::control::views::{RouteStatus, Status, UpstreamStatus};
     use crate::policy::Mode;
 
     /// A healthy member `NAME:27017` of the set `rs` of these members, with its admin port at `NAME:28017`.
     pub(in crate::rollout) fn member(name: &str, state: MemberState, mode: Mode, members: &[&str]) -> Node {
-        let server = NodeServer {
+        let server = UpstreamStatus {
             up: true,
-            reason: None,
-            state,
-            set: Some("rs".into()),
+            state: Some(state.name().into()),
+            set_name: Some("rs".into()),
             me: Some(format!("{name}:27017")),
             hosts: members.iter().map(|member| format!("{member}:27017")).collect(),
+            ..UpstreamStatus::default()
         };
         Node {
             name: format!("{name}:28017"),
             mode,
-            generation: 1,
             configured: mode,
-            drift: None,
             server: Some(server),
             outbound: Vec::new(),
-            links: Vec::new(),
             outbound_listeners: Vec::new(),
-            members: Vec::new(),
-            bypass: Vec::new(),
-            redirect: None,
-            certificates: Vec::new(),
             listens: Vec::new(),
-            non_conforming: 0,
-            lease: None,
+            status: Status::default(),
         }
     }
 
@@ -280,16 +222,16 @@ pub(super) mod tests {
             ],
             ..Status::default()
         };
-        let node = Node::of("db1:28017", &status).unwrap();
+        let node = Node::of("db1:28017", status.clone()).unwrap();
         assert_eq!((node.mode, node.configured, node.state()), (Mode::Allow, Mode::Allow, MemberState::Secondary));
         assert_eq!((node.me().as_deref(), node.listens), (Some("db1:27017"), vec!["10.0.0.1".parse().unwrap()]));
         assert_eq!(node.outbound_listeners, [("db2:27017".to_owned(), "127.0.1.2:27017".parse().unwrap())]);
         assert_eq!(node.outbound, [UpstreamStatus::default()]);
         let beside_an_application = Status { upstreams: Vec::new(), ..status.clone() };
-        let node = Node::of("app:28017", &beside_an_application).unwrap();
+        let node = Node::of("app:28017", beside_an_application).unwrap();
         assert_eq!((node.state(), node.is_outbound_only(), node.ailment()), (MemberState::Outbound, true, None));
         status.ssl_mode = "maybe".into();
-        assert!(Node::of("db1:28017", &status).unwrap_err().contains("'maybe' is no mode"));
+        assert!(Node::of("db1:28017", status.clone()).unwrap_err().contains("'maybe' is no mode"));
     }
 
     #[test]
@@ -301,7 +243,7 @@ pub(super) mod tests {
             (true, MemberState::Other, "let it recover"),
             (true, MemberState::Unknown, "has not learnt"),
         ] {
-            node.server = node.server.map(|server| NodeServer { up, state, ..server });
+            node.server = node.server.map(|server| UpstreamStatus { up, state: Some(state.name().into()), ..server });
             assert!(node.ailment().unwrap().contains(part), "{part}");
         }
     }

@@ -114,6 +114,7 @@ impl LocalNames {
     fn of(node: &Node, names: &BTreeSet<String>) -> LocalNames {
         let parsed = |ip: &String| ip.parse::<IpAddr>().ok();
         let addresses: BTreeMap<_, Vec<IpAddr>> = node
+            .status
             .members
             .iter()
             .map(|member| (member.name.to_ascii_lowercase(), member.addresses.iter().filter_map(parsed).collect()))
@@ -134,7 +135,7 @@ impl LocalNames {
             let name = |name: &String| format!("{}:{}", name.to_ascii_lowercase(), port.unwrap_or_default());
             link.names.iter().any(|one| names.contains(&name(one)))
         };
-        let by_link = node.links.iter().filter(is_verified).map(|link| &link.destination);
+        let by_link = node.status.links.iter().filter(is_verified).map(|link| &link.destination);
         let aliases = by_listener.chain(by_hello).chain(by_link).map(|target| target.to_ascii_lowercase()).collect();
         LocalNames { aliases, addresses, outbound_only: node.is_outbound_only() }
     }
@@ -185,7 +186,7 @@ pub(super) fn unlisted(
 
 /// Unlisted members of the nodes' sets that answer a node's probe.
 pub(super) fn answering(nodes: &[Node], known: &ListedNodes, resolved: &ResolvedHosts) -> BTreeSet<UnlistedPeer> {
-    let server = |node: &Node| node.server.as_ref().and_then(|server| server.set.clone());
+    let server = |node: &Node| node.server.as_ref().and_then(|server| server.set_name.clone());
     let sets: BTreeSet<_> = nodes.iter().filter_map(server).collect();
     let mut found = BTreeSet::new();
     for (node, one) in nodes.iter().enumerate() {

@@ -20,13 +20,13 @@ pub(super) fn unreached(nodes: &[Node]) -> UnreachedServers {
     let mut found = UnreachedServers::new();
     for (place, node) in nodes.iter().enumerate() {
         for up in node.outbound.iter().filter(|up| !up.up && !up.checked.is_empty()) {
-            let link = node.links.iter().find(|link| is_link_of(link, up));
+            let link = node.status.links.iter().find(|link| is_link_of(link, up));
             let reason = up.reason.as_deref().unwrap_or("no reason is known");
             found.insert((place, up.route.clone(), up.upstream.clone()), with_suggestion(reason, link));
         }
         // A server whose probe failed is reported by its name above; a redirected link to it has its address.
         let is_probed = |link: &LinkStatus| node.outbound.iter().any(|up| !up.up && is_link_of(link, up));
-        for link in node.links.iter().filter(|link| !link.up && !is_probed(link)) {
+        for link in node.status.links.iter().filter(|link| !link.up && !is_probed(link)) {
             if let Some(reason) = &link.reason {
                 let key = (place, link.route.clone(), link.destination.clone());
                 found.insert(key, with_suggestion(reason, Some(link)));
@@ -75,7 +75,7 @@ fn got_worse(before: &[Node], now: &[Node], node: usize, mode: Mode) -> Unreache
         if let Some(ailment) = new.ailment() {
             add(place, "inbound", "its server", ailment);
         }
-        if (old.redirect, new.redirect) == (Some(true), Some(false)) {
+        if (old.status.redirect, new.status.redirect) == (Some(true), Some(false)) {
             let reason = "its redirect rules are gone (tlsramp netfilter ... --apply)".to_owned();
             add(place, "outbound transparent", "the other members", reason);
         }
@@ -214,7 +214,7 @@ mod tests {
             ),
         ] {
             node.outbound = probed.into_iter().collect();
-            node.links = vec![link];
+            node.status.links = vec![link];
             let found = text(&unreached(&[node.clone()]), &["a".into()]);
             let expected = expected.map(|text| format!("a: it does not reach {text}")).unwrap_or_default();
             assert_eq!(found, expected);
@@ -226,13 +226,13 @@ mod tests {
         let node = |change: fn(&mut Node)| {
             let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
             node.outbound = vec![upstream(true, "tls", "t")];
-            node.redirect = Some(true);
+            node.status.redirect = Some(true);
             change(&mut node);
             node
         };
         let down: fn(&mut Node) = |node| node.outbound = vec![upstream(false, "tls", "t")];
         let ill: fn(&mut Node) = |node| node.server.iter_mut().for_each(|server| server.up = false);
-        let gone: fn(&mut Node) = |node| node.redirect = Some(false);
+        let gone: fn(&mut Node) = |node| node.status.redirect = Some(false);
         let well: fn(&mut Node) = |_| {};
         for (before, now, part) in [
             (well, well, None),

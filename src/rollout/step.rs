@@ -74,9 +74,9 @@ impl Rollout {
         let handle = self.fleet.node(node);
         let failed = |at: &str| Halt::failed(&handle.name, format!("{}{at}", escaped(&error.to_string())));
         let now =
-            async { Node::of(&handle.name, &handle.client.status().await?.value).map_err(AnswerError::Unreadable) };
+            async { Node::of(&handle.name, handle.client.status().await?.value).map_err(AnswerError::Unreadable) };
         match now.await {
-            Ok(now) if now.mode == to => Ok(now.generation),
+            Ok(now) if now.mode == to => Ok(now.status.generation),
             Ok(now) => Err(failed(&format!("; it is at {}", now.mode))),
             Err(_) => Err(failed("")),
         }

@@ -21,7 +21,7 @@ pub(super) fn standing(names: &[String], nodes: &[Result<Node, AnswerError>], la
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let line = |(name, node): (&String, &Result<Node, AnswerError>)| match node {
         Ok(node) => {
-            let drift = node.drift.as_deref().map(|drift| format!("  ({})", escaped(drift))).unwrap_or_default();
+            let drift = node.status.drift.as_deref().map(|drift| format!("  ({})", escaped(drift))).unwrap_or_default();
             let behind = lagging.iter().find(|(name, _)| *name == node.name);
             let behind = behind.map(|(_, text)| format!("  {text}")).unwrap_or_default();
             let line = format!("{name:width$}  {:10}  {:10}{drift}{behind}", node.state(), node.mode.to_string());
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn the_end_says_where_all_are_and_which_files_differ() {
         let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
-        (node.configured, node.drift) = (Allow, Some("a restart would go back to allowSSL".into()));
+        (node.configured, node.status.drift) = (Allow, Some("a restart would go back to allowSSL".into()));
         let nodes = [Ok(node), Err(AnswerError::Unreadable("x".into()))];
         let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes, &LastModes::new());
         assert_eq!(lines[0], "a:28017       PRIMARY     preferSSL   (a restart would go back to allowSSL)");

@@ -62,7 +62,7 @@ async fn finish(rollout: &Rollout, nodes: &[Node], target: Mode, unreached: &Unr
     if target == Mode::Prefer {
         rollout.move_all(&rollout.fleet.all()).await?;
     }
-    for (place, node) in nodes.iter().enumerate().filter(|(_, node)| node.drift.is_some()) {
+    for (place, node) in nodes.iter().enumerate().filter(|(_, node)| node.status.drift.is_some()) {
         // Setting the present mode again persists it.
         rollout.change(PlannedStep { node: place, to: node.mode }, node.mode, Safety::Guarded).await?;
     }

@@ -21,7 +21,7 @@ fn two() -> (Vec<Node>, ResolvedHosts) {
         addresses: vec![ip.into()],
         ..MemberStatus::default()
     };
-    nodes[0].members = vec![at("B:27017", "10.0.0.2"), at("hidden:27017", "10.0.0.9")];
+    nodes[0].status.members = vec![at("B:27017", "10.0.0.2"), at("hidden:27017", "10.0.0.9")];
     (nodes, ResolvedHosts::from([("a".into(), vec![ip("10.0.0.1")]), ("alias".into(), vec![ip("10.0.0.2")])]))
 }
 
@@ -133,13 +133,13 @@ fn a_node_is_known_by_each_of_its_names() {
         ("nothing", (none(), none()), "n2:27017", false),
         (
             "what both names resolve to on the node that dials",
-            first(|node| node.members = vec![at("m2:27017", "10.77.0.2"), at("n2:27017", "10.77.0.2")]),
+            first(|node| node.status.members = vec![at("m2:27017", "10.77.0.2"), at("n2:27017", "10.77.0.2")]),
             "n2:27017",
             true,
         ),
         (
             "another port of that address",
-            first(|node| node.members = vec![at("m2:27017", "10.77.0.2"), at("n2:27018", "10.77.0.2")]),
+            first(|node| node.status.members = vec![at("m2:27017", "10.77.0.2"), at("n2:27018", "10.77.0.2")]),
             "n2:27018",
             false,
         ),
@@ -164,7 +164,7 @@ fn a_node_is_known_by_each_of_its_names() {
         (
             "a route on the address that the name in the set leads to",
             first(|node| {
-                node.members = vec![at("m2:27017", "127.0.1.2")];
+                node.status.members = vec![at("m2:27017", "127.0.1.2")];
                 node.outbound_listeners = vec![("n2:27017".into(), "127.0.1.2:27017".parse().unwrap())];
             }),
             "n2:27017",
@@ -173,7 +173,7 @@ fn a_node_is_known_by_each_of_its_names() {
         (
             "name= of the route",
             first(|node| {
-                node.links = vec![LinkStatus {
+                node.status.links = vec![LinkStatus {
                     destination: "n2:27017".into(),
                     names: vec!["M2".into()],
                     ..LinkStatus::default()
@@ -184,7 +184,7 @@ fn a_node_is_known_by_each_of_its_names() {
         ),
         (
             "name= of the route, which the node's members have with the address that is dialled",
-            first(|node| node.members = vec![at("m2:27017", "10.77.0.2")]),
+            first(|node| node.status.members = vec![at("m2:27017", "10.77.0.2")]),
             "10.77.0.2:27017",
             true,
         ),
@@ -202,7 +202,7 @@ fn a_node_is_known_by_each_of_its_names() {
 #[test]
 fn addresses_behind_another_name_are_the_nodes_too() {
     let nodes = by_unix_sockets(|node| {
-        node.members = vec![at("m2:27017", "127.0.1.2")];
+        node.status.members = vec![at("m2:27017", "127.0.1.2")];
         node.outbound_listeners = vec![("10.77.0.2:27017".into(), "127.0.1.2:27017".parse().unwrap())];
     });
     let known = ListedNodes::of(&nodes, &[None, None, None], &ResolvedHosts::new());
