@@ -1,6 +1,6 @@
 //! Stop in three steps: signal, wait, force. One small part that everything which must end holds.
 //!
-//! A [`Drain`] is held by whoever decides; a [`Watch`] by whoever must end. A watch held is work under way:
+//! A [`Drain`] is held by whoever decides; a [`DrainWatch`] by whoever must end. A watch held is work under way:
 //! [`Drain::wait`] is over when the last one is dropped. Every open connection holds a watch and waits by it, so both are
 //! small, and a wait that is asked again costs a load.
 
@@ -34,7 +34,7 @@ impl Phase {
 
 /// How a wait was over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum DrainEnd {
     /// All ended by themselves.
     ByThemselves,
     /// The time was over, and what was left was made to end.
@@ -46,43 +46,43 @@ pub enum Ending {
 /// The deciding side.
 #[derive(Debug)]
 pub struct Drain {
-    watch: Watch,
+    watch: DrainWatch,
 }
 
 /// The side that ends.
 #[derive(Debug)]
-pub struct Watch(Arc<Shared>);
+pub struct DrainWatch(Arc<DrainState>);
 
 #[derive(Debug)]
-struct Shared {
+struct DrainState {
     /// A [`Phase`]; it only grows.
     phase: AtomicU8,
     /// Watches, the drain's own included.
     watches: AtomicUsize,
     /// Told when the drain's own is the last.
     gone: Notify,
-    waiting: Mutex<Waiting>,
+    wakers: Mutex<WakerSlab>,
 }
 
-/// Who is to be woken: a place for each wait. As many as watches at most, for a connection waits once at a time.
+/// Who is to be woken: a slot for each wait. As many as watches at most, for a connection waits once at a time.
 #[derive(Debug, Default)]
-struct Waiting {
-    places: Vec<Option<Waker>>,
+struct WakerSlab {
+    slots: Vec<Option<Waker>>,
     free: Vec<u32>,
 }
 
 /// A wait for a phase, by a watch that is lent to it or given.
 #[derive(Debug)]
 #[must_use]
-pub struct Reached<W: Borrow<Watch>> {
+pub struct PhaseReached<W: Borrow<DrainWatch>> {
     watch: W,
     wanted: Phase,
-    registered: Option<Place>,
+    registered: Option<WakerSlot>,
 }
 
 /// Where the waker of a wait is, and the phase in which it was left there.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct WakerSlot {
     number: u32,
     phase: Phase,
 }
@@ -91,18 +91,18 @@ impl Drain {
     /// A drain that runs.
     #[must_use]
     pub fn new() -> Drain {
-        let shared = Shared {
+        let shared = DrainState {
             phase: AtomicU8::new(Phase::Running as u8),
             watches: AtomicUsize::new(1),
             gone: Notify::new(),
-            waiting: Mutex::default(),
+            wakers: Mutex::default(),
         };
-        Drain { watch: Watch(Arc::new(shared)) }
+        Drain { watch: DrainWatch(Arc::new(shared)) }
     }
 
     /// A watch on it.
     #[must_use]
-    pub fn watch(&self) -> Watch {
+    pub fn watch(&self) -> DrainWatch {
         self.watch.clone()
     }
 
@@ -112,15 +112,15 @@ impl Drain {
     }
 
     /// Waits until every watch is gone; for at most `limit`, if that is not zero, and until `force` resolves.
-    pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> Ending {
+    pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> DrainEnd {
         let limit =
             async { if limit.is_zero() { std::future::pending().await } else { tokio::time::sleep(limit).await } };
         let ending = tokio::select! {
             // With nobody left there is nothing to force.
             biased;
-            () = self.emptied() => return Ending::ByThemselves,
-            () = limit => Ending::Overdue,
-            () = force => Ending::Forced,
+            () = self.emptied() => return DrainEnd::ByThemselves,
+            () = limit => DrainEnd::Overdue,
+            () = force => DrainEnd::Forced,
         };
         self.watch.0.raise(Phase::Forced);
         self.emptied().await;
@@ -129,7 +129,7 @@ impl Drain {
 
     /// Returns once there is no watch but its own.
     async fn emptied(&self) {
-        let Shared { watches, gone, .. } = &*self.watch.0;
+        let DrainState { watches, gone, .. } = &*self.watch.0;
         while watches.load(Ordering::Acquire) > 1 {
             // A word that was left when nobody waited yet is heard too.
             gone.notified().await;
@@ -150,31 +150,31 @@ impl Default for Drain {
     }
 }
 
-impl Watch {
+impl DrainWatch {
     /// Returns when a stop has begun. To be awaited by one task alone.
-    pub fn draining(&self) -> Reached<&Watch> {
-        Reached { watch: self, wanted: Phase::Draining, registered: None }
+    pub fn draining(&self) -> PhaseReached<&DrainWatch> {
+        PhaseReached { watch: self, wanted: Phase::Draining, registered: None }
     }
 
     /// Returns when what is still open must end at once. To be awaited by one task alone.
-    pub fn forced(&self) -> Reached<&Watch> {
-        Reached { watch: self, wanted: Phase::Forced, registered: None }
+    pub fn forced(&self) -> PhaseReached<&DrainWatch> {
+        PhaseReached { watch: self, wanted: Phase::Forced, registered: None }
     }
 
     /// The same, and the watch is held for as long as the wait is.
-    pub fn into_forced(self) -> Reached<Watch> {
-        Reached { watch: self, wanted: Phase::Forced, registered: None }
+    pub fn into_forced(self) -> PhaseReached<DrainWatch> {
+        PhaseReached { watch: self, wanted: Phase::Forced, registered: None }
     }
 }
 
-impl Clone for Watch {
-    fn clone(&self) -> Watch {
+impl Clone for DrainWatch {
+    fn clone(&self) -> DrainWatch {
         self.0.watches.fetch_add(1, Ordering::Relaxed);
-        Watch(Arc::clone(&self.0))
+        DrainWatch(Arc::clone(&self.0))
     }
 }
 
-impl Drop for Watch {
+impl Drop for DrainWatch {
     fn drop(&mut self) {
         if self.0.watches.fetch_sub(1, Ordering::AcqRel) == 2 {
             self.0.gone.notify_one();
@@ -182,11 +182,11 @@ impl Drop for Watch {
     }
 }
 
-impl Shared {
+impl DrainState {
     fn raise(&self, to: Phase) {
         if self.phase.fetch_max(to as u8, Ordering::AcqRel) < to as u8 {
             // Woken without the lock: they take it to wait for the next phase, or to leave.
-            let woken: Vec<_> = self.waiting().places.iter_mut().filter_map(Option::take).collect();
+            let woken: Vec<_> = self.wakers().slots.iter_mut().filter_map(Option::take).collect();
             woken.into_iter().for_each(Waker::wake);
         }
     }
@@ -195,55 +195,55 @@ impl Shared {
         Phase::of(self.phase.load(Ordering::Acquire))
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wakers(&self) -> MutexGuard<'_, WakerSlab> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
-    /// Puts a waker into a place; into none where there are more than numbers, and those are never as many.
+impl WakerSlab {
+    /// Puts a waker into a slot; into none where there are more than numbers, and those are never as many.
     fn enter(&mut self, waker: &Waker) -> Option<u32> {
         let number = self.free.pop().or_else(|| {
-            let next = u32::try_from(self.places.len()).ok()?;
-            self.places.push(None);
+            let next = u32::try_from(self.slots.len()).ok()?;
+            self.slots.push(None);
             Some(next)
         })?;
-        *self.places.get_mut(number as usize)? = Some(waker.clone());
+        *self.slots.get_mut(number as usize)? = Some(waker.clone());
         Some(number)
     }
 
     fn leave(&mut self, number: u32) {
-        if let Some(place) = self.places.get_mut(number as usize) {
-            *place = None;
+        if let Some(slot) = self.slots.get_mut(number as usize) {
+            *slot = None;
             self.free.push(number);
         }
     }
 }
 
-impl<W: Borrow<Watch> + Unpin> Future for Reached<W> {
+impl<W: Borrow<DrainWatch> + Unpin> Future for PhaseReached<W> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Reached { watch, wanted, registered } = self.get_mut();
-        let Watch(shared) = (*watch).borrow();
+        let PhaseReached { watch, wanted, registered } = self.get_mut();
+        let DrainWatch(shared) = (*watch).borrow();
         let mut phase = shared.phase();
-        if phase < *wanted && registered.is_none_or(|place| place.phase != phase) {
-            let mut waiting = shared.waiting();
-            if let Some(place) = registered.take() {
-                waiting.leave(place.number);
+        if phase < *wanted && registered.is_none_or(|slot| slot.phase != phase) {
+            let mut wakers = shared.wakers();
+            if let Some(slot) = registered.take() {
+                wakers.leave(slot.number);
             }
             // Read under the lock: a later rise finds the waker.
             phase = shared.phase();
-            *registered = waiting.enter(cx.waker()).map(|number| Place { number, phase });
+            *registered = wakers.enter(cx.waker()).map(|number| WakerSlot { number, phase });
         }
         if phase >= *wanted { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-impl<W: Borrow<Watch>> Drop for Reached<W> {
+impl<W: Borrow<DrainWatch>> Drop for PhaseReached<W> {
     fn drop(&mut self) {
-        if let Some(place) = self.registered {
-            self.watch.borrow().0.waiting().leave(place.number);
+        if let Some(slot) = self.registered {
+            self.watch.borrow().0.wakers().leave(slot.number);
         }
     }
 }
@@ -255,7 +255,7 @@ mod tests {
     use std::task::{Context, Waker};
     use std::time::Duration;
 
-    use super::{Drain, Ending, Reached, Watch};
+    use super::{Drain, DrainEnd, DrainWatch, PhaseReached};
 
     #[tokio::test(start_paused = true)]
     async fn waits_for_those_who_end_by_themselves() {
@@ -266,11 +266,11 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(3)).await;
         });
         drain.start();
-        assert_eq!(drain.wait(Duration::from_secs(60), pending()).await, Ending::ByThemselves);
-        assert_eq!(Drain::new().wait(Duration::ZERO, ready(())).await, Ending::ByThemselves, "there is nobody");
+        assert_eq!(drain.wait(Duration::from_secs(60), pending()).await, DrainEnd::ByThemselves);
+        assert_eq!(Drain::new().wait(Duration::ZERO, ready(())).await, DrainEnd::ByThemselves, "there is nobody");
     }
 
-    fn pending_now(wait: &mut Reached<&Watch>) -> bool {
+    fn pending_now(wait: &mut PhaseReached<&DrainWatch>) -> bool {
         Pin::new(wait).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
@@ -288,14 +288,14 @@ mod tests {
         for _ in 0..10 {
             assert!(pending_now(&mut watch.forced()));
         }
-        assert_eq!(watch.0.waiting().places.len(), 1);
+        assert_eq!(watch.0.wakers().slots.len(), 1);
         drop(drain);
         watch.forced().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn forces_those_who_do_not() {
-        for (limit, ending) in [(Duration::from_secs(60), Ending::Overdue), (Duration::ZERO, Ending::Forced)] {
+        for (limit, ending) in [(Duration::from_secs(60), DrainEnd::Overdue), (Duration::ZERO, DrainEnd::Forced)] {
             let drain = Drain::new();
             let watch = drain.watch();
             tokio::spawn(async move { watch.forced().await });

@@ -43,7 +43,7 @@ pub struct BadName(String);
 
 /// A connection that is not yet what it must become.
 #[derive(Debug)]
-pub struct Dialled {
+pub struct UpstreamSocket {
     socket: Socket,
     link: Link,
     /// Our own address on it: what the server sees as its client.
@@ -121,16 +121,21 @@ impl Upstream {
     ///
     /// # Errors
     /// [`DialError`]
-    pub async fn dial(&self, permit: Permit, limit: Duration) -> Result<Dialled, DialError> {
+    pub async fn dial(&self, permit: Permit, limit: Duration) -> Result<UpstreamSocket, DialError> {
         match &self.endpoint {
             Endpoint::Unix(path) => {
                 let dialled = net::dial_unix(permit, path, limit).await?;
-                Ok(Dialled { socket: Socket::Unix(dialled.socket), link: dialled.link, local: None, remote: None })
+                Ok(UpstreamSocket {
+                    socket: Socket::Unix(dialled.socket),
+                    link: dialled.link,
+                    local: None,
+                    remote: None,
+                })
             }
             Endpoint::Tcp { resolver, source } => {
                 let dialled = net::dial(permit, resolver, *source, limit).await?;
-                let net::Dialled { socket, link, local, remote } = dialled;
-                Ok(Dialled { socket: Socket::Tcp(socket), link, local, remote })
+                let net::DialledSocket { socket, link, local, remote } = dialled;
+                Ok(UpstreamSocket { socket: Socket::Tcp(socket), link, local, remote })
             }
         }
     }
@@ -141,7 +146,7 @@ impl Upstream {
     /// [`LinkError`]; the connection is closed.
     pub async fn link(
         &self,
-        dialled: Dialled,
+        dialled: UpstreamSocket,
         sni: Option<&str>,
         material: &Material,
         limit: Duration,

@@ -37,7 +37,7 @@ pub(super) struct AdminConnection {
     pub(super) local: Option<SocketAddr>,
     pub(super) slot: AdminConnectionSlot,
     /// Drains when answers are still given and no more requests are taken.
-    pub(super) watch: drain::Watch,
+    pub(super) watch: drain::DrainWatch,
 }
 
 /// What a connection is received with.
@@ -45,7 +45,7 @@ pub(super) struct Received {
     pub(super) shared: Arc<Shared>,
     pub(super) entrance: Entrance,
     pub(super) slot: AdminConnectionSlot,
-    pub(super) watch: drain::Watch,
+    pub(super) watch: drain::DrainWatch,
 }
 
 impl AdminConnection {

@@ -147,7 +147,7 @@ struct Host {
     shared: Arc<Shared>,
     entrance: Entrance,
     limit: AdminConnectionLimit,
-    watch: drain::Watch,
+    watch: drain::DrainWatch,
 }
 
 impl Host {

@@ -10,17 +10,17 @@ use crate::config::{Inbound, Mistake, Outbound, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
 use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
-use crate::proxy::{OpenRoute, Pulse, Server};
+use crate::proxy::{OpenRoute, ProxyServer, WorkerHealth};
 use crate::route::{Route, RouteId, Routes};
 use crate::state::MemberListReader;
 
 /// Everything that is listened on.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    state: Mutex<State>,
+    state: Mutex<ListenerState>,
     workers: usize,
-    inbound_seats: ConnectionLimit,
-    outbound_seats: ConnectionLimit,
+    inbound_limit: ConnectionLimit,
+    outbound_limit: ConnectionLimit,
     /// Sockets that were passed on.
     inherited: Inherited,
     members: MemberListReader,
@@ -30,20 +30,20 @@ pub(super) struct Listeners {
 
 /// What the connections of one direction have in common.
 #[derive(Debug)]
-pub(super) struct Direction {
-    pub(super) seats: ConnectionLimit,
-    pub(super) watch: drain::Watch,
+pub(super) struct DirectionParts {
+    pub(super) limit: ConnectionLimit,
+    pub(super) watch: drain::DrainWatch,
 }
 
 #[derive(Debug)]
-struct State {
+struct ListenerState {
     /// Gone once the proxy takes no new inbound connections.
-    inbound_watch: Option<drain::Watch>,
+    inbound_watch: Option<drain::DrainWatch>,
     /// Gone once it takes no new outbound ones.
-    outbound_watch: Option<drain::Watch>,
-    server: Server,
+    outbound_watch: Option<drain::DrainWatch>,
+    server: ProxyServer,
     inbound: Vec<(SocketAddr, OpenRoute)>,
-    outbound: HashMap<Key, Leading>,
+    outbound: HashMap<Key, OutboundListener>,
     transparent: Vec<(SocketAddr, OpenRoute)>,
 }
 
@@ -52,14 +52,14 @@ struct State {
 type Key = (SocketAddr, usize);
 
 #[derive(Debug)]
-struct Leading {
+struct OutboundListener {
     route: Arc<Route>,
     bound: SocketAddr,
     open: OpenRoute,
 }
 
 /// One address of a route, bound and not yet open.
-struct Bound {
+struct BoundRoute {
     route: Arc<Route>,
     address: SocketAddr,
     transparent: bool,
@@ -67,7 +67,7 @@ struct Bound {
 }
 
 /// One outbound route, ready to be opened or led elsewhere.
-struct Ready {
+struct StagedRoute {
     key: Key,
     route: Arc<Route>,
     /// New listeners; none where the address is listened on already.
@@ -77,16 +77,16 @@ struct Ready {
 impl Listeners {
     /// Binds and opens everything.
     pub(super) fn open(
-        server: Server,
+        server: ProxyServer,
         settings: &Settings,
         routes: &Routes,
-        inbound: Direction,
-        outbound: Direction,
+        inbound: DirectionParts,
+        outbound: DirectionParts,
         members: MemberListReader,
         inherited: Inherited,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_most = inbound.seats.size();
-        let state = State {
+        let inbound_most = inbound.limit.size();
+        let state = ListenerState {
             inbound_watch: Some(inbound.watch),
             outbound_watch: Some(outbound.watch),
             server,
@@ -97,8 +97,8 @@ impl Listeners {
         let listeners = Listeners {
             state: Mutex::new(state),
             workers: settings.workers,
-            inbound_seats: inbound.seats,
-            outbound_seats: outbound.seats,
+            inbound_limit: inbound.limit,
+            outbound_limit: outbound.limit,
             inherited,
             members,
             inbound_most,
@@ -120,14 +120,14 @@ impl Listeners {
         {
             let mut state = listeners.state();
             for bound in inbound.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.inbound_seats, state.inbound_watch.as_ref());
+                let opened = state.open(bound, &listeners.inbound_limit, state.inbound_watch.as_ref());
                 state.inbound.extend(opened);
             }
             for bound in transparent.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.outbound_seats, state.outbound_watch.as_ref());
+                let opened = state.open(bound, &listeners.outbound_limit, state.outbound_watch.as_ref());
                 state.transparent.extend(opened);
             }
-            state.lead(settings, outbound, &listeners.outbound_seats);
+            state.lead(settings, outbound, &listeners.outbound_limit);
         }
         Ok(listeners)
     }
@@ -142,12 +142,12 @@ impl Listeners {
 
     /// The effective `maxIncomingConnections`, and what bounds it.
     pub(super) fn max_incoming(&self) -> (usize, &'static str) {
-        let size = self.inbound_seats.size();
+        let size = self.inbound_limit.size();
         (size, if size < self.inbound_most { "maxIncomingConnections" } else { "descriptor limit" })
     }
 
-    pub(super) fn pulse(&self) -> Pulse {
-        self.state().server.pulse()
+    pub(super) fn worker_health(&self) -> WorkerHealth {
+        self.state().server.worker_health()
     }
 
     /// Whether there is an outbound route.
@@ -183,21 +183,21 @@ impl Listeners {
         }
     }
 
-    /// So many inbound seats as the settings say, and no more than the descriptors carry. None are kept while no member
+    /// So many inbound limit as the settings say, and no more than the descriptors carry. None are kept while no member
     /// but the own server is known.
     fn resize(&self, settings: &Settings) {
         let size = settings.max_incoming.unwrap_or(self.inbound_most).min(self.inbound_most);
         let members = self.members.load();
         let kept = if members.members().len() > 1 { settings.member_reserve } else { 0 };
         let limits = SlotLimits { size, kept, per_address: settings.max_per_ip };
-        self.inbound_seats.resize(limits, |ip| members.has(ip));
+        self.inbound_limit.resize(limits, |ip| members.has(ip));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind_inbound(&self, inbound: &Inbound, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
+    fn bind_inbound(&self, inbound: &Inbound, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
@@ -210,7 +210,7 @@ impl Listeners {
                         mistakes.extend(refused.map(|error| not_transparent(address, &error)));
                     }
                     let (route, transparent) = (Arc::clone(route), inbound.transparent);
-                    ready.push(Bound { route, address, transparent, listeners });
+                    ready.push(BoundRoute { route, address, transparent, listeners });
                 }
                 Err(error) => {
                     mistakes.push(Mistake::cannot_listen("--port, --bind_ip", &address.to_string(), &error));
@@ -221,14 +221,14 @@ impl Listeners {
     }
 
     /// Both loopback addresses; that of IPv6 where this host has it.
-    fn bind_transparent(&self, port: u16, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
-        let mut ready = Vec::<Bound>::new();
+    fn bind_transparent(&self, port: u16, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
+        let mut ready = Vec::<BoundRoute>::new();
         for ip in TRANSPARENT_IPS {
             // The kernel's choice for the first is that for both.
             let port = ready.first().map_or(port, |bound| bound.address.port());
             match self.bind_all(SocketAddr::new(ip, port)) {
                 Ok((address, listeners)) => {
-                    ready.push(Bound { route: Arc::clone(route), address, transparent: false, listeners });
+                    ready.push(BoundRoute { route: Arc::clone(route), address, transparent: false, listeners });
                 }
                 Err(error) if ip.is_ipv6() && lacks_ipv6(&error) => {
                     tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
@@ -247,7 +247,7 @@ impl Listeners {
     }
 
     /// Readies the outbound routes that are new or lead elsewhere.
-    fn ready(&self, settings: &Settings, routes: &Routes) -> Result<Vec<Ready>, Vec<Mistake>> {
+    fn ready(&self, settings: &Settings, routes: &Routes) -> Result<Vec<StagedRoute>, Vec<Mistake>> {
         let state = self.state();
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
@@ -259,7 +259,7 @@ impl Listeners {
             let bound =
                 if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match bound {
-                Ok(listeners) => ready.push(Ready { key, route: Arc::clone(route), listeners }),
+                Ok(listeners) => ready.push(StagedRoute { key, route: Arc::clone(route), listeners }),
                 Err(error) => mistakes.push(cannot_listen(settings, outbound, &error)),
             }
         }
@@ -267,32 +267,32 @@ impl Listeners {
     }
 }
 
-impl State {
+impl ListenerState {
     fn open(
         &self,
-        bound: Bound,
-        seats: &ConnectionLimit,
-        watch: Option<&drain::Watch>,
+        bound: BoundRoute,
+        limit: &ConnectionLimit,
+        watch: Option<&drain::DrainWatch>,
     ) -> Option<(SocketAddr, OpenRoute)> {
-        let Bound { route, address, transparent, listeners } = bound;
-        let open = self.server.open(route, transparent.then_some(address), listeners, seats, watch?);
+        let BoundRoute { route, address, transparent, listeners } = bound;
+        let open = self.server.open(route, transparent.then_some(address), listeners, limit, watch?);
         Some((address, open))
     }
 
     /// Opens what was readied and closes what the settings no longer have.
-    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, seats: &ConnectionLimit) {
+    fn lead(&mut self, settings: &Settings, ready: Vec<StagedRoute>, limit: &ConnectionLimit) {
         let Some(watch) = self.outbound_watch.clone() else { return };
         let keys = keys(settings);
         self.outbound.retain(|key, _| keys.contains(key));
-        for Ready { key, route, listeners } in ready {
+        for StagedRoute { key, route, listeners } in ready {
             if let Some(leading) = self.outbound.get_mut(&key) {
                 leading.open.lead(Arc::clone(&route));
                 leading.route = route;
                 continue;
             }
             let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
-            let open = self.server.open(Arc::clone(&route), None, listeners, seats, &watch);
-            self.outbound.insert(key, Leading { route, bound, open });
+            let open = self.server.open(Arc::clone(&route), None, listeners, limit, &watch);
+            self.outbound.insert(key, OutboundListener { route, bound, open });
         }
     }
 }
@@ -309,7 +309,7 @@ impl ListenerControl for Arc<Listeners> {
         Ok(Box::new(move || {
             listeners.cut(&settings);
             listeners.resize(&settings);
-            listeners.state().lead(&settings, ready, &listeners.outbound_seats);
+            listeners.state().lead(&settings, ready, &listeners.outbound_limit);
         }))
     }
 
@@ -318,7 +318,7 @@ impl ListenerControl for Arc<Listeners> {
     }
 
     fn slots(&self) -> [(&'static str, SlotUsage); 2] {
-        [("inbound", self.inbound_seats.usage()), ("outbound", self.outbound_seats.usage())]
+        [("inbound", self.inbound_limit.usage()), ("outbound", self.outbound_limit.usage())]
     }
 }
 

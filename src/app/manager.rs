@@ -16,7 +16,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::control::Controller;
 use crate::limits::{MANAGER_STATUS_EVERY, MANAGER_WAIT};
-use crate::proxy::Pulse;
+use crate::proxy::WorkerHealth;
 use crate::telemetry::Observer;
 
 /// The service manager, or nobody.
@@ -33,7 +33,7 @@ pub(super) struct Manager {
 pub(super) struct Shown {
     pub(super) controller: Arc<Controller>,
     pub(super) observer: Arc<Observer>,
-    pub(super) pulse: Pulse,
+    pub(super) worker_health: WorkerHealth,
 }
 
 impl Manager {
@@ -81,7 +81,7 @@ impl Manager {
         }
         tokio::select! {
             never = self.keep_status(shown) => never,
-            never = self.keep_watchdog(&shown.pulse) => never,
+            never = self.keep_watchdog(&shown.worker_health) => never,
         }
     }
 
@@ -100,12 +100,12 @@ impl Manager {
 
     /// Twice in the time that the manager waits, and only once the workers have answered: one that hangs for that long is
     /// a reason to be started anew.
-    async fn keep_watchdog(&self, pulse: &Pulse) -> Infallible {
+    async fn keep_watchdog(&self, worker_health: &WorkerHealth) -> Infallible {
         let Some(time) = sd_notify::watchdog_enabled().filter(|time| !time.is_zero()) else { return pending().await };
         let mut ticks = ticks(time / 2);
         loop {
             ticks.tick().await;
-            let mut beat = std::pin::pin!(pulse.beat());
+            let mut beat = std::pin::pin!(worker_health.all_respond());
             if timeout(time / 4, &mut beat).await.is_err() {
                 tracing::error!(
                     "a worker does not answer; the service manager's watchdog is not told that all is well"

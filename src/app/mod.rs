@@ -26,19 +26,19 @@ use clap::ArgMatches;
 
 use crate::admin::{self, BoundServer};
 use crate::control::{self, Controller, tuning};
-use crate::drain::{Drain, Ending};
+use crate::drain::{Drain, DrainEnd};
 use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
     WAITING_ROOM, WAITING_SHARE,
 };
 use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers};
-use crate::proxy::{Parts, Pulse, Server};
+use crate::proxy::{ProxyContext, ProxyServer, WorkerHealth};
 use crate::route::Routes;
 use crate::state::MemberListWriter;
 use crate::state::SnapshotWriter;
 use crate::telemetry::{LogHandle, Observer};
 
-use listeners::{Direction, Listeners};
+use listeners::{DirectionParts, Listeners};
 use prepare::{InUse, Prepared, prepare};
 use restore::Restored;
 pub use run::{check, run};
@@ -119,19 +119,19 @@ impl App {
         let dials = OwnDials::default();
         let roster = MemberListWriter::new();
         let members = roster.reader();
-        let parts = Parts {
+        let parts = ProxyContext {
             observer: Arc::clone(&observer),
             snapshot: writer.reader(),
             tuning,
             members: members.clone(),
             dials: dials.clone(),
         };
-        let server = Server::start(settings.workers, parts)?;
+        let server = ProxyServer::start(settings.workers, parts)?;
         let drains = Drains::default();
-        let (inbound, outbound) = seats(connections);
+        let (inbound, outbound) = limit(connections);
         let bound = BoundServer::bind(&settings.admin, &inherited);
-        let inbound = Direction { seats: inbound, watch: drains.inbound.watch() };
-        let outbound = Direction { seats: outbound, watch: drains.outbound.watch() };
+        let inbound = DirectionParts { limit: inbound, watch: drains.inbound.watch() };
+        let outbound = DirectionParts { limit: outbound, watch: drains.outbound.watch() };
         let listeners = Listeners::open(server, &settings, &routes, inbound, outbound, members, inherited);
         let (bound, listeners) = match (bound, listeners) {
             (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
@@ -187,8 +187,8 @@ impl App {
 
     /// What shows that its workers live, for as long as they do.
     #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        self.listeners.pulse()
+    pub fn worker_health(&self) -> WorkerHealth {
+        self.listeners.worker_health()
     }
 
     /// Stops, in the order of a server that takes its leave: inbound takes no new connections and its open ones are waited
@@ -219,14 +219,14 @@ impl App {
         listeners.close_outbound();
         let left = if limit.is_zero() { limit } else { limit.saturating_sub(began.elapsed()).max(LEAST_WAIT) };
         let outbound = match inbound {
-            Ending::ByThemselves | Ending::Overdue => outbound.wait(left, force).await,
-            Ending::Forced => outbound.wait(left, ready(())).await,
+            DrainEnd::ByThemselves | DrainEnd::Overdue => outbound.wait(left, force).await,
+            DrainEnd::Forced => outbound.wait(left, ready(())).await,
         };
         house.iter().for_each(AbortHandle::abort);
         controller.save_state().await;
         // Until here one can see what is waited for.
         admin.close().await;
-        (inbound, outbound) == (Ending::ByThemselves, Ending::ByThemselves)
+        (inbound, outbound) == (DrainEnd::ByThemselves, DrainEnd::ByThemselves)
     }
 }
 
@@ -235,15 +235,15 @@ fn kept_for_outbound(limit: Duration) -> Duration {
     OUTBOUND_FAREWELL.min(limit / OUTBOUND_FAREWELL_SHARE)
 }
 
-/// Inbound and outbound seats of so many connections. Who waits for a seat has one descriptor of a connection's two.
-fn seats(connections: u64) -> (ConnectionLimit, ConnectionLimit) {
+/// Inbound and outbound limit of so many connections. Who waits for a seat has one descriptor of a connection's two.
+fn limit(connections: u64) -> (ConnectionLimit, ConnectionLimit) {
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-    let seats = |share: u64| {
+    let limit = |share: u64| {
         let room = (share / WAITING_SHARE).max(WAITING_LEAST.min(share.saturating_sub(1))).min(WAITING_ROOM);
         ConnectionLimit::new(count(share - room.div_ceil(DESCRIPTORS_PER_CONNECTION)), count(room))
     };
     let inbound = (connections * INBOUND_PERCENT / 100).max(1);
-    (seats(inbound), seats((connections - inbound.min(connections)).max(1)))
+    (limit(inbound), limit((connections - inbound.min(connections)).max(1)))
 }
 
 /// No time left is not the zero that means "never".

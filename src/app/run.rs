@@ -110,8 +110,11 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     let (max_incoming, bounded_by) = app.max_incoming();
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%mode, version, max_incoming_connections = max_incoming, bounded_by, "ready");
-    let shown =
-        Shown { controller: Arc::clone(&app.controller), observer: Arc::clone(&app.observer), pulse: app.pulse() };
+    let shown = Shown {
+        controller: Arc::clone(&app.controller),
+        observer: Arc::clone(&app.observer),
+        worker_health: app.worker_health(),
+    };
     let manager = Manager::of_this_process();
     manager.ready(&shown).await;
     let by_itself = tokio::select! {

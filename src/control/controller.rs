@@ -201,8 +201,8 @@ impl Controller {
     }
 
     /// How many connections are under way that the snapshot in force would not make.
-    pub(crate) fn dawdling(&self) -> usize {
-        self.reader.dawdling()
+    pub(crate) fn pending_non_conforming(&self) -> usize {
+        self.reader.pending_non_conforming()
     }
 
     /// The snapshot in force.

@@ -59,7 +59,7 @@ impl Controller {
         self.ended(&asked, wait).await;
         let risks = risks.into_iter().map(|(risk, count)| risk.text(count, wish.force)).collect();
         let counted = count(&asked);
-        let waiting = counted.waiting + self.dawdling();
+        let waiting = counted.waiting + self.pending_non_conforming();
         let reply = RecycleReply { at_risk, left_alone, risks, warnings, waiting, ..counted };
         self.note_recycle(&reply, wish, caller);
         reply
@@ -87,7 +87,7 @@ impl Controller {
     /// Waits until all have ended, and those under way have been judged again; for so long at most.
     async fn ended(&self, asked: &[Arc<OpenConnection>], wait: Duration) {
         let until = Instant::now() + wait;
-        let is_waiting = || asked.iter().any(|open| open.ended.get().is_none()) || self.dawdling() > 0;
+        let is_waiting = || asked.iter().any(|open| open.ended.get().is_none()) || self.pending_non_conforming() > 0;
         while is_waiting() && Instant::now() < until {
             sleep(RECYCLE_LOOK).await;
         }

@@ -27,7 +27,7 @@ impl Controller {
         let metrics = &self.observer.metrics;
         let (mut scrape, open) =
             self.observer.open_connections.list_with(|| metrics.begin(snapshot.mode, snapshot.generation));
-        scrape.non_conforming = self.dawdling() as u64;
+        scrape.non_conforming = self.pending_non_conforming() as u64;
         for open in open {
             let (inbound, outbound) = (&open.counters.inbound, &open.counters.outbound);
             let bytes = (inbound.load(Ordering::Relaxed), outbound.load(Ordering::Relaxed));

@@ -100,7 +100,8 @@ impl Controller {
     }
 
     fn counts(&self, snapshot: &Snapshot) -> ConnectionCounts {
-        let mut counts = ConnectionCounts { non_conforming: self.dawdling(), ..ConnectionCounts::default() };
+        let mut counts =
+            ConnectionCounts { non_conforming: self.pending_non_conforming(), ..ConnectionCounts::default() };
         for open in self.observer.open_connections.list() {
             counts.open += 1;
             match (open.acceptance, open.opening) {

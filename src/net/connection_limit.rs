@@ -1,4 +1,4 @@
-//! Connection slots of one direction: how many connections are served at a time, and which of those beyond wait.
+//! SilentConnection slots of one direction: how many connections are served at a time, and which of those beyond wait.
 //!
 //! Slots are for everybody, but for some that are kept for members of the set. A connection that finds none waits, in a
 //! bounded queue, so that accepting never does. A free slot goes to a waiting member, else to a client that has sent something,
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::limits::{IN_USE_AFTER, IN_USE_NOTED};
-use table::{Pool, Seated, Table};
+use table::{Pool, SlotTable, TakenSlot};
 
 /// The slots of one direction, shared by all workers.
 ///
@@ -36,7 +36,7 @@ use table::{Pool, Seated, Table};
 /// to evict a pool that is no larger than its own holding, a stranger has to keep its connections busy at the server, as the
 /// application that it then is taken for.
 #[derive(Debug, Clone)]
-pub struct ConnectionLimit(Arc<Mutex<Table>>);
+pub struct ConnectionLimit(Arc<Mutex<SlotTable>>);
 
 /// How many slots there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,11 +66,11 @@ pub struct SlotUsage {
 
 /// What a new connection gets.
 #[derive(Debug)]
-pub enum Entry {
+pub enum SlotRequest {
     /// It is served now.
-    Slot(ConnectionSlot),
+    Granted(ConnectionSlot),
     /// It waits.
-    Place(Place),
+    Queued(QueuePlace),
 }
 
 /// Why a new connection gets nothing and is to be closed.
@@ -84,11 +84,11 @@ pub enum TooMany {
 
 /// One slot, taken. Dropping it returns it.
 #[derive(Debug)]
-pub struct ConnectionSlot(Box<Held>);
+pub struct ConnectionSlot(Box<SlotState>);
 
 #[derive(Debug)]
-struct Held {
-    seats: ConnectionLimit,
+struct SlotState {
+    limit: ConnectionLimit,
     id: u64,
     ip: IpAddr,
     pool: Pool,
@@ -100,18 +100,18 @@ struct Held {
 
 /// A place in the queue. Dropping it gives it up.
 #[derive(Debug)]
-pub struct Place {
-    seats: ConnectionLimit,
+pub struct QueuePlace {
+    limit: ConnectionLimit,
     id: u64,
     ip: IpAddr,
-    slot: oneshot::Receiver<Seated>,
+    slot: oneshot::Receiver<TakenSlot>,
 }
 
 impl ConnectionLimit {
     /// So many slots, none of them kept, and a queue for so many connections.
     #[must_use]
     pub fn new(size: usize, room: usize) -> ConnectionLimit {
-        ConnectionLimit(Arc::new(Mutex::new(Table::new(SlotLimits { size, kept: 0, per_address: None }, room))))
+        ConnectionLimit(Arc::new(Mutex::new(SlotTable::new(SlotLimits { size, kept: 0, per_address: None }, room))))
     }
 
     /// How many there are, kept ones included.
@@ -140,19 +140,19 @@ impl ConnectionLimit {
     ///
     /// # Errors
     /// [`TooMany`]: it is to be closed.
-    pub fn enter(&self, ip: IpAddr, is_member: impl Fn(IpAddr) -> bool) -> Result<Entry, TooMany> {
+    pub fn enter(&self, ip: IpAddr, is_member: impl Fn(IpAddr) -> bool) -> Result<SlotRequest, TooMany> {
         let ip = ip.to_canonical();
         let member = is_member(ip);
         let mut table = self.table();
         let (id, now) = (table.admit(ip, member)?, Instant::now());
-        if let Some(seated) = table.seat_at_once(id, ip, member, now) {
+        if let Some(taken) = table.seat_at_once(id, ip, member, now) {
             drop(table);
-            return Ok(Entry::Slot(self.slot(seated)));
+            return Ok(SlotRequest::Granted(self.slot(taken)));
         }
         let slot = table.wait(id, ip, member, now)?;
         table.make_room(now, is_member);
         drop(table);
-        Ok(Entry::Place(Place { seats: self.clone(), id, ip, slot }))
+        Ok(SlotRequest::Queued(QueuePlace { limit: self.clone(), id, ip, slot }))
     }
 
     /// Asks silent connections to leave for those that wait, as far as they may be asked by now. Each that waits is to call
@@ -167,20 +167,20 @@ impl ConnectionLimit {
         !std::mem::replace(&mut self.table().said, true)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SlotTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn slot(&self, Seated { id, ip, pool, silence }: Seated) -> ConnectionSlot {
-        let (seats, silence) = (self.clone(), Some(silence));
-        ConnectionSlot(Box::new(Held { seats, id, ip, pool, silence, established: None, requested: None }))
+    fn slot(&self, TakenSlot { id, ip, pool, silence }: TakenSlot) -> ConnectionSlot {
+        let (limit, silence) = (self.clone(), Some(silence));
+        ConnectionSlot(Box::new(SlotState { limit, id, ip, pool, silence, established: None, requested: None }))
     }
 
     /// Hands slots to those that waited. Not under the lock, which a slot that finds nobody takes to return itself.
     fn deliver(&self, granted: Vec<table::Granted>) {
-        for (waiting, seated) in granted {
-            if let Err(seated) = waiting.send(seated) {
-                drop(self.slot(seated));
+        for (waiting, taken) in granted {
+            if let Err(taken) = waiting.send(taken) {
+                drop(self.slot(taken));
             }
         }
     }
@@ -201,7 +201,7 @@ impl ConnectionSlot {
     /// Notes that the client has sent something, or has left.
     pub fn heard(&mut self) {
         if self.0.silence.take().is_some() {
-            self.0.seats.table().heard(self.0.id, self.0.ip);
+            self.0.limit.table().heard(self.0.id, self.0.ip);
         }
     }
 
@@ -217,25 +217,25 @@ impl ConnectionSlot {
     }
 
     fn requested_at(&mut self, now: Instant) {
-        let Held { seats, id, ip, established: Some(established), requested, .. } = &mut *self.0 else { return };
+        let SlotState { limit, id, ip, established: Some(established), requested, .. } = &mut *self.0 else { return };
         let (since, pause) = requested.map_or((*established, IN_USE_AFTER), |requested| (requested, IN_USE_NOTED));
         if now.saturating_duration_since(since) > pause {
-            seats.table().requested(*id, *ip, requested.replace(now), now);
+            limit.table().requested(*id, *ip, requested.replace(now), now);
         }
     }
 }
 
-impl Drop for Held {
+impl Drop for SlotState {
     fn drop(&mut self) {
-        let granted = self.seats.table().release(self.id, self.ip, self.pool, self.requested);
-        self.seats.deliver(granted);
+        let granted = self.limit.table().release(self.id, self.ip, self.pool, self.requested);
+        self.limit.deliver(granted);
     }
 }
 
-impl Place {
+impl QueuePlace {
     /// Notes that the client has sent something, and asks a silent connection to leave for it.
     pub fn spoke(&self, is_member: impl Fn(IpAddr) -> bool) {
-        let mut table = self.seats.table();
+        let mut table = self.limit.table();
         table.spoke(self.id, self.ip);
         table.make_room(Instant::now(), is_member);
     }
@@ -246,20 +246,20 @@ impl Place {
     /// [`TooMany`] if it lost its place to an address with fewer connections that wait.
     pub async fn slot_within(&mut self, limit: Duration) -> Result<Option<ConnectionSlot>, TooMany> {
         match tokio::time::timeout(limit, &mut self.slot).await {
-            Ok(Ok(seated)) => Ok(Some(self.seats.slot(seated))),
+            Ok(Ok(taken)) => Ok(Some(self.limit.slot(taken))),
             Ok(Err(_)) => Err(TooMany::Full),
             Err(_) => Ok(None),
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
-        self.seats.table().leave(self.id, self.ip);
+        self.limit.table().leave(self.id, self.ip);
         // It may have been given a slot that was not fetched; one that comes now goes back to whoever sends it.
         self.slot.close();
-        if let Ok(seated) = self.slot.try_recv() {
-            drop(self.seats.slot(seated));
+        if let Ok(taken) = self.slot.try_recv() {
+            drop(self.limit.slot(taken));
         }
     }
 }

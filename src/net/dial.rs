@@ -17,7 +17,7 @@ use crate::policy::{Link, Permit};
 
 /// A plain connection to an upstream, and what the permit says it must become.
 #[derive(Debug)]
-pub struct Dialled<S> {
+pub struct DialledSocket<S> {
     /// The connection.
     pub socket: S,
     /// What to make of it.
@@ -51,7 +51,7 @@ pub async fn dial(
     resolver: &Resolver,
     source: Option<IpAddr>,
     limit: Duration,
-) -> Result<Dialled<TcpStream>, DialError> {
+) -> Result<DialledSocket<TcpStream>, DialError> {
     let deadline = Instant::now() + limit;
     // The resolver lets one question at a time through: waiting for one's turn counts too.
     let addresses = timeout_at(deadline, resolver.addresses(limit))
@@ -65,7 +65,7 @@ pub async fn dial(
         let until = Instant::now() + (deadline - Instant::now()) / left;
         match timeout_at(until, connect(*address, source)).await {
             Ok(Ok((socket, local))) => {
-                return Ok(Dialled { socket, link: permit.link(), local: Some(local), remote: Some(*address) });
+                return Ok(DialledSocket { socket, link: permit.link(), local: Some(local), remote: Some(*address) });
             }
             Ok(Err(error)) => last = DialError::Connect(error),
             Err(_) => last = DialError::TimedOut(limit),
@@ -78,7 +78,7 @@ pub async fn dial(
 ///
 /// # Errors
 /// [`DialError`]
-pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<Dialled<UnixStream>, DialError> {
+pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<DialledSocket<UnixStream>, DialError> {
     let connect = async {
         let mut pause = UNIX_RETRY_FIRST;
         loop {
@@ -91,7 +91,7 @@ pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<D
         }
     };
     match timeout(limit, connect).await {
-        Ok(Ok(socket)) => Ok(Dialled { socket, link: permit.link(), local: None, remote: None }),
+        Ok(Ok(socket)) => Ok(DialledSocket { socket, link: permit.link(), local: None, remote: None }),
         Ok(Err(error)) => Err(DialError::Connect(error)),
         Err(_) => Err(DialError::TimedOut(limit)),
     }

@@ -11,9 +11,9 @@ use crate::policy::Acceptance;
 /// local port. Clones are the same table. It has no more entries than there are dials under way, which the connection slots
 /// bound.
 #[derive(Debug, Clone, Default)]
-pub struct OwnDials(Arc<Mutex<Table>>);
+pub struct OwnDials(Arc<Mutex<DialTable>>);
 
-type Table = BTreeMap<(SocketAddr, SocketAddr), Acceptance>;
+type DialTable = BTreeMap<(SocketAddr, SocketAddr), Acceptance>;
 
 /// One of them. It is to be dropped at the first answer: a listener of ours would have judged the connection by then. So
 /// an idle connection has no entry.
@@ -55,7 +55,7 @@ impl OwnDials {
         })
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, DialTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes both ways between two streams, exactly, until both have ended.
 
-mod direction;
+mod half;
 mod pipe;
 
 use std::io;
@@ -13,19 +13,19 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::limits::{HALF_CLOSED_IDLE, PEER_LOOK, STALLED};
-use direction::Direction;
+use half::HalfRelay;
 
 /// One of the two ways through a relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
+pub enum Direction {
     /// From the client to the upstream.
-    Up,
+    ToUpstream,
     /// From the upstream to the client.
-    Down,
+    ToClient,
 }
 
 /// What a relay is between.
-pub trait Side: AsyncRead + AsyncWrite + Unpin {
+pub trait RelayStream: AsyncRead + AsyncWrite + Unpin {
     /// The socket, where its bytes are the stream's own: then the kernel may move them by itself.
     fn bare(&self) -> Option<&TcpStream>;
 
@@ -34,15 +34,15 @@ pub trait Side: AsyncRead + AsyncWrite + Unpin {
 }
 
 /// Looks at what a relay moves, and may stop it.
-pub trait Tap {
+pub trait RelayTap {
     /// This has come.
-    fn see(&mut self, bound: Bound, bytes: &[u8]);
+    fn see(&mut self, direction: Direction, bytes: &[u8]);
 
     /// How many of the next bytes need not be seen.
-    fn unseen(&self, bound: Bound) -> usize;
+    fn unseen(&self, direction: Direction) -> usize;
 
     /// So many have passed unseen.
-    fn pass(&mut self, bound: Bound, count: usize);
+    fn pass(&mut self, direction: Direction, count: usize);
 
     /// Asked whenever nothing can be moved. `clear`: all that was read has been written and flushed, and neither stream
     /// has more to read. A stop when it is not clear cuts what is under way.
@@ -64,14 +64,14 @@ pub enum Stop {
 #[derive(Debug)]
 pub enum Relayed {
     /// Both streams have ended, or one has failed.
-    Ended(Ended),
+    Ended(RelayEnds),
     /// The tap has stopped it; both streams are as they were.
     Stopped(Stop),
 }
 
 /// How the streams of a relay have ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct RelayEnds {
     /// How the client's stream ended.
     pub client: End,
     /// How the upstream's stream ended.
@@ -120,29 +120,29 @@ pub struct Relay<C, U, T> {
     pub upstream: U,
     /// Who looks on.
     pub tap: T,
-    up: Direction,
-    down: Direction,
+    up: HalfRelay,
+    down: HalfRelay,
     idle: IdleTimer,
 }
 
 impl<C, U, T> Relay<C, U, T> {
     /// One that has moved nothing yet.
     pub fn new(client: C, upstream: U, tap: T) -> Relay<C, U, T> {
-        let (up, down) = (Direction::new(Bound::Up), Direction::new(Bound::Down));
+        let (up, down) = (HalfRelay::new(Direction::ToUpstream), HalfRelay::new(Direction::ToClient));
         Relay { client, upstream, tap, up, down, idle: IdleTimer::default() }
     }
 
     fn ended(&mut self, timed_out: bool) -> Poll<Relayed> {
         let (client_end, upstream_failure) = self.up.ends(timed_out);
         let (upstream_end, client_failure) = self.down.ends(timed_out);
-        Poll::Ready(Relayed::Ended(Ended {
+        Poll::Ready(Relayed::Ended(RelayEnds {
             client: client_end.or_failure(client_failure),
             upstream: upstream_end.or_failure(upstream_failure),
         }))
     }
 }
 
-impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
+impl<C: RelayStream, U: RelayStream, T: RelayTap + Unpin> Future for Relay<C, U, T> {
     type Output = Relayed;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Relayed> {
@@ -151,7 +151,7 @@ impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
         let up_over = up.poll(cx, client, upstream, down, tap).is_ready();
         let down_over = down.poll(cx, upstream, client, up, tap).is_ready();
         let (clear, stuck) = (up.is_clear() && down.is_clear(), up.is_stuck() || down.is_stuck());
-        let stirred = up.take_stirred() | down.take_stirred();
+        let progressed = up.take_progressed() | down.take_progressed();
         // What a lost stream had sent is still delivered, but not waited for.
         let lost = (up.has_lost_sink() && down.is_stuck()) || (down.has_lost_sink() && up.is_stuck());
         if (up_over && down_over) || up.source_failed() || down.source_failed() || lost {
@@ -169,7 +169,7 @@ impl<C: Side, U: Side, T: Tap + Unpin> Future for Relay<C, U, T> {
             idle.stop();
             return Poll::Pending;
         };
-        idle.run(limit, stirred);
+        idle.run(limit, progressed);
         while let Poll::Ready(tick) = idle.poll_tick(cx) {
             let lost = [up.lose(client.take_error(), down), down.lose(upstream.take_error(), up)];
             if lost.contains(&true) {
@@ -226,9 +226,9 @@ impl IdleTimer {
     }
 
     /// Runs `limit`, from now on if it is another than before or something was moved since.
-    fn run(&mut self, limit: Limit, stirred: bool) {
+    fn run(&mut self, limit: Limit, progressed: bool) {
         match &mut self.0 {
-            Some(running) if running.limit == limit && !stirred => {}
+            Some(running) if running.limit == limit && !progressed => {}
             Some(running) => (running.limit, running.expires) = (limit, Instant::now() + limit.span()),
             None => {
                 let (timer, expires) = (Box::pin(sleep(PEER_LOOK)), Instant::now() + limit.span());

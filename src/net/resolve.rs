@@ -20,7 +20,7 @@ use crate::limits::{MOST_ADDRESSES, RESOLUTION_FAILED, RESOLUTION_FRESH, RESOLUT
 #[derive(Debug)]
 pub struct Resolver {
     target: HostPort,
-    known: Arc<watch::Sender<Known>>,
+    known: Arc<watch::Sender<Resolution>>,
 }
 
 /// The resolvers of all servers, one per name and port, shared by everything that dials one.
@@ -45,7 +45,7 @@ impl Resolvers {
 
 /// What is known of the name.
 #[derive(Debug, Clone, Default)]
-struct Known {
+struct Resolution {
     /// The last good answer, and when it came.
     answer: Option<(Vec<SocketAddr>, Instant)>,
     /// The last failure, if it is later than the answer.
@@ -66,7 +66,7 @@ impl Resolver {
     /// A resolver that has asked nothing yet.
     #[must_use]
     pub fn new(target: HostPort) -> Resolver {
-        Resolver { target, known: Arc::new(watch::Sender::new(Known::default())) }
+        Resolver { target, known: Arc::new(watch::Sender::new(Resolution::default())) }
     }
 
     /// The addresses, at most 16, in the order to try them: never none.
@@ -137,7 +137,7 @@ async fn lookup(target: &HostPort) -> io::Result<Vec<SocketAddr>> {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{HostPort, Known, Resolver};
+    use super::{HostPort, Resolution, Resolver};
     use crate::limits::{RESOLUTION_FRESH, RESOLUTION_WAIT};
 
     fn resolver(host: &str) -> Resolver {
@@ -186,7 +186,7 @@ mod tests {
         let new = vec!["10.0.0.2:1".parse().unwrap()];
         let at = Instant::now().checked_sub(RESOLUTION_FRESH).unwrap();
         let asked = Some(Instant::now());
-        resolver.known.send_replace(Known { answer: Some((old.clone(), at)), failure: None, asked });
+        resolver.known.send_replace(Resolution { answer: Some((old.clone(), at)), failure: None, asked });
         let began = tokio::time::Instant::now();
         assert_eq!(resolver.addresses(Duration::from_secs(5)).await.unwrap(), old);
         assert!(began.elapsed() <= RESOLUTION_WAIT);

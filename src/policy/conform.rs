@@ -47,15 +47,15 @@ pub fn conforms(
 
 /// The modes that would not make a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Misfits(u8);
+pub struct NonConformingModes(u8);
 
-impl Misfits {
+impl NonConformingModes {
     /// How many values there are.
     pub const COUNT: usize = 1 << Mode::ALL.len();
 
-    /// All that are known by a number below [`Misfits::COUNT`].
-    pub fn all() -> impl Iterator<Item = Misfits> {
-        (0..=u8::MAX).map(Misfits).take(Misfits::COUNT)
+    /// All that are known by a number below [`NonConformingModes::COUNT`].
+    pub fn all() -> impl Iterator<Item = NonConformingModes> {
+        (0..=u8::MAX).map(NonConformingModes).take(NonConformingModes::COUNT)
     }
 
     /// Its number.
@@ -73,15 +73,20 @@ impl Misfits {
 
 /// Holds a connection against every mode.
 #[must_use]
-pub fn misfits(acceptance: Acceptance, rule: LinkRule, opening: Opening, link: Link) -> Misfits {
+pub fn non_conforming_modes(
+    acceptance: Acceptance,
+    rule: LinkRule,
+    opening: Opening,
+    link: Link,
+) -> NonConformingModes {
     let bit = |(at, mode): (usize, Mode)| u8::from(conforms(mode, acceptance, rule, opening, link).is_err()) << at;
-    Misfits(Mode::ALL.into_iter().enumerate().map(bit).sum())
+    NonConformingModes(Mode::ALL.into_iter().enumerate().map(bit).sum())
 }
 
 #[cfg(test)]
 mod tests {
     use super::NonConforming::{Link as OldLink, Plaintext, Tls};
-    use super::{Misfits, conforms, misfits};
+    use super::{NonConformingModes, conforms, non_conforming_modes};
     use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
     #[test]
@@ -113,10 +118,10 @@ mod tests {
     #[test]
     fn misfits_are_the_modes_that_do_not_conform() {
         let kind = (Acceptance::Terminate, LinkRule::Policy, Opening::Plaintext, Link::Plaintext);
-        let found = misfits(kind.0, kind.1, kind.2, kind.3);
+        let found = non_conforming_modes(kind.0, kind.1, kind.2, kind.3);
         let modes: Vec<_> = Mode::ALL.into_iter().filter(|mode| found.has(*mode)).collect();
         assert_eq!(modes, [Mode::Prefer, Mode::Require]);
-        assert_eq!(Misfits::all().find(|one| one.number() == found.number()), Some(found));
-        assert_eq!(Misfits::all().count(), Misfits::COUNT);
+        assert_eq!(NonConformingModes::all().find(|one| one.number() == found.number()), Some(found));
+        assert_eq!(NonConformingModes::all().count(), NonConformingModes::COUNT);
     }
 }

@@ -9,16 +9,16 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::establish::{Accepted, Legs, establish};
-use super::failure::Failure;
+use super::establish::{AcceptedConnection, Legs, establish};
+use super::failure::ServeError;
 use super::leg::Leg;
-use super::moving::{cut_off, move_on};
+use super::recycle::{cut_off, move_on};
 use super::route::ServedRoute;
-use super::server::Parts;
+use super::server::ProxyContext;
 use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;
-use crate::net::{ConnectionSlot, End, Ended, Relay, Relayed, Stop, linger};
+use crate::net::{ConnectionSlot, End, Relay, RelayEnds, Relayed, Stop, linger};
 use crate::sniff::SniffError;
 use crate::state::Tuning;
 use crate::telemetry::{Outcome, Record};
@@ -30,13 +30,13 @@ pub(super) fn serve(
     mut record: Record,
     mut slot: ConnectionSlot,
     route: Arc<ArcSwap<ServedRoute>>,
-    parts: Arc<Parts>,
-    watch: drain::Watch,
+    context: Arc<ProxyContext>,
+    watch: drain::DrainWatch,
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
     let begun = Box::pin(async move {
         let (peer, accepted) = record.known().map(|known| (known.peer, known.accepted))?;
-        let mut tuning = *parts.tuning.borrow();
+        let mut tuning = *context.tuning.borrow();
         let not_intercepted = match route.load().connected_to(&socket, peer) {
             Ok(destination) => {
                 record.note(|known| known.destination = destination.map(Box::new));
@@ -50,14 +50,14 @@ pub(super) fn serve(
         };
         let opening = async {
             let socket = silence(socket, accepted, &mut slot, &mut tuning, &watch).await?;
-            let accepted = Accepted { peer, not_intercepted, route: &route, parts: &parts, tuning };
+            let accepted = AcceptedConnection { peer, not_intercepted, route: &route, context: &context, tuning };
             establish(socket, &accepted, &watch, &mut record).await
         };
         let established = tokio::select! {
             // What is complete is complete, stop or no stop.
             biased;
             established = opening => established,
-            () = watch.forced() => Err(Failure::Forced),
+            () = watch.forced() => Err(ServeError::Forced),
         };
         match established {
             Ok(Legs { client, upstream, record, dial }) => {
@@ -87,8 +87,8 @@ async fn silence(
     accepted: std::time::Instant,
     slot: &mut ConnectionSlot,
     tuning: &mut Tuning,
-    watch: &drain::Watch,
-) -> Result<TcpStream, Failure> {
+    watch: &drain::DrainWatch,
+) -> Result<TcpStream, ServeError> {
     let began = Instant::now();
     let limit = tuning.timeouts.sniff;
     let overdue = async {
@@ -110,17 +110,17 @@ async fn silence(
             }
             Ok(socket)
         }
-        () = watch.draining() => Err(Failure::Draining),
+        () = watch.draining() => Err(ServeError::Draining),
         () = overdue => {
             Box::pin(linger(socket)).await;
-            Err(Failure::Sniff(SniffError::TimedOut(0)))
+            Err(ServeError::Sniff(SniffError::TimedOut(0)))
         }
         // Closed at once: there is nothing unread that could make a reset of it, and the slot is needed.
-        () = slot.asked_to_leave() => Err(Failure::MadeRoom(began.elapsed())),
+        () = slot.asked_to_leave() => Err(ServeError::MadeRoom(began.elapsed())),
     }
 }
 
-/// Parts with both legs and closes the record with how it went.
+/// ProxyContext with both legs and closes the record with how it went.
 async fn end(established: Option<Relay<Leg, Leg, Watcher>>, relayed: Relayed) {
     // The slot is held to the end.
     let Some(Relay { client, upstream, tap: Watcher { record, forced, slot: _slot, .. }, .. }) = established else {
@@ -139,10 +139,10 @@ async fn end(established: Option<Relay<Leg, Leg, Watcher>>, relayed: Relayed) {
 async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) -> u64 {
     match relayed {
         Relayed::Stopped(Stop::Boundary) => return move_on(client, upstream).await as u64,
-        Relayed::Ended(Ended { client: End::Failed(_), .. }) => upstream.abort(),
-        Relayed::Ended(Ended { upstream: End::Failed(_), .. }) => client.abort(),
+        Relayed::Ended(RelayEnds { client: End::Failed(_), .. }) => upstream.abort(),
+        Relayed::Ended(RelayEnds { upstream: End::Failed(_), .. }) => client.abort(),
         Relayed::Stopped(Stop::Overdue) => cut_off(client, upstream).await,
-        Relayed::Ended(Ended { client: End::Idle, .. } | Ended { upstream: End::Idle, .. })
+        Relayed::Ended(RelayEnds { client: End::Idle, .. } | RelayEnds { upstream: End::Idle, .. })
         | Relayed::Stopped(Stop::Forced) => farewell(&mut client, &mut upstream).await,
         Relayed::Ended(_) => {}
     }
@@ -161,7 +161,7 @@ fn outcome(relayed: Relayed) -> (Outcome, Option<String>) {
         Relayed::Ended(ended) => ended,
         Relayed::Stopped(Stop::Boundary) => return (Outcome::Recycled, None),
         Relayed::Stopped(Stop::Overdue) => return (Outcome::RecycledByForce, None),
-        Relayed::Stopped(Stop::Forced) => return (Outcome::Forced, Some(Failure::Forced.to_string())),
+        Relayed::Stopped(Stop::Forced) => return (Outcome::Forced, Some(ServeError::Forced.to_string())),
     };
     match (ended.client, ended.upstream) {
         (End::Failed(error), _) => (Outcome::ClientReset, Some(error.to_string())),
@@ -185,9 +185,9 @@ mod tests {
     use super::serve;
     use crate::config::Inbound;
     use crate::drain::Drain;
-    use crate::net::{ConnectionLimit, Entry, OwnDials, Resolvers};
+    use crate::net::{ConnectionLimit, OwnDials, Resolvers, SlotRequest};
     use crate::policy::{Acceptance, LinkRule, Mode};
-    use crate::proxy::Parts;
+    use crate::proxy::ProxyContext;
     use crate::proxy::route::ServedRoute;
     use crate::route::Route;
     use crate::state::MemberListWriter;
@@ -212,7 +212,7 @@ mod tests {
         };
         let material = Arc::new(Material::load(&TlsFiles::default()).unwrap().0);
         let (_tuned, tuning) = watch::channel(Tuning::default());
-        let parts = Parts {
+        let context = ProxyContext {
             observer: Arc::new(Observer::default()),
             snapshot: SnapshotWriter::new(Mode::Allow, material).reader(),
             tuning,
@@ -221,11 +221,11 @@ mod tests {
         };
         let route = Route::inbound(&inbound, &Resolvers::default()).unwrap();
         let route = Arc::new(ArcSwap::from_pointee(ServedRoute::new(Arc::new(route), None)));
-        let Ok(Entry::Slot(slot)) = ConnectionLimit::new(1, 0).enter(peer.ip(), |_| false) else {
+        let Ok(SlotRequest::Granted(slot)) = ConnectionLimit::new(1, 0).enter(peer.ip(), |_| false) else {
             panic!("a slot is free")
         };
-        let record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
-        let connection = serve(socket, record, slot, route, Arc::new(parts), Drain::new().watch());
+        let record = context.observer.open(peer, route.load().record(&context.observer.metrics));
+        let connection = serve(socket, record, slot, route, Arc::new(context), Drain::new().watch());
         let size = size_of_val(&connection);
         assert!(size <= MOST_BYTES, "{size} bytes; before this, {MOST_BYTES} were enough");
     }

@@ -19,21 +19,21 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::admit::{admit, admit_again};
-use super::failure::Failure;
-use super::handed_over::NotIntercepted;
+use super::client_leg::{admit, admit_again};
+use super::failure::ServeError;
+use super::interception::NotIntercepted;
 use super::leg::Leg;
-use super::reach::reach;
-use super::refuse;
+use super::refusal;
 use super::route::{Destination, ServedRoute};
-use super::server::Parts;
+use super::server::ProxyContext;
+use super::upstream_leg::reach;
 use crate::drain;
 use crate::limits::{FAREWELL, JUDGED_MOST};
 use crate::net::{OwnDial, linger};
-use crate::policy::{Admission, Link, Opening, Permit, Refused, judge, misfits};
+use crate::policy::{Admission, Link, Opening, Permit, Refused, judge, non_conforming_modes};
 use crate::route::Route;
 use crate::sniff::{Sniffed, sniff};
-use crate::state::{Snapshot, Tuning, UnderWay};
+use crate::state::{PendingConnection, Snapshot, Tuning};
 use crate::telemetry::{ClientTls, ConnectionVerdict, OpenRecord, Record};
 use crate::tls::Material;
 
@@ -46,12 +46,12 @@ pub(super) struct Legs {
 }
 
 /// What every step of the way needs.
-pub(super) struct Accepted<'a> {
+pub(super) struct AcceptedConnection<'a> {
     pub(super) peer: SocketAddr,
     /// Set if it has come around the rules that lead to a transparent route.
     pub(super) not_intercepted: Option<NotIntercepted>,
     pub(super) route: &'a ArcSwap<ServedRoute>,
-    pub(super) parts: &'a Parts,
+    pub(super) context: &'a ProxyContext,
     pub(super) tuning: Tuning,
 }
 
@@ -60,7 +60,7 @@ struct Policy {
     snapshot: Arc<Snapshot>,
     route: Arc<ServedRoute>,
     /// Its place in the count of those that the snapshot has let in, and that are not established yet.
-    under_way: Option<UnderWay>,
+    pending: Option<PendingConnection>,
 }
 
 /// The client's leg, and what it was admitted by.
@@ -82,14 +82,14 @@ struct UpstreamLeg {
 /// Makes both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
 pub(super) async fn establish(
     socket: TcpStream,
-    accepted: &Accepted<'_>,
-    watch: &drain::Watch,
+    accepted: &AcceptedConnection<'_>,
+    watch: &drain::DrainWatch,
     record: &mut Record,
-) -> Result<Legs, Failure> {
+) -> Result<Legs, ServeError> {
     let (socket, opening) = opened(socket, accepted, watch, record).await?;
     if let Some(error) = accepted.not_intercepted {
-        let (failure, Tuning { refusal, timeouts }) = (Failure::NotIntercepted(error), accepted.tuning);
-        Box::pin(refuse::not_intercepted(socket, opening, &failure, refusal, timeouts.sniff)).await;
+        let (failure, Tuning { refusal, timeouts }) = (ServeError::NotIntercepted(error), accepted.tuning);
+        Box::pin(refusal::not_intercepted(socket, opening, &failure, refusal, timeouts.sniff)).await;
         return Err(failure);
     }
     // Both as of now, not as of accept: a silent client may have waited through any number of changes.
@@ -144,22 +144,22 @@ pub(super) async fn establish(
     }
     drop(policy);
     part(upstream).await;
-    Err(say(client, Failure::Unsettled, accepted).await)
+    Err(say(client, ServeError::Unsettled, accepted).await)
 }
 
 /// Waits until it is known how a client opens.
 async fn opened(
     socket: TcpStream,
-    accepted: &Accepted<'_>,
-    watch: &drain::Watch,
+    accepted: &AcceptedConnection<'_>,
+    watch: &drain::DrainWatch,
     record: &mut Record,
-) -> Result<(TcpStream, Opening), Failure> {
+) -> Result<(TcpStream, Opening), ServeError> {
     let timeouts = accepted.tuning.timeouts;
     let sniffed = tokio::select! {
         // A client whose opening is complete is served, stop or no stop.
         biased;
         sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
-        () = watch.draining() => return Err(Failure::Draining),
+        () = watch.draining() => return Err(ServeError::Draining),
     };
     let Sniffed { opening, hello } = match sniffed {
         Ok(sniffed) => sniffed,
@@ -169,7 +169,7 @@ async fn opened(
         }
     };
     record.note(|known| {
-        accepted.parts.observer.metrics.sniffed(known.accepted.elapsed());
+        accepted.context.observer.metrics.sniffed(known.accepted.elapsed());
         known.opening = Some(opening);
         if let Some(hello) = hello {
             let versions_offered = Some(hello.versions.to_string());
@@ -180,32 +180,38 @@ async fn opened(
 }
 
 impl Policy {
-    fn now(accepted: &Accepted<'_>) -> Policy {
-        Policy { snapshot: accepted.parts.snapshot.load(), route: accepted.route.load_full(), under_way: None }
+    fn now(accepted: &AcceptedConnection<'_>) -> Policy {
+        Policy { snapshot: accepted.context.snapshot.load(), route: accepted.route.load_full(), pending: None }
     }
 
-    fn is_in_force(&self, accepted: &Accepted<'_>) -> bool {
-        accepted.parts.snapshot.is_in_force(&self.snapshot) && Arc::ptr_eq(&accepted.route.load(), &self.route)
+    fn is_in_force(&self, accepted: &AcceptedConnection<'_>) -> bool {
+        accepted.context.snapshot.is_in_force(&self.snapshot) && Arc::ptr_eq(&accepted.route.load(), &self.route)
     }
 
     /// Judges an opening, and counts the connection as one that is under way.
-    fn judge(&mut self, opening: Opening, accepted: &Accepted<'_>, record: &mut Record) -> Result<Permit, Refused> {
-        let Policy { snapshot, route, under_way } = self;
+    fn judge(
+        &mut self,
+        opening: Opening,
+        accepted: &AcceptedConnection<'_>,
+        record: &mut Record,
+    ) -> Result<Permit, Refused> {
+        let Policy { snapshot, route, pending } = self;
         record.note(|known| {
             known.mode = Some(snapshot.mode);
             known.generation = snapshot.generation;
-            known.route = Arc::clone(route.record(&accepted.parts.observer.metrics));
+            known.route = Arc::clone(route.record(&accepted.context.observer.metrics));
         });
         let rules = &route.route;
         let permit = judge(snapshot.mode, rules.acceptance, rules.link_rule, opening)?;
-        let misfits = misfits(rules.acceptance, rules.link_rule, opening, permit.link());
-        *under_way = Some(UnderWay::count(snapshot, misfits, permit.admission() == Admission::Terminated));
+        let non_conforming_modes = non_conforming_modes(rules.acceptance, rules.link_rule, opening, permit.link());
+        *pending =
+            Some(PendingConnection::count(snapshot, non_conforming_modes, permit.admission() == Admission::Terminated));
         Ok(permit)
     }
 
-    fn destination(&self, socket: &TcpStream, accepted: &Accepted<'_>) -> Result<Destination, Failure> {
-        let Parts { dials, members, .. } = accepted.parts;
-        self.route.destination(socket, accepted.peer, dials, members).map_err(Failure::RedirectError)
+    fn destination(&self, socket: &TcpStream, accepted: &AcceptedConnection<'_>) -> Result<Destination, ServeError> {
+        let ProxyContext { dials, members, .. } = accepted.context;
+        self.route.destination(socket, accepted.peer, dials, members).map_err(ServeError::Redirect)
     }
 
     fn judgement(&self, opening: Opening, link: Link) -> ConnectionVerdict {
@@ -220,18 +226,18 @@ impl ClientLeg {
         admission: Admission,
         socket: TcpStream,
         policy: &Policy,
-        accepted: &Accepted<'_>,
+        accepted: &AcceptedConnection<'_>,
         record: &mut Record,
-    ) -> Result<ClientLeg, Failure> {
+    ) -> Result<ClientLeg, ServeError> {
         let leg = admit(admission, socket, &policy.snapshot, &accepted.tuning.timeouts, record).await?;
         Ok(ClientLeg { leg, admission, material: Arc::clone(&policy.snapshot.tls) })
     }
 
     /// Whether it may stay, by a newer policy.
-    fn admit_again(&mut self, admission: Admission, policy: &Policy, record: &mut Record) -> Result<(), Failure> {
+    fn admit_again(&mut self, admission: Admission, policy: &Policy, record: &mut Record) -> Result<(), ServeError> {
         if admission != self.admission {
             // TLS that ends here cannot be passed through any more, nor the reverse.
-            return Err(Failure::Unsettled);
+            return Err(ServeError::Unsettled);
         }
         if self.leg.is_outlived() || !Arc::ptr_eq(&self.material, &policy.snapshot.tls) {
             admit_again(&mut self.leg, &policy.snapshot, record)?;
@@ -249,9 +255,9 @@ impl UpstreamLeg {
         toward: Option<Destination>,
         client: &ClientLeg,
         policy: &Policy,
-        accepted: &Accepted<'_>,
+        accepted: &AcceptedConnection<'_>,
         record: &mut Record,
-    ) -> Result<UpstreamLeg, Failure> {
+    ) -> Result<UpstreamLeg, ServeError> {
         if let Some(reached) = reached {
             if reached.fits(permit.link(), policy) {
                 return Ok(reached);
@@ -262,11 +268,11 @@ impl UpstreamLeg {
         let toward = match (toward, client.leg.socket()) {
             (Some(toward), _) => toward,
             (None, Some(socket)) => policy.destination(socket, accepted)?,
-            (None, None) => return Err(Failure::Unsettled),
+            (None, None) => return Err(ServeError::Unsettled),
         };
         let link = permit.link();
         let (leg, dial) =
-            reach(permit, &route.route, toward, snapshot, &accepted.tuning.timeouts, &accepted.parts.dials, record)
+            reach(permit, &route.route, toward, snapshot, &accepted.tuning.timeouts, &accepted.context.dials, record)
                 .await?;
         Ok(UpstreamLeg { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
     }
@@ -287,37 +293,47 @@ async fn part(upstream: Option<UpstreamLeg>) {
 }
 
 /// Refuses by policy.
-async fn turn_away(client: Leg, refused: Refused, accepted: &Accepted<'_>, record: &mut Record) -> Failure {
-    let (failure, Tuning { refusal, timeouts }) = (Failure::Refused(refused), accepted.tuning);
+async fn turn_away(
+    client: Leg,
+    refused: Refused,
+    accepted: &AcceptedConnection<'_>,
+    record: &mut Record,
+) -> ServeError {
+    let (failure, Tuning { refusal, timeouts }) = (ServeError::Refused(refused), accepted.tuning);
     match client {
         Leg::Tcp(socket) => {
             if refused == Refused::Plaintext {
-                record.turned_away(Box::pin(refuse::who(&socket)).await);
+                record.turned_away(Box::pin(refusal::who(&socket)).await);
             }
-            Box::pin(refuse::by_policy(socket, refused, refusal, timeouts.sniff)).await;
+            Box::pin(refusal::by_policy(socket, refused, refusal, timeouts.sniff)).await;
         }
         Leg::Unix(_) | Leg::FromClient(_) | Leg::ToServer(_) => {
-            Box::pin(refuse::after_admission(client, &failure, refusal, timeouts.sniff)).await;
+            Box::pin(refusal::after_admission(client, &failure, refusal, timeouts.sniff)).await;
         }
     }
     failure
 }
 
 /// Tells a client that was admitted why it is not served, if its TLS is ours or it has none.
-async fn say(client: ClientLeg, failure: Failure, accepted: &Accepted<'_>) -> Failure {
+async fn say(client: ClientLeg, failure: ServeError, accepted: &AcceptedConnection<'_>) -> ServeError {
     if client.admission != Admission::Untouched {
         let Tuning { refusal, timeouts } = accepted.tuning;
-        Box::pin(refuse::after_admission(client.leg, &failure, refusal, timeouts.sniff)).await;
+        Box::pin(refusal::after_admission(client.leg, &failure, refusal, timeouts.sniff)).await;
     }
     failure
 }
 
 /// An upstream that cannot be reached is said to those who can be told: not to a client whose TLS is not ours.
-async fn unreachable(client: ClientLeg, failure: Failure, accepted: &Accepted<'_>, record: &Record) -> Failure {
+async fn unreachable(
+    client: ClientLeg,
+    failure: ServeError,
+    accepted: &AcceptedConnection<'_>,
+    record: &Record,
+) -> ServeError {
     if client.admission != Admission::Untouched {
         let upstream = record.known().and_then(|known| known.upstream.as_deref()).map(|upstream| &*upstream.name);
         let Tuning { refusal, timeouts } = accepted.tuning;
-        Box::pin(refuse::unreachable(client.leg, upstream, &failure, refusal, timeouts.sniff)).await;
+        Box::pin(refusal::unreachable(client.leg, upstream, &failure, refusal, timeouts.sniff)).await;
     }
     failure
 }

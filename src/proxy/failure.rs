@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::handed_over::NotIntercepted;
+use super::interception::NotIntercepted;
 use super::route::RedirectError;
 use crate::limits::JUDGED_MOST;
 use crate::net::DialError;
@@ -14,7 +14,7 @@ use crate::upstream::LinkError;
 
 /// The end of a connection before its relay.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum ServeError {
     #[error("{0}")]
     Sniff(#[from] SniffError),
     #[error("{}", refused(*.0))]
@@ -24,7 +24,7 @@ pub(super) enum Failure {
     #[error("{0}")]
     ClientTls(HandshakeError),
     #[error("{0}")]
-    RedirectError(RedirectError),
+    Redirect(RedirectError),
     #[error("{0}")]
     Dial(DialError),
     #[error("{0}")]
@@ -43,52 +43,52 @@ pub(super) enum Failure {
     MadeRoom(Duration),
 }
 
-impl From<LinkError> for Failure {
-    fn from(error: LinkError) -> Failure {
+impl From<LinkError> for ServeError {
+    fn from(error: LinkError) -> ServeError {
         match error {
-            LinkError::Tls(error) => Failure::UpstreamTls(error),
-            LinkError::NoMaterial => Failure::NoMaterial,
+            LinkError::Tls(error) => ServeError::UpstreamTls(error),
+            LinkError::NoMaterial => ServeError::NoMaterial,
         }
     }
 }
 
-impl Failure {
+impl ServeError {
     /// What is wrong with the upstream, as far as something can be done about it on this side.
     pub(super) fn fault(&self) -> PeerFault {
         match self {
-            Failure::UpstreamTls(error) => error.fault(),
-            Failure::Sniff(_)
-            | Failure::Refused(_)
-            | Failure::NotIntercepted(_)
-            | Failure::ClientTls(_)
-            | Failure::RedirectError(_)
-            | Failure::Dial(_)
-            | Failure::NoMaterial
-            | Failure::Unsettled
-            | Failure::Draining
-            | Failure::Forced
-            | Failure::MadeRoom(_) => PeerFault::Other,
+            ServeError::UpstreamTls(error) => error.fault(),
+            ServeError::Sniff(_)
+            | ServeError::Refused(_)
+            | ServeError::NotIntercepted(_)
+            | ServeError::ClientTls(_)
+            | ServeError::Redirect(_)
+            | ServeError::Dial(_)
+            | ServeError::NoMaterial
+            | ServeError::Unsettled
+            | ServeError::Draining
+            | ServeError::Forced
+            | ServeError::MadeRoom(_) => PeerFault::Other,
         }
     }
 
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Failure::Sniff(SniffError::Silent) => Outcome::Probe,
-            Failure::Sniff(SniffError::TimedOut(_)) => Outcome::SniffTimeout,
-            Failure::Sniff(SniffError::Truncated(_) | SniffError::Socket(_)) => Outcome::SniffTruncated,
-            Failure::Refused(Refused::Plaintext) => Outcome::RefusedPlaintext,
-            Failure::Refused(Refused::Tls) => Outcome::RefusedTls,
-            Failure::Refused(Refused::TlsTooOld) => Outcome::TlsTooOld,
-            Failure::NotIntercepted(_) => Outcome::NotIntercepted,
-            Failure::ClientTls(error) => client_tls(error),
-            Failure::RedirectError(_) => Outcome::Loop,
-            Failure::Dial(_) => Outcome::UpstreamUnreachable,
-            Failure::UpstreamTls(_) => Outcome::UpstreamTlsFailed,
-            Failure::NoMaterial => Outcome::Internal,
-            Failure::Unsettled => Outcome::PolicyUnsettled,
-            Failure::Draining => Outcome::Drained,
-            Failure::Forced => Outcome::Forced,
-            Failure::MadeRoom(_) => Outcome::MadeRoom,
+            ServeError::Sniff(SniffError::Silent) => Outcome::Probe,
+            ServeError::Sniff(SniffError::TimedOut(_)) => Outcome::SniffTimeout,
+            ServeError::Sniff(SniffError::Truncated(_) | SniffError::Socket(_)) => Outcome::SniffTruncated,
+            ServeError::Refused(Refused::Plaintext) => Outcome::RefusedPlaintext,
+            ServeError::Refused(Refused::Tls) => Outcome::RefusedTls,
+            ServeError::Refused(Refused::TlsTooOld) => Outcome::TlsTooOld,
+            ServeError::NotIntercepted(_) => Outcome::NotIntercepted,
+            ServeError::ClientTls(error) => client_tls(error),
+            ServeError::Redirect(_) => Outcome::Loop,
+            ServeError::Dial(_) => Outcome::UpstreamUnreachable,
+            ServeError::UpstreamTls(_) => Outcome::UpstreamTlsFailed,
+            ServeError::NoMaterial => Outcome::Internal,
+            ServeError::Unsettled => Outcome::PolicyUnsettled,
+            ServeError::Draining => Outcome::Drained,
+            ServeError::Forced => Outcome::Forced,
+            ServeError::MadeRoom(_) => Outcome::MadeRoom,
         }
     }
 }

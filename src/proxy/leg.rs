@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::net::{Side, abort_on_close};
+use crate::net::{RelayStream, abort_on_close};
 use crate::tls::{ClientStream, ServerStream};
 use crate::upstream;
 
@@ -58,7 +58,7 @@ impl From<upstream::Stream> for Leg {
     }
 }
 
-impl Side for Leg {
+impl RelayStream for Leg {
     fn bare(&self) -> Option<&TcpStream> {
         match self {
             Leg::Tcp(stream) => Some(stream),

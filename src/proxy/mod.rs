@@ -4,20 +4,20 @@
 //! accepted -> sniffed -> judged -> (TLS terminated) -> dialled -> relayed -> recorded
 //! ```
 //!
-//! [`crate::route`] says where a listener leads; [`Server`] runs the workers and their listeners. Nothing here can
+//! [`crate::route`] says where a listener leads; [`ProxyServer`] runs the workers and their listeners. Nothing here can
 //! change the policy: it holds a reader.
 
-mod admit;
+mod client_leg;
 mod connection;
 mod establish;
 mod failure;
-mod handed_over;
+mod interception;
 mod leg;
-mod moving;
-mod reach;
-mod refuse;
+mod recycle;
+mod refusal;
 mod route;
 mod server;
+mod upstream_leg;
 mod watcher;
 
-pub use server::{OpenRoute, Parts, Pulse, Server};
+pub use server::{OpenRoute, ProxyContext, ProxyServer, WorkerHealth};

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpStream;
 
-use super::handed_over::{self, NotIntercepted};
+use super::interception::{self, NotIntercepted};
 use crate::net::{OwnDials, original_destination};
 use crate::route::{FrontedServer, Route, RouteTarget};
 use crate::state::MemberListReader;
@@ -61,7 +61,7 @@ impl ServedRoute {
         socket: &TcpStream,
         peer: SocketAddr,
     ) -> Result<Option<SocketAddr>, NotIntercepted> {
-        self.transparent.map(|listener| handed_over::destination(listener, socket, peer)).transpose()
+        self.transparent.map(|listener| interception::destination(listener, socket, peer)).transpose()
     }
 
     /// Where a connection leads.

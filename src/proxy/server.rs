@@ -18,7 +18,7 @@ use super::connection::serve;
 use super::route::ServedRoute;
 use crate::drain;
 use crate::limits::{BLOCKING_THREADS, SLOTS_WARNING, WAITING_LOOK, WORKER_BEAT};
-use crate::net::{ConnectionLimit, ConnectionSlot, Entry, Listener, OwnDials, Place, SlotUsage, TooMany};
+use crate::net::{ConnectionLimit, ConnectionSlot, Listener, OwnDials, QueuePlace, SlotRequest, SlotUsage, TooMany};
 use crate::route::Route;
 use crate::state::MemberListReader;
 use crate::state::{SnapshotReader, Tuning};
@@ -26,7 +26,7 @@ use crate::telemetry::{Observer, Outcome, Record};
 
 /// What every connection is given.
 #[derive(Debug)]
-pub struct Parts {
+pub struct ProxyContext {
     /// Keeps the records.
     pub observer: Arc<Observer>,
     /// Reads the policy.
@@ -41,9 +41,9 @@ pub struct Parts {
 
 /// The running data plane.
 #[derive(Debug)]
-pub struct Server {
+pub struct ProxyServer {
     workers: Vec<Worker>,
-    parts: Arc<Parts>,
+    context: Arc<ProxyContext>,
 }
 
 /// A route that is being listened for. Dropping it ends that; its connections go on.
@@ -60,20 +60,20 @@ struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
+impl ProxyServer {
     /// Starts so many workers.
     ///
     /// # Errors
     /// If the system gives no thread or no event queue.
-    pub fn start(workers: usize, parts: Parts) -> io::Result<Server> {
+    pub fn start(workers: usize, context: ProxyContext) -> io::Result<ProxyServer> {
         let workers = (0..workers).map(Worker::start).collect::<io::Result<_>>()?;
-        Ok(Server { workers, parts: Arc::new(parts) })
+        Ok(ProxyServer { workers, context: Arc::new(context) })
     }
 
     /// To see whether the workers live.
     #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        Pulse(self.workers.iter().map(|worker| worker.handle.clone()).collect())
+    pub fn worker_health(&self) -> WorkerHealth {
+        WorkerHealth(self.workers.iter().map(|worker| worker.handle.clone()).collect())
     }
 
     /// Accepts from listeners, one per worker, for a route, until the watch drains or the handle is dropped.
@@ -83,12 +83,18 @@ impl Server {
         route: Arc<Route>,
         transparent: Option<SocketAddr>,
         listeners: Vec<TcpListener>,
-        seats: &ConnectionLimit,
-        watch: &drain::Watch,
+        connection_limit: &ConnectionLimit,
+        watch: &drain::DrainWatch,
     ) -> OpenRoute {
         let route = Arc::new(ArcSwap::from_pointee(ServedRoute::new(route, transparent)));
         let accepting = self.workers.iter().zip(listeners).map(|(worker, listener)| {
-            let accepting = accept(listener, Arc::clone(&route), Arc::clone(&self.parts), seats.clone(), watch.clone());
+            let accepting = accept(
+                listener,
+                Arc::clone(&route),
+                Arc::clone(&self.context),
+                connection_limit.clone(),
+                watch.clone(),
+            );
             worker.handle.spawn(accepting).abort_handle()
         });
         OpenRoute { accepting: accepting.collect(), route }
@@ -97,13 +103,13 @@ impl Server {
 
 /// Whether the workers take turns: a sign of life of the data plane.
 #[derive(Debug, Clone)]
-pub struct Pulse(Vec<Handle>);
+pub struct WorkerHealth(Vec<Handle>);
 
-impl Pulse {
+impl WorkerHealth {
     /// Returns once every worker has run what it was given now; never, where one hangs or is gone.
-    pub async fn beat(&self) {
-        let given: Vec<_> = self.0.iter().map(|worker| worker.spawn(async {})).collect();
-        for turn in given {
+    pub async fn all_respond(&self) {
+        let started: Vec<_> = self.0.iter().map(|worker| worker.spawn(async {})).collect();
+        for turn in started {
             if turn.await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -169,9 +175,9 @@ impl Drop for Worker {
 async fn accept(
     listener: TcpListener,
     route: Arc<ArcSwap<ServedRoute>>,
-    parts: Arc<Parts>,
-    seats: ConnectionLimit,
-    watch: drain::Watch,
+    context: Arc<ProxyContext>,
+    connection_limit: ConnectionLimit,
+    watch: drain::DrainWatch,
 ) {
     let mut listener = match Listener::register(listener) {
         Ok(listener) => listener,
@@ -185,14 +191,14 @@ async fn accept(
             accepted = listener.accept() => accepted,
             () = watch.draining() => return,
         };
-        let record = parts.observer.open(peer, route.load().record(&parts.observer.metrics));
-        let (route, parts, watch) = (Arc::clone(&route), Arc::clone(&parts), watch.clone());
+        let record = context.observer.open(peer, route.load().record(&context.observer.metrics));
+        let (route, context, watch) = (Arc::clone(&route), Arc::clone(&context), watch.clone());
         // The slot comes second: taken before a connection is there, it would be held by a worker that nobody
         // connects to.
-        match seats.enter(peer.ip(), |ip| parts.members.load().has(ip)) {
-            Ok(Entry::Slot(slot)) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
-            Ok(Entry::Place(place)) => {
-                drop(tokio::spawn(queue(socket, record, place, seats.clone(), route, parts, watch)));
+        match connection_limit.enter(peer.ip(), |ip| context.members.load().has(ip)) {
+            Ok(SlotRequest::Granted(slot)) => drop(tokio::spawn(serve(socket, record, slot, route, context, watch))),
+            Ok(SlotRequest::Queued(place)) => {
+                drop(tokio::spawn(queue(socket, record, place, connection_limit.clone(), route, context, watch)));
             }
             // As mongod does: nothing is said, and nothing is read.
             Err(TooMany::Full) => record.close(Outcome::TooManyConnections, None),
@@ -205,22 +211,22 @@ async fn accept(
 async fn queue(
     socket: TcpStream,
     record: Record,
-    mut place: Place,
-    seats: ConnectionLimit,
+    mut place: QueuePlace,
+    connection_limit: ConnectionLimit,
     route: Arc<ArcSwap<ServedRoute>>,
-    parts: Arc<Parts>,
-    watch: drain::Watch,
+    context: Arc<ProxyContext>,
+    watch: drain::DrainWatch,
 ) {
     let slot = tokio::select! {
         biased;
-        slot = slot(&socket, &mut place, &seats, &parts, &route) => slot,
+        slot = slot(&socket, &mut place, &connection_limit, &context, &route) => slot,
         () = left(&socket) => return record.close(Outcome::LeftWaiting, None),
         () = watch.draining() => return record.close(Outcome::Drained, None),
     };
     drop(place);
     match slot {
         // A task of its own, which does not hold what waiting took.
-        Ok(slot) => drop(tokio::spawn(serve(socket, record, slot, route, parts, watch))),
+        Ok(slot) => drop(tokio::spawn(serve(socket, record, slot, route, context, watch))),
         Err(outcome) => record.close(outcome, None),
     }
 }
@@ -231,9 +237,9 @@ async fn queue(
 /// The place was lost, or the client has been silent for as long as one may be.
 async fn slot(
     socket: &TcpStream,
-    place: &mut Place,
-    seats: &ConnectionLimit,
-    parts: &Parts,
+    place: &mut QueuePlace,
+    connection_limit: &ConnectionLimit,
+    context: &ProxyContext,
     route: &ArcSwap<ServedRoute>,
 ) -> Result<ConnectionSlot, Outcome> {
     let (began, mut looked, mut first) = (Instant::now(), false, [0]);
@@ -245,22 +251,22 @@ async fn slot(
                 looked = true;
                 // Not one that has ended its connection.
                 if peeked.is_ok_and(|count| count > 0) {
-                    place.spoke(|ip| parts.members.load().has(ip));
+                    place.spoke(|ip| context.members.load().has(ip));
                 }
                 continue;
             }
         };
         match given {
             Ok(Some(slot)) => return Ok(slot),
-            Ok(None) => seats.make_room(|ip| parts.members.load().has(ip)),
+            Ok(None) => connection_limit.make_room(|ip| context.members.load().has(ip)),
             Err(_) => return Err(Outcome::TooManyConnections),
         }
-        let timeouts = parts.tuning.borrow().timeouts;
+        let timeouts = context.tuning.borrow().timeouts;
         if !looked && timeouts.close_silent && began.elapsed() >= timeouts.sniff {
             return Err(Outcome::SniffTimeout);
         }
-        if began.elapsed() >= SLOTS_WARNING && seats.says_full() {
-            let (route, SlotUsage { limit, silent, waiting, .. }) = (route.load(), seats.usage());
+        if began.elapsed() >= SLOTS_WARNING && connection_limit.says_full() {
+            let (route, SlotUsage { limit, silent, waiting, .. }) = (route.load(), connection_limit.usage());
             tracing::warn!(
                 route = %route.route.id,
                 limit,
@@ -288,22 +294,25 @@ mod tests {
 
     use tokio::time::timeout;
 
-    use super::{Pulse, Worker};
+    use super::{Worker, WorkerHealth};
 
     /// A worker that hangs is seen, one that is only busy for a while is waited for.
     #[tokio::test]
     async fn a_pulse_is_that_of_every_worker() {
         let workers: Vec<_> = (0..2).map(|number| Worker::start(number).unwrap()).collect();
-        let pulse = Pulse(workers.iter().map(|worker| worker.handle.clone()).collect());
-        pulse.beat().await;
+        let worker_health = WorkerHealth(workers.iter().map(|worker| worker.handle.clone()).collect());
+        worker_health.all_respond().await;
         let (release, hung) = mpsc::channel::<()>();
         workers[1].handle.spawn(async move { hung.recv() });
-        let beat = pulse.beat();
+        let beat = worker_health.all_respond();
         tokio::pin!(beat);
         assert!(timeout(Duration::from_millis(100), &mut beat).await.is_err(), "one worker hangs");
         release.send(()).unwrap();
         beat.await;
         drop(workers);
-        assert!(timeout(Duration::from_millis(100), pulse.beat()).await.is_err(), "the workers are gone");
+        assert!(
+            timeout(Duration::from_millis(100), worker_health.all_respond()).await.is_err(),
+            "the workers are gone"
+        );
     }
 }

@@ -14,10 +14,10 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::drain::{Reached, Watch};
+use crate::drain::{DrainWatch, PhaseReached};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
 use crate::mongo::{First, Follower, Transaction};
-use crate::net::{Bound, ConnectionSlot, OwnDial, Stop, Tap};
+use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop};
 use crate::policy::Link;
 use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
 
@@ -30,7 +30,7 @@ pub(super) struct Watcher {
     seen: RecycleRegistration,
     moving: Option<Box<Moving>>,
     /// Whether anything was moved since the last look.
-    stirred: bool,
+    progressed: bool,
     /// Whether the upstream has sent something since the client has.
     answered: bool,
     /// Held to the end of the connection.
@@ -38,7 +38,7 @@ pub(super) struct Watcher {
     /// Until the upstream's first answer. Boxed: most of its life, a connection has none.
     dial: Option<Box<OwnDial>>,
     /// The last to go: a stop waits for the record too.
-    pub(super) forced: Reached<Watch>,
+    pub(super) forced: PhaseReached<DrainWatch>,
 }
 
 /// A connection that was asked to move. Most never are.
@@ -48,7 +48,12 @@ struct Moving {
 }
 
 impl Watcher {
-    pub(super) fn new(mut record: OpenRecord, dial: Option<OwnDial>, watch: Watch, slot: ConnectionSlot) -> Watcher {
+    pub(super) fn new(
+        mut record: OpenRecord,
+        dial: Option<OwnDial>,
+        watch: DrainWatch,
+        slot: ConnectionSlot,
+    ) -> Watcher {
         let untouched = record.open().link == Link::Untouched;
         if untouched {
             record.identify(None);
@@ -57,21 +62,21 @@ impl Watcher {
         let follower = (!untouched).then(Follower::default);
         let (seen, forced) = (RecycleRegistration::default(), watch.into_forced());
         let dial = dial.map(Box::new);
-        Watcher { record, first, follower, seen, moving: None, stirred: false, answered: false, slot, dial, forced }
+        Watcher { record, first, follower, seen, moving: None, progressed: false, answered: false, slot, dial, forced }
     }
 
-    fn count(&mut self, bound: Bound, count: usize) {
+    fn count(&mut self, direction: Direction, count: usize) {
         let counters = &self.record.open().counters;
-        let counter = if bound == Bound::Up { &counters.inbound } else { &counters.outbound };
+        let counter = if direction == Direction::ToUpstream { &counters.inbound } else { &counters.outbound };
         counter.fetch_add(count as u64, Ordering::Relaxed);
-        self.stirred = true;
-        match bound {
-            Bound::Up if self.answered => {
+        self.progressed = true;
+        match direction {
+            Direction::ToUpstream if self.answered => {
                 self.answered = false;
                 self.slot.requested();
             }
-            Bound::Up => {}
-            Bound::Down => {
+            Direction::ToUpstream => {}
+            Direction::ToClient => {
                 self.answered = true;
                 self.dial = None;
             }
@@ -116,41 +121,41 @@ impl Watcher {
     }
 }
 
-impl Tap for Watcher {
-    fn see(&mut self, bound: Bound, bytes: &[u8]) {
-        match (bound, &mut self.follower) {
-            (Bound::Up, Some(follower)) => {
+impl RelayTap for Watcher {
+    fn see(&mut self, direction: Direction, bytes: &[u8]) {
+        match (direction, &mut self.follower) {
+            (Direction::ToUpstream, Some(follower)) => {
                 follower.sent(bytes);
                 self.note_unanswered();
             }
-            (Bound::Down, Some(follower)) => follower.received(bytes),
-            (Bound::Up | Bound::Down, None) => {}
+            (Direction::ToClient, Some(follower)) => follower.received(bytes),
+            (Direction::ToUpstream | Direction::ToClient, None) => {}
         }
-        if bound == Bound::Up
+        if direction == Direction::ToUpstream
             && let Some(greeting) = self.first.take(bytes)
         {
             self.record.identify(Some(greeting));
             self.note_language();
         }
-        self.count(bound, bytes.len());
+        self.count(direction, bytes.len());
     }
 
-    fn unseen(&self, bound: Bound) -> usize {
-        match (bound, &self.follower) {
-            (Bound::Up, _) if !self.first.is_known() => 0,
-            (Bound::Up, Some(follower)) => follower.unseen_up(),
-            (Bound::Down, Some(follower)) => follower.unseen_down(),
-            (Bound::Up | Bound::Down, None) => usize::MAX,
+    fn unseen(&self, direction: Direction) -> usize {
+        match (direction, &self.follower) {
+            (Direction::ToUpstream, _) if !self.first.is_known() => 0,
+            (Direction::ToUpstream, Some(follower)) => follower.unseen_up(),
+            (Direction::ToClient, Some(follower)) => follower.unseen_down(),
+            (Direction::ToUpstream | Direction::ToClient, None) => usize::MAX,
         }
     }
 
-    fn pass(&mut self, bound: Bound, count: usize) {
-        match (bound, &mut self.follower) {
-            (Bound::Up, Some(follower)) => follower.passed_up(count),
-            (Bound::Down, Some(follower)) => follower.passed_down(count),
-            (Bound::Up | Bound::Down, None) => {}
+    fn pass(&mut self, direction: Direction, count: usize) {
+        match (direction, &mut self.follower) {
+            (Direction::ToUpstream, Some(follower)) => follower.passed_up(count),
+            (Direction::ToClient, Some(follower)) => follower.passed_down(count),
+            (Direction::ToUpstream | Direction::ToClient, None) => {}
         }
-        self.count(bound, count);
+        self.count(direction, count);
     }
 
     fn poll_stop(&mut self, cx: &mut Context<'_>, clear: bool) -> Poll<Stop> {
@@ -163,12 +168,12 @@ impl Tap for Watcher {
         }
         self.note_language();
         let now = Instant::now();
-        let stirred = std::mem::take(&mut self.stirred);
+        let progressed = std::mem::take(&mut self.progressed);
         let moving = self.moving.get_or_insert_with(|| {
             let timer = Box::pin(sleep_until(now));
             Box::new(Moving { quiet_since: now, timer })
         });
-        if stirred {
+        if progressed {
             moving.quiet_since = now;
         }
         let quiet_since = moving.quiet_since;

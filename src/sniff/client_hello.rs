@@ -8,7 +8,7 @@ use std::fmt;
 
 /// The readable parts of a ClientHello.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Hello {
+pub struct ClientHello {
     /// The hello's own version field: the highest the client knows, up to TLS 1.2 (later ones are in an extension).
     pub client_version: Option<u16>,
     /// Protocol versions offered.
@@ -21,7 +21,7 @@ pub struct Hello {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Versions(u8);
 
-impl Hello {
+impl ClientHello {
     /// Whether the client knows nothing from TLS 1.2 up. What `supported_versions` says counts, whatever the hello's own
     /// version is (RFC 8446, section 4.2.1).
     #[must_use]
@@ -31,15 +31,15 @@ impl Hello {
 
     /// Reads what is there of a hello, over as many records as it was split into.
     #[must_use]
-    pub fn read(bytes: &[u8]) -> Hello {
-        let mut hello = Hello::default();
+    pub fn read(bytes: &[u8]) -> ClientHello {
+        let mut hello = ClientHello::default();
         let _ = hello.fill(&handshake_bytes(bytes));
         hello
     }
 
     /// Stops at the first byte that is missing or wrong; what was read by then stays.
     fn fill(&mut self, handshake: &[u8]) -> Option<()> {
-        let mut hello = Bytes(handshake);
+        let mut hello = ByteReader(handshake);
         let [CLIENT_HELLO, _, _, _] = hello.take(4)? else { return None };
         let version = hello.u16()?;
         self.client_version = Some(version);
@@ -52,7 +52,7 @@ impl Hello {
         loop {
             let kind = hello.u16()?;
             let length = usize::from(hello.u16()?);
-            let body = Bytes(hello.take(length)?);
+            let body = ByteReader(hello.take(length)?);
             match kind {
                 SERVER_NAME => self.sni = server_name(body),
                 SUPPORTED_VERSIONS => self.supported_versions(body)?,
@@ -61,9 +61,9 @@ impl Hello {
         }
     }
 
-    fn supported_versions(&mut self, mut body: Bytes<'_>) -> Option<()> {
+    fn supported_versions(&mut self, mut body: ByteReader<'_>) -> Option<()> {
         self.versions = Versions::default();
-        let mut listed = Bytes(body.short_vector()?);
+        let mut listed = ByteReader(body.short_vector()?);
         while let Some(version) = listed.u16() {
             self.versions.add(version);
         }
@@ -96,7 +96,7 @@ impl fmt::Display for Versions {
 /// The handshake bytes of consecutive handshake records, joined.
 fn handshake_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(bytes.len());
-    let mut records = Bytes(bytes);
+    let mut records = ByteReader(bytes);
     while let Some([HANDSHAKE, _, _, high, low]) = records.take(5) {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         joined.extend_from_slice(records.up_to(length));
@@ -104,16 +104,16 @@ fn handshake_bytes(bytes: &[u8]) -> Vec<u8> {
     joined
 }
 
-fn server_name(mut body: Bytes<'_>) -> Option<String> {
-    let mut list = Bytes(body.vector()?);
+fn server_name(mut body: ByteReader<'_>) -> Option<String> {
+    let mut list = ByteReader(body.vector()?);
     let [HOST_NAME] = list.take(1)? else { return None };
     std::str::from_utf8(list.vector()?).ok().map(str::to_owned)
 }
 
 /// A cursor that answers `None` past the end.
-struct Bytes<'a>(&'a [u8]);
+struct ByteReader<'a>(&'a [u8]);
 
-impl<'a> Bytes<'a> {
+impl<'a> ByteReader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(count)?;
         self.0 = tail;
@@ -155,7 +155,7 @@ const NAMES: [(u16, &str); 5] =
 
 #[cfg(test)]
 mod tests {
-    use super::Hello;
+    use super::ClientHello;
     use proptest::prelude::proptest;
 
     /// A hello of TLS 1.3 for `db1`, in records of `fragment` bytes.
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn reads_versions_and_name_over_any_split() {
         for fragment in 1..=200 {
-            let read = Hello::read(&hello(fragment));
+            let read = ClientHello::read(&hello(fragment));
             assert_eq!((read.versions.to_string(), read.sni.as_deref()), ("TLS1.2, TLS1.3".to_owned(), Some("db1")));
         }
     }
@@ -184,28 +184,28 @@ mod tests {
     fn supported_versions_outweigh_the_own_version() {
         let mut old = hello(200);
         assert_eq!(old.splice(9..11, [3, 1]).collect::<Vec<_>>(), [3, 3]);
-        assert!(!Hello::read(&old).is_too_old());
+        assert!(!ClientHello::read(&old).is_too_old());
         // The same without extensions is of TLS 1.0.
-        assert!(Hello::read(&old[..60]).is_too_old());
+        assert!(ClientHello::read(&old[..60]).is_too_old());
     }
 
     #[test]
     fn reads_what_is_there() {
         let whole = hello(200);
         for end in 0..whole.len() {
-            let read = Hello::read(&whole[..end]);
+            let read = ClientHello::read(&whole[..end]);
             assert!(read.sni.is_none() || end > 50);
         }
-        assert_eq!(Hello::read(b"\x16\x03\x01\x00\x05\x02").versions.to_string(), "unknown");
+        assert_eq!(ClientHello::read(b"\x16\x03\x01\x00\x05\x02").versions.to_string(), "unknown");
     }
 
     proptest! {
         #[test]
         fn never_panics(bytes: Vec<u8>, cut in 0_usize..120) {
-            let _ = Hello::read(&bytes);
+            let _ = ClientHello::read(&bytes);
             let mut broken = hello(30);
             broken.splice(cut.min(broken.len()).., bytes);
-            let _ = Hello::read(&broken);
+            let _ = ClientHello::read(&broken);
         }
     }
 }

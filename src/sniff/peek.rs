@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Class, Hello, classify};
+use super::{Class, ClientHello, classify};
 use crate::limits::PEEK_BYTES;
 use crate::policy::Opening;
 
@@ -23,7 +23,7 @@ pub struct Sniffed {
     /// What it is.
     pub opening: Opening,
     /// What a TLS opening says of itself.
-    pub hello: Option<Hello>,
+    pub hello: Option<ClientHello>,
 }
 
 /// Why there is no opening. None of these is ever forwarded.
@@ -82,7 +82,7 @@ fn peek(stream: &TcpStream, seen: &mut usize) -> io::Result<Option<Sniffed>> {
     match classify(bytes) {
         Class::Is(Opening::Tls) if count < VERSION_END => Err(io::ErrorKind::WouldBlock.into()),
         Class::Is(Opening::Tls) => {
-            let hello = Hello::read(bytes);
+            let hello = ClientHello::read(bytes);
             let opening = if hello.is_too_old() { Opening::OldTls } else { Opening::Tls };
             Ok(Some(Sniffed { opening, hello: Some(hello) }))
         }

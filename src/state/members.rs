@@ -42,7 +42,7 @@ pub struct MemberList {
     addresses: HashSet<IpAddr>,
 }
 
-/// The side that writes the roster; there is one.
+/// The side that writes the members; there is one.
 #[derive(Debug)]
 pub struct MemberListWriter(Arc<ArcSwap<MemberList>>);
 
@@ -64,7 +64,7 @@ impl NameSource {
 }
 
 impl MemberList {
-    /// A roster of these.
+    /// A list of these.
     #[must_use]
     pub fn new(members: Vec<Member>) -> MemberList {
         let addresses = members.iter().flat_map(|member| &member.addresses).map(IpAddr::to_canonical).collect();
@@ -104,7 +104,7 @@ impl MemberList {
 }
 
 impl MemberListWriter {
-    /// A roster of nobody.
+    /// A list of nobody.
     #[must_use]
     pub fn new() -> MemberListWriter {
         MemberListWriter(Arc::default())
@@ -116,9 +116,9 @@ impl MemberListWriter {
         MemberListReader(Arc::clone(&self.0))
     }
 
-    /// The roster from now on.
-    pub fn write(&self, roster: MemberList) {
-        self.0.store(Arc::new(roster));
+    /// The members from now on.
+    pub fn write(&self, members: MemberList) {
+        self.0.store(Arc::new(members));
     }
 }
 
@@ -129,7 +129,7 @@ impl Default for MemberListWriter {
 }
 
 impl MemberListReader {
-    /// The roster as of now.
+    /// The members as of now.
     #[must_use]
     pub fn load(&self) -> Arc<MemberList> {
         self.0.load_full()
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn whom_to_expect_where() {
-        let roster = MemberList::new(vec![
+        let members = MemberList::new(vec![
             member("db1.example.net:27017", &["10.0.0.1", "2001:db8::1"]),
             member("db2:27017", &["10.0.0.2"]),
             member("old2.:27017", &["::ffff:10.0.0.2"]),
@@ -167,11 +167,11 @@ mod tests {
             ("[2001:db8::3]:27017", &["2001:db8::3"]),
         ];
         for (address, expected) in rows {
-            let names = roster.names_at(address.parse().unwrap());
+            let names = members.names_at(address.parse().unwrap());
             assert_eq!(names.iter().map(|name| name.to_str()).collect::<Vec<_>>(), *expected, "{address}");
         }
         for (ip, member) in [("10.0.0.1", true), ("::ffff:10.0.0.2", true), ("10.0.0.3", false)] {
-            assert_eq!(roster.has(ip.parse().unwrap()), member, "{ip}");
+            assert_eq!(members.has(ip.parse().unwrap()), member, "{ip}");
         }
     }
 }

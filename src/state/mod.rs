@@ -9,4 +9,4 @@ mod members;
 mod snapshot;
 
 pub use members::{Member, MemberList, MemberListReader, MemberListWriter, NameSource};
-pub use snapshot::{Snapshot, SnapshotReader, SnapshotWriter, Tuning, UnderWay};
+pub use snapshot::{PendingConnection, Snapshot, SnapshotReader, SnapshotWriter, Tuning};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwap;
 
 use crate::limits::Timeouts;
-use crate::policy::{Misfits, Mode, RefusalStyle};
+use crate::policy::{Mode, NonConformingModes, RefusalStyle};
 use crate::tls::Material;
 
 /// What one connection is judged and served by.
@@ -18,23 +18,23 @@ use crate::tls::Material;
 pub struct Snapshot {
     /// The policy's mode.
     pub mode: Mode,
-    /// Counts the snapshots from 1; a later one is higher.
+    /// PendingCounts the snapshots from 1; a later one is higher.
     pub generation: u64,
     /// Certificates, trust, ticket keys, sessions.
     pub tls: Arc<Material>,
-    under_way: Counts,
+    pending: PendingCounts,
 }
 
 /// How many connections were judged by a snapshot and are not established yet, by the modes that would not make them and
 /// by whether their TLS ends here.
 #[derive(Debug)]
-struct Counts([[AtomicUsize; 2]; Misfits::COUNT]);
+struct PendingCounts([[AtomicUsize; 2]; NonConformingModes::COUNT]);
 
 /// One of those, until this is dropped.
 #[derive(Debug)]
-pub struct UnderWay {
+pub struct PendingConnection {
     snapshot: Arc<Snapshot>,
-    misfits: Misfits,
+    non_conforming_modes: NonConformingModes,
     terminated: bool,
 }
 
@@ -49,14 +49,14 @@ pub struct Tuning {
 
 /// The side that changes it; there is one.
 #[derive(Debug)]
-pub struct SnapshotWriter(Arc<Shared>);
+pub struct SnapshotWriter(Arc<SnapshotCell>);
 
 /// The side that reads it.
 #[derive(Debug, Clone)]
-pub struct SnapshotReader(Arc<Shared>);
+pub struct SnapshotReader(Arc<SnapshotCell>);
 
 #[derive(Debug)]
-struct Shared {
+struct SnapshotCell {
     current: ArcSwap<Snapshot>,
     /// Those that were in force. Each is held by the connections that it let in and that are still under way, so that
     /// there are never more than those, and whoever has just loaded one.
@@ -67,49 +67,53 @@ impl Snapshot {
     /// The first one.
     #[must_use]
     pub fn new(mode: Mode, generation: u64, tls: Arc<Material>) -> Snapshot {
-        Snapshot { mode, generation, tls, under_way: Counts::default() }
+        Snapshot { mode, generation, tls, pending: PendingCounts::default() }
     }
 
     /// How many connections that this one let in, and that are still under way, `newer` would not make.
-    fn dawdling(&self, newer: &Snapshot) -> usize {
+    fn pending_non_conforming(&self, newer: &Snapshot) -> usize {
         let judges_again = !Arc::ptr_eq(&self.tls, &newer.tls) && newer.tls.judges_clients();
-        let sum = |misfits: Misfits| {
-            let [others, terminated] = &self.under_way.0[misfits.number()];
-            let refused = misfits.has(newer.mode);
+        let sum = |non_conforming_modes: NonConformingModes| {
+            let [others, terminated] = &self.pending.0[non_conforming_modes.number()];
+            let refused = non_conforming_modes.has(newer.mode);
             let counted = |count: &AtomicUsize, counts: bool| if counts { count.load(Ordering::SeqCst) } else { 0 };
             counted(others, refused) + counted(terminated, refused || judges_again)
         };
-        Misfits::all().map(sum).sum()
+        NonConformingModes::all().map(sum).sum()
     }
 }
 
-impl UnderWay {
-    /// Counts a connection that this snapshot lets in.
+impl PendingConnection {
+    /// PendingCounts a connection that this snapshot lets in.
     #[must_use]
-    pub fn count(snapshot: &Arc<Snapshot>, misfits: Misfits, terminated: bool) -> UnderWay {
-        let counted = UnderWay { snapshot: Arc::clone(snapshot), misfits, terminated };
+    pub fn count(
+        snapshot: &Arc<Snapshot>,
+        non_conforming_modes: NonConformingModes,
+        terminated: bool,
+    ) -> PendingConnection {
+        let counted = PendingConnection { snapshot: Arc::clone(snapshot), non_conforming_modes, terminated };
         counted.counter().fetch_add(1, Ordering::SeqCst);
         counted
     }
 
     fn counter(&self) -> &AtomicUsize {
-        &self.snapshot.under_way.0[self.misfits.number()][usize::from(self.terminated)]
+        &self.snapshot.pending.0[self.non_conforming_modes.number()][usize::from(self.terminated)]
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for PendingConnection {
     fn drop(&mut self) {
         self.counter().fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-impl Default for Counts {
-    fn default() -> Counts {
-        Counts(std::array::from_fn(|_| Default::default()))
+impl Default for PendingCounts {
+    fn default() -> PendingCounts {
+        PendingCounts(std::array::from_fn(|_| Default::default()))
     }
 }
 
-impl Shared {
+impl SnapshotCell {
     fn earlier(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Snapshot>>> {
         self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,7 +124,7 @@ impl SnapshotWriter {
     #[must_use]
     pub fn new(mode: Mode, tls: Arc<Material>) -> SnapshotWriter {
         let current = ArcSwap::from_pointee(Snapshot::new(mode, 1, tls));
-        SnapshotWriter(Arc::new(Shared { current, earlier: Mutex::default() }))
+        SnapshotWriter(Arc::new(SnapshotCell { current, earlier: Mutex::default() }))
     }
 
     /// A reader of it.
@@ -166,10 +170,10 @@ impl SnapshotReader {
     /// How many connections are under way that the snapshot in force would not make. None of them is established before it
     /// is judged again.
     #[must_use]
-    pub fn dawdling(&self) -> usize {
+    pub fn pending_non_conforming(&self) -> usize {
         let now = self.load();
         let earlier = self.0.earlier();
         let others = earlier.iter().filter_map(Weak::upgrade).filter(|snapshot| !Arc::ptr_eq(snapshot, &now));
-        others.map(|snapshot| snapshot.dawdling(&now)).sum()
+        others.map(|snapshot| snapshot.pending_non_conforming(&now)).sum()
     }
 }

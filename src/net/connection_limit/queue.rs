@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::silent::Most;
 use super::source::Source;
-use super::table::Seated;
+use super::table::TakenSlot;
 use crate::limits::IN_USE_FOR;
 
 /// The slots that each source holds, and the connections that wait. Each operation takes logarithmic time.
@@ -17,14 +17,14 @@ pub(super) struct Queue {
     sources: HashMap<Source, Holder>,
     /// Sources whose client has sent something go before others, then by the slots they hold, then by their first connection
     /// that waits. The first is served next.
-    next: BTreeSet<(Turn, usize, u64, Source)>,
+    next: BTreeSet<(QueueOrder, usize, u64, Source)>,
     /// Sources for which room is still to be made, by the slots that they do not use, and then as above. As slots fall out
     /// of use by time alone, a first number may be too low: it is corrected once it is the lowest.
     claims: BTreeSet<(usize, usize, u64, Source)>,
     /// Sources by the connections that wait. The last has the most.
     crowd: BTreeSet<(usize, Source)>,
     /// Members go before all others, in their order.
-    members: BTreeMap<u64, Waiting>,
+    members: BTreeMap<u64, WaitingConnection>,
     /// Silent connections that were asked to leave for members.
     coming: usize,
     count: usize,
@@ -39,24 +39,24 @@ struct Holder {
     coming: usize,
     /// The number of waiting connections whose client has sent something.
     spoken: usize,
-    waiting: BTreeMap<(Turn, u64), Waiting>,
+    waiting: BTreeMap<(QueueOrder, u64), WaitingConnection>,
 }
 
 /// A client that has sent something can be served at once; one that is silent loses nothing by waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
+enum QueueOrder {
     Spoken,
     Silent,
 }
 
 /// One that waits.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitingConnection {
     pub(super) ip: IpAddr,
     pub(super) since: Instant,
     /// Whether the client has sent something. For a client that is no member, its turn tells the same.
     pub(super) spoken: bool,
-    pub(super) slot: oneshot::Sender<Seated>,
+    pub(super) slot: oneshot::Sender<TakenSlot>,
 }
 
 /// The connection for which a silent one was asked to leave.
@@ -75,7 +75,7 @@ impl Queue {
     }
 
     /// A connection of this address has got a slot.
-    pub(super) fn seated(&mut self, ip: IpAddr) {
+    pub(super) fn taken(&mut self, ip: IpAddr) {
         self.change(ip.into(), |holder| holder.slots += 1);
     }
 
@@ -96,7 +96,7 @@ impl Queue {
     }
 
     /// Adds one.
-    pub(super) fn add(&mut self, id: u64, member: bool, waiting: Waiting) {
+    pub(super) fn add(&mut self, id: u64, member: bool, waiting: WaitingConnection) {
         if member {
             self.members.insert(id, waiting);
         } else {
@@ -115,7 +115,7 @@ impl Queue {
             self.members.iter().filter(|(_, waiting)| !is_member(waiting.ip)).map(|(id, _)| *id).collect();
         for (source, id, turn, _) in newer {
             if let Some(waiting) = self.change(source, |holder| holder.remove(id)) {
-                self.members.insert(id, Waiting { spoken: turn == Turn::Spoken, ..waiting });
+                self.members.insert(id, WaitingConnection { spoken: turn == QueueOrder::Spoken, ..waiting });
             }
         }
         for id in former {
@@ -132,15 +132,15 @@ impl Queue {
             return;
         }
         self.change(ip.into(), |holder| {
-            if let Some(waiting) = holder.waiting.remove(&(Turn::Silent, id)) {
-                holder.waiting.insert((Turn::Spoken, id), waiting);
+            if let Some(waiting) = holder.waiting.remove(&(QueueOrder::Silent, id)) {
+                holder.waiting.insert((QueueOrder::Spoken, id), waiting);
                 holder.spoken += 1;
             }
         });
     }
 
     /// Removes one that no longer waits.
-    pub(super) fn remove(&mut self, id: u64, ip: IpAddr) -> Option<Waiting> {
+    pub(super) fn remove(&mut self, id: u64, ip: IpAddr) -> Option<WaitingConnection> {
         let removed = self.members.remove(&id).or_else(|| self.change(ip.into(), |holder| holder.remove(id)));
         self.count -= usize::from(removed.is_some());
         removed
@@ -270,21 +270,21 @@ impl Holder {
 
     fn first_spoken(&self) -> Option<(u64, IpAddr)> {
         let ((turn, id), waiting) = self.waiting.first_key_value()?;
-        (*turn == Turn::Spoken).then_some((*id, waiting.ip))
+        (*turn == QueueOrder::Spoken).then_some((*id, waiting.ip))
     }
 
-    fn add(&mut self, id: u64, waiting: Waiting) {
-        let turn = if waiting.spoken { Turn::Spoken } else { Turn::Silent };
+    fn add(&mut self, id: u64, waiting: WaitingConnection) {
+        let turn = if waiting.spoken { QueueOrder::Spoken } else { QueueOrder::Silent };
         self.spoken += usize::from(waiting.spoken);
         self.waiting.insert((turn, id), waiting);
     }
 
-    fn remove(&mut self, id: u64) -> Option<Waiting> {
-        if let Some(waiting) = self.waiting.remove(&(Turn::Spoken, id)) {
+    fn remove(&mut self, id: u64) -> Option<WaitingConnection> {
+        if let Some(waiting) = self.waiting.remove(&(QueueOrder::Spoken, id)) {
             self.spoken -= 1;
             return Some(waiting);
         }
-        self.waiting.remove(&(Turn::Silent, id))
+        self.waiting.remove(&(QueueOrder::Silent, id))
     }
 
     fn forget(&mut self, id: u64, requested: Option<Instant>) {

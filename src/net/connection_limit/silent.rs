@@ -11,7 +11,7 @@ use super::source::Source;
 /// All of them. Each operation takes logarithmic time, however many there are.
 #[derive(Debug, Default)]
 pub(super) struct Silent {
-    sources: HashMap<Source, Group>,
+    sources: HashMap<Source, SilentGroup>,
     /// The sources that may have to give one up: how many they have, and which is their oldest. The last is the one.
     most: BTreeSet<(usize, u64, Source)>,
     count: usize,
@@ -19,15 +19,15 @@ pub(super) struct Silent {
 
 /// Those of one source.
 #[derive(Debug, Default)]
-struct Group {
+struct SilentGroup {
     /// By number: older ones have lower numbers.
-    connections: BTreeMap<u64, Connection>,
+    connections: BTreeMap<u64, SilentConnection>,
     /// Those of members, which are never asked to leave.
-    members: BTreeMap<(IpAddr, u64), Connection>,
+    members: BTreeMap<(IpAddr, u64), SilentConnection>,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct SilentConnection {
     ip: IpAddr,
     since: Instant,
     ask: oneshot::Sender<()>,
@@ -49,7 +49,7 @@ impl Silent {
     /// Adds one. The receiver hears when it is to leave.
     pub(super) fn add(&mut self, id: u64, ip: IpAddr, member: bool, since: Instant) -> oneshot::Receiver<()> {
         let (ask, asked) = oneshot::channel();
-        let connection = Connection { ip, since, ask };
+        let connection = SilentConnection { ip, since, ask };
         self.change(ip.into(), |group| {
             if member {
                 group.members.insert((ip, id), connection);
@@ -114,7 +114,7 @@ impl Silent {
     }
 
     /// Changes a source and its rank.
-    fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut Group) -> T) -> T {
+    fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut SilentGroup) -> T) -> T {
         let group = self.sources.entry(source).or_default();
         if let Some(rank) = group.rank(source) {
             self.most.remove(&rank);
@@ -130,7 +130,7 @@ impl Silent {
     }
 }
 
-impl Group {
+impl SilentGroup {
     fn rank(&self, source: Source) -> Option<(usize, u64, Source)> {
         let (oldest, _) = self.connections.first_key_value()?;
         (self.connections.len() > 1).then_some((self.connections.len(), *oldest, source))

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::queue::{Beneficiary, Queue, Waiting};
+use super::queue::{Beneficiary, Queue, WaitingConnection};
 use super::silent::{Most, Silent};
 use super::{SlotLimits, SlotUsage, TooMany};
 use crate::limits::SILENT_LEAST;
 
 /// Everything that is known of one direction's slots. All tables are bounded by the slots and the queue.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct SlotTable {
     pub(super) limits: SlotLimits,
     /// Whether it was said that all are taken, since the last slot that was free at once.
     pub(super) said: bool,
@@ -23,7 +23,7 @@ pub(super) struct Table {
     kept: usize,
     last_id: u64,
     /// Connections of each address: those with a slot, and those that wait.
-    addresses: HashMap<IpAddr, Counts>,
+    addresses: HashMap<IpAddr, SlotCounts>,
     silent: Silent,
     /// Silent connections that were asked to leave and have not returned their slot yet.
     leaving: HashMap<u64, Beneficiary>,
@@ -33,8 +33,8 @@ pub(super) struct Table {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Counts {
-    seated: usize,
+struct SlotCounts {
+    taken: usize,
     waiting: usize,
 }
 
@@ -49,7 +49,7 @@ pub(super) enum Pool {
 
 /// A slot that was given.
 #[derive(Debug)]
-pub(super) struct Seated {
+pub(super) struct TakenSlot {
     pub(super) id: u64,
     pub(super) ip: IpAddr,
     pub(super) pool: Pool,
@@ -57,11 +57,11 @@ pub(super) struct Seated {
 }
 
 /// A slot, and who waits for it.
-pub(super) type Granted = (oneshot::Sender<Seated>, Seated);
+pub(super) type Granted = (oneshot::Sender<TakenSlot>, TakenSlot);
 
-impl Table {
-    pub(super) fn new(limits: SlotLimits, room: usize) -> Table {
-        Table {
+impl SlotTable {
+    pub(super) fn new(limits: SlotLimits, room: usize) -> SlotTable {
+        SlotTable {
             limits,
             said: false,
             room,
@@ -97,8 +97,8 @@ impl Table {
 
     /// A number for a new connection, if its address may have another.
     pub(super) fn admit(&mut self, ip: IpAddr, member: bool) -> Result<u64, TooMany> {
-        let Counts { seated, waiting } = self.addresses.get(&ip).copied().unwrap_or_default();
-        if !member && self.limits.per_address.is_some_and(|most| seated + waiting >= most) {
+        let SlotCounts { taken, waiting } = self.addresses.get(&ip).copied().unwrap_or_default();
+        if !member && self.limits.per_address.is_some_and(|most| taken + waiting >= most) {
             return Err(TooMany::FromAddress);
         }
         self.last_id += 1;
@@ -106,7 +106,7 @@ impl Table {
     }
 
     /// A slot, if one is free. Nobody waits then: a slot that comes back is given on at once.
-    pub(super) fn seat_at_once(&mut self, id: u64, ip: IpAddr, member: bool, now: Instant) -> Option<Seated> {
+    pub(super) fn seat_at_once(&mut self, id: u64, ip: IpAddr, member: bool, now: Instant) -> Option<TakenSlot> {
         let pool = self.free(member)?;
         if pool == Pool::Open {
             self.said = false;
@@ -121,19 +121,19 @@ impl Table {
         ip: IpAddr,
         member: bool,
         now: Instant,
-    ) -> Result<oneshot::Receiver<Seated>, TooMany> {
+    ) -> Result<oneshot::Receiver<TakenSlot>, TooMany> {
         if self.queue.count() >= self.room {
             let (displaced, from) = self.queue.displaced_by(ip, member).ok_or(TooMany::Full)?;
             self.leave(displaced, from);
         }
         let (slot, given) = oneshot::channel();
-        self.queue.add(id, member, Waiting { ip, since: now, spoken: false, slot });
+        self.queue.add(id, member, WaitingConnection { ip, since: now, spoken: false, slot });
         self.addresses.entry(ip).or_default().waiting += 1;
         Ok(given)
     }
 
     /// One no longer waits. Its sender is dropped with it, by which it hears so.
-    pub(super) fn leave(&mut self, id: u64, ip: IpAddr) -> Option<Waiting> {
+    pub(super) fn leave(&mut self, id: u64, ip: IpAddr) -> Option<WaitingConnection> {
         let waiting = self.queue.remove(id, ip)?;
         self.count(ip, |counts| counts.waiting -= 1);
         Some(waiting)
@@ -169,7 +169,7 @@ impl Table {
             Pool::Kept => &mut self.kept,
         };
         *used = used.saturating_sub(1);
-        self.count(ip, |counts| counts.seated -= 1);
+        self.count(ip, |counts| counts.taken -= 1);
         self.queue.released(id, ip, requested);
         self.grant(made_for)
     }
@@ -187,8 +187,8 @@ impl Table {
             };
             let (Some((id, ip)), Some(pool)) = (next, self.free(member)) else { return granted };
             let Some(waiting) = self.leave(id, ip) else { return granted };
-            let seated = self.seat(id, ip, member, pool, waiting.since);
-            granted.push((waiting.slot, seated));
+            let taken = self.seat(id, ip, member, pool, waiting.since);
+            granted.push((waiting.slot, taken));
         }
     }
 
@@ -217,15 +217,15 @@ impl Table {
         Some(if self.surplus < beyond { Beneficiary::Limit } else { claimant })
     }
 
-    fn seat(&mut self, id: u64, ip: IpAddr, member: bool, pool: Pool, since: Instant) -> Seated {
+    fn seat(&mut self, id: u64, ip: IpAddr, member: bool, pool: Pool, since: Instant) -> TakenSlot {
         match pool {
             Pool::Open => self.open += 1,
             Pool::Kept => self.kept += 1,
         }
-        self.addresses.entry(ip).or_default().seated += 1;
-        self.queue.seated(ip);
+        self.addresses.entry(ip).or_default().taken += 1;
+        self.queue.taken(ip);
         let silence = self.silent.add(id, ip, member, since);
-        Seated { id, ip, pool, silence }
+        TakenSlot { id, ip, pool, silence }
     }
 
     /// What one may have. The two kinds are bounded together too: after the reserve was lowered, more of the kept slots may be
@@ -249,10 +249,10 @@ impl Table {
         self.open + self.kept
     }
 
-    fn count(&mut self, ip: IpAddr, change: impl FnOnce(&mut Counts)) {
+    fn count(&mut self, ip: IpAddr, change: impl FnOnce(&mut SlotCounts)) {
         if let Some(counts) = self.addresses.get_mut(&ip) {
             change(counts);
-            if counts.seated + counts.waiting == 0 {
+            if counts.taken + counts.waiting == 0 {
                 self.addresses.remove(&ip);
             }
         }
@@ -260,7 +260,7 @@ impl Table {
 }
 
 #[cfg(test)]
-impl Table {
+impl SlotTable {
     /// Whether nothing is left of anybody.
     pub(super) fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.leaving.is_empty() && self.queue.is_empty() && self.silent.is_empty()

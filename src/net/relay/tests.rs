@@ -10,14 +10,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, D
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use super::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
+use super::{Direction, End, Relay, RelayEnds, RelayStream, RelayTap, Relayed, Stop};
 use crate::limits::{HALF_CLOSED_IDLE, RELAY_BUFFER, STALLED};
 
 /// A relay that nobody stops.
-async fn relay<C, U>(client: &mut C, upstream: &mut U) -> Ended
+async fn relay<C, U>(client: &mut C, upstream: &mut U) -> RelayEnds
 where
-    C: Side,
-    U: Side,
+    C: RelayStream,
+    U: RelayStream,
 {
     match Relay::new(client, upstream, &mut Tapped::default()).await {
         Relayed::Ended(ended) => ended,
@@ -36,7 +36,7 @@ struct Tapped {
     passed: usize,
 }
 
-impl<S: Side> Side for &mut S {
+impl<S: RelayStream> RelayStream for &mut S {
     fn bare(&self) -> Option<&TcpStream> {
         (**self).bare()
     }
@@ -46,20 +46,20 @@ impl<S: Side> Side for &mut S {
     }
 }
 
-impl Tap for &mut Tapped {
-    fn see(&mut self, bound: Bound, bytes: &[u8]) {
-        match bound {
-            Bound::Up => self.up.extend_from_slice(bytes),
-            Bound::Down => self.down.extend_from_slice(bytes),
+impl RelayTap for &mut Tapped {
+    fn see(&mut self, direction: Direction, bytes: &[u8]) {
+        match direction {
+            Direction::ToUpstream => self.up.extend_from_slice(bytes),
+            Direction::ToClient => self.down.extend_from_slice(bytes),
         }
     }
 
-    fn unseen(&self, _bound: Bound) -> usize {
+    fn unseen(&self, _bound: Direction) -> usize {
         self.unseen
     }
 
-    fn pass(&mut self, bound: Bound, count: usize) {
-        assert!(bound == Bound::Down && count <= self.unseen);
+    fn pass(&mut self, direction: Direction, count: usize) {
+        assert!(direction == Direction::ToClient && count <= self.unseen);
         self.passed += count;
     }
 
@@ -109,7 +109,7 @@ async fn a_half_that_has_ended_leaves_the_other_open_while_it_is_used() {
         let mut question = Vec::new();
         server.read_to_end(&mut question).await.unwrap();
         assert_eq!(question, b"question");
-        // Each pause is within the bound, all together are not.
+        // Each pause is within the direction, all together are not.
         for _ in 0..5 {
             sleep(HALF_CLOSED_IDLE - Duration::from_secs(1)).await;
             server.write_all(b"answer").await.unwrap();
@@ -170,7 +170,7 @@ async fn two_silent_halves_may_be_silent_for_ever() {
 async fn what_was_written_is_flushed_before_a_wait() {
     let (mut client, mut near) = duplex(64);
     let (far, mut server) = duplex(64);
-    let mut far = Kept { inner: BufWriter::new(far) };
+    let mut far = Pending { inner: BufWriter::new(far) };
     let ping = async {
         client.write_all(b"x").await.unwrap();
         let mut got = [0];
@@ -214,7 +214,7 @@ async fn sockets() -> (TcpStream, TcpStream) {
     (near.unwrap(), far.unwrap().0)
 }
 
-impl Side for TcpStream {
+impl RelayStream for TcpStream {
     fn bare(&self) -> Option<&TcpStream> {
         Some(self)
     }
@@ -292,13 +292,16 @@ async fn between_sockets_the_kernel_moves_what_nobody_looks_at() {
             relayed
         };
         let (relayed, (), got) = tokio::join!(relayed, serve, take);
-        assert!(matches!(relayed, Relayed::Ended(Ended { client: End::Closed, upstream: End::Closed })), "{relayed:?}");
+        assert!(
+            matches!(relayed, Relayed::Ended(RelayEnds { client: End::Closed, upstream: End::Closed })),
+            "{relayed:?}"
+        );
         assert!(got == sent, "unseen {unseen}, slow {slow}");
         assert_eq!((tap.down.len() + tap.passed, tap.passed > 0), (LENGTH, unseen > 0));
     }
 }
 
-struct Kept {
+struct Pending {
     inner: BufWriter<DuplexStream>,
 }
 
@@ -306,13 +309,13 @@ struct Failing(io::ErrorKind);
 
 struct LastWords(Option<&'static [u8]>);
 
-impl AsyncRead for Kept {
+impl AsyncRead for Pending {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Kept {
+impl AsyncWrite for Pending {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
     }
@@ -341,7 +344,7 @@ impl AsyncRead for LastWords {
 
 macro_rules! in_memory {
     ($($stream:ty),*) => {
-        $(impl Side for $stream {
+        $(impl RelayStream for $stream {
             fn bare(&self) -> Option<&TcpStream> {
                 None
             }
@@ -352,7 +355,7 @@ macro_rules! in_memory {
         })*
     };
 }
-in_memory!(DuplexStream, Kept, Failing, LastWords);
+in_memory!(DuplexStream, Pending, Failing, LastWords);
 
 macro_rules! takes_nothing {
     ($stream:ty) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::{Strategy, TestCaseError, any, prop_assert, prop_assert_eq, proptest};
 use tokio::sync::oneshot;
 
-use super::{Granted, MEMBER, Pool, Seated, Source, Table, ip, limits};
+use super::{Granted, MEMBER, Pool, SlotTable, Source, TakenSlot, ip, limits};
 use crate::limits::{IN_USE_FOR, SILENT_LEAST};
 
 /// What happens; the number says to which source, slot or place.
@@ -40,7 +40,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 struct Taken {
-    seated: Seated,
+    taken: TakenSlot,
     silent: bool,
     requested: Option<Instant>,
 }
@@ -50,11 +50,11 @@ struct Waits {
     ip: IpAddr,
     member: bool,
     spoken: bool,
-    slot: oneshot::Receiver<Seated>,
+    slot: oneshot::Receiver<TakenSlot>,
 }
 
 struct World {
-    table: Table,
+    table: SlotTable,
     now: Instant,
     members: bool,
     taken: Vec<Taken>,
@@ -73,7 +73,7 @@ fn address(number: u8) -> IpAddr {
 impl World {
     fn new() -> World {
         World {
-            table: Table::new(limits(6, 0), 12),
+            table: SlotTable::new(limits(6, 0), 12),
             now: Instant::now(),
             members: true,
             taken: Vec::new(),
@@ -116,8 +116,8 @@ impl World {
             Event::Requests(number) => {
                 if let Some(place) = place(number, self.taken.len()) {
                     self.speaks(place);
-                    let Taken { seated, requested, .. } = &mut self.taken[place];
-                    self.table.requested(seated.id, seated.ip, requested.replace(self.now), self.now);
+                    let Taken { taken, requested, .. } = &mut self.taken[place];
+                    self.table.requested(taken.id, taken.ip, requested.replace(self.now), self.now);
                 }
             }
             Event::Resizes(size, kept) => {
@@ -142,8 +142,8 @@ impl World {
     fn enters(&mut self, ip: IpAddr) {
         let member = self.is_member()(ip);
         let id = self.table.admit(ip, member).unwrap();
-        if let Some(seated) = self.table.seat_at_once(id, ip, member, self.now) {
-            self.taken.push(Taken { seated, silent: true, requested: None });
+        if let Some(taken) = self.table.seat_at_once(id, ip, member, self.now) {
+            self.taken.push(Taken { taken, silent: true, requested: None });
         } else if let Ok(slot) = self.table.wait(id, ip, member, self.now) {
             self.waiting.push(Waits { id, ip, member, spoken: false, slot });
             // One may have lost its place to it.
@@ -153,13 +153,13 @@ impl World {
     }
 
     fn speaks(&mut self, place: usize) {
-        let Taken { seated, silent, .. } = &mut self.taken[place];
+        let Taken { taken, silent, .. } = &mut self.taken[place];
         *silent = false;
-        self.table.heard(seated.id, seated.ip);
+        self.table.heard(taken.id, taken.ip);
     }
 
     fn returns(&mut self, place: usize) {
-        let Taken { seated: Seated { id, ip, pool, .. }, requested, .. } = self.taken.remove(place);
+        let Taken { taken: TakenSlot { id, ip, pool, .. }, requested, .. } = self.taken.remove(place);
         let granted = self.table.release(id, ip, pool, requested);
         self.take(granted);
     }
@@ -170,10 +170,10 @@ impl World {
     }
 
     fn take(&mut self, granted: Vec<Granted>) {
-        for (_, seated) in granted {
-            let place = self.waiting.iter().position(|waits| waits.id == seated.id).unwrap();
+        for (_, taken) in granted {
+            let place = self.waiting.iter().position(|waits| waits.id == taken.id).unwrap();
             let waited = self.waiting.remove(place);
-            self.taken.push(Taken { seated, silent: true, requested: None });
+            self.taken.push(Taken { taken, silent: true, requested: None });
             if waited.spoken {
                 self.speaks(self.taken.len() - 1);
             }
@@ -186,12 +186,12 @@ impl World {
             let (before, least) = (self.silent(), self.least_unused());
             let member = self.waiting.iter().any(|waits| waits.member);
             self.table.make_room(self.now, self.is_member());
-            let asked = |taken: &mut Taken| taken.silent && taken.seated.silence.try_recv().is_ok();
+            let asked = |taken: &mut Taken| taken.silent && taken.taken.silence.try_recv().is_ok();
             let asked: Vec<_> =
-                self.taken.iter_mut().filter_map(|taken| asked(taken).then_some(taken.seated.id)).collect();
+                self.taken.iter_mut().filter_map(|taken| asked(taken).then_some(taken.taken.id)).collect();
             for id in &asked {
-                let place = self.taken.iter().position(|taken| taken.seated.id == *id).unwrap();
-                let from = self.taken[place].seated.ip;
+                let place = self.taken.iter().position(|taken| taken.taken.id == *id).unwrap();
+                let from = self.taken[place].taken.ip;
                 prop_assert!(!self.is_member()(from), "a member's");
                 let source = Source::from(from);
                 prop_assert!(before[&source] > 1, "the last");
@@ -212,8 +212,8 @@ impl World {
     fn silent(&self) -> BTreeMap<Source, usize> {
         let mut silent = BTreeMap::new();
         let is_member = self.is_member();
-        for Taken { seated, .. } in self.taken.iter().filter(|taken| taken.silent && !is_member(taken.seated.ip)) {
-            *silent.entry(Source::from(seated.ip)).or_default() += 1;
+        for Taken { taken, .. } in self.taken.iter().filter(|taken| taken.silent && !is_member(taken.taken.ip)) {
+            *silent.entry(Source::from(taken.ip)).or_default() += 1;
         }
         silent
     }
@@ -224,7 +224,7 @@ impl World {
         let is_in_use = |noted: Instant| self.now.duration_since(noted) <= IN_USE_FOR;
         let unused = |source| {
             let unused =
-                |taken: &&Taken| Source::from(taken.seated.ip) == source && !taken.requested.is_some_and(is_in_use);
+                |taken: &&Taken| Source::from(taken.taken.ip) == source && !taken.requested.is_some_and(is_in_use);
             self.taken.iter().filter(unused).count()
         };
         waiting.map(|waits| unused(Source::from(waits.ip))).min()
@@ -247,7 +247,7 @@ impl World {
         let silent = self.taken.iter().filter(|taken| taken.silent).count();
         prop_assert_eq!((usage.used, usage.silent, usage.waiting), (used, silent, self.waiting.len()));
         prop_assert!(used <= limits.size.max(used_before), "{used} of {}, {used_before} before", limits.size);
-        let open = self.taken.iter().filter(|taken| taken.seated.pool == Pool::Open).count();
+        let open = self.taken.iter().filter(|taken| taken.taken.pool == Pool::Open).count();
         let free = used < limits.size;
         for waits in &self.waiting {
             let may = if waits.member { free } else { free && open < limits.size - limits.kept };

@@ -3,23 +3,23 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::{Granted, MEMBER, Pool, Seated, Table, ip, is_member, limits};
+use super::{Granted, MEMBER, Pool, SlotTable, TakenSlot, ip, is_member, limits};
 use crate::limits::{IN_USE_FOR, SILENT_LEAST};
 
 /// A table with silent connections of these addresses, in this order.
-fn silent(now: Instant, from: &[u8]) -> (Table, Vec<Seated>) {
-    let mut table = Table::new(limits(from.len(), 0), 100);
+fn silent(now: Instant, from: &[u8]) -> (SlotTable, Vec<TakenSlot>) {
+    let mut table = SlotTable::new(limits(from.len(), 0), 100);
     let seat = |address: &u8| {
         let id = table.admit(ip(*address), is_member(ip(*address))).unwrap();
         table.seat_at_once(id, ip(*address), is_member(ip(*address)), now).unwrap()
     };
-    let seated = from.iter().map(seat).collect();
-    (table, seated)
+    let taken = from.iter().map(seat).collect();
+    (table, taken)
 }
 
-/// The places in `seated` that are asked to leave when one waits from this address.
+/// The places in `taken` that are asked to leave when one waits from this address.
 fn asked(now: Instant, from: &[u8], newcomers: &[u8]) -> Vec<usize> {
-    let (mut table, mut seated) = silent(now, from);
+    let (mut table, mut taken) = silent(now, from);
     let mut waits = Vec::new();
     for newcomer in newcomers {
         let member = is_member(ip(*newcomer));
@@ -28,9 +28,9 @@ fn asked(now: Instant, from: &[u8], newcomers: &[u8]) -> Vec<usize> {
         table.spoke(id, ip(*newcomer));
     }
     table.make_room(now + SILENT_LEAST, is_member);
-    assert!(seated.iter_mut().all(|seated| seated.silence.try_recv().is_err()), "not silent for long enough");
+    assert!(taken.iter_mut().all(|taken| taken.silence.try_recv().is_err()), "not silent for long enough");
     table.make_room(now + SILENT_LEAST + Duration::from_millis(1), is_member);
-    (0..seated.len()).filter(|place| seated[*place].silence.try_recv().is_ok()).collect()
+    (0..taken.len()).filter(|place| taken[*place].silence.try_recv().is_ok()).collect()
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn who_makes_room() {
 fn a_host_with_many_ipv6_addresses_makes_room() {
     let now = Instant::now();
     let address = |network: u16, host: u16| IpAddr::from([0x2001, 0xdb8, 0, network, 0, 0, 0, host]);
-    let mut table = Table::new(limits(6, 0), 10);
-    let enter = |table: &mut Table, address| {
+    let mut table = SlotTable::new(limits(6, 0), 10);
+    let enter = |table: &mut SlotTable, address| {
         let id = table.admit(address, false).unwrap();
         table.seat_at_once(id, address, false, now).unwrap()
     };
@@ -107,7 +107,7 @@ fn a_host_with_many_ipv6_addresses_drives_out_no_pool() {
     let _waits = table.wait(id, address(4), false, now).unwrap();
     table.spoke(id, address(4));
     table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(pool[1..].iter_mut().all(|seated| seated.silence.try_recv().is_err()));
+    assert!(pool[1..].iter_mut().all(|taken| taken.silence.try_recv().is_err()));
 }
 
 /// A busy application finds room although it holds more slots than the silent address, if its connections carry requests:
@@ -116,9 +116,9 @@ fn a_host_with_many_ipv6_addresses_drives_out_no_pool() {
 fn connections_that_are_in_use_are_no_reason_to_wait() {
     let now = Instant::now();
     for (requested, room) in [(0, None), (3, None), (4, Some(6)), (6, Some(6))] {
-        let (mut table, mut seated) = silent(now, &[1, 1, 1, 1, 1, 1, 2, 2, 2]);
+        let (mut table, mut taken) = silent(now, &[1, 1, 1, 1, 1, 1, 2, 2, 2]);
         let later = now + 2 * SILENT_LEAST;
-        for (place, busy) in seated[..6].iter().enumerate() {
+        for (place, busy) in taken[..6].iter().enumerate() {
             table.heard(busy.id, busy.ip);
             if place < requested {
                 table.requested(busy.id, busy.ip, None, later);
@@ -127,15 +127,15 @@ fn connections_that_are_in_use_are_no_reason_to_wait() {
         let id = table.admit(ip(1), false).unwrap();
         let _waits = table.wait(id, ip(1), false, now).unwrap();
         table.make_room(later, is_member);
-        assert!(seated[6].silence.try_recv().is_err(), "what waits has said nothing");
+        assert!(taken[6].silence.try_recv().is_err(), "what waits has said nothing");
         table.spoke(id, ip(1));
         table.make_room(later + IN_USE_FOR + Duration::from_millis(1), is_member);
-        assert!(seated.iter_mut().all(|seated| seated.silence.try_recv().is_err()), "the last request is too long ago");
-        for busy in &seated[..requested] {
+        assert!(taken.iter_mut().all(|taken| taken.silence.try_recv().is_err()), "the last request is too long ago");
+        for busy in &taken[..requested] {
             table.requested(busy.id, busy.ip, Some(later), later + IN_USE_FOR);
         }
         table.make_room(later + IN_USE_FOR + Duration::from_millis(1), is_member);
-        let asked: Vec<_> = (0..9).filter(|place| seated[*place].silence.try_recv().is_ok()).collect();
+        let asked: Vec<_> = (0..9).filter(|place| taken[*place].silence.try_recv().is_ok()).collect();
         assert_eq!(asked, Vec::from_iter(room), "{requested} are in use");
     }
 }
@@ -144,15 +144,15 @@ fn connections_that_are_in_use_are_no_reason_to_wait() {
 #[test]
 fn a_backlog_blocks_nobody_for_whom_room_may_be_made() {
     let now = Instant::now();
-    let (mut table, mut seated) = silent(now, &[1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3]);
+    let (mut table, mut taken) = silent(now, &[1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3]);
     let later = now + 2 * SILENT_LEAST;
-    for used in &seated[..9] {
+    for used in &taken[..9] {
         table.heard(used.id, used.ip);
     }
-    for busy in &seated[..4] {
+    for busy in &taken[..4] {
         table.requested(busy.id, busy.ip, None, later);
     }
-    let wait = |table: &mut Table, from: u8| {
+    let wait = |table: &mut SlotTable, from: u8| {
         let id = table.admit(ip(from), false).unwrap();
         let slot = table.wait(id, ip(from), false, now).unwrap();
         table.spoke(id, ip(from));
@@ -162,12 +162,12 @@ fn a_backlog_blocks_nobody_for_whom_room_may_be_made() {
     let (busy, _slot) = wait(&mut table, 1);
     table.make_room(later, is_member);
     table.make_room(later, is_member);
-    let asked: Vec<_> = (0..12).filter(|place| seated[*place].silence.try_recv().is_ok()).collect();
+    let asked: Vec<_> = (0..12).filter(|place| taken[*place].silence.try_recv().is_ok()).collect();
     assert_eq!(asked, [9], "one is asked for the one that is entitled, and none for those that are not");
-    let ids = |granted: Vec<Granted>| granted.iter().map(|(_, seated)| seated.id).collect::<Vec<_>>();
-    let back = table.release(seated[8].id, ip(2), Pool::Open, None);
+    let ids = |granted: Vec<Granted>| granted.iter().map(|(_, taken)| taken.id).collect::<Vec<_>>();
+    let back = table.release(taken[8].id, ip(2), Pool::Open, None);
     assert_eq!(ids(back), [backlog[0].0], "one that comes back by itself");
-    let made = table.release(seated[9].id, ip(3), Pool::Open, None);
+    let made = table.release(taken[9].id, ip(3), Pool::Open, None);
     assert_eq!(ids(made), [busy]);
 }
 
@@ -190,18 +190,18 @@ fn former_members_make_room_too() {
 #[test]
 fn a_lower_limit_is_reached_by_those_that_are_silent() {
     let now = Instant::now();
-    let (mut table, mut seated) = silent(now, &[1, 1, 1, 1, 1, 1]);
+    let (mut table, mut taken) = silent(now, &[1, 1, 1, 1, 1, 1]);
     assert!(table.resize(limits(3, 0), is_member).is_empty());
     let id = table.admit(ip(2), false).unwrap();
     let _waits = table.wait(id, ip(2), false, now).unwrap();
     table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(seated.iter_mut().all(|seated| seated.silence.try_recv().is_err()));
+    assert!(taken.iter_mut().all(|taken| taken.silence.try_recv().is_err()));
     table.spoke(id, ip(2));
     table.make_room(now + 2 * SILENT_LEAST, is_member);
-    let asked: Vec<_> = (0..6).filter(|place| seated[*place].silence.try_recv().is_ok()).collect();
+    let asked: Vec<_> = (0..6).filter(|place| taken[*place].silence.try_recv().is_ok()).collect();
     assert_eq!(asked, [0, 1, 2, 3]);
     let granted: Vec<_> =
-        asked.iter().map(|place| table.release(seated[*place].id, ip(1), Pool::Open, None).len()).collect();
+        asked.iter().map(|place| table.release(taken[*place].id, ip(1), Pool::Open, None).len()).collect();
     assert_eq!(granted, [0, 0, 0, 1]);
 }
 
@@ -216,22 +216,22 @@ async fn a_client_that_has_spoken_goes_before_silent_ones() {
     };
     let waiting: Vec<_> = (0..10).map(|_| wait(2)).collect();
     table.make_room(now + 2 * SILENT_LEAST, is_member);
-    assert!(pool.iter_mut().all(|seated| seated.silence.try_recv().is_err()));
+    assert!(pool.iter_mut().all(|taken| taken.silence.try_recv().is_err()));
     table.spoke(waiting[7].0, ip(2));
     table.make_room(now + 2 * SILENT_LEAST, is_member);
     assert!(pool[0].silence.try_recv().is_ok() && pool[1].silence.try_recv().is_err());
     let granted = table.release(pool[0].id, ip(1), Pool::Open, None);
-    assert_eq!(granted.iter().map(|(_, seated)| seated.id).collect::<Vec<_>>(), [waiting[7].0]);
+    assert_eq!(granted.iter().map(|(_, taken)| taken.id).collect::<Vec<_>>(), [waiting[7].0]);
 }
 
 #[test]
 fn one_that_speaks_when_it_is_asked_stays_and_another_is_asked() {
     let now = Instant::now();
-    let (mut table, mut seated) = silent(now, &[1, 1, 1]);
+    let (mut table, mut taken) = silent(now, &[1, 1, 1]);
     let id = table.admit(ip(2), false).unwrap();
     let _waits = table.wait(id, ip(2), false, now).unwrap();
     table.spoke(id, ip(2));
-    let (speaking, last) = seated.split_at_mut(2);
+    let (speaking, last) = taken.split_at_mut(2);
     for speaking in speaking {
         table.make_room(now + 2 * SILENT_LEAST, is_member);
         table.make_room(now + 2 * SILENT_LEAST, is_member);

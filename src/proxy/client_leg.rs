@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustls::CommonState;
 use tokio::net::TcpStream;
 
-use super::failure::Failure;
+use super::failure::ServeError;
 use super::leg::Leg;
 use crate::limits::Timeouts;
 use crate::net::linger;
@@ -22,11 +22,11 @@ pub(super) async fn admit(
     snapshot: &Snapshot,
     timeouts: &Timeouts,
     record: &mut Record,
-) -> Result<Leg, Failure> {
+) -> Result<Leg, ServeError> {
     match admission {
         Admission::Plaintext | Admission::Untouched => Ok(Leg::Tcp(socket)),
         Admission::Terminated => {
-            let config = snapshot.tls.server_config().ok_or(Failure::NoMaterial)?;
+            let config = snapshot.tls.server_config().ok_or(ServeError::NoMaterial)?;
             let began = Instant::now();
             match tls::accept_counted(socket, config, timeouts.handshake).await {
                 Ok(Accepted { stream, server_name }) => {
@@ -40,7 +40,7 @@ pub(super) async fn admit(
                     if let Some(socket) = socket {
                         Box::pin(linger(socket)).await;
                     }
-                    Err(Failure::ClientTls(error))
+                    Err(ServeError::ClientTls(error))
                 }
             }
         }
@@ -48,9 +48,9 @@ pub(super) async fn admit(
 }
 
 /// Judges an admitted client by another snapshot, or once more.
-pub(super) fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), Failure> {
+pub(super) fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
     let Leg::FromClient(stream) = leg else { return Ok(()) };
-    tls::verify_again(stream, &snapshot.tls).map_err(|error| Failure::ClientTls(HandshakeError::Tls(error)))?;
+    tls::verify_again(stream, &snapshot.tls).map_err(|error| ServeError::ClientTls(HandshakeError::Tls(error)))?;
     let sni = record.known().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());
     note(stream.session(), sni, snapshot, record);
     Ok(())

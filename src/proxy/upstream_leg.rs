@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::failure::Failure;
+use super::failure::ServeError;
 use super::leg::Leg;
 use super::route::Destination;
 use crate::limits::Timeouts;
@@ -22,7 +22,7 @@ pub(super) async fn reach(
     timeouts: &Timeouts,
     dials: &OwnDials,
     record: &mut Record,
-) -> Result<(Leg, Option<OwnDial>), Failure> {
+) -> Result<(Leg, Option<OwnDial>), ServeError> {
     let link = permit.link();
     let reached = leg(permit, route, &toward, snapshot, timeouts, dials, record).await;
     if route.acceptance == Acceptance::Outbound {
@@ -43,11 +43,11 @@ async fn leg(
     timeouts: &Timeouts,
     dials: &OwnDials,
     record: &mut Record,
-) -> Result<(Leg, Option<OwnDial>), Failure> {
+) -> Result<(Leg, Option<OwnDial>), ServeError> {
     let name = Arc::clone(&toward.upstream.name);
     record.note(|known| known.upstream = Some(Box::new(UpstreamInfo { name, local: None, tls_version: None })));
     let began = Instant::now();
-    let dialled = toward.upstream.dial(permit, timeouts.connect).await.map_err(Failure::Dial)?;
+    let dialled = toward.upstream.dial(permit, timeouts.connect).await.map_err(ServeError::Dial)?;
     let connected = Instant::now();
     record.latencies().dialled(connected - began);
     let local = dialled.local;

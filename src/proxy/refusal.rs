@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::failure::Failure;
+use super::failure::ServeError;
 use super::leg::Leg;
 use crate::limits::{PEEK_BYTES, WHO};
 use crate::mongo::header::HEADER_BYTES;
@@ -35,7 +35,7 @@ pub(super) async fn by_policy(mut socket: TcpStream, refused: Refused, style: Re
 pub(super) async fn not_intercepted(
     mut socket: TcpStream,
     opening: Opening,
-    failure: &Failure,
+    failure: &ServeError,
     style: RefusalStyle,
     limit: Duration,
 ) {
@@ -63,7 +63,7 @@ pub(super) async fn who(socket: &TcpStream) -> Option<ClientMetadata> {
 pub(super) async fn unreachable<S>(
     mut leg: S,
     upstream: Option<&str>,
-    failure: &Failure,
+    failure: &ServeError,
     style: RefusalStyle,
     limit: Duration,
 ) where
@@ -81,10 +81,10 @@ pub(super) async fn unreachable<S>(
 
 /// Tells a client that was admitted, and is no longer, why: with a MongoDB error, since TLS has no refusal after its
 /// handshake.
-pub(super) async fn after_admission(mut leg: Leg, failure: &Failure, style: RefusalStyle, limit: Duration) {
+pub(super) async fn after_admission(mut leg: Leg, failure: &ServeError, style: RefusalStyle, limit: Duration) {
     if style == RefusalStyle::Reply {
         // Drivers try again after the second.
-        let refused = matches!(failure, Failure::Refused(_) | Failure::ClientTls(_));
+        let refused = matches!(failure, ServeError::Refused(_) | ServeError::ClientTls(_));
         let code = if refused { TLS_REQUIRED } else { HOST_UNREACHABLE };
         let text = format!("tlsramp refuses this connection by a policy that changed while it was made: {failure}");
         let _ = timeout(limit, reply(&mut leg, code, &text)).await;

@@ -1,7 +1,7 @@
 //! One direction of a relay, from a source to a sink.
 //!
 //! It owns no buffer while it waits: reads go into a buffer of the worker's, and only what the sink did not take at
-//! once is kept. Whatever was written is flushed when a read would block, because a TLS writer may hold a record back
+//! once is unwritten. Whatever was written is flushed when a read would block, because a TLS writer may hold a record back
 //! that the peer is waiting for. Between two sockets, once much moves, the kernel moves it by itself, through a pipe.
 
 use std::cell::RefCell;
@@ -14,14 +14,14 @@ use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pipe::Pipe;
-use super::{Bound, End, Side, Tap};
+use super::{Direction, End, RelayStream, RelayTap};
 use crate::limits::{BUSY_AFTER, RELAY_BUFFER, RELAY_BUSY, RELAY_TURN, SPLICE_BYTES};
 
 /// One direction.
 #[derive(Debug)]
-pub(super) struct Direction {
-    bound: Bound,
-    state: State,
+pub(super) struct HalfRelay {
+    direction: Direction,
+    state: HalfState,
     /// Whether nothing was written yet.
     first: bool,
     /// Whether the sink may hold bytes back.
@@ -31,14 +31,14 @@ pub(super) struct Direction {
     /// Reads in a row that found half of what they had room for, or more: the rest of a record may have been on its way.
     full: u8,
     /// Whether anything was read or written since that was last asked.
-    stirred: bool,
-    kept: Option<Box<Kept>>,
+    progressed: bool,
+    unwritten: Option<Box<Unwritten>>,
     source: Option<End>,
     sink: Option<io::Error>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum HalfState {
     Moving,
     Ending,
     Over,
@@ -46,7 +46,7 @@ enum State {
 
 /// What is on its way between source and sink.
 #[derive(Debug)]
-enum Kept {
+enum Unwritten {
     /// Bytes that were read, and how many of them the sink has taken.
     Bytes(Vec<u8>, usize),
     /// What the pipe holds; maybe nothing, while much moves.
@@ -54,30 +54,30 @@ enum Kept {
 }
 
 /// What one step has done.
-enum Step {
+enum HalfStep {
     Moved(usize),
-    Ended,
+    RelayEnds,
 }
 
-impl Direction {
-    pub(super) fn new(bound: Bound) -> Direction {
-        Direction {
-            bound,
-            state: State::Moving,
+impl HalfRelay {
+    pub(super) fn new(direction: Direction) -> HalfRelay {
+        HalfRelay {
+            direction,
+            state: HalfState::Moving,
             first: true,
             unflushed: false,
             drained: false,
             full: 0,
-            stirred: false,
-            kept: None,
+            progressed: false,
+            unwritten: None,
             source: None,
             sink: None,
         }
     }
 
     /// Whether anything was read or written since this was last asked.
-    pub(super) fn take_stirred(&mut self) -> bool {
-        std::mem::take(&mut self.stirred)
+    pub(super) fn take_progressed(&mut self) -> bool {
+        std::mem::take(&mut self.progressed)
     }
 
     /// Whether much moves.
@@ -87,20 +87,20 @@ impl Direction {
 
     /// Whether bytes wait for the sink, or the end of the source does.
     pub(super) fn is_stuck(&self) -> bool {
-        self.state == State::Ending || self.keeps()
+        self.state == HalfState::Ending || self.keeps()
     }
 
     /// Whether bytes wait for the sink.
     fn keeps(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| match &**kept {
-            Kept::Bytes(..) => true,
-            Kept::Pipe(pipe) => pipe.holds() > 0,
+        self.unwritten.as_ref().is_some_and(|unwritten| match &**unwritten {
+            Unwritten::Bytes(..) => true,
+            Unwritten::Pipe(pipe) => pipe.holds() > 0,
         })
     }
 
     /// Whether nothing is on its way.
     pub(super) fn is_clear(&self) -> bool {
-        self.state == State::Moving && self.drained && !self.is_stuck() && !self.unflushed
+        self.state == HalfState::Moving && self.drained && !self.is_stuck() && !self.unflushed
     }
 
     /// A source that failed can send nothing more, and takes nothing either.
@@ -115,7 +115,7 @@ impl Direction {
 
     /// Notes that the source's stream was lost, if it was: true then. A source that had ended before loses no more than what
     /// is still sent to it, by the opposite direction.
-    pub(super) fn lose(&mut self, error: Option<io::Error>, opposite: &mut Direction) -> bool {
+    pub(super) fn lose(&mut self, error: Option<io::Error>, opposite: &mut HalfRelay) -> bool {
         let Some(error) = error else { return false };
         if matches!(self.source, Some(End::Closed | End::Truncated)) {
             opposite.sink.get_or_insert(error);
@@ -127,7 +127,7 @@ impl Direction {
 
     /// How the source ended, and how the sink failed if it did.
     pub(super) fn ends(&mut self, timed_out: bool) -> (End, Option<io::Error>) {
-        let unended = if timed_out && self.state != State::Over { End::Idle } else { End::Open };
+        let unended = if timed_out && self.state != HalfState::Over { End::Idle } else { End::Open };
         (self.source.take().unwrap_or(unended), self.sink.take())
     }
 
@@ -144,32 +144,32 @@ impl Direction {
         cx: &mut Context<'_>,
         source: &mut R,
         sink: &mut W,
-        opposite: &Direction,
+        opposite: &HalfRelay,
         tap: &mut T,
     ) -> Poll<()>
     where
-        R: Side,
-        W: Side,
-        T: Tap,
+        R: RelayStream,
+        W: RelayStream,
+        T: RelayTap,
     {
-        if self.state == State::Moving {
+        if self.state == HalfState::Moving {
             let moved = ready!(self.poll_move(cx, source, sink, tap));
             if let (Some(End::Closed | End::Truncated), Some(kind)) = (&self.source, opposite.sink_lost()) {
                 self.source = Some(End::Failed(kind.into()));
             }
             match moved {
-                Ok(()) if matches!(self.source, Some(End::Failed(_))) => self.state = State::Over,
+                Ok(()) if matches!(self.source, Some(End::Failed(_))) => self.state = HalfState::Over,
                 // Both have ended: the close that follows says it to a socket, and one call is enough.
-                Ok(()) if opposite.state == State::Over && sink.bare().is_some() => self.state = State::Over,
-                Ok(()) => self.state = State::Ending,
+                Ok(()) if opposite.state == HalfState::Over && sink.bare().is_some() => self.state = HalfState::Over,
+                Ok(()) => self.state = HalfState::Ending,
                 Err(error) => self.sink_failed(error),
             }
         }
-        if self.state == State::Ending {
+        if self.state == HalfState::Ending {
             match ready!(Pin::new(sink).poll_shutdown(cx)) {
-                Ok(()) => self.state = State::Over,
+                Ok(()) => self.state = HalfState::Over,
                 // The peer has closed both ways already: there is nobody to be told.
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.state = State::Over,
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.state = HalfState::Over,
                 Err(error) => self.sink_failed(error),
             }
         }
@@ -178,7 +178,7 @@ impl Direction {
 
     fn sink_failed(&mut self, error: io::Error) {
         self.sink = Some(error);
-        self.state = State::Over;
+        self.state = HalfState::Over;
     }
 
     /// Moves until the source has ended; an error is the sink's.
@@ -190,9 +190,9 @@ impl Direction {
         tap: &mut T,
     ) -> Poll<io::Result<()>>
     where
-        R: Side,
-        W: Side,
-        T: Tap,
+        R: RelayStream,
+        W: RelayStream,
+        T: RelayTap,
     {
         self.drained = false;
         let mut turn = 0;
@@ -204,8 +204,8 @@ impl Direction {
                 BUFFER.with_borrow_mut(|buffer| self.poll_step(cx, source, sink, buffer, tap))
             };
             match step {
-                Poll::Ready(Ok(Step::Moved(count))) => turn += count.max(RELAY_BUFFER),
-                Poll::Ready(Ok(Step::Ended)) => {
+                Poll::Ready(Ok(HalfStep::Moved(count))) => turn += count.max(RELAY_BUFFER),
+                Poll::Ready(Ok(HalfStep::RelayEnds)) => {
                     self.release();
                     return Poll::Ready(Ok(()));
                 }
@@ -233,11 +233,11 @@ impl Direction {
         sink: &mut W,
         buffer: &mut [u8],
         tap: &mut T,
-    ) -> Poll<io::Result<Step>>
+    ) -> Poll<io::Result<HalfStep>>
     where
         R: AsyncRead + Unpin,
-        W: Side,
-        T: Tap,
+        W: RelayStream,
+        T: RelayTap,
     {
         let room = if self.is_busy() { RELAY_BUSY } else { RELAY_BUFFER };
         let mut read = ReadBuf::new(&mut buffer[..room]);
@@ -249,11 +249,11 @@ impl Direction {
         };
         if end.is_some() {
             self.source = end;
-            return Poll::Ready(Ok(Step::Ended));
+            return Poll::Ready(Ok(HalfStep::RelayEnds));
         }
         let bytes = read.filled();
-        tap.see(self.bound, bytes);
-        self.stirred = true;
+        tap.see(self.direction, bytes);
+        self.progressed = true;
         self.full = if bytes.len() >= room / 2 { self.full.saturating_add(1) } else { 0 };
         self.unflushed = true;
         let mut taken = if std::mem::take(&mut self.first) { offer(sink, bytes)? } else { 0 };
@@ -262,62 +262,62 @@ impl Direction {
             Poll::Pending => {
                 self.full = 0;
                 self.release();
-                self.kept = Some(Box::new(Kept::Bytes(bytes[taken..].to_vec(), 0)));
+                self.unwritten = Some(Box::new(Unwritten::Bytes(bytes[taken..].to_vec(), 0)));
             }
         }
-        Poll::Ready(Ok(Step::Moved(bytes.len())))
+        Poll::Ready(Ok(HalfStep::Moved(bytes.len())))
     }
 
     /// Whether the next bytes go through a pipe: much has moved, nobody has to see them, and there is a pipe. What is
     /// short comes cheaper by a read and a write.
-    fn splices<R: Side, W: Side, T: Tap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
+    fn splices<R: RelayStream, W: RelayStream, T: RelayTap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
         let fit = self.is_busy()
-            && tap.unseen(self.bound) >= RELAY_BUFFER
+            && tap.unseen(self.direction) >= RELAY_BUFFER
             && source.bare().is_some()
             && sink.bare().is_some();
-        if fit && self.kept.is_none() {
-            self.kept = Pipe::take().map(|pipe| Box::new(Kept::Pipe(pipe)));
+        if fit && self.unwritten.is_none() {
+            self.unwritten = Pipe::take().map(|pipe| Box::new(Unwritten::Pipe(pipe)));
         }
-        fit && self.kept.is_some()
+        fit && self.unwritten.is_some()
     }
 
     /// Fills the pipe. The sink is not asked: what the pipe holds is its own next step.
-    fn poll_splice<R: Side, T: Tap>(
+    fn poll_splice<R: RelayStream, T: RelayTap>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut R,
         tap: &mut T,
-    ) -> Poll<io::Result<Step>> {
-        let (Some(Kept::Pipe(pipe)), Some(socket)) = (self.kept.as_deref_mut(), source.bare()) else {
-            return Poll::Ready(Ok(Step::Moved(0)));
+    ) -> Poll<io::Result<HalfStep>> {
+        let (Some(Unwritten::Pipe(pipe)), Some(socket)) = (self.unwritten.as_deref_mut(), source.bare()) else {
+            return Poll::Ready(Ok(HalfStep::Moved(0)));
         };
-        let most = tap.unseen(self.bound).min(SPLICE_BYTES);
+        let most = tap.unseen(self.direction).min(SPLICE_BYTES);
         match pipe.poll_fill(cx, socket, most) {
             Poll::Ready(Ok(0)) => {
                 self.source = Some(End::Closed);
-                Poll::Ready(Ok(Step::Ended))
+                Poll::Ready(Ok(HalfStep::RelayEnds))
             }
             Poll::Ready(Ok(count)) => {
-                tap.pass(self.bound, count);
-                self.stirred = true;
+                tap.pass(self.direction, count);
+                self.progressed = true;
                 if count < RELAY_BUFFER.min(most) {
                     self.full = 0;
                 }
-                Poll::Ready(Ok(Step::Moved(count)))
+                Poll::Ready(Ok(HalfStep::Moved(count)))
             }
             Poll::Ready(Err(error))
                 if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
             {
-                if let Some(kept) = self.kept.take()
-                    && let Kept::Pipe(pipe) = *kept
+                if let Some(unwritten) = self.unwritten.take()
+                    && let Unwritten::Pipe(pipe) = *unwritten
                 {
                     pipe.give_up();
                 }
-                Poll::Ready(Ok(Step::Moved(0)))
+                Poll::Ready(Ok(HalfStep::Moved(0)))
             }
             Poll::Ready(Err(error)) => {
                 self.source = Some(End::Failed(error));
-                Poll::Ready(Ok(Step::Ended))
+                Poll::Ready(Ok(HalfStep::RelayEnds))
             }
             Poll::Pending => {
                 self.full = 0;
@@ -327,22 +327,22 @@ impl Direction {
         }
     }
 
-    /// Hands the sink what is on its way, and gives the memory back. A pipe is kept while much moves.
-    fn poll_kept<W: Side>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<io::Result<()>> {
-        match self.kept.as_deref_mut() {
+    /// Hands the sink what is on its way, and gives the memory back. A pipe is unwritten while much moves.
+    fn poll_kept<W: RelayStream>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<io::Result<()>> {
+        match self.unwritten.as_deref_mut() {
             None => return Poll::Ready(Ok(())),
-            Some(Kept::Bytes(bytes, taken)) => {
+            Some(Unwritten::Bytes(bytes, taken)) => {
                 let before = *taken;
                 let put = poll_put(cx, sink, bytes, taken);
-                self.stirred |= *taken > before;
+                self.progressed |= *taken > before;
                 ready!(put)?;
-                self.kept = None;
+                self.unwritten = None;
             }
-            Some(Kept::Pipe(pipe)) => {
+            Some(Unwritten::Pipe(pipe)) => {
                 let Some(socket) = sink.bare() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
                 while pipe.holds() > 0 {
                     ready!(pipe.poll_drain(cx, socket))?;
-                    self.stirred = true;
+                    self.progressed = true;
                 }
             }
         }
@@ -355,8 +355,8 @@ impl Direction {
     /// Gives an empty pipe back to those who share it.
     fn release(&mut self) {
         if !self.keeps()
-            && let Some(kept) = self.kept.take()
-            && let Kept::Pipe(pipe) = *kept
+            && let Some(unwritten) = self.unwritten.take()
+            && let Unwritten::Pipe(pipe) = *unwritten
         {
             pipe.give_back();
         }
@@ -364,8 +364,8 @@ impl Direction {
 }
 
 /// How many of the first bytes the sink's socket takes at once. tokio finds out at its next turn that a socket which has
-/// just been connected can be written to; until then they would have to be kept.
-fn offer<W: Side>(sink: &W, bytes: &[u8]) -> io::Result<usize> {
+/// just been connected can be written to; until then they would have to be unwritten.
+fn offer<W: RelayStream>(sink: &W, bytes: &[u8]) -> io::Result<usize> {
     let Some(socket) = sink.bare() else { return Ok(0) };
     match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
