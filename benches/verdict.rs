@@ -14,7 +14,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
 use tlsramp::mongo::{ClientMetadata, Follower, request::msg_command};
 use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
-use tlsramp::sniff::{Hello, classify};
+use tlsramp::sniff::{ClientHello, classify};
 use tlsramp::state::SnapshotWriter;
 use tlsramp::telemetry::{Observer, Outcome, RouteRecord};
 use tlsramp::tls::{Material, TlsFiles};
@@ -26,7 +26,7 @@ fn sniffing(criterion: &mut Criterion) {
     for (name, opening) in [("plaintext", &b"\x3a\0\0\0"[..]), ("unlucky length", &message), ("ClientHello", &hello)] {
         group.bench_function(name, |bencher| bencher.iter(|| classify(black_box(opening))));
     }
-    group.bench_function("Hello::read", |bencher| bencher.iter(|| Hello::read(black_box(&hello))));
+    group.bench_function("ClientHello::read", |bencher| bencher.iter(|| ClientHello::read(black_box(&hello))));
 }
 
 fn verdict(criterion: &mut Criterion) {
