@@ -1,0 +1,44 @@
+# Recipes for `just`. Each is one or two commands that can also be typed.
+
+# The recipes.
+default:
+    @just --list
+
+# Format, lints, dependencies and documentation: what CI checks before the tests.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    .ci/dependencies.py
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+# Unit tests, and the black-box tests that take no more than a few seconds: under two minutes once built.
+fast:
+    cargo test --workspace --lib --locked
+    cargo test --test it --locked -- {{ slow }}
+
+# All tests; as root, so that none is skipped.
+test:
+    cargo test --workspace --locked
+
+# All that CI runs, from the format to the last test.
+ci:
+    .ci/run
+
+# A benchmark by its name and with its options: just bench peers --rounds 1 --seconds 0.5
+bench name *options:
+    cargo bench --bench {{ name }} -- {{ options }}
+
+# The software bill of materials: a CycloneDX file beside each Cargo.toml
+sbom:
+    command -v cargo-cyclonedx >/dev/null || cargo install --locked cargo-cyclonedx
+    cargo cyclonedx --format json --target x86_64-unknown-linux-gnu
+
+# The program for packages, with link-time optimization: target/dist/tlsramp
+dist:
+    cargo build --profile dist --locked
+
+# The tests that `fast` leaves out: whole replica sets, network namespaces, gigabytes, long waits.
+slow := "--skip chaos:: --skip controller:: --skip crls:: --skip dawdling:: --skip dead_peers:: --skip demo:: --skip four_doors:: \
+    --skip load:: --skip matrix:: --skip moving:: --skip netfilter:: --skip recycling:: --skip refused_certificates:: \
+    --skip resumption:: --skip rollout:: --skip sidecar --skip silent:: --skip still_on_plaintext:: --skip tproxy:: \
+    --skip transparent:: --skip verification::"
