@@ -28,6 +28,12 @@ ci:
 bench name *options:
     cargo bench --bench {{ name }} -- {{ options }}
 
+# A fuzz target, for so many seconds; needs a nightly compiler and cargo-fuzz. The targets: cargo +nightly fuzz list
+fuzz target seconds="60":
+    mkdir -p fuzz/corpus/{{ target }} fuzz/seeds/{{ target }}
+    {{ if target == "pem" { "cargo run --quiet -p certs-gen -- --wrong --force --out fuzz/corpus/pem" } else { "" } }}
+    cargo +nightly fuzz run --sanitizer none {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }} -- -max_total_time={{ seconds }} -timeout=20
+
 # The software bill of materials: a CycloneDX file beside each Cargo.toml
 sbom:
     command -v cargo-cyclonedx >/dev/null || cargo install --locked cargo-cyclonedx

@@ -39,6 +39,9 @@ pub mod ctl;
 pub mod demo;
 pub mod drain;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod limits;
 pub mod load;
 pub mod mongo;

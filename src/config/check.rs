@@ -53,6 +53,15 @@ pub fn load(matches: &ArgMatches) -> Result<Loaded, Vec<Mistake>> {
     load_with(matches, lookup::system)
 }
 
+/// As [`load`], without DNS: names do not resolve.
+///
+/// # Errors
+/// As [`load`].
+#[cfg(any(test, fuzzing))]
+pub fn load_offline(matches: &ArgMatches) -> Result<Loaded, Vec<Mistake>> {
+    load_with(matches, |host| host.parse().into_iter().collect())
+}
+
 /// Reads everything again. The inbound listeners stay: their names are not resolved anew.
 ///
 /// # Errors

@@ -37,6 +37,8 @@ mod values;
 mod warnings;
 mod yaml;
 
+#[cfg(any(test, fuzzing))]
+pub use check::load_offline;
 pub use check::{Loaded, Reload, load, material, mode_named, read_again, reload};
 pub use cli::with_options;
 pub use mistake::Mistake;

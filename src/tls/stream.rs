@@ -105,8 +105,8 @@ impl<S: Side + Unpin> Stream<S> {
     }
 
     /// Bytes that are kept: not yet whole, not yet read, not yet sent.
-    #[cfg(test)]
-    fn kept(&self) -> (usize, usize, usize) {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn kept(&self) -> (usize, usize, usize) {
         (self.incoming.len(), self.plain.len(), self.outgoing.len())
     }
 

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use super::imports::Crate;
 
 /// A module imports only from modules of lower ranks. The longest name that fits a file gives its rank.
-const RANKS: [(&str, u8); 27] = [
+const RANKS: [(&str, u8); 28] = [
     ("text", 1),
     ("files", 0),
     ("policy", 0),
@@ -31,6 +31,7 @@ const RANKS: [(&str, u8); 27] = [
     ("admin_client", 6),
     ("ctl", 8),
     ("demo", 8),
+    ("fuzzing", 8),
     ("load", 8),
     ("netfilter", 8),
     ("rollout", 8),

@@ -1,0 +1,130 @@
+//! Pure functions over bytes: the opening of a connection, and MongoDB's messages.
+
+use std::io::Read;
+
+use rustls::server::Acceptor;
+
+use crate::mongo::{First, Follower, Greeting, LastRequests, Reply, Request, Transaction, refusal};
+use crate::policy::Opening;
+use crate::sniff::{Class, Hello, classify};
+
+/// The classification of the first bytes, and what a ClientHello says.
+///
+/// A decision is final: a prefix is undecided or gets the same answer. The server name is the one that rustls reads.
+pub fn client_hello(data: &[u8]) {
+    let whole = classify(data);
+    for end in 0..data.len().min(20) {
+        let class = classify(&data[..end]);
+        assert!(class == Class::NeedMore || class == whole, "{class:?} after {end} bytes, then {whole:?}");
+    }
+    let hello = Hello::read(data);
+    let _ = (hello.is_too_old(), hello.versions.to_string());
+    let mut acceptor = Acceptor::default();
+    if acceptor.read_tls(&mut data.take(u64::MAX)).is_err() {
+        return;
+    }
+    if let Ok(Some(accepted)) = acceptor.accept() {
+        // rustls takes any minor version in a record; there is none above 4.
+        if data[2] <= 4 {
+            assert_eq!(whole, Class::Is(Opening::Tls), "rustls reads a ClientHello");
+        }
+        if let Some(name) = accepted.client_hello().server_name() {
+            let normal = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+            assert_eq!(hello.sni.as_deref().map(normal), Some(normal(name)));
+        }
+    }
+}
+
+/// The first message of a connection, and the messages that are read whole.
+///
+/// The answer does not depend on how the message is cut.
+pub fn first_message(data: &[u8]) {
+    let answers = |size: usize| -> Vec<Greeting> {
+        let mut first = First::default();
+        data.chunks(size).filter_map(|chunk| first.take(chunk)).collect()
+    };
+    let whole = answers(data.len().max(1));
+    assert!(whole.len() <= 1);
+    for size in [1, 7, 16, 17] {
+        assert_eq!(answers(size), whole, "in pieces of {size}");
+    }
+    let _ = (Request::parse(data), Reply::parse(data));
+    let _ = refusal(data, 141, "SSLHandshakeFailed", "refused");
+    let (mut once, mut piecewise) = (LastRequests::default(), LastRequests::default());
+    let sorted = once.take(data);
+    let mut passed = Vec::new();
+    let mut refused = false;
+    for chunk in data.chunks(5) {
+        let sorted = piecewise.take(chunk);
+        passed.extend(sorted.unanswered);
+        refused |= sorted.refused;
+        if refused {
+            break;
+        }
+    }
+    assert_eq!((passed, refused), (sorted.unanswered, sorted.refused));
+}
+
+/// The message follower, over both directions of a connection.
+///
+/// The input is a script: a byte for the direction (bit 0) or the start of a watch (bit 1), two for a length, and that
+/// many bytes of the connection. What is known at a boundary does not depend on how the bytes are cut, nor on whether
+/// bodies are skipped.
+pub fn follower(data: &[u8]) {
+    let mut followers = [Follower::default(), Follower::default(), Follower::default()];
+    let mut script = data;
+    while let Some(([flags, low, high], rest)) = script.split_first_chunk() {
+        let length = usize::from(u16::from_le_bytes([*low, *high])).min(rest.len());
+        let (bytes, rest) = rest.split_at(length);
+        script = rest;
+        if flags & 2 != 0 {
+            followers.iter_mut().for_each(Follower::watch);
+        }
+        let [whole, piecewise, skipping] = &mut followers;
+        if flags & 1 == 0 {
+            whole.sent(bytes);
+            bytes.chunks(3).for_each(|chunk| piecewise.sent(chunk));
+            skip(skipping, bytes, Follower::unseen_up, Follower::passed_up, Follower::sent);
+        } else {
+            whole.received(bytes);
+            bytes.chunks(3).for_each(|chunk| piecewise.received(chunk));
+            skip(skipping, bytes, Follower::unseen_down, Follower::passed_down, Follower::received);
+        }
+        let expected = known(whole);
+        assert_eq!(known(piecewise), expected, "in pieces");
+        assert_eq!(known(skipping), expected, "with bodies skipped");
+    }
+}
+
+/// Takes bytes as the relay does: a body that is not read is counted.
+fn skip(
+    follower: &mut Follower,
+    mut bytes: &[u8],
+    unseen: fn(&Follower) -> usize,
+    passed: fn(&mut Follower, usize),
+    take: fn(&mut Follower, &[u8]),
+) {
+    while !bytes.is_empty() {
+        let count = unseen(follower).min(bytes.len());
+        passed(follower, count);
+        let (next, rest) = bytes[count..].split_at((bytes.len() - count).min(50));
+        take(follower, next);
+        bytes = rest;
+    }
+}
+
+/// What a follower knows: always whether it is at a boundary; the rest once it is, since a request that has come in
+/// part may not say its kind yet.
+fn known(follower: &Follower) -> (bool, bool, Option<(bool, bool, Transaction, bool, bool)>) {
+    let at_boundary = follower.at_boundary();
+    let rest = at_boundary.then(|| {
+        (
+            follower.is_monitor(),
+            follower.has_unanswered(),
+            follower.transaction(),
+            follower.has_cursor(),
+            follower.sends_unanswered(),
+        )
+    });
+    (follower.speaks_mongodb(), at_boundary, rest)
+}
