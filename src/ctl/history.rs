@@ -1,6 +1,6 @@
-//! What `history` looks like. PURE.
+//! Renders the reply of `history`.
 
-use super::page::{Page, Table};
+use super::page::{Page, TextTable};
 use super::words::{count, notes};
 use crate::control::views::{Effect, HistoryEntry, HistoryReply};
 use crate::text::escaped;
@@ -10,7 +10,7 @@ pub(super) fn page(HistoryReply { history }: &HistoryReply) -> Page {
     let refused = history.iter().filter(|entry| entry.effect == Effect::Refused).count();
     let refused = if refused == 0 { String::new() } else { format!(", {refused} of them refused") };
     let mut page = Page::saying(format!("{}{refused}, newest last.", count(history.len(), "change")));
-    let mut table = Table::new(["WHEN (UTC)", "WHAT", "EFFECT", "BY"]);
+    let mut table = TextTable::new(["WHEN (UTC)", "WHAT", "EFFECT", "BY"]);
     for entry in history {
         let HistoryEntry { at, action, what, effect, door, by, .. } = entry;
         table.row([
@@ -34,7 +34,7 @@ fn effect_text(effect: Effect, reason: Option<&str>) -> String {
     }
 }
 
-/// A moment in two words, so that a narrow column breaks it between them.
+/// Date and time separated by a space, where a narrow column breaks them.
 fn moment(at: &str) -> String {
     escaped(at).replacen('T', " ", 1).trim_end_matches('Z').to_owned()
 }

@@ -1,12 +1,12 @@
-//! What `ready` looks like, and the list of blockers that a refusal has too. PURE.
+//! Renders the reply of `ready`, and the blockers of a refusal.
 
-use super::page::{Page, Table};
+use super::page::{Page, TextTable};
 use super::words::{ago, count, name, named, notes};
 use crate::admin_client::quoted;
 use crate::control::views::{Blocker, Ready};
 use crate::text::escaped;
 
-/// The page; `called` is how this command was called, for those to be typed next.
+/// The page; `called` is this command up to its verb, for the commands that it suggests.
 pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
     let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
     let found = &ready.blockers;
@@ -29,7 +29,7 @@ pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
 
 /// The blockers as a table.
 pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
-    let mut table = Table::new(["WHAT", "APPLICATION", "DRIVER", "ADDRESS", "OPEN", "LAST SEEN", "REMEDY"]);
+    let mut table = TextTable::new(["WHAT", "APPLICATION", "DRIVER", "ADDRESS", "OPEN", "LAST SEEN", "REMEDY"]);
     for blocker in blockers {
         let fatal = blocker.fatal.then(|| "refused without --force".to_owned());
         table.row([
@@ -45,7 +45,7 @@ pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
     page.table(table);
 }
 
-/// In short where the other columns say the rest; a kind that a later version has, by its text.
+/// A short description, as other columns have the rest; for kinds of a later version, the text.
 fn what(blocker: &Blocker) -> String {
     match blocker.kind.as_str() {
         "plaintextOpen" => "connected without TLS".to_owned(),

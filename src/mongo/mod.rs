@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`header`] | the 16 bytes every message starts with; the operation codes |
 //! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
+//! | [`encode`] | messages of one document, as bytes |
 //! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
 //! | [`follow`] | where messages begin and end, and whether a request is without its answer |
 //! | [`kind`], [`compressed`] | whether a request wants an answer, compressed or not |
@@ -18,6 +19,7 @@
 mod body;
 mod client;
 mod compressed;
+mod encode;
 mod first;
 mod follow;
 pub mod header;
@@ -39,6 +41,6 @@ pub use last_requests::LastRequests;
 pub use metadata::{ClientMetadata, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
-pub(crate) use reply::{CommandFailure, integer};
+pub(crate) use reply::{CommandFailure, CommandResult, integer};
 pub use reply::{Reply, error_document};
 pub use request::Request;

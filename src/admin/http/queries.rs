@@ -1,4 +1,4 @@
-//! What can be looked at.
+//! Answers the queries.
 
 use std::sync::atomic::Ordering;
 
@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::changes::mode;
-use super::reply::Reply;
-use super::routes::{Query, Route};
+use super::reply::HttpReply;
+use super::routes::{Parameters, Query};
 use crate::admin::connection::AdminConnection;
 use crate::control::Controller;
 use crate::control::readers::Size;
@@ -16,59 +16,51 @@ use crate::limits::LISTING_BYTES;
 use crate::policy::Spelling;
 use crate::telemetry::Format;
 
-/// Answers a look.
+/// Answers a query.
 pub(super) async fn answer(
-    route: Route,
-    query: &Query<'_>,
+    query: Query,
+    parameters: &Parameters<'_>,
     format: Format,
     connection: &AdminConnection,
-) -> Result<Reply, Reply> {
+) -> Result<HttpReply, HttpReply> {
     let controller = &connection.shared.controller;
     let ok = StatusCode::OK;
-    match route {
-        Route::ReadyProbe => readiness(query.switch("upstream")?, connection),
-        Route::Metrics => Ok(Reply::metrics(
+    match query {
+        Query::ReadyProbe => readiness(parameters.switch("upstream")?, connection),
+        Query::Metrics => Ok(HttpReply::metrics(
             controller.read(Size::Summary, move |controller| controller.metrics(format)).await?,
             format,
         )),
-        Route::Status => Ok(Reply::json(ok, &controller.status().await?)),
-        Route::Clients => {
-            let only_plaintext = query.switch("plaintext")?;
+        Query::Status => Ok(HttpReply::json(ok, &controller.status().await?)),
+        Query::Clients => {
+            let only_plaintext = parameters.switch("plaintext")?;
             let make = move |controller: &Controller| {
                 let rows = controller.clients().into_iter().filter(|row| !only_plaintext || row.kind == "plaintext");
                 let mode = controller.mode().0.name(Spelling::Ssl);
                 controller.readers.hold(listing("clients", rows, LISTING_BYTES, &[("sslMode", &json!(mode))]))
             };
-            Ok(Reply::made(controller.read(Size::Listing, make).await??))
+            Ok(HttpReply::made(controller.read(Size::Listing, make).await??))
         }
-        Route::Connections => {
-            let only_non_conforming = query.switch("nonConforming")?;
+        Query::Connections => {
+            let only_non_conforming = parameters.switch("nonConforming")?;
             let make = move |controller: &Controller| {
                 let rows = controller.connections().filter(|row| !only_non_conforming || row.non_conforming.is_some());
                 controller.readers.hold(listing("connections", rows, LISTING_BYTES, &[]))
             };
-            Ok(Reply::made(controller.read(Size::Listing, make).await??))
+            Ok(HttpReply::made(controller.read(Size::Listing, make).await??))
         }
-        Route::History => Ok(Reply::json(ok, &controller.history())),
-        Route::Blockers => {
-            let to = query.value("to").ok_or_else(|| Reply::bad_request("say which mode: /ready?to=MODE"))?;
+        Query::History => Ok(HttpReply::json(ok, &controller.history())),
+        Query::Blockers => {
+            let to = parameters.value("to").ok_or_else(|| HttpReply::bad_request("say which mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;
-            Ok(Reply::json(ok, &controller.ready(to, spelling).await))
+            Ok(HttpReply::json(ok, &controller.ready(to, spelling).await))
         }
-        Route::Live
-        | Route::Mode
-        | Route::Rotate
-        | Route::Reload
-        | Route::Recycle
-        | Route::Accept
-        | Route::Lease
-        | Route::Members
-        | Route::Quit => Ok(Reply::text(ok, "ok")),
+        Query::Live => Ok(HttpReply::text(ok, "ok")),
     }
 }
 
-/// A JSON document of rows, each made when it is written: `{"NAME":[...],...}`. Rows beyond so many bytes are left out, and
-/// `leftOut` says how many.
+/// A JSON document of rows, serialized one by one: `{"NAME":[...],...}`. Rows beyond `most_bytes` are left out, and `leftOut`
+/// is their number.
 fn listing<T: Serialize>(
     name: &str,
     rows: impl Iterator<Item = T>,
@@ -102,11 +94,11 @@ fn listing<T: Serialize>(
     body
 }
 
-/// Ready means that the listeners are open, and that connections arrive at them: where a sidecar's redirect rules are gone,
-/// they do not. With `upstream`, every server behind must be up as well; not by default, since
-/// a replica set could never be initiated by names that resolve to ready proxies only.
-fn readiness(upstream: bool, connection: &AdminConnection) -> Result<Reply, Reply> {
-    let unavailable = |text: String| Ok(Reply::text(StatusCode::SERVICE_UNAVAILABLE, text));
+/// Ready means that the listeners are open and that connections arrive at them, which they do not if a sidecar's redirect
+/// rules are missing. With `upstream`, every server behind must be up as well; not by default, since a replica set could
+/// never be initiated by names that resolve to ready proxies only.
+fn readiness(upstream: bool, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
+    let unavailable = |text: String| Ok(HttpReply::text(StatusCode::SERVICE_UNAVAILABLE, text));
     if connection.shared.stopping.load(Ordering::Relaxed) {
         return unavailable("stopping".to_owned());
     }
@@ -118,7 +110,7 @@ fn readiness(upstream: bool, connection: &AdminConnection) -> Result<Reply, Repl
     if !down.is_empty() {
         return unavailable(format!("down: {}", down.join(", ")));
     }
-    Ok(Reply::text(StatusCode::OK, "ok"))
+    Ok(HttpReply::text(StatusCode::OK, "ok"))
 }
 
 #[cfg(test)]

@@ -1,20 +1,19 @@
-//! What operators do beside changing the mode: certificates read again, connections moved, clients named.
+//! `rotateCertificates`, `plaintextClients`, `recycleConnections`.
 
 use std::sync::Arc;
 
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::document::{array, document};
-use super::errors::CommandResult;
 use super::fields::{count, flag, only, wrong_type};
 use crate::control::readers::Size;
 use crate::control::{ChangeError, Controller, Door, Recycle};
-use crate::mongo::CommandFailure;
+use crate::mongo::{CommandFailure, CommandResult};
 
-/// mongod's command and answer; `force` and a warning are ours.
-pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
-    let Context { connection, request, .. } = context;
+/// mongod's command and answer; `force` and warnings are tlsramp's.
+pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, request, .. } = context;
     only(request, &["message", "force"])?;
     match request.command.get("message") {
         Ok(None | Some(RawBsonRef::String(_))) | Err(_) => {}
@@ -33,8 +32,8 @@ pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// Ours: the inventory's plaintext rows.
-pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
+/// The inventory's plaintext rows.
+pub(super) async fn plaintext_clients(context: CommandContext<'_>) -> CommandResult {
     only(context.request, &[])?;
     let make = |controller: &Controller| {
         let mut rows = controller.clients();
@@ -46,9 +45,9 @@ pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
     context.connection.shared.controller.read(Size::Listing, make).await.map_err(CommandFailure::from)
 }
 
-/// Ours: moves connections that today's policy would not make.
-pub(super) async fn recycle(context: Context<'_>) -> CommandResult {
-    let Context { connection, request, .. } = context;
+/// Recycles connections that the mode in force would not allow.
+pub(super) async fn recycle(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };

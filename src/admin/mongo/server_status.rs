@@ -1,18 +1,17 @@
-//! `serverStatus`: the parts of mongod's that are about TLS and connections, under its names, and all of ours.
+//! `serverStatus`: mongod's sections about TLS and connections, and tlsramp's own status.
 
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::document::document;
-use super::errors::CommandResult;
 use super::server_info::{VERSION, host_name};
-use crate::mongo::CommandFailure;
+use crate::mongo::{CommandFailure, CommandResult};
 use crate::tls::Material;
 
-/// Unknown sections to leave out or to take in are passed over, as in mongod.
-pub(super) async fn answer(context: Context<'_>) -> CommandResult {
-    let Context { connection, .. } = context;
+/// Unknown sections in the request are ignored, as in mongod.
+pub(super) async fn answer(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, .. } = context;
     let status = connection.shared.controller.status().await.map_err(CommandFailure::from)?;
     let port = connection.local.map_or_else(String::new, |local| format!(":{}", local.port()));
     let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);
@@ -39,7 +38,7 @@ pub(super) async fn answer(context: Context<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// As in mongod: there if a certificate is.
+/// Present if there is a certificate, as in mongod.
 fn security(material: &Material) -> Option<RawDocumentBuf> {
     let serving = material.serving.as_ref()?;
     Some(rawdoc! {
