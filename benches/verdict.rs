@@ -12,12 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
-use tlsramp::mongo::{ClientMetadata, Follower, request::msg_command};
-use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
-use tlsramp::sniff::{Hello, classify};
-use tlsramp::state::SnapshotWriter;
-use tlsramp::telemetry::{Observer, Outcome, RouteRecord};
-use tlsramp::tls::{Material, TlsFiles};
+use tlsramp::testing::{
+    Acceptance, ClientMetadata, Follower, Hello, LinkRule, Material, Mode, Observer, Opening, Outcome, RouteRecord,
+    SnapshotWriter, TlsFiles, classify, judge, msg_command,
+};
 
 fn sniffing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("classify");

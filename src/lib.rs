@@ -30,28 +30,46 @@
 //!
 //! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/controller.rs`.
 
-pub mod admin;
-pub mod admin_client;
 pub mod app;
 pub mod config;
-pub mod control;
 pub mod ctl;
 pub mod demo;
-pub mod drain;
-pub mod files;
-pub mod limits;
 pub mod load;
-pub mod mongo;
-pub mod net;
 pub mod netfilter;
-pub mod policy;
-pub mod proxy;
 pub mod rollout;
-pub mod route;
-pub mod sniff;
-pub mod standin;
-pub mod state;
-pub mod telemetry;
-pub mod text;
-pub mod tls;
-pub mod upstream;
+
+mod admin;
+mod admin_client;
+mod control;
+mod drain;
+mod files;
+mod limits;
+mod mongo;
+mod net;
+mod policy;
+mod proxy;
+mod route;
+mod sniff;
+mod standin;
+mod state;
+mod telemetry;
+mod text;
+mod tls;
+mod upstream;
+
+/// Parts of the crate that its benches and black-box tests use. Not a stable interface.
+pub mod testing {
+    pub use crate::admin_client::{AdminAddress, AdminClient};
+    pub use crate::control::requests::ModeRequest;
+    pub use crate::control::{Caller, Change, ChangeError, Changed, Controller};
+    pub use crate::limits::{HANDSHAKES_HELD, LOG_NAP};
+    pub use crate::mongo::request::{msg_command, query_command};
+    pub use crate::mongo::{ClientMetadata, CommandError, Follower, MongoClient, Reply, Request};
+    pub use crate::net::{canary, descriptor_limit, raise_descriptor_limit};
+    pub use crate::policy::{Acceptance, LinkRule, Mode, Opening, Spelling, judge};
+    pub use crate::sniff::{Class, Hello, classify};
+    pub use crate::standin::{Handle, StandIn};
+    pub use crate::state::SnapshotWriter;
+    pub use crate::telemetry::{Observer, Outcome, RouteRecord};
+    pub use crate::tls::{Material, TlsFiles};
+}

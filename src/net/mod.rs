@@ -34,4 +34,4 @@ pub use relay::{Bound, End, Ended, Relay, Relayed, Side, Stop, Tap};
 pub use resolve::{Resolver, Resolvers};
 pub use sockets::{Established, Listening, established, listening, unacknowledged};
 pub use transparent::{TRANSPARENT_IPS, is_transparent, make_transparent, original_destination, try_transparent};
-pub use unix::{UnixSocket, bind_unix};
+pub use unix::UnixSocket;

@@ -8,6 +8,6 @@ mod conform;
 mod judge;
 mod mode;
 
-pub use conform::{Misfits, NonConforming, conforms, misfits};
+pub use conform::{Misfits, conforms, misfits};
 pub use judge::{Acceptance, Admission, Link, LinkRule, Opening, Permit, RefusalStyle, Refused, judge};
-pub use mode::{IllegalTransition, Mode, Spelling, UnknownMode};
+pub use mode::{IllegalTransition, Mode, Spelling};

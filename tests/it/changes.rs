@@ -10,11 +10,9 @@ use std::time::Duration;
 use clap::{ArgMatches, Command};
 use tlsramp::app::App;
 use tlsramp::config;
-use tlsramp::control::{Caller, Change, ChangeError, Changed, Controller};
-use tlsramp::mongo::MongoClient;
-use tlsramp::policy::{Mode, Spelling};
-use tlsramp::standin::StandIn;
-use tlsramp::telemetry::Outcome;
+use tlsramp::testing::{
+    Caller, Change, ChangeError, Changed, Controller, Mode, MongoClient, Outcome, Spelling, StandIn,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -135,7 +133,7 @@ struct Bench {
     _second: Option<App>,
     address: SocketAddr,
     folder: crate::support::Scratch,
-    _server: tlsramp::standin::Handle,
+    _server: tlsramp::testing::Handle,
 }
 
 impl Bench {

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use tlsramp::policy::Opening;
-use tlsramp::sniff::{Class, Hello, classify};
+use tlsramp::testing::{Class, Hello, Opening, classify};
 
 use crate::support::{Proxy, ReservedPort, cert, process, require_command, tls};
 

@@ -550,7 +550,7 @@ impl Watched {
 
 /// The canary of the port that it is led to.
 fn canary(port: u16) -> String {
-    let address = tlsramp::net::canary(port);
+    let address = tlsramp::testing::canary(port);
     format!("{}@{}", address.ip(), address.port())
 }
 

@@ -10,8 +10,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::json;
 use tlsramp::app::App;
 use tlsramp::config;
-use tlsramp::control::{Caller, Change, ChangeError};
-use tlsramp::policy::{Mode, Spelling};
+use tlsramp::testing::{Caller, Change, ChangeError, Mode, Spelling};
 
 use crate::support::proxy::Signal;
 use crate::support::service::*;

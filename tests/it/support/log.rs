@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tlsramp::limits::LOG_NAP;
+use tlsramp::testing::LOG_NAP;
 
 /// A place in a log: what was printed before it is not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
