@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::capabilities::not_transparent;
-use crate::config::{Inbound, Mistake, Outbound, Settings};
+use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
 use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
@@ -197,7 +197,7 @@ impl Listeners {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind_inbound(&self, inbound: &Inbound, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
+    fn bind_inbound(&self, inbound: &InboundSettings, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
@@ -343,7 +343,7 @@ fn keys(settings: &Settings) -> Vec<Key> {
 
 /// Why an outbound route cannot be listened for. A capability that the process began with is no help any more where all
 /// were dropped.
-fn cannot_listen(settings: &Settings, outbound: &Outbound, error: &io::Error) -> Mistake {
+fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::Error) -> Mistake {
     let address = outbound.listen.to_string();
     let dropped = settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent);
     if dropped && error.kind() == io::ErrorKind::PermissionDenied {

@@ -1,6 +1,4 @@
-//! The configuration once it is known to be right: typed, complete, and all that the rest of the program sees.
-//!
-//! Values of this type come from [`super::load`] alone, which makes none that has a mistake in it.
+//! The validated configuration. Only [`super::load`] and [`super::reload`] make values of this type.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -17,86 +15,76 @@ use crate::tls::TlsFiles;
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The route in front of the server, if there is one.
-    pub inbound: Option<Inbound>,
+    pub inbound: Option<InboundSettings>,
     /// The routes to other servers, at most [`crate::limits::MOST_OUTBOUND`].
-    pub outbound: Vec<Outbound>,
-    /// The port of the route for connections that the kernel has redirected, on both loopback addresses. 0: the kernel
-    /// chooses.
+    pub outbound: Vec<OutboundSettings>,
+    /// The port of the transparent outbound route, on both loopback addresses. 0: the kernel chooses.
     pub transparent: Option<u16>,
-    /// Members of the set that the operator has named, at most [`crate::limits::MOST_MEMBERS`].
-    pub members: Vec<Member>,
-    /// The policy to start with.
+    /// The `--member` options, at most [`crate::limits::MOST_MEMBERS`].
+    pub members: Vec<MemberSettings>,
+    /// The policy at start.
     pub mode: Mode,
     /// The spelling that the operator uses.
     pub spelling: Spelling,
-    /// The TLS options.
     pub tls: TlsFiles,
-    /// The waits.
     pub timeouts: Timeouts,
-    /// Most inbound connections at a time; `None`: by the descriptor limit.
+    /// Maximum number of inbound connections; `None`: by the descriptor limit.
     pub max_incoming: Option<usize>,
-    /// Most inbound connections of one address that is not a member's; `None`: no such limit.
+    /// Maximum number of inbound connections from one address, members exempt; `None`: no limit.
     pub max_per_ip: Option<usize>,
-    /// How many of those are kept for members.
+    /// Inbound connections reserved for members.
     pub member_reserve: usize,
-    /// Threads that move data, at least 1.
+    /// Number of data plane threads, at least 1.
     pub workers: usize,
-    /// What a refused client gets.
     pub refusal: RefusalStyle,
-    /// What is logged, and how.
     pub log: LogSettings,
-    /// The control plane.
     pub admin: Admin,
-    /// The file that was read; a relative path is against the working directory.
+    /// The configuration file; a relative path is relative to the working directory.
     pub file: Option<PathBuf>,
 }
 
 /// The inbound route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inbound {
-    /// Where to listen, at least one address, none twice. Port 0: the kernel chooses.
+pub struct InboundSettings {
+    /// Listening addresses, at least one, without duplicates. Port 0: the kernel chooses.
     pub binds: Vec<SocketAddr>,
-    /// Whether the listening sockets have `IP_TRANSPARENT`: the kernel hands over connections to other addresses.
+    /// Whether the listening sockets have `IP_TRANSPARENT`, to accept connections that TPROXY hands over.
     pub transparent: bool,
-    /// Where it leads.
     pub upstream: UpstreamAddress,
-    /// How the link to the upstream is chosen.
     pub link: LinkRule,
-    /// What becomes of TLS: never [`Acceptance::Outbound`].
+    /// Never [`Acceptance::Outbound`].
     pub acceptance: Acceptance,
-    /// Source address of the link, of the upstream's family where that is known.
+    /// Source address of the link, in the upstream's address family where that is known.
     pub source: Option<IpAddr>,
 }
 
 /// An outbound route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Outbound {
-    /// Where to listen: loopback. Port 0: the kernel chooses.
+pub struct OutboundSettings {
+    /// Loopback address to listen on. Port 0: the kernel chooses.
     pub listen: SocketAddr,
-    /// Where it leads.
     pub target: HostPort,
-    /// The name, or IP address, that the target's certificate must bear.
+    /// The DNS name or IP address that the target's certificate must be for.
     pub name: String,
 }
 
 /// A member of the set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Member {
+pub struct MemberSettings {
     /// Its name in the set's configuration.
     pub name: HostPort,
-    /// Its address, where the name does not resolve to it from here.
+    /// Its address, if the name does not resolve to it from here.
     pub address: Option<IpAddr>,
 }
 
-/// How the proxy is controlled.
+/// The control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where the admin port listens, at most [`crate::limits::MOST_ADMIN_BINDS`]. Port 0: the kernel chooses.
+    /// Addresses of the admin port, at most [`crate::limits::MOST_ADMIN_BINDS`]. Port 0: the kernel chooses.
     pub binds: Vec<AdminBind>,
-    /// Who may come by TLS; never empty where an address is not loopback.
+    /// Client certificates that may use it over TLS; never empty if an address is not loopback.
     pub allow: Vec<Pattern>,
-    /// No changes by TCP.
+    /// Whether changes over TCP are refused.
     pub read_only: bool,
     /// More names that HTTP requests may be for, in lower case, without a port.
     pub hosts: Vec<String>,

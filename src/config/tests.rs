@@ -8,8 +8,8 @@ use clap::{ArgMatches, Command};
 
 use super::check::{Loaded, load_with, reload_with};
 use super::mistake::Mistake;
-use super::options::{Form, Kind, Opt};
-use super::raw::{Entry, Raw};
+use super::options::{Form, OptionSpec, ValueKind};
+use super::raw::{Raw, RawValue};
 use super::settings::{LogFormat, LogLevel, Settings};
 use super::table::TABLE;
 use super::validate::validate;
@@ -19,6 +19,7 @@ use crate::policy::{Acceptance, LinkRule, Mode, RefusalStyle, Spelling};
 mod mistakes;
 mod reloads;
 mod same;
+mod table;
 
 /// A resolver that knows four names, so that no test asks DNS.
 fn names(host: &str) -> Vec<IpAddr> {
@@ -233,6 +234,6 @@ proptest::proptest! {
     }
 }
 
-fn entry(opt: &'static Opt, value: &str) -> Entry {
-    Entry { opt, form: Form::Flag, variant: 0, value: value.to_owned() }
+fn entry(opt: &'static OptionSpec, value: &str) -> RawValue {
+    RawValue { opt, form: Form::Flag, variant: 0, value: value.to_owned() }
 }
