@@ -1,92 +1,55 @@
-//! The listeners of a running proxy, and how they follow a reload: new ones are bound before anything changes.
+//! The listeners of a running proxy. A reload binds new ones before anything changes.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::capabilities::not_transparent;
+use super::listener_specs::lacks_ipv6;
+use super::open_routes::{BoundRoute, OpenRoutes, StagedOutbound, bound, keys};
+use super::transparency::not_transparent;
 use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
 use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
-use crate::proxy::{OpenRoute, Pulse, Server};
+use crate::proxy::{Pulse, Server};
 use crate::route::{Route, RouteId, Routes};
 use crate::state::MemberListReader;
 
-/// Everything that is listened on.
+/// All listeners, with the limits of their connections.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    state: Mutex<State>,
+    state: Mutex<OpenRoutes>,
     workers: usize,
-    inbound_seats: ConnectionLimit,
-    outbound_seats: ConnectionLimit,
-    /// Sockets that were passed on.
+    inbound_limit: ConnectionLimit,
+    outbound_limit: ConnectionLimit,
+    /// Sockets inherited from the service manager.
     inherited: Inherited,
     members: MemberListReader,
-    /// How many inbound connections the descriptors carry, those of outbound routes kept back.
-    inbound_most: usize,
+    /// The number of inbound connections that the descriptor limit allows.
+    inbound_max: usize,
 }
 
-/// What the connections of one direction have in common.
+/// The limit and the drain of one direction.
 #[derive(Debug)]
-pub(super) struct Direction {
-    pub(super) seats: ConnectionLimit,
+pub(super) struct ConnectionGroup {
+    pub(super) limit: ConnectionLimit,
     pub(super) watch: drain::Watch,
 }
 
-#[derive(Debug)]
-struct State {
-    /// Gone once the proxy takes no new inbound connections.
-    inbound_watch: Option<drain::Watch>,
-    /// Gone once it takes no new outbound ones.
-    outbound_watch: Option<drain::Watch>,
-    server: Server,
-    inbound: Vec<(SocketAddr, OpenRoute)>,
-    outbound: HashMap<Key, Leading>,
-    transparent: Vec<(SocketAddr, OpenRoute)>,
-}
-
-/// An outbound listener by the address that the settings name, and which one of that address it is: port 0 may be
-/// named more than once.
-type Key = (SocketAddr, usize);
-
-#[derive(Debug)]
-struct Leading {
-    route: Arc<Route>,
-    bound: SocketAddr,
-    open: OpenRoute,
-}
-
-/// One address of a route, bound and not yet open.
-struct Bound {
-    route: Arc<Route>,
-    address: SocketAddr,
-    transparent: bool,
-    listeners: Vec<TcpListener>,
-}
-
-/// One outbound route, ready to be opened or led elsewhere.
-struct Ready {
-    key: Key,
-    route: Arc<Route>,
-    /// New listeners; none where the address is listened on already.
-    listeners: Vec<TcpListener>,
-}
-
 impl Listeners {
-    /// Binds and opens everything.
+    /// Binds and opens all listeners.
     pub(super) fn open(
         server: Server,
         settings: &Settings,
         routes: &Routes,
-        inbound: Direction,
-        outbound: Direction,
+        inbound: ConnectionGroup,
+        outbound: ConnectionGroup,
         members: MemberListReader,
         inherited: Inherited,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_most = inbound.seats.size();
-        let state = State {
+        let inbound_max = inbound.limit.size();
+        let state = OpenRoutes {
             inbound_watch: Some(inbound.watch),
             outbound_watch: Some(outbound.watch),
             server,
@@ -97,17 +60,17 @@ impl Listeners {
         let listeners = Listeners {
             state: Mutex::new(state),
             workers: settings.workers,
-            inbound_seats: inbound.seats,
-            outbound_seats: outbound.seats,
+            inbound_limit: inbound.limit,
+            outbound_limit: outbound.limit,
             inherited,
             members,
-            inbound_most,
+            inbound_max,
         };
         let inbound = settings.inbound.as_ref().zip(routes.inbound.as_ref());
         let inbound = inbound.map(|(inbound, route)| listeners.bind_inbound(inbound, route));
         let transparent = settings.transparent.zip(routes.transparent.as_ref());
         let transparent = transparent.map(|(port, route)| listeners.bind_transparent(port, route));
-        let outbound = listeners.ready(settings, routes);
+        let outbound = listeners.stage_outbound(settings, routes);
         let (inbound, transparent, outbound) = match (inbound.transpose(), transparent.transpose(), outbound) {
             (Ok(inbound), Ok(transparent), Ok(outbound)) => (inbound, transparent, outbound),
             (inbound, transparent, outbound) => {
@@ -115,19 +78,19 @@ impl Listeners {
                 return Err(mistakes.into_iter().flatten().flatten().collect());
             }
         };
-        listeners.cut(settings);
+        listeners.warn_if_reduced(settings);
         listeners.resize(settings);
         {
             let mut state = listeners.state();
             for bound in inbound.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.inbound_seats, state.inbound_watch.as_ref());
+                let opened = state.open(bound, &listeners.inbound_limit, state.inbound_watch.as_ref());
                 state.inbound.extend(opened);
             }
             for bound in transparent.into_iter().flatten() {
-                let opened = state.open(bound, &listeners.outbound_seats, state.outbound_watch.as_ref());
+                let opened = state.open(bound, &listeners.outbound_limit, state.outbound_watch.as_ref());
                 state.transparent.extend(opened);
             }
-            state.lead(settings, outbound, &listeners.outbound_seats);
+            state.apply(settings, outbound, &listeners.outbound_limit);
         }
         Ok(listeners)
     }
@@ -135,35 +98,35 @@ impl Listeners {
     fn addresses(&self) -> Vec<(RouteId, SocketAddr)> {
         let state = self.state();
         let inbound = state.inbound.iter().map(|(address, _)| (RouteId::Inbound, *address));
-        let outbound = state.outbound.values().map(|leading| (leading.route.id.clone(), leading.bound));
+        let outbound =
+            state.outbound.values().map(|open_outbound| (open_outbound.route.id.clone(), open_outbound.bound));
         let transparent = state.transparent.iter().map(|(address, _)| (RouteId::Transparent, *address));
         inbound.chain(outbound).chain(transparent).collect()
     }
 
-    /// The effective `maxIncomingConnections`, and what bounds it.
+    /// The effective `maxIncomingConnections`, and its source.
     pub(super) fn max_incoming(&self) -> (usize, &'static str) {
-        let size = self.inbound_seats.size();
-        (size, if size < self.inbound_most { "maxIncomingConnections" } else { "descriptor limit" })
+        let size = self.inbound_limit.size();
+        (size, if size < self.inbound_max { "maxIncomingConnections" } else { "descriptor limit" })
     }
 
     pub(super) fn pulse(&self) -> Pulse {
         self.state().server.pulse()
     }
 
-    /// Whether there is an outbound route.
-    pub(super) fn leads_out(&self) -> bool {
+    pub(super) fn has_outbound(&self) -> bool {
         let state = self.state();
         !state.outbound.is_empty() || !state.transparent.is_empty()
     }
 
-    /// Ends listening for inbound connections, for good.
+    /// Closes the inbound listeners for good.
     pub(super) fn close_inbound(&self) {
         let mut state = self.state();
         state.inbound_watch = None;
         state.inbound.clear();
     }
 
-    /// Ends listening for outbound connections, for good.
+    /// Closes the outbound listeners for good.
     pub(super) fn close_outbound(&self) {
         let mut state = self.state();
         state.outbound_watch = None;
@@ -171,33 +134,33 @@ impl Listeners {
         state.transparent.clear();
     }
 
-    /// Says so if the settings want more inbound connections than the descriptors carry: as in mongod, the number is cut.
-    fn cut(&self, settings: &Settings) {
-        let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_most), self.inbound_most);
+    /// Warns if `maxIncomingConnections` exceeds what the descriptor limit allows: as in mongod, it is reduced.
+    fn warn_if_reduced(&self, settings: &Settings) {
+        let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_max), self.inbound_max);
         if asked > most {
             tracing::warn!(
                 asked,
                 most,
-                "maxIncomingConnections is cut to what the descriptor limit carries; raise it (ulimit -n, LimitNOFILE)"
+                "maxIncomingConnections is reduced to what the descriptor limit allows; raise it (ulimit -n, LimitNOFILE)"
             );
         }
     }
 
-    /// So many inbound seats as the settings say, and no more than the descriptors carry. None are kept while no member
+    /// Sets the inbound limit from the settings, up to what the descriptor limit allows. Nothing is reserved while no member
     /// but the own server is known.
     fn resize(&self, settings: &Settings) {
-        let size = settings.max_incoming.unwrap_or(self.inbound_most).min(self.inbound_most);
+        let size = settings.max_incoming.unwrap_or(self.inbound_max).min(self.inbound_max);
         let members = self.members.load();
         let kept = if members.members().len() > 1 { settings.member_reserve } else { 0 };
         let limits = SlotLimits { size, kept, per_address: settings.max_per_ip };
-        self.inbound_seats.resize(limits, |ip| members.has(ip));
+        self.inbound_limit.resize(limits, |ip| members.has(ip));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, OpenRoutes> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind_inbound(&self, inbound: &InboundSettings, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
+    fn bind_inbound(&self, inbound: &InboundSettings, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
@@ -210,7 +173,7 @@ impl Listeners {
                         mistakes.extend(refused.map(|error| not_transparent(address, &error)));
                     }
                     let (route, transparent) = (Arc::clone(route), inbound.transparent);
-                    ready.push(Bound { route, address, transparent, listeners });
+                    ready.push(BoundRoute { route, address, transparent, listeners });
                 }
                 Err(error) => {
                     mistakes.push(Mistake::cannot_listen("--port, --bind_ip", &address.to_string(), &error));
@@ -220,15 +183,15 @@ impl Listeners {
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
     }
 
-    /// Both loopback addresses; that of IPv6 where this host has it.
-    fn bind_transparent(&self, port: u16, route: &Arc<Route>) -> Result<Vec<Bound>, Vec<Mistake>> {
-        let mut ready = Vec::<Bound>::new();
+    /// Binds both loopback addresses; the IPv6 one only if this host has it.
+    fn bind_transparent(&self, port: u16, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
+        let mut ready = Vec::<BoundRoute>::new();
         for ip in TRANSPARENT_IPS {
-            // The kernel's choice for the first is that for both.
+            // For port 0, the port chosen for the first address is used for both.
             let port = ready.first().map_or(port, |bound| bound.address.port());
             match self.bind_all(SocketAddr::new(ip, port)) {
                 Ok((address, listeners)) => {
-                    ready.push(Bound { route: Arc::clone(route), address, transparent: false, listeners });
+                    ready.push(BoundRoute { route: Arc::clone(route), address, transparent: false, listeners });
                 }
                 Err(error) if ip.is_ipv6() && lacks_ipv6(&error) => {
                     tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
@@ -246,54 +209,24 @@ impl Listeners {
         bound(address, self.inherited.listen(address, self.workers)?)
     }
 
-    /// Readies the outbound routes that are new or lead elsewhere.
-    fn ready(&self, settings: &Settings, routes: &Routes) -> Result<Vec<Ready>, Vec<Mistake>> {
+    /// Stages the outbound routes that are new or have another target.
+    fn stage_outbound(&self, settings: &Settings, routes: &Routes) -> Result<Vec<StagedOutbound>, Vec<Mistake>> {
         let state = self.state();
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for ((key, outbound), route) in keys(settings).into_iter().zip(&settings.outbound).zip(&routes.outbound) {
             let known = state.outbound.get(&key);
-            if known.is_some_and(|leading| Arc::ptr_eq(&leading.route, route)) {
+            if known.is_some_and(|open_outbound| Arc::ptr_eq(&open_outbound.route, route)) {
                 continue;
             }
             let bound =
                 if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match bound {
-                Ok(listeners) => ready.push(Ready { key, route: Arc::clone(route), listeners }),
+                Ok(listeners) => ready.push(StagedOutbound { key, route: Arc::clone(route), listeners }),
                 Err(error) => mistakes.push(cannot_listen(settings, outbound, &error)),
             }
         }
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
-    }
-}
-
-impl State {
-    fn open(
-        &self,
-        bound: Bound,
-        seats: &ConnectionLimit,
-        watch: Option<&drain::Watch>,
-    ) -> Option<(SocketAddr, OpenRoute)> {
-        let Bound { route, address, transparent, listeners } = bound;
-        let open = self.server.open(route, transparent.then_some(address), listeners, seats, watch?);
-        Some((address, open))
-    }
-
-    /// Opens what was readied and closes what the settings no longer have.
-    fn lead(&mut self, settings: &Settings, ready: Vec<Ready>, seats: &ConnectionLimit) {
-        let Some(watch) = self.outbound_watch.clone() else { return };
-        let keys = keys(settings);
-        self.outbound.retain(|key, _| keys.contains(key));
-        for Ready { key, route, listeners } in ready {
-            if let Some(leading) = self.outbound.get_mut(&key) {
-                leading.open.lead(Arc::clone(&route));
-                leading.route = route;
-                continue;
-            }
-            let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
-            let open = self.server.open(Arc::clone(&route), None, listeners, seats, &watch);
-            self.outbound.insert(key, Leading { route, bound, open });
-        }
     }
 }
 
@@ -303,13 +236,13 @@ impl ListenerControl for Arc<Listeners> {
     }
 
     fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>> {
-        let ready = self.ready(settings, routes)?;
+        let ready = self.stage_outbound(settings, routes)?;
         let listeners = Arc::clone(self);
         let settings = settings.clone();
         Ok(Box::new(move || {
-            listeners.cut(&settings);
+            listeners.warn_if_reduced(&settings);
             listeners.resize(&settings);
-            listeners.state().lead(&settings, ready, &listeners.outbound_seats);
+            listeners.state().apply(&settings, ready, &listeners.outbound_limit);
         }))
     }
 
@@ -318,31 +251,11 @@ impl ListenerControl for Arc<Listeners> {
     }
 
     fn slots(&self) -> [(&'static str, SlotUsage); 2] {
-        [("inbound", self.inbound_seats.usage()), ("outbound", self.outbound_seats.usage())]
+        [("inbound", self.inbound_limit.usage()), ("outbound", self.outbound_limit.usage())]
     }
 }
 
-/// The listeners with the address that they are bound to, since the kernel chooses the port where 0 was asked for.
-fn bound(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
-    Ok((bound, sockets))
-}
-
-/// The key of each outbound route, in their order.
-fn keys(settings: &Settings) -> Vec<Key> {
-    let mut seen = HashMap::<SocketAddr, usize>::new();
-    let routes = settings.outbound.iter();
-    routes
-        .map(|outbound| {
-            let count = seen.entry(outbound.listen).or_default();
-            *count += 1;
-            (outbound.listen, *count)
-        })
-        .collect()
-}
-
-/// Why an outbound route cannot be listened for. A capability that the process began with is no help any more where all
-/// were dropped.
+/// The error for an outbound listener that cannot be opened.
 fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::Error) -> Mistake {
     let address = outbound.listen.to_string();
     let dropped = settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent);
@@ -352,12 +265,5 @@ fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::E
     Mistake::cannot_listen("--outbound", &address, error)
 }
 
-/// Whether a listener fails because this host has no IPv6.
-pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
-}
-
-/// The address family is not there at all (errno(3)); the standard library has no kind for it.
-const EAFNOSUPPORT: i32 = 97;
 const DROPPED: &str = "choose a port from 1024 up, or restart tlsramp with CAP_NET_BIND_SERVICE: with --inboundTransparent it drops \
     every capability once its listeners are open";

@@ -40,5 +40,5 @@ pub use metadata::{ClientMetadata, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
 pub(crate) use reply::{CommandFailure, integer};
-pub use reply::{Reply, error_document};
+pub use reply::Reply;
 pub use request::Request;

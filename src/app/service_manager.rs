@@ -1,7 +1,7 @@
-//! What the service manager is told, where there is one that asks (`NOTIFY_SOCKET`, sd_notify(3)): ready, reloading,
-//! stopping; a line on how it stands; and a sign of life, which is the data plane's and not only this thread's.
+//! Notifies the service manager (`NOTIFY_SOCKET`, sd_notify(3)): ready, reloading, stopping, a status line, and the
+//! watchdog, which is notified only if the workers of the data plane respond.
 //!
-//! A manager that does not read is given up on: nothing here holds up the proxy.
+//! Each notification has a time limit, so that a service manager that does not read cannot hold up the proxy.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,87 +19,87 @@ use crate::limits::{MANAGER_STATUS_EVERY, MANAGER_WAIT};
 use crate::proxy::Pulse;
 use crate::telemetry::Observer;
 
-/// The service manager, or nobody.
+/// The connection to the service manager; does nothing if there is none.
 #[derive(Debug, Default)]
-pub(super) struct Manager {
+pub(super) struct ServiceManager {
     socket: Option<(UnixDatagram, PathBuf)>,
     stopping: AtomicBool,
-    /// Whether the last reload was refused: a manager has no other way to hear of it.
+    /// Whether the last reload was refused, for the status line.
     refused: AtomicBool,
 }
 
-/// What is shown of a proxy, until it has ended.
+/// The parts of a proxy that the status line and the watchdog read.
 #[derive(Debug, Clone)]
-pub(super) struct Shown {
+pub(super) struct ProxyStatus {
     pub(super) controller: Arc<Controller>,
     pub(super) observer: Arc<Observer>,
     pub(super) pulse: Pulse,
 }
 
-impl Manager {
-    /// The one that this process was started by. To be called on a runtime.
-    pub(super) fn of_this_process() -> Manager {
-        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Manager::default() };
+impl ServiceManager {
+    /// Connects to the service manager that started this process. To be called on a runtime.
+    pub(super) fn of_this_process() -> ServiceManager {
+        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return ServiceManager::default() };
         match UnixDatagram::unbound() {
-            Ok(socket) => Manager { socket: Some((socket, path.into())), ..Manager::default() },
+            Ok(socket) => ServiceManager { socket: Some((socket, path.into())), ..ServiceManager::default() },
             Err(error) => {
-                tracing::warn!(%error, "no socket to tell the service manager by");
-                Manager::default()
+                tracing::warn!(%error, "no socket to notify the service manager");
+                ServiceManager::default()
             }
         }
     }
 
-    /// Every listener is open.
-    pub(super) async fn ready(&self, shown: &Shown) {
-        self.tell(&[NotifyState::Ready, NotifyState::Status(&self.status(shown))]).await;
+    /// Reports that every listener is open.
+    pub(super) async fn ready(&self, proxy: &ProxyStatus) {
+        self.notify(&[NotifyState::Ready, NotifyState::Status(&self.status(proxy))]).await;
     }
 
-    /// A reload has begun: `READY` follows, whatever comes of it. systemd from 253 on wants to know when it began.
+    /// Reports that a reload has begun; `READY` follows in any case. systemd 253 and later need the time of its begin.
     pub(super) async fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.tell(&[NotifyState::Reloading, now]).await,
-            Err(error) => tracing::warn!(%error, "no monotonic clock to tell the service manager"),
+            Ok(now) => self.notify(&[NotifyState::Reloading, now]).await,
+            Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read for the service manager"),
         }
     }
 
-    /// It is over.
-    pub(super) async fn reloaded(&self, done: bool, shown: &Shown) {
+    /// Reports that the reload has ended.
+    pub(super) async fn reloaded(&self, done: bool, proxy: &ProxyStatus) {
         self.refused.store(!done, Ordering::Relaxed);
-        self.ready(shown).await;
+        self.ready(proxy).await;
     }
 
-    /// A stop has begun.
-    pub(super) async fn stopping(&self, shown: &Shown) {
+    /// Reports that a stop has begun.
+    pub(super) async fn stopping(&self, proxy: &ProxyStatus) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.tell(&[NotifyState::Stopping, NotifyState::Status(&self.status(shown))]).await;
+        self.notify(&[NotifyState::Stopping, NotifyState::Status(&self.status(proxy))]).await;
     }
 
-    /// Keeps it told, without end.
-    pub(super) async fn keep_told(&self, shown: &Shown) -> Infallible {
+    /// Sends status and watchdog notifications.
+    pub(super) async fn keep_notified(&self, proxy: &ProxyStatus) -> Infallible {
         if self.socket.is_none() {
             return pending().await;
         }
         tokio::select! {
-            never = self.keep_status(shown) => never,
-            never = self.keep_watchdog(&shown.pulse) => never,
+            never = self.keep_status(proxy) => never,
+            never = self.keep_watchdog(&proxy.pulse) => never,
         }
     }
 
-    async fn keep_status(&self, shown: &Shown) -> Infallible {
+    async fn keep_status(&self, proxy: &ProxyStatus) -> Infallible {
         let mut ticks = ticks(MANAGER_STATUS_EVERY);
         let mut last = String::new();
         loop {
             ticks.tick().await;
-            let now = self.status(shown);
+            let now = self.status(proxy);
             if now != last {
-                self.tell(&[NotifyState::Status(&now)]).await;
+                self.notify(&[NotifyState::Status(&now)]).await;
                 last = now;
             }
         }
     }
 
-    /// Twice in the time that the manager waits, and only once the workers have answered: one that hangs for that long is
-    /// a reason to be started anew.
+    /// Notifies the watchdog twice per period, after every worker has responded: a worker that hangs longer is a reason to
+    /// restart.
     async fn keep_watchdog(&self, pulse: &Pulse) -> Infallible {
         let Some(time) = sd_notify::watchdog_enabled().filter(|time| !time.is_zero()) else { return pending().await };
         let mut ticks = ticks(time / 2);
@@ -107,34 +107,32 @@ impl Manager {
             ticks.tick().await;
             let mut beat = std::pin::pin!(pulse.beat());
             if timeout(time / 4, &mut beat).await.is_err() {
-                tracing::error!(
-                    "a worker does not answer; the service manager's watchdog is not told that all is well"
-                );
+                tracing::error!("a worker does not respond; the service manager's watchdog is not notified");
                 beat.await;
             }
-            self.tell(&[NotifyState::Watchdog]).await;
+            self.notify(&[NotifyState::Watchdog]).await;
         }
     }
 
-    fn status(&self, shown: &Shown) -> String {
-        let spelling = shown.controller.settings().spelling;
-        let (mode, _) = shown.controller.mode();
+    fn status(&self, proxy: &ProxyStatus) -> String {
+        let spelling = proxy.controller.settings().spelling;
+        let (mode, _) = proxy.controller.mode();
         let stopping = self.stopping.load(Ordering::Relaxed);
         status(
             mode.name(spelling),
-            shown.observer.open_connections.count(),
+            proxy.observer.open_connections.count(),
             stopping,
             self.refused.load(Ordering::Relaxed),
         )
     }
 
-    async fn tell(&self, states: &[NotifyState<'_>]) {
+    async fn notify(&self, states: &[NotifyState<'_>]) {
         let Some((socket, path)) = &self.socket else { return };
         let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
         match timeout(MANAGER_WAIT, socket.send_to(lines.as_bytes(), path)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, path = %path.display(), "cannot tell the service manager"),
-            Err(_) => tracing::warn!(path = %path.display(), "the service manager does not read what it is told"),
+            Ok(Err(error)) => tracing::warn!(%error, path = %path.display(), "cannot notify the service manager"),
+            Err(_) => tracing::warn!(path = %path.display(), "the service manager does not read notifications"),
         }
     }
 }
@@ -157,7 +155,7 @@ mod tests {
     use super::status;
 
     #[test]
-    fn how_it_stands_in_one_line() {
+    fn the_status_line() {
         assert_eq!(status("requireSSL", 1, false, false), "requireSSL, 1 connection open");
         assert_eq!(status("allowTLS", 0, true, false), "stopping, allowTLS, 0 connections open");
         let refused = "allowTLS, 2 connections open; the last reload by SIGHUP was refused, the log says why";
