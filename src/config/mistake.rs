@@ -26,7 +26,7 @@ pub struct Mistake {
 
 impl Mistake {
     /// A mistake without a value to show.
-    pub(super) fn new(name: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
+    pub fn new(name: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
         let (name, problem, remedy) = (name.into(), problem.into(), remedy.into());
         Mistake { name, file: None, value: None, problem, remedy, passing: false, in_use: false }
     }

@@ -490,7 +490,7 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     assert!(said.contains("nothing listens on port 27018") && said.contains("--serverAddress"), "{said}");
     hosts.start_mongod(&["127.0.0.1@27018", "::1@27018"]).unwrap();
     let said = refused(&netfilter(&hosts, &other, "--apply"));
-    assert!(said.contains("listens on loopback alone"), "{said}");
+    assert!(said.contains("listens on loopback only"), "{said}");
     let keyword = [INBOUND, &["--table", "inet"]].concat();
     let said = refused(&netfilter(&hosts, &keyword, "--apply"));
     assert!(said.contains("--table inet is a word of nft's own"), "{said}");
