@@ -33,15 +33,15 @@ pub fn with_tls_options(command: Command) -> Command {
     let option = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Admin port");
     let file = |name| option(name).value_name("FILE").value_parser(value_parser!(PathBuf));
     command.args([
-        option(TLS).action(ArgAction::SetTrue).help("Reach the admin port by TLS: any but a local one wants it"),
+        option(TLS).action(ArgAction::SetTrue).help("Use TLS to reach the admin port; required unless it is local"),
         file(CA).help("PEM file of the CA that signed the admin port's certificate"),
         file(CERTIFICATE_KEY)
-            .help("PEM file of the client certificate to show, with its key; --adminAllow must have it"),
+            .help("PEM file of the client certificate and its key; the proxy's --adminAllow must match it"),
         option(PASSWORD)
             .value_name("PASSWORD")
             .env(PASSWORD_ENVIRONMENT)
             .hide_env_values(true)
-            .help("Password of that key; every user of the host can read a command line"),
+            .help("Password of that key; every user of the host can read the command line"),
         file(PASSWORD_FILE).conflicts_with(PASSWORD).help("File whose first line is the password of that key"),
     ])
 }

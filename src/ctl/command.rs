@@ -21,35 +21,31 @@ pub fn command() -> Command {
         .value_parser(value_parser!(AdminAddress))
         .global(true)
         .help_heading("Admin port")
-        .help("Where the proxy's admin port is (--adminBind there)");
-    let json = switch(JSON).global(true).help("Print the admin port's JSON as it is: one object, errors too");
+        .help("Address of the proxy's admin port (its --adminBind)");
+    let json = switch(JSON).global(true).help("Print the admin port's JSON unchanged: one object, also for errors");
     let command = Command::new("ctl")
-        .about("Ask a running proxy, and change it")
+        .about("Show and change a running proxy")
         .long_about(LONG_ABOUT)
         .after_long_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true);
     with_tls_options(command.args([json, admin])).subcommands([
-        verb(STATUS, "What is running, and what an operator should look at", ""),
+        verb(STATUS, "Show what is running and what needs attention", ""),
         mode(),
         ready(),
         clients(),
         accept(),
         connections(),
         whois(),
-        verb(
-            HISTORY,
-            "List the last 200 changes, made or refused: what, when, by whom and by which door; newest last",
-            "",
-        ),
+        verb(HISTORY, "List the last 200 changes, made or refused, with time, user and protocol; newest last", ""),
         verb(
             ROTATE,
-            "Read key, certificate, CA and CRL files again: all of them, or none",
-            "1: refused; the old ones stay",
+            "Read the key, certificate, CA and CRL files again, all or nothing",
+            "1: refused; the old files stay in use",
         )
         .arg(read_again_by_force()),
         recycle(),
-        verb(RELOAD, "Read the configuration again, as SIGHUP does", "1: refused; everything stays as it was")
+        verb(RELOAD, "Read the configuration again, as SIGHUP does", "1: refused; nothing was changed")
             .arg(read_again_by_force()),
     ])
 }
@@ -67,65 +63,67 @@ fn switch(name: &'static str) -> Arg {
 
 fn read_again_by_force() -> Arg {
     switch(FORCE).help(
-        "Take TLS files too that are out of date (a certificate of the proxy's own, all CAs, a CRL that is needed) while those \
-         in force are not",
+        "Accept expired TLS files (the proxy's own certificate, all CAs, a required CRL) although those in force \
+         are valid",
     )
 }
 
 fn mode() -> Command {
-    let to = Arg::new(NEW).value_name("MODE").value_parser(parse_mode).help("The mode to change to; none: only ask");
+    let to = Arg::new(NEW).value_name("MODE").value_parser(parse_mode).help(
+        "The mode to change to; without it, \
+         print the mode",
+    );
     let holder = Arg::new(HOLDER).long(HOLDER).value_name("NAME").value_parser(NonEmptyStringValueParser::new());
     verb(MODE, "Print the mode in force, or change it", "1: refused, with the reasons; the mode stays")
         .long_about(
-            "Print the mode in force (one word, in the older spelling), or change it.\n\nThe modes, one step up at a \
-             time: disabled, allowSSL, preferSSL, requireSSL; the newer spelling is taken too (allowTLS ...). Any other \
-             change, such as the way back, needs --force. To ask for the mode in force is no error.",
+            "Print the mode in force (one word, in the older spelling), or change it.\n\nThe modes, in the order \
+             of single steps: disabled, allowSSL, preferSSL, requireSSL; the newer spelling (allowTLS ...) is \
+             accepted too. Any other change, such as going back, needs --force. Changing to the mode in force \
+             succeeds.",
         )
         .args([
             to,
-            switch(FORCE).requires(NEW).help("To any mode that can be served: back, over a step, with servers cut off"),
-            switch(GUARD).requires(NEW).help("Refuse where it would hurt someone: what `ready` lists"),
-            switch(PERSIST).requires(NEW).help("Start in this mode after a restart too (needs --stateFile)"),
-            holder.requires(NEW).help("In the name of the one who holds the lease"),
+            switch(FORCE).requires(NEW).help("Allow going back, skipping a step, or cutting servers off"),
+            switch(GUARD).requires(NEW).help("Refuse if there are blockers (see `ready`)"),
+            switch(PERSIST).requires(NEW).help("Keep this mode after a restart (needs --stateFile)"),
+            holder.requires(NEW).help("Name of the holder of the lease"),
         ])
 }
 
 fn ready() -> Command {
     let to = Arg::new(TO).long(TO).value_name("MODE").required(true).value_parser(parse_mode);
-    verb(READY, "Say what stands in the way of a mode: who, where, and what to do", "1: not ready, or refused")
+    verb(READY, "List the blockers of a mode change: client, address, remedy", "1: not ready, or refused")
         .arg(to.help("The mode, in either spelling: disabled, allowSSL, preferSSL, requireSSL"))
 }
 
 fn clients() -> Command {
-    verb(CLIENTS, "List who has been seen: by address, application and driver, with TLS and without", "")
-        .arg(switch(PLAINTEXT).help("Those without TLS alone"))
+    verb(CLIENTS, "List seen clients by address, application and driver, with TLS and without", "")
+        .arg(switch(PLAINTEXT).help("Only clients without TLS"))
 }
 
 fn accept() -> Command {
     let key = Arg::new(KEY).value_name("KEY").required(true).value_parser(parse_key);
-    verb(ACCEPT, "Accept that a client will be refused: it no longer stands in the way of requireSSL", "")
-        .arg(key.help("The client, as `clients` and `ready` call it: IP/APPLICATION/DRIVER"))
-        .arg(switch(REMOVE).help("Take it back"))
+    verb(ACCEPT, "Accept that a client will be refused, so that it no longer blocks requireSSL", "")
+        .arg(key.help("The client's key as printed by `clients` and `ready`: IP/APPLICATION/DRIVER"))
+        .arg(switch(REMOVE).help("Withdraw the acceptance"))
 }
 
 fn connections() -> Command {
-    verb(CONNECTIONS, "List the open connections", "")
-        .arg(switch(NON_CONFORMING).help("Those alone that today's policy would not make"))
+    verb(CONNECTIONS, "List the open connections", "").arg(switch(NON_CONFORMING).help(
+        "Only non-conforming connections, which the policy in force would not \
+             allow",
+    ))
 }
 
 fn whois() -> Command {
     let address = Arg::new(ADDRESS).value_name("IP:PORT").required(true).value_parser(value_parser!(SocketAddr));
-    verb(
-        WHOIS,
-        "Find the client behind an address that mongod shows, or the other way about",
-        "1: none found, or refused",
-    )
-    .long_about(
-        "Find the true client behind an address in mongod's log or currentOp; or, for a client's address, what \
-             mongod calls it. Open connections only: of those that are over, the proxy's log has peer and \
-             upstream_local.",
-    )
-    .arg(address.help("The address, such as 127.0.0.1:40022"))
+    verb(WHOIS, "Find the client behind an address that mongod shows, or the reverse", "1: none found, or refused")
+        .long_about(
+            "Find the client behind an address in mongod's log or currentOp; or, for a client's address, the address \
+         that mongod shows. Only open connections are searched; for closed ones, the proxy's log has peer and \
+         upstream_local.",
+        )
+        .arg(address.help("The address, such as 127.0.0.1:40022"))
 }
 
 fn recycle() -> Command {
@@ -133,13 +131,20 @@ fn recycle() -> Command {
     let wait = value_parser!(u64).range(0..=RECYCLE_WAIT_MOST.as_secs());
     verb(
         RECYCLE,
-        "Move connections that today's policy would not make: each ends between two messages, and its client reconnects",
-        "1: some are left: still waiting for a boundary, or at risk and left alone; or refused",
+        "Close non-conforming connections between two messages, so that their clients reconnect under the policy \
+         in force",
+        "1: some are left, waiting for a message boundary or at risk; or refused",
     )
     .args([
-        switch(FORCE).help("Those too whose clients may see an error: no member of a set behind, or no MongoDB"),
-        seconds(GRACE).value_parser(value_parser!(u64)).help("Then cut them wherever they are; without it, never"),
-        seconds(WAIT).value_parser(wait).help("How long to wait for them to have moved [default: 6]"),
+        switch(FORCE).help(
+            "Include connections whose clients may see an error: the server is no set member, or \
+             not MongoDB",
+        ),
+        seconds(GRACE).value_parser(value_parser!(u64)).help(
+            "Close the rest after this time, also within a \
+             message [default: never]",
+        ),
+        seconds(WAIT).value_parser(wait).help("How long to wait for them to close [default: 6]"),
     ])
 }
 
