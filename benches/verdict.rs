@@ -13,8 +13,8 @@ use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
 use tlsramp::testing::{
-    Acceptance, ClientMetadata, Follower, Hello, LinkRule, Material, Mode, Observer, Opening, Outcome, RouteRecord,
-    SnapshotWriter, TlsFiles, classify, judge, msg_command,
+    Acceptance, ClientMetadata, Follower, Hello, LinkRule, Material, Mode, Observer, Opening, Outcome, RouteId,
+    RouteRecord, SnapshotWriter, TlsFiles, classify, judge, msg_command,
 };
 
 fn sniffing(criterion: &mut Criterion) {
@@ -81,8 +81,7 @@ fn recording(criterion: &mut Criterion) {
     criterion.bench_function("first hello", |bencher| bencher.iter(|| ClientMetadata::of(black_box(&hello))));
     let observer = Arc::new(Observer::default());
     let name = Arc::from("inbound");
-    let route =
-        Arc::new(RouteRecord { id: tlsramp::route::RouteId::Inbound, metrics: observer.metrics.route(&name), name });
+    let route = Arc::new(RouteRecord { id: RouteId::Inbound, metrics: observer.metrics.route(&name), name });
     let peer = ([127, 0, 0, 1], 40_000).into();
     criterion.bench_function("record", |bencher| {
         bencher.iter(|| observer.open(black_box(peer), &route).close(Outcome::Completed, None));

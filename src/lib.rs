@@ -20,20 +20,21 @@
 //! | 1 | [`tls`] | PEM files, certificates, revocation, handshakes, the TLS stream |
 //! | 2 | [`sniff`] | tells TLS from plaintext by peeking |
 //! | 2 | [`config`] | command line and files to validated settings |
-//! | 2 | [`state`] | what the control plane writes and the data plane reads: snapshot, member list |
-//! | 2 | [`telemetry`] | records of connections, outcomes, inventory, metrics, logs |
 //! | 2 | [`upstream`] | connections to a server: dialled with a permit, over TLS if it says so |
-//! | 3 | [`proxy`] | the data plane: accepts and relays connections |
-//! | 3 | [`control`] | the control plane: checks and makes changes, watches files, probes servers |
-//! | 4 | [`admin`] | the admin port: MongoDB commands and HTTP |
-//! | 4 | [`admin_client`] | a client of the admin port, for the commands below |
-//! | 4 | [`standin`] | a small MongoDB server for the demo and the tests |
-//! | 5 | [`app`] | the composition root, `tlsramp run` and `check` |
-//! | 6 | [`ctl`] | `tlsramp ctl`: shows and changes a running proxy |
-//! | 6 | [`demo`] | `tlsramp demo`: a rolling upgrade on three embedded nodes |
-//! | 6 | [`load`] | `tlsramp load`: the load generator |
-//! | 6 | [`netfilter`] | `tlsramp netfilter`: the interception rules of a sidecar |
-//! | 6 | [`rollout`] | `tlsramp rollout`: the rolling upgrade over many nodes |
+//! | 3 | [`route`] | routes, built once per configuration for the proxy and the probe |
+//! | 4 | [`state`] | what the control plane writes and the data plane reads: snapshot, member list |
+//! | 4 | [`telemetry`] | records of connections, outcomes, inventory, metrics, logs |
+//! | 5 | [`proxy`] | the data plane: accepts and relays connections |
+//! | 5 | [`control`] | the control plane: checks and makes changes, watches files, probes servers |
+//! | 6 | [`admin`] | the admin port: MongoDB commands and HTTP |
+//! | 6 | [`admin_client`] | a client of the admin port, for the commands below |
+//! | 6 | [`standin`] | a small MongoDB server for the demo and the tests |
+//! | 7 | [`app`] | the composition root, `tlsramp run` and `check` |
+//! | 8 | [`ctl`] | `tlsramp ctl`: shows and changes a running proxy |
+//! | 8 | [`demo`] | `tlsramp demo`: a rolling upgrade on three embedded nodes |
+//! | 8 | [`load`] | `tlsramp load`: the load generator |
+//! | 8 | [`netfilter`] | `tlsramp netfilter`: the interception rules of a sidecar |
+//! | 8 | [`rollout`] | `tlsramp rollout`: the rolling upgrade over many nodes |
 
 pub mod app;
 pub mod ctl;
@@ -64,8 +65,8 @@ mod upstream;
 
 /// Parts of the crate that its benches and black-box tests use. Not a stable interface.
 pub mod testing {
-    pub use crate::app::App;
     pub use crate::admin_client::{AdminAddress, AdminClient};
+    pub use crate::app::App;
     pub use crate::config::{load as load_config, with_options};
     pub use crate::control::requests::ModeRequest;
     pub use crate::control::{Caller, Change, ChangeError, Changed, Controller};
@@ -74,6 +75,7 @@ pub mod testing {
     pub use crate::mongo::{ClientMetadata, CommandError, Follower, MongoClient, Reply, Request};
     pub use crate::net::{canary, descriptor_limit, raise_descriptor_limit};
     pub use crate::policy::{Acceptance, LinkRule, Mode, Opening, Spelling, judge};
+    pub use crate::route::RouteId;
     pub use crate::sniff::{Class, Hello, classify};
     pub use crate::standin::{Handle, StandIn};
     pub use crate::state::SnapshotWriter;

@@ -39,6 +39,8 @@ pub use last_requests::LastRequests;
 pub use metadata::{ClientMetadata, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
-pub(crate) use reply::{CommandFailure, integer};
 pub use reply::Reply;
+#[cfg(test)]
+pub use reply::error_document;
+pub(crate) use reply::{CommandFailure, integer};
 pub use request::Request;
