@@ -7,7 +7,7 @@ use super::addresses::{Addresses, Local};
 use super::network;
 use super::script::MARK;
 use super::settings::{InboundRules, Intercept, OutboundRules, Sidecar, WhenDown};
-use super::sockets::{ListenerProblem, Traffic, UnreachedPort};
+use super::sockets::{InterceptedTraffic, ListenerProblem, UnreachedPort};
 use crate::limits::{NETFILTER_MENTIONS_SHOWN, NETFILTER_OLDER_SHOWN};
 use crate::text::printable;
 
@@ -60,12 +60,12 @@ fn server_text(server: &Addresses) -> String {
 pub(super) fn unreached(UnreachedPort { port, traffic, problem }: UnreachedPort, sidecar: &Sidecar) -> String {
     let redirect = sidecar.inbound.as_ref().is_some_and(|inbound| inbound.intercept == Intercept::Redirect);
     let (whose, bind) = match traffic {
-        Traffic::V4 => (" for other hosts by IPv4", "--bind_ip 0.0.0.0"),
-        Traffic::V6 => (" for other hosts by IPv6", "--bind_ip ::,0.0.0.0"),
-        Traffic::Either => (" for other hosts", "--bind_ip"),
-        Traffic::Outbound => (" of 127.0.0.1", "--outboundTransparent"),
+        InterceptedTraffic::V4 => (" for other hosts by IPv4", "--bind_ip 0.0.0.0"),
+        InterceptedTraffic::V6 => (" for other hosts by IPv6", "--bind_ip ::,0.0.0.0"),
+        InterceptedTraffic::Either => (" for other hosts", "--bind_ip"),
+        InterceptedTraffic::Outbound => (" of 127.0.0.1", "--outboundTransparent"),
     };
-    let transparent = if redirect || traffic == Traffic::Outbound { "" } else { " --inboundTransparent" };
+    let transparent = if redirect || traffic == InterceptedTraffic::Outbound { "" } else { " --inboundTransparent" };
     match problem {
         ListenerProblem::Missing => {
             format!("nothing listens on port {port}{whose}: start tlsramp with {bind}{transparent} there")

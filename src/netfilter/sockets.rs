@@ -23,13 +23,13 @@ pub(super) fn server(port: u16) -> io::Result<Option<Addresses>> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UnreachedPort {
     pub(super) port: u16,
-    pub(super) traffic: Traffic,
+    pub(super) traffic: InterceptedTraffic,
     pub(super) problem: ListenerProblem,
 }
 
 /// The connections that would not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Traffic {
+pub(super) enum InterceptedTraffic {
     V4,
     V6,
     Either,
@@ -56,7 +56,7 @@ pub(super) fn unreached(all: &[Listening], sidecar: &Sidecar, server: &Addresses
         if inbound.intercept == Intercept::Redirect {
             found.extend(listeners.is_empty().then_some(UnreachedPort {
                 port,
-                traffic: Traffic::Either,
+                traffic: InterceptedTraffic::Either,
                 problem: ListenerProblem::Missing,
             }));
         } else {
@@ -64,7 +64,9 @@ pub(super) fn unreached(all: &[Listening], sidecar: &Sidecar, server: &Addresses
                 listeners.iter().copied().partition(|one| one.local.ip().to_canonical().is_ipv4());
             let dual = v6.iter().filter(|one| one.local.ip().is_unspecified() && !one.v6_only);
             let v4: Vec<&Listening> = v4.iter().chain(dual).copied().collect();
-            for (traffic, local, listeners) in [(Traffic::V4, &server.v4, v4), (Traffic::V6, &server.v6, v6)] {
+            for (traffic, local, listeners) in
+                [(InterceptedTraffic::V4, &server.v4, v4), (InterceptedTraffic::V6, &server.v6, v6)]
+            {
                 let problem = (*local != Local::None).then(|| problem(&listeners)).flatten();
                 found.extend(problem.map(|problem| UnreachedPort { port, traffic, problem }));
             }
@@ -79,7 +81,7 @@ pub(super) fn unreached(all: &[Listening], sidecar: &Sidecar, server: &Addresses
         let lacks = !all.iter().any(heard);
         found.extend(lacks.then_some(UnreachedPort {
             port,
-            traffic: Traffic::Outbound,
+            traffic: InterceptedTraffic::Outbound,
             problem: ListenerProblem::Missing,
         }));
     }
@@ -126,18 +128,18 @@ pub(super) fn open(ports: &[RedirectedPort]) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Addresses, ListenerProblem, Local, Traffic, unreached};
+    use super::{Addresses, InterceptedTraffic, ListenerProblem, Local, unreached};
     use crate::net::Listening;
     use crate::netfilter::settings::tests::sidecar;
 
     /// Listeners, and what is lacking.
-    type PortCase<'a> = (&'a [(&'a str, bool, Option<bool>)], &'a [(u16, Traffic, ListenerProblem)]);
+    type PortCase<'a> = (&'a [(&'a str, bool, Option<bool>)], &'a [(u16, InterceptedTraffic, ListenerProblem)]);
 
     #[test]
     fn ports_where_connections_would_not_arrive() {
         use {
-            ListenerProblem::Missing, ListenerProblem::NotTransparent, ListenerProblem::NotWildcard, Traffic::Outbound,
-            Traffic::V4, Traffic::V6,
+            InterceptedTraffic::Outbound, InterceptedTraffic::V4, InterceptedTraffic::V6, ListenerProblem::Missing,
+            ListenerProblem::NotTransparent, ListenerProblem::NotWildcard,
         };
         let (yes, no, unknown) = (Some(true), Some(false), None);
         let out = ("127.0.0.1:27217", false, no);
