@@ -40,7 +40,7 @@ pub(super) fn open_and_drop(
     inherited: &mut Inherited,
 ) -> Result<(), CapabilityError> {
     let settings = &loaded.settings;
-    if !settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+    if !settings.is_inbound_transparent() {
         return Ok(());
     }
     prepare(loaded, inherited, InUse::Mistake).map_err(CapabilityError::Mistakes)?;
@@ -76,7 +76,7 @@ pub(super) fn open_and_drop(
 /// # Errors
 /// [`CapabilityError`].
 pub(super) fn drop_and_read(arguments: &ArgMatches, loaded: &Loaded) -> Result<(), CapabilityError> {
-    if !loaded.settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+    if !loaded.settings.is_inbound_transparent() {
         return Ok(());
     }
     drop_all()?;

@@ -5,7 +5,6 @@ use clap::Command;
 use crate::config::with_options;
 
 /// The command line of `tlsramp run`.
-#[must_use]
 pub fn run_command() -> Command {
     with_options(Command::new("run").about("Run the proxy").long_about(
         "Run the proxy until SIGTERM or SIGINT. SIGHUP reloads the configuration and the certificates.\n\n\
@@ -15,7 +14,6 @@ pub fn run_command() -> Command {
 }
 
 /// The command line of `tlsramp check`.
-#[must_use]
 pub fn check_command() -> Command {
     with_options(Command::new("check").about("Check a configuration and print what run would do").long_about(
         "Check a configuration without starting anything: reports every mistake at once, or prints what run would do. \

@@ -3,8 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::config::{AdminBind, Settings};
-use crate::net::TRANSPARENT_IPS;
+use crate::config::Settings;
 
 /// A TCP listener that an option asks for.
 #[derive(Debug, Clone, Copy)]
@@ -28,14 +27,10 @@ impl ListenerSpec {
 pub(super) fn listener_specs(settings: &Settings) -> Vec<ListenerSpec> {
     let listener = |role, option| move |address| ListenerSpec { role, option, optional: false, address };
     let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
-    let transparent = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
-    let transparent = transparent.map(listener(OUTBOUND, "--outboundTransparent"));
+    let transparent = settings.transparent_binds().map(listener(OUTBOUND, "--outboundTransparent"));
     let transparent = transparent.map(|spec| ListenerSpec { optional: spec.address.is_ipv6(), ..spec });
     let outbound = settings.outbound.iter().map(|outbound| outbound.listen);
-    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(address) => Some(*address),
-        AdminBind::Unix(_) => None,
-    });
+    let admin = settings.admin.tcp_binds();
     let probes = settings.admin.probes.iter().copied();
     let inbound = inbound.map(listener(INBOUND, "--port, --bind_ip")).chain(transparent);
     let control = admin.map(listener(ADMIN, "--adminBind")).chain(probes.map(listener(PROBES, "--probeBind")));

@@ -258,8 +258,7 @@ impl ListenerControl for Arc<Listeners> {
 /// The error for an outbound listener that cannot be opened.
 fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::Error) -> Mistake {
     let address = outbound.listen.to_string();
-    let dropped = settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent);
-    if dropped && error.kind() == io::ErrorKind::PermissionDenied {
+    if settings.is_inbound_transparent() && error.kind() == io::ErrorKind::PermissionDenied {
         return Mistake::of("--outbound", &address, format!("cannot listen: {error}"), DROPPED);
     }
     Mistake::cannot_listen("--outbound", &address, error)

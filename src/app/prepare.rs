@@ -5,7 +5,7 @@ use super::listener_specs::{ListenerSpec, lacks_ipv6, listener_specs};
 use super::restore::{Restored, restore};
 use super::transparency::cannot_be_transparent;
 use super::unexpected_sockets::unexpected_sockets;
-use crate::config::{AdminBind, Loaded, Mistake, Settings};
+use crate::config::{Loaded, Mistake, Settings};
 use crate::net::{Inherited, descriptors_at_most, descriptors_needed};
 
 /// How to report an address that is in use.
@@ -61,12 +61,9 @@ fn unavailable(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
         let skipped = optional && lacks_ipv6(&error);
         (!skipped).then(|| Mistake::cannot_listen(option, &address.to_string(), &error))
     });
-    let unix = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(_) => None,
-        AdminBind::Unix(path) => {
-            let error = inherited.try_listen_unix(path).err()?;
-            Some(Mistake::cannot_listen_unix("--adminBind", path, &error))
-        }
+    let unix = settings.admin.unix_binds().filter_map(|path| {
+        let error = inherited.try_listen_unix(path).err()?;
+        Some(Mistake::cannot_listen_unix("--adminBind", path, &error))
     });
     tcp.chain(unix).collect()
 }

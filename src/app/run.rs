@@ -23,7 +23,6 @@ use crate::telemetry::{LogHandle, Observer, init_logs};
 
 /// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or connections had to be cut; 2: an invalid
 /// configuration.
-#[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     // Before there are threads: it changes the environment.
     let mut inherited = match Inherited::from_env() {
@@ -41,7 +40,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(error @ CapabilityError::Drop(_)) => return fail(&error),
     }
     let LogSettings { format, level } = loaded.settings.log;
-    let log = match init_logs(format == LogFormat::Json, level.filter()) {
+    let log = match init_logs(format == LogFormat::Json, level) {
         Ok(log) => Arc::new(log),
         Err(error) => return fail(&format!("the log's thread cannot be started: {error}; {MORE}")),
     };
@@ -57,7 +56,6 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
 
 /// Checks a configuration and prints what it would do. 0: it can be run; 1: not now, but maybe later without a change; 2: it
 /// is invalid.
-#[must_use]
 pub fn check(arguments: &ArgMatches) -> ExitCode {
     let inherited = Inherited::from_env().map_err(|error| vec![invalid_sockets(&error)]);
     let checked = inherited.and_then(|inherited| {

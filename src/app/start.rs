@@ -146,25 +146,21 @@ impl App {
     }
 
     /// The TCP addresses of all listeners, with the route name; those of the control plane last.
-    #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         self.controller.addresses()
     }
 
     /// The Unix sockets of the admin port.
-    #[must_use]
     pub fn admin_sockets(&self) -> &[PathBuf] {
         self.admin.sockets()
     }
 
     /// The effective `maxIncomingConnections`, and its source: the option, or the descriptor limit.
-    #[must_use]
     pub fn max_incoming(&self) -> (usize, &'static str) {
         self.listeners.max_incoming()
     }
 
     /// Checks that the workers respond.
-    #[must_use]
     pub fn pulse(&self) -> Pulse {
         self.listeners.pulse()
     }

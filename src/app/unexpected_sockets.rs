@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::listener_specs::{ADMIN, ROLES, listener_specs};
-use crate::config::{AdminBind, Mistake, Settings};
+use crate::config::{Mistake, Settings};
 use crate::net::{Inherited, Passed};
 
 /// A mistake for each inherited socket that does not fit the settings.
 pub(super) fn unexpected_sockets(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
     let tcp: Vec<_> = listener_specs(settings).into_iter().map(|spec| (spec.role, spec.address)).collect();
-    let unix: Vec<_> = settings.admin.binds.iter().filter_map(|bind| Some((ADMIN, unix(bind)?))).collect();
+    let unix: Vec<_> = settings.admin.unix_binds().map(|path| (ADMIN, path.to_owned())).collect();
     let tcp = inherited.tcp().filter_map(|passed| unexpected(passed, passed.address, &tcp));
     let shown = |passed: &Passed<PathBuf>| passed.address.display().to_string();
     let paths = inherited.unix().filter_map(|passed| unexpected(passed, shown(passed), &unix));
@@ -40,13 +40,6 @@ fn too_open_or_duplicate(inherited: &Inherited) -> Vec<Mistake> {
         }
     }
     mistakes
-}
-
-fn unix(bind: &AdminBind) -> Option<PathBuf> {
-    match bind {
-        AdminBind::Tcp(_) => None,
-        AdminBind::Unix(path) => Some(path.clone()),
-    }
 }
 
 fn unexpected<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(&'static str, A)]) -> Option<Mistake> {

@@ -11,7 +11,7 @@ use super::reader::OptionReader;
 use super::settings::{Admin, AdminBind, Settings, WatchScope};
 use super::values::{self, ValueError};
 use crate::limits::{GUARD_WINDOW, GUARD_WINDOW_MOST, MOST_ADMIN_BINDS, MOST_PATTERNS};
-use crate::net::{TRANSPARENT_IPS, UpstreamAddress};
+use crate::net::UpstreamAddress;
 
 /// Parses each option.
 pub(super) fn read(reader: &mut OptionReader<'_>, port: u16) -> Admin {
@@ -48,8 +48,7 @@ pub(super) fn read(reader: &mut OptionReader<'_>, port: u16) -> Admin {
 
 /// Checks the options against each other.
 pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
-    let far = settings.admin.binds.iter().any(|bind| matches!(bind, AdminBind::Tcp(at) if !at.ip().is_loopback()));
-    if far {
+    if settings.admin.tcp_binds().any(|at| !at.ip().is_loopback()) {
         let rows = [
             (settings.tls.certificate_key.is_none(), OptionKey::Certificate, "a certificate to show"),
             (settings.tls.ca.is_none(), OptionKey::Ca, "a CA file to verify clients with"),
@@ -75,12 +74,8 @@ fn collisions(reader: &mut OptionReader<'_>, settings: &Settings) {
     let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
     taken.extend(inbound.map(|at| (at, "the inbound route".to_owned())));
     taken.extend(settings.outbound.iter().map(|route| (route.listen, "an outbound route".to_owned())));
-    let redirected = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
-    taken.extend(redirected.map(|at| (at, "the route of redirected connections".to_owned())));
-    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(at) => Some((OptionKey::AdminBind, *at)),
-        AdminBind::Unix(_) => None,
-    });
+    taken.extend(settings.transparent_binds().map(|at| (at, "the route of redirected connections".to_owned())));
+    let admin = settings.admin.tcp_binds().map(|at| (OptionKey::AdminBind, at));
     let probes = settings.admin.probes.iter().map(|at| (OptionKey::ProbeBind, *at));
     for (key, at) in admin.chain(probes) {
         if let Some((other, who)) = taken.iter().find(|(other, _)| super::routes::conflicts(*other, at)) {
@@ -99,8 +94,7 @@ fn sockets(reader: &mut OptionReader<'_>, settings: &Settings) {
         UpstreamAddress::Tcp(_) => None,
     });
     let mut taken = Vec::new();
-    for bind in &settings.admin.binds {
-        let AdminBind::Unix(path) = bind else { continue };
+    for path in settings.admin.unix_binds() {
         let at = resolved(path);
         if settings.admin.state_file.as_deref().map(resolved).as_ref() == Some(&at) {
             let problem =

@@ -88,7 +88,6 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
 }
 
 /// The mode that flags and file name now, and its spelling; `None` if they cannot be read. Only for display.
-#[must_use]
 pub fn mode_named(matches: &ArgMatches) -> Option<(Mode, Spelling)> {
     let (raw, _) = read(matches);
     let mut reader = OptionReader::new(&raw);
@@ -123,7 +122,7 @@ pub fn read_again(matches: &ArgMatches, loaded: &Loaded) -> Result<(), Vec<Mista
 /// With `--inboundTransparent` no capability is left after the start, so that even root can read only files whose
 /// permissions allow it. Replaces the remedy of errors about that.
 fn without_capabilities(settings: &Settings, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
-    if settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+    if settings.is_inbound_transparent() {
         let denied = Errno::ACCESS.to_string();
         let denied = |mistake: &&mut Mistake| mistake.problem.contains(&denied);
         for mistake in mistakes.iter_mut().filter(denied) {

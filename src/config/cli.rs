@@ -13,7 +13,6 @@ use super::raw::RawValue;
 use super::table::TABLE;
 
 /// Adds `--config` and every option, in all its spellings, to a command.
-#[must_use]
 pub fn with_options(command: Command) -> Command {
     let config = Arg::new(CONFIG)
         .long(CONFIG)

@@ -32,7 +32,6 @@ impl Mistake {
     }
 
     /// A listener that cannot be opened on `address`, which the flag or key `name` gives.
-    #[must_use]
     pub fn cannot_listen(name: &str, address: &str, error: &io::Error) -> Mistake {
         #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
         let remedy = match error.kind() {
@@ -48,7 +47,6 @@ impl Mistake {
     }
 
     /// A Unix socket that cannot be opened at `path`, which the flag or key `name` gives.
-    #[must_use]
     pub fn cannot_listen_unix(name: &str, path: &Path, error: &io::Error) -> Mistake {
         #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
         let remedy = match error.kind() {
@@ -82,7 +80,6 @@ impl Mistake {
     }
 
     /// A mistake that only starting could show, of a value given by the flag or key `name`.
-    #[must_use]
     pub fn of(name: &str, value: &str, problem: impl Into<String>, remedy: &str) -> Mistake {
         Mistake::new(name, problem, remedy).with_value(value)
     }

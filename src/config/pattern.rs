@@ -26,7 +26,6 @@ impl FromStr for Pattern {
 
 impl Pattern {
     /// Whether a certificate matches. `names` are its subject alternative names, each prefixed with its kind.
-    #[must_use]
     pub fn matches(&self, subject: &str, names: &[String]) -> bool {
         if self.0.starts_with(DNS) {
             let pattern = lower_dns(&self.0);

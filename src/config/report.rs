@@ -9,7 +9,6 @@ use super::settings::{Admin, AdminBind, InboundSettings, OutboundSettings, Setti
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Opening, judge};
 
 /// A summary of a few lines, with the configuration's warnings and `more`.
-#[must_use]
 pub fn report(loaded: &Loaded, more: &[String]) -> String {
     let mut text = summary(&loaded.settings);
     for warning in loaded.warnings.iter().chain(more) {

@@ -6,7 +6,7 @@ use super::lookup::{self, Lookup};
 use super::options::OptionKey;
 use super::raw::{Raw, RawValue};
 use super::reader::OptionReader;
-use super::settings::{AdminBind, InboundSettings, MemberSettings, OutboundSettings, Settings};
+use super::settings::{InboundSettings, MemberSettings, OutboundSettings, Settings};
 use super::values;
 use crate::limits::{MOST_MEMBERS, MOST_OUTBOUND};
 use crate::net::{HostPort, TRANSPARENT_IPS, UpstreamAddress, is_own};
@@ -147,14 +147,9 @@ pub(super) fn loops(
 /// Refuses an upstream that is a listener of the control plane or of the transparent outbound route.
 pub(super) fn upstream_is_own_port(reader: &mut OptionReader<'_>, settings: &Settings, lookup: Lookup) {
     let Some(target) = settings.inbound.as_ref().and_then(tcp_target) else { return };
-    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(at) => Some((*at, OptionKey::AdminBind)),
-        AdminBind::Unix(_) => None,
-    });
+    let admin = settings.admin.tcp_binds().map(|at| (at, OptionKey::AdminBind));
     let probes = settings.admin.probes.iter().map(|at| (*at, OptionKey::ProbeBind));
-    let transparent = settings.transparent.into_iter();
-    let transparent =
-        transparent.flat_map(|port| TRANSPARENT_IPS.map(|ip| (SocketAddr::new(ip, port), OptionKey::Transparent)));
+    let transparent = settings.transparent_binds().map(|at| (at, OptionKey::Transparent));
     let same_port = admin.chain(probes).chain(transparent).filter(|(at, _)| at.port() == target.port);
     let same_port = same_port.collect::<Vec<_>>();
     if same_port.is_empty() {

@@ -1,14 +1,14 @@
 //! The validated configuration. Only [`super::load`] and [`super::reload`] make values of this type.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use super::pattern::Pattern;
 use crate::limits::Timeouts;
-use crate::net::{HostPort, UpstreamAddress};
+use crate::net::{HostPort, TRANSPARENT_IPS, UpstreamAddress};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Mode, Opening, Permit, RefusalStyle, Spelling, judge};
 use crate::tls::TlsFiles;
 
@@ -86,17 +86,15 @@ pub struct Admin {
     pub allow: Vec<Pattern>,
     /// Whether changes over TCP are refused.
     pub read_only: bool,
-    /// More names that HTTP requests may be for, in lower case, without a port.
+    /// Further names accepted in the Host header, in lower case, without a port.
     pub hosts: Vec<String>,
-    /// Where the probes of kubelet and Prometheus are answered, in plaintext.
+    /// Addresses that serve probes and metrics in plaintext.
     pub probes: Vec<SocketAddr>,
-    /// How long a plaintext client that has left still counts; zero: not at all.
+    /// How long a plaintext client that has disconnected still blocks; zero: not at all.
     pub guard_window: Duration,
-    /// What outlives a restart.
     pub state_file: Option<PathBuf>,
-    /// Which files are watched.
     pub watch: WatchScope,
-    /// Whether the servers behind are asked for a `hello` every ten seconds.
+    /// Whether `hello` is sent to each upstream every ten seconds.
     pub probe_upstreams: bool,
 }
 
@@ -112,70 +110,58 @@ pub enum AdminBind {
 /// The files that are read again when they change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchScope {
-    /// Those of TLS.
     Certs,
-    /// Those, and the configuration file.
+    /// The TLS files and the configuration file.
     All,
-    /// None.
     Off,
 }
 
-/// What is logged, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// For people or for programs.
     pub format: LogFormat,
-    /// The least level logged.
-    pub level: LogLevel,
+    pub level: LevelFilter,
 }
 
-/// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
-    /// For programs: one JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The least level logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// What needs a hand.
-    Error,
-    /// What may come to need one.
-    Warn,
-    /// One line per connection.
-    Info,
-    /// Probes, and what connections do.
-    Debug,
-    /// Everything.
-    Trace,
-}
+impl Admin {
+    pub fn tcp_binds(&self) -> impl Iterator<Item = SocketAddr> {
+        self.binds.iter().filter_map(|bind| match bind {
+            AdminBind::Tcp(address) => Some(*address),
+            AdminBind::Unix(_) => None,
+        })
+    }
 
-impl LogLevel {
-    /// The level as the log's filter takes it.
-    #[must_use]
-    pub const fn filter(self) -> LevelFilter {
-        match self {
-            LogLevel::Error => LevelFilter::ERROR,
-            LogLevel::Warn => LevelFilter::WARN,
-            LogLevel::Info => LevelFilter::INFO,
-            LogLevel::Debug => LevelFilter::DEBUG,
-            LogLevel::Trace => LevelFilter::TRACE,
-        }
+    pub fn unix_binds(&self) -> impl Iterator<Item = &Path> {
+        self.binds.iter().filter_map(|bind| match bind {
+            AdminBind::Tcp(_) => None,
+            AdminBind::Unix(path) => Some(path.as_path()),
+        })
     }
 }
 
 impl Settings {
+    /// Whether the inbound listeners have `IP_TRANSPARENT`.
+    pub fn is_inbound_transparent(&self) -> bool {
+        self.inbound.as_ref().is_some_and(|inbound| inbound.transparent)
+    }
+
+    /// The addresses of the transparent outbound route.
+    pub fn transparent_binds(&self) -> impl Iterator<Item = SocketAddr> {
+        self.transparent.into_iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, port)))
+    }
+
     /// Whether any route makes TLS links in a mode: by the judge's own rules, for any opening it would admit.
-    #[must_use]
     pub fn links_by_tls(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.link() == Link::Tls)
     }
 
     /// Whether any route ends TLS here in a mode, which takes a certificate of ours.
-    #[must_use]
     pub fn needs_certificate(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.admission() == Admission::Terminated)
     }

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::lookup::Lookup;
 use super::mistake::Mistake;
 use super::options::OptionKey;
 use super::raw::Raw;
 use super::reader::OptionReader;
-use super::settings::{LogFormat, LogLevel, LogSettings, Settings};
+use super::settings::{LogFormat, LogSettings, Settings};
 use super::{admin, encryption, routes, values};
 use crate::limits::{MEMBER_RESERVE, MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
 use crate::policy::RefusalStyle;
@@ -90,14 +92,14 @@ fn refusal(reader: &mut OptionReader<'_>) -> RefusalStyle {
 fn log(reader: &mut OptionReader<'_>) -> LogSettings {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let levels = [
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-        ("trace", LogLevel::Trace),
+        ("error", LevelFilter::ERROR),
+        ("warn", LevelFilter::WARN),
+        ("info", LevelFilter::INFO),
+        ("debug", LevelFilter::DEBUG),
+        ("trace", LevelFilter::TRACE),
     ];
     LogSettings {
         format: reader.read(OptionKey::LogFormat, |text| values::choice(text, &formats)).unwrap_or(LogFormat::Text),
-        level: reader.read(OptionKey::LogLevel, |text| values::choice(text, &levels)).unwrap_or(LogLevel::Info),
+        level: reader.read(OptionKey::LogLevel, |text| values::choice(text, &levels)).unwrap_or(LevelFilter::INFO),
     }
 }

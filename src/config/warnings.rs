@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::options::OptionKey;
 use super::raw::{Raw, RawValue};
-use super::settings::{AdminBind, InboundSettings, Settings};
+use super::settings::{InboundSettings, Settings};
 use super::values;
 use crate::net::{UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule, Mode};
@@ -134,7 +134,7 @@ fn control(raw: &Raw, settings: &Settings, warnings: &mut Vec<String>) {
         let name = raw.option_name(OptionKey::AdminAllow);
         warnings.push(format!("{name} {pattern}: whoever has a certificate of the clients' CA can change the mode"));
     }
-    if admin.read_only && !admin.binds.iter().any(|bind| matches!(bind, AdminBind::Unix(_))) {
+    if admin.read_only && admin.unix_binds().next().is_none() {
         let (name, bind) = (raw.option_name(OptionKey::AdminReadOnly), raw.option_name(OptionKey::AdminBind));
         warnings.push(format!(
             "{name}, and no unix socket: only the configuration file and SIGHUP can change the mode. Add {bind} \

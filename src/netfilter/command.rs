@@ -4,7 +4,6 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Command};
 
 /// The command line of `tlsramp netfilter`.
-#[must_use]
 pub fn command() -> Command {
     Command::new("netfilter")
         .about("Print, apply, keep or remove the interception rules of a sidecar (nftables)")

@@ -18,7 +18,6 @@ use super::{nft, report};
 use crate::net::canary;
 
 /// Prints, applies, keeps, shows or removes. 0: done; 1: refused or failed, and nothing was changed; 2: usage.
-#[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let asked = match NetfilterCommand::of(arguments) {
         Ok(asked) => asked,
