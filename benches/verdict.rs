@@ -12,12 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
-use tlsramp::mongo::{ClientMetadata, Follower, request::msg_command};
-use tlsramp::policy::{Acceptance, LinkRule, Mode, Opening, judge};
-use tlsramp::sniff::{ClientHello, classify};
-use tlsramp::state::SnapshotWriter;
-use tlsramp::telemetry::{Observer, Outcome, RouteRecord};
-use tlsramp::tls::{Material, TlsFiles};
+use tlsramp::testing::{
+    Acceptance, ClientMetadata, Follower, ClientHello, LinkRule, Material, Mode, Observer, Opening, Outcome, RouteId,
+    RouteRecord, SnapshotWriter, TlsFiles, classify, judge, msg_command,
+};
 
 fn sniffing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("classify");
@@ -26,7 +24,7 @@ fn sniffing(criterion: &mut Criterion) {
     for (name, opening) in [("plaintext", &b"\x3a\0\0\0"[..]), ("unlucky length", &message), ("ClientHello", &hello)] {
         group.bench_function(name, |bencher| bencher.iter(|| classify(black_box(opening))));
     }
-    group.bench_function("ClientHello::read", |bencher| bencher.iter(|| ClientHello::read(black_box(&hello))));
+    group.bench_function("Hello::read", |bencher| bencher.iter(|| Hello::read(black_box(&hello))));
 }
 
 fn verdict(criterion: &mut Criterion) {
@@ -83,8 +81,7 @@ fn recording(criterion: &mut Criterion) {
     criterion.bench_function("first hello", |bencher| bencher.iter(|| ClientMetadata::of(black_box(&hello))));
     let observer = Arc::new(Observer::default());
     let name = Arc::from("inbound");
-    let route =
-        Arc::new(RouteRecord { id: tlsramp::route::RouteId::Inbound, metrics: observer.metrics.route(&name), name });
+    let route = Arc::new(RouteRecord { id: RouteId::Inbound, metrics: observer.metrics.route(&name), name });
     let peer = ([127, 0, 0, 1], 40_000).into();
     criterion.bench_function("record", |bencher| {
         bencher.iter(|| observer.open(black_box(peer), &route).close(Outcome::Completed, None));

@@ -1,60 +1,87 @@
 //! tlsramp: one port for TLS and plaintext, under a policy that changes while it runs.
 //!
-//! The map of the house, from the ground up. A module imports only from lower ranks, which a test checks; so
-//! there are no import circles, and each can be read with what is below it alone.
+//! A connection is accepted by [`proxy`], which peeks its first bytes ([`sniff`]), asks [`policy`] for a permit, ends or
+//! passes the TLS ([`tls`]), dials the server ([`upstream`]) and relays ([`net`]). [`telemetry`] records what happens.
+//! [`control`] changes the mode, the certificates and the configuration while connections are open; [`admin`] translates
+//! MongoDB commands and HTTP requests for it. [`app`] puts these parts together. Start reading at `proxy/connection.rs`,
+//! then `policy/judge.rs`, then `control/controller.rs`.
 //!
-//! | rank | module | what lives there |
+//! The modules by rank. A module imports only from lower ranks and no two files import each other; a test checks both.
+//!
+//! | rank | module | contents |
 //! |---|---|---|
-//! | 0 | [`policy`] | the modes and the verdict on a connection, pure; the permit without which nothing dials |
-//! | 0 | [`limits`], [`drain`], [`files`] | every bound with its reason; stop, wait, force; reading a named file |
-//! | 1 | [`mongo`] | the little of MongoDB's wire protocol that is needed |
-//! | 1 | [`net`] | sockets: listen, slots, dial, relay, linger |
-//! | 1 | [`text`] | texts from outside, made fit for a line |
-//! | 1 | [`tls`] | PEM files, identities, configurations, handshakes, reasons |
-//! | 2 | [`sniff`] | TLS or plaintext, by bytes that stay in the kernel |
-//! | 2 | [`config`] | flags and files to settings, with every mistake at once |
-//! | 2 | [`state`] | what the control plane writes and the data plane reads: snapshot, members |
-//! | 2 | [`telemetry`] | records, outcomes, open connections, logs |
-//! | 2 | [`upstream`] | the way to a server: dialled with the permit, made what the permit says |
-//! | 3 | [`proxy`] | the data plane: a connection as one straight line |
-//! | 3 | [`control`] | the control plane: the controller, where changes are judged, staged and committed |
-//! | 4 | [`admin`] | the admin port: MongoDB commands and HTTP |
-//! | 4 | [`app`] | the composition root |
-//! | 4 | [`admin_client`] | a client of the admin port, which the commands share |
-//! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
-//! | 5 | [`ctl`] | the command that asks a running proxy, and changes it |
-//! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |
-//! | 5 | [`load`] | the load generator |
-//! | 5 | [`netfilter`] | the interception rules of a sidecar |
-//! | 5 | [`rollout`] | the rolling upgrade over many nodes, one step at a time |
-//!
-//! A reader in a hurry opens `proxy/connection.rs`, then `policy/judge.rs`, then `control/controller.rs`.
+//! | 0 | [`policy`] | the modes, the verdict on a connection, and the permit that a dial needs. Pure |
+//! | 0 | [`limits`] | bounds of sizes and times, each with its reason |
+//! | 0 | [`drain`] | graceful stop: signal, wait, force |
+//! | 0 | [`files`] | bounded reading of files |
+//! | 1 | [`text`] | escaping and shortening of text from peers |
+//! | 1 | [`mongo`] | MongoDB's wire protocol: messages, replies, the follower of message boundaries |
+//! | 1 | [`net`] | sockets: addresses, listening, connection limits, dialling, relaying |
+//! | 1 | [`tls`] | PEM files, certificates, revocation, handshakes, the TLS stream |
+//! | 2 | [`sniff`] | tells TLS from plaintext by peeking |
+//! | 2 | [`config`] | command line and files to validated settings |
+//! | 2 | [`upstream`] | connections to a server: dialled with a permit, over TLS if it says so |
+//! | 3 | [`route`] | routes, built once per configuration for the proxy and the probe |
+//! | 4 | [`state`] | what the control plane writes and the data plane reads: snapshot, member list |
+//! | 4 | [`telemetry`] | records of connections, outcomes, inventory, metrics, logs |
+//! | 5 | [`proxy`] | the data plane: accepts and relays connections |
+//! | 5 | [`control`] | the control plane: checks and makes changes, watches files, probes servers |
+//! | 6 | [`admin`] | the admin port: MongoDB commands and HTTP |
+//! | 6 | [`admin_client`] | a client of the admin port, for the commands below |
+//! | 6 | [`standin`] | a small MongoDB server for the demo and the tests |
+//! | 7 | [`app`] | the composition root, `tlsramp run` and `check` |
+//! | 8 | [`ctl`] | `tlsramp ctl`: shows and changes a running proxy |
+//! | 8 | [`demo`] | `tlsramp demo`: a rolling upgrade on three embedded nodes |
+//! | 8 | [`load`] | `tlsramp load`: the load generator |
+//! | 8 | [`netfilter`] | `tlsramp netfilter`: the interception rules of a sidecar |
+//! | 8 | [`rollout`] | `tlsramp rollout`: the rolling upgrade over many nodes |
 
-pub mod admin;
-pub mod admin_client;
 pub mod app;
-pub mod config;
-pub mod control;
 pub mod ctl;
 pub mod demo;
-pub mod drain;
-pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod limits;
 pub mod load;
-pub mod mongo;
-pub mod net;
 pub mod netfilter;
-pub mod policy;
-pub mod proxy;
 pub mod rollout;
-pub mod route;
-pub mod sniff;
-pub mod standin;
-pub mod state;
-pub mod telemetry;
-pub mod text;
-pub mod tls;
-pub mod upstream;
+
+mod admin;
+mod admin_client;
+mod config;
+mod control;
+mod drain;
+mod files;
+mod limits;
+mod mongo;
+mod net;
+mod policy;
+mod proxy;
+mod route;
+mod sniff;
+mod standin;
+mod state;
+mod telemetry;
+mod text;
+mod tls;
+mod upstream;
+
+/// Parts of the crate that its benches and black-box tests use. Not a stable interface.
+pub mod testing {
+    pub use crate::admin_client::{AdminAddress, AdminClient};
+    pub use crate::app::App;
+    pub use crate::config::{load as load_config, with_options};
+    pub use crate::control::requests::ModeRequest;
+    pub use crate::control::{Caller, Change, ChangeError, Changed, Controller};
+    pub use crate::limits::HANDSHAKES_HELD;
+    pub use crate::mongo::request::{msg_command, query_command};
+    pub use crate::mongo::{ClientMetadata, CommandError, Follower, MongoClient, Reply, Request};
+    pub use crate::net::{canary, descriptor_limit, raise_descriptor_limit};
+    pub use crate::policy::{Acceptance, LinkRule, Mode, Opening, Spelling, judge};
+    pub use crate::route::RouteId;
+    pub use crate::sniff::{Class, ClientHello, classify};
+    pub use crate::standin::{StandIn, StandInHandle};
+    pub use crate::state::SnapshotWriter;
+    pub use crate::telemetry::{Observer, Outcome, RouteRecord};
+    pub use crate::tls::{Material, TlsFiles};
+}

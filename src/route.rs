@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use crate::config::{Inbound, Mistake, Outbound, Settings};
+use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::net::{HostPort, Resolvers, UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule};
 use crate::upstream::{BadName, Upstream};
@@ -115,7 +115,7 @@ impl Route {
     ///
     /// # Errors
     /// [`BadName`]
-    pub fn inbound(inbound: &Inbound, resolvers: &Resolvers) -> Result<Route, BadName> {
+    pub fn inbound(inbound: &InboundSettings, resolvers: &Resolvers) -> Result<Route, BadName> {
         let upstream = match &inbound.upstream {
             UpstreamAddress::Unix(path) => Upstream::unix(path),
             UpstreamAddress::Tcp(target) => {
@@ -126,8 +126,8 @@ impl Route {
         Ok(Route { id: RouteId::Inbound, acceptance: inbound.acceptance, link_rule: inbound.link, target })
     }
 
-    fn outbound(outbound: &Outbound, resolvers: &Resolvers) -> Result<Route, BadName> {
-        let Outbound { target, name, .. } = outbound;
+    fn outbound(outbound: &OutboundSettings, resolvers: &Resolvers) -> Result<Route, BadName> {
+        let OutboundSettings { target, name, .. } = outbound;
         let upstream = Upstream::tcp(resolvers.get(target), target.to_string(), name, None)?;
         let id = RouteId::Outbound(Arc::new(target.clone()));
         Ok(Route::to(id, RouteTarget::Upstream(Arc::new(upstream))))
@@ -175,7 +175,7 @@ impl Serialize for RouteId {
 }
 
 impl FrontedServer {
-    fn of(inbound: &Inbound) -> Option<FrontedServer> {
+    fn of(inbound: &InboundSettings) -> Option<FrontedServer> {
         match &inbound.upstream {
             UpstreamAddress::Tcp(target) => Some(FrontedServer { port: target.port, binds: inbound.binds.clone() }),
             UpstreamAddress::Unix(_) => None,

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 
 fn measure(options: &Options) -> Result<(), String> {
     // The page shows the resulting limit.
-    let _ = tlsramp::net::raise_descriptor_limit(1);
+    let _ = tlsramp::testing::raise_descriptor_limit(1);
     if options.install {
         install::all()?;
     }

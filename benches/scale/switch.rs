@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
-use tlsramp::admin_client::{AdminAddress, AdminClient};
-use tlsramp::control::requests::ModeRequest;
+use tlsramp::testing::{AdminAddress, AdminClient, ModeRequest};
 
 /// Runs until [`Switch::stop`], or drop.
 #[derive(Debug)]

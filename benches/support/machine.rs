@@ -1,7 +1,7 @@
 //! The machine of the measurement.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tlsramp::net::descriptor_limit;
+use tlsramp::testing::descriptor_limit;
 
 /// Processor, cores, kernel and the descriptor limit, in one line.
 pub(crate) fn text() -> String {
@@ -20,7 +20,7 @@ pub(crate) fn raise_descriptors(wanted: u64) -> usize {
     let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX).max(wanted);
     // On failure, the next call raises the limit as far as it may.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: Some(hard) });
-    usize::try_from(tlsramp::net::raise_descriptor_limit(2) / 4 * 3).unwrap_or(usize::MAX)
+    usize::try_from(tlsramp::testing::raise_descriptor_limit(2) / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// The kernel's range of ports of outgoing connections.

@@ -24,8 +24,8 @@ mod printed;
 mod tests;
 
 pub use address::AdminAddress;
-pub use answer::{Answer, Clients, Connections, LeaseReply};
+pub use answer::{Answer, Clients, Connections};
 pub use client::AdminClient;
 pub use error::ClientError;
-pub use options::{TlsOptions, UsageError, tls_options, with_tls_options};
+pub use options::{tls_options, with_tls_options};
 pub use printed::{ctl_command, quoted};

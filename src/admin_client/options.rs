@@ -41,7 +41,7 @@ pub fn with_tls_options(command: Command) -> Command {
             .value_name("PASSWORD")
             .env(PASSWORD_ENVIRONMENT)
             .hide_env_values(true)
-            .help("Password of that key; every user of the host can read a command line"),
+            .help("Password of that key; every user of the host can read the command line"),
         file(PASSWORD_FILE).conflicts_with(PASSWORD).help("File whose first line is the password of that key"),
     ])
 }

@@ -1,11 +1,9 @@
-//! A transparent inbound route needs a capability to open its listeners. They are opened first, and then all capabilities
-//! are dropped.
+//! Drops all capabilities once the listeners of a transparent inbound route are open, which need one.
 //!
-//! Capabilities belong to threads: a thread starts with those of the thread that starts it, and can take none from
-//! another. So this happens while the process has one thread, before the log's, the workers' and the runtimes'.
+//! Capabilities belong to threads, and a new thread inherits those of its parent. So they are dropped while the process has
+//! one thread: before the threads of the log, the workers and the runtimes start.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 
 use clap::ArgMatches;
 use rustix::io::Errno;
@@ -14,16 +12,16 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-use super::listeners::lacks_ipv6;
+use super::listener_specs::{INBOUND, ListenerSpec, lacks_ipv6, listener_specs};
 use super::prepare::{InUse, prepare};
-use super::unexpected_sockets::{INBOUND, Wanted, wanted};
-use crate::config::{self, Loaded, Mistake, Settings};
-use crate::net::{Inherited, is_transparent, make_transparent, try_transparent};
+use super::transparency::not_transparent;
+use crate::config::{self, Loaded, Mistake};
+use crate::net::{Inherited, make_transparent};
 
-/// Why a process does not give up its capabilities.
+/// Why the capabilities were not dropped, or the process cannot run without them.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CapabilityError {
-    /// Listeners that cannot be opened, or files that a rotation or reload could not read any more.
+    /// Listeners that cannot be opened, or files that a later rotation or reload could not read.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Mistakes(Vec<Mistake>),
     /// The kernel refuses to drop them.
@@ -31,28 +29,28 @@ pub(super) enum CapabilityError {
     Drop(#[from] io::Error),
 }
 
-/// If the inbound route is transparent: opens its listeners, and those on privileged ports, then drops every capability.
-/// Otherwise nothing is done. To be called while the process has one thread.
+/// If the inbound route is transparent, opens its listeners and those on privileged ports, then drops every capability.
+/// Otherwise does nothing. To be called while the process has one thread.
 ///
 /// # Errors
-/// [`CapabilityError`], with every mistake that a start would end with; the process is to end then.
+/// [`CapabilityError`], with every mistake that a start would report; the process must not go on.
 pub(super) fn open_and_drop(
     arguments: &ArgMatches,
     loaded: &Loaded,
     inherited: &mut Inherited,
 ) -> Result<(), CapabilityError> {
     let settings = &loaded.settings;
-    if !settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+    if !settings.is_inbound_transparent() {
         return Ok(());
     }
     prepare(loaded, inherited, InUse::Mistake).map_err(CapabilityError::Mistakes)?;
     let mut mistakes = Vec::new();
-    for wanted @ Wanted { role, option, optional, address } in wanted(settings) {
-        // The others are opened where they always are.
+    for spec @ ListenerSpec { role, option, optional, address } in listener_specs(settings) {
+        // All others are opened later, as without a transparent route.
         if role != INBOUND && !is_privileged(address.port()) {
             continue;
         }
-        let workers = if wanted.is_route() { settings.workers } else { 1 };
+        let workers = if spec.is_route() { settings.workers } else { 1 };
         match inherited.listen(address, workers) {
             Ok(listeners) => {
                 if role == INBOUND {
@@ -72,42 +70,17 @@ pub(super) fn open_and_drop(
     config::read_again(arguments, loaded).map_err(CapabilityError::Mistakes)
 }
 
-/// What a check can tell only without capabilities, if the inbound route is transparent: drops them, and reads the files
-/// once more. Otherwise nothing is done. To be called while the process has one thread.
+/// For `check`: if the inbound route is transparent, drops all capabilities and reads the files again. Otherwise does
+/// nothing. To be called while the process has one thread.
 ///
 /// # Errors
 /// [`CapabilityError`].
 pub(super) fn drop_and_read(arguments: &ArgMatches, loaded: &Loaded) -> Result<(), CapabilityError> {
-    if !loaded.settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+    if !loaded.settings.is_inbound_transparent() {
         return Ok(());
     }
     drop_all()?;
     config::read_again(arguments, loaded).map_err(CapabilityError::Mistakes)
-}
-
-/// A mistake for each inbound address whose sockets are not transparent and could not be made so. Changes nothing.
-pub(super) fn cannot_be_transparent(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
-    let transparent = settings.inbound.iter().filter(|inbound| inbound.transparent);
-    let binds = transparent.flat_map(|inbound| &inbound.binds);
-    let passed =
-        |address| inherited.listener(address).is_some_and(|listener| is_transparent(listener).unwrap_or(false));
-    let done = |address| inherited.is_kept(address) || passed(address);
-    let open = binds.filter(|address| !done(**address));
-    open.filter_map(|address| Some(not_transparent(*address, &try_transparent(address.ip()).err()?))).collect()
-}
-
-/// A listener that cannot be made transparent.
-pub(super) fn not_transparent(address: SocketAddr, error: &io::Error) -> Mistake {
-    let problem =
-        format!("cannot make the socket that listens there transparent ({}): {error}", option_of(address.ip()));
-    Mistake::of("--inboundTransparent", &address.to_string(), problem, REMEDY)
-}
-
-const fn option_of(ip: IpAddr) -> &'static str {
-    match ip {
-        IpAddr::V4(_) => "IP_TRANSPARENT",
-        IpAddr::V6(_) => "IPV6_TRANSPARENT",
-    }
 }
 
 /// Empties the thread's permitted, effective, inheritable and ambient sets, and the bounding set where the process may
@@ -115,7 +88,7 @@ const fn option_of(ip: IpAddr) -> &'static str {
 fn drop_all() -> io::Result<()> {
     set_no_new_privs(true)?;
     match clear_ambient_capability_set() {
-        // Kernels before 4.3 have none.
+        // Kernels before 4.3 have no ambient set.
         Ok(()) | Err(Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
@@ -128,7 +101,7 @@ fn drop_all() -> io::Result<()> {
                 Err(error) => return Err(error.into()),
             },
             Ok(false) => {}
-            // The kernel has no more of them.
+            // No such capability: the last one was before it.
             Err(_) => break,
         }
     }
@@ -142,5 +115,3 @@ const fn is_privileged(port: u16) -> bool {
 
 /// `net.ipv4.ip_unprivileged_port_start`, unless it was changed.
 const FIRST_UNPRIVILEGED: u16 = 1024;
-const REMEDY: &str = "grant CAP_NET_RAW (AmbientCapabilities=CAP_NET_RAW in the service unit, or setcap cap_net_raw+ep on \
-    the binary); or let a socket unit with Transparent=yes pass on the socket, which needs no capability";

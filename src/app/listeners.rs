@@ -1,92 +1,55 @@
-//! The listeners of a running proxy, and how they follow a reload: new ones are bound before anything changes.
+//! The listeners of a running proxy. A reload binds new ones before anything changes.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::capabilities::not_transparent;
-use crate::config::{Inbound, Mistake, Outbound, Settings};
+use super::listener_specs::lacks_ipv6;
+use super::open_routes::{BoundRoute, OpenRoutes, StagedOutbound, bound, keys};
+use super::transparency::not_transparent;
+use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
 use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
-use crate::proxy::{OpenRoute, ProxyServer, WorkerHealth};
+use crate::proxy::{WorkerHealth, ProxyServer};
 use crate::route::{Route, RouteId, Routes};
 use crate::state::MemberListReader;
 
-/// Everything that is listened on.
+/// All listeners, with the limits of their connections.
 #[derive(Debug)]
 pub(super) struct Listeners {
-    state: Mutex<ListenerState>,
+    state: Mutex<OpenRoutes>,
     workers: usize,
     inbound_limit: ConnectionLimit,
     outbound_limit: ConnectionLimit,
-    /// Sockets that were passed on.
+    /// Sockets inherited from the service manager.
     inherited: Inherited,
     members: MemberListReader,
-    /// How many inbound connections the descriptors carry, those of outbound routes kept back.
-    inbound_most: usize,
+    /// The number of inbound connections that the descriptor limit allows.
+    inbound_max: usize,
 }
 
-/// What the connections of one direction have in common.
+/// The limit and the drain of one direction.
 #[derive(Debug)]
-pub(super) struct DirectionParts {
+pub(super) struct ConnectionGroup {
     pub(super) limit: ConnectionLimit,
     pub(super) watch: drain::DrainWatch,
 }
 
-#[derive(Debug)]
-struct ListenerState {
-    /// Gone once the proxy takes no new inbound connections.
-    inbound_watch: Option<drain::DrainWatch>,
-    /// Gone once it takes no new outbound ones.
-    outbound_watch: Option<drain::DrainWatch>,
-    server: ProxyServer,
-    inbound: Vec<(SocketAddr, OpenRoute)>,
-    outbound: HashMap<Key, OutboundListener>,
-    transparent: Vec<(SocketAddr, OpenRoute)>,
-}
-
-/// An outbound listener by the address that the settings name, and which one of that address it is: port 0 may be
-/// named more than once.
-type Key = (SocketAddr, usize);
-
-#[derive(Debug)]
-struct OutboundListener {
-    route: Arc<Route>,
-    bound: SocketAddr,
-    open: OpenRoute,
-}
-
-/// One address of a route, bound and not yet open.
-struct BoundRoute {
-    route: Arc<Route>,
-    address: SocketAddr,
-    transparent: bool,
-    listeners: Vec<TcpListener>,
-}
-
-/// One outbound route, ready to be opened or led elsewhere.
-struct StagedRoute {
-    key: Key,
-    route: Arc<Route>,
-    /// New listeners; none where the address is listened on already.
-    listeners: Vec<TcpListener>,
-}
-
 impl Listeners {
-    /// Binds and opens everything.
+    /// Binds and opens all listeners.
     pub(super) fn open(
         server: ProxyServer,
         settings: &Settings,
         routes: &Routes,
-        inbound: DirectionParts,
-        outbound: DirectionParts,
+        inbound: ConnectionGroup,
+        outbound: ConnectionGroup,
         members: MemberListReader,
         inherited: Inherited,
     ) -> Result<Listeners, Vec<Mistake>> {
-        let inbound_most = inbound.limit.size();
-        let state = ListenerState {
+        let inbound_max = inbound.limit.size();
+        let state = OpenRoutes {
             inbound_watch: Some(inbound.watch),
             outbound_watch: Some(outbound.watch),
             server,
@@ -101,13 +64,13 @@ impl Listeners {
             outbound_limit: outbound.limit,
             inherited,
             members,
-            inbound_most,
+            inbound_max,
         };
         let inbound = settings.inbound.as_ref().zip(routes.inbound.as_ref());
         let inbound = inbound.map(|(inbound, route)| listeners.bind_inbound(inbound, route));
         let transparent = settings.transparent.zip(routes.transparent.as_ref());
         let transparent = transparent.map(|(port, route)| listeners.bind_transparent(port, route));
-        let outbound = listeners.ready(settings, routes);
+        let outbound = listeners.stage_outbound(settings, routes);
         let (inbound, transparent, outbound) = match (inbound.transpose(), transparent.transpose(), outbound) {
             (Ok(inbound), Ok(transparent), Ok(outbound)) => (inbound, transparent, outbound),
             (inbound, transparent, outbound) => {
@@ -115,7 +78,7 @@ impl Listeners {
                 return Err(mistakes.into_iter().flatten().flatten().collect());
             }
         };
-        listeners.cut(settings);
+        listeners.warn_if_reduced(settings);
         listeners.resize(settings);
         {
             let mut state = listeners.state();
@@ -127,7 +90,7 @@ impl Listeners {
                 let opened = state.open(bound, &listeners.outbound_limit, state.outbound_watch.as_ref());
                 state.transparent.extend(opened);
             }
-            state.lead(settings, outbound, &listeners.outbound_limit);
+            state.apply(settings, outbound, &listeners.outbound_limit);
         }
         Ok(listeners)
     }
@@ -135,35 +98,35 @@ impl Listeners {
     fn addresses(&self) -> Vec<(RouteId, SocketAddr)> {
         let state = self.state();
         let inbound = state.inbound.iter().map(|(address, _)| (RouteId::Inbound, *address));
-        let outbound = state.outbound.values().map(|leading| (leading.route.id.clone(), leading.bound));
+        let outbound =
+            state.outbound.values().map(|open_outbound| (open_outbound.route.id.clone(), open_outbound.bound));
         let transparent = state.transparent.iter().map(|(address, _)| (RouteId::Transparent, *address));
         inbound.chain(outbound).chain(transparent).collect()
     }
 
-    /// The effective `maxIncomingConnections`, and what bounds it.
+    /// The effective `maxIncomingConnections`, and its source.
     pub(super) fn max_incoming(&self) -> (usize, &'static str) {
         let size = self.inbound_limit.size();
-        (size, if size < self.inbound_most { "maxIncomingConnections" } else { "descriptor limit" })
+        (size, if size < self.inbound_max { "maxIncomingConnections" } else { "descriptor limit" })
     }
 
     pub(super) fn worker_health(&self) -> WorkerHealth {
         self.state().server.worker_health()
     }
 
-    /// Whether there is an outbound route.
-    pub(super) fn leads_out(&self) -> bool {
+    pub(super) fn has_outbound(&self) -> bool {
         let state = self.state();
         !state.outbound.is_empty() || !state.transparent.is_empty()
     }
 
-    /// Ends listening for inbound connections, for good.
+    /// Closes the inbound listeners for good.
     pub(super) fn close_inbound(&self) {
         let mut state = self.state();
         state.inbound_watch = None;
         state.inbound.clear();
     }
 
-    /// Ends listening for outbound connections, for good.
+    /// Closes the outbound listeners for good.
     pub(super) fn close_outbound(&self) {
         let mut state = self.state();
         state.outbound_watch = None;
@@ -171,33 +134,33 @@ impl Listeners {
         state.transparent.clear();
     }
 
-    /// Says so if the settings want more inbound connections than the descriptors carry: as in mongod, the number is cut.
-    fn cut(&self, settings: &Settings) {
-        let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_most), self.inbound_most);
+    /// Warns if `maxIncomingConnections` exceeds what the descriptor limit allows: as in mongod, it is reduced.
+    fn warn_if_reduced(&self, settings: &Settings) {
+        let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_max), self.inbound_max);
         if asked > most {
             tracing::warn!(
                 asked,
                 most,
-                "maxIncomingConnections is cut to what the descriptor limit carries; raise it (ulimit -n, LimitNOFILE)"
+                "maxIncomingConnections is reduced to what the descriptor limit allows; raise it (ulimit -n, LimitNOFILE)"
             );
         }
     }
 
-    /// So many inbound limit as the settings say, and no more than the descriptors carry. None are kept while no member
+    /// Sets the inbound limit from the settings, up to what the descriptor limit allows. Nothing is reserved while no member
     /// but the own server is known.
     fn resize(&self, settings: &Settings) {
-        let size = settings.max_incoming.unwrap_or(self.inbound_most).min(self.inbound_most);
+        let size = settings.max_incoming.unwrap_or(self.inbound_max).min(self.inbound_max);
         let members = self.members.load();
         let kept = if members.members().len() > 1 { settings.member_reserve } else { 0 };
         let limits = SlotLimits { size, kept, per_address: settings.max_per_ip };
         self.inbound_limit.resize(limits, |ip| members.has(ip));
     }
 
-    fn state(&self) -> MutexGuard<'_, ListenerState> {
+    fn state(&self) -> MutexGuard<'_, OpenRoutes> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bind_inbound(&self, inbound: &Inbound, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
+    fn bind_inbound(&self, inbound: &InboundSettings, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for address in &inbound.binds {
@@ -220,11 +183,11 @@ impl Listeners {
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
     }
 
-    /// Both loopback addresses; that of IPv6 where this host has it.
+    /// Binds both loopback addresses; the IPv6 one only if this host has it.
     fn bind_transparent(&self, port: u16, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
         let mut ready = Vec::<BoundRoute>::new();
         for ip in TRANSPARENT_IPS {
-            // The kernel's choice for the first is that for both.
+            // For port 0, the port chosen for the first address is used for both.
             let port = ready.first().map_or(port, |bound| bound.address.port());
             match self.bind_all(SocketAddr::new(ip, port)) {
                 Ok((address, listeners)) => {
@@ -246,54 +209,24 @@ impl Listeners {
         bound(address, self.inherited.listen(address, self.workers)?)
     }
 
-    /// Readies the outbound routes that are new or lead elsewhere.
-    fn ready(&self, settings: &Settings, routes: &Routes) -> Result<Vec<StagedRoute>, Vec<Mistake>> {
+    /// Stages the outbound routes that are new or have another target.
+    fn stage_outbound(&self, settings: &Settings, routes: &Routes) -> Result<Vec<StagedOutbound>, Vec<Mistake>> {
         let state = self.state();
         let mut ready = Vec::new();
         let mut mistakes = Vec::new();
         for ((key, outbound), route) in keys(settings).into_iter().zip(&settings.outbound).zip(&routes.outbound) {
             let known = state.outbound.get(&key);
-            if known.is_some_and(|leading| Arc::ptr_eq(&leading.route, route)) {
+            if known.is_some_and(|open_outbound| Arc::ptr_eq(&open_outbound.route, route)) {
                 continue;
             }
             let bound =
                 if known.is_some() { Ok(Vec::new()) } else { self.inherited.listen(outbound.listen, self.workers) };
             match bound {
-                Ok(listeners) => ready.push(StagedRoute { key, route: Arc::clone(route), listeners }),
+                Ok(listeners) => ready.push(StagedOutbound { key, route: Arc::clone(route), listeners }),
                 Err(error) => mistakes.push(cannot_listen(settings, outbound, &error)),
             }
         }
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
-    }
-}
-
-impl ListenerState {
-    fn open(
-        &self,
-        bound: BoundRoute,
-        limit: &ConnectionLimit,
-        watch: Option<&drain::DrainWatch>,
-    ) -> Option<(SocketAddr, OpenRoute)> {
-        let BoundRoute { route, address, transparent, listeners } = bound;
-        let open = self.server.open(route, transparent.then_some(address), listeners, limit, watch?);
-        Some((address, open))
-    }
-
-    /// Opens what was readied and closes what the settings no longer have.
-    fn lead(&mut self, settings: &Settings, ready: Vec<StagedRoute>, limit: &ConnectionLimit) {
-        let Some(watch) = self.outbound_watch.clone() else { return };
-        let keys = keys(settings);
-        self.outbound.retain(|key, _| keys.contains(key));
-        for StagedRoute { key, route, listeners } in ready {
-            if let Some(leading) = self.outbound.get_mut(&key) {
-                leading.open.lead(Arc::clone(&route));
-                leading.route = route;
-                continue;
-            }
-            let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
-            let open = self.server.open(Arc::clone(&route), None, listeners, limit, &watch);
-            self.outbound.insert(key, OutboundListener { route, bound, open });
-        }
     }
 }
 
@@ -303,13 +236,13 @@ impl ListenerControl for Arc<Listeners> {
     }
 
     fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>> {
-        let ready = self.ready(settings, routes)?;
+        let ready = self.stage_outbound(settings, routes)?;
         let listeners = Arc::clone(self);
         let settings = settings.clone();
         Ok(Box::new(move || {
-            listeners.cut(&settings);
+            listeners.warn_if_reduced(&settings);
             listeners.resize(&settings);
-            listeners.state().lead(&settings, ready, &listeners.outbound_limit);
+            listeners.state().apply(&settings, ready, &listeners.outbound_limit);
         }))
     }
 
@@ -322,42 +255,14 @@ impl ListenerControl for Arc<Listeners> {
     }
 }
 
-/// The listeners with the address that they are bound to, since the kernel chooses the port where 0 was asked for.
-fn bound(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
-    Ok((bound, sockets))
-}
-
-/// The key of each outbound route, in their order.
-fn keys(settings: &Settings) -> Vec<Key> {
-    let mut seen = HashMap::<SocketAddr, usize>::new();
-    let routes = settings.outbound.iter();
-    routes
-        .map(|outbound| {
-            let count = seen.entry(outbound.listen).or_default();
-            *count += 1;
-            (outbound.listen, *count)
-        })
-        .collect()
-}
-
-/// Why an outbound route cannot be listened for. A capability that the process began with is no help any more where all
-/// were dropped.
-fn cannot_listen(settings: &Settings, outbound: &Outbound, error: &io::Error) -> Mistake {
+/// The error for an outbound listener that cannot be opened.
+fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::Error) -> Mistake {
     let address = outbound.listen.to_string();
-    let dropped = settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent);
-    if dropped && error.kind() == io::ErrorKind::PermissionDenied {
+    if settings.is_inbound_transparent() && error.kind() == io::ErrorKind::PermissionDenied {
         return Mistake::of("--outbound", &address, format!("cannot listen: {error}"), DROPPED);
     }
     Mistake::cannot_listen("--outbound", &address, error)
 }
 
-/// Whether a listener fails because this host has no IPv6.
-pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
-}
-
-/// The address family is not there at all (errno(3)); the standard library has no kind for it.
-const EAFNOSUPPORT: i32 = 97;
 const DROPPED: &str = "choose a port from 1024 up, or restart tlsramp with CAP_NET_BIND_SERVICE: with --inboundTransparent it drops \
     every capability once its listeners are open";

@@ -1,34 +1,34 @@
-//! What `run` does before it listens, and `check` does too: the state file, the sockets that were passed on, the
-//! descriptors, and a trial of every address. Nothing of it lasts.
+//! The checks that `run` makes before it listens, and that `check` makes too: the state file, inherited sockets, the
+//! descriptor limit, and a trial bind of every address. They leave no trace.
 
-use super::capabilities::cannot_be_transparent;
-use super::listeners::lacks_ipv6;
+use super::listener_specs::{ListenerSpec, lacks_ipv6, listener_specs};
 use super::restore::{Restored, restore};
-use super::unexpected_sockets::{Wanted, unexpected_sockets, wanted};
-use crate::config::{AdminBind, Loaded, Mistake, Settings};
+use super::transparency::cannot_be_transparent;
+use super::unexpected_sockets::unexpected_sockets;
+use crate::config::{Loaded, Mistake, Settings};
 use crate::net::{Inherited, descriptors_at_most, descriptors_needed};
 
-/// How an address that is in use is judged.
+/// How to report an address that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InUse {
-    /// A mistake: a start cannot have it.
+    /// As a mistake: a start would fail.
     Mistake,
-    /// A warning: `check` runs beside the instance that is to be replaced.
+    /// As a warning: `check` runs beside the instance that is to be replaced.
     Warning,
 }
 
-/// What a start begins with.
+/// The result of the checks.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) restored: Restored,
-    /// What `check` says of it.
+    /// Warnings of `check`.
     pub(super) warnings: Vec<String>,
 }
 
-/// Prepares a start.
+/// Runs the checks.
 ///
 /// # Errors
-/// Every mistake that a start would end with, for as long as the host stays as it is.
+/// Every mistake that would keep a proxy from starting.
 pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> Result<Prepared, Vec<Mistake>> {
     let settings = &loaded.settings;
     let mut warnings = Vec::new();
@@ -56,26 +56,23 @@ pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> 
 
 /// A mistake for each listener that cannot be opened now.
 fn unavailable(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
-    let tcp = wanted(settings).into_iter().filter_map(|Wanted { option, optional, address, .. }| {
+    let tcp = listener_specs(settings).into_iter().filter_map(|ListenerSpec { option, optional, address, .. }| {
         let error = inherited.try_listen(address).err()?;
         let skipped = optional && lacks_ipv6(&error);
         (!skipped).then(|| Mistake::cannot_listen(option, &address.to_string(), &error))
     });
-    let unix = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(_) => None,
-        AdminBind::Unix(path) => {
-            let error = inherited.try_listen_unix(path).err()?;
-            Some(Mistake::cannot_listen_unix("--adminBind", path, &error))
-        }
+    let unix = settings.admin.unix_binds().filter_map(|path| {
+        let error = inherited.try_listen_unix(path).err()?;
+        Some(Mistake::cannot_listen_unix("--adminBind", path, &error))
     });
     tcp.chain(unix).collect()
 }
 
-/// A mistake if the process may not have the descriptors that workers and listeners take before the first connection.
+/// A mistake if the descriptor limit is below what workers and listeners need before the first connection.
 fn too_few_descriptors(settings: &Settings) -> Option<Mistake> {
-    let routes = wanted(settings).iter().filter(|wanted| wanted.is_route()).count();
-    let doors = settings.admin.binds.len() + settings.admin.probes.len();
-    let (needed, most) = (descriptors_needed(settings.workers, routes, doors), descriptors_at_most());
+    let routes = listener_specs(settings).iter().filter(|spec| spec.is_route()).count();
+    let admin = settings.admin.binds.len() + settings.admin.probes.len();
+    let (needed, most) = (descriptors_needed(settings.workers, routes, admin), descriptors_at_most());
     let shown = settings.workers.to_string();
     let problem = format!("they need {needed} descriptors with their listeners, and this process may have {most}");
     (most < needed).then(|| {

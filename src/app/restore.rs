@@ -1,11 +1,11 @@
-//! What the state file brings to a start: a mode that was persisted, who was seen, members that a rollout has named.
+//! Restores the state file at start: the persisted mode, seen clients, members named by a rollout, and the history.
 
 use crate::config::{Loaded, Mistake};
 use crate::control::{History, NamedSets, Persisted, State, StateError, read_state, servable};
 use crate::policy::Mode;
 use crate::telemetry::Inventory;
 
-/// What a start begins with.
+/// The restored state.
 #[derive(Debug)]
 pub(super) struct Restored {
     pub(super) mode: Mode,
@@ -15,11 +15,11 @@ pub(super) struct Restored {
     pub(super) history: History,
 }
 
-/// Reads the state file, if there is one. A mode that was persisted wins over the configuration's, until that names
-/// another than it did.
+/// Reads the state file, if there is one. A persisted mode wins over the configuration's, until the configuration names
+/// another one than it did then.
 ///
 /// # Errors
-/// A file that cannot be read, or a mode in it that cannot be served: starting without might mean to require less.
+/// A file that cannot be read, or a mode in it that cannot be served: starting without it might accept more.
 pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let settings = &loaded.settings;
     let configured = settings.mode;
@@ -41,8 +41,8 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     })?;
     if !path.exists() {
         let file = path.display();
-        tracing::warn!(%file, mode = %configured, "the state file is not there: the mode is the configuration's, and nothing \
-            is known of a persisted mode, of clients seen before, or of earlier changes; it is made now");
+        tracing::warn!(%file, mode = %configured, "the state file does not exist: the mode is the configuration's, and no persisted mode, seen clients or \
+            earlier changes are known; it is created now");
     }
     let persisted = mode.filter(|persisted| persisted.wins_over(configured).is_some());
     let mode = persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured);

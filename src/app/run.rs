@@ -12,22 +12,22 @@ use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::capabilities::{CapabilityError, drop_and_read, open_and_drop};
-use super::manager::{Manager, Shown};
 use super::prepare::{InUse, prepare};
-use super::{App, Signals, StartError};
+use super::service_manager::{ProxyStatus, ServiceManager};
+use super::signals::Signals;
+use super::start::{App, StartError};
 use crate::config::{self, Loaded, LogFormat, LogSettings, Mistake};
 use crate::control::Caller;
 use crate::net::{Inherited, raise_descriptor_limit};
 use crate::telemetry::{LogHandle, Observer, init_logs};
 
-/// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or a stop that had to be forced; 2: a
-/// configuration that cannot be run.
-#[must_use]
+/// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or connections had to be cut; 2: an invalid
+/// configuration.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     // Before there are threads: it changes the environment.
     let mut inherited = match Inherited::from_env() {
         Ok(inherited) => inherited,
-        Err(error) => return refuse(&[passed_wrongly(&error)]),
+        Err(error) => return refuse(&[invalid_sockets(&error)]),
     };
     let loaded = match config::load(arguments) {
         Ok(loaded) => loaded,
@@ -40,7 +40,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(error @ CapabilityError::Drop(_)) => return fail(&error),
     }
     let LogSettings { format, level } = loaded.settings.log;
-    let log = match init_logs(format == LogFormat::Json, level.filter()) {
+    let log = match init_logs(format == LogFormat::Json, level) {
         Ok(log) => Arc::new(log),
         Err(error) => return fail(&format!("the log's thread cannot be started: {error}; {MORE}")),
     };
@@ -49,16 +49,15 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(error) => return fail(&format!("the runtime cannot be started: {error}; {MORE}")),
     };
     let exit = runtime.block_on(serve(loaded, arguments, &log, inherited));
-    // A reload that still waits for DNS is not waited for.
+    // Does not wait for a reload that still waits for DNS.
     runtime.shutdown_background();
     exit
 }
 
-/// Checks a configuration and says what it would do. 0: it can be run; 1: not now, and perhaps later without a change; 2:
-/// it cannot, with every reason.
-#[must_use]
+/// Checks a configuration and prints what it would do. 0: it can be run; 1: not now, but maybe later without a change; 2: it
+/// is invalid.
 pub fn check(arguments: &ArgMatches) -> ExitCode {
-    let inherited = Inherited::from_env().map_err(|error| vec![passed_wrongly(&error)]);
+    let inherited = Inherited::from_env().map_err(|error| vec![invalid_sockets(&error)]);
     let checked = inherited.and_then(|inherited| {
         let loaded = config::load(arguments)?;
         let prepared = prepare(&loaded, &inherited, InUse::Warning)?;
@@ -82,7 +81,7 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
 }
 
 async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inherited: Inherited) -> ExitCode {
-    // Signals first: from here on none is lost.
+    // First, so that no signal is lost.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("signals cannot be listened for: {error}; {MORE}")),
@@ -110,19 +109,19 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     let (max_incoming, bounded_by) = app.max_incoming();
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%mode, version, max_incoming_connections = max_incoming, bounded_by, "ready");
-    let shown = Shown {
+    let proxy = ProxyStatus {
         controller: Arc::clone(&app.controller),
         observer: Arc::clone(&app.observer),
         worker_health: app.worker_health(),
     };
-    let manager = Manager::of_this_process();
-    manager.ready(&shown).await;
+    let manager = ServiceManager::of_this_process();
+    manager.ready(&proxy).await;
     let by_itself = tokio::select! {
-        by_itself = until_stopped(app, &mut signals, &manager, &shown) => by_itself,
-        never = summaries(&shown.observer, log) => match never {},
-        never = manager.keep_told(&shown) => match never {},
+        by_itself = until_stopped(app, &mut signals, &manager, &proxy) => by_itself,
+        never = summaries(&proxy.observer, log) => match never {},
+        never = manager.keep_notified(&proxy) => match never {},
     };
-    shown.observer.summarize();
+    proxy.observer.summarize();
     if by_itself {
         tracing::info!("stopped");
         ExitCode::SUCCESS
@@ -132,17 +131,17 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     }
 }
 
-/// Serves reloads until the first stop signal, then stops. True if no connection had to be cut.
-async fn until_stopped(app: App, signals: &mut Signals, manager: &Manager, shown: &Shown) -> bool {
+/// Serves reloads until the first stop signal, then stops. Returns true if no connection had to be cut.
+async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager, proxy: &ProxyStatus) -> bool {
     loop {
         let Signals { hangup, terminate, interrupt, user } = &mut *signals;
         let reloads = async {
             hangup.recv().await;
             manager.reloading().await;
             let done = reload(&app).await;
-            manager.reloaded(done, shown).await;
+            manager.reloaded(done, proxy).await;
         };
-        // A stop does not wait for a reload: one that is under way finishes, or not, without it.
+        // A stop does not wait for a reload that is under way.
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -153,12 +152,12 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &Manager, shown
             () = reloads => {}
         }
     }
-    manager.stopping(shown).await;
+    manager.stopping(proxy).await;
     let limit = app.controller.settings().timeouts.drain;
     app.stop(limit, signals.stop()).await
 }
 
-/// Says every second what the log has left out.
+/// Logs every second how many lines the rate limit and the log's queue have dropped.
 async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -177,7 +176,7 @@ async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     }
 }
 
-/// Whether it was done. Why not, the controller has logged.
+/// Returns whether the reload succeeded; the controller logs why it did not.
 async fn reload(app: &App) -> bool {
     let done = app.controller.reload(&Caller::SIGNAL).await.is_ok();
     if done {
@@ -188,40 +187,39 @@ async fn reload(app: &App) -> bool {
     done
 }
 
-/// A core dump would hold private keys and what clients have sent. The limit keeps the kernel from writing one; a handler
-/// that core_pattern pipes it to (core(5)) takes no heed of the limit, and is kept off by the process's own flag.
+/// Turns core dumps off: they would contain private keys and client data. The resource limit does not apply to a handler that
+/// core_pattern pipes to (core(5)), so the process is also marked as not dumpable.
 fn no_core_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-fn passed_wrongly(error: &io::Error) -> Mistake {
+fn invalid_sockets(error: &io::Error) -> Mistake {
     let remedy = "pass on listening stream sockets only (ListenStream=, Accept=no)";
     Mistake::of("LISTEN_FDS", &std::env::var("LISTEN_FDNAMES").unwrap_or_default(), error.to_string(), remedy)
 }
 
-/// Prints every mistake. The exit code is that of a failure if all of them may end by themselves: a service manager
-/// tries again after it, and not after a usage error.
+/// Prints every mistake. Returns 1 if all of them may pass without a change, so that a service manager retries, else 2.
 fn refuse(mistakes: &[Mistake]) -> ExitCode {
     let listed: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
     let listed = listed.join("\n");
     if mistakes.iter().all(|mistake| mistake.passing) {
-        complain(&format!("{listed}\ntlsramp: not possible now, and may be later; nothing was started"));
+        print_error(&format!("{listed}\ntlsramp: not possible now, and may be later; nothing was started"));
         return ExitCode::FAILURE;
     }
     let count = mistakes.len();
     let noun = if count == 1 { "mistake" } else { "mistakes" };
-    complain(&format!("{listed}\ntlsramp: {count} {noun} in the configuration; nothing was started"));
+    print_error(&format!("{listed}\ntlsramp: {count} {noun} in the configuration; nothing was started"));
     ExitCode::from(EXIT_USAGE)
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    complain(&format!("tlsramp: {error}"));
+    print_error(&format!("tlsramp: {error}"));
     ExitCode::FAILURE
 }
 
-/// A closed standard stream is no reason to fail.
-fn complain(text: &str) {
+/// Ignores errors: a closed standard error is no reason to fail.
+fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
@@ -229,9 +227,9 @@ fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-/// Usage or configuration.
+/// Usage or configuration error.
 const EXIT_USAGE: u8 = 2;
 
-/// What to do where the system refuses a thread or a descriptor.
+/// The remedy if the system refuses a thread or a descriptor.
 const MORE: &str = "raise what bounds threads (ulimit -u, TasksMax=, the pids limit of a container) or descriptors \
     (ulimit -n, LimitNOFILE=)";

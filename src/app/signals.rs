@@ -1,8 +1,8 @@
-//! The signals that a running program answers. Made before anything else, so that none is lost.
+//! Signal handling.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Every signal that is listened for.
+/// The handlers of all signals. To be created before anything else, so that no signal is lost.
 #[derive(Debug)]
 pub struct Signals {
     pub(super) hangup: Signal,
@@ -12,10 +12,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on; the process no longer ends by them of itself.
+    /// Installs the handlers; the signals no longer end the process by default.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If a handler cannot be installed.
     pub fn new() -> std::io::Result<Signals> {
         Ok(Signals {
             hangup: signal(SignalKind::hangup())?,
@@ -28,7 +28,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that asks for a stop.
+    /// Waits for SIGTERM or SIGINT.
     pub async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -46,7 +46,7 @@ impl Signals {
         }
     }
 
-    /// Waits for any, where there is nothing to reload; its number.
+    /// Waits for SIGINT, SIGTERM or SIGHUP; returns its number.
     pub async fn any(&mut self) -> u8 {
         let kind = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),

@@ -1,27 +1,28 @@
-//! Sockets that were passed on and that the options do not want. They are mistakes: a socket that nobody accepts from
-//! takes connections and leaves them waiting, and one that is open to more than an option says is worse.
+//! Inherited sockets that do not fit the options. They are errors: a socket that nobody accepts from would leave connections
+//! waiting, and one that accepts more than its option says would be an exposure.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{AdminBind, Mistake, Settings};
-use crate::net::{Inherited, Passed, TRANSPARENT_IPS};
+use super::listener_specs::{ADMIN, ROLES, listener_specs};
+use crate::config::{Mistake, Settings};
+use crate::net::{Inherited, Passed};
 
-/// What of the sockets passed on does not go with the settings.
+/// A mistake for each inherited socket that does not fit the settings.
 pub(super) fn unexpected_sockets(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
-    let tcp: Vec<_> = wanted(settings).into_iter().map(|wanted| (wanted.role, wanted.address)).collect();
-    let unix: Vec<_> = settings.admin.binds.iter().filter_map(|bind| Some((ADMIN, unix(bind)?))).collect();
-    let tcp = inherited.tcp().filter_map(|passed| stranger(passed, passed.address, &tcp));
+    let tcp: Vec<_> = listener_specs(settings).into_iter().map(|spec| (spec.role, spec.address)).collect();
+    let unix: Vec<_> = settings.admin.unix_binds().map(|path| (ADMIN, path.to_owned())).collect();
+    let tcp = inherited.tcp().filter_map(|passed| unexpected(passed, passed.address, &tcp));
     let shown = |passed: &Passed<PathBuf>| passed.address.display().to_string();
-    let paths = inherited.unix().filter_map(|passed| stranger(passed, shown(passed), &unix));
+    let paths = inherited.unix().filter_map(|passed| unexpected(passed, shown(passed), &unix));
     let open = inherited.unix().filter_map(|passed| open_to_all(&passed.address));
-    tcp.chain(paths).chain(open).chain(unfit(inherited)).collect()
+    tcp.chain(paths).chain(open).chain(too_open_or_duplicate(inherited)).collect()
 }
 
-/// A mistake for each passed TCP socket that accepts more than its option says, or that no worker would accept from.
-fn unfit(inherited: &Inherited) -> Vec<Mistake> {
+/// A mistake for each inherited TCP socket that accepts more than its option says, or that no worker would accept from.
+fn too_open_or_duplicate(inherited: &Inherited) -> Vec<Mistake> {
     let all: Vec<&Passed<SocketAddr>> = inherited.tcp().collect();
     let mut mistakes = Vec::new();
     for (at, passed) in all.iter().enumerate() {
@@ -41,62 +42,18 @@ fn unfit(inherited: &Inherited) -> Vec<Mistake> {
     mistakes
 }
 
-/// A TCP address that an option names.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    /// What it is for.
-    pub(super) role: &'static str,
-    /// The option.
-    pub(super) option: &'static str,
-    /// Whether a host without IPv6 goes without it.
-    pub(super) optional: bool,
-    pub(super) address: SocketAddr,
-}
-
-impl Wanted {
-    /// Whether connections to be relayed arrive there; each worker has a listener of its own then.
-    pub(super) fn is_route(&self) -> bool {
-        [INBOUND, OUTBOUND].contains(&self.role)
-    }
-}
-
-/// Every TCP address that the options name.
-pub(super) fn wanted(settings: &Settings) -> Vec<Wanted> {
-    let listener = |role, option| move |address| Wanted { role, option, optional: false, address };
-    let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
-    let transparent = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
-    let transparent = transparent.map(listener(OUTBOUND, "--outboundTransparent"));
-    let transparent = transparent.map(|wanted| Wanted { optional: wanted.address.is_ipv6(), ..wanted });
-    let outbound = settings.outbound.iter().map(|outbound| outbound.listen);
-    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(address) => Some(*address),
-        AdminBind::Unix(_) => None,
-    });
-    let probes = settings.admin.probes.iter().copied();
-    let inbound = inbound.map(listener(INBOUND, "--port, --bind_ip")).chain(transparent);
-    let control = admin.map(listener(ADMIN, "--adminBind")).chain(probes.map(listener(PROBES, "--probeBind")));
-    inbound.chain(outbound.map(listener(OUTBOUND, "--outbound"))).chain(control).collect()
-}
-
-fn unix(bind: &AdminBind) -> Option<PathBuf> {
-    match bind {
-        AdminBind::Tcp(_) => None,
-        AdminBind::Unix(path) => Some(path.clone()),
-    }
-}
-
-fn stranger<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(&'static str, A)]) -> Option<Mistake> {
+fn unexpected<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(&'static str, A)]) -> Option<Mistake> {
     let name = &*passed.name;
     let problem = match wanted.iter().find(|(_, address)| *address == passed.address) {
         None => format!("the service manager passes on this socket ({name}), and no option listens there"),
-        // A name of the unit's, or of nobody's, says nothing.
+        // Names other than the roles have no meaning here.
         Some((role, _)) if *role == name || !ROLES.contains(&name) => return None,
         Some((role, _)) => format!("the service manager calls this socket {name}, and by the options it is {role}"),
     };
     Some(Mistake::of("LISTEN_FDS", &shown.to_string(), problem, REMEDY))
 }
 
-/// Whoever connects to the admin socket may change the mode.
+/// A mistake if every user of the host could connect to the admin socket, and so change the mode.
 fn open_to_all(path: &Path) -> Option<Mistake> {
     let mode = path.metadata().ok()?.permissions().mode() & 0o777;
     (mode & 0o007 != 0).then(|| {
@@ -105,18 +62,13 @@ fn open_to_all(path: &Path) -> Option<Mistake> {
     })
 }
 
-pub(super) const INBOUND: &str = "inbound";
-const OUTBOUND: &str = "outbound";
-const ADMIN: &str = "admin";
-const PROBES: &str = "probes";
-const ROLES: [&str; 4] = [INBOUND, OUTBOUND, ADMIN, PROBES];
-
 const REMEDY: &str = "let ListenStream= and an option (--port with --bind_ip, --outbound, --adminBind, --probeBind) name \
     the same address, for [::] with BindIPv6Only=ipv6-only; FileDescriptorName= may be inbound, outbound, admin, probes";
 
 #[cfg(test)]
 mod tests {
-    use super::{ADMIN, INBOUND, stranger};
+    use super::{ADMIN, unexpected};
+    use crate::app::listener_specs::INBOUND;
     use crate::net::Passed;
 
     #[test]
@@ -130,7 +82,7 @@ mod tests {
             ("inbound", 27018, Some("passes on this socket (inbound), and no option listens there")),
         ];
         for (name, address, problem) in rows {
-            let found = stranger(&Passed { name: name.into(), address, dual: false }, address, &wanted);
+            let found = unexpected(&Passed { name: name.into(), address, dual: false }, address, &wanted);
             let found = found.map(|mistake| mistake.problem);
             assert_eq!(found.is_some(), problem.is_some(), "{name} {address}");
             assert!(found.unwrap_or_default().contains(problem.unwrap_or_default()), "{name} {address}");

@@ -1,88 +1,84 @@
-//! The options of the control plane: where it is reached, by whom, and what it keeps.
+//! The options of the control plane: its addresses, access rules and state file.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::options::Key;
+use super::options::OptionKey;
 use super::pattern::Pattern;
-use super::raw::Entry;
-use super::reader::Reader;
+use super::raw::RawValue;
+use super::reader::OptionReader;
 use super::settings::{Admin, AdminBind, Settings, WatchScope};
-use super::values::{self, Wrong};
+use super::values::{self, ValueError};
 use crate::limits::{GUARD_WINDOW, GUARD_WINDOW_MOST, MOST_ADMIN_BINDS, MOST_PATTERNS};
-use crate::net::{TRANSPARENT_IPS, UpstreamAddress};
+use crate::net::UpstreamAddress;
 
-/// The options, each by itself.
-pub(super) fn read(reader: &mut Reader<'_>, port: u16) -> Admin {
+/// Parses each option.
+pub(super) fn read(reader: &mut OptionReader<'_>, port: u16) -> Admin {
     let raw = reader.raw;
     let mut binds = Vec::new();
-    for entry in bounded(reader, Key::AdminBind, MOST_ADMIN_BINDS) {
+    for entry in bounded(reader, OptionKey::AdminBind, MOST_ADMIN_BINDS) {
         binds.extend(reader.read_entry(entry, bind).flatten());
     }
-    if raw.get(Key::AdminBind).is_none() {
+    if raw.get(OptionKey::AdminBind).is_none() {
         binds.extend(default_bind(reader, port));
     }
-    let allow = bounded(reader, Key::AdminAllow, MOST_PATTERNS);
+    let allow = bounded(reader, OptionKey::AdminAllow, MOST_PATTERNS);
     let allow = allow.into_iter().filter_map(|entry| reader.read_entry(entry, str::parse::<Pattern>)).collect();
-    let hosts = bounded(reader, Key::AdminHost, MOST_PATTERNS);
+    let hosts = bounded(reader, OptionKey::AdminHost, MOST_PATTERNS);
     let hosts = hosts.into_iter().filter_map(|entry| reader.read_entry(entry, host)).collect();
-    let probes = bounded(reader, Key::ProbeBind, MOST_ADMIN_BINDS);
+    let probes = bounded(reader, OptionKey::ProbeBind, MOST_ADMIN_BINDS);
     let probes = probes.into_iter().filter_map(|entry| reader.read_entry(entry, address)).collect();
     let scopes = [("certs", WatchScope::Certs), ("all", WatchScope::All), ("off", WatchScope::Off)];
     let switches = [("on", true), ("off", false)];
     Admin {
         binds,
         allow,
-        read_only: reader.read(Key::AdminReadOnly, values::switch).unwrap_or(false),
+        read_only: reader.read(OptionKey::AdminReadOnly, values::switch).unwrap_or(false),
         hosts,
         probes,
         guard_window: reader
-            .read(Key::GuardWindow, |text| values::time_within(text, Duration::ZERO, GUARD_WINDOW_MOST))
+            .read(OptionKey::GuardWindow, |text| values::time_within(text, Duration::ZERO, GUARD_WINDOW_MOST))
             .unwrap_or(GUARD_WINDOW),
-        state_file: reader.read(Key::StateFile, state_file),
-        watch: reader.read(Key::Watch, |text| values::choice(text, &scopes)).unwrap_or(WatchScope::Certs),
-        probe_upstreams: reader.read(Key::UpstreamProbe, |text| values::choice(text, &switches)).unwrap_or(true),
+        state_file: reader.read(OptionKey::StateFile, state_file),
+        watch: reader.read(OptionKey::Watch, |text| values::choice(text, &scopes)).unwrap_or(WatchScope::Certs),
+        probe_upstreams: reader.read(OptionKey::UpstreamProbe, |text| values::choice(text, &switches)).unwrap_or(true),
     }
 }
 
-/// What the options need of each other.
-pub(super) fn check(reader: &mut Reader<'_>, settings: &Settings) {
-    let far = settings.admin.binds.iter().any(|bind| matches!(bind, AdminBind::Tcp(at) if !at.ip().is_loopback()));
-    if far {
+/// Checks the options against each other.
+pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
+    if settings.admin.tcp_binds().any(|at| !at.ip().is_loopback()) {
         let rows = [
-            (settings.tls.certificate_key.is_none(), Key::Certificate, "a certificate to show"),
-            (settings.tls.ca.is_none(), Key::Ca, "a CA file to verify clients with"),
-            (settings.admin.allow.is_empty(), Key::AdminAllow, "at least one pattern of who may come"),
+            (settings.tls.certificate_key.is_none(), OptionKey::Certificate, "a certificate to show"),
+            (settings.tls.ca.is_none(), OptionKey::Ca, "a CA file to verify clients with"),
+            (settings.admin.allow.is_empty(), OptionKey::AdminAllow, "at least one pattern of who may come"),
         ];
         for (_, key, what) in rows.iter().filter(|(missing, ..)| *missing) {
             let problem =
                 format!("an address that others reach takes TLS with client certificates only: it needs {what}");
-            let remedy = format!("give {}, or bind the admin port to 127.0.0.1 or a unix socket", reader.say(*key));
-            reader.refuse(Key::AdminBind, &problem, &remedy);
+            let remedy =
+                format!("give {}, or bind the admin port to 127.0.0.1 or a unix socket", reader.option_name(*key));
+            reader.refuse(OptionKey::AdminBind, &problem, &remedy);
         }
     }
     if settings.admin.watch == WatchScope::All && settings.file.is_none() {
-        reader.refuse(Key::Watch, "there is no configuration file to watch", "give --config, or watch certs");
+        reader.refuse(OptionKey::Watch, "there is no configuration file to watch", "give --config, or watch certs");
     }
     collisions(reader, settings);
 }
 
-/// Listeners of the control plane where others listen already.
-fn collisions(reader: &mut Reader<'_>, settings: &Settings) {
+/// Refuses listeners of the control plane that conflict with others.
+fn collisions(reader: &mut OptionReader<'_>, settings: &Settings) {
     let mut taken: Vec<(SocketAddr, String)> = Vec::new();
     let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
     taken.extend(inbound.map(|at| (at, "the inbound route".to_owned())));
     taken.extend(settings.outbound.iter().map(|route| (route.listen, "an outbound route".to_owned())));
-    let redirected = settings.transparent.iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, *port)));
-    taken.extend(redirected.map(|at| (at, "the route of redirected connections".to_owned())));
-    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(at) => Some((Key::AdminBind, *at)),
-        AdminBind::Unix(_) => None,
-    });
-    let probes = settings.admin.probes.iter().map(|at| (Key::ProbeBind, *at));
+    taken.extend(settings.transparent_binds().map(|at| (at, "the route of redirected connections".to_owned())));
+    let admin = settings.admin.tcp_binds().map(|at| (OptionKey::AdminBind, at));
+    let probes = settings.admin.probes.iter().map(|at| (OptionKey::ProbeBind, *at));
     for (key, at) in admin.chain(probes) {
-        if let Some((other, who)) = taken.iter().find(|(other, _)| super::routes::covers(*other, at)) {
+        if let Some((other, who)) = taken.iter().find(|(other, _)| super::routes::conflicts(*other, at)) {
             let problem = format!("{at}: {who} listens there too, on {other}");
             reader.refuse(key, &problem, "give one of them another address or port");
         }
@@ -91,39 +87,39 @@ fn collisions(reader: &mut Reader<'_>, settings: &Settings) {
     sockets(reader, settings);
 }
 
-/// Admin sockets in one place, or in that of the upstream.
-fn sockets(reader: &mut Reader<'_>, settings: &Settings) {
+/// Refuses unix sockets with the path of another file.
+fn sockets(reader: &mut OptionReader<'_>, settings: &Settings) {
     let upstream = settings.inbound.as_ref().and_then(|inbound| match &inbound.upstream {
-        UpstreamAddress::Unix(path) => Some(place(path)),
+        UpstreamAddress::Unix(path) => Some(resolved(path)),
         UpstreamAddress::Tcp(_) => None,
     });
     let mut taken = Vec::new();
-    for bind in &settings.admin.binds {
-        let AdminBind::Unix(path) = bind else { continue };
-        let at = place(path);
-        if settings.admin.state_file.as_deref().map(place).as_ref() == Some(&at) {
-            let problem = format!("unix:{} is the file of {}", path.display(), reader.say(Key::StateFile));
-            reader.refuse(Key::AdminBind, &problem, "give the admin port a socket of its own");
+    for path in settings.admin.unix_binds() {
+        let at = resolved(path);
+        if settings.admin.state_file.as_deref().map(resolved).as_ref() == Some(&at) {
+            let problem =
+                format!("unix:{} is the file of {}", path.display(), reader.option_name(OptionKey::StateFile));
+            reader.refuse(OptionKey::AdminBind, &problem, "give the admin port a socket of its own");
         } else if upstream.as_ref() == Some(&at) {
             let problem = format!("unix:{} is the socket of the upstream", path.display());
-            reader.refuse(Key::AdminBind, &problem, "give the admin port a socket of its own");
+            reader.refuse(OptionKey::AdminBind, &problem, "give the admin port a socket of its own");
         } else if taken.contains(&at) {
             let problem = format!("unix:{} is given twice", path.display());
-            reader.refuse(Key::AdminBind, &problem, "take one of them out");
+            reader.refuse(OptionKey::AdminBind, &problem, "take one of them out");
         }
         taken.push(at);
     }
 }
 
-/// Where the file of a socket is, however its folder is written.
-fn place(path: &Path) -> PathBuf {
+/// The path with its folder resolved, for comparison.
+fn resolved(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     folder.join(path.file_name().unwrap_or_default())
 }
 
-/// The entries of a list, up to so many.
-fn bounded<'a>(reader: &mut Reader<'a>, key: Key, most: usize) -> Vec<&'a Entry> {
+/// The values of a list option; more than `most` are a mistake.
+fn bounded<'a>(reader: &mut OptionReader<'a>, key: OptionKey, most: usize) -> Vec<&'a RawValue> {
     let raw = reader.raw;
     let entries: Vec<_> = raw.all(key).collect();
     if let Some(entry) = entries.get(most) {
@@ -132,19 +128,19 @@ fn bounded<'a>(reader: &mut Reader<'a>, key: Key, most: usize) -> Vec<&'a Entry>
     entries.into_iter().take(most).collect()
 }
 
-/// Where mongod's HTTP interface used to be.
-fn default_bind(reader: &mut Reader<'_>, port: u16) -> Option<AdminBind> {
+/// The default address: the port plus 1000, where mongod's HTTP interface used to be.
+fn default_bind(reader: &mut OptionReader<'_>, port: u16) -> Option<AdminBind> {
     let admin = if port == 0 { Some(0) } else { port.checked_add(ADMIN_OFFSET) };
     if admin.is_none() {
         let problem =
             format!("its default is the port plus {ADMIN_OFFSET}, and there is no port {}", u32::from(port) + 1000);
-        reader.refuse(Key::AdminBind, &problem, "give it an address, such as 127.0.0.1:28017");
+        reader.refuse(OptionKey::AdminBind, &problem, "give it an address, such as 127.0.0.1:28017");
     }
     admin.map(|admin| AdminBind::Tcp((Ipv4Addr::LOCALHOST, admin).into()))
 }
 
-/// One address of the admin port; none for the word that says so.
-fn bind(text: &str) -> Result<Option<AdminBind>, Wrong> {
+/// One address of the admin port; `None` for the word `none`.
+fn bind(text: &str) -> Result<Option<AdminBind>, ValueError> {
     match (text, text.strip_prefix("unix:")) {
         ("none", _) => Ok(None),
         (_, Some(path)) if path.len() > ".sock".len() && path.ends_with(".sock") => {
@@ -155,20 +151,20 @@ fn bind(text: &str) -> Result<Option<AdminBind>, Wrong> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, Wrong> {
+fn address(text: &str) -> Result<SocketAddr, ValueError> {
     let address = text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:28017 or [::1]:28017".to_owned())?;
     values::listenable(address)?;
     Ok(address)
 }
 
-fn host(text: &str) -> Result<String, Wrong> {
+fn host(text: &str) -> Result<String, ValueError> {
     let host = values::host(text.trim_start_matches('[').trim_end_matches(']'));
     host.map(|host| host.to_ascii_lowercase())
         .ok_or_else(|| "expected a DNS name or an IP address, without a port".into())
 }
 
-/// A file that can be written: at least there is a folder for it.
-fn state_file(text: &str) -> Result<PathBuf, Wrong> {
+/// The path of a file in an existing folder.
+fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     let path = PathBuf::from(text);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.file_name().is_none() || path.is_dir() {
@@ -177,8 +173,8 @@ fn state_file(text: &str) -> Result<PathBuf, Wrong> {
     if folder.is_dir() { Ok(path) } else { Err(no_folder(folder)) }
 }
 
-/// How to make the folder of the state file, for the user that tlsramp runs as.
-fn no_folder(folder: &Path) -> Wrong {
+/// The message for a missing folder of the state file, with the command that makes it.
+fn no_folder(folder: &Path) -> ValueError {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let shown = folder.display();
     let unit = folder.strip_prefix("/var/lib").ok().filter(|name| !name.as_os_str().is_empty());
@@ -190,7 +186,7 @@ fn no_folder(folder: &Path) -> Wrong {
     )
 }
 
-/// Between the port and the admin port.
+/// Distance from the port to the admin port.
 const ADMIN_OFFSET: u16 = 1000;
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use rustix::process::geteuid;
 
 use super::lookup::{self, Lookup};
 use super::mistake::Mistake;
-use super::options::{Change, Key, Opt};
+use super::options::{OptionKey, OptionSpec};
 use super::raw::Raw;
-use super::reader::Reader;
+use super::reader::OptionReader;
 use super::settings::Settings;
 use super::table::TABLE;
 use super::{cli, encryption, file, validate, warnings};
@@ -22,15 +22,15 @@ use crate::tls::{Fault, FileRole, Material};
 /// A configuration that can be run.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What was asked for.
+    /// The validated settings.
     pub settings: Settings,
-    /// The TLS files, read.
+    /// The loaded TLS files.
     pub material: Arc<Material>,
-    /// What is legal and yet worth a word, one line each.
+    /// Warnings, one line each.
     pub warnings: Vec<String>,
-    /// When the reading of all this began: what changes later is not in it.
+    /// When reading began: later changes of the files are not included.
     pub read_at: SystemTime,
-    /// What was written, for the comparison on a reload.
+    /// The options as written, for comparison on a reload.
     raw: Raw,
 }
 
@@ -39,13 +39,13 @@ pub struct Loaded {
 pub struct Reload {
     /// The new configuration.
     pub loaded: Loaded,
-    /// The mode, if flags and file now name another than at the last load. A mode that they did not change stays as
-    /// the operator set it.
+    /// The new mode, if flags and file name another one than at the last load. Otherwise the mode that was set at run time
+    /// stays.
     pub mode_changed_to: Option<Mode>,
 }
 
-/// Reads file and flags, validates them and loads the TLS files: under `disabled` too, so that the day of the change
-/// brings no surprise. May block on DNS, for names to listen on and outbound targets.
+/// Reads file and flags, validates them and loads the TLS files, also in mode `disabled`: a file that cannot be used is
+/// found before the mode needs it. May block on DNS, for names to listen on and outbound targets.
 ///
 /// # Errors
 /// Every mistake, in the order of the file, the options and the TLS files.
@@ -62,7 +62,7 @@ pub fn load_offline(matches: &ArgMatches) -> Result<Loaded, Vec<Mistake>> {
     load_with(matches, |host| host.parse().into_iter().collect())
 }
 
-/// Reads everything again. The inbound listeners stay: their names are not resolved anew.
+/// Reads everything again. The inbound listeners stay open; their names are not resolved again.
 ///
 /// # Errors
 /// Every mistake, and every option that has changed and needs a restart. The caller keeps `previous`.
@@ -82,8 +82,8 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     let read_at = SystemTime::now();
     let (raw, mut mistakes) = read(matches);
     if raw.is_whole() {
-        mistakes.extend(fixed(&raw, &previous.raw));
-        mistakes.extend(unverified(&raw, &previous.raw));
+        mistakes.extend(changed_restart_only(&raw, &previous.raw));
+        mistakes.extend(dropped_verification(&raw, &previous.raw));
     }
     let bound = previous.settings.inbound.as_ref().map(|inbound| inbound.binds.as_slice());
     let (settings, wrong) = validate::validate(&raw, lookup, bound);
@@ -96,16 +96,15 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     Ok(Reload { loaded, mode_changed_to })
 }
 
-/// The mode that flags and file name now, and its spelling; none where they cannot be read. For showing, not for use.
-#[must_use]
+/// The mode that flags and file name now, and its spelling; `None` if they cannot be read. Only for display.
 pub fn mode_named(matches: &ArgMatches) -> Option<(Mode, Spelling)> {
     let (raw, _) = read(matches);
-    let mut reader = Reader::new(&raw);
+    let mut reader = OptionReader::new(&raw);
     let mode = encryption::mode(&mut reader);
     (raw.is_whole() && reader.finish().is_empty()).then_some(mode)
 }
 
-/// Reads the TLS files of a configuration again, and nothing else. With them come warnings.
+/// Reads only the TLS files of a configuration again; returns them with warnings.
 ///
 /// # Errors
 /// Every file that cannot be used, under the name that the operator wrote.
@@ -117,11 +116,11 @@ pub fn material(loaded: &Loaded) -> Result<(Material, Vec<String>), Vec<Mistake>
     })
 }
 
-/// Reads the configuration file and the TLS files once more, to learn whether a rotation or reload can: to be called after
-/// the capabilities were dropped. What is in them is not used.
+/// Reads the configuration file and the TLS files again and drops the result, to learn whether a later rotation or reload
+/// can read them. To be called after the capabilities were dropped.
 ///
 /// # Errors
-/// Every file that cannot be read any more.
+/// Every file that can no longer be read.
 pub fn read_again(matches: &ArgMatches, loaded: &Loaded) -> Result<(), Vec<Mistake>> {
     let (_, mistakes) = read(matches);
     let mut mistakes = without_capabilities(&loaded.settings, mistakes);
@@ -129,10 +128,10 @@ pub fn read_again(matches: &ArgMatches, loaded: &Loaded) -> Result<(), Vec<Mista
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }
 
-/// With `--inboundTransparent` no capability is left after the start, so that root too reads only what the rights of a file
-/// allow its user. Mistakes about that get this remedy.
+/// With `--inboundTransparent` no capability is left after the start, so that even root can read only files whose
+/// permissions allow it. Replaces the remedy of errors about that.
 fn without_capabilities(settings: &Settings, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
-    if settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent) {
+    if settings.is_inbound_transparent() {
         let denied = Errno::ACCESS.to_string();
         let denied = |mistake: &&mut Mistake| mistake.problem.contains(&denied);
         for mistake in mistakes.iter_mut().filter(denied) {
@@ -176,40 +175,40 @@ fn finish(
     }
 }
 
-/// A fault of a TLS file, under the name that the operator wrote it by.
+/// A fault in a TLS file, under the option name that the operator used.
 fn mistake(raw: &Raw, fault: Fault) -> Mistake {
     let key = encryption::key_of(fault.file);
     let path = fault.path.display().to_string();
     let remedy = match (fault.needs_password, fault.file) {
-        (true, FileRole::Cluster) => format!("give its password with {}", raw.say(Key::ClusterPassword)),
-        (true, _) => format!("give its password with {}", raw.say(Key::CertificatePassword)),
+        (true, FileRole::Cluster) => format!("give its password with {}", raw.option_name(OptionKey::ClusterPassword)),
+        (true, _) => format!("give its password with {}", raw.option_name(OptionKey::CertificatePassword)),
         (false, _) => fault.remedy,
     };
     match raw.get(key) {
         Some(entry) => raw.mistake(entry, &fault.problem, &remedy).with_value(&path),
-        None => Mistake::new(raw.say(key), fault.problem, remedy).with_value(&path),
+        None => Mistake::new(raw.option_name(key), fault.problem, remedy).with_value(&path),
     }
 }
 
-/// The options that a reload cannot change, and that have changed.
-fn fixed(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
-    let restart = TABLE.iter().filter(|opt| opt.change == Change::Restart);
-    let changed = restart.filter(|opt| raw.holds(opt) != previous.holds(opt));
+/// Changed options that a reload cannot change.
+fn changed_restart_only(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
+    let restart = TABLE.iter().filter(|opt| !opt.reloadable);
+    let changed = restart.filter(|opt| raw.effective(opt) != previous.effective(opt));
     changed.map(|opt| changed_mistake(raw, previous, opt)).collect()
 }
 
-/// The files that verify peers and are no longer named: a configuration that was read while it was being written, or
-/// an accident. Either would let in whom the one before kept out.
-fn unverified(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
-    let gone = [Key::Ca, Key::ClusterCa, Key::Crl].into_iter().filter(|key| raw.get(*key).is_none());
+/// Files that verify peers and are no longer given. The configuration may have been read while it was being written, and a
+/// reload without them would accept peers that the previous one refused.
+fn dropped_verification(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
+    let gone = [OptionKey::Ca, OptionKey::ClusterCa, OptionKey::Crl].into_iter().filter(|key| raw.get(*key).is_none());
     let remedy = "put it back, or restart tlsramp to go without it";
     gone.filter_map(|key| previous.get(key))
         .map(|entry| previous.mistake(entry, "it is not given any more, and a reload does not verify less", remedy))
         .collect()
 }
 
-fn changed_mistake(raw: &Raw, previous: &Raw, opt: &Opt) -> Mistake {
-    let was = match previous.holds(opt) {
+fn changed_mistake(raw: &Raw, previous: &Raw, opt: &OptionSpec) -> Mistake {
+    let was = match previous.effective(opt) {
         was if was.is_empty() => "not given".to_owned(),
         was => format!("'{}'", crate::text::printable(&was)),
     };
@@ -220,6 +219,6 @@ fn changed_mistake(raw: &Raw, previous: &Raw, opt: &Opt) -> Mistake {
         (None, Some(entry)) => {
             previous.mistake(entry, "it is not given any more, and a reload cannot change it", remedy)
         }
-        (None, None) => Mistake::new(raw.say(opt.key), problem, remedy),
+        (None, None) => Mistake::new(raw.option_name(opt.key), problem, remedy),
     }
 }

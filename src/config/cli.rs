@@ -1,19 +1,18 @@
 //! The command line, made from the table.
 //!
-//! Values are taken as text, whatever they are, so that all mistakes of a run are reported together; what clap
-//! itself refuses (exit code 2) is a flag that does not exist or lacks its value.
+//! All values are taken as text, so that every mistake is reported at once; clap itself refuses only unknown flags and
+//! flags without a value (exit code 2).
 
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::options::{Change, Form, Kind, Opt};
-use super::raw::Entry;
+use super::options::{Form, OptionSpec, ValueKind};
+use super::raw::RawValue;
 use super::table::TABLE;
 
 /// Adds `--config` and every option, in all its spellings, to a command.
-#[must_use]
 pub fn with_options(command: Command) -> Command {
     let config = Arg::new(CONFIG)
         .long(CONFIG)
@@ -29,36 +28,36 @@ pub(super) fn file(matches: &ArgMatches) -> Option<PathBuf> {
 }
 
 /// The values given on the command line, in the order of the table.
-pub(super) fn entries(matches: &ArgMatches) -> Vec<Entry> {
+pub(super) fn entries(matches: &ArgMatches) -> Vec<RawValue> {
     let mut entries = Vec::new();
     for opt in TABLE {
         for (variant, name) in opt.flags.iter().enumerate() {
             let values = matches.try_get_many::<String>(name).ok().flatten().into_iter().flatten();
-            entries.extend(values.map(|value| Entry { opt, form: Form::Flag, variant, value: value.clone() }));
+            entries.extend(values.map(|value| RawValue { opt, form: Form::Flag, variant, value: value.clone() }));
         }
     }
     entries
 }
 
 /// One argument for each spelling, so that messages can name the one used; the first shows the others in its help.
-fn args(opt: &'static Opt) -> impl Iterator<Item = Arg> {
+fn args(opt: &'static OptionSpec) -> impl Iterator<Item = Arg> {
     opt.flags.iter().enumerate().map(move |(variant, name)| {
         let arg = Arg::new(*name).long(*name).help_heading(opt.heading).action(ArgAction::Append).hide(variant > 0);
         let arg = arg.help(short_help(opt)).long_help(long_help(opt));
         match opt.kind {
-            Kind::Value(placeholder) | Kind::Secret(placeholder) | Kind::List(placeholder) => {
+            ValueKind::Value(placeholder) | ValueKind::Secret(placeholder) | ValueKind::List(placeholder) => {
                 arg.value_name(placeholder).allow_negative_numbers(true).value_parser(NonEmptyStringValueParser::new())
             }
-            Kind::Switch => {
+            ValueKind::Switch => {
                 arg.value_name("true|false").num_args(0..=1).require_equals(true).default_missing_value("true")
             }
         }
     })
 }
 
-fn short_help(opt: &Opt) -> String {
+fn short_help(opt: &OptionSpec) -> String {
     let mut help = opt.help.to_owned();
-    if !opt.default.is_empty() && opt.kind != Kind::Switch {
+    if !opt.default.is_empty() && opt.kind != ValueKind::Switch {
         help.push_str(&format!(" [default: {}]", opt.default.trim_matches(['(', ')'])));
     }
     if let [_, others @ ..] = opt.flags
@@ -69,11 +68,8 @@ fn short_help(opt: &Opt) -> String {
     help
 }
 
-fn long_help(opt: &Opt) -> String {
-    let reload = match opt.change {
-        Change::Reload => "can be changed by a reload",
-        Change::Restart => "a change needs a restart",
-    };
+fn long_help(opt: &OptionSpec) -> String {
+    let reload = if opt.reloadable { "can be changed by a reload" } else { "a change needs a restart" };
     format!("{}\n[in a file: {}; {reload}]", short_help(opt), opt.yaml.join(" or "))
 }
 

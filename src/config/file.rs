@@ -1,18 +1,17 @@
-//! Reads the configuration file and tells which of its two forms it has. Refuses what is too large, is no text,
-//! or cannot be read; a relative path is against the working directory, as with mongod.
+//! Reads the configuration file and recognises its syntax, YAML or `key = value`. Refuses a file that is too large, is not
+//! text, or cannot be read; a relative path is relative to the working directory, as with mongod.
 
 use std::path::Path;
 
 use super::mistake::Mistake;
-use super::options::{Form, nearest};
-use super::raw::Entry;
+use super::options::Form;
+use super::raw::RawValue;
 use super::{pairs, yaml};
 use crate::files;
 use crate::limits::CONFIG_FILE_BYTES;
-use crate::text::printable;
 
-/// The entries of a file, `None` if it cannot be read at all; what is wrong with it is added to the mistakes.
-pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry>> {
+/// The values in a file; `None` if it cannot be read. Errors are added to `mistakes`.
+pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawValue>> {
     match text(path) {
         Ok(text) => entries(&text, path, mistakes),
         Err(mistake) => {
@@ -22,30 +21,14 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry
     }
 }
 
-/// The entries of a file's text, `None` if it has no form that can be read.
-pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry>> {
+/// The values in a file's text; `None` if it has neither syntax. Errors are added to `mistakes`.
+pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawValue>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match form(text) {
         Some(Form::Pairs) => Some(pairs::entries(text, path, mistakes)),
         Some(Form::Yaml | Form::Flag) => yaml::entries(text, path, mistakes),
         None => Some(Vec::new()),
     }
-}
-
-/// A name that no option has.
-pub(super) fn unknown(form: Form, name: &str, path: &Path) -> Mistake {
-    let name_shown = printable(name);
-    let first = name.split('.').next().unwrap_or(name);
-    if MONGODS.contains(&first) {
-        let remedy = "take it out: tlsramp reads a file of its own, in the shape of mongod's";
-        let problem = "this is an option of mongod's that tlsramp does not have";
-        return Mistake::new(name_shown, problem, remedy).within(path);
-    }
-    let remedy = match nearest(form, name) {
-        Some(near) => format!("did you mean {near}? Take it out otherwise"),
-        None => "take it out; `tlsramp run --help` lists the keys".to_owned(),
-    };
-    Mistake::new(name_shown, "there is no such option", remedy).within(path)
 }
 
 fn text(path: &Path) -> Result<String, Mistake> {
@@ -55,7 +38,7 @@ fn text(path: &Path) -> Result<String, Mistake> {
     String::from_utf8(bytes).map_err(|_| Mistake::new(name, "it is not UTF-8 text", "name a configuration file"))
 }
 
-/// The form, by the first line that says anything: `name = value` or else YAML. `None` if there is none.
+/// The syntax, by the first line that is neither empty nor a comment: `name = value`, or else YAML.
 fn form(text: &str) -> Option<Form> {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with(['#', ';']))?;
     let pair = first.split_once('=').is_some_and(|(name, _)| {
@@ -64,44 +47,6 @@ fn form(text: &str) -> Option<Form> {
     });
     Some(if pair { Form::Pairs } else { Form::Yaml })
 }
-
-/// mongod's sections and older keys that an operator is likely to leave in a copied file.
-const MONGODS: &[&str] = &[
-    "storage",
-    "systemLog",
-    "processManagement",
-    "replication",
-    "security",
-    "sharding",
-    "operationProfiling",
-    "setParameter",
-    "auditLog",
-    "snmp",
-    "cloud",
-    "dbpath",
-    "logpath",
-    "logappend",
-    "fork",
-    "replSet",
-    "keyFile",
-    "auth",
-    "noauth",
-    "journal",
-    "nojournal",
-    "smallfiles",
-    "noprealloc",
-    "oplogSize",
-    "pidfilepath",
-    "configsvr",
-    "shardsvr",
-    "directoryperdb",
-    "verbose",
-    "quiet",
-    "rest",
-    "httpinterface",
-    "nohttpinterface",
-    "clusterAuthMode",
-];
 
 #[cfg(test)]
 mod tests {

@@ -1,22 +1,21 @@
-//! Names to addresses, for what has to be known before anything runs: where to listen, and whether a route leads
-//! back to ourselves. The dialler resolves for itself, later and again.
+//! Name resolution for validation: addresses to listen on, and whether a route leads back to this proxy. Upstreams are
+//! resolved separately, whenever they are dialled.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 use crate::limits::MOST_ADDRESSES;
 
-/// Resolves a host, by name or number; nothing if it has no address or the resolver fails.
+/// Resolves a host name or an IP address in text; empty if it has no address or the resolver fails.
 pub(super) type Lookup = fn(&str) -> Vec<IpAddr>;
 
-/// The system's resolver. Blocks for as long as that takes, seconds when DNS is down; at most
-/// [`MOST_ADDRESSES`] addresses.
+/// The system's resolver; at most [`MOST_ADDRESSES`] addresses. Blocks, for seconds if DNS is down.
 pub(super) fn system(host: &str) -> Vec<IpAddr> {
     let addresses = (host, 0).to_socket_addrs().into_iter().flatten();
     addresses.map(|address| address.ip()).take(MOST_ADDRESSES).collect()
 }
 
-/// Where connections to several hosts arrive. Names are asked for at the same time, so that a dead resolver costs
-/// one wait, not one each; one that does not resolve arrives nowhere.
+/// The addresses at which connections to several hosts arrive; empty for a name that does not resolve. Names are resolved in
+/// parallel, so that a dead resolver costs one wait.
 pub(super) fn all(hosts: &[&str], lookup: Lookup) -> Vec<Vec<IpAddr>> {
     std::thread::scope(|scope| {
         let ask = |host: &str| {
@@ -32,7 +31,7 @@ pub(super) fn all(hosts: &[&str], lookup: Lookup) -> Vec<Vec<IpAddr>> {
     })
 }
 
-/// Where a connection to an address arrives: IPv4 in IPv6 is IPv4, and the unspecified address is this host.
+/// The address at which a connection to `ip` arrives: IPv4-mapped is IPv4, and the unspecified address is loopback.
 fn arrival(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

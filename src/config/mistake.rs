@@ -1,40 +1,37 @@
-//! What is wrong with a configuration, said so that it can be put right: the name as it was written, the value,
-//! what was expected, what to do. Never shows a password, and never a value whose name is unknown.
+//! Configuration errors: the name as it was written, the value, what was expected, what to do. Never shows a password, nor
+//! the value of an unknown option.
 
 use std::path::Path;
 use std::{fmt, io};
 
 use crate::text::printable;
 
-/// One mistake. Shown on two lines: what is wrong, and what to do about it.
+/// One configuration error. Shown on two lines: the problem and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// The flag or key as the operator wrote it; a file, or a line of one, where no key can be named.
+    /// The flag or key as the operator wrote it; else a file or a line of one.
     pub name: String,
     /// The configuration file that the key is in.
     pub file: Option<Box<Path>>,
-    /// The value as written, where there is one that may be shown.
+    /// The value as written, if it may be shown.
     pub value: Option<String>,
-    /// What is wrong, or what was expected instead.
     pub problem: String,
-    /// What to do.
     pub remedy: String,
-    /// Whether it may end without a change of the configuration: an address that no interface has yet, a name that does
-    /// not resolve while the host boots. A service manager should try again then.
+    /// Whether the problem may go away without a change of the configuration: an address that no interface has yet, a name
+    /// that does not resolve while the host boots. A service manager should retry.
     pub passing: bool,
-    /// Whether it is an address that is listened on already.
+    /// Whether the problem is an address that is already in use.
     pub in_use: bool,
 }
 
 impl Mistake {
     /// A mistake without a value to show.
-    pub(super) fn new(name: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
+    pub fn new(name: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Mistake {
         let (name, problem, remedy) = (name.into(), problem.into(), remedy.into());
         Mistake { name, file: None, value: None, problem, remedy, passing: false, in_use: false }
     }
 
     /// A listener that cannot be opened on `address`, which the flag or key `name` gives.
-    #[must_use]
     pub fn cannot_listen(name: &str, address: &str, error: &io::Error) -> Mistake {
         #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
         let remedy = match error.kind() {
@@ -50,7 +47,6 @@ impl Mistake {
     }
 
     /// A Unix socket that cannot be opened at `path`, which the flag or key `name` gives.
-    #[must_use]
     pub fn cannot_listen_unix(name: &str, path: &Path, error: &io::Error) -> Mistake {
         #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
         let remedy = match error.kind() {
@@ -84,7 +80,6 @@ impl Mistake {
     }
 
     /// A mistake that only starting could show, of a value given by the flag or key `name`.
-    #[must_use]
     pub fn of(name: &str, value: &str, problem: impl Into<String>, remedy: &str) -> Mistake {
         Mistake::new(name, problem, remedy).with_value(value)
     }

@@ -1,10 +1,9 @@
-//! The configuration: flags, a file, and what they add up to.
+//! The configuration: command line and file, parsed and validated.
 //!
-//! Everything derives from one table ([`table`]): the command line, both file forms, their names in messages,
-//! and what a reload may change. What the operator wrote is gathered as text with its origin ([`raw`]), then
-//! judged as a whole: every mistake of a run is reported at once, each with the name as it was written, the value,
-//! what was expected and what to do. Only the validated [`Settings`] leave the module, with the TLS material
-//! that belongs to them.
+//! One table ([`table`]) defines the options: their flags, their keys in both file formats, and whether a reload may change
+//! them. The values are collected as text with their origin ([`raw`]), then validated together: every mistake is reported at
+//! once, each with the name as written, the value, what was expected and what to do. Only the validated [`Settings`] leave
+//! the module, with the TLS material that belongs to them.
 //!
 //! ```text
 //! cli ──┐                                   ┌── routes, encryption, warnings
@@ -12,7 +11,7 @@
 //! file ─┘  (yaml | pairs)                   └── Settings ── report
 //! ```
 //!
-//! Nothing here opens a listener, dials, or changes anything that runs.
+//! Nothing here opens a listener, dials, or changes the running proxy.
 
 mod admin;
 mod check;
@@ -32,6 +31,7 @@ mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod validate;
 mod values;
 mod warnings;
@@ -39,12 +39,10 @@ mod yaml;
 
 #[cfg(any(test, fuzzing))]
 pub use check::load_offline;
-pub use check::{Loaded, Reload, load, material, mode_named, read_again, reload};
+pub use check::{Loaded, load, material, mode_named, read_again, reload};
 pub use cli::with_options;
 pub use mistake::Mistake;
 pub use pattern::Pattern;
 pub use report::report;
-pub use settings::{
-    Admin, AdminBind, Inbound, LogFormat, LogLevel, LogSettings, Member, Outbound, Settings, WatchScope,
-};
+pub use settings::{Admin, AdminBind, InboundSettings, LogFormat, LogSettings, OutboundSettings, Settings, WatchScope};
 pub use values::time;

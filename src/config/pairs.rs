@@ -1,18 +1,19 @@
 //! The older form of mongod's file: `key = value` lines with the flag names as keys.
 //!
-//! As mongod reads it: a line each, no quoting, no escapes, a `#` that follows a space starts a comment. Refuses
-//! lines without `=` and `[sections]`. (Passwords may hold a `#`, and a backslash at the end of a line is part of its
-//! value: general INI parsers differ in both, and take an indented comment for a part of the next key.)
+//! Parsed as mongod does: one line per option, no quoting, no escapes; a `#` after a space starts a comment. Lines without
+//! `=` and `[sections]` are errors. General INI parsers do not fit: they end a value at any `#`, join lines at a backslash,
+//! and take an indented comment for part of the next key.
 
 use std::path::Path;
 
-use super::file;
 use super::mistake::Mistake;
-use super::options::{Form, Opt};
-use super::raw::Entry;
+use super::options::Form;
+use super::raw::RawValue;
+use super::table;
+use super::unknown::unknown;
 
-/// The entries of a text, in its order; what is wrong is added to the mistakes.
-pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<Entry> {
+/// The values in a text, in its order. Errors are added to `mistakes`.
+pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<RawValue> {
     let mut entries = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = without_comment(line).trim();
@@ -27,7 +28,7 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> V
     entries
 }
 
-fn entry(line: &str, number: usize, path: &Path) -> Result<Entry, Mistake> {
+fn entry(line: &str, number: usize, path: &Path) -> Result<RawValue, Mistake> {
     let Some((name, value)) = line.split_once('=') else {
         let problem = "it is no `key = value` line";
         return Err(Mistake::new(format!("line {number}"), problem, "write it as one, or take it out").within(path));
@@ -37,11 +38,11 @@ fn entry(line: &str, number: usize, path: &Path) -> Result<Entry, Mistake> {
         let remedy = if name.starts_with('s') { "write sslMode = requireSSL" } else { "write tlsMode = requireTLS" };
         return Err(Mistake::new(name, "this is an old name for a mode", remedy).within(path));
     }
-    let (opt, variant) = Opt::find(Form::Pairs, name).ok_or_else(|| file::unknown(Form::Pairs, name, path))?;
+    let (opt, variant) = table::find(Form::Pairs, name).ok_or_else(|| unknown(Form::Pairs, name, path))?;
     if value.is_empty() {
         return Err(Mistake::new(name, "it has no value", "give it one, or take the line out").within(path));
     }
-    Ok(Entry { opt, form: Form::Pairs, variant, value: value.to_owned() })
+    Ok(RawValue { opt, form: Form::Pairs, variant, value: value.to_owned() })
 }
 
 fn without_comment(line: &str) -> &str {

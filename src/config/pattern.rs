@@ -1,23 +1,22 @@
-//! Whom the admin port lets in from afar: patterns over the names of a client certificate.
+//! Patterns that match the names of a client certificate, for `--adminAllow`.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::values::Wrong;
 use crate::limits::PATTERN_BYTES;
 
 /// A pattern of `--adminAllow`: `*` stands for any run of characters, `?` for one. Case counts.
 ///
-/// One that begins with `DNS:`, `IP:`, `email:` or `URI:` is held against the subject alternative names of that kind;
-/// any other against the subject, whole, as RFC 4514 writes it (`CN=ops,O=Example`). A subject pattern that ends in `,*`
-/// takes any further parts, none too: `CN=ops,*` matches `CN=ops`. DNS names are compared without case.
+/// A pattern with the prefix `DNS:`, `IP:`, `email:` or `URI:` is matched against the subject alternative names of that
+/// kind; any other against the whole subject as RFC 4514 writes it (`CN=ops,O=Example`). A subject pattern that ends in
+/// `,*` matches any number of further parts, also none: `CN=ops,*` matches `CN=ops`. DNS names are compared without case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl FromStr for Pattern {
-    type Err = Wrong;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Pattern, Wrong> {
+    fn from_str(text: &str) -> Result<Pattern, String> {
         if text.is_empty() || text.len() > PATTERN_BYTES {
             return Err(format!("expected 1 to {PATTERN_BYTES} bytes, such as CN=ops,* or DNS:*.ops.example.net"));
         }
@@ -26,8 +25,7 @@ impl FromStr for Pattern {
 }
 
 impl Pattern {
-    /// Whether it lets a certificate in. `names` are its subject alternative names, each with its kind before it.
-    #[must_use]
+    /// Whether a certificate matches. `names` are its subject alternative names, each prefixed with its kind.
     pub fn matches(&self, subject: &str, names: &[String]) -> bool {
         if self.0.starts_with(DNS) {
             let pattern = lower_dns(&self.0);
@@ -39,7 +37,7 @@ impl Pattern {
         glob(&self.0, subject) || open_ended(&self.0).is_some_and(|start| glob(start, subject))
     }
 
-    /// Whether it lets in everyone whom the CA has signed.
+    /// Whether every certificate of the CA matches.
     pub(super) fn is_everyone(&self) -> bool {
         let start = open_ended(&self.0).unwrap_or(&self.0);
         !start.is_empty() && start.bytes().all(|byte| byte == b'*')
@@ -57,7 +55,7 @@ const KINDS: [&str; 4] = ["DNS:", "IP:", "email:", "URI:"];
 
 const DNS: &str = "DNS:";
 
-/// What stands before a final `,*`; `None` if the pattern does not end so, or if the comma is escaped.
+/// The pattern before a final `,*`; `None` if it does not end in one or the comma is escaped.
 fn open_ended(pattern: &str) -> Option<&str> {
     matches!(units(pattern).as_slice(), [.., ",", "*"]).then(|| pattern.strip_suffix(",*"))?
 }
@@ -67,8 +65,7 @@ fn lower_dns(name: &str) -> String {
     name.strip_prefix(DNS).map(|host| DNS.to_owned() + &host.to_ascii_lowercase()).unwrap_or_default()
 }
 
-/// Whether a text is as a pattern says. Goes back to the last star alone, so that no pattern takes more than the product
-/// of the two lengths.
+/// Whether a text matches a pattern. Backtracks only to the last star, so the cost is at most the product of the lengths.
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (units(pattern), units(text));
     let (mut at, mut seen) = (0, 0);
@@ -84,7 +81,7 @@ fn glob(pattern: &str, text: &str) -> bool {
                 seen += 1;
             }
             Some(_) | None => {
-                // The star takes one more.
+                // The star matches one more.
                 let Some((place, taken)) = star else { return false };
                 star = Some((place, taken + 1));
                 (at, seen) = (place + 1, taken + 1);
@@ -94,8 +91,8 @@ fn glob(pattern: &str, text: &str) -> bool {
     pattern[at..].iter().all(|rest| *rest == "*")
 }
 
-/// A text by its characters; one that RFC 4514 escapes is one with its backslash, so that the comma within a value is not
-/// the one between two: `*,O=Ops` does not let in the CN `evil,O=Ops`.
+/// Splits a text into characters; an escape of RFC 4514 counts as one. An escaped comma within a value is thus not a
+/// separator: `*,O=Ops` does not match the CN `evil,O=Ops`.
 fn units(text: &str) -> Vec<&str> {
     let mut units = Vec::new();
     let mut rest = text;

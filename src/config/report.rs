@@ -1,15 +1,14 @@
-//! What `check` prints of a configuration that has no mistake: the mode, each route with what it does in that
-//! mode, the certificates, the warnings.
+//! The output of `check` for a valid configuration: the mode, how each route handles connections in that mode, the
+//! certificates, the warnings.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use super::check::Loaded;
-use super::settings::{Admin, AdminBind, Inbound, Outbound, Settings};
+use super::settings::{Admin, AdminBind, InboundSettings, OutboundSettings, Settings};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Opening, judge};
 
-/// A summary of a few lines, each ended, with the configuration's warnings and `more`.
-#[must_use]
+/// A summary of a few lines, with the configuration's warnings and `more`.
 pub fn report(loaded: &Loaded, more: &[String]) -> String {
     let mut text = summary(&loaded.settings);
     for warning in loaded.warnings.iter().chain(more) {
@@ -39,7 +38,7 @@ fn summary(settings: &Settings) -> String {
     text
 }
 
-fn line_of_inbound(settings: &Settings, inbound: &Inbound) -> String {
+fn line_of_inbound(settings: &Settings, inbound: &InboundSettings) -> String {
     let binds = inbound.binds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let transparent = if inbound.transparent { " (transparent)" } else { "" };
     let what = |opening, name| does(settings, inbound.acceptance, inbound.link, opening, name);
@@ -48,13 +47,13 @@ fn line_of_inbound(settings: &Settings, inbound: &Inbound) -> String {
     format!("{binds}{transparent} -> {}{source}; {plaintext}; {tls}", inbound.upstream)
 }
 
-fn line_of_outbound(settings: &Settings, outbound: &Outbound) -> String {
+fn line_of_outbound(settings: &Settings, outbound: &OutboundSettings) -> String {
     let what = does(settings, Acceptance::Outbound, LinkRule::Policy, Opening::Plaintext, "plaintext");
     let name = if outbound.name == outbound.target.host { String::new() } else { format!(" (as {})", outbound.name) };
     format!("{} -> {}{name}; {what}", outbound.listen, outbound.target)
 }
 
-/// What happens to one kind of client in the mode.
+/// How one kind of client is handled in the mode.
 fn does(settings: &Settings, acceptance: Acceptance, rule: LinkRule, opening: Opening, client: &str) -> String {
     match judge(settings.mode, acceptance, rule, opening) {
         Err(_) => format!("{client} is refused"),

@@ -1,57 +1,61 @@
-//! The routes: where to listen and where that leads, and that none leads back into itself.
+//! The routes: their listeners and targets, and a check that none leads back to this proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::lookup::{self, Lookup};
-use super::options::Key;
-use super::raw::{Entry, Raw};
-use super::reader::Reader;
-use super::settings::{AdminBind, Inbound, Member, Outbound, Settings};
+use super::options::OptionKey;
+use super::raw::{Raw, RawValue};
+use super::reader::OptionReader;
+use super::settings::{InboundSettings, MemberSettings, OutboundSettings, Settings};
 use super::values;
 use crate::limits::{MOST_MEMBERS, MOST_OUTBOUND};
 use crate::net::{HostPort, TRANSPARENT_IPS, UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule};
 
-/// The inbound route, if an upstream is given and can be read. `bound`: addresses that are open already and kept.
-pub(super) fn inbound(reader: &mut Reader<'_>, lookup: Lookup, bound: Option<&[SocketAddr]>) -> Option<Inbound> {
+/// The inbound route, if an upstream is given and valid. `bound`: addresses that are already open, to be kept.
+pub(super) fn inbound(
+    reader: &mut OptionReader<'_>,
+    lookup: Lookup,
+    bound: Option<&[SocketAddr]>,
+) -> Option<InboundSettings> {
     let upstream =
-        reader.read(Key::Upstream, |text| text.parse::<UpstreamAddress>().map_err(|error| error.to_string()));
-    let link = reader.read(Key::UpstreamTls, |text| {
+        reader.read(OptionKey::Upstream, |text| text.parse::<UpstreamAddress>().map_err(|error| error.to_string()));
+    let link = reader.read(OptionKey::UpstreamTls, |text| {
         values::choice(text, &[("policy", LinkRule::Policy), ("never", LinkRule::Never), ("always", LinkRule::Always)])
     });
-    let acceptance = reader.read(Key::InboundTls, |text| {
+    let acceptance = reader.read(OptionKey::InboundTls, |text| {
         values::choice(text, &[("terminate", Acceptance::Terminate), ("passthrough", Acceptance::Passthrough)])
     });
-    let source = reader.read(Key::UpstreamBind, values::ip);
-    let port = reader.read(Key::Port, values::port);
+    let source = reader.read(OptionKey::UpstreamBind, values::ip);
+    let port = reader.read(OptionKey::Port, values::port);
     let binds = match bound {
         Some(bound) => bound.to_vec(),
         None => binds(reader, port.unwrap_or(DEFAULT_PORT), lookup),
     };
-    let inbound = Inbound {
+    let inbound = InboundSettings {
         binds,
-        transparent: reader.read(Key::InboundTransparent, values::switch).unwrap_or(false),
+        transparent: reader.read(OptionKey::InboundTransparent, values::switch).unwrap_or(false),
         upstream: upstream?,
         link: link.unwrap_or(LinkRule::Policy),
         acceptance: acceptance.unwrap_or(Acceptance::Terminate),
         source,
     };
-    let link_read = link.is_some() || !reader.given(Key::UpstreamTls);
+    let link_read = link.is_some() || !reader.given(OptionKey::UpstreamTls);
     check_link(reader, &inbound, link_read);
     check_source(reader, &inbound);
     Some(inbound)
 }
 
-/// The port of the inbound route, or the one it would have.
+/// The port of the inbound route, also if there is no such route.
 pub(super) fn port(raw: &Raw) -> u16 {
-    raw.get(Key::Port).and_then(|entry| values::port(&entry.value).ok()).unwrap_or(DEFAULT_PORT)
+    raw.get(OptionKey::Port).and_then(|entry| values::port(&entry.value).ok()).unwrap_or(DEFAULT_PORT)
 }
 
-/// The outbound routes that can be read.
-pub(super) fn outbound(reader: &mut Reader<'_>, inbound: Option<&Inbound>) -> Vec<Outbound> {
+/// The valid outbound routes.
+pub(super) fn outbound(reader: &mut OptionReader<'_>, inbound: Option<&InboundSettings>) -> Vec<OutboundSettings> {
     let raw = reader.raw;
-    let mut routes = Vec::<Outbound>::new();
-    for (at, entry) in raw.all(Key::Outbound).enumerate() {
+    let mut routes = Vec::<OutboundSettings>::new();
+    for (at, entry) in raw.all(OptionKey::Outbound).enumerate() {
         if at == MOST_OUTBOUND {
             reader.refuse_entry(
                 entry,
@@ -61,53 +65,62 @@ pub(super) fn outbound(reader: &mut Reader<'_>, inbound: Option<&Inbound>) -> Ve
             break;
         }
         let Some((listen, target, name)) = reader.read_entry(entry, values::outbound) else { continue };
-        let same = routes.iter().map(|route| route.listen).find(|other| covers(*other, listen));
-        let ours = inbound.and_then(|inbound| inbound.binds.iter().copied().find(|bind| covers(*bind, listen)));
+        let same = routes.iter().map(|route| route.listen).find(|other| conflicts(*other, listen));
+        let ours = inbound.and_then(|inbound| inbound.binds.iter().copied().find(|bind| conflicts(*bind, listen)));
         if same.is_some() {
             reader.refuse_entry(entry, "another outbound route listens there too", "give each a listener of its own");
         } else if let Some(bind) = ours {
             let problem = format!("the inbound route listens there too, on {bind}");
             reader.refuse_entry(entry, &problem, "give one of them another address or port");
         } else {
-            routes.push(Outbound { listen, target, name });
+            routes.push(OutboundSettings { listen, target, name });
         }
     }
     routes
 }
 
-/// The port of the route for redirected connections, if it is free on both loopback addresses.
-pub(super) fn transparent(reader: &mut Reader<'_>, inbound: Option<&Inbound>, outbound: &[Outbound]) -> Option<u16> {
-    let port = reader.read(Key::Transparent, values::port)?;
+/// The port of the transparent outbound route, if no other route listens there.
+pub(super) fn transparent(
+    reader: &mut OptionReader<'_>,
+    inbound: Option<&InboundSettings>,
+    outbound: &[OutboundSettings],
+) -> Option<u16> {
+    let port = reader.read(OptionKey::Transparent, values::port)?;
     let binds = inbound.into_iter().flat_map(|inbound| &inbound.binds);
     let listens = binds.chain(outbound.iter().map(|route| &route.listen));
     let ours = TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, port));
-    let taken = listens.copied().find(|listen| ours.iter().any(|ours| covers(*listen, *ours)));
+    let taken = listens.copied().find(|listen| ours.iter().any(|ours| conflicts(*listen, *ours)));
     if let Some(listen) = taken {
         let problem = format!("another route listens there too, on {listen}");
-        reader.refuse(Key::Transparent, &problem, "give one of them another port");
+        reader.refuse(OptionKey::Transparent, &problem, "give one of them another port");
         return None;
     }
     Some(port)
 }
 
-/// The members that can be read.
-pub(super) fn members(reader: &mut Reader<'_>) -> Vec<Member> {
+/// The valid members.
+pub(super) fn members(reader: &mut OptionReader<'_>) -> Vec<MemberSettings> {
     let raw = reader.raw;
-    if let Some(entry) = raw.all(Key::Member).nth(MOST_MEMBERS) {
+    if let Some(entry) = raw.all(OptionKey::Member).nth(MOST_MEMBERS) {
         reader.refuse_entry(entry, &format!("there are more than {MOST_MEMBERS} members"), "take some out");
     }
-    raw.all(Key::Member).take(MOST_MEMBERS).filter_map(|entry| reader.read_entry(entry, values::member)).collect()
+    raw.all(OptionKey::Member).take(MOST_MEMBERS).filter_map(|entry| reader.read_entry(entry, values::member)).collect()
 }
 
-/// Refuses routes that lead to our own listeners. A target that is our own inbound route is no loop: mongod dials
+/// Refuses routes that lead to our own listeners. An outbound target that is our own inbound route is allowed: mongod dials
 /// its own name to find itself in the set.
-pub(super) fn loops(reader: &mut Reader<'_>, inbound: Option<&Inbound>, outbound: &[Outbound], lookup: Lookup) {
+pub(super) fn loops(
+    reader: &mut OptionReader<'_>,
+    inbound: Option<&InboundSettings>,
+    outbound: &[OutboundSettings],
+    lookup: Lookup,
+) {
     let listens = outbound.iter().map(|route| route.listen).collect::<Vec<_>>();
     let binds = inbound.map_or(&[][..], |inbound| &inbound.binds);
-    // Only a port in common can lead back, so no other target is resolved.
+    // Only targets with the port of a listener can lead back; no others are resolved.
     let same_port = |listens: &[SocketAddr], port| listens.iter().any(|listen| listen.port() == port);
     let raw = reader.raw;
-    let targets = raw.all(Key::Outbound).take(MOST_OUTBOUND).filter_map(|entry| Some((entry, target_of(entry)?)));
+    let targets = raw.all(OptionKey::Outbound).take(MOST_OUTBOUND).filter_map(|entry| Some((entry, target_of(entry)?)));
     let targets = targets.filter(|(_, target)| same_port(&listens, target.port)).collect::<Vec<_>>();
     let upstream =
         inbound.and_then(tcp_target).filter(|target| same_port(binds, target.port) || same_port(&listens, target.port));
@@ -122,25 +135,21 @@ pub(super) fn loops(reader: &mut Reader<'_>, inbound: Option<&Inbound>, outbound
     }
     let Some((target, ips)) = upstream.zip(found.last()) else { return };
     if arrives(binds, target.port, ips) {
-        let remedy = format!("name the server's own address, or move this one with {}", reader.say(Key::Port));
-        reader.refuse(Key::Upstream, "it is our own inbound listener: connections would go in a circle", &remedy);
+        let remedy =
+            format!("name the server's own address, or move this one with {}", reader.option_name(OptionKey::Port));
+        reader.refuse(OptionKey::Upstream, "it is our own inbound listener: connections would go in a circle", &remedy);
     } else if arrives(&listens, target.port, ips) {
         let problem = "it is one of our own outbound listeners, which leads to another server";
-        reader.refuse(Key::Upstream, problem, "name the server that this proxy fronts");
+        reader.refuse(OptionKey::Upstream, problem, "name the server that this proxy fronts");
     }
 }
 
-/// Refuses an upstream that is one of the control plane's listeners, or the one for redirected connections.
-pub(super) fn leads_to_own_port(reader: &mut Reader<'_>, settings: &Settings, lookup: Lookup) {
+/// Refuses an upstream that is a listener of the control plane or of the transparent outbound route.
+pub(super) fn upstream_is_own_port(reader: &mut OptionReader<'_>, settings: &Settings, lookup: Lookup) {
     let Some(target) = settings.inbound.as_ref().and_then(tcp_target) else { return };
-    let admin = settings.admin.binds.iter().filter_map(|bind| match bind {
-        AdminBind::Tcp(at) => Some((*at, Key::AdminBind)),
-        AdminBind::Unix(_) => None,
-    });
-    let probes = settings.admin.probes.iter().map(|at| (*at, Key::ProbeBind));
-    let transparent = settings.transparent.into_iter();
-    let transparent =
-        transparent.flat_map(|port| TRANSPARENT_IPS.map(|ip| (SocketAddr::new(ip, port), Key::Transparent)));
+    let admin = settings.admin.tcp_binds().map(|at| (at, OptionKey::AdminBind));
+    let probes = settings.admin.probes.iter().map(|at| (*at, OptionKey::ProbeBind));
+    let transparent = settings.transparent_binds().map(|at| (at, OptionKey::Transparent));
     let same_port = admin.chain(probes).chain(transparent).filter(|(at, _)| at.port() == target.port);
     let same_port = same_port.collect::<Vec<_>>();
     if same_port.is_empty() {
@@ -149,20 +158,20 @@ pub(super) fn leads_to_own_port(reader: &mut Reader<'_>, settings: &Settings, lo
     let found = lookup::all(&[target.host.as_str()], lookup);
     let ips = found.first().map_or(&[][..], Vec::as_slice);
     if let Some((_, key)) = same_port.iter().find(|(at, _)| arrives(&[*at], target.port, ips)) {
-        let problem = format!("it is our own listener of {}", reader.say(*key));
-        reader.refuse(Key::Upstream, &problem, "name the server that this proxy fronts");
+        let problem = format!("it is our own listener of {}", reader.option_name(*key));
+        reader.refuse(OptionKey::Upstream, &problem, "name the server that this proxy fronts");
     }
 }
 
-/// Whether a listener on `one` leaves no room for one on `other`. Port 0 is another port each time.
-pub(super) fn covers(one: SocketAddr, other: SocketAddr) -> bool {
+/// Whether a listener on `one` conflicts with one on `other`. Port 0 is a different port each time.
+pub(super) fn conflicts(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     one.port() != 0
         && one.port() == other.port()
         && (one.ip() == other.ip() || (same_family && (one.ip().is_unspecified() || other.ip().is_unspecified())))
 }
 
-/// Whether connections to a port of some addresses arrive at one of some listeners.
+/// Whether connections to `port` of one of `ips` arrive at one of the listeners.
 fn arrives(listens: &[SocketAddr], port: u16, ips: &[IpAddr]) -> bool {
     let arrives = |ip: &IpAddr, listen: &SocketAddr| {
         let everywhere = listen.ip().is_unspecified() && ip.is_ipv4() == listen.is_ipv4() && is_own(*ip);
@@ -171,20 +180,20 @@ fn arrives(listens: &[SocketAddr], port: u16, ips: &[IpAddr]) -> bool {
     ips.iter().any(|ip| listens.iter().any(|listen| arrives(ip, listen)))
 }
 
-const fn tcp_target(inbound: &Inbound) -> Option<&HostPort> {
+const fn tcp_target(inbound: &InboundSettings) -> Option<&HostPort> {
     match &inbound.upstream {
         UpstreamAddress::Tcp(target) => Some(target),
         UpstreamAddress::Unix(_) => None,
     }
 }
 
-fn target_of(entry: &Entry) -> Option<HostPort> {
+fn target_of(entry: &RawValue) -> Option<HostPort> {
     values::outbound(&entry.value).ok().map(|(_, target, _)| target)
 }
 
 /// The addresses to listen on, each once.
-fn binds(reader: &mut Reader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> {
-    let text = reader.read(Key::BindIp, |text| Ok(text.to_owned())).unwrap_or_else(|| DEFAULT_BIND.to_owned());
+fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> {
+    let text = reader.read(OptionKey::BindIp, |text| Ok(text.to_owned())).unwrap_or_else(|| DEFAULT_BIND.to_owned());
     let mut binds = Vec::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let found = resolve(item, lookup);
@@ -193,30 +202,30 @@ fn binds(reader: &mut Reader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> 
                 format!("'{}' is no IP address, nor a name that resolves to one", crate::text::printable(item));
             let remedy = "write addresses of this host, separated by commas; 0.0.0.0 is every IPv4 address";
             if is_name(item) {
-                reader.refuse_for_now(Key::BindIp, &problem, remedy);
+                reader.refuse_for_now(OptionKey::BindIp, &problem, remedy);
             } else {
-                reader.refuse(Key::BindIp, &problem, remedy);
+                reader.refuse(OptionKey::BindIp, &problem, remedy);
             }
         }
         for ip in found {
             let bind = SocketAddr::new(ip, port);
             if let Err(wrong) = values::listenable(bind) {
-                reader.refuse(Key::BindIp, &wrong, "write addresses of this host, separated by commas");
+                reader.refuse(OptionKey::BindIp, &wrong, "write addresses of this host, separated by commas");
             } else if !binds.contains(&bind) {
                 binds.push(bind);
             }
         }
     }
     if text.split(',').all(|item| item.trim().is_empty()) {
-        reader.refuse(Key::BindIp, "it names no address", "write addresses of this host, separated by commas");
+        reader.refuse(OptionKey::BindIp, "it names no address", "write addresses of this host, separated by commas");
     }
-    // A wildcard has its family's other addresses in it; opening those too would fail as in use.
+    // A wildcard covers the other addresses of its family; opening those too would fail as in use.
     let wide =
         |one: &SocketAddr| binds.iter().any(|bind| bind.ip().is_unspecified() && bind.is_ipv4() == one.is_ipv4());
     binds.iter().copied().filter(|bind| bind.ip().is_unspecified() || !wide(bind)).collect()
 }
 
-/// A name's IPv4 addresses, its IPv6 addresses only if it has none: as mongod without `--ipv6`, so that `localhost`
+/// A name's IPv4 addresses, or its IPv6 addresses if it has no IPv4 ones: as mongod without `--ipv6`, so that `localhost`
 /// works on hosts without IPv6.
 fn resolve(item: &str, lookup: Lookup) -> Vec<IpAddr> {
     if let Ok(ip) = item.parse() {
@@ -230,29 +239,29 @@ fn resolve(item: &str, lookup: Lookup) -> Vec<IpAddr> {
     found.into_iter().filter(|ip| ip.is_ipv4() || !any_v4).collect()
 }
 
-/// Whether it can be a host name. The resolver takes "10" for 0.0.0.10, which nobody means.
+/// Whether an item can be a host name. The resolver would accept "10" as 0.0.0.10.
 fn is_name(item: &str) -> bool {
     values::host(item).is_some() && item.contains(|letter: char| letter.is_ascii_alphabetic())
 }
 
-fn check_link(reader: &mut Reader<'_>, inbound: &Inbound, link_read: bool) {
+fn check_link(reader: &mut OptionReader<'_>, inbound: &InboundSettings, link_read: bool) {
     if !link_read {
         return;
     }
-    let link = reader.say(Key::UpstreamTls);
+    let link = reader.option_name(OptionKey::UpstreamTls);
     match (inbound.acceptance, inbound.link, &inbound.upstream) {
         (Acceptance::Passthrough, LinkRule::Policy, _) => reader.refuse(
-            Key::InboundTls,
+            OptionKey::InboundTls,
             "the link of plaintext clients cannot go by policy: plaintext clients go by upstreamTLS always or never",
             &format!("give {link} always, or never for an upstream that takes plaintext too"),
         ),
         (_, LinkRule::Policy, UpstreamAddress::Unix(_)) => reader.refuse(
-            Key::Upstream,
+            OptionKey::Upstream,
             "the link would be TLS in some modes, and a unix socket has no host name that a certificate could be for",
             &format!("give {link} never: the hop stays on this host"),
         ),
         (_, LinkRule::Always, UpstreamAddress::Unix(_)) => reader.refuse(
-            Key::UpstreamTls,
+            OptionKey::UpstreamTls,
             "a unix socket has no host name that a certificate could be for",
             &format!("give {link} never: the hop stays on this host"),
         ),
@@ -260,16 +269,16 @@ fn check_link(reader: &mut Reader<'_>, inbound: &Inbound, link_read: bool) {
     }
 }
 
-fn check_source(reader: &mut Reader<'_>, inbound: &Inbound) {
+fn check_source(reader: &mut OptionReader<'_>, inbound: &InboundSettings) {
     let Some(source) = inbound.source else { return };
     match &inbound.upstream {
         UpstreamAddress::Unix(_) => {
-            reader.refuse(Key::UpstreamBind, "a link to a unix socket has no source address", "leave it out");
+            reader.refuse(OptionKey::UpstreamBind, "a link to a unix socket has no source address", "leave it out");
         }
         UpstreamAddress::Tcp(target) => {
             if let Some(ip) = target.ip().filter(|ip| ip.is_ipv4() != source.is_ipv4()) {
                 let problem = format!("it is not of the upstream's address family: {ip}");
-                reader.refuse(Key::UpstreamBind, &problem, "give an address of the same family");
+                reader.refuse(OptionKey::UpstreamBind, &problem, "give an address of the same family");
             }
         }
     }

@@ -1,114 +1,100 @@
-//! The configuration once it is known to be right: typed, complete, and all that the rest of the program sees.
-//!
-//! Values of this type come from [`super::load`] alone, which makes none that has a mistake in it.
+//! The validated configuration. Only [`super::load`] and [`super::reload`] make values of this type.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
 use super::pattern::Pattern;
 use crate::limits::Timeouts;
-use crate::net::{HostPort, UpstreamAddress};
+use crate::net::{HostPort, TRANSPARENT_IPS, UpstreamAddress};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Mode, Opening, Permit, RefusalStyle, Spelling, judge};
 use crate::tls::TlsFiles;
 
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The route in front of the server, if there is one.
-    pub inbound: Option<Inbound>,
+    pub inbound: Option<InboundSettings>,
     /// The routes to other servers, at most [`crate::limits::MOST_OUTBOUND`].
-    pub outbound: Vec<Outbound>,
-    /// The port of the route for connections that the kernel has redirected, on both loopback addresses. 0: the kernel
-    /// chooses.
+    pub outbound: Vec<OutboundSettings>,
+    /// The port of the transparent outbound route, on both loopback addresses. 0: the kernel chooses.
     pub transparent: Option<u16>,
-    /// Members of the set that the operator has named, at most [`crate::limits::MOST_MEMBERS`].
-    pub members: Vec<Member>,
-    /// The policy to start with.
+    /// The `--member` options, at most [`crate::limits::MOST_MEMBERS`].
+    pub members: Vec<MemberSettings>,
+    /// The policy at start.
     pub mode: Mode,
     /// The spelling that the operator uses.
     pub spelling: Spelling,
-    /// The TLS options.
     pub tls: TlsFiles,
-    /// The waits.
     pub timeouts: Timeouts,
-    /// Most inbound connections at a time; `None`: by the descriptor limit.
+    /// Maximum number of inbound connections; `None`: by the descriptor limit.
     pub max_incoming: Option<usize>,
-    /// Most inbound connections of one address that is not a member's; `None`: no such limit.
+    /// Maximum number of inbound connections from one address, members exempt; `None`: no limit.
     pub max_per_ip: Option<usize>,
-    /// How many of those are kept for members.
+    /// Inbound connections reserved for members.
     pub member_reserve: usize,
-    /// Threads that move data, at least 1.
+    /// Number of data plane threads, at least 1.
     pub workers: usize,
-    /// What a refused client gets.
     pub refusal: RefusalStyle,
-    /// What is logged, and how.
     pub log: LogSettings,
-    /// The control plane.
     pub admin: Admin,
-    /// The file that was read; a relative path is against the working directory.
+    /// The configuration file; a relative path is relative to the working directory.
     pub file: Option<PathBuf>,
 }
 
 /// The inbound route.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inbound {
-    /// Where to listen, at least one address, none twice. Port 0: the kernel chooses.
+pub struct InboundSettings {
+    /// Listening addresses, at least one, without duplicates. Port 0: the kernel chooses.
     pub binds: Vec<SocketAddr>,
-    /// Whether the listening sockets have `IP_TRANSPARENT`: the kernel hands over connections to other addresses.
+    /// Whether the listening sockets have `IP_TRANSPARENT`, to accept connections that TPROXY hands over.
     pub transparent: bool,
-    /// Where it leads.
     pub upstream: UpstreamAddress,
-    /// How the link to the upstream is chosen.
     pub link: LinkRule,
-    /// What becomes of TLS: never [`Acceptance::Outbound`].
+    /// Never [`Acceptance::Outbound`].
     pub acceptance: Acceptance,
-    /// Source address of the link, of the upstream's family where that is known.
+    /// Source address of the link, in the upstream's address family where that is known.
     pub source: Option<IpAddr>,
 }
 
 /// An outbound route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Outbound {
-    /// Where to listen: loopback. Port 0: the kernel chooses.
+pub struct OutboundSettings {
+    /// Loopback address to listen on. Port 0: the kernel chooses.
     pub listen: SocketAddr,
-    /// Where it leads.
     pub target: HostPort,
-    /// The name, or IP address, that the target's certificate must bear.
+    /// The DNS name or IP address that the target's certificate must be for.
     pub name: String,
 }
 
 /// A member of the set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Member {
+pub struct MemberSettings {
     /// Its name in the set's configuration.
     pub name: HostPort,
-    /// Its address, where the name does not resolve to it from here.
+    /// Its address, if the name does not resolve to it from here.
     pub address: Option<IpAddr>,
 }
 
-/// How the proxy is controlled.
+/// The control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Where the admin port listens, at most [`crate::limits::MOST_ADMIN_BINDS`]. Port 0: the kernel chooses.
+    /// Addresses of the admin port, at most [`crate::limits::MOST_ADMIN_BINDS`]. Port 0: the kernel chooses.
     pub binds: Vec<AdminBind>,
-    /// Who may come by TLS; never empty where an address is not loopback.
+    /// Client certificates that may use it over TLS; never empty if an address is not loopback.
     pub allow: Vec<Pattern>,
-    /// No changes by TCP.
+    /// Whether changes over TCP are refused.
     pub read_only: bool,
-    /// More names that HTTP requests may be for, in lower case, without a port.
+    /// Further names accepted in the Host header, in lower case, without a port.
     pub hosts: Vec<String>,
-    /// Where the probes of kubelet and Prometheus are answered, in plaintext.
+    /// Addresses that serve probes and metrics in plaintext.
     pub probes: Vec<SocketAddr>,
-    /// How long a plaintext client that has left still counts; zero: not at all.
+    /// How long a plaintext client that has disconnected still blocks; zero: not at all.
     pub guard_window: Duration,
-    /// What outlives a restart.
     pub state_file: Option<PathBuf>,
-    /// Which files are watched.
     pub watch: WatchScope,
-    /// Whether the servers behind are asked for a `hello` every ten seconds.
+    /// Whether `hello` is sent to each upstream every ten seconds.
     pub probe_upstreams: bool,
 }
 
@@ -124,70 +110,58 @@ pub enum AdminBind {
 /// The files that are read again when they change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchScope {
-    /// Those of TLS.
     Certs,
-    /// Those, and the configuration file.
+    /// The TLS files and the configuration file.
     All,
-    /// None.
     Off,
 }
 
-/// What is logged, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// For people or for programs.
     pub format: LogFormat,
-    /// The least level logged.
-    pub level: LogLevel,
+    pub level: LevelFilter,
 }
 
-/// The form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
-    /// For programs: one JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The least level logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// What needs a hand.
-    Error,
-    /// What may come to need one.
-    Warn,
-    /// One line per connection.
-    Info,
-    /// Probes, and what connections do.
-    Debug,
-    /// Everything.
-    Trace,
-}
+impl Admin {
+    pub fn tcp_binds(&self) -> impl Iterator<Item = SocketAddr> {
+        self.binds.iter().filter_map(|bind| match bind {
+            AdminBind::Tcp(address) => Some(*address),
+            AdminBind::Unix(_) => None,
+        })
+    }
 
-impl LogLevel {
-    /// The level as the log's filter takes it.
-    #[must_use]
-    pub const fn filter(self) -> LevelFilter {
-        match self {
-            LogLevel::Error => LevelFilter::ERROR,
-            LogLevel::Warn => LevelFilter::WARN,
-            LogLevel::Info => LevelFilter::INFO,
-            LogLevel::Debug => LevelFilter::DEBUG,
-            LogLevel::Trace => LevelFilter::TRACE,
-        }
+    pub fn unix_binds(&self) -> impl Iterator<Item = &Path> {
+        self.binds.iter().filter_map(|bind| match bind {
+            AdminBind::Tcp(_) => None,
+            AdminBind::Unix(path) => Some(path.as_path()),
+        })
     }
 }
 
 impl Settings {
+    /// Whether the inbound listeners have `IP_TRANSPARENT`.
+    pub fn is_inbound_transparent(&self) -> bool {
+        self.inbound.as_ref().is_some_and(|inbound| inbound.transparent)
+    }
+
+    /// The addresses of the transparent outbound route.
+    pub fn transparent_binds(&self) -> impl Iterator<Item = SocketAddr> {
+        self.transparent.into_iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, port)))
+    }
+
     /// Whether any route makes TLS links in a mode: by the judge's own rules, for any opening it would admit.
-    #[must_use]
     pub fn links_by_tls(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.link() == Link::Tls)
     }
 
     /// Whether any route ends TLS here in a mode, which takes a certificate of ours.
-    #[must_use]
     pub fn needs_certificate(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.admission() == Admission::Terminated)
     }

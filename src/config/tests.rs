@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
+use tracing::level_filters::LevelFilter;
 
 use super::check::{Loaded, load_with, reload_with};
 use super::mistake::Mistake;
-use super::options::{Form, Kind, Opt};
-use super::raw::{Entry, Raw};
-use super::settings::{LogFormat, LogLevel, Settings};
+use super::options::{Form, OptionSpec, ValueKind};
+use super::raw::{Raw, RawValue};
+use super::settings::{LogFormat, Settings};
 use super::table::TABLE;
 use super::validate::validate;
 use super::{cli, file, report, warnings, with_options};
@@ -19,6 +20,7 @@ use crate::policy::{Acceptance, LinkRule, Mode, RefusalStyle, Spelling};
 mod mistakes;
 mod reloads;
 mod same;
+mod table;
 
 /// A resolver that knows four names, so that no test asks DNS.
 fn names(host: &str) -> Vec<IpAddr> {
@@ -67,7 +69,7 @@ fn defaults_are_those_of_the_table() {
     let inbound = settings.inbound.unwrap();
     assert_eq!((inbound.link, inbound.acceptance), (LinkRule::Policy, Acceptance::Terminate));
     assert_eq!((settings.mode, settings.refusal), (Mode::Disabled, RefusalStyle::Reply));
-    assert_eq!((settings.log.format, settings.log.level), (LogFormat::Text, LogLevel::Info));
+    assert_eq!((settings.log.format, settings.log.level), (LogFormat::Text, LevelFilter::INFO));
     assert_eq!(settings.timeouts.connect, Duration::from_secs(5));
     assert!(settings.workers > 0 && settings.max_incoming.is_none());
 }
@@ -233,6 +235,6 @@ proptest::proptest! {
     }
 }
 
-fn entry(opt: &'static Opt, value: &str) -> Entry {
-    Entry { opt, form: Form::Flag, variant: 0, value: value.to_owned() }
+fn entry(opt: &'static OptionSpec, value: &str) -> RawValue {
+    RawValue { opt, form: Form::Flag, variant: 0, value: value.to_owned() }
 }

@@ -1,33 +1,39 @@
-//! From what was written to [`Settings`]: the order in which the parts are read and checked against each other.
+//! From raw values to [`Settings`]: parses each part, then checks the parts against each other.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+
 use super::lookup::Lookup;
 use super::mistake::Mistake;
-use super::options::Key;
+use super::options::OptionKey;
 use super::raw::Raw;
-use super::reader::Reader;
-use super::settings::{LogFormat, LogLevel, LogSettings, Settings};
+use super::reader::OptionReader;
+use super::settings::{LogFormat, LogSettings, Settings};
 use super::{admin, encryption, routes, values};
 use crate::limits::{MEMBER_RESERVE, MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
 use crate::policy::RefusalStyle;
 
-/// Settings, and all that is wrong with them; they may be used if nothing is. `bound` are the inbound addresses
-/// that are open already, on a reload: they are kept, whatever their names resolve to by now.
+/// Returns the settings with all mistakes; the settings may be used only if there is none. `bound`: on a reload, the inbound
+/// addresses that are already open; they are kept, whatever their names resolve to now.
 pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) -> (Settings, Vec<Mistake>) {
-    let mut reader = Reader::new(raw);
+    let mut reader = OptionReader::new(raw);
     let (mode, spelling) = encryption::mode(&mut reader);
     let inbound = routes::inbound(&mut reader, lookup, bound);
     let outbound = routes::outbound(&mut reader, inbound.as_ref());
     let transparent = routes::transparent(&mut reader, inbound.as_ref(), &outbound);
-    let none = [Key::Upstream, Key::Outbound, Key::Transparent].iter().all(|key| !reader.given(*key));
+    let none = [OptionKey::Upstream, OptionKey::Outbound, OptionKey::Transparent].iter().all(|key| !reader.given(*key));
     if raw.is_whole() && none {
-        let (upstream, outbound) = (reader.say(Key::Upstream), reader.say(Key::Outbound));
+        let (upstream, outbound) = (reader.option_name(OptionKey::Upstream), reader.option_name(OptionKey::Outbound));
         let remedy =
             format!("give {upstream} the server that this proxy fronts, {outbound} a route to another, or both");
-        reader.refuse(Key::Upstream, "there is no route: neither an upstream nor an outbound route is given", &remedy);
+        reader.refuse(
+            OptionKey::Upstream,
+            "there is no route: neither an upstream nor an outbound route is given",
+            &remedy,
+        );
     }
     routes::loops(&mut reader, inbound.as_ref(), &outbound, lookup);
     let settings = Settings {
@@ -39,10 +45,10 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
         spelling,
         tls: encryption::files(&mut reader),
         timeouts: timeouts(&mut reader),
-        max_incoming: reader.read(Key::MaxIncoming, |text| values::count(text, 1, MOST_CONNECTIONS)),
-        max_per_ip: reader.read(Key::MaxPerIp, |text| values::count(text, 1, MOST_CONNECTIONS)),
+        max_incoming: reader.read(OptionKey::MaxIncoming, |text| values::count(text, 1, MOST_CONNECTIONS)),
+        max_per_ip: reader.read(OptionKey::MaxPerIp, |text| values::count(text, 1, MOST_CONNECTIONS)),
         member_reserve: reader
-            .read(Key::MemberReserve, |text| values::count(text, 0, MOST_CONNECTIONS))
+            .read(OptionKey::MemberReserve, |text| values::count(text, 0, MOST_CONNECTIONS))
             .unwrap_or(MEMBER_RESERVE),
         workers: workers(&mut reader),
         refusal: refusal(&mut reader),
@@ -53,44 +59,47 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
     if raw.is_whole() {
         encryption::check(&mut reader, &settings);
         admin::check(&mut reader, &settings);
-        routes::leads_to_own_port(&mut reader, &settings, lookup);
+        routes::upstream_is_own_port(&mut reader, &settings, lookup);
     }
     (settings, reader.finish())
 }
 
-fn timeouts(reader: &mut Reader<'_>) -> Timeouts {
+fn timeouts(reader: &mut OptionReader<'_>) -> Timeouts {
     let default = Timeouts::default();
     let mut time = |key, least, default| reader.read(key, |text| values::time(text, least)).unwrap_or(default);
     let least = Duration::from_millis(1);
-    let (sniff, handshake) =
-        (time(Key::SniffTimeout, least, default.sniff), time(Key::HandshakeTimeout, least, default.handshake));
-    let connect = time(Key::ConnectTimeout, least, default.connect);
-    let drain = time(Key::DrainTimeout, Duration::ZERO, default.drain);
-    let on_silence = reader.read(Key::OnSilence, |text| values::choice(text, &[("wait", false), ("close", true)]));
+    let (sniff, handshake) = (
+        time(OptionKey::SniffTimeout, least, default.sniff),
+        time(OptionKey::HandshakeTimeout, least, default.handshake),
+    );
+    let connect = time(OptionKey::ConnectTimeout, least, default.connect);
+    let drain = time(OptionKey::DrainTimeout, Duration::ZERO, default.drain);
+    let on_silence =
+        reader.read(OptionKey::OnSilence, |text| values::choice(text, &[("wait", false), ("close", true)]));
     Timeouts { sniff, handshake, connect, drain, close_silent: on_silence.unwrap_or(default.close_silent) }
 }
 
-fn workers(reader: &mut Reader<'_>) -> usize {
-    let given = reader.read(Key::Workers, |text| values::count(text, 1, MOST_WORKERS as u64));
+fn workers(reader: &mut OptionReader<'_>) -> usize {
+    let given = reader.read(OptionKey::Workers, |text| values::count(text, 1, MOST_WORKERS as u64));
     given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS))
 }
 
-fn refusal(reader: &mut Reader<'_>) -> RefusalStyle {
+fn refusal(reader: &mut OptionReader<'_>) -> RefusalStyle {
     let words = [("reply", RefusalStyle::Reply), ("close", RefusalStyle::Close)];
-    reader.read(Key::Refusal, |text| values::choice(text, &words)).unwrap_or(RefusalStyle::Reply)
+    reader.read(OptionKey::Refusal, |text| values::choice(text, &words)).unwrap_or(RefusalStyle::Reply)
 }
 
-fn log(reader: &mut Reader<'_>) -> LogSettings {
+fn log(reader: &mut OptionReader<'_>) -> LogSettings {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let levels = [
-        ("error", LogLevel::Error),
-        ("warn", LogLevel::Warn),
-        ("info", LogLevel::Info),
-        ("debug", LogLevel::Debug),
-        ("trace", LogLevel::Trace),
+        ("error", LevelFilter::ERROR),
+        ("warn", LevelFilter::WARN),
+        ("info", LevelFilter::INFO),
+        ("debug", LevelFilter::DEBUG),
+        ("trace", LevelFilter::TRACE),
     ];
     LogSettings {
-        format: reader.read(Key::LogFormat, |text| values::choice(text, &formats)).unwrap_or(LogFormat::Text),
-        level: reader.read(Key::LogLevel, |text| values::choice(text, &levels)).unwrap_or(LogLevel::Info),
+        format: reader.read(OptionKey::LogFormat, |text| values::choice(text, &formats)).unwrap_or(LogFormat::Text),
+        level: reader.read(OptionKey::LogLevel, |text| values::choice(text, &levels)).unwrap_or(LevelFilter::INFO),
     }
 }

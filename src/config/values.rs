@@ -1,19 +1,18 @@
-//! The texts of single options, read: each function says what it expects when it gets something else.
-//! Pure; what options mean together is judged elsewhere.
+//! Parsers for the values of single options. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::settings::Member;
+use super::settings::MemberSettings;
 use crate::limits::LONGEST_TIMEOUT_SECS;
 use crate::net::HostPort;
 use crate::tls::DisabledProtocols;
 
-/// What was expected, or what is wrong, in words that follow a name and a value.
-pub(super) type Wrong = String;
+/// Description of what was expected or is wrong, to follow the name and the value.
+pub(super) type ValueError = String;
 
-/// One of a few words; case counts.
-pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wrong> {
+/// One of the given words, case-sensitive.
+pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, ValueError> {
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
     found.ok_or_else(|| {
         let words = words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
@@ -24,8 +23,8 @@ pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Wron
     })
 }
 
-/// On or off, in the words that mongod takes.
-pub(super) fn switch(text: &str) -> Result<bool, Wrong> {
+/// A boolean, in the words that mongod accepts.
+pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
@@ -33,8 +32,8 @@ pub(super) fn switch(text: &str) -> Result<bool, Wrong> {
     }
 }
 
-/// A whole number within bounds, both included.
-pub(super) fn count(text: &str, least: u64, most: u64) -> Result<usize, Wrong> {
+/// A whole number from `least` to `most`.
+pub(super) fn count(text: &str, least: u64, most: u64) -> Result<usize, ValueError> {
     let number = digits(text).filter(|number| (least..=most).contains(number)).map(usize::try_from);
     match number {
         Some(Ok(number)) => Ok(number),
@@ -43,7 +42,7 @@ pub(super) fn count(text: &str, least: u64, most: u64) -> Result<usize, Wrong> {
 }
 
 /// A port to listen on; 0 lets the kernel choose.
-pub(super) fn port(text: &str) -> Result<u16, Wrong> {
+pub(super) fn port(text: &str) -> Result<u16, ValueError> {
     let port = digits(text).and_then(|number| u16::try_from(number).ok());
     port.ok_or_else(|| "expected a port, 0 to 65535".to_owned())
 }
@@ -51,13 +50,13 @@ pub(super) fn port(text: &str) -> Result<u16, Wrong> {
 /// A time: a number with `ms`, `s`, `m` or `h`, or of seconds; from `least` to a day.
 ///
 /// # Errors
-/// What was expected, in words.
-pub fn time(text: &str, least: Duration) -> Result<Duration, Wrong> {
+/// A description of what was expected.
+pub fn time(text: &str, least: Duration) -> Result<Duration, ValueError> {
     time_within(text, least, Duration::from_secs(LONGEST_TIMEOUT_SECS))
 }
 
-/// The same, up to another bound.
-pub(super) fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, Wrong> {
+/// As [`time`], up to `most`.
+pub(super) fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, ValueError> {
     let at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     let millis = match unit {
@@ -78,12 +77,12 @@ pub(super) fn time_within(text: &str, least: Duration, most: Duration) -> Result
 }
 
 /// An IP address.
-pub(super) fn ip(text: &str) -> Result<IpAddr, Wrong> {
+pub(super) fn ip(text: &str) -> Result<IpAddr, ValueError> {
     text.parse().map_err(|_| "expected an IP address".to_owned())
 }
 
-/// Refuses addresses on which no TCP listener can be opened, or none that a connection can reach.
-pub(super) fn listenable(address: SocketAddr) -> Result<(), Wrong> {
+/// Refuses addresses on which no TCP listener can be opened or reached.
+pub(super) fn listenable(address: SocketAddr) -> Result<(), ValueError> {
     let (ip, port) = (address.ip(), address.port());
     match address {
         _ if ip.is_multicast() => Err(format!("{ip} is a multicast address, which takes no TCP connections")),
@@ -102,9 +101,9 @@ pub(super) fn listenable(address: SocketAddr) -> Result<(), Wrong> {
     }
 }
 
-/// Protocol versions that are off, and whether the word was `none`. mongod's rules: tokens separated by commas,
-/// empty ones skipped, case counts, an older `no` before the name is allowed.
-pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), Wrong> {
+/// Disabled protocol versions, and whether the word was `none`. mongod's rules: tokens separated by commas, empty ones
+/// skipped, case-sensitive, an optional `no` before the name.
+pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), ValueError> {
     let mut disabled = DisabledProtocols::default();
     if text.trim() == "none" {
         return Ok((disabled, true));
@@ -126,8 +125,8 @@ pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), Wrong> 
     Ok((disabled, false))
 }
 
-/// The parts of an outbound route: `LISTEN=HOST:PORT[,name=NAME]`. LISTEN must be a loopback address, by number.
-pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), Wrong> {
+/// An outbound route: `LISTEN=HOST:PORT[,name=NAME]`. LISTEN must be a loopback IP address.
+pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), ValueError> {
     let (listen, target) = text.split_once('=').ok_or("expected LISTEN=HOST:PORT, with ,name=NAME if need be")?;
     let listen = loopback(listen.trim())?;
     let (target, extra) = target.split_once(',').map_or((target, None), |(target, extra)| (target, Some(extra)));
@@ -141,21 +140,21 @@ pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), Wro
 }
 
 /// A member of the set: `NAME:PORT[=IP]`.
-pub(super) fn member(text: &str) -> Result<Member, Wrong> {
+pub(super) fn member(text: &str) -> Result<MemberSettings, ValueError> {
     let (name, address) = text.split_once('=').map_or((text, None), |(name, address)| (name, Some(address)));
     let name = name.trim().parse::<HostPort>().map_err(|error| format!("of NAME:PORT: {error}"))?;
     let address = address.map(|text| text.trim().parse::<IpAddr>()).transpose();
     let address = address.map_err(|_| "after NAME:PORT, expected nothing or =IP, an IP address".to_owned())?;
-    Ok(Member { name, address: address.map(|ip| ip.to_canonical()) })
+    Ok(MemberSettings { name, address: address.map(|ip| ip.to_canonical()) })
 }
 
-/// A DNS name or an IP address, as [`HostPort`] judges it.
+/// A DNS name or an IP address, as [`HostPort`] accepts it.
 pub(super) fn host(text: &str) -> Option<String> {
     let address = if text.contains(':') { format!("[{text}]:1") } else { format!("{text}:1") };
     address.parse::<HostPort>().ok().map(|address| address.host)
 }
 
-fn loopback(listen: &str) -> Result<SocketAddr, Wrong> {
+fn loopback(listen: &str) -> Result<SocketAddr, ValueError> {
     let listen = listen.parse::<SocketAddr>().map_err(|_| {
         "the listener must be an IP address and a port, such as 127.0.0.1:27018 or [::1]:27018 (no name: it could \
          resolve to an address that others reach)"
@@ -168,7 +167,7 @@ fn loopback(listen: &str) -> Result<SocketAddr, Wrong> {
     }
 }
 
-/// Digits only: Rust's own parser would take a plus sign.
+/// Digits only: `parse` alone would accept a plus sign.
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -1,26 +1,26 @@
-//! The YAML form of the file, walked to dotted paths. Refuses keys it does not know, keys given twice, sections that
-//! are values and values that are sections. Messages never quote the text: it may hold a password.
+//! The YAML form of the file, flattened to dotted paths. Unknown keys, duplicate keys, values in place of sections and
+//! sections in place of values are errors. Messages never quote the text, because it may hold a password.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::file;
 use super::mistake::Mistake;
-use super::options::{Form, Kind, Opt};
-use super::raw::Entry;
-use super::table::TABLE;
+use super::options::{Form, OptionSpec, ValueKind};
+use super::raw::RawValue;
+use super::table::{self, TABLE};
+use super::unknown::unknown;
 use crate::text::printable;
 
-/// The entries of a text, `None` if it is no YAML of sections; what is wrong is added to the mistakes.
-pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<Entry>> {
-    let mut walk = Walk { path, mistakes, entries: Vec::new() };
+/// The values in a text; `None` if it is not YAML with sections. Errors are added to `mistakes`.
+pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawValue>> {
+    let mut walk = YamlWalker { path, mistakes, entries: Vec::new() };
     let readable = match parse(text, serde_saphyr::DuplicateKeyPolicy::Error) {
         Ok(value) => walk.document(&value),
         Err(error) => {
             let double = matches!(error, serde_saphyr::Error::DuplicateMappingKey { .. });
             walk.refuse_text(&error, double);
-            // With the first of the two values, so that the rest of the file is judged in the same run.
+            // Goes on with the first of the two values, so that the rest of the file is checked in the same run.
             let first = double.then(|| parse(text, serde_saphyr::DuplicateKeyPolicy::FirstWins));
             first.and_then(Result::ok).is_some_and(|value| walk.document(&value))
         }
@@ -37,14 +37,14 @@ fn parse(text: &str, duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> Result
     serde_saphyr::from_str_with_options(text, options)
 }
 
-struct Walk<'a> {
+struct YamlWalker<'a> {
     path: &'a Path,
     mistakes: &'a mut Vec<Mistake>,
-    entries: Vec<Entry>,
+    entries: Vec<RawValue>,
 }
 
-impl Walk<'_> {
-    /// Whether it is made of sections.
+impl YamlWalker<'_> {
+    /// Whether the document consists of sections.
     fn document(&mut self, value: &Value) -> bool {
         match value {
             Value::Object(_) => self.section("", value),
@@ -64,7 +64,7 @@ impl Walk<'_> {
 
     /// A value under a dotted path that may be an option, a section or neither.
     fn value(&mut self, dotted: &str, value: &Value) {
-        if let Some((opt, variant)) = Opt::find(Form::Yaml, dotted) {
+        if let Some((opt, variant)) = table::find(Form::Yaml, dotted) {
             return self.option(opt, variant, value);
         }
         let is_section = TABLE
@@ -72,7 +72,7 @@ impl Walk<'_> {
             .flat_map(|opt| opt.yaml)
             .any(|known| known.strip_prefix(dotted).is_some_and(|rest| rest.starts_with('.')));
         match (value, is_section) {
-            (_, false) => self.mistakes.push(file::unknown(Form::Yaml, dotted, self.path)),
+            (_, false) => self.mistakes.push(unknown(Form::Yaml, dotted, self.path)),
             (Value::Object(_), true) => self.section(dotted, value),
             (Value::Null, true) => {}
             (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_), true) => {
@@ -88,13 +88,15 @@ impl Walk<'_> {
         }
     }
 
-    fn option(&mut self, opt: &'static Opt, variant: usize, value: &Value) {
+    fn option(&mut self, opt: &'static OptionSpec, variant: usize, value: &Value) {
         let name = opt.written(Form::Yaml, variant);
         match (value, opt.kind) {
-            (Value::Array(items), Kind::List(_)) if items.iter().all(Value::is_string) => {
+            (Value::Array(items), ValueKind::List(_)) if items.iter().all(Value::is_string) => {
                 items.iter().for_each(|item| self.push(opt, variant, item));
             }
-            (Value::Array(_), Kind::List(_)) => self.refuse(&name, "it takes a list of texts", "write each in quotes"),
+            (Value::Array(_), ValueKind::List(_)) => {
+                self.refuse(&name, "it takes a list of texts", "write each in quotes")
+            }
             (Value::Array(_) | Value::Object(_), _) => {
                 let remedy = format!("write {name}: {}", placeholder(opt.kind));
                 self.refuse(&name, "it takes one value, not a list or a section", &remedy);
@@ -103,10 +105,10 @@ impl Walk<'_> {
             (Value::String(text), _) if text.trim().is_empty() => {
                 self.refuse(&name, "it has no value", "give it one, or take the line out");
             }
-            (Value::Number(_) | Value::Bool(_), Kind::Secret(_)) => {
+            (Value::Number(_) | Value::Bool(_), ValueKind::Secret(_)) => {
                 self.refuse(&name, "YAML takes this password for a number or for true or false", "write it in quotes");
             }
-            (Value::Bool(_), Kind::Value(_) | Kind::List(_)) => {
+            (Value::Bool(_), ValueKind::Value(_) | ValueKind::List(_)) => {
                 let problem = format!("expected {}, not true or false", placeholder(opt.kind));
                 self.refuse(&name, &problem, "correct it, or take the line out");
             }
@@ -114,9 +116,9 @@ impl Walk<'_> {
         }
     }
 
-    fn push(&mut self, opt: &'static Opt, variant: usize, value: &Value) {
+    fn push(&mut self, opt: &'static OptionSpec, variant: usize, value: &Value) {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        self.entries.push(Entry { opt, form: Form::Yaml, variant, value });
+        self.entries.push(RawValue { opt, form: Form::Yaml, variant, value });
     }
 
     fn refuse(&mut self, name: &str, problem: &str, remedy: &str) {
@@ -136,10 +138,10 @@ impl Walk<'_> {
     }
 }
 
-const fn placeholder(kind: Kind) -> &'static str {
+const fn placeholder(kind: ValueKind) -> &'static str {
     match kind {
-        Kind::Value(placeholder) | Kind::Secret(placeholder) | Kind::List(placeholder) => placeholder,
-        Kind::Switch => "true|false",
+        ValueKind::Value(placeholder) | ValueKind::Secret(placeholder) | ValueKind::List(placeholder) => placeholder,
+        ValueKind::Switch => "true|false",
     }
 }
 

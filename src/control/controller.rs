@@ -369,7 +369,7 @@ impl Controller {
         self.tuning.send_replace(tuning(&reload.loaded.settings));
         staged();
         if let Some(log) = &self.log {
-            log.set_level(reload.loaded.settings.log.level.filter());
+            log.set_level(reload.loaded.settings.log.level);
         }
         for warning in &reload.loaded.warnings {
             tracing::warn!("{warning}");

@@ -42,5 +42,7 @@ pub use metadata::{ClientMetadata, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
 pub(crate) use reply::{CommandFailure, CommandResult, integer};
-pub use reply::{Reply, error_document};
+pub use reply::Reply;
+#[cfg(test)]
+pub use reply::error_document;
 pub use request::Request;

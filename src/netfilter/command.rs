@@ -4,7 +4,6 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Command};
 
 /// The command line of `tlsramp netfilter`.
-#[must_use]
 pub fn command() -> Command {
     Command::new("netfilter")
         .about("Print, apply, keep or remove the interception rules of a sidecar (nftables)")
@@ -22,9 +21,10 @@ pub fn command() -> Command {
                 "New connections while tlsramp is down: refuse them, or let them reach the mongod [default: refuse]",
             ),
             flag(REDIRECT).help(
-                "Rewrite the port in place of TPROXY, for pods and old kernels; tlsramp without --inboundTransparent",
+                "Rewrite the port instead of using TPROXY, for pods and old kernels; run tlsramp without \
+                 --inboundTransparent",
             ),
-            flag(ACKNOWLEDGE).help("With --redirect: the host's rules that name the port treat both ports alike"),
+            flag(ACKNOWLEDGE).help("With --redirect: confirms that the host's rules treat both ports alike"),
             value(OUTBOUND, "PORT").help(
                 "Redirect the local mongod's connections to other members: tlsramp's --outboundTransparent, on \
                  127.0.0.1 and ::1 [needs --exemptGroup]",
@@ -32,15 +32,16 @@ pub fn command() -> Command {
             list(MEMBER_PORT, "PORT").help("Ports of other members [default: --serverPort]"),
             list(MEMBER_ADDRESS, "IP|CIDR").help("Only connections to these addresses [default: any other host]"),
             value(EXEMPT_GROUP, "NAME|GID").help(
-                "The primary group of tlsramp's own process, and of no mongod: its connections are not redirected",
+                "The primary group of the tlsramp process, and of no mongod: its connections are not redirected",
             ),
             value(TABLE, "NAME").default_value("tlsramp").help("The table's name: one for each sidecar of a host"),
         ])
         .args([
-            verb(APPLY, "Set the rules, all at once, in place of the table's older ones"),
-            verb(KEEP, "The same, and stay: set them again whenever they are gone or changed, until SIGTERM or --remove"),
-            verb(SHOW, "Show the table that is in force; exit code 1 without one"),
-            verb(REMOVE, "End a --keep and remove the table; without one, nothing"),
+            verb(APPLY, "Apply the rules in one transaction, replacing the table"),
+            verb(KEEP, "As --apply, and keep running: apply again whenever they are gone or changed, until \
+                 SIGTERM or --remove"),
+            verb(SHOW, "Show the table in force; exit code 1 if there is none"),
+            verb(REMOVE, "End a --keep and remove the table, if there is one"),
         ])
 }
 

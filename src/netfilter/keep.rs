@@ -1,5 +1,5 @@
-//! `--keep`: the rules are applied, and applied again whenever they are gone or changed, as by a firewall's reload that
-//! clears all tables. nftables tells of every change; the server's addresses are looked at every few seconds.
+//! `--keep`: applies the rules, and again whenever they are gone or changed, for example by a firewall's reload that clears
+//! all tables. Changes are followed by netlink; the server's addresses are read every few seconds.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -20,12 +20,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::addresses::Addresses;
+use super::checks::{acknowledge, known, unreached, warnings};
 use super::nft::{self, own_rules};
 use super::report;
-use super::run::{acknowledge, complain, is_ours, known, load, say, set, unchanged, unreached, warnings};
+use super::rules::{is_ours, load, print_error, print_line, set, unchanged};
 use super::script::script;
 use super::settings::Sidecar;
-use super::sockets::Addresses;
 use crate::limits::{NETFILTER_KEEP_END, NETFILTER_KEEP_LOOK, NETFILTER_KEEP_PAUSE};
 
 /// Keeps the rules in force until SIGTERM or SIGINT, which leave them in force.
@@ -33,7 +34,7 @@ use crate::limits::{NETFILTER_KEEP_END, NETFILTER_KEEP_LOOK, NETFILTER_KEEP_PAUS
 /// # Errors
 /// The rules could not be applied to begin with, or another process keeps them.
 pub(super) fn run(sidecar: &Sidecar) -> Result<(), String> {
-    // A privilege that is missing is told by nft, and not by a file or a socket.
+    // First, so that a missing privilege is reported by nft and not by a file or a socket.
     table(sidecar).map_err(|error| unchanged(&error))?;
     let _keeper = Keeper::take(&sidecar.table)?;
     acknowledge(sidecar)?;
@@ -44,7 +45,7 @@ pub(super) fn run(sidecar: &Sidecar) -> Result<(), String> {
 
 async fn keep(sidecar: &Sidecar) -> Result<(), String> {
     let failed = |error: io::Error| unchanged(&format!("changes of nftables cannot be followed: {error}"));
-    // Before the first look: a change in between is not missed.
+    // Before the rules are applied, so that no change is missed.
     let mut changes = changes().map_err(failed)?;
     let [mut terminate, mut interrupt] =
         [signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?];
@@ -59,7 +60,7 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             Some(()) = changes.recv() => true,
-            // Without a thread that tells, every look is at the table too.
+            // If the netlink thread has ended, the table is listed every time.
             () = tokio::time::sleep(NETFILTER_KEEP_LOOK) => changes.is_closed(),
         };
         match look(sidecar, &kept, told || failing.is_some()) {
@@ -69,25 +70,25 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
             }
             Err(why) => {
                 if failing.as_ref() != Some(&why) {
-                    complain(&format!("{why}; tried again every {} s", NETFILTER_KEEP_LOOK.as_secs()));
+                    print_error(&format!("{why}; tried again every {} s", NETFILTER_KEEP_LOOK.as_secs()));
                 }
                 failing = Some(why);
             }
         }
-        // Where two programs set each other's table aside, neither takes a whole processor.
+        // Bounds the load if two programs keep replacing each other's table.
         tokio::time::sleep(NETFILTER_KEEP_PAUSE).await;
     }
 }
 
-/// What is in force.
-struct Kept {
+/// The rules in force.
+struct AppliedRules {
     server: Addresses,
-    /// As nft lists it; `None`: it was changed before it could be listed.
+    /// The table as nft lists it; `None` if it was changed before it could be listed.
     listing: Option<String>,
 }
 
-/// Applies the rules again if they are not what they should be. The table is only listed if it may have changed.
-fn look(sidecar: &Sidecar, kept: &Kept, may_have_changed: bool) -> Result<Option<Kept>, String> {
+/// Applies the rules again if they have changed. The table is only listed if `may_have_changed`.
+fn look(sidecar: &Sidecar, kept: &AppliedRules, may_have_changed: bool) -> Result<Option<AppliedRules>, String> {
     let server = server(sidecar)?;
     let in_force = if may_have_changed || kept.listing.is_none() { table(sidecar)? } else { kept.listing.clone() };
     let reason = match &in_force {
@@ -97,32 +98,32 @@ fn look(sidecar: &Sidecar, kept: &Kept, may_have_changed: bool) -> Result<Option
         Some(_) => return Ok(None),
     };
     in_force.as_deref().map_or(Ok(()), |listing| is_ours(&sidecar.table, listing))?;
-    // Such a script was checked when it was loaded first: now every moment counts.
+    // Without `nft --check`: such a script was checked before, and connections are not intercepted until it is loaded.
     load(&script(sidecar, &server))?;
     applied(sidecar, server, &format!("{reason}; ")).map(Some)
 }
 
-/// Says what was applied, and takes down what is in force now.
-fn applied(sidecar: &Sidecar, server: Addresses, reason: &str) -> Result<Kept, String> {
+/// Prints the applied rules, and lists the table.
+fn applied(sidecar: &Sidecar, server: Addresses, reason: &str) -> Result<AppliedRules, String> {
     let listing = table(sidecar)?.filter(|listing| own_rules(listing) == own_rules(&script(sidecar, &server)));
-    say(&format!("{reason}{}", report::applied(sidecar, &server)));
+    print_line(&format!("{reason}{}", report::applied(sidecar, &server)));
     for warning in warnings(sidecar, &server, &unreached(sidecar, &server)) {
-        complain(&format!("WARNING: {warning}"));
+        print_error(&format!("WARNING: {warning}"));
     }
-    Ok(Kept { server, listing })
+    Ok(AppliedRules { server, listing })
 }
 
 fn table(sidecar: &Sidecar) -> Result<Option<String>, String> {
     nft::table(&sidecar.table).map_err(|error| error.to_string())
 }
 
-/// Where the server listens; while it does not, every address of the host, so that no connection reaches it when it starts.
+/// The server's addresses; while it does not listen, every address of the host, so that no connection reaches it directly
+/// when it starts.
 fn server(sidecar: &Sidecar) -> Result<Addresses, String> {
     Ok(sidecar.inbound.as_ref().map(known).transpose()?.flatten().unwrap_or(Addresses::ALL))
 }
 
-/// A channel that has something in it after each change of nftables in this network namespace. What changed is asked of
-/// nft.
+/// A channel with a message after changes of nftables in this network namespace.
 fn changes() -> io::Result<mpsc::Receiver<()>> {
     let netlink = Some(netlink::NETFILTER);
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, netlink)?;
@@ -132,14 +133,14 @@ fn changes() -> io::Result<mpsc::Receiver<()>> {
     Ok(changes)
 }
 
-/// Reads the messages of the kernel until there is nobody to tell.
+/// Reads the kernel's messages until the receiver is gone.
 fn follow(socket: &OwnedFd, told: &mpsc::Sender<()>) {
     loop {
         match recv(socket, &mut [0; 1], RecvFlags::TRUNC) {
-            // More messages than the socket holds (ENOBUFS) are changes too.
+            // Lost messages (ENOBUFS) are changes too.
             Ok(_) | Err(rustix::io::Errno::NOBUFS) => {}
             Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => return complain(&format!("changes of nftables are not told any more: {error}")),
+            Err(error) => return print_error(&format!("changes of nftables can no longer be followed: {error}")),
         }
         if let Err(TrySendError::Closed(())) = told.try_send(()) {
             return;
@@ -147,7 +148,7 @@ fn follow(socket: &OwnedFd, told: &mpsc::Sender<()>) {
     }
 }
 
-/// The lock by which one process keeps a table, and others know it. It ends with the process.
+/// The lock of the process that keeps a table. It ends with the process.
 pub(super) struct Keeper {
     _file: File,
 }
@@ -175,7 +176,7 @@ impl Keeper {
     /// The process that keeps a table.
     ///
     /// # Errors
-    /// That could not be found out.
+    /// The lock file cannot be read.
     pub(super) fn of(table: &str) -> Result<Option<Pid>, String> {
         let path = lock_path(table)?;
         let failed =
@@ -188,16 +189,16 @@ impl Keeper {
     }
 }
 
-/// Ends the process that keeps a table, and waits until it has.
+/// Ends the process that keeps a table, and waits for its end.
 ///
 /// # Errors
-/// It cannot be ended, or does not.
+/// It cannot be ended, or does not end in time.
 pub(super) fn end(table: &str, keeper: Pid) -> Result<(), String> {
     let failed = |error: rustix::io::Errno| {
         unchanged(&format!("process {keeper}, which keeps the table, cannot be ended: {error}"))
     };
     let process = pidfd_open(keeper, PidfdFlags::empty()).map_err(failed)?;
-    // The number might have become another process's before it was opened.
+    // Before the pidfd was opened, the number might have been reused.
     if Keeper::of(table)? == Some(keeper) {
         pidfd_send_signal(process, Signal::TERM).map_err(failed)?;
     }
@@ -219,14 +220,14 @@ fn holder(file: &File) -> io::Result<Option<Pid>> {
     Ok(fcntl_getlk(file, &whole)?.and_then(|lock| lock.pid))
 }
 
-/// A table is one of its network namespace; the folder may be seen from several.
+/// Tables belong to a network namespace; the folder may be shared by several.
 fn lock_path(table: &str) -> Result<PathBuf, String> {
     let namespace = Path::new("/proc/self/ns/net").metadata();
     let namespace = namespace.map_err(|error| unchanged(&format!("/proc/self/ns/net: {error}")))?.ino();
     Ok(Path::new(LOCKS).join(format!("{table}.{namespace}.lock")))
 }
 
-/// Root's, and gone with the host's restart.
+/// Owned by root, and cleared by a restart of the host.
 const LOCKS: &str = "/run/tlsramp-netfilter";
 /// The group of nftables' messages in linux/netfilter/nfnetlink.h.
 const NFNLGRP_NFTABLES: u32 = 7;

@@ -1,5 +1,5 @@
-//! Rules of the host that name a port, found as text: behind `--redirect` they see another port than before. They are
-//! listed for the operator and not interpreted.
+//! Finds rules of the host that name a port, by text search: after `--redirect` they see another port. They are listed for
+//! the operator, not interpreted.
 
 use super::script::MARK;
 
@@ -13,7 +13,7 @@ pub(super) fn in_nft(listing: &str, ports: [u16; 2]) -> Vec<String> {
         }
         let mut block = "";
         for line in table.iter().map(|line| line.trim()) {
-            // A chain, a set or a map; the elements of one stand in lines of their own.
+            // A chain, a set or a map; elements may continue on lines of their own.
             if line.contains('{') && !line.contains('}') && !line.starts_with("elements") {
                 block = line.split(" {").next().unwrap_or_default();
             }
@@ -54,8 +54,8 @@ fn tables(listing: &str) -> Vec<Vec<&str>> {
     tables
 }
 
-/// Whether one of the ports stands in a line, by itself, within a range such as `27000-27050` or `27000:27050`, or on the
-/// other side of a bound such as `>= 27100`.
+/// Whether a line names one of the ports: by itself, within a range such as `27000-27050` or `27000:27050`, or by a bound that
+/// separates the two, such as `>= 27100`.
 fn names(line: &str, ports: [u16; 2]) -> bool {
     let line = line.split(" # handle").next().unwrap_or_default();
     let words = line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != ':');
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn each_with_where_it_stands() {
+    fn mentions_have_their_table_and_chain() {
         let listing = "table inet filter { # handle 1\n\tset ports { # handle 2\n\t\ttype inet_service\n\
                        \t\telements = { 22,\n\t\t\t     27017 }\n\t}\n\n\tchain input { # handle 3\n\
                        \t\ttype filter hook input priority filter; policy drop;\n\t\ttcp dport 27017 accept # handle 4\n\t}\n}\n\

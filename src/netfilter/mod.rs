@@ -1,25 +1,26 @@
-//! `tlsramp netfilter`: the nftables rules that lead a mongod's connections through a tlsramp on the same host.
+//! `tlsramp netfilter`: the nftables rules that intercept a mongod's connections for a tlsramp on the same host.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `command` | the command line |
-//! | `settings`, `network` | the values given, validated together; networks of members |
+//! | `command`, `settings`, `network` | the command line, validated |
+//! | `addresses`, `sockets` | the server's addresses, listeners, older connections |
 //! | `script` | the rules, as a script for nft. PURE |
-//! | `sockets` | the addresses that the server listens on, connections that are older than the rules |
-//! | `mentions` | rules of the host that name the port, for `--redirect`. PURE |
-//! | `nft` | nft and iptables, run with a time limit; the table's own listing |
-//! | `run`, `report` | what each verb does and prints, exit codes |
-//! | `keep` | `--keep`: applies the rules anew whenever they are gone |
+//! | `nft`, `rules` | runs nft; recognises, checks and loads the table |
+//! | `checks`, `mentions` | checks of listeners and of the host's rules |
+//! | `run`, `keep`, `report` | the commands, `--keep`, and what they print |
 //!
-//! Inbound connections are intercepted by TPROXY, which leaves the destination port as it is: the host's own filter rules
-//! see what they saw before, and none of them has to be read. No table is changed but the own one.
+//! Inbound connections are intercepted by TPROXY, which does not rewrite the destination port: the host's filter rules apply as
+//! before. Only tlsramp's own table is changed.
 
+mod addresses;
+mod checks;
 mod command;
 mod keep;
 mod mentions;
 mod network;
 mod nft;
 mod report;
+mod rules;
 mod run;
 mod script;
 mod settings;

@@ -1,11 +1,11 @@
-//! Networks of members, as an operator writes them: an address, or one with the length of its prefix.
+//! Networks of members: an address, or an address with a prefix length.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 /// # Errors
-/// What is wrong, and what to write instead.
+/// The problem and the remedy.
 pub(super) fn parse(text: &str) -> Result<IpNet, (String, String)> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         let example = "write it as 10.0.0.5, 10.0.0.0/24, fd00::5 or fd00::/64";

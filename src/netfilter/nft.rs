@@ -1,4 +1,4 @@
-//! nft and iptables: found and run, with a bound on their time and output; and the own table, as nft lists it.
+//! Runs nft and iptables with limits of time and output, and reads the listing of tlsramp's table.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -12,28 +12,28 @@ use crate::text::printable;
 
 use super::script::MARK;
 
-/// Why a tool did not do what it was to do.
+/// Why a tool failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolError {
-    /// It is not there.
+    /// It is not installed.
     #[error("{0} is not in PATH: install the package that has it (nftables, iptables), or add /usr/sbin to PATH")]
     Missing(String),
-    /// It could not be run, or not to its end.
+    /// It could not be run, or was stopped.
     #[error("{0}: {1}")]
     Broken(String, String),
-    /// It says no.
+    /// It ended with an error.
     #[error("{shown}: {said}{}", if *.unprivileged { "; run this as root, or with CAP_NET_ADMIN" } else { "" })]
     Failed {
-        /// The command as one would type it.
+        /// The command line.
         shown: String,
-        /// What it printed to standard error, on one line.
+        /// Its standard error, on one line.
         said: String,
-        /// Whether it was for want of privilege.
+        /// Whether a privilege was missing.
         unprivileged: bool,
     },
 }
 
-/// Where a command is. An ordinary user's PATH often lacks the folders of these.
+/// The path of a command. An ordinary user's PATH often lacks the folders of these tools.
 pub(super) fn find(command: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).collect();
@@ -43,7 +43,7 @@ pub(super) fn find(command: &str) -> Option<PathBuf> {
         .find(|file| file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0))
 }
 
-/// Runs a command to its end, and gives what it printed.
+/// Runs a command to its end; returns its standard output.
 ///
 /// # Errors
 /// See [`ToolError`].
@@ -56,7 +56,7 @@ pub(super) fn run(command: &str, arguments: &[&str], input: &str) -> Result<Stri
     process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = process.spawn().map_err(|error| broken(format!("it cannot be run: {error}")))?;
     let (stdin, input) = (child.stdin.take(), input.to_owned());
-    // One that does not read its input says why in other ways.
+    // Errors are ignored: a tool that does not read its input reports its own error.
     let feeder = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
     let status = wait(&mut child, NETFILTER_TOOL_WAIT).map_err(broken)?;
@@ -75,7 +75,7 @@ pub(super) fn run(command: &str, arguments: &[&str], input: &str) -> Result<Stri
     Err(ToolError::Failed { shown, said: printable(&lines.join("; ")), unprivileged })
 }
 
-/// Whether it ended well. What takes too long is killed.
+/// Waits for the end; returns whether it succeeded. Kills the process at the time limit.
 fn wait(child: &mut Child, limit: Duration) -> Result<bool, String> {
     let deadline = Instant::now() + limit;
     loop {
@@ -102,7 +102,7 @@ fn reader(from: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// A table, as nft lists it, without counters; `None` if it is not there.
+/// The listing of a table, without counters; `None` if there is no such table.
 ///
 /// # Errors
 /// See [`ToolError`].
@@ -117,8 +117,8 @@ pub(super) fn table(name: &str) -> Result<Option<String>, ToolError> {
     }
 }
 
-/// The first line of a table that this command has not written: all of ours are rules that carry a comment of ours, in
-/// chains of these names that decide nothing else.
+/// The first line of a listing that tlsramp has not written. Its tables hold only rules with its comment, in chains of these
+/// names with policy accept.
 pub(super) fn foreign(listing: &str) -> Option<&str> {
     let lines = listing.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.into_iter().find(|line| {
@@ -129,7 +129,7 @@ pub(super) fn foreign(listing: &str) -> Option<&str> {
     })
 }
 
-/// How many rules of ours a script or a listing has.
+/// The number of tlsramp's rules in a script or a listing.
 pub(super) fn own_rules(text: &str) -> usize {
     text.lines().filter(|line| is_own_rule(line)).count()
 }
@@ -138,7 +138,7 @@ fn is_own_rule(line: &str) -> bool {
     line.contains(&format!("comment \"{MARK}"))
 }
 
-/// The standard library has no wait with a limit; this is what starting a process costs anyway.
+/// The polling interval, because the standard library has no wait with a time limit.
 const LOOK: Duration = Duration::from_millis(2);
 
 #[cfg(test)]

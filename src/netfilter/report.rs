@@ -1,20 +1,21 @@
-//! The texts of what was done, what was refused, and what is left to know. PURE.
+//! The texts that the commands print. PURE.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use super::addresses::{Addresses, Local};
 use super::network;
 use super::script::MARK;
-use super::settings::{Inbound, Intercept, Outbound, Sidecar, WhenDown};
-use super::sockets::{Addresses, By, Lack, Local, Unreached};
+use super::settings::{InboundRules, Intercept, OutboundRules, Sidecar, WhenDown};
+use super::sockets::{InterceptedTraffic, ListenerProblem, UnreachedPort};
 use crate::limits::{NETFILTER_MENTIONS_SHOWN, NETFILTER_OLDER_SHOWN};
 use crate::text::printable;
 
-/// What was set, and what is left to do.
+/// The rules that were applied.
 pub(super) fn applied(sidecar: &Sidecar, server: &Addresses) -> String {
     let mut text = format!("applied: table inet {}\n", sidecar.table);
     if let Some(inbound) = &sidecar.inbound {
-        let Inbound { server_port, port, .. } = inbound;
+        let InboundRules { server_port, port, .. } = inbound;
         let (how, where_to) = match inbound.intercept {
             Intercept::Tproxy(_) => ("TPROXY", server_text(server)),
             Intercept::Redirect => ("redirect", "every address of this host".to_owned()),
@@ -32,7 +33,7 @@ pub(super) fn applied(sidecar: &Sidecar, server: &Addresses) -> String {
         let _ = writeln!(text, "  while tlsramp does not listen, {when_down}");
     }
     if let Some(outbound) = &sidecar.outbound {
-        let Outbound { port, member_addresses, .. } = outbound;
+        let OutboundRules { port, member_addresses, .. } = outbound;
         let ports = outbound.member_ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let group = printable(&outbound.exempt_group);
         let to = match member_addresses.as_slice() {
@@ -55,40 +56,40 @@ fn server_text(server: &Addresses) -> String {
     if all.is_empty() { "no address, since the server listens on loopback alone,".to_owned() } else { all.join(", ") }
 }
 
-/// The warning about a port that the rules lead to, where connections would not arrive.
-pub(super) fn unreached(Unreached { port, by, lack }: Unreached, sidecar: &Sidecar) -> String {
+/// The warning about a port that intercepted connections would not reach.
+pub(super) fn unreached(UnreachedPort { port, traffic, problem }: UnreachedPort, sidecar: &Sidecar) -> String {
     let redirect = sidecar.inbound.as_ref().is_some_and(|inbound| inbound.intercept == Intercept::Redirect);
-    let (whose, bind) = match by {
-        By::V4 => (" for other hosts by IPv4", "--bind_ip 0.0.0.0"),
-        By::V6 => (" for other hosts by IPv6", "--bind_ip ::,0.0.0.0"),
-        By::Either => (" for other hosts", "--bind_ip"),
-        By::Outbound => (" of 127.0.0.1", "--outboundTransparent"),
+    let (whose, bind) = match traffic {
+        InterceptedTraffic::V4 => (" for other hosts by IPv4", "--bind_ip 0.0.0.0"),
+        InterceptedTraffic::V6 => (" for other hosts by IPv6", "--bind_ip ::,0.0.0.0"),
+        InterceptedTraffic::Either => (" for other hosts", "--bind_ip"),
+        InterceptedTraffic::Outbound => (" of 127.0.0.1", "--outboundTransparent"),
     };
-    let transparent = if redirect || by == By::Outbound { "" } else { " --inboundTransparent" };
-    match lack {
-        Lack::Listener => {
+    let transparent = if redirect || traffic == InterceptedTraffic::Outbound { "" } else { " --inboundTransparent" };
+    match problem {
+        ListenerProblem::Missing => {
             format!("nothing listens on port {port}{whose}: start tlsramp with {bind}{transparent} there")
         }
-        Lack::Wildcard => format!(
+        ListenerProblem::NotWildcard => format!(
             "tlsramp listens on single addresses at port {port}{whose}, and TPROXY leads a connection to the first address of \
              its interface: start tlsramp with {bind}{transparent}"
         ),
-        Lack::Transparency => format!(
+        ListenerProblem::NotTransparent => format!(
             "the listener on port {port}{whose} is not transparent, so TPROXY does not lead to it: start tlsramp with \
              --inboundTransparent, or give --redirect"
         ),
     }
 }
 
-/// The server listens where `--serverAddress` does not say.
-pub(super) fn uncovered(found: &Addresses, Inbound { server_port, .. }: &Inbound) -> String {
+/// The warning if the server listens on addresses that `--serverAddress` does not name.
+pub(super) fn uncovered(found: &Addresses, InboundRules { server_port, .. }: &InboundRules) -> String {
     format!(
-        "something listens at port {server_port} of {}: what of that --serverAddress leaves out is not intercepted",
+        "port {server_port} is listened on at {}: addresses that --serverAddress leaves out are not intercepted",
         server_text(found)
     )
 }
 
-/// What was removed. `open`: connections that need what is left.
+/// The result of a removal. `open`: the number of open connections that need the table that is left.
 pub(super) fn removed(table: &str, open: usize) -> String {
     if open == 0 {
         return format!(
@@ -104,10 +105,10 @@ pub(super) fn removed(table: &str, open: usize) -> String {
     )
 }
 
-/// Connections that the rules do not touch.
+/// Connections that are older than the rules, and so not intercepted.
 pub(super) fn older(sidecar: &Sidecar, peers: Result<&[SocketAddr], String>) -> String {
     let mut text = String::new();
-    if let Some(Inbound { server_port, .. }) = &sidecar.inbound {
+    if let Some(InboundRules { server_port, .. }) = &sidecar.inbound {
         match peers {
             Ok([]) => {
                 let _ = writeln!(text, "no connection of another host to port {server_port} is older than the rules");
@@ -150,8 +151,8 @@ pub(super) fn older(sidecar: &Sidecar, peers: Result<&[SocketAddr], String>) -> 
     text
 }
 
-/// Rules of the host that name one of the ports, where these are rewritten.
-pub(super) fn mentioned(mentions: &[String], Inbound { server_port, port, .. }: &Inbound) -> String {
+/// The refusal of `--redirect` because of rules of the host that name one of the ports.
+pub(super) fn mentioned(mentions: &[String], InboundRules { server_port, port, .. }: &InboundRules) -> String {
     let mut text = format!(
         "refused, nothing was changed: --redirect rewrites port {server_port} to {port} before filter rules see it, and these \
          rules name one of the two:\n"
@@ -170,7 +171,7 @@ pub(super) fn mentioned(mentions: &[String], Inbound { server_port, port, .. }: 
     text
 }
 
-/// Why a table is not touched.
+/// The refusal to change a table that is not tlsramp's.
 pub(super) fn foreign(table: &str, line: &str) -> String {
     format!(
         "refused, nothing was changed: the table inet {table} is not tlsramp's: it holds `{}`, which has no comment \

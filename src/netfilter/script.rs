@@ -1,21 +1,22 @@
-//! The rules, as a script for nft that sets them all at once. Every rule carries a comment of ours, by which the table is
-//! known to be ours when it is replaced or removed.
+//! The rules, as a script for nft that sets them in one transaction. Every rule has a comment by which a table is recognised
+//! as tlsramp's before it is replaced or removed.
 
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
 
+use super::addresses::{Addresses, Local};
 use super::network;
-use super::settings::{Inbound, Intercept, Outbound, Sidecar, WhenDown};
-use super::sockets::{Addresses, Local};
+use super::settings::{InboundRules, Intercept, OutboundRules, Sidecar, WhenDown};
+
 use crate::net::canary;
 
-/// Removes the table, if it is there: older versions of nft have no other way to say so.
+/// Removes the table if it exists; older versions of nft have no `destroy`.
 pub(super) fn removal(table: &str) -> String {
     format!("add table inet {table}\ndelete table inet {table}\n")
 }
 
-/// The whole script: the table anew, in place of an older one. `server` is where the server can be reached.
+/// The whole script, which replaces the table. `server`: the addresses at which the server is reached.
 pub(super) fn script(sidecar: &Sidecar, server: &Addresses) -> String {
     let mut text = String::from(
         "# The rules of a tlsramp sidecar. `nft -f -` sets all of them at once, in place of the table's older ones, or none.\n",
@@ -34,24 +35,23 @@ pub(super) fn script(sidecar: &Sidecar, server: &Addresses) -> String {
     text
 }
 
-/// A port of tlsramp's that connections are or were redirected to.
+/// A port of tlsramp's that connections were redirected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Redirected {
+pub(super) struct RedirectedPort {
     pub(super) port: u16,
-    /// Whether these are connections of this host.
+    /// Whether these were connections of this host.
     pub(super) outbound: bool,
 }
 
-/// The table with one chain that leads nothing anywhere, for connections that were redirected to these ports: the kernel
-/// translates the packets of open connections for as long as there is a chain of type nat, and rules that need connection
-/// tracking.
-pub(super) fn remainder(table: &str, ports: &[Redirected]) -> String {
+/// A table without effect on new connections, for open ones that were redirected to these ports: the kernel translates their
+/// packets only while there is a chain of type nat, with rules that need connection tracking.
+pub(super) fn remainder(table: &str, ports: &[RedirectedPort]) -> String {
     let mut text = removal(table);
     let _ = writeln!(
         text,
         "table inet {table} {{\n    chain output {{\n        type nat hook output priority -100; policy accept;"
     );
-    for Redirected { port, outbound } in ports {
+    for RedirectedPort { port, outbound } in ports {
         let direction = if *outbound { OUTBOUND } else { INBOUND };
         let _ = writeln!(text, "        ct status dnat tcp dport {port} return comment \"{MARK}{direction}{LEFT}\"");
     }
@@ -59,24 +59,24 @@ pub(super) fn remainder(table: &str, ports: &[Redirected]) -> String {
     text
 }
 
-/// The ports that a listing of the table leads to, or that [`remainder`] was written for. TPROXY's are among them, because
-/// rules of the other form may have been in force before.
-pub(super) fn redirected(listing: &str) -> Vec<Redirected> {
+/// The ports that the rules in a listing lead to, or that [`remainder`] was written for. Ports of TPROXY rules are included,
+/// because redirect rules may have been in force before.
+pub(super) fn redirected(listing: &str) -> Vec<RedirectedPort> {
     let found = |line: &str| {
         let after = if line.contains(LEFT) { "tcp dport " } else { " to :" };
         let outbound = line.contains(&format!("\"{MARK}{OUTBOUND}"));
         let ours = outbound || line.contains(&format!("\"{MARK}{INBOUND}"));
         let port = line.split_once(after)?.1.split(' ').next()?.parse().ok()?;
-        ours.then_some(Redirected { port, outbound })
+        ours.then_some(RedirectedPort { port, outbound })
     };
-    let mut ports: Vec<Redirected> = listing.lines().filter_map(found).collect();
+    let mut ports: Vec<RedirectedPort> = listing.lines().filter_map(found).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
-fn tproxy(inbound: &Inbound, when_down: WhenDown, server: &Addresses) -> String {
-    let Inbound { server_port, port, server_addresses, .. } = inbound;
+fn tproxy(inbound: &InboundRules, when_down: WhenDown, server: &Addresses) -> String {
+    let InboundRules { server_port, port, server_addresses, .. } = inbound;
     let mut text = String::from(
         "    # Inbound: a packet from another host for the server's address and port goes to tlsramp's socket. The packet is\n\
          \x20   # not rewritten, so the host's own filter rules see the address and the port that they saw before.\n\
@@ -87,7 +87,7 @@ fn tproxy(inbound: &Inbound, when_down: WhenDown, server: &Addresses) -> String 
     let families = [("ip", "ipv4", &server.v4), ("ip6", "ipv6", &server.v6)];
     let daddr = |family: &str, local: &Local| match local {
         Local::None => None,
-        // A server on the wildcard address is reached by every address of the host.
+        // A server on the wildcard address is reached at every address of the host.
         Local::All => Some("fib daddr type local".to_owned()),
         Local::These(addresses) => Some(format!("{family} daddr {}", set(addresses))),
     };
@@ -105,14 +105,15 @@ fn tproxy(inbound: &Inbound, when_down: WhenDown, server: &Addresses) -> String 
     }
     text.push_str("    }\n");
     if when_down == WhenDown::Refuse {
-        // Addresses that the kernel tells may change before the rules do, so all of the host's are covered then.
+        // The server may listen on other addresses before the rules are updated, so every address is covered unless they were
+        // given.
         let to = if server_addresses.is_empty() { vec![("", String::new())] } else { to };
         text.push_str(&refuse(&to, *server_port));
     }
     text
 }
 
-/// New connections that no socket of tlsramp's takes, after the host's own rules have decided.
+/// Rejects new connections that no socket of tlsramp's accepts, after the host's own rules.
 fn refuse(to: &[(&str, String)], server_port: u16) -> String {
     let mut text = String::from(
         "\n    # While tlsramp does not listen, the rules above do not match: connections that are open go on, and new ones\n\
@@ -134,7 +135,7 @@ fn refuse(to: &[(&str, String)], server_port: u16) -> String {
     text
 }
 
-fn redirect(Inbound { server_port, port, .. }: &Inbound) -> String {
+fn redirect(InboundRules { server_port, port, .. }: &InboundRules) -> String {
     format!(
         "    # Inbound: a connection from another host for the server's port goes to tlsramp's port, on the first address of\n\
          \x20   # the interface that it came in by. This rewrites the packet: the host's own filter rules see tlsramp's port.\n\
@@ -164,8 +165,8 @@ fn output(sidecar: &Sidecar) -> String {
     text
 }
 
-fn outward(outbound: &Outbound) -> String {
-    let Outbound { port, exempt, exempt_group, .. } = outbound;
+fn outward(outbound: &OutboundRules) -> String {
+    let OutboundRules { port, exempt, exempt_group, .. } = outbound;
     let ports = set(&outbound.member_ports);
     let mut text = format!(
         "\n        # Connections within the host are left alone: by loopback, and by an address of the host's own, as a mongod\n\
@@ -203,16 +204,16 @@ fn set<T: ToString>(values: &[T]) -> String {
 const FIRST: &str = "tcp flags & (fin | syn | rst | ack) == syn";
 const INBOUND: &str = "inbound";
 const OUTBOUND: &str = "outbound";
-/// Follows in the comment of a rule that stands for open connections.
+/// Ends the comments of the rules of [`remainder`].
 const LEFT: &str = ", left for open connections";
-/// How the comments of our rules begin.
+/// Begins the comments of tlsramp's rules.
 pub(super) const MARK: &str = "tlsramp: ";
 
 #[cfg(test)]
 mod tests {
-    use super::{Redirected, redirected, remainder, script};
+    use super::{RedirectedPort, redirected, remainder, script};
+    use crate::netfilter::addresses::{Addresses, Local};
     use crate::netfilter::settings::{Intercept, WhenDown, tests::sidecar};
-    use crate::netfilter::sockets::{Addresses, Local};
 
     #[test]
     fn rules_name_the_addresses_of_the_server_alone() {
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn ports_of_redirects_are_known_from_the_table() {
-        let both = [Redirected { port: 27117, outbound: false }, Redirected { port: 27217, outbound: true }];
+        let both = [RedirectedPort { port: 27117, outbound: false }, RedirectedPort { port: 27217, outbound: true }];
         let mut sidecar = sidecar();
         assert_eq!(redirected(&script(&sidecar, &Addresses::ALL)), both);
         sidecar.inbound.as_mut().unwrap().intercept = Intercept::Redirect;

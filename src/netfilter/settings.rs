@@ -1,4 +1,4 @@
-//! The values given, validated together: every mistake at once, each with what to do.
+//! The command line, validated: every mistake is reported at once, each with a remedy.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,15 +14,14 @@ use super::network;
 use crate::config::Mistake;
 use crate::limits::NETFILTER_MEMBERS;
 
-/// What is asked for.
+/// The command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum NetfilterCommand {
     Print(Sidecar),
     Apply(Sidecar),
     Keep(Sidecar),
-    /// The table of this name.
+    /// With the table's name.
     Show(String),
-    /// The table of this name.
     Remove(String),
 }
 
@@ -30,66 +29,66 @@ pub(super) enum Asked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sidecar {
     pub(super) table: String,
-    pub(super) inbound: Option<Inbound>,
-    pub(super) outbound: Option<Outbound>,
+    pub(super) inbound: Option<InboundRules>,
+    pub(super) outbound: Option<OutboundRules>,
     /// The port that the canary is redirected to: the outbound one, else the inbound one.
     pub(super) canary_to: u16,
 }
 
 /// Connections from other hosts, to the mongod's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Inbound {
+pub(super) struct InboundRules {
     pub(super) server_port: u16,
-    /// Never the server's.
+    /// Never the server's port.
     pub(super) port: u16,
     pub(super) intercept: Intercept,
-    /// The server's addresses, if they were given; else the kernel is asked.
+    /// The server's addresses as given; if empty, they are read from the kernel.
     pub(super) server_addresses: Vec<IpAddr>,
-    /// With `Redirect`: rules of the host that name the port were looked at by the operator.
+    /// With `Redirect`: the operator has checked the host's rules that name the port.
     pub(super) acknowledged: bool,
 }
 
-/// How connections from other hosts are led to tlsramp.
+/// How connections from other hosts are intercepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intercept {
-    /// Without rewriting the packet.
+    /// The packet is not rewritten.
     Tproxy(WhenDown),
-    /// By rewriting its destination.
+    /// The destination port is rewritten.
     Redirect,
 }
 
-/// What becomes of new connections while tlsramp does not listen.
+/// How new connections are handled while tlsramp does not listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenDown {
     Refuse,
-    /// They reach the server as they are.
+    /// They reach the server directly.
     Bypass,
 }
 
 /// Connections of the local mongod, to other members.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outbound {
+pub(super) struct OutboundRules {
     pub(super) port: u16,
-    /// In order, each once; at least one.
+    /// Sorted, without duplicates, not empty.
     pub(super) member_ports: Vec<u16>,
     /// Without overlap. Empty: every other host.
     pub(super) member_addresses: Vec<IpNet>,
     pub(super) exempt: u32,
-    /// The group as it was given.
+    /// The group as given.
     pub(super) exempt_group: String,
 }
 
-impl Asked {
+impl NetfilterCommand {
     /// # Errors
     /// Every mistake.
-    pub(super) fn of(given: &ArgMatches) -> Result<Asked, Vec<Mistake>> {
+    pub(super) fn of(given: &ArgMatches) -> Result<NetfilterCommand, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let verbs: Vec<_> = [APPLY, SHOW, REMOVE, KEEP].into_iter().filter(|verb| given.get_flag(verb)).collect();
         if verbs.len() > 1 {
             let names = verbs.iter().map(|verb| format!("--{verb}")).collect::<Vec<_>>().join(", ");
-            mistakes.push(mistake(&names, "they exclude each other", "give one of them"));
+            mistakes.push(Mistake::new(&names, "they exclude each other", "give one of them"));
         }
-        let mut given = Given { given, mistakes };
+        let mut given = ArgumentReader { given, mistakes };
         let table = given.table();
         // The options of `--apply` are allowed with `--show` and `--remove`: a command line is repeated with another verb.
         let by_table = verbs == [SHOW] || verbs == [REMOVE];
@@ -98,21 +97,21 @@ impl Asked {
             return Err(given.mistakes);
         }
         Ok(match (sidecar, verbs.first()) {
-            (None, Some(&SHOW)) => Asked::Show(table),
-            (None, _) => Asked::Remove(table),
-            (Some(sidecar), Some(&APPLY)) => Asked::Apply(sidecar),
-            (Some(sidecar), Some(&KEEP)) => Asked::Keep(sidecar),
-            (Some(sidecar), _) => Asked::Print(sidecar),
+            (None, Some(&SHOW)) => NetfilterCommand::Show(table),
+            (None, _) => NetfilterCommand::Remove(table),
+            (Some(sidecar), Some(&APPLY)) => NetfilterCommand::Apply(sidecar),
+            (Some(sidecar), Some(&KEEP)) => NetfilterCommand::Keep(sidecar),
+            (Some(sidecar), _) => NetfilterCommand::Print(sidecar),
         })
     }
 }
 
-struct Given<'a> {
+struct ArgumentReader<'a> {
     given: &'a ArgMatches,
     mistakes: Vec<Mistake>,
 }
 
-impl Given<'_> {
+impl ArgumentReader<'_> {
     fn text(&self, name: &str) -> Option<String> {
         self.given.get_one::<String>(name).cloned()
     }
@@ -122,7 +121,7 @@ impl Given<'_> {
     }
 
     fn lacks(&mut self, name: &str, problem: &str, remedy: &str) {
-        self.mistakes.push(mistake(&format!("--{name}"), problem, remedy));
+        self.mistakes.push(Mistake::new(&format!("--{name}"), problem, remedy));
     }
 
     fn table(&mut self) -> String {
@@ -156,7 +155,7 @@ impl Given<'_> {
         whole.then(|| Sidecar { table: table.to_owned(), inbound, outbound, canary_to })
     }
 
-    fn inbound(&mut self, server_port: Option<u16>) -> Option<Inbound> {
+    fn inbound(&mut self, server_port: Option<u16>) -> Option<InboundRules> {
         let port = self.port(PORT);
         if self.text(PORT).is_some() && self.text(SERVER_PORT).is_none() {
             self.lacks(SERVER_PORT, "--port needs it: it is the port that is intercepted", "give the mongod's port");
@@ -171,8 +170,13 @@ impl Given<'_> {
             }
         }
         let acknowledged = self.given.get_flag(ACKNOWLEDGE);
-        let inbound =
-            Inbound { server_port: server_port?, port: port?, intercept: intercept?, server_addresses, acknowledged };
+        let inbound = InboundRules {
+            server_port: server_port?,
+            port: port?,
+            intercept: intercept?,
+            server_addresses,
+            acknowledged,
+        };
         if inbound.port == inbound.server_port {
             let remedy = "give the port that tlsramp listens on; the mongod keeps its own";
             self.wrong(PORT, &inbound.port.to_string(), "expected another port than --serverPort", remedy);
@@ -230,7 +234,7 @@ impl Given<'_> {
         addresses
     }
 
-    fn outbound(&mut self, server_port: Option<u16>) -> Option<Outbound> {
+    fn outbound(&mut self, server_port: Option<u16>) -> Option<OutboundRules> {
         let port = self.port(OUTBOUND);
         let (ports, addresses) = (self.member_ports(server_port), self.member_addresses());
         let exempt = self.exempt();
@@ -257,7 +261,7 @@ impl Given<'_> {
             self.wrong(OUTBOUND, &port.to_string(), problem, "give a port that nothing listens on yet");
         }
         let (exempt, exempt_group) = exempt?;
-        Some(Outbound { port, member_ports: ports, member_addresses: addresses, exempt, exempt_group })
+        Some(OutboundRules { port, member_ports: ports, member_addresses: addresses, exempt, exempt_group })
     }
 
     fn member_ports(&mut self, server_port: Option<u16>) -> Vec<u16> {
@@ -296,7 +300,7 @@ impl Given<'_> {
     fn exempt(&mut self) -> Option<(u32, String)> {
         let text = self.text(EXEMPT_GROUP)?;
         let found = match text.parse::<u32>() {
-            // The highest one means "none" to the kernel.
+            // The highest number means "none" to the kernel.
             Ok(u32::MAX) => Err("expected a group".to_owned()),
             Ok(number) => Ok(number),
             Err(_) => match Group::from_name(&text) {
@@ -333,152 +337,8 @@ impl Given<'_> {
     }
 }
 
-fn mistake(name: &str, problem: &str, remedy: &str) -> Mistake {
-    Mistake {
-        name: name.into(),
-        file: None,
-        value: None,
-        problem: problem.into(),
-        remedy: remedy.into(),
-        passing: false,
-        in_use: false,
-    }
-}
-
-/// As iptables and its kin take for names; the kernel's own bound is longer.
+/// The limit of iptables for names; the kernel's own is higher.
 const LONGEST_NAME: usize = 31;
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::{Asked, Inbound, Intercept, Outbound, Sidecar, WhenDown};
-    use crate::netfilter::command;
-
-    /// Both directions.
-    pub(in crate::netfilter) fn sidecar() -> Sidecar {
-        let outbound = Outbound {
-            port: 27217,
-            member_ports: vec![27017],
-            member_addresses: Vec::new(),
-            exempt: 5,
-            exempt_group: "5".into(),
-        };
-        let inbound = Inbound {
-            server_port: 27017,
-            port: 27117,
-            intercept: Intercept::Tproxy(WhenDown::Refuse),
-            server_addresses: Vec::new(),
-            acknowledged: false,
-        };
-        Sidecar { table: "tlsramp".into(), inbound: Some(inbound), outbound: Some(outbound), canary_to: 27217 }
-    }
-
-    fn asked(line: &str) -> Result<Asked, Vec<String>> {
-        let words = ["netfilter"].into_iter().chain(line.split_whitespace());
-        let asked = Asked::of(&command().try_get_matches_from(words).expect("clap takes any value"));
-        asked.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
-    }
-
-    fn printed(line: &str) -> Sidecar {
-        match asked(line) {
-            Ok(Asked::Print(sidecar)) => sidecar,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn defaults_follow_from_the_values_given() {
-        assert_eq!(printed("--serverPort 27017 --port 27117 --outboundTransparent 27217 --exemptGroup 5"), sidecar());
-        let sidecar = printed("--serverPort 27017 --port 27117 --whenDown bypass --serverAddress 10.0.0.1");
-        assert_eq!((sidecar.outbound, sidecar.canary_to), (None, 27117));
-        let inbound = sidecar.inbound.unwrap();
-        assert_eq!(inbound.intercept, Intercept::Tproxy(WhenDown::Bypass));
-        assert_eq!(inbound.server_addresses, ["10.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
-        let sidecar = printed("--serverPort 27017 --port 27117 --redirect --acknowledgeFirewall");
-        let inbound = sidecar.inbound.unwrap();
-        assert_eq!((inbound.intercept, inbound.acknowledged), (Intercept::Redirect, true));
-        let many = "--memberPort 27018 --memberPort 27017 --memberPort 27018 --memberAddress 10.0.0.0/8 --memberAddress 10.1.0.1";
-        let sidecar = printed(&format!("--outboundTransparent 27217 --exemptGroup root {many}"));
-        let outbound = sidecar.outbound.unwrap();
-        assert_eq!((outbound.member_ports, outbound.member_addresses.len()), (vec![27017, 27018], 1));
-        assert_eq!((outbound.exempt, outbound.exempt_group.as_str()), (0, "root"));
-    }
-
-    #[test]
-    fn the_command_that_applied_also_shows_and_removes() {
-        let line = "--serverPort 27017 --port 27117 --table two";
-        assert!(matches!(asked(&format!("{line} --apply")), Ok(Asked::Apply(_))));
-        assert!(matches!(asked(&format!("{line} --keep")), Ok(Asked::Keep(_))));
-        assert_eq!(asked(&format!("{line} --show")), Ok(Asked::Show("two".into())));
-        assert_eq!(asked(&format!("{line} --remove")), Ok(Asked::Remove("two".into())));
-        assert_eq!(asked("--remove"), Ok(Asked::Remove("tlsramp".into())));
-    }
-
-    #[test]
-    fn every_mistake_at_once() {
-        let cases: &[(&str, &[&str])] = &[
-            ("", &["--port, --outboundTransparent: there is nothing to intercept"]),
-            ("--serverPort 27017", &["--port, --outboundTransparent: there is nothing to intercept"]),
-            ("--port 27117", &["--serverPort: --port needs it"]),
-            ("--serverPort 27017 --port 27017", &["--port '27017': expected another port than --serverPort"]),
-            (
-                "--serverPort 0 --port 70000 --table 7 --apply --remove",
-                &["--apply, --remove: they exclude", "--table '7'", "--serverPort '0'", "--port '70000'"],
-            ),
-            (
-                "--serverPort 0 --port 70000 --table 7 --apply --keep",
-                &["--apply, --keep: they exclude", "--table '7'", "--serverPort '0'", "--port '70000'"],
-            ),
-            (
-                "--serverPort 27017 --port 27117 --whenDown never --serverAddress db1 --serverAddress ::1 --acknowledgeFirewall",
-                &[
-                    "--acknowledgeFirewall: it is for --redirect alone",
-                    "--whenDown 'never': expected refuse or bypass",
-                    "--serverAddress 'db1': expected an IP address",
-                    "--serverAddress '::1': expected an address that other hosts reach",
-                ],
-            ),
-            (
-                "--serverPort 27017 --port 27117 --redirect --whenDown bypass --serverAddress 10.0.0.1",
-                &["--whenDown 'bypass': it is for TPROXY", "--serverAddress '10.0.0.1': it is for TPROXY"],
-            ),
-            (
-                "--serverPort 27017 --outboundTransparent 27217 --exemptGroup 5 --whenDown bypass",
-                &["--whenDown 'bypass': without --port"],
-            ),
-            (
-                "--outboundTransparent 27217",
-                &["--exemptGroup: --outboundTransparent needs it", "--memberPort: --outboundTransparent needs it"],
-            ),
-            (
-                "--serverPort 27017 --outboundTransparent 27017 --exemptGroup no-such-group",
-                &[
-                    "--exemptGroup 'no-such-group': there is no such group",
-                    "--outboundTransparent '27017': expected another",
-                ],
-            ),
-            (
-                "--serverPort 27017 --port 27117 --memberPort x --memberAddress ::1 --exemptGroup 4294967295",
-                &[
-                    "--memberPort 'x': expected a port",
-                    "--memberAddress '::1': expected an address of another host",
-                    "--exemptGroup '4294967295': expected a group",
-                    "--memberPort 'x': without --outboundTransparent",
-                    "--memberAddress '::1': without --outboundTransparent",
-                    "--exemptGroup '4294967295': without --outboundTransparent",
-                ],
-            ),
-            (
-                "--serverPort 27017 --port 27117 --outboundTransparent 27117 --exemptGroup 5",
-                &["--outboundTransparent '27117': expected another port than --port"],
-            ),
-        ];
-        for (line, expected) in cases {
-            let mistakes = asked(line).expect_err(line);
-            assert_eq!(mistakes.len(), expected.len(), "{line}: {mistakes:#?}");
-            for (mistake, expected) in mistakes.iter().zip(*expected) {
-                assert!(mistake.starts_with(expected), "{line}: {mistake}");
-                assert_eq!(mistake.lines().count(), 2, "{mistake}");
-            }
-        }
-    }
-}
+pub(super) mod tests;

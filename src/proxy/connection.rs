@@ -183,7 +183,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::serve;
-    use crate::config::Inbound;
+    use crate::config::InboundSettings;
     use crate::drain::Drain;
     use crate::net::{ConnectionLimit, OwnDials, Resolvers, SlotRequest};
     use crate::policy::{Acceptance, LinkRule, Mode};
@@ -202,7 +202,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = socket.local_addr().unwrap();
-        let inbound = Inbound {
+        let inbound = InboundSettings {
             binds: vec![peer],
             transparent: false,
             upstream: "127.0.0.1:1".parse().unwrap(),

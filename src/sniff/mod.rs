@@ -8,5 +8,5 @@ mod client_hello;
 mod peek;
 
 pub use classify::{Class, classify};
-pub use client_hello::{ClientHello, Versions};
+pub use client_hello::ClientHello;
 pub use peek::{SniffError, Sniffed, sniff};

@@ -20,5 +20,4 @@ mod filter;
 mod server;
 mod store;
 
-pub use counters::StandInCounters;
 pub use server::{StandIn, StandInHandle};

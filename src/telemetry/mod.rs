@@ -16,13 +16,12 @@ mod recycling;
 
 pub use connection_info::{ClientTls, ConnectionInfo, RouteRecord, UpstreamInfo};
 pub use inventory::{
-    BlockingClient, ClientIdentity, InvalidClientKey, Inventory, InventoryGuard, InventoryImage, InventoryRow, Scope,
-    Transport, now_millis,
+    BlockingClient, ClientIdentity, Inventory, InventoryImage, InventoryRow, Scope, Transport, now_millis,
 };
-pub use links::{LinkFailure, LinkKey, LinkRecord, Links, RedirectedTo};
+pub use links::{LinkFailure, LinkKey, LinkRecord, RedirectedTo};
 pub use log::{LogHandle, init as init_logs};
-pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, RouteMetrics, Scrape, SlotCounts, UpstreamUp};
-pub use open_connections::{ByteCounters, OpenConnection, OpenConnections};
+pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, SlotCounts, UpstreamUp};
+pub use open_connections::OpenConnection;
 pub use outcome::{Outcome, OutcomeSource};
 pub use record::{ConnectionVerdict, Observer, OpenRecord, Record};
-pub use recycling::{RecycleRegistration, RecycleRequest, RecycleSignal};
+pub use recycling::{RecycleRegistration, RecycleRequest};

@@ -153,8 +153,9 @@ const NAMED: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::{gaps, lists_lost, unusable_by_gaps};
+    use crate::tls::Validity;
+    use crate::tls::validity::Kind;
     use crate::tls::validity::tests::validity;
-    use crate::tls::{Kind, Validity};
 
     fn one(kind: Kind, subject: &str, listed: bool) -> Validity {
         let one = validity(kind, subject, 0, Some(100));

@@ -38,10 +38,8 @@ pub use identity::Identity;
 pub use intake::handshake_bytes;
 pub use material::Material;
 pub use reason::PeerFault;
-pub use session::Side;
-pub use stream::Stream;
 pub use subject::{names, subject};
-pub use validity::{Finding, Kind, ListOf, Unusable, Validity, counting, findings, lines, unusable};
+pub use validity::{Finding, Unusable, Validity, counting, findings, lines};
 
 /// The provider, passed explicitly everywhere: no process-wide default is relied upon.
 fn provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {

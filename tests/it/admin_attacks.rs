@@ -11,7 +11,7 @@ use std::{
 
 use bson::raw::RawDocumentBuf;
 use bson::rawdoc;
-use tlsramp::mongo::request::{msg_command, query_command};
+use tlsramp::testing::{msg_command, query_command};
 
 use crate::support::service::*;
 use crate::support::{Proxy, admin, cert, raw, until};

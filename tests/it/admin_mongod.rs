@@ -5,7 +5,7 @@
 
 use bson::raw::{CStr, RawBson, RawDocumentBuf, cstr};
 use bson::{Binary, DateTime, Regex, Timestamp, rawdoc, spec::BinarySubtype};
-use tlsramp::mongo::request::query_command;
+use tlsramp::testing::query_command;
 
 use crate::support::raw::{Wire, connect};
 use crate::support::{Mongod, Proxy, cert, mongod, parts, require};

@@ -10,7 +10,7 @@ use bson::rawdoc;
 use certs_gen::{Authority, Issued, Request, Validity};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
-use tlsramp::mongo::request::msg_command;
+use tlsramp::testing::msg_command;
 
 use crate::support::raw::{self, Wire};
 use crate::support::service::*;

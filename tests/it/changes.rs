@@ -8,13 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
-use tlsramp::app::App;
-use tlsramp::config;
-use tlsramp::control::{Caller, Change, ChangeError, Changed, Controller};
-use tlsramp::mongo::MongoClient;
-use tlsramp::policy::{Mode, Spelling};
-use tlsramp::standin::StandIn;
-use tlsramp::telemetry::Outcome;
+use tlsramp::testing::{
+    App, Caller, Change, ChangeError, Changed, Controller, Mode, MongoClient, Outcome, Spelling, StandIn, load_config,
+    with_options,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -135,7 +132,7 @@ struct Bench {
     _second: Option<App>,
     address: SocketAddr,
     folder: crate::support::Scratch,
-    _server: tlsramp::standin::StandInHandle,
+    _server: tlsramp::testing::StandInHandle,
 }
 
 impl Bench {
@@ -182,7 +179,7 @@ impl Bench {
 }
 
 fn start(arguments: &ArgMatches) -> App {
-    App::start(config::load(arguments).unwrap(), arguments, 1000, None).unwrap()
+    App::start(load_config(arguments).unwrap(), arguments, 1000, None).unwrap()
 }
 
 fn arguments(file: &Path) -> ArgMatches {
@@ -190,7 +187,7 @@ fn arguments(file: &Path) -> ArgMatches {
 }
 
 fn matches(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> ArgMatches {
-    config::with_options(Command::new("run")).try_get_matches_from(args).unwrap()
+    with_options(Command::new("run")).try_get_matches_from(args).unwrap()
 }
 
 /// What the clients share.

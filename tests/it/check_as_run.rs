@@ -225,7 +225,7 @@ fn workers_that_the_system_refuses() {
     let args = front(&["--workers", "60"]);
     let setup = "exec prlimit --nproc=20 setpriv --reuid 65534 --regid 65534 --clear-groups";
     let (code, said) = verdict(setup, "run", &args);
-    assert!(code == Some(1) && said.contains("the system gives no worker") && said.contains("--workers"), "{said}");
+    assert!(code == Some(1) && said.contains("cannot start the workers") && said.contains("--workers"), "{said}");
 }
 
 #[test]

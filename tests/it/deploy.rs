@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tlsramp::limits::HANDSHAKES_HELD;
+use tlsramp::testing::HANDSHAKES_HELD;
 
 use crate::support::{Scratch, cert, certs, parts, process, require, require::root, require_command, run_to_end};
 

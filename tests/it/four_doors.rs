@@ -17,7 +17,7 @@ use std::{
 
 use bson::doc;
 use serde_json::{Value, json};
-use tlsramp::mongo::MongoClient;
+use tlsramp::testing::MongoClient;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,

@@ -10,7 +10,7 @@ use std::{
 
 use bson::{RawDocumentBuf, doc, rawdoc};
 use serde_json::{Value, json};
-use tlsramp::mongo::request::{msg_command, query_command};
+use tlsramp::testing::{msg_command, query_command};
 
 use crate::support::{
     Mongod, Proxy, Scratch,

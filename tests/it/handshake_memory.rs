@@ -122,7 +122,7 @@ fn a_chain_as_long_as_real_ones_passes() {
 
 fn start(upstream: &Upstream) -> Proxy {
     // One for each client, of which there are more than a shell's limit often is.
-    let _ = tlsramp::net::raise_descriptor_limit(1);
+    let _ = tlsramp::testing::raise_descriptor_limit(1);
     let (address, server, ca) = (upstream.address.to_string(), cert("server.pem"), cert("ca.pem"));
     let front = ["--port", "0", "--upstream", &address, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
     let more = ["--sslPEMKeyFile", &server, "--sslCAFile", &ca, "--handshakeTimeout", "120s", "--upstreamProbe", "off"];

@@ -10,7 +10,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
     let folder = Scratch::new("history");
     let state = folder.join("state").to_string_lossy().into_owned();
     let mut proxy = start(&state);
-    let missing = proxy.wait_log(|line| said(line, "the state file is not there"), SOON);
+    let missing = proxy.wait_log(|line| said(line, "the state file does not exist"), SOON);
     assert_eq!((&missing["level"], &missing["mode"]), (&json!("WARN"), &json!("allowSSL")), "{missing}");
     let admin = admin::of(&proxy);
     let refused = |method: &str, path: &str, body: Value| admin.request(method, path, Some(&body)).json(409);

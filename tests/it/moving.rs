@@ -12,7 +12,7 @@ use std::{
 
 use bson::{Document, RawDocumentBuf, doc};
 use serde_json::{Value, json};
-use tlsramp::mongo::request::msg_command;
+use tlsramp::testing::msg_command;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

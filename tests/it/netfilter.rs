@@ -491,7 +491,7 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     assert!(said.contains("nothing listens on port 27018") && said.contains("--serverAddress"), "{said}");
     hosts.start_mongod(&["127.0.0.1@27018", "::1@27018"]).unwrap();
     let said = refused(&netfilter(&hosts, &other, "--apply"));
-    assert!(said.contains("listens on loopback alone"), "{said}");
+    assert!(said.contains("listens on loopback only"), "{said}");
     let keyword = [INBOUND, &["--table", "inet"]].concat();
     let said = refused(&netfilter(&hosts, &keyword, "--apply"));
     assert!(said.contains("--table inet is a word of nft's own"), "{said}");
@@ -551,7 +551,7 @@ impl Watched {
 
 /// The canary of the port that it is led to.
 fn canary(port: u16) -> String {
-    let address = tlsramp::net::canary(port);
+    let address = tlsramp::testing::canary(port);
     format!("{}@{}", address.ip(), address.port())
 }
 

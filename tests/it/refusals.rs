@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use bson::{doc, rawdoc};
 use rustls::ClientConfig;
-use tlsramp::mongo::Reply;
-use tlsramp::mongo::request::{msg_command, query_command};
-use tlsramp::mongo::{CommandError, MongoClient};
+use tlsramp::testing::{CommandError, MongoClient, Reply, msg_command, query_command};
 
 use crate::support::{Proxy, ReservedPort, cert, openssl, require_command, tls};
 

@@ -8,10 +8,7 @@ use std::time::Duration;
 use clap::Command;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::json;
-use tlsramp::app::App;
-use tlsramp::config;
-use tlsramp::control::{Caller, Change, ChangeError};
-use tlsramp::policy::{Mode, Spelling};
+use tlsramp::testing::{App, Caller, Change, ChangeError, Mode, Spelling, load_config, with_options};
 
 use crate::support::proxy::Signal;
 use crate::support::service::*;
@@ -278,10 +275,10 @@ async fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
         fs::write(&file, format!("{text}upstreamTLS = never\nsslMode = {mode}\n{rest}")).unwrap();
     };
     write("allowSSL", "");
-    let matches = config::with_options(Command::new("run"))
+    let matches = with_options(Command::new("run"))
         .try_get_matches_from(["run", "--config", file.to_str().unwrap(), "--workers", "1"])
         .unwrap();
-    let app = App::start(config::load(&matches).unwrap(), &matches, 16, None).unwrap();
+    let app = App::start(load_config(&matches).unwrap(), &matches, 16, None).unwrap();
     app.controller.change_mode(Change::to(Mode::Prefer, Spelling::Ssl), &Caller::PROGRAM).await.unwrap();
 
     write("allowSSL", "sniffTimeout = 1s\n");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tlsramp::standin::StandIn;
+use tlsramp::testing::StandIn;
 
 use crate::support::{parts, process, require};
 

@@ -303,7 +303,7 @@ fn rules_that_are_not_there_are_noticed() {
     proxy.wait_ready();
     let is = |text: &'static str| move |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(text));
     proxy.wait_log(is("no interception rules are in force, so nothing arrives at inboundTransparent"), SOON);
-    let canary = tlsramp::net::canary(27117);
+    let canary = tlsramp::testing::canary(27117);
     let output = format!(
         "table inet canary {{ chain output {{ type nat hook output priority -100; \
          ip daddr {} tcp dport {} redirect to :27117; }}; }}",

@@ -13,7 +13,7 @@ use std::{
 
 use bson::{doc, rawdoc};
 use serde_json::Value;
-use tlsramp::mongo::request::msg_command;
+use tlsramp::testing::msg_command;
 
 use crate::{
     support::raw::Wire,
@@ -63,7 +63,7 @@ pub(crate) fn network() {
 }
 
 fn rules() {
-    let canary = tlsramp::net::canary(TRANSPARENT);
+    let canary = tlsramp::testing::canary(TRANSPARENT);
     let rules = format!(
         "table inet test {{ chain output {{ type nat hook output priority -100; \
          ip daddr {} tcp dport {} redirect to :{TRANSPARENT}; \

@@ -3,10 +3,10 @@
 use super::{judged, loaded};
 
 /// Arguments, file text, and the parts of the one mistake.
-type Row<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
+type MistakeCase<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
 
 #[track_caller]
-fn each_is_one(rows: &[Row<'_>]) {
+fn each_is_one(rows: &[MistakeCase<'_>]) {
     for (args, text, parts) in rows {
         let (_, _, mistakes) = judged(args, text);
         assert_eq!(mistakes.len(), 1, "{args:?} {text}: {mistakes:#?}");

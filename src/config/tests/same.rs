@@ -1,11 +1,11 @@
 //! Flags, YAML and `key = value` lines say the same.
 
-use super::{Form, Kind, Opt, Settings, TABLE, good};
-use crate::config::options::Key;
+use super::{Form, OptionSpec, Settings, TABLE, ValueKind, good};
+use crate::config::options::OptionKey;
 use crate::tls::{Password, Secret};
 
 /// A value for each option that is not its default, and that is legal together with the others.
-fn sample(opt: &Opt) -> &'static [&'static str] {
+fn sample(opt: &OptionSpec) -> &'static [&'static str] {
     match opt.flags[0] {
         "port" => &["27999"],
         "bind_ip" => &["localhost,::1"],
@@ -35,7 +35,7 @@ fn sample(opt: &Opt) -> &'static [&'static str] {
         "probeBind" => &["0.0.0.0:10"],
         "guardWindow" => &["48h"],
         "stateFile" => &["/tmp/tlsramp.state"],
-        _ if opt.kind == Kind::Switch => &["true"],
+        _ if opt.kind == ValueKind::Switch => &["true"],
         _ if opt.is_secret() => &["pass # word"],
         _ => &["/etc/ssl/a.pem"],
     }
@@ -50,7 +50,7 @@ fn all_as(form: Form, variant: usize) -> Settings {
     let mut lines = Vec::new();
     let mut args = Vec::new();
     // A password is given once: by itself or by its file.
-    let both = [Key::CertificatePasswordFile, Key::ClusterPasswordFile];
+    let both = [OptionKey::CertificatePasswordFile, OptionKey::ClusterPasswordFile];
     for opt in TABLE.iter().filter(|opt| !both.contains(&opt.key)) {
         let name = opt.written(form, if opt.flags.len() > 1 { variant % opt.flags.len() } else { 0 });
         let values = sample(opt).iter().map(|text| value(&name, text)).collect::<Vec<_>>();
@@ -59,8 +59,8 @@ fn all_as(form: Form, variant: usize) -> Settings {
             (Form::Pairs, _) => {
                 lines.extend(values.iter().map(|value| format!("{name} = {}", value.replace(" #", "#"))))
             }
-            (Form::Yaml, Kind::List(_)) => lines.push(format!("{name}: ['{}']", values.join("', '"))),
-            (Form::Yaml, Kind::Value(_) | Kind::Secret(_)) if values[0].contains([' ', ',']) => {
+            (Form::Yaml, ValueKind::List(_)) => lines.push(format!("{name}: ['{}']", values.join("', '"))),
+            (Form::Yaml, ValueKind::Value(_) | ValueKind::Secret(_)) if values[0].contains([' ', ',']) => {
                 lines.push(format!("{name}: '{}'", values[0]));
             }
             (Form::Yaml, _) => lines.push(format!("{name}: {}", values[0])),

@@ -23,7 +23,7 @@ use crate::mongo::ClientMetadata;
 
 pub use image::InventoryImage;
 use key::Key;
-pub use key::{ClientIdentity, InvalidClientKey, Scope, Transport};
+pub use key::{ClientIdentity, Scope, Transport};
 use table::{Copied, Row, Table};
 
 /// Everyone who was seen.

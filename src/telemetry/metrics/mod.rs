@@ -16,5 +16,5 @@ mod writer;
 
 pub use keeper::Metrics;
 pub use route::RouteMetrics;
-pub use scrape::{CertificateEnd, LinkUp, Scrape, SlotCounts, UpstreamUp};
+pub use scrape::{CertificateEnd, LinkUp, SlotCounts, UpstreamUp};
 pub use writer::Format;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{CertificateEnd, Format, LinkUp, Metrics, Scrape, UpstreamUp};
+use super::scrape::Scrape;
+use super::{CertificateEnd, Format, LinkUp, Metrics, UpstreamUp};
 use crate::limits::METRICS_ROUTES;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 use crate::route::RouteId;

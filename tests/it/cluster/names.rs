@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tlsramp::admin_client::AdminClient;
+use tlsramp::testing::AdminClient;
 
 use crate::support::hosts::{self, Plan, Set, Variant};
 use crate::support::require;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bson::{Document, RawDocumentBuf, doc};
-use tlsramp::mongo::request::msg_command;
+use tlsramp::testing::msg_command;
 
 use super::raw::Wire;
 

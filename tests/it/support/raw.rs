@@ -7,7 +7,7 @@ use std::{
 };
 
 use bson::raw::{RawDocument, RawDocumentBuf};
-use tlsramp::mongo::{Reply, request::msg_command};
+use tlsramp::testing::{Reply, msg_command};
 
 /// A client that asks and waits.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
-use tlsramp::mongo::Request;
+use tlsramp::testing::Request;
 
 use super::{Proxy, Scratch, admin, cert, wait};
 

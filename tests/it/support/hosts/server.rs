@@ -5,7 +5,7 @@
 use std::{io::Write as _, os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
 use bson::{Document, RawDocumentBuf, doc};
-use tlsramp::mongo::request::msg_command;
+use tlsramp::testing::msg_command;
 
 use super::{Host, running::Running};
 use crate::support::{Mark, Scratch, parts::Release, raw::Wire};

@@ -1,0 +1,100 @@
+//! The open listening sockets of every route, and the steps by which a reload changes them.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::drain;
+use crate::net::ConnectionLimit;
+use crate::proxy::{OpenRoute, ProxyServer};
+use crate::route::Route;
+
+#[derive(Debug)]
+pub(super) struct OpenRoutes {
+    /// `None` once inbound listening has ended.
+    pub(super) inbound_watch: Option<drain::DrainWatch>,
+    /// `None` once outbound listening has ended.
+    pub(super) outbound_watch: Option<drain::DrainWatch>,
+    pub(super) server: ProxyServer,
+    pub(super) inbound: Vec<(SocketAddr, OpenRoute)>,
+    pub(super) outbound: HashMap<OutboundKey, OpenOutbound>,
+    pub(super) transparent: Vec<(SocketAddr, OpenRoute)>,
+}
+
+/// Identifies an outbound listener: the address in the settings, and its number among those of the same address, since port
+/// 0 may be given more than once.
+pub(super) type OutboundKey = (SocketAddr, usize);
+
+#[derive(Debug)]
+pub(super) struct OpenOutbound {
+    pub(super) route: Arc<Route>,
+    pub(super) bound: SocketAddr,
+    pub(super) open: OpenRoute,
+}
+
+/// One address of a route, bound and not accepting yet.
+pub(super) struct BoundRoute {
+    pub(super) route: Arc<Route>,
+    pub(super) address: SocketAddr,
+    pub(super) transparent: bool,
+    pub(super) listeners: Vec<TcpListener>,
+}
+
+/// An outbound route to open, or to point at another server.
+pub(super) struct StagedOutbound {
+    pub(super) key: OutboundKey,
+    pub(super) route: Arc<Route>,
+    /// New listeners; empty if the address is already listened on.
+    pub(super) listeners: Vec<TcpListener>,
+}
+
+impl OpenRoutes {
+    pub(super) fn open(
+        &self,
+        bound: BoundRoute,
+        limit: &ConnectionLimit,
+        watch: Option<&drain::DrainWatch>,
+    ) -> Option<(SocketAddr, OpenRoute)> {
+        let BoundRoute { route, address, transparent, listeners } = bound;
+        let open = self.server.open(route, transparent.then_some(address), listeners, limit, watch?);
+        Some((address, open))
+    }
+
+    /// Opens or changes the staged outbound routes, and closes those that are no longer in the settings.
+    pub(super) fn apply(&mut self, settings: &Settings, staged: Vec<StagedOutbound>, limit: &ConnectionLimit) {
+        let Some(watch) = self.outbound_watch.clone() else { return };
+        let keys = keys(settings);
+        self.outbound.retain(|key, _| keys.contains(key));
+        for StagedOutbound { key, route, listeners } in staged {
+            if let Some(open_outbound) = self.outbound.get_mut(&key) {
+                open_outbound.open.lead(Arc::clone(&route));
+                open_outbound.route = route;
+                continue;
+            }
+            let Some(Ok(bound)) = listeners.first().map(TcpListener::local_addr) else { continue };
+            let open = self.server.open(Arc::clone(&route), None, listeners, limit, &watch);
+            self.outbound.insert(key, OpenOutbound { route, bound, open });
+        }
+    }
+}
+
+/// The sockets with the address that they are bound to: for port 0 the kernel has chosen one.
+pub(super) fn bound(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+    let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
+    Ok((bound, sockets))
+}
+
+/// The key of each outbound route, in the order of the settings.
+pub(super) fn keys(settings: &Settings) -> Vec<OutboundKey> {
+    let mut seen = HashMap::<SocketAddr, usize>::new();
+    let routes = settings.outbound.iter();
+    routes
+        .map(|outbound| {
+            let count = seen.entry(outbound.listen).or_default();
+            *count += 1;
+            (outbound.listen, *count)
+        })
+        .collect()
+}

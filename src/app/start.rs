@@ -1,0 +1,178 @@
+//! Starts a proxy: opens the listeners, then starts the workers and the tasks of the control plane.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ArgMatches;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::listeners::{ConnectionGroup, Listeners};
+use super::prepare::{InUse, Prepared, prepare};
+use super::restore::Restored;
+use crate::admin::{AdminServer, BoundServer};
+use crate::config::{Loaded, Mistake};
+use crate::control::{self, Controller, tuning};
+use crate::drain::Drain;
+use crate::limits::{DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, WAITING_LEAST, WAITING_ROOM, WAITING_SHARE};
+use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers};
+use crate::proxy::{ProxyContext, ProxyServer, WorkerHealth};
+use crate::route::Routes;
+use crate::state::{MemberListWriter, SnapshotWriter};
+use crate::telemetry::{LogHandle, Observer};
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct App {
+    /// Makes changes while the proxy runs.
+    pub controller: Arc<Controller>,
+    /// Counts and lists its connections.
+    pub observer: Arc<Observer>,
+    pub(super) listeners: Arc<Listeners>,
+    pub(super) admin: AdminServer,
+    pub(super) drains: Drains,
+    /// The loops of the control plane.
+    pub(super) tasks: [AbortHandle; 4],
+}
+
+/// One drain per direction.
+#[derive(Debug, Default)]
+pub(super) struct Drains {
+    pub(super) inbound: Drain,
+    pub(super) outbound: Drain,
+}
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Listeners that cannot be opened.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Configuration(Vec<Mistake>),
+    /// The system refuses a thread or an event queue.
+    #[error(
+        "cannot start the workers: {0}; use fewer (--workers), or raise the limit of threads (ulimit -u, TasksMax=, the pids \
+         limit of a container) or of descriptors (ulimit -n, LimitNOFILE=)"
+    )]
+    Workers(#[from] io::Error),
+}
+
+impl App {
+    /// Starts a proxy, with its control plane on the current runtime. When this returns, every listener is open. `arguments`
+    /// is the command line, for reloads; `connections` is the number of connections that the descriptor limit allows.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub fn start(
+        loaded: Loaded,
+        arguments: &ArgMatches,
+        connections: u64,
+        log: Option<Arc<LogHandle>>,
+    ) -> Result<App, StartError> {
+        App::start_with(loaded, arguments, connections, log, Inherited::default())
+    }
+
+    /// As [`App::start`], with sockets inherited from the service manager.
+    ///
+    /// # Errors
+    /// [`StartError`]; also for an inherited socket that no option names.
+    pub fn start_with(
+        loaded: Loaded,
+        arguments: &ArgMatches,
+        connections: u64,
+        log: Option<Arc<LogHandle>>,
+        inherited: Inherited,
+    ) -> Result<App, StartError> {
+        let settings = loaded.settings.clone();
+        let Prepared { restored, warnings: _ } =
+            prepare(&loaded, &inherited, InUse::Mistake).map_err(StartError::Configuration)?;
+        let Restored { mode, persisted, inventory, named, history } = restored;
+        let resolvers = Resolvers::default();
+        let routes = Routes::new(&settings, resolvers.clone()).map_err(StartError::Configuration)?;
+        let routes = Arc::new(routes);
+        let observer = Arc::new(Observer::with(inventory));
+        let writer = SnapshotWriter::new(mode, Arc::clone(&loaded.material));
+        let (tuned, tuning) = watch::channel(tuning(&settings));
+        let dials = OwnDials::default();
+        let roster = MemberListWriter::new();
+        let members = roster.reader();
+        let parts = ProxyContext {
+            observer: Arc::clone(&observer),
+            snapshot: writer.reader(),
+            tuning,
+            members: members.clone(),
+            dials: dials.clone(),
+        };
+        let server = ProxyServer::start(settings.workers, parts)?;
+        let drains = Drains::default();
+        let (inbound, outbound) = connection_limits(connections);
+        let bound = BoundServer::bind(&settings.admin, &inherited);
+        let inbound = ConnectionGroup { limit: inbound, watch: drains.inbound.watch() };
+        let outbound = ConnectionGroup { limit: outbound, watch: drains.outbound.watch() };
+        let listeners = Listeners::open(server, &settings, &routes, inbound, outbound, members, inherited);
+        let (bound, listeners) = match (bound, listeners) {
+            (Ok(bound), Ok(listeners)) => (bound, Arc::new(listeners)),
+            (bound, listeners) => {
+                let mistakes = [listeners.err(), bound.err()].into_iter().flatten().flatten();
+                return Err(StartError::Configuration(mistakes.collect()));
+            }
+        };
+        let controller = Controller::new(control::Parts {
+            dials,
+            writer,
+            roster,
+            loaded,
+            routes,
+            resolvers,
+            tuning: tuned,
+            listeners: Arc::new(Arc::clone(&listeners)),
+            observer: Arc::clone(&observer),
+            log,
+            arguments: arguments.clone(),
+            persisted,
+            named,
+            history,
+        });
+        let controller = Arc::new(controller);
+        let tasks = [
+            tokio::spawn(Arc::clone(&controller).keep_house()).abort_handle(),
+            tokio::spawn(Arc::clone(&controller).watch_files()).abort_handle(),
+            tokio::spawn(Arc::clone(&controller).keep_roster()).abort_handle(),
+            tokio::spawn(Arc::clone(&controller).watch_redirect()).abort_handle(),
+        ];
+        let admin = bound.open(&controller);
+        Ok(App { controller, observer, listeners, admin, drains, tasks })
+    }
+
+    /// The TCP addresses of all listeners, with the route name; those of the control plane last.
+    pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.controller.addresses()
+    }
+
+    /// The Unix sockets of the admin port.
+    pub fn admin_sockets(&self) -> &[PathBuf] {
+        self.admin.sockets()
+    }
+
+    /// The effective `maxIncomingConnections`, and its source: the option, or the descriptor limit.
+    pub fn max_incoming(&self) -> (usize, &'static str) {
+        self.listeners.max_incoming()
+    }
+
+    /// Checks that the workers respond.
+    pub fn worker_health(&self) -> WorkerHealth {
+        self.listeners.worker_health()
+    }
+}
+
+/// The limits of inbound and outbound connections. A connection in the accept queue has one descriptor instead of two.
+fn connection_limits(connections: u64) -> (ConnectionLimit, ConnectionLimit) {
+    let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let limit = |share: u64| {
+        let queue = (share / WAITING_SHARE).max(WAITING_LEAST.min(share.saturating_sub(1))).min(WAITING_ROOM);
+        ConnectionLimit::new(count(share - queue.div_ceil(DESCRIPTORS_PER_CONNECTION)), count(queue))
+    };
+    let inbound = (connections * INBOUND_PERCENT / 100).max(1);
+    (limit(inbound), limit((connections - inbound.min(connections)).max(1)))
+}

@@ -1,0 +1,59 @@
+//! The graceful stop of a proxy: inbound connections first, then outbound ones.
+
+use std::future::ready;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
+
+use super::start::{App, Drains};
+use crate::drain::DrainEnd;
+use crate::limits::{OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE};
+
+impl App {
+    /// Stops the proxy: closes the inbound listeners and waits for open inbound connections, while outbound routes are still
+    /// served, so that the server can say goodbye to its peers; then does the same for outbound connections. Waits at most
+    /// `limit` in all, unless that is zero, or until `force` resolves. Returns true if every connection ended by itself.
+    pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
+        let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks } = self;
+        admin.stopping();
+        for warning in controller.sync_warnings() {
+            tracing::warn!("stopping: {warning}");
+        }
+        let mut force = pin!(force);
+        let began = Instant::now();
+        let kept = if listeners.has_outbound() { kept_for_outbound(limit) } else { Duration::ZERO };
+        inbound.start();
+        tracing::info!(
+            open = observer.open_connections.count(),
+            "stopping: no new inbound connections, waiting for open ones"
+        );
+        // Drops the watches that the listeners hold for later reloads.
+        listeners.close_inbound();
+        let inbound = inbound.wait(limit - kept, force.as_mut()).await;
+        outbound.start();
+        tracing::info!(
+            open = observer.open_connections.count(),
+            "stopping: no new outbound connections, waiting for open ones"
+        );
+        listeners.close_outbound();
+        let left = if limit.is_zero() { limit } else { limit.saturating_sub(began.elapsed()).max(LEAST_WAIT) };
+        let outbound = match inbound {
+            DrainEnd::ByThemselves | DrainEnd::Overdue => outbound.wait(left, force).await,
+            DrainEnd::Forced => outbound.wait(left, ready(())).await,
+        };
+        tasks.iter().for_each(AbortHandle::abort);
+        controller.save_state().await;
+        // The admin port is closed last: until here it shows the connections that are waited for.
+        admin.close().await;
+        (inbound, outbound) == (DrainEnd::ByThemselves, DrainEnd::ByThemselves)
+    }
+}
+
+/// The part of the time limit that is reserved for outbound connections.
+fn kept_for_outbound(limit: Duration) -> Duration {
+    OUTBOUND_FAREWELL.min(limit / OUTBOUND_FAREWELL_SHARE)
+}
+
+/// Used when no time is left, because a limit of zero means no limit.
+const LEAST_WAIT: Duration = Duration::from_millis(1);

@@ -1,0 +1,91 @@
+//! Checks before and after the rules are applied: the server's addresses, listeners that connections would not reach, and
+//! rules of the host that name the port.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::addresses::Addresses;
+use super::nft::{find, run as tool};
+use super::rules::unchanged;
+use super::settings::{InboundRules, Intercept, Sidecar};
+use super::sockets::{self, UnreachedPort};
+use super::{mentions, report};
+use crate::files;
+use crate::net::listening;
+
+/// The ports of tlsramp's that intercepted connections would not reach now.
+pub(super) fn unreached(sidecar: &Sidecar, server: &Addresses) -> Vec<UnreachedPort> {
+    sockets::unreached(&listening().unwrap_or_default(), sidecar, server)
+}
+
+/// Warnings about connections that would not reach tlsramp, or would not be intercepted.
+pub(super) fn warnings(sidecar: &Sidecar, server: &Addresses, unreached: &[UnreachedPort]) -> Vec<String> {
+    let mut warnings: Vec<String> = unreached.iter().map(|one| report::unreached(*one, sidecar)).collect();
+    if let Some(inbound) = sidecar.inbound.as_ref().filter(|inbound| !inbound.server_addresses.is_empty())
+        && let Ok(Some(found)) = sockets::server(inbound.server_port)
+        && !server.covers(&found)
+    {
+        warnings.push(report::uncovered(&found, inbound));
+    }
+    warnings
+}
+
+/// The server's addresses, as given or as the kernel reports; `None` if nothing listens on its port.
+///
+/// # Errors
+/// The kernel's socket table cannot be read.
+pub(super) fn known(inbound: &InboundRules) -> Result<Option<Addresses>, String> {
+    if inbound.intercept == Intercept::Redirect {
+        return Ok(Some(Addresses::ALL));
+    }
+    if !inbound.server_addresses.is_empty() {
+        // `::` does not include IPv4 here, which has to be given too.
+        return Ok(Some(Addresses::of(inbound.server_addresses.iter().map(|ip: &IpAddr| (*ip, true)))));
+    }
+    sockets::server(inbound.server_port).map_err(|error| {
+        unchanged(&format!("the server's listeners cannot be read from the kernel: {error}; give --serverAddress"))
+    })
+}
+
+/// Refuses a redirect while rules of the host name one of its ports, unless the operator has acknowledged them.
+pub(super) fn acknowledge(sidecar: &Sidecar) -> Result<(), String> {
+    let Some(inbound) = &sidecar.inbound else { return Ok(()) };
+    if inbound.intercept != Intercept::Redirect || inbound.acknowledged {
+        return Ok(());
+    }
+    let mentions = mentions_of([inbound.server_port, inbound.port]).map_err(|error| unchanged(&error))?;
+    if mentions.is_empty() { Ok(()) } else { Err(report::mentioned(&mentions, inbound)) }
+}
+
+fn mentions_of(ports: [u16; 2]) -> Result<Vec<String>, String> {
+    let listed = tool("nft", &["-a", "list", "ruleset"], "").map_err(|error| error.to_string())?;
+    let mut found = mentions::in_nft(&listed, ports);
+    // nft does not show every match of iptables-nft rules, and none of the legacy tables.
+    for (save, names) in [
+        ("iptables-nft-save", None),
+        ("ip6tables-nft-save", None),
+        ("iptables-legacy-save", Some("/proc/net/ip_tables_names")),
+        ("ip6tables-legacy-save", Some("/proc/net/ip6_tables_names")),
+    ] {
+        // Listing legacy tables would create them.
+        let tables = names.map(|names| files::read(names.as_ref(), MOST_NAMES).unwrap_or_default());
+        if tables.is_some_and(|tables| tables.is_empty()) {
+            continue;
+        }
+        match (find(save), names) {
+            (Some(_), _) => {
+                // A table that iptables cannot show was changed by nft, which shows it.
+                let saved = tool(save, &[], "").unwrap_or_default();
+                found.extend(mentions::in_iptables(save.trim_end_matches("-save"), &saved, ports));
+            }
+            (None, Some(names)) => found.push(format!("{names}: tables that only {save} lists, which is not in PATH")),
+            (None, None) => {}
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|line| seen.insert(line.clone()));
+    Ok(found)
+}
+
+/// Size limit of a file that names at most five tables.
+const MOST_NAMES: u64 = 4096;
