@@ -189,7 +189,7 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
     // The handshake has verified them.
     let chain: Vec<_> = stream.session().peer_certificates().unwrap_or_default().to_vec();
     let subject = chain.first().and_then(tls::subject);
-    let names = chain.first().map(tls::names).unwrap_or_default();
+    let names = chain.first().map(tls::subject_alt_names).unwrap_or_default();
     let connection = AdminConnection::new(received, Who::Tcp { peer, subject }, local);
     until_over(stream, AdminConnection { by_tls: true, chain, names, ..connection }).await;
 }

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::limits::{TLS_RECORD, TLS_UNFINISHED_BY_CLIENT, TLS_UNFINISHED_BY_SERVER};
-use crate::tls::{Accepted, ClientStream, DisabledProtocols, Material, ServerStream, TlsFiles, accept, connect};
+use crate::tls::{AcceptedStream, ClientStream, DisabledProtocols, Material, ServerStream, TlsFiles, accept, connect};
 
 const SECOND: Duration = Duration::from_secs(10);
 
@@ -66,7 +66,7 @@ async fn served(configs: &Configs) -> (tokio_rustls::client::TlsStream<TcpStream
     let connector = TlsConnector::from(Arc::clone(&configs.client));
     let ours = accept(far, Arc::clone(&configs.server), SECOND);
     let (theirs, ours) = tokio::join!(connector.connect(configs.name.clone(), near), ours);
-    let Accepted { stream, server_name } = ours.map_err(|(error, _)| error).unwrap();
+    let AcceptedStream { stream, server_name } = ours.map_err(|(error, _)| error).unwrap();
     assert_eq!(server_name.as_deref(), Some("localhost"));
     (theirs.unwrap(), stream)
 }
@@ -482,8 +482,8 @@ impl Flood {
 }
 
 /// Reads until nothing more comes: what it holds then, and why it failed if it did.
-async fn holds<S: super::Side + Unpin>(
-    ours: &mut super::Stream<S>,
+async fn holds<S: super::session::UnbufferedSession + Unpin>(
+    ours: &mut super::tls_stream::TlsStream<S>,
     from: &mut Forger,
     flood: Flood,
 ) -> (usize, String) {

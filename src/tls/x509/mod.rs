@@ -1,0 +1,8 @@
+//! What x509-parser and webpki do not tell of certificates: names as OpenSSL writes and compares them, and checks of
+//! extensions by its rules.
+
+pub(crate) mod canonical_name;
+pub(crate) mod issuer;
+pub(crate) mod name_constraints;
+pub(crate) mod purpose;
+pub(crate) mod subject;
