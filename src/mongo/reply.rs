@@ -9,9 +9,9 @@ use bson::{
 
 use super::{
     Request,
-    body::Body,
+    field_reader::{FieldReader, Malformed},
     header::{HEADER_BYTES, Header, OpCode},
-    reader::{Malformed, Reader},
+    msg_body::MsgBody,
 };
 
 /// OP_REPLY flag: the query failed; the one document is an error with `$err`.
@@ -41,9 +41,9 @@ impl Reply {
         }
         let body = &message[HEADER_BYTES..];
         let document = match header.op_code() {
-            Some(OpCode::Msg) => Body::parse(body)?.document,
+            Some(OpCode::Msg) => MsgBody::parse(body)?.document,
             Some(OpCode::Reply) => {
-                let mut reader = Reader(body);
+                let mut reader = FieldReader(body);
                 // Flags, cursor and position say nothing about a command.
                 let _ = reader.take(16)?;
                 let count = reader.i32()?;

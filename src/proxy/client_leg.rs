@@ -33,7 +33,7 @@ pub(super) async fn admit(
                     note(stream.session(), server_name, snapshot, record);
                     record
                         .latencies()
-                        .client_handshake(record.known().and_then(ConnectionInfo::tls_version), began.elapsed());
+                        .client_handshake(record.info().and_then(ConnectionInfo::tls_version), began.elapsed());
                     Ok(Leg::FromClient(stream))
                 }
                 Err((error, socket)) => {
@@ -51,7 +51,7 @@ pub(super) async fn admit(
 pub(super) fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
     let Leg::FromClient(stream) = leg else { return Ok(()) };
     tls::reverify_client(stream, &snapshot.tls).map_err(|error| ServeError::ClientTls(HandshakeError::Tls(error)))?;
-    let sni = record.known().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());
+    let sni = record.info().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());
     note(stream.session(), sni, snapshot, record);
     Ok(())
 }

@@ -1,45 +1,45 @@
-//! The framing of one direction: where its messages begin and end.
+//! The message framing of one direction.
 
 use crate::mongo::header::{HEADER_BYTES, Header, OpCode};
 
-/// One direction: within a message, or between two.
+/// The position in the messages of one direction.
 #[derive(Debug, Default)]
-pub(super) struct Direction {
-    /// The beginning of a header that was cut. Boxed: they seldom are.
+pub(super) struct Framing {
+    /// The beginning of an incomplete header. Boxed: it seldom arrives in parts.
     cut: Option<Box<Cut>>,
-    /// The message within which it is.
-    current: Option<Message>,
-    /// Bytes of it that are still to come: a message has fewer than [`crate::limits::MAX_MESSAGE_BYTES`].
+    /// The current message; `None` between two.
+    current: Option<FramedMessage>,
+    /// Bytes of the current message that are missing.
     remaining: u32,
 }
 
-/// A part of a header, never all of it.
+/// An incomplete header.
 #[derive(Debug, Default)]
 struct Cut {
     header: [u8; HEADER_BYTES],
     have: usize,
 }
 
-/// A message, as far as its header says.
+/// The header of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Message {
-    /// Of a request its own number, of an answer the number of the request that it answers.
+pub(super) struct FramedMessage {
+    /// The id of the request, or of the request that a reply answers.
     pub(super) request: i32,
     pub(super) op_code: OpCode,
 }
 
-/// What one step of a direction has found.
-pub(super) enum Step<'a> {
+/// The result of [`Framing::step`].
+pub(super) enum FramingStep<'a> {
     /// Not MongoDB.
     Lost,
     /// Part of a header.
     Within,
-    /// A stretch of one message, with the part of its body that is in it.
-    Stretch { message: Message, begun: bool, ended: bool, body: &'a [u8] },
+    /// A part of one message, with its bytes of the body.
+    Stretch { message: FramedMessage, begun: bool, ended: bool, body: &'a [u8] },
 }
 
-impl Direction {
-    /// Bytes of the current message that may pass without being taken: all but the last.
+impl Framing {
+    /// Bytes of the current message that need not be read: all but the last.
     pub(super) fn unseen(&self) -> usize {
         match self.current {
             Some(_) => usize::try_from(self.remaining).map_or(0, |left| left - 1),
@@ -58,19 +58,20 @@ impl Direction {
         self.current.is_none() && self.cut.is_none()
     }
 
-    /// Takes the next stretch of one message off `bytes`.
-    pub(super) fn step<'a>(&mut self, bytes: &mut &'a [u8], request: impl Fn(&Header) -> i32) -> Step<'a> {
+    /// Takes the next part of a message off `bytes`.
+    pub(super) fn step<'a>(&mut self, bytes: &mut &'a [u8], request: impl Fn(&Header) -> i32) -> FramingStep<'a> {
         let (message, begun) = match self.current {
             Some(message) => (message, false),
             None => {
-                let Some(header) = self.header(bytes) else { return Step::Within };
-                let (Some(length), Some(op_code)) = (header.body_len(), header.op_code()) else { return Step::Lost };
-                let Ok(length) = u32::try_from(length) else { return Step::Lost };
+                let Some(header) = self.header(bytes) else { return FramingStep::Within };
+                let (Some(length), Some(op_code)) = (header.body_len(), header.op_code()) else {
+                    return FramingStep::Lost;
+                };
+                let Ok(length) = u32::try_from(length) else { return FramingStep::Lost };
                 self.remaining = length;
-                (Message { request: request(&header), op_code }, true)
+                (FramedMessage { request: request(&header), op_code }, true)
             }
         };
-        // Where the rest does not fit a number of this machine, what is here does.
         let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         let (body, rest) = bytes.split_at(remaining.min(bytes.len()));
         *bytes = rest;
@@ -78,10 +79,10 @@ impl Direction {
         self.remaining -= u32::try_from(body.len()).unwrap_or(self.remaining);
         let ended = self.remaining == 0;
         self.current = (!ended).then_some(message);
-        Step::Stretch { message, begun, ended, body }
+        FramingStep::Stretch { message, begun, ended, body }
     }
 
-    /// Takes a header off `bytes`; none if it is not whole yet.
+    /// Takes a header off `bytes`; `None` if it is incomplete.
     fn header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
         if self.cut.is_none()
             && let Some((header, rest)) = bytes.split_first_chunk()

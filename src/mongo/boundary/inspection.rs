@@ -1,65 +1,65 @@
-//! What is looked at while a connection is watched: whether the last request was part of an open transaction, and whether
-//! the last cursor has more to give.
+//! Inspection of message bodies: whether the last request was part of an open transaction, and whether the last cursor has more
+//! batches.
 
 use bson::raw::RawDocument;
 
-use super::direction::Message;
+use super::framing::FramedMessage;
 use crate::limits::{FOLLOWED_HEAD_BYTES, FOLLOWED_PLAIN_BYTES, FOLLOWED_TAIL_BYTES};
 use crate::mongo::compressed;
 use crate::mongo::header::OpCode;
 
-/// Whether the last request was part of a transaction of several, which cannot be retried by itself.
+/// Whether the last request was part of a multi-statement transaction, which cannot be retried by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Transaction {
-    /// No whole request has been seen since the watch began.
+    /// No complete request was inspected yet.
     #[default]
     Unknown,
-    /// It was none.
+    /// It was not part of a transaction.
     None,
-    /// It was, and the transaction is open.
+    /// It was part of a transaction that is still open.
     Open,
 }
 
-/// What is kept of a watched connection.
+/// The state of an inspected connection.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct BodyInspector {
     request: Gathered,
     answer: Gathered,
     pub(super) transaction: Transaction,
-    /// Whether the last cursor that was answered for has more batches, and its driver would not resume it by itself.
+    /// Whether the last cursor has more batches, and its driver does not resume it by itself.
     pub(super) cursor_open: bool,
-    /// Whether a request that wants no answer was seen.
+    /// Whether a request without a reply was inspected.
     pub(super) unanswered: bool,
-    /// Whether the last request asks for a batch of a cursor that somebody reads to its end.
+    /// Whether the last request reads a batch of a cursor that has an end.
     reads_cursor: bool,
 }
 
-/// The beginning and the end of a message's body.
+/// The beginning and the end of the body of a message.
 #[derive(Debug, Default)]
 struct Gathered {
-    /// Whether the message began since the watch did.
+    /// Whether the message began after the inspection did.
     active: bool,
     head: Vec<u8>,
     tail: Vec<u8>,
 }
 
-impl Watch {
-    pub(super) fn request(&mut self, message: &Message, begun: bool, ended: bool, body: &[u8]) {
+impl BodyInspector {
+    pub(super) fn request(&mut self, message: &FramedMessage, begun: bool, ended: bool, body: &[u8]) {
         if let Some(plain) = self.request.take(message, begun, ended, body) {
             let document = first_document(&plain.head);
-            // What cannot be read is taken to be no transaction.
+            // A request that cannot be read is taken not to be part of a transaction.
             let open = document.is_some_and(is_open_transaction);
             self.transaction = if open { Transaction::Open } else { Transaction::None };
             self.reads_cursor = document.is_some_and(reads_cursor);
         }
     }
 
-    pub(super) fn answer(&mut self, message: &Message, begun: bool, ended: bool, body: &[u8]) {
+    pub(super) fn answer(&mut self, message: &FramedMessage, begun: bool, ended: bool, body: &[u8]) {
         if let Some(plain) = self.answer.take(message, begun, ended, body) {
             match plain.cursor() {
-                Some(Cursor::Open) => self.cursor_open = true,
-                Some(Cursor::Ended | Cursor::Resumed) => self.cursor_open = false,
-                // Too large to be looked into to its end: it may be.
+                Some(CursorState::Open) => self.cursor_open = true,
+                Some(CursorState::Ended | CursorState::Resumed) => self.cursor_open = false,
+                // Too large to be read to its end: there may be a cursor.
                 None => self.cursor_open |= self.reads_cursor && plain.cut,
             }
         }
@@ -67,8 +67,8 @@ impl Watch {
 }
 
 impl Gathered {
-    /// Takes a stretch; at the end of the message, what was kept of it in plain.
-    fn take(&mut self, message: &Message, begun: bool, ended: bool, body: &[u8]) -> Option<Plain> {
+    /// Takes a part of a body. Returns the decompressed bytes at the end of the message.
+    fn take(&mut self, message: &FramedMessage, begun: bool, ended: bool, body: &[u8]) -> Option<Plain> {
         self.active |= begun;
         if !self.active {
             return None;
@@ -98,27 +98,27 @@ impl Gathered {
     }
 }
 
-/// What was kept of an OP_MSG's body.
+/// The bytes kept of the body of an OP_MSG.
 struct Plain {
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// Whether there was more.
+    /// Whether bytes are missing.
     cut: bool,
 }
 
-/// What an answer says of its cursor.
-enum Cursor {
+/// The cursor in a reply.
+enum CursorState {
     Open,
-    /// It has no more batches.
+    /// There are no more batches.
     Ended,
-    /// It has no end of its own: a change stream or a tail, which its reader resumes after every error.
+    /// It has no end: a change stream or a tailable cursor, which its driver resumes after every error.
     Resumed,
 }
 
 impl Plain {
-    /// What it says of its cursor; `None` if it has none, or that was not kept. mongod writes the batch first, then the
-    /// cursor's number and name, so the end of the answer has them.
-    fn cursor(&self) -> Option<Cursor> {
+    /// The cursor in a reply; `None` if it has none, or that was not kept. mongod writes the batch before the id and the name of
+    /// the cursor, so the end of the reply has them.
+    fn cursor(&self) -> Option<CursorState> {
         if self.cut && self.tail.is_empty() {
             return None;
         }
@@ -130,20 +130,20 @@ impl Plain {
         let id = end.get(at + ID.len()..)?.first_chunk().map(|id| i64::from_le_bytes(*id))?;
         let has = |part: &[u8]| [&self.head, &end].iter().any(|bytes| bytes.windows(part.len()).any(|at| at == part));
         Some(match id {
-            0 => Cursor::Ended,
-            _ if RESUMED.iter().any(|sign| has(sign)) => Cursor::Resumed,
-            _ => Cursor::Open,
+            0 => CursorState::Ended,
+            _ if RESUMED.iter().any(|sign| has(sign)) => CursorState::Resumed,
+            _ => CursorState::Open,
         })
     }
 }
 
-/// Whether the plain body of an OP_MSG is a command of a transaction that goes on after it.
+/// Whether a command is part of a transaction that stays open after it.
 fn is_open_transaction(document: &RawDocument) -> bool {
     let ends = |name: &str| ["commitTransaction", "abortTransaction"].contains(&name);
     document.get_bool("autocommit").is_ok_and(|auto| !auto) && !name(document).is_some_and(ends)
 }
 
-/// Whether it asks for a batch. A `getMore` with a time limit is that of a cursor that waits for new documents.
+/// Whether a command reads a batch. A `getMore` with a time limit waits for new documents of a tailable cursor.
 fn reads_cursor(document: &RawDocument) -> bool {
     match name(document) {
         Some("find" | "aggregate" | "listCollections" | "listIndexes") => true,
@@ -156,15 +156,15 @@ fn name(document: &RawDocument) -> Option<&str> {
     document.into_iter().next().and_then(Result::ok).map(|(name, _)| name.as_str())
 }
 
-/// The document of the section 0, where that comes first, as drivers write it.
+/// The document of section 0, if it comes first, as drivers write it.
 fn first_document(body: &[u8]) -> Option<&RawDocument> {
     let (kind, rest) = body.get(4..)?.split_first()?;
     let length = usize::try_from(i32::from_le_bytes(*rest.first_chunk()?)).ok()?;
     (*kind == 0).then(|| rest.get(..length).and_then(|document| RawDocument::from_bytes(document).ok()))?
 }
 
-/// The element `id`, a long, and behind it the beginning of `ns`.
+/// The element `id`, a long, and the beginning of `ns`, which follows it.
 const ID: &[u8] = b"\x12id\0";
 const NAME: &[u8] = b"\x02ns\0";
-/// Signs that a reader waits for what is to come: a change stream's token, and an empty batch that is not the last.
+/// Marks of cursors without an end: the token of a change stream, and an empty batch that is not the last.
 const RESUMED: [&[u8]; 3] = [b"postBatchResumeToken\0", b"nextBatch\0\x05\0\0\0\0", b"firstBatch\0\x05\0\0\0\0"];

@@ -1,15 +1,14 @@
-//! The first message of a connection, gathered from however it was cut: whether it is a MongoDB request, and which
-//! client it names.
+//! The first message of a connection: whether it is a MongoDB request, and the client metadata in it.
 
+use super::field_reader::Malformed;
 use super::header::{HEADER_BYTES, OpCode};
-use super::reader::Malformed;
 use super::{ClientMetadata, Header, Request};
 use crate::limits::FIRST_MESSAGE_BYTES;
 
-/// What the first message of a connection is.
+/// The first message of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Greeting {
-    /// A `hello`, with what the client says of itself in it.
+    /// A `hello`, with its client metadata.
     Hello(ClientMetadata),
     /// Another MongoDB request, or one that is longer than any `hello`.
     Request,
@@ -36,39 +35,39 @@ impl Greeting {
     }
 }
 
-/// Gathers the first message. Costs nothing once that is known.
+/// Collects the first message from the bytes of the client.
 #[derive(Debug, Default)]
-pub enum First {
-    /// Nothing has come.
+pub enum FirstMessage {
+    /// No byte was received.
     #[default]
     Nothing,
-    /// A part of it has. Boxed: it seldom comes in parts.
+    /// A part of the message. Boxed: it seldom arrives in parts.
     Part(Box<Vec<u8>>),
-    /// It is known who the client is, or that it does not say.
+    /// The greeting was returned.
     Known,
 }
 
-impl First {
-    /// Whether it has answered.
+impl FirstMessage {
+    /// Whether the greeting was returned.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        matches!(self, First::Known)
+        matches!(self, FirstMessage::Known)
     }
 
-    /// Takes the next bytes. Answers once, when the first message is complete or known to be no request.
+    /// Takes the next bytes. Returns the greeting once, when the message is complete or known to be no request.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Greeting> {
         let known = match self {
-            First::Known => return None,
-            First::Nothing => look(bytes),
-            First::Part(part) => {
+            FirstMessage::Known => return None,
+            FirstMessage::Nothing => look(bytes),
+            FirstMessage::Part(part) => {
                 part.extend_from_slice(&bytes[..bytes.len().min(FIRST_MESSAGE_BYTES + 1 - part.len())]);
                 look(part)
             }
         };
         match (&known, &self) {
-            (Some(_), _) => *self = First::Known,
-            (None, First::Nothing) => *self = First::Part(Box::new(bytes.to_vec())),
-            (None, First::Part(_) | First::Known) => {}
+            (Some(_), _) => *self = FirstMessage::Known,
+            (None, FirstMessage::Nothing) => *self = FirstMessage::Part(Box::new(bytes.to_vec())),
+            (None, FirstMessage::Part(_) | FirstMessage::Known) => {}
         }
         known
     }
@@ -86,7 +85,7 @@ fn look(bytes: &[u8]) -> Option<Greeting> {
 
 #[cfg(test)]
 mod tests {
-    use super::{First, Greeting};
+    use super::{FirstMessage, Greeting};
     use crate::mongo::header::OpCode;
     use crate::mongo::reply::frame;
     use crate::mongo::request::{msg_command, query_command};
@@ -97,7 +96,7 @@ mod tests {
         let hello = rawdoc! { "hello": 1, "client": { "application": { "name": "a" } } };
         let message = [msg_command(1, "admin", &hello), b"more".to_vec()].concat();
         for size in 1..=message.len() {
-            let mut first = First::default();
+            let mut first = FirstMessage::default();
             let answers: Vec<_> = message.chunks(size).filter_map(|chunk| first.take(chunk)).collect();
             assert_eq!(answers.len(), 1, "chunks of {size}");
             let [Greeting::Hello(client)] = &answers[..] else { panic!("{answers:?}") };
@@ -124,11 +123,11 @@ mod tests {
             (frame(1, 7, OpCode::Msg, &ping[16..]), Greeting::NoRequest),
             (b"GET / HTTP/1.1\r\n\r\n".to_vec(), Greeting::NoRequest),
         ] {
-            let mut first = First::default();
+            let mut first = FirstMessage::default();
             let answers: Vec<_> = message.chunks(7).filter_map(|chunk| first.take(chunk)).collect();
             assert_eq!(answers, [expected], "{message:?}");
         }
-        let mut first = First::default();
+        let mut first = FirstMessage::default();
         assert_eq!(first.take(&ping[..ping.len() - 1]), None, "not complete");
     }
 }

@@ -1,11 +1,11 @@
-//! What an OP_MSG carries, request and reply alike: flags, one document, and sequences of more documents.
+//! The body of an OP_MSG: flags, one document, and document sequences.
 //!
 //! Refuses unknown required flags and sections, as the protocol asks. The CRC-32C that may end a message is cut off and
 //! not verified: mongod skips it over TLS as well, and a wrong one does no harm here.
 
 use bson::raw::RawDocument;
 
-use super::reader::{Malformed, Reader};
+use super::field_reader::{FieldReader, Malformed};
 use crate::limits::MAX_DOCUMENTS;
 
 /// Flag bit: the last four bytes are a checksum.
@@ -17,17 +17,17 @@ const REQUIRED: u32 = 0xffff;
 
 /// The parts of an OP_MSG.
 #[derive(Debug)]
-pub(super) struct Body<'a> {
+pub(super) struct MsgBody<'a> {
     pub(super) flags: u32,
     pub(super) document: &'a RawDocument,
-    /// Those of the sequence `documents`, which is `insert`'s. Sequences of other names are checked and skipped.
+    /// The documents of the sequence `documents` (of an `insert`). Other sequences are checked and skipped.
     pub(super) documents: Vec<&'a RawDocument>,
 }
 
-impl<'a> Body<'a> {
+impl<'a> MsgBody<'a> {
     /// Reads the bytes after the header.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader(bytes);
+        let mut reader = FieldReader(bytes);
         let flags = reader.u32()?;
         let unknown = flags & REQUIRED & !(CHECKSUM_PRESENT | MORE_TO_COME);
         if unknown != 0 {
@@ -35,7 +35,7 @@ impl<'a> Body<'a> {
         }
         if flags & CHECKSUM_PRESENT != 0 {
             let sections = reader.0.len().checked_sub(4).ok_or(Malformed::Length)?;
-            reader = Reader(&reader.0[..sections]);
+            reader = FieldReader(&reader.0[..sections]);
         }
         let mut document = None;
         let mut documents = Vec::new();
@@ -51,9 +51,9 @@ impl<'a> Body<'a> {
 }
 
 /// One section of kind 1: its size (itself included), its name, and documents to its end.
-fn sequence<'a>(reader: &mut Reader<'a>, documents: &mut Vec<&'a RawDocument>) -> Result<(), Malformed> {
+fn sequence<'a>(reader: &mut FieldReader<'a>, documents: &mut Vec<&'a RawDocument>) -> Result<(), Malformed> {
     let size = usize::try_from(reader.i32()?).map_err(|_| Malformed::Section)?;
-    let mut section = Reader(reader.take(size.checked_sub(4).ok_or(Malformed::Section)?)?);
+    let mut section = FieldReader(reader.take(size.checked_sub(4).ok_or(Malformed::Section)?)?);
     let wanted = section.cstring()? == "documents";
     while !section.is_empty() {
         let document = section.document().map_err(|_| Malformed::Section)?;

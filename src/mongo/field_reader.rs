@@ -1,10 +1,8 @@
-//! Takes a message apart from the front, one field at a time.
-//!
-//! Refuses to look past its end: every step either yields a field or says what was malformed.
+//! Reads the fields of a message from front to back, within its bounds.
 
 use bson::raw::RawDocument;
 
-/// Why some bytes are no message that this program reads.
+/// Why a message cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Shorter than its own fields, or of another length than it claims.
@@ -13,7 +11,7 @@ pub enum Malformed {
     /// An operation other than those read here.
     #[error("operation {0} is not supported")]
     OpCode(i32),
-    /// Required flag bits of OP_MSG that nobody knows.
+    /// Unknown required flag bits of an OP_MSG.
     #[error("unknown required OP_MSG flags {0:#x}")]
     Flags(u32),
     /// A section of OP_MSG of an unknown kind, a body missing or given twice, or a document sequence cut short.
@@ -30,11 +28,11 @@ pub enum Malformed {
     NotACommand,
 }
 
-/// What is left of a message.
+/// The rest of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(super) struct FieldReader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -65,9 +63,9 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(text).map_err(|_| Malformed::Bson)
     }
 
-    /// A document. Its frame is checked here, its elements by whoever reads them.
+    /// A document. Its frame is checked here; its elements are not.
     pub(super) fn document(&mut self) -> Result<&'a RawDocument, Malformed> {
-        let length = Reader(self.0).i32()?;
+        let length = FieldReader(self.0).i32()?;
         let bytes = self.take(usize::try_from(length).map_err(|_| Malformed::Bson)?)?;
         RawDocument::from_bytes(bytes).map_err(|_| Malformed::Bson)
     }

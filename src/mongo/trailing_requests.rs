@@ -1,30 +1,30 @@
-//! What a client still sends after it was told that its connection ends: the requests among it that want no answer.
+//! Requests that a client sends after the proxy has closed its direction.
 //!
-//! Only whole ones are passed on. The first that wants an answer, or is no MongoDB, or is longer than
-//! [`LAST_REQUEST_BYTES`] ends it: it has not run, and its sender learns that by a reset.
+//! Complete requests that expect no reply are passed on. The first that expects one, is not MongoDB, or is longer than
+//! [`LAST_REQUEST_BYTES`] is refused: it was never run, and the client learns that by a reset.
 
 use super::header::{HEADER_BYTES, Header};
-use super::kind::Kind;
+use super::request_kind::RequestKind;
 use crate::limits::LAST_REQUEST_BYTES;
 
-/// Gathers them.
+/// Collects the bytes that a client sends after the close.
 #[derive(Debug, Default)]
-pub struct LastRequests {
+pub struct TrailingRequests {
     buffer: Vec<u8>,
 }
 
-/// What has come of some bytes.
+/// How received bytes are handled.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sorted {
-    /// Whole requests that want no answer.
+pub struct TrailingSplit {
+    /// Complete requests that expect no reply.
     pub unanswered: Vec<u8>,
-    /// Whether something else followed them.
+    /// Whether a request that is refused followed them.
     pub refused: bool,
 }
 
-impl LastRequests {
-    /// Takes the client's next bytes; they begin where a message does.
-    pub fn take(&mut self, bytes: &[u8]) -> Sorted {
+impl TrailingRequests {
+    /// Takes the next bytes of the client, from a message boundary on.
+    pub fn take(&mut self, bytes: &[u8]) -> TrailingSplit {
         self.buffer.extend_from_slice(bytes);
         let mut whole = 0;
         let refused = loop {
@@ -35,12 +35,12 @@ impl LastRequests {
             }
         };
         let rest = self.buffer.split_off(whole);
-        Sorted { unanswered: std::mem::replace(&mut self.buffer, rest), refused }
+        TrailingSplit { unanswered: std::mem::replace(&mut self.buffer, rest), refused }
     }
 }
 
 enum Next {
-    /// A whole request of so many bytes.
+    /// A complete request of this length.
     Unanswered(usize),
     More,
     Refused,
@@ -54,16 +54,16 @@ fn next(bytes: &[u8]) -> Next {
         return Next::Refused;
     }
     let whole = rest.get(..length);
-    match Kind::of(op_code, whole.unwrap_or(rest), whole.is_some()) {
-        Some(Kind::Answered | Kind::Monitor) => Next::Refused,
-        Some(Kind::Unanswered) if whole.is_some() => Next::Unanswered(HEADER_BYTES + length),
-        Some(Kind::Unanswered) | None => Next::More,
+    match RequestKind::of(op_code, whole.unwrap_or(rest), whole.is_some()) {
+        Some(RequestKind::Answered | RequestKind::Monitor) => Next::Refused,
+        Some(RequestKind::Unanswered) if whole.is_some() => Next::Unanswered(HEADER_BYTES + length),
+        Some(RequestKind::Unanswered) | None => Next::More,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::LastRequests;
+    use super::TrailingRequests;
     use crate::mongo::request::msg_command;
     use bson::rawdoc;
 
@@ -79,7 +79,7 @@ mod tests {
         let stream = [quiet(0), quiet(5000), asking.clone(), quiet(1)].concat();
         let expected = [quiet(0), quiet(5000)].concat();
         for size in [1, 16, 40, 1000, stream.len()] {
-            let mut requests = LastRequests::default();
+            let mut requests = TrailingRequests::default();
             let mut passed = Vec::new();
             let refused = stream.chunks(size).any(|chunk| {
                 let sorted = requests.take(chunk);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_part_is_kept_and_what_is_too_long_or_no_message_is_refused() {
-        let mut requests = LastRequests::default();
+        let mut requests = TrailingRequests::default();
         let whole = quiet(10);
         let sorted = requests.take(&whole[..whole.len() - 1]);
         assert!(sorted.unanswered.is_empty() && !sorted.refused);
@@ -101,7 +101,7 @@ mod tests {
         let mut long = whole;
         long[..4].copy_from_slice(&40_000_000_u32.to_le_bytes());
         for bytes in [&long[..], b"GET / HTTP/1.1\r\n\r\n"] {
-            assert!(LastRequests::default().take(bytes).refused);
+            assert!(TrailingRequests::default().take(bytes).refused);
         }
     }
 }
