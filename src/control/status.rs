@@ -112,7 +112,7 @@ impl Controller {
                 }
             }
             counts.non_conforming += usize::from(self.misfit(&open, snapshot).is_some());
-            counts.recycling += usize::from(open.recycling.is_asked());
+            counts.recycling += usize::from(open.recycling.is_requested());
         }
         counts
     }

@@ -1,7 +1,7 @@
-//! The log's writer: takes lines without waiting, and hands them on in batches by a thread of its own.
+//! The writer of the log: queues lines without blocking, and writes them in batches from a thread of its own.
 //!
-//! A thread that is woken for every line costs a busy proxy more than the lines do, so it naps before it writes. It refuses
-//! to make anybody wait: lines beyond the bound are dropped and counted.
+//! Waking a thread for every line costs a busy proxy more than the lines do, so the thread sleeps for a moment before it
+//! writes. LogWriter beyond the bound of the queue are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,22 +10,22 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::limits::{LOG_FAREWELL, LOG_NAP, LOG_QUEUE_LINES};
 
-/// Where lines are put. Clones share it.
+/// The sending half. Clones share the queue.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lines(Arc<Shared>);
+pub(super) struct LogWriter(Arc<LogQueue>);
 
-/// Holds the writing thread; dropping it has the rest written, for so long as that takes at most.
+/// Keeps the thread running. Dropping it waits for the queue to be written, for a bounded time.
 #[derive(Debug)]
-pub(super) struct Writing(Arc<Shared>);
+pub(super) struct LogWriterGuard(Arc<LogQueue>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct LogQueue {
+    state: Mutex<QueueState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     waiting: Vec<u8>,
     lines: usize,
     dropped: usize,
@@ -33,20 +33,20 @@ struct State {
     closed: bool,
 }
 
-impl Lines {
-    /// Starts a thread that writes what is put here to `out`.
+impl LogWriter {
+    /// Starts a thread that writes queued lines to `out`.
     ///
     /// # Errors
-    /// If the system gives no thread.
-    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(Lines, Writing)> {
-        let lines = Lines::default();
+    /// If no thread can be started.
+    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(LogWriter, LogWriterGuard)> {
+        let lines = LogWriter::default();
         let shared = Arc::clone(&lines.0);
         std::thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_to(out))?;
-        let writing = Writing(Arc::clone(&lines.0));
+        let writing = LogWriterGuard(Arc::clone(&lines.0));
         Ok((lines, writing))
     }
 
-    /// Lines lost so far: to the bound, or to an error of the output.
+    /// LogWriter lost so far: to the bound, or to an error of the output.
     pub(super) fn dropped(&self) -> usize {
         self.0.state().dropped
     }
@@ -59,7 +59,7 @@ impl Lines {
         }
         state.waiting.extend_from_slice(line);
         state.lines += 1;
-        // The thread sleeps only while nothing waits.
+        // The thread waits only while the queue is empty.
         let first = state.lines == 1;
         drop(state);
         if first {
@@ -68,8 +68,8 @@ impl Lines {
     }
 }
 
-/// One line, as the formatter writes it: whole.
-impl Write for &Lines {
+/// Each call queues one line: the formatter writes whole lines.
+impl Write for &LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
         Ok(line.len())
@@ -80,21 +80,21 @@ impl Write for &Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = &'a Lines;
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = &'a LogWriter;
 
-    fn make_writer(&'a self) -> &'a Lines {
+    fn make_writer(&'a self) -> &'a LogWriter {
         self
     }
 }
 
-impl Shared {
+impl LogQueue {
     fn write_to(&self, mut out: impl Write) {
         let mut batch = Vec::new();
         let mut cut = false;
         loop {
             let waiting = self.changed.wait_while(self.state(), |state| state.lines == 0 && !state.closing);
-            // More lines come while it naps, without a wake-up each; whoever closes the log ends the nap.
+            // Collect more lines without a wake-up for each. Closing the log ends the sleep.
             let nap = waiting.map(|state| self.changed.wait_timeout_while(state, LOG_NAP, |state| !state.closing));
             drop(nap);
             let closing = {
@@ -105,7 +105,7 @@ impl Shared {
             };
             let lost = write_lines(&mut out, &batch, &mut cut);
             batch.clear();
-            // A burst's memory is given back.
+            // Free the memory of a burst.
             batch.shrink_to(BATCH_KEPT);
             let mut state = self.state();
             state.dropped += lost;
@@ -117,22 +117,22 @@ impl Shared {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Writing {
+impl Drop for LogWriterGuard {
     fn drop(&mut self) {
         self.0.state().closing = true;
         self.0.changed.notify_all();
-        // A reader that takes nothing is not waited for without end.
+        // Bounded, in case the reader of the output takes nothing.
         drop(self.0.changed.wait_timeout_while(self.0.state(), LOG_FAREWELL, |state| !state.closed));
     }
 }
 
-/// Writes whole lines and returns how many of them were lost to an error: a full disk, a reader that is gone. `cut` holds
-/// from one call to the next whether the last line that was written is incomplete; the next one then begins on a new line.
+/// Writes whole lines and returns how many of them were lost to an error, such as a full disk. `cut` tells from one call to the
+/// next whether the last line is incomplete, so that the next one begins on a new line.
 fn write_lines(out: &mut impl Write, lines: &[u8], cut: &mut bool) -> usize {
     let newline = if *cut && !lines.is_empty() { &b"\n"[..] } else { &[] };
     for part in [newline, lines] {
@@ -165,7 +165,7 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    use super::Lines;
+    use super::LogWriter;
     use crate::limits::LOG_QUEUE_LINES;
 
     /// Hands on what is written, and writes only while it is let.
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// Takes so many bytes, then fails until it has failed as often as it should.
+    /// Takes `room` bytes, then fails `failures` times.
     struct Full {
         room: usize,
         failures: usize,
@@ -221,7 +221,7 @@ mod tests {
     fn lines_come_in_order_and_a_slow_reader_costs_those_beyond_the_bound() {
         let (go, let_go) = channel();
         let (written, read) = channel();
-        let (lines, writing) = Lines::start(Slow(let_go, written)).unwrap();
+        let (lines, writing) = LogWriter::start(Slow(let_go, written)).unwrap();
         lines.put(b"first\n");
         go.send(()).unwrap();
         assert_eq!(read.recv().unwrap(), b"first\n");
