@@ -42,7 +42,7 @@ pub struct DisabledProtocols {
     pub tls1_3: bool,
 }
 
-/// Where the password of an encrypted key comes from.
+/// The source of the password of an encrypted key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Password {
     /// Given by an option or the environment.

@@ -34,7 +34,7 @@ pub struct Identity {
     pub server_auth: bool,
 }
 
-/// What to do about a certificate of ours that is out of date.
+/// Whether a certificate of ours that is out of date is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValidityCheck {
     /// Refuse it, as mongod does at start.

@@ -25,7 +25,7 @@ pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
     without_root.chain(useless).chain(unlisted).chain(unmatched(all)).take(VALIDITIES_SHOWN).collect()
 }
 
-/// What is missing such that all peers are refused: no root in a CA file, or no CRL of any of its CAs.
+/// Missing roots and CRLs by which all peers are refused: no root in a CA file, or no CRL of any of its CAs.
 pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableReason> {
     let cas = || all.iter().filter(|one| one.kind == TlsItemKind::Authority);
     let rootless = cas().filter(|one| one.lacks_root);
@@ -172,7 +172,7 @@ mod tests {
         let above = TlsItem { is_above: true, ..ca("CN=above", false) };
         let ours = one(TlsItemKind::Chain, "CN=sub", false);
         let (a, b) = ("no revocation list of the CA CN=a in it", "is of no CA of the CA file");
-        // What is said, and whether the set is of no use.
+        // The warnings, and whether the set is of no use.
         let useless = TlsItem { is_useless: true, verifies: None, ..ca("CN=a", false) };
         let rows: [(&[TlsItem], &[&str], bool); 12] = [
             (std::slice::from_ref(&useless), &["the CA CN=a may issue nothing"], true),

@@ -1,4 +1,4 @@
-//! What is expired, not yet valid or about to expire, as lines for logs and replies.
+//! Certificates and CRLs that are expired, not yet valid or about to expire, as lines for logs and replies.
 
 use std::fmt;
 

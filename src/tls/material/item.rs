@@ -56,7 +56,7 @@ pub struct UnusableReason {
     pub is_certain: bool,
 }
 
-/// What a CRL covers: its issuer, the key of the issuer, and whether it is limited to some distribution points. Empty for
+/// The scope of a CRL: its issuer, the key of the issuer, and whether it is limited to some distribution points. Empty for
 /// certificates.
 pub type CrlScope = (String, Vec<u8>, bool);
 

@@ -19,7 +19,7 @@ use crate::tls::revocation::unsupported::CRL_REMEDY;
 use crate::tls::verifier::ca::{CaCertificate, apply_issuer_limits};
 use crate::tls::verifier::chain::ChainVerifier;
 
-/// What a set of TLS files holds.
+/// The contents of a set of TLS files.
 pub(super) struct LoadedFiles {
     pub(super) serving: Option<Identity>,
     pub(super) cluster: Option<Identity>,

@@ -1,4 +1,4 @@
-//! What x509-parser and webpki do not tell of certificates: names as OpenSSL writes and compares them, and checks of
+//! Additions to x509-parser and webpki: names as OpenSSL writes and compares them, and checks of
 //! extensions by its rules.
 
 pub(crate) mod canonical_name;

@@ -6,7 +6,6 @@ use bson::raw::RawDocumentBuf;
 use bson::rawdoc;
 
 use super::{Follower, Transaction};
-use crate::mongo::header::OpCode;
 use crate::mongo::request::{msg_command, query_command};
 
 /// A message of any operation.

@@ -1,4 +1,4 @@
-//! How many signatures are verified for a peer's first flight, whatever it holds: the handshake's own included.
+//! How many signatures are verified for a certificate chain, whatever it holds.
 //!
 //! Every verification that is really done is counted, by algorithms that count themselves.
 
@@ -10,10 +10,9 @@ use std::sync::{Arc, OnceLock};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{
-    AlgorithmIdentifier, CertificateDer, CertificateRevocationListDer, InvalidSignature, PrivateKeyDer, ServerName,
+    AlgorithmIdentifier, CertificateDer, CertificateRevocationListDer, InvalidSignature, PrivateKeyDer,
     SignatureVerificationAlgorithm, UnixTime,
 };
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
 use super::{CaCertificate, ChainVerifier, CrlSet, PeerRole, PemItem};
 use crate::limits::{CHAIN_INTERMEDIATES, CHAIN_SIGNATURES, CRL_KEYS_PER_NAME};
@@ -21,14 +20,13 @@ use crate::tls::errors::diagnosis::TOO_COSTLY;
 use crate::tls::errors::explain::explain;
 use crate::tls::provider::provider;
 use crate::tls::verifier::signature_cache::{CachingAlgorithm, SignatureCache};
-use crate::tls::verifier::{ClientVerifier, ServerVerifier};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What an action has verified, in signatures.
-fn count<T>(action: impl FnOnce() -> T) -> (usize, T) {
+pub(super) fn count<T>(action: impl FnOnce() -> T) -> (usize, T) {
     COUNT.set(0);
     let outcome = action();
     (COUNT.get(), outcome)
@@ -53,7 +51,7 @@ impl SignatureVerificationAlgorithm for Counting {
 }
 
 /// The algorithms of our provider, counting.
-fn algorithms() -> WebPkiSupportedAlgorithms {
+pub(super) fn algorithms() -> WebPkiSupportedAlgorithms {
     static ALGORITHMS: OnceLock<WebPkiSupportedAlgorithms> = OnceLock::new();
     *ALGORITHMS.get_or_init(|| {
         type Algorithms = &'static [&'static dyn SignatureVerificationAlgorithm];
@@ -68,10 +66,10 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
 }
 
 /// Certificates by `openssl`, with P-256 keys unless told otherwise, in a folder.
-struct Maker(tempfile::TempDir);
+pub(super) struct Maker(tempfile::TempDir);
 
 impl Maker {
-    fn new() -> Maker {
+    pub(super) fn new() -> Maker {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         file("as-ca", "basicConstraints=critical,CA:TRUE");
@@ -88,24 +86,24 @@ impl Maker {
         Maker(folder)
     }
 
-    fn path(&self, file: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, file: &str) -> std::path::PathBuf {
         self.0.path().join(file)
     }
 
-    fn openssl(&self, command: &str) {
+    pub(super) fn openssl(&self, command: &str) {
         let output = Command::new("openssl").current_dir(&self.0).args(command.split(' ')).output().unwrap();
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// A self-signed CA in the file of this name, with its key beside it.
-    fn root(&self, file: &str, subject: &str) -> CertificateDer<'static> {
+    pub(super) fn root(&self, file: &str, subject: &str) -> CertificateDer<'static> {
         self.key(file);
         self.openssl(&format!("req -x509 -new -key {file}.key -days 9 -subj /CN={subject} -out {file}"));
         read(&self.path(file))
     }
 
     /// A certificate of this kind by an issuer; its key is made unless it is there.
-    fn issue(&self, file: &str, subject: &str, kind: &str, issuer: &str) -> CertificateDer<'static> {
+    pub(super) fn issue(&self, file: &str, subject: &str, kind: &str, issuer: &str) -> CertificateDer<'static> {
         self.key(file);
         self.openssl(&format!("req -new -key {file}.key -subj /CN={subject} -out {file}.csr"));
         let sign =
@@ -114,17 +112,17 @@ impl Maker {
         read(&self.path(file))
     }
 
-    fn key(&self, file: &str) {
+    pub(super) fn key(&self, file: &str) {
         if !self.path(&format!("{file}.key")).exists() {
             self.openssl(&format!("ecparam -genkey -name prime256v1 -noout -out {file}.key"));
         }
     }
 
-    fn private_key(&self, file: &str) -> PrivateKeyDer<'static> {
+    pub(super) fn private_key(&self, file: &str) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_file(self.path(&format!("{file}.key"))).unwrap()
     }
 
-    fn crl(&self, issuer: &str) -> CertificateRevocationListDer<'static> {
+    pub(super) fn crl(&self, issuer: &str) -> CertificateRevocationListDer<'static> {
         self.openssl(&format!("ca -gencrl -config cnf -cert {issuer} -keyfile {issuer}.key -out {issuer}.crl"));
         CertificateRevocationListDer::from_pem_file(self.path(&format!("{issuer}.crl"))).unwrap()
     }
@@ -134,7 +132,10 @@ fn read(file: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(file).unwrap()
 }
 
-fn trust(cas: &[CertificateDer<'static>], crls: Vec<CertificateRevocationListDer<'static>>) -> Arc<ChainVerifier> {
+pub(super) fn trust(
+    cas: &[CertificateDer<'static>],
+    crls: Vec<CertificateRevocationListDer<'static>>,
+) -> Arc<ChainVerifier> {
     let algorithms = algorithms();
     let known: Vec<&[u8]> = cas.iter().map(AsRef::as_ref).collect();
     let lists: Vec<_> = crls.into_iter().map(|der| PemItem { line: 1, der }).collect();
@@ -261,125 +262,6 @@ fn certificates_of_ours_do_not_lead_a_stranger_further() {
     // Five by the root, four by the real one.
     assert_eq!(signatures, 9);
     assert!(verdict.is_err());
-}
-
-/// Whole handshakes, which have one signature more: that of the peer's own key.
-#[test]
-fn a_handshake_verifies_one_signature_more() {
-    let maker = Maker::new();
-    let roots: Vec<_> = (0..4).map(|number| maker.root(&format!("root{number}"), "CA")).collect();
-    maker.root("stranger", "CA");
-    let hostile: Vec<_> = [maker.issue("leaf", "leaf", "leaf", "stranger")]
-        .into_iter()
-        .chain((0..4).map(|number| maker.root(&format!("own{number}"), "CA")))
-        .collect();
-    let good = vec![maker.issue("good", "good", "leaf", "root3")];
-    let trust = trust(&roots, Vec::new());
-    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        for (chain, key, is_good) in [(&hostile, "leaf", false), (&good, "good", true)] {
-            let of_client = inbound(&trust, version, chain, maker.private_key(key));
-            let of_server = outbound(&trust, version, chain, maker.private_key(key));
-            for (signatures, verdict) in [of_client, of_server] {
-                assert_eq!(verdict.is_ok(), is_good, "{verdict:?}");
-                let expected = if is_good { roots.len() + 1 } else { CHAIN_SIGNATURES };
-                assert_eq!(signatures, expected, "{version:?} {verdict:?}");
-                assert!(is_good || verdict.unwrap_err().contains(TOO_COSTLY));
-            }
-        }
-    }
-}
-
-type Version = &'static rustls::SupportedProtocolVersion;
-
-/// A client with this chain is served; by a verifier as the data port and the admin port have.
-fn inbound(
-    trust: &Arc<ChainVerifier>,
-    version: Version,
-    chain: &[CertificateDer<'static>],
-    key: PrivateKeyDer<'static>,
-) -> (usize, Result<(), String>) {
-    let verifier = ClientVerifier {
-        subjects: trust.subjects(),
-        chains: Arc::clone(trust),
-        algorithms: algorithms(),
-        mandatory: true,
-        allow_invalid_certificates: false,
-    };
-    let client = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
-    let client =
-        client.dangerous().with_custom_certificate_verifier(anyone()).with_client_auth_cert(chain.to_vec(), key);
-    let server = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
-    let (own, own_key) = own_identity();
-    let server = server.with_client_cert_verifier(Arc::new(verifier)).with_single_cert(own, own_key).unwrap();
-    let (signatures, (_, server)) = count(|| handshake(client.unwrap(), server));
-    (signatures, server)
-}
-
-/// A server with this chain is dialled.
-fn outbound(
-    trust: &Arc<ChainVerifier>,
-    version: Version,
-    chain: &[CertificateDer<'static>],
-    key: PrivateKeyDer<'static>,
-) -> (usize, Result<(), String>) {
-    let verifier = ServerVerifier {
-        chains: Some(Arc::clone(trust)),
-        algorithms: algorithms(),
-        names: vec![ServerName::try_from("localhost").unwrap()],
-        allow_invalid_certificates: false,
-        allow_invalid_hostnames: false,
-    };
-    let client = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
-    let client = client.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
-    let server = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
-    let server = server.with_no_client_auth().with_single_cert(chain.to_vec(), key).unwrap();
-    let (signatures, (client, _)) = count(|| handshake(client, server));
-    (signatures, client)
-}
-
-/// Both ends to the end: why each fails, if it does.
-fn handshake(client: ClientConfig, server: ServerConfig) -> (Result<(), String>, Result<(), String>) {
-    let mut client = ClientConnection::new(Arc::new(client), ServerName::try_from("localhost").unwrap()).unwrap();
-    let mut server = ServerConnection::new(Arc::new(server)).unwrap();
-    let (mut of_client, mut of_server) = (Ok(()), Ok(()));
-    for _ in 0..6 {
-        let mut flight = Vec::new();
-        while client.wants_write() {
-            client.write_tls(&mut flight).unwrap();
-        }
-        let mut flight = &flight[..];
-        while !flight.is_empty() && of_server.is_ok() {
-            server.read_tls(&mut flight).unwrap();
-            of_server = server.process_new_packets().map(drop).map_err(|error| explain(&error));
-        }
-        let mut flight = Vec::new();
-        while server.wants_write() {
-            server.write_tls(&mut flight).unwrap();
-        }
-        let mut flight = &flight[..];
-        while !flight.is_empty() && of_client.is_ok() {
-            client.read_tls(&mut flight).unwrap();
-            of_client = client.process_new_packets().map(drop).map_err(|error| explain(&error));
-        }
-    }
-    (of_client, of_server)
-}
-
-/// A verifier that counts nothing, for the end that is not looked at.
-fn anyone() -> Arc<ServerVerifier> {
-    Arc::new(ServerVerifier {
-        chains: None,
-        algorithms: provider().signature_verification_algorithms,
-        names: Vec::new(),
-        allow_invalid_certificates: true,
-        allow_invalid_hostnames: true,
-    })
-}
-
-fn own_identity() -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let issued = certs_gen::Authority::new("own").unwrap().issue(&certs_gen::Request::server("localhost")).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(issued.key_pem().as_bytes()).unwrap();
-    (vec![super::der(issued.cert_pem())], key)
 }
 
 /// Keys that are slow count for more than one. Their sizes are those of an RSAPublicKey of 2048, 4096 and 8192 bits.

@@ -233,3 +233,4 @@ fn a_chain_is_bounded_before_it_is_built() {
 /// What a stranger may cost.
 mod chains;
 mod costs;
+mod handshake_costs;
