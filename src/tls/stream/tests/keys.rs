@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
-use rustls::{ClientConfig, ServerConfig, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
+use rustls::{ServerConfig, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Configs, SECOND, carries, each_version, pattern, served};
