@@ -13,7 +13,7 @@ use bson::rawdoc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustls::pki_types::CertificateDer;
 use tlsramp::testing::{
-    Acceptance, ClientMetadata, Follower, ClientHello, LinkRule, Material, Mode, Observer, Opening, Outcome, RouteId,
+    Acceptance, ClientHello, ClientMetadata, Follower, LinkRule, Material, Mode, Observer, Opening, Outcome, RouteId,
     RouteRecord, SnapshotWriter, TlsFiles, classify, judge, msg_command,
 };
 

@@ -1,5 +1,4 @@
-//! Files that an operator named: read whole, bounded, and never with a wait on something that is no file; and whether a
-//! folder takes new ones.
+//! Bounded reads of files that an operator named, and whether files can be created in a folder.
 
 use std::fs::OpenOptions;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -10,15 +9,14 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-/// Reads a regular file of at most `most` bytes. A FIFO or a device, which a read might wait for without end, is
-/// refused; so is what is larger.
+/// Reads a regular file of at most `most` bytes. FIFOs and devices, which could block for ever, are refused.
 ///
 /// # Errors
-/// In words that go on from "FILE: ".
+/// A text to be appended to "FILE: ".
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
     let no_wait = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    // Judged by the handle, so that nothing can be put into its place in between.
+    // Checked on the open file, which cannot be replaced in between.
     let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path).map_err(cannot)?;
     if !file.metadata().map_err(cannot)?.is_file() {
         return Err("it cannot be read: not a regular file".into());
@@ -28,11 +26,11 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > most { Err(format!("it has more than {most} bytes")) } else { Ok(bytes) }
 }
 
-/// Whether a file can be made in a folder. A file without a name is made and dropped; where the file system has none
-/// such (NFS, proc(5)), one with a random name, which is removed.
+/// Whether a file can be created in a folder. Tried with an unnamed file; with a random name that is removed again where the
+/// file system has no unnamed files (NFS).
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn can_create(folder: &Path) -> io::Result<()> {
     let mode = Mode::from_raw_mode(0o600);
     match rustix::fs::open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode) {
@@ -45,7 +43,7 @@ pub fn can_create(folder: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
-/// A name that no file has yet, for one that is made beside others: sixteen hexadecimal digits.
+/// A random file name of sixteen hexadecimal digits.
 #[must_use]
 pub fn random_name() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())

@@ -1,21 +1,21 @@
-//! Text that a peer or an operator supplied, made fit for a line: escaped, so that it cannot forge a line, and cut.
+//! Escapes text of peers and operators, so that it cannot forge a log line.
 
 use crate::limits::SHOWN_CHARS;
 
-/// The text with everything but printable characters escaped, at most 200 characters of it.
+/// Escapes unprintable characters, and cuts the text at 200 characters.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let Some((cut, _)) = text.char_indices().nth(SHOWN_CHARS) else { return escaped(text) };
     escaped(&text[..cut]) + "…"
 }
 
-/// The text with everything but printable characters escaped, all of it: for what was bounded on its way.
+/// Escapes unprintable characters of a text that is bounded already.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
-            // The log's own quoting takes care of these.
+            // The log quotes these itself.
             '\'' | '"' => escaped.push(letter),
             _ => escaped.extend(letter.escape_debug()),
         }

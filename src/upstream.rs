@@ -159,7 +159,7 @@ impl Upstream {
                 let asked = sni.and_then(|name| ServerName::try_from(name.to_owned()).ok());
                 let name = asked.or_else(|| names.first().cloned()).ok_or(LinkError::NoMaterial)?;
                 let config = material.client_config(names).ok_or(LinkError::NoMaterial)?;
-                let stream = tls::connect_counted(socket, config, name, limit).await.map_err(LinkError::Tls)?;
+                let stream = tls::connect_budgeted(socket, config, name, limit).await.map_err(LinkError::Tls)?;
                 Ok(Stream::Tls(stream))
             }
             (Socket::Unix(_), Link::Tls) => Err(LinkError::NoMaterial),

@@ -1,6 +1,4 @@
-//! A certificate authority: one key, in memory.
-//!
-//! Refuses to give out its own key and to sign other authorities: every chain is two certificates long.
+//! A certificate authority whose key is in memory only. It issues no other CAs: every chain has two certificates.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
@@ -18,21 +16,21 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a CA with a key of its own. Two with the same name are two different CAs.
+    /// Creates a CA with a new key.
     ///
     /// # Errors
     ///
-    /// [`Error::Sign`] where no key can be made.
+    /// [`Error::Sign`] if no key can be generated.
     pub fn new(common_name: &str) -> Result<Self, Error> {
         let (now, _) = Validity::Now.dates();
         Self::with_dates(common_name, now - Duration::WEEK, now + Duration::days(3650))
     }
 
-    /// The same, with these dates: the right ones or the wrong ones.
+    /// As [`Authority::new`], with this validity.
     ///
     /// # Errors
     ///
-    /// [`Error::Sign`] where no key can be made.
+    /// [`Error::Sign`] if no key can be generated.
     pub fn valid(common_name: &str, validity: Validity) -> Result<Self, Error> {
         let (from, to) = validity.dates();
         Self::with_dates(common_name, from, to)
@@ -50,12 +48,12 @@ impl Authority {
         Ok(Self { issuer, pem })
     }
 
-    /// The CA's certificate: the text of a CA file.
+    /// The certificate of the CA as PEM.
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// Signs a certificate over a fresh key.
+    /// Issues a certificate with a new key.
     ///
     /// # Errors
     ///

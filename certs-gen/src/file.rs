@@ -1,7 +1,4 @@
-//! Files replaced whole, with their mode from the first instant.
-//!
-//! Refuses the usual shortcut of writing first and calling `chmod` after, and never leaves half a file: whoever watches
-//! the folder sees the old content or the new.
+//! Atomic replacement of files, created with their final mode.
 
 use std::{
     fs::{self, OpenOptions},
@@ -12,16 +9,16 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Writes a private key: mode 0600, replacing what was there in one step.
+/// Writes a private key atomically: mode 0600.
 ///
 /// # Errors
 ///
-/// What the system says; nothing is left behind, and an old file is as it was.
+/// The error of the system; an old file is unchanged, and no temporary file is left.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     replace(path, text, 0o600)
 }
 
-/// Writes what everyone may read (a CA, a revocation list): mode 0644 less the umask, replacing in one step.
+/// Writes a public file (a CA, a CRL) atomically: mode 0644 less the umask.
 ///
 /// # Errors
 ///

@@ -1,6 +1,4 @@
-//! A certificate and its private key, as PEM text.
-//!
-//! Refuses to show the key by accident: `Debug` leaves it out.
+//! A certificate and its private key, as PEM text. `Debug` leaves the key out.
 
 use std::fmt;
 
@@ -9,7 +7,7 @@ use rcgen::SerialNumber;
 
 use crate::Error;
 
-/// What an [`Authority`](crate::Authority) gives out.
+/// A certificate issued by an [`Authority`](crate::Authority), with its private key.
 #[derive(Clone)]
 pub struct Issued {
     pub(crate) cert_pem: String,
@@ -39,7 +37,7 @@ impl Issued {
     ///
     /// # Errors
     ///
-    /// [`Error::Encrypt`] where the system's random generator fails.
+    /// [`Error::Encrypt`] if the random generator of the system fails.
     pub fn encrypted_pem(&self, password: &str) -> Result<String, Error> {
         let key = PrivateKeyInfoRef::try_from(self.key_der.as_slice())?.encrypt(password)?;
         let key = key.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).map_err(pkcs8::Error::Asn1)?;

@@ -1,12 +1,12 @@
-//! Certificates for tlsramp's tests, its demo and people trying it out: the right ones, and each of the wrong ones.
+//! Certificates for tlsramp's tests, its demo and trying it out: valid ones, and each kind of invalid one.
 //!
-//! | file | what a reader would look for there |
+//! | module | contents |
 //! |---|---|
-//! | [`request`](Request) | what a certificate should say: names, usages, dates |
-//! | [`authority`](Authority) | a CA: issues certificates, revokes them |
-//! | [`issued`](Issued) | a certificate and its key, as PEM in the shapes mongod reads |
-//! | [`set`](Set) | the whole folder that the `certs-gen` command writes |
-//! | [`file`](write_private) | files that are never world-readable for an instant |
+//! | [`request`](Request) | the contents of a certificate: names, usages, dates |
+//! | [`authority`](Authority) | a CA, which issues and revokes certificates |
+//! | [`issued`](Issued) | a certificate and its key, as PEM in the forms that mongod reads |
+//! | [`set`](Set) | the files that the `certs-gen` command writes |
+//! | [`file`](write_private) | private files, never readable by others |
 //!
 //! ```
 //! # fn main() -> Result<(), certs_gen::Error> {
@@ -21,9 +21,8 @@
 //! # }
 //! ```
 //!
-//! It refuses to be a CA for production: an authority's key lives in memory only and is gone with the process, so
-//! nothing it signed can be renewed, and there is no door by which its key could be written down. All keys are
-//! ECDSA P-256: made in under a millisecond, where RSA takes a test a second.
+//! Not for production: the key of a CA is kept in memory only and lost with the process, so its certificates cannot be renewed.
+//! All keys are ECDSA P-256, generated in less than a millisecond, where RSA takes a second.
 
 mod authority;
 mod error;

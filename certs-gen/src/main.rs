@@ -1,6 +1,6 @@
 //! `certs-gen`: writes a folder of certificates to try tlsramp with.
 //!
-//! Refuses to overwrite without `--force`. Exit codes: 0 written, 1 the system refused, 2 bad input.
+//! Overwrites only with `--force`. Exit codes: 0 written, 1 an error of the system, 2 bad input.
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 

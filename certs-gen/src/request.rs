@@ -1,7 +1,5 @@
-//! What a certificate should say, before anyone signs it.
-//!
-//! Refuses to judge: the wrong certificates (no names, bad dates) are as easy to ask for as the right ones. Only a
-//! name that no certificate could carry is an error, and only once it is issued.
+//! The contents of a certificate to be issued. Invalid ones (no names, bad dates) can be requested too; only a name that no
+//! certificate can have is an error, when it is issued.
 
 use std::net::IpAddr;
 
@@ -10,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::Error;
 
-/// When a certificate or a revocation list holds, seen from the moment it is made.
+/// When a certificate or a CRL is valid, relative to its creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Validity {
     /// From an hour ago (clocks differ) for a year.
@@ -20,7 +18,7 @@ pub enum Validity {
     Expired,
     /// From tomorrow for a day.
     NotYet,
-    /// From an hour ago, and for so many seconds to come.
+    /// From an hour ago until this number of seconds from now.
     Seconds(u32),
 }
 
@@ -90,7 +88,7 @@ impl Request {
         }
     }
 
-    /// The request as rcgen takes it, all but the serial number.
+    /// The parameters of rcgen, without the serial number.
     pub(crate) fn params(&self) -> Result<CertificateParams, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(&self.common_name, self.organization.as_deref());
@@ -116,7 +114,7 @@ impl Validity {
     }
 }
 
-/// A subject of a common name and, where given, an organization.
+/// A subject of a common name and an optional organization.
 pub(crate) fn distinguished_name(common_name: &str, organization: Option<&str>) -> rcgen::DistinguishedName {
     let mut subject = rcgen::DistinguishedName::new();
     if let Some(organization) = organization {
@@ -126,11 +124,11 @@ pub(crate) fn distinguished_name(common_name: &str, organization: Option<&str>) 
     subject
 }
 
-/// One subject alternative name: an IP address where it parses as one, else a host name.
+/// A subject alternative name: an IP address if it parses as one, else a host name.
 ///
 /// # Errors
 ///
-/// [`Error::Name`] where it is neither.
+/// [`Error::Name`] if it is neither.
 fn san(name: &str) -> Result<SanType, Error> {
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok(SanType::IpAddress(ip));

@@ -1,6 +1,4 @@
-//! The whole folder: one authority, what it signed, and on request each of the wrong ones.
-//!
-//! Refuses to keep the authority: its key is gone when the set is made, so a set is renewed as a whole.
+//! A set of certificates of one CA, with invalid ones on request. The key of the CA is not kept, so a set is renewed as a whole.
 
 use std::{
     borrow::Cow,
@@ -10,7 +8,7 @@ use std::{
 
 use crate::{Authority, Error, Issued, Request, Validity, write_private, write_public};
 
-/// Names of the server and member certificates where none are given: the machine itself.
+/// The default names of the server and member certificates: the machine itself.
 pub const DEFAULT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Password of `encrypted.pem`.
@@ -21,7 +19,7 @@ pub const PASSWORD: &str = "tlsramp";
 pub struct File {
     /// Its name in the folder.
     pub name: Cow<'static, str>,
-    /// What it is for, in one line.
+    /// Its purpose, in one line.
     pub purpose: &'static str,
     text: String,
 }
@@ -82,7 +80,7 @@ impl Set {
         &self.files
     }
 
-    /// Those of the set's files that are already in `dir`, by whoever made them.
+    /// The files of the set that exist in `dir` already.
     pub fn existing(&self, dir: &Path) -> Vec<PathBuf> {
         self.files.iter().map(|file| dir.join(&*file.name)).filter(|path| path.symlink_metadata().is_ok()).collect()
     }

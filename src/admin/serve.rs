@@ -86,7 +86,7 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
     };
     let chain: Vec<_> = stream.session().peer_certificates().unwrap_or_default().to_vec();
     let subject = chain.first().and_then(tls::subject);
-    let names = chain.first().map(tls::names).unwrap_or_default();
+    let names = chain.first().map(tls::subject_alt_names).unwrap_or_default();
     let connection = AdminConnection::new(new, Who::Tcp { peer, subject }, local);
     serve(stream, AdminConnection { by_tls: true, chain, names, ..connection }).await;
 }

@@ -18,7 +18,7 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
-mod options;
+pub(crate) mod options;
 mod printed;
 #[cfg(test)]
 mod tests;

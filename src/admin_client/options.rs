@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::address::AdminAddress;
 use crate::net::UpstreamAddress;
-use crate::tls::{Fault, FileRole, Material, Password, Secret, TlsFiles};
+use crate::tls::{FileError, FileRole, Material, Password, Secret, TlsFiles};
 
 /// The TLS options of a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,12 +108,12 @@ impl TlsOptions {
 }
 
 /// The message for a fault, with this command's options, which are fewer than the proxy's.
-fn message(fault: &Fault) -> String {
+fn message(fault: &FileError) -> String {
     let name = match fault.file {
         FileRole::CertificateKey | FileRole::Cluster => CERTIFICATE_KEY,
         FileRole::Ca | FileRole::ClusterCa | FileRole::Crl => CA,
     };
-    let Fault { path, problem, remedy, needs_password, .. } = fault;
+    let FileError { path, problem, remedy, needs_password, .. } = fault;
     let by = if *needs_password { format!(" by --{PASSWORD}") } else { String::new() };
     format!("--{name} {}: {problem}; {remedy}{by}", path.display())
 }

@@ -47,7 +47,7 @@ pub fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{ctl_command, quoted};
-    use crate::admin_client::TlsOptions;
+    use crate::admin_client::options::TlsOptions;
 
     #[test]
     fn a_printed_command_reaches_the_admin_port() {

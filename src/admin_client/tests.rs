@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 
-use super::{AdminClient, ClientError, TlsOptions};
+use super::options::TlsOptions;
+use super::{AdminClient, ClientError};
 use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::control::views::{Blocker, ErrorReply, Ready, Status};

@@ -12,7 +12,7 @@ use crate::config::{InboundSettings, Mistake, OutboundSettings, Settings};
 use crate::control::{ListenerControl, Staged};
 use crate::drain;
 use crate::net::{ConnectionLimit, Inherited, SlotLimits, SlotUsage, TRANSPARENT_IPS, make_transparent};
-use crate::proxy::{WorkerHealth, ProxyServer};
+use crate::proxy::{ProxyServer, WorkerHealth};
 use crate::route::{Route, RouteId, Routes};
 use crate::state::MemberListReader;
 

@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::table::TABLE;
 use super::{cli, encryption, file, validate, warnings};
 use crate::policy::{Mode, Spelling};
-use crate::tls::{Fault, FileRole, Material};
+use crate::tls::{FileError, FileRole, Material};
 
 /// A configuration that can be run.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ fn finish(
     read_at: SystemTime,
     raw: Raw,
     settings: Settings,
-    material: Result<(Material, Vec<String>), Vec<Fault>>,
+    material: Result<(Material, Vec<String>), Vec<FileError>>,
     mut mistakes: Vec<Mistake>,
 ) -> Result<Loaded, Vec<Mistake>> {
     match material {
@@ -176,7 +176,7 @@ fn finish(
 }
 
 /// A fault in a TLS file, under the option name that the operator used.
-fn mistake(raw: &Raw, fault: Fault) -> Mistake {
+fn mistake(raw: &Raw, fault: FileError) -> Mistake {
     let key = encryption::key_of(fault.file);
     let path = fault.path.display().to_string();
     let remedy = match (fault.needs_password, fault.file) {

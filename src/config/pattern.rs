@@ -50,7 +50,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The kinds of names that certificates have, as [`crate::tls::names`] writes them.
+/// The kinds of names that certificates have, as [`crate::tls::subject_alt_names`] writes them.
 const KINDS: [&str; 4] = ["DNS:", "IP:", "email:", "URI:"];
 
 const DNS: &str = "DNS:";

@@ -33,7 +33,7 @@ use crate::route::{RouteId, Routes};
 use crate::state::{MemberList, MemberListWriter};
 use crate::state::{Snapshot, SnapshotReader, SnapshotWriter, Tuning};
 use crate::telemetry::{LogHandle, Observer};
-use crate::tls::{Material, Unusable, lists_lost};
+use crate::tls::{Material, UnusableReason, lost_crls};
 
 /// The one place where what is running is changed.
 #[derive(Debug)]
@@ -566,8 +566,8 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
 fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, ChangeError> {
     let now = now_secs();
     let (found, before) = (coming.unusable(now), running.unusable(now));
-    let lost = lists_lost(running.validities(), coming.validities(), now);
-    let is_new = |one: &Unusable| !before.iter().any(|other| other.part == one.part);
+    let lost = lost_crls(running.items(), coming.items(), now);
+    let is_new = |one: &UnusableReason| !before.iter().any(|other| other.part == one.part);
     let gets_worse = !before.iter().any(|one| one.is_certain) && (found.iter().any(is_new) || !lost.is_empty());
     let lines = found.into_iter().map(|one| one.line).chain(lost).collect();
     if gets_worse && !force { Err(ChangeError::Unusable(lines)) } else { Ok(lines) }

@@ -103,7 +103,7 @@ impl Controller {
             bytes_out: open.counters.outbound.load(std::sync::atomic::Ordering::Relaxed),
             age_secs: open.accepted.elapsed().as_secs(),
             non_conforming: self.misfit(open, snapshot).map(Into::into),
-            recycling: open.recycling.is_asked(),
+            recycling: open.recycling.is_requested(),
         }
     }
 }

@@ -51,7 +51,7 @@ impl Controller {
         });
         let left_alone = all - asked.len();
         let grace = wish.grace_secs.map(Duration::from_secs);
-        asked.iter().for_each(|open| open.recycling.ask(grace));
+        asked.iter().for_each(|open| open.recycling.request(grace));
         let warnings = if asked.is_empty() { Vec::new() } else { self.sync_warnings() };
         let (door, by, at_risk) = (caller.door.name(), &caller.who, risks.values().sum::<usize>());
         tracing::info!(connections = asked.len(), at_risk, forced = wish.force, grace_secs = wish.grace_secs, door, %by, "recycling");

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::controller::Controller;
 use crate::net::SlotUsage;
 use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp, now_millis};
-use crate::tls::{counting, handshake_bytes};
+use crate::tls::{handshake_bytes, in_force};
 
 impl Controller {
     /// Complete TLS handshakes with clients: 1.2, 1.3, any other.
@@ -34,8 +34,7 @@ impl Controller {
             scrape.open(&open.route.name, open.opening, bytes.0, bytes.1);
             scrape.non_conforming += u64::from(self.misfit(&open, &snapshot).is_some());
         }
-        let ends =
-            counting(snapshot.tls.validities(), now_millis() / 1000).filter_map(|one| Some((one.role, one.ends?)));
+        let ends = in_force(snapshot.tls.items(), now_millis() / 1000).filter_map(|one| Some((one.role, one.ends?)));
         scrape.certificates =
             ends.map(|(role, not_after)| CertificateEnd { role: role.to_string(), not_after }).collect();
         let refused = self.refusals.standing();

@@ -14,7 +14,7 @@ use crate::net::SlotUsage;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
 use crate::state::Snapshot;
 use crate::telemetry::now_millis;
-use crate::tls::{Finding, Material, Validity, counting, findings, gaps, lines};
+use crate::tls::{Material, TlsItem, ValidityFinding, coverage_warnings, finding_lines, findings, in_force};
 
 impl Controller {
     /// Everything at a glance. Reads the configuration file again, to say what a restart would do.
@@ -112,7 +112,7 @@ impl Controller {
                 }
             }
             counts.non_conforming += usize::from(self.misfit(&open, snapshot).is_some());
-            counts.recycling += usize::from(open.recycling.is_asked());
+            counts.recycling += usize::from(open.recycling.is_requested());
         }
         counts
     }
@@ -134,10 +134,10 @@ impl Controller {
 
 /// What some TLS files hold, ours first: the first few.
 pub(crate) fn certificates(material: &Material) -> Vec<CertificateStatus> {
-    counting(material.validities(), now_secs()).take(CERTIFICATES_SHOWN).filter_map(certificate).collect()
+    in_force(material.items(), now_secs()).take(CERTIFICATES_SHOWN).filter_map(certificate).collect()
 }
 
-fn certificate(one: &Validity) -> Option<CertificateStatus> {
+fn certificate(one: &TlsItem) -> Option<CertificateStatus> {
     let shown = |seconds: i64| rfc3339_millis(seconds.saturating_mul(1000));
     let ends = one.ends?;
     Some(CertificateStatus {
@@ -155,11 +155,11 @@ fn certificate(one: &Validity) -> Option<CertificateStatus> {
 /// A line for each certificate, CA and revocation list that is over or has 30 days or less to go: those by which
 /// connections fail now, and all others; with the latter, what the files lack.
 pub(crate) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
-    let found = findings(material.validities(), now_secs());
-    let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::is_critical);
-    let mut others = lines(&others);
-    others.extend(gaps(material.validities()));
-    (lines(&critical), others)
+    let found = findings(material.items(), now_secs());
+    let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(ValidityFinding::is_critical);
+    let mut others = finding_lines(&others);
+    others.extend(coverage_warnings(material.items()));
+    (finding_lines(&critical), others)
 }
 
 pub(crate) fn now_secs() -> i64 {

@@ -5,7 +5,8 @@ use serde_json::json;
 use super::page::{OutputStyle, Page};
 use super::verb::Verb;
 use super::{changes, clients, command, connections, history, ready, refusal, status};
-use crate::admin_client::{ClientError, Clients, TlsOptions, ctl_command, quoted};
+use crate::admin_client::options::TlsOptions;
+use crate::admin_client::{ClientError, Clients, ctl_command, quoted};
 use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::control::views::{

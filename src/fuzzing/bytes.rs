@@ -4,9 +4,9 @@ use std::io::Read;
 
 use rustls::server::Acceptor;
 
-use crate::mongo::{First, Follower, Greeting, LastRequests, Reply, Request, Transaction, refusal};
+use crate::mongo::{FirstMessage, Follower, Greeting, Reply, Request, TrailingRequests, Transaction, refusal};
 use crate::policy::Opening;
-use crate::sniff::{Class, Hello, classify};
+use crate::sniff::{Class, ClientHello, classify};
 
 /// The classification of the first bytes, and what a ClientHello says.
 ///
@@ -17,7 +17,7 @@ pub fn client_hello(data: &[u8]) {
         let class = classify(&data[..end]);
         assert!(class == Class::NeedMore || class == whole, "{class:?} after {end} bytes, then {whole:?}");
     }
-    let hello = Hello::read(data);
+    let hello = ClientHello::read(data);
     let _ = (hello.is_too_old(), hello.versions.to_string());
     let mut acceptor = Acceptor::default();
     if acceptor.read_tls(&mut data.take(u64::MAX)).is_err() {
@@ -40,7 +40,7 @@ pub fn client_hello(data: &[u8]) {
 /// The answer does not depend on how the message is cut.
 pub fn first_message(data: &[u8]) {
     let answers = |size: usize| -> Vec<Greeting> {
-        let mut first = First::default();
+        let mut first = FirstMessage::default();
         data.chunks(size).filter_map(|chunk| first.take(chunk)).collect()
     };
     let whole = answers(data.len().max(1));
@@ -50,7 +50,7 @@ pub fn first_message(data: &[u8]) {
     }
     let _ = (Request::parse(data), Reply::parse(data));
     let _ = refusal(data, 141, "SSLHandshakeFailed", "refused");
-    let (mut once, mut piecewise) = (LastRequests::default(), LastRequests::default());
+    let (mut once, mut piecewise) = (TrailingRequests::default(), TrailingRequests::default());
     let sorted = once.take(data);
     let mut passed = Vec::new();
     let mut refused = false;

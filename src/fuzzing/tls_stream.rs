@@ -18,7 +18,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::files::random_name;
 use crate::limits::{TLS_HELD, TLS_READ, TLS_RECORD, TLS_WRITTEN};
-use crate::tls::{DisabledProtocols, Material, Side, Stream, TlsFiles, accept, connect};
+use crate::tls::stream::session::UnbufferedSession;
+use crate::tls::stream::tls_stream::TlsStream;
+use crate::tls::{DisabledProtocols, Material, TlsFiles, accept, connect};
 
 /// The stream, as a server or as a client, in TLS 1.2 or 1.3.
 ///
@@ -164,7 +166,7 @@ impl ScriptStep {
 
 /// A connection after its handshake.
 struct ScriptedConnection<S> {
-    ours: Stream<S>,
+    ours: TlsStream<S>,
     socket: std::net::TcpStream,
     peer: Connection,
     /// What the peer has encrypted and nobody has delivered.
@@ -183,8 +185,8 @@ struct ScriptedConnection<S> {
     over: bool,
 }
 
-impl<S: Side + Unpin> ScriptedConnection<S> {
-    fn new(ours: Stream<S>, socket: std::net::TcpStream, peer: Connection) -> ScriptedConnection<S> {
+impl<S: UnbufferedSession + Unpin> ScriptedConnection<S> {
+    fn new(ours: TlsStream<S>, socket: std::net::TcpStream, peer: Connection) -> ScriptedConnection<S> {
         ScriptedConnection {
             ours,
             socket,

@@ -148,8 +148,9 @@ fn tls(matches: &ArgMatches, target: &HostPort) -> Result<LoadTls, String> {
 }
 
 fn load(files: &TlsFiles) -> Result<Material, String> {
-    let text = |faults: Vec<crate::tls::Fault>| {
-        let line = |fault: &crate::tls::Fault| format!("{}: {}; {}", fault.path.display(), fault.problem, fault.remedy);
+    let text = |faults: Vec<crate::tls::FileError>| {
+        let line =
+            |fault: &crate::tls::FileError| format!("{}: {}; {}", fault.path.display(), fault.problem, fault.remedy);
         faults.iter().map(line).collect::<Vec<_>>().join("\n")
     };
     Material::load(files).map(|(material, _)| material).map_err(text)

@@ -1,7 +1,7 @@
-//! Reads the first bytes of what an OP_COMPRESSED carries, without the rest: they say what kind of message it is.
+//! Decompresses the beginning of an OP_COMPRESSED, which decides the kind of the request.
 //!
-//! It never decompresses more than one block. The decoders of zlib and zstd are kept per worker, because making one costs
-//! more than its use for a few bytes.
+//! At most one block is decompressed. Each worker thread keeps its zlib and zstd decoders: creating one costs more than
+//! decompressing a few bytes.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -9,13 +9,13 @@ use std::io::Read;
 use flate2::{Decompress, FlushDecompress};
 use ruzstd::decoding::FrameDecoder;
 
-use super::reader::Reader;
+use super::field_reader::FieldReader;
 
-/// Bytes before the compressed ones: the operation inside, the uncompressed size, the compressor.
+/// The original operation, the uncompressed size and the compressor.
 pub(super) const PRELUDE_BYTES: usize = 9;
 
-/// The first bytes, at most `most`, of what the body of an OP_COMPRESSED carries. `body` may be cut; then there may be
-/// fewer bytes, or none. `None` if they cannot be read and more of the body would not help.
+/// The first uncompressed bytes, at most `most`, of the body of an OP_COMPRESSED. Fewer if `body` is incomplete; `None` if it
+/// cannot be decompressed and more of the body would not help.
 pub(super) fn head(body: &[u8], most: usize) -> Option<Vec<u8>> {
     let Some((prelude, payload)) = body.split_first_chunk::<PRELUDE_BYTES>() else { return Some(Vec::new()) };
     let [_, _, _, _, size @ .., compressor] = *prelude;
@@ -29,10 +29,10 @@ pub(super) fn head(body: &[u8], most: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// Snappy's block format: the uncompressed length, then literals and copies of what came before.
+/// Snappy's block format: the uncompressed length, then literals and copies of earlier bytes.
 fn snappy(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(most);
-    let mut input = Reader(payload);
+    let mut input = FieldReader(payload);
     // A varint of at most 32 bits.
     for index in 0.. {
         match input.u8() {
@@ -46,7 +46,7 @@ fn snappy(payload: &[u8], most: usize) -> Option<Vec<u8>> {
         let Some(element) = snappy_element(&mut input) else { break };
         match element {
             Element::Literal(length) => {
-                // Where the literal is cut, its beginning counts.
+                // The literal may be incomplete.
                 let bytes = input.0.get(..length.min(most - plain.len())).unwrap_or(input.0);
                 plain.extend_from_slice(bytes);
                 if input.take(length).is_err() {
@@ -69,8 +69,8 @@ enum Element {
     Copy { length: usize, offset: usize },
 }
 
-/// One tag with its length and offset; `None` if it is cut.
-fn snappy_element(input: &mut Reader<'_>) -> Option<Element> {
+/// A tag with its length and offset; `None` if it is incomplete.
+fn snappy_element(input: &mut FieldReader<'_>) -> Option<Element> {
     let tag = input.u8().ok()?;
     let (kind, upper) = (tag & 3, usize::from(tag >> 2));
     let mut number = |bytes: usize| {
@@ -91,12 +91,12 @@ fn zlib(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     INFLATE.with_borrow_mut(|decoder| {
         decoder.reset(true);
         let mut plain = Vec::with_capacity(most);
-        // In pieces: a decoder goes on to the end of what it is given, whoever wants it.
+        // In pieces, because the decoder processes all of its input.
         for piece in payload.chunks(most.saturating_mul(4).max(64)) {
             let mut rest = piece;
             while !rest.is_empty() && plain.len() < most {
                 let before = (decoder.total_in(), plain.len());
-                // Vec::with_capacity may have made more room than was asked for.
+                // Vec::with_capacity may allocate more than requested.
                 decoder.decompress_vec(rest, &mut plain, FlushDecompress::None).ok()?;
                 let consumed = usize::try_from(decoder.total_in() - before.0).ok()?;
                 rest = rest.get(consumed..)?;
@@ -142,21 +142,21 @@ fn zstd(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     }
 }
 
-struct Block {
+struct ZstdBlock {
     kind: u8,
     size: usize,
 }
 
 /// The header of the first block, and what is there of its content. `Some(None)` if the header is cut.
 #[expect(clippy::option_option, reason = "wrong, not there yet, there")]
-fn zstd_block(payload: &[u8]) -> Option<Option<(Block, &[u8])>> {
+fn zstd_block(payload: &[u8]) -> Option<Option<(ZstdBlock, &[u8])>> {
     let Some((frame, rest)) = payload.split_first_chunk::<5>() else { return Some(None) };
     if frame[..4] != ZSTD_FRAME[..4] {
         return None;
     }
     let descriptor = frame[4];
     let single = descriptor >> 5 & 1;
-    // A dictionary is nobody's who speaks MongoDB.
+    // MongoDB uses no dictionaries.
     if descriptor & 3 != 0 {
         return None;
     }
@@ -166,7 +166,7 @@ fn zstd_block(payload: &[u8]) -> Option<Option<(Block, &[u8])>> {
     let header = u32::from_le_bytes([header[0], header[1], header[2], 0]);
     // Two bits of the three: the lowest says whether it is the last.
     let kind = (header >> 1 & 3).to_le_bytes()[0];
-    Some(Some((Block { kind, size: usize::try_from(header >> 3).ok()? }, content)))
+    Some(Some((ZstdBlock { kind, size: usize::try_from(header >> 3).ok()? }, content)))
 }
 
 /// Longest block of a zstd frame.

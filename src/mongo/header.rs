@@ -33,7 +33,7 @@ impl Header {
         }
     }
 
-    /// The header that `message` starts with; none if it is shorter than one.
+    /// The header of `message`; `None` if it is shorter than a header.
     pub fn of(message: &[u8]) -> Option<Self> {
         message.first_chunk().map(Self::parse)
     }
@@ -48,12 +48,12 @@ impl Header {
         bytes
     }
 
-    /// Bytes that follow the header; none if the length claimed is under 16 or over [`MAX_MESSAGE_BYTES`].
+    /// The length of the body; `None` if the message length is under 16 or over [`MAX_MESSAGE_BYTES`].
     pub fn body_len(&self) -> Option<usize> {
         body_len(self.message_length)
     }
 
-    /// The operation; none if MongoDB never had one of this number.
+    /// The operation; `None` if the number is unknown.
     pub fn op_code(&self) -> Option<OpCode> {
         OpCode::from_i32(self.op_code)
     }
@@ -70,7 +70,7 @@ pub(super) fn body_len(message_length: i32) -> Option<usize> {
     (HEADER_BYTES..=MAX_MESSAGE_BYTES).contains(&length).then(|| length - HEADER_BYTES)
 }
 
-/// What a message does. All that MongoDB ever had, since legacy drivers still send them.
+/// Operations of the wire protocol, legacy ones included, since old drivers still send them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpCode {
     /// Answer to `Query` and `GetMore`.

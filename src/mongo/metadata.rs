@@ -1,13 +1,12 @@
-//! Who a client says it is: the `client` document of the first `hello` on a connection.
-//!
-//! Best effort: a client that says nothing, or nonsense, is a client without a name, and is served all the same.
+//! Client metadata: the `client` document of the first `hello` on a connection. A client without it, or with a malformed one, is
+//! served all the same.
 
 use bson::raw::{RawBsonRef, RawDocument};
 
 use super::Request;
 use crate::limits::CLIENT_TEXT_BYTES;
 
-/// What a client says of itself. Every text is bounded.
+/// The metadata that a client sends. All texts are bounded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ClientMetadata {
     /// The application's name for itself (`appName`).
@@ -16,16 +15,16 @@ pub struct ClientMetadata {
     pub driver: Option<String>,
     /// Its version.
     pub driver_version: Option<String>,
-    /// Whether it is a mongod or a mongos, by its own account.
+    /// Whether it identifies itself as a mongod or a mongos.
     pub internal: bool,
 }
 
 impl ClientMetadata {
-    /// Reads the first message of a connection; none if it is no `hello`, nor a server that looks for itself.
+    /// Reads the first message of a connection; `None` if it is neither a `hello` nor the `_isSelf` of a server.
     #[must_use]
     pub fn of(message: &[u8]) -> Option<ClientMetadata> {
         let request = Request::parse(message).ok()?;
-        // A mongod that starts, or gets a new configuration, asks every member whether it is itself, and says no more.
+        // A mongod that starts or gets a new configuration sends this to every member, without metadata.
         if request.name == "_isSelf" {
             return Some(ClientMetadata { internal: true, ..ClientMetadata::default() });
         }
@@ -34,7 +33,7 @@ impl ClientMetadata {
     }
 
     fn read(command: &RawDocument) -> ClientMetadata {
-        // Servers name the wire versions that they speak among themselves; older ones, their host.
+        // Sent by servers only; `hostInfo` by older ones.
         let internal = ["internalClient", "hostInfo"].iter().any(|key| matches!(command.get(key), Ok(Some(_))));
         let Ok(Some(RawBsonRef::Document(client))) = command.get("client") else {
             return ClientMetadata { internal, ..ClientMetadata::default() };
@@ -60,7 +59,7 @@ fn text(document: &RawDocument, key: &str) -> Option<String> {
     bounded(document.get_str(key).ok()?)
 }
 
-/// A client's text, cut to [`CLIENT_TEXT_BYTES`]; an empty one says nothing.
+/// A text of a client, cut to [`CLIENT_TEXT_BYTES`]; `None` if it is empty.
 #[must_use]
 pub fn bounded(text: &str) -> Option<String> {
     let end = (0..=text.len().min(CLIENT_TEXT_BYTES)).rev().find(|end| text.is_char_boundary(*end))?;

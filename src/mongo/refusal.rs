@@ -1,49 +1,46 @@
-//! What to answer a peer whose first message is MongoDB and is not welcome, so that its user reads a reason and not
-//! "connection closed".
+//! The error reply to a refused client, so that its user reads a reason and not "connection closed".
 //!
-//! Looks at a bounded opening only, never at the command, and stays silent wherever an answer would not be read as one:
-//! after messages that expect none, and after anything that is not a sane first message.
+//! Decided by a bounded opening, without the command. There is no reply to messages that expect none, nor to anything that is
+//! not a valid first message.
 
 use bson::{raw::RawDocumentBuf, rawdoc};
 
 use super::{
-    body::MORE_TO_COME,
     encode::{AWAIT_CAPABLE, QUERY_FAILURE, op_msg, op_reply},
     header::{HEADER_BYTES, Header, OpCode, body_len},
+    msg_body::MORE_TO_COME,
     reply::error_document,
 };
 
 use crate::limits::MAX_NAMESPACE_BYTES;
 
-/// Code of the answer to plaintext where TLS is required: mongod's `SSLHandshakeFailed`.
+/// Code of the reply to plaintext where TLS is required: mongod's `SSLHandshakeFailed`.
 pub const TLS_REQUIRED: (i32, &str) = (141, "SSLHandshakeFailed");
-/// Text of that answer, as mongod words it.
+/// Text of that reply, the same as mongod's.
 pub const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL connections";
-/// Code of the answer where the server behind cannot be reached; the text is the caller's.
+/// Code of the reply if the upstream cannot be reached; the caller gives the text.
 pub const HOST_UNREACHABLE: (i32, &str) = (6, "HostUnreachable");
-/// Code of the answer to a client that may not connect in this way, which drivers do not try again; the text is the
-/// caller's.
+/// Code of the reply to a client that may not connect in this way; drivers do not retry it. The caller gives the text.
 pub const UNAUTHORIZED: (i32, &str) = (13, "Unauthorized");
 
-/// Most bytes of an opening that are looked at: with these, the answer is never [`Refusal::NeedMore`].
+/// The longest opening that is needed: with it, the result is never [`Refusal::NeedMore`].
 pub const MAX_OPENING_BYTES: usize = HEADER_BYTES + FLAGS_BYTES + MAX_NAMESPACE_BYTES + 1;
 
-/// What to do with a peer that is refused.
+/// How to close a refused connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The opening is too short to tell; at most [`MAX_OPENING_BYTES`] are needed.
+    /// The opening is too short; at most [`MAX_OPENING_BYTES`] are needed.
     NeedMore,
     /// Send this message, then close.
     Reply(Vec<u8>),
-    /// Close without a word.
+    /// Close without a reply.
     NoReply,
 }
 
-/// The answer to a connection that opens with these bytes. Pure; the same for any split of the same bytes, once enough
-/// of them are there.
+/// The reply to a connection that opens with these bytes.
 pub fn refusal(opening: &[u8], code: i32, code_name: &str, errmsg: &str) -> Refusal {
     let Some(header) = Header::of(opening) else {
-        // A length that no message has ends it early: 12 more bytes might never come.
+        // An invalid length decides at once: the rest of the header may never arrive.
         return match opening.first_chunk().map(|length| body_len(i32::from_le_bytes(*length))) {
             Some(None) => Refusal::NoReply,
             Some(Some(_)) | None => Refusal::NeedMore,
@@ -52,7 +49,7 @@ pub fn refusal(opening: &[u8], code: i32, code_name: &str, errmsg: &str) -> Refu
     let (true, Some(op_code), Some(body_len)) = (header.opens(), header.op_code(), header.body_len()) else {
         return Refusal::NoReply;
     };
-    // What follows the message is another one and says nothing about this.
+    // Bytes after the message belong to the next one.
     let body = &opening[HEADER_BYTES..];
     let body = &body[..body.len().min(body_len)];
     let cut = body.len() < body_len;
@@ -88,25 +85,25 @@ pub fn refusal(opening: &[u8], code: i32, code_name: &str, errmsg: &str) -> Refu
     }
 }
 
-/// A field that is not all there: still to come, or, where the message ends before it, not a message.
+/// A field is incomplete: more is needed, unless the message ends before it.
 fn unfinished(cut: bool) -> Refusal {
     if cut { Refusal::NeedMore } else { Refusal::NoReply }
 }
 
-/// An error as mongod answers a legacy query, which has no `ok` to look at but `$err`.
+/// The error reply to a legacy query, which has `$err` in place of `ok`.
 fn query_error(code: i32, errmsg: &str) -> RawDocumentBuf {
     rawdoc! { "$err": errmsg, "code": code, "ok": 0.0 }
 }
 
-/// What an OP_QUERY reads.
+/// The namespace of an OP_QUERY.
 enum Namespace {
     /// `db.$cmd`: it is a command.
     Command,
     /// Anything else.
     Collection,
-    /// No name that mongod would take.
+    /// Longer than mongod allows.
     TooLong,
-    /// Its end has not come.
+    /// Its end was not received.
     Unfinished,
 }
 
@@ -123,7 +120,7 @@ fn namespace(body: &[u8]) -> Namespace {
 
 /// Bytes of an OP_QUERY's flags.
 const FLAGS_BYTES: usize = 4;
-/// The refusal's own number: it is the connection's only message of ours, and nobody answers an answer.
+/// The request id of the reply, which is the only message of the proxy on the connection.
 const REQUEST_ID: i32 = 1;
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use bson::{
 
 use super::{
     Request,
-    body::Body,
     encode::{AWAIT_CAPABLE, op_msg, op_reply},
+    field_reader::{FieldReader, Malformed},
     header::{HEADER_BYTES, Header, OpCode},
-    reader::{Malformed, Reader},
+    msg_body::MsgBody,
 };
 
 /// An answer as a client reads it.
@@ -37,9 +37,9 @@ impl Reply {
         }
         let body = &message[HEADER_BYTES..];
         let document = match header.op_code() {
-            Some(OpCode::Msg) => Body::parse(body)?.document,
+            Some(OpCode::Msg) => MsgBody::parse(body)?.document,
             Some(OpCode::Reply) => {
-                let mut reader = Reader(body);
+                let mut reader = FieldReader(body);
                 // Flags, cursor and position say nothing about a command.
                 let _ = reader.take(16)?;
                 let count = reader.i32()?;

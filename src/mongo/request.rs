@@ -6,10 +6,10 @@
 use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 
 use super::{
-    body::{Body, MORE_TO_COME},
     encode::{frame, op_msg},
+    field_reader::{FieldReader, Malformed},
     header::{HEADER_BYTES, Header, OpCode},
-    reader::{Malformed, Reader},
+    msg_body::{MORE_TO_COME, MsgBody},
 };
 
 /// A command, to be answered with [`Request::reply`].
@@ -49,7 +49,7 @@ impl Request {
     }
 
     fn from_msg(header: Header, body: &[u8]) -> Result<Self, Malformed> {
-        let body = Body::parse(body)?;
+        let body = MsgBody::parse(body)?;
         let database = body.document.get_str("$db").map_err(|_| Malformed::NotACommand)?;
         let mut request = Self::new(header, database, body.document)?;
         request.documents = body.documents.into_iter().map(ToOwned::to_owned).collect();
@@ -58,7 +58,7 @@ impl Request {
     }
 
     fn from_query(header: Header, body: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader(body);
+        let mut reader = FieldReader(body);
         let _flags = reader.u32()?;
         let database = reader.cstring()?.strip_suffix(".$cmd").ok_or(Malformed::NotACommand)?;
         let _skip = reader.i32()?;

@@ -13,7 +13,7 @@ use crate::net::linger;
 use crate::policy::Admission;
 use crate::state::Snapshot;
 use crate::telemetry::{ClientTls, ConnectionInfo, Record};
-use crate::tls::{self, Accepted, HandshakeError};
+use crate::tls::{self, AcceptedStream, HandshakeError};
 
 /// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.
 pub(super) async fn admit(
@@ -28,12 +28,12 @@ pub(super) async fn admit(
         Admission::Terminated => {
             let config = snapshot.tls.server_config().ok_or(ServeError::NoMaterial)?;
             let began = Instant::now();
-            match tls::accept_counted(socket, config, timeouts.handshake).await {
-                Ok(Accepted { stream, server_name }) => {
+            match tls::accept_budgeted(socket, config, timeouts.handshake).await {
+                Ok(AcceptedStream { stream, server_name }) => {
                     note(stream.session(), server_name, snapshot, record);
                     record
                         .latencies()
-                        .client_handshake(record.known().and_then(ConnectionInfo::tls_version), began.elapsed());
+                        .client_handshake(record.info().and_then(ConnectionInfo::tls_version), began.elapsed());
                     Ok(Leg::FromClient(stream))
                 }
                 Err((error, socket)) => {
@@ -50,8 +50,8 @@ pub(super) async fn admit(
 /// Judges an admitted client by another snapshot, or once more.
 pub(super) fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
     let Leg::FromClient(stream) = leg else { return Ok(()) };
-    tls::verify_again(stream, &snapshot.tls).map_err(|error| ServeError::ClientTls(HandshakeError::Tls(error)))?;
-    let sni = record.known().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());
+    tls::reverify_client(stream, &snapshot.tls).map_err(|error| ServeError::ClientTls(HandshakeError::Tls(error)))?;
+    let sni = record.info().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());
     note(stream.session(), sni, snapshot, record);
     Ok(())
 }

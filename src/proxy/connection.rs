@@ -35,7 +35,7 @@ pub(super) fn serve(
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the block below, which would hold what it is given for as long as it lives.
     let begun = Box::pin(async move {
-        let (peer, accepted) = record.known().map(|known| (known.peer, known.accepted))?;
+        let (peer, accepted) = record.info().map(|known| (known.peer, known.accepted))?;
         let mut tuning = *context.tuning.borrow();
         let not_intercepted = match route.load().connected_to(&socket, peer) {
             Ok(destination) => {

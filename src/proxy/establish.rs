@@ -331,7 +331,7 @@ async fn unreachable(
     record: &Record,
 ) -> ServeError {
     if client.admission != Admission::Untouched {
-        let upstream = record.known().and_then(|known| known.upstream.as_deref()).map(|upstream| &*upstream.name);
+        let upstream = record.info().and_then(|known| known.upstream.as_deref()).map(|upstream| &*upstream.name);
         let Tuning { refusal, timeouts } = accepted.tuning;
         Box::pin(refusal::unreachable(client.leg, upstream, &failure, refusal, timeouts.sniff)).await;
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::leg::Leg;
 use crate::limits::{ACKNOWLEDGED, ACKNOWLEDGED_LOOK, FAREWELL, LAST_REQUESTS};
-use crate::mongo::LastRequests;
+use crate::mongo::TrailingRequests;
 use crate::net::{linger, unacknowledged};
 
 /// Ends a connection of which neither direction is within a message. Returns how many bytes of the client's last requests
@@ -63,7 +63,7 @@ async fn forward_last(client: &mut Leg, upstream: &mut Leg, forwarded: &mut usiz
         return Last::Gone;
     }
     let until = Instant::now() + LAST_REQUESTS;
-    let mut requests = LastRequests::default();
+    let mut requests = TrailingRequests::default();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         // Past the second it goes on while there is something to read, so that the reset finds nothing unread.

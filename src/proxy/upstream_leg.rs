@@ -53,7 +53,7 @@ async fn leg(
     let local = dialled.local;
     note(record, |reached| reached.local = local);
     let dial = local.zip(dialled.remote).map(|(local, remote)| dials.note(local, remote, route.acceptance));
-    let tls = record.known().and_then(|known| known.tls.as_deref()).filter(|_| route.passes_sni());
+    let tls = record.info().and_then(|known| known.tls.as_deref()).filter(|_| route.passes_sni());
     let sni = tls.and_then(|tls| tls.sni.as_deref());
     let stream = toward.upstream.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
     if let Some(version) = stream.tls_version() {

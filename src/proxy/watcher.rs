@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::drain::{DrainWatch, PhaseReached};
 use crate::limits::{RECYCLE_ANY_BOUNDARY, RECYCLE_QUIET, RECYCLE_QUIET_MONITOR, RECYCLE_TRANSACTION};
-use crate::mongo::{First, Follower, Transaction};
+use crate::mongo::{FirstMessage, Follower, Transaction};
 use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop};
 use crate::policy::Link;
 use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
@@ -24,7 +24,7 @@ use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
 /// Watches one connection.
 pub(super) struct Watcher {
     pub(super) record: OpenRecord,
-    first: First,
+    first: FirstMessage,
     /// None where the bytes are not ours to read.
     follower: Option<Follower>,
     seen: RecycleRegistration,
@@ -58,7 +58,7 @@ impl Watcher {
         if untouched {
             record.identify(None);
         }
-        let first = if untouched { First::Known } else { First::default() };
+        let first = if untouched { FirstMessage::Known } else { FirstMessage::default() };
         let follower = (!untouched).then(Follower::default);
         let (seen, forced) = (RecycleRegistration::default(), watch.into_forced());
         let dial = dial.map(Box::new);

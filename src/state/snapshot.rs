@@ -72,7 +72,7 @@ impl Snapshot {
 
     /// How many connections that this one let in, and that are still under way, `newer` would not make.
     fn pending_non_conforming(&self, newer: &Snapshot) -> usize {
-        let judges_again = !Arc::ptr_eq(&self.tls, &newer.tls) && newer.tls.judges_clients();
+        let judges_again = !Arc::ptr_eq(&self.tls, &newer.tls) && newer.tls.verifies_clients();
         let sum = |non_conforming_modes: NonConformingModes| {
             let [others, terminated] = &self.pending.0[non_conforming_modes.number()];
             let refused = non_conforming_modes.has(newer.mode);

@@ -1,5 +1,5 @@
-//! What is known of a connection when it is established; it does not change after that. Every open connection holds one,
-//! of the size that glibc has to spare beside what tokio aligns (104 bytes): what plaintext has not is boxed.
+//! What is known about a connection when it is established; it does not change after that. Every open connection has one, so
+//! it is kept at 104 bytes, an allocation size that is free beside tokio's: fields that only TLS has are boxed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,92 +13,91 @@ use crate::mongo::ClientMetadata;
 use crate::policy::{Mode, Opening};
 use crate::route::RouteId;
 
-/// What is known of one connection.
+/// What is known about one connection.
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    /// Its number in the log.
+    /// Its id in logs.
     pub id: u64,
     /// The client.
     pub peer: SocketAddr,
-    /// The address that the client connected to, where the kernel hands connections to other addresses than the listener's
-    /// over.
+    /// The address that the client connected to, if that is not the address of the listener (transparent routes).
     pub destination: Option<Box<SocketAddr>>,
     /// The route.
     pub route: Arc<RouteRecord>,
     /// When it was accepted.
     pub accepted: Instant,
-    /// How it opened.
+    /// How the client opened it.
     pub opening: Option<Opening>,
-    /// The mode it was judged by, if it was.
+    /// The mode by which it was admitted or refused.
     pub mode: Option<Mode>,
-    /// The snapshot it was judged by.
+    /// The generation of the snapshot by which it was admitted or refused.
     pub generation: u64,
-    /// Who was turned away, as far as that was said.
+    /// The metadata of a client that was refused.
     pub turned_away: Option<Box<ClientMetadata>>,
-    /// What its TLS has told, if it is TLS.
+    /// TLS with the client, if any.
     pub tls: Option<Box<ClientTls>>,
-    /// Where it leads.
+    /// The upstream.
     pub upstream: Option<Box<UpstreamInfo>>,
 }
 
-/// A route, as the records of its connections name and count it.
+/// The name and the metrics of a route.
 #[derive(Debug)]
 pub struct RouteRecord {
     /// Which route it is.
     pub id: RouteId,
     /// `inbound`, `outbound HOST:PORT`, or `outbound transparent`.
     pub name: Arc<str>,
-    /// Its counts.
+    /// Its metrics.
     pub metrics: Arc<RouteMetrics>,
 }
 
-/// An upstream, as far as it was reached.
+/// The upstream of a connection.
 #[derive(Debug)]
 pub struct UpstreamInfo {
-    /// As written.
+    /// Its name, as configured.
     pub name: Arc<str>,
-    /// Our own address there: what the server takes for the client's.
+    /// The local address of the upstream connection, which the server sees as the address of its client.
     pub local: Option<SocketAddr>,
-    /// The version agreed on with it.
+    /// The TLS version negotiated with it.
     pub tls_version: Option<&'static str>,
 }
 
-/// What a client's TLS has told: its opening, and its handshake if that was with us.
+/// TLS with a client: from its ClientHello, and from the handshake unless it is passed through.
 #[derive(Debug, Default)]
 pub struct ClientTls {
-    /// The versions that a client without a handshake offered.
+    /// The versions that the client offered, if there was no handshake.
     pub versions_offered: Option<String>,
-    /// The version agreed on.
+    /// The negotiated version.
     pub version: Option<&'static str>,
-    /// The cipher suite agreed on.
+    /// The negotiated cipher suite.
     pub cipher: Option<String>,
-    /// The name that was asked for.
+    /// The server name (SNI).
     pub sni: Option<String>,
-    /// The subject of the client's certificate, verified.
+    /// The subject of the verified client certificate.
     pub subject: Option<String>,
-    /// That certificate and its chain.
+    /// The client certificate and its chain.
     pub chain: Option<Arc<[CertificateDer<'static>]>>,
 }
 
 impl ConnectionInfo {
-    /// Counts it on its route: it has ended so, after so many bytes.
+    /// Counts the ended connection in the metrics of its route.
     pub(super) fn count(&self, outcome: Outcome, bytes: (u64, u64)) {
         self.route.metrics.closed(self.opening, self.tls_version(), outcome, bytes.0, bytes.1);
     }
 
-    /// The version agreed on with the client.
+    /// The TLS version negotiated with the client.
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {
         self.tls.as_deref()?.version
     }
 
-    /// The subject of the client's certificate, verified.
+    /// The subject of the verified client certificate.
     #[must_use]
     pub fn client_subject(&self) -> Option<&str> {
         self.tls.as_deref()?.subject.as_deref()
     }
 
-    /// That certificate and its chain.
+    /// The client certificate and its chain.
     #[must_use]
     pub fn client_chain(&self) -> Option<&[CertificateDer<'static>]> {
         self.tls.as_deref()?.chain.as_deref()

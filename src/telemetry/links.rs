@@ -1,5 +1,4 @@
-//! The destinations of outbound routes: where each was dialled, and what came of it. Bounded; one short lock for each
-//! dial, none for a byte.
+//! The destinations of outbound routes and the result of the last dial to each. Bounded; locked once for each dial.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,7 +12,7 @@ use crate::policy::Link;
 use crate::route::RouteId;
 use crate::tls::PeerFault;
 
-/// The table.
+/// The destinations of outbound routes.
 #[derive(Debug, Default)]
 pub struct Links(Mutex<HashMap<LinkKey, LinkRecord>>);
 
@@ -22,44 +21,45 @@ pub struct Links(Mutex<HashMap<LinkKey, LinkRecord>>);
 pub struct LinkKey {
     /// The route.
     pub route: RouteId,
-    /// The destination as records write it.
+    /// The destination, as in logs.
     pub destination: Arc<str>,
 }
 
-/// What is known of a destination.
+/// What is known about a destination.
 #[derive(Debug, Clone)]
 pub struct LinkRecord {
-    /// Its addresses, where the kernel has redirected connections to it.
+    /// Its addresses, if connections to it are redirected by the kernel.
     pub redirected: Option<RedirectedTo>,
-    /// The names of which its certificate must have one, as of the last dial.
+    /// The names that its certificate may have, as of the last dial.
     pub names: Vec<ServerName<'static>>,
     /// The kind of the last link.
     pub link: Link,
-    /// The last dial whose link the mode has chosen, in milliseconds since 1970: not of TLS that goes through.
+    /// When it was last dialled with a link chosen by the mode, in milliseconds since 1970. TLS that is passed through does not
+    /// count.
     pub by_policy: Option<i64>,
-    /// The last link that was made, likewise.
+    /// When a dial last succeeded, in milliseconds since 1970.
     pub last_ok: Option<i64>,
-    /// The last that was not.
+    /// When a dial last failed.
     pub last_failed: Option<i64>,
-    /// Why.
+    /// Why it failed.
     pub failure: Option<LinkFailure>,
 }
 
-/// Where a redirected connection leads.
+/// The addresses of a redirected connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RedirectedTo {
-    /// Where it was going.
+    /// The original destination.
     pub original: SocketAddr,
-    /// What is dialled: another address for the server that this proxy fronts.
+    /// The address that is dialled; another one for the server that this proxy fronts.
     pub dialled: SocketAddr,
 }
 
-/// Why a link was not made.
+/// Why a dial failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkFailure {
-    /// In words.
+    /// The reason.
     pub text: String,
-    /// What is wrong with the server.
+    /// The fault of the server.
     pub fault: PeerFault,
 }
 
@@ -78,7 +78,7 @@ impl LinkRecord {
 }
 
 impl Links {
-    /// A destination was dialled; why in vain, if so.
+    /// Notes the result of a dial.
     pub fn dialled(
         &self,
         key: LinkKey,
@@ -123,7 +123,7 @@ impl Links {
         }
         match failure {
             None => (record.last_ok, record.failure) = (Some(now), None),
-            // Two in one millisecond: the later one counts.
+            // Of two in the same millisecond, the later one counts.
             Some(failure) => {
                 record.last_failed = Some(now.max(record.last_ok.map_or(now, |ok| ok + 1)));
                 record.failure = Some(failure);
@@ -131,7 +131,7 @@ impl Links {
         }
     }
 
-    /// All of it, in order.
+    /// All destinations, sorted.
     #[must_use]
     pub fn list(&self) -> Vec<(LinkKey, LinkRecord)> {
         let mut all: Vec<_> = self.table().iter().map(|(key, record)| (key.clone(), record.clone())).collect();

@@ -1,4 +1,4 @@
-//! The log itself: text or JSON on standard output, by a writer that never makes the proxy wait.
+//! The log: text or JSON on standard output, by a writer that never blocks the proxy.
 
 use std::io::{self, stdout};
 
@@ -7,23 +7,23 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use super::lines::{Lines, Writing};
+use super::log_writer::{LogWriter, LogWriterGuard};
 
-/// Holds the log open, and changes its level.
+/// Keeps the log open, and changes its level.
 #[derive(Debug)]
 pub struct LogHandle {
     level: reload::Handle<LevelFilter, Registry>,
-    lines: Lines,
-    _writing: Writing,
+    writer: LogWriter,
+    _guard: LogWriterGuard,
 }
 
-/// Starts the log of this process, for people or, with `json`, one object a line. Lines that a slow reader leaves
-/// waiting beyond the bound are dropped and counted. A second call changes nothing.
+/// Starts the log of this process, as text or as JSON, one object per line. Lines beyond the bound of the queue are dropped and
+/// counted. A second call has no effect.
 ///
 /// # Errors
-/// If the system gives no thread to write by.
+/// If no thread can be started.
 pub fn init(json: bool, level: LevelFilter) -> io::Result<LogHandle> {
-    let (writer, writing) = Lines::start(stdout())?;
+    let (writer, guard) = LogWriter::start(stdout())?;
     let (filter, handle) = reload::Layer::new(level);
     let lines = fmt::layer().with_writer(writer.clone()).with_ansi(false).with_target(false);
     let lines = if json {
@@ -31,21 +31,21 @@ pub fn init(json: bool, level: LevelFilter) -> io::Result<LogHandle> {
     } else {
         lines.boxed()
     };
-    // Another log of this process, as tests have it, stays.
+    // Fails if there is a log already, as in tests.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-    Ok(LogHandle { level: handle, lines: writer, _writing: writing })
+    Ok(LogHandle { level: handle, writer, _guard: guard })
 }
 
 impl LogHandle {
     /// Changes the level.
     pub fn set_level(&self, level: LevelFilter) {
-        // It fails if the log is gone, and then there is no level to set.
+        // Fails only if the log is closed.
         let _ = self.level.modify(|filter| *filter = level);
     }
 
     /// Lines dropped so far.
     #[must_use]
     pub fn dropped(&self) -> usize {
-        self.lines.dropped()
+        self.writer.dropped()
     }
 }

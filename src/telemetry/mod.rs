@@ -1,18 +1,19 @@
-//! What is known of connections: one [`Record`] each, closed exactly once; the table of those that are open, and that of
-//! the destinations they were dialled to; the counts by [`Outcome`], as logs and metrics tell them; and logs that can neither block nor flood.
+//! What the proxy knows about connections: a [`Record`] each, closed exactly once; the table of open ones; the destinations of
+//! outbound routes; the inventory of clients; metrics; and logs that can neither block nor flood.
 
+mod access_log;
 mod connection_info;
 mod inventory;
-mod lines;
 mod links;
 mod log;
+mod log_writer;
 mod metrics;
 mod open_connections;
 mod outcome;
 mod process;
 mod rate_limit;
 mod record;
-mod recycling;
+mod recycle_signal;
 
 pub use connection_info::{ClientTls, ConnectionInfo, RouteRecord, UpstreamInfo};
 pub use inventory::{
@@ -23,5 +24,6 @@ pub use log::{LogHandle, init as init_logs};
 pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, SlotCounts, UpstreamUp};
 pub use open_connections::OpenConnection;
 pub use outcome::{Outcome, OutcomeSource};
+pub use rate_limit::RateLimit;
 pub use record::{ConnectionVerdict, Observer, OpenRecord, Record};
-pub use recycling::{RecycleRegistration, RecycleRequest};
+pub use recycle_signal::{RecycleRegistration, RecycleRequest};

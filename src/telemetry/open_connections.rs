@@ -1,4 +1,4 @@
-//! The table of established connections. Bounded by the slots, without which nothing gets here.
+//! The table of established connections, bounded by the connection limit.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -8,40 +8,39 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::connection_info::ConnectionInfo;
 use super::outcome::Outcome;
-use super::recycling::RecycleSignal;
+use super::recycle_signal::RecycleSignal;
 use crate::mongo::ClientMetadata;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
-/// One established connection. What was known when it was established is read as its own.
+/// An established connection. Derefs to what was known when it was established.
 #[derive(Debug)]
 pub struct OpenConnection {
-    pub(super) known: Box<ConnectionInfo>,
-    /// What the route does with openings.
+    pub(super) info: Box<ConnectionInfo>,
+    /// Which openings the route accepts.
     pub acceptance: Acceptance,
-    /// How the route chooses its links.
+    /// How the route chooses the kind of upstream link.
     pub rule: LinkRule,
-    /// How it opened.
+    /// How the client opened it.
     pub opening: Opening,
-    /// What its upstream link is.
+    /// The kind of upstream link.
     pub link: Link,
-    /// The mode it was judged by.
+    /// The mode by which it was admitted.
     pub mode: Mode,
-    /// Bytes so far.
+    /// Bytes relayed so far.
     pub counters: ByteCounters,
-    /// Who the client says it is, or that it does not say, once that is known. Boxed: most is room for texts that some
-    /// never send.
+    /// The metadata that the client has sent, or `None` if it sends none. Set with its first message.
     pub(super) client: OnceLock<Option<Box<ClientMetadata>>>,
-    /// Set once it is known not to speak MongoDB, or not to us.
+    /// Whether it does not speak MongoDB, or is passed through.
     pub opaque: AtomicBool,
-    /// Set once its client has sent a request that wants no answer.
+    /// Whether its client has ever sent a request without a reply.
     pub unanswered: AtomicBool,
-    /// The wish that it end.
+    /// The request that it be recycled.
     pub recycling: RecycleSignal,
     /// How it ended.
     pub ended: OnceLock<Outcome>,
 }
 
-/// Bytes moved so far.
+/// Bytes relayed so far.
 #[derive(Debug, Default)]
 pub struct ByteCounters {
     /// From the client to the upstream.
@@ -51,7 +50,7 @@ pub struct ByteCounters {
 }
 
 impl OpenConnection {
-    /// Who the client says it is, if it has.
+    /// The metadata that the client has sent, if any.
     #[must_use]
     pub fn client(&self) -> Option<&ClientMetadata> {
         self.client.get()?.as_deref()
@@ -62,7 +61,7 @@ impl Deref for OpenConnection {
     type Target = ConnectionInfo;
 
     fn deref(&self) -> &ConnectionInfo {
-        &self.known
+        &self.info
     }
 }
 
@@ -71,14 +70,15 @@ impl Deref for OpenConnection {
 pub struct OpenConnections(Mutex<HashMap<u64, Arc<OpenConnection>>>);
 
 impl OpenConnections {
-    /// All that are open now, oldest first.
+    /// All open connections, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<OpenConnection>> {
         self.list_with(|| ()).1
     }
 
-    /// The same, and what `read` returns, which is called while the table is locked: a connection that ends is counted by
-    /// [`OpenConnections::remove`] under the same lock, so it is either in the list or in the counts that `read` finds.
+    /// As [`OpenConnections::list`], with the result of `read`, which is called under the lock of the table. A connection that
+    /// ends is counted by [`OpenConnections::remove`] under the same lock, so it is either in the list or in the counts that
+    /// `read` finds.
     pub fn list_with<T>(&self, read: impl FnOnce() -> T) -> (T, Vec<Arc<OpenConnection>>) {
         let (read, mut open) = {
             let table = self.table();
@@ -88,7 +88,7 @@ impl OpenConnections {
         (read, open)
     }
 
-    /// How many are open now.
+    /// The number of open connections.
     #[must_use]
     pub fn count(&self) -> usize {
         self.table().len()
@@ -106,7 +106,7 @@ impl OpenConnections {
         unheard
     }
 
-    /// Adds one, if `holds` says so while the table is locked. Whether it did.
+    /// Adds a connection if `holds` is true under the lock of the table. Returns that.
     pub(super) fn add_if(&self, open: &Arc<OpenConnection>, holds: impl FnOnce() -> bool) -> bool {
         let mut table = self.table();
         let holds = holds();
@@ -116,7 +116,7 @@ impl OpenConnections {
         holds
     }
 
-    /// Takes one out that has ended, and counts it in the same step.
+    /// Removes a connection that has ended, and counts it under the same lock.
     pub(super) fn remove(&self, id: u64, count: impl FnOnce()) {
         let mut table = self.table();
         table.remove(&id);

@@ -1,4 +1,4 @@
-//! The closed list of how connections end, each naming whose doing it was.
+//! The outcomes of connections, and which side caused each.
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -10,79 +10,79 @@ pub enum Outcome {
     ClientReset,
     /// Relayed until the upstream's connection failed.
     UpstreamReset,
-    /// One side ended and the other was silent for a minute.
+    /// One side ended, and the other sent nothing for a minute.
     HalfClosedIdle,
-    /// Bytes waited for one side for 150 s, and it took none.
+    /// One side took no bytes for 150 s while some waited for it.
     Stalled,
-    /// Moved at a message boundary, as an operator asked: its policy is not today's.
+    /// Recycled at a message boundary, because it no longer conformed to the policy.
     Recycled,
-    /// Asked to move, and cut when the grace for it was over.
+    /// Recycled within a message, because the grace period was over.
     RecycledByForce,
-    /// Closed without a byte.
+    /// The client closed it without sending a byte.
     Probe,
-    /// Closed at once: all slots were taken, and all places to wait for one.
+    /// Closed at once: the connection limit was reached, and the accept queue was full.
     TooManyConnections,
-    /// Closed at once: its address had as many connections as one may have.
+    /// Closed at once: the limit of connections from its address was reached.
     TooManyFromAddress,
-    /// It left while it waited for a slot.
+    /// The client left while it waited for a slot.
     LeftWaiting,
-    /// Silent for so long that its slot was given to one that waited.
+    /// Closed because it was silent, to give its slot to a connection that waited.
     MadeRoom,
-    /// No decidable opening in time.
+    /// The client did not send a decidable opening in time.
     SniffTimeout,
-    /// Closed, or failed, in the middle of an opening.
+    /// Closed or failed within the opening.
     SniffTruncated,
-    /// Plaintext in a mode that requires TLS.
+    /// Plaintext, in a mode that requires TLS.
     RefusedPlaintext,
-    /// TLS in a mode that has it disabled.
+    /// TLS, in a mode that disables it.
     RefusedTls,
     /// No TLS version in common: too old, or disabled.
     TlsTooOld,
-    /// Made by another host to the listener of a transparent route itself, around the rules that lead to it.
+    /// Another host connected to the listener of a transparent route directly, not by way of the interception rules.
     NotIntercepted,
-    /// The client's certificate is missing, or was refused.
+    /// The client certificate is missing or was refused.
     ClientCertificateRefused,
     /// The handshake with the client failed.
     TlsHandshakeFailed,
     /// The handshake with the client took too long.
     TlsHandshakeTimeout,
-    /// All handshakes with clients together held too much, and this one the most.
+    /// All handshakes with clients held too much memory, and this one the most.
     HandshakeMemory,
-    /// It led back to tlsramp itself.
+    /// It would have connected to tlsramp itself.
     Loop,
     /// The upstream could not be connected to.
     UpstreamUnreachable,
-    /// The upstream could not be trusted, or speaks no TLS.
+    /// The certificate of the upstream did not verify, or it speaks no TLS.
     UpstreamTlsFailed,
     /// The policy changed again and again before its first byte could be relayed.
     PolicyUnsettled,
-    /// Its opening was not complete when a stop began.
+    /// Its opening was not complete when the proxy began to stop.
     Drained,
-    /// It was open when a stop was forced.
+    /// It was open when the stop was forced.
     Forced,
-    /// It ended without an outcome: a fault in tlsramp.
+    /// It ended without an outcome: an internal error.
     Internal,
 }
 
-/// Whose doing an outcome is.
+/// The side that caused an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeSource {
-    /// Nobody's: as it should be.
+    /// None: a normal end.
     None,
-    /// The client's.
+    /// The client.
     Client,
-    /// The policy's: a refusal.
+    /// The policy: a refusal.
     Policy,
-    /// The upstream's.
+    /// The upstream.
     Upstream,
-    /// The operator's: a stop, a recycle.
+    /// The operator: a stop or a recycle.
     Operator,
-    /// Ours.
+    /// tlsramp.
     Internal,
 }
 
 impl Outcome {
-    /// Every outcome; an outcome's place is its number.
+    /// Every outcome, at the index of its number.
     pub const ALL: [Outcome; 29] = [
         Outcome::Completed,
         Outcome::ClientReset,
@@ -151,7 +151,7 @@ impl Outcome {
         }
     }
 
-    /// Whose doing it is.
+    /// The side that caused it.
     #[must_use]
     pub const fn source(self) -> OutcomeSource {
         match self {
@@ -185,7 +185,7 @@ impl Outcome {
         }
     }
 
-    /// Whether a peer can cause it at will, so that its log lines must be bounded.
+    /// Whether a peer can cause it at will, so that its log lines are bounded.
     #[must_use]
     pub const fn is_limited(self) -> bool {
         !matches!(self.source(), OutcomeSource::None | OutcomeSource::Operator | OutcomeSource::Internal)

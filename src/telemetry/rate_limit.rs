@@ -1,47 +1,37 @@
-//! The bound on log lines that peers cause: so many a second for each outcome, then a summary.
+//! The bound on log lines that peers can cause: a number of lines per second, and a count of those left out.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Outcome;
 use crate::limits::LOG_LINES_PER_SECOND;
 
-/// Counts lines per outcome and second.
+/// Admits [`LOG_LINES_PER_SECOND`] lines in each second, and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct Limiter(Mutex<[Window; Outcome::ALL.len()]>);
+pub struct RateLimit(Mutex<RateWindow>);
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Window {
+#[derive(Debug, Default)]
+struct RateWindow {
     began: Option<Instant>,
     lines: u32,
-    suppressed: u64,
+    left_out: u64,
 }
 
-impl Limiter {
-    /// Whether a line of this outcome may be written now.
-    pub(super) fn admits(&self, outcome: Outcome, now: Instant) -> bool {
-        if !outcome.is_limited() {
-            return true;
-        }
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = &mut windows[outcome as usize];
+impl RateLimit {
+    /// Whether a line may be written now.
+    pub fn admits(&self, now: Instant) -> bool {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window.began.is_none_or(|began| now - began >= SECOND) {
-            *window = Window { began: Some(now), lines: 0, suppressed: window.suppressed };
+            (window.began, window.lines) = (Some(now), 0);
         }
         let admitted = window.lines < LOG_LINES_PER_SECOND;
         window.lines += u32::from(admitted);
-        window.suppressed += u64::from(!admitted);
+        window.left_out += u64::from(!admitted);
         admitted
     }
 
-    /// How many lines of each outcome were not written since this was last asked.
-    pub(super) fn suppressed(&self) -> Vec<(Outcome, u64)> {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = Outcome::ALL.into_iter().zip(windows.iter_mut());
-        counts
-            .map(|(outcome, window)| (outcome, std::mem::take(&mut window.suppressed)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+    /// The number of lines left out since the last call.
+    pub fn take_left_out(&self) -> u64 {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).left_out)
     }
 }
 
@@ -49,19 +39,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::{Limiter, Outcome};
-    use std::time::{Duration, Instant};
+    use super::{RateLimit, SECOND};
+    use std::time::Instant;
 
     #[test]
-    fn ten_a_second_then_a_summary() {
-        let limiter = Limiter::default();
-        let start = Instant::now();
-        let admitted = |outcome, at| (0..100).filter(|_| limiter.admits(outcome, at)).count();
-        assert_eq!(admitted(Outcome::RefusedPlaintext, start), 10);
-        assert_eq!(admitted(Outcome::RefusedTls, start), 10);
-        assert_eq!(admitted(Outcome::Completed, start), 100);
-        assert_eq!(limiter.suppressed(), [(Outcome::RefusedPlaintext, 90), (Outcome::RefusedTls, 90)]);
-        assert_eq!(limiter.suppressed(), []);
-        assert_eq!(admitted(Outcome::RefusedPlaintext, start + Duration::from_secs(1)), 10);
+    fn ten_a_second_and_a_count_of_the_others() {
+        let (limit, start) = (RateLimit::default(), Instant::now());
+        let admitted = |at| (0..100).filter(|_| limit.admits(at)).count();
+        assert_eq!((admitted(start), limit.take_left_out(), limit.take_left_out()), (10, 90, 0));
+        assert_eq!((admitted(start + SECOND), limit.take_left_out()), (10, 90));
     }
 }

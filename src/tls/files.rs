@@ -1,4 +1,4 @@
-//! Which TLS files and switches an operator named. Plain data: read and judged by [`super::Material`].
+//! The TLS options: plain data, read and checked by [`Material`](crate::tls::Material).
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::files;
 use crate::limits::PASSWORD_FILE_BYTES;
 
-/// The TLS options, by their meaning; the option names are the configuration's.
+/// The TLS files and switches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificate chain and key, shown to clients, and to servers if there is no cluster file.
@@ -17,37 +17,37 @@ pub struct TlsFiles {
     pub cluster: Option<PathBuf>,
     /// Its password.
     pub cluster_password: Option<Password>,
-    /// Roots that verify servers, and clients if there is no cluster CA.
+    /// CAs that verify servers, and clients if there is no cluster CA file.
     pub ca: Option<PathBuf>,
-    /// Roots that verify clients.
+    /// CAs that verify clients.
     pub cluster_ca: Option<PathBuf>,
-    /// Revoked certificates.
+    /// Certificate revocation lists.
     pub crl: Option<PathBuf>,
-    /// Clients may come without a certificate; one that is shown must still verify.
+    /// Clients need not show a certificate; one that is shown must still verify.
     pub allow_connections_without_certificates: bool,
-    /// Peers' certificates need not verify, either way.
+    /// Certificates of clients and servers need not verify.
     pub allow_invalid_certificates: bool,
-    /// Servers' certificates need not bear the name dialled.
+    /// SessionTable' certificates need not bear the name dialled.
     pub allow_invalid_hostnames: bool,
-    /// Protocol versions that are off.
+    /// Disabled protocol versions.
     pub disabled: DisabledProtocols,
 }
 
-/// Versions that are off. TLS 1.0 and 1.1 always are.
+/// Disabled protocol versions. TLS 1.0 and 1.1 are never spoken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DisabledProtocols {
-    /// TLS 1.2 is off.
+    /// TLS 1.2.
     pub tls1_2: bool,
-    /// TLS 1.3 is off.
+    /// TLS 1.3.
     pub tls1_3: bool,
 }
 
-/// Where the password of an encrypted key comes from.
+/// The source of the password of an encrypted key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Password {
-    /// An option or the environment: it is known from the start.
+    /// Given by an option or the environment.
     Given(Secret),
-    /// The first line of a file, which is read again whenever the key is.
+    /// The first line of a file, read again whenever the key is.
     File(PathBuf),
 }
 
@@ -55,8 +55,8 @@ impl Password {
     /// The password itself.
     ///
     /// # Errors
-    /// In words: the file cannot be read, or its first line is empty or not UTF-8.
-    pub(super) fn read(&self) -> Result<Secret, String> {
+    /// If the file cannot be read, or its first line is empty or not UTF-8.
+    pub(crate) fn read(&self) -> Result<Secret, String> {
         let path = match self {
             Password::Given(secret) => return Ok(secret.clone()),
             Password::File(path) => path,
@@ -71,7 +71,7 @@ impl Password {
     }
 }
 
-/// A password, which no log, error or debug output shows.
+/// A password; its debug output hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);
 

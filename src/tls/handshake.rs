@@ -1,5 +1,4 @@
-//! The two handshakes, each within its time. On failure the socket comes back, so that what is left to say to
-//! the peer can be said.
+//! TLS handshakes with a timeout. A failed inbound handshake returns the socket, so that its caller can close it in order.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,109 +9,111 @@ use std::time::Duration;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
-use rustls::{CipherSuite, ClientConfig, PeerIncompatible, ProtocolVersion, ServerConfig};
+use rustls::{ClientConfig, PeerIncompatible, ProtocolVersion, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::asked::{asked, without_scheme};
-use super::intake::{CLIENTS, Intake, SERVERS, TooLarge};
-use super::material::Material;
-use super::reason::{PeerFault, explain};
-use super::resumption::{NEVER, step};
-use super::stream::Stream;
 use crate::limits::HANDSHAKES_HELD;
+use crate::tls::errors::explain::explain;
+use crate::tls::errors::peer_fault::PeerFault;
+use crate::tls::identity::resolver::{take_no_common_scheme, take_server_name};
+use crate::tls::material::Material;
+use crate::tls::names::version_name;
+use crate::tls::resumption::{NEVER, step};
+use crate::tls::stream::quota::{CLIENTS, HandshakeQuota, HandshakeTooLarge, SERVERS};
+use crate::tls::stream::tls_stream::TlsStream;
 
-/// A client's TLS, ended here. Boxed: most of its size is the stack's, and who has none must not pay it.
-pub type ServerStream = Box<Stream<UnbufferedServerConnection>>;
+/// TLS with a client. Boxed: a plaintext connection must not reserve its size.
+pub type ServerStream = Box<TlsStream<UnbufferedServerConnection>>;
 
-/// TLS to a server.
-pub type ClientStream = Box<Stream<UnbufferedClientConnection>>;
+/// TLS with a server.
+pub type ClientStream = Box<TlsStream<UnbufferedClientConnection>>;
 
-/// A client's handshake, done.
+/// A finished handshake with a client.
 #[derive(Debug)]
-pub struct Accepted {
+pub struct AcceptedStream {
     /// The stream.
     pub stream: ServerStream,
-    /// The name that the client has asked for.
+    /// The server name (SNI) that the client sent.
     pub server_name: Option<String>,
 }
 
-/// Why there is no TLS.
+/// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// It took too long.
-    #[error("the handshake took longer than {}", humane(*.0))]
+    #[error("the handshake took longer than {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// The peer went away in the middle.
+    /// The peer closed the connection.
     #[error("the peer closed the connection during the handshake")]
     Closed,
     /// The socket failed.
     #[error("{0}")]
     Socket(io::Error),
-    /// TLS failed; an alert was sent where the protocol has one.
+    /// TLS failed; an alert was sent if the protocol has one.
     #[error("{}", explain(.0))]
     Tls(rustls::Error),
-    /// The peer has sent more than it may before it is known who it is.
+    /// The peer sent more than a handshake may take.
     #[error("the peer sent more than {0} bytes before the handshake was over")]
     TooLarge(usize),
-    /// The handshakes under way held too much, and this one the most.
+    /// All handshakes in progress held too much, and this one the most.
     #[error("all handshakes under way held more than {HANDSHAKES_HELD} bytes, and this one the most: {0}")]
     OverBudget(usize),
 }
 
-/// Serves a handshake of one of few clients.
+/// Accepts a handshake outside of the memory budget, for listeners with few clients.
 ///
 /// # Errors
-/// The reason, and the socket unless the time ran out, with the alert written to it already.
+/// The reason, and the socket, to which the alert is written already. No socket after a timeout.
 pub async fn accept(
     socket: TcpStream,
     config: Arc<ServerConfig>,
     limit: Duration,
-) -> Result<Accepted, (HandshakeError, Option<TcpStream>)> {
-    serve(socket, config, limit, Intake::of_client(None)).await
+) -> Result<AcceptedStream, (HandshakeError, Option<TcpStream>)> {
+    accept_with(socket, config, limit, HandshakeQuota::of_client(None)).await
 }
 
-/// Serves a handshake of one of many clients: what all of these make us hold has a bound.
+/// Accepts a handshake within the memory budget of all handshakes with clients.
 ///
 /// # Errors
-/// As [`accept`]; the socket is closed too if the bound is reached.
-pub async fn accept_counted(
+/// As [`accept`]; no socket if the budget is exceeded either.
+pub async fn accept_budgeted(
     socket: TcpStream,
     config: Arc<ServerConfig>,
     limit: Duration,
-) -> Result<Accepted, (HandshakeError, Option<TcpStream>)> {
-    serve(socket, config, limit, Intake::of_client(Some(&CLIENTS))).await
+) -> Result<AcceptedStream, (HandshakeError, Option<TcpStream>)> {
+    accept_with(socket, config, limit, HandshakeQuota::of_client(Some(&CLIENTS))).await
 }
 
-async fn serve(
+async fn accept_with(
     socket: TcpStream,
     config: Arc<ServerConfig>,
     limit: Duration,
-    mut intake: Intake,
-) -> Result<Accepted, (HandshakeError, Option<TcpStream>)> {
+    mut quota: HandshakeQuota,
+) -> Result<AcceptedStream, (HandshakeError, Option<TcpStream>)> {
     let session = match UnbufferedServerConnection::new(config) {
         Ok(session) => session,
         Err(error) => return Err((HandshakeError::Tls(error), Some(socket))),
     };
-    let mut stream = Box::new(Stream::new(socket, session));
+    let mut stream = Box::new(TlsStream::new(socket, session));
     let mut server_name = None;
     let handshake = poll_fn(|cx| {
-        let handshake = stream.poll_handshake(cx, &mut intake);
-        // After each step, also when it is known: a client may have been made to ask again.
-        server_name = asked().or(server_name.take());
-        let no_scheme = without_scheme();
+        let handshake = stream.poll_handshake(cx, &mut quota);
+        // Read after each step: a client may send a second hello after a HelloRetryRequest.
+        server_name = take_server_name().or(server_name.take());
+        let no_scheme = take_no_common_scheme();
         let handshake = handshake.map_err(|error| if no_scheme { io::Error::other(NO_SCHEME) } else { error });
-        within_budget(handshake, cx, &mut intake)
+        abort_over_budget(handshake, cx, &mut quota)
     });
     match timeout(limit, handshake).await {
-        Ok(Ok(())) => Ok(Accepted { stream, server_name }),
-        // Nothing more is held of it.
+        Ok(Ok(())) => Ok(AcceptedStream { stream, server_name }),
+        // The socket is dropped at once, and its buffers with it.
         Ok(Err(error @ HandshakeError::OverBudget(_))) => Err((error, None)),
         Ok(Err(error)) => {
             let in_the_clear = stream.session().protocol_version() != Some(ProtocolVersion::TLSv1_3);
             let socket = stream.into_socket();
             if matches!(error, HandshakeError::TooLarge(_)) && in_the_clear {
-                // The socket of a handshake has room for an alert, as OpenSSL sends it for a message of excessive size.
+                // OpenSSL sends this alert for a message of excessive size. An alert always fits into the socket here.
                 let _ = socket.try_write(&ILLEGAL_PARAMETER);
             }
             Err((error, Some(socket)))
@@ -121,10 +122,10 @@ async fn serve(
     }
 }
 
-/// What the stack calls a want of cipher suites, for the key that was shown to it.
+/// rustls reports this as no cipher suite in common.
 const NO_SCHEME: rustls::Error = rustls::Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon);
 
-/// Makes a handshake with a server, asking for the name `sni`. Whom its certificate must name is the configuration's.
+/// Makes a handshake with a server, with `sni` as server name. The names that its certificate must have are part of `config`.
 ///
 /// # Errors
 /// The reason; the socket is closed.
@@ -134,60 +135,59 @@ pub async fn connect(
     sni: ServerName<'static>,
     limit: Duration,
 ) -> Result<ClientStream, HandshakeError> {
-    ask(socket, config, sni, limit, Intake::of_server(None)).await
+    connect_with(socket, config, sni, limit, HandshakeQuota::of_server(None)).await
 }
 
-/// The same for one of many: what all of these make us hold has a bound.
+/// As [`connect`], within the memory budget of all handshakes with servers.
 ///
 /// # Errors
 /// As [`connect`].
-pub async fn connect_counted(
+pub async fn connect_budgeted(
     socket: TcpStream,
     config: Arc<ClientConfig>,
     sni: ServerName<'static>,
     limit: Duration,
 ) -> Result<ClientStream, HandshakeError> {
-    ask(socket, config, sni, limit, Intake::of_server(Some(&SERVERS))).await
+    connect_with(socket, config, sni, limit, HandshakeQuota::of_server(Some(&SERVERS))).await
 }
 
-async fn ask(
+async fn connect_with(
     socket: TcpStream,
     config: Arc<ClientConfig>,
     sni: ServerName<'static>,
     limit: Duration,
-    mut intake: Intake,
+    mut quota: HandshakeQuota,
 ) -> Result<ClientStream, HandshakeError> {
     let mut end = NEVER;
-    // The first message offers a session, if there is one.
+    // The ClientHello offers a stored session, if there is one.
     let session = step(&mut end, || UnbufferedClientConnection::new(config, sni)).map_err(HandshakeError::Tls)?;
-    let mut stream = Box::new(Stream::new(socket, session).ending(end));
+    let mut stream = Box::new(TlsStream::new(socket, session).ending(end));
     let handshake = poll_fn(|cx| {
-        let handshake = stream.poll_handshake(cx, &mut intake);
-        within_budget(handshake, cx, &mut intake)
+        let handshake = stream.poll_handshake(cx, &mut quota);
+        abort_over_budget(handshake, cx, &mut quota)
     });
     timeout(limit, handshake).await.map_err(|_| HandshakeError::TimedOut(limit))??;
     Ok(stream)
 }
 
-/// What a step of a handshake has come to, unless it is not over and is to be given up. Asked after the step, which may
-/// have been the first that takes part in the budget: from then on the task is to be woken.
-fn within_budget(
+/// Aborts a handshake that is not over if the budget demands it. Polled after each step, since the first bytes of a handshake
+/// make it part of the budget, and its task must be woken from then on.
+fn abort_over_budget(
     handshake: Poll<io::Result<()>>,
     cx: &mut Context<'_>,
-    intake: &mut Intake,
+    quota: &mut HandshakeQuota,
 ) -> Poll<Result<(), HandshakeError>> {
     match handshake {
-        Poll::Pending => intake.poll_given_up(cx).map(|held| Err(HandshakeError::OverBudget(held))),
+        Poll::Pending => quota.poll_aborted(cx).map(|held| Err(HandshakeError::OverBudget(held))),
         Poll::Ready(over) => Poll::Ready(over.map_err(HandshakeError::from)),
     }
 }
 
-/// Whether these TLS files would let in a client whose handshake is done already: its version, and its certificates or
-/// the want of them.
+/// Verifies a connected client again with other TLS material: its protocol version and its certificates or their absence.
 ///
 /// # Errors
-/// Why not.
-pub fn verify_again(stream: &mut ServerStream, material: &Material) -> Result<(), rustls::Error> {
+/// Why a handshake with that material would be refused.
+pub fn reverify_client(stream: &mut ServerStream, material: &Material) -> Result<(), rustls::Error> {
     stream.verified(|session| {
         let version = session.protocol_version().and_then(version_name);
         material.admits(version, session.peer_certificates())
@@ -195,7 +195,7 @@ pub fn verify_again(stream: &mut ServerStream, material: &Material) -> Result<()
 }
 
 impl HandshakeError {
-    /// What is wrong with the peer, as far as something can be done about it on this side.
+    /// The fault of the peer, if there is one that can be acted on.
     #[must_use]
     pub fn fault(&self) -> PeerFault {
         match self {
@@ -211,8 +211,8 @@ impl HandshakeError {
 
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> HandshakeError {
-        let error = match error.downcast::<TooLarge>() {
-            Ok(TooLarge { limit }) => return HandshakeError::TooLarge(limit),
+        let error = match error.downcast::<HandshakeTooLarge>() {
+            Ok(HandshakeTooLarge { limit }) => return HandshakeError::TooLarge(limit),
             Err(error) => error,
         };
         match error.downcast::<rustls::Error>() {
@@ -221,28 +221,6 @@ impl From<io::Error> for HandshakeError {
             Err(error) => HandshakeError::Socket(error),
         }
     }
-}
-
-fn humane(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f64())
-}
-
-/// A protocol version's usual name.
-#[must_use]
-pub fn version_name(version: ProtocolVersion) -> Option<&'static str> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
-    match version {
-        ProtocolVersion::TLSv1_2 => Some("TLS1.2"),
-        ProtocolVersion::TLSv1_3 => Some("TLS1.3"),
-        // No other is ever agreed on.
-        _ => None,
-    }
-}
-
-/// A cipher suite's IANA name.
-#[must_use]
-pub fn suite_name(suite: CipherSuite) -> String {
-    suite.as_str().map_or_else(|| format!("{suite:?}"), |name| name.replacen("TLS13_", "TLS_", 1))
 }
 
 /// A fatal alert, in a record of its own (RFC 8446, section 6).

@@ -1,10 +1,9 @@
-//! Sessions that end with the identity they were made under: a ticket or a stored session holds the moment at which the
-//! certificates and the revocation list that were verified are over, and is not resumed from then on. Whoever comes with
-//! such a session makes a full handshake.
+//! Session resumption that ends with the identity of the peer: a ticket or stored session holds the time at which the verified
+//! certificates and CRL expire, and is not resumed from then on; a full handshake is made instead.
 //!
-//! The TLS stack calls verifiers, ticketers and session stores without saying for which connection. A [`step`] of a
-//! connection tells them: it is synchronous, so that a variable of the thread holds the end of its identity meanwhile.
-//! Outside of a step no session is stored and no ticket is made.
+//! rustls calls verifiers, ticketers and session stores without naming the connection. Each [`step`] of a connection
+//! therefore sets a thread local to the end of its identity while rustls runs. Outside of a step no session is stored and no
+//! ticket is issued.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -18,17 +17,17 @@ use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSess
 
 use crate::limits::{CLIENT_SESSIONS, CLIENT_TICKETS, SERVER_SESSIONS};
 
-/// The end of an identity that needs none: nothing was verified.
-pub(super) const NEVER: i64 = i64::MAX;
+/// The end of an identity if nothing was verified.
+pub(crate) const NEVER: i64 = i64::MAX;
 
 thread_local! {
-    /// The end of the connection that takes a step, in seconds since 1970; none outside of a step.
+    /// The end of the identity in the current step, in seconds since 1970; `None` outside of a step.
     static END: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// One step of a connection whose peer's identity ends at `end`, which is updated if the step verifies another one or
+/// Runs one step of a connection. `end` is when the identity of its peer ends; it is updated if the step verifies the peer or
 /// resumes a session.
-pub(super) fn step<T>(end: &mut i64, work: impl FnOnce() -> T) -> T {
+pub(crate) fn step<T>(end: &mut i64, work: impl FnOnce() -> T) -> T {
     let outer = END.replace(Some(*end));
     let result = work();
     if let Some(noted) = END.replace(outer) {
@@ -37,28 +36,28 @@ pub(super) fn step<T>(end: &mut i64, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// The first second at which the identity that was just verified is over.
-pub(super) fn note(end: i64) {
+/// Sets the first second at which the identity that was just verified has expired.
+pub(crate) fn note(end: i64) {
     if END.get().is_some() {
         END.set(Some(end));
     }
 }
 
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
+/// The current time in seconds since 1970.
+pub(crate) fn now() -> i64 {
     i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The end of the present step's identity; none if it is over already.
-fn end_to_come() -> Option<i64> {
+/// The end of the identity in the current step; `None` if it has passed.
+fn future_end() -> Option<i64> {
     END.get().filter(|end| now() < *end)
 }
 
 fn stamped(session: &[u8]) -> Option<Vec<u8>> {
-    Some([&end_to_come()?.to_be_bytes(), session].concat())
+    Some([&future_end()?.to_be_bytes(), session].concat())
 }
 
-/// A stamped session, unless it is over. The step goes on with its end.
+/// The session of a stamped one; `None` if it has ended. The current step takes over its end.
 fn unstamped(stamped: &[u8]) -> Option<Vec<u8>> {
     let (end, session) = stamped.split_first_chunk()?;
     let end = i64::from_be_bytes(*end);
@@ -68,11 +67,11 @@ fn unstamped(stamped: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Tickets for clients. A client that resumes is given the next one with the end of the last.
+/// Issues tickets to clients. The ticket that a resumed session gets ends with the one before.
 #[derive(Debug)]
-pub(super) struct Tickets(pub(super) Arc<dyn ProducesTickets>);
+pub(crate) struct ExpiringTicketer(pub(crate) Arc<dyn ProducesTickets>);
 
-impl ProducesTickets for Tickets {
+impl ProducesTickets for ExpiringTicketer {
     fn enabled(&self) -> bool {
         self.0.enabled()
     }
@@ -90,17 +89,17 @@ impl ProducesTickets for Tickets {
     }
 }
 
-/// TLS 1.2 sessions of clients that take no tickets.
+/// TLS 1.2 sessions of clients that support no tickets.
 #[derive(Debug)]
-pub(super) struct ServerSessions(Arc<ServerSessionMemoryCache>);
+pub(crate) struct ServerSessionCache(Arc<ServerSessionMemoryCache>);
 
-impl Default for ServerSessions {
-    fn default() -> ServerSessions {
-        ServerSessions(ServerSessionMemoryCache::new(SERVER_SESSIONS))
+impl Default for ServerSessionCache {
+    fn default() -> ServerSessionCache {
+        ServerSessionCache(ServerSessionMemoryCache::new(SERVER_SESSIONS))
     }
 }
 
-impl StoresServerSessions for ServerSessions {
+impl StoresServerSessions for ServerSessionCache {
     fn put(&self, id: Vec<u8>, session: Vec<u8>) -> bool {
         stamped(&session).is_some_and(|stamped| self.0.put(id, stamped))
     }
@@ -118,35 +117,34 @@ impl StoresServerSessions for ServerSessions {
     }
 }
 
-/// Sessions with servers, by the name that each was asked for. Of more than [`CLIENT_SESSIONS`] servers, the one that was
-/// met first is forgotten.
+/// Sessions with servers, by server name. At most [`CLIENT_SESSIONS`] servers; the oldest makes room.
 #[derive(Default)]
-pub(super) struct ClientSessions(Mutex<Servers>);
+pub(crate) struct ClientSessionCache(Mutex<SessionTable>);
 
 #[derive(Default)]
-struct Servers {
-    known: HashMap<ServerName<'static>, Server>,
+struct SessionTable {
+    known: HashMap<ServerName<'static>, StoredSessions>,
     oldest_first: VecDeque<ServerName<'static>>,
 }
 
 #[derive(Default)]
-struct Server {
+struct StoredSessions {
     kx_hint: Option<NamedGroup>,
-    tls12: Option<Ending<Tls12ClientSessionValue>>,
-    tls13: VecDeque<Ending<Tls13ClientSessionValue>>,
+    tls12: Option<ExpiringSession<Tls12ClientSessionValue>>,
+    tls13: VecDeque<ExpiringSession<Tls13ClientSessionValue>>,
 }
 
-struct Ending<T> {
+struct ExpiringSession<T> {
     end: i64,
     session: T,
 }
 
-impl<T> Ending<T> {
-    fn new(session: T) -> Option<Ending<T>> {
-        end_to_come().map(|end| Ending { end, session })
+impl<T> ExpiringSession<T> {
+    fn new(session: T) -> Option<ExpiringSession<T>> {
+        future_end().map(|end| ExpiringSession { end, session })
     }
 
-    /// The session, unless it is over. The step goes on with its end.
+    /// The session; `None` if it has ended. The current step takes over its end.
     fn resumed(self) -> Option<T> {
         (now() < self.end).then(|| {
             note(self.end);
@@ -155,14 +153,14 @@ impl<T> Ending<T> {
     }
 }
 
-impl ClientSessions {
-    fn servers(&self) -> MutexGuard<'_, Servers> {
+impl ClientSessionCache {
+    fn servers(&self) -> MutexGuard<'_, SessionTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Servers {
-    fn at(&mut self, name: ServerName<'static>) -> &mut Server {
+impl SessionTable {
+    fn at(&mut self, name: ServerName<'static>) -> &mut StoredSessions {
         if !self.known.contains_key(&name) {
             if self.known.len() >= CLIENT_SESSIONS
                 && let Some(oldest) = self.oldest_first.pop_front()
@@ -175,13 +173,13 @@ impl Servers {
     }
 }
 
-impl fmt::Debug for ClientSessions {
+impl fmt::Debug for ClientSessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSessions").finish_non_exhaustive()
+        f.debug_struct("ClientSessionCache").finish_non_exhaustive()
     }
 }
 
-impl ClientSessionStore for ClientSessions {
+impl ClientSessionStore for ClientSessionCache {
     fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
         self.servers().at(name).kx_hint = Some(group);
     }
@@ -191,13 +189,13 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, session: Tls12ClientSessionValue) {
-        self.servers().at(name).tls12 = Ending::new(session);
+        self.servers().at(name).tls12 = ExpiringSession::new(session);
     }
 
     fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
         let servers = self.servers();
-        let Ending { end, session } = servers.known.get(name)?.tls12.as_ref()?;
-        Ending { end: *end, session: session.clone() }.resumed()
+        let ExpiringSession { end, session } = servers.known.get(name)?.tls12.as_ref()?;
+        ExpiringSession { end: *end, session: session.clone() }.resumed()
     }
 
     fn remove_tls12_session(&self, name: &ServerName<'static>) {
@@ -207,7 +205,7 @@ impl ClientSessionStore for ClientSessions {
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, session: Tls13ClientSessionValue) {
-        let Some(ending) = Ending::new(session) else { return };
+        let Some(ending) = ExpiringSession::new(session) else { return };
         let mut servers = self.servers();
         let tickets = &mut servers.at(name).tls13;
         if tickets.len() >= CLIENT_TICKETS {
@@ -230,11 +228,11 @@ impl ClientSessionStore for ClientSessions {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEVER, ServerSessions, Tickets, note, now, step};
+    use super::{ExpiringTicketer, NEVER, ServerSessionCache, note, now, step};
     use rustls::server::{ProducesTickets, StoresServerSessions};
 
-    fn tickets() -> Tickets {
-        Tickets(rustls::crypto::aws_lc_rs::Ticketer::new().unwrap())
+    fn tickets() -> ExpiringTicketer {
+        ExpiringTicketer(rustls::crypto::aws_lc_rs::Ticketer::new().unwrap())
     }
 
     #[test]
@@ -262,7 +260,7 @@ mod tests {
         let mut end = NEVER;
         assert_eq!(step(&mut end, || tickets.decrypt(&ticket)), None);
         assert_eq!(end, NEVER, "it counts as not shown");
-        let sessions = ServerSessions::default();
+        let sessions = ServerSessionCache::default();
         sessions.0.put(b"id".to_vec(), over);
         assert_eq!(sessions.get(b"id"), None);
     }
@@ -270,7 +268,7 @@ mod tests {
     #[test]
     fn nothing_is_made_outside_of_a_step() {
         assert_eq!(tickets().encrypt(b"session"), None);
-        assert!(!ServerSessions::default().put(b"id".to_vec(), b"session".to_vec()));
+        assert!(!ServerSessionCache::default().put(b"id".to_vec(), b"session".to_vec()));
         note(1);
         let mut end = NEVER;
         step(&mut end, || ());

@@ -22,10 +22,10 @@ fn openssls_hellos_are_tls_however_cut_and_split() {
     let longest = "a".repeat(255);
     let hello = openssl_hello(&["-servername", &longest]);
     check(&hello, "openssl, SNI of 255 bytes");
-    assert_eq!(Hello::read(&hello).sni, Some(longest));
+    assert_eq!(ClientHello::read(&hello).sni, Some(longest));
     let old = openssl_hello(&["-tls1", "-cipher", "ALL:@SECLEVEL=0"]);
     check(&old, "openssl -tls1");
-    assert!(Hello::read(&old).is_too_old());
+    assert!(ClientHello::read(&old).is_too_old());
 }
 
 #[test]
@@ -37,8 +37,8 @@ fn rustlss_hellos_are_tls_however_cut_and_split() {
             let hello = rustls_hello(post_quantum, name);
             assert_eq!(hello.len() > 1200, post_quantum, "a post-quantum share is larger than this");
             check(&hello, &format!("rustls, post-quantum {post_quantum}, {name}"));
-            assert_eq!(Hello::read(&hello).sni.as_deref(), Some(name));
-            assert_eq!(Hello::read(&hello).versions.to_string(), "TLS1.2, TLS1.3");
+            assert_eq!(ClientHello::read(&hello).sni.as_deref(), Some(name));
+            assert_eq!(ClientHello::read(&hello).versions.to_string(), "TLS1.2, TLS1.3");
         }
     }
 }

@@ -1,16 +1,15 @@
-//! The inventory as the state file has it. What comes back is bounded as what comes from the network is: the file may
-//! have been edited.
+//! The inventory in the state file. It is bounded when it is read, since the file may have been edited.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Inventory;
-use super::key::{ClientIdentity, Key, Transport};
+use super::key::{ClientIdentity, RowKey, Transport};
 use crate::limits::{INVENTORY_ACCEPTED, INVENTORY_ROWS};
 use crate::mongo::{ClientMetadata, bounded};
 
-/// Rows and acceptances, at rest.
+/// The stored rows and acceptances.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct InventoryImage {
@@ -37,7 +36,7 @@ struct RowImage {
 }
 
 impl Inventory {
-    /// What to keep.
+    /// The image to store.
     #[must_use]
     pub fn to_image(&self) -> InventoryImage {
         let rows = self.rows();
@@ -53,7 +52,7 @@ impl Inventory {
             total: seen.total,
             refused: seen.refused,
             first_seen: seen.first_seen,
-            // Whoever is connected now was seen now.
+            // A connected client is seen now.
             last_seen: if seen.open > 0 { super::now_millis().max(seen.last_seen) } else { seen.last_seen },
         };
         InventoryImage {
@@ -64,7 +63,7 @@ impl Inventory {
         }
     }
 
-    /// What was kept. Rows that make no sense are left out, and so is what is beyond the bounds, the oldest first.
+    /// Restores an image. Malformed rows and the oldest ones beyond the bounds are left out.
     #[must_use]
     pub fn from_image(image: InventoryImage) -> Inventory {
         let InventoryImage { mut rows, accepted, lost, lost_at } = image;
@@ -93,8 +92,8 @@ impl Inventory {
 }
 
 impl RowImage {
-    /// Its key, and how many names it stands for, if it stands for many; none if it makes no sense.
-    fn key(&self) -> Option<(Key, Option<u64>)> {
+    /// The key of the row, and the number of applications of a shared one; `None` if it is malformed.
+    fn key(&self) -> Option<(RowKey, Option<u64>)> {
         let (ip, kind) = (self.ip.parse::<std::net::IpAddr>().ok()?, Transport::parse(&self.kind)?);
         let text = |text: &Option<String>| text.as_deref().and_then(bounded);
         let client = ClientMetadata {
@@ -103,7 +102,7 @@ impl RowImage {
             driver_version: text(&self.driver_version),
             internal: self.member,
         };
-        let key = Key { ip: ip.to_canonical(), kind, client, more: false };
+        let key = RowKey { ip: ip.to_canonical(), kind, client, more: false };
         Some(match self.more_names {
             Some(_) => (key.folded(key.ip), self.more_names),
             None => (key, None),

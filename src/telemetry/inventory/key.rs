@@ -1,4 +1,4 @@
-//! Names: a row's key, and the text by which an operator accepts a client.
+//! The key of a row, and the identity by which an operator accepts a client.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -7,16 +7,16 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::limits::CLIENT_TEXT_BYTES;
 use crate::mongo::ClientMetadata;
 
-/// How a client came.
+/// How a client connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Transport {
-    /// Without TLS.
+    /// Plaintext.
     Plaintext,
     /// TLS 1.2.
     Tls12,
     /// TLS 1.3.
     Tls13,
-    /// TLS that was passed through, of a version that is not ours to see.
+    /// TLS that is passed through, so that its version is unknown.
     Tls,
 }
 
@@ -41,24 +41,24 @@ impl Transport {
 
 /// Uniquely identifies a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct RowKey {
     pub(super) ip: IpAddr,
     pub(super) kind: Transport,
-    /// What the client says of itself; of a row for many names, only whether they are members.
+    /// The metadata of the client; in a shared row, only whether it is of members.
     pub(super) client: ClientMetadata,
-    /// Whether it is the row of all names beyond those that have rows of their own.
+    /// Whether it is the shared row of the applications that have no row of their own.
     pub(super) more: bool,
 }
 
-impl Key {
-    /// The rows that are bounded together.
-    pub(super) fn group(&self) -> Group {
-        Group { ip: self.ip, kind: self.kind, member: self.client.internal }
+impl RowKey {
+    /// The group whose number of rows is bounded.
+    pub(super) fn group(&self) -> RowGroup {
+        RowGroup { ip: self.ip, kind: self.kind, member: self.client.internal }
     }
 
-    /// The key of the row that this one shares with others of an address once there are too many.
-    pub(super) fn folded(&self, ip: IpAddr) -> Key {
-        Key {
+    /// The key of the shared row that this one goes into when the group is full.
+    pub(super) fn folded(&self, ip: IpAddr) -> RowKey {
+        RowKey {
             ip,
             kind: self.kind,
             client: ClientMetadata { internal: self.client.internal, ..ClientMetadata::default() },
@@ -67,56 +67,56 @@ impl Key {
     }
 }
 
-/// The rows of an address that come in one way.
+/// The rows of one address and transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Group {
+pub(super) struct RowGroup {
     pub(super) ip: IpAddr,
     pub(super) kind: Transport,
     pub(super) member: bool,
 }
 
-impl Group {
-    /// The group of the whole network, for IPv6: one host may have all addresses of a /64.
-    pub(super) fn of_network(self) -> Group {
+impl RowGroup {
+    /// The group of the /64 network for IPv6, all of whose addresses one host may have.
+    pub(super) fn of_network(self) -> RowGroup {
         let ip = match self.ip {
             IpAddr::V4(_) => self.ip,
             IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         };
-        Group { ip, ..self }
+        RowGroup { ip, ..self }
     }
 }
 
-/// An application, or a server, at an address, whatever its driver's version and kind of connection. It is what is
-/// accepted by name. Members are told from clients: a mongod's connection says nothing about a client on its host.
+/// An application or a server at an address, regardless of its driver version and transport. Acceptance refers to it. Members
+/// and clients differ: a connection of a mongod says nothing about clients on its host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientIdentity {
-    /// Its address; an IPv4-mapped one is its IPv4 address.
+    /// Its address; IPv4-mapped addresses are converted to IPv4.
     pub ip: IpAddr,
-    /// The application's name for itself.
+    /// The application name.
     pub application: Option<String>,
     /// Its driver.
     pub driver: Option<String>,
-    /// Whose it is.
+    /// Which clients of the address.
     pub scope: Scope,
 }
 
-/// Which of the clients of an address an [`ClientIdentity`] means.
+/// Which clients of an address a [`ClientIdentity`] stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// The client of this application and driver.
     Client,
     /// The mongod or mongos of this application and driver.
     Member,
-    /// All clients beyond those that have rows of their own.
+    /// All clients in the shared row.
     More,
-    /// All members beyond those that have rows of their own.
+    /// All members in the shared row.
     MoreMembers,
-    /// All clients of the address. Only accepted, never seen.
+    /// All clients of the address; used to accept them only.
     Everyone,
 }
 
 impl Scope {
-    /// The last part of an identity's text, if it has one.
+    /// The last part of the text of an identity, if any.
     const fn name(self) -> Option<&'static str> {
         match self {
             Scope::Client => None,
@@ -133,7 +133,7 @@ impl Scope {
     }
 }
 
-/// A text that names nobody.
+/// The text is no identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member; of all clients of an address, IP/-/-/all) as `tlsramp ctl clients` lists \
@@ -142,7 +142,7 @@ impl Scope {
 pub struct InvalidClientKey(String);
 
 impl ClientIdentity {
-    pub(super) fn of(key: &Key) -> ClientIdentity {
+    pub(super) fn of(key: &RowKey) -> ClientIdentity {
         let (application, driver) = (key.client.application.clone(), key.client.driver.clone());
         let scope = match (key.client.internal, key.more) {
             (false, false) => Scope::Client,
@@ -153,7 +153,7 @@ impl ClientIdentity {
         ClientIdentity { ip: key.ip, application, driver, scope }
     }
 
-    /// A client that says nothing of itself.
+    /// A client without metadata.
     pub(super) fn nameless(ip: IpAddr) -> ClientIdentity {
         ClientIdentity { ip, application: None, driver: None, scope: Scope::Client }
     }
@@ -163,36 +163,35 @@ impl ClientIdentity {
         ClientIdentity { ip: self.ip, application: None, driver: None, scope: Scope::Everyone }
     }
 
-    /// Whether it is a mongod or a mongos, or several of them.
+    /// Whether it stands for members (mongod, mongos).
     #[must_use]
     pub fn is_member(&self) -> bool {
         matches!(self.scope, Scope::Member | Scope::MoreMembers)
     }
 
-    /// Whether it stands for many names.
+    /// Whether it stands for a shared row.
     #[must_use]
     pub fn is_many(&self) -> bool {
         matches!(self.scope, Scope::More | Scope::MoreMembers)
     }
 
-    /// Whether what was accepted by name includes it.
+    /// Whether it is accepted, by itself or with all clients of its address.
     pub(super) fn is_in(&self, accepted: &BTreeSet<ClientIdentity>) -> bool {
         accepted.contains(self) || (!self.is_member() && accepted.contains(&self.everyone()))
     }
 
-    /// Whether accepting this accepts that.
+    /// Whether accepting this identity accepts the other.
     pub(super) fn includes(&self, other: &ClientIdentity) -> bool {
         self == other || (!other.is_member() && *self == other.everyone())
     }
 
-    /// Whether it says anything of itself. Clients of the same address that do not cannot be told from each other.
+    /// Whether it has an application or driver name. Clients without one cannot be told apart.
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.application.is_some() || self.driver.is_some()
     }
 
-    /// Its text, fit for a command line: `10.0.0.7/reports/PyMongo`, with `-` for what is not known, and what
-    /// [`Scope`] adds at the end.
+    /// Its text for command lines: `10.0.0.7/reports/PyMongo`, with `-` for unknown parts, and the [`Scope`] at the end.
     #[must_use]
     pub fn text(&self) -> String {
         let (application, driver) = (escape(self.application.as_deref()), escape(self.driver.as_deref()));
@@ -204,10 +203,10 @@ impl ClientIdentity {
         text
     }
 
-    /// Reads such a text.
+    /// Parses the text of [`ClientIdentity::text`].
     ///
     /// # Errors
-    /// [`InvalidClientKey`]
+    /// [`InvalidClientKey`] if the text is malformed.
     pub fn parse(text: &str) -> Result<ClientIdentity, InvalidClientKey> {
         let bad = || InvalidClientKey(text.chars().take(crate::limits::SHOWN_CHARS).collect());
         let parts: Vec<_> = text.split('/').take(5).collect();
@@ -227,7 +226,7 @@ impl ClientIdentity {
     }
 }
 
-/// What needs no quotes in a shell stays; all else is percent-encoded, and so is a lone dash.
+/// Percent-encodes characters that a shell treats specially, and a lone dash.
 fn escape(part: Option<&str>) -> String {
     let Some(part) = part else { return "-".to_owned() };
     let mut text = String::new();
@@ -243,8 +242,8 @@ fn escape(part: Option<&str>) -> String {
     text
 }
 
-/// Back; the outer none is a text that is not what [`escape`] makes.
-#[expect(clippy::option_option, reason = "a part that is not known is not a part that is wrong")]
+/// Reverses [`escape`]; the outer `None` is a malformed text.
+#[expect(clippy::option_option, reason = "an unknown part is not a malformed one")]
 fn unescape(text: &str) -> Option<Option<String>> {
     if text == "-" {
         return Some(None);

@@ -1,9 +1,8 @@
-//! Who was seen, and how: the answer to "who is still on plaintext?".
+//! The inventory of clients, which answers "who is still on plaintext?".
 //!
-//! A bounded table, a row for each address, kind and application. An address has a bounded number of rows; its further
-//! applications share one. When the table is full, rows outside the guard's window go first, then the addresses with the
-//! most rows share theirs. A plaintext row that is lost within the window is counted, because then the table does not
-//! know everyone any more.
+//! A bounded table with a row for each address, transport and application. An address has a bounded number of rows; its further
+//! applications share one. When the table is full, rows outside of the guard window are removed first, then the addresses with
+//! the most rows share theirs. A plaintext row that is lost within the window is counted, since the table is incomplete then.
 
 mod image;
 mod key;
@@ -22,38 +21,38 @@ use crate::limits::{GUARD_WINDOW, INVENTORY_ACCEPTED};
 use crate::mongo::ClientMetadata;
 
 pub use image::InventoryImage;
-use key::Key;
+use key::RowKey;
 pub use key::{ClientIdentity, Scope, Transport};
-use table::{Copied, Row, Table};
+use table::{InventoryTable, Row, TableCopy};
 
-/// Everyone who was seen.
+/// The clients that were seen.
 #[derive(Debug)]
 pub struct Inventory {
-    table: Mutex<Table>,
-    /// Grows with every change: what is saved and what is not.
+    table: Mutex<InventoryTable>,
+    /// Incremented by every change, to know what is saved.
     revision: Arc<AtomicU64>,
 }
 
-/// A client that is connected. Dropping it is its leaving.
+/// A connected client; dropping it counts it as gone.
 #[derive(Debug)]
 pub struct InventoryGuard(Arc<Row>);
 
-/// A row, as it is listed.
+/// A row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryRow {
     /// The application at its address.
     pub identity: ClientIdentity,
-    /// How it came.
+    /// How it connected.
     pub kind: Transport,
     /// Its driver's version.
     pub driver_version: Option<String>,
-    /// Of a row that stands for many: about how many names that were.
+    /// The approximate number of applications in a shared row.
     pub more_names: Option<u64>,
     /// Connections open now.
     pub open: u64,
-    /// Connections ever.
+    /// All connections so far.
     pub total: u64,
-    /// Of those, turned away.
+    /// Refused ones of those.
     pub refused: u64,
     /// Milliseconds since 1970.
     pub first_seen: i64,
@@ -63,18 +62,18 @@ pub struct InventoryRow {
     pub accepted: bool,
 }
 
-/// An application that would be turned away.
+/// A client that the next mode would refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockingClient {
     /// The application at its address.
     pub identity: ClientIdentity,
-    /// Its driver's version, of the row last seen.
+    /// The version of its driver in the row that was last seen.
     pub driver_version: Option<String>,
-    /// Where it stands for many: about how many names that were.
+    /// The approximate number of applications in a shared row.
     pub more_names: Option<u64>,
     /// Connections open now.
     pub open: u64,
-    /// Milliseconds since 1970; now, if one is open.
+    /// Milliseconds since 1970; now, if a connection is open.
     pub last_seen: i64,
 }
 
@@ -85,11 +84,11 @@ impl BlockingClient {
 }
 
 impl Inventory {
-    /// A client is connected.
+    /// Counts a connected client.
     pub fn open(&self, ip: IpAddr, kind: Transport, client: ClientMetadata, now: i64) -> InventoryGuard {
-        // Under the lock, so that the row is open before it may be taken out.
+        // Under the lock: a row with an open connection is never removed.
         let mut table = self.table();
-        let row = table.row(Key { ip: ip.to_canonical(), kind, client, more: false }, now, &self.revision);
+        let row = table.row(RowKey { ip: ip.to_canonical(), kind, client, more: false }, now, &self.revision);
         row.total.fetch_add(1, Ordering::Relaxed);
         row.open.fetch_add(1, Ordering::Relaxed);
         row.last_seen.fetch_max(now, Ordering::Relaxed);
@@ -98,42 +97,42 @@ impl Inventory {
         InventoryGuard(row)
     }
 
-    /// A client without TLS was turned away.
+    /// Counts a plaintext client that was refused.
     pub fn refused(&self, ip: IpAddr, client: ClientMetadata, now: i64) {
-        let key = Key { ip: ip.to_canonical(), kind: Transport::Plaintext, client, more: false };
+        let key = RowKey { ip: ip.to_canonical(), kind: Transport::Plaintext, client, more: false };
         self.table().row(key, now, &self.revision).add(1, 1, now, now);
         self.changed();
     }
 
-    /// Everyone, by address.
+    /// All rows, by address.
     #[must_use]
     pub fn rows(&self) -> Vec<InventoryRow> {
-        let Copied { rows, accepted } = self.table().copied();
+        let TableCopy { rows, accepted } = self.table().copied();
         let mut rows: Vec<_> = rows.iter().map(|(key, row)| row.seen(key, &accepted)).collect();
         rows.sort_by(|a, b| (&a.identity, a.kind, &a.driver_version).cmp(&(&b.identity, b.kind, &b.driver_version)));
         rows
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.table().len()
     }
 
-    /// Whether nobody was seen yet.
+    /// Whether no client was seen yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Plaintext rows lost to the bound within the window.
+    /// Plaintext rows that were lost to the bound within the guard window.
     #[must_use]
     pub fn lost(&self, now: i64) -> u64 {
         let table = self.table();
         if table.lost_at.saturating_add(table.window) >= now { table.lost } else { 0 }
     }
 
-    /// Connections open now that found no room for a row: those without TLS, and those with it.
+    /// Open connections without a row, because the table is full: plaintext, and TLS.
     #[must_use]
     pub fn unlisted(&self) -> (u64, u64) {
         let table = self.table();
@@ -141,18 +140,17 @@ impl Inventory {
         (plaintext.open.load(Ordering::Relaxed), tls.open.load(Ordering::Relaxed))
     }
 
-    /// How long a client that has left still counts; decides which rows matter when the table is full.
+    /// Sets the guard window: how long a client that has left still counts. Rows within it are kept when the table is full.
     pub fn set_window(&self, window: Duration) {
         self.table().window = millis(window);
     }
 
-    /// The applications that `requireSSL` would turn away: plaintext open now, or seen within the window and not by TLS
-    /// since; accepted ones excepted. A window of zero counts open ones only. Of members too only open ones count: they
-    /// come as their own policy says, not as a configuration that someone has to change.
+    /// The clients that `requireSSL` would refuse: with plaintext connections open now, or seen within the window and not by TLS
+    /// since, and not accepted. A window of zero counts open connections only. Members count by open connections only: they
+    /// connect as their own policy says, not by a configuration that must be changed.
     ///
-    /// Only a row of the same name at the same address shows that an application has moved. A client without a name counts
-    /// until the window is over, or it is accepted. `unheard` are open connections, by address, that have not said yet
-    /// whose they are.
+    /// Only a row of the same application at the same address shows that a client has moved to TLS. One without a name counts
+    /// until the window is over, or it is accepted. `unheard` are open connections by address without metadata yet.
     #[must_use]
     pub fn plaintext_blockers(
         &self,
@@ -167,8 +165,8 @@ impl Inventory {
         staying
     }
 
-    /// The same of those who come by TLS, whom `disabled` would turn away. Nobody is accepted for that. Of members without
-    /// a name only open connections count: nothing would show that they have gone back.
+    /// The clients that `disabled` would refuse: those that connect by TLS. Acceptance does not apply. Members without a name count
+    /// by open connections only, since no row could show that they went back to plaintext.
     #[must_use]
     pub fn tls_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         let copied = self.table().copied();
@@ -178,8 +176,7 @@ impl Inventory {
         staying
     }
 
-    /// Takes an application off the blockers ("I know, refuse it"), or puts it back. Whether it was ever seen; none if
-    /// there is no room for more.
+    /// Accepts that a client will be refused, or takes that back. Returns whether it was ever seen; `None` if the list is full.
     pub fn accept(&self, identity: ClientIdentity, accepted: bool) -> Option<bool> {
         let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&ClientIdentity::of(key)));
         let mut table = self.table();
@@ -195,7 +192,7 @@ impl Inventory {
         Some(known)
     }
 
-    /// A number that is another after every change.
+    /// A number that changes with every change of the inventory.
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Relaxed)
@@ -205,7 +202,7 @@ impl Inventory {
         self.revision.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, InventoryTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -220,7 +217,7 @@ impl Drop for InventoryGuard {
 }
 
 impl Row {
-    fn seen(&self, key: &Key, accepted: &BTreeSet<ClientIdentity>) -> InventoryRow {
+    fn seen(&self, key: &RowKey, accepted: &BTreeSet<ClientIdentity>) -> InventoryRow {
         let identity = ClientIdentity::of(key);
         InventoryRow {
             accepted: identity.is_in(accepted),
@@ -237,7 +234,7 @@ impl Row {
     }
 }
 
-/// Milliseconds since 1970 now.
+/// The current time in milliseconds since 1970.
 #[must_use]
 pub fn now_millis() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
@@ -250,6 +247,6 @@ fn millis(time: Duration) -> i64 {
 impl Default for Inventory {
     fn default() -> Inventory {
         let revision = Arc::default();
-        Inventory { table: Mutex::new(Table::new(millis(GUARD_WINDOW), &revision)), revision }
+        Inventory { table: Mutex::new(InventoryTable::new(millis(GUARD_WINDOW), &revision)), revision }
     }
 }

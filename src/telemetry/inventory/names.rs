@@ -1,5 +1,4 @@
-//! Counts the different names behind a row that stands for many, without keeping them: linear counting, in which each
-//! name sets the bit of its hash.
+//! The approximate number of applications in a shared row, by linear counting: each name sets the bit of its hash.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::limits::INVENTORY_NAME_WORDS;
 use crate::mongo::ClientMetadata;
 
-/// A bounded set of names.
+/// A bit set of name hashes.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bits: [AtomicU64; INVENTORY_NAME_WORDS],
@@ -30,11 +29,11 @@ impl Names {
         self.before.fetch_max(count, Ordering::Relaxed);
     }
 
-    /// About how many names there were; at least as many as before a restart.
+    /// The approximate number of names; not less than before a restart.
     pub(super) fn count(&self) -> u64 {
         let set: u32 = self.bits.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum();
         let all = 64 * INVENTORY_NAME_WORDS as u64;
-        // How many names it takes on average until so many of all bits are set. In 256ths.
+        // The expected number of names that set this many bits, in 256ths.
         let expected: u64 = (0..u64::from(set)).map(|had| 256 * all / (all - had)).sum();
         (expected / 256).max(self.before.load(Ordering::Relaxed))
     }

@@ -1,9 +1,9 @@
-//! The rows, the bounds on them, and which give way when a bound is reached.
+//! The rows of the inventory, and which are removed when a bound is reached.
 //!
-//! Names are what a client says of itself, so one stranger can invent any number. Each address therefore keeps a bounded
-//! number of them, and further ones share a row, which counts and blocks as any other. When the whole table is full,
-//! rows that the guard does not ask for any more go first; then the addresses with the most names give up theirs for
-//! their shared row. Only a flood of different addresses leads to a loss, which is counted.
+//! A client can invent any number of application names, so each address has a bounded number of rows, and further names share
+//! one, which counts and blocks as any other. When the table is full, rows outside of the guard window are removed first; then
+//! the rows of the addresses that have the most are merged into their shared row. Only a flood of different addresses leads to
+//! a loss, which is counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,33 +11,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::BlockingClient;
-use super::key::{ClientIdentity, Group, Key, Transport};
+use super::key::{ClientIdentity, RowGroup, RowKey, Transport};
 use super::names::Names;
 use crate::limits::{INVENTORY_EVICTED, INVENTORY_FULL, INVENTORY_NAMES, INVENTORY_ROWS};
 use crate::mongo::ClientMetadata;
 
 #[derive(Debug)]
-pub(super) struct Table {
-    rows: HashMap<Arc<Key>, Arc<Row>>,
-    /// The named rows, by what bounds their number.
-    groups: HashMap<Group, Vec<Entry>>,
+pub(super) struct InventoryTable {
+    rows: HashMap<Arc<RowKey>, Arc<Row>>,
+    /// The rows of each group, without shared ones.
+    groups: HashMap<RowGroup, Vec<KeyedRow>>,
     pub(super) accepted: Arc<BTreeSet<ClientIdentity>>,
-    /// The guard's window in milliseconds.
+    /// The guard window in milliseconds.
     pub(super) window: i64,
     /// Plaintext rows lost to the bound while they were within the window.
     pub(super) lost: u64,
-    /// When the last of them was.
+    /// When the last of them was lost.
     pub(super) lost_at: i64,
-    /// Until then the table is full, and is not searched again for room: milliseconds since 1970.
+    /// The table is full, and not searched for room, until then: milliseconds since 1970.
     full_until: i64,
-    /// Connections that found no room for a row: those without TLS, and those with it.
+    /// Connections without a row: plaintext, and TLS.
     pub(super) unlisted: [Arc<Row>; 2],
 }
 
 /// A row and its key.
-type Entry = (Arc<Key>, Arc<Row>);
+type KeyedRow = (Arc<RowKey>, Arc<Row>);
 
-/// What is counted of a row, without the table's lock.
+/// The counts of a row, which need no lock of the table.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) open: AtomicU64,
@@ -45,22 +45,22 @@ pub(super) struct Row {
     pub(super) refused: AtomicU64,
     pub(super) first_seen: AtomicI64,
     pub(super) last_seen: AtomicI64,
-    /// Of a row that stands for many names.
+    /// The applications of a shared row.
     pub(super) names: Option<Box<Names>>,
-    /// The inventory's: a client that leaves changes it, too.
+    /// The revision of the inventory.
     pub(super) revision: Arc<AtomicU64>,
 }
 
-/// The table at one moment, to be looked through without its lock: connections wait for that.
-pub(super) struct Copied {
-    pub(super) rows: Vec<Entry>,
+/// A copy of the table, to be searched without holding its lock.
+pub(super) struct TableCopy {
+    pub(super) rows: Vec<KeyedRow>,
     pub(super) accepted: Arc<BTreeSet<ClientIdentity>>,
 }
 
-impl Table {
-    pub(super) fn new(window: i64, revision: &Arc<AtomicU64>) -> Table {
+impl InventoryTable {
+    pub(super) fn new(window: i64, revision: &Arc<AtomicU64>) -> InventoryTable {
         let unlisted = || Arc::new(Row { revision: Arc::clone(revision), ..Row::default() });
-        Table {
+        InventoryTable {
             rows: HashMap::new(),
             groups: HashMap::new(),
             accepted: Arc::default(),
@@ -76,13 +76,13 @@ impl Table {
         self.rows.len()
     }
 
-    pub(super) fn copied(&self) -> Copied {
+    pub(super) fn copied(&self) -> TableCopy {
         let rows = self.rows.iter().map(|(key, row)| (Arc::clone(key), Arc::clone(row))).collect();
-        Copied { rows, accepted: Arc::clone(&self.accepted) }
+        TableCopy { rows, accepted: Arc::clone(&self.accepted) }
     }
 
-    /// The row of a key, made if need be, or the row that it shares with others.
-    pub(super) fn row(&mut self, key: Key, now: i64, revision: &Arc<AtomicU64>) -> Arc<Row> {
+    /// The row of a key, created if need be, or the shared row.
+    pub(super) fn row(&mut self, key: RowKey, now: i64, revision: &Arc<AtomicU64>) -> Arc<Row> {
         if let Some(row) = self.rows.get(&key) {
             return Arc::clone(row);
         }
@@ -95,7 +95,7 @@ impl Table {
         row
     }
 
-    fn make(&mut self, key: Key, now: i64, revision: &Arc<AtomicU64>) -> Arc<Row> {
+    fn make(&mut self, key: RowKey, now: i64, revision: &Arc<AtomicU64>) -> Arc<Row> {
         if self.rows.len() >= INVENTORY_ROWS && now >= self.full_until {
             self.make_room(now, revision);
         }
@@ -112,7 +112,7 @@ impl Table {
         row
     }
 
-    fn remove(&mut self, key: &Arc<Key>) -> Option<Arc<Row>> {
+    fn remove(&mut self, key: &Arc<RowKey>) -> Option<Arc<Row>> {
         if let Some(group) = self.groups.get_mut(&key.group()) {
             group.retain(|(one, _)| !Arc::ptr_eq(one, key));
             if group.is_empty() {
@@ -122,8 +122,8 @@ impl Table {
         self.rows.remove(key)
     }
 
-    /// Takes out the oldest row of a group for which the guard does not ask any more; false if there is none.
-    fn forget_one(&mut self, group: Group, now: i64) -> bool {
+    /// Removes the oldest row of a group that is outside of the guard window; `false` if there is none.
+    fn forget_one(&mut self, group: RowGroup, now: i64) -> bool {
         let since = now.saturating_sub(self.window);
         let rows = self.groups.get(&group).into_iter().flatten();
         let old = rows.filter_map(|(key, row)| Some((row.closed()?, key))).filter(|(last_seen, _)| *last_seen < since);
@@ -133,10 +133,10 @@ impl Table {
         self.remove(&key).is_some()
     }
 
-    /// Makes room for many rows at once, so that a flood pays for the search only seldom. Rows with open connections stay.
+    /// Removes many rows at once, so that a flood seldom causes a search. Rows with open connections stay.
     fn make_room(&mut self, now: i64, revision: &Arc<AtomicU64>) {
         let since = now.saturating_sub(self.window);
-        let asked_for = |key: &Key, last_seen: i64| key.kind == Transport::Plaintext && last_seen >= since;
+        let asked_for = |key: &RowKey, last_seen: i64| key.kind == Transport::Plaintext && last_seen >= since;
         let freed = self.evict(|_, last_seen| last_seen < since, now) > 0
             || self.fold(now, revision) > 0
             || self.evict(|key, last_seen| !asked_for(key, last_seen), now) > 0
@@ -146,8 +146,8 @@ impl Table {
         }
     }
 
-    /// Takes out rows, those last seen longest ago first. Returns how many.
-    fn evict(&mut self, may: impl Fn(&Key, i64) -> bool, now: i64) -> usize {
+    /// Removes rows, those last seen longest ago first. Returns their number.
+    fn evict(&mut self, may: impl Fn(&RowKey, i64) -> bool, now: i64) -> usize {
         let since = now.saturating_sub(self.window);
         let mut closed: Vec<_> = self
             .rows
@@ -158,7 +158,7 @@ impl Table {
             .collect();
         closed.sort_unstable_by_key(|(last_seen, _)| *last_seen);
         closed.truncate(INVENTORY_EVICTED);
-        let is_loss = |(last_seen, key): &&(i64, Arc<Key>)| key.kind == Transport::Plaintext && *last_seen >= since;
+        let is_loss = |(last_seen, key): &&(i64, Arc<RowKey>)| key.kind == Transport::Plaintext && *last_seen >= since;
         let lost = closed.iter().filter(is_loss).count();
         for (_, key) in &closed {
             self.remove(key);
@@ -167,13 +167,13 @@ impl Table {
         closed.len()
     }
 
-    /// Puts the named rows of the addresses, or IPv6 networks, that have the most of them into their shared rows. Returns
-    /// how many rows that has freed.
+    /// Merges the rows of the addresses, or IPv6 networks, that have the most into their shared rows. Returns the number of rows
+    /// removed.
     fn fold(&mut self, now: i64, revision: &Arc<AtomicU64>) -> usize {
-        let mut groups = BTreeMap::<Group, Vec<Arc<Key>>>::new();
+        let mut groups = BTreeMap::<RowGroup, Vec<Arc<RowKey>>>::new();
         for (key, _) in self.rows.iter().filter(|(_, row)| row.closed().is_some()) {
             let group = key.group().of_network();
-            // A shared row that the others would go into is no gain.
+            // Merging a shared row into itself frees nothing.
             if !(key.more && key.ip == group.ip) {
                 groups.entry(group).or_default().push(Arc::clone(key));
             }
@@ -186,7 +186,7 @@ impl Table {
                 break;
             }
             let rows: Vec<_> = keys.iter().filter_map(|key| Some((key, self.remove(key)?))).collect();
-            // There is room: more than one has gone.
+            // There is room: more than one row was removed.
             for (key, row) in rows {
                 self.row(key.folded(group.ip), now, revision).take_in(&key.client, &row);
             }
@@ -196,7 +196,7 @@ impl Table {
 
     fn lose(&mut self, count: u64, now: i64) {
         if count > 0 {
-            // Losses that are older than the window are nobody's matter any more.
+            // Losses before the window no longer count.
             let stale = self.lost_at.saturating_add(self.window) < now;
             self.lost = if stale { count } else { self.lost + count };
             self.lost_at = now;
@@ -215,7 +215,7 @@ impl Row {
         }
     }
 
-    /// When it was last seen; none if a connection of it is open.
+    /// When it was last seen; `None` if a connection is open.
     fn closed(&self) -> Option<i64> {
         (self.open.load(Ordering::Relaxed) == 0).then(|| self.last_seen.load(Ordering::Relaxed))
     }
@@ -226,7 +226,7 @@ impl Row {
         }
     }
 
-    /// Adds what another row has counted, of which no connection is open.
+    /// Adds the counts of another row without open connections.
     fn take_in(&self, client: &ClientMetadata, other: &Row) {
         self.add(
             other.total.load(Ordering::Relaxed),
@@ -248,11 +248,11 @@ impl Row {
     }
 }
 
-impl Copied {
-    /// The applications that come by one kind and have not gone over to the other. `unheard`: clients of that kind by
-    /// address that are connected and have not said yet who they are.
+impl TableCopy {
+    /// The clients that use one transport and have not moved to the other since. `unheard` are open connections of that
+    /// transport by address without metadata yet.
     ///
-    /// One that says nothing of itself has never gone over: whatever else comes from its address may be another.
+    /// A client without a name never counts as moved: other connections from its address may be of another client.
     pub(super) fn staying(
         &self,
         is_kind: impl Fn(Transport) -> bool,

@@ -1,31 +1,31 @@
-//! Latencies, in fixed buckets. Atomics: prometheus-client's histogram is as fast (some 50 ns with two workers at it), but
-//! takes a lock, and a worker that loses the processor while it holds one holds up the others.
+//! Latency histograms with fixed buckets. They are atomic: prometheus-client's are as fast (about 50 ns with two workers) but take
+//! a lock, and a worker that is preempted while it holds it stops the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts by bucket, and their sum.
+/// Counts by bucket, and the sum of the latencies.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
-    /// One for each bound, and one for what is longer than all.
+    /// One for each bound, and one for longer latencies.
     buckets: [AtomicU64; BOUNDS_MICROS.len() + 1],
     /// The sum of all, in nanoseconds: 64 bits hold 584 years.
     nanos: AtomicU64,
 }
 
-/// What a histogram was at one moment.
+/// The values of a histogram.
 #[derive(Debug, Clone)]
 pub(super) struct Latencies {
     /// In seconds.
     pub(super) sum: f64,
     /// All.
     pub(super) count: u64,
-    /// Upper bound in seconds, and how many are in this bucket and no smaller one.
+    /// The upper bound in seconds and the count of each bucket.
     pub(super) buckets: Vec<(f64, u64)>,
 }
 
 impl Histogram {
-    /// Counts one; a bound belongs to the bucket that it ends.
+    /// Counts a latency. Upper bounds are inclusive.
     pub(super) fn observe(&self, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|bound| bound * 1000 < nanos);
@@ -33,7 +33,7 @@ impl Histogram {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// What it is now. The count is the sum of the buckets, so that the two agree whatever is added meanwhile.
+    /// Reads the values. The count is the sum of the buckets, so that the two agree during updates.
     pub(super) fn read(&self) -> Latencies {
         let bounds = BOUNDS_MICROS.into_iter().map(|bound| Duration::from_micros(bound).as_secs_f64());
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));

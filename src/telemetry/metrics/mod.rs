@@ -1,9 +1,8 @@
-//! What monitoring reads: counts and latencies since the start, and what is so now.
+//! Metrics: counts and latencies since the start, and gauges.
 //!
-//! The data plane adds to [`RouteMetrics`] and [`Metrics`] by atomics alone. Whoever answers a scrape begins a
-//! [`Scrape`], fills in what only the control plane knows, and gets the text. Nothing here opens a port, and no label
-//! has a value that a client chose: labels are routes and servers of the configuration, closed lists, and the addresses
-//! that the local server dials, which are bounded.
+//! The data plane updates [`RouteMetrics`] and [`Metrics`] by atomics alone. A scrape begins with a [`Scrape`], to which the
+//! control plane adds its gauges, and is encoded as text. No client can choose the value of a label: labels are routes and servers
+//! of the configuration, closed lists, and the destinations that the local server dials, which are bounded.
 
 mod histogram;
 mod keeper;

@@ -1,4 +1,4 @@
-//! The page: every family, its name, its help, its series. A name, once published, stays.
+//! All metric families: names, help texts and series. Published names do not change.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,25 +8,25 @@ use prometheus_client::registry::Unit;
 use super::histogram::Latencies;
 use super::route::{DIRECTIONS, KINDS, kind_number};
 use super::scrape::{RouteSums, Scrape, SlotCounts};
-use super::writer::Writer;
+use super::writer::FamilyWriter;
 use crate::policy::{Mode, Opening, Spelling};
-use crate::telemetry::process::Process;
+use crate::telemetry::process::ProcessUsage;
 
-/// All that one page tells.
+/// The values of all families.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct MetricsPage {
     /// By label.
     pub(super) sums: Vec<RouteSums>,
     /// Sniff, handshakes with clients, handshakes with upstreams, dial.
     pub(super) latencies: [Latencies; 4],
-    pub(super) process: Process,
-    /// When the process began, in seconds since 1970.
+    pub(super) process: ProcessUsage,
+    /// When the process was started, in seconds since 1970.
     pub(super) started: Option<f64>,
     pub(super) scrape: Scrape,
 }
 
-impl Page {
-    pub(super) fn write(&self, to: &mut Writer<'_>) -> fmt::Result {
+impl MetricsPage {
+    pub(super) fn write(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         self.connections(to)?;
         self.bytes(to)?;
         self.latencies(to)?;
@@ -36,7 +36,7 @@ impl Page {
         self.process(to)
     }
 
-    fn connections(&self, to: &mut Writer<'_>) -> fmt::Result {
+    fn connections(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let ended = self.sums.iter().flat_map(|sum| {
             let route = &*sum.route.name;
             sum.route.ended().into_iter().map(move |ended| {
@@ -48,7 +48,7 @@ impl Page {
 
         let open = self.sums.iter().flat_map(|sum| {
             let kinds = KINDS.into_iter().zip(sum.open).enumerate();
-            // A graph needs the zeros of the two that are to change places; the others are rare.
+            // Plaintext and TLS are shown with zeros, so that a graph shows the change; the others are rare.
             let shown = kinds.filter(|(number, (_, open))| *open > 0 || is_usual(*number));
             shown.map(|(_, (kind, open))| ([("route", &*sum.route.name), ("kind", kind)], open))
         });
@@ -59,7 +59,7 @@ impl Page {
         self.slots(to)
     }
 
-    fn slots(&self, to: &mut Writer<'_>) -> fmt::Result {
+    fn slots(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let series = |value: fn(&SlotCounts) -> u64| {
             self.scrape.slots.iter().map(move |slots| ([("direction", slots.direction)], value(slots)))
         };
@@ -77,7 +77,7 @@ impl Page {
         to.gauge(("tlsramp_handshake_held", help, Some(Unit::Bytes)), sides)
     }
 
-    fn bytes(&self, to: &mut Writer<'_>) -> fmt::Result {
+    fn bytes(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let help = "Bytes relayed, from clients (in) and to them (out), of open connections too.";
         let series = self.sums.iter().flat_map(|sum| {
             let directions = DIRECTIONS.into_iter().zip(sum.bytes);
@@ -86,7 +86,7 @@ impl Page {
         to.counter(("tlsramp", help, Some(Unit::Bytes)), series)
     }
 
-    fn latencies(&self, to: &mut Writer<'_>) -> fmt::Result {
+    fn latencies(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let [sniff, client, upstream, dial] = &self.latencies;
         let seconds = || Some(Unit::Seconds);
         let help = "From accept until it is known how the client opens, its own silence included.";
@@ -98,16 +98,16 @@ impl Page {
         to.histogram(("tlsramp_dial_duration", help, seconds()), [([], dial)])
     }
 
-    fn policy(&self, to: &mut Writer<'_>) -> fmt::Result {
-        // The name of a series does not depend on how one host's configuration spells it.
+    fn policy(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
+        // The spelling does not depend on the configuration.
         let modes = Mode::ALL.map(|mode| ([("mode", mode.name(Spelling::Ssl))], u64::from(mode == self.scrape.mode)));
         to.gauge(("tlsramp_mode", "The mode in force has 1, the others 0.", None), modes)?;
         let help = "Changes of mode or certificates are numbered; this is the last.";
         to.gauge(("tlsramp_generation", help, None), [([], self.scrape.generation)])
     }
 
-    fn surroundings(&self, to: &mut Writer<'_>) -> fmt::Result {
-        // A series may be there only once: a page with two is refused as a whole.
+    fn surroundings(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
+        // Prometheus refuses a page that has a series twice.
         let mut ends = BTreeMap::new();
         for certificate in &self.scrape.certificates {
             let end = ends.entry(&*certificate.role).or_insert(certificate.not_after);
@@ -138,7 +138,7 @@ impl Page {
         to.gauge(("tlsramp_outbound_link_up", help, None), links)
     }
 
-    fn inventory(&self, to: &mut Writer<'_>) -> fmt::Result {
+    fn inventory(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let scrape = &self.scrape;
         let help = "Rows of the inventory of clients.";
         to.gauge(("tlsramp_inventory_rows", help, None), [([], scrape.inventory_rows)])?;
@@ -155,10 +155,10 @@ impl Page {
         to.counter(("tlsramp_log_lines_dropped", help, None), [([], scrape.log_lines_dropped)])
     }
 
-    fn process(&self, to: &mut Writer<'_>) -> fmt::Result {
+    fn process(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let process = &self.process;
         to.info("tlsramp_build", "The version that runs.", [("version", env!("CARGO_PKG_VERSION"))])?;
-        // These names are the same for every program, so they have no prefix of ours.
+        // Standard names of all programs, without a prefix.
         let help = "Processor time, user and system.";
         to.counter(("process_cpu", help, Some(Unit::Seconds)), process.cpu_seconds.map(|value| ([], value)))?;
         let help = "Memory that is resident.";

@@ -1,4 +1,4 @@
-//! The counts of one route, in fixed arrays: a connection that ends touches three atomics and no lock.
+//! The counts of one route in fixed arrays: a connection that ends updates three atomics and takes no lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::policy::Opening;
 use crate::telemetry::Outcome;
 
-/// What has ended on one route. Looked up once by [`super::Metrics::route`] and kept.
+/// The counts of ended connections of a route, from [`super::Metrics::route`].
 #[derive(Debug)]
 pub struct RouteMetrics {
     /// Its label.
@@ -15,13 +15,13 @@ pub struct RouteMetrics {
     ended: [[[AtomicU64; Outcome::ALL.len()]; VERSIONS.len()]; KINDS.len()],
     /// Of connections that have ended, by direction.
     bytes: [AtomicU64; DIRECTIONS.len()],
-    /// The most that a scrape was told, by direction: see [`RouteMetrics::show`].
+    /// The largest totals in any scrape, by direction: see [`RouteMetrics::show`].
     shown: [AtomicU64; DIRECTIONS.len()],
 }
 
-/// How many connections ended in one way.
+/// The number of connections that ended in one way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
+pub(super) struct EndedCount {
     pub(super) kind: &'static str,
     pub(super) tls_version: &'static str,
     pub(super) outcome: &'static str,
@@ -33,11 +33,11 @@ impl RouteMetrics {
         RouteMetrics { name, ended: Default::default(), bytes: Default::default(), shown: Default::default() }
     }
 
-    /// A connection has ended, which opened so (`None`: it never said), with this version agreed on with the client
-    /// (a name of [`crate::tls`]'s; `None`: plaintext, or TLS that goes through), after so many bytes.
+    /// Counts an ended connection. `kind` is `None` if it sent no opening, `tls_version` for plaintext and TLS that is passed
+    /// through.
     ///
-    /// To be called once for each; for one of the table of open connections, while that is locked and it leaves it (see
-    /// [`super::Metrics::begin`]).
+    /// Must be called once per connection; for one in the table of open connections, under the lock of that table as it is
+    /// removed (see [`super::Metrics::begin`]).
     pub fn closed(
         &self,
         kind: Option<Opening>,
@@ -52,15 +52,15 @@ impl RouteMetrics {
         }
     }
 
-    /// Every way in which a connection has ended; not those that none did.
-    pub(super) fn ended(&self) -> Vec<Ended> {
+    /// The ways in which connections have ended, without zeros.
+    pub(super) fn ended(&self) -> Vec<EndedCount> {
         let mut all = Vec::new();
         for (versions, kind) in self.ended.iter().zip(KINDS) {
             for (outcomes, tls_version) in versions.iter().zip(VERSIONS) {
                 for (count, outcome) in outcomes.iter().zip(Outcome::ALL) {
                     let connections = count.load(Ordering::Relaxed);
                     if connections > 0 {
-                        all.push(Ended { kind, tls_version, outcome: outcome.name(), connections });
+                        all.push(EndedCount { kind, tls_version, outcome: outcome.name(), connections });
                     }
                 }
             }
@@ -73,9 +73,8 @@ impl RouteMetrics {
         self.bytes.each_ref().map(|bytes| bytes.load(Ordering::Relaxed))
     }
 
-    /// The totals to tell, given what was just added up: never less than was told before. Of two scrapes at a time the
-    /// one that read first may be told last, and a counter that falls is a restart to the monitoring system, with all its
-    /// bytes counted anew.
+    /// The totals for a scrape, never less than in an earlier one. Of two concurrent scrapes the older may be answered last, and
+    /// monitoring takes a falling counter for a restart.
     pub(super) fn show(&self, totals: [u64; DIRECTIONS.len()]) -> [u64; DIRECTIONS.len()] {
         let show = |direction: usize| {
             let before = self.shown[direction].fetch_max(totals[direction], Ordering::Relaxed);
@@ -85,7 +84,7 @@ impl RouteMetrics {
     }
 }
 
-/// The place of a kind in [`KINDS`].
+/// The index of a kind in [`KINDS`].
 pub(super) fn kind_number(kind: Option<Opening>) -> usize {
     match kind {
         None => 0,

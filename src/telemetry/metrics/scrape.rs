@@ -1,4 +1,4 @@
-//! One answer to monitoring, while it is put together: what is so now, which only the control plane knows.
+//! One scrape: the gauges of the control plane, and the counts at its beginning.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,43 +6,43 @@ use std::sync::Arc;
 use super::route::{DIRECTIONS, KINDS, RouteMetrics, kind_number};
 use crate::policy::{Mode, Opening};
 
-/// What is so at the moment of a scrape. Begun by [`super::Metrics::begin`], then filled in.
+/// The gauges of a scrape. Begun by [`super::Metrics::begin`], then filled in.
 #[derive(Debug)]
 pub struct Scrape {
     /// The mode in force.
     pub mode: Mode,
-    /// Its snapshot's number.
+    /// The generation of its snapshot.
     pub generation: u64,
-    /// Open connections that a connection of today would not be like.
+    /// Open connections that do not conform to the policy in force.
     pub non_conforming: u64,
-    /// Our certificates, CAs and revocation lists. Of one role the earliest end is told.
+    /// Certificates of ours, CAs and CRLs. The earliest end of each role is shown.
     pub certificates: Vec<CertificateEnd>,
     /// Whether the last rotation was refused.
     pub rotation_refused: bool,
     /// Whether the last reload was refused.
     pub reload_refused: bool,
-    /// The servers that were probed, as many as the configuration names; those not probed yet are left out.
+    /// The configured servers that were probed.
     pub upstreams: Vec<UpstreamUp>,
-    /// The links to other servers, as many as are remembered.
+    /// The destinations of outbound routes.
     pub links: Vec<LinkUp>,
     /// Rows of the inventory.
     pub inventory_rows: u64,
-    /// Its clients that stand in the way of `requireSSL`.
+    /// Clients that block `requireSSL`.
     pub blocking_clients: u64,
-    /// Its plaintext rows that were lost to its bound, within the guard's window.
+    /// Plaintext rows that were lost to the bound within the guard window.
     pub lost_plaintext_rows: u64,
-    /// Connections of this host that go around the proxy.
+    /// Connections of this host that bypass the proxy.
     pub bypass: u64,
-    /// Whether the redirect rules are in force; none where none are expected.
+    /// Whether the redirect rules are in force; `None` if none are expected.
     pub redirect: Option<bool>,
     /// Log lines dropped, since the start.
     pub log_lines_dropped: u64,
     /// The connection slots, by direction.
     pub slots: Vec<SlotCounts>,
-    /// Bytes that handshakes under way hold: with clients, with upstreams.
+    /// Bytes held by handshakes in progress: with clients, with upstreams.
     pub handshake_bytes: [u64; 2],
     closed: BTreeMap<Arc<str>, Bytes>,
-    live: BTreeMap<Arc<str>, Live>,
+    open: BTreeMap<Arc<str>, OpenSums>,
 }
 
 /// The connection slots of one direction.
@@ -50,29 +50,29 @@ pub struct Scrape {
 pub struct SlotCounts {
     /// `inbound` or `outbound`.
     pub direction: &'static str,
-    /// All.
+    /// The limit.
     pub limit: u64,
-    /// Those that are taken.
+    /// Slots in use.
     pub used: u64,
-    /// Of those, the ones whose client has sent no byte yet.
+    /// Slots in use by clients that have sent no byte yet.
     pub silent: u64,
-    /// Connections that wait for one.
+    /// Connections that wait for a slot.
     pub waiting: u64,
 }
 
-/// When a certificate of ours, a CA or a revocation list ends.
+/// When a certificate of ours, a CA or a CRL expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateEnd {
-    /// What it is for: the option that names its file.
+    /// The option that names its file.
     pub role: String,
     /// Seconds since 1970.
     pub not_after: i64,
 }
 
-/// Whether a server answers.
+/// Whether a server answers probes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamUp {
-    /// The route that leads there.
+    /// The route.
     pub route: Arc<str>,
     /// Host and port, as configured.
     pub upstream: Arc<str>,
@@ -80,24 +80,24 @@ pub struct UpstreamUp {
     pub up: bool,
 }
 
-/// Whether a link to another server can be made.
+/// Whether a destination of an outbound route can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkUp {
     /// The outbound route.
     pub route: Arc<str>,
-    /// Where it leads.
+    /// The destination.
     pub destination: Arc<str>,
-    /// Whether it could be made when that was last tried.
+    /// Whether the last dial or probe succeeded.
     pub up: bool,
 }
 
-/// A route at this moment.
+/// The sums of a route.
 #[derive(Debug)]
 pub(super) struct RouteSums {
     pub(super) route: Arc<RouteMetrics>,
     /// Open connections, by kind.
     pub(super) open: [u64; KINDS.len()],
-    /// Bytes of all its connections, as far as they are known now.
+    /// Bytes of all its connections so far.
     pub(super) bytes: Bytes,
 }
 
@@ -105,7 +105,7 @@ pub(super) struct RouteSums {
 type Bytes = [u64; DIRECTIONS.len()];
 
 #[derive(Debug, Default)]
-struct Live {
+struct OpenSums {
     open: [u64; KINDS.len()],
     bytes: Bytes,
 }
@@ -130,32 +130,32 @@ impl Scrape {
             slots: Vec::new(),
             handshake_bytes: [0; 2],
             closed,
-            live: BTreeMap::new(),
+            open: BTreeMap::new(),
         }
     }
 
-    /// Adds a connection that is open, with its bytes so far. To be called once for each.
+    /// Adds an open connection with its bytes so far. To be called once for each.
     pub fn open(&mut self, route: &Arc<str>, kind: Opening, bytes_in: u64, bytes_out: u64) {
-        if !self.live.contains_key(route) {
-            self.live.insert(Arc::clone(route), Live::default());
+        if !self.open.contains_key(route) {
+            self.open.insert(Arc::clone(route), OpenSums::default());
         }
-        let Some(live) = self.live.get_mut(route) else { return };
-        live.open[kind_number(Some(kind))] += 1;
-        add(&mut live.bytes, [bytes_in, bytes_out]);
+        let Some(sums) = self.open.get_mut(route) else { return };
+        sums.open[kind_number(Some(kind))] += 1;
+        add(&mut sums.bytes, [bytes_in, bytes_out]);
     }
 
-    /// What is known of each route, ended and open; names beyond the bound together, as `route` finds them.
+    /// The sums of each route, with ended and open connections.
     pub(super) fn by_route(&self, route: impl Fn(&Arc<str>) -> Arc<RouteMetrics>) -> Vec<RouteSums> {
         let mut sums: BTreeMap<Arc<str>, RouteSums> = BTreeMap::new();
-        for name in self.closed.keys().chain(self.live.keys()) {
+        for name in self.closed.keys().chain(self.open.keys()) {
             let route = route(name);
             let bytes = self.closed.get(&route.name).copied().unwrap_or_default();
             sums.entry(Arc::clone(&route.name)).or_insert(RouteSums { route, open: [0; KINDS.len()], bytes });
         }
-        for (name, live) in &self.live {
+        for (name, open) in &self.open {
             let Some(sum) = sums.get_mut(&route(name).name) else { continue };
-            add(&mut sum.open, live.open);
-            add(&mut sum.bytes, live.bytes);
+            add(&mut sum.open, open.open);
+            add(&mut sum.bytes, open.bytes);
         }
         for sum in sums.values_mut() {
             sum.bytes = sum.route.show(sum.bytes);

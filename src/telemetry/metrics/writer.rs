@@ -1,5 +1,5 @@
-//! The two texts that monitoring reads, which differ in how families of counters and facts are named, and their
-//! content types. Everything else, escaping included, is prometheus-client's.
+//! The two text formats, which differ in the names of counters and infos, and their content types. prometheus-client does the
+//! rest, escaping included.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Latencies;
-use super::page::Page;
+use super::page::MetricsPage;
 
 /// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// OpenMetrics 1.0: what Prometheus asks for.
+    /// OpenMetrics 1.0, which Prometheus requests.
     OpenMetrics,
-    /// Prometheus' older format: for `promtool check metrics` and readers that know no other.
+    /// Prometheus' older format, for `promtool check metrics` and other readers.
     Text,
 }
 
 impl Format {
-    /// The format for a request with this `Accept` header: OpenMetrics for those who name it.
+    /// The format for a request with this `Accept` header: OpenMetrics if it names that.
     #[must_use]
     pub fn accepted(accept: Option<&str>) -> Format {
         let named = accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("application/openmetrics-text"));
@@ -42,22 +42,22 @@ impl Format {
 /// Labels of one series.
 pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
-/// Name, without unit and `_total`; what it says; unit.
+/// The name without unit and `_total`, the help text, and the unit.
 pub(super) type Family = (&'static str, &'static str, Option<Unit>);
 
-/// Writes families, one after the other.
+/// Writes metric families.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(super) struct FamilyWriter<'a> {
     to: DescriptorEncoder<'a>,
     format: Format,
 }
 
-/// The text of a page.
-pub(super) fn write(page: Page, format: Format) -> String {
+/// Encodes a page.
+pub(super) fn write(page: MetricsPage, format: Format) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Sheet { page, format }));
+    registry.register_collector(Box::new(PageCollector { page, format }));
     let mut text = String::new();
-    // Only a writer can fail, and a string does not.
+    // Writing to a string does not fail.
     let _ = match format {
         Format::OpenMetrics => encode(&mut text, &registry),
         Format::Text => encode_registry(&mut text, &registry),
@@ -66,19 +66,19 @@ pub(super) fn write(page: Page, format: Format) -> String {
 }
 
 #[derive(Debug)]
-struct Sheet {
-    page: Page,
+struct PageCollector {
+    page: MetricsPage,
     format: Format,
 }
 
-impl Collector for Sheet {
+impl Collector for PageCollector {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        self.page.write(&mut Writer { to: encoder, format: self.format })
+        self.page.write(&mut FamilyWriter { to: encoder, format: self.format })
     }
 }
 
-impl Writer<'_> {
-    /// A family of numbers that only grow. Its name ends in `_total`, which OpenMetrics leaves out of the header.
+impl FamilyWriter<'_> {
+    /// Writes a counter. Its name ends in `_total`, which OpenMetrics leaves out of the header.
     pub(super) fn counter<'s, V: EncodeCounterValue + EncodeGaugeValue, const N: usize>(
         &mut self,
         (name, help, unit): Family,
@@ -93,14 +93,14 @@ impl Writer<'_> {
         for (labels, value) in values {
             series(&mut family, &labels, |to| match self.format {
                 Format::OpenMetrics => to.encode_counter::<NoLabelSet, V, u64>(&value, None),
-                // Without the suffix, which its name has already.
+                // As a gauge, without another suffix.
                 Format::Text => to.encode_gauge(&value),
             })?;
         }
         Ok(())
     }
 
-    /// A family of numbers that rise and fall.
+    /// Writes a gauge.
     pub(super) fn gauge<'s, V: EncodeGaugeValue, const N: usize>(
         &mut self,
         (name, help, unit): Family,
@@ -113,7 +113,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A family of latencies.
+    /// Writes a histogram.
     pub(super) fn histogram<'s, const N: usize>(
         &mut self,
         (name, help, unit): Family,
@@ -129,7 +129,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A fact: a series of the value 1, whose name ends in `_info`.
+    /// Writes an info: a series of value 1 whose name ends in `_info`.
     pub(super) fn info<const N: usize>(
         &mut self,
         name: &'static str,
@@ -147,7 +147,7 @@ impl Writer<'_> {
     }
 }
 
-/// One series of the family. Without labels it has no braces either.
+/// Writes one series; without labels it has no braces.
 fn series<const N: usize>(
     family: &mut MetricEncoder<'_>,
     labels: &Labels<'_, N>,

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use certs_gen::{Authority, Issued, Request, Validity};
 
-use super::{FileRole, Pem, Secret, read};
+use super::{FileRole, PemFile, Secret, read};
 
 /// Two CAs as a CA file, and what may lie about it.
 struct Parts {
@@ -229,7 +229,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
         let file = parts.write("ca.pem", text);
         let found = read(FileRole::Ca, Path::new(&file), None);
         let openssl = parts.openssl_reads_both(&file);
-        let both = |pem: &Pem| pem.certificates.len() >= 2;
+        let both = |pem: &PemFile| pem.certificates.len() >= 2;
         match (expected, &found) {
             (Both, Ok(pem)) => assert!(openssl && both(pem), "{name}: {pem:?}"),
             (BothHereAlone, Ok(pem)) => assert!(!openssl && both(pem), "{name}: {pem:?}"),

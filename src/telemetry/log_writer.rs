@@ -1,0 +1,240 @@
+//! The writer of the log: queues lines without blocking, and writes them in batches from a thread of its own.
+//!
+//! Waking a thread for every line costs a busy proxy more than the lines do, so the thread sleeps for a moment before it
+//! writes. LogWriter beyond the bound of the queue are dropped and counted.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::limits::{LOG_FAREWELL, LOG_NAP, LOG_QUEUE_LINES};
+
+/// The sending half. Clones share the queue.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LogWriter(Arc<LogQueue>);
+
+/// Keeps the thread running. Dropping it waits for the queue to be written, for a bounded time.
+#[derive(Debug)]
+pub(super) struct LogWriterGuard(Arc<LogQueue>);
+
+#[derive(Debug, Default)]
+struct LogQueue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    waiting: Vec<u8>,
+    lines: usize,
+    dropped: usize,
+    closing: bool,
+    closed: bool,
+}
+
+impl LogWriter {
+    /// Starts a thread that writes queued lines to `out`.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(LogWriter, LogWriterGuard)> {
+        let lines = LogWriter::default();
+        let shared = Arc::clone(&lines.0);
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || shared.write_to(out))?;
+        let writing = LogWriterGuard(Arc::clone(&lines.0));
+        Ok((lines, writing))
+    }
+
+    /// LogWriter lost so far: to the bound, or to an error of the output.
+    pub(super) fn dropped(&self) -> usize {
+        self.0.state().dropped
+    }
+
+    fn put(&self, line: &[u8]) {
+        let mut state = self.0.state();
+        if state.lines >= LOG_QUEUE_LINES {
+            state.dropped += 1;
+            return;
+        }
+        state.waiting.extend_from_slice(line);
+        state.lines += 1;
+        // The thread waits only while the queue is empty.
+        let first = state.lines == 1;
+        drop(state);
+        if first {
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+/// Each call queues one line: the formatter writes whole lines.
+impl Write for &LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = &'a LogWriter;
+
+    fn make_writer(&'a self) -> &'a LogWriter {
+        self
+    }
+}
+
+impl LogQueue {
+    fn write_to(&self, mut out: impl Write) {
+        let mut batch = Vec::new();
+        let mut cut = false;
+        loop {
+            let waiting = self.changed.wait_while(self.state(), |state| state.lines == 0 && !state.closing);
+            // Collect more lines without a wake-up for each. Closing the log ends the sleep.
+            let nap = waiting.map(|state| self.changed.wait_timeout_while(state, LOG_NAP, |state| !state.closing));
+            drop(nap);
+            let closing = {
+                let mut state = self.state();
+                std::mem::swap(&mut state.waiting, &mut batch);
+                state.lines = 0;
+                state.closing
+            };
+            let lost = write_lines(&mut out, &batch, &mut cut);
+            batch.clear();
+            // Free the memory of a burst.
+            batch.shrink_to(BATCH_KEPT);
+            let mut state = self.state();
+            state.dropped += lost;
+            if closing && state.lines == 0 {
+                state.closed = true;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for LogWriterGuard {
+    fn drop(&mut self) {
+        self.0.state().closing = true;
+        self.0.changed.notify_all();
+        // Bounded, in case the reader of the output takes nothing.
+        drop(self.0.changed.wait_timeout_while(self.0.state(), LOG_FAREWELL, |state| !state.closed));
+    }
+}
+
+/// Writes whole lines and returns how many of them were lost to an error, such as a full disk. `cut` tells from one call to the
+/// next whether the last line is incomplete, so that the next one begins on a new line.
+fn write_lines(out: &mut impl Write, lines: &[u8], cut: &mut bool) -> usize {
+    let newline = if *cut && !lines.is_empty() { &b"\n"[..] } else { &[] };
+    for part in [newline, lines] {
+        let mut rest = part;
+        while !rest.is_empty() {
+            match out.write(rest) {
+                Ok(count) if count > 0 => {
+                    *cut = rest.get(count - 1) != Some(&b'\n');
+                    rest = &rest[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Another process has made the shared output non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(LOG_NAP),
+                Ok(_) | Err(_) => {
+                    let left = if part == newline { lines } else { rest };
+                    return left.iter().filter(|byte| **byte == b'\n').count();
+                }
+            }
+        }
+    }
+    let _ = out.flush();
+    0
+}
+
+/// Bytes of a batch whose memory is kept for the next.
+const BATCH_KEPT: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::LogWriter;
+    use crate::limits::LOG_QUEUE_LINES;
+
+    /// Hands on what is written, and writes only while it is let.
+    struct Slow(Receiver<()>, Sender<Vec<u8>>);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Takes `room` bytes, then fails `failures` times.
+    struct Full {
+        room: usize,
+        failures: usize,
+        written: Vec<u8>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 && self.failures > 0 {
+                self.failures -= 1;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let count = if self.failures > 0 { bytes.len().min(self.room) } else { bytes.len() };
+            self.room -= count.min(self.room);
+            self.written.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_lost_to_a_full_disk_are_counted_and_the_next_begins_on_a_new_line() {
+        let mut out = Full { room: 9, failures: 2, written: Vec::new() };
+        let mut cut = false;
+        assert_eq!(super::write_lines(&mut out, b"first\nsecond\nthird\n", &mut cut), 2);
+        assert_eq!(super::write_lines(&mut out, b"fourth\n", &mut cut), 1);
+        assert_eq!(super::write_lines(&mut out, b"fifth\n", &mut cut), 0);
+        assert_eq!(out.written, b"first\nsec\nfifth\n");
+    }
+
+    #[test]
+    fn lines_come_in_order_and_a_slow_reader_costs_those_beyond_the_bound() {
+        let (go, let_go) = channel();
+        let (written, read) = channel();
+        let (lines, writing) = LogWriter::start(Slow(let_go, written)).unwrap();
+        lines.put(b"first\n");
+        go.send(()).unwrap();
+        assert_eq!(read.recv().unwrap(), b"first\n");
+        // The writer has the next, and waits with it.
+        lines.put(b"second\n");
+        while lines.0.state().lines > 0 {
+            std::thread::yield_now();
+        }
+        (0..LOG_QUEUE_LINES + 3).for_each(|_| lines.put(b"x\n"));
+        assert_eq!(lines.dropped(), 3);
+        drop(go);
+        drop(writing);
+        assert_eq!(read.recv().unwrap(), b"second\n");
+        assert_eq!(read.iter().map(|batch| batch.len()).sum::<usize>(), 2 * LOG_QUEUE_LINES);
+    }
+}

@@ -1,0 +1,120 @@
+//! TLS errors as sentences for logs and replies.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the lists of rustls are not exhaustive; the other errors have texts of their own"
+)]
+
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherError, PeerIncompatible, PeerMisbehaved};
+
+use super::diagnosis::{DNS, SERVER_NAME};
+
+/// A TLS error as a sentence. Alerts have the names of RFC 8446.
+#[must_use]
+pub(crate) fn explain(error: &Error) -> String {
+    match error {
+        Error::NoCertificatesPresented => "no certificate was shown, and a CA file makes one mandatory \
+             (sslAllowConnectionsWithoutCertificates excuses its absence); a client whose key is of the kind RSA-PSS shows none, \
+             for no scheme of such keys is taken here"
+            .into(),
+        Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
+        Error::PeerIncompatible(kind) => incompatible(kind),
+        Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => SERVER_NAME.into(),
+        Error::PeerMisbehaved(kind) => format!("the peer breaks the rules of TLS ({kind:?})"),
+        Error::AlertReceived(alert) => format!("the peer sent the alert {}{}", alert_name(*alert), alert_hint(*alert)),
+        Error::InvalidMessage(InvalidMessage::IllegalEmptyValue) => {
+            "broken TLS: a value is empty that must not be, such as an empty server name (SNI) in the hello".into()
+        }
+        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            format!("not TLS, or broken TLS ({error})")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn certificate(kind: &CertificateError) -> String {
+    match kind {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not yet valid".into(),
+        CertificateError::Revoked => "it is revoked".into(),
+        CertificateError::UnknownIssuer => "it is not signed by a CA of the CA file".into(),
+        CertificateError::UnknownRevocationStatus => "the CRL file has no CRL of its issuer".into(),
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "the CRL has expired".into()
+        }
+        CertificateError::InvalidPurpose => {
+            "its key usage does not allow it (a client needs clientAuth, a server serverAuth)".into()
+        }
+        CertificateError::BadSignature => "its signature does not verify".into(),
+        CertificateError::Other(OtherError(diagnosis)) => diagnosis.to_string(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| name.strip_prefix(DNS).unwrap_or(name)).collect();
+            format!("it is not valid for name {:?}; it is for {}", expected.to_str(), names.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn incompatible(kind: &PeerIncompatible) -> String {
+    match kind {
+        PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon => {
+            "no cipher suite or group in common: static RSA and DHE suites are not spoken here, ECDHE with AES-GCM or \
+             ChaCha20-Poly1305 is"
+                .into()
+        }
+        PeerIncompatible::NoSignatureSchemesInCommon => {
+            "no signature scheme in common: the client takes none that the key of our certificate can make (RSA: SHA-256 and \
+             up, by PSS alone in TLS 1.3; ECDSA: P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512; Ed25519)"
+                .into()
+        }
+        PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+            "no signature scheme in common: the server takes none that the key of our certificate can make".into()
+        }
+        PeerIncompatible::SignatureAlgorithmsExtensionRequired
+        | PeerIncompatible::NamedGroupsExtensionRequired
+        | PeerIncompatible::KeyShareExtensionRequired
+        | PeerIncompatible::EcPointsExtensionRequired
+        | PeerIncompatible::UncompressedEcPointsRequired
+        | PeerIncompatible::NoEcPointFormatsInCommon
+        | PeerIncompatible::NullCompressionRequired => {
+            format!("the hello lacks what TLS by ECDHE needs ({kind:?}): its library is too old, or is no TLS library")
+        }
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::SupportedVersionsExtensionRequired => "no protocol version in common".into(),
+        PeerIncompatible::ServerDoesNotSupportTls12Or13 => "the server speaks neither TLS 1.2 nor 1.3".into(),
+        PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig => "the server chose a disabled version".into(),
+        other => format!("incompatible peer: {other:?}"),
+    }
+}
+
+/// The name in RFC 8446, and the number.
+fn alert_name(alert: AlertDescription) -> String {
+    let written: Vec<char> = format!("{alert:?}").chars().collect();
+    let mut name = String::new();
+    for (at, letter) in written.iter().enumerate() {
+        // UnknownCA is unknown_ca, UnknownPSKIdentity is unknown_psk_identity.
+        let after_lower = at > 0 && written[at - 1].is_ascii_lowercase();
+        let before_lower = at > 0 && written.get(at + 1).is_some_and(char::is_ascii_lowercase);
+        if letter.is_ascii_uppercase() && (after_lower || before_lower) {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    format!("{name} ({})", u8::from(alert))
+}
+
+/// The usual cause of alerts that do not name it.
+fn alert_hint(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::HandshakeFailure => {
+            ": nothing in common (offered: TLS 1.2 and 1.3, ECDHE with AES-GCM or ChaCha20-Poly1305), or it wants a \
+             certificate"
+        }
+        AlertDescription::ProtocolVersion => ": it speaks neither TLS 1.2 nor 1.3, or has them disabled",
+        AlertDescription::AccessDenied => ": TLS is disabled there, as by a tlsramp in mode disabled",
+        AlertDescription::UnknownCA => ": our certificate is not signed by a CA it knows",
+        AlertDescription::CertificateRequired => ": it wants a certificate of us (sslClusterFile or sslPEMKeyFile)",
+        _ => "",
+    }
+}

@@ -1,0 +1,188 @@
+//! The TLS configurations of one set of files, built whole or not at all.
+//!
+//! Ticket keys and session caches are part of it, so that no ticket outlives the certificates, CAs and CRLs under which it
+//! was issued.
+
+mod configs;
+mod coverage;
+mod findings;
+mod item;
+mod load;
+#[cfg(test)]
+mod tests;
+mod unusable;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, Error, PeerIncompatible, ServerConfig, SupportedProtocolVersion};
+
+use crate::limits::CLIENT_CONFIGS;
+use crate::tls::errors::explain::explain;
+use crate::tls::errors::file_error::FileError;
+use crate::tls::files::TlsFiles;
+use crate::tls::identity::{Identity, ValidityCheck};
+use crate::tls::names::version_name;
+use crate::tls::verifier::ClientVerifier;
+use configs::OutgoingTls;
+pub use coverage::{coverage_warnings, lost_crls};
+pub use findings::{ValidityFinding, finding_lines, findings};
+pub use item::{TlsItem, UnusableReason, in_force};
+use load::LoadedFiles;
+use unusable::unusable_reasons;
+
+/// The TLS configurations of one snapshot, inbound and outbound.
+#[derive(Debug)]
+pub struct Material {
+    /// The certificate shown to clients.
+    pub serving: Option<Identity>,
+    /// The certificate shown to servers: that of the cluster file, or else the serving one.
+    pub outgoing: Option<Identity>,
+    /// Certificates of peers need not verify, so their identities mean nothing.
+    pub allow_invalid_certificates: bool,
+    server: Option<Arc<ServerConfig>>,
+    /// For the admin port: requires a client certificate that verifies, whatever the switches say.
+    admin: Option<Arc<ServerConfig>>,
+    /// The verifier of `server`; `None` if clients are asked for no certificate.
+    client_verifier: Option<Arc<ClientVerifier>>,
+    /// The verifier of `admin`.
+    admin_verifier: Option<Arc<ClientVerifier>>,
+    items: Vec<TlsItem>,
+    versions: Vec<&'static SupportedProtocolVersion>,
+    outgoing_tls: Option<OutgoingTls>,
+    /// One configuration per set of accepted names, so that a session of one server never resumes with another.
+    client_configs: Mutex<HashMap<Vec<ServerName<'static>>, Arc<ClientConfig>>>,
+}
+
+impl Material {
+    /// Reads all files and builds both sides. Returns warnings beside it: what is legal and may fail later.
+    ///
+    /// # Errors
+    /// Every error of every file.
+    pub fn load(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<FileError>> {
+        Material::load_with(files, ValidityCheck::Enforce)
+    }
+
+    /// As [`Material::load`], for files that replace others while connections are served: a certificate of ours that is out
+    /// of date is a warning and no error. [`Material::unusable`] reports it.
+    ///
+    /// # Errors
+    /// Every other error of every file.
+    pub fn load_again(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<FileError>> {
+        Material::load_with(files, ValidityCheck::Skip)
+    }
+
+    fn load_with(files: &TlsFiles, check: ValidityCheck) -> Result<(Material, Vec<String>), Vec<FileError>> {
+        let loaded = LoadedFiles::read(files, check)?;
+        let items = loaded.items(files);
+        let warnings = loaded.warnings(&items);
+        let one = |error| vec![error];
+        let material = Material {
+            server: configs::server(&loaded, files).map_err(one)?,
+            admin: configs::admin(&loaded, files).map_err(one)?,
+            client_verifier: configs::client_verifier(&loaded, files),
+            admin_verifier: configs::admin_verifier(&loaded),
+            items,
+            versions: configs::versions(files.disabled),
+            outgoing_tls: OutgoingTls::new(&loaded, files),
+            outgoing: loaded.cluster.or_else(|| loaded.serving.clone()),
+            serving: loaded.serving,
+            allow_invalid_certificates: files.allow_invalid_certificates,
+            client_configs: Mutex::default(),
+        };
+        Ok((material, warnings))
+    }
+
+    /// Whether there is a certificate to serve clients with.
+    #[must_use]
+    pub fn can_accept(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Whether servers can be dialled with TLS: there is a CA file, or certificates need not verify.
+    #[must_use]
+    pub fn can_dial(&self) -> bool {
+        self.outgoing_tls.is_some()
+    }
+
+    /// The configuration of the admin port: clients must show a certificate that verifies, whatever the mode and the
+    /// switches are. `None` without a certificate of ours and a CA.
+    #[must_use]
+    pub fn admin_config(&self) -> Option<Arc<ServerConfig>> {
+        self.admin.clone()
+    }
+
+    /// The certificates and CRLs of the files: certificates of ours first, then their chains, CAs, CRLs.
+    #[must_use]
+    pub fn items(&self) -> &[TlsItem] {
+        &self.items
+    }
+
+    /// Why this set is of no use at a time, in seconds since 1970; empty if it can be used.
+    #[must_use]
+    pub fn unusable(&self, now: i64) -> Vec<UnusableReason> {
+        unusable_reasons(&self.items, now)
+    }
+
+    /// Verifies a client that has already finished its handshake, with this version and certificate chain.
+    ///
+    /// # Errors
+    /// The error that a handshake of today would fail with.
+    pub fn admits(&self, version: Option<&str>, chain: Option<&[CertificateDer<'_>]>) -> Result<(), Error> {
+        if version.is_some() && !self.versions.iter().any(|enabled| version_name(enabled.version) == version) {
+            return Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into());
+        }
+        let Some(verifier) = &self.client_verifier else { return Ok(()) };
+        match chain.and_then(<[_]>::split_first) {
+            Some((leaf, intermediates)) => verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop),
+            None if verifier.client_auth_mandatory() => Err(Error::NoCertificatesPresented),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether clients are asked for a certificate, and refused for a wrong one.
+    #[must_use]
+    pub fn verifies_clients(&self) -> bool {
+        self.client_verifier.is_some()
+    }
+
+    /// Verifies the chain of a client of the admin port.
+    ///
+    /// # Errors
+    /// Why it would be refused today.
+    pub fn verify_admin_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
+        let Some(verifier) = &self.admin_verifier else {
+            return Err("there is no CA file to verify it with".to_owned());
+        };
+        let verified = match chain.split_first() {
+            Some((leaf, intermediates)) => verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop),
+            None => Err(Error::NoCertificatesPresented),
+        };
+        verified.map_err(|error| explain(&error))
+    }
+
+    /// The configuration that clients are served with.
+    #[must_use]
+    pub fn server_config(&self) -> Option<Arc<ServerConfig>> {
+        self.server.clone()
+    }
+
+    /// The configuration that servers of these names are dialled with.
+    #[must_use]
+    pub fn client_config(&self, names: &[ServerName<'static>]) -> Option<Arc<ClientConfig>> {
+        let outgoing_tls = self.outgoing_tls.as_ref()?;
+        let mut configs = self.client_configs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = configs.get(names) {
+            return Some(Arc::clone(config));
+        }
+        let config = Arc::new(outgoing_tls.client_config(self.outgoing.as_ref(), names)?);
+        // Redirected connections may go to any address, so the cache is bounded; clearing it loses sessions only.
+        if configs.len() >= CLIENT_CONFIGS {
+            configs.clear();
+        }
+        configs.insert(names.to_vec(), Arc::clone(&config));
+        Some(config)
+    }
+}

@@ -1,0 +1,30 @@
+//! Helpers for the bytes that a stream keeps, and the buffers of a worker thread.
+
+use std::cell::RefCell;
+
+use crate::limits::{TLS_HELD, TLS_READ, TLS_RECORD, TLS_WRITTEN};
+
+/// Removes the first bytes. An empty buffer has no allocation.
+pub(crate) fn forget(kept: &mut Vec<u8>, count: usize) {
+    kept.drain(..count);
+    if kept.is_empty() {
+        *kept = Vec::new();
+    }
+}
+
+/// Replaces the bytes, in an allocation of their size: many small pieces must not reserve more.
+pub(crate) fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() > kept.capacity() || bytes.is_empty() {
+        *kept = bytes.to_vec();
+    } else {
+        kept.clear();
+        kept.extend_from_slice(bytes);
+    }
+}
+
+thread_local! {
+    /// Received records, decrypted in place. Used within one poll only.
+    pub(crate) static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; TLS_HELD + TLS_READ].into_boxed_slice());
+    /// Encrypted records.
+    pub(crate) static OUTGOING: RefCell<Box<[u8]>> = RefCell::new(vec![0; TLS_RECORD + TLS_WRITTEN].into_boxed_slice());
+}

@@ -1,0 +1,40 @@
+//! Whether a certificate may be shown by a client or a server, by OpenSSL's rules.
+
+use x509_parser::prelude::{ParsedExtension, X509Certificate};
+
+/// The side of a handshake that a certificate is verified for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PeerRole {
+    Client,
+    Server,
+}
+
+/// Whether the key usage allows this role, by OpenSSL's rules for `sslclient` and `sslserver`.
+pub(crate) fn is_meant_for(certificate: &X509Certificate<'_>, peer: PeerRole) -> bool {
+    is_of_type(certificate, peer)
+        && certificate.key_usage().is_ok_and(|usage| {
+            usage.is_none_or(|usage| {
+                let usage = usage.value;
+                let signs = usage.digital_signature() || usage.key_agreement();
+                signs || (peer == PeerRole::Server && usage.key_encipherment())
+            })
+        })
+}
+
+/// Whether the Netscape certificate type, if there is one, allows this role.
+fn is_of_type(certificate: &X509Certificate<'_>, peer: PeerRole) -> bool {
+    certificate.extensions().iter().all(|extension| match (extension.parsed_extension(), peer) {
+        (ParsedExtension::NSCertType(kind), PeerRole::Client) => kind.ssl_client(),
+        (ParsedExtension::NSCertType(kind), PeerRole::Server) => kind.ssl_server(),
+        _ => true,
+    })
+}
+
+/// Whether a CRL covers all revocation reasons, by the first CRL distribution point of the certificate: OpenSSL looks at no
+/// other.
+pub(crate) fn covers_all_reasons(certificate: &X509Certificate<'_>) -> bool {
+    certificate.extensions().iter().all(|extension| {
+        let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else { return true };
+        points.iter().find(|point| point.crl_issuer.is_none()).is_none_or(|point| point.reasons.is_none())
+    })
+}
