@@ -14,7 +14,7 @@ use bson::rawdoc;
 use tlsramp::mongo::request::{msg_command, query_command};
 
 use crate::support::service::*;
-use crate::support::{Proxy, admin, cert, raw};
+use crate::support::{Proxy, admin, cert, raw, until};
 
 #[test]
 fn whatever_is_sent_it_answers_or_closes() {
@@ -139,7 +139,7 @@ fn ends(proxy: &Proxy, bytes: &[u8]) {
     let _ = read_to_end(&mut stream);
 }
 
-/// A request that is answered in less than a second: the bound on waits of seconds, with room for a busy machine.
+/// A request that is answered before any wait of the admin port is over: the shortest is ten seconds.
 #[track_caller]
 fn honest(proxy: &Proxy) {
     let begun = Instant::now();
@@ -149,7 +149,8 @@ fn honest(proxy: &Proxy) {
     let mut start = [0; 12];
     stream.read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 200");
-    assert!(begun.elapsed() < Duration::from_secs(3), "answered after {:?}", begun.elapsed());
+    let limit = Duration::from_secs(if until::busy() { 8 } else { 3 });
+    assert!(begun.elapsed() < limit, "answered after {:?}", begun.elapsed());
 }
 
 /// Memory in use, in KiB.
@@ -164,7 +165,10 @@ fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(HALF_OPEN as u64 * 2, |most| most.min(HALF_OPEN as u64 * 2));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).unwrap();
+    // The limit is the whole process's, and its children have it: other tests run beside this one. Never lowered.
+    if limit.current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).unwrap();
+    }
     assert!(wanted > HALF_OPEN as u64 + 500, "the descriptor limit is too low for this test: {wanted}");
 }
 

@@ -20,6 +20,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs,
     io::Read as _,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Barrier, mpsc},
@@ -332,8 +333,11 @@ impl Chaos {
                 wrong.push(format!("{part} has come to the server {times} times"));
             }
         }
-        // All that is logged by now is let in.
-        let _ = self.proxy.mark();
+        // Lines of the log come a little after what they tell of. What is missing is told below.
+        let is_told = |peer: &SocketAddr| {
+            self.proxy.records_since(mark).iter().any(|record| record["peer"] == peer.to_string().as_str())
+        };
+        wait_until(SOON, || lives.iter().all(|(_, seen)| seen.bytes.is_none() || is_told(&seen.peer)));
         let mut records: HashMap<String, Vec<Value>> = HashMap::new();
         for record in self.proxy.records_since(mark) {
             records.entry(record["peer"].as_str().unwrap().to_owned()).or_default().push(record);

@@ -1,9 +1,8 @@
 //! A dial of an inbound route that arrives at one of tlsramp's own listeners, whatever has led it there, ends after one
 //! turn. The configuration check sees names and addresses; it does not see what a firewall's rules make of them.
 
-use crate::limits::Wrapped;
 use crate::support::service::SOON;
-use crate::support::{Mark, require_command, require_root};
+use crate::support::{Mark, ProxyBuilder, require_command, require_root};
 
 /// The probe alone would open connections until every slot is taken.
 #[test]
@@ -20,16 +19,16 @@ fn an_upstream_that_the_firewall_leads_back_to_the_inbound_listener_is_a_loop_af
     let wrapper = ["unshare", "--net", "--", "sh", "-c", &network, "sh"].map(str::to_owned);
     let args = ["--port", "27117", "--bind_ip", "0.0.0.0", "--upstream", "192.0.2.77:27030", "--upstreamTLS", "never"];
     let args = [&args[..], &["--upstreamProbe", "on", "--sslMode", "disabled"]].concat();
-    let proxy = Wrapped::start(&wrapper, &args.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    let proxy = ProxyBuilder::new(args).wrapped(&wrapper).start();
     let is_connection = |line: &serde_json::Value| line["message"] == "connection";
-    let record = proxy.log.wait(Mark::START, SOON, is_connection).unwrap();
+    let record = proxy.log().wait(Mark::START, SOON, is_connection).unwrap();
     assert_eq!((&record["outcome"], &record["route"]), (&"loop".into(), &"inbound".into()), "{record}");
     let reason = record["reason"].as_str().unwrap();
     assert!(reason.contains("would go in a circle"), "{reason}");
     // It is said where an operator looks, too.
     let is_down = |line: &serde_json::Value| line["message"] == "upstream is down";
-    let down = proxy.log.wait(Mark::START, SOON, is_down).unwrap();
+    let down = proxy.log().wait(Mark::START, SOON, is_down).unwrap();
     assert!(down["reason"].as_str().unwrap().contains("would go in a circle"), "{down}");
-    let connections = proxy.log.objects(Mark::START).into_iter().filter(is_connection).count();
+    let connections = proxy.log().objects(Mark::START).into_iter().filter(is_connection).count();
     assert_eq!(connections, 1, "one probe, and one turn");
 }

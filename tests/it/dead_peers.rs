@@ -20,10 +20,9 @@ use std::{
 };
 
 use crate::{
-    limits::Wrapped,
     support::hosts::netns::{self, ip},
     support::service::{SOON, tls_over, wait_until},
-    support::{Mark, cert, certs, process, require, require_command, require_root},
+    support::{Mark, Proxy, ProxyBuilder, cert, certs, process, require, require_command, require_root},
 };
 
 /// Takes two minutes, as keepalive does: 60 s of silence, then six probes, ten seconds apart; as long for data that
@@ -81,7 +80,7 @@ fn cut_off(network: &Network) {
 /// A proxy with its clients on one side and its upstream on the other.
 #[derive(Debug)]
 struct Front {
-    proxy: Wrapped,
+    proxy: Proxy,
     upstream: TcpListener,
     lost: Leg,
     /// Open descriptors without a connection.
@@ -105,12 +104,12 @@ impl Front {
         let control = ["--adminBind", "none", "--upstreamProbe", "off"];
         let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &server, "--sslCAFile", &ca];
         let args = [&listen[..], &control, &tls].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let proxy = Wrapped::start(&wrapper, &args);
+        let proxy = ProxyBuilder::new(&args).wrapped(&wrapper).start();
         let lost = if clients == Side::Lost { Leg::Client } else { Leg::Upstream };
         let mut front = Self { proxy, upstream, lost, descriptors: 0 };
         // Once through before counting, for what is opened when first needed.
         drop(front.connect(Kind::Tls));
-        let record = front.proxy.log.wait(Mark::START, SOON, |line| line["message"] == "connection");
+        let record = front.proxy.log().wait(Mark::START, SOON, |line| line["message"] == "connection");
         record.unwrap_or_else(|why| panic!("the first connection does not end: {why}"));
         front.descriptors = front.proxy.open_fds();
         front
@@ -118,7 +117,7 @@ impl Front {
 
     /// A connection that bytes have gone through, both ways.
     fn connect(&self, kind: Kind) -> (SocketAddr, Box<dyn Stream>, Box<dyn Stream>) {
-        let client = TcpStream::connect(self.proxy.address).unwrap();
+        let client = TcpStream::connect(self.proxy.address("inbound")).unwrap();
         let peer = client.local_addr().unwrap();
         let mut client: Box<dyn Stream> = match kind {
             Kind::Plaintext => Box::new(client),
@@ -214,7 +213,7 @@ impl Waiting<'_> {
         let left = deadline.saturating_duration_since(Instant::now());
         self.ended.recv_timeout(left).map_err(|_| format!("{}: the other leg goes on", self.name))?;
         let peer = self.peer.to_string();
-        let log = &self.front.proxy.log;
+        let log = self.front.proxy.log();
         let record =
             log.wait(Mark::START, SOON, |line| line["message"] == "connection" && line["peer"] == peer.as_str());
         let record = record.map_err(|why| format!("{}: no record: {why}", self.name))?;

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpStream},
-    process::{Command, Stdio},
+    process::Command,
     thread,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::service::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, wait_until, yaml};
-use crate::support::{Mark, Proxy, Scratch, cert, log::Log, process, require_command};
+use crate::support::{Mark, Proxy, ProxyBuilder, cert, require_command};
 
 #[test]
 fn a_connection_too_many_waits_and_is_served_when_one_ends() {
@@ -127,7 +127,7 @@ fn a_limit_lowered_by_a_reload_ends_nobody_and_holds_once_enough_have_left() {
 #[test]
 fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     let upstream = Upstream::start();
-    let proxy = Wrapped::start(&limits("ulimit -Sn 256 && ulimit -Hn 4096"), &in_front_of(&upstream));
+    let proxy = start_under("ulimit -Sn 256 && ulimit -Hn 4096", &in_front_of(&upstream));
     let limits = fs::read_to_string(format!("/proc/{}/limits", proxy.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let numbers: Vec<&str> = line.split_whitespace().filter(|word| word.parse::<u64>().is_ok()).collect();
@@ -139,20 +139,20 @@ fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
 fn by_itself_it_takes_no_more_connections_than_its_descriptors_carry() {
     let upstream = Upstream::start();
     let args = with(&upstream, &["--workers", "1"]);
-    let proxy = Wrapped::start(&limits("ulimit -n 235"), &args);
+    let proxy = start_under("ulimit -n 235", &args);
     // 235 less 128 kept back, less a quarter for the doors, less 16 of the worker, are 16 connections of two, of which 80 % are for
     // inbound ones, 12, less two whose descriptors are for the four that may wait.
-    let mut open = (0..10).map(|_| proxy.connect()).collect::<Vec<_>>();
+    let mut open = (0..10).map(|_| connect(&proxy)).collect::<Vec<_>>();
     for client in &mut open {
         echoes(client, b"served");
     }
-    let mut waiting = proxy.connect();
+    let mut waiting = connect(&proxy);
     waiting.write_all(b"waits").unwrap();
-    let full = proxy.log.wait(Mark::START, SOON, is_full).unwrap();
+    let full = proxy.log().wait(Mark::START, SOON, is_full).unwrap();
     assert_eq!(full["limit"], 10, "{full}");
     drop(open.pop());
     echoes_back(&mut waiting, b"waits");
-    assert!(!proxy.log.objects(Mark::START).iter().any(is_out_of_descriptors));
+    assert!(!proxy.log().objects(Mark::START).iter().any(is_out_of_descriptors));
 }
 
 /// Clients fill what is theirs and the room to wait in; further ones are closed, as by mongod. Members find the seats
@@ -162,12 +162,13 @@ fn a_storm_of_clients_does_not_starve_members() {
     let upstream = Upstream::start();
     let member = ["--member", "db2.example.net:27017=127.0.0.2", "--member", "db3.example.net:27017=127.0.0.3"];
     let more = [&member[..], &["--memberReserve", "3", "--maxIncomingConnections", "8"]].concat();
-    let proxy = Wrapped::start(&limits("ulimit -n 400"), &with(&upstream, &more));
+    let proxy = start_under("ulimit -n 400", &with(&upstream, &more));
     // Five seats are for everybody, and some wait.
-    let storm = (0..400).map(|_| TcpStream::connect(proxy.address)).map_while(Result::ok).collect::<Vec<_>>();
+    let storm =
+        (0..400).map(|_| TcpStream::connect(proxy.address("inbound"))).map_while(Result::ok).collect::<Vec<_>>();
     let turned_away = |line: &serde_json::Value| line["outcome"] == "too_many_connections";
-    proxy.log.wait(Mark::START, SOON, turned_away).unwrap();
-    let mut members: Vec<_> = (0..3).map(|_| from([127, 0, 0, 2], proxy.address)).collect();
+    proxy.log().wait(Mark::START, SOON, turned_away).unwrap();
+    let mut members: Vec<_> = (0..3).map(|_| from([127, 0, 0, 2], proxy.address("inbound"))).collect();
     for member in &mut members {
         echoes(member, b"heartbeat");
     }
@@ -175,7 +176,7 @@ fn a_storm_of_clients_does_not_starve_members() {
     // Once a kept seat is free, the next member has it, the storm notwithstanding.
     drop(members.pop());
     assert!(wait_until(SOON, || {
-        let mut another = from([127, 0, 0, 3], proxy.address);
+        let mut another = from([127, 0, 0, 3], proxy.address("inbound"));
         another.write_all(b"heartbeat").is_ok() && another.read_exact(&mut [0; 9]).is_ok()
     }));
     drop(storm);
@@ -194,33 +195,31 @@ fn from(source: [u8; 4], to: SocketAddr) -> TcpStream {
 #[test]
 fn a_number_that_the_descriptors_do_not_carry_is_cut_with_a_word() {
     let upstream = Upstream::start();
-    let proxy = Wrapped::start(
-        &limits("ulimit -n 235"),
-        &with(&upstream, &["--maxIncomingConnections", "10000", "--workers", "1"]),
-    );
-    let cut = proxy.log.wait(Mark::START, SOON, |line| line["asked"] == 10_000).unwrap();
+    let proxy =
+        start_under("ulimit -n 235", &with(&upstream, &["--maxIncomingConnections", "10000", "--workers", "1"]));
+    let cut = proxy.log().wait(Mark::START, SOON, |line| line["asked"] == 10_000).unwrap();
     assert_eq!((&cut["most"], &cut["level"]), (&10.into(), &"WARN".into()), "{cut}");
-    let mut open = (0..10).map(|_| proxy.connect()).collect::<Vec<_>>();
+    let mut open = (0..10).map(|_| connect(&proxy)).collect::<Vec<_>>();
     for client in &mut open {
         echoes(client, b"served");
     }
-    let mut waiting = proxy.connect();
+    let mut waiting = connect(&proxy);
     waiting.write_all(b"waits").unwrap();
-    assert_eq!(proxy.log.wait(Mark::START, SOON, is_full).unwrap()["limit"], 10);
+    assert_eq!(proxy.log().wait(Mark::START, SOON, is_full).unwrap()["limit"], 10);
 }
 
 #[test]
 fn out_of_descriptors_it_does_not_spin_and_serves_again_when_clients_leave() {
     let upstream = Upstream::start();
     require_command!("prlimit");
-    let proxy = Wrapped::start(&limits("ulimit -n 4096"), &with(&upstream, &["--maxIncomingConnections", "1000"]));
+    let proxy = start_under("ulimit -n 4096", &with(&upstream, &["--maxIncomingConnections", "1000"]));
     // It counts on the limit it was started under; this takes most of it away.
     let mut lower = Command::new("prlimit");
     lower.args(["--pid", &proxy.pid().to_string(), "--nofile=128:128"]);
     assert!(lower.status().unwrap().success());
     // Silent clients: each takes one descriptor, and no upstream is dialled that would fail for want of another.
-    let clients = (0..400).map(|_| proxy.connect()).collect::<Vec<_>>();
-    proxy.log.wait(Mark::START, SOON, is_out_of_descriptors).unwrap();
+    let clients = (0..400).map(|_| connect(&proxy)).collect::<Vec<_>>();
+    proxy.log().wait(Mark::START, SOON, is_out_of_descriptors).unwrap();
     let before = proxy.cpu();
     // The span that is measured, not a wait for something to happen.
     thread::sleep(Duration::from_secs(2));
@@ -231,7 +230,7 @@ fn out_of_descriptors_it_does_not_spin_and_serves_again_when_clients_leave() {
     drop(clients);
     // Those that still waited to be accepted have to be seen off first, and take descriptors meanwhile.
     let served_again = || {
-        let (mut client, mut back) = (proxy.connect(), [0; 5]);
+        let (mut client, mut back) = (connect(&proxy), [0; 5]);
         client.write_all(b"again").is_ok() && client.read_exact(&mut back).is_ok() && &back == b"again"
     };
     assert!(wait_until(SOON, served_again), "it serves nobody any more");
@@ -368,76 +367,8 @@ impl Told {
 const FLOOD: u64 = 2000;
 
 /// The command that sets limits and becomes the proxy.
-fn limits(ulimit: &str) -> Vec<String> {
+/// Starts a proxy under these limits.
+fn start_under(ulimit: &str, args: &[String]) -> Proxy {
     let script = format!("{ulimit} && exec \"$0\" \"$@\"");
-    ["sh", "-c", &script].map(str::to_owned).to_vec()
-}
-
-/// A proxy started through another command, which becomes it: under limits, in a namespace.
-#[derive(Debug)]
-pub(crate) struct Wrapped {
-    child: std::process::Child,
-    pub(crate) log: Log,
-    pub(crate) address: SocketAddr,
-    _folder: Scratch,
-}
-
-impl Wrapped {
-    /// Starts `WRAPPER tlsramp run ARGS --logFormat json` and waits until it is ready.
-    #[track_caller]
-    pub(crate) fn start(wrapper: &[String], args: &[String]) -> Self {
-        let folder = Scratch::new("wrapped");
-        let log = Log::new(&folder.join("log"));
-        let mut command = process::tethered(&wrapper[0]);
-        command.args(&wrapper[1..]).arg(env!("CARGO_BIN_EXE_tlsramp"));
-        command.arg("run").args(args).args(["--logFormat", "json"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = process::spawn(command).expect("the wrapper starts");
-        log.follow(child.stdout.take().unwrap());
-        log.follow(child.stderr.take().unwrap());
-        let mut wrapped = Self { child, log, address: SocketAddr::from(([0; 4], 0)), _folder: folder };
-        let mut address = None;
-        let ready = wrapped.log.wait(Mark::START, SOON, |line| {
-            if line["message"] == "listening" && line["route"] == "inbound" {
-                address = line["address"].as_str().and_then(|address| address.parse().ok());
-            }
-            line["message"] == "ready"
-        });
-        ready.unwrap_or_else(|why| panic!("tlsramp: {why}"));
-        wrapped.address = address.expect("it has an inbound route");
-        wrapped
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// How many descriptors it has open.
-    pub(crate) fn open_fds(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the proxy runs").count()
-    }
-
-    /// CPU time so far, user and system, in clock ticks: 100 a second on Linux.
-    fn cpu(&self) -> u64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the proxy runs");
-        // After the program's name, which is in brackets: field 3 (the state) and on.
-        let fields: Vec<&str> = stat[stat.rfind(')').expect("brackets") + 1..].split_whitespace().collect();
-        [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
-    }
-
-    fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.address).expect("the proxy listens");
-        client.set_read_timeout(Some(SOON)).unwrap();
-        client
-    }
-}
-
-impl Drop for Wrapped {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            eprintln!("the end of the log of tlsramp {}:\n{}", self.pid(), self.log.tail());
-        }
-    }
+    ProxyBuilder::new(args).wrapped(&["sh", "-c", &script].map(str::to_owned)).start()
 }

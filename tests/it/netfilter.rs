@@ -338,7 +338,8 @@ fn a_redirect_waits_until_rules_that_name_the_port_are_acknowledged() {
         [("iptables-nft", "-m multiport --dports 22,27000:27100"), ("iptables-legacy", "--dport 27117")]
     {
         require_command!(iptables);
-        let rule = format!("{iptables} -A INPUT -p tcp {rule} -j ACCEPT");
+        // The lock of the legacy tables is one for all namespaces.
+        let rule = format!("{iptables} -w -A INPUT -p tcp {rule} -j ACCEPT");
         hosts.run(Host::Sidecar, &rule.split(' ').collect::<Vec<_>>(), "");
     }
     let before = rules(&hosts);

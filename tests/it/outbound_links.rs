@@ -14,10 +14,9 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    limits::Wrapped,
     support::admin::{self, Admin},
     support::service::{SOON, Upstream, echoes, wait_until},
-    support::{Proxy, Scratch, cert, certs, process, require_command, require_root},
+    support::{Proxy, ProxyBuilder, Scratch, cert, certs, process, require_command, require_root},
     transparent::{GROUP, INSIDE, MEMBER, MEMBER_PORT, OWN, PORT, TRANSPARENT, network},
 };
 
@@ -110,7 +109,7 @@ fn without_a_name_refuse_the_step_until_they_have_one() {
 
     by_force_it_is_seen_to_fail(&proxy, &why, &mend);
 
-    let mark = proxy.log.mark();
+    let mark = proxy.log().mark();
     let sets = json!({ "sets": { "rs1": [format!("{NAME}:{MEMBER_PORT}")] } });
     let named = admin().post("/members", &sets);
     assert_eq!(named["members"][0]["addresses"], json!([MEMBER]), "{named}");
@@ -120,7 +119,7 @@ fn without_a_name_refuse_the_step_until_they_have_one() {
     assert_eq!((&link["up"], &link["link"], &link["names"]), (&true.into(), &"tls".into(), &json!([NAME])), "{link}");
     assert_eq!((&link["reason"], &link["suggestion"]), (&Value::Null, &Value::Null), "{link}");
     assert!(!admin().get("/status")["warnings"].to_string().contains(MEMBER));
-    let record = proxy.log.wait(mark, SOON, |line| line["message"] == "connection").unwrap();
+    let record = proxy.log().wait(mark, SOON, |line| line["message"] == "connection").unwrap();
     assert_eq!((&record["outcome"], &record["upstream_link"]), (&"completed".into(), &"tls".into()), "{record}");
 
     drop(proxy);
@@ -131,12 +130,12 @@ fn without_a_name_refuse_the_step_until_they_have_one() {
 }
 
 /// What a step by force cuts off is warned of, counted, and in the way of the next step.
-fn by_force_it_is_seen_to_fail(proxy: &Wrapped, why: &str, mend: &str) {
-    let mark = proxy.log.mark();
+fn by_force_it_is_seen_to_fail(proxy: &Proxy, why: &str, mend: &str) {
+    let mark = proxy.log().mark();
     admin().put("/mode", &json!({ "mode": "preferSSL", "force": true }));
     let mut local = connect();
     local.write_all(b"cut off").unwrap();
-    let record = proxy.log.wait(mark, SOON, |line| line["message"] == "connection").unwrap();
+    let record = proxy.log().wait(mark, SOON, |line| line["message"] == "connection").unwrap();
     assert_eq!(record["outcome"], "upstream_tls_failed", "{record}");
     let link = link();
     assert_eq!((&link["up"], &link["reason"]), (&false.into(), &why.into()), "{link}");
@@ -193,7 +192,7 @@ fn that_get_tls_of_the_clients_own_are_left_alone() {
 }
 
 /// A member's tlsramp, whose certificate is for [`NAME`].
-fn peer(server: &Upstream, mode: &str) -> Wrapped {
+fn peer(server: &Upstream, mode: &str) -> Proxy {
     let upstream = server.address.to_string();
     let inbound = ["--port", &MEMBER_PORT.to_string(), "--bind_ip", MEMBER, "--upstream", &upstream].map(str::to_owned);
     let rest = ["--upstreamTLS", "never", "--adminBind", "none", "--upstreamProbe", "off", "--sslMode", mode];
@@ -201,7 +200,7 @@ fn peer(server: &Upstream, mode: &str) -> Wrapped {
 }
 
 /// The tlsramp beside the server that dials.
-fn sidecar(mode: &str, more: &[&str]) -> Wrapped {
+fn sidecar(mode: &str, more: &[&str]) -> Proxy {
     let own = format!("{OWN}:{PORT}");
     let (transparent, admin) = (TRANSPARENT.to_string(), ADMIN.to_string());
     let inbound = ["--port", "27117", "--bind_ip", OWN, "--upstream", &own, "--upstreamTLS", "never"];
@@ -211,11 +210,11 @@ fn sidecar(mode: &str, more: &[&str]) -> Wrapped {
 }
 
 /// In the group whose connections are not redirected.
-fn start(args: &[String], certificate: &str) -> Wrapped {
+fn start(args: &[String], certificate: &str) -> Proxy {
     let wrapper = ["setpriv", "--regid", GROUP, "--clear-groups", "--"].map(str::to_owned);
     let certs = certs::shared().display();
     let tls = ["--sslPEMKeyFile", &format!("{certs}/{certificate}"), "--sslCAFile", &format!("{certs}/ca.pem")];
-    Wrapped::start(&wrapper, &[args, &tls.map(str::to_owned)].concat())
+    ProxyBuilder::new(&[args, &tls.map(str::to_owned)].concat()).wrapped(&wrapper).start()
 }
 
 fn admin() -> Admin {

@@ -75,7 +75,7 @@ fn tls_below_1_2_gets_protocol_version_and_the_record_names_what_was_offered() {
         let output = openssl::s_client(proxy.address("inbound"), &[args, "-cipher", "ALL:@SECLEVEL=0"]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("alert protocol version") && said.contains("alert number 70"), "{args}: {said}");
-        let record = proxy.wait_record(mark, |_| true, PATIENCE);
+        let record = proxy.wait_next(mark, PATIENCE);
         assert_eq!((&record["outcome"], &record["versions_offered"]), (&"tls_too_old".into(), &offered.into()));
     }
     // SSLv2 framing, offering TLS 1.0.
@@ -115,7 +115,7 @@ fn each_wrong_client_certificate_gets_the_alert_of_its_fault() {
         let args = ["-cert", &shown, "-ign_eof"];
         let output = openssl::s_client(proxy.address("inbound"), if file.is_empty() { &args[2..] } else { &args });
         let said = String::from_utf8_lossy(&output.stderr);
-        let record = proxy.wait_record(mark, |_| true, PATIENCE);
+        let record = proxy.wait_next(mark, PATIENCE);
         assert_eq!(record["outcome"], "client_certificate_refused", "{file}");
         assert!(record["reason"].as_str().unwrap().contains(reason), "{file}: {record}");
         assert!(said.contains(&format!("alert number {alert}")), "{file}: {said}");

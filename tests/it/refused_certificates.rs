@@ -182,7 +182,7 @@ fn a_key_of_the_kind_rsa_pss_is_not_taken() {
     for version in ["-tls1_2", "-tls1_3"] {
         let mark = proxy.mark();
         s_client(proxy.address("inbound"), &[version, "-cert", &file, "-ign_eof"]);
-        let record = proxy.wait_record(mark, |_| true, SOON);
+        let record = proxy.wait_next(mark, SOON);
         assert_eq!(record["outcome"], "client_certificate_refused", "{record}");
         assert!(record["reason"].as_str().unwrap().contains("RSA-PSS"), "{version}: {record}");
     }
@@ -252,7 +252,7 @@ fn shown(key: &str, ca: &str, client: &str, chain: Option<&str>) -> (String, boo
     args.extend(chain.iter().flat_map(|chain| ["-cert_chain", chain]));
     let mark = proxy.mark();
     s_client(proxy.address("inbound"), &args);
-    let record = proxy.wait_record(mark, |_| true, SOON);
+    let record = proxy.wait_next(mark, SOON);
     let let_in = record["outcome"] != "client_certificate_refused";
     (record["reason"].as_str().unwrap_or_default().to_owned(), let_in)
 }

@@ -32,7 +32,7 @@ fn a_clients_session_ends_with_its_certificate() {
             let mark = proxy.mark();
             let told = files.connect(&proxy, kind, &short, Some(number), None);
             assert!(!told.contains("Reused"), "{kind:?}: {told}");
-            let record = proxy.wait_record(mark, |_| true, SOON);
+            let record = proxy.wait_next(mark, SOON);
             assert_eq!(record["outcome"], "client_certificate_refused", "{kind:?}: {record}");
             assert!(record["reason"].as_str().unwrap().contains("expired"), "{kind:?}: {record}");
         }
@@ -62,7 +62,7 @@ fn a_clients_session_ends_with_the_revocation_list() {
             let mark = proxy.mark();
             let told = files.connect(&proxy, kind, &client, Some(number), None);
             assert!(!told.contains("Reused"), "{kind:?}: {told}");
-            let record = proxy.wait_record(mark, |_| true, SOON);
+            let record = proxy.wait_next(mark, SOON);
             assert_eq!(record["outcome"], "client_certificate_refused", "{kind:?}: {record}");
             assert!(record["reason"].as_str().unwrap().contains("CRL has expired"), "{kind:?}: {record}");
         }
@@ -237,7 +237,7 @@ impl Files {
         let mut client = TcpStream::connect(proxy.outbound(0)).unwrap();
         client.set_read_timeout(Some(SOON)).unwrap();
         client.write_all(b"ask\n").unwrap();
-        let record = proxy.wait_record(mark, |_| true, SOON);
+        let record = proxy.wait_next(mark, SOON);
         assert_eq!(record["outcome"], "upstream_tls_failed", "{args:?}: {record}");
         assert!(record["reason"].as_str().unwrap().contains(reason), "{args:?}: {record}");
         true

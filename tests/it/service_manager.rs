@@ -12,11 +12,13 @@ use std::{
         },
     },
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     time::Instant,
 };
 
-use crate::support::{Mark, Proxy, ReservedPort, Scratch, process, proxy::Signal, require_command, service::*};
+use crate::support::{
+    Mark, Proxy, ProxyBuilder, ReservedPort, Scratch, process, proxy::Signal, require_command, service::*,
+};
 
 /// The order of a life: ready, reloading and ready again, stopping; a status that is true, and a watchdog.
 #[test]
@@ -24,7 +26,7 @@ fn the_manager_is_told_of_every_turn() {
     let (upstream, manager) = (Upstream::start(), Manager::start());
     let mut launcher = manager.launcher();
     launcher.env("WATCHDOG_USEC", "400000");
-    let mut proxy = Proxy::launch(launcher, Stdio::null(), in_front_of(&upstream));
+    let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).through(launcher).launch();
     let told = manager.wait("READY=1");
     assert!(told.contains("\nSTATUS=disabled, 0 connections open\n"), "{told}");
     proxy.wait_ready();
@@ -59,7 +61,7 @@ fn a_refused_reload_is_over_too_and_the_status_says_so() {
     let file = folder.join("tlsramp.conf");
     std::fs::write(&file, format!("net: {{port: 0}}\n{}", yaml(&upstream))).unwrap();
     let config = ["--config", &*file.to_string_lossy()].map(str::to_owned);
-    let proxy = Proxy::launch(manager.launcher(), Stdio::null(), config);
+    let proxy = ProxyBuilder::new(config).through(manager.launcher()).launch();
     manager.wait("READY=1");
     std::fs::write(&file, "nonsense: true\n").unwrap();
     proxy.signal(Signal::HUP);
@@ -75,7 +77,7 @@ fn a_manager_that_does_not_read_is_given_up_on() {
     let stuffing = UnixDatagram::unbound().unwrap();
     stuffing.set_nonblocking(true).unwrap();
     while stuffing.send_to(b"x", &manager.path).is_ok() {}
-    let mut proxy = Proxy::launch(manager.launcher(), Stdio::null(), in_front_of(&upstream));
+    let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).through(manager.launcher()).launch();
     proxy.wait_ready();
     exchange(&proxy);
     proxy.wait_log(|line| line["message"] == "the service manager does not read what it is told", SOON);
@@ -137,7 +139,10 @@ fn the_admin_socket_may_be_passed_on_if_it_is_not_open_to_all() {
     let listener = UnixListener::bind(&path).unwrap();
     let bind = format!("unix:{}", path.display());
     let flags = || [in_front_of(&upstream), vec!["--adminBind".to_owned(), bind.clone()]].concat();
-    let start = || Proxy::launch(handing_on("admin"), OwnedFd::from(listener.try_clone().unwrap()).into(), flags());
+    let start = || {
+        let socket = OwnedFd::from(listener.try_clone().unwrap());
+        ProxyBuilder::new(flags()).through(handing_on("admin")).stdin(socket.into()).launch()
+    };
 
     std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
     let mut open = start();
@@ -168,7 +173,7 @@ fn systemd_passes_on_a_socket() {
     let address = reserved.address();
     let mut launcher = process::tethered(activate);
     launcher.args(["--fdname=inbound", "-l", &address.to_string()]);
-    let mut proxy = Proxy::launch(launcher, Stdio::null(), wanting(&upstream, address, &[]));
+    let mut proxy = ProxyBuilder::new(wanting(&upstream, address, &[])).through(launcher).launch();
     let began = Instant::now();
     let mut client = loop {
         match TcpStream::connect(address) {
@@ -187,7 +192,7 @@ fn systemd_passes_on_a_socket() {
 /// A proxy that is passed one socket, and is told to listen on an address.
 fn passed(upstream: &Upstream, socket: &TcpListener, wanted: SocketAddr, name: &str, flags: &[&str]) -> Proxy {
     let socket: OwnedFd = socket.try_clone().unwrap().into();
-    Proxy::launch(handing_on(name), socket.into(), wanting(upstream, wanted, flags))
+    ProxyBuilder::new(wanting(upstream, wanted, flags)).through(handing_on(name)).stdin(socket.into()).launch()
 }
 
 fn wanting(upstream: &Upstream, address: SocketAddr, flags: &[&str]) -> Vec<String> {

@@ -22,7 +22,7 @@ use serde_json::Value;
 use socket2::SockRef;
 
 use crate::support::{
-    Mark, Proxy, cert, certs, process,
+    Mark, Proxy, ProxyBuilder, cert, certs, process,
     raw::Wire,
     require, require_command, require_root, run_to_end,
     service::{SOON, Upstream, echoes, in_front_of, record_of, refused_reload, tls_over, yaml},
@@ -443,7 +443,7 @@ impl Hosts {
     fn proxy_on(&self, bind: &str, wrapper: &[&str], stdin: Stdio, upstream: &str, args: &[&str]) -> Proxy {
         let own = ["--port", "27117", "--bind_ip", bind, "--inboundTransparent"];
         let hop = ["--upstream", upstream, "--upstreamTLS", "never"];
-        Proxy::launch(self.command(wrapper), stdin, [&own[..], &hop, args].concat())
+        ProxyBuilder::new([&own[..], &hop, args].concat()).through(self.command(wrapper)).stdin(stdin).launch()
     }
 
     /// `tlsramp ctl` there.

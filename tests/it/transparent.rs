@@ -16,11 +16,10 @@ use serde_json::Value;
 use tlsramp::mongo::request::msg_command;
 
 use crate::{
-    limits::Wrapped,
     support::raw::Wire,
     support::service::{SOON, Upstream, echoes},
     support::set::Hello,
-    support::{Mark, cert, certs, process, require_command, require_root, tls},
+    support::{Mark, Proxy, ProxyBuilder, cert, certs, process, require_command, require_root, tls},
 };
 
 #[test]
@@ -82,7 +81,7 @@ fn go_where_they_were_going() {
     for address in [MEMBER, MEMBER_6] {
         let address = SocketAddr::new(address.parse().unwrap(), MEMBER_PORT);
         let server = Upstream::on(TcpListener::bind(address).unwrap(), None);
-        let mark = proxy.log.mark();
+        let mark = proxy.log().mark();
         let mut local = TcpStream::connect(address).unwrap();
         echoes(&mut local, b"from the local server");
         drop(local);
@@ -211,7 +210,7 @@ fn of_tlsramp_itself_end_the_circle() {
     assert!(answer.get_str("errmsg").unwrap().contains("a connection of tlsramp's own"), "{answer:?}");
     drop(local);
     for outcome in ["completed", "loop"] {
-        proxy.log.wait(Mark::START, SOON, |line| line["outcome"] == outcome).unwrap();
+        proxy.log().wait(Mark::START, SOON, |line| line["outcome"] == outcome).unwrap();
     }
     assert_eq!(records(&proxy).len(), 2, "one circle, not more");
 }
@@ -226,8 +225,8 @@ fn to_the_own_server_come_in_again_by_policy() {
     echoes(&mut local, b"to itself");
     drop(local);
     let of = |route: &'static str| move |line: &Value| line["message"] == "connection" && line["route"] == route;
-    let outgoing = proxy.log.wait(Mark::START, SOON, of("outbound transparent")).unwrap();
-    let incoming = proxy.log.wait(Mark::START, SOON, of("inbound")).unwrap();
+    let outgoing = proxy.log().wait(Mark::START, SOON, of("outbound transparent")).unwrap();
+    let incoming = proxy.log().wait(Mark::START, SOON, of("inbound")).unwrap();
     assert_eq!((&outgoing["upstream_link"], &outgoing["upstream"]), (&"tls".into(), &own.to_string().into()));
     assert_eq!((&incoming["opening"], &incoming["outcome"]), (&"tls".into(), &"completed".into()), "{incoming}");
     assert_eq!(server.accepted(), 1);
@@ -237,13 +236,13 @@ fn rules_that_vanish_are_noticed() {
     let proxy = sidecar(true, &[]);
     let said =
         |text: &'static str| move |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(text));
-    proxy.log.wait(Mark::START, SOON, said("the redirect rules are in force")).unwrap();
+    proxy.log().wait(Mark::START, SOON, said("the redirect rules are in force")).unwrap();
     run("nft", &["delete", "table", "inet", "test"]);
-    let line = proxy.log.wait(Mark::START, SOON, said("the redirect rules are gone")).unwrap();
+    let line = proxy.log().wait(Mark::START, SOON, said("the redirect rules are gone")).unwrap();
     assert_eq!(line["level"], "WARN", "{line}");
-    let mark = proxy.log.mark();
+    let mark = proxy.log().mark();
     rules();
-    proxy.log.wait(mark, SOON, said("the redirect rules are in force")).unwrap();
+    proxy.log().wait(mark, SOON, said("the redirect rules are in force")).unwrap();
 }
 
 /// Without its rules a sidecar is not ready, and its status says first what that means in the mode in force; with them, a
@@ -278,7 +277,7 @@ fn rules_that_vanish_under_require_ssl_are_red() {
     assert!(status["critical"][0].as_str().unwrap().contains("In requireSSL, clients without TLS get in"), "{status}");
     assert!(!status["warnings"].to_string().contains("rs.reconfig"), "{status}");
     assert_eq!(rules_in_metrics().as_deref(), Some("0"));
-    let line = proxy.log.wait(Mark::START, SOON, |line| {
+    let line = proxy.log().wait(Mark::START, SOON, |line| {
         line["message"].as_str().is_some_and(|said| said.contains("the redirect rules are gone"))
     });
     assert_eq!(line.unwrap()["level"], "ERROR");
@@ -308,12 +307,12 @@ fn until(mut is: impl FnMut() -> bool) {
 }
 
 /// A tlsramp beside the server of `OWN`; `exempt`: in the group whose connections are not redirected.
-fn sidecar(exempt: bool, more: &[&str]) -> Wrapped {
+fn sidecar(exempt: bool, more: &[&str]) -> Proxy {
     sidecar_of(OWN, exempt, more)
 }
 
 /// A tlsramp beside the server of an address of this host.
-fn sidecar_of(server: &str, exempt: bool, more: &[&str]) -> Wrapped {
+fn sidecar_of(server: &str, exempt: bool, more: &[&str]) -> Proxy {
     let group = if exempt { GROUP } else { "0" };
     let wrapper = ["setpriv", "--regid", group, "--clear-groups", "--"].map(str::to_owned);
     let (own, transparent) = (format!("{server}:{PORT}"), TRANSPARENT.to_string());
@@ -322,15 +321,15 @@ fn sidecar_of(server: &str, exempt: bool, more: &[&str]) -> Wrapped {
     let probe: &[&str] = if more.contains(&"--upstreamProbe") { &[] } else { &["--upstreamProbe", "off"] };
     let args = [&inbound[..], &outbound, probe, more].concat().into_iter();
     let args: Vec<_> = args.map(|arg| arg.replace("CERTS", &certs::shared().display().to_string())).collect();
-    Wrapped::start(&wrapper, &args)
+    ProxyBuilder::new(&args).wrapped(&wrapper).start()
 }
 
-fn record(proxy: &Wrapped, from: Mark) -> Value {
-    proxy.log.wait(from, SOON, |line| line["message"] == "connection").unwrap()
+fn record(proxy: &Proxy, from: Mark) -> Value {
+    proxy.log().wait(from, SOON, |line| line["message"] == "connection").unwrap()
 }
 
-fn records(proxy: &Wrapped) -> Vec<Value> {
-    proxy.log.objects(Mark::START).into_iter().filter(|line| line["message"] == "connection").collect()
+fn records(proxy: &Proxy) -> Vec<Value> {
+    proxy.log().objects(Mark::START).into_iter().filter(|line| line["message"] == "connection").collect()
 }
 
 fn run(program: &str, args: &[&str]) {

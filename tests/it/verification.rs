@@ -47,7 +47,7 @@ async fn no_ticket_resumes_past_a_revocation() {
     proxy.wait_log(|line| line["message"] == "reloaded", PATIENCE);
     let mark = proxy.mark();
     greet(address, &client).await.expect_err("revoked, whatever its tickets");
-    let record = proxy.wait_record(mark, |_| true, PATIENCE);
+    let record = proxy.wait_next(mark, PATIENCE);
     assert_eq!(record["outcome"], "client_certificate_refused");
     assert!(record["reason"].as_str().unwrap().contains("revoked"), "{record}");
     let other = tls::client(&ca, Some(&write("other.pem", other.pem())));
@@ -149,7 +149,7 @@ fn what_openssl_took_of_clients_is_refused_with_its_reason() {
         let file = authority.issue(flaw).to_string_lossy().into_owned();
         let args = ["-cert", &file, "-ign_eof", "-cipher", "ALL:@SECLEVEL=0"];
         openssl::s_client(proxy.address("inbound"), &args);
-        let record = proxy.wait_record(mark, |_| true, PATIENCE);
+        let record = proxy.wait_next(mark, PATIENCE);
         assert_eq!(record["outcome"], "client_certificate_refused", "{flaw:?}: {record}");
         assert!(record["reason"].as_str().unwrap().contains(reason), "{flaw:?}: {record}");
     }
@@ -157,7 +157,7 @@ fn what_openssl_took_of_clients_is_refused_with_its_reason() {
     let mark = proxy.mark();
     let file = authority.issue(Flaw::CommonNameOnly).to_string_lossy().into_owned();
     openssl::s_client(proxy.address("inbound"), &["-cert", &file]);
-    assert_eq!(proxy.wait_record(mark, |_| true, PATIENCE)["client_subject"], "CN=localhost");
+    assert_eq!(proxy.wait_next(mark, PATIENCE)["client_subject"], "CN=localhost");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn clients_without_forward_secrecy_are_refused_with_the_reason() {
     for cipher in ["AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256"] {
         let mark = proxy.mark();
         openssl::s_client(proxy.address("inbound"), &["-tls1_2", "-cipher", cipher]);
-        let record = proxy.wait_record(mark, |_| true, PATIENCE);
+        let record = proxy.wait_next(mark, PATIENCE);
         assert_eq!(record["outcome"], "tls_handshake_failed", "{cipher}: {record}");
         assert!(record["reason"].as_str().unwrap().contains("static RSA and DHE"), "{cipher}: {record}");
     }

@@ -179,5 +179,5 @@ if __name__ == "__main__":
     # A compressor that is not to be had is said by a warning.
     warnings.simplefilter("error", UserWarning)
     # Many threads, few processors.
-    writer.PAUSE = 0.03
+    writer.PAUSE = 0.1
     writer.main(Operations(writer.CONFIG["kind"]))

@@ -7,6 +7,7 @@ all that had been acknowledged.
 """
 
 import contextlib
+import datetime
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 CONFIG = json.loads(sys.argv[1])
 MARKER = CONFIG["marker"]
-PAUSE = 0.01
+PAUSE = 0.03
 SAYING = threading.Lock()
 # Seconds for a new deployment, below the test's own patience: then it says where it is.
 STUCK = 80
@@ -29,8 +30,9 @@ STUCK = 80
 
 def say(event, **more):
     """One line for the test, by one write: `print` writes the line's end by another, and a second thread may come between."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     with SAYING:
-        sys.stdout.write(json.dumps({"event": event, **more}) + "\n")
+        sys.stdout.write(json.dumps({"timestamp": now, "event": event, **more}) + "\n")
         sys.stdout.flush()
 
 

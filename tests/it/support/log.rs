@@ -8,19 +8,44 @@ use std::{
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
-use tlsramp::limits::LOG_NAP;
 
 /// A place in a log: what was printed before it is not looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Mark(usize);
+///
+/// tlsramp writes its log in batches, and a busy machine reads it late, so a line that comes after the mark may be older:
+/// its own timestamp decides. The mark is the beginning of a millisecond, since mongod tells no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Mark {
+    lines: usize,
+    /// Microseconds since 1970.
+    time: u64,
+}
 
 impl Mark {
     /// The beginning of the log.
-    pub(crate) const START: Self = Self(0);
+    pub(crate) const START: Self = Self { lines: 0, time: 0 };
+
+    fn now(lines: usize) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set");
+        let millisecond = u64::try_from(now.as_millis()).expect("a year below half a billion") + 1;
+        thread::sleep(Duration::from_millis(millisecond).saturating_sub(now));
+        Self { lines, time: millisecond * 1000 }
+    }
+
+    /// Whether the connection of this record was accepted later.
+    pub(crate) fn precedes(self, record: &Value) -> bool {
+        let ended = record["timestamp"].as_str().and_then(microseconds);
+        let accepted = ended.zip(record["duration_ms"].as_u64()).map(|(ended, open)| ended.saturating_sub(open * 1000));
+        accepted.is_none_or(|accepted| accepted >= self.time)
+    }
+
+    /// Whether a line that came later is also newer. One without a timestamp is.
+    fn admits(self, line: &str) -> bool {
+        self.time == 0 || timestamp(line).is_none_or(|time| time >= self.time)
+    }
 }
 
 /// A log that grows while it is read. Clones are the same log.
@@ -69,15 +94,15 @@ impl Log {
         });
     }
 
-    /// The end of the log as of now. tlsramp writes its log in batches: what it has logged by now is let in first.
+    /// The end of the log as of now.
     pub(crate) fn mark(&self) -> Mark {
-        thread::sleep(5 * LOG_NAP);
-        Mark(self.state().lines.len())
+        let lines = self.state().lines.len();
+        Mark::now(lines)
     }
 
     /// The lines from `mark` on, as printed.
     pub(crate) fn lines(&self, mark: Mark) -> Vec<String> {
-        self.state().lines[mark.0..].to_vec()
+        self.state().lines[mark.lines..].iter().filter(|line| mark.admits(line)).cloned().collect()
     }
 
     /// The JSON objects among the lines from `mark` on.
@@ -115,7 +140,7 @@ impl Log {
 
     fn wait_for<T>(&self, mark: Mark, limit: Duration, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T, String> {
         let deadline = Instant::now() + limit;
-        let mut next = mark.0;
+        let mut next = mark.lines;
         loop {
             // `wanted` is the test's code: it must not run under the lock that the reader needs.
             let (fresh, ended) = {
@@ -123,7 +148,7 @@ impl Log {
                 (state.lines[next..].to_vec(), state.streams == 0)
             };
             next += fresh.len();
-            if let Some(found) = fresh.iter().find_map(|line| wanted(line)) {
+            if let Some(found) = fresh.iter().filter(|line| mark.admits(line)).find_map(|line| wanted(line)) {
                 return Ok(found);
             }
             if ended {
@@ -151,4 +176,59 @@ impl Log {
 
 fn object(line: &str) -> Option<Value> {
     serde_json::from_str(line).ok().filter(Value::is_object)
+}
+
+/// When a line was printed, by its own account: microseconds since 1970. The lines of tlsramp, of mongod and of the
+/// application begin with it.
+fn timestamp(line: &str) -> Option<u64> {
+    let text = line.strip_prefix("{\"timestamp\":").or_else(|| line.strip_prefix("{\"t\":{\"$date\":"))?;
+    microseconds(text.trim_start().strip_prefix('"')?.split('"').next()?)
+}
+
+fn microseconds(text: &str) -> Option<u64> {
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let seconds = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
+    let rest = text.get(20..)?;
+    let digits = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+    let fraction = format!("{:0<6}", &rest[..digits]).parse::<u64>().ok()?;
+    // `Z`, or how far the clock is from UTC: `+01:00`.
+    let zone = &rest[digits..];
+    let minutes = |zone: &str| Some(zone.get(1..3)?.parse::<u64>().ok()? * 60 + zone.get(4..6)?.parse::<u64>().ok()?);
+    let utc = (days(year, month, day) * 86_400 + seconds) * 1_000_000 + fraction;
+    let offset = minutes(zone).unwrap_or(0) * 60_000_000;
+    if zone.starts_with('-') { Some(utc + offset) } else { utc.checked_sub(offset) }
+}
+
+/// Days from 1970 to a date of the Gregorian calendar. Years begin in March, so that a leap day is the last of its year.
+const fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month > 2 { year } else { year - 1 };
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    year * 365 + year / 4 - year / 100 + year / 400 + of_year - 719_468
+}
+
+mod tests {
+    use super::{Log, Mark, timestamp};
+    use crate::support::Scratch;
+
+    #[test]
+    fn timestamps_are_read() {
+        let of = |text: &str| timestamp(text);
+        assert_eq!(of(r#"{"timestamp":"1970-01-01T00:00:01.000002Z","a":1}"#), Some(1_000_002));
+        assert_eq!(of(r#"{"timestamp": "2000-03-01T00:00:00.000000Z"}"#), Some(951_868_800_000_000));
+        assert_eq!(of(r#"{"t":{"$date":"2024-02-29T13:00:00.250+01:00"},"s":"I"}"#), Some(1_709_208_000_250_000));
+        assert_eq!(of(r#"{"event":"beat"}"#), None);
+    }
+
+    #[test]
+    fn a_line_that_comes_late_is_older_than_the_mark() {
+        let folder = Scratch::new("log");
+        let log = Log::new(&folder.join("log"));
+        let mark = log.mark();
+        let lines =
+            [r#"{"timestamp":"1999-01-01T00:00:00.000000Z"}"#, "{}", r#"{"timestamp":"2999-01-01T00:00:00.000000Z"}"#];
+        log.follow(std::io::Cursor::new(lines.join("\n")));
+        let _ = log.wait(Mark::START, std::time::Duration::from_secs(10), |_| false);
+        assert_eq!((log.lines(Mark::START).len(), log.lines(mark).len()), (3, 2));
+    }
 }

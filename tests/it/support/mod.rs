@@ -21,6 +21,7 @@
 //! | [`hosts`] | three hosts on one machine: a replica set with a sidecar beside each member |
 //! | [`until`] | waiting for something to be so |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
+//! | [`turn`] | a bound on how many replica sets run at a time |
 //!
 //! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
 
@@ -45,13 +46,14 @@ pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod set;
 pub(crate) mod tls;
+pub(crate) mod turn;
 pub(crate) mod until;
 
 pub(crate) use certs::cert;
 pub(crate) use log::Mark;
 pub(crate) use mongod::Mongod;
 pub(crate) use port::ReservedPort;
-pub(crate) use proxy::{Proxy, run_to_end};
+pub(crate) use proxy::{Proxy, ProxyBuilder, run_to_end};
 pub(crate) use require::{require, require_command, require_root};
 pub(crate) use scratch::Scratch;
 pub(crate) use until::wait;

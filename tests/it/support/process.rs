@@ -12,12 +12,12 @@ use std::{
         mpsc::{self, Sender},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal};
 
-use super::require;
+use super::{require, until};
 
 /// A command whose process gets SIGKILL when the test process ends. It must be started by [`spawn`] or [`output`].
 ///
@@ -108,17 +108,13 @@ pub(crate) fn succeed(command: Command, limit: Duration) -> Result<Output, Strin
 
 /// Waits for a child to end; `None` where it did not within `limit`.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= deadline {
-            return Ok(None);
-        }
-        // std has no wait with a limit; 2 ms is lost in what starting a process costs.
-        thread::sleep(Duration::from_millis(2));
-    }
+    // std has no wait with a limit.
+    let mut waited = Ok(None);
+    until::wait_until(limit, || {
+        waited = child.try_wait();
+        !matches!(waited, Ok(None))
+    });
+    waited
 }
 
 /// A child's process id.

@@ -30,65 +30,97 @@ pub(crate) struct Proxy {
     folder: Scratch,
 }
 
-impl Proxy {
-    /// Starts `tlsramp run ARGS --logFormat json` and waits until it is ready.
+/// How a proxy is started; the default is `tlsramp run ARGS --logFormat json`.
+#[derive(Debug)]
+pub(crate) struct ProxyBuilder {
+    args: Vec<OsString>,
+    config: Option<String>,
+    launcher: Command,
+    stdin: Stdio,
+}
+
+impl ProxyBuilder {
+    /// A proxy with these arguments.
+    pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let args = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        Self { args, config: None, launcher: process::tethered(PROGRAM), stdin: Stdio::null() }
+    }
+
+    /// With this text as its configuration file, see [`Proxy::config_file`].
+    pub(crate) fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    /// Through a tethered command, which becomes the program: its path and arguments are appended.
+    pub(crate) fn through(mut self, mut launcher: Command) -> Self {
+        launcher.arg(PROGRAM);
+        self.launcher = launcher;
+        self
+    }
+
+    /// Through a command of these words: under limits, in a namespace.
+    pub(crate) fn wrapped(self, wrapper: &[String]) -> Self {
+        let mut launcher = process::tethered(&wrapper[0]);
+        launcher.args(&wrapper[1..]);
+        self.through(launcher)
+    }
+
+    /// With this as its standard input.
+    pub(crate) fn stdin(mut self, stdin: Stdio) -> Self {
+        self.stdin = stdin;
+        self
+    }
+
+    /// Starts it and waits until it is ready.
     ///
     /// # Panics
     ///
-    /// Where it does not become ready; with the end of its log.
-    pub(crate) fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
-        Self::start_in(Scratch::new("proxy"), args)
-    }
-
-    /// As [`start`](Self::start), with this text as its configuration file, see [`config_file`](Self::config_file).
-    pub(crate) fn start_with_config<A: AsRef<OsStr>>(text: &str, args: impl IntoIterator<Item = A>) -> Self {
-        let folder = Scratch::new("proxy");
-        let file = folder.join(CONFIG);
-        fs::write(&file, text).expect("writes the configuration");
-        let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
-        Self::start_in(folder, ["--config".into(), file.into_os_string()].into_iter().chain(args))
-    }
-
-    fn start_in<A: AsRef<OsStr>>(folder: Scratch, args: impl IntoIterator<Item = A>) -> Self {
-        let mut proxy = Self::launch_in(folder, process::tethered(PROGRAM), Stdio::null(), args);
+    /// If it does not become ready; with the end of its log.
+    pub(crate) fn start(self) -> Proxy {
+        let mut proxy = self.launch();
         proxy.wait_ready();
         proxy
     }
 
-    /// As [`start`](Self::start), by another way to the program, whose path and arguments are appended; and without waiting
-    /// until it is ready, see [`wait_ready`](Self::wait_ready).
-    pub(crate) fn launch<A: AsRef<OsStr>>(
-        mut launcher: Command,
-        stdin: Stdio,
-        args: impl IntoIterator<Item = A>,
-    ) -> Self {
-        launcher.arg(PROGRAM);
-        Self::launch_in(Scratch::new("proxy"), launcher, stdin, args)
-    }
-
-    fn launch_in<A: AsRef<OsStr>>(
-        folder: Scratch,
-        mut command: Command,
-        stdin: Stdio,
-        args: impl IntoIterator<Item = A>,
-    ) -> Self {
+    /// Starts it without waiting until it is ready, see [`Proxy::wait_ready`].
+    pub(crate) fn launch(self) -> Proxy {
+        let Self { args, config, launcher: mut command, stdin } = self;
+        let folder = Scratch::new("proxy");
         let log = Log::new(&folder.join("log"));
-        let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
-        command.arg("run").args(&args).args(["--logFormat", "json"]);
-        // Most servers of the tests count who comes, and are no MongoDB.
         let given = |flag: &str| args.iter().any(|arg| arg == flag);
+        command.arg("run");
+        if let Some(text) = &config {
+            let file = folder.join(CONFIG);
+            fs::write(&file, text).expect("writes the configuration");
+            command.arg("--config").arg(file);
+        }
+        command.args(&args).args(["--logFormat", "json"]);
+        // Most servers of the tests count their connections, and do not speak MongoDB.
         if !given("--upstreamProbe") {
             command.args(["--upstreamProbe", "off"]);
         }
         // Without an inbound port of its own choice, the admin port would be the same for all.
-        if !given("--port") && !given("--adminBind") && !given("--config") {
+        if !given("--port") && !given("--adminBind") && !given("--config") && config.is_none() {
             command.args(["--adminBind", "127.0.0.1:0"]);
         }
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = process::spawn(command).expect("tlsramp starts");
         log.follow(child.stdout.take().expect("piped"));
         log.follow(child.stderr.take().expect("piped"));
-        Self { child, log, listeners: Vec::new(), folder }
+        Proxy { child, log, listeners: Vec::new(), folder }
+    }
+}
+
+impl Proxy {
+    /// Starts a proxy with these arguments, and waits until it is ready.
+    pub(crate) fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        ProxyBuilder::new(args).start()
+    }
+
+    /// The same with this text as its configuration file.
+    pub(crate) fn start_with_config<A: AsRef<OsStr>>(text: &str, args: impl IntoIterator<Item = A>) -> Self {
+        ProxyBuilder::new(args).config(text).start()
     }
 
     /// Waits until it is ready, and learns where it listens.
@@ -176,6 +208,13 @@ impl Proxy {
         self.wait_log_since(mark, |line| is_record(line) && wanted(line), limit)
     }
 
+    /// The record of the first connection to end of those that were accepted after `mark`; waits for it. The record of an
+    /// earlier connection may come after the mark, too.
+    #[track_caller]
+    pub(crate) fn wait_next(&self, mark: Mark, limit: Duration) -> Value {
+        self.wait_record(mark, |record| mark.precedes(record), limit)
+    }
+
     /// Connects in some way, again until the connection has a record: of each outcome ten lines a second are logged, and the
     /// others are only counted. Gives the record, and what came of the attempt.
     #[track_caller]
@@ -183,7 +222,9 @@ impl Proxy {
         loop {
             let mark = self.mark();
             let result = attempt();
-            let is_told = |line: &Value| is_record(line) || line["message"] == "connection lines left out";
+            let is_told = |line: &Value| {
+                (is_record(line) && mark.precedes(line)) || line["message"] == "connection lines left out"
+            };
             let line = self.wait_log_since(mark, is_told, START_LIMIT);
             if is_record(&line) {
                 return (line, result);
@@ -262,5 +303,5 @@ fn is_record(line: &Value) -> bool {
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 const CONFIG: &str = "tlsramp.conf";
 /// Generous: a machine may run many tests at once.
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);

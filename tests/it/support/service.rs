@@ -7,12 +7,13 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 use serde_json::Value;
 
+pub(crate) use super::until::wait_until;
 use super::{Mark, Proxy, cert, proxy::Signal, tls};
 
 /// A server that sends back what it gets, or says one thing; half-closes are passed back.
@@ -166,20 +167,6 @@ pub(crate) fn ended(stream: &mut TcpStream) -> bool {
 pub(crate) fn refuses(address: SocketAddr) {
     let refused = || TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
     assert!(wait_until(SOON, refused), "{address} still takes connections");
-}
-
-/// Asks until it is so. For what has no line in a log to wait for.
-pub(crate) fn wait_until(limit: Duration, mut so: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
-    loop {
-        if so() {
-            return true;
-        }
-        if Instant::now() >= deadline {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 pub(crate) fn outcomes(proxy: &Proxy) -> Vec<String> {

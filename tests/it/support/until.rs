@@ -1,21 +1,35 @@
-//! Waiting for something to be so that nobody tells of: looked at often, within a bound.
+//! Waiting for a state that no line of a log tells of: polled, within a bound.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// Waits until something is so.
+/// Waits for a condition.
 ///
 /// # Panics
 ///
-/// Where it is not within half a minute.
+/// If it does not hold within half a minute.
 #[track_caller]
-pub(crate) fn wait(what: &str, mut is: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is() {
-        assert!(Instant::now() < until, "{what}: it does not come to be");
-        thread::sleep(Duration::from_millis(50));
+pub(crate) fn wait(what: &str, is: impl FnMut() -> bool) {
+    assert!(wait_until(PATIENCE, is), "{what}: it does not come to be");
+}
+
+/// Waits for a condition; whether it holds within the limit. It is asked last when the limit is over.
+///
+/// Pauses grow with the time waited, by an eighth: what takes a moment is seen at once, and what takes long is not asked
+/// hundreds of times a second, each time at the cost of a process or a request.
+pub(crate) fn wait_until(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    loop {
+        let waited = began.elapsed();
+        if is() {
+            return true;
+        }
+        if waited >= limit {
+            return false;
+        }
+        thread::sleep((waited / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
     }
 }
 
@@ -28,5 +42,7 @@ pub(crate) fn busy() -> bool {
     load > 1.5 * processors
 }
 
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Generous: a machine may run many tests at once.
 const PATIENCE: Duration = Duration::from_secs(30);

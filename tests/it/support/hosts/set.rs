@@ -12,7 +12,7 @@ use super::{
     App, Captures, Host, Kind, Rollout, host::Names, identities::Identities, network::Network, outside, server::Server,
     sidecar::Sidecar,
 };
-use crate::support::{Scratch, parts, parts::Release};
+use crate::support::{Scratch, parts, parts::Release, turn::Turn};
 
 /// How the sidecars stand in the members' way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,8 @@ pub(crate) struct Set {
     pub(crate) network: Network,
     /// Where change records are.
     records: Scratch,
+    /// Declared last: the next set starts when this one is gone.
+    _turn: Turn,
 }
 
 impl Set {
@@ -127,10 +129,12 @@ impl Set {
     ///
     /// Where the machine has no such network; what goes wrong later is a panic.
     pub(crate) fn form(plan: Plan) -> Result<Self, String> {
+        let turn = Turn::take();
         let network = Network::new(plan.members + plan.spare)?;
         let identities = Identities::new(network.members());
         network.app().set_names(Names::Real, network.members());
-        let mut set = Self { members: Vec::new(), identities, network, records: Scratch::new("records"), plan };
+        let records = Scratch::new("records");
+        let mut set = Self { members: Vec::new(), identities, network, records, plan, _turn: turn };
         for number in 1..=set.plan.members {
             set.start_member(number);
         }
