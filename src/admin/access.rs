@@ -1,53 +1,53 @@
-//! Who may do what at the admin port, by the way a connection came and the certificate that it has shown. Decided for each
-//! request: settings, CAs and CRLs change while connections are open, and certificates expire.
+//! Authorization at the admin port, by listener and client certificate. Decided for each request, since settings, CAs and
+//! CRLs change while connections are open, and certificates expire.
 
 use crate::config::Pattern;
 use crate::limits::ALLOW_SHOWN;
 use crate::text::printable;
 
-/// The listener that a visitor came by.
+/// The kind of listener that a client connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entrance {
+pub(super) enum ListenerKind {
     /// The admin port on a loopback address: every local user is trusted.
     Loopback,
-    /// The admin port on any other address, wildcards included, whoever the peer is.
+    /// The admin port on any other address, wildcards included, whatever the peer's address.
     Remote,
-    /// Its Unix socket, which only our own user and root can open.
+    /// The Unix socket, which only the process's user and root can open.
     Unix,
     /// The port for probes.
     Probes,
 }
 
-/// What a visitor may do.
+/// What a client may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// Everything.
     Full,
-    /// Look, and change nothing: `--adminReadOnly`.
+    /// Read only: `--adminReadOnly`, or the port for probes.
     ReadOnly,
-    /// Nothing, for want of TLS.
+    /// Nothing: TLS is required.
     NeedsTls,
-    /// Nothing: its certificate is one of the CA, and nobody has allowed it.
+    /// Nothing: the CA has signed its certificate, and no `--adminAllow` pattern matches it.
     NotAllowed,
-    /// Nothing: its certificate was good when the connection was made, and no longer is.
+    /// Nothing: its certificate was valid at the handshake, and no longer is.
     NotValid,
 }
 
-/// The access of a visitor who came by TLS if it is known whether its certificate is `allowed`. `--adminReadOnly` leaves
-/// changes to the Unix socket.
-pub(super) const fn access(entrance: Entrance, allowed: Option<bool>, read_only: bool) -> Access {
+/// The access of a client. `allowed`: whether `--adminAllow` matches its certificate; `None` without TLS. `--adminReadOnly`
+/// leaves changes to the Unix socket.
+pub(super) const fn access(listener: ListenerKind, allowed: Option<bool>, read_only: bool) -> Access {
     let trusted = if read_only { Access::ReadOnly } else { Access::Full };
-    match (entrance, allowed) {
-        (Entrance::Unix, _) => Access::Full,
-        (Entrance::Probes, _) => Access::ReadOnly,
-        (Entrance::Loopback, _) | (Entrance::Remote, Some(true)) => trusted,
-        (Entrance::Remote, None) => Access::NeedsTls,
-        (Entrance::Remote, Some(false)) => Access::NotAllowed,
+    match (listener, allowed) {
+        (ListenerKind::Unix, _) => Access::Full,
+        (ListenerKind::Probes, _) => Access::ReadOnly,
+        (ListenerKind::Loopback, _) | (ListenerKind::Remote, Some(true)) => trusted,
+        (ListenerKind::Remote, None) => Access::NeedsTls,
+        (ListenerKind::Remote, Some(false)) => Access::NotAllowed,
     }
 }
 
 impl Access {
-    /// Whether nothing is done for this visitor.
+    /// Whether every request is refused.
     pub(super) const fn is_refused(self) -> bool {
         match self {
             Access::Full | Access::ReadOnly => false,
@@ -56,8 +56,8 @@ impl Access {
     }
 }
 
-/// What is said to a certificate that no pattern matches. It shows both sides, so that the pattern to give can be read
-/// off: to a caller whose certificate the CA has signed, and who may well be the operator with the wrong file.
+/// The refusal of a certificate that no pattern matches. It shows certificate and patterns, since the client, whose
+/// certificate the CA has signed, may be the operator with the wrong file.
 pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Pattern]) -> String {
     let list = |texts: Vec<String>| {
         let more = texts.len().saturating_sub(ALLOW_SHOWN);
@@ -81,38 +81,38 @@ pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Patt
     )
 }
 
-/// Said to a certificate that was good when the connection was made, with what is wrong with it now.
+/// The refusal of a certificate that was valid at the handshake.
 pub(super) fn not_valid(reason: &str) -> String {
     format!(
         "the client certificate of this connection is no longer accepted: {reason}. Connect again, with one that is"
     )
 }
 
-/// Said to plaintext where TLS is required.
+/// The refusal of plaintext where TLS is required.
 pub(super) const NEEDS_TLS: &str = "this admin address takes TLS with a client certificate only; connect with --tls, \
      --tlsCAFile and --tlsCertificateKeyFile";
-/// Said to changes where they are not taken.
+/// The refusal of a change where the admin port is read-only.
 pub(super) const READ_ONLY: &str =
     "this admin address is read-only (--adminReadOnly); changes are made by its unix socket";
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, Entrance, access, not_allowed};
+    use super::{Access, ListenerKind, access, not_allowed};
     use crate::limits::ALLOW_SHOWN;
 
     #[test]
     fn who_may_do_what() {
-        for (entrance, allowed, open, read_only) in [
-            (Entrance::Loopback, None, Access::Full, Access::ReadOnly),
-            (Entrance::Loopback, Some(false), Access::Full, Access::ReadOnly),
-            (Entrance::Unix, None, Access::Full, Access::Full),
-            (Entrance::Probes, None, Access::ReadOnly, Access::ReadOnly),
-            (Entrance::Remote, None, Access::NeedsTls, Access::NeedsTls),
-            (Entrance::Remote, Some(false), Access::NotAllowed, Access::NotAllowed),
-            (Entrance::Remote, Some(true), Access::Full, Access::ReadOnly),
+        for (listener, allowed, open, read_only) in [
+            (ListenerKind::Loopback, None, Access::Full, Access::ReadOnly),
+            (ListenerKind::Loopback, Some(false), Access::Full, Access::ReadOnly),
+            (ListenerKind::Unix, None, Access::Full, Access::Full),
+            (ListenerKind::Probes, None, Access::ReadOnly, Access::ReadOnly),
+            (ListenerKind::Remote, None, Access::NeedsTls, Access::NeedsTls),
+            (ListenerKind::Remote, Some(false), Access::NotAllowed, Access::NotAllowed),
+            (ListenerKind::Remote, Some(true), Access::Full, Access::ReadOnly),
         ] {
-            assert_eq!(access(entrance, allowed, false), open, "{entrance:?}");
-            assert_eq!(access(entrance, allowed, true), read_only, "{entrance:?}");
+            assert_eq!(access(listener, allowed, false), open, "{listener:?}");
+            assert_eq!(access(listener, allowed, true), read_only, "{listener:?}");
         }
     }
 

@@ -1,9 +1,9 @@
-//! The connections of a listener, as many as its bound. One more is never turned away while another is of less use:
-//! it makes room, so that thousands of connections that say nothing cannot keep out one that asks something.
+//! The connection limit of a kind of listener. At the limit, a new connection evicts the least useful one, so that
+//! thousands of silent connections cannot keep out one that sends a request.
 //!
-//! A connection is of the least use before its first byte, then before its first request is answered; among equals,
-//! the one that was longest without progress goes. One whose request is under way stays. Idle connections of drivers
-//! and shells have no time limit, and go only where all others are of as much use.
+//! Least useful are connections that have sent no byte, then those without an answered request; among equals, the one
+//! that was longest without progress. A connection whose request is in progress is not evicted. Idle connections of
+//! drivers and shells have no time limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,41 +11,41 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-/// The table of one kind of listener. Clones are the same table.
+/// The limit of one kind of listener. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct AdminConnectionLimit(Arc<Table>);
+pub(super) struct AdminConnectionLimit(Arc<LimitTable>);
 
 #[derive(Debug)]
-struct Table {
+struct LimitTable {
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<LimitState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LimitState {
     last: u64,
-    here: HashMap<u64, Entry>,
+    here: HashMap<u64, SlotEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    use_: Use,
+struct SlotEntry {
+    progress: Progress,
     /// When it last made progress.
     since: Instant,
-    /// Requests under way.
+    /// Requests in progress.
     busy: u32,
     leave: Arc<Notify>,
 }
 
-/// Of how much use a connection has been, least first.
+/// The progress of a connection; those with the least are evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Use {
+enum Progress {
     Silent,
     Begun,
     Served,
 }
 
-/// One connection's place; dropping it gives it back.
+/// The slot of one connection, released on drop.
 #[derive(Debug)]
 pub(super) struct AdminConnectionSlot {
     number: u64,
@@ -53,22 +53,21 @@ pub(super) struct AdminConnectionSlot {
     limit: AdminConnectionLimit,
 }
 
-/// A request under way: for as long as this is held, the connection does not make room.
+/// A request in progress: its connection is not evicted while this is held.
 #[derive(Debug)]
 pub(super) struct Busy<'a>(&'a AdminConnectionSlot);
 
 impl AdminConnectionLimit {
-    /// At most so many.
     pub(super) fn new(most: usize) -> AdminConnectionLimit {
-        AdminConnectionLimit(Arc::new(Table { most, state: Mutex::default() }))
+        AdminConnectionLimit(Arc::new(LimitTable { most, state: Mutex::default() }))
     }
 
-    /// A place for a connection; another may have to make room, and is told. None where all are busy.
+    /// A slot for a connection; at the limit, another one is evicted. `None` if requests are in progress on all.
     pub(super) fn admit(&self) -> Option<AdminConnectionSlot> {
         let mut state = self.state();
         if state.here.len() >= self.0.most {
             let idle = state.here.iter().filter(|(_, entry)| entry.busy == 0);
-            let least = idle.min_by_key(|(number, entry)| (entry.use_, entry.since, **number));
+            let least = idle.min_by_key(|(number, entry)| (entry.progress, entry.since, **number));
             let number = least.map(|(number, _)| *number)?;
             if let Some(entry) = state.here.remove(&number) {
                 entry.leave.notify_one();
@@ -76,45 +75,45 @@ impl AdminConnectionLimit {
         }
         state.last += 1;
         let (number, leave) = (state.last, Arc::<Notify>::default());
-        let entry = Entry { use_: Use::Silent, since: Instant::now(), busy: 0, leave: Arc::clone(&leave) };
+        let entry = SlotEntry { progress: Progress::Silent, since: Instant::now(), busy: 0, leave: Arc::clone(&leave) };
         state.here.insert(number, entry);
         Some(AdminConnectionSlot { number, leave, limit: self.clone() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LimitState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl AdminConnectionSlot {
-    /// Counts the connections of its table, from 1.
+    /// The number of the connection, from 1.
     pub(super) const fn number(&self) -> u64 {
         self.number
     }
 
-    /// It has sent something.
+    /// The client has sent a byte.
     pub(super) fn begun(&self) {
-        self.change(|entry| entry.use_ = entry.use_.max(Use::Begun));
+        self.change(|entry| entry.progress = entry.progress.max(Progress::Begun));
     }
 
-    /// A request of its was answered, by more than a refusal.
+    /// A request was answered, other than by a refusal.
     pub(super) fn served(&self) {
-        self.change(|entry| entry.use_ = Use::Served);
+        self.change(|entry| entry.progress = Progress::Served);
     }
 
-    /// A request of its is under way.
+    /// A request is in progress until the guard is dropped.
     pub(super) fn busy(&self) -> Busy<'_> {
         self.change(|entry| entry.busy += 1);
         Busy(self)
     }
 
-    /// Returns when it has to make room.
+    /// Returns when the connection is evicted.
     pub(super) async fn evicted(&self) {
         self.leave.notified().await;
     }
 
-    fn change(&self, change: impl FnOnce(&mut Entry)) {
-        // Gone where it has made room a moment ago: its task is about to learn of it.
+    fn change(&self, change: impl FnOnce(&mut SlotEntry)) {
+        // Missing if it was just evicted and its task does not know yet.
         if let Some(entry) = self.limit.state().here.get_mut(&self.number) {
             entry.since = Instant::now();
             change(entry);

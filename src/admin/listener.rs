@@ -1,4 +1,5 @@
-//! The doors as a whole: bound before anything runs, opened when there is a controller, closed last.
+//! The listeners of the admin port and of the probes: bound before anything runs, served once there is a controller, closed
+//! last.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,10 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::access::Entrance;
-use super::connection::{self, Received};
+use super::access::ListenerKind;
+use super::connection::NewConnection;
 use super::connection_limit::AdminConnectionLimit;
 use super::log_limit::LogLimit;
+use super::serve;
+use super::state::AdminState;
 use crate::config::{Admin, AdminBind, Mistake};
 use crate::control::Controller;
 use crate::drain::{self, Drain};
@@ -18,43 +21,32 @@ use crate::limits::{
 };
 use crate::net::{Inherited, Listener, UnixSocket, descriptor_limit};
 
-/// Listeners that are bound and not served yet: connections wait.
+/// Listeners that are bound and not served yet: connections wait in the kernel's queue.
 #[derive(Debug, Default)]
 pub struct BoundServer {
-    tcp: Vec<(Entrance, SocketAddr, TcpListener)>,
+    tcp: Vec<(ListenerKind, SocketAddr, TcpListener)>,
     unix: Vec<(PathBuf, UnixSocket)>,
 }
 
-/// The doors, open. Dropping this closes them without a farewell.
+/// The admin port, being served. Dropping it closes its connections at once.
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<AdminState>,
     drain: Drain,
     sockets: Vec<PathBuf>,
 }
 
-/// What every connection needs.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) controller: Arc<Controller>,
-    pub(super) log_limit: LogLimit,
-    /// The addresses bound, by route name.
-    pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
-    /// Set once the proxy takes no new connections: it is live, and not ready.
-    pub(super) stopping: AtomicBool,
-}
-
 impl BoundServer {
-    /// Binds everything that is named, or takes what was passed on.
+    /// Binds the addresses of the settings, or takes sockets that the service manager has passed on.
     ///
     /// # Errors
-    /// Every address that cannot be had; then none is kept.
+    /// Every address that cannot be bound; then none is kept.
     pub fn bind(admin: &Admin, inherited: &Inherited) -> Result<BoundServer, Vec<Mistake>> {
         let mut bound = BoundServer::default();
         let mut mistakes = Vec::new();
         for wanted in &admin.binds {
             let done = match wanted {
-                AdminBind::Tcp(address) => bound.tcp(entrance(*address), *address, inherited),
+                AdminBind::Tcp(address) => bound.tcp(listener_kind(*address), *address, inherited),
                 AdminBind::Unix(path) => bound.unix(path.clone(), inherited),
             };
             if let Err(error) = done {
@@ -65,16 +57,16 @@ impl BoundServer {
             }
         }
         for address in &admin.probes {
-            if let Err(error) = bound.tcp(Entrance::Probes, *address, inherited) {
+            if let Err(error) = bound.tcp(ListenerKind::Probes, *address, inherited) {
                 mistakes.push(Mistake::cannot_listen("--probeBind", &address.to_string(), &error));
             }
         }
         if mistakes.is_empty() { Ok(bound) } else { Err(mistakes) }
     }
 
-    fn tcp(&mut self, entrance: Entrance, address: SocketAddr, inherited: &Inherited) -> io::Result<()> {
+    fn tcp(&mut self, listener_kind: ListenerKind, address: SocketAddr, inherited: &Inherited) -> io::Result<()> {
         for listener in inherited.listen(address, 1)? {
-            self.tcp.push((entrance, listener.local_addr()?, listener));
+            self.tcp.push((listener_kind, listener.local_addr()?, listener));
         }
         Ok(())
     }
@@ -85,13 +77,13 @@ impl BoundServer {
         Ok(())
     }
 
-    /// Opens them, on the runtime that this is called on.
+    /// Serves the listeners on the current runtime.
     #[must_use]
     pub fn open(self, controller: &Arc<Controller>) -> Server {
         let BoundServer { tcp, unix } = self;
-        let bound: Vec<_> = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
+        let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
         controller.opened(&bound);
-        let shared = Shared {
+        let shared = AdminState {
             controller: Arc::clone(controller),
             log_limit: LogLimit::default(),
             bound,
@@ -100,16 +92,18 @@ impl BoundServer {
         let (shared, drain) = (Arc::new(shared), Drain::new());
         let (by_tcp, probes) =
             (AdminConnectionLimit::new(share(ADMIN_CONNECTIONS)), AdminConnectionLimit::new(share(PROBE_CONNECTIONS)));
-        for (entrance, _, listener) in tcp {
-            let limit = if entrance == Entrance::Probes { &probes } else { &by_tcp };
-            let host = Host { shared: Arc::clone(&shared), entrance, limit: limit.clone(), watch: drain.watch() };
-            tokio::spawn(host.accept(listener));
+        for (listener_kind, _, listener) in tcp {
+            let limit = if listener_kind == ListenerKind::Probes { &probes } else { &by_tcp };
+            let acceptor =
+                Acceptor { shared: Arc::clone(&shared), listener_kind, limit: limit.clone(), watch: drain.watch() };
+            tokio::spawn(acceptor.accept(listener));
         }
         let (by_unix, mut sockets) = (AdminConnectionLimit::new(share(ADMIN_UNIX_CONNECTIONS)), Vec::new());
         for (path, socket) in unix {
-            let entrance = Entrance::Unix;
-            let host = Host { shared: Arc::clone(&shared), entrance, limit: by_unix.clone(), watch: drain.watch() };
-            tokio::spawn(host.accept_unix(socket));
+            let listener_kind = ListenerKind::Unix;
+            let acceptor =
+                Acceptor { shared: Arc::clone(&shared), listener_kind, limit: by_unix.clone(), watch: drain.watch() };
+            tokio::spawn(acceptor.accept_unix(socket));
             sockets.push(path);
         }
         Server { shared, drain, sockets }
@@ -123,34 +117,27 @@ impl Server {
         &self.sockets
     }
 
-    /// From now on the proxy is not ready, for it takes no new connections. Everything else goes on.
+    /// Reports not ready from now on, since the proxy accepts no new connections. Everything else goes on.
     pub fn stopping(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Closes them. Answers under way are given a moment.
+    /// Closes the listeners. Requests in progress are answered for at most [`ADMIN_FAREWELL`].
     pub async fn close(self) {
         self.drain.start();
         self.drain.wait(ADMIN_FAREWELL, std::future::pending()).await;
     }
 }
 
-impl Shared {
-    /// The options of the admin port in force.
-    pub(super) fn admin(&self) -> Admin {
-        self.controller.settings().admin
-    }
-}
-
-/// Receives the connections of one listener.
-struct Host {
-    shared: Arc<Shared>,
-    entrance: Entrance,
+/// Accepts the connections of one listener.
+struct Acceptor {
+    shared: Arc<AdminState>,
+    listener_kind: ListenerKind,
     limit: AdminConnectionLimit,
     watch: drain::DrainWatch,
 }
 
-impl Host {
+impl Acceptor {
     async fn accept(self, listener: TcpListener) {
         let mut listener = match Listener::register(listener) {
             Ok(listener) => listener,
@@ -161,15 +148,15 @@ impl Host {
                 accepted = listener.accept() => accepted,
                 () = self.watch.draining() => return,
             };
-            if let Some(received) = self.receive(Some(peer)) {
-                tokio::spawn(connection::tcp(socket, peer, received));
+            if let Some(new) = self.admit(Some(peer)) {
+                tokio::spawn(serve::tcp(socket, peer, new));
             }
-            // One that has to make room does so before the next is let in, so that descriptors stay bounded.
+            // An evicted connection closes before the next is accepted, so that descriptors stay bounded.
             tokio::task::yield_now().await;
         }
     }
 
-    /// The socket's file goes when this is over.
+    /// Removes the socket's file at the end.
     async fn accept_unix(self, socket: UnixSocket) {
         let listener = match tokio::net::UnixListener::from_std(socket.listener) {
             Ok(listener) => listener,
@@ -182,41 +169,41 @@ impl Host {
             };
             match accepted {
                 Ok((socket, _)) => {
-                    if let Some(received) = self.receive(None) {
-                        tokio::spawn(connection::unix(socket, received));
+                    if let Some(new) = self.admit(None) {
+                        tokio::spawn(serve::unix(socket, new));
                     }
                     tokio::task::yield_now().await;
                 }
-                // Out of descriptors or memory, which does not pass at once.
+                // Out of descriptors or memory.
                 Err(_) => tokio::time::sleep(ACCEPT_BACKOFF_MOST).await,
             }
         }
     }
 
-    /// A place for a connection, unless all others are being served.
-    fn receive(&self, peer: Option<SocketAddr>) -> Option<Received> {
+    /// A slot for a connection, unless requests are in progress on all others.
+    fn admit(&self, peer: Option<SocketAddr>) -> Option<NewConnection> {
         let Some(slot) = self.limit.admit() else {
             self.shared.log_limit.refused(peer, None, "all admin connections are being served");
             return None;
         };
         let (shared, watch) = (Arc::clone(&self.shared), self.watch.clone());
-        Some(Received { shared, entrance: self.entrance, slot, watch })
+        Some(NewConnection { shared, listener_kind: self.listener_kind, slot, watch })
     }
 }
 
-/// A wildcard is no loopback address, whoever connects to it.
-fn entrance(address: SocketAddr) -> Entrance {
-    if address.ip().to_canonical().is_loopback() { Entrance::Loopback } else { Entrance::Remote }
+/// A wildcard address is remote, wherever its clients are.
+fn listener_kind(address: SocketAddr) -> ListenerKind {
+    if address.ip().to_canonical().is_loopback() { ListenerKind::Loopback } else { ListenerKind::Remote }
 }
 
-fn route(entrance: Entrance) -> Arc<str> {
-    match entrance {
-        Entrance::Loopback | Entrance::Remote | Entrance::Unix => "admin".into(),
-        Entrance::Probes => "probes".into(),
+fn route(listener_kind: ListenerKind) -> Arc<str> {
+    match listener_kind {
+        ListenerKind::Loopback | ListenerKind::Remote | ListenerKind::Unix => "admin".into(),
+        ListenerKind::Probes => "probes".into(),
     }
 }
 
-/// So many connections, or as many as the descriptors kept back for all doors carry.
+/// At most `most` connections, fewer if the descriptors that are reserved for all listeners do not suffice.
 fn share(most: usize) -> usize {
     let kept = usize::try_from((descriptor_limit() / 4).min(DOOR_DESCRIPTORS)).unwrap_or_default();
     let all = usize::try_from(DOOR_DESCRIPTORS).unwrap_or(usize::MAX);

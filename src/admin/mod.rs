@@ -5,7 +5,9 @@
 //! |---|---|
 //! | [`listener`] | opening and closing the listeners; accepting |
 //! | [`connection_limit`] | how many connections there may be, and which are closed for new ones |
-//! | [`connection`] | one connection, from its first byte to its protocol |
+//! | [`serve`] | one connection, from its first byte to its last |
+//! | [`connection`] | a connection whose client is known |
+//! | [`state`] | the state that all connections share |
 //! | [`access`] | which callers may do what, and how others are refused |
 //! | [`protocol`] | telling MongoDB from HTTP by the first four bytes |
 //! | [`mongo`] | MongoDB commands |
@@ -20,5 +22,7 @@ mod listener;
 mod log_limit;
 mod mongo;
 mod protocol;
+mod serve;
+mod state;
 
 pub use listener::{BoundServer, Server};

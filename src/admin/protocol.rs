@@ -1,10 +1,8 @@
-//! Which protocol a visitor speaks, by its first four bytes; and a stream on which bytes are put back.
+//! Protocol detection by the first four bytes of a connection.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io::{self, Cursor};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, join, split};
 
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::mongo::header::HEADER_BYTES;
@@ -18,67 +16,33 @@ pub(super) enum Protocol {
     Http,
 }
 
-/// How many bytes tell.
-pub(super) const KNOCK_BYTES: usize = 4;
-
 impl Protocol {
-    /// Four bytes as a MongoDB message's length; none that MongoDB has is HTTP. `GET ` would be 542,393,671.
-    pub(super) fn of(bytes: [u8; KNOCK_BYTES]) -> Protocol {
+    /// The bytes are the length of a MongoDB message, or HTTP: `GET ` would be 542,393,671.
+    fn of(bytes: [u8; 4]) -> Protocol {
         let length = usize::try_from(i32::from_le_bytes(bytes)).unwrap_or_default();
         if (HEADER_BYTES..=MAX_MESSAGE_BYTES).contains(&length) { Protocol::Mongodb } else { Protocol::Http }
     }
 }
 
-/// Reads what tells, and puts it back.
+/// Detects the protocol. The stream returned begins with the bytes that were read for it.
 ///
 /// # Errors
-/// What the stream says; `UnexpectedEof` if it ends before.
-pub(super) async fn knock<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Protocol, Replayed<S>)> {
-    let mut bytes = [0; KNOCK_BYTES];
+/// If reading fails; `UnexpectedEof` if the stream ends before the fourth byte.
+pub(super) async fn detect<S>(mut stream: S) -> io::Result<(Protocol, impl AsyncRead + AsyncWrite + Unpin)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut bytes = [0; 4];
     stream.read_exact(&mut bytes).await?;
-    Ok((Protocol::of(bytes), Replayed { bytes, taken: 0, stream }))
-}
-
-/// A stream that begins with four bytes read from it before.
-#[derive(Debug)]
-pub(super) struct Replayed<S> {
-    bytes: [u8; KNOCK_BYTES],
-    taken: usize,
-    stream: S,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Replayed<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let rest = &self.bytes[self.taken..];
-        if rest.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, into);
-        }
-        let count = rest.len().min(into.remaining());
-        into.put_slice(&rest[..count]);
-        self.taken += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Replayed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    let (reader, writer) = split(stream);
+    Ok((Protocol::of(bytes), join(Cursor::new(bytes).chain(reader), writer)))
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::{Protocol, knock};
+    use super::{Protocol, detect};
 
     #[test]
     fn four_bytes_tell() {
@@ -99,12 +63,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_read_is_read_again() {
-        let (protocol, mut stream) = knock(&b"GET / HTTP/1.1"[..]).await.unwrap();
+    async fn the_bytes_read_for_detection_are_read_again() {
+        let (mut near, far) = tokio::io::duplex(64);
+        near.write_all(b"GET / HTTP/1.1").await.unwrap();
+        let (protocol, mut stream) = detect(far).await.unwrap();
+        near.shutdown().await.unwrap();
         let (mut first, mut rest) = ([0; 3], String::new());
         stream.read_exact(&mut first).await.unwrap();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!((protocol, &first, &*rest), (Protocol::Http, b"GET", " / HTTP/1.1"));
-        assert!(knock(&b"GET"[..]).await.is_err());
+        stream.write_all(b"answer").await.unwrap();
+        drop(stream);
+        let mut answer = String::new();
+        near.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "answer");
+        let (mut near, far) = tokio::io::duplex(64);
+        near.write_all(b"GET").await.unwrap();
+        drop(near);
+        assert!(detect(far).await.is_err());
     }
 }

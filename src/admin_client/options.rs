@@ -1,4 +1,4 @@
-//! The options of TLS to a remote admin port, as mongosh names them, and the files that they name.
+//! The TLS options for a remote admin port, named as in mongosh, and the files that they name.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use super::AdminAddress;
 use crate::net::UpstreamAddress;
 use crate::tls::{Fault, FileRole, Material, Password, Secret, TlsFiles};
 
-/// What was given of them.
+/// The TLS options of a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsOptions {
     /// Whether the admin port is reached by TLS.
     pub tls: bool,
-    /// Roots that verify it.
+    /// File of the CAs that verify the admin port's certificate.
     pub ca: Option<PathBuf>,
-    /// What is shown to it.
+    /// File of the client certificate and its key.
     pub certificate_key: Option<PathBuf>,
     /// The key's password.
     pub password: Option<Password>,
 }
 
-/// Options that do not go together, or files that cannot be used; in words, a line each.
+/// Options that exclude or require each other, or unusable files: one message per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct UsageError(Vec<String>);
@@ -33,10 +33,10 @@ pub fn with_tls_options(command: Command) -> Command {
     let option = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Admin port");
     let file = |name| option(name).value_name("FILE").value_parser(value_parser!(PathBuf));
     command.args([
-        option(TLS).action(ArgAction::SetTrue).help("Reach the admin port by TLS: any but a local one wants it"),
+        option(TLS).action(ArgAction::SetTrue).help("Use TLS to reach the admin port; required unless it is local"),
         file(CA).help("PEM file of the CA that signed the admin port's certificate"),
         file(CERTIFICATE_KEY)
-            .help("PEM file of the client certificate to show, with its key; --adminAllow must have it"),
+            .help("PEM file of the client certificate and its key; the proxy's --adminAllow must match it"),
         option(PASSWORD)
             .value_name("PASSWORD")
             .env(PASSWORD_ENVIRONMENT)
@@ -61,10 +61,10 @@ pub fn tls_options(matches: &ArgMatches) -> TlsOptions {
 }
 
 impl TlsOptions {
-    /// Reads the files for a connection to this address; none where it is without TLS.
+    /// Loads the files for a connection to `address`; `None` without TLS.
     ///
     /// # Errors
-    /// [`UsageError`]: what is missing, or has no meaning; every file that cannot be used.
+    /// [`UsageError`]: a missing or useless option, or every unusable file.
     pub fn load(&self, address: &AdminAddress) -> Result<Option<Arc<Material>>, UsageError> {
         if let Some(problem) = self.problem(address) {
             return Err(UsageError(vec![problem]));
@@ -72,7 +72,7 @@ impl TlsOptions {
         if !self.tls {
             return Ok(None);
         }
-        // What is shown to servers: a client's certificate needs no name that anyone dials.
+        // A cluster certificate, as shown to servers, needs no name that a client dials.
         let files = TlsFiles {
             cluster: self.certificate_key.clone(),
             cluster_password: self.password.clone(),
@@ -80,7 +80,7 @@ impl TlsOptions {
             ..TlsFiles::default()
         };
         let (material, _) =
-            Material::load(&files).map_err(|faults| UsageError(faults.iter().map(in_words).collect()))?;
+            Material::load(&files).map_err(|faults| UsageError(faults.iter().map(message).collect()))?;
         Ok(Some(Arc::new(material)))
     }
 
@@ -107,8 +107,8 @@ impl TlsOptions {
     }
 }
 
-/// By the options of this command, which has fewer than the proxy.
-fn in_words(fault: &Fault) -> String {
+/// The message for a fault, with this command's options, which are fewer than the proxy's.
+fn message(fault: &Fault) -> String {
     let name = match fault.file {
         FileRole::CertificateKey | FileRole::Cluster => CERTIFICATE_KEY,
         FileRole::Ca | FileRole::ClusterCa | FileRole::Crl => CA,

@@ -1,4 +1,4 @@
-//! What the answers to changes look like. PURE.
+//! Renders the replies to changes.
 
 use super::page::Page;
 use super::status::certificates;
@@ -6,7 +6,7 @@ use super::words::count;
 use crate::control::views::{AcceptReply, ModeReply, RecycleReply, RotateReply};
 use crate::text::escaped;
 
-/// A mode that was changed, or kept.
+/// The reply to a change of mode.
 pub(super) fn mode(reply: &ModeReply) -> Page {
     let (was, mode) = (escaped(&reply.was), escaped(&reply.mode));
     let mut page = Page::saying(if was == mode {
@@ -21,7 +21,7 @@ pub(super) fn mode(reply: &ModeReply) -> Page {
     page
 }
 
-/// A configuration that was read again.
+/// The reply to `reload`.
 pub(super) fn reload(reply: &ModeReply) -> Page {
     let (was, mode) = (escaped(&reply.was), escaped(&reply.mode));
     let change = if was == mode {
@@ -35,7 +35,7 @@ pub(super) fn reload(reply: &ModeReply) -> Page {
     page
 }
 
-/// TLS files that were read again.
+/// The reply to `rotate`.
 pub(super) fn rotate(reply: &RotateReply) -> Page {
     let mut page = Page::saying(format!(
         "The TLS files were read again, generation {}: new connections use them from now on.",
@@ -46,7 +46,7 @@ pub(super) fn rotate(reply: &RotateReply) -> Page {
     page
 }
 
-/// A client that was accepted, or no longer is.
+/// The reply to `accept`.
 pub(super) fn accept(reply: &AcceptReply) -> Page {
     let key = escaped(&reply.key);
     let mut page = Page::saying(if reply.accepted {
@@ -60,7 +60,7 @@ pub(super) fn accept(reply: &AcceptReply) -> Page {
     page
 }
 
-/// Connections that were moved.
+/// The reply to `recycle`.
 pub(super) fn recycle(reply: &RecycleReply) -> Page {
     let RecycleReply { at_risk, left_alone, moved, cut, ended, waiting, .. } = *reply;
     let mut page = Page::default();
@@ -86,7 +86,7 @@ pub(super) fn recycle(reply: &RecycleReply) -> Page {
     page
 }
 
-/// Whether a recycle has left something to move.
+/// Whether `recycle` has left connections.
 pub(super) const fn is_left(reply: &RecycleReply) -> bool {
     reply.waiting > 0 || reply.left_alone > 0
 }

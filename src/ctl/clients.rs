@@ -1,4 +1,4 @@
-//! What `clients` looks like. PURE.
+//! Renders the reply of `clients`.
 
 use super::page::{Page, Table};
 use super::words::{ago, count, driver, named, notes};
@@ -7,9 +7,9 @@ use crate::control::views::ClientRow;
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
 
-/// The page; of those without TLS alone, if asked so.
+/// The page; `plaintext_only` if the reply has only clients without TLS.
 pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool, now: i64) -> Page {
-    // Nothing stands in the way of the mode in force.
+    // A client cannot block the mode in force.
     let required = Mode::parse(ssl_mode, Spelling::Ssl) == Ok(Mode::Require);
     let blocks = if required { "refused without TLS" } else { "blocks requireSSL" };
     let mut page = Page::saying(sentence(clients, plaintext_only, required));
@@ -40,7 +40,7 @@ pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool
                 row.blocks.then(|| blocks.to_owned()),
                 row.accepted.then(|| "accepted".to_owned()),
             ]),
-            // Those that `accept` is for.
+            // The keys that `accept` takes.
             if row.blocks || row.accepted { escaped(&row.key) } else { String::new() },
         ]);
     }
@@ -72,10 +72,9 @@ fn sentence(clients: &[ClientRow], plaintext_only: bool, required: bool) -> Stri
     )
 }
 
-/// A count of what should not be.
+/// A count, empty if zero.
 fn some(number: u64) -> String {
     if number == 0 { String::new() } else { number.to_string() }
 }
 
-/// As the admin port calls it.
 const PLAINTEXT: &str = "plaintext";

@@ -21,35 +21,31 @@ pub fn command() -> Command {
         .value_parser(value_parser!(AdminAddress))
         .global(true)
         .help_heading("Admin port")
-        .help("Where the proxy's admin port is (--adminBind there)");
-    let json = switch(JSON).global(true).help("Print the admin port's JSON as it is: one object, errors too");
+        .help("Address of the proxy's admin port (its --adminBind)");
+    let json = switch(JSON).global(true).help("Print the admin port's JSON unchanged: one object, also for errors");
     let command = Command::new("ctl")
-        .about("Ask a running proxy, and change it")
+        .about("Query and control a running proxy")
         .long_about(LONG_ABOUT)
         .after_long_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true);
     with_tls_options(command.args([json, admin])).subcommands([
-        verb(STATUS, "What is running, and what an operator should look at", ""),
+        verb(STATUS, "Show mode, listeners, servers, certificates and warnings", ""),
         mode(),
         ready(),
         clients(),
         accept(),
         connections(),
         whois(),
-        verb(
-            HISTORY,
-            "List the last 200 changes, made or refused: what, when, by whom and by which door; newest last",
-            "",
-        ),
+        verb(HISTORY, "List the last 200 changes, made or refused, with time, caller and protocol; newest last", ""),
         verb(
             ROTATE,
-            "Read key, certificate, CA and CRL files again: all of them, or none",
-            "1: refused; the old ones stay",
+            "Reload key, certificate, CA and CRL files: all of them, or none",
+            "1: refused; the loaded files stay in use",
         )
         .arg(read_again_by_force()),
         recycle(),
-        verb(RELOAD, "Read the configuration again, as SIGHUP does", "1: refused; everything stays as it was")
+        verb(RELOAD, "Reload the configuration, as SIGHUP does", "1: refused; nothing was changed")
             .arg(read_again_by_force()),
     ])
 }
@@ -67,63 +63,64 @@ fn switch(name: &'static str) -> Arg {
 
 fn read_again_by_force() -> Arg {
     switch(FORCE).help(
-        "Take TLS files too that are out of date (a certificate of the proxy's own, all CAs, a CRL that is needed) while those \
-         in force are not",
+        "Also accept expired TLS files (a certificate of the proxy, all CAs, a required CRL) in place of valid ones",
     )
 }
 
 fn mode() -> Command {
-    let to = Arg::new(NEW).value_name("MODE").value_parser(parse_mode).help("The mode to change to; none: only ask");
+    let to = Arg::new(NEW)
+        .value_name("MODE")
+        .value_parser(parse_mode)
+        .help("The mode to change to; without it, the mode is printed");
     let holder = Arg::new(HOLDER).long(HOLDER).value_name("NAME").value_parser(NonEmptyStringValueParser::new());
-    verb(MODE, "Print the mode in force, or change it", "1: refused, with the reasons; the mode stays")
+    verb(MODE, "Print the mode in force, or change it", "1: refused, with the reasons; the mode is unchanged")
         .long_about(
-            "Print the mode in force (one word, in the older spelling), or change it.\n\nThe modes, one step up at a \
-             time: disabled, allowSSL, preferSSL, requireSSL; the newer spelling is taken too (allowTLS ...). Any other \
-             change, such as the way back, needs --force. To ask for the mode in force is no error.",
+            "Print the mode in force (one word, in the older spelling), or change it.\n\nThe modes in order: disabled, \
+             allowSSL, preferSSL, requireSSL; the newer spelling is accepted too (allowTLS ...). A change goes one step up; \
+             any other, such as a step back, needs --force. Setting the mode in force again is no error.",
         )
         .args([
             to,
-            switch(FORCE).requires(NEW).help("To any mode that can be served: back, over a step, with servers cut off"),
-            switch(GUARD).requires(NEW).help("Refuse where it would hurt someone: what `ready` lists"),
-            switch(PERSIST).requires(NEW).help("Start in this mode after a restart too (needs --stateFile)"),
-            holder.requires(NEW).help("In the name of the one who holds the lease"),
+            switch(FORCE).requires(NEW).help("Allow going back, skipping a step, or cutting servers off"),
+            switch(GUARD).requires(NEW).help("Refuse the change while `ready` lists a blocker"),
+            switch(PERSIST).requires(NEW).help("Also start in this mode after a restart (needs --stateFile)"),
+            holder.requires(NEW).help("Name of the lease holder on whose behalf to act"),
         ])
 }
 
 fn ready() -> Command {
     let to = Arg::new(TO).long(TO).value_name("MODE").required(true).value_parser(parse_mode);
-    verb(READY, "Say what stands in the way of a mode: who, where, and what to do", "1: not ready, or refused")
+    verb(READY, "List what blocks a mode, with the remedy for each blocker", "1: not ready, or refused")
         .arg(to.help("The mode, in either spelling: disabled, allowSSL, preferSSL, requireSSL"))
 }
 
 fn clients() -> Command {
-    verb(CLIENTS, "List who has been seen: by address, application and driver, with TLS and without", "")
-        .arg(switch(PLAINTEXT).help("Those without TLS alone"))
+    verb(CLIENTS, "List all clients seen, with and without TLS, by address, application and driver", "")
+        .arg(switch(PLAINTEXT).help("Only clients without TLS"))
 }
 
 fn accept() -> Command {
     let key = Arg::new(KEY).value_name("KEY").required(true).value_parser(parse_key);
-    verb(ACCEPT, "Accept that a client will be refused: it no longer stands in the way of requireSSL", "")
-        .arg(key.help("The client, as `clients` and `ready` call it: IP/APPLICATION/DRIVER"))
-        .arg(switch(REMOVE).help("Take it back"))
+    verb(ACCEPT, "Accept that a client will be refused: it no longer blocks requireSSL", "")
+        .arg(key.help("Key of the client, as `clients` and `ready` print it: IP/APPLICATION/DRIVER"))
+        .arg(switch(REMOVE).help("Revoke the acceptance"))
 }
 
 fn connections() -> Command {
     verb(CONNECTIONS, "List the open connections", "")
-        .arg(switch(NON_CONFORMING).help("Those alone that today's policy would not make"))
+        .arg(switch(NON_CONFORMING).help("Only connections that the mode in force would not allow"))
 }
 
 fn whois() -> Command {
     let address = Arg::new(ADDRESS).value_name("IP:PORT").required(true).value_parser(value_parser!(SocketAddr));
     verb(
         WHOIS,
-        "Find the client behind an address that mongod shows, or the other way about",
+        "Find the client behind an address that mongod shows, or the reverse",
         "1: none found, or refused",
     )
     .long_about(
-        "Find the true client behind an address in mongod's log or currentOp; or, for a client's address, what \
-             mongod calls it. Open connections only: of those that are over, the proxy's log has peer and \
-             upstream_local.",
+        "Find the client behind an address in mongod's log or currentOp; or, for a client's address, the address \
+             that mongod shows. Open connections only: for closed ones, see peer and upstream_local in the proxy's log.",
     )
     .arg(address.help("The address, such as 127.0.0.1:40022"))
 }
@@ -133,17 +130,20 @@ fn recycle() -> Command {
     let wait = value_parser!(u64).range(0..=RECYCLE_WAIT_MOST.as_secs());
     verb(
         RECYCLE,
-        "Move connections that today's policy would not make: each ends between two messages, and its client reconnects",
-        "1: some are left: still waiting for a boundary, or at risk and left alone; or refused",
+        "Close connections that the mode in force would not allow, between two messages, so that clients reconnect",
+        "1: some are left (waiting for a message boundary, or at risk and left alone), or refused",
     )
     .args([
-        switch(FORCE).help("Those too whose clients may see an error: no member of a set behind, or no MongoDB"),
-        seconds(GRACE).value_parser(value_parser!(u64)).help("Then cut them wherever they are; without it, never"),
-        seconds(WAIT).value_parser(wait).help("How long to wait for them to have moved [default: 6]"),
+        switch(FORCE)
+            .help("Also close connections whose clients may see an error: no replica set behind them, or no MongoDB"),
+        seconds(GRACE)
+            .value_parser(value_parser!(u64))
+            .help("Then close them at any point; without this option, never"),
+        seconds(WAIT).value_parser(wait).help("Seconds to wait until they are closed [default: 6]"),
     ])
 }
 
-/// A mode in either spelling; `disabled`, which is in both, is taken for the older.
+/// A mode in either spelling; `disabled` is the same in both and counts as the older.
 fn parse_mode(text: &str) -> Result<(Mode, Spelling), String> {
     let spellings = [Spelling::Ssl, Spelling::Tls];
     let found = spellings.into_iter().find_map(|spelling| Some((Mode::parse(text, spelling).ok()?, spelling)));
@@ -153,7 +153,7 @@ fn parse_mode(text: &str) -> Result<(Mode, Spelling), String> {
     })
 }
 
-/// The key as it was typed, if it is one.
+/// The key as given, if it is valid.
 fn parse_key(text: &str) -> Result<String, String> {
     ClientIdentity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -185,12 +185,12 @@ pub(super) const ADDRESS: &str = "address";
 pub(super) const GRACE: &str = "grace";
 pub(super) const WAIT: &str = "wait";
 
-const LONG_ABOUT: &str = "Ask a running proxy at its admin port, and change it.\n\nA local admin port needs no more than \
-     its address. A remote one wants TLS and a client certificate: --tls, --tlsCAFile and --tlsCertificateKeyFile, as \
-     mongosh has them. Tables are for people, and may change; scripts use --json and the exit code.";
+const LONG_ABOUT: &str = "Query and control a running proxy by its admin port.\n\nA local admin port needs only its \
+     address. A remote one requires TLS and a client certificate: --tls, --tlsCAFile and --tlsCertificateKeyFile, named as \
+     in mongosh. Tables are for people and may change; scripts should use --json and the exit code.";
 
 const EXIT_CODES: &str = "Exit codes:\n  \
-     0  done; ready: nothing stands in the way; recycle: nothing is left to move\n  \
+     0  done; ready: no blocker; recycle: no connection is left\n  \
      1  refused, or it failed: nothing was changed; not ready; whois: none found; recycle: some are left\n  \
      2  usage: the command line, or a TLS file that it names\n  \
      3  no tlsramp answers at the admin address\n\n\

@@ -1,4 +1,4 @@
-//! What `connections` and `whois` look like. PURE.
+//! Renders the replies of `connections` and `whois`.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use super::words::{bytes, count, driver, name, notes, span};
 use crate::control::views::ConnectionRow;
 use crate::text::escaped;
 
-/// The page of open connections; of the non-conforming alone, if asked so. `left_out`: how many more there are.
+/// The page of open connections. `left_out`: how many more did not fit the reply.
 pub(super) fn page(connections: &[ConnectionRow], left_out: usize, non_conforming_only: bool) -> Page {
     let non_conforming = connections.iter().filter(|row| row.non_conforming.is_some()).count();
     let open = count(connections.len(), "connection");
@@ -33,7 +33,7 @@ pub(super) fn found(connections: &[ConnectionRow], address: SocketAddr) -> Vec<&
     connections.iter().filter(|row| is(&row.peer) || row.upstream_local.as_deref().is_some_and(is)).collect()
 }
 
-/// The page of those that were found.
+/// The page of `whois`.
 pub(super) fn whois(found: &[&ConnectionRow], address: SocketAddr) -> Page {
     let mut page = Page::default();
     for row in found {
@@ -93,7 +93,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> Table {
     table
 }
 
-/// Whether a text is this address. IPv4 is IPv4, however it is written.
+/// Whether a text is this address; IPv4-mapped IPv6 equals IPv4.
 fn is(text: &str, address: SocketAddr) -> bool {
     let canonical = |address: SocketAddr| (address.ip().to_canonical(), address.port());
     text.parse().is_ok_and(|end| canonical(end) == canonical(address))

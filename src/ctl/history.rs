@@ -1,4 +1,4 @@
-//! What `history` looks like. PURE.
+//! Renders the reply of `history`.
 
 use super::page::{Page, Table};
 use super::words::{count, notes};
@@ -34,7 +34,7 @@ fn effect_text(effect: Effect, reason: Option<&str>) -> String {
     }
 }
 
-/// A moment in two words, so that a narrow column breaks it between them.
+/// Date and time separated by a space, where a narrow column breaks them.
 fn moment(at: &str) -> String {
     escaped(at).replacen('T', " ", 1).trim_end_matches('Z').to_owned()
 }

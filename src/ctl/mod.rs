@@ -1,16 +1,16 @@
-//! `tlsramp ctl`: asks a running proxy at its admin port, and changes it.
+//! `tlsramp ctl`: queries and controls a running proxy by its admin port.
 //!
-//! | file | what a reader would look for there |
+//! | file | content |
 //! |---|---|
-//! | `command` | the command line: verbs, options, what they mean |
-//! | `verb` | which verb, with what; the command as it was typed, for those that are to be typed next |
-//! | `run` | asking, printing, exit codes |
-//! | `page`, `words` | sentences, warnings and tables for people; ages, counts, sizes. PURE |
-//! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | what each answer looks like. PURE |
-//! | `refusal` | what a failure looks like, for people and for programs. PURE |
+//! | `command` | the command line: subcommands, options, help |
+//! | `verb` | the parsed subcommand |
+//! | `run` | request, output, exit codes |
+//! | `page`, `words` | sentences, warnings and tables; ages, counts, sizes |
+//! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | renders each reply |
+//! | `refusal` | renders an error, as text and as JSON |
 //!
-//! It refuses to decide anything: what is legal, the controller knows. It prints nothing that came from a peer without
-//! escaping it, and no escape code of its own but to a terminal.
+//! It decides nothing: the controller knows which changes are legal. Text from a peer is printed escaped, and escape codes
+//! of its own go only to a terminal.
 
 mod changes;
 mod clients;

@@ -1,8 +1,8 @@
-//! Sentences, warnings and tables, and how they look on a terminal and in a pipe. PURE.
+//! A page of sentences, warnings and tables, rendered for a terminal or a pipe.
 
 use comfy_table::{CellAlignment, ContentArrangement};
 
-/// What is shown, from top to bottom.
+/// A page, from top to bottom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Page(Vec<Part>);
 
@@ -15,19 +15,19 @@ enum Part {
     Table(Table),
 }
 
-/// A table. Columns that nobody has anything in are left out.
+/// A table. Empty columns are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
     heads: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
-/// Where it is shown.
+/// The properties of the output stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct View {
-    /// Of a terminal; elsewhere nothing is wrapped.
+    /// Columns of the terminal; without it, nothing is wrapped.
     pub(super) width: Option<u16>,
-    /// Whether colours are understood and wanted.
+    /// Whether to use colours.
     pub(super) colour: bool,
 }
 
@@ -46,12 +46,12 @@ impl Page {
         self.0.push(Part::Warning(warning.into()));
     }
 
-    /// A warning that cannot wait.
+    /// A critical warning.
     pub(super) fn alarm(&mut self, warning: impl Into<String>) {
         self.0.push(Part::Critical(warning.into()));
     }
 
-    /// Lines to be typed: set apart, and never wrapped.
+    /// Commands to be typed: indented and never wrapped.
     pub(super) fn commands(&mut self, commands: Vec<String>) {
         self.0.push(Part::Commands(commands));
     }
@@ -63,7 +63,7 @@ impl Page {
         }
     }
 
-    /// All of it, with a line break at its end.
+    /// The text, ending with a line break.
     pub(super) fn render(&self, view: View) -> String {
         let mut text = String::new();
         let mut apart = false;
@@ -135,7 +135,7 @@ fn shown(cell: &str) -> &str {
     if cell.is_empty() { "-" } else { cell }
 }
 
-/// Between two columns.
+/// Spaces between two columns.
 const GAP: u16 = 2;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What `ready` looks like, and the list of blockers that a refusal has too. PURE.
+//! Renders the reply of `ready`, and the blockers of a refusal.
 
 use super::page::{Page, Table};
 use super::words::{ago, count, name, named, notes};
@@ -6,7 +6,7 @@ use crate::admin_client::quoted;
 use crate::control::views::{Blocker, Ready};
 use crate::text::escaped;
 
-/// The page; `called` is how this command was called, for those to be typed next.
+/// The page; `called` is this command up to its verb, for the commands that it suggests.
 pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
     let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
     let found = &ready.blockers;
@@ -45,7 +45,7 @@ pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
     page.table(table);
 }
 
-/// In short where the other columns say the rest; a kind that a later version has, by its text.
+/// A short description, as other columns have the rest; for kinds of a later version, the text.
 fn what(blocker: &Blocker) -> String {
     match blocker.kind.as_str() {
         "plaintextOpen" => "connected without TLS".to_owned(),

@@ -1,4 +1,4 @@
-//! What a failure looks like, for people and for programs. PURE.
+//! Renders an error, as text and as JSON.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use super::words::count;
 use crate::admin_client::ClientError;
 use crate::text::escaped;
 
-/// For people.
+/// The page of an error.
 pub(super) fn page(error: &ClientError, now: i64) -> Page {
     let mut page = Page::default();
     let text = headline(error);
@@ -27,7 +27,7 @@ pub(super) fn page(error: &ClientError, now: i64) -> Page {
     page
 }
 
-/// The error in words; of one that lists what the table below it has, what comes before the list.
+/// The error's text, cut before the list of blockers that the table repeats.
 fn headline(error: &ClientError) -> String {
     let text = error.to_string();
     let ClientError::Refused { reply, .. } = error else { return text };
@@ -35,7 +35,7 @@ fn headline(error: &ClientError) -> String {
     listed.map_or_else(|| text.clone(), |(before, _)| before.trim_end_matches([' ', ':']).to_owned())
 }
 
-/// For programs: what the admin port has answered; where it has not, an object of the same shape.
+/// The admin port's JSON, or an object of the same shape if it did not answer.
 pub(super) fn json(error: &ClientError) -> String {
     if let ClientError::Refused { json, .. } = error {
         return json.clone();
@@ -43,13 +43,13 @@ pub(super) fn json(error: &ClientError) -> String {
     json!({ "error": error.to_string(), "code": error.code() }).to_string()
 }
 
-/// What to do about it, where the admin port's own words leave that open: they are the same by every door.
+/// What to do, in options of this command: the admin port's text is the same for all its clients.
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "IllegalTransition" => {
             Some("One step up at a time: disabled, allowSSL, preferSSL, requireSSL; --force takes any.")
         }
-        "Unreachable" => Some("--force takes it all the same."),
+        "Unreachable" => Some("--force makes the change all the same."),
         "Guarded" => Some("`tlsramp ctl ready --to MODE` says more; without --guard they are warnings."),
         _ => None,
     }

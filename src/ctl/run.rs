@@ -1,4 +1,4 @@
-//! Asking, printing, exit codes.
+//! Runs a subcommand: request, output, exit code.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -17,18 +17,18 @@ use super::{changes, clients, connections, history, ready, refusal, status};
 use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, ctl_command, tls_options};
 use crate::telemetry::now_millis;
 
-/// Asks, and prints the answer. 0: done; 1: refused, or a no; 2: usage; 3: no tlsramp there.
+/// Sends the request and prints the reply. Exit codes: 0 done, 1 refused or negative, 2 usage, 3 no tlsramp reached.
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let (Some(verb), Some(address)) = (Verb::of(arguments), arguments.get_one::<AdminAddress>(ADMIN)) else {
-        // clap lets no other through.
+        // Unreachable: clap has checked both.
         return ExitCode::from(USAGE);
     };
     let options = tls_options(arguments);
     let material = match options.load(address) {
         Ok(material) => material,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             return ExitCode::from(USAGE);
         }
     };
@@ -37,67 +37,69 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             return ExitCode::from(NO);
         }
     };
-    let said = runtime.block_on(ask(&verb, &client, &called));
-    // DNS may still be waited for, by a thread that nobody waits for any more.
+    let output = runtime.block_on(ask(&verb, &client, &called));
+    // Does not wait for a thread that may still be resolving a name.
     runtime.shutdown_background();
-    ExitCode::from(show(said, arguments.get_flag(JSON)))
+    ExitCode::from(show(output, arguments.get_flag(JSON)))
 }
 
-/// An answer, made ready for either reader.
+/// The output of a subcommand, as text and as JSON.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct CtlOutput {
     pub(super) page: Page,
     pub(super) json: String,
     pub(super) exit: u8,
-    /// What is not part of the answer: for standard error.
-    pub(super) complaint: Option<String>,
+    /// A message for standard error.
+    pub(super) notice: Option<String>,
 }
 
-impl Said {
-    fn new<T>(answer: Answer<T>, page: impl FnOnce(&T) -> Page) -> Said {
-        Said { page: page(&answer.value), json: answer.json, exit: DONE, complaint: None }
+impl CtlOutput {
+    fn new<T>(answer: Answer<T>, page: impl FnOnce(&T) -> Page) -> CtlOutput {
+        CtlOutput { page: page(&answer.value), json: answer.json, exit: DONE, notice: None }
     }
 
-    fn no_if(self, no: bool) -> Said {
-        Said { exit: if no { NO } else { self.exit }, ..self }
+    fn no_if(self, no: bool) -> CtlOutput {
+        CtlOutput { exit: if no { NO } else { self.exit }, ..self }
     }
 }
 
-async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<Said, ClientError> {
+async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<CtlOutput, ClientError> {
     let now = now_millis();
     Ok(match verb {
-        Verb::Status => Said::new(client.status().await?, |status| status::page(status, now)),
-        Verb::Mode => Said::new(client.status().await?, |status| Page::saying(crate::text::escaped(&status.ssl_mode))),
-        Verb::ChangeMode(request) => Said::new(client.set_mode(request).await?, changes::mode),
+        Verb::Status => CtlOutput::new(client.status().await?, |status| status::page(status, now)),
+        Verb::Mode => {
+            CtlOutput::new(client.status().await?, |status| Page::saying(crate::text::escaped(&status.ssl_mode)))
+        }
+        Verb::ChangeMode(request) => CtlOutput::new(client.set_mode(request).await?, changes::mode),
         Verb::Ready(to, spelling) => {
             let answer = client.ready(*to, *spelling).await?;
             let no = !answer.value.ready;
-            Said::new(answer, |ready| ready::page(ready, called, now)).no_if(no)
+            CtlOutput::new(answer, |ready| ready::page(ready, called, now)).no_if(no)
         }
         Verb::Clients { plaintext } => {
-            Said::new(client.clients(*plaintext).await?, |seen| clients::page(seen, *plaintext, now))
+            CtlOutput::new(client.clients(*plaintext).await?, |seen| clients::page(seen, *plaintext, now))
         }
-        Verb::Accept { key, accepted } => Said::new(client.accept(key, *accepted).await?, changes::accept),
-        Verb::Connections { non_conforming } => Said::new(client.connections(*non_conforming).await?, |open| {
+        Verb::Accept { key, accepted } => CtlOutput::new(client.accept(key, *accepted).await?, changes::accept),
+        Verb::Connections { non_conforming } => CtlOutput::new(client.connections(*non_conforming).await?, |open| {
             connections::page(&open.connections, open.left_out, *non_conforming)
         }),
         Verb::Whois(address) => whois(client.connections(false).await?, *address),
-        Verb::History => Said::new(client.history().await?, history::page),
-        Verb::Rotate { force } => Said::new(client.rotate(*force).await?, changes::rotate),
+        Verb::History => CtlOutput::new(client.history().await?, history::page),
+        Verb::Rotate { force } => CtlOutput::new(client.rotate(*force).await?, changes::rotate),
         Verb::Recycle(recycle) => {
             let answer = client.recycle(recycle).await?;
             let left = changes::is_left(&answer.value);
-            Said::new(answer, changes::recycle).no_if(left)
+            CtlOutput::new(answer, changes::recycle).no_if(left)
         }
-        Verb::Reload { force } => Said::new(client.reload(*force).await?, changes::reload),
+        Verb::Reload { force } => CtlOutput::new(client.reload(*force).await?, changes::reload),
     })
 }
 
-fn whois(answer: Answer<Connections>, address: SocketAddr) -> Said {
+fn whois(answer: Answer<Connections>, address: SocketAddr) -> CtlOutput {
     let found = connections::found(&answer.value.connections, address);
     let nobody = found.is_empty().then(|| {
         format!(
@@ -107,10 +109,10 @@ fn whois(answer: Answer<Connections>, address: SocketAddr) -> Said {
     });
     let page = connections::whois(&found, address);
     let json = left_of(&answer.json, &found.iter().map(|row| row.id).collect::<Vec<_>>());
-    Said { page, json, exit: if nobody.is_some() { NO } else { DONE }, complaint: nobody }
+    CtlOutput { page, json, exit: if nobody.is_some() { NO } else { DONE }, notice: nobody }
 }
 
-/// The rows of these connections, as they came.
+/// The reply, reduced to these connections.
 fn left_of(all: &str, ids: &[u64]) -> String {
     let mut all: Value = serde_json::from_str(all).unwrap_or_default();
     let rows = all["connections"].take();
@@ -122,10 +124,10 @@ fn left_of(all: &str, ids: &[u64]) -> String {
     json!({ "connections": found }).to_string()
 }
 
-/// Prints it, and gives the exit code.
-fn show(said: Result<Said, ClientError>, as_json: bool) -> u8 {
-    let (page, json, exit, complaint) = match said {
-        Ok(said) => (said.page, said.json, said.exit, said.complaint),
+/// Prints the output and returns the exit code.
+fn show(output: Result<CtlOutput, ClientError>, as_json: bool) -> u8 {
+    let (page, json, exit, notice) = match output {
+        Ok(output) => (output.page, output.json, output.exit, output.notice),
         Err(error) => {
             let page = refusal::page(&error, now_millis());
             let exit = if error.is_refusal() { NO } else { UNREACHED };
@@ -133,34 +135,34 @@ fn show(said: Result<Said, ClientError>, as_json: bool) -> u8 {
             (Page::default(), refusal::json(&error), exit, None)
         }
     };
-    if let Some(complaint) = complaint {
-        complain(&complaint);
+    if let Some(notice) = notice {
+        print_error(&notice);
     }
     let text = if as_json { json.trim_end().to_owned() + "\n" } else { page.render(view(&io::stdout())) };
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // Whoever closed it has seen enough.
+        // The reader closed the pipe early, as `head` does.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("cannot print the answer: {error}"));
+            print_error(&format!("cannot print the answer: {error}"));
             exit.max(NO)
         }
         _ => exit,
     }
 }
 
-/// How a stream shows things.
+/// Width and colours of a stream.
 fn view(stream: &(impl IsTerminal + AsFd)) -> View {
     if !stream.is_terminal() {
         return View::default();
     }
     let width = tcgetwinsize(stream).ok().map(|size| size.ws_col).filter(|columns| *columns >= NARROWEST);
-    // By no-color.org, an empty variable is none.
+    // By no-color.org, an empty variable counts as unset.
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     View { width, colour: !plain && std::env::var("TERM").is_ok_and(|term| term != "dumb") }
 }
 
-/// A closed standard stream is no reason to fail.
-fn complain(why: &dyn std::fmt::Display) {
+/// Prints an error; a closed stream is ignored.
+fn print_error(why: &dyn std::fmt::Display) {
     let _ = writeln!(io::stderr(), "tlsramp ctl: {why}");
 }
 
@@ -168,5 +170,5 @@ const DONE: u8 = 0;
 const NO: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHED: u8 = 3;
-/// Columns under which a table is better left to the terminal to break.
+/// Narrower terminals wrap the tables themselves.
 const NARROWEST: u16 = 40;

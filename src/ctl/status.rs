@@ -1,4 +1,4 @@
-//! What `status` looks like. PURE.
+//! Renders the reply of `status`.
 
 use super::page::{Page, Table};
 use super::words::{ago, count, name, notes, since, span};
@@ -34,7 +34,7 @@ pub(super) fn page(status: &Status, now: i64) -> Page {
             span(lease.seconds_left)
         ));
     }
-    // The admin port may list it among the warnings too.
+    // The warnings may contain it already.
     let drift = status.drift.as_ref().filter(|drift| !status.warnings.contains(drift));
     let others = status.warnings.iter().filter(|warning| !status.critical.contains(warning));
     for warning in drift.into_iter().chain(others) {
@@ -136,7 +136,7 @@ fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> Table {
     table
 }
 
-/// Those that fail: the others are as they should be.
+/// Only links that fail.
 fn links(links: &[LinkStatus], now: i64) -> Table {
     let mut table =
         Table::new(["FAILING LINK", "ROUTE", "LINK", "OPEN", "LAST OK", "LAST FAILED", "WHY", "TO NAME IT"]);
@@ -177,7 +177,7 @@ fn bypass(bypass: &[BypassStatus]) -> Table {
     table
 }
 
-/// The certificates in use, as `rotate` shows them too.
+/// The certificates in use.
 pub(super) fn certificates(certificates: &[CertificateStatus]) -> Table {
     let mut table = Table::new(["CERTIFICATE", "SUBJECT", "EXPIRES", "FILE"]);
     for certificate in certificates {

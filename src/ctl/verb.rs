@@ -1,4 +1,4 @@
-//! Which verb, with what; and the command as it was typed, for those that are to be typed next.
+//! The parsed subcommand.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use crate::control::Recycle;
 use crate::control::requests::ModeRequest;
 use crate::policy::{Mode, Spelling};
 
-/// What is asked.
+/// A subcommand with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verb {
     Status,
@@ -27,7 +27,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// From the command line, which clap has checked; none for a verb that it does not let through.
+    /// Reads the command line, which clap has checked; `None` for a subcommand that clap does not know.
     pub(super) fn of(matches: &ArgMatches) -> Option<Verb> {
         let (verb, given) = matches.subcommand()?;
         Some(match verb {

@@ -1,4 +1,4 @@
-//! Counts, ages, sizes and names as people read them. PURE.
+//! Formats counts, ages, sizes and names.
 
 use crate::text::escaped;
 
@@ -23,8 +23,8 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-/// A moment in RFC 3339 as `3m ago`, seen from `now` in milliseconds since 1970. What is none, is shown as it is; what
-/// lies ahead, by clocks that differ, is now.
+/// An RFC 3339 time as `3m ago`, relative to `now` in milliseconds since 1970. An invalid time is shown unchanged; one in
+/// the future, by clocks that differ, as `0s ago`.
 pub(super) fn ago(moment: &str, now: i64) -> String {
     match since(moment, now) {
         Some(seconds) => format!("{} ago", span(seconds)),
@@ -33,7 +33,7 @@ pub(super) fn ago(moment: &str, now: i64) -> String {
     }
 }
 
-/// Seconds since a moment in RFC 3339.
+/// Seconds since an RFC 3339 time.
 pub(super) fn since(moment: &str, now: i64) -> Option<u64> {
     let moment = bson::DateTime::parse_rfc3339_str(moment).ok()?.timestamp_millis();
     Some(u64::try_from(now.saturating_sub(moment)).unwrap_or(0) / 1000)
@@ -52,7 +52,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     String::new()
 }
 
-/// A text of someone else's, if there is one.
+/// A text from a peer, escaped; empty if missing.
 pub(super) fn name(text: Option<&str>) -> String {
     text.map(escaped).unwrap_or_default()
 }
@@ -68,7 +68,7 @@ pub(super) fn driver(driver: Option<&str>, version: Option<&str>) -> String {
     both.join(" ")
 }
 
-/// The reasons in a cell: those that are there, one after the other.
+/// The notes that exist, separated by semicolons.
 pub(super) fn notes<const N: usize>(notes: [Option<String>; N]) -> String {
     notes.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

@@ -19,7 +19,7 @@ use super::hosts::Hosts;
 use super::reply::Reply;
 use super::routes::Route;
 use super::{body, changes, queries};
-use crate::admin::access::{Access, Entrance, READ_ONLY};
+use crate::admin::access::{Access, ListenerKind, READ_ONLY};
 use crate::admin::connection::AdminConnection;
 use crate::limits::{ADMIN_HEAD, ADMIN_HEAD_BYTES, ADMIN_HEADERS};
 use crate::telemetry::Format;
@@ -60,7 +60,7 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
     let path = request.uri().path().to_owned();
     let format = Format::accepted(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
     let route = Route::of(&path);
-    if connection.entrance == Entrance::Probes {
+    if connection.listener_kind == ListenerKind::Probes {
         let route = route.filter(|route| route.is_probe() && route.takes(request.method()));
         let route = route.ok_or_else(|| Reply::not_found(&path))?;
         return queries::answer(route, &route.query(request.uri().query())?, format, connection).await;

@@ -1,0 +1,124 @@
+//! Serves one connection, from its first byte to its last.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::access::ListenerKind;
+use super::connection::{AdminConnection, NewConnection};
+use super::protocol::{Protocol, detect};
+use super::{http, mongo};
+use crate::control::Who;
+use crate::limits::ADMIN_OPENING;
+use crate::net::linger;
+use crate::policy::Opening;
+use crate::sniff::sniff;
+use crate::tls;
+
+/// Serves a TCP connection.
+pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, new: NewConnection) {
+    let sniffed = tokio::select! {
+        sniffed = sniff(&socket, ADMIN_OPENING, true) => sniffed,
+        () = new.slot.evicted() => return,
+        () = new.watch.draining() => return,
+    };
+    let opening = match sniffed {
+        Ok(sniffed) => sniffed.opening,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "an admin connection said nothing");
+            return;
+        }
+    };
+    new.slot.begun();
+    let local = socket.local_addr().ok();
+    match opening {
+        Opening::Plaintext => {
+            let connection = AdminConnection::new(new, Who::Tcp { peer, subject: None }, local);
+            Box::pin(serve(socket, connection)).await;
+        }
+        Opening::Tls if new.listener_kind != ListenerKind::Probes => Box::pin(by_tls(socket, peer, local, new)).await,
+        Opening::Tls | Opening::OldTls | Opening::Sslv2 => {
+            let reason = match opening {
+                Opening::Tls | Opening::Plaintext => "the port for probes speaks no TLS",
+                Opening::OldTls | Opening::Sslv2 => "TLS below 1.2",
+            };
+            new.shared.log_limit.refused(Some(peer), None, reason);
+            linger(socket).await;
+        }
+    }
+}
+
+/// Serves a Unix socket connection, without TLS: the kernel names the peer.
+pub(super) async fn unix(socket: UnixStream, new: NewConnection) {
+    let credentials = match socket.peer_cred() {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            tracing::debug!(%error, "an admin connection by the unix socket is gone");
+            return;
+        }
+    };
+    let who = Who::Unix { uid: credentials.uid(), pid: credentials.pid() };
+    serve(socket, AdminConnection::new(new, who, None)).await;
+}
+
+async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, new: NewConnection) {
+    let log_limit = &new.shared.log_limit;
+    let Some(config) = new.shared.controller.snapshot().tls.admin_config() else {
+        log_limit.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
+        return linger(socket).await;
+    };
+    let handshake = tokio::select! {
+        handshake = tls::accept(socket, config, ADMIN_OPENING) => handshake,
+        () = new.slot.evicted() => return,
+        () = new.watch.draining() => return,
+    };
+    let stream = match handshake {
+        Ok(accepted) => accepted.stream,
+        Err((error, socket)) => {
+            log_limit.refused(Some(peer), None, &error.to_string());
+            if let Some(socket) = socket {
+                linger(socket).await;
+            }
+            return;
+        }
+    };
+    let chain: Vec<_> = stream.session().peer_certificates().unwrap_or_default().to_vec();
+    let subject = chain.first().and_then(tls::subject);
+    let names = chain.first().map(tls::names).unwrap_or_default();
+    let connection = AdminConnection::new(new, Who::Tcp { peer, subject }, local);
+    serve(stream, AdminConnection { by_tls: true, chain, names, ..connection }).await;
+}
+
+/// Serves until the client leaves, the connection is evicted, or the shutdown is forced.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: AdminConnection) {
+    tokio::select! {
+        () = serve_protocol(stream, &connection) => {}
+        () = connection.slot.evicted() => tracing::debug!(who = %connection.who, "an admin connection was closed in favour of another"),
+        () = connection.watch.forced() => {}
+    }
+}
+
+/// Detects the protocol and serves it.
+async fn serve_protocol<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &AdminConnection) {
+    if connection.listener_kind == ListenerKind::Probes {
+        return http::serve(stream, connection).await;
+    }
+    let detected = tokio::select! {
+        detected = timeout(ADMIN_OPENING, detect(stream)) => detected,
+        () = connection.watch.draining() => return,
+    };
+    let Ok(Ok((protocol, stream))) = detected else {
+        tracing::debug!(who = %connection.who, "an admin connection said nothing");
+        return;
+    };
+    connection.slot.begun();
+    if let Some(reason) = connection.refusal(connection.access()) {
+        connection.refused(&reason);
+    }
+    match protocol {
+        Protocol::Mongodb => mongo::serve(stream, connection).await,
+        Protocol::Http => http::serve(stream, connection).await,
+    }
+}
