@@ -1,4 +1,4 @@
-//! Where an admin port is: `HOST:PORT` or `unix:PATH`.
+//! The address of an admin port: `HOST:PORT` or `unix:PATH`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::net::{AddressError, UpstreamAddress};
 pub struct AdminAddress(pub(super) UpstreamAddress);
 
 impl AdminAddress {
-    /// Where a proxy of default port has it.
+    /// The default address.
     pub const DEFAULT: &'static str = "127.0.0.1:28017";
 
     /// Whether it is a Unix socket, which is reached without TLS.
@@ -19,7 +19,7 @@ impl AdminAddress {
         matches!(self.0, UpstreamAddress::Unix(_))
     }
 
-    /// What the request names as its host: the address asked for; by a Unix socket, where there is none, this one.
+    /// The `Host` header: the address; `localhost` for a Unix socket.
     pub(super) fn host_header(&self) -> String {
         match &self.0 {
             UpstreamAddress::Tcp(target) => target.to_string(),

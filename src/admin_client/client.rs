@@ -1,4 +1,4 @@
-//! The questions that an admin port answers.
+//! The requests to an admin port.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::address::AdminAddress;
 use super::answer::{Answer, Clients, Connections, Lease, parse};
+use super::connect::connect;
 use super::error::ANSWER;
-use super::exchange::{Question, ask};
-use super::link::connect;
-use super::{AdminAddress, ClientError};
+use super::error::ClientError;
+use super::exchange::{AdminRequest, ask};
 use crate::control::Recycle;
 use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
 use crate::control::views::{
@@ -26,7 +27,7 @@ use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 use crate::tls::Material;
 
-/// A client of one admin port. Each question is a connection of its own, and is asked once.
+/// A client of one admin port. Each request has a connection of its own, and is sent once.
 #[derive(Debug, Clone)]
 pub struct AdminClient {
     address: AdminAddress,
@@ -34,19 +35,19 @@ pub struct AdminClient {
 }
 
 impl AdminClient {
-    /// A client of this admin port; by TLS, if there is something to do it with.
+    /// A client of this admin port; over TLS if there is material for it.
     #[must_use]
     pub fn new(address: AdminAddress, tls: Option<Arc<Material>>) -> AdminClient {
         AdminClient { address, tls }
     }
 
-    /// Whom it asks.
+    /// The address of the admin port.
     #[must_use]
     pub fn address(&self) -> &AdminAddress {
         &self.address
     }
 
-    /// What is running, and what an operator should look at.
+    /// Mode, listeners, servers, certificates and warnings.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -54,7 +55,7 @@ impl AdminClient {
         self.get("/status", &["sslMode", "generation"]).await
     }
 
-    /// Who has been seen; those without TLS alone, if asked so.
+    /// The clients seen, or only those without TLS.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -62,7 +63,7 @@ impl AdminClient {
         self.get(if plaintext_only { "/clients?plaintext" } else { "/clients" }, &["clients"]).await
     }
 
-    /// The open connections; those alone that today's policy would not make, if asked so.
+    /// The open connections, or only those that the mode in force would not allow.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -79,7 +80,7 @@ impl AdminClient {
         self.get("/history", &["history"]).await
     }
 
-    /// What stands in the way of a mode, whose name may be of either spelling.
+    /// The blockers of a mode.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -95,7 +96,7 @@ impl AdminClient {
         self.change(Method::PUT, "/mode", request, Duration::ZERO, &["was", "mode"]).await
     }
 
-    /// Accepts a client by name, or no longer.
+    /// Accepts that a client will be refused, or revokes that.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -103,7 +104,7 @@ impl AdminClient {
         self.post("/accept", &AcceptRequest { key: key.to_owned(), accepted }, &["key", "accepted"]).await
     }
 
-    /// Has the TLS files read again; by force, those too that are out of date.
+    /// Reloads the TLS files; with `force`, also expired ones.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -111,7 +112,7 @@ impl AdminClient {
         self.post("/rotate", &ReadAgainRequest { force }, &["generation", "certificates"]).await
     }
 
-    /// Has the configuration read again; by force, with TLS files too that are out of date.
+    /// Reloads the configuration; with `force`, also with expired TLS files.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -119,8 +120,8 @@ impl AdminClient {
         self.post("/reload", &ReadAgainRequest { force }, &["was", "mode"]).await
     }
 
-    /// Has connections moved that today's policy would not make. The answer is waited for as long as was asked for, and
-    /// the usual time beside.
+    /// Recycles connections that the mode in force would not allow. The wait for the answer is as long as the request's,
+    /// plus the usual limit.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -129,7 +130,7 @@ impl AdminClient {
         self.change(Method::POST, "/recycle", recycle, wait, &["moved", "waiting"]).await
     }
 
-    /// Takes the lease or renews it; with a time of zero, gives it back.
+    /// Acquires or renews the lease; with a `ttl` of zero, releases it.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -138,8 +139,7 @@ impl AdminClient {
         self.post("/lease", &request, &["lease"]).await
     }
 
-    /// Sets the names of the members of these sets, in place of those set before; other sets stay. In the name of a
-    /// lease's holder, if there is one.
+    /// Replaces the member names of these sets; other sets are unchanged. `holder`: the holder of the lease, if there is one.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -161,7 +161,7 @@ impl AdminClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, keys: &[&str]) -> Result<Answer<T>, ClientError> {
-        let question = Question { method: Method::GET, path: path.to_owned(), body: String::new() };
+        let question = AdminRequest { method: Method::GET, path: path.to_owned(), body: String::new() };
         self.ask(question, Duration::ZERO, keys).await
     }
 
@@ -182,20 +182,20 @@ impl AdminClient {
         wait: Duration,
         keys: &[&str],
     ) -> Result<Answer<T>, ClientError> {
-        // Types of ours, which JSON has a form for.
+        // Request types always serialize.
         let body = serde_json::to_string(body).unwrap_or_default();
-        self.ask(Question { method, path: path.to_owned(), body }, wait, keys).await
+        self.ask(AdminRequest { method, path: path.to_owned(), body }, wait, keys).await
     }
 
     async fn ask<T: DeserializeOwned>(
         &self,
-        question: Question,
+        question: AdminRequest,
         wait: Duration,
         keys: &[&str],
     ) -> Result<Answer<T>, ClientError> {
-        let link = connect(&self.address, self.tls.as_deref()).await?;
+        let stream = connect(&self.address, self.tls.as_deref()).await?;
         let limit = CLIENT_ANSWER.saturating_add(wait);
-        let answer = timeout(limit, ask(link, &self.address, question)).await;
+        let answer = timeout(limit, ask(stream, &self.address, question)).await;
         let (status, body) =
             answer.map_err(|_| ClientError::TimedOut { address: self.address.to_string(), what: ANSWER, limit })??;
         self.read(status, &body, keys)

@@ -1,4 +1,4 @@
-//! What can go wrong on the way to an admin port and back, in words that say what to do.
+//! The errors of a request to an admin port, with remedies.
 
 use std::io;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::control::views::ErrorReply;
 use crate::tls::HandshakeError;
 
-/// Why there is no answer, or none that says yes.
+/// Why a request has failed or was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody is at the address.
+    /// Connection refused, or no such socket.
     #[error(
         "nothing listens on {address}: is tlsramp running there? Its log names the address (listening, route=admin); \
          another one is given with --admin"
@@ -18,13 +18,13 @@ pub enum ClientError {
         /// The address asked.
         address: String,
     },
-    /// A Unix socket of another user's.
+    /// The Unix socket belongs to another user.
     #[error("{address}: permission denied; its user and root alone may connect: try sudo -u USER tlsramp ctl ...")]
     NotOurs {
         /// The address asked.
         address: String,
     },
-    /// No connection, for any other reason.
+    /// The connection failed for another reason.
     #[error("cannot connect to {address}: {error}")]
     Connect {
         /// The address asked.
@@ -32,7 +32,7 @@ pub enum ClientError {
         /// What the system says.
         error: io::Error,
     },
-    /// No TLS.
+    /// The TLS handshake failed.
     #[error("no TLS with {address}: {error}{}", hint(.error))]
     Handshake {
         /// The address asked.
@@ -40,7 +40,7 @@ pub enum ClientError {
         /// Why.
         error: HandshakeError,
     },
-    /// It took too long.
+    /// A timeout.
     #[error("{address}: no {what} within {} s{}", .limit.as_secs(), unsure(what))]
     TimedOut {
         /// The address asked.
@@ -60,7 +60,7 @@ pub enum ClientError {
         /// What the system says.
         error: String,
     },
-    /// Larger than is read.
+    /// The answer exceeds the limit.
     #[error("{address}: the answer has more than {most} bytes, which is more than is read")]
     TooLarge {
         /// The address asked.
@@ -68,7 +68,7 @@ pub enum ClientError {
         /// The bound.
         most: usize,
     },
-    /// Somebody is there, and it is not tlsramp's admin port.
+    /// The peer is not tlsramp's admin port.
     #[error("{address} is no admin port of tlsramp: {found}; its log names the address (listening, route=admin)")]
     NotTlsramp {
         /// The address asked.
@@ -76,7 +76,7 @@ pub enum ClientError {
         /// What was found there.
         found: String,
     },
-    /// The answer is no.
+    /// The request was refused.
     #[error("{}", .reply.error)]
     Refused {
         /// The HTTP status.
@@ -89,13 +89,13 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether tlsramp's admin port was reached, and has said no.
+    /// Whether the admin port has refused the request.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, ClientError::Refused { .. })
     }
 
-    /// A word for programs: the admin port's own where it has answered.
+    /// The error code: the admin port's own if it has answered.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -112,7 +112,7 @@ impl ClientError {
     }
 }
 
-/// What is usually behind it.
+/// The usual cause.
 fn hint(error: &HandshakeError) -> &'static str {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match error {
@@ -134,5 +134,4 @@ fn unsure(what: &str) -> &'static str {
     if what == ANSWER { "; whether it was done is not known: ask for the status" } else { "" }
 }
 
-/// What is waited for last.
 pub(super) const ANSWER: &str = "answer";

@@ -1,4 +1,4 @@
-//! One request and its answer, by HTTP/1.1 on a connection of its own.
+//! One HTTP/1.1 request on a connection of its own.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -10,38 +10,24 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::link::Link;
-use super::{AdminAddress, ClientError};
+use super::address::AdminAddress;
+use super::error::ClientError;
 use crate::limits::CLIENT_ANSWER_BYTES;
+use crate::net::BoxedStream;
 use crate::tls::HandshakeError;
 
-/// What is sent.
+/// A request.
 #[derive(Debug)]
-pub(super) struct Question {
+pub(super) struct AdminRequest {
     pub(super) method: Method,
     pub(super) path: String,
     /// JSON, for a change.
     pub(super) body: String,
 }
 
-/// Asks on this connection. The body comes back with its status, whatever they are.
-pub(super) async fn ask(
-    link: Link,
-    address: &AdminAddress,
-    question: Question,
-) -> Result<(StatusCode, Bytes), ClientError> {
-    let request = request(address, question).map_err(|error| broken(address, &error))?;
-    match link {
-        Link::Tcp(stream) => exchange(stream, address, request).await,
-        Link::Tls(stream) => exchange(*stream, address, request).await,
-        Link::Unix(stream) => exchange(stream, address, request).await,
-    }
-}
-
-fn request(address: &AdminAddress, question: Question) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let Question { method, path, body } = question;
+fn request(address: &AdminAddress, question: AdminRequest) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let AdminRequest { method, path, body } = question;
     Request::builder()
         .method(method)
         .uri(path)
@@ -53,11 +39,13 @@ fn request(address: &AdminAddress, question: Question) -> Result<Request<Full<By
         .body(Full::new(Bytes::from(body)))
 }
 
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
+/// Sends the request and reads the response: status and body, whatever they are.
+pub(super) async fn ask(
+    stream: BoxedStream,
     address: &AdminAddress,
-    request: Request<Full<Bytes>>,
+    question: AdminRequest,
 ) -> Result<(StatusCode, Bytes), ClientError> {
+    let request = request(address, question).map_err(|error| broken(address, &error))?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| failure(address, &error))?;
     let answer = async {
@@ -67,7 +55,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let body = body.map_err(|error| body_failure(address, &*error))?;
         Ok((status, body.to_bytes()))
     };
-    // The connection has to be driven for the answer to come. Its failure comes out by the answer, or by itself.
+    // The connection must be polled for the answer to arrive. Its errors show in the answer, except those of TLS.
     let driven = async {
         match connection.await {
             Err(error) if tls_failure(&error).is_some() => failure(address, &error),
@@ -84,7 +72,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 fn failure(address: &AdminAddress, error: &hyper::Error) -> ClientError {
     let shown = address.to_string();
     if let Some(error) = tls_failure(error) {
-        // By TLS 1.3, a server's verdict on our certificate comes with the first bytes after the handshake.
+        // With TLS 1.3, the server's alert about our certificate arrives after the handshake.
         return ClientError::Handshake { address: shown, error };
     }
     if error.is_parse() {
@@ -104,7 +92,7 @@ fn body_failure(address: &AdminAddress, error: &(dyn Error + Send + Sync + 'stat
     broken(address, &error)
 }
 
-/// Below how many errors of hyper it is depends on when it came.
+/// The TLS error under hyper's errors, whose depth varies.
 fn tls_failure(error: &hyper::Error) -> Option<HandshakeError> {
     let causes = std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
     let below =

@@ -1,25 +1,23 @@
-//! A client of the admin port, which the commands share: one connection a question, every wait bounded, every answer
-//! typed.
+//! A client of the admin port, for `ctl`, `rollout` and `demo`: one connection per request, bounded waits, typed replies.
 //!
-//! | file | what a reader would look for there |
+//! | file | content |
 //! |---|---|
-//! | [`client`] | the questions and what they answer |
-//! | [`address`], [`options`] | where the admin port is; TLS there, as mongosh names it |
-//! | [`link`] | the connection: TCP, TLS, a Unix socket |
-//! | [`exchange`] | one request and its answer, by HTTP |
-//! | [`answer`] | an answer: the bytes as they came, and what they say |
-//! | [`printed`] | commands for an operator to run, with the options that reach the admin port |
-//! | [`error`] | what can go wrong, in words that say what to do |
+//! | [`client`] | the requests |
+//! | [`address`], [`options`] | the address of an admin port; the TLS options, named as in mongosh |
+//! | [`connect`] | connecting by TCP, TLS or a Unix socket |
+//! | [`exchange`] | one HTTP request |
+//! | [`answer`] | replies: parsed, and as JSON |
+//! | [`printed`] | commands to print for an operator |
+//! | [`error`] | errors, with remedies |
 //!
-//! It refuses to guess: what does not answer as tlsramp does is an error, not an empty answer. It tries nothing twice,
-//! since a change must not be made twice.
+//! A peer that does not answer as tlsramp does is an error. Nothing is retried, since a change must not be made twice.
 
 mod address;
 mod answer;
 mod client;
+mod connect;
 mod error;
 mod exchange;
-mod link;
 mod options;
 mod printed;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::AdminAddress;
+use super::address::AdminAddress;
 use crate::net::UpstreamAddress;
 use crate::tls::{Fault, FileRole, Material, Password, Secret, TlsFiles};
 

@@ -1,9 +1,10 @@
-//! Commands that are printed for an operator to run: quoted for a shell, with the options that reach the admin port.
+//! Commands that are printed for an operator: quoted for a shell, with the options of the admin port.
 
-use super::{AdminAddress, TlsOptions};
+use super::address::AdminAddress;
+use super::options::TlsOptions;
 use crate::net::UpstreamAddress;
 
-/// `tlsramp ctl` for this admin port, up to its verb. A password is not printed: `PASSWORD` stands in its place.
+/// `tlsramp ctl` with the options for this admin port. `PASSWORD` is printed in place of a password.
 #[must_use]
 pub fn ctl_command(address: &AdminAddress, tls: &TlsOptions) -> String {
     let mut words = vec!["tlsramp".to_owned(), "ctl".to_owned()];
@@ -33,7 +34,7 @@ fn tls_words(tls: &TlsOptions) -> Vec<String> {
     words
 }
 
-/// The word as a shell reads it back: as it is where that is safe, else in single quotes.
+/// The word quoted for a shell, if it needs quotes.
 #[must_use]
 pub fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);

@@ -1,4 +1,4 @@
-//! A body: JSON, of bounded size, within its time.
+//! Request bodies: JSON, of bounded size, within bounded time.
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -10,17 +10,17 @@ use tokio::time::timeout;
 use super::reply::Reply;
 use crate::limits::ADMIN_REQUEST;
 
-/// Reads it whole, of at most so many bytes.
+/// Reads a body of at most `most` bytes.
 ///
 /// # Errors
-/// The answer that says why not: no JSON by its content type, too large, too slow, cut short.
+/// The reply for a body that is no JSON by its content type, too large, too slow, or cut short.
 pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, Reply> {
     if !is_json(request.headers()) {
         let text = "send Content-Type: application/json";
         return Err(Reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
     }
     let body = request.into_body();
-    // What is announced as too large is not begun.
+    // Not read at all if the announced length is too large.
     if body.size_hint().lower() > most as u64 {
         return Err(too_large(most));
     }
@@ -35,10 +35,10 @@ pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
     }
 }
 
-/// What a body asks for.
+/// Parses a body.
 ///
 /// # Errors
-/// The answer that names the key or the place where it is wrong.
+/// The reply that names the key or the position of the mistake.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reply> {
     serde_json::from_slice(bytes).map_err(|error| {
         let error = crate::text::printable(&error.to_string());
@@ -46,7 +46,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reply> {
     })
 }
 
-/// `application/json`, parameters allowed. Browsers let no page of another site send it without asking first.
+/// `application/json`, with any parameters. Browsers do not send it for a page of another site without a preflight request.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };

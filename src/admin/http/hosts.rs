@@ -1,8 +1,9 @@
-//! Whether a request is meant for us. A page of a foreign site makes its visitors' browsers send requests here, by our
-//! address or by a name of its own that it points here; what it cannot do is make them name us.
+//! Checks `Host` and `Origin`, against DNS rebinding and cross-site requests. A page of another site can make browsers send
+//! requests here, by this host's address or by a name of its own that resolves to it; it cannot make them send another
+//! `Host`.
 //!
-//! By TLS the names of our certificate are ours too: the client has verified one of them, and a foreign name that is
-//! pointed here fails that. In plaintext nothing has verified a name, so there they do not count.
+//! Over TLS the names of the admin port's certificate are accepted too, since the client has verified one of them. In
+//! plaintext nothing has verified a name.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::limits::HOST_NAMES_SHOWN;
 use crate::text::printable;
 use crate::tls::{Identity, Material};
 
-/// What we are called.
+/// The accepted host names and addresses.
 #[derive(Debug, Clone)]
 pub(super) struct Hosts {
     names: Vec<String>,
@@ -27,34 +28,34 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// The addresses bound, this connection's own, `localhost` and its addresses, and the names given by `--adminHost`.
+    /// The bound addresses, this connection's local one, `localhost` and its addresses, and the names of `--adminHost`.
     pub(super) fn new(bound: &[IpAddr], local: Option<SocketAddr>, names: &[String]) -> Hosts {
         let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
         addresses.extend(bound.iter().filter(|address| !address.is_unspecified()));
-        // A name can be pointed here by anyone, an address by nobody.
+        // Anyone can make a name resolve to this host, which an address cannot.
         addresses.extend(local.map(|local| local.ip().to_canonical()));
         let names = std::iter::once("localhost".to_owned()).chain(names.iter().map(|name| normal(name))).collect();
         Hosts { names, addresses, local, material: None }
     }
 
-    /// The same, for a request by TLS: the names of the certificate in force count too.
+    /// The same over TLS: the names of the certificate in force are accepted too.
     pub(super) fn by_tls(self, material: Arc<Material>) -> Hosts {
         Hosts { material: Some(material), ..self }
     }
 
-    /// Checks that a request names us, once. Any port will do: there may be a tunnel before us.
+    /// Checks that a request has one `Host` header, with an accepted name. Any port is accepted, as a tunnel may lead here.
     ///
     /// # Errors
-    /// The answer that says what is missing.
+    /// The reply that refuses the request.
     pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Reply> {
         let host = self.host(request.headers(), request.uri());
         host.map(drop).map_err(|what| Reply::forbidden(format!("{what}; {}", self.remedy())))
     }
 
-    /// Checks that a change is not asked for by a page of another site.
+    /// Checks that a change does not come from a page of another site.
     ///
     /// # Errors
-    /// The answer that says whose page it is.
+    /// The reply that refuses the request.
     pub(super) fn check_origin<B>(&self, request: &Request<B>) -> Result<(), Reply> {
         let origins: Vec<_> = request.headers().get_all(header::ORIGIN).iter().collect();
         let host = self.host(request.headers(), request.uri()).ok();
@@ -94,7 +95,7 @@ impl Hosts {
         Ok(host)
     }
 
-    /// Whether the request came by TLS, and our certificate is for this host.
+    /// Whether the request came over TLS and the certificate is valid for this host.
     fn is_certified(&self, authority: &Authority) -> bool {
         !authority.as_str().contains('@') && self.identity().is_some_and(|identity| identity.is_for(authority.host()))
     }
@@ -103,7 +104,7 @@ impl Hosts {
         self.material.as_ref()?.serving.as_ref()
     }
 
-    /// What to do about a foreign name.
+    /// The remedy for a name that is not accepted.
     fn remedy(&self) -> String {
         let Some(identity) = self.identity() else { return REMEDY.to_owned() };
         let names = identity.names();

@@ -1,14 +1,14 @@
-//! The door for HTTP/1: JSON for people and programs, three probes, OpenMetrics. No page, no script, no CORS: a browser
-//! that was led here can neither read nor write anything.
+//! HTTP/1 at the admin port: JSON, three probes, OpenMetrics. It has no pages, scripts or CORS, so that pages of other sites
+//! can neither read nor change anything by a browser.
 //!
-//! | file | what a reader would look for there |
+//! | file | content |
 //! |---|---|
-//! | [`server`] | a connection; a request through all checks |
-//! | [`routes`] | the paths, and the query parameters of each |
-//! | [`hosts`] | whether a request is meant for us: `Host` and `Origin` |
-//! | [`body`] | a bounded body, and the JSON in it |
-//! | [`queries`], [`changes`] | what each path does |
-//! | [`reply`] | answers and errors |
+//! | [`server`] | a connection, and the checks of each request |
+//! | [`routes`] | the table of paths, with methods and query parameters |
+//! | [`hosts`] | `Host` and `Origin` |
+//! | [`body`] | request bodies |
+//! | [`queries`], [`changes`] | the handlers |
+//! | [`reply`] | replies and errors |
 
 mod body;
 mod changes;

@@ -1,4 +1,4 @@
-//! Every command by name, and what all of them have in common: the order of mongod's checks.
+//! The table of commands, and the checks before each, in mongod's order.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -13,105 +13,111 @@ use crate::admin::access::{Access, READ_ONLY};
 use crate::admin::connection::AdminConnection;
 use crate::mongo::{CommandFailure, Request};
 
-type Later<'a> = Pin<Box<dyn Future<Output = CommandResult> + Send + 'a>>;
+type CommandFuture<'a> = Pin<Box<dyn Future<Output = CommandResult> + Send + 'a>>;
 
-/// How a command is answered.
+/// The handler of a command.
 #[derive(Clone, Copy)]
-enum Run {
-    /// From memory.
-    Now(fn(&Context<'_>) -> CommandResult),
-    /// By the controller, which may have to wait for others.
-    Later(for<'a> fn(Context<'a>) -> Later<'a>),
+enum CommandHandler {
+    /// Answers from memory.
+    Sync(fn(&Context<'_>) -> CommandResult),
+    /// Answers by the controller, which may wait for other callers.
+    Async(AsyncHandler),
 }
 
-/// A command.
 #[derive(Clone, Copy)]
-struct Command {
+struct AdminCommand {
     name: &'static str,
-    /// Who may give it.
-    rule: Rule,
-    /// Whether it belongs to the database `admin`.
+    requires: RequiredAccess,
+    /// Whether it must be run on the database `admin`.
     admin_only: bool,
-    run: Run,
+    run: CommandHandler,
 }
 
-/// Who may give a command.
+/// The access that a command requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    /// Anybody who got as far as this: what a driver needs to be told that it may do nothing.
-    Anybody,
-    /// Who may look.
-    Look,
-    /// Who may change things.
-    Change,
+enum RequiredAccess {
+    /// None: a driver needs these commands to learn that it may do nothing.
+    None,
+    /// Read access.
+    Read,
+    /// Full access.
+    Full,
 }
 
-const fn anybody(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> Command {
-    Command { name, rule: Rule::Anybody, admin_only: false, run: Run::Now(run) }
+const fn sync(name: &'static str, requires: RequiredAccess, run: fn(&Context<'_>) -> CommandResult) -> AdminCommand {
+    AdminCommand { name, requires, admin_only: false, run: CommandHandler::Sync(run) }
 }
 
-const fn look(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> Command {
-    Command { name, rule: Rule::Look, admin_only: false, run: Run::Now(run) }
+const fn unrestricted(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> AdminCommand {
+    sync(name, RequiredAccess::None, run)
 }
 
-impl Command {
-    const fn admin_only(self) -> Command {
-        Command { admin_only: true, ..self }
+const fn read(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> AdminCommand {
+    sync(name, RequiredAccess::Read, run)
+}
+
+type AsyncHandler = for<'a> fn(Context<'a>) -> CommandFuture<'a>;
+
+const fn asynchronous(name: &'static str, requires: RequiredAccess, run: AsyncHandler) -> AdminCommand {
+    AdminCommand { name, requires, admin_only: false, run: CommandHandler::Async(run) }
+}
+
+impl AdminCommand {
+    const fn admin_only(self) -> AdminCommand {
+        AdminCommand { admin_only: true, ..self }
     }
-
-    const fn later(name: &'static str, rule: Rule, run: for<'a> fn(Context<'a>) -> Later<'a>) -> Command {
-        Command { name, rule, admin_only: true, run: Run::Later(run) }
-    }
 }
 
-/// All of them.
-const COMMANDS: [Command; 30] = [
-    anybody("hello", handshake::hello),
-    anybody("isMaster", handshake::is_master),
-    anybody("ismaster", handshake::is_master),
-    anybody("ping", handshake::nothing),
-    anybody("buildInfo", server_info::build_info),
-    anybody("buildinfo", server_info::build_info),
-    anybody("whatsmyuri", handshake::whats_my_uri),
-    anybody("connectionStatus", handshake::connection_status),
-    anybody("endSessions", handshake::nothing),
-    anybody("logout", handshake::nothing),
-    anybody("saslStart", handshake::no_users),
-    anybody("authenticate", handshake::no_users),
-    look("startSession", handshake::start_session),
-    look("refreshSessions", handshake::nothing),
-    look("killSessions", handshake::nothing),
-    look("killAllSessions", handshake::nothing),
-    look("listCommands", list_commands),
-    look("listCollections", handshake::list_collections),
-    look("listDatabases", handshake::list_databases).admin_only(),
-    look("replSetGetStatus", handshake::no_set).admin_only(),
-    look("getFreeMonitoringStatus", handshake::free_monitoring).admin_only(),
-    look("hostInfo", server_info::host_info),
-    look("getCmdLineOpts", server_info::command_line).admin_only(),
-    look("getParameter", parameters::get).admin_only(),
-    Command::later("plaintextClients", Rule::Look, |context| Box::pin(operations::plaintext_clients(context))),
-    Command::later("getLog", Rule::Look, |context| Box::pin(server_info::log(context))),
-    Command { admin_only: false, ..Command::later("serverStatus", Rule::Look, |c| Box::pin(server_status::answer(c))) },
-    Command::later("setParameter", Rule::Change, |context| Box::pin(parameters::set(context))),
-    Command::later("rotateCertificates", Rule::Change, |context| Box::pin(operations::rotate(context))),
-    Command::later("recycleConnections", Rule::Change, |context| Box::pin(operations::recycle(context))),
+const COMMANDS: [AdminCommand; 30] = [
+    unrestricted("hello", handshake::hello),
+    unrestricted("isMaster", handshake::is_master),
+    unrestricted("ismaster", handshake::is_master),
+    unrestricted("ping", handshake::nothing),
+    unrestricted("buildInfo", server_info::build_info),
+    unrestricted("buildinfo", server_info::build_info),
+    unrestricted("whatsmyuri", handshake::whats_my_uri),
+    unrestricted("connectionStatus", handshake::connection_status),
+    unrestricted("endSessions", handshake::nothing),
+    unrestricted("logout", handshake::nothing),
+    unrestricted("saslStart", handshake::no_users),
+    unrestricted("authenticate", handshake::no_users),
+    read("startSession", handshake::start_session),
+    read("refreshSessions", handshake::nothing),
+    read("killSessions", handshake::nothing),
+    read("killAllSessions", handshake::nothing),
+    read("listCommands", list_commands),
+    read("listCollections", handshake::list_collections),
+    read("listDatabases", handshake::list_databases).admin_only(),
+    read("replSetGetStatus", handshake::no_set).admin_only(),
+    read("getFreeMonitoringStatus", handshake::free_monitoring).admin_only(),
+    read("hostInfo", server_info::host_info),
+    read("getCmdLineOpts", server_info::command_line).admin_only(),
+    read("getParameter", parameters::get).admin_only(),
+    asynchronous("serverStatus", RequiredAccess::Read, |context| Box::pin(server_status::answer(context))),
+    asynchronous("plaintextClients", RequiredAccess::Read, |context| Box::pin(operations::plaintext_clients(context)))
+        .admin_only(),
+    asynchronous("getLog", RequiredAccess::Read, |context| Box::pin(server_info::log(context))).admin_only(),
+    asynchronous("setParameter", RequiredAccess::Full, |context| Box::pin(parameters::set(context))).admin_only(),
+    asynchronous("rotateCertificates", RequiredAccess::Full, |context| Box::pin(operations::rotate(context)))
+        .admin_only(),
+    asynchronous("recycleConnections", RequiredAccess::Full, |context| Box::pin(operations::recycle(context)))
+        .admin_only(),
 ];
 
-/// Answers a request; failures are answers too.
+/// The document that answers a request.
 pub(super) async fn answer(context: &Context<'_>) -> RawDocumentBuf {
     let answer = match check(context) {
         Ok(command) => match command.run {
-            Run::Now(run) => run(context),
-            Run::Later(run) => run(*context).await,
+            CommandHandler::Sync(run) => run(context),
+            CommandHandler::Async(run) => run(*context).await,
         },
         Err(failure) => Err(failure),
     };
     finished(answer)
 }
 
-/// In mongod's order: is there such a command, is it well formed, is it where it belongs, and who asks.
-fn check(context: &Context<'_>) -> Result<Command, CommandFailure> {
+/// The command, if it exists, is well-formed, is run on the right database, and the client may run it.
+fn check(context: &Context<'_>) -> Result<AdminCommand, CommandFailure> {
     let Context { connection, request, access } = *context;
     let name = &*request.name;
     let command = COMMANDS.into_iter().find(|command| command.name == name);
@@ -136,18 +142,18 @@ fn check(context: &Context<'_>) -> Result<Command, CommandFailure> {
     if command.admin_only && request.database != "admin" {
         return Err(CommandFailure::new(UNAUTHORIZED, format!("{name} may only be run against the admin database.")));
     }
-    match (command.rule, access) {
-        (Rule::Anybody, _) | (Rule::Look, Access::Full | Access::ReadOnly) | (Rule::Change, Access::Full) => {
-            Ok(command)
-        }
-        (Rule::Change, Access::ReadOnly) => Err(CommandFailure::new(UNAUTHORIZED, READ_ONLY)),
-        (Rule::Look | Rule::Change, Access::NeedsTls | Access::NotAllowed | Access::NotValid) => {
+    match (command.requires, access) {
+        (RequiredAccess::None, _)
+        | (RequiredAccess::Read, Access::Full | Access::ReadOnly)
+        | (RequiredAccess::Full, Access::Full) => Ok(command),
+        (RequiredAccess::Full, Access::ReadOnly) => Err(CommandFailure::new(UNAUTHORIZED, READ_ONLY)),
+        (RequiredAccess::Read | RequiredAccess::Full, Access::NeedsTls | Access::NotAllowed | Access::NotValid) => {
             Err(not_authorized(connection, access))
         }
     }
 }
 
-/// Nothing here takes long enough for `maxTimeMS` to matter; a wrong one is refused as mongod does.
+/// Refuses an invalid `maxTimeMS` as mongod does. A valid one has no effect, as no command takes long.
 fn check_time_limit(request: &Request) -> Result<(), CommandFailure> {
     let millis = match request.command.get("maxTimeMS") {
         Ok(None) | Err(_) => return Ok(()),
@@ -167,7 +173,7 @@ fn not_authorized(connection: &AdminConnection, access: Access) -> CommandFailur
     CommandFailure::new(UNAUTHORIZED, not_authorized_text(&connection.refusal(access).unwrap_or_default()))
 }
 
-/// mongod's words for a command that this client may not give.
+/// mongod's text for a command that this client may not run.
 pub(super) fn not_authorized_text(why: &str) -> String {
     format!("not authorized on admin to execute command: {why}")
 }

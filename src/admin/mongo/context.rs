@@ -1,14 +1,13 @@
-//! What every command is given.
+//! The arguments of every command.
 
 use crate::admin::access::Access;
 use crate::admin::connection::AdminConnection;
 use crate::mongo::Request;
 
-/// What a command may use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) connection: &'a AdminConnection,
     pub(super) request: &'a Request,
-    /// What the visitor may do now.
+    /// The client's access at this request.
     pub(super) access: Access,
 }

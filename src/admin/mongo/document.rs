@@ -1,19 +1,19 @@
-//! Views as documents: the same names and values as in the HTTP door's JSON.
+//! Replies as BSON documents, with the names and values of their JSON.
 
 use bson::raw::{CString, RawArrayBuf, RawBson, RawDocumentBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A view as a document.
+/// A reply as a document.
 pub(super) fn document(view: &impl Serialize) -> RawDocumentBuf {
-    // Views are structs of plain fields: they do not fail to serialize, and they are objects.
+    // Replies are structs of plain fields: they serialize to objects.
     match serde_json::to_value(view) {
         Ok(Value::Object(fields)) => object(&fields),
         Ok(_) | Err(_) => RawDocumentBuf::new(),
     }
 }
 
-/// A list of views as an array of documents.
+/// Replies as an array of documents.
 pub(super) fn array(views: &[impl Serialize]) -> RawArrayBuf {
     views.iter().map(|view| RawBson::Document(document(view))).collect()
 }
@@ -21,7 +21,7 @@ pub(super) fn array(views: &[impl Serialize]) -> RawArrayBuf {
 fn object(fields: &Map<String, Value>) -> RawDocumentBuf {
     let mut document = RawDocumentBuf::new();
     for (key, value) in fields {
-        // A key with a zero byte cannot be one; ours have none.
+        // No key has a zero byte.
         if let Ok(key) = CString::try_from(key.as_str()) {
             document.append(key, bson(value));
         }

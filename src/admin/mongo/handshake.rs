@@ -1,4 +1,4 @@
-//! `hello`, and what else drivers and shells ask by themselves.
+//! `hello`, and other commands that drivers and shells send by themselves.
 //!
 //! No `topologyVersion`, so that drivers poll and no connection waits for an answer; no compressors.
 
@@ -13,7 +13,7 @@ use crate::mongo::CommandFailure;
 
 /// mongod's `maxBsonObjectSize`.
 pub(super) const MAX_DOCUMENT_BYTES: i32 = 16 * 1024 * 1024;
-/// mongod's `maxMessageSizeBytes`. Drivers take another for a fault; see the bound on commands for what is taken.
+/// mongod's `maxMessageSizeBytes`, as drivers expect it; the admin port takes shorter ones only.
 const MAX_MESSAGE_BYTES: i32 = 48_000_000;
 /// mongod's `maxWriteBatchSize`.
 const MAX_WRITE_BATCH: i32 = 100_000;
@@ -28,8 +28,8 @@ pub(super) fn is_master(context: &Context<'_>) -> CommandResult {
     topology(context, cstr!("ismaster"))
 }
 
-/// A client that waits for a change of topology, by a version that we never gave it, is answered at once, as mongod
-/// answers who has another process's version.
+/// A client that awaits a topology change sends a version that was never given to it, and is answered at once, as by a
+/// mongod that is sent another process's version.
 fn topology(context: &Context<'_>, primary: &CStr) -> CommandResult {
     let command = &context.request.command;
     let has = |field: &str| matches!(command.get(field), Ok(Some(_)));
@@ -45,7 +45,7 @@ fn topology(context: &Context<'_>, primary: &CStr) -> CommandResult {
         }
     }
     let mut answer = RawDocumentBuf::new();
-    // Whatever its value is: mongod's way.
+    // Whatever its value, as in mongod.
     if has("helloOk") {
         answer.append(cstr!("helloOk"), true);
     }
@@ -84,7 +84,7 @@ pub(super) fn connection_status(context: &Context<'_>) -> CommandResult {
     Ok(rawdoc! { "authInfo": about })
 }
 
-/// Who may do what goes by the way in and by certificates.
+/// Access depends on listener and certificate, not on users.
 pub(super) fn no_users(_: &Context<'_>) -> CommandResult {
     Err(CommandFailure::new(
         AUTHENTICATION_FAILED,
@@ -93,7 +93,7 @@ pub(super) fn no_users(_: &Context<'_>) -> CommandResult {
 }
 
 pub(super) fn start_session(context: &Context<'_>) -> CommandResult {
-    // A name that no other session here has is all that is asked for: the connection's, and the time.
+    // Any unique id will do: the connection's number, and the time.
     let (number, now) = (context.connection.number(), DateTime::now().timestamp_millis());
     let bytes = [number.to_be_bytes(), now.to_be_bytes()].concat();
     let id = Binary { subtype: BinarySubtype::Uuid, bytes };

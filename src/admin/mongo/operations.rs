@@ -1,4 +1,4 @@
-//! What operators do beside changing the mode: certificates read again, connections moved, clients named.
+//! `rotateCertificates`, `plaintextClients`, `recycleConnections`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::control::readers::Size;
 use crate::control::{ChangeError, Controller, Door, Recycle};
 use crate::mongo::CommandFailure;
 
-/// mongod's command and answer; `force` and a warning are ours.
+/// mongod's command and answer; `force` and warnings are tlsramp's.
 pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     only(request, &["message", "force"])?;
@@ -33,7 +33,7 @@ pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// Ours: the inventory's plaintext rows.
+/// The inventory's plaintext rows.
 pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
     only(context.request, &[])?;
     let make = |controller: &Controller| {
@@ -46,7 +46,7 @@ pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
     context.connection.shared.controller.read(Size::Listing, make).await.map_err(CommandFailure::from)
 }
 
-/// Ours: moves connections that today's policy would not make.
+/// Recycles connections that the mode in force would not allow.
 pub(super) async fn recycle(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;

@@ -1,5 +1,5 @@
-//! `setParameter` and `getParameter`, for `sslMode` and `tlsMode`: mongod's checks, in mongod's order, in its words.
-//! `force`, `guard` and `persist` are ours, and no parameters.
+//! `setParameter` and `getParameter` for `sslMode` and `tlsMode`, with mongod's checks, order and texts. The fields `force`,
+//! `guard` and `persist` are tlsramp's.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::policy::{Mode, Spelling};
 
 /// The parameters, in the order of their names.
 const PARAMETERS: [(&CStr, Spelling); 2] = [(cstr!("sslMode"), Spelling::Ssl), (cstr!("tlsMode"), Spelling::Tls)];
-/// What else the command takes.
+/// Other fields of the command.
 const OPTIONS: [&str; 4] = ["force", "guard", "help", "persist"];
 
-/// All names are checked first; then each is set, in the order of their names. The first that fails ends it, and
-/// earlier ones stay set: mongod's way.
+/// As in mongod, all names are checked first; then each is set, in the order of names. The first failure ends it, and earlier
+/// parameters stay set.
 pub(super) async fn set(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     if flag(request, "help").unwrap_or(false) {
@@ -50,7 +50,7 @@ pub(super) async fn set(context: Context<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// A change that was asked for is made, whether or not the one who asked is still there.
+/// Completes the change even if the client disconnects.
 async fn carried_out(connection: &AdminConnection, change: Change) -> Result<Changed, CommandFailure> {
     let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
     let made = tokio::spawn(async move { controller.change_mode(change, &caller).await });
@@ -58,7 +58,7 @@ async fn carried_out(connection: &AdminConnection, change: Change) -> Result<Cha
     made.map_err(CommandFailure::from)
 }
 
-/// The parameters that are to be set, in the order of their names, and to what.
+/// The parameters to set and their values, in the order of names.
 fn asked(request: &Request) -> Result<Vec<(&'static CStr, Spelling, RawBsonRef<'_>)>, CommandFailure> {
     let mut asked = Vec::new();
     for (key, value) in fields(request) {
@@ -88,14 +88,14 @@ fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, 
     Mode::parse(&text, spelling).map_err(|error| CommandFailure::bad_value(error.to_string()))
 }
 
-/// Names that are not known are passed over, unless there is no other.
+/// Unknown names are ignored if there is a known one.
 pub(super) fn get(context: &Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = *context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help(HELP_GET));
     }
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
-    let Wanted { all, details } = Wanted::of(first)?;
+    let GetOptions { all, details } = GetOptions::of(first)?;
     let (mode, _) = connection.shared.controller.mode();
     let mut answer = RawDocumentBuf::new();
     for (name, spelling) in PARAMETERS {
@@ -114,16 +114,16 @@ pub(super) fn get(context: &Context<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// What the command's own value asks for.
+/// The options in the command's own value.
 #[derive(Debug, Default, PartialEq)]
-struct Wanted {
+struct GetOptions {
     all: bool,
     details: bool,
 }
 
-impl Wanted {
-    fn of(value: Option<RawBsonRef<'_>>) -> Result<Wanted, CommandFailure> {
-        let mut wanted = Wanted::default();
+impl GetOptions {
+    fn of(value: Option<RawBsonRef<'_>>) -> Result<GetOptions, CommandFailure> {
+        let mut wanted = GetOptions::default();
         match value {
             Some(RawBsonRef::String("*")) => wanted.all = true,
             Some(RawBsonRef::Document(options)) => {
@@ -144,7 +144,7 @@ impl Wanted {
     }
 }
 
-/// mongod's "safe bool": numbers too.
+/// mongod's "safe bool": a boolean or a number.
 fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, CommandFailure> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match value {
@@ -152,12 +152,12 @@ fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, CommandFailure> {
         RawBsonRef::Int32(number) => Ok(number != 0),
         RawBsonRef::Int64(number) => Ok(number != 0),
         RawBsonRef::Double(number) => Ok(number != 0.0),
-        // The bracket that is missing is missing in mongod.
+        // The missing bracket is mongod's.
         other => Err(wrong_type("getParameter", field, other, "expected types '[bool, long, int, decimal, double']")),
     }
 }
 
-/// The fields of a command behind its name, without those that every command may have.
+/// The fields after the command's name, without the generic ones.
 fn fields(request: &Request) -> impl Iterator<Item = (&str, RawBsonRef<'_>)> {
     let fields = request.command.iter().flatten().skip(1).map(|(key, value)| (key.as_str(), value));
     fields.filter(|(key, _)| !is_generic(key))

@@ -1,5 +1,4 @@
-//! What this is and how it was started. A client that asks a mongod for its version gets numbers it can read, and
-//! whoever looks sees that it is none.
+//! Version, host, command line and log. The version is one that clients of a mongod understand, marked as tlsramp's.
 
 use std::env;
 
@@ -12,7 +11,6 @@ use super::fields::wrong_type;
 use super::handshake::MAX_DOCUMENT_BYTES;
 use crate::config::Settings;
 use crate::mongo::CommandFailure;
-use crate::net::UpstreamAddress;
 use crate::policy::Spelling;
 
 /// tlsramp's own version.
@@ -48,13 +46,13 @@ pub(super) fn host_info(_: &Context<'_>) -> CommandResult {
     })
 }
 
-/// This host's name, as the kernel has it.
+/// The host name, from the kernel.
 pub(super) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     name.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
 }
 
-/// `argv` as it was, passwords taken out; `parsed` as the settings are, in mongod's names.
+/// `argv` without passwords; `parsed` from the settings, in mongod's names.
 pub(super) fn command_line(context: &Context<'_>) -> CommandResult {
     let argv = redacted(env::args()).into_iter().map(RawBson::String).collect::<RawArrayBuf>();
     let mut answer = RawDocumentBuf::new();
@@ -63,7 +61,7 @@ pub(super) fn command_line(context: &Context<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// mongod's mark in the place of passwords, whichever way they were given.
+/// The arguments, with mongod's placeholder for passwords.
 fn redacted(arguments: impl Iterator<Item = String>) -> Vec<String> {
     let mut is_secret = false;
     let redact = |argument: String| {
@@ -103,7 +101,7 @@ fn parsed(settings: &Settings) -> RawDocumentBuf {
         let addresses: Vec<_> = inbound.binds.iter().map(|bind| bind.ip().to_string()).collect();
         net.append(cstr!("bindIp"), addresses.join(","));
         net.append(cstr!("port"), inbound.binds.first().map_or(0, |bind| i32::from(bind.port())));
-        proxy.append(cstr!("upstream"), shown(&inbound.upstream));
+        proxy.append(cstr!("upstream"), inbound.upstream.to_string());
     }
     net.append(cstr!("tls"), tls);
     let outbound = settings.outbound.iter().map(|route| format!("{}={}", route.listen, route.target));
@@ -117,12 +115,8 @@ fn parsed(settings: &Settings) -> RawDocumentBuf {
     parsed
 }
 
-fn shown(upstream: &UpstreamAddress) -> String {
-    upstream.to_string()
-}
-
-/// The log goes to standard output and is not kept here. Shells show `startupWarnings` when they connect: what this
-/// is, and what an operator should look at.
+/// The log is not kept. Shells show `startupWarnings` when they connect: that this is tlsramp, and the warnings of its
+/// status.
 pub(super) async fn log(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
@@ -149,7 +143,7 @@ pub(super) async fn log(context: Context<'_>) -> CommandResult {
     }
 }
 
-/// A line as mongod's log has it, which shells take apart.
+/// A line in mongod's log format, which shells parse.
 fn line(text: &str) -> String {
     let now = DateTime::now().try_to_rfc3339_string().unwrap_or_default();
     let line = serde_json::json!({
@@ -159,7 +153,6 @@ fn line(text: &str) -> String {
     format!("{line}\n")
 }
 
-/// What stands in the place of a password.
 const SECRET: &str = "<password>";
 
 #[cfg(test)]

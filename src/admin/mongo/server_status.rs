@@ -1,4 +1,4 @@
-//! `serverStatus`: the parts of mongod's that are about TLS and connections, under its names, and all of ours.
+//! `serverStatus`: mongod's sections about TLS and connections, and tlsramp's own status.
 
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
@@ -10,7 +10,7 @@ use super::server_info::{VERSION, host_name};
 use crate::mongo::CommandFailure;
 use crate::tls::Material;
 
-/// Unknown sections to leave out or to take in are passed over, as in mongod.
+/// Unknown sections in the request are ignored, as in mongod.
 pub(super) async fn answer(context: Context<'_>) -> CommandResult {
     let Context { connection, .. } = context;
     let status = connection.shared.controller.status().await.map_err(CommandFailure::from)?;
@@ -39,7 +39,7 @@ pub(super) async fn answer(context: Context<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// As in mongod: there if a certificate is.
+/// Present if there is a certificate, as in mongod.
 fn security(material: &Material) -> Option<RawDocumentBuf> {
     let serving = material.serving.as_ref()?;
     Some(rawdoc! {

@@ -1,4 +1,4 @@
-//! Values as mongod shows them in its errors. Walked no deeper than mongod does, whatever was sent.
+//! BSON values as mongod prints them in errors, down to a bounded depth.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use bson::spec::BinarySubtype;
 
 use crate::limits::ADMIN_VALUE_LEVELS;
 
-/// The name of a value's type.
+/// mongod's name of a value's type.
 pub(super) fn type_name(value: RawBsonRef<'_>) -> &'static str {
     match value {
         RawBsonRef::Double(_) => "double",
@@ -35,7 +35,7 @@ pub(super) fn type_name(value: RawBsonRef<'_>) -> &'static str {
     }
 }
 
-/// A number or date as the text that mongod makes of it where it wants a text; none for other types.
+/// The text that mongod takes a string, number or date for where it expects a string; `None` for other types.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
 pub(super) fn as_text(value: RawBsonRef<'_>) -> Option<String> {
     match value {
@@ -52,7 +52,7 @@ pub(super) fn as_text(value: RawBsonRef<'_>) -> Option<String> {
     }
 }
 
-/// A date with milliseconds and offset, as mongod in UTC writes it.
+/// A date in UTC with milliseconds and offset, as mongod prints it.
 fn iso(date: bson::DateTime) -> String {
     let millis = date.timestamp_millis();
     let whole = bson::DateTime::from_millis(millis.div_euclid(1000) * 1000);
@@ -63,7 +63,7 @@ fn iso(date: bson::DateTime) -> String {
     }
 }
 
-/// A value as in mongod's shell of old.
+/// A value in the syntax of the old mongo shell.
 pub(super) fn displayed(value: RawBsonRef<'_>) -> String {
     let mut text = String::new();
     print(&mut text, value, 1);
@@ -72,7 +72,7 @@ pub(super) fn displayed(value: RawBsonRef<'_>) -> String {
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
 fn print(text: &mut String, value: RawBsonRef<'_>, level: usize) {
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     let _ = match value {
         RawBsonRef::Double(number) if number.is_finite() => write!(text, "{number:?}"),
         RawBsonRef::Double(number) => write!(text, "{number}"),

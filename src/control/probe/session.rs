@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use bson::raw::{RawDocument, cstr};
 use bson::rawdoc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::hello::Hello;
 use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
 use crate::mongo::{CommandError, MongoClient};
-use crate::net::{DialError, OwnDial, linger};
+use crate::net::{BoxedStream, DialError, OwnDial, linger};
 use crate::policy::Permit;
 use crate::telemetry::LinkFailure;
 use crate::text::printable;
@@ -19,15 +19,12 @@ use crate::upstream::{LinkError, Stream, Upstream};
 
 /// An open link to a server.
 pub(crate) struct Session {
-    client: MongoClient<Box<dyn Wire>>,
+    client: MongoClient<BoxedStream>,
     pub(crate) tls_version: Option<&'static str>,
     asked: bool,
     /// Marks the connection as our own dial for as long as it is open, so that a listener of ours recognises a circle.
     _dial: Option<OwnDial>,
 }
-
-trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
 
 /// What came of a `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +57,7 @@ impl Session {
         let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
         let stream = upstream.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
         let tls_version = stream.tls_version();
-        let stream: Box<dyn Wire> = match stream {
+        let stream: BoxedStream = match stream {
             Stream::Tcp(stream) => Box::new(stream),
             Stream::Unix(stream) => Box::new(stream),
             Stream::Tls(stream) => Box::new(stream),

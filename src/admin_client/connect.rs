@@ -1,0 +1,54 @@
+//! Connects to an admin port by TCP, TLS or a Unix socket, within a bounded time.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::address::AdminAddress;
+use super::error::ClientError;
+use crate::limits::CLIENT_CONNECT;
+use crate::net::{BoxedStream, HostPort, UpstreamAddress};
+use crate::tls::{self, ClientStream, HandshakeError, Material};
+
+/// Connects; over TLS if there is material for it.
+pub(super) async fn connect(address: &AdminAddress, tls: Option<&Material>) -> Result<BoxedStream, ClientError> {
+    match &address.0 {
+        UpstreamAddress::Unix(path) => Ok(Box::new(in_time(address, UnixStream::connect(path)).await?)),
+        UpstreamAddress::Tcp(HostPort { host, port }) => {
+            let socket = in_time(address, TcpStream::connect((&**host, *port))).await?;
+            let Some(tls) = tls else { return Ok(Box::new(socket)) };
+            let stream = handshake(socket, host, tls).await;
+            Ok(stream.map_err(|error| ClientError::Handshake { address: address.to_string(), error })?)
+        }
+    }
+}
+
+async fn in_time<T>(address: &AdminAddress, connecting: impl Future<Output = io::Result<T>>) -> Result<T, ClientError> {
+    let late = || ClientError::TimedOut { address: address.to_string(), what: "connection", limit: CLIENT_CONNECT };
+    let connected = timeout(CLIENT_CONNECT, connecting).await.map_err(|_| late())?;
+    connected.map_err(|error| failure(address, error))
+}
+
+/// Verifies the certificate for the host that was asked for.
+async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<ClientStream, HandshakeError> {
+    let unusable = |why: &str| HandshakeError::Socket(io::Error::other(why.to_owned()));
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| unusable("the host has no name to verify"))?;
+    let config = tls.client_config(std::slice::from_ref(&name)).ok_or_else(|| unusable("no CA to verify it with"))?;
+    tls::connect(socket, Arc::clone(&config), name, CLIENT_CONNECT).await
+}
+
+fn failure(address: &AdminAddress, error: io::Error) -> ClientError {
+    let local = matches!(address.0, UpstreamAddress::Unix(_));
+    let address = address.to_string();
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ClientError::NobodyListens { address },
+        io::ErrorKind::NotFound if local => ClientError::NobodyListens { address },
+        io::ErrorKind::PermissionDenied if local => ClientError::NotOurs { address },
+        _ => ClientError::Connect { address, error },
+    }
+}
