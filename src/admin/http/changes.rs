@@ -1,4 +1,4 @@
-//! What can be changed. A change that was asked for is made, whether or not the one who asked is still there.
+//! Makes the changes. A change is completed even if its client disconnects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::body::parse;
 use super::reply::Reply;
-use super::routes::Route;
+use super::routes::Operation;
 use crate::admin::connection::AdminConnection;
 use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
 use crate::control::views::ModeReply;
@@ -17,20 +17,20 @@ use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
 /// Makes a change.
-pub(super) async fn answer(route: Route, body: &[u8], connection: &AdminConnection) -> Result<Reply, Reply> {
+pub(super) async fn answer(operation: Operation, body: &[u8], connection: &AdminConnection) -> Result<Reply, Reply> {
     let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Http));
-    match route {
-        Route::Mode => {
+    match operation {
+        Operation::Mode => {
             let (change, spelling) = change(parse(body)?)?;
             let changed = carried_out(async move { controller.change_mode(change, &caller).await }).await?;
             Ok(mode_reply(changed, spelling))
         }
-        Route::Rotate => {
+        Operation::Rotate => {
             let ReadAgainRequest { force } = parse(body)?;
             let rotated = carried_out(async move { controller.rotate(force, &caller).await }).await?;
             Ok(Reply::json(StatusCode::OK, &rotated))
         }
-        Route::Reload => {
+        Operation::Reload => {
             let ReadAgainRequest { force } = parse(body)?;
             let spelling = controller.settings().spelling;
             let reload = async move {
@@ -39,35 +39,27 @@ pub(super) async fn answer(route: Route, body: &[u8], connection: &AdminConnecti
             let changed = carried_out(reload).await?;
             Ok(mode_reply(changed, spelling))
         }
-        Route::Recycle => {
+        Operation::Recycle => {
             let recycle: Recycle = parse(body)?;
             let recycled = carried_out(async move { Ok(controller.recycle(recycle, &caller).await) }).await?;
             Ok(Reply::json(StatusCode::OK, &recycled))
         }
-        Route::Accept => {
+        Operation::Accept => {
             let AcceptRequest { key, accepted } = parse(body)?;
             let reply = controller.accept(&key, accepted, &caller).map_err(Reply::bad_request)?;
             Ok(Reply::json(StatusCode::OK, &reply))
         }
-        Route::Members => {
+        Operation::Members => {
             let members: MembersRequest = parse(body)?;
             let named = carried_out(async move { controller.set_members(members, &caller).await }).await?;
             Ok(Reply::json(StatusCode::OK, &named))
         }
-        Route::Lease => lease(&controller, parse(body)?, &caller).await,
-        Route::Quit => quit(&controller, parse(body)?, connection, &caller),
-        Route::Live
-        | Route::ReadyProbe
-        | Route::Metrics
-        | Route::Status
-        | Route::Clients
-        | Route::Connections
-        | Route::History
-        | Route::Blockers => Ok(Reply::not_allowed(route.allow())),
+        Operation::Lease => lease(&controller, parse(body)?, &caller).await,
+        Operation::Quit => quit(&controller, parse(body)?, connection, &caller),
     }
 }
 
-/// A mode in either spelling. `disabled` is the same in both, and is taken for the older.
+/// A mode in either spelling. `disabled` is the same in both and counts as the older.
 pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), Reply> {
     let spellings = [Spelling::Ssl, Spelling::Tls];
     let found = spellings.into_iter().find_map(|spelling| Some((Mode::parse(text, spelling).ok()?, spelling)));
@@ -78,7 +70,7 @@ pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), Reply> {
     })
 }
 
-/// Idempotent, as a PUT is: the mode in force may be asked for again.
+/// Idempotent, as a PUT is: the mode in force may be set again.
 fn change(request: ModeRequest) -> Result<(Change, Spelling), Reply> {
     let ModeRequest { mode: wanted, force, guard, persist, holder } = request;
     let (to, spelling) = mode(&wanted)?;

@@ -1,4 +1,4 @@
-//! What can be looked at.
+//! Answers the queries.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::changes::mode;
 use super::reply::Reply;
-use super::routes::{Query, Route};
+use super::routes::{Parameters, Query};
 use crate::admin::connection::AdminConnection;
 use crate::control::Controller;
 use crate::control::readers::Size;
@@ -16,24 +16,24 @@ use crate::limits::LISTING_BYTES;
 use crate::policy::Spelling;
 use crate::telemetry::Format;
 
-/// Answers a look.
+/// Answers a query.
 pub(super) async fn answer(
-    route: Route,
-    query: &Query<'_>,
+    query: Query,
+    parameters: &Parameters<'_>,
     format: Format,
     connection: &AdminConnection,
 ) -> Result<Reply, Reply> {
     let controller = &connection.shared.controller;
     let ok = StatusCode::OK;
-    match route {
-        Route::ReadyProbe => readiness(query.switch("upstream")?, connection),
-        Route::Metrics => Ok(Reply::metrics(
+    match query {
+        Query::ReadyProbe => readiness(parameters.switch("upstream")?, connection),
+        Query::Metrics => Ok(Reply::metrics(
             controller.read(Size::Summary, move |controller| controller.metrics(format)).await?,
             format,
         )),
-        Route::Status => Ok(Reply::json(ok, &controller.status().await?)),
-        Route::Clients => {
-            let only_plaintext = query.switch("plaintext")?;
+        Query::Status => Ok(Reply::json(ok, &controller.status().await?)),
+        Query::Clients => {
+            let only_plaintext = parameters.switch("plaintext")?;
             let make = move |controller: &Controller| {
                 let rows = controller.clients().into_iter().filter(|row| !only_plaintext || row.kind == "plaintext");
                 let mode = controller.mode().0.name(Spelling::Ssl);
@@ -41,34 +41,26 @@ pub(super) async fn answer(
             };
             Ok(Reply::made(controller.read(Size::Listing, make).await??))
         }
-        Route::Connections => {
-            let only_non_conforming = query.switch("nonConforming")?;
+        Query::Connections => {
+            let only_non_conforming = parameters.switch("nonConforming")?;
             let make = move |controller: &Controller| {
                 let rows = controller.connections().filter(|row| !only_non_conforming || row.non_conforming.is_some());
                 controller.readers.hold(listing("connections", rows, LISTING_BYTES, &[]))
             };
             Ok(Reply::made(controller.read(Size::Listing, make).await??))
         }
-        Route::History => Ok(Reply::json(ok, &controller.history())),
-        Route::Blockers => {
-            let to = query.value("to").ok_or_else(|| Reply::bad_request("say which mode: /ready?to=MODE"))?;
+        Query::History => Ok(Reply::json(ok, &controller.history())),
+        Query::Blockers => {
+            let to = parameters.value("to").ok_or_else(|| Reply::bad_request("say which mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;
             Ok(Reply::json(ok, &controller.ready(to, spelling).await))
         }
-        Route::Live
-        | Route::Mode
-        | Route::Rotate
-        | Route::Reload
-        | Route::Recycle
-        | Route::Accept
-        | Route::Lease
-        | Route::Members
-        | Route::Quit => Ok(Reply::text(ok, "ok")),
+        Query::Live => Ok(Reply::text(ok, "ok")),
     }
 }
 
-/// A JSON document of rows, each made when it is written: `{"NAME":[...],...}`. Rows beyond so many bytes are left out, and
-/// `leftOut` says how many.
+/// A JSON document of rows, serialized one by one: `{"NAME":[...],...}`. Rows beyond `most_bytes` are left out, and `leftOut`
+/// is their number.
 fn listing<T: Serialize>(
     name: &str,
     rows: impl Iterator<Item = T>,
@@ -102,9 +94,9 @@ fn listing<T: Serialize>(
     body
 }
 
-/// Ready means that the listeners are open, and that connections arrive at them: where a sidecar's redirect rules are gone,
-/// they do not. With `upstream`, every server behind must be up as well; not by default, since
-/// a replica set could never be initiated by names that resolve to ready proxies only.
+/// Ready means that the listeners are open and that connections arrive at them, which they do not if a sidecar's redirect
+/// rules are missing. With `upstream`, every server behind must be up as well; not by default, since a replica set could
+/// never be initiated by names that resolve to ready proxies only.
 fn readiness(upstream: bool, connection: &AdminConnection) -> Result<Reply, Reply> {
     let unavailable = |text: String| Ok(Reply::text(StatusCode::SERVICE_UNAVAILABLE, text));
     if connection.shared.stopping.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! The paths: each with one method, and the query parameters it knows. A trailing slash is another path.
+//! The paths: each with its methods and query parameters. A trailing slash makes another path.
 
 use hyper::Method;
 
@@ -6,8 +6,26 @@ use super::reply::Reply;
 use crate::limits::{ADMIN_BODY_BYTES, ADMIN_MEMBERS_BYTES};
 
 /// A path.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    path: &'static str,
+    pub(super) action: Endpoint,
+    /// The names of its query parameters.
+    parameters: &'static [&'static str],
+    /// Whether probes and scrapers ask for it, by any host name.
+    pub(super) is_probe: bool,
+}
+
+/// The handler of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum Endpoint {
+    Query(Query),
+    Change(Operation),
+}
+
+/// The queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Query {
     Live,
     ReadyProbe,
     Metrics,
@@ -16,6 +34,11 @@ pub(super) enum Route {
     Connections,
     History,
     Blockers,
+}
+
+/// The changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
     Mode,
     Rotate,
     Reload,
@@ -26,102 +49,64 @@ pub(super) enum Route {
     Quit,
 }
 
+const ROUTES: [Route; 16] = [
+    Route::probe("/livez", Query::Live, &[]),
+    Route::probe("/readyz", Query::ReadyProbe, &["upstream"]),
+    Route::probe("/metrics", Query::Metrics, &[]),
+    Route::query("/status", Query::Status, &[]),
+    Route::query("/clients", Query::Clients, &["plaintext"]),
+    Route::query("/connections", Query::Connections, &["nonConforming"]),
+    Route::query("/history", Query::History, &[]),
+    Route::query("/ready", Query::Blockers, &["to"]),
+    Route::change("/mode", Operation::Mode),
+    Route::change("/rotate", Operation::Rotate),
+    Route::change("/reload", Operation::Reload),
+    Route::change("/recycle", Operation::Recycle),
+    Route::change("/accept", Operation::Accept),
+    Route::change("/lease", Operation::Lease),
+    Route::change("/members", Operation::Members),
+    Route::change("/quit", Operation::Quit),
+];
+
 impl Route {
-    const ALL: [(&'static str, Route); 16] = [
-        ("/livez", Route::Live),
-        ("/readyz", Route::ReadyProbe),
-        ("/metrics", Route::Metrics),
-        ("/status", Route::Status),
-        ("/clients", Route::Clients),
-        ("/connections", Route::Connections),
-        ("/history", Route::History),
-        ("/ready", Route::Blockers),
-        ("/mode", Route::Mode),
-        ("/rotate", Route::Rotate),
-        ("/reload", Route::Reload),
-        ("/recycle", Route::Recycle),
-        ("/accept", Route::Accept),
-        ("/lease", Route::Lease),
-        ("/members", Route::Members),
-        ("/quit", Route::Quit),
-    ];
+    const fn query(path: &'static str, query: Query, parameters: &'static [&'static str]) -> Route {
+        Route { path, action: Endpoint::Query(query), parameters, is_probe: false }
+    }
+
+    const fn probe(path: &'static str, query: Query, parameters: &'static [&'static str]) -> Route {
+        Route { is_probe: true, ..Route::query(path, query, parameters) }
+    }
+
+    const fn change(path: &'static str, operation: Operation) -> Route {
+        Route { path, action: Endpoint::Change(operation), parameters: &[], is_probe: false }
+    }
 
     pub(super) fn of(path: &str) -> Option<Route> {
-        Route::ALL.into_iter().find(|(known, _)| *known == path).map(|(_, route)| route)
+        ROUTES.into_iter().find(|route| route.path == path)
     }
 
-    /// The three that probes and scrapers ask for by whatever name they know us.
-    pub(super) const fn is_probe(self) -> bool {
-        matches!(self, Route::Live | Route::ReadyProbe | Route::Metrics)
-    }
-
-    /// Whether it changes something.
-    pub(super) const fn changes(self) -> bool {
-        !matches!(self.allow().as_bytes(), b"GET, HEAD")
-    }
-
-    /// Its methods, as the header `Allow` has them.
+    /// Its methods, as the header `Allow` lists them.
     pub(super) const fn allow(self) -> &'static str {
-        match self {
-            Route::Live
-            | Route::ReadyProbe
-            | Route::Metrics
-            | Route::Status
-            | Route::Clients
-            | Route::Connections
-            | Route::History
-            | Route::Blockers => "GET, HEAD",
-            Route::Mode => "PUT",
-            Route::Rotate
-            | Route::Reload
-            | Route::Recycle
-            | Route::Accept
-            | Route::Lease
-            | Route::Members
-            | Route::Quit => "POST",
+        match self.action {
+            Endpoint::Query(_) => "GET, HEAD",
+            Endpoint::Change(Operation::Mode) => "PUT",
+            Endpoint::Change(_) => "POST",
         }
-    }
-
-    /// Largest body that it takes, in bytes.
-    pub(super) const fn body_bytes(self) -> usize {
-        if matches!(self, Route::Members) { ADMIN_MEMBERS_BYTES } else { ADMIN_BODY_BYTES }
     }
 
     pub(super) fn takes(self, method: &Method) -> bool {
         self.allow().split(", ").any(|known| known == method.as_str())
     }
 
-    /// The names of its query parameters.
-    const fn parameters(self) -> &'static [&'static str] {
-        match self {
-            Route::ReadyProbe => &["upstream"],
-            Route::Clients => &["plaintext"],
-            Route::Connections => &["nonConforming"],
-            Route::Blockers => &["to"],
-            Route::Live
-            | Route::Metrics
-            | Route::Status
-            | Route::History
-            | Route::Mode
-            | Route::Rotate
-            | Route::Reload
-            | Route::Recycle
-            | Route::Accept
-            | Route::Lease
-            | Route::Members
-            | Route::Quit => &[],
-        }
-    }
-
-    /// Reads a query: each parameter known, and none twice.
+    /// Parses a query string: each parameter known, and none twice.
     ///
     /// # Errors
-    /// The answer that names what is wrong.
-    pub(super) fn query(self, query: Option<&str>) -> Result<Query<'_>, Reply> {
+    /// The reply that names the mistake.
+    pub(super) fn parameters(self, query: Option<&str>) -> Result<Parameters<'_>, Reply> {
         let mut found: Vec<(&str, &str)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !self.parameters().contains(&name) {
+            if !self.parameters.contains(&name) {
                 let name = crate::text::printable(name);
                 return Err(Reply::bad_request(format!("unknown query parameter '{name}'")));
             }
@@ -130,24 +115,31 @@ impl Route {
             }
             found.push((name, value));
         }
-        Ok(Query(found))
+        Ok(Parameters(found))
     }
 }
 
-/// The parameters of a request.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Query<'a>(Vec<(&'a str, &'a str)>);
+impl Operation {
+    /// Largest request body, in bytes.
+    pub(super) const fn body_bytes(self) -> usize {
+        if matches!(self, Operation::Members) { ADMIN_MEMBERS_BYTES } else { ADMIN_BODY_BYTES }
+    }
+}
 
-impl<'a> Query<'a> {
+/// The query parameters of a request.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Parameters<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Parameters<'a> {
     /// A parameter's value.
     pub(super) fn value(&self, name: &str) -> Option<&'a str> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// A parameter that is a switch: there, with no value or `true`, or not there.
+    /// A boolean parameter: on without a value or with `true`, off with `false` or if missing.
     ///
     /// # Errors
-    /// The answer that says so, where it has another value.
+    /// The reply that names the parameter, for any other value.
     pub(super) fn switch(&self, name: &str) -> Result<bool, Reply> {
         match self.value(name) {
             None | Some("false") => Ok(false),
@@ -161,39 +153,42 @@ impl<'a> Query<'a> {
 mod tests {
     use hyper::Method;
 
-    use super::Route;
+    use super::{Endpoint, ROUTES, Route};
 
     #[test]
     fn paths_are_exact() {
-        for (path, _) in Route::ALL {
+        for Route { path, .. } in ROUTES {
             assert!(Route::of(path).is_some());
             for other in [format!("{path}/"), format!("/{path}"), path.to_uppercase(), path[1..].to_owned()] {
-                assert_eq!(Route::of(&other), None, "{other}");
+                assert!(Route::of(&other).is_none(), "{other}");
             }
         }
     }
 
     #[test]
     fn what_changes_something_is_never_a_get() {
-        for (path, route) in Route::ALL {
-            assert_eq!(route.takes(&Method::GET), !route.changes(), "{path}");
-            assert_eq!(route.takes(&Method::HEAD), !route.changes(), "{path}");
+        for route in ROUTES {
+            let is_query = matches!(route.action, Endpoint::Query(_));
+            assert_eq!(route.takes(&Method::GET), is_query, "{route:?}");
+            assert_eq!(route.takes(&Method::HEAD), is_query, "{route:?}");
             assert!(!route.takes(&Method::DELETE) && !route.takes(&Method::OPTIONS));
         }
     }
 
     #[test]
-    fn queries_are_known_or_refused() {
-        assert_eq!(Route::Blockers.query(Some("to=requireSSL")).unwrap().value("to"), Some("requireSSL"));
+    fn query_parameters_are_known_or_refused() {
+        let route = |path| Route::of(path).unwrap();
+        let ready = route("/ready");
+        assert_eq!(ready.parameters(Some("to=requireSSL")).unwrap().value("to"), Some("requireSSL"));
         for (query, is_on) in
             [("", Ok(false)), ("plaintext", Ok(true)), ("plaintext=", Ok(true)), ("plaintext=x", Err(()))]
         {
-            let query = Route::Clients.query(Some(query)).unwrap();
-            assert_eq!(query.switch("plaintext").map_err(|_| ()), is_on);
+            let clients = route("/clients");
+            assert_eq!(clients.parameters(Some(query)).unwrap().switch("plaintext").map_err(|_| ()), is_on);
         }
         for query in ["x", "to=a&to=b", "to=a&x=b", "To=a"] {
-            assert!(Route::Blockers.query(Some(query)).is_err(), "{query}");
+            assert!(ready.parameters(Some(query)).is_err(), "{query}");
         }
-        assert!(Route::Status.query(Some("to=a")).is_err());
+        assert!(route("/status").parameters(Some("to=a")).is_err());
     }
 }

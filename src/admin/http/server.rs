@@ -1,5 +1,4 @@
-//! A connection of an HTTP client, and a request through all checks: who is meant, what is asked, who asks, by what
-//! page, with what body.
+//! An HTTP connection, and the checks of each request: access, host, path, method, origin, body.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -17,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::hosts::Hosts;
 use super::reply::Reply;
-use super::routes::Route;
+use super::routes::{Endpoint, Route};
 use super::{body, changes, queries};
 use crate::admin::access::{Access, ListenerKind, READ_ONLY};
 use crate::admin::connection::AdminConnection;
@@ -37,7 +36,7 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S
     let ended = tokio::select! {
         ended = http.as_mut() => ended,
         () = connection.watch.draining() => {
-            // What is being answered is answered, and then it is over.
+            // Finishes the request in progress.
             http.as_mut().graceful_shutdown();
             http.await
         }
@@ -48,7 +47,6 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S
 }
 
 async fn answer(request: Request<Incoming>, connection: &AdminConnection) -> Response<Full<Bytes>> {
-    // An error is an answer too.
     let reply = respond(request, connection).await.unwrap_or_else(|reply| reply);
     if reply.status != StatusCode::FORBIDDEN {
         connection.slot.served();
@@ -57,39 +55,42 @@ async fn answer(request: Request<Incoming>, connection: &AdminConnection) -> Res
 }
 
 async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Result<Reply, Reply> {
-    let path = request.uri().path().to_owned();
+    let path = request.uri().path();
     let format = Format::accepted(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
-    let route = Route::of(&path);
+    let route = Route::of(path);
     if connection.listener_kind == ListenerKind::Probes {
-        let route = route.filter(|route| route.is_probe() && route.takes(request.method()));
-        let route = route.ok_or_else(|| Reply::not_found(&path))?;
-        return queries::answer(route, &route.query(request.uri().query())?, format, connection).await;
+        let route = route.filter(|route| route.is_probe && route.takes(request.method()));
+        let route = route.ok_or_else(|| Reply::not_found(path))?;
+        let Endpoint::Query(query) = route.action else { return Err(Reply::not_found(path)) };
+        return queries::answer(query, &route.parameters(request.uri().query())?, format, connection).await;
     }
     admit(connection)?;
     let hosts = hosts(connection);
-    if !route.is_some_and(Route::is_probe) {
+    if !route.is_some_and(|route| route.is_probe) {
         hosts.check(&request)?;
     }
-    let route = route.ok_or_else(|| Reply::not_found(&path))?;
+    let route = route.ok_or_else(|| Reply::not_found(path))?;
     if !route.takes(request.method()) {
         return Err(Reply::not_allowed(route.allow()));
     }
-    let query = request.uri().query().map(str::to_owned);
-    let query = route.query(query.as_deref())?;
-    if !route.changes() {
-        let _busy = connection.slot.busy();
-        return queries::answer(route, &query, format, connection).await;
-    }
+    let parameters = route.parameters(request.uri().query())?;
+    let operation = match route.action {
+        Endpoint::Query(query) => {
+            let _busy = connection.slot.busy();
+            return queries::answer(query, &parameters, format, connection).await;
+        }
+        Endpoint::Change(operation) => operation,
+    };
     may_change(connection)?;
     hosts.check_origin(&request)?;
-    let body = body::read(request, route.body_bytes()).await?;
-    // Again: a body may take its time, and the permission may have ended meanwhile.
+    let body = body::read(request, operation.body_bytes()).await?;
+    // Checked again: reading the body takes time, and the permission may have ended.
     may_change(connection)?;
     let _busy = connection.slot.busy();
-    changes::answer(route, &body, connection).await
+    changes::answer(operation, &body, connection).await
 }
 
-/// What the visitor may do now; where that is nothing, the answer says why and ends the connection.
+/// The client's access. If every request is refused, the reply says why and ends the connection.
 fn admit(connection: &AdminConnection) -> Result<Access, Reply> {
     let access = connection.access();
     match connection.refusal(access) {
@@ -110,6 +111,6 @@ fn may_change(connection: &AdminConnection) -> Result<(), Reply> {
 fn hosts(connection: &AdminConnection) -> Hosts {
     let bound: Vec<IpAddr> = connection.shared.bound.iter().map(|(_, address)| address.ip()).collect();
     let hosts = Hosts::new(&bound, connection.local, &connection.shared.admin().hosts);
-    // By the certificate in force now, which need not be that of the handshake.
+    // The certificate in force now, which may differ from that of the handshake.
     if connection.by_tls { hosts.by_tls(Arc::clone(&connection.shared.controller.snapshot().tls)) } else { hosts }
 }
