@@ -29,7 +29,7 @@ struct LimitState {
 
 #[derive(Debug)]
 struct SlotEntry {
-    progress: Progress,
+    progress: ConnectionProgress,
     /// When it last made progress.
     since: Instant,
     /// Requests in progress.
@@ -39,7 +39,7 @@ struct SlotEntry {
 
 /// The progress of a connection; those with the least are evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Progress {
+enum ConnectionProgress {
     Silent,
     Begun,
     Served,
@@ -75,7 +75,12 @@ impl AdminConnectionLimit {
         }
         state.last += 1;
         let (number, leave) = (state.last, Arc::<Notify>::default());
-        let entry = SlotEntry { progress: Progress::Silent, since: Instant::now(), busy: 0, leave: Arc::clone(&leave) };
+        let entry = SlotEntry {
+            progress: ConnectionProgress::Silent,
+            since: Instant::now(),
+            busy: 0,
+            leave: Arc::clone(&leave),
+        };
         state.here.insert(number, entry);
         Some(AdminConnectionSlot { number, leave, limit: self.clone() })
     }
@@ -93,12 +98,12 @@ impl AdminConnectionSlot {
 
     /// The client has sent a byte.
     pub(super) fn begun(&self) {
-        self.change(|entry| entry.progress = entry.progress.max(Progress::Begun));
+        self.change(|entry| entry.progress = entry.progress.max(ConnectionProgress::Begun));
     }
 
     /// A request was answered, other than by a refusal.
     pub(super) fn served(&self) {
-        self.change(|entry| entry.progress = Progress::Served);
+        self.change(|entry| entry.progress = ConnectionProgress::Served);
     }
 
     /// A request is in progress until the guard is dropped.

@@ -1,6 +1,6 @@
 //! Renders the reply of `clients`.
 
-use super::page::{Page, Table};
+use super::page::{Page, TextTable};
 use super::words::{ago, count, driver, named, notes};
 use crate::admin_client::Clients;
 use crate::control::views::ClientRow;
@@ -13,7 +13,7 @@ pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool
     let required = Mode::parse(ssl_mode, Spelling::Ssl) == Ok(Mode::Require);
     let blocks = if required { "refused without TLS" } else { "blocks requireSSL" };
     let mut page = Page::saying(sentence(clients, plaintext_only, required));
-    let mut table = Table::new([
+    let mut table = TextTable::new([
         "ADDRESS",
         "KIND",
         "APPLICATION",

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::page::{Page, Table};
+use super::page::{Page, TextTable};
 use super::words::{bytes, count, driver, name, notes, span};
 use crate::control::views::ConnectionRow;
 use crate::text::escaped;
@@ -49,8 +49,8 @@ pub(super) fn whois(found: &[&ConnectionRow], address: SocketAddr) -> Page {
     page
 }
 
-fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> Table {
-    let mut table = Table::new([
+fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable {
+    let mut table = TextTable::new([
         "ID",
         "CLIENT",
         "CONNECTED TO",

@@ -1,6 +1,6 @@
 //! Renders the reply of `history`.
 
-use super::page::{Page, Table};
+use super::page::{Page, TextTable};
 use super::words::{count, notes};
 use crate::control::views::{Effect, HistoryEntry, HistoryReply};
 use crate::text::escaped;
@@ -10,7 +10,7 @@ pub(super) fn page(HistoryReply { history }: &HistoryReply) -> Page {
     let refused = history.iter().filter(|entry| entry.effect == Effect::Refused).count();
     let refused = if refused == 0 { String::new() } else { format!(", {refused} of them refused") };
     let mut page = Page::saying(format!("{}{refused}, newest last.", count(history.len(), "change")));
-    let mut table = Table::new(["WHEN (UTC)", "WHAT", "EFFECT", "BY"]);
+    let mut table = TextTable::new(["WHEN (UTC)", "WHAT", "EFFECT", "BY"]);
     for entry in history {
         let HistoryEntry { at, action, what, effect, door, by, .. } = entry;
         table.row([

@@ -4,27 +4,27 @@ use comfy_table::{CellAlignment, ContentArrangement};
 
 /// A page, from top to bottom.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Page(Vec<Part>);
+pub(super) struct Page(Vec<PagePart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum PagePart {
     Sentence(String),
     Warning(String),
     Critical(String),
     Commands(Vec<String>),
-    Table(Table),
+    Table(TextTable),
 }
 
 /// A table. Empty columns are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Table {
+pub(super) struct TextTable {
     heads: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 /// The properties of the output stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct View {
+pub(super) struct OutputStyle {
     /// Columns of the terminal; without it, nothing is wrapped.
     pub(super) width: Option<u16>,
     /// Whether to use colours.
@@ -39,36 +39,36 @@ impl Page {
     }
 
     pub(super) fn say(&mut self, sentence: impl Into<String>) {
-        self.0.push(Part::Sentence(sentence.into()));
+        self.0.push(PagePart::Sentence(sentence.into()));
     }
 
     pub(super) fn warn(&mut self, warning: impl Into<String>) {
-        self.0.push(Part::Warning(warning.into()));
+        self.0.push(PagePart::Warning(warning.into()));
     }
 
     /// A critical warning.
     pub(super) fn alarm(&mut self, warning: impl Into<String>) {
-        self.0.push(Part::Critical(warning.into()));
+        self.0.push(PagePart::Critical(warning.into()));
     }
 
     /// Commands to be typed: indented and never wrapped.
     pub(super) fn commands(&mut self, commands: Vec<String>) {
-        self.0.push(Part::Commands(commands));
+        self.0.push(PagePart::Commands(commands));
     }
 
     /// A table, unless it is empty.
-    pub(super) fn table(&mut self, table: Table) {
+    pub(super) fn table(&mut self, table: TextTable) {
         if !table.rows.is_empty() {
-            self.0.push(Part::Table(table));
+            self.0.push(PagePart::Table(table));
         }
     }
 
     /// The text, ending with a line break.
-    pub(super) fn render(&self, view: View) -> String {
+    pub(super) fn render(&self, view: OutputStyle) -> String {
         let mut text = String::new();
         let mut apart = false;
         for (number, part) in self.0.iter().enumerate() {
-            let block = matches!(part, Part::Table(_) | Part::Commands(_));
+            let block = matches!(part, PagePart::Table(_) | PagePart::Commands(_));
             if number > 0 && (block || apart) {
                 text.push('\n');
             }
@@ -80,25 +80,25 @@ impl Page {
     }
 }
 
-impl Part {
-    fn render(&self, view: View) -> String {
+impl PagePart {
+    fn render(&self, view: OutputStyle) -> String {
         match self {
-            Part::Sentence(sentence) => sentence.clone(),
-            Part::Warning(warning) if view.colour => format!("\x1b[1;33mwarning:\x1b[0m {warning}"),
-            Part::Warning(warning) => format!("warning: {warning}"),
-            Part::Critical(warning) if view.colour => format!("\x1b[1;31mCRITICAL: {warning}\x1b[0m"),
-            Part::Critical(warning) => format!("CRITICAL: {warning}"),
-            Part::Commands(commands) => {
+            PagePart::Sentence(sentence) => sentence.clone(),
+            PagePart::Warning(warning) if view.colour => format!("\x1b[1;33mwarning:\x1b[0m {warning}"),
+            PagePart::Warning(warning) => format!("warning: {warning}"),
+            PagePart::Critical(warning) if view.colour => format!("\x1b[1;31mCRITICAL: {warning}\x1b[0m"),
+            PagePart::Critical(warning) => format!("CRITICAL: {warning}"),
+            PagePart::Commands(commands) => {
                 commands.iter().map(|command| format!("  {command}")).collect::<Vec<_>>().join("\n")
             }
-            Part::Table(table) => table.render(view.width),
+            PagePart::Table(table) => table.render(view.width),
         }
     }
 }
 
-impl Table {
-    pub(super) fn new<const N: usize>(heads: [&'static str; N]) -> Table {
-        Table { heads: heads.to_vec(), rows: Vec::new() }
+impl TextTable {
+    pub(super) fn new<const N: usize>(heads: [&'static str; N]) -> TextTable {
+        TextTable { heads: heads.to_vec(), rows: Vec::new() }
     }
 
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
@@ -140,19 +140,19 @@ const GAP: u16 = 2;
 
 #[cfg(test)]
 mod tests {
-    use super::{Page, Table, View};
+    use super::{OutputStyle, Page, TextTable};
 
     fn page() -> Page {
         let mut page = Page::saying("Two rows.");
         page.warn("look out");
         page.alarm("fire");
-        let mut table = Table::new(["WHO", "OPEN", "NOBODY", "WHAT"]);
+        let mut table = TextTable::new(["WHO", "OPEN", "NOBODY", "WHAT"]);
         table.row(["a".into(), "7".into(), String::new(), "one two three four five six seven eight nine ten".into()]);
         table.row(["größer".into(), "12".into(), String::new(), String::new()]);
         page.table(table);
         page.say("Then:");
         page.commands(vec!["do this".into()]);
-        page.table(Table::new(["EMPTY"]));
+        page.table(TextTable::new(["EMPTY"]));
         page
     }
 
@@ -171,18 +171,18 @@ Then:
 
   do this
 ";
-        assert_eq!(page().render(View::default()), expected);
+        assert_eq!(page().render(OutputStyle::default()), expected);
     }
 
     #[test]
     fn on_a_terminal_tables_keep_to_its_width() {
-        let text = page().render(View { width: Some(40), colour: true });
+        let text = page().render(OutputStyle { width: Some(40), colour: true });
         assert!(text.contains("\u{1b}[1;33mwarning:\u{1b}[0m look out"), "{text}");
         assert!(text.contains("\u{1b}[1;31mCRITICAL: fire\u{1b}[0m"), "{text}");
         assert!(text.lines().filter(|line| !line.contains('\u{1b}')).all(|line| line.chars().count() <= 40), "{text}");
         assert_eq!(text.split_whitespace().filter(|word| *word == "ten").count(), 1, "{text}");
         for narrow in 0..12 {
-            page().render(View { width: Some(narrow), colour: false });
+            page().render(OutputStyle { width: Some(narrow), colour: false });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Renders the reply of `ready`, and the blockers of a refusal.
 
-use super::page::{Page, Table};
+use super::page::{Page, TextTable};
 use super::words::{ago, count, name, named, notes};
 use crate::admin_client::quoted;
 use crate::control::views::{Blocker, Ready};
@@ -29,7 +29,7 @@ pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
 
 /// The blockers as a table.
 pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
-    let mut table = Table::new(["WHAT", "APPLICATION", "DRIVER", "ADDRESS", "OPEN", "LAST SEEN", "REMEDY"]);
+    let mut table = TextTable::new(["WHAT", "APPLICATION", "DRIVER", "ADDRESS", "OPEN", "LAST SEEN", "REMEDY"]);
     for blocker in blockers {
         let fatal = blocker.fatal.then(|| "refused without --force".to_owned());
         table.row([

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::command::{ADMIN, JSON};
-use super::page::{Page, View};
+use super::page::{OutputStyle, Page};
 use super::verb::Verb;
 use super::{changes, clients, connections, history, ready, refusal, status};
 use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, ctl_command, tls_options};
@@ -151,14 +151,14 @@ fn show(output: Result<CtlOutput, ClientError>, as_json: bool) -> u8 {
 }
 
 /// Width and colours of a stream.
-fn view(stream: &(impl IsTerminal + AsFd)) -> View {
+fn view(stream: &(impl IsTerminal + AsFd)) -> OutputStyle {
     if !stream.is_terminal() {
-        return View::default();
+        return OutputStyle::default();
     }
     let width = tcgetwinsize(stream).ok().map(|size| size.ws_col).filter(|columns| *columns >= NARROWEST);
     // By no-color.org, an empty variable counts as unset.
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    View { width, colour: !plain && std::env::var("TERM").is_ok_and(|term| term != "dumb") }
+    OutputStyle { width, colour: !plain && std::env::var("TERM").is_ok_and(|term| term != "dumb") }
 }
 
 /// Prints an error; a closed stream is ignored.

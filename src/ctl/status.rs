@@ -1,6 +1,6 @@
 //! Renders the reply of `status`.
 
-use super::page::{Page, Table};
+use super::page::{Page, TextTable};
 use super::words::{ago, count, name, notes, since, span};
 use crate::control::views::{
     BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, LinkStatus, MemberStatus, SlotStatus, Status,
@@ -86,15 +86,15 @@ fn clients(inventory: &InventoryStatus, mode: Option<Mode>) -> String {
 /// Of clients without TLS in `requireSSL`: nothing stands in the way of the mode in force.
 const REFUSED: &str = "new connections of that kind are refused";
 
-fn connections(counts: &ConnectionCounts) -> Table {
-    let mut table = Table::new(["CONNECTIONS", "PLAINTEXT", "TLS", "OUTBOUND", "NON-CONFORMING", "RECYCLING"]);
+fn connections(counts: &ConnectionCounts) -> TextTable {
+    let mut table = TextTable::new(["CONNECTIONS", "PLAINTEXT", "TLS", "OUTBOUND", "NON-CONFORMING", "RECYCLING"]);
     let ConnectionCounts { open, plaintext, tls, outbound, non_conforming, recycling } = *counts;
     table.row([open, plaintext, tls, outbound, non_conforming, recycling].map(|number| number.to_string()));
     table
 }
 
-fn slots(slots: &[SlotStatus]) -> Table {
-    let mut table = Table::new(["SLOTS", "USED", "LIMIT", "SILENT", "WAITING"]);
+fn slots(slots: &[SlotStatus]) -> TextTable {
+    let mut table = TextTable::new(["SLOTS", "USED", "LIMIT", "SILENT", "WAITING"]);
     for SlotStatus { direction, used, limit, silent, waiting } in slots {
         let [used, limit, silent, waiting] = [used, limit, silent, waiting].map(ToString::to_string);
         table.row([escaped(direction), used, limit, silent, waiting]);
@@ -102,16 +102,16 @@ fn slots(slots: &[SlotStatus]) -> Table {
     table
 }
 
-fn routes(status: &Status) -> Table {
-    let mut table = Table::new(["ROUTE", "LISTENS ON"]);
+fn routes(status: &Status) -> TextTable {
+    let mut table = TextTable::new(["ROUTE", "LISTENS ON"]);
     for route in &status.routes {
         table.row([escaped(&route.name), escaped(&route.listen.join(", "))]);
     }
     table
 }
 
-fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> Table {
-    let mut table = Table::new(["SERVER", "ROUTE", "UP", "LINK", "STATE", "SET", "CHECKED", "NOTE"]);
+fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> TextTable {
+    let mut table = TextTable::new(["SERVER", "ROUTE", "UP", "LINK", "STATE", "SET", "CHECKED", "NOTE"]);
     for upstream in upstreams {
         let up = match (upstream.checked.is_empty(), upstream.up) {
             (true, _) => "not yet known",
@@ -137,9 +137,9 @@ fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> Table {
 }
 
 /// Only links that fail.
-fn links(links: &[LinkStatus], now: i64) -> Table {
+fn links(links: &[LinkStatus], now: i64) -> TextTable {
     let mut table =
-        Table::new(["FAILING LINK", "ROUTE", "LINK", "OPEN", "LAST OK", "LAST FAILED", "WHY", "TO NAME IT"]);
+        TextTable::new(["FAILING LINK", "ROUTE", "LINK", "OPEN", "LAST OK", "LAST FAILED", "WHY", "TO NAME IT"]);
     for link in links.iter().filter(|link| !link.up) {
         let ago = |at: &Option<String>| at.as_deref().map_or_else(|| "never".to_owned(), |at| ago(at, now));
         table.row([
@@ -156,8 +156,8 @@ fn links(links: &[LinkStatus], now: i64) -> Table {
     table
 }
 
-fn members(members: &[MemberStatus]) -> Table {
-    let mut table = Table::new(["MEMBER", "AT", "NAMED BY"]);
+fn members(members: &[MemberStatus]) -> TextTable {
+    let mut table = TextTable::new(["MEMBER", "AT", "NAMED BY"]);
     for member in members {
         table.row([
             escaped(&member.name),
@@ -168,8 +168,8 @@ fn members(members: &[MemberStatus]) -> Table {
     table
 }
 
-fn bypass(bypass: &[BypassStatus]) -> Table {
-    let mut table = Table::new(["GOES AROUND TLSRAMP", "HERE", "OTHER END", "MEMBER"]);
+fn bypass(bypass: &[BypassStatus]) -> TextTable {
+    let mut table = TextTable::new(["GOES AROUND TLSRAMP", "HERE", "OTHER END", "MEMBER"]);
     for BypassStatus { direction, local, remote, member } in bypass {
         let member = if *member { "yes" } else { "-" };
         table.row([escaped(direction), escaped(local), escaped(remote), member.to_owned()]);
@@ -178,8 +178,8 @@ fn bypass(bypass: &[BypassStatus]) -> Table {
 }
 
 /// The certificates in use.
-pub(super) fn certificates(certificates: &[CertificateStatus]) -> Table {
-    let mut table = Table::new(["CERTIFICATE", "SUBJECT", "EXPIRES", "FILE"]);
+pub(super) fn certificates(certificates: &[CertificateStatus]) -> TextTable {
+    let mut table = TextTable::new(["CERTIFICATE", "SUBJECT", "EXPIRES", "FILE"]);
     for certificate in certificates {
         let days = certificate.days_left;
         let expires = match days {

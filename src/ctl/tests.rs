@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::page::{Page, View};
+use super::page::{OutputStyle, Page};
 use super::verb::Verb;
 use super::{changes, clients, command, connections, history, ready, refusal, status};
 use crate::admin_client::{ClientError, Clients, TlsOptions, ctl_command, quoted};
@@ -20,7 +20,7 @@ const THREE_MINUTES_AGO: &str = "2023-11-14T22:13:20Z";
 const YESTERDAY: &str = "2023-11-13T20:16:20Z";
 
 fn piped(page: &Page) -> String {
-    page.render(View::default())
+    page.render(OutputStyle::default())
 }
 
 fn some(text: &str) -> Option<String> {
@@ -181,7 +181,7 @@ fn history_is_read_at_eighty_columns() {
     assert!(text.starts_with(expected) && text.lines().count() == 7, "{text}");
     assert!(text.contains("connected without TLS; 3 times since 2026-11-28 07:00:00  http 10.0.0.9 (CN="), "{text}");
     assert!(text.contains("accept: a\\u{1b}[2J\\nforged") && !text.contains('\u{1b}'), "{text}");
-    let narrow = page.render(View { width: Some(80), colour: false });
+    let narrow = page.render(OutputStyle { width: Some(80), colour: false });
     assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
     for word in ["2026-11-28 ", "07:29:25 ", "preferSSL,", "nightly-backup", "(CN=ops,O=Example)"] {
         assert!(narrow.contains(word), "{word}: {narrow}");

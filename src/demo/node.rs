@@ -12,7 +12,7 @@ use super::files::{Files, host};
 use crate::app::{App, StartError};
 use crate::config::{self, Mistake};
 use crate::control::{Caller, ChangeError};
-use crate::standin::{Handle, StandIn};
+use crate::standin::{StandInHandle, StandIn};
 
 #[derive(Debug)]
 pub(super) struct DemoNode {
@@ -22,7 +22,7 @@ pub(super) struct DemoNode {
     pub(super) inbound: SocketAddr,
     /// The listeners for its own server's links to the other nodes.
     pub(super) outbound: Vec<OutboundListener>,
-    pub(super) server: Handle,
+    pub(super) server: StandInHandle,
 }
 
 /// The listener of an outbound route.

@@ -39,6 +39,6 @@ pub use last_requests::LastRequests;
 pub use metadata::{ClientMetadata, bounded};
 pub use reader::Malformed;
 pub use refusal::{Refusal, refusal};
-pub(crate) use reply::{CommandFailure, integer};
+pub(crate) use reply::{CommandFailure, CommandResult, integer};
 pub use reply::{Reply, error_document};
 pub use request::Request;

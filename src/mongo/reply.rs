@@ -75,6 +75,9 @@ pub fn error_document(code: i32, code_name: &str, errmsg: &str) -> RawDocumentBu
     rawdoc! { "ok": 0.0, "errmsg": errmsg, "code": code, "codeName": code_name }
 }
 
+/// The document that answers a command, or why it failed.
+pub(crate) type CommandResult = Result<RawDocumentBuf, CommandFailure>;
+
 /// A failure of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommandFailure {

@@ -1,6 +1,6 @@
-//! The commands the stand-in knows, each as a standalone mongod 6.0 answers it.
+//! The stand-in's commands, answered as by a standalone mongod 6.0.
 //!
-//! Refuses all others with mongod's own error, and options it would have to ignore with one that names them.
+//! Unknown commands are refused with mongod's error, and unsupported options by name.
 
 use std::{net::SocketAddr, sync::Mutex};
 
@@ -11,34 +11,33 @@ use bson::{
 };
 
 use super::{
-    cursors::{Cursor, Cursors},
+    cursors::{Cursors, OpenCursor},
     filter::Filter,
     store::Store,
 };
 use crate::{
     limits::{MAX_DOCUMENTS, MAX_MESSAGE_BYTES, STANDIN_DOCUMENT_BYTES, STANDIN_FIRST_BATCH},
-    mongo::{CommandFailure, Request, integer},
+    mongo::{CommandFailure, CommandResult, Request, integer},
 };
 
-/// What a command may use.
-pub(super) struct Context<'a> {
-    pub(super) data: &'a Mutex<Data>,
+/// The arguments of every command.
+pub(super) struct StandInContext<'a> {
+    pub(super) data: &'a Mutex<StandInData>,
     pub(super) peer: SocketAddr,
     /// The connection's number, from 1.
     pub(super) connection: u64,
 }
 
-/// What outlives a command.
+/// The state that all connections share.
 #[derive(Debug, Default)]
-pub(super) struct Data {
+pub(super) struct StandInData {
     pub(super) store: Store,
     pub(super) cursors: Cursors,
 }
 
-type CommandResult = Result<RawDocumentBuf, CommandFailure>;
-type CommandFn = fn(&Context<'_>, &Request) -> CommandResult;
+type CommandFn = fn(&StandInContext<'_>, &Request) -> CommandResult;
 
-/// Every command by name. Both spellings where mongod has both.
+/// The commands by name, in both spellings if mongod has two.
 pub(super) const COMMANDS: [(&str, CommandFn); 15] = [
     ("hello", hello),
     ("isMaster", is_master),
@@ -57,36 +56,36 @@ pub(super) const COMMANDS: [(&str, CommandFn); 15] = [
     ("getParameter", unknown),
 ];
 
-/// The place of a command in [`COMMANDS`].
+/// The index of a command in [`COMMANDS`].
 pub(super) fn place(name: &str) -> Option<usize> {
     COMMANDS.iter().position(|(known, _)| *known == name)
 }
 
-/// Answers a request; failures are answers too.
-pub(super) fn answer(context: &Context<'_>, request: &Request) -> RawDocumentBuf {
+/// The document that answers a request.
+pub(super) fn answer(context: &StandInContext<'_>, request: &Request) -> RawDocumentBuf {
     let command = place(&request.name).map_or(unknown as CommandFn, |place| COMMANDS[place].1);
     command(context, request).unwrap_or_else(|failure| failure.document())
 }
 
-fn unknown(_: &Context<'_>, request: &Request) -> CommandResult {
+fn unknown(_: &StandInContext<'_>, request: &Request) -> CommandResult {
     Err(CommandFailure::new((59, "CommandNotFound"), format!("no such command: '{}'", request.name)))
 }
 
-fn nothing(_: &Context<'_>, _: &Request) -> CommandResult {
+fn nothing(_: &StandInContext<'_>, _: &Request) -> CommandResult {
     Ok(rawdoc! { "ok": 1.0 })
 }
 
-fn hello(context: &Context<'_>, _: &Request) -> CommandResult {
+fn hello(context: &StandInContext<'_>, _: &Request) -> CommandResult {
     Ok(topology(context, cstr!("isWritablePrimary")))
 }
 
-fn is_master(context: &Context<'_>, _: &Request) -> CommandResult {
+fn is_master(context: &StandInContext<'_>, _: &Request) -> CommandResult {
     Ok(topology(context, cstr!("ismaster")))
 }
 
-/// No `topologyVersion`, so that drivers poll and no connection is busy waiting; no session timeout, so that they use
-/// neither sessions nor retryable writes; no compressors.
-fn topology(context: &Context<'_>, primary: &CStr) -> RawDocumentBuf {
+/// Without `topologyVersion`, so that drivers poll; without a session timeout, so that they use neither sessions nor
+/// retryable writes; without compressors.
+fn topology(context: &StandInContext<'_>, primary: &CStr) -> RawDocumentBuf {
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("helloOk"), true);
     answer.append(primary, true);
@@ -103,7 +102,7 @@ fn topology(context: &Context<'_>, primary: &CStr) -> RawDocumentBuf {
     answer
 }
 
-fn build_info(_: &Context<'_>, _: &Request) -> CommandResult {
+fn build_info(_: &StandInContext<'_>, _: &Request) -> CommandResult {
     Ok(rawdoc! {
         "version": "6.0.0",
         "versionArray": [6, 0, 0, 0],
@@ -116,11 +115,11 @@ fn build_info(_: &Context<'_>, _: &Request) -> CommandResult {
     })
 }
 
-fn whats_my_uri(context: &Context<'_>, _: &Request) -> CommandResult {
+fn whats_my_uri(context: &StandInContext<'_>, _: &Request) -> CommandResult {
     Ok(rawdoc! { "you": context.peer.to_string(), "ok": 1.0 })
 }
 
-fn insert(context: &Context<'_>, request: &Request) -> CommandResult {
+fn insert(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["ordered", "documents", "bypassDocumentValidation"])?;
     let namespace = namespace(request, "insert")?;
     let ordered = request.command.get_bool("ordered").unwrap_or(true);
@@ -159,7 +158,7 @@ fn insert(context: &Context<'_>, request: &Request) -> CommandResult {
     Ok(answer)
 }
 
-fn find(context: &Context<'_>, request: &Request) -> CommandResult {
+fn find(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["filter", "limit", "batchSize", "singleBatch", "noCursorTimeout", "allowDiskUse"])?;
     let namespace = namespace(request, "find")?;
     let filter = filter(request, "filter")?;
@@ -171,13 +170,13 @@ fn find(context: &Context<'_>, request: &Request) -> CommandResult {
     let single = request.command.get_bool("singleBatch").unwrap_or(false);
 
     let data = &mut *lock(context.data);
-    let mut cursor = Cursor::new(&data.store, namespace.clone(), filter, limit);
+    let mut cursor = OpenCursor::new(&data.store, namespace.clone(), filter, limit);
     let batch = cursor.batch(&data.store, size);
     let id = if single { 0 } else { data.cursors.keep(cursor) };
     Ok(rawdoc! { "cursor": { "firstBatch": batch, "id": id, "ns": namespace }, "ok": 1.0 })
 }
 
-fn get_more(context: &Context<'_>, request: &Request) -> CommandResult {
+fn get_more(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["collection", "batchSize"])?;
     let id =
         request.command.get_i64("getMore").map_err(|_| CommandFailure::bad_value("'getMore' takes a cursor id"))?;
@@ -189,7 +188,7 @@ fn get_more(context: &Context<'_>, request: &Request) -> CommandResult {
     Ok(rawdoc! { "cursor": { "nextBatch": batch, "id": id, "ns": namespace }, "ok": 1.0 })
 }
 
-fn kill_cursors(context: &Context<'_>, request: &Request) -> CommandResult {
+fn kill_cursors(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["cursors"])?;
     let cursors =
         request.command.get_array("cursors").map_err(|_| CommandFailure::bad_value("'cursors' takes an array"))?;
@@ -209,7 +208,7 @@ fn kill_cursors(context: &Context<'_>, request: &Request) -> CommandResult {
     })
 }
 
-fn count(context: &Context<'_>, request: &Request) -> CommandResult {
+fn count(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["query", "limit", "skip", "fields"])?;
     let namespace = namespace(request, "count")?;
     let filter = filter(request, "query")?;
@@ -220,7 +219,7 @@ fn count(context: &Context<'_>, request: &Request) -> CommandResult {
 }
 
 /// Only as drivers count documents: `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
-fn aggregate(context: &Context<'_>, request: &Request) -> CommandResult {
+fn aggregate(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["pipeline", "cursor", "allowDiskUse"])?;
     let namespace = namespace(request, "aggregate")?;
     let refused =
@@ -246,7 +245,7 @@ fn stage<'a>(stage: RawBsonRef<'a>, name: &str) -> Option<&'a RawDocument> {
     stage.as_document()?.get_document(name).ok()
 }
 
-/// Refuses a command with an option it does not know, other than those that every command has.
+/// Refuses unsupported options, other than those of every command.
 fn only(request: &Request, options: &[&str]) -> Result<(), CommandFailure> {
     const EVERY: [&str; 9] = [
         "$db",
@@ -277,24 +276,24 @@ fn namespace(request: &Request, field: &str) -> Result<String, CommandFailure> {
     Ok(namespace)
 }
 
-/// A query, the one that means all documents where none is given.
+/// A query; without one, all documents match.
 fn filter(request: &Request, field: &str) -> Result<Filter, CommandFailure> {
     request.command.get_document(field).map_or_else(|_| Ok(Filter::default()), |query: &RawDocument| Filter::new(query))
 }
 
-/// A number that is not negative, of any numeric type; none where the field is missing.
+/// A whole number of any numeric type, not negative; `None` if the field is missing.
 fn number(request: &Request, field: &str) -> Result<Option<usize>, CommandFailure> {
     let Ok(Some(value)) = request.command.get(field) else { return Ok(None) };
     let number = integer(value).and_then(|number| usize::try_from(number).ok());
     number.map(Some).ok_or_else(|| CommandFailure::bad_value(format!("'{field}' must be a whole number from 0")))
 }
 
-/// A count as BSON. All are bounded far below.
+/// A count as BSON. All counts are bounded far below `i32::MAX`.
 fn int(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// No command leaves the data half changed, so one that panicked does no harm to the next.
-pub(super) fn lock(data: &Mutex<Data>) -> std::sync::MutexGuard<'_, Data> {
+/// Ignores poisoning: no command leaves the data half changed.
+pub(super) fn lock(data: &Mutex<StandInData>) -> std::sync::MutexGuard<'_, StandInData> {
     data.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

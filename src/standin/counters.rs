@@ -1,4 +1,4 @@
-//! What the stand-in has served since it started.
+//! Counters of the stand-in since its start.
 
 use std::{
     collections::BTreeMap,
@@ -7,18 +7,18 @@ use std::{
 
 use super::commands::COMMANDS;
 
-/// A reading. Taken one number after the other, so numbers of the same instant only while nothing is going on.
+/// A reading of the counters, one after the other: consistent only while nothing is being served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StandInCounters {
     /// Connections accepted.
     pub connections_accepted: u64,
     /// Of those, connections open.
     pub connections_open: u64,
-    /// Commands answered, whatever the answer.
+    /// Commands answered, errors included.
     pub operations: u64,
-    /// The same by name, spelled as in mongod; those it does not know as `other`. Names never sent are missing.
+    /// The same by name; unknown commands as `other`. Names never sent are missing.
     pub commands: BTreeMap<&'static str, u64>,
-    /// Connections closed because what came was no message, or an operation of the protocol it does not speak.
+    /// Connections closed for bytes that are no message, or an unsupported operation.
     pub malformed: u64,
 }
 
@@ -29,7 +29,7 @@ impl StandInCounters {
     }
 }
 
-/// The same numbers while they count.
+/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct LiveCounters {
     pub(super) accepted: AtomicU64,
@@ -41,7 +41,7 @@ pub(super) struct LiveCounters {
 }
 
 impl LiveCounters {
-    /// One more of the command in this place of [`COMMANDS`]; none for a command that is not there.
+    /// Counts the command of this index in [`COMMANDS`]; `None` for an unknown one.
     pub(super) fn command(&self, place: Option<usize>) {
         place.and_then(|place| self.known.get(place)).unwrap_or(&self.other).fetch_add(1, Relaxed);
     }

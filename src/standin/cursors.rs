@@ -1,7 +1,7 @@
-//! Results handed out in batches. A cursor is a query, a collection and a position in it: it holds no documents.
+//! Cursors: query, collection and position, without documents.
 //!
-//! Cursors belong to the server and not to a connection, because drivers fetch the next batch on any connection of
-//! their pool. Refuses to grow with clients that never come back: the oldest cursor makes room for the newest.
+//! They belong to the server, not to a connection, because drivers fetch the next batch on any connection of their pool.
+//! At the limit, the oldest cursor is dropped.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +14,30 @@ use crate::mongo::CommandFailure;
 /// All open cursors.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
-    open: BTreeMap<i64, Cursor>,
+    open: BTreeMap<i64, OpenCursor>,
     last: i64,
 }
 
-/// One result, as far as it has been handed out.
+/// A result and the position up to which it was sent.
 #[derive(Debug)]
-pub(super) struct Cursor {
+pub(super) struct OpenCursor {
     /// `db.collection`.
     pub(super) namespace: String,
     pub(super) filter: Filter,
-    /// Documents still to be handed out at most.
+    /// Most documents still to be sent.
     pub(super) remaining: usize,
     next: usize,
-    /// What came after the query was asked is not part of its result.
+    /// Documents inserted after the query are not part of its result.
     end: usize,
 }
 
-impl Cursor {
+impl OpenCursor {
     pub(super) fn new(store: &Store, namespace: String, filter: Filter, remaining: usize) -> Self {
         let end = store.from(&namespace, 0).len();
         Self { namespace, filter, remaining, next: 0, end }
     }
 
-    /// The next documents, at most `most` of them.
+    /// The next documents, at most `most`.
     pub(super) fn batch(&mut self, store: &Store, most: usize) -> RawArrayBuf {
         let (mut batch, mut count, mut bytes) = (RawArrayBuf::new(), 0, 0);
         let most = most.min(self.remaining);
@@ -57,15 +57,15 @@ impl Cursor {
         batch
     }
 
-    /// Whether nothing is left to hand out.
+    /// Whether the result was sent completely.
     pub(super) fn is_done(&self) -> bool {
         self.remaining == 0 || self.next == self.end
     }
 }
 
 impl Cursors {
-    /// Keeps a cursor for later, unless it is done. The answer is its number, 0 for one that is not kept.
-    pub(super) fn keep(&mut self, cursor: Cursor) -> i64 {
+    /// Keeps a cursor unless it is done; returns its id, or 0 if it is not kept.
+    pub(super) fn keep(&mut self, cursor: OpenCursor) -> i64 {
         if cursor.is_done() {
             return 0;
         }
@@ -77,11 +77,11 @@ impl Cursors {
         self.last
     }
 
-    /// The next batch of a cursor, and its number, 0 once it is done.
+    /// The next batch of a cursor, and its id, or 0 once it is done.
     ///
     /// # Errors
     ///
-    /// mongod's `CursorNotFound`, also where the number belongs to another collection.
+    /// mongod's `CursorNotFound`, also if the id belongs to another collection.
     pub(super) fn more(
         &mut self,
         store: &Store,
@@ -100,7 +100,7 @@ impl Cursors {
         Ok((batch, id))
     }
 
-    /// Forgets a cursor; false if there was none.
+    /// Removes a cursor; false if there was none.
     pub(super) fn kill(&mut self, id: i64) -> bool {
         self.open.remove(&id).is_some()
     }
@@ -121,8 +121,8 @@ mod tests {
         store
     }
 
-    fn cursor(store: &Store, query: bson::raw::RawDocumentBuf, limit: usize) -> Cursor {
-        Cursor::new(store, "d.c".to_owned(), Filter::new(&query).unwrap(), limit)
+    fn cursor(store: &Store, query: bson::raw::RawDocumentBuf, limit: usize) -> OpenCursor {
+        OpenCursor::new(store, "d.c".to_owned(), Filter::new(&query).unwrap(), limit)
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Which documents a query means: those whose top-level fields equal the query's.
+//! Queries by equality of top-level fields.
 //!
-//! Refuses operators, dotted paths and regular expressions by name, and does not look inside arrays or documents:
-//! they equal as a whole or not. So no query recurses, however deep the documents.
+//! Operators, dotted paths and regular expressions are refused by name. Arrays and documents are compared as a whole, so
+//! that no query recurses.
 
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 
@@ -13,7 +13,7 @@ use crate::mongo::{CommandFailure, integer};
 pub(super) struct Filter(RawDocumentBuf);
 
 impl Filter {
-    /// Takes a query that is equality only.
+    /// Checks a query.
     pub(super) fn new(query: &RawDocument) -> Result<Self, CommandFailure> {
         if query.as_bytes().len() > STANDIN_FILTER_BYTES {
             return Err(CommandFailure::bad_value(format!(
@@ -32,7 +32,7 @@ impl Filter {
         Ok(Self(query.to_owned()))
     }
 
-    /// Whether a document is meant.
+    /// Whether a document matches.
     pub(super) fn matches(&self, document: &RawDocument) -> bool {
         self.0.iter().flatten().all(|(key, wanted)| match document.get(key.as_str()) {
             Ok(Some(value)) => equal(value, wanted),
@@ -43,7 +43,7 @@ impl Filter {
     }
 }
 
-/// Equal as mongod compares: numbers by value, whatever their type; all else by type and value.
+/// Equality as in mongod: numbers by value, whatever their type; all else by type and value.
 fn equal(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> bool {
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => a == b,

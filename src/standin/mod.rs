@@ -1,17 +1,17 @@
-//! A small server that speaks MongoDB's wire protocol, so that the demo and the tests need no mongod.
+//! A small MongoDB server, so that the demo and the tests need no mongod.
 //!
-//! | file | what a reader would look for there |
+//! | file | content |
 //! |---|---|
 //! | `server` | listening, connections, stopping |
-//! | `commands` | the commands it knows, by name |
-//! | `store` | documents in memory, and the bounds on them |
-//! | `filter` | which documents a query means: equality only |
-//! | `cursors` | results handed out in batches |
-//! | `counters` | what it has served |
+//! | `commands` | the commands by name |
+//! | `store` | documents in memory, bounded |
+//! | `filter` | queries by equality |
+//! | `cursors` | results in batches |
+//! | `counters` | counters of connections and commands |
 //!
-//! It looks like a standalone mongod 6.0 to pymongo, mongosh and the Rust driver, as far as that: no TLS of its own (it
-//! stands for the server that has none), no authentication, no sessions, no compression, nothing on disk. What it does
-//! not know it refuses by name rather than guess: a test that passes here must mean something.
+//! To pymongo, mongosh and the Rust driver it is a standalone mongod 6.0, without TLS (it stands for the server that has
+//! none), authentication, sessions, compression and storage. It refuses whatever it does not support by name, so that a
+//! test that passes with it is meaningful.
 
 mod commands;
 mod counters;
@@ -21,4 +21,4 @@ mod server;
 mod store;
 
 pub use counters::StandInCounters;
-pub use server::{Handle, StandIn};
+pub use server::{StandIn, StandInHandle};

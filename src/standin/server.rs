@@ -1,7 +1,6 @@
-//! Listening, connections, stopping.
+//! Listens, serves connections and stops.
 //!
-//! Refuses nothing that connects (that is the proxy's business) but more connections than its bound: those wait. No
-//! timeouts: like mongod it lets a silent client be.
+//! Connections beyond the limit wait in the kernel's queue. There are no timeouts: like mongod, it keeps silent clients.
 
 use std::{
     io,
@@ -17,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    commands::{Context, Data, answer, lock, place},
+    commands::{StandInContext, StandInData, answer, lock, place},
     counters::{LiveCounters, StandInCounters},
 };
 use crate::{
@@ -28,25 +27,25 @@ use crate::{
     },
 };
 
-/// A server that listens and does not serve yet: connections wait.
+/// A server that listens and does not accept yet.
 #[derive(Debug)]
 pub struct StandIn {
     listener: TcpListener,
     address: SocketAddr,
 }
 
-/// A server that serves. Dropping it stops the server too, without waiting.
+/// A running server. Dropping it stops the server without waiting.
 #[derive(Debug)]
-pub struct Handle {
+pub struct StandInHandle {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<StandInState>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    data: Mutex<Data>,
+struct StandInState {
+    data: Mutex<StandInData>,
     counters: LiveCounters,
 }
 
@@ -55,53 +54,53 @@ impl StandIn {
     ///
     /// # Errors
     ///
-    /// What the system says, as where the port is taken.
+    /// If the address cannot be bound.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// Where it listens.
+    /// The listening address.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves on the current tokio runtime until the handle says stop.
-    pub fn spawn(self) -> Handle {
-        let shared = Arc::new(Shared::default());
+    /// Serves on the current tokio runtime until the handle is stopped or dropped.
+    pub fn spawn(self) -> StandInHandle {
+        let shared = Arc::new(StandInState::default());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(accept(self.listener, Arc::clone(&shared), stopped));
-        Handle { address: self.address, shared, stop, task }
+        StandInHandle { address: self.address, shared, stop, task }
     }
 }
 
-impl Handle {
-    /// Where it listens.
+impl StandInHandle {
+    /// The listening address.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has served so far.
+    /// The counters so far.
     pub fn counters(&self) -> StandInCounters {
         self.shared.counters.read()
     }
 
-    /// Documents it holds, over all collections.
+    /// The number of documents, over all collections.
     pub fn documents(&self) -> usize {
         lock(&self.shared.data).store.len()
     }
 
-    /// Closes the listener and all connections, wherever they are; done when they are closed.
+    /// Closes the listener and all connections, and waits until they are closed.
     pub async fn stop(self) {
         drop(self.stop);
-        // It can fail only by a panic, which the task's own report tells better.
+        // Fails only if the task has panicked, which the runtime has reported.
         let _ = self.task.await;
     }
 }
 
-/// Accepts until `stopped`; then every connection goes with this function's end.
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
+/// Accepts until `stopped`, then closes every connection.
+async fn accept(listener: TcpListener, shared: Arc<StandInState>, mut stopped: oneshot::Receiver<()>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -121,7 +120,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopped: oneshot
 }
 
 /// Serves one connection. How it ended shows in the counters alone.
-async fn connection(mut stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<Shared>) {
+async fn connection(mut stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<StandInState>) {
     let _closed = Closed(&shared.counters);
     // Without it, the connection works all the same.
     let _ = stream.set_nodelay(true);
@@ -143,7 +142,7 @@ const LIMITS: ServerLimits = ServerLimits {
 
 /// The commands of one connection.
 struct StandInCommands<'a> {
-    shared: &'a Shared,
+    shared: &'a StandInState,
     peer: SocketAddr,
     number: u64,
 }
@@ -155,7 +154,7 @@ impl CommandService for StandInCommands<'_> {
             shared.counters.malformed.fetch_add(1, Relaxed);
             return ServiceReply::Close;
         };
-        let document = answer(&Context { data: &shared.data, peer, connection: number }, request);
+        let document = answer(&StandInContext { data: &shared.data, peer, connection: number }, request);
         shared.counters.command(place(&request.name));
         ServiceReply::Reply(document)
     }
@@ -166,7 +165,7 @@ impl CommandService for StandInCommands<'_> {
     }
 }
 
-/// Counts a connection as closed however its task ends: done, failed or stopped.
+/// Counts a connection as closed, however its task ends.
 struct Closed<'a>(&'a LiveCounters);
 
 impl Drop for Closed<'_> {
@@ -184,11 +183,11 @@ mod tests {
     use super::*;
     use crate::mongo::{CommandError, MongoClient};
 
-    async fn start() -> Handle {
+    async fn start() -> StandInHandle {
         StandIn::bind(([127, 0, 0, 1], 0).into()).await.unwrap().spawn()
     }
 
-    async fn connect(server: &Handle) -> MongoClient<TcpStream> {
+    async fn connect(server: &StandInHandle) -> MongoClient<TcpStream> {
         MongoClient::over(TcpStream::connect(server.local_addr()).await.unwrap())
     }
 

@@ -1,7 +1,7 @@
-//! Documents in memory: one list per `db.collection`, in the order they came.
+//! Documents in memory: one list per `db.collection`, in the order of insertion.
 //!
-//! Only grows: no update, no delete, no drop. That is what lets a cursor be a position ([`super::cursors`]) and a count
-//! be proof that nothing was lost. Refuses what is beyond its bounds with an error to the client.
+//! It only grows, within bounds: without update, delete and drop, a cursor is a position ([`super::cursors`]) and a count
+//! proves that nothing was lost.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,16 +26,16 @@ pub(super) struct Store {
 #[derive(Debug, Default)]
 struct Collection {
     documents: Vec<RawDocumentBuf>,
-    /// The `_id` of each, so that a write repeated is an error and not a second document.
+    /// The `_id` of each, so that a repeated write is an error.
     ids: HashSet<Vec<u8>>,
 }
 
 impl Store {
-    /// Adds a document; one without `_id` gets one.
+    /// Adds a document, with an `_id` if it has none.
     ///
     /// # Errors
     ///
-    /// With mongod's codes: a document too large or with an `_id` that is there already; no space left.
+    /// With mongod's codes: a document too large, a duplicate `_id`, no space left.
     pub(super) fn insert(&mut self, namespace: &str, document: RawDocumentBuf) -> Result<(), CommandFailure> {
         let document = with_id(document)?;
         let size = document.as_bytes().len();
@@ -62,24 +62,24 @@ impl Store {
         Ok(())
     }
 
-    /// The documents of a collection from a position on; none beyond its end, or where there is no such collection.
+    /// The documents of a collection from a position on; empty beyond its end, or if there is no such collection.
     pub(super) fn from(&self, namespace: &str, position: usize) -> &[RawDocumentBuf] {
         let all = self.collections.get(namespace).map_or(&[][..], |collection| &collection.documents);
         all.get(position..).unwrap_or_default()
     }
 
-    /// How many documents of a collection a query means.
+    /// The number of documents that match.
     pub(super) fn count(&self, namespace: &str, filter: &Filter) -> usize {
         self.from(namespace, 0).iter().filter(|document| filter.matches(document)).count()
     }
 
-    /// Documents stored, over all collections.
+    /// The number of documents, over all collections.
     pub(super) fn len(&self) -> usize {
         self.documents
     }
 }
 
-/// The document with its `_id`, made up in front of the other fields where it has none, as mongod does.
+/// The document with an `_id`, generated as its first field if it has none, as in mongod.
 fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, CommandFailure> {
     if document.get("_id").map_err(malformed)?.is_some() {
         return Ok(document);
@@ -93,7 +93,7 @@ fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, CommandFailure> {
     Ok(whole)
 }
 
-/// The `_id` as bytes that are equal where the values are: whole numbers by value, not by type.
+/// The `_id` as bytes that are equal for equal values: whole numbers by value, not by type.
 fn id_bytes(document: &RawDocument) -> Result<Vec<u8>, CommandFailure> {
     let id = document.get("_id").map_err(malformed)?.unwrap_or(RawBsonRef::Null);
     let mut key = RawDocumentBuf::new();

@@ -135,7 +135,7 @@ struct Bench {
     _second: Option<App>,
     address: SocketAddr,
     folder: crate::support::Scratch,
-    _server: tlsramp::standin::Handle,
+    _server: tlsramp::standin::StandInHandle,
 }
 
 impl Bench {

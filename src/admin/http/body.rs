@@ -7,17 +7,17 @@ use hyper::{Request, StatusCode};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::reply::Reply;
+use super::reply::HttpReply;
 use crate::limits::ADMIN_REQUEST;
 
 /// Reads a body of at most `most` bytes.
 ///
 /// # Errors
 /// The reply for a body that is no JSON by its content type, too large, too slow, or cut short.
-pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, Reply> {
+pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, HttpReply> {
     if !is_json(request.headers()) {
         let text = "send Content-Type: application/json";
-        return Err(Reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
+        return Err(HttpReply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
     }
     let body = request.into_body();
     // Not read at all if the announced length is too large.
@@ -27,10 +27,10 @@ pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
     match timeout(ADMIN_REQUEST, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
-        Ok(Err(error)) => Err(Reply::bad_request(format!("the body cannot be read: {error}"))),
+        Ok(Err(error)) => Err(HttpReply::bad_request(format!("the body cannot be read: {error}"))),
         Err(_) => {
             let text = format!("the body did not come within {} s", ADMIN_REQUEST.as_secs());
-            Err(Reply::error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", text))
+            Err(HttpReply::error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", text))
         }
     }
 }
@@ -39,10 +39,10 @@ pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
 ///
 /// # Errors
 /// The reply that names the key or the position of the mistake.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Reply> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpReply> {
     serde_json::from_slice(bytes).map_err(|error| {
         let error = crate::text::printable(&error.to_string());
-        Reply::bad_request(format!("the body is not what is taken here: {error}"))
+        HttpReply::bad_request(format!("the body is not what is taken here: {error}"))
     })
 }
 
@@ -54,9 +54,9 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn too_large(most: usize) -> Reply {
+fn too_large(most: usize) -> HttpReply {
     let text = format!("the body has more than {most} bytes");
-    Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text)
+    HttpReply::error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use super::body::parse;
-use super::reply::Reply;
+use super::reply::HttpReply;
 use super::routes::Operation;
 use crate::admin::connection::AdminConnection;
 use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
@@ -17,7 +17,11 @@ use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
 /// Makes a change.
-pub(super) async fn answer(operation: Operation, body: &[u8], connection: &AdminConnection) -> Result<Reply, Reply> {
+pub(super) async fn answer(
+    operation: Operation,
+    body: &[u8],
+    connection: &AdminConnection,
+) -> Result<HttpReply, HttpReply> {
     let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Http));
     match operation {
         Operation::Mode => {
@@ -28,7 +32,7 @@ pub(super) async fn answer(operation: Operation, body: &[u8], connection: &Admin
         Operation::Rotate => {
             let ReadAgainRequest { force } = parse(body)?;
             let rotated = carried_out(async move { controller.rotate(force, &caller).await }).await?;
-            Ok(Reply::json(StatusCode::OK, &rotated))
+            Ok(HttpReply::json(StatusCode::OK, &rotated))
         }
         Operation::Reload => {
             let ReadAgainRequest { force } = parse(body)?;
@@ -42,17 +46,17 @@ pub(super) async fn answer(operation: Operation, body: &[u8], connection: &Admin
         Operation::Recycle => {
             let recycle: Recycle = parse(body)?;
             let recycled = carried_out(async move { Ok(controller.recycle(recycle, &caller).await) }).await?;
-            Ok(Reply::json(StatusCode::OK, &recycled))
+            Ok(HttpReply::json(StatusCode::OK, &recycled))
         }
         Operation::Accept => {
             let AcceptRequest { key, accepted } = parse(body)?;
-            let reply = controller.accept(&key, accepted, &caller).map_err(Reply::bad_request)?;
-            Ok(Reply::json(StatusCode::OK, &reply))
+            let reply = controller.accept(&key, accepted, &caller).map_err(HttpReply::bad_request)?;
+            Ok(HttpReply::json(StatusCode::OK, &reply))
         }
         Operation::Members => {
             let members: MembersRequest = parse(body)?;
             let named = carried_out(async move { controller.set_members(members, &caller).await }).await?;
-            Ok(Reply::json(StatusCode::OK, &named))
+            Ok(HttpReply::json(StatusCode::OK, &named))
         }
         Operation::Lease => lease(&controller, parse(body)?, &caller).await,
         Operation::Quit => quit(&controller, parse(body)?, connection, &caller),
@@ -60,39 +64,39 @@ pub(super) async fn answer(operation: Operation, body: &[u8], connection: &Admin
 }
 
 /// A mode in either spelling. `disabled` is the same in both and counts as the older.
-pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), Reply> {
+pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), HttpReply> {
     let spellings = [Spelling::Ssl, Spelling::Tls];
     let found = spellings.into_iter().find_map(|spelling| Some((Mode::parse(text, spelling).ok()?, spelling)));
     found.ok_or_else(|| {
         let text = crate::text::printable(text);
         let [ssl, tls] = spellings.map(Spelling::expected);
-        Reply::bad_request(format!("unknown mode '{text}', expected one of: {ssl}; or: {tls}"))
+        HttpReply::bad_request(format!("unknown mode '{text}', expected one of: {ssl}; or: {tls}"))
     })
 }
 
 /// Idempotent, as a PUT is: the mode in force may be set again.
-fn change(request: ModeRequest) -> Result<(Change, Spelling), Reply> {
+fn change(request: ModeRequest) -> Result<(Change, Spelling), HttpReply> {
     let ModeRequest { mode: wanted, force, guard, persist, holder } = request;
     let (to, spelling) = mode(&wanted)?;
     Ok((Change { force, guard, persist, holder, repeatable: true, ..Change::to(to, spelling) }, spelling))
 }
 
-fn mode_reply(changed: Changed, spelling: Spelling) -> Reply {
+fn mode_reply(changed: Changed, spelling: Spelling) -> HttpReply {
     let Changed { was, mode, generation, persisted, warnings } = changed;
     let (was, mode) = (was.name(spelling).to_owned(), mode.name(spelling).to_owned());
-    Reply::json(StatusCode::OK, &ModeReply { was, mode, generation, persisted, warnings })
+    HttpReply::json(StatusCode::OK, &ModeReply { was, mode, generation, persisted, warnings })
 }
 
-async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) -> Result<Reply, Reply> {
+async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) -> Result<HttpReply, HttpReply> {
     let LeaseRequest { holder, ttl_secs, force } = request;
     if !(1..=LEASE_HOLDER_CHARS).contains(&holder.chars().count()) {
-        return Err(Reply::bad_request(format!("holder must have 1 to {LEASE_HOLDER_CHARS} characters")));
+        return Err(HttpReply::bad_request(format!("holder must have 1 to {LEASE_HOLDER_CHARS} characters")));
     }
     if ttl_secs > LEASE_SECONDS {
-        return Err(Reply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
+        return Err(HttpReply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
     }
     let lease = controller.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
-    Ok(Reply::json(StatusCode::OK, &json!({ "lease": lease })))
+    Ok(HttpReply::json(StatusCode::OK, &json!({ "lease": lease })))
 }
 
 fn quit(
@@ -100,18 +104,18 @@ fn quit(
     Nothing {}: Nothing,
     connection: &AdminConnection,
     caller: &Caller,
-) -> Result<Reply, Reply> {
+) -> Result<HttpReply, HttpReply> {
     if !connection.is_local() {
-        return Err(Reply::forbidden("/quit is taken by a loopback address or the unix socket only"));
+        return Err(HttpReply::forbidden("/quit is taken by a loopback address or the unix socket only"));
     }
     controller.quit(caller);
-    Ok(Reply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))
+    Ok(HttpReply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))
 }
 
-async fn carried_out<T>(change: impl Future<Output = Result<T, ChangeError>> + Send + 'static) -> Result<T, Reply>
+async fn carried_out<T>(change: impl Future<Output = Result<T, ChangeError>> + Send + 'static) -> Result<T, HttpReply>
 where
     T: Send + 'static,
 {
     let made = tokio::spawn(change).await;
-    made.map_err(|error| ChangeError::Internal(error.to_string())).flatten().map_err(Reply::from)
+    made.map_err(|error| ChangeError::Internal(error.to_string())).flatten().map_err(HttpReply::from)
 }

@@ -12,7 +12,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::uri::Authority;
 use hyper::{Request, Uri};
 
-use super::reply::Reply;
+use super::reply::HttpReply;
 use crate::limits::HOST_NAMES_SHOWN;
 use crate::text::printable;
 use crate::tls::{Identity, Material};
@@ -47,16 +47,16 @@ impl Hosts {
     ///
     /// # Errors
     /// The reply that refuses the request.
-    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Reply> {
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), HttpReply> {
         let host = self.host(request.headers(), request.uri());
-        host.map(drop).map_err(|what| Reply::forbidden(format!("{what}; {}", self.remedy())))
+        host.map(drop).map_err(|what| HttpReply::forbidden(format!("{what}; {}", self.remedy())))
     }
 
     /// Checks that a change does not come from a page of another site.
     ///
     /// # Errors
     /// The reply that refuses the request.
-    pub(super) fn check_origin<B>(&self, request: &Request<B>) -> Result<(), Reply> {
+    pub(super) fn check_origin<B>(&self, request: &Request<B>) -> Result<(), HttpReply> {
         let origins: Vec<_> = request.headers().get_all(header::ORIGIN).iter().collect();
         let host = self.host(request.headers(), request.uri()).ok();
         for origin in origins {
@@ -72,7 +72,7 @@ impl Hosts {
             });
             if !is_ours {
                 let origin = printable(origin);
-                return Err(Reply::forbidden(format!("changes are not taken from pages of '{origin}'")));
+                return Err(HttpReply::forbidden(format!("changes are not taken from pages of '{origin}'")));
             }
         }
         Ok(())

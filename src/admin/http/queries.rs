@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::changes::mode;
-use super::reply::Reply;
+use super::reply::HttpReply;
 use super::routes::{Parameters, Query};
 use crate::admin::connection::AdminConnection;
 use crate::control::Controller;
@@ -22,16 +22,16 @@ pub(super) async fn answer(
     parameters: &Parameters<'_>,
     format: Format,
     connection: &AdminConnection,
-) -> Result<Reply, Reply> {
+) -> Result<HttpReply, HttpReply> {
     let controller = &connection.shared.controller;
     let ok = StatusCode::OK;
     match query {
         Query::ReadyProbe => readiness(parameters.switch("upstream")?, connection),
-        Query::Metrics => Ok(Reply::metrics(
+        Query::Metrics => Ok(HttpReply::metrics(
             controller.read(Size::Summary, move |controller| controller.metrics(format)).await?,
             format,
         )),
-        Query::Status => Ok(Reply::json(ok, &controller.status().await?)),
+        Query::Status => Ok(HttpReply::json(ok, &controller.status().await?)),
         Query::Clients => {
             let only_plaintext = parameters.switch("plaintext")?;
             let make = move |controller: &Controller| {
@@ -39,7 +39,7 @@ pub(super) async fn answer(
                 let mode = controller.mode().0.name(Spelling::Ssl);
                 controller.readers.hold(listing("clients", rows, LISTING_BYTES, &[("sslMode", &json!(mode))]))
             };
-            Ok(Reply::made(controller.read(Size::Listing, make).await??))
+            Ok(HttpReply::made(controller.read(Size::Listing, make).await??))
         }
         Query::Connections => {
             let only_non_conforming = parameters.switch("nonConforming")?;
@@ -47,15 +47,15 @@ pub(super) async fn answer(
                 let rows = controller.connections().filter(|row| !only_non_conforming || row.non_conforming.is_some());
                 controller.readers.hold(listing("connections", rows, LISTING_BYTES, &[]))
             };
-            Ok(Reply::made(controller.read(Size::Listing, make).await??))
+            Ok(HttpReply::made(controller.read(Size::Listing, make).await??))
         }
-        Query::History => Ok(Reply::json(ok, &controller.history())),
+        Query::History => Ok(HttpReply::json(ok, &controller.history())),
         Query::Blockers => {
-            let to = parameters.value("to").ok_or_else(|| Reply::bad_request("say which mode: /ready?to=MODE"))?;
+            let to = parameters.value("to").ok_or_else(|| HttpReply::bad_request("say which mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;
-            Ok(Reply::json(ok, &controller.ready(to, spelling).await))
+            Ok(HttpReply::json(ok, &controller.ready(to, spelling).await))
         }
-        Query::Live => Ok(Reply::text(ok, "ok")),
+        Query::Live => Ok(HttpReply::text(ok, "ok")),
     }
 }
 
@@ -97,8 +97,8 @@ fn listing<T: Serialize>(
 /// Ready means that the listeners are open and that connections arrive at them, which they do not if a sidecar's redirect
 /// rules are missing. With `upstream`, every server behind must be up as well; not by default, since a replica set could
 /// never be initiated by names that resolve to ready proxies only.
-fn readiness(upstream: bool, connection: &AdminConnection) -> Result<Reply, Reply> {
-    let unavailable = |text: String| Ok(Reply::text(StatusCode::SERVICE_UNAVAILABLE, text));
+fn readiness(upstream: bool, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
+    let unavailable = |text: String| Ok(HttpReply::text(StatusCode::SERVICE_UNAVAILABLE, text));
     if connection.shared.stopping.load(Ordering::Relaxed) {
         return unavailable("stopping".to_owned());
     }
@@ -110,7 +110,7 @@ fn readiness(upstream: bool, connection: &AdminConnection) -> Result<Reply, Repl
     if !down.is_empty() {
         return unavailable(format!("down: {}", down.join(", ")));
     }
-    Ok(Reply::text(StatusCode::OK, "ok"))
+    Ok(HttpReply::text(StatusCode::OK, "ok"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::telemetry::Format;
 
 /// An answer, before it is one of HTTP's.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Reply {
+pub(super) struct HttpReply {
     pub(super) status: StatusCode,
     kind: &'static str,
     body: Bytes,
@@ -25,69 +25,69 @@ pub(super) struct Reply {
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-impl Reply {
+impl HttpReply {
     /// A view.
-    pub(super) fn json(status: StatusCode, view: &impl Serialize) -> Reply {
+    pub(super) fn json(status: StatusCode, view: &impl Serialize) -> HttpReply {
         // Views are structs of plain fields: they do not fail to serialize.
         let mut body = serde_json::to_vec(view).unwrap_or_default();
         body.push(b'\n');
-        Reply { status, kind: JSON, body: body.into(), allow: None, closes: false }
+        HttpReply { status, kind: JSON, body: body.into(), allow: None, closes: false }
     }
 
     /// A JSON document that is made already.
-    pub(super) fn made(body: Bytes) -> Reply {
-        Reply { status: StatusCode::OK, kind: JSON, body, allow: None, closes: false }
+    pub(super) fn made(body: Bytes) -> HttpReply {
+        HttpReply { status: StatusCode::OK, kind: JSON, body, allow: None, closes: false }
     }
 
     /// A text for a probe.
-    pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Reply {
-        Reply { status, kind: TEXT, body: text.into().into(), allow: None, closes: false }
+    pub(super) fn text(status: StatusCode, text: impl Into<String>) -> HttpReply {
+        HttpReply { status, kind: TEXT, body: text.into().into(), allow: None, closes: false }
     }
 
     /// Metrics.
-    pub(super) fn metrics(text: String, format: Format) -> Reply {
-        Reply { status: StatusCode::OK, kind: format.content_type(), body: text.into(), allow: None, closes: false }
+    pub(super) fn metrics(text: String, format: Format) -> HttpReply {
+        HttpReply { status: StatusCode::OK, kind: format.content_type(), body: text.into(), allow: None, closes: false }
     }
 
     /// An error.
-    pub(super) fn error(status: StatusCode, code: &str, text: impl Into<String>) -> Reply {
-        Reply::blocked(status, code, text.into(), Vec::new())
+    pub(super) fn error(status: StatusCode, code: &str, text: impl Into<String>) -> HttpReply {
+        HttpReply::blocked(status, code, text.into(), Vec::new())
     }
 
-    fn blocked(status: StatusCode, code: &str, error: String, blockers: Vec<Blocker>) -> Reply {
-        Reply::json(status, &ErrorReply { error, code: code.to_owned(), blockers })
+    fn blocked(status: StatusCode, code: &str, error: String, blockers: Vec<Blocker>) -> HttpReply {
+        HttpReply::json(status, &ErrorReply { error, code: code.to_owned(), blockers })
     }
 
     /// A request that is wrong in itself.
-    pub(super) fn bad_request(text: impl Into<String>) -> Reply {
-        Reply::error(StatusCode::BAD_REQUEST, "BadRequest", text)
+    pub(super) fn bad_request(text: impl Into<String>) -> HttpReply {
+        HttpReply::error(StatusCode::BAD_REQUEST, "BadRequest", text)
     }
 
     /// A request that this visitor may not make.
-    pub(super) fn forbidden(text: impl Into<String>) -> Reply {
-        Reply::error(StatusCode::FORBIDDEN, "Forbidden", text)
+    pub(super) fn forbidden(text: impl Into<String>) -> HttpReply {
+        HttpReply::error(StatusCode::FORBIDDEN, "Forbidden", text)
     }
 
     /// The same answer, and the end of the connection.
-    pub(super) fn closing(self) -> Reply {
-        Reply { closes: true, ..self }
+    pub(super) fn closing(self) -> HttpReply {
+        HttpReply { closes: true, ..self }
     }
 
     /// A path that is none.
-    pub(super) fn not_found(path: &str) -> Reply {
+    pub(super) fn not_found(path: &str) -> HttpReply {
         let path = crate::text::printable(path);
-        Reply::error(StatusCode::NOT_FOUND, "NotFound", format!("there is no {path} here"))
+        HttpReply::error(StatusCode::NOT_FOUND, "NotFound", format!("there is no {path} here"))
     }
 
     /// A method that a path does not have.
-    pub(super) fn not_allowed(allow: &'static str) -> Reply {
+    pub(super) fn not_allowed(allow: &'static str) -> HttpReply {
         let text = format!("this path takes {allow}");
-        Reply { allow: Some(allow), ..Reply::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text) }
+        HttpReply { allow: Some(allow), ..HttpReply::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text) }
     }
 
     /// As hyper sends it. It leaves the body of an answer to HEAD out, and the length in.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
-        let Reply { status, kind, body, allow, closes } = self;
+        let HttpReply { status, kind, body, allow, closes } = self;
         let length = body.len();
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = status;
@@ -107,8 +107,8 @@ impl Reply {
 }
 
 /// What the controller refuses.
-impl From<ChangeError> for Reply {
-    fn from(refused: ChangeError) -> Reply {
+impl From<ChangeError> for HttpReply {
+    fn from(refused: ChangeError) -> HttpReply {
         let error = refused.to_string();
         let (status, code, blockers) = match refused {
             ChangeError::Transition(_) => (StatusCode::CONFLICT, "IllegalTransition", Vec::new()),
@@ -124,6 +124,6 @@ impl From<ChangeError> for Reply {
             ChangeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy", Vec::new()),
             ChangeError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Internal", Vec::new()),
         };
-        Reply::blocked(status, code, error, blockers)
+        HttpReply::blocked(status, code, error, blockers)
     }
 }

@@ -2,12 +2,12 @@
 
 use hyper::Method;
 
-use super::reply::Reply;
+use super::reply::HttpReply;
 use crate::limits::{ADMIN_BODY_BYTES, ADMIN_MEMBERS_BYTES};
 
 /// A path.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Route {
+pub(super) struct HttpRoute {
     path: &'static str,
     pub(super) action: Endpoint,
     /// The names of its query parameters.
@@ -49,39 +49,39 @@ pub(super) enum Operation {
     Quit,
 }
 
-const ROUTES: [Route; 16] = [
-    Route::probe("/livez", Query::Live, &[]),
-    Route::probe("/readyz", Query::ReadyProbe, &["upstream"]),
-    Route::probe("/metrics", Query::Metrics, &[]),
-    Route::query("/status", Query::Status, &[]),
-    Route::query("/clients", Query::Clients, &["plaintext"]),
-    Route::query("/connections", Query::Connections, &["nonConforming"]),
-    Route::query("/history", Query::History, &[]),
-    Route::query("/ready", Query::Blockers, &["to"]),
-    Route::change("/mode", Operation::Mode),
-    Route::change("/rotate", Operation::Rotate),
-    Route::change("/reload", Operation::Reload),
-    Route::change("/recycle", Operation::Recycle),
-    Route::change("/accept", Operation::Accept),
-    Route::change("/lease", Operation::Lease),
-    Route::change("/members", Operation::Members),
-    Route::change("/quit", Operation::Quit),
+const ROUTES: [HttpRoute; 16] = [
+    HttpRoute::probe("/livez", Query::Live, &[]),
+    HttpRoute::probe("/readyz", Query::ReadyProbe, &["upstream"]),
+    HttpRoute::probe("/metrics", Query::Metrics, &[]),
+    HttpRoute::query("/status", Query::Status, &[]),
+    HttpRoute::query("/clients", Query::Clients, &["plaintext"]),
+    HttpRoute::query("/connections", Query::Connections, &["nonConforming"]),
+    HttpRoute::query("/history", Query::History, &[]),
+    HttpRoute::query("/ready", Query::Blockers, &["to"]),
+    HttpRoute::change("/mode", Operation::Mode),
+    HttpRoute::change("/rotate", Operation::Rotate),
+    HttpRoute::change("/reload", Operation::Reload),
+    HttpRoute::change("/recycle", Operation::Recycle),
+    HttpRoute::change("/accept", Operation::Accept),
+    HttpRoute::change("/lease", Operation::Lease),
+    HttpRoute::change("/members", Operation::Members),
+    HttpRoute::change("/quit", Operation::Quit),
 ];
 
-impl Route {
-    const fn query(path: &'static str, query: Query, parameters: &'static [&'static str]) -> Route {
-        Route { path, action: Endpoint::Query(query), parameters, is_probe: false }
+impl HttpRoute {
+    const fn query(path: &'static str, query: Query, parameters: &'static [&'static str]) -> HttpRoute {
+        HttpRoute { path, action: Endpoint::Query(query), parameters, is_probe: false }
     }
 
-    const fn probe(path: &'static str, query: Query, parameters: &'static [&'static str]) -> Route {
-        Route { is_probe: true, ..Route::query(path, query, parameters) }
+    const fn probe(path: &'static str, query: Query, parameters: &'static [&'static str]) -> HttpRoute {
+        HttpRoute { is_probe: true, ..HttpRoute::query(path, query, parameters) }
     }
 
-    const fn change(path: &'static str, operation: Operation) -> Route {
-        Route { path, action: Endpoint::Change(operation), parameters: &[], is_probe: false }
+    const fn change(path: &'static str, operation: Operation) -> HttpRoute {
+        HttpRoute { path, action: Endpoint::Change(operation), parameters: &[], is_probe: false }
     }
 
-    pub(super) fn of(path: &str) -> Option<Route> {
+    pub(super) fn of(path: &str) -> Option<HttpRoute> {
         ROUTES.into_iter().find(|route| route.path == path)
     }
 
@@ -102,16 +102,16 @@ impl Route {
     ///
     /// # Errors
     /// The reply that names the mistake.
-    pub(super) fn parameters(self, query: Option<&str>) -> Result<Parameters<'_>, Reply> {
+    pub(super) fn parameters(self, query: Option<&str>) -> Result<Parameters<'_>, HttpReply> {
         let mut found: Vec<(&str, &str)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !self.parameters.contains(&name) {
                 let name = crate::text::printable(name);
-                return Err(Reply::bad_request(format!("unknown query parameter '{name}'")));
+                return Err(HttpReply::bad_request(format!("unknown query parameter '{name}'")));
             }
             if found.iter().any(|(known, _)| *known == name) {
-                return Err(Reply::bad_request(format!("query parameter '{name}' is given twice")));
+                return Err(HttpReply::bad_request(format!("query parameter '{name}' is given twice")));
             }
             found.push((name, value));
         }
@@ -140,11 +140,13 @@ impl<'a> Parameters<'a> {
     ///
     /// # Errors
     /// The reply that names the parameter, for any other value.
-    pub(super) fn switch(&self, name: &str) -> Result<bool, Reply> {
+    pub(super) fn switch(&self, name: &str) -> Result<bool, HttpReply> {
         match self.value(name) {
             None | Some("false") => Ok(false),
             Some("" | "true") => Ok(true),
-            Some(_) => Err(Reply::bad_request(format!("query parameter '{name}' takes no value, or true or false"))),
+            Some(_) => {
+                Err(HttpReply::bad_request(format!("query parameter '{name}' takes no value, or true or false")))
+            }
         }
     }
 }
@@ -153,14 +155,14 @@ impl<'a> Parameters<'a> {
 mod tests {
     use hyper::Method;
 
-    use super::{Endpoint, ROUTES, Route};
+    use super::{Endpoint, HttpRoute, ROUTES};
 
     #[test]
     fn paths_are_exact() {
-        for Route { path, .. } in ROUTES {
-            assert!(Route::of(path).is_some());
+        for HttpRoute { path, .. } in ROUTES {
+            assert!(HttpRoute::of(path).is_some());
             for other in [format!("{path}/"), format!("/{path}"), path.to_uppercase(), path[1..].to_owned()] {
-                assert!(Route::of(&other).is_none(), "{other}");
+                assert!(HttpRoute::of(&other).is_none(), "{other}");
             }
         }
     }
@@ -177,7 +179,7 @@ mod tests {
 
     #[test]
     fn query_parameters_are_known_or_refused() {
-        let route = |path| Route::of(path).unwrap();
+        let route = |path| HttpRoute::of(path).unwrap();
         let ready = route("/ready");
         assert_eq!(ready.parameters(Some("to=requireSSL")).unwrap().value("to"), Some("requireSSL"));
         for (query, is_on) in

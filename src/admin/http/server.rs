@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::hosts::Hosts;
-use super::reply::Reply;
-use super::routes::{Endpoint, Route};
+use super::reply::HttpReply;
+use super::routes::{Endpoint, HttpRoute};
 use super::{body, changes, queries};
 use crate::admin::access::{Access, ListenerKind, READ_ONLY};
 use crate::admin::connection::AdminConnection;
@@ -54,14 +54,14 @@ async fn answer(request: Request<Incoming>, connection: &AdminConnection) -> Res
     reply.into_response()
 }
 
-async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Result<Reply, Reply> {
+async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
     let path = request.uri().path();
     let format = Format::accepted(request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()));
-    let route = Route::of(path);
+    let route = HttpRoute::of(path);
     if connection.listener_kind == ListenerKind::Probes {
         let route = route.filter(|route| route.is_probe && route.takes(request.method()));
-        let route = route.ok_or_else(|| Reply::not_found(path))?;
-        let Endpoint::Query(query) = route.action else { return Err(Reply::not_found(path)) };
+        let route = route.ok_or_else(|| HttpReply::not_found(path))?;
+        let Endpoint::Query(query) = route.action else { return Err(HttpReply::not_found(path)) };
         return queries::answer(query, &route.parameters(request.uri().query())?, format, connection).await;
     }
     admit(connection)?;
@@ -69,9 +69,9 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
     if !route.is_some_and(|route| route.is_probe) {
         hosts.check(&request)?;
     }
-    let route = route.ok_or_else(|| Reply::not_found(path))?;
+    let route = route.ok_or_else(|| HttpReply::not_found(path))?;
     if !route.takes(request.method()) {
-        return Err(Reply::not_allowed(route.allow()));
+        return Err(HttpReply::not_allowed(route.allow()));
     }
     let parameters = route.parameters(request.uri().query())?;
     let operation = match route.action {
@@ -91,19 +91,19 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
 }
 
 /// The client's access. If every request is refused, the reply says why and ends the connection.
-fn admit(connection: &AdminConnection) -> Result<Access, Reply> {
+fn admit(connection: &AdminConnection) -> Result<Access, HttpReply> {
     let access = connection.access();
     match connection.refusal(access) {
         None => Ok(access),
-        Some(reason) => Err(Reply::forbidden(reason).closing()),
+        Some(reason) => Err(HttpReply::forbidden(reason).closing()),
     }
 }
 
-fn may_change(connection: &AdminConnection) -> Result<(), Reply> {
+fn may_change(connection: &AdminConnection) -> Result<(), HttpReply> {
     match admit(connection)? {
         Access::Full => Ok(()),
         Access::ReadOnly | Access::NeedsTls | Access::NotAllowed | Access::NotValid => {
-            Err(Reply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY))
+            Err(HttpReply::error(StatusCode::FORBIDDEN, "ReadOnly", READ_ONLY))
         }
     }
 }

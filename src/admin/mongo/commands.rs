@@ -6,12 +6,12 @@ use std::pin::Pin;
 use bson::raw::{RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
-use super::context::Context;
-use super::errors::{COMMAND_NOT_FOUND, CommandResult, DUPLICATE_FIELD, NO_SEQUENCES, UNAUTHORIZED, finished};
+use super::context::CommandContext;
+use super::errors::{COMMAND_NOT_FOUND, DUPLICATE_FIELD, NO_SEQUENCES, UNAUTHORIZED, finished};
 use super::{handshake, operations, parameters, server_info, server_status};
 use crate::admin::access::{Access, READ_ONLY};
 use crate::admin::connection::AdminConnection;
-use crate::mongo::{CommandFailure, Request};
+use crate::mongo::{CommandFailure, CommandResult, Request};
 
 type CommandFuture<'a> = Pin<Box<dyn Future<Output = CommandResult> + Send + 'a>>;
 
@@ -19,7 +19,7 @@ type CommandFuture<'a> = Pin<Box<dyn Future<Output = CommandResult> + Send + 'a>
 #[derive(Clone, Copy)]
 enum CommandHandler {
     /// Answers from memory.
-    Sync(fn(&Context<'_>) -> CommandResult),
+    Sync(fn(&CommandContext<'_>) -> CommandResult),
     /// Answers by the controller, which may wait for other callers.
     Async(AsyncHandler),
 }
@@ -44,19 +44,23 @@ enum RequiredAccess {
     Full,
 }
 
-const fn sync(name: &'static str, requires: RequiredAccess, run: fn(&Context<'_>) -> CommandResult) -> AdminCommand {
+const fn sync(
+    name: &'static str,
+    requires: RequiredAccess,
+    run: fn(&CommandContext<'_>) -> CommandResult,
+) -> AdminCommand {
     AdminCommand { name, requires, admin_only: false, run: CommandHandler::Sync(run) }
 }
 
-const fn unrestricted(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> AdminCommand {
+const fn unrestricted(name: &'static str, run: fn(&CommandContext<'_>) -> CommandResult) -> AdminCommand {
     sync(name, RequiredAccess::None, run)
 }
 
-const fn read(name: &'static str, run: fn(&Context<'_>) -> CommandResult) -> AdminCommand {
+const fn read(name: &'static str, run: fn(&CommandContext<'_>) -> CommandResult) -> AdminCommand {
     sync(name, RequiredAccess::Read, run)
 }
 
-type AsyncHandler = for<'a> fn(Context<'a>) -> CommandFuture<'a>;
+type AsyncHandler = for<'a> fn(CommandContext<'a>) -> CommandFuture<'a>;
 
 const fn asynchronous(name: &'static str, requires: RequiredAccess, run: AsyncHandler) -> AdminCommand {
     AdminCommand { name, requires, admin_only: false, run: CommandHandler::Async(run) }
@@ -105,7 +109,7 @@ const COMMANDS: [AdminCommand; 30] = [
 ];
 
 /// The document that answers a request.
-pub(super) async fn answer(context: &Context<'_>) -> RawDocumentBuf {
+pub(super) async fn answer(context: &CommandContext<'_>) -> RawDocumentBuf {
     let answer = match check(context) {
         Ok(command) => match command.run {
             CommandHandler::Sync(run) => run(context),
@@ -117,8 +121,8 @@ pub(super) async fn answer(context: &Context<'_>) -> RawDocumentBuf {
 }
 
 /// The command, if it exists, is well-formed, is run on the right database, and the client may run it.
-fn check(context: &Context<'_>) -> Result<AdminCommand, CommandFailure> {
-    let Context { connection, request, access } = *context;
+fn check(context: &CommandContext<'_>) -> Result<AdminCommand, CommandFailure> {
+    let CommandContext { connection, request, access } = *context;
     let name = &*request.name;
     let command = COMMANDS.into_iter().find(|command| command.name == name);
     let Some(command) = command else {
@@ -178,7 +182,7 @@ pub(super) fn not_authorized_text(why: &str) -> String {
     format!("not authorized on admin to execute command: {why}")
 }
 
-fn list_commands(_: &Context<'_>) -> CommandResult {
+fn list_commands(_: &CommandContext<'_>) -> CommandResult {
     let mut commands = RawDocumentBuf::new();
     for command in COMMANDS {
         let Ok(name) = bson::raw::CString::try_from(command.name) else { continue };

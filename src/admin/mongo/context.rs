@@ -5,7 +5,7 @@ use crate::admin::connection::AdminConnection;
 use crate::mongo::Request;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'a> {
+pub(super) struct CommandContext<'a> {
     pub(super) connection: &'a AdminConnection,
     pub(super) request: &'a Request,
     /// The client's access at this request.

@@ -3,10 +3,7 @@
 use bson::raw::{RawDocumentBuf, cstr};
 
 use crate::control::ChangeError;
-use crate::mongo::CommandFailure;
-
-/// The answer of a command, without `ok`.
-pub(super) type CommandResult = Result<RawDocumentBuf, CommandFailure>;
+use crate::mongo::{CommandFailure, CommandResult};
 
 pub(super) const INTERNAL_ERROR: (i32, &str) = (1, "InternalError");
 pub(super) const BAD_VALUE: (i32, &str) = (2, "BadValue");

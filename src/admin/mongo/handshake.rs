@@ -5,11 +5,11 @@
 use bson::raw::{CStr, RawDocumentBuf, cstr};
 use bson::{Binary, DateTime, rawdoc, spec::BinarySubtype};
 
-use super::context::Context;
-use super::errors::{AUTHENTICATION_FAILED, AWAIT_WITHOUT_VERSION, CommandResult, NO_REPLICATION};
+use super::context::CommandContext;
+use super::errors::{AUTHENTICATION_FAILED, AWAIT_WITHOUT_VERSION, NO_REPLICATION};
 use super::fields::flag;
 use crate::control::Who;
-use crate::mongo::CommandFailure;
+use crate::mongo::{CommandFailure, CommandResult};
 
 /// mongod's `maxBsonObjectSize`.
 pub(super) const MAX_DOCUMENT_BYTES: i32 = 16 * 1024 * 1024;
@@ -20,17 +20,17 @@ const MAX_WRITE_BATCH: i32 = 100_000;
 /// mongod's session timeout, in minutes. Nothing here belongs to a session, so none ever ends.
 const SESSION_MINUTES: i32 = 30;
 
-pub(super) fn hello(context: &Context<'_>) -> CommandResult {
+pub(super) fn hello(context: &CommandContext<'_>) -> CommandResult {
     topology(context, cstr!("isWritablePrimary"))
 }
 
-pub(super) fn is_master(context: &Context<'_>) -> CommandResult {
+pub(super) fn is_master(context: &CommandContext<'_>) -> CommandResult {
     topology(context, cstr!("ismaster"))
 }
 
 /// A client that awaits a topology change sends a version that was never given to it, and is answered at once, as by a
 /// mongod that is sent another process's version.
-fn topology(context: &Context<'_>, primary: &CStr) -> CommandResult {
+fn topology(context: &CommandContext<'_>, primary: &CStr) -> CommandResult {
     let command = &context.request.command;
     let has = |field: &str| matches!(command.get(field), Ok(Some(_)));
     match (has("topologyVersion"), has("maxAwaitTimeMS")) {
@@ -63,11 +63,11 @@ fn topology(context: &Context<'_>, primary: &CStr) -> CommandResult {
     Ok(answer)
 }
 
-pub(super) fn nothing(_: &Context<'_>) -> CommandResult {
+pub(super) fn nothing(_: &CommandContext<'_>) -> CommandResult {
     Ok(RawDocumentBuf::new())
 }
 
-pub(super) fn whats_my_uri(context: &Context<'_>) -> CommandResult {
+pub(super) fn whats_my_uri(context: &CommandContext<'_>) -> CommandResult {
     let you = match &context.connection.who {
         Who::Tcp { peer, .. } => peer.to_string(),
         // As mongod says of its own Unix socket.
@@ -76,7 +76,7 @@ pub(super) fn whats_my_uri(context: &Context<'_>) -> CommandResult {
     Ok(rawdoc! { "you": you })
 }
 
-pub(super) fn connection_status(context: &Context<'_>) -> CommandResult {
+pub(super) fn connection_status(context: &CommandContext<'_>) -> CommandResult {
     let mut about = rawdoc! { "authenticatedUsers": [], "authenticatedUserRoles": [] };
     if flag(context.request, "showPrivileges")? {
         about.append(cstr!("authenticatedUserPrivileges"), bson::raw::RawArrayBuf::new());
@@ -85,14 +85,14 @@ pub(super) fn connection_status(context: &Context<'_>) -> CommandResult {
 }
 
 /// Access depends on listener and certificate, not on users.
-pub(super) fn no_users(_: &Context<'_>) -> CommandResult {
+pub(super) fn no_users(_: &CommandContext<'_>) -> CommandResult {
     Err(CommandFailure::new(
         AUTHENTICATION_FAILED,
         "the admin port of tlsramp has no users; connect without credentials",
     ))
 }
 
-pub(super) fn start_session(context: &Context<'_>) -> CommandResult {
+pub(super) fn start_session(context: &CommandContext<'_>) -> CommandResult {
     // Any unique id will do: the connection's number, and the time.
     let (number, now) = (context.connection.number(), DateTime::now().timestamp_millis());
     let bytes = [number.to_be_bytes(), now.to_be_bytes()].concat();
@@ -100,22 +100,22 @@ pub(super) fn start_session(context: &Context<'_>) -> CommandResult {
     Ok(rawdoc! { "id": { "id": id }, "timeoutMinutes": SESSION_MINUTES })
 }
 
-pub(super) fn list_databases(context: &Context<'_>) -> CommandResult {
+pub(super) fn list_databases(context: &CommandContext<'_>) -> CommandResult {
     if flag(context.request, "nameOnly")? {
         return Ok(rawdoc! { "databases": [] });
     }
     Ok(rawdoc! { "databases": [], "totalSize": 0_i64, "totalSizeMb": 0_i64 })
 }
 
-pub(super) fn list_collections(context: &Context<'_>) -> CommandResult {
+pub(super) fn list_collections(context: &CommandContext<'_>) -> CommandResult {
     let namespace = format!("{}.$cmd.listCollections", context.request.database);
     Ok(rawdoc! { "cursor": { "id": 0_i64, "ns": namespace, "firstBatch": [] } })
 }
 
-pub(super) fn no_set(_: &Context<'_>) -> CommandResult {
+pub(super) fn no_set(_: &CommandContext<'_>) -> CommandResult {
     Err(CommandFailure::new(NO_REPLICATION, "not running with --replSet"))
 }
 
-pub(super) fn free_monitoring(_: &Context<'_>) -> CommandResult {
+pub(super) fn free_monitoring(_: &CommandContext<'_>) -> CommandResult {
     Ok(rawdoc! { "state": "undecided" })
 }

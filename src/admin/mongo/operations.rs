@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::document::{array, document};
-use super::errors::CommandResult;
 use super::fields::{count, flag, only, wrong_type};
 use crate::control::readers::Size;
 use crate::control::{ChangeError, Controller, Door, Recycle};
-use crate::mongo::CommandFailure;
+use crate::mongo::{CommandFailure, CommandResult};
 
 /// mongod's command and answer; `force` and warnings are tlsramp's.
-pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
-    let Context { connection, request, .. } = context;
+pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, request, .. } = context;
     only(request, &["message", "force"])?;
     match request.command.get("message") {
         Ok(None | Some(RawBsonRef::String(_))) | Err(_) => {}
@@ -34,7 +33,7 @@ pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
 }
 
 /// The inventory's plaintext rows.
-pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
+pub(super) async fn plaintext_clients(context: CommandContext<'_>) -> CommandResult {
     only(context.request, &[])?;
     let make = |controller: &Controller| {
         let mut rows = controller.clients();
@@ -47,8 +46,8 @@ pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
 }
 
 /// Recycles connections that the mode in force would not allow.
-pub(super) async fn recycle(context: Context<'_>) -> CommandResult {
-    let Context { connection, request, .. } = context;
+pub(super) async fn recycle(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };

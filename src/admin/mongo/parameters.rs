@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
-use super::context::Context;
-use super::errors::{CommandResult, INVALID_OPTIONS, UNKNOWN_FIELD};
+use super::context::CommandContext;
+use super::errors::{INVALID_OPTIONS, UNKNOWN_FIELD};
 use super::fields::{flag, is_generic, wrong_type};
 use super::values::{as_text, displayed, type_name};
 use crate::admin::connection::AdminConnection;
 use crate::control::{Change, ChangeError, Changed, Door};
-use crate::mongo::{CommandFailure, Request};
+use crate::mongo::{CommandFailure, CommandResult, Request};
 use crate::policy::{Mode, Spelling};
 
 /// The parameters, in the order of their names.
@@ -22,8 +22,8 @@ const OPTIONS: [&str; 4] = ["force", "guard", "help", "persist"];
 
 /// As in mongod, all names are checked first; then each is set, in the order of names. The first failure ends it, and earlier
 /// parameters stay set.
-pub(super) async fn set(context: Context<'_>) -> CommandResult {
-    let Context { connection, request, .. } = context;
+pub(super) async fn set(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, request, .. } = context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help("setParameter set administrative option(s)\n{ setParameter:1, <param>:<value> }\n"));
     }
@@ -89,8 +89,8 @@ fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, 
 }
 
 /// Unknown names are ignored if there is a known one.
-pub(super) fn get(context: &Context<'_>) -> CommandResult {
-    let Context { connection, request, .. } = *context;
+pub(super) fn get(context: &CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, request, .. } = *context;
     if flag(request, "help").unwrap_or(false) {
         return Ok(help(HELP_GET));
     }

@@ -5,19 +5,19 @@ use std::env;
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
-use super::context::Context;
-use super::errors::{CommandResult, OPERATION_FAILED};
+use super::context::CommandContext;
+use super::errors::OPERATION_FAILED;
 use super::fields::wrong_type;
 use super::handshake::MAX_DOCUMENT_BYTES;
 use crate::config::Settings;
-use crate::mongo::CommandFailure;
+use crate::mongo::{CommandFailure, CommandResult};
 use crate::policy::Spelling;
 
 /// tlsramp's own version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The version is that of the wire protocol announced in `hello`, 6.0, without a patch level that any mongod has had.
-pub(super) fn build_info(_: &Context<'_>) -> CommandResult {
+pub(super) fn build_info(_: &CommandContext<'_>) -> CommandResult {
     Ok(rawdoc! {
         "version": "6.0.0",
         "gitVersion": format!("tlsramp {VERSION}"),
@@ -31,7 +31,7 @@ pub(super) fn build_info(_: &Context<'_>) -> CommandResult {
     })
 }
 
-pub(super) fn host_info(_: &Context<'_>) -> CommandResult {
+pub(super) fn host_info(_: &CommandContext<'_>) -> CommandResult {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(rawdoc! {
         "system": {
@@ -53,7 +53,7 @@ pub(super) fn host_name() -> String {
 }
 
 /// `argv` without passwords; `parsed` from the settings, in mongod's names.
-pub(super) fn command_line(context: &Context<'_>) -> CommandResult {
+pub(super) fn command_line(context: &CommandContext<'_>) -> CommandResult {
     let argv = redacted(env::args()).into_iter().map(RawBson::String).collect::<RawArrayBuf>();
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("argv"), argv);
@@ -117,8 +117,8 @@ fn parsed(settings: &Settings) -> RawDocumentBuf {
 
 /// The log is not kept. Shells show `startupWarnings` when they connect: that this is tlsramp, and the warnings of its
 /// status.
-pub(super) async fn log(context: Context<'_>) -> CommandResult {
-    let Context { connection, request, .. } = context;
+pub(super) async fn log(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, request, .. } = context;
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
     let name = match first {
         Some(RawBsonRef::String(name)) => name,

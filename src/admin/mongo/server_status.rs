@@ -3,16 +3,15 @@
 use bson::raw::{RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
 
-use super::context::Context;
+use super::context::CommandContext;
 use super::document::document;
-use super::errors::CommandResult;
 use super::server_info::{VERSION, host_name};
-use crate::mongo::CommandFailure;
+use crate::mongo::{CommandFailure, CommandResult};
 use crate::tls::Material;
 
 /// Unknown sections in the request are ignored, as in mongod.
-pub(super) async fn answer(context: Context<'_>) -> CommandResult {
-    let Context { connection, .. } = context;
+pub(super) async fn answer(context: CommandContext<'_>) -> CommandResult {
+    let CommandContext { connection, .. } = context;
     let status = connection.shared.controller.status().await.map_err(CommandFailure::from)?;
     let port = connection.local.map_or_else(String::new, |local| format!(":{}", local.port()));
     let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);

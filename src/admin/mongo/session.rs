@@ -3,7 +3,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::commands::{self, not_authorized_text};
-use super::context::Context;
+use super::context::CommandContext;
 use super::errors::{INVALID_BSON, NO_DATABASE, PROTOCOL_ERROR, TLS_NEEDED, UNAUTHORIZED, UNSUPPORTED_OP_QUERY};
 use crate::admin::access::{Access, NEEDS_TLS};
 use crate::admin::connection::AdminConnection;
@@ -76,7 +76,7 @@ impl AdminCommands<'_> {
             let text = format!("Unsupported OP_QUERY command: {}. {UPGRADE}", request.name);
             CommandFailure::new(UNSUPPORTED_OP_QUERY, text).document()
         } else {
-            commands::answer(&Context { connection, request, access }).await
+            commands::answer(&CommandContext { connection, request, access }).await
         };
         drop(busy);
         if !access.is_refused() {
