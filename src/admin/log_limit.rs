@@ -1,4 +1,4 @@
-//! What strangers at the doors do wrong, in the log: so many lines a second, then a number.
+//! Logs refused connections, at most [`LOG_LINES_PER_SECOND`]; the next line has the number of those left out.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::limits::LOG_LINES_PER_SECOND;
 use crate::text::printable;
 
-/// The bound, for all doors together.
+/// The limit, for all listeners together.
 #[derive(Debug, Default)]
 pub(super) struct LogLimit(Mutex<Window>);
 
@@ -19,18 +19,17 @@ struct Window {
 }
 
 impl LogLimit {
-    /// A visitor that is turned away, with the subject of its certificate where it has one.
+    /// Logs a refused client, with the subject of its certificate if it has one.
     pub(super) fn refused(&self, peer: Option<SocketAddr>, subject: Option<&str>, reason: &str) {
         if let Some(left_out) = self.admits(Instant::now()) {
             let (peer, subject) = (peer.map(tracing::field::display), subject.map(printable));
             let reason = printable(reason);
-            // Lines before this one that the bound has kept back.
             let left_out = (left_out > 0).then_some(left_out);
             tracing::warn!(peer, subject, reason, left_out, "admin connection refused");
         }
     }
 
-    /// How many lines were left out before this one, if it may be written.
+    /// The number of lines left out before this one, or `None` if this one is left out too.
     fn admits(&self, now: Instant) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window.began.is_none_or(|began| now - began >= SECOND) {

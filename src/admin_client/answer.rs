@@ -1,4 +1,4 @@
-//! An answer: the bytes as they came, and what they say.
+//! Replies: parsed, and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::views::{ClientRow, ConnectionRow, LeaseStatus};
 
-/// What was answered.
+/// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer<T> {
-    /// What it says.
+    /// The parsed reply.
     pub value: T,
-    /// The JSON as it came, with what a later version has added.
+    /// The JSON as received, with fields of later versions.
     pub json: String,
 }
 
 /// `GET /clients`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clients {
-    /// A row for each peer, kind and application.
+    /// One row per address, kind and application.
     pub clients: Vec<ClientRow>,
     /// The mode in force, in the older spelling.
     #[serde(default, rename = "sslMode")]
@@ -29,9 +29,9 @@ pub struct Clients {
 /// `GET /connections`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
-    /// The open ones.
+    /// The open connections.
     pub connections: Vec<ConnectionRow>,
-    /// How many more are open that did not fit the answer.
+    /// The number of open connections that did not fit the reply.
     #[serde(default, rename = "leftOut")]
     pub left_out: usize,
 }
@@ -39,12 +39,12 @@ pub struct Connections {
 /// `POST /lease`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Who holds it now.
+    /// The lease in force.
     pub lease: Option<LeaseStatus>,
 }
 
-/// Reads a JSON object that has all of these keys. Every field of our own types may be missing, since versions differ:
-/// so that not anyone's object is taken for an answer, the keys that each version has are looked for.
+/// Parses a JSON object that has all of these keys. Since versions differ, every field of a reply may be missing; the keys
+/// that all versions have tell a reply from any other object.
 pub(super) fn parse<T: DeserializeOwned>(json: &str, keys: &[&str]) -> Option<T> {
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).ok()?;
     if !keys.iter().all(|key| object.contains_key(*key)) {

@@ -1,4 +1,4 @@
-//! Answers and errors. Each error is an [`ErrorReply`] and says what to do.
+//! HTTP replies. Each error is an [`ErrorReply`], with the remedy in its text.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -10,15 +10,15 @@ use crate::control::ChangeError;
 use crate::control::views::{Blocker, ErrorReply};
 use crate::telemetry::Format;
 
-/// An answer, before it is one of HTTP's.
+/// A reply.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct HttpReply {
     pub(super) status: StatusCode,
     kind: &'static str,
     body: Bytes,
-    /// The methods that a path has, where another was used.
+    /// The methods of the path, for the header `Allow`.
     allow: Option<&'static str>,
-    /// Whether the connection ends with this answer.
+    /// Whether the connection is closed after this reply.
     closes: bool,
 }
 
@@ -26,25 +26,25 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 impl HttpReply {
-    /// A view.
+    /// A value as JSON.
     pub(super) fn json(status: StatusCode, view: &impl Serialize) -> HttpReply {
-        // Views are structs of plain fields: they do not fail to serialize.
+        // Replies are structs of plain fields: they always serialize.
         let mut body = serde_json::to_vec(view).unwrap_or_default();
         body.push(b'\n');
         HttpReply { status, kind: JSON, body: body.into(), allow: None, closes: false }
     }
 
-    /// A JSON document that is made already.
+    /// A serialized JSON document.
     pub(super) fn made(body: Bytes) -> HttpReply {
         HttpReply { status: StatusCode::OK, kind: JSON, body, allow: None, closes: false }
     }
 
-    /// A text for a probe.
+    /// Plain text.
     pub(super) fn text(status: StatusCode, text: impl Into<String>) -> HttpReply {
         HttpReply { status, kind: TEXT, body: text.into().into(), allow: None, closes: false }
     }
 
-    /// Metrics.
+    /// Metrics, in the format that was negotiated.
     pub(super) fn metrics(text: String, format: Format) -> HttpReply {
         HttpReply { status: StatusCode::OK, kind: format.content_type(), body: text.into(), allow: None, closes: false }
     }
@@ -58,34 +58,34 @@ impl HttpReply {
         HttpReply::json(status, &ErrorReply { error, code: code.to_owned(), blockers })
     }
 
-    /// A request that is wrong in itself.
+    /// The reply to a malformed request.
     pub(super) fn bad_request(text: impl Into<String>) -> HttpReply {
         HttpReply::error(StatusCode::BAD_REQUEST, "BadRequest", text)
     }
 
-    /// A request that this visitor may not make.
+    /// The reply to a request that this client may not make.
     pub(super) fn forbidden(text: impl Into<String>) -> HttpReply {
         HttpReply::error(StatusCode::FORBIDDEN, "Forbidden", text)
     }
 
-    /// The same answer, and the end of the connection.
+    /// The same reply, and the connection is closed.
     pub(super) fn closing(self) -> HttpReply {
         HttpReply { closes: true, ..self }
     }
 
-    /// A path that is none.
+    /// The reply to an unknown path.
     pub(super) fn not_found(path: &str) -> HttpReply {
         let path = crate::text::printable(path);
         HttpReply::error(StatusCode::NOT_FOUND, "NotFound", format!("there is no {path} here"))
     }
 
-    /// A method that a path does not have.
+    /// The reply to a method that the path does not have.
     pub(super) fn not_allowed(allow: &'static str) -> HttpReply {
         let text = format!("this path takes {allow}");
         HttpReply { allow: Some(allow), ..HttpReply::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text) }
     }
 
-    /// As hyper sends it. It leaves the body of an answer to HEAD out, and the length in.
+    /// The response. For HEAD, hyper omits the body and keeps the length.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
         let HttpReply { status, kind, body, allow, closes } = self;
         let length = body.len();
@@ -106,7 +106,7 @@ impl HttpReply {
     }
 }
 
-/// What the controller refuses.
+/// A refused change.
 impl From<ChangeError> for HttpReply {
     fn from(refused: ChangeError) -> HttpReply {
         let error = refused.to_string();
