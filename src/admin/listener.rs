@@ -30,7 +30,7 @@ pub struct BoundServer {
 
 /// The admin port, being served. Dropping it closes its connections at once.
 #[derive(Debug)]
-pub struct Server {
+pub struct AdminServer {
     shared: Arc<AdminState>,
     drain: Drain,
     sockets: Vec<PathBuf>,
@@ -79,7 +79,7 @@ impl BoundServer {
 
     /// Serves the listeners on the current runtime.
     #[must_use]
-    pub fn open(self, controller: &Arc<Controller>) -> Server {
+    pub fn open(self, controller: &Arc<Controller>) -> AdminServer {
         let BoundServer { tcp, unix } = self;
         let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
         controller.opened(&bound);
@@ -106,11 +106,11 @@ impl BoundServer {
             tokio::spawn(acceptor.accept_unix(socket));
             sockets.push(path);
         }
-        Server { shared, drain, sockets }
+        AdminServer { shared, drain, sockets }
     }
 }
 
-impl Server {
+impl AdminServer {
     /// The Unix sockets listened on.
     #[must_use]
     pub fn sockets(&self) -> &[PathBuf] {

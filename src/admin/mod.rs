@@ -25,4 +25,4 @@ mod protocol;
 mod serve;
 mod state;
 
-pub use listener::{BoundServer, Server};
+pub use listener::{AdminServer, BoundServer};

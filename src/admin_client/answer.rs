@@ -38,7 +38,7 @@ pub struct Connections {
 
 /// `POST /lease`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
+pub struct LeaseReply {
     /// The lease in force.
     pub lease: Option<LeaseStatus>,
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::address::AdminAddress;
-use super::answer::{Answer, Clients, Connections, Lease, parse};
+use super::answer::{Answer, Clients, Connections, LeaseReply, parse};
 use super::connect::connect;
 use super::error::ANSWER;
 use super::error::ClientError;
@@ -134,7 +134,7 @@ impl AdminClient {
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn lease(&self, holder: &str, ttl: Duration, force: bool) -> Result<Answer<Lease>, ClientError> {
+    pub async fn lease(&self, holder: &str, ttl: Duration, force: bool) -> Result<Answer<LeaseReply>, ClientError> {
         let request = LeaseRequest { holder: holder.to_owned(), ttl_secs: ttl.as_secs(), force };
         self.post("/lease", &request, &["lease"]).await
     }

@@ -24,7 +24,7 @@ mod printed;
 mod tests;
 
 pub use address::AdminAddress;
-pub use answer::{Answer, Clients, Connections, Lease};
+pub use answer::{Answer, Clients, Connections, LeaseReply};
 pub use client::AdminClient;
 pub use error::ClientError;
 pub use options::{TlsOptions, UsageError, tls_options, with_tls_options};

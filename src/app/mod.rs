@@ -52,7 +52,7 @@ pub struct App {
     /// What is known of its connections.
     pub observer: Arc<Observer>,
     listeners: Arc<Listeners>,
-    admin: admin::Server,
+    admin: admin::AdminServer,
     drains: Drains,
     /// What the control plane does of itself.
     house: [AbortHandle; 4],

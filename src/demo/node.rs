@@ -12,7 +12,7 @@ use super::files::{Files, host};
 use crate::app::{App, StartError};
 use crate::config::{self, Mistake};
 use crate::control::{Caller, ChangeError};
-use crate::standin::{StandInHandle, StandIn};
+use crate::standin::{StandIn, StandInHandle};
 
 #[derive(Debug)]
 pub(super) struct DemoNode {

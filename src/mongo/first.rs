@@ -87,8 +87,8 @@ fn look(bytes: &[u8]) -> Option<Greeting> {
 #[cfg(test)]
 mod tests {
     use super::{First, Greeting};
+    use crate::mongo::encode::frame;
     use crate::mongo::header::OpCode;
-    use crate::mongo::reply::frame;
     use crate::mongo::request::{msg_command, query_command};
     use bson::rawdoc;
 

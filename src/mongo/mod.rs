@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`header`] | the 16 bytes every message starts with; the operation codes |
 //! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
+//! | [`encode`] | messages of one document, as bytes |
 //! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
 //! | [`follow`] | where messages begin and end, and whether a request is without its answer |
 //! | [`kind`], [`compressed`] | whether a request wants an answer, compressed or not |
@@ -18,6 +19,7 @@
 mod body;
 mod client;
 mod compressed;
+mod encode;
 mod first;
 mod follow;
 pub mod header;

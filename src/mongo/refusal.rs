@@ -8,8 +8,9 @@ use bson::{raw::RawDocumentBuf, rawdoc};
 
 use super::{
     body::MORE_TO_COME,
+    encode::{AWAIT_CAPABLE, QUERY_FAILURE, op_msg, op_reply},
     header::{HEADER_BYTES, Header, OpCode, body_len},
-    reply::{AWAIT_CAPABLE, QUERY_FAILURE, error_document, op_msg, op_reply},
+    reply::error_document,
 };
 
 use crate::limits::MAX_NAMESPACE_BYTES;
@@ -131,7 +132,7 @@ mod tests {
     use super::{
         super::{
             Reply,
-            reply::frame,
+            encode::frame,
             request::{msg_command, query_command},
         },
         *,

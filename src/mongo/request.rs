@@ -7,9 +7,9 @@ use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 
 use super::{
     body::{Body, MORE_TO_COME},
+    encode::{frame, op_msg},
     header::{HEADER_BYTES, Header, OpCode},
     reader::{Malformed, Reader},
-    reply::{frame, op_msg},
 };
 
 /// A command, to be answered with [`Request::reply`].

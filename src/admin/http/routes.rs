@@ -9,7 +9,7 @@ use crate::limits::{ADMIN_BODY_BYTES, ADMIN_MEMBERS_BYTES};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HttpRoute {
     path: &'static str,
-    pub(super) action: Endpoint,
+    pub(super) action: HttpAction,
     /// The names of its query parameters.
     parameters: &'static [&'static str],
     /// Whether probes and scrapers ask for it, by any host name.
@@ -18,7 +18,7 @@ pub(super) struct HttpRoute {
 
 /// The handler of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub(super) enum HttpAction {
     Query(Query),
     Change(Operation),
 }
@@ -70,7 +70,7 @@ const ROUTES: [HttpRoute; 16] = [
 
 impl HttpRoute {
     const fn query(path: &'static str, query: Query, parameters: &'static [&'static str]) -> HttpRoute {
-        HttpRoute { path, action: Endpoint::Query(query), parameters, is_probe: false }
+        HttpRoute { path, action: HttpAction::Query(query), parameters, is_probe: false }
     }
 
     const fn probe(path: &'static str, query: Query, parameters: &'static [&'static str]) -> HttpRoute {
@@ -78,7 +78,7 @@ impl HttpRoute {
     }
 
     const fn change(path: &'static str, operation: Operation) -> HttpRoute {
-        HttpRoute { path, action: Endpoint::Change(operation), parameters: &[], is_probe: false }
+        HttpRoute { path, action: HttpAction::Change(operation), parameters: &[], is_probe: false }
     }
 
     pub(super) fn of(path: &str) -> Option<HttpRoute> {
@@ -88,9 +88,9 @@ impl HttpRoute {
     /// Its methods, as the header `Allow` lists them.
     pub(super) const fn allow(self) -> &'static str {
         match self.action {
-            Endpoint::Query(_) => "GET, HEAD",
-            Endpoint::Change(Operation::Mode) => "PUT",
-            Endpoint::Change(_) => "POST",
+            HttpAction::Query(_) => "GET, HEAD",
+            HttpAction::Change(Operation::Mode) => "PUT",
+            HttpAction::Change(_) => "POST",
         }
     }
 
@@ -155,7 +155,7 @@ impl<'a> Parameters<'a> {
 mod tests {
     use hyper::Method;
 
-    use super::{Endpoint, HttpRoute, ROUTES};
+    use super::{HttpAction, HttpRoute, ROUTES};
 
     #[test]
     fn paths_are_exact() {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn what_changes_something_is_never_a_get() {
         for route in ROUTES {
-            let is_query = matches!(route.action, Endpoint::Query(_));
+            let is_query = matches!(route.action, HttpAction::Query(_));
             assert_eq!(route.takes(&Method::GET), is_query, "{route:?}");
             assert_eq!(route.takes(&Method::HEAD), is_query, "{route:?}");
             assert!(!route.takes(&Method::DELETE) && !route.takes(&Method::OPTIONS));

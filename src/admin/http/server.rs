@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::hosts::Hosts;
 use super::reply::HttpReply;
-use super::routes::{Endpoint, HttpRoute};
+use super::routes::{HttpAction, HttpRoute};
 use super::{body, changes, queries};
 use crate::admin::access::{Access, ListenerKind, READ_ONLY};
 use crate::admin::connection::AdminConnection;
@@ -61,7 +61,7 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
     if connection.listener_kind == ListenerKind::Probes {
         let route = route.filter(|route| route.is_probe && route.takes(request.method()));
         let route = route.ok_or_else(|| HttpReply::not_found(path))?;
-        let Endpoint::Query(query) = route.action else { return Err(HttpReply::not_found(path)) };
+        let HttpAction::Query(query) = route.action else { return Err(HttpReply::not_found(path)) };
         return queries::answer(query, &route.parameters(request.uri().query())?, format, connection).await;
     }
     admit(connection)?;
@@ -75,11 +75,11 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
     }
     let parameters = route.parameters(request.uri().query())?;
     let operation = match route.action {
-        Endpoint::Query(query) => {
+        HttpAction::Query(query) => {
             let _busy = connection.slot.busy();
             return queries::answer(query, &parameters, format, connection).await;
         }
-        Endpoint::Change(operation) => operation,
+        HttpAction::Change(operation) => operation,
     };
     may_change(connection)?;
     hosts.check_origin(&request)?;
