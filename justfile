@@ -44,7 +44,7 @@ dist:
     cargo build --profile dist --locked
 
 # The tests that `fast` leaves out: whole replica sets, network namespaces, gigabytes, long waits.
-slow := "--skip chaos:: --skip controller:: --skip crls:: --skip dawdling:: --skip dead_peers:: --skip demo:: --skip four_doors:: \
+slow := "--skip chaos:: --skip cluster:: --skip controller:: --skip crls:: --skip dawdling:: --skip dead_peers:: --skip demo:: --skip four_doors:: \
     --skip load:: --skip matrix:: --skip moving:: --skip netfilter:: --skip recycling:: --skip refused_certificates:: \
-    --skip resumption:: --skip rollout:: --skip sidecar --skip silent:: --skip still_on_plaintext:: --skip tproxy:: \
+    --skip resumption:: --skip rollout:: --skip silent:: --skip still_on_plaintext:: --skip tproxy:: \
     --skip transparent:: --skip verification::"

@@ -24,7 +24,7 @@ fn sniffing(criterion: &mut Criterion) {
     for (name, opening) in [("plaintext", &b"\x3a\0\0\0"[..]), ("unlucky length", &message), ("ClientHello", &hello)] {
         group.bench_function(name, |bencher| bencher.iter(|| classify(black_box(opening))));
     }
-    group.bench_function("Hello::read", |bencher| bencher.iter(|| Hello::read(black_box(&hello))));
+    group.bench_function("Hello::read", |bencher| bencher.iter(|| ClientHello::read(black_box(&hello))));
 }
 
 fn verdict(criterion: &mut Criterion) {

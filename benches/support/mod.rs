@@ -8,7 +8,7 @@
 //! | [`load`] | one measurement by `tlsramp load`, and its result |
 //! | [`tlsramp`] | the proxy, and the server of `tlsramp load --serve` |
 //! | [`machine`] | processor, kernel, descriptor limit |
-//! | `parts` `process` `require` `scratch` | from the tests: real parts, commands with a time limit, temporary folders |
+//! | `parts` `process` `require` `scratch` `until` | from the tests: real parts, commands with a time limit, temporary folders, waits |
 
 #![allow(
     dead_code,
@@ -31,6 +31,8 @@ pub(crate) mod running;
 #[path = "../../tests/it/support/scratch.rs"]
 pub(crate) mod scratch;
 pub(crate) mod tlsramp;
+#[path = "../../tests/it/support/until.rs"]
+pub(crate) mod until;
 
 pub(crate) use certs::Certs;
 pub(crate) use load::{Load, Report};

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_told_in_short() {
+    fn links_have_short_texts() {
         let (plain, tls) = (vec![Ok(Link::Plaintext); 2], vec![Ok(Link::Tls); 2]);
         assert_eq!(links(&plain, &plain), "plaintext");
         assert_eq!(links(&tls, &plain), "TLS (2 old: plaintext)");

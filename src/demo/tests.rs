@@ -14,7 +14,7 @@ use std::time::Duration;
 const AT_ONCE: Pace = Pace { step: Duration::ZERO, client: Duration::ZERO };
 
 #[tokio::test]
-async fn a_node_in_another_mode_than_it_should_be_in_is_seen() {
+async fn a_node_in_another_mode_is_found() {
     let files = Files::make(&NAMES).unwrap();
     let cluster = Cluster::start(&files, 0).await.unwrap();
     for actual in Mode::ALL {

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for() {
+    fn arguments_are_parsed() {
         let args = read("--target db1:27017").unwrap();
         assert_eq!(
             (args.workload, args.request, args.connections, args.tls_connections),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_go_together_is_said() {
+    fn conflicting_arguments_are_refused() {
         for (line, part) in [
             ("ping", "--target"),
             ("sing --target db1:1", "possible values"),

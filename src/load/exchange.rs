@@ -147,7 +147,7 @@ mod tests {
     use crate::load::measurements::FailureKind;
 
     #[tokio::test]
-    async fn asked_and_answered_in_any_sizes() {
+    async fn requests_and_answers_of_any_size() {
         let (mut client, server) = duplex(100);
         let serving = tokio::spawn(answer(server));
         let mut chunk = vec![7; 64];
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_of_something_else_is_left() {
+    async fn a_client_of_another_protocol_is_closed() {
         let (mut client, server) = duplex(100);
         let serving = tokio::spawn(answer(server));
         tokio::io::AsyncWriteExt::write_all(&mut client, b"GET / HTTP/1.1\r\n").await.unwrap();

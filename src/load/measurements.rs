@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_fault_has_the_same_words() {
+    fn the_same_failure_has_the_same_text() {
         for (kind, expected) in [
             (ErrorKind::ConnectionReset, FailureKind::Reset),
             (ErrorKind::BrokenPipe, FailureKind::Reset),

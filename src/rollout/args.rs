@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for() {
+    fn arguments_are_parsed() {
         let args =
             read("--to requireTLS --node a:1 --node unix:/b.sock --public unix:/b.sock=h:2 --public a:1=none").unwrap();
         assert_eq!((args.target, args.wait), (RolloutTarget::Up(Mode::Require), Duration::from_secs(600)));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_go_together_is_said() {
+    fn conflicting_arguments_are_refused() {
         for (line, part) in [
             ("--node a:1", "--to"),
             ("--to allowSSL", "--node"),

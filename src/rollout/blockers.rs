@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_around_tlsramp_come_with_the_command_that_tells_how_to_end_them() {
+    fn bypassing_connections_come_with_the_command_against_them() {
         let blocker = |kind: &str| Blocker { kind: kind.into(), ..Blocker::default() };
         let expected = " (tlsramp ctl ready --to requireSSL prints the commands that end them)";
         let require = crate::policy::Mode::Require;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_waited_for_fits_a_line_and_is_no_command() {
+    fn blockers_fit_a_line_and_are_quoted() {
         let blockers: Vec<_> = (0..6).map(|n| Blocker { text: format!("a{n}\n"), ..Blocker::default() }).collect();
         assert_eq!(in_a_line(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
         assert_eq!(in_a_line(&blockers[..1]), r"a0\n");

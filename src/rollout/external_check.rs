@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_does_as_its_mode_says_or_not() {
+    async fn answers_are_compared_with_the_mode() {
         for (tls, code, mode, expected) in [
             (HANDSHAKE, None, Mode::Allow, Ok(1)),
             (ALERT, None, Mode::Disabled, Ok(1)),

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_will_be_waited_for_or_refused_is_named_and_escaped() {
+    fn later_waits_and_refusals_are_named_and_escaped() {
         assert_eq!(lines(|_| {}, Vec::new(), &[]), [""; 0]);
         let found = lines(|node| node.status.members.clear(), Vec::new(), &[]);
         assert_eq!(found, ["before the first step, is told the names of members that it does not know: a:27017"]);

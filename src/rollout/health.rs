@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_order_has_no_findings() {
+    fn healthy_nodes_have_no_problems() {
         let sharded = || [trio(), vec![alone("s", MemberState::Mongos)]].concat();
         for nodes in [trio(), sharded(), vec![alone("s", MemberState::Standalone), alone("t", MemberState::Standalone)]]
         {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_disorder_is_named() {
+    fn each_problem_is_named() {
         let ill = |at: usize, change: fn(&mut UpstreamStatus)| {
             let mut nodes = trio();
             nodes[at] = changed(nodes[at].clone(), change);

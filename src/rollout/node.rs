@@ -235,7 +235,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_ill_says_why() {
+    fn an_unhealthy_node_has_a_reason() {
         let mut node = member("a", MemberState::Primary, Mode::Allow, &["a"]);
         assert_eq!(node.ailment(), None);
         for (up, state, part) in [

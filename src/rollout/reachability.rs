@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_no_probe_follows_counts_and_what_mends_it_is_said() {
+    fn a_link_without_a_probe_counts_and_its_remedy_is_named() {
         let link = |destination: &str, up, reason: Option<&str>| LinkStatus {
             route: "outbound transparent".into(),
             destination: destination.into(),
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_worse_than_before_a_step_counts() {
+    fn only_changes_for_the_worse_count() {
         let node = |change: fn(&mut Node)| {
             let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
             node.outbound = vec![upstream(true, "tls", "t")];

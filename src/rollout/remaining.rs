@@ -65,7 +65,7 @@ mod tests {
     use crate::control::views::ConnectionRow;
 
     #[test]
-    fn each_connection_says_what_it_is_since_when_and_why_it_stays() {
+    fn each_connection_has_its_client_time_and_reason() {
         let row = ConnectionRow {
             peer: "10.0.0.7:4000".into(),
             route: "inbound".into(),

@@ -68,7 +68,7 @@ mod tests {
     use crate::rollout::node::tests::member;
 
     #[test]
-    fn the_end_says_where_all_are_and_which_files_differ() {
+    fn the_summary_has_all_nodes_and_differing_files() {
         let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
         (node.configured, node.status.drift) = (Allow, Some("a restart would go back to allowSSL".into()));
         let nodes = [Ok(node), Err(AnswerError::Unreadable("x".into()))];

@@ -35,7 +35,7 @@ fn texts(client: Option<ClientRow>, connection: Option<ConnectionRow>) -> Vec<St
 }
 
 #[test]
-fn who_comes_and_is_not_listed_is_named() {
+fn unlisted_clients_are_named() {
     let row = |ip: &str, member, open, last_seen: &str| ClientRow {
         ip: ip.into(),
         member,
@@ -45,7 +45,7 @@ fn who_comes_and_is_not_listed_is_named() {
         ..ClientRow::default()
     };
     let (now, before) = ("2023-11-14T22:13:00Z", "2023-11-14T22:00:00Z");
-    for (row, stranger) in [
+    for (row, expected) in [
         (row("10.0.0.9", true, 1, before), true),
         (row("10.0.0.9", true, 0, now), true),
         (row("10.0.0.9", true, 0, before), false),
@@ -55,13 +55,13 @@ fn who_comes_and_is_not_listed_is_named() {
         (row("127.0.0.1", true, 1, now), false),
     ] {
         let texts = texts(Some(row.clone()), None);
-        assert_eq!(!texts.is_empty(), stranger, "{row:?}");
+        assert_eq!(!texts.is_empty(), expected, "{row:?}");
         assert!(texts.iter().all(|text| text.contains("10.0.0.9 (NetworkInterfaceTL) connects")), "{texts:?}");
     }
 }
 
 #[test]
-fn who_is_dialled_and_is_not_listed_is_named() {
+fn unlisted_servers_are_named() {
     let row = |route: &str, upstream: Option<&str>, member| ConnectionRow {
         route: route.into(),
         upstream: upstream.map(Into::into),
@@ -69,7 +69,7 @@ fn who_is_dialled_and_is_not_listed_is_named() {
         ..ConnectionRow::default()
     };
     let application = ConnectionRow { driver: Some("PyMongo".into()), ..row("outbound c:27017", None, false) };
-    for (row, stranger) in [
+    for (row, expected) in [
         (row("outbound hidden:27017", Some("hidden:27017"), true), Some("hidden:27017")),
         (row("outbound hidden:27017", None, false), Some("hidden:27017")),
         (row("outbound transparent", Some("10.0.0.9:27017"), true), Some("10.0.0.9:27017")),
@@ -81,13 +81,13 @@ fn who_is_dialled_and_is_not_listed_is_named() {
         (application, None),
     ] {
         let texts = texts(None, Some(row.clone()));
-        assert_eq!(texts.is_empty(), stranger.is_none(), "{row:?}");
-        assert!(texts.iter().all(|text| text.contains(&format!("connected to {},", stranger.unwrap()))), "{texts:?}");
+        assert_eq!(texts.is_empty(), expected.is_none(), "{row:?}");
+        assert!(texts.iter().all(|text| text.contains(&format!("connected to {},", expected.unwrap()))), "{texts:?}");
     }
 }
 
 #[test]
-fn what_has_to_be_looked_up_are_names() {
+fn only_names_are_looked_up() {
     let (nodes, _) = two();
     let row = ConnectionRow { route: "outbound C:1".into(), member: true, ..ConnectionRow::default() };
     let observed = ObservedPeers { clients: Vec::new(), connections: vec![row] };
@@ -212,7 +212,7 @@ fn addresses_behind_another_name_are_the_nodes_too() {
 }
 
 #[test]
-fn what_an_application_uses_is_no_stranger() {
+fn servers_of_an_application_are_not_reported() {
     let mut nodes = by_unix_sockets(|_| {});
     nodes[0].server = None;
     let known = ListedNodes::of(&nodes, &[None, None, None], &ResolvedHosts::new());
@@ -221,7 +221,7 @@ fn what_an_application_uses_is_no_stranger() {
 }
 
 #[test]
-fn live_members_that_are_not_listed_are_told_from_those_that_are_gone() {
+fn live_unlisted_members_are_distinguished_from_dead_ones() {
     let upstream = |target: &str, up, set: Option<&str>| UpstreamStatus {
         upstream: target.into(),
         up,
