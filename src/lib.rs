@@ -20,7 +20,7 @@
 //! | 3 | [`control`] | the control plane: the controller, where changes are judged, staged and committed |
 //! | 4 | [`admin`] | the admin port: MongoDB commands and HTTP |
 //! | 4 | [`app`] | the composition root |
-//! | 4 | [`admin_client`] | a client of the admin port, which the commands share |
+//! | 5 | [`admin_client`] | a client of the admin port, which the commands share |
 //! | 4 | [`standin`] | a small server that speaks MongoDB, for the demo and the tests |
 //! | 5 | [`ctl`] | the command that asks a running proxy, and changes it |
 //! | 5 | [`demo`] | a rolling upgrade on three embedded nodes, every step checked |

@@ -1,4 +1,6 @@
-//! Text that a peer or an operator supplied, made fit for a line: escaped, so that it cannot forge a line, and cut.
+//! Text for logs and replies: text from outside, escaped so that it cannot forge a line, and cut; moments as RFC 3339.
+
+use std::time::SystemTime;
 
 use crate::limits::SHOWN_CHARS;
 
@@ -21,6 +23,18 @@ pub fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// RFC 3339 in UTC; empty for a moment that has no such form.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    bson::DateTime::from_system_time(time).try_to_rfc3339_string().unwrap_or_default()
+}
+
+/// The same of milliseconds since 1970.
+#[must_use]
+pub fn rfc3339_millis(millis: i64) -> String {
+    bson::DateTime::from_millis(millis).try_to_rfc3339_string().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
+use tlsramp::admin::requests::ModeRequest;
 use tlsramp::admin_client::{AdminAddress, AdminClient};
-use tlsramp::control::requests::ModeRequest;
 
 /// Runs until [`Switch::stop`], or drop.
 #[derive(Debug)]

@@ -81,7 +81,7 @@ impl AdminConnection {
 
     /// Why the certificate that it has shown would be refused in a handshake now, if it would be.
     fn invalid(&self) -> Option<String> {
-        self.shared.controller.snapshot().tls.verify_admin_client(&self.chain).err()
+        self.shared.controller.view().snapshot().tls.verify_admin_client(&self.chain).err()
     }
 
     fn subject(&self) -> Option<&str> {
@@ -167,7 +167,7 @@ pub(super) async fn unix(socket: UnixStream, received: Received) {
 
 async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, received: Received) {
     let log_limit = &received.shared.log_limit;
-    let Some(config) = received.shared.controller.snapshot().tls.admin_config() else {
+    let Some(config) = received.shared.controller.view().snapshot().tls.admin_config() else {
         log_limit.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
         return linger(socket).await;
     };

@@ -90,7 +90,7 @@ impl BoundServer {
     pub fn open(self, controller: &Arc<Controller>) -> Server {
         let BoundServer { tcp, unix } = self;
         let bound: Vec<_> = tcp.iter().map(|(entrance, address, _)| (route(*entrance), *address)).collect();
-        controller.opened(&bound);
+        controller.view().set_admin_addresses(&bound);
         let shared = Shared {
             controller: Arc::clone(controller),
             log_limit: LogLimit::default(),
@@ -138,7 +138,7 @@ impl Server {
 impl Shared {
     /// The options of the admin port in force.
     pub(super) fn admin(&self) -> Admin {
-        self.controller.settings().admin
+        self.controller.view().settings().admin
     }
 }
 

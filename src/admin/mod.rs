@@ -10,6 +10,7 @@
 //! | [`protocol`] | telling MongoDB from HTTP by the first four bytes |
 //! | [`mongo`] | MongoDB commands |
 //! | [`http`] | HTTP paths |
+//! | [`requests`], [`replies`] | the JSON of requests and replies, and how it is made of the control plane's types |
 //! | [`log_limit`] | the bound on log lines that unauthenticated peers cause |
 
 mod access;
@@ -20,5 +21,7 @@ mod listener;
 mod log_limit;
 mod mongo;
 mod protocol;
+pub mod replies;
+pub mod requests;
 
 pub use listener::{BoundServer, Server};

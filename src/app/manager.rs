@@ -117,8 +117,8 @@ impl Manager {
     }
 
     fn status(&self, shown: &Shown) -> String {
-        let spelling = shown.controller.settings().spelling;
-        let (mode, _) = shown.controller.mode();
+        let spelling = shown.controller.view().settings().spelling;
+        let (mode, _) = shown.controller.view().mode();
         let stopping = self.stopping.load(Ordering::Relaxed);
         status(
             mode.name(spelling),

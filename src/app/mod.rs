@@ -25,7 +25,7 @@ use crate::config::{Loaded, Mistake};
 use clap::ArgMatches;
 
 use crate::admin::{self, BoundServer};
-use crate::control::{self, Controller, tuning};
+use crate::control::{Controller, ControllerParts, start_tasks, sync_warnings, tuning};
 use crate::drain::{Drain, DrainEnd};
 use crate::limits::{
     DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE, WAITING_LEAST,
@@ -54,8 +54,8 @@ pub struct App {
     listeners: Arc<Listeners>,
     admin: admin::Server,
     drains: Drains,
-    /// What the control plane does of itself.
-    house: [AbortHandle; 4],
+    /// The loops of the control plane.
+    tasks: [AbortHandle; 5],
 }
 
 /// One drain for each direction. Inbound ends first: while the server behind says goodbye, it must be able to dial its
@@ -140,10 +140,10 @@ impl App {
                 return Err(StartError::Configuration(mistakes.collect()));
             }
         };
-        let controller = Controller::new(control::Parts {
+        let controller = Controller::new(ControllerParts {
             dials,
             writer,
-            roster,
+            members: roster,
             loaded,
             routes,
             resolvers,
@@ -157,20 +157,15 @@ impl App {
             history,
         });
         let controller = Arc::new(controller);
-        let house = [
-            tokio::spawn(Arc::clone(&controller).keep_house()).abort_handle(),
-            tokio::spawn(Arc::clone(&controller).watch_files()).abort_handle(),
-            tokio::spawn(Arc::clone(&controller).keep_roster()).abort_handle(),
-            tokio::spawn(Arc::clone(&controller).watch_redirect()).abort_handle(),
-        ];
+        let tasks = start_tasks(&controller);
         let admin = bound.open(&controller);
-        Ok(App { controller, observer, listeners, admin, drains, house })
+        Ok(App { controller, observer, listeners, admin, drains, tasks })
     }
 
     /// The TCP addresses listened on, by route name; those of the control plane last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.controller.addresses()
+        self.controller.view().addresses()
     }
 
     /// The Unix sockets of the admin port.
@@ -195,9 +190,9 @@ impl App {
     /// for, while outbound routes serve as before; then the same for those. For at most `limit` in all unless that is
     /// zero, and until `force` resolves, which ends both directions. True if all ended by themselves.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
-        let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, house } = self;
+        let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks } = self;
         admin.stopping();
-        for warning in controller.sync_warnings() {
+        for warning in sync_warnings(controller.view()) {
             tracing::warn!("stopping: {warning}");
         }
         let mut force = pin!(force);
@@ -222,7 +217,7 @@ impl App {
             DrainEnd::ByThemselves | DrainEnd::Overdue => outbound.wait(left, force).await,
             DrainEnd::Forced => outbound.wait(left, ready(())).await,
         };
-        house.iter().for_each(AbortHandle::abort);
+        tasks.iter().for_each(AbortHandle::abort);
         controller.save_state().await;
         // Until here one can see what is waited for.
         admin.close().await;

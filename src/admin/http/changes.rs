@@ -1,6 +1,5 @@
-//! What can be changed. A change that was asked for is made, whether or not the one who asked is still there.
+//! The paths that change something.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -10,52 +9,54 @@ use super::body::parse;
 use super::reply::Reply;
 use super::routes::Route;
 use crate::admin::connection::AdminConnection;
-use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
-use crate::control::views::ModeReply;
-use crate::control::{Caller, Change, ChangeError, Changed, Controller, Door, Recycle};
+use crate::admin::replies::{AcceptReply, LeaseStatus, MembersReply, ModeReply, RecycleReply, RotateReply};
+use crate::admin::requests::{
+    AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest, RecycleParameters,
+};
+use crate::control::{Caller, Change, Changed, Controller, Door, MemberNames};
 use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
 /// Makes a change.
 pub(super) async fn answer(route: Route, body: &[u8], connection: &AdminConnection) -> Result<Reply, Reply> {
-    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Http));
+    let (controller, caller) = (&connection.shared.controller, connection.caller(Door::Http));
     match route {
         Route::Mode => {
             let (change, spelling) = change(parse(body)?)?;
-            let changed = carried_out(async move { controller.change_mode(change, &caller).await }).await?;
+            let changed = controller.change_mode(change, &caller).await?;
             Ok(mode_reply(changed, spelling))
         }
         Route::Rotate => {
             let ReadAgainRequest { force } = parse(body)?;
-            let rotated = carried_out(async move { controller.rotate(force, &caller).await }).await?;
-            Ok(Reply::json(StatusCode::OK, &rotated))
+            let rotated = controller.rotate(force, &caller).await?;
+            Ok(Reply::json(StatusCode::OK, &RotateReply::from(rotated)))
         }
         Route::Reload => {
             let ReadAgainRequest { force } = parse(body)?;
-            let spelling = controller.settings().spelling;
-            let reload = async move {
-                if force { controller.reload_forced(&caller).await } else { controller.reload(&caller).await }
-            };
-            let changed = carried_out(reload).await?;
+            let spelling = controller.view().settings().spelling;
+            let reloaded =
+                if force { controller.reload_forced(&caller).await } else { controller.reload(&caller).await };
+            let changed = reloaded?;
             Ok(mode_reply(changed, spelling))
         }
         Route::Recycle => {
-            let recycle: Recycle = parse(body)?;
-            let recycled = carried_out(async move { Ok(controller.recycle(recycle, &caller).await) }).await?;
-            Ok(Reply::json(StatusCode::OK, &recycled))
+            let recycle: RecycleParameters = parse(body)?;
+            let recycled = controller.recycle(recycle.into(), &caller).await?;
+            Ok(Reply::json(StatusCode::OK, &RecycleReply::from(recycled)))
         }
         Route::Accept => {
             let AcceptRequest { key, accepted } = parse(body)?;
             let reply = controller.accept(&key, accepted, &caller).map_err(Reply::bad_request)?;
-            Ok(Reply::json(StatusCode::OK, &reply))
+            Ok(Reply::json(StatusCode::OK, &AcceptReply::from(reply)))
         }
         Route::Members => {
-            let members: MembersRequest = parse(body)?;
-            let named = carried_out(async move { controller.set_members(members, &caller).await }).await?;
-            Ok(Reply::json(StatusCode::OK, &named))
+            let MembersRequest { sets, force, holder } = parse(body)?;
+            let names = MemberNames { sets, force, holder };
+            let warnings = controller.set_members(names, &caller).await?;
+            Ok(Reply::json(StatusCode::OK, &MembersReply::new(&controller.view().members(), warnings)))
         }
-        Route::Lease => lease(&controller, parse(body)?, &caller).await,
-        Route::Quit => quit(&controller, parse(body)?, connection, &caller),
+        Route::Lease => lease(controller, parse(body)?, &caller).await,
+        Route::Quit => quit(controller, parse(body)?, connection, &caller),
         Route::Live
         | Route::ReadyProbe
         | Route::Metrics
@@ -86,9 +87,7 @@ fn change(request: ModeRequest) -> Result<(Change, Spelling), Reply> {
 }
 
 fn mode_reply(changed: Changed, spelling: Spelling) -> Reply {
-    let Changed { was, mode, generation, persisted, warnings } = changed;
-    let (was, mode) = (was.name(spelling).to_owned(), mode.name(spelling).to_owned());
-    Reply::json(StatusCode::OK, &ModeReply { was, mode, generation, persisted, warnings })
+    Reply::json(StatusCode::OK, &ModeReply::new(changed, spelling))
 }
 
 async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) -> Result<Reply, Reply> {
@@ -100,7 +99,7 @@ async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) 
         return Err(Reply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
     }
     let lease = controller.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
-    Ok(Reply::json(StatusCode::OK, &json!({ "lease": lease })))
+    Ok(Reply::json(StatusCode::OK, &json!({ "lease": lease.map(LeaseStatus::from) })))
 }
 
 fn quit(
@@ -114,12 +113,4 @@ fn quit(
     }
     controller.quit(caller);
     Ok(Reply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))
-}
-
-async fn carried_out<T>(change: impl Future<Output = Result<T, ChangeError>> + Send + 'static) -> Result<T, Reply>
-where
-    T: Send + 'static,
-{
-    let made = tokio::spawn(change).await;
-    made.map_err(|error| ChangeError::Internal(error.to_string())).flatten().map_err(Reply::from)
 }

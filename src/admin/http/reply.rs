@@ -6,8 +6,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::control::ChangeError;
-use crate::control::views::{Blocker, ErrorReply};
+use crate::admin::replies::{BlockerReply, ErrorReply};
+use crate::control::{Blocker, ChangeError};
 use crate::telemetry::Format;
 
 /// An answer, before it is one of HTTP's.
@@ -55,7 +55,14 @@ impl Reply {
     }
 
     fn blocked(status: StatusCode, code: &str, error: String, blockers: Vec<Blocker>) -> Reply {
-        Reply::json(status, &ErrorReply { error, code: code.to_owned(), blockers })
+        Reply::json(
+            status,
+            &ErrorReply {
+                error,
+                code: code.to_owned(),
+                blockers: blockers.into_iter().map(BlockerReply::from).collect(),
+            },
+        )
     }
 
     /// A request that is wrong in itself.

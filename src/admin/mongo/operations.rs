@@ -1,16 +1,16 @@
 //! What operators do beside changing the mode: certificates read again, connections moved, clients named.
 
-use std::sync::Arc;
-
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 
 use super::context::Context;
 use super::document::{array, document};
 use super::errors::CommandResult;
 use super::fields::{count, flag, only, wrong_type};
-use crate::control::readers::Size;
-use crate::control::{ChangeError, Controller, Door, Recycle};
+use crate::admin::replies::{ClientRow, RecycleReply};
+use crate::admin::requests::RecycleParameters;
+use crate::control::{AnswerSize, Door, View};
 use crate::mongo::CommandFailure;
+use crate::telemetry::Transport;
 
 /// mongod's command and answer; `force` and a warning are ours.
 pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
@@ -21,10 +21,7 @@ pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
         Ok(Some(value)) => return Err(wrong_type("rotateCertificates", "message", value, "expected type 'string'")),
     }
     let force = flag(request, "force")?;
-    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
-    // Carried out, whether or not the one who asked is still there.
-    let rotated = tokio::spawn(async move { controller.rotate(force, &caller).await });
-    let rotated = rotated.await.map_err(|error| ChangeError::Internal(error.to_string())).flatten();
+    let rotated = connection.shared.controller.rotate(force, &connection.caller(Door::Mongodb)).await;
     let mut answer = RawDocumentBuf::new();
     let warnings = rotated.map_err(CommandFailure::from)?.warnings;
     if !warnings.is_empty() {
@@ -36,14 +33,14 @@ pub(super) async fn rotate(context: Context<'_>) -> CommandResult {
 /// Ours: the inventory's plaintext rows.
 pub(super) async fn plaintext_clients(context: Context<'_>) -> CommandResult {
     only(context.request, &[])?;
-    let make = |controller: &Controller| {
-        let mut rows = controller.clients();
-        rows.retain(|row| row.kind == "plaintext");
+    let make = |view: &View| {
+        let clients = view.clients().into_iter().filter(|client| client.seen.kind == Transport::Plaintext);
+        let rows: Vec<_> = clients.map(ClientRow::from).collect();
         let mut answer = RawDocumentBuf::new();
         answer.append(cstr!("clients"), array(&rows));
         answer
     };
-    context.connection.shared.controller.read(Size::Listing, make).await.map_err(CommandFailure::from)
+    context.connection.shared.controller.view().read(AnswerSize::Listing, make).await.map_err(CommandFailure::from)
 }
 
 /// Ours: moves connections that today's policy would not make.
@@ -51,9 +48,8 @@ pub(super) async fn recycle(context: Context<'_>) -> CommandResult {
     let Context { connection, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
-    let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };
-    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
-    let recycled = tokio::spawn(async move { controller.recycle(recycle, &caller).await });
-    let recycled = recycled.await.map_err(|error| CommandFailure::from(ChangeError::Internal(error.to_string())))?;
-    Ok(document(&recycled))
+    let (grace_secs, wait_secs) = (count(request, "graceSecs")?, count(request, "waitSecs")?);
+    let (request, caller) = (RecycleParameters { force, grace_secs, wait_secs }, connection.caller(Door::Mongodb));
+    let recycled = connection.shared.controller.recycle(request.into(), &caller).await?;
+    Ok(document(&RecycleReply::from(recycled)))
 }

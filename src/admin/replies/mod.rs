@@ -1,0 +1,17 @@
+//! The replies of the admin port, as JSON and BSON have them, and how each is made of the control plane's own types. `ctl`
+//! and `rollout` read the same types back, so fields are only ever added.
+
+mod changes;
+mod rows;
+mod servers;
+mod status;
+
+pub use crate::control::{Action, BlockerKind, Effect, HistoryEntry};
+pub use changes::{
+    AcceptReply, BlockerReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply,
+};
+pub use rows::{ClientRow, ConnectionRow};
+pub use servers::{BypassStatus, LinkStatus, MemberStatus, OtherLink, UpstreamStatus};
+pub use status::{
+    CertificateStatus, ConnectionCounts, InventoryStatus, LeaseStatus, RefusedChange, RouteStatus, SlotStatus, Status,
+};
