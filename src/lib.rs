@@ -68,10 +68,10 @@ mod upstream;
 
 /// Parts of the crate that its benches and black-box tests use. Not a stable interface.
 pub mod testing {
+    pub use crate::admin::requests::ModeRequest;
     pub use crate::admin_client::{AdminAddress, AdminClient};
     pub use crate::app::App;
     pub use crate::config::{load as load_config, with_options};
-    pub use crate::control::requests::ModeRequest;
     pub use crate::control::{Caller, Change, ChangeError, Changed, Controller};
     pub use crate::limits::HANDSHAKES_HELD;
     pub use crate::mongo::request::{msg_command, query_command};

@@ -1,4 +1,7 @@
-//! Escapes text of peers and operators, so that it cannot forge a log line.
+//! Text for logs and replies: escapes text of peers and operators, so that it cannot forge a log line, and cuts it;
+//! times as RFC 3339.
+
+use std::time::SystemTime;
 
 use crate::limits::SHOWN_CHARS;
 
@@ -21,6 +24,18 @@ pub fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// RFC 3339 in UTC; empty for a moment that has no such form.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    bson::DateTime::from_system_time(time).try_to_rfc3339_string().unwrap_or_default()
+}
+
+/// The same of milliseconds since 1970.
+#[must_use]
+pub fn rfc3339_millis(millis: i64) -> String {
+    bson::DateTime::from_millis(millis).try_to_rfc3339_string().unwrap_or_default()
 }
 
 #[cfg(test)]

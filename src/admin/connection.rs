@@ -71,7 +71,7 @@ impl AdminConnection {
 
     /// Why a handshake now would refuse the client certificate, if it would.
     fn invalid(&self) -> Option<String> {
-        self.shared.controller.snapshot().tls.verify_admin_client(&self.chain).err()
+        self.shared.controller.view().snapshot().tls.verify_admin_client(&self.chain).err()
     }
 
     fn subject(&self) -> Option<&str> {

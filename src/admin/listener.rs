@@ -82,7 +82,7 @@ impl BoundServer {
     pub fn open(self, controller: &Arc<Controller>) -> AdminServer {
         let BoundServer { tcp, unix } = self;
         let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
-        controller.opened(&bound);
+        controller.view().set_admin_addresses(&bound);
         let shared = AdminState {
             controller: Arc::clone(controller),
             log_limit: LogLimit::default(),

@@ -12,6 +12,7 @@
 //! | [`protocol`] | telling MongoDB from HTTP by the first four bytes |
 //! | [`mongo`] | MongoDB commands |
 //! | [`http`] | HTTP paths |
+//! | [`requests`], [`replies`] | the JSON of requests and replies, and how it is made of the control plane's types |
 //! | [`log_limit`] | the bound on log lines that unauthenticated peers cause |
 
 mod access;
@@ -22,6 +23,8 @@ mod listener;
 mod log_limit;
 mod mongo;
 mod protocol;
+pub mod replies;
+pub mod requests;
 mod serve;
 mod state;
 

@@ -65,7 +65,7 @@ pub(super) async fn unix(socket: UnixStream, new: NewConnection) {
 
 async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, new: NewConnection) {
     let log_limit = &new.shared.log_limit;
-    let Some(config) = new.shared.controller.snapshot().tls.admin_config() else {
+    let Some(config) = new.shared.controller.view().snapshot().tls.admin_config() else {
         log_limit.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
         return linger(socket).await;
     };

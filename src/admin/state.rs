@@ -22,6 +22,6 @@ pub(super) struct AdminState {
 impl AdminState {
     /// The options of the admin port in force.
     pub(super) fn admin(&self) -> Admin {
-        self.controller.settings().admin
+        self.controller.view().settings().admin
     }
 }

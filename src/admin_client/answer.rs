@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::control::views::{ClientRow, ConnectionRow, LeaseStatus};
+use crate::admin::replies::{ClientRow, ConnectionRow, LeaseStatus};
 
 /// A reply.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,11 +17,11 @@ use super::connect::connect;
 use super::error::ANSWER;
 use super::error::ClientError;
 use super::exchange::{AdminRequest, ask};
-use crate::control::Recycle;
-use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
-use crate::control::views::{
+use crate::admin::replies::{
     AcceptReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply, Status,
 };
+use crate::admin::requests::RecycleParameters;
+use crate::admin::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
 use crate::limits::{CLIENT_ANSWER, CLIENT_FOREIGN_CHARS, RECYCLE_WAIT};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
@@ -125,7 +125,7 @@ impl AdminClient {
     ///
     /// # Errors
     /// [`ClientError`]
-    pub async fn recycle(&self, recycle: &Recycle) -> Result<Answer<RecycleReply>, ClientError> {
+    pub async fn recycle(&self, recycle: &RecycleParameters) -> Result<Answer<RecycleReply>, ClientError> {
         let wait = recycle.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs);
         self.change(Method::POST, "/recycle", recycle, wait, &["moved", "waiting"]).await
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::control::views::ErrorReply;
+use crate::admin::replies::ErrorReply;
 use crate::tls::HandshakeError;
 
 /// Why a request has failed or was refused.

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::options::TlsOptions;
 use super::{AdminClient, ClientError};
-use crate::control::Recycle;
-use crate::control::requests::ModeRequest;
-use crate::control::views::{Blocker, ErrorReply, Ready, Status};
+use crate::admin::replies::{BlockerKind, BlockerReply, ErrorReply, Ready, Status};
+use crate::admin::requests::ModeRequest;
+use crate::admin::requests::RecycleParameters;
 use crate::policy::{Mode, Spelling};
 use crate::tls::{self, Material, TlsFiles};
 
@@ -70,7 +70,7 @@ async fn each_question_goes_where_it_should() {
         format!("{} {body}", head.split(" HTTP/1.1").next().unwrap()).trim_end().to_owned()
     }
     let mode = ModeRequest { mode: "preferSSL".into(), guard: true, ..ModeRequest::default() };
-    let recycle = Recycle { force: true, wait_secs: Some(1), ..Recycle::default() };
+    let recycle = RecycleParameters { force: true, wait_secs: Some(1), ..RecycleParameters::default() };
     let rows = json!({ "clients": [], "connections": [] });
     let changed = json!({ "was": "a", "mode": "b" });
     let ready = json!({ "ready": true, "blockers": [] });
@@ -125,7 +125,7 @@ async fn an_answer_is_read_and_kept_as_it_came() {
 
 #[tokio::test]
 async fn a_no_comes_with_its_reasons() {
-    let blocker = Blocker { kind: "upstream".into(), text: "db2 is down".into(), ..Blocker::default() };
+    let blocker = BlockerReply { kind: BlockerKind::Upstream, text: "db2 is down".into(), ..BlockerReply::default() };
     let reply = ErrorReply { error: "would cut off".into(), code: "Unreachable".into(), blockers: vec![blocker] };
     let (client, _) = answering(http("409 Conflict", &serde_json::to_string(&reply).unwrap())).await;
     let error = client.set_mode(&ModeRequest::default()).await.unwrap_err();
@@ -191,7 +191,7 @@ async fn an_answer_is_waited_for_no_longer_than_so() {
     let path = folder.path().join("a.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let client = client(&format!("unix:{}", path.display()));
-    let recycle = Recycle { wait_secs: Some(100), ..Recycle::default() };
+    let recycle = RecycleParameters { wait_secs: Some(100), ..RecycleParameters::default() };
     let error = client.recycle(&recycle).await.unwrap_err();
     assert!(error.to_string().contains("no answer within 130 s; whether it was done is not known"), "{error}");
     drop(listener);

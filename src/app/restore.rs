@@ -1,7 +1,7 @@
 //! Restores the state file at start: the persisted mode, seen clients, members named by a rollout, and the history.
 
 use crate::config::{Loaded, Mistake};
-use crate::control::{History, NamedSets, Persisted, State, StateError, read_state, servable};
+use crate::control::{History, NamedSets, PersistedMode, SavedState, StateFileError, read_state, servable};
 use crate::policy::Mode;
 use crate::telemetry::Inventory;
 
@@ -9,7 +9,7 @@ use crate::telemetry::Inventory;
 #[derive(Debug)]
 pub(super) struct Restored {
     pub(super) mode: Mode,
-    pub(super) persisted: Option<Persisted>,
+    pub(super) persisted: Option<PersistedMode>,
     pub(super) inventory: Inventory,
     pub(super) named: NamedSets,
     pub(super) history: History,
@@ -30,10 +30,12 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     };
     let mistake =
         |problem: String, remedy: &str| vec![Mistake::of("--stateFile", &path.display().to_string(), problem, remedy)];
-    let State { mode, inventory, members, history } = read_state(path).map_err(|error| {
+    let SavedState { mode, inventory, members, history } = read_state(path).map_err(|error| {
         let remedy = match error {
-            StateError::Write(_) => "choose a file in a folder that only the user that tlsramp runs as can write to",
-            StateError::Read(_) | StateError::Malformed(_) => {
+            StateFileError::Write(_) => {
+                "choose a file in a folder that only the user that tlsramp runs as can write to"
+            }
+            StateFileError::Read(_) | StateFileError::Malformed(_) => {
                 "mend it, or move it away: then the mode is the configuration's, and nobody was seen"
             }
         };

@@ -105,7 +105,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     for socket in app.admin_sockets() {
         tracing::info!(route = "admin", address = %format_args!("unix:{}", socket.display()), "listening");
     }
-    let (mode, _) = app.controller.mode();
+    let (mode, _) = app.controller.view().mode();
     let (max_incoming, bounded_by) = app.max_incoming();
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(%mode, version, max_incoming_connections = max_incoming, bounded_by, "ready");
@@ -153,7 +153,7 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager
         }
     }
     manager.stopping(proxy).await;
-    let limit = app.controller.settings().timeouts.drain;
+    let limit = app.controller.view().settings().timeouts.drain;
     app.stop(limit, signals.stop()).await
 }
 

@@ -115,8 +115,8 @@ impl ServiceManager {
     }
 
     fn status(&self, proxy: &ProxyStatus) -> String {
-        let spelling = proxy.controller.settings().spelling;
-        let (mode, _) = proxy.controller.mode();
+        let spelling = proxy.controller.view().settings().spelling;
+        let (mode, _) = proxy.controller.view().mode();
         let stopping = self.stopping.load(Ordering::Relaxed);
         status(
             mode.name(spelling),

@@ -14,7 +14,7 @@ use super::prepare::{InUse, Prepared, prepare};
 use super::restore::Restored;
 use crate::admin::{AdminServer, BoundServer};
 use crate::config::{Loaded, Mistake};
-use crate::control::{self, Controller, tuning};
+use crate::control::{Controller, ControllerParts, start_tasks, tuning};
 use crate::drain::Drain;
 use crate::limits::{DESCRIPTORS_PER_CONNECTION, INBOUND_PERCENT, WAITING_LEAST, WAITING_ROOM, WAITING_SHARE};
 use crate::net::{ConnectionLimit, Inherited, OwnDials, Resolvers};
@@ -34,7 +34,7 @@ pub struct App {
     pub(super) admin: AdminServer,
     pub(super) drains: Drains,
     /// The loops of the control plane.
-    pub(super) tasks: [AbortHandle; 4],
+    pub(super) tasks: [AbortHandle; 5],
 }
 
 /// One drain per direction.
@@ -118,10 +118,10 @@ impl App {
                 return Err(StartError::Configuration(mistakes.collect()));
             }
         };
-        let controller = Controller::new(control::Parts {
+        let controller = Controller::new(ControllerParts {
             dials,
             writer,
-            roster,
+            members: roster,
             loaded,
             routes,
             resolvers,
@@ -135,19 +135,14 @@ impl App {
             history,
         });
         let controller = Arc::new(controller);
-        let tasks = [
-            tokio::spawn(Arc::clone(&controller).keep_house()).abort_handle(),
-            tokio::spawn(Arc::clone(&controller).watch_files()).abort_handle(),
-            tokio::spawn(Arc::clone(&controller).keep_roster()).abort_handle(),
-            tokio::spawn(Arc::clone(&controller).watch_redirect()).abort_handle(),
-        ];
+        let tasks = start_tasks(&controller);
         let admin = bound.open(&controller);
         Ok(App { controller, observer, listeners, admin, drains, tasks })
     }
 
     /// The TCP addresses of all listeners, with the route name; those of the control plane last.
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
-        self.controller.addresses()
+        self.controller.view().addresses()
     }
 
     /// The Unix sockets of the admin port.

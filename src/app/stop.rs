@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
 use super::start::{App, Drains};
+use crate::control::sync_warnings;
 use crate::drain::DrainEnd;
 use crate::limits::{OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE};
 
@@ -17,7 +18,7 @@ impl App {
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
         let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks } = self;
         admin.stopping();
-        for warning in controller.sync_warnings() {
+        for warning in sync_warnings(controller.view()) {
             tracing::warn!("stopping: {warning}");
         }
         let mut force = pin!(force);

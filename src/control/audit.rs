@@ -1,13 +1,16 @@
-//! The audit lines: who asked, by which door, for what, and what came of it. The same goes into the history.
+//! The audit log: one line for each request to change something, with caller and outcome. The history has the same.
+
+use std::time::Duration;
 
 use super::caller::Caller;
-use super::change::{Change, ChangeError, Changed};
-use super::history::{Event, History};
-use super::views::Action;
+use super::change::{AcceptedClient, Change, ChangeError, Changed, MemberNames, Rotated};
+use super::history::{Action, Event, History};
+use super::member_names;
 use crate::policy::Mode;
+use crate::text::printable;
 
 /// A change of mode, made or refused.
-pub(crate) fn change(history: &History, change: &Change, outcome: &Result<Changed, ChangeError>, caller: &Caller) {
+pub(super) fn change(history: &History, change: &Change, outcome: &Result<Changed, ChangeError>, caller: &Caller) {
     let (door, by, forced, persist) = (caller.door.name(), &caller.who, change.force, change.persist);
     let to = change.to;
     let with = match (forced, persist) {
@@ -37,8 +40,8 @@ pub(crate) fn change(history: &History, change: &Change, outcome: &Result<Change
     history.note(event, caller);
 }
 
-/// A reload, made or refused. A mode that it changed is told as any change is.
-pub(crate) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, forced: bool, caller: &Caller) {
+/// A reload, made or refused. A change of the mode by it is logged as any other.
+pub(super) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
         Ok(Changed { was, mode, generation, .. }) => {
@@ -58,20 +61,19 @@ pub(crate) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, 
     history.note(event, caller);
 }
 
-/// Certificates read again, or refused; `subject` is that of the one that is shown from now on.
-pub(crate) fn rotation(
-    history: &History,
-    outcome: Result<(u64, Option<String>), &ChangeError>,
-    forced: bool,
-    caller: &Caller,
-) {
+/// TLS files read again, or refused.
+pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
-        Ok((generation, shown)) => {
+        Ok(Rotated { generation, material, .. }) => {
             tracing::info!(generation, door, %by, forced, "certificates rotated");
-            let what = shown.unwrap_or_else(|| "no certificate of ours".to_owned());
+            let shown = material.serving.as_ref().or(material.outgoing.as_ref());
+            let what = shown.map_or_else(
+                || "no certificate of ours".to_owned(),
+                |identity| format!("{}, serial {}", identity.subject, identity.serial),
+            );
             let what = if forced { format!("{what}, forced") } else { what };
-            Event::done(Action::Rotate, what).in_generation(generation)
+            Event::done(Action::Rotate, what).in_generation(*generation)
         }
         Err(error) => {
             tracing::error!(%error, door, %by, "rotation refused: the old certificates stay");
@@ -81,8 +83,88 @@ pub(crate) fn rotation(
     history.note(event, caller);
 }
 
+/// The lease taken or given back by `holder` for a time, or refused; `before` held it. Renewals, every few seconds in a rollout,
+/// are logged only, and so is giving back what is not held.
+pub(super) fn lease(
+    history: &History,
+    before: Option<&str>,
+    (holder, time, forced): (&str, Duration, bool),
+    refused: Option<&ChangeError>,
+    caller: &Caller,
+) {
+    if refused.is_some() {
+        let reason = format!("{} holds the lease", before.unwrap_or_default());
+        return history.note(Event::refused(Action::Lease, format!("for {holder}"), &reason), caller);
+    }
+    let (door, by) = (caller.door.name(), &caller.who);
+    let (seconds, shown) = (time.as_secs(), printable(holder));
+    if time.is_zero() {
+        tracing::info!(holder = shown, forced, door, %by, "lease released");
+    } else {
+        tracing::info!(holder = shown, seconds, forced, door, %by, "lease acquired");
+    }
+    let what = match (before, time.is_zero()) {
+        (None, true) => return,
+        (Some(held), true) => format!("of {held} given back by {holder}"),
+        (Some(held), false) if held == holder => return,
+        (Some(held), false) => format!("of {held} taken by {holder}"),
+        (None, false) => format!("taken by {holder}"),
+    };
+    let what = if forced { format!("{what}, forced") } else { what };
+    history.note(Event::done(Action::Lease, what), caller);
+}
+
+/// A client accepted, or no longer, or refused.
+pub(super) fn accepted(
+    history: &History,
+    key: &str,
+    accepted: bool,
+    outcome: &Result<AcceptedClient, String>,
+    caller: &Caller,
+) {
+    let what = if accepted { key.to_owned() } else { format!("{key}, taken back") };
+    let event = match outcome {
+        Ok(AcceptedClient { key, known, .. }) => {
+            let (door, by) = (caller.door.name(), &caller.who);
+            tracing::info!(client = key, accepted, known, door, %by, "client accepted by name");
+            Event::done(Action::Accept, what)
+        }
+        Err(error) => Event::refused(Action::Accept, what, error),
+    };
+    history.note(event, caller);
+}
+
+/// The members of some sets set, or refused.
+pub(super) fn members(
+    history: &History,
+    names: &MemberNames,
+    outcome: &Result<Vec<String>, ChangeError>,
+    caller: &Caller,
+) {
+    let (door, by, forced) = (caller.door.name(), &caller.who, names.force);
+    let sets = member_names::shown(&names.sets);
+    let event = match outcome {
+        Ok(_) => {
+            tracing::info!(sets, door, %by, forced, "member names set");
+            Event::done(Action::Members, &*sets)
+        }
+        Err(error) => {
+            tracing::warn!(sets, %error, door, %by, forced, "member names refused");
+            Event::refused(Action::Members, &*sets, error)
+        }
+    };
+    history.note(event, caller);
+}
+
+/// A request to stop.
+pub(super) fn quit(history: &History, caller: &Caller) {
+    let (door, by) = (caller.door.name(), &caller.who);
+    tracing::info!(door, %by, "asked to quit");
+    history.note(Event::done(Action::Quit, "asked to stop"), caller);
+}
+
 /// The start.
-pub(crate) fn start(history: &History, mode: Mode, persisted: bool) {
+pub(super) fn start(history: &History, mode: Mode, persisted: bool) {
     let whose = if persisted { "state file" } else { "configuration" };
     let what = format!("tlsramp {}, mode {mode} ({whose})", env!("CARGO_PKG_VERSION"));
     history.note(Event::done(Action::Start, what), &Caller::PROGRAM);

@@ -1,18 +1,18 @@
-//! Who asked for a change, and by which door: for the audit line.
+//! The caller who requests a change, for the audit log.
 
 use std::fmt;
 use std::net::SocketAddr;
 
-/// Who asked.
+/// The origin of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The door that the request came by.
+    /// How the request came.
     pub door: Door,
-    /// The one who stands before it.
+    /// The peer that sent it.
     pub who: Who,
 }
 
-/// The doors of the controller.
+/// The ways by which requests reach the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// A MongoDB command on the admin port.
@@ -27,24 +27,24 @@ pub enum Door {
     Program,
 }
 
-/// The one before a door.
+/// The peer that sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// A TCP peer, with the subject of its certificate where there is one.
+    /// A TCP peer.
     Tcp {
         /// Its address.
         peer: SocketAddr,
-        /// RFC 4514.
+        /// The subject of its certificate, if it has shown one.
         subject: Option<String>,
     },
-    /// A peer on a Unix socket, as the kernel knows it.
+    /// A peer on a Unix socket.
     Unix {
         /// Its user.
         uid: u32,
-        /// Its process, if the kernel says.
+        /// Its process, if the kernel tells it.
         pid: Option<i32>,
     },
-    /// Nobody from outside.
+    /// This process.
     Process,
 }
 
@@ -72,7 +72,7 @@ impl Door {
 }
 
 impl Who {
-    /// Who it is across connections: without a port or a process, which change with each.
+    /// The peer without port and process, which differ from connection to connection.
     pub(crate) fn place(&self) -> String {
         match self {
             Who::Tcp { peer, subject: None } => peer.ip().to_canonical().to_string(),

@@ -1,28 +1,31 @@
-//! What can be asked of the controller and what it answers: a change, how it was made, why it was not.
+//! Requests to the controller, their results and errors.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::views::Blocker;
+use super::blocker::Blocker;
 use crate::config::Mistake;
 use crate::limits::BLOCKERS_IN_A_LINE;
 use crate::policy::{IllegalTransition, Mode, Spelling};
+use crate::tls::Material;
 
-/// A change of mode, as asked for.
+/// A request to change the mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The mode wanted.
     pub to: Mode,
-    /// The spelling it was asked in, which refusals use.
+    /// The spelling of the request, which refusals use.
     pub spelling: Spelling,
-    /// To any mode that can be served, whatever the ladder, the upstreams and the lease say.
+    /// Whether ladder, servers and lease are ignored: any mode that can be served is taken.
     pub force: bool,
-    /// Warnings are refusals.
+    /// Whether any blocker refuses the change.
     pub guard: bool,
-    /// A restart starts in this mode too.
+    /// Whether a restart starts in this mode too.
     pub persist: bool,
-    /// Whether the mode in force may be asked for again: mongod's ladder says no, an idempotent PUT says yes.
+    /// Whether the mode in force may be requested again: not by mongod's ladder, but by an idempotent PUT.
     pub repeatable: bool,
-    /// In whose name, where a lease is held.
+    /// The name that a lease is compared with.
     pub holder: Option<String>,
 }
 
@@ -51,23 +54,76 @@ pub struct Changed {
     pub generation: u64,
     /// Whether a restart starts in it by the state file.
     pub persisted: bool,
-    /// What was worth a word, one line each.
+    /// Warnings, one line each.
     pub warnings: Vec<String>,
 }
 
-/// A wish to move connections that today's policy would not make.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Recycle {
-    /// Those too whose clients may see an error: a server that is no set member, no MongoDB, or TLS passed through.
+/// The members of some replica sets, to be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberNames {
+    /// The members of each set, as `HOST:PORT`, in place of those set before; none removes the set.
+    pub sets: BTreeMap<String, Vec<String>>,
+    /// Whatever the lease says.
     pub force: bool,
-    /// After so many seconds, a connection is cut wherever it is.
-    pub grace_secs: Option<u64>,
-    /// How long the answer waits for connections to have moved, in seconds.
-    pub wait_secs: Option<u64>,
+    /// The holder of the lease, if that is the caller.
+    pub holder: Option<String>,
 }
 
-/// Why a change was not made. Nothing has changed.
+/// TLS files that were read again.
+#[derive(Debug, Clone)]
+pub struct Rotated {
+    /// The snapshot that has them.
+    pub generation: u64,
+    /// What is in force from now on.
+    pub material: Arc<Material>,
+    /// Warnings, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// A request to move connections that today's policy would not make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recycle {
+    /// Also connections whose clients may see an error: of a server outside any set, without MongoDB, with TLS passed through.
+    pub force: bool,
+    /// After this time a connection is cut, at a message boundary or not.
+    pub grace: Option<Duration>,
+    /// How long to wait for connections to move.
+    pub wait: Option<Duration>,
+}
+
+/// The result of a request to move connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recycled {
+    /// Connections whose clients may see an error, or lose a request without acknowledgement, if they are moved.
+    pub at_risk: usize,
+    /// Those of them that stay, since `force` was not given.
+    pub left_alone: usize,
+    /// Why they are at risk, one line for each reason.
+    pub risks: Vec<String>,
+    /// Moved at a message boundary.
+    pub moved: usize,
+    /// Cut at the end of the grace.
+    pub cut: usize,
+    /// Ended by client or server meanwhile.
+    pub ended: usize,
+    /// Still waiting for a message boundary.
+    pub waiting: usize,
+    /// Warnings, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// A client that an operator has accepted to lose, or has no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedClient {
+    /// Its key.
+    pub key: String,
+    /// Whether it is accepted now.
+    pub accepted: bool,
+    /// Whether a client with this key was ever seen.
+    pub known: bool,
+}
+
+/// Why a change was refused. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The ladder does not have the step.
@@ -81,7 +137,7 @@ pub enum ChangeError {
         /// What it takes.
         missing: &'static str,
     },
-    /// Upstreams that the mode could not reach.
+    /// Servers that the mode could not reach.
     #[error("{to} would cut off: {}; force takes it all the same", texts(.blockers))]
     Unreachable {
         /// The mode asked for.
@@ -89,26 +145,26 @@ pub enum ChangeError {
         /// Each of them.
         blockers: Vec<Blocker>,
     },
-    /// The guard was asked for, and has found something.
+    /// The guard has found blockers.
     #[error("the guard refuses {to}: {}", texts(.blockers))]
     Guarded {
         /// The mode asked for.
         to: Mode,
-        /// Each finding.
+        /// Each of them.
         blockers: Vec<Blocker>,
     },
     /// Another holds the lease.
     #[error("{holder} holds the lease for another {seconds} s; wait, or force")]
     Leased {
-        /// Who.
+        /// Its holder.
         holder: String,
-        /// For how long still.
+        /// The time that is left.
         seconds: u64,
     },
-    /// Names of members that cannot be taken.
+    /// Names of members that are not valid.
     #[error("no name was taken: {0}")]
     Names(String),
-    /// There is nowhere to persist to.
+    /// There is no state file to persist to.
     #[error("persist needs a state file; start with --stateFile")]
     NoStateFile,
     /// The state file cannot be written.
@@ -116,24 +172,24 @@ pub enum ChangeError {
     StateFile {
         /// Its path.
         file: String,
-        /// What the system says.
+        /// The error of the system.
         error: String,
     },
-    /// TLS files that are out of date, in place of some that are not.
+    /// TLS files that are out of date, while those in force are not.
     #[error("the new TLS files are out of date or incomplete, and those in force are not: {}; force takes them all the same", .0.join("; "))]
     Unusable(Vec<String>),
     /// The configuration has mistakes.
     #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
     Configuration(Vec<Mistake>),
-    /// Too much is being read at the same time.
+    /// Too many large answers are under way.
     #[error("too many answers of this kind are being made or sent; ask again in a second")]
     Busy,
-    /// A task of ours has failed.
-    #[error("tlsramp failed at it: {0}")]
+    /// A task has panicked.
+    #[error("internal error: {0}")]
     Internal(String),
 }
 
-/// The first few: this goes into one line. All that are shown at all are beside it in the answer.
+/// The first few, in one line. The answer has the list too.
 fn texts(blockers: &[Blocker]) -> String {
     let mut texts: Vec<_> = blockers.iter().take(BLOCKERS_IN_A_LINE).map(|blocker| blocker.text.clone()).collect();
     if let Some(more) = blockers.len().checked_sub(BLOCKERS_IN_A_LINE).filter(|more| *more > 0) {

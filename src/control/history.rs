@@ -1,18 +1,111 @@
-//! The last changes, made or refused: what was asked for, when, by whom, by which door, and what came of it. Bounded, and
-//! kept in the state file. What only repeats itself (a watch that retries, a refusal in a loop) is one entry with a count,
-//! so that it does not push out what an operator did.
+//! The last changes, made or refused, with time, caller and outcome. The history is bounded, and kept in the state file.
+//! Repetitions (a watch that retries, a refusal in a loop) are one entry with a count, so that they do not push out the changes
+//! of an operator.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use super::caller::{Caller, Door};
-use super::time::rfc3339_millis;
-use super::views::{Action, Effect, HistoryEntry};
 use crate::limits::{HISTORY_ENTRIES, HISTORY_LOOK_BACK, HISTORY_TEXT_CHARS};
 use crate::telemetry::now_millis;
+use crate::text::rfc3339_millis;
 
-/// What happened, without who and when.
+/// A change, made or refused. The state file has it in the same form.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// When; of several times, the last. RFC 3339, to the second.
+    pub at: String,
+    /// The kind of change.
+    pub action: Action,
+    /// The change: `allowSSL -> preferSSL, forced`.
+    pub what: String,
+    /// The outcome.
+    pub effect: Effect,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The snapshot that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// How the request came: `mongodb`, `http`, `signal`, `watch`, `program`.
+    pub door: String,
+    /// The caller: an address with the subject of a certificate, a user by number, or this process.
+    pub by: String,
+    /// How often, where it repeated itself.
+    pub times: u32,
+    /// When it was first, where it repeated itself. RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// Kinds of changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// The mode.
+    Mode,
+    /// Configuration and TLS files read again.
+    Reload,
+    /// TLS files read again.
+    Rotate,
+    /// The lease taken or given back. Renewals are left out.
+    Lease,
+    /// Old connections moved.
+    Recycle,
+    /// A client accepted by name, or no longer.
+    Accept,
+    /// Names of members set.
+    Members,
+    /// The start of the process.
+    Start,
+    /// Asked to stop by the admin port.
+    Quit,
+    /// A kind that only a later version has.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// The outcome of a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Effect {
+    /// It was made.
+    Done,
+    /// There was nothing to change.
+    Kept,
+    /// It was refused.
+    Refused,
+    /// An outcome that only a later version has.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+impl Action {
+    /// Its name, as JSON has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Mode => "mode",
+            Action::Reload => "reload",
+            Action::Rotate => "rotate",
+            Action::Lease => "lease",
+            Action::Recycle => "recycle",
+            Action::Accept => "accept",
+            Action::Members => "members",
+            Action::Start => "start",
+            Action::Quit => "quit",
+            Action::Other => "other",
+        }
+    }
+}
+
+/// A change, without caller and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) action: Action,
@@ -32,17 +125,17 @@ pub struct History {
 }
 
 impl Event {
-    /// Something that was done.
+    /// A change that was made.
     pub(crate) fn done(action: Action, what: impl Into<String>) -> Event {
         Event { action, what: what.into(), effect: Effect::Done, reason: None, generation: None }
     }
 
-    /// Something that was done and changed nothing.
+    /// A request that found nothing to change.
     pub(crate) fn kept(action: Action, what: impl Into<String>) -> Event {
         Event { effect: Effect::Kept, ..Event::done(action, what) }
     }
 
-    /// Something that was refused.
+    /// A change that was refused.
     pub(crate) fn refused(action: Action, what: impl Into<String>, reason: &dyn std::fmt::Display) -> Event {
         Event { effect: Effect::Refused, reason: Some(reason.to_string()), ..Event::done(action, what) }
     }
@@ -54,7 +147,7 @@ impl Event {
 }
 
 impl History {
-    /// What the state file had. It may have been edited, so it is bounded again.
+    /// The history in the state file, bounded again, since the file may have been edited.
     #[must_use]
     pub fn from_image(image: Vec<HistoryEntry>) -> History {
         let skip = image.len().saturating_sub(HISTORY_ENTRIES);
@@ -72,7 +165,7 @@ impl History {
         self.revision.load(Ordering::Relaxed)
     }
 
-    /// Adds what happened now.
+    /// Adds a change that was made or refused now.
     pub(crate) fn note(&self, event: Event, caller: &Caller) {
         self.note_at(event, caller, now_millis());
     }
@@ -103,7 +196,7 @@ impl History {
     }
 }
 
-/// Whether the same was asked for by the same, with the same outcome. The snapshot may be another.
+/// Whether two entries are equal in action, caller and outcome. The generation may differ.
 fn is_repeated(one: &HistoryEntry, other: &HistoryEntry) -> bool {
     let key = |entry: &HistoryEntry| (entry.action, entry.effect);
     key(one) == key(other)
@@ -123,9 +216,8 @@ fn bounded(mut entry: HistoryEntry) -> HistoryEntry {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, History};
+    use super::{Action, Effect, Event, History};
     use crate::control::Caller;
-    use crate::control::views::{Action, Effect};
     use crate::limits::{HISTORY_ENTRIES, HISTORY_TEXT_CHARS};
 
     #[test]

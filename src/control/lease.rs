@@ -1,36 +1,51 @@
-//! The lease: while one holds it, others do not change the mode. It keeps two rollouts apart, and is no lock that
-//! anyone could leave behind: it ends by itself.
+//! The lease: while it is held, only its holder changes the mode. It keeps two rollouts apart, and expires, so that none can
+//! leave it locked.
 
 use std::time::{Duration, Instant};
 
+/// A lease that is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseHeld {
+    /// By whom.
+    pub holder: String,
+    /// The time that is left.
+    pub left: Duration,
+}
+
 /// The lease of one proxy.
 #[derive(Debug, Default)]
-pub(crate) struct Lease(Option<Held>);
+pub(super) struct Lease(Option<Holding>);
 
 #[derive(Debug)]
-struct Held {
+struct Holding {
     holder: String,
     until: Instant,
 }
 
 impl Lease {
-    /// Who holds it, and for how long still.
+    /// The lease, if it is held now.
+    pub(super) fn held_now(&self) -> Option<LeaseHeld> {
+        let (holder, left) = self.held(Instant::now())?;
+        Some(LeaseHeld { holder: holder.to_owned(), left })
+    }
+
+    /// The holder and the time that is left.
     #[must_use]
-    pub(crate) fn held(&self, now: Instant) -> Option<(&str, Duration)> {
+    pub(super) fn held(&self, now: Instant) -> Option<(&str, Duration)> {
         let held = self.0.as_ref()?;
         let left = held.until.checked_duration_since(now).filter(|left| !left.is_zero())?;
         Some((&held.holder, left))
     }
 
-    /// Whether it keeps out who asks in this name, or in none.
+    /// The holder and the time that is left, if the lease refuses a change in this name, or in none.
     #[must_use]
-    pub(crate) fn keeps_out(&self, name: Option<&str>, now: Instant) -> Option<(&str, Duration)> {
+    pub(super) fn keeps_out(&self, name: Option<&str>, now: Instant) -> Option<(&str, Duration)> {
         self.held(now).filter(|(holder, _)| name != Some(*holder))
     }
 
     /// Takes or renews it; a time of zero gives it back.
-    pub(crate) fn take(&mut self, holder: &str, time: Duration, now: Instant) {
-        self.0 = (!time.is_zero()).then(|| Held { holder: holder.to_owned(), until: now + time });
+    pub(super) fn take(&mut self, holder: &str, time: Duration, now: Instant) {
+        self.0 = (!time.is_zero()).then(|| Holding { holder: holder.to_owned(), until: now + time });
     }
 }
 

@@ -1,5 +1,5 @@
-//! The links to other servers: for each destination of an outbound route, what its connections and its probe have found
-//! out last. A link that fails is a warning, a series of the metrics, and a blocker.
+//! The links to other servers: for each destination of an outbound route, the last result of its connections and its probe.
+//! A link that fails causes a warning, a metric, and a blocker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -7,116 +7,119 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 
-use super::controller::Controller;
-use super::probe::{Dialled, LinkSeen, Traffic};
-use super::remedy::Peer;
-use super::time::rfc3339_millis;
-use super::views::LinkStatus;
+use super::probe::{DialledDestination, LinkSeen, Traffic};
+use super::remedy::RedirectedServer;
+use super::view::View;
 use crate::limits::{LINK_FAILING, LINKS_WARNED};
 use crate::policy::{Acceptance, Link};
 use crate::route::RouteId;
 use crate::telemetry::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
 use crate::text::printable;
 
-/// A link, from every source.
+/// A link and its last results.
 #[derive(Debug)]
-pub(crate) struct LinkRow {
-    key: LinkKey,
+pub struct LinkHealth {
+    /// The route and the destination.
+    pub key: LinkKey,
     redirected: Option<SocketAddr>,
-    names: Vec<ServerName<'static>>,
-    link: Option<Link>,
-    open: usize,
-    last_ok: Option<i64>,
-    last_failed: Option<i64>,
-    failure: Option<LinkFailure>,
-    suggestion: Option<String>,
-    /// Whether the last probe has found it down, which the list of servers says already.
+    /// The names of which the server's certificate must have one.
+    pub names: Vec<ServerName<'static>>,
+    /// The kind of the last link.
+    pub link: Option<Link>,
+    /// Connections that are open on it.
+    pub open: usize,
+    /// When it was last made, in milliseconds since 1970.
+    pub last_ok: Option<i64>,
+    /// When it last failed, in milliseconds since 1970.
+    pub last_failed: Option<i64>,
+    /// Why it fails, if it does.
+    pub failure: Option<LinkFailure>,
+    /// The option that would name the server by its certificate.
+    pub suggestion: Option<String>,
+    /// Whether the last probe has found it down: the list of servers shows that already.
     probed_down: bool,
 }
 
-impl Controller {
-    /// The links, those of probed servers first.
-    pub(crate) fn link_rows(&self) -> Vec<LinkRow> {
-        let mut rows: BTreeMap<LinkKey, LinkRow> = BTreeMap::new();
-        for seen in self.prober.links() {
-            let row = LinkRow::probed(seen);
-            rows.entry(row.key.clone()).or_insert(row);
-        }
-        let (open, roster) = (self.open_links(), self.roster());
-        for (key, record) in self.recent(&open) {
-            let found = LinkRow::dialled(key.clone(), record);
-            let row = match rows.remove(&key) {
-                Some(probed) => probed.with(found),
-                None => found,
-            };
-            rows.insert(key, row);
-        }
-        let mut rows: Vec<_> = rows.into_values().collect();
-        for row in &mut rows {
-            row.open = open.get(&row.key).map_or(0, |open| open.all);
-            let names = row.redirected.map(|address| roster.names_at(address));
-            if let Some(names) = names.filter(|names| *names != row.names) {
-                // It has other names since it was tried: what mends it may have been given.
-                (row.names, row.suggestion) = (names, None);
-            }
-        }
-        // What was neither dialled nor probed yet says nothing.
-        rows.retain(|row| row.last_ok.is_some() || row.last_failed.is_some() || row.open > 0);
-        rows
+/// The links, those of probed servers first.
+pub(super) fn links(view: &View) -> Vec<LinkHealth> {
+    let mut rows: BTreeMap<LinkKey, LinkHealth> = BTreeMap::new();
+    for seen in view.prober().links() {
+        let row = LinkHealth::probed(seen);
+        rows.entry(row.key.clone()).or_insert(row);
     }
-
-    /// Where outbound connections were led to within the window of the guard or are open, if the mode chooses their links;
-    /// and where those lead that are older than the redirect, if nothing names the server there.
-    pub(crate) fn dialled(&self) -> Vec<Dialled> {
-        let (open, now) = (self.open_links(), now_millis());
-        let window = i64::try_from(self.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
-        let by_policy = |(key, record): (LinkKey, LinkRecord)| {
-            let by_policy = open.get(&key).map_or(0, |open| open.by_policy);
-            let recent = record.by_policy.is_some_and(|last| now.saturating_sub(last) < window);
-            let row = LinkRow::dialled(key.clone(), record.clone());
-            let failing = row.failure.clone().zip(row.last_failed).filter(|_| row.fails_now(now));
-            let traffic = Traffic { open: by_policy, failing };
-            let redirected = record.redirected;
-            (recent || by_policy > 0).then_some(Dialled { key, redirected, traffic, around: false })
+    let (open, members) = (open_links(view), view.members());
+    for (key, record) in recent(view, &open) {
+        let found = LinkHealth::dialled(key.clone(), record);
+        let row = match rows.remove(&key) {
+            Some(probed) => probed.with(found),
+            None => found,
         };
-        let recent = self.recent(&open);
-        let forgotten = open.iter().filter(|(key, _)| recent.iter().all(|(known, _)| known != *key));
-        let forgotten: Vec<_> = forgotten.filter_map(|(key, open)| open.alone(key)).collect();
-        let mut dialled: Vec<_> = recent.into_iter().filter_map(by_policy).chain(forgotten).collect();
-        for original in self.unnamed() {
-            let key = LinkKey { route: RouteId::Transparent, destination: original.to_string().into() };
-            if dialled.iter().all(|known| known.key != key) {
-                let redirected = Some(RedirectedTo { original, dialled: original });
-                dialled.push(Dialled { key, redirected, traffic: Traffic::default(), around: true });
-            }
+        rows.insert(key, row);
+    }
+    let mut rows: Vec<_> = rows.into_values().collect();
+    for row in &mut rows {
+        row.open = open.get(&row.key).map_or(0, |open| open.all);
+        let names = row.redirected.map(|address| members.names_at(address));
+        if let Some(names) = names.filter(|names| *names != row.names) {
+            // It has other names since it was tried: the suggestion may be outdated.
+            (row.names, row.suggestion) = (names, None);
         }
-        dialled
     }
+    // Without a dial or a probe nothing is known.
+    rows.retain(|row| row.last_ok.is_some() || row.last_failed.is_some() || row.open > 0);
+    rows
+}
 
-    /// The destinations that were dialled within the window of the guard, or are connected to.
-    fn recent(&self, open: &HashMap<LinkKey, OpenLinks>) -> Vec<(LinkKey, LinkRecord)> {
-        let settings = self.settings();
-        let window = i64::try_from(settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
-        let now = now_millis();
-        let mut recent = self.observer.links.list();
-        recent.retain(|(key, record)| open.contains_key(key) || now.saturating_sub(record.last()) < window);
-        recent
-    }
-
-    /// The open connections of outbound routes by where they lead.
-    fn open_links(&self) -> HashMap<LinkKey, OpenLinks> {
-        let mut links = HashMap::<_, OpenLinks>::new();
-        for open in self.observer.open_connections.list() {
-            let Some(upstream) = open.upstream.as_deref().filter(|_| open.acceptance == Acceptance::Outbound) else {
-                continue;
-            };
-            let key = LinkKey { route: open.route.id.clone(), destination: Arc::clone(&upstream.name) };
-            let links = links.entry(key).or_default();
-            links.all += 1;
-            links.by_policy += usize::from(open.link != Link::Untouched);
+/// The destinations of outbound connections whose link the mode chooses, if they are open or were dialled within the guard's
+/// window; and of connections older than the redirect, if the server there has no known name.
+pub(super) fn dialled(view: &View) -> Vec<DialledDestination> {
+    let (open, now) = (open_links(view), now_millis());
+    let window = i64::try_from(view.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
+    let by_policy = |(key, record): (LinkKey, LinkRecord)| {
+        let by_policy = open.get(&key).map_or(0, |open| open.by_policy);
+        let recent = record.by_policy.is_some_and(|last| now.saturating_sub(last) < window);
+        let row = LinkHealth::dialled(key.clone(), record.clone());
+        let failing = row.failure.clone().zip(row.last_failed).filter(|_| row.fails_now(now));
+        let traffic = Traffic { open: by_policy, failing };
+        let redirected = record.redirected;
+        (recent || by_policy > 0).then_some(DialledDestination { key, redirected, traffic, bypasses: false })
+    };
+    let recent = recent(view, &open);
+    let forgotten = open.iter().filter(|(key, _)| recent.iter().all(|(known, _)| known != *key));
+    let forgotten: Vec<_> = forgotten.filter_map(|(key, open)| open.alone(key)).collect();
+    let mut dialled: Vec<_> = recent.into_iter().filter_map(by_policy).chain(forgotten).collect();
+    for original in view.interception().unnamed() {
+        let key = LinkKey { route: RouteId::Transparent, destination: original.to_string().into() };
+        if dialled.iter().all(|known| known.key != key) {
+            let redirected = Some(RedirectedTo { original, dialled: original });
+            dialled.push(DialledDestination { key, redirected, traffic: Traffic::default(), bypasses: true });
         }
-        links
     }
+    dialled
+}
+
+/// The destinations that were dialled within the guard's window, or have open connections.
+fn recent(view: &View, open: &HashMap<LinkKey, OpenLinks>) -> Vec<(LinkKey, LinkRecord)> {
+    let window = i64::try_from(view.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
+    let now = now_millis();
+    let mut recent = view.observer().links.list();
+    recent.retain(|(key, record)| open.contains_key(key) || now.saturating_sub(record.last()) < window);
+    recent
+}
+
+/// The open connections of outbound routes by where they lead.
+fn open_links(view: &View) -> HashMap<LinkKey, OpenLinks> {
+    let mut links = HashMap::<_, OpenLinks>::new();
+    for open in view.observer().open_connections.list() {
+        let Some(upstream) = open.upstream.as_deref().filter(|_| open.acceptance == Acceptance::Outbound) else {
+            continue;
+        };
+        let key = LinkKey { route: open.route.id.clone(), destination: Arc::clone(&upstream.name) };
+        let links = links.entry(key).or_default();
+        links.all += 1;
+        links.by_policy += usize::from(open.link != Link::Untouched);
+    }
+    links
 }
 
 /// Open connections to one destination.
@@ -128,24 +131,19 @@ struct OpenLinks {
 }
 
 impl OpenLinks {
-    /// Connections to a destination that the table has forgotten for others: by what their records say.
-    fn alone(&self, key: &LinkKey) -> Option<Dialled> {
+    /// Connections to a destination that the table has dropped for others, from their records.
+    fn alone(&self, key: &LinkKey) -> Option<DialledDestination> {
         let original = key.destination.parse().ok().filter(|_| key.route == RouteId::Transparent)?;
         let redirected = Some(RedirectedTo { original, dialled: original });
         let traffic = Traffic { open: self.by_policy, failing: None };
-        (self.by_policy > 0).then(|| Dialled { key: key.clone(), redirected, traffic, around: false })
+        (self.by_policy > 0).then(|| DialledDestination { key: key.clone(), redirected, traffic, bypasses: false })
     }
 }
 
-/// The links as `GET /status` has them.
-pub(crate) fn statuses(rows: &[LinkRow]) -> Vec<LinkStatus> {
-    rows.iter().map(LinkRow::status).collect()
-}
-
-/// Links that fail now, one line each; a server that is down is told of elsewhere.
-pub(crate) fn warnings(rows: &[LinkRow]) -> Vec<String> {
+/// A warning for each link that fails now; servers that are down have warnings of their own.
+pub(super) fn warnings(rows: &[LinkHealth]) -> Vec<String> {
     let failing = rows.iter().filter(|row| row.fails_now(now_millis()) && !row.probed_down);
-    let mut warnings: Vec<_> = failing.map(LinkRow::warning).collect();
+    let mut warnings: Vec<_> = failing.map(LinkHealth::warning).collect();
     let more = warnings.len().saturating_sub(LINKS_WARNED);
     if more > 0 {
         warnings.truncate(LINKS_WARNED);
@@ -154,14 +152,14 @@ pub(crate) fn warnings(rows: &[LinkRow]) -> Vec<String> {
     warnings
 }
 
-impl LinkRow {
-    fn probed(seen: LinkSeen) -> LinkRow {
+impl LinkHealth {
+    fn probed(seen: LinkSeen) -> LinkHealth {
         let LinkSeen { route, destination, redirected, names, link, up, checked, failure, other } = seen;
         let suggestion = redirected.and_then(|address| {
-            let peer = Peer { address, names: &names };
+            let peer = RedirectedServer { address, names: &names };
             peer.suggestion(&failure.fault).or_else(|| peer.suggestion(&other))
         });
-        LinkRow {
+        LinkHealth {
             key: LinkKey { route, destination },
             redirected,
             link,
@@ -175,18 +173,18 @@ impl LinkRow {
         }
     }
 
-    fn dialled(key: LinkKey, record: LinkRecord) -> LinkRow {
+    fn dialled(key: LinkKey, record: LinkRecord) -> LinkHealth {
         let failure = record.failing().cloned();
         let LinkRecord { redirected, names, link, last_ok, last_failed, .. } = record;
         let redirected = redirected.map(|to| to.original);
-        let peer = redirected.map(|address| Peer { address, names: &names });
+        let peer = redirected.map(|address| RedirectedServer { address, names: &names });
         let suggestion = peer.zip(failure.as_ref()).and_then(|(peer, failure)| peer.suggestion(&failure.fault));
         let failure = failure.map(|failure| LinkFailure {
             text: peer.map_or_else(|| failure.text.clone(), |peer| peer.reason(&failure.text, &failure.fault)),
             fault: failure.fault,
         });
         let (open, probed_down) = (0, false);
-        LinkRow {
+        LinkHealth {
             key,
             redirected,
             link: Some(link),
@@ -200,29 +198,26 @@ impl LinkRow {
         }
     }
 
-    /// What the probe has found out, with what connections have: what is later counts.
-    fn with(self, dialled: LinkRow) -> LinkRow {
-        let last = |row: &LinkRow| row.last_ok.max(row.last_failed);
+    /// The result of the probe combined with that of connections: the later one counts.
+    fn with(self, dialled: LinkHealth) -> LinkHealth {
+        let last = |row: &LinkHealth| row.last_ok.max(row.last_failed);
         let (last_ok, last_failed) = (self.last_ok.max(dialled.last_ok), self.last_failed.max(dialled.last_failed));
         let dialled_later = last(&dialled) > last(&self);
         let suggestion = self.suggestion.clone().or_else(|| dialled.suggestion.clone());
         let later = if dialled_later { dialled } else { self };
-        LinkRow { last_ok, last_failed, suggestion, ..later }
+        LinkHealth { last_ok, last_failed, suggestion, ..later }
     }
 
-    fn up(&self) -> bool {
+    /// Whether it works, as far as it is known.
+    #[must_use]
+    pub fn up(&self) -> bool {
         self.failure.is_none() && (self.last_ok.is_some() || self.open > 0)
     }
 
-    /// Whether it fails, and is still wanted.
+    /// Whether it fails, and was dialled lately.
     fn fails_now(&self, now: i64) -> bool {
         let since = i64::try_from(LINK_FAILING.as_millis()).unwrap_or(i64::MAX);
         self.failure.is_some() && self.last_failed.is_some_and(|last| now.saturating_sub(last) < since)
-    }
-
-    /// The route, the destination, and whether it can be reached.
-    pub(crate) fn sample(&self) -> (Arc<str>, Arc<str>, bool) {
-        (self.key.route.name(), Arc::clone(&self.key.destination), self.up())
     }
 
     fn warning(&self) -> String {
@@ -231,28 +226,13 @@ impl LinkRow {
         let mend = self.suggestion.as_ref().map(|option| format!("; if that is the server that is meant: {option}"));
         format!("{destination} ({route}) cannot be reached: {}{}", printable(reason), mend.unwrap_or_default())
     }
-
-    fn status(&self) -> LinkStatus {
-        LinkStatus {
-            route: self.key.route.to_string(),
-            destination: self.key.destination.to_string(),
-            names: self.names.iter().map(|name| name.to_str().into_owned()).collect(),
-            link: self.link.map(Link::name).unwrap_or_default().into(),
-            up: self.up(),
-            reason: self.failure.as_ref().map(|failure| failure.text.clone()),
-            suggestion: self.suggestion.clone(),
-            open: self.open,
-            last_ok: self.last_ok.map(rfc3339_millis),
-            last_failed: self.last_failed.map(rfc3339_millis),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{LinkRow, warnings};
+    use super::{LinkHealth, warnings};
     use crate::control::probe::LinkSeen;
     use crate::limits::{LINK_FAILING, LINKS_WARNED};
     use crate::policy::Link;
@@ -264,7 +244,7 @@ mod tests {
         LinkFailure { text: "as rustls has it".into(), fault: PeerFault::WrongName(vec!["db7".into()]) }
     }
 
-    fn dialled(last_ok: Option<i64>, last_failed: Option<i64>) -> LinkRow {
+    fn dialled(last_ok: Option<i64>, last_failed: Option<i64>) -> LinkHealth {
         let key = LinkKey { route: RouteId::Transparent, destination: "10.0.0.7:27017".into() };
         let original = "10.0.0.7:27017".parse().unwrap();
         let record = LinkRecord {
@@ -276,11 +256,11 @@ mod tests {
             last_failed,
             failure: last_failed.map(|_| wrong_name()),
         };
-        LinkRow::dialled(key, record)
+        LinkHealth::dialled(key, record)
     }
 
-    fn probed(up: bool, checked: i64) -> LinkRow {
-        LinkRow::probed(LinkSeen {
+    fn probed(up: bool, checked: i64) -> LinkHealth {
+        LinkHealth::probed(LinkSeen {
             route: RouteId::Transparent,
             destination: "10.0.0.7:27017".into(),
             redirected: None,
@@ -309,9 +289,9 @@ mod tests {
         ];
         for (number, (row, up, fails, reason)) in rows.iter().enumerate() {
             assert_eq!((row.up(), row.fails_now(now)), (*up, *fails), "{number}");
-            let status = row.status();
-            assert_eq!(status.reason.is_some(), reason.is_some(), "{number}: {status:?}");
-            assert!(status.reason.unwrap_or_default().contains(reason.unwrap_or_default()), "{number}");
+            let failure = row.failure.as_ref().map(|failure| &*failure.text);
+            assert_eq!(failure.is_some(), reason.is_some(), "{number}: {row:?}");
+            assert!(failure.unwrap_or_default().contains(reason.unwrap_or_default()), "{number}");
         }
         let warned = warnings(&rows.map(|(row, ..)| row));
         // That a probed server is down is said where servers are listed.

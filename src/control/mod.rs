@@ -1,55 +1,67 @@
-//! The control plane: the controller, where every change is judged, staged and committed, whatever door it came by.
+//! The control plane: the controller changes what is running, and a view reads it.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
-//! | [`controller`] | the changes: mode, reload, rotation, lease |
-//! | [`change`], [`caller`], [`requests`], [`views`] | what is asked, by whom, and what is answered |
-//! | [`audit`], [`history`] | the lines that say so; the last of them, kept |
-//! | [`lease`], [`state_file`] | who keeps others out; what outlives a restart |
-//! | [`readiness`] | what a change of mode would hurt |
-//! | [`probe`] | whether the servers behind can be reached, and what they are |
-//! | [`naming`] | members that a rollout has named |
-//! | [`links`], [`remedy`] | the links to other servers, and what mends one that fails |
-//! | [`roster`], [`redirect`], [`interception`] | who is a member of the set; the redirect rules, and what goes around them |
-//! | [`status`], [`listing`], [`scrape`], [`readers`] | what is shown; how many may look at a time |
-//! | [`syncing`] | members for whom a connection lost is a sync lost |
-//! | [`conformity`], [`recycle`] | connections that today's policy would not make, and moving them |
-//! | [`watch`], [`refusals`] | files that are read again when they change; those that were refused |
-//! | [`persistence`], [`housekeeping`] | keeping the state file, looking at old certificates |
+//! | [`controller`] | every change: mode, reload, rotation, lease, members |
+//! | [`view`] | the read side: settings, snapshot, records, results of probes and checks |
+//! | [`change`], [`caller`], [`blocker`] | changes, their results and errors; who asks for them; what stands against them |
+//! | [`checks`] | readiness for a mode, conformance of connections, bypass, syncing servers, TLS files |
+//! | [`tasks`] | the loops: file watch, member discovery, interception monitor, state saver, certificate expiry |
+//! | [`probe`] | whether the servers behind can be reached, and their `hello` |
+//! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
+//! | [`recycle`] | moving connections that do not conform |
+//! | [`status`], [`metrics`], [`answer_limit`] | reports, and the bound on large ones |
+//! | [`running`], [`lease`], [`member_names`] | what is in force beside the snapshot |
+//! | [`state_file`], [`history`], [`audit`], [`refusals`] | what outlives a restart; the log of changes; refusals that stand |
+//! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
 
-pub(crate) mod audit;
-pub(crate) mod caller;
-pub(crate) mod change;
-pub(crate) mod conformity;
-pub(crate) mod controller;
-pub(crate) mod history;
-pub(crate) mod housekeeping;
-pub(crate) mod interception;
-pub(crate) mod lease;
-pub(crate) mod links;
-pub(crate) mod listing;
-pub(crate) mod naming;
-pub(crate) mod persistence;
-pub(crate) mod probe;
-pub(crate) mod readers;
-pub(crate) mod readiness;
-pub(crate) mod recycle;
-pub(crate) mod redirect;
-pub(crate) mod refusals;
-pub(crate) mod remedy;
-pub mod requests;
-pub(crate) mod roster;
-pub(crate) mod scrape;
-pub(crate) mod state_file;
-pub(crate) mod status;
-pub(crate) mod syncing;
-pub(crate) mod time;
-pub mod views;
-pub(crate) mod watch;
+mod answer_limit;
+mod audit;
+mod blocker;
+mod blocking;
+mod bypass_scan;
+mod caller;
+mod change;
+mod checks;
+mod controller;
+mod history;
+mod interception_state;
+mod lease;
+mod links;
+mod listener_control;
+mod member_names;
+mod metrics;
+mod probe;
+mod recycle;
+mod refusals;
+mod remedy;
+mod running;
+mod state_file;
+mod status;
+mod tasks;
+mod view;
 
+pub(crate) use answer_limit::AnswerSize;
+pub use blocker::{Blocker, BlockerKind};
+pub use bypass_scan::Bypass;
 pub use caller::{Caller, Door, Who};
-pub use change::{Change, ChangeError, Changed, Recycle};
-pub use controller::{Controller, ListenerControl, Parts, Staged, servable, tuning};
-pub use history::History;
-pub use naming::NamedSets;
-pub use state_file::{Persisted, State, StateError, read as read_state};
+pub use change::{AcceptedClient, Change, ChangeError, Changed, MemberNames, Recycle, Recycled, Rotated};
+pub(crate) use checks::interception::missing_rules;
+pub use checks::readiness::{Readiness, readiness};
+pub use checks::sync::sync_warnings;
+pub use checks::tls_files::servable;
+pub use controller::{Controller, ControllerParts, tuning};
+#[cfg(test)]
+pub use history::Action;
+pub use history::{Effect, History, HistoryEntry};
+pub use lease::LeaseHeld;
+pub use links::LinkHealth;
+pub use listener_control::{ListenerControl, Staged};
+pub use member_names::NamedSets;
+pub use metrics::metrics;
+pub use probe::{OtherLinkResult, ServerState, ServerStatus};
+pub use refusals::StandingRefusal;
+pub use state_file::{PersistedMode, SavedState, StateFileError, read as read_state};
+pub use status::{ConnectionTotals, StatusReport, status};
+pub use tasks::start_tasks;
+pub use view::{ClientReport, ConnectionReport, View};

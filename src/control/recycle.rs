@@ -1,5 +1,4 @@
-//! Moving connections that today's policy would not make: which they are, whose clients might notice, and how far it
-//! has come.
+//! Moves connections that today's policy would not make, and counts those whose clients may see an error.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +8,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::caller::Caller;
-use super::change::Recycle;
-use super::controller::Controller;
-use super::history::Event;
-use super::views::{Action, RecycleReply, UpstreamStatus};
+use super::change::{Recycle, Recycled};
+use super::checks::sync::sync_warnings;
+use super::history::{Action, Event};
+use super::probe::{ServerState, ServerStatus};
+use super::view::View;
 use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::policy::Link;
 use crate::telemetry::{OpenConnection, Outcome};
@@ -20,82 +20,74 @@ use crate::telemetry::{OpenConnection, Outcome};
 /// Why a client may see an error if its connection is moved, even at a message boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Risk {
-    /// Its server is no member of a set, so that drivers retry less.
+    /// Its server is not a member of a set, so drivers retry less.
     Standalone,
-    /// It is not known what its server is.
+    /// The state of its server is unknown.
     UnknownServer,
-    /// It does not speak MongoDB, so that there is no boundary.
+    /// It does not speak MongoDB, so there are no message boundaries.
     NotMongodb,
-    /// Its TLS is not ours to see into.
+    /// Its TLS is passed through, so message boundaries cannot be seen.
     PassedThrough,
-    /// Its client has sent requests that want no answer, and would not learn of a loss.
+    /// Its client has sent unacknowledged requests, and would not notice a loss.
     Unanswered,
 }
 
-impl Controller {
-    /// Asks connections that today's policy would not make to move, each at a message boundary, and waits a while for
-    /// them. Those at risk are left alone without `force`, but for clients whose requests want no answer: those are forwarded
-    /// after our end too, and only one that is under way at the reset can be lost. Those of a member in initial sync are moved too, with a warning:
-    /// most of them are heartbeats, the long reads of a sync end between two batches, which their server takes for a
-    /// network error and, from MongoDB 4.4 on, resumes; and a sync may take days that a rollout does not have.
-    pub async fn recycle(&self, wish: Recycle, caller: &Caller) -> RecycleReply {
-        self.recheck_certificates().await;
-        let upstreams = self.prober.status();
-        let mut risks = BTreeMap::<Risk, usize>::new();
-        let mut asked = self.non_conforming();
-        let all = asked.len();
-        asked.retain(|open| {
-            let risk = risk(open, &upstreams);
-            risk.inspect(|risk| *risks.entry(*risk).or_default() += 1);
-            wish.force || risk.is_none_or(Risk::is_moved)
-        });
-        let left_alone = all - asked.len();
-        let grace = wish.grace_secs.map(Duration::from_secs);
-        asked.iter().for_each(|open| open.recycling.request(grace));
-        let warnings = if asked.is_empty() { Vec::new() } else { self.sync_warnings() };
-        let (door, by, at_risk) = (caller.door.name(), &caller.who, risks.values().sum::<usize>());
-        tracing::info!(connections = asked.len(), at_risk, forced = wish.force, grace_secs = wish.grace_secs, door, %by, "recycling");
-        let wait = wish.wait_secs.map_or(RECYCLE_WAIT, Duration::from_secs).min(RECYCLE_WAIT_MOST);
-        self.ended(&asked, wait).await;
-        let risks = risks.into_iter().map(|(risk, count)| risk.text(count, wish.force)).collect();
-        let counted = count(&asked);
-        let waiting = counted.waiting + self.pending_non_conforming();
-        let reply = RecycleReply { at_risk, left_alone, risks, warnings, waiting, ..counted };
-        self.note_recycle(&reply, wish, caller);
-        reply
-    }
+/// Asks connections that today's policy would not make to move, each at a message boundary, and waits for them for a while.
+///
+/// Those at risk stay, unless forced; except clients with unacknowledged requests: these are forwarded even after our end, and
+/// only one that is under way at the reset can be lost. Connections of a member in initial sync are moved, with a warning: most
+/// of them are heartbeats; the long reads of a sync end between two batches, which the server takes for a network error and
+/// resumes from MongoDB 4.4 on; and a rollout cannot wait for a sync of days.
+pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> Recycled {
+    view.recheck_certificates().await;
+    let servers = view.servers();
+    let mut risks = BTreeMap::<Risk, usize>::new();
+    let non_conforming = view.connections().filter(|one| one.non_conforming.is_some());
+    let mut asked: Vec<_> = non_conforming.map(|one| one.open).collect();
+    let all = asked.len();
+    asked.retain(|open| {
+        let risk = risk(open, &servers);
+        risk.inspect(|risk| *risks.entry(*risk).or_default() += 1);
+        request.force || risk.is_none_or(Risk::is_moved)
+    });
+    let left_alone = all - asked.len();
+    asked.iter().for_each(|open| open.recycling.request(request.grace));
+    let warnings = if asked.is_empty() { Vec::new() } else { sync_warnings(view) };
+    let (door, by, at_risk) = (caller.door.name(), &caller.who, risks.values().sum::<usize>());
+    let grace_secs = request.grace.map(|grace| grace.as_secs());
+    tracing::info!(connections = asked.len(), at_risk, forced = request.force, grace_secs, door, %by, "recycling");
+    ended(view, &asked, request.wait.unwrap_or(RECYCLE_WAIT).min(RECYCLE_WAIT_MOST)).await;
+    let risks = risks.into_iter().map(|(risk, count)| risk.text(count, request.force)).collect();
+    let counted = count(&asked);
+    let waiting = counted.waiting + view.pending_non_conforming();
+    let recycled = Recycled { at_risk, left_alone, risks, warnings, waiting, ..counted };
+    note(view, &recycled, request, caller);
+    recycled
+}
 
-    /// Into the history, unless there was nothing to move.
-    fn note_recycle(&self, reply: &RecycleReply, wish: Recycle, caller: &Caller) {
-        let RecycleReply { moved, cut, waiting, at_risk, .. } = *reply;
-        if moved + cut + waiting + at_risk == 0 {
-            return;
-        }
-        let with = if wish.force { ", forced" } else { "" };
-        let what = format!("{moved} moved, {cut} cut, {waiting} waiting, {at_risk} at risk{with}");
-        let event = if moved + cut > 0 { Event::done } else { Event::kept };
-        self.history.note(event(Action::Recycle, what), caller);
+/// Adds it to the history, unless there was nothing to move.
+fn note(view: &View, recycled: &Recycled, request: Recycle, caller: &Caller) {
+    let Recycled { moved, cut, waiting, at_risk, .. } = *recycled;
+    if moved + cut + waiting + at_risk == 0 {
+        return;
     }
+    let with = if request.force { ", forced" } else { "" };
+    let what = format!("{moved} moved, {cut} cut, {waiting} waiting, {at_risk} at risk{with}");
+    let event = if moved + cut > 0 { Event::done } else { Event::kept };
+    view.history().note(event(Action::Recycle, what), caller);
+}
 
-    /// The open connections that today's policy would not make.
-    pub(crate) fn non_conforming(&self) -> Vec<Arc<OpenConnection>> {
-        let snapshot = self.snapshot();
-        let open = self.observer.open_connections.list();
-        open.into_iter().filter(|open| self.misfit(open, &snapshot).is_some()).collect()
-    }
-
-    /// Waits until all have ended, and those under way have been judged again; for so long at most.
-    async fn ended(&self, asked: &[Arc<OpenConnection>], wait: Duration) {
-        let until = Instant::now() + wait;
-        let is_waiting = || asked.iter().any(|open| open.ended.get().is_none()) || self.pending_non_conforming() > 0;
-        while is_waiting() && Instant::now() < until {
-            sleep(RECYCLE_LOOK).await;
-        }
+/// Waits until all have ended and connections under way have been judged again, or the time is over.
+async fn ended(view: &View, asked: &[Arc<OpenConnection>], wait: Duration) {
+    let until = Instant::now() + wait;
+    let is_waiting = || asked.iter().any(|open| open.ended.get().is_none()) || view.pending_non_conforming() > 0;
+    while is_waiting() && Instant::now() < until {
+        sleep(RECYCLE_LOOK).await;
     }
 }
 
-fn count(asked: &[Arc<OpenConnection>]) -> RecycleReply {
-    let mut reply = RecycleReply::default();
+fn count(asked: &[Arc<OpenConnection>]) -> Recycled {
+    let mut reply = Recycled::default();
     for open in asked {
         match open.ended.get() {
             None => reply.waiting += 1,
@@ -107,24 +99,24 @@ fn count(asked: &[Arc<OpenConnection>]) -> RecycleReply {
     reply
 }
 
-fn risk(open: &OpenConnection, upstreams: &[UpstreamStatus]) -> Option<Risk> {
+fn risk(open: &OpenConnection, upstreams: &[ServerStatus]) -> Option<Risk> {
     if open.link == Link::Untouched {
         return Some(Risk::PassedThrough);
     }
     if open.opaque.load(Ordering::Relaxed) {
         return Some(Risk::NotMongodb);
     }
-    // The route of redirected connections has several servers, all of one set.
-    let mut servers = upstreams.iter().filter(|server| *server.route == *open.route.name);
-    match servers.find_map(|server| server.state.as_deref()) {
+    // The transparent route has several servers, all of one set.
+    let mut servers = upstreams.iter().filter(|server| server.route == open.route.id);
+    match servers.find_map(|server| server.state()) {
         None => Some(Risk::UnknownServer),
-        Some("STANDALONE") => Some(Risk::Standalone),
+        Some(ServerState::Standalone) => Some(Risk::Standalone),
         Some(_) if is_unanswered(open) => Some(Risk::Unanswered),
         Some(_) => None,
     }
 }
 
-/// Whether a client has sent requests that want no answer. Those of a member are mirrored reads, which nobody misses.
+/// Whether a client has sent unacknowledged requests. Those of a member are mirrored reads, whose loss has no effect.
 fn is_unanswered(open: &OpenConnection) -> bool {
     open.unanswered.load(Ordering::Relaxed) && !open.client().is_some_and(|client| client.internal)
 }

@@ -1,33 +1,44 @@
-//! Files that were refused, for as long as the ones in force are not those on disk: by a rotation, or by a reload.
+//! The last rotation and reload, if they were refused: the files in force are not those on disk.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::caller::Caller;
+use super::caller::{Caller, Door};
 use super::change::ChangeError;
-use super::time::rfc3339_millis;
-use super::views::RefusedChange;
 use crate::telemetry::now_millis;
-use crate::text::printable;
+use crate::text::{printable, rfc3339_millis};
 
-/// What is refused at present.
+/// A change that was refused, and none of its kind has succeeded since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingRefusal {
+    /// The first refusal in a row, in milliseconds since 1970.
+    pub since: i64,
+    /// How the last request came.
+    pub door: Door,
+    /// Who sent it.
+    pub by: String,
+    /// Why it was refused.
+    pub error: String,
+}
+
+/// The refusals that stand.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<Standing>);
 
 /// The last refusal of each kind, until one succeeds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
-    pub(crate) rotation: Option<RefusedChange>,
-    pub(crate) reload: Option<RefusedChange>,
+    pub(crate) rotation: Option<StandingRefusal>,
+    pub(crate) reload: Option<StandingRefusal>,
 }
 
 impl Refusals {
-    /// Notes what came of a rotation.
+    /// Notes the outcome of a rotation.
     pub(crate) fn rotated<T>(&self, outcome: &Result<T, ChangeError>, caller: &Caller) {
         let mut standing = self.lock();
         standing.rotation = outcome.as_ref().err().map(|error| refused(standing.rotation.as_ref(), error, caller));
     }
 
-    /// Notes what came of a reload, which reads the TLS files too.
+    /// Notes the outcome of a reload, which reads the TLS files too.
     pub(crate) fn reloaded<T>(&self, outcome: &Result<T, ChangeError>, caller: &Caller) {
         let mut standing = self.lock();
         standing.reload = outcome.as_ref().err().map(|error| refused(standing.reload.as_ref(), error, caller));
@@ -45,18 +56,24 @@ impl Refusals {
     }
 }
 
+impl StandingRefusal {
+    fn shown(&self) -> (String, &'static str, &str) {
+        (rfc3339_millis(self.since), self.door.name(), &self.error)
+    }
+}
+
 impl Standing {
     /// A line for each.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let rotation = self.rotation.iter().map(|refused| {
-            let RefusedChange { since, door, error, .. } = refused;
+            let (since, door, error) = refused.shown();
             format!(
                 "the TLS files on disk are refused since {since} ({door}), and the old ones stay in force: {error}. Mend them, \
                  then: tlsramp ctl rotate"
             )
         });
         let reload = self.reload.iter().map(|refused| {
-            let RefusedChange { since, door, error, .. } = refused;
+            let (since, door, error) = refused.shown();
             format!(
                 "the configuration is refused since {since} ({door}), and the old one stays in force: {error}. Mend it, then: \
                  tlsramp ctl reload"
@@ -66,10 +83,10 @@ impl Standing {
     }
 }
 
-fn refused(earlier: Option<&RefusedChange>, error: &ChangeError, caller: &Caller) -> RefusedChange {
-    RefusedChange {
-        since: earlier.map_or_else(|| rfc3339_millis(now_millis()), |earlier| earlier.since.clone()),
-        door: caller.door.name().into(),
+fn refused(earlier: Option<&StandingRefusal>, error: &ChangeError, caller: &Caller) -> StandingRefusal {
+    StandingRefusal {
+        since: earlier.map_or_else(now_millis, |earlier| earlier.since),
+        door: caller.door,
         by: caller.who.place(),
         error: printable(&error.to_string()),
     }

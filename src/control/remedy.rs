@@ -1,6 +1,6 @@
-//! What is said of a link that cannot be made, and what mends it. PURE.
+//! The texts about a link that fails by the server's name: reason, and the option that would mend it.
 //!
-//! A name that a certificate has shown is only ever suggested: whoever knows which server that is, gives the option.
+//! A name in a certificate is only suggested, never used: an operator has to decide whether it is the right server.
 
 use std::net::SocketAddr;
 
@@ -9,15 +9,15 @@ use rustls::pki_types::ServerName;
 use crate::net::HostPort;
 use crate::tls::PeerFault;
 
-/// A destination that the kernel has redirected connections to, and the names of which its certificate must have one.
+/// The original destination of redirected connections, and the names of which its certificate must have one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer<'a> {
+pub(crate) struct RedirectedServer<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) names: &'a [ServerName<'static>],
 }
 
-impl Peer<'_> {
-    /// Why its link cannot be made, where that is its name; else as the error has it.
+impl RedirectedServer<'_> {
+    /// Why its link cannot be made: the names, if they are the reason; else the error's own text.
     pub(crate) fn reason(self, text: &str, fault: &PeerFault) -> String {
         let PeerFault::WrongName(presented) = fault else { return text.to_owned() };
         let ip = self.address.ip();
@@ -31,11 +31,11 @@ impl Peer<'_> {
         }
     }
 
-    /// The option that would name it so that its certificate verifies, if it has shown a name for that.
+    /// The option that would name it so that its certificate verifies, if the certificate has a usable name.
     pub(crate) fn suggestion(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let (ip, port) = (self.address.ip(), self.address.port());
-        // A name with a wildcard is nobody's, and `localhost` is everybody's.
+        // A wildcard names no host, and `localhost` every host.
         let usable = presented.iter().filter(|name| **name != "localhost" || ip.is_loopback());
         let host = usable.filter_map(|name| format!("{name}:{port}").parse::<HostPort>().ok()).next()?;
         Some(format!("--member {host}={ip}"))
@@ -56,14 +56,14 @@ impl Peer<'_> {
     }
 }
 
-/// What to do about a server that has TLS disabled.
+/// The remedy for a server that has TLS disabled.
 pub(crate) const STEP_UP: &str = "step that tlsramp up to allowSSL first";
 
 #[cfg(test)]
 mod tests {
     use rustls::pki_types::ServerName;
 
-    use super::Peer;
+    use super::RedirectedServer;
     use crate::tls::PeerFault;
 
     /// Address, known names, names of the certificate; reason, suggestion.
@@ -118,7 +118,7 @@ mod tests {
         ];
         for (address, names, presented, reason, suggestion) in rows {
             let names: Vec<_> = names.iter().map(|name| ServerName::try_from(*name).unwrap()).collect();
-            let peer = Peer { address: address.parse().unwrap(), names: &names };
+            let peer = RedirectedServer { address: address.parse().unwrap(), names: &names };
             let fault = PeerFault::WrongName(presented.iter().map(|&name| name.to_owned()).collect());
             assert_eq!(peer.reason("as the error has it", &fault), *reason);
             assert_eq!(peer.suggestion(&fault).as_deref(), *suggestion, "{reason}");
@@ -130,7 +130,7 @@ mod tests {
                 option.rsplit_once('=').is_some_and(|(name, _)| name.parse::<crate::net::HostPort>().is_ok())
             }));
         }
-        let peer = Peer { address: "10.0.0.7:1".parse().unwrap(), names: &[] };
+        let peer = RedirectedServer { address: "10.0.0.7:1".parse().unwrap(), names: &[] };
         assert_eq!(peer.reason("refused", &PeerFault::TlsDisabled), "refused");
         assert_eq!((peer.suggestion(&PeerFault::Other), peer.remedy(&PeerFault::Other)), (None, None));
     }

@@ -1,9 +1,8 @@
-//! The state file: what must outlive a restart and is nobody's configuration. The mode that an operator persisted,
-//! the inventory, and the members that a rollout has named.
+//! The state file: the mode that an operator persisted, the inventory, the history, and the members that a rollout has named.
 //!
-//! Written whole to a file beside it, synced, and renamed: a crash leaves the old one or the new one. Where it is a
-//! symbolic link, the file that the link leads to is replaced, and the link stays. A folder in which every user can
-//! create files is refused: another user could put a link or a file of his own into the place of this one.
+//! It is written whole to a new file, synced, and renamed: a crash leaves the old one or the new one. If it is a symbolic
+//! link, its target is replaced and the link stays. A folder in which every user can create files is refused: another user
+//! could put a file or link there in its place.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx};
 
 use serde::{Deserialize, Serialize};
 
-use super::views::HistoryEntry;
+use super::history::HistoryEntry;
 use crate::files::{self, random_name};
 use crate::limits::STATE_FILE_BYTES;
 use crate::policy::{Mode, Spelling};
@@ -24,9 +23,9 @@ use crate::telemetry::InventoryImage;
 /// What the file holds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct State {
+pub struct SavedState {
     /// The mode that was persisted.
-    pub mode: Option<Persisted>,
+    pub mode: Option<PersistedMode>,
     /// Who was seen, who was accepted.
     pub inventory: InventoryImage,
     /// The last changes, oldest first.
@@ -38,16 +37,16 @@ pub struct State {
 /// A mode that was persisted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Persisted {
+pub struct PersistedMode {
     /// The mode, in the older spelling.
-    pub(crate) mode: String,
+    mode: String,
     /// The mode that flags and file named at the time. Once they name another, they win.
     over: String,
 }
 
 /// Why a state file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub enum StateFileError {
     /// The system does not give it.
     #[error("{0}")]
     Read(String),
@@ -59,18 +58,24 @@ pub enum StateError {
     Malformed(#[from] serde_json::Error),
 }
 
-impl Persisted {
+impl PersistedMode {
     /// A mode that wins over the one configured.
     #[must_use]
-    pub fn new(mode: Mode, over: Mode) -> Persisted {
+    pub fn new(mode: Mode, over: Mode) -> PersistedMode {
         let name = |mode: Mode| mode.name(Spelling::Ssl).to_owned();
-        Persisted { mode: name(mode), over: name(over) }
+        PersistedMode { mode: name(mode), over: name(over) }
+    }
+
+    /// The mode, unless the file was edited and names none.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        Mode::parse(&self.mode, Spelling::Ssl).ok()
     }
 
     /// The mode to start in, where flags and file name `configured`; none where they name another than they did.
     #[must_use]
     pub fn wins_over(&self, configured: Mode) -> Option<Mode> {
-        let mode = Mode::parse(&self.mode, Spelling::Ssl).ok()?;
+        let mode = self.mode()?;
         (Mode::parse(&self.over, Spelling::Ssl) == Ok(configured)).then_some(mode)
     }
 }
@@ -78,15 +83,15 @@ impl Persisted {
 /// Reads it; a file that is not there is an empty state. Whether it can be written is found out too, without a trace.
 ///
 /// # Errors
-/// [`StateError`]: a state that cannot be read may have persisted a stricter mode, so there is no starting without.
-pub fn read(path: &Path) -> Result<State, StateError> {
+/// [`StateFileError`]: a state that cannot be read may have persisted a stricter mode, so there is no starting without.
+pub fn read(path: &Path) -> Result<SavedState, StateFileError> {
     let is_there = !fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let state = if is_there {
-        serde_json::from_slice(&files::read(path, STATE_FILE_BYTES).map_err(StateError::Read)?)?
+        serde_json::from_slice(&files::read(path, STATE_FILE_BYTES).map_err(StateFileError::Read)?)?
     } else {
-        State::default()
+        SavedState::default()
     };
-    writable(path).map_err(StateError::Write)?;
+    writable(path).map_err(StateFileError::Write)?;
     Ok(state)
 }
 
@@ -95,7 +100,7 @@ pub fn read(path: &Path) -> Result<State, StateError> {
 ///
 /// # Errors
 /// What the system says, or that every user can write to the folder; the old file is as it was.
-pub(crate) fn write(path: &Path, state: &State) -> io::Result<()> {
+pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<()> {
     let (folder, target) = place(path)?;
     let name = target.file_name().unwrap_or_default().display();
     let beside = folder.join(format!(".{name}.{}", random_name()));
@@ -172,15 +177,15 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-    use super::{Persisted, State, StateError, read, write};
+    use super::{PersistedMode, SavedState, StateFileError, read, write};
     use crate::policy::Mode::{Allow, Disabled, Require};
 
     #[test]
     fn a_persisted_mode_wins_until_the_configuration_names_another() {
-        let persisted = Persisted::new(Require, Allow);
+        let persisted = PersistedMode::new(Require, Allow);
         assert_eq!(persisted.wins_over(Allow), Some(Require));
         assert_eq!(persisted.wins_over(Disabled), None);
-        let unknown = Persisted { mode: "sometimes".into(), over: "allowSSL".into() };
+        let unknown = PersistedMode { mode: "sometimes".into(), over: "allowSSL".into() };
         assert_eq!(unknown.wins_over(Allow), None);
     }
 
@@ -193,7 +198,7 @@ mod tests {
         std::fs::write(&target, "{}").unwrap();
         std::fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        let state = State { mode: Some(Persisted::new(Require, Allow)), ..State::default() };
+        let state = SavedState { mode: Some(PersistedMode::new(Require, Allow)), ..SavedState::default() };
         write(&link, &state).unwrap();
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(read(&target).unwrap().mode, state.mode);
@@ -213,12 +218,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         assert_eq!(read(&path).unwrap().mode, None);
-        let state = State { mode: Some(Persisted::new(Require, Allow)), ..State::default() };
+        let state = SavedState { mode: Some(PersistedMode::new(Require, Allow)), ..SavedState::default() };
         write(&path, &state).unwrap();
         assert_eq!(read(&path).unwrap().mode, state.mode);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
         std::fs::write(&path, "{\"mode\":").unwrap();
-        assert!(matches!(read(&path), Err(StateError::Malformed(_))));
-        assert!(matches!(read(folder.path()), Err(StateError::Read(_))));
+        assert!(matches!(read(&path), Err(StateFileError::Malformed(_))));
+        assert!(matches!(read(folder.path()), Err(StateFileError::Read(_))));
     }
 }

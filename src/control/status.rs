@@ -1,179 +1,179 @@
-//! What is shown of the proxy as a whole.
+//! The state of the proxy as a whole, with warnings.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use super::answer_limit::AnswerSize;
+use super::bypass_scan::Bypass;
 use super::change::ChangeError;
-use super::controller::{Controller, lease_status};
-use super::links;
-use super::readers::Size;
-use super::redirect::shown;
-use super::time::{rfc3339, rfc3339_millis};
-use super::views::{CertificateStatus, ConnectionCounts, RouteStatus, SlotStatus, Status, UpstreamStatus};
-use crate::limits::CERTIFICATES_SHOWN;
+use super::checks::interception::{interception, missing_rules};
+use super::checks::readiness::lost_clients;
+use super::checks::tls_files::expiry_warnings;
+use super::lease::LeaseHeld;
+use super::links::{self, LinkHealth};
+use super::probe::ServerStatus;
+use super::refusals::StandingRefusal;
+use super::state_file::PersistedMode;
+use super::view::{ConnectionReport, InventoryCounts, View};
 use crate::net::SlotUsage;
 use crate::policy::{Acceptance, Mode, Opening, Spelling};
-use crate::state::Snapshot;
-use crate::telemetry::now_millis;
-use crate::tls::{Material, TlsItem, ValidityFinding, coverage_warnings, finding_lines, findings, in_force};
+use crate::route::RouteId;
+use crate::state::{MemberList, Snapshot};
+use crate::text::printable;
 
-impl Controller {
-    /// Everything at a glance. Reads the configuration file again, to say what a restart would do.
-    ///
-    /// # Errors
-    /// [`ChangeError::Busy`]
-    pub async fn status(self: &Arc<Self>) -> Result<Status, ChangeError> {
-        self.recheck_certificates().await;
-        let (configured, spelling) = self.configured_mode().await;
-        self.read(Size::Summary, move |controller| controller.status_now(configured, spelling)).await
-    }
-
-    fn status_now(&self, configured: Mode, spelling: Spelling) -> Status {
-        let snapshot = self.snapshot();
-        let upstreams = self.prober.status();
-        let drift = drift(snapshot.mode, self.restart_mode(configured), spelling);
-        let inventory = self.inventory_status();
-        let links = self.link_rows();
-        let missing = self.missing_rules();
-        let mut critical: Vec<String> =
-            missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
-        let (fails, ends) = expiry_warnings(&snapshot.tls);
-        critical.extend(fails);
-        // A CRL on disk that is not in force lets in those whom it revokes.
-        let refused = self.refusals.standing();
-        critical.extend(refused.warnings());
-        let mut warnings = critical.clone();
-        warnings.extend(drift.iter().cloned());
-        warnings.extend(upstreams.iter().filter_map(down));
-        warnings.extend(upstreams.iter().filter_map(|server| self.around(server)));
-        warnings.extend(links::warnings(&links));
-        warnings.extend(missing.filter(|rules| !rules.critical).map(|rules| rules.text));
-        warnings.extend(ends);
-        warnings.extend((inventory.lost > 0).then(|| lost(inventory.lost)));
-        let slots = self.listeners.slots();
-        warnings.extend(slots.iter().filter_map(full));
-        let (connections, routes) = (self.counts(&snapshot), self.routes());
-        let current = self.current();
-        Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            pid: std::process::id(),
-            uptime_secs: self.started.elapsed().as_secs(),
-            ssl_mode: snapshot.mode.name(Spelling::Ssl).into(),
-            tls_mode: snapshot.mode.name(Spelling::Tls).into(),
-            generation: snapshot.generation,
-            mode_since: rfc3339(current.mode_since),
-            configured_mode: configured.name(spelling).into(),
-            persisted_mode: current.persisted.as_ref().map(|persisted| persisted.mode.clone()),
-            drift,
-            routes,
-            upstreams,
-            links: links::statuses(&links),
-            members: self.member_statuses(),
-            redirect: self.redirect.rules(),
-            bypass: shown(self.bypassing()),
-            connections,
-            slots: slots.into_iter().map(slot_status).collect(),
-            certificates: certificates(&snapshot.tls),
-            refused_rotation: refused.rotation,
-            refused_reload: refused.reload,
-            lease: lease_status(&current.lease),
-            inventory,
-            critical,
-            warnings,
-        }
-    }
-
+/// The state of the proxy as a whole.
+#[derive(Debug)]
+pub struct StatusReport {
+    /// The time since the start.
+    pub uptime: Duration,
+    /// The snapshot in force.
+    pub snapshot: Arc<Snapshot>,
+    /// When the mode was last changed, or taken at start.
+    pub mode_since: SystemTime,
+    /// The mode that flags and file name now.
+    pub configured: Mode,
+    /// The spelling that they use.
+    pub spelling: Spelling,
+    /// The mode that the state file would start with.
+    pub persisted: Option<Mode>,
+    /// How a restart would change the mode, if it would.
+    pub drift: Option<String>,
+    /// The addresses listened on, by route name.
+    pub listening: Vec<(Arc<str>, SocketAddr)>,
     /// The servers behind, as last probed.
-    #[must_use]
-    pub fn upstreams(&self) -> Vec<UpstreamStatus> {
-        self.prober.status()
-    }
+    pub servers: Vec<ServerStatus>,
+    /// The links to other servers.
+    pub links: Vec<LinkHealth>,
+    /// The known members of the set.
+    pub members: Arc<MemberList>,
+    /// Whether the interception rules are in force; `None` if they were never expected nor seen.
+    pub redirect: Option<bool>,
+    /// Connections that bypass this proxy.
+    pub bypass: Vec<Bypass>,
+    /// OpenConnection connections by kind.
+    pub connections: ConnectionTotals,
+    /// The connection slots of inbound routes, then those of outbound routes.
+    pub slots: [(&'static str, SlotUsage); 2],
+    /// The last rotation, if it was refused.
+    pub refused_rotation: Option<StandingRefusal>,
+    /// The last reload, if it was refused.
+    pub refused_reload: Option<StandingRefusal>,
+    /// The lease, if it is held.
+    pub lease: Option<LeaseHeld>,
+    /// The inventory in numbers.
+    pub inventory: InventoryCounts,
+    /// Of the warnings, the urgent ones: connections fail or are let in against the mode, or files on disk are refused.
+    pub critical: Vec<String>,
+    /// All warnings, one line each, the critical ones first.
+    pub warnings: Vec<String>,
+}
 
-    fn routes(&self) -> Vec<RouteStatus> {
-        let mut routes = Vec::<RouteStatus>::new();
-        for (name, address) in self.addresses() {
-            match routes.iter_mut().find(|route| *route.name == *name) {
-                Some(route) => route.listen.push(address.to_string()),
-                None => routes.push(RouteStatus { name: name.to_string(), listen: vec![address.to_string()] }),
+/// OpenConnection connections by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConnectionTotals {
+    /// All.
+    pub open: usize,
+    /// Inbound, without TLS.
+    pub plaintext: usize,
+    /// Inbound, with TLS, passed through or not.
+    pub tls: usize,
+    /// On outbound routes.
+    pub outbound: usize,
+    /// Those that today's policy would not make.
+    pub non_conforming: usize,
+    /// Those that wait to be moved.
+    pub recycling: usize,
+}
+
+/// The state of the proxy as a whole. Reads the configuration file again, to compare it with what is in force.
+///
+/// # Errors
+/// [`ChangeError::Busy`]
+pub async fn status(view: &Arc<View>) -> Result<StatusReport, ChangeError> {
+    view.recheck_certificates().await;
+    let (configured, spelling) = view.configured_mode().await;
+    view.read(AnswerSize::Summary, move |view| report(view, configured, spelling)).await
+}
+
+fn report(view: &View, configured: Mode, spelling: Spelling) -> StatusReport {
+    let (snapshot, refused) = (view.snapshot(), view.refusals().standing());
+    let (servers, links, slots) = (view.servers(), links::links(view), view.listeners().slots());
+    let drift = drift(snapshot.mode, view.restart_mode(configured), spelling);
+    let inventory = view.inventory_counts();
+    let missing = missing_rules(view);
+    let mut critical: Vec<String> =
+        missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
+    let (expired, expiring) = expiry_warnings(&snapshot.tls);
+    critical.extend(expired);
+    // A CRL on disk that is not in force lets in the clients that it revokes.
+    critical.extend(refused.warnings());
+    let mut warnings = critical.clone();
+    warnings.extend(drift.iter().cloned());
+    warnings.extend(servers.iter().filter_map(down));
+    warnings.extend(servers.iter().filter_map(|server| advertised_past(view, server)));
+    warnings.extend(links::warnings(&links));
+    warnings.extend(missing.filter(|rules| !rules.critical).map(|rules| rules.text));
+    warnings.extend(expiring);
+    warnings.extend((inventory.lost > 0).then(|| lost_clients(inventory.lost)));
+    warnings.extend(slots.iter().filter_map(full));
+    let (mode_since, persisted, lease) = view.running(|running| {
+        let persisted = running.persisted.as_ref().and_then(PersistedMode::mode);
+        (running.mode_since, persisted, running.lease.held_now())
+    });
+    StatusReport {
+        uptime: view.started().elapsed(),
+        mode_since,
+        configured,
+        spelling,
+        persisted,
+        drift,
+        listening: view.addresses(),
+        servers,
+        links,
+        members: view.members(),
+        redirect: view.interception().rules(),
+        bypass: view.interception().bypass(),
+        connections: counts(view),
+        slots,
+        refused_rotation: refused.rotation,
+        refused_reload: refused.reload,
+        lease,
+        inventory,
+        critical,
+        warnings,
+        snapshot,
+    }
+}
+
+fn counts(view: &View) -> ConnectionTotals {
+    let mut counts = ConnectionTotals { non_conforming: view.pending_non_conforming(), ..ConnectionTotals::default() };
+    for ConnectionReport { open, non_conforming } in view.connections() {
+        counts.open += 1;
+        match (open.acceptance, open.opening) {
+            (Acceptance::Outbound, _) => counts.outbound += 1,
+            (Acceptance::Terminate | Acceptance::Passthrough, Opening::Plaintext) => counts.plaintext += 1,
+            (Acceptance::Terminate | Acceptance::Passthrough, Opening::Tls | Opening::OldTls | Opening::Sslv2) => {
+                counts.tls += 1;
             }
         }
-        routes
+        counts.non_conforming += usize::from(non_conforming.is_some());
+        counts.recycling += usize::from(open.recycling.is_requested());
     }
-
-    fn counts(&self, snapshot: &Snapshot) -> ConnectionCounts {
-        let mut counts =
-            ConnectionCounts { non_conforming: self.pending_non_conforming(), ..ConnectionCounts::default() };
-        for open in self.observer.open_connections.list() {
-            counts.open += 1;
-            match (open.acceptance, open.opening) {
-                (Acceptance::Outbound, _) => counts.outbound += 1,
-                (Acceptance::Terminate | Acceptance::Passthrough, Opening::Plaintext) => counts.plaintext += 1,
-                (Acceptance::Terminate | Acceptance::Passthrough, Opening::Tls | Opening::OldTls | Opening::Sslv2) => {
-                    counts.tls += 1;
-                }
-            }
-            counts.non_conforming += usize::from(self.misfit(&open, snapshot).is_some());
-            counts.recycling += usize::from(open.recycling.is_requested());
-        }
-        counts
-    }
-
-    /// Whether the set advertises an address that leads around this proxy: the port of the server itself, where this
-    /// proxy listens on others and no rules lead from the one to the others.
-    fn around(&self, server: &UpstreamStatus) -> Option<String> {
-        let me = server.me.as_ref().filter(|_| server.route == "inbound")?;
-        let interception = self.interception();
-        let own = interception.leads_around()?;
-        let port = interception.listens.first().copied().unwrap_or_default();
-        Some(format!(
-            "the set advertises {}, the server's own port: drivers that find it there go around tlsramp. Let the set \
-             advertise port {port} (rs.reconfig), or redirect what comes for {own} (tlsramp netfilter)",
-            crate::text::printable(me)
-        ))
-    }
+    counts
 }
 
-/// What some TLS files hold, ours first: the first few.
-pub(crate) fn certificates(material: &Material) -> Vec<CertificateStatus> {
-    in_force(material.items(), now_secs()).take(CERTIFICATES_SHOWN).filter_map(certificate).collect()
-}
-
-fn certificate(one: &TlsItem) -> Option<CertificateStatus> {
-    let shown = |seconds: i64| rfc3339_millis(seconds.saturating_mul(1000));
-    let ends = one.ends?;
-    Some(CertificateStatus {
-        role: one.role.to_string(),
-        kind: one.kind.name().into(),
-        file: one.path.display().to_string(),
-        subject: one.subject.clone(),
-        serial: one.serial.clone(),
-        not_before: shown(one.begins),
-        not_after: shown(ends),
-        days_left: ends.saturating_sub(now_secs()).div_euclid(86_400),
-    })
-}
-
-/// A line for each certificate, CA and revocation list that is over or has 30 days or less to go: those by which
-/// connections fail now, and all others; with the latter, what the files lack.
-pub(crate) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
-    let found = findings(material.items(), now_secs());
-    let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(ValidityFinding::is_critical);
-    let mut others = finding_lines(&others);
-    others.extend(coverage_warnings(material.items()));
-    (finding_lines(&critical), others)
-}
-
-pub(crate) fn now_secs() -> i64 {
-    now_millis() / 1000
-}
-
-/// What is said of plaintext clients that the inventory has forgotten for want of room.
-pub(crate) fn lost(count: u64) -> String {
-    format!("{count} plaintext clients were seen within the window and forgotten, as the inventory is full")
-}
-
-fn slot_status((direction, usage): (&str, SlotUsage)) -> SlotStatus {
-    let SlotUsage { limit, used, silent, waiting, full: _ } = usage;
-    SlotStatus { direction: direction.into(), limit, used, silent, waiting }
+/// A warning if the set advertises the server's own port, so that drivers bypass this proxy.
+fn advertised_past(view: &View, server: &ServerStatus) -> Option<String> {
+    let me = server.hello.as_ref()?.me.as_ref().filter(|_| server.route == RouteId::Inbound)?;
+    let interception = interception(view);
+    let own = interception.leads_around()?;
+    let port = interception.listens.first().copied().unwrap_or_default();
+    Some(format!(
+        "the set advertises {}, the server's own port: drivers that find it there go around tlsramp. Let the set \
+         advertise port {port} (rs.reconfig), or redirect what comes for {own} (tlsramp netfilter)",
+        printable(me)
+    ))
 }
 
 fn full((direction, usage): &(&str, SlotUsage)) -> Option<String> {
@@ -197,9 +197,9 @@ fn drift(mode: Mode, restart: Mode, spelling: Spelling) -> Option<String> {
     (restart != mode).then(|| format!("a restart would go {verb} {}", restart.name(spelling)))
 }
 
-fn down(server: &UpstreamStatus) -> Option<String> {
-    let UpstreamStatus { upstream, route, up, reason, checked, .. } = server;
-    (!up && !checked.is_empty())
+fn down(server: &ServerStatus) -> Option<String> {
+    let ServerStatus { upstream, route, up, reason, checked, .. } = server;
+    (!up && checked.is_some())
         .then(|| format!("{upstream} ({route}) is down: {}", reason.as_deref().unwrap_or("no reason known")))
 }
 

@@ -3,7 +3,7 @@
 use super::page::Page;
 use super::status::certificates;
 use super::words::count;
-use crate::control::views::{AcceptReply, ModeReply, RecycleReply, RotateReply};
+use crate::admin::replies::{AcceptReply, ModeReply, RecycleReply, RotateReply};
 use crate::text::escaped;
 
 /// The reply to a change of mode.

@@ -2,8 +2,8 @@
 
 use super::page::{Page, TextTable};
 use super::words::{ago, count, driver, named, notes};
+use crate::admin::replies::ClientRow;
 use crate::admin_client::Clients;
-use crate::control::views::ClientRow;
 use crate::policy::{Mode, Spelling};
 use crate::text::escaped;
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::page::{Page, TextTable};
 use super::words::{bytes, count, driver, name, notes, span};
-use crate::control::views::ConnectionRow;
+use crate::admin::replies::ConnectionRow;
 use crate::text::escaped;
 
 /// The page of open connections. `left_out`: how many more did not fit the reply.

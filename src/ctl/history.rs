@@ -2,7 +2,7 @@
 
 use super::page::{Page, TextTable};
 use super::words::{count, notes};
-use crate::control::views::{Effect, HistoryEntry, HistoryReply};
+use crate::admin::replies::{Effect, HistoryEntry, HistoryReply};
 use crate::text::escaped;
 
 /// The page, newest last, as a log is read.

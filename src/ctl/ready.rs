@@ -2,8 +2,8 @@
 
 use super::page::{Page, TextTable};
 use super::words::{ago, count, name, named, notes};
+use crate::admin::replies::{BlockerKind, BlockerReply, Ready};
 use crate::admin_client::quoted;
-use crate::control::views::{Blocker, Ready};
 use crate::text::escaped;
 
 /// The page; `called` is this command up to its verb, for the commands that it suggests.
@@ -28,7 +28,7 @@ pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
 }
 
 /// The blockers as a table.
-pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
+pub(super) fn list(page: &mut Page, blockers: &[BlockerReply], now: i64) {
     let mut table = TextTable::new(["WHAT", "APPLICATION", "DRIVER", "ADDRESS", "OPEN", "LAST SEEN", "REMEDY"]);
     for blocker in blockers {
         let fatal = blocker.fatal.then(|| "refused without --force".to_owned());
@@ -46,13 +46,19 @@ pub(super) fn list(page: &mut Page, blockers: &[Blocker], now: i64) {
 }
 
 /// A short description, as other columns have the rest; for kinds of a later version, the text.
-fn what(blocker: &Blocker) -> String {
-    match blocker.kind.as_str() {
-        "plaintextOpen" => "connected without TLS".to_owned(),
-        "plaintextSeen" => "lately without TLS".to_owned(),
-        "tlsOpen" => "connected with TLS".to_owned(),
-        "tlsSeen" => "lately with TLS".to_owned(),
-        _ => escaped(&blocker.text),
+fn what(blocker: &BlockerReply) -> String {
+    match blocker.kind {
+        BlockerKind::PlaintextOpen => "connected without TLS".to_owned(),
+        BlockerKind::PlaintextSeen => "lately without TLS".to_owned(),
+        BlockerKind::TlsOpen => "connected with TLS".to_owned(),
+        BlockerKind::TlsSeen => "lately with TLS".to_owned(),
+        BlockerKind::Upstream
+        | BlockerKind::InventoryLost
+        | BlockerKind::Unservable
+        | BlockerKind::Bypass
+        | BlockerKind::Redirect
+        | BlockerKind::More
+        | BlockerKind::Other => escaped(&blocker.text),
     }
 }
 

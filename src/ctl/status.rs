@@ -2,7 +2,7 @@
 
 use super::page::{Page, TextTable};
 use super::words::{ago, count, name, notes, since, span};
-use crate::control::views::{
+use crate::admin::replies::{
     BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, LinkStatus, MemberStatus, SlotStatus, Status,
     UpstreamStatus,
 };

@@ -5,15 +5,15 @@ use serde_json::json;
 use super::page::{OutputStyle, Page};
 use super::verb::Verb;
 use super::{changes, clients, command, connections, history, ready, refusal, status};
+use crate::admin::replies::{
+    AcceptReply, Action, BlockerKind, BlockerReply, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts,
+    ConnectionRow, Effect, ErrorReply, HistoryEntry, HistoryReply, InventoryStatus, LeaseStatus, LinkStatus,
+    MemberStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
+};
+use crate::admin::requests::ModeRequest;
+use crate::admin::requests::RecycleParameters;
 use crate::admin_client::options::TlsOptions;
 use crate::admin_client::{ClientError, Clients, ctl_command, quoted};
-use crate::control::Recycle;
-use crate::control::requests::ModeRequest;
-use crate::control::views::{
-    AcceptReply, Action, Blocker, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts, ConnectionRow, Effect,
-    ErrorReply, HistoryEntry, HistoryReply, InventoryStatus, LeaseStatus, LinkStatus, MemberStatus, ModeReply,
-    OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
-};
 
 /// 2023-11-14T22:16:20Z.
 const NOW: i64 = 1_700_000_180_000;
@@ -275,9 +275,9 @@ ID  CLIENT          ROUTE    KIND       APPLICATION  SERVER           SEEN THERE
     assert!(connections::found(&rows, "127.0.0.1:27018".parse().unwrap()).is_empty());
 }
 
-fn blockers() -> Vec<Blocker> {
-    let reports = Blocker {
-        kind: "plaintextOpen".into(),
+fn blockers() -> Vec<BlockerReply> {
+    let reports = BlockerReply {
+        kind: BlockerKind::PlaintextOpen,
         text: "reports at 10.0.0.7 is connected without TLS".into(),
         remedy: "let it use TLS".into(),
         key: some("10.0.0.7/reports/PyMongo"),
@@ -286,15 +286,15 @@ fn blockers() -> Vec<Blocker> {
         address: some("10.0.0.7"),
         open: Some(2),
         last_seen: some(YESTERDAY),
-        ..Blocker::default()
+        ..BlockerReply::default()
     };
-    let upstream = Blocker {
-        kind: "upstream".into(),
+    let upstream = BlockerReply {
+        kind: BlockerKind::Upstream,
         fatal: true,
         text: "db2:27017 speaks no TLS".into(),
         remedy: "give it a certificate".into(),
         address: some("db2:27017"),
-        ..Blocker::default()
+        ..BlockerReply::default()
     };
     vec![reports, upstream]
 }
@@ -423,10 +423,10 @@ fn verbs_are_understood() {
         ("whois [::1]:5", Verb::Whois("[::1]:5".parse().unwrap())),
         ("rotate", Verb::Rotate { force: false }),
         ("rotate --force", Verb::Rotate { force: true }),
-        ("recycle", Verb::Recycle(Recycle::default())),
+        ("recycle", Verb::Recycle(RecycleParameters::default())),
         (
             "recycle --force --grace 5 --wait 0",
-            Verb::Recycle(Recycle { force: true, grace_secs: Some(5), wait_secs: Some(0) }),
+            Verb::Recycle(RecycleParameters { force: true, grace_secs: Some(5), wait_secs: Some(0) }),
         ),
         ("reload", Verb::Reload { force: false }),
         ("reload --force", Verb::Reload { force: true }),

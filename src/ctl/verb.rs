@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use clap::ArgMatches;
 
 use super::command as name;
-use crate::control::Recycle;
-use crate::control::requests::ModeRequest;
+use crate::admin::requests::ModeRequest;
+use crate::admin::requests::RecycleParameters;
 use crate::policy::{Mode, Spelling};
 
 /// A subcommand with its arguments.
@@ -22,7 +22,7 @@ pub(super) enum Verb {
     Whois(SocketAddr),
     History,
     Rotate { force: bool },
-    Recycle(Recycle),
+    Recycle(RecycleParameters),
     Reload { force: bool },
 }
 
@@ -46,7 +46,7 @@ impl Verb {
             name::WHOIS => Verb::Whois(*given.get_one(name::ADDRESS)?),
             name::HISTORY => Verb::History,
             name::ROTATE => Verb::Rotate { force: given.get_flag(name::FORCE) },
-            name::RECYCLE => Verb::Recycle(Recycle {
+            name::RECYCLE => Verb::Recycle(RecycleParameters {
                 force: given.get_flag(name::FORCE),
                 grace_secs: given.get_one(name::GRACE).copied(),
                 wait_secs: given.get_one(name::WAIT).copied(),

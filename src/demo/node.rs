@@ -84,7 +84,7 @@ impl DemoNode {
         for (other, address) in &others {
             flags.extend(["--outbound".into(), format!("127.0.0.1:0={address},name={}", host(other))]);
         }
-        self.app.controller.reload_with(&arguments(flags)?, &Caller::PROGRAM).await?;
+        self.app.controller.reload_with(arguments(flags)?, &Caller::PROGRAM).await?;
         for (to, address) in others {
             let listen = listener(&self.app, &format!("outbound {address}"))?;
             self.outbound.push(OutboundListener { to, listen });

@@ -7,7 +7,7 @@ use certs_gen::PASSWORD;
 use clap::Command;
 
 use crate::config;
-use crate::control::{History, NamedSets, State, read_state};
+use crate::control::{History, NamedSets, SavedState, read_state};
 use crate::files::random_name;
 use crate::telemetry::Inventory;
 use crate::tls::{Material, Password, Secret, TlsFiles};
@@ -59,7 +59,7 @@ pub fn state_file(data: &[u8]) {
     with_file(data, |path| {
         let Ok(state) = read_state(path) else { return };
         let text = json(&state);
-        let again: State = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}"));
+        let again: SavedState = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(json(&again), text);
         let _ = (NamedSets::parse(&state.members), History::from_image(state.history));
         let rows = Inventory::from_image(state.inventory).len();
@@ -67,7 +67,7 @@ pub fn state_file(data: &[u8]) {
     });
 }
 
-fn json(state: &State) -> Vec<u8> {
+fn json(state: &SavedState) -> Vec<u8> {
     serde_json::to_vec(state).unwrap_or_else(|error| panic!("{error}"))
 }
 

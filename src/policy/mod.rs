@@ -8,6 +8,6 @@ mod conform;
 mod judge;
 mod mode;
 
-pub use conform::{NonConformingModes, conforms, non_conforming_modes};
+pub use conform::{NonConforming, NonConformingModes, conforms, non_conforming_modes};
 pub use judge::{Acceptance, Admission, Link, LinkRule, Opening, Permit, RefusalStyle, Refused, judge};
 pub use mode::{IllegalTransition, Mode, Spelling};

@@ -9,13 +9,13 @@ use super::context::Rollout;
 use super::fleet::all_of;
 use super::halt::Halt;
 use super::limits::{NAMED_IN_LINE, POLL, RECYCLE};
-use crate::control::views::{Blocker, ConnectionRow};
+use crate::admin::replies::{BlockerKind, BlockerReply, ConnectionRow};
 use crate::limits::OTHER_LINK_AGAIN;
 use crate::policy::{Mode, Spelling};
 use crate::telemetry::{ClientIdentity, Scope};
 use crate::text::escaped;
 
-type BlockersByNode = BTreeMap<usize, Vec<Blocker>>;
+type BlockersByNode = BTreeMap<usize, Vec<BlockerReply>>;
 
 impl Rollout {
     /// Waits until these nodes are ready for a mode.
@@ -32,7 +32,7 @@ impl Rollout {
             if found.is_empty() {
                 return Ok(());
             }
-            let is_fatal = |blocker: &Blocker| blocker.fatal || blocker.kind == "upstream";
+            let is_fatal = |blocker: &BlockerReply| blocker.fatal || blocker.kind == BlockerKind::Upstream;
             let fatal = found.iter().find_map(|(node, all)| Some((node, all.iter().find(|one| is_fatal(one))?)));
             if let Some((node, blocker)) = fatal
                 && began.elapsed() >= fatal_wait
@@ -67,11 +67,11 @@ impl Rollout {
                 }
                 let open = handle.client.connections(false).await?.value.connections;
                 // Members follow the policy of their own tlsramp: by the time of the step to `disabled`, all dial plaintext.
-                let blocks = |one: &Blocker| !one.member && !comes_by_a_node(one, &open, &links);
+                let blocks = |one: &BlockerReply| !one.member && !comes_by_a_node(one, &open, &links);
                 Ok(ready.blockers.into_iter().filter(blocks).collect())
             }
         });
-        let answers: Vec<Vec<Blocker>> =
+        let answers: Vec<Vec<BlockerReply>> =
             all_of(answers.await).map_err(|(at, error)| self.no_answer(nodes[at], &error))?;
         Ok(nodes.iter().copied().zip(answers).filter(|(_, blockers)| !blockers.is_empty()).collect())
     }
@@ -92,7 +92,7 @@ impl Rollout {
         let mut lines = vec![format!("waited {} s, and {to} would still hurt:", self.wait.as_secs())];
         for (node, blockers) in found {
             let (name, ctl) = (self.fleet.name(*node), &self.fleet.node(*node).ctl);
-            for Blocker { text, remedy, key, .. } in blockers {
+            for BlockerReply { text, remedy, key, .. } in blockers {
                 lines.push(format!("{name}: {}: {}", escaped(text), escaped(remedy)));
                 let accept = |key: &String| format!("{name}: accept it by: {ctl} accept {}", quoted(&escaped(key)));
                 lines.extend(key.iter().map(accept));
@@ -106,15 +106,15 @@ impl Rollout {
 }
 
 /// The first few blockers in one line, and the number of the others.
-pub(super) fn in_a_line(blockers: &[Blocker]) -> String {
+pub(super) fn in_a_line(blockers: &[BlockerReply]) -> String {
     let mut named: Vec<_> = blockers.iter().take(NAMED_IN_LINE).map(|blocker| escaped(&blocker.text)).collect();
     named.extend((blockers.len() > NAMED_IN_LINE).then(|| format!("and {} more", blockers.len() - NAMED_IN_LINE)));
     named.join("; ")
 }
 
 /// Names the command that prints how to end connections that bypass tlsramp, which do not end by themselves.
-fn hint(blockers: &[Blocker], ctl: &str, to: Mode) -> String {
-    if !blockers.iter().any(|blocker| blocker.kind == "bypass") {
+fn hint(blockers: &[BlockerReply], ctl: &str, to: Mode) -> String {
+    if !blockers.iter().any(|blocker| blocker.kind == BlockerKind::Bypass) {
         return String::new();
     }
     format!(" ({ctl} ready --to {to} prints the commands that end them)")
@@ -122,7 +122,7 @@ fn hint(blockers: &[Blocker], ctl: &str, to: Mode) -> String {
 
 /// Whether all open TLS connections of a client are links of listed proxies beside applications, which follow the policy
 /// too.
-fn comes_by_a_node(blocker: &Blocker, open: &[ConnectionRow], links: &BTreeSet<SocketAddr>) -> bool {
+fn comes_by_a_node(blocker: &BlockerReply, open: &[ConnectionRow], links: &BTreeSet<SocketAddr>) -> bool {
     let is_its = |row: &&ConnectionRow| blocker.client.is_some() && client_key(row) == blocker.client;
     let mut its = open.iter().filter(is_its).filter(|row| row.opening != "plaintext").peekable();
     its.peek().is_some() && its.all(|row| canonical(&row.peer).is_some_and(|peer| links.contains(&peer)))
@@ -149,11 +149,11 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{comes_by_a_node, hint, in_a_line, quoted};
-    use crate::control::views::{Blocker, ConnectionRow};
+    use crate::admin::replies::{BlockerKind, BlockerReply, ConnectionRow};
 
     #[test]
     fn clients_that_follow_the_policy_are_not_waited_for() {
-        let blocker = Blocker { client: Some("1.1.1.1/shop/-".into()), ..Blocker::default() };
+        let blocker = BlockerReply { client: Some("1.1.1.1/shop/-".into()), ..BlockerReply::default() };
         let row = |peer: &str, opening: &str| ConnectionRow {
             peer: peer.into(),
             opening: opening.into(),
@@ -172,24 +172,28 @@ mod tests {
         // Another client of the same address is not it: a member, another driver, one without a name.
         let open = [row("1.1.1.1:5", "tls")];
         for key in ["1.1.1.1/shop/-/member", "1.1.1.1/shop/PyMongo", "1.1.1.1/-/-"] {
-            let blocker = Blocker { client: Some(key.into()), ..Blocker::default() };
+            let blocker = BlockerReply { client: Some(key.into()), ..BlockerReply::default() };
             assert!(!comes_by_a_node(&blocker, &open, &links), "{key}");
         }
-        assert!(!comes_by_a_node(&Blocker::default(), &open, &links));
+        assert!(!comes_by_a_node(&BlockerReply::default(), &open, &links));
     }
 
     #[test]
     fn bypassing_connections_come_with_the_command_against_them() {
-        let blocker = |kind: &str| Blocker { kind: kind.into(), ..Blocker::default() };
+        let blocker = |kind| BlockerReply { kind, ..BlockerReply::default() };
         let expected = " (tlsramp ctl ready --to requireSSL prints the commands that end them)";
         let require = crate::policy::Mode::Require;
-        assert_eq!(hint(&[blocker("plaintextOpen"), blocker("bypass")], "tlsramp ctl", require), expected);
-        assert_eq!(hint(&[blocker("plaintextOpen")], "tlsramp ctl", require), "");
+        assert_eq!(
+            hint(&[blocker(BlockerKind::PlaintextOpen), blocker(BlockerKind::Bypass)], "tlsramp ctl", require),
+            expected
+        );
+        assert_eq!(hint(&[blocker(BlockerKind::PlaintextOpen)], "tlsramp ctl", require), "");
     }
 
     #[test]
     fn blockers_fit_a_line_and_are_quoted() {
-        let blockers: Vec<_> = (0..6).map(|n| Blocker { text: format!("a{n}\n"), ..Blocker::default() }).collect();
+        let blockers: Vec<_> =
+            (0..6).map(|n| BlockerReply { text: format!("a{n}\n"), ..BlockerReply::default() }).collect();
         assert_eq!(in_a_line(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
         assert_eq!(in_a_line(&blockers[..1]), r"a0\n");
         assert_eq!(quoted("1.1.1.1/x'; rm -rf ~ #/d"), r"'1.1.1.1/x'\''; rm -rf ~ #/d'");

@@ -11,7 +11,7 @@ use super::plan::{self, PlannedStep};
 use super::reachability;
 use super::summary::{DONE, STOPPED};
 use super::survey::{lines, survey};
-use crate::control::views::LeaseStatus;
+use crate::admin::replies::LeaseStatus;
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 

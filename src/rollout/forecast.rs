@@ -10,7 +10,7 @@ use super::member_names::{of_sets, unknown_to};
 use super::node::Node;
 use super::peers::ObservedPeers;
 use super::plan::PlannedStep;
-use crate::control::views::{BypassStatus, CertificateStatus, ClientRow};
+use crate::admin::replies::{BypassStatus, CertificateStatus, ClientRow};
 use crate::limits::EXPIRY_WARNING_DAYS;
 use crate::policy::Mode;
 use crate::text::{escaped, printable};
@@ -106,7 +106,7 @@ const RULES: &str =
 #[cfg(test)]
 mod tests {
     use super::all;
-    use crate::control::views::{BypassStatus, CertificateStatus, ClientRow};
+    use crate::admin::replies::{BypassStatus, CertificateStatus, ClientRow};
     use crate::policy::Mode::{Allow, Disabled, Require};
     use crate::rollout::node::{MemberState, Node, tests::member};
     use crate::rollout::peers::ObservedPeers;
@@ -127,7 +127,7 @@ mod tests {
     /// The lines of a node that has these, before a rollout to requireSSL.
     fn lines(node: impl FnOnce(&mut Node), clients: Vec<ClientRow>, accept: &[String]) -> Vec<String> {
         let mut one = member("a", MemberState::Primary, Disabled, &[]);
-        one.status.members = vec![crate::control::views::MemberStatus { name: "A:27017".into(), ..Default::default() }];
+        one.status.members = vec![crate::admin::replies::MemberStatus { name: "A:27017".into(), ..Default::default() }];
         node(&mut one);
         let steps = [PlannedStep { node: 0, to: Allow }, PlannedStep { node: 0, to: Require }];
         let observed = ObservedPeers { clients, connections: Vec::new() };

@@ -111,7 +111,7 @@ fn set(node: &Node) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::problems;
-    use crate::control::views::UpstreamStatus;
+    use crate::admin::replies::UpstreamStatus;
     use crate::policy::Mode::{Allow, Disabled, Require};
     use crate::rollout::node::tests::member;
     use crate::rollout::node::{MemberState, Node};

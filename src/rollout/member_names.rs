@@ -87,7 +87,7 @@ const NOT_FOUND: u16 = 404;
 #[cfg(test)]
 mod tests {
     use super::{of_sets, text, unknown_to};
-    use crate::control::views::MemberStatus;
+    use crate::admin::replies::MemberStatus;
     use crate::policy::Mode::Disabled;
     use crate::rollout::node::MemberState;
     use crate::rollout::node::tests::member;

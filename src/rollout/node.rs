@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::plan::{Position, Role};
-use crate::control::views::{Status, UpstreamStatus};
+use crate::admin::replies::{Status, UpstreamStatus};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
@@ -176,7 +176,7 @@ fn outbound_listeners(status: &Status) -> Vec<(String, SocketAddr)> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::{MemberState, Node};
-    use crate::control::views::{RouteStatus, Status, UpstreamStatus};
+    use crate::admin::replies::{RouteStatus, Status, UpstreamStatus};
     use crate::policy::Mode;
 
     /// A healthy member `NAME:27017` of the set `rs` of these members, with its admin port at `NAME:28017`.

@@ -17,8 +17,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::limits::PEER_SEEN;
 use super::node::Node;
+use crate::admin::replies::{ClientRow, ConnectionRow, LinkStatus, UpstreamStatus};
 use crate::admin_client::AdminAddress;
-use crate::control::views::{ClientRow, ConnectionRow, LinkStatus, UpstreamStatus};
 use crate::net::HostPort;
 use crate::text::printable;
 

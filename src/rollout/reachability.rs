@@ -8,7 +8,7 @@ use super::context::Rollout;
 use super::halt::Halt;
 use super::limits::{POLL, UNHEALTHY};
 use super::node::Node;
-use crate::control::views::{LinkStatus, UpstreamStatus};
+use crate::admin::replies::{LinkStatus, UpstreamStatus};
 use crate::policy::Mode;
 use crate::text::printable;
 
@@ -148,7 +148,7 @@ impl Rollout {
 #[cfg(test)]
 mod tests {
     use super::{Node, got_worse, has_probed, text, unreached};
-    use crate::control::views::{LinkStatus, UpstreamStatus};
+    use crate::admin::replies::{LinkStatus, UpstreamStatus};
     use crate::policy::Mode::{Allow, Prefer};
     use crate::rollout::node::MemberState;
     use crate::rollout::node::tests::member;

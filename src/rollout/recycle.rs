@@ -6,9 +6,9 @@ use super::context::Rollout;
 use super::halt::Halt;
 use super::limits::{CONNECTIONS_LISTED, RECYCLE};
 use super::remaining;
+use crate::admin::replies::{ConnectionRow, RecycleReply};
+use crate::admin::requests::RecycleParameters;
 use crate::admin_client::ClientError;
-use crate::control::Recycle;
-use crate::control::views::{ConnectionRow, RecycleReply};
 use crate::telemetry::now_millis;
 use crate::text::escaped;
 
@@ -73,7 +73,7 @@ impl Rollout {
         }
         self.display.activity(node, "moving old connections");
         // Connections at risk are moved only by force, and --grace is to end them too.
-        let request = Recycle { force: self.grace.is_some(), grace_secs: self.grace, wait_secs: None };
+        let request = RecycleParameters { force: self.grace.is_some(), grace_secs: self.grace, wait_secs: None };
         let reply = client.recycle(&request).await.map_err(failed)?.value;
         let RecycleReply { moved, cut, ended, .. } = reply;
         if moved + cut + ended > 0 {

@@ -4,7 +4,7 @@
 use bson::DateTime;
 
 use super::limits::NAMED_IN_LINE;
-use crate::control::views::ConnectionRow;
+use crate::admin::replies::ConnectionRow;
 use crate::text::printable;
 
 /// The first few in one line, and the number of the others. `now` in milliseconds since 1970.
@@ -62,7 +62,7 @@ const MINUTES: usize = "2023-11-14T22:13".len();
 #[cfg(test)]
 mod tests {
     use super::{in_a_line, lines};
-    use crate::control::views::ConnectionRow;
+    use crate::admin::replies::ConnectionRow;
 
     #[test]
     fn each_connection_has_its_client_time_and_reason() {

@@ -8,9 +8,9 @@ use super::journal::CHANGED;
 use super::limits::{OWN_ROW, POLL};
 use super::node::Node;
 use super::plan::PlannedStep;
+use crate::admin::replies::ModeReply;
+use crate::admin::requests::ModeRequest;
 use crate::admin_client::ClientError;
-use crate::control::requests::ModeRequest;
-use crate::control::views::ModeReply;
 use crate::policy::{Mode, Spelling};
 use crate::text::{escaped, printable};
 

@@ -84,13 +84,13 @@ async fn the_ladder_holds() {
         let text = format!("Illegal state transition for sslMode, attempt to change from disabled to {to}");
         assert_eq!(refused.to_string(), text);
     }
-    assert_eq!(bench.controller().mode(), (Mode::Disabled, 1));
+    assert_eq!(bench.controller().view().mode(), (Mode::Disabled, 1));
     for (to, generation) in [(Mode::Allow, 2), (Mode::Prefer, 3), (Mode::Require, 4)] {
         let changed = bench.change(Change::to(to, Spelling::Tls)).await.unwrap();
         assert_eq!(changed.generation, generation);
     }
     bench.change(Change::to(Mode::Allow, Spelling::Tls)).await.unwrap_err();
-    assert_eq!(bench.controller().mode(), (Mode::Require, 4));
+    assert_eq!(bench.controller().view().mode(), (Mode::Require, 4));
 }
 
 /// The old set keeps serving, whatever is on disk, and the error says what is wrong with it.
@@ -117,7 +117,7 @@ async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
         std::fs::write(&key_file, &text).unwrap();
         let refused = bench.controller().reload(&Caller::PROGRAM).await.unwrap_err().to_string();
         assert!(refused.contains(reason) && refused.contains("server.pem"), "{reason}: {refused}");
-        assert_eq!(bench.controller().mode(), (Mode::Require, 1));
+        assert_eq!(bench.controller().view().mode(), (Mode::Require, 1));
         established.ping().await.unwrap();
         MongoClient::over(tls::connect(bench.address, &bench.client()).await.unwrap()).ping().await.unwrap();
     }
@@ -164,7 +164,7 @@ impl Bench {
         Bench { app, _second: second, address, folder, _server: server }
     }
 
-    fn controller(&self) -> &Controller {
+    fn controller(&self) -> &Arc<Controller> {
         &self.app.controller
     }
 

@@ -284,14 +284,14 @@ async fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
     write("allowSSL", "sniffTimeout = 1s\n");
     let reloaded = app.controller.reload(&Caller::PROGRAM).await.unwrap();
     assert_eq!((reloaded.was, reloaded.mode, reloaded.generation), (Mode::Prefer, Mode::Prefer, 3));
-    assert_eq!(app.controller.settings().timeouts.sniff, Duration::from_secs(1));
+    assert_eq!(app.controller.view().settings().timeouts.sniff, Duration::from_secs(1));
 
     // Now the file changes it, to what it is: no step at all.
     write("preferSSL", "");
     assert_eq!(app.controller.reload(&Caller::PROGRAM).await.unwrap().mode, Mode::Prefer);
     write("disabled", "");
     assert!(matches!(app.controller.reload(&Caller::PROGRAM).await, Err(ChangeError::Transition(_))));
-    assert_eq!(app.controller.mode(), (Mode::Prefer, 4));
+    assert_eq!(app.controller.view().mode(), (Mode::Prefer, 4));
 }
 
 /// A file caught half-written, or a line lost by accident, must not let in whom the one before kept out.

@@ -28,7 +28,7 @@ const RANKS: [(&str, u8); 28] = [
     ("admin", 6),
     ("app", 7),
     ("standin", 6),
-    ("admin_client", 6),
+    ("admin_client", 7),
     ("ctl", 8),
     ("demo", 8),
     ("fuzzing", 8),

@@ -1,6 +1,5 @@
 //! Makes the changes. A change is completed even if its client disconnects.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -10,9 +9,11 @@ use super::body::parse;
 use super::reply::HttpReply;
 use super::routes::Operation;
 use crate::admin::connection::AdminConnection;
-use crate::control::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
-use crate::control::views::ModeReply;
-use crate::control::{Caller, Change, ChangeError, Changed, Controller, Door, Recycle};
+use crate::admin::replies::{AcceptReply, LeaseStatus, MembersReply, ModeReply, RecycleReply, RotateReply};
+use crate::admin::requests::{
+    AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest, RecycleParameters,
+};
+use crate::control::{Caller, Change, Changed, Controller, Door, MemberNames};
 use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
@@ -22,44 +23,44 @@ pub(super) async fn answer(
     body: &[u8],
     connection: &AdminConnection,
 ) -> Result<HttpReply, HttpReply> {
-    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Http));
+    let (controller, caller) = (&connection.shared.controller, connection.caller(Door::Http));
     match operation {
         Operation::Mode => {
             let (change, spelling) = change(parse(body)?)?;
-            let changed = carried_out(async move { controller.change_mode(change, &caller).await }).await?;
+            let changed = controller.change_mode(change, &caller).await?;
             Ok(mode_reply(changed, spelling))
         }
         Operation::Rotate => {
             let ReadAgainRequest { force } = parse(body)?;
-            let rotated = carried_out(async move { controller.rotate(force, &caller).await }).await?;
-            Ok(HttpReply::json(StatusCode::OK, &rotated))
+            let rotated = controller.rotate(force, &caller).await?;
+            Ok(HttpReply::json(StatusCode::OK, &RotateReply::from(rotated)))
         }
         Operation::Reload => {
             let ReadAgainRequest { force } = parse(body)?;
-            let spelling = controller.settings().spelling;
-            let reload = async move {
-                if force { controller.reload_forced(&caller).await } else { controller.reload(&caller).await }
-            };
-            let changed = carried_out(reload).await?;
+            let spelling = controller.view().settings().spelling;
+            let reloaded =
+                if force { controller.reload_forced(&caller).await } else { controller.reload(&caller).await };
+            let changed = reloaded?;
             Ok(mode_reply(changed, spelling))
         }
         Operation::Recycle => {
-            let recycle: Recycle = parse(body)?;
-            let recycled = carried_out(async move { Ok(controller.recycle(recycle, &caller).await) }).await?;
-            Ok(HttpReply::json(StatusCode::OK, &recycled))
+            let recycle: RecycleParameters = parse(body)?;
+            let recycled = controller.recycle(recycle.into(), &caller).await?;
+            Ok(HttpReply::json(StatusCode::OK, &RecycleReply::from(recycled)))
         }
         Operation::Accept => {
             let AcceptRequest { key, accepted } = parse(body)?;
             let reply = controller.accept(&key, accepted, &caller).map_err(HttpReply::bad_request)?;
-            Ok(HttpReply::json(StatusCode::OK, &reply))
+            Ok(HttpReply::json(StatusCode::OK, &AcceptReply::from(reply)))
         }
         Operation::Members => {
-            let members: MembersRequest = parse(body)?;
-            let named = carried_out(async move { controller.set_members(members, &caller).await }).await?;
-            Ok(HttpReply::json(StatusCode::OK, &named))
+            let MembersRequest { sets, force, holder } = parse(body)?;
+            let names = MemberNames { sets, force, holder };
+            let warnings = controller.set_members(names, &caller).await?;
+            Ok(HttpReply::json(StatusCode::OK, &MembersReply::new(&controller.view().members(), warnings)))
         }
-        Operation::Lease => lease(&controller, parse(body)?, &caller).await,
-        Operation::Quit => quit(&controller, parse(body)?, connection, &caller),
+        Operation::Lease => lease(controller, parse(body)?, &caller).await,
+        Operation::Quit => quit(controller, parse(body)?, connection, &caller),
     }
 }
 
@@ -82,9 +83,7 @@ fn change(request: ModeRequest) -> Result<(Change, Spelling), HttpReply> {
 }
 
 fn mode_reply(changed: Changed, spelling: Spelling) -> HttpReply {
-    let Changed { was, mode, generation, persisted, warnings } = changed;
-    let (was, mode) = (was.name(spelling).to_owned(), mode.name(spelling).to_owned());
-    HttpReply::json(StatusCode::OK, &ModeReply { was, mode, generation, persisted, warnings })
+    HttpReply::json(StatusCode::OK, &ModeReply::new(changed, spelling))
 }
 
 async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) -> Result<HttpReply, HttpReply> {
@@ -96,7 +95,7 @@ async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) 
         return Err(HttpReply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
     }
     let lease = controller.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
-    Ok(HttpReply::json(StatusCode::OK, &json!({ "lease": lease })))
+    Ok(HttpReply::json(StatusCode::OK, &json!({ "lease": lease.map(LeaseStatus::from) })))
 }
 
 fn quit(
@@ -110,12 +109,4 @@ fn quit(
     }
     controller.quit(caller);
     Ok(HttpReply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))
-}
-
-async fn carried_out<T>(change: impl Future<Output = Result<T, ChangeError>> + Send + 'static) -> Result<T, HttpReply>
-where
-    T: Send + 'static,
-{
-    let made = tokio::spawn(change).await;
-    made.map_err(|error| ChangeError::Internal(error.to_string())).flatten().map_err(HttpReply::from)
 }

@@ -10,11 +10,11 @@ use super::changes::mode;
 use super::reply::HttpReply;
 use super::routes::{Parameters, Query};
 use crate::admin::connection::AdminConnection;
-use crate::control::Controller;
-use crate::control::readers::Size;
+use crate::admin::replies::{ClientRow, ConnectionRow, HistoryReply, Ready, Status};
+use crate::control::{AnswerSize, View, metrics, missing_rules, readiness, status};
 use crate::limits::LISTING_BYTES;
 use crate::policy::Spelling;
-use crate::telemetry::Format;
+use crate::telemetry::{Format, Transport};
 
 /// Answers a query.
 pub(super) async fn answer(
@@ -23,37 +23,39 @@ pub(super) async fn answer(
     format: Format,
     connection: &AdminConnection,
 ) -> Result<HttpReply, HttpReply> {
-    let controller = &connection.shared.controller;
+    let view = connection.shared.controller.view();
     let ok = StatusCode::OK;
     match query {
-        Query::ReadyProbe => readiness(parameters.switch("upstream")?, connection),
-        Query::Metrics => Ok(HttpReply::metrics(
-            controller.read(Size::Summary, move |controller| controller.metrics(format)).await?,
-            format,
-        )),
-        Query::Status => Ok(HttpReply::json(ok, &controller.status().await?)),
+        Query::ReadyProbe => ready_probe(parameters.switch("upstream")?, connection),
+        Query::Metrics => {
+            Ok(HttpReply::metrics(view.read(AnswerSize::Summary, move |view| metrics(view, format)).await?, format))
+        }
+        Query::Status => Ok(HttpReply::json(ok, &Status::from(status(view).await?))),
         Query::Clients => {
             let only_plaintext = parameters.switch("plaintext")?;
-            let make = move |controller: &Controller| {
-                let rows = controller.clients().into_iter().filter(|row| !only_plaintext || row.kind == "plaintext");
-                let mode = controller.mode().0.name(Spelling::Ssl);
-                controller.readers.hold(listing("clients", rows, LISTING_BYTES, &[("sslMode", &json!(mode))]))
+            let make = move |view: &View| {
+                let clients = view.clients().into_iter();
+                let rows = clients.filter(|client| !only_plaintext || client.seen.kind == Transport::Plaintext);
+                let rows = rows.map(ClientRow::from);
+                let mode = view.mode().0.name(Spelling::Ssl);
+                view.hold(listing("clients", rows, LISTING_BYTES, &[("sslMode", &json!(mode))]))
             };
-            Ok(HttpReply::made(controller.read(Size::Listing, make).await??))
+            Ok(HttpReply::made(view.read(AnswerSize::Listing, make).await??))
         }
         Query::Connections => {
             let only_non_conforming = parameters.switch("nonConforming")?;
-            let make = move |controller: &Controller| {
-                let rows = controller.connections().filter(|row| !only_non_conforming || row.non_conforming.is_some());
-                controller.readers.hold(listing("connections", rows, LISTING_BYTES, &[]))
+            let make = move |view: &View| {
+                let rows = view.connections().filter(|one| !only_non_conforming || one.non_conforming.is_some());
+                let rows = rows.map(ConnectionRow::from);
+                view.hold(listing("connections", rows, LISTING_BYTES, &[]))
             };
-            Ok(HttpReply::made(controller.read(Size::Listing, make).await??))
+            Ok(HttpReply::made(view.read(AnswerSize::Listing, make).await??))
         }
-        Query::History => Ok(HttpReply::json(ok, &controller.history())),
+        Query::History => Ok(HttpReply::json(ok, &HistoryReply { history: view.changes() })),
         Query::Blockers => {
             let to = parameters.value("to").ok_or_else(|| HttpReply::bad_request("say which mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;
-            Ok(HttpReply::json(ok, &controller.ready(to, spelling).await))
+            Ok(HttpReply::json(ok, &Ready::new(readiness(view, to).await, spelling)))
         }
         Query::Live => Ok(HttpReply::text(ok, "ok")),
     }
@@ -97,16 +99,16 @@ fn listing<T: Serialize>(
 /// Ready means that the listeners are open and that connections arrive at them, which they do not if a sidecar's redirect
 /// rules are missing. With `upstream`, every server behind must be up as well; not by default, since a replica set could
 /// never be initiated by names that resolve to ready proxies only.
-fn readiness(upstream: bool, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
+fn ready_probe(upstream: bool, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
     let unavailable = |text: String| Ok(HttpReply::text(StatusCode::SERVICE_UNAVAILABLE, text));
     if connection.shared.stopping.load(Ordering::Relaxed) {
         return unavailable("stopping".to_owned());
     }
-    if let Some(missing) = connection.shared.controller.missing_rules().filter(|missing| missing.not_ready) {
+    if let Some(missing) = missing_rules(connection.shared.controller.view()).filter(|missing| missing.not_ready) {
         return unavailable(missing.text);
     }
-    let upstreams = if upstream { connection.shared.controller.upstreams() } else { Vec::new() };
-    let down: Vec<_> = upstreams.iter().filter(|upstream| !upstream.up).map(|down| &*down.upstream).collect();
+    let servers = if upstream { connection.shared.controller.view().servers() } else { Vec::new() };
+    let down: Vec<_> = servers.iter().filter(|server| !server.up).map(|down| &*down.upstream).collect();
     if !down.is_empty() {
         return unavailable(format!("down: {}", down.join(", ")));
     }

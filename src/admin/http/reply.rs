@@ -6,8 +6,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::control::ChangeError;
-use crate::control::views::{Blocker, ErrorReply};
+use crate::admin::replies::{BlockerReply, ErrorReply};
+use crate::control::{Blocker, ChangeError};
 use crate::telemetry::Format;
 
 /// A reply.
@@ -55,7 +55,14 @@ impl HttpReply {
     }
 
     fn blocked(status: StatusCode, code: &str, error: String, blockers: Vec<Blocker>) -> HttpReply {
-        HttpReply::json(status, &ErrorReply { error, code: code.to_owned(), blockers })
+        HttpReply::json(
+            status,
+            &ErrorReply {
+                error,
+                code: code.to_owned(),
+                blockers: blockers.into_iter().map(BlockerReply::from).collect(),
+            },
+        )
     }
 
     /// The reply to a malformed request.

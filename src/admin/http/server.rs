@@ -112,5 +112,9 @@ fn hosts(connection: &AdminConnection) -> Hosts {
     let bound: Vec<IpAddr> = connection.shared.bound.iter().map(|(_, address)| address.ip()).collect();
     let hosts = Hosts::new(&bound, connection.local, &connection.shared.admin().hosts);
     // The certificate in force now, which may differ from that of the handshake.
-    if connection.by_tls { hosts.by_tls(Arc::clone(&connection.shared.controller.snapshot().tls)) } else { hosts }
+    if connection.by_tls {
+        hosts.by_tls(Arc::clone(&connection.shared.controller.view().snapshot().tls))
+    } else {
+        hosts
+    }
 }

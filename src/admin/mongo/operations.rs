@@ -1,15 +1,15 @@
 //! `rotateCertificates`, `plaintextClients`, `recycleConnections`.
 
-use std::sync::Arc;
-
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 
 use super::context::CommandContext;
 use super::document::{array, document};
 use super::fields::{count, flag, only, wrong_type};
-use crate::control::readers::Size;
-use crate::control::{ChangeError, Controller, Door, Recycle};
+use crate::admin::replies::{ClientRow, RecycleReply};
+use crate::admin::requests::RecycleParameters;
+use crate::control::{AnswerSize, Door, View};
 use crate::mongo::{CommandFailure, CommandResult};
+use crate::telemetry::Transport;
 
 /// mongod's command and answer; `force` and warnings are tlsramp's.
 pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
@@ -20,10 +20,7 @@ pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
         Ok(Some(value)) => return Err(wrong_type("rotateCertificates", "message", value, "expected type 'string'")),
     }
     let force = flag(request, "force")?;
-    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
-    // Carried out, whether or not the one who asked is still there.
-    let rotated = tokio::spawn(async move { controller.rotate(force, &caller).await });
-    let rotated = rotated.await.map_err(|error| ChangeError::Internal(error.to_string())).flatten();
+    let rotated = connection.shared.controller.rotate(force, &connection.caller(Door::Mongodb)).await;
     let mut answer = RawDocumentBuf::new();
     let warnings = rotated.map_err(CommandFailure::from)?.warnings;
     if !warnings.is_empty() {
@@ -35,14 +32,14 @@ pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
 /// The inventory's plaintext rows.
 pub(super) async fn plaintext_clients(context: CommandContext<'_>) -> CommandResult {
     only(context.request, &[])?;
-    let make = |controller: &Controller| {
-        let mut rows = controller.clients();
-        rows.retain(|row| row.kind == "plaintext");
+    let make = |view: &View| {
+        let clients = view.clients().into_iter().filter(|client| client.seen.kind == Transport::Plaintext);
+        let rows: Vec<_> = clients.map(ClientRow::from).collect();
         let mut answer = RawDocumentBuf::new();
         answer.append(cstr!("clients"), array(&rows));
         answer
     };
-    context.connection.shared.controller.read(Size::Listing, make).await.map_err(CommandFailure::from)
+    context.connection.shared.controller.view().read(AnswerSize::Listing, make).await.map_err(CommandFailure::from)
 }
 
 /// Recycles connections that the mode in force would not allow.
@@ -50,9 +47,8 @@ pub(super) async fn recycle(context: CommandContext<'_>) -> CommandResult {
     let CommandContext { connection, request, .. } = context;
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
-    let recycle = Recycle { force, grace_secs: count(request, "graceSecs")?, wait_secs: count(request, "waitSecs")? };
-    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
-    let recycled = tokio::spawn(async move { controller.recycle(recycle, &caller).await });
-    let recycled = recycled.await.map_err(|error| CommandFailure::from(ChangeError::Internal(error.to_string())))?;
-    Ok(document(&recycled))
+    let (grace_secs, wait_secs) = (count(request, "graceSecs")?, count(request, "waitSecs")?);
+    let (request, caller) = (RecycleParameters { force, grace_secs, wait_secs }, connection.caller(Door::Mongodb));
+    let recycled = connection.shared.controller.recycle(request.into(), &caller).await?;
+    Ok(document(&RecycleReply::from(recycled)))
 }

@@ -1,8 +1,6 @@
 //! `setParameter` and `getParameter` for `sslMode` and `tlsMode`, with mongod's checks, order and texts. The fields `force`,
 //! `guard` and `persist` are tlsramp's.
 
-use std::sync::Arc;
-
 use bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
 
@@ -10,8 +8,7 @@ use super::context::CommandContext;
 use super::errors::{INVALID_OPTIONS, UNKNOWN_FIELD};
 use super::fields::{flag, is_generic, wrong_type};
 use super::values::{as_text, displayed, type_name};
-use crate::admin::connection::AdminConnection;
-use crate::control::{Change, ChangeError, Changed, Door};
+use crate::control::{Change, Door};
 use crate::mongo::{CommandFailure, CommandResult, Request};
 use crate::policy::{Mode, Spelling};
 
@@ -32,11 +29,12 @@ pub(super) async fn set(context: CommandContext<'_>) -> CommandResult {
     }
     let (force, guard, persist) = (flag(request, "force")?, flag(request, "guard")?, flag(request, "persist")?);
     let asked = asked(request)?;
+    let (controller, caller) = (&connection.shared.controller, connection.caller(Door::Mongodb));
     let (mut was, mut warnings) = (None, Vec::<String>::new());
     for (name, spelling, value) in asked {
         let to = mode(name, spelling, value)?;
         let change = Change { force, guard, persist, ..Change::to(to, spelling) };
-        let changed = carried_out(connection, change).await?;
+        let changed = controller.change_mode(change, &caller).await.map_err(CommandFailure::from)?;
         was.get_or_insert_with(|| changed.was.name(spelling));
         warnings.extend(changed.warnings.into_iter().filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>());
     }
@@ -48,14 +46,6 @@ pub(super) async fn set(context: CommandContext<'_>) -> CommandResult {
         answer.append(cstr!("warnings"), warnings.into_iter().map(RawBson::String).collect::<RawArrayBuf>());
     }
     Ok(answer)
-}
-
-/// Completes the change even if the client disconnects.
-async fn carried_out(connection: &AdminConnection, change: Change) -> Result<Changed, CommandFailure> {
-    let (controller, caller) = (Arc::clone(&connection.shared.controller), connection.caller(Door::Mongodb));
-    let made = tokio::spawn(async move { controller.change_mode(change, &caller).await });
-    let made = made.await.map_err(|error| ChangeError::Internal(error.to_string())).flatten();
-    made.map_err(CommandFailure::from)
 }
 
 /// The parameters to set and their values, in the order of names.
@@ -96,7 +86,7 @@ pub(super) fn get(context: &CommandContext<'_>) -> CommandResult {
     }
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);
     let GetOptions { all, details } = GetOptions::of(first)?;
-    let (mode, _) = connection.shared.controller.mode();
+    let (mode, _) = connection.shared.controller.view().mode();
     let mut answer = RawDocumentBuf::new();
     for (name, spelling) in PARAMETERS {
         if all || has(request, name.as_str()) {

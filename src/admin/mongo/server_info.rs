@@ -10,6 +10,7 @@ use super::errors::OPERATION_FAILED;
 use super::fields::wrong_type;
 use super::handshake::MAX_DOCUMENT_BYTES;
 use crate::config::Settings;
+use crate::control::status;
 use crate::mongo::{CommandFailure, CommandResult};
 use crate::policy::Spelling;
 
@@ -57,7 +58,7 @@ pub(super) fn command_line(context: &CommandContext<'_>) -> CommandResult {
     let argv = redacted(env::args()).into_iter().map(RawBson::String).collect::<RawArrayBuf>();
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("argv"), argv);
-    answer.append(cstr!("parsed"), parsed(&context.connection.shared.controller.settings()));
+    answer.append(cstr!("parsed"), parsed(&context.connection.shared.controller.view().settings()));
     Ok(answer)
 }
 
@@ -130,7 +131,7 @@ pub(super) async fn log(context: CommandContext<'_>) -> CommandResult {
         "global" => Ok(rawdoc! { "totalLinesWritten": 0, "log": [] }),
         "startupWarnings" => {
             let about = format!("This is the admin port of tlsramp {VERSION}, not a mongod: it holds no data");
-            let warnings = connection.shared.controller.status().await.map_err(CommandFailure::from)?.warnings;
+            let warnings = status(connection.shared.controller.view()).await.map_err(CommandFailure::from)?.warnings;
             let lines: Vec<_> = std::iter::once(about).chain(warnings).map(|text| line(&text)).collect();
             let count = i32::try_from(lines.len()).unwrap_or(i32::MAX);
             let log = lines.into_iter().map(RawBson::String).collect::<RawArrayBuf>();

@@ -6,13 +6,16 @@ use bson::{DateTime, rawdoc};
 use super::context::CommandContext;
 use super::document::document;
 use super::server_info::{VERSION, host_name};
+use crate::admin::replies::Status;
+use crate::control::status;
 use crate::mongo::{CommandFailure, CommandResult};
 use crate::tls::Material;
 
 /// Unknown sections in the request are ignored, as in mongod.
 pub(super) async fn answer(context: CommandContext<'_>) -> CommandResult {
     let CommandContext { connection, .. } = context;
-    let status = connection.shared.controller.status().await.map_err(CommandFailure::from)?;
+    let view = connection.shared.controller.view();
+    let status = Status::from(status(view).await.map_err(CommandFailure::from)?);
     let port = connection.local.map_or_else(String::new, |local| format!(":{}", local.port()));
     let uptime = i64::try_from(status.uptime_secs).unwrap_or(i64::MAX);
     let mut answer = rawdoc! {
@@ -26,14 +29,11 @@ pub(super) async fn answer(context: CommandContext<'_>) -> CommandResult {
     answer.append(cstr!("uptimeEstimate"), uptime);
     answer.append(cstr!("localTime"), DateTime::now());
     let open = i32::try_from(status.connections.open).unwrap_or(i32::MAX);
-    answer.append(
-        cstr!("connections"),
-        rawdoc! { "current": open, "totalCreated": long(connection.shared.controller.accepted()) },
-    );
-    if let Some(security) = security(&connection.shared.controller.snapshot().tls) {
+    answer.append(cstr!("connections"), rawdoc! { "current": open, "totalCreated": long(view.accepted()) });
+    if let Some(security) = security(&view.snapshot().tls) {
         answer.append(cstr!("security"), security);
     }
-    answer.append(cstr!("transportSecurity"), transport(connection.shared.controller.handshakes()));
+    answer.append(cstr!("transportSecurity"), transport(view.handshakes()));
     answer.append(cstr!("tlsramp"), document(&status));
     Ok(answer)
 }

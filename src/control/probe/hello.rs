@@ -1,22 +1,60 @@
-//! What a server says of itself in its `hello`.
+//! The reply to `hello`.
 
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
+use serde::{Deserialize, Serialize};
 
 use crate::limits::{PROBE_MEMBERS, SHOWN_CHARS};
 
-/// A server's answer, as far as it matters here.
+/// The part of the reply that is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Hello {
-    pub(crate) set_name: Option<String>,
-    pub(crate) me: Option<String>,
-    /// Hosts, passives and arbiters.
-    pub(crate) hosts: Vec<String>,
-    pub(crate) state: &'static str,
+pub struct HelloReply {
+    /// Its replica set.
+    pub set_name: Option<String>,
+    /// Its own name in the set.
+    pub me: Option<String>,
+    /// The members that it names, passives and arbiters included.
+    pub hosts: Vec<String>,
+    /// Its state; `None` without an answer.
+    pub state: Option<ServerState>,
 }
 
-impl Hello {
-    /// Reads an answer; none if it is an error.
-    pub(crate) fn read(document: &RawDocument) -> Option<Hello> {
+/// The state of a server, as far as `hello` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ServerState {
+    /// The primary of its set.
+    Primary,
+    /// A secondary.
+    Secondary,
+    /// An arbiter.
+    Arbiter,
+    /// No member of a set.
+    Standalone,
+    /// A mongos.
+    Mongos,
+    /// A member in any other state, as STARTUP2, RECOVERING and ROLLBACK, or of a set that is not initiated.
+    #[serde(other)]
+    Other,
+}
+
+impl ServerState {
+    /// Its name in replies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ServerState::Primary => "PRIMARY",
+            ServerState::Secondary => "SECONDARY",
+            ServerState::Arbiter => "ARBITER",
+            ServerState::Standalone => "STANDALONE",
+            ServerState::Mongos => "MONGOS",
+            ServerState::Other => "OTHER",
+        }
+    }
+}
+
+impl HelloReply {
+    /// Reads a reply; `None` if it is an error.
+    pub(crate) fn read(document: &RawDocument) -> Option<HelloReply> {
         if !truthy(document, "ok") {
             return None;
         }
@@ -25,24 +63,29 @@ impl Hello {
             let Ok(Some(RawBsonRef::Array(members))) = document.get(list) else { continue };
             hosts.extend(names(members).take(PROBE_MEMBERS - hosts.len().min(PROBE_MEMBERS)));
         }
-        Some(Hello { set_name: text(document, "setName"), me: text(document, "me"), hosts, state: state(document) })
+        Some(HelloReply {
+            set_name: text(document, "setName"),
+            me: text(document, "me"),
+            hosts,
+            state: Some(state(document)),
+        })
     }
 }
 
-fn state(document: &RawDocument) -> &'static str {
+fn state(document: &RawDocument) -> ServerState {
     if truthy(document, "arbiterOnly") {
-        "ARBITER"
+        ServerState::Arbiter
     } else if document.get_str("msg").is_ok_and(|msg| msg == "isdbgrid") {
-        "MONGOS"
+        ServerState::Mongos
     } else if document.get_str("setName").is_err() {
-        // A member of a set that is not initiated yet says so by `isreplicaset`.
-        if truthy(document, "isreplicaset") { "OTHER" } else { "STANDALONE" }
+        // A member of a set that is not initiated yet has `isreplicaset`.
+        if truthy(document, "isreplicaset") { ServerState::Other } else { ServerState::Standalone }
     } else if truthy(document, "ismaster") || truthy(document, "isWritablePrimary") {
-        "PRIMARY"
+        ServerState::Primary
     } else if truthy(document, "secondary") {
-        "SECONDARY"
+        ServerState::Secondary
     } else {
-        "OTHER"
+        ServerState::Other
     }
 }
 
@@ -70,7 +113,7 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Hello;
+    use super::HelloReply;
     use bson::rawdoc;
 
     #[test]
@@ -86,11 +129,11 @@ mod tests {
             (rawdoc! { "msg": "isdbgrid", "ismaster": true, "ok": 1 }, "MONGOS"),
         ];
         for (document, state) in rows {
-            assert_eq!(Hello::read(&document).unwrap().state, state, "{document:?}");
+            assert_eq!(HelloReply::read(&document).unwrap().state.unwrap().name(), state, "{document:?}");
         }
-        assert_eq!(Hello::read(&rawdoc! { "ok": 0.0, "errmsg": "no" }), None);
+        assert_eq!(HelloReply::read(&rawdoc! { "ok": 0.0, "errmsg": "no" }), None);
         let set = rawdoc! { "ok": 1.0, "setName": "rs", "me": "a:1", "hosts": ["a:1", "b:1"], "arbiters": ["c:1", 5] };
-        let hello = Hello::read(&set).unwrap();
+        let hello = HelloReply::read(&set).unwrap();
         assert_eq!((hello.me.as_deref(), hello.hosts), (Some("a:1"), vec!["a:1".into(), "b:1".into(), "c:1".into()]));
     }
 }

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use bson::raw::{RawDocument, cstr};
 use bson::rawdoc;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
-use super::hello::Hello;
+use super::hello::HelloReply;
 use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
 use crate::mongo::{CommandError, MongoClient};
-use crate::net::{BoxedStream, DialError, OwnDial, linger};
+use crate::net::{DialError, OwnDial, linger};
 use crate::policy::Permit;
 use crate::telemetry::LinkFailure;
 use crate::text::printable;
@@ -18,51 +18,54 @@ use crate::tls::{Material, PeerFault};
 use crate::upstream::{LinkError, Stream, Upstream};
 
 /// An open link to a server.
-pub(crate) struct Session {
-    client: MongoClient<BoxedStream>,
+pub(crate) struct ProbeSession {
+    client: MongoClient<Box<dyn ProbeStream>>,
     pub(crate) tls_version: Option<&'static str>,
     asked: bool,
-    /// Marks the connection as our own dial for as long as it is open, so that a listener of ours recognises a circle.
+    /// Marks the connection as our own dial while it is open, so that our listeners detect a loop.
     _dial: Option<OwnDial>,
 }
 
-/// What came of a `hello`.
+trait ProbeStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ProbeStream for S {}
+
+/// The outcome of a `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum HelloOutcome {
     /// An answer.
-    Hello(Hello),
-    /// The link stands, and what is behind it does not answer as MongoDB does.
+    Hello(HelloReply),
+    /// The link works, and the server does not answer as MongoDB does.
     Strange(String),
-    /// An error that says the link, or what is behind it, is not usable.
+    /// An error by which the link, or the server behind it, is not usable.
     Refused(LinkFailure),
     /// The server has ended the connection.
     Closed(String),
 }
 
-impl Session {
-    /// Makes the link that a permit says.
+impl ProbeSession {
+    /// Makes the link of a permit.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it cannot be made.
     pub(crate) async fn open(
         permit: Permit,
         upstream: &Upstream,
         material: &Material,
         times: Timeouts,
         note: impl FnOnce(SocketAddr, SocketAddr) -> OwnDial,
-    ) -> Result<Session, LinkFailure> {
+    ) -> Result<ProbeSession, LinkFailure> {
         let other = |error: DialError| LinkFailure { text: error.to_string(), fault: PeerFault::Other };
         let dialled = upstream.dial(permit, times.connect).await.map_err(other)?;
         let dial = dialled.local.zip(dialled.remote).map(|(local, remote)| note(local, remote));
         let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
         let stream = upstream.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
         let tls_version = stream.tls_version();
-        let stream: BoxedStream = match stream {
+        let stream: Box<dyn ProbeStream> = match stream {
             Stream::Tcp(stream) => Box::new(stream),
             Stream::Unix(stream) => Box::new(stream),
             Stream::Tls(stream) => Box::new(stream),
         };
-        Ok(Session {
+        Ok(ProbeSession {
             client: MongoClient::over(stream).limited(PROBE_ANSWER_BYTES),
             tls_version,
             asked: false,
@@ -70,12 +73,12 @@ impl Session {
         })
     }
 
-    /// Asks for a `hello`, by the one message that servers of every version answer.
-    pub(crate) async fn hello(&mut self) -> Answer {
+    /// Sends a `hello` as OP_QUERY, which servers of every version answer.
+    pub(crate) async fn hello(&mut self) -> HelloOutcome {
         let mut question = rawdoc! { "isMaster": 1, "helloOk": true };
         let asked_before = std::mem::replace(&mut self.asked, true);
         if !asked_before {
-            // Who asks; servers take that once for a connection.
+            // The client metadata; servers accept it once for a connection.
             let version = env!("CARGO_PKG_VERSION");
             let client = rawdoc! {
                 "application": { "name": "tlsramp probe" },
@@ -86,14 +89,17 @@ impl Session {
         }
         match timeout(PROBE_ANSWER, self.client.query("admin", &question)).await {
             Ok(Ok(document)) => answer(&document),
-            Ok(Err(CommandError::Malformed(_) | CommandError::Refused { .. })) => Answer::Strange(NO_MONGODB.into()),
-            Ok(Err(CommandError::Closed)) => Answer::Closed(self.closed(asked_before, "")),
-            Ok(Err(CommandError::Io(error))) => Answer::Closed(self.closed(asked_before, &format!(" ({error})"))),
-            Err(_) => Answer::Strange(format!("no answer within {} s", PROBE_ANSWER.as_secs())),
+            Ok(Err(CommandError::Malformed(_) | CommandError::Refused { .. })) => {
+                HelloOutcome::Strange(NO_MONGODB.into())
+            }
+            Ok(Err(CommandError::Closed)) => HelloOutcome::Closed(self.closed(asked_before, "")),
+            Ok(Err(CommandError::Io(error))) => HelloOutcome::Closed(self.closed(asked_before, &format!(" ({error})"))),
+            Err(_) => HelloOutcome::Strange(format!("no answer within {} s", PROBE_ANSWER.as_secs())),
         }
     }
 
-    /// mongod ends a connection without a word where it wants TLS and gets none, or does not like a certificate.
+    /// The likely reason for a closed connection: mongod closes it without an answer if it requires TLS, or refuses our
+    /// certificate.
     fn closed(&self, asked_before: bool, error: &str) -> String {
         match self.tls_version {
             _ if asked_before => format!("it has closed the connection{error}"),
@@ -104,32 +110,32 @@ impl Session {
         }
     }
 
-    /// Ends it as a client does that has got what it came for: closed with input that nobody has read, as a TLS ticket,
-    /// it would be a reset to the server.
+    /// Closes it after reading what is left: with unread input, as a TLS ticket, the server would get a reset.
     pub(crate) async fn close(self) {
         linger(self.client.into_inner()).await;
     }
 
     /// Returns when the server has ended the connection.
     pub(crate) async fn ended(&mut self) {
-        // Nothing was asked, so nothing comes but an end; bytes that come all the same are no server's of ours.
+        // No request is pending, so the server sends nothing; if it does, the connection is not usable.
         let _ = self.client.stream().read(&mut [0; 1]).await;
     }
 }
 
-/// A `hello`, or why it is none: a tlsramp in between says what it cannot reach, and that it takes TLS only.
-fn answer(document: &RawDocument) -> Answer {
-    if let Some(hello) = Hello::read(document) {
-        return Answer::Hello(hello);
+/// Reads an answer. A tlsramp in between answers with errors of its own: its server is down, or it takes TLS only.
+fn answer(document: &RawDocument) -> HelloOutcome {
+    if let Some(hello) = HelloReply::read(document) {
+        return HelloOutcome::Hello(hello);
     }
-    let Ok(said) = document.get_str("errmsg") else { return Answer::Strange(NO_MONGODB.into()) };
+    let Ok(said) = document.get_str("errmsg") else { return HelloOutcome::Strange(NO_MONGODB.into()) };
     let text = format!("it answers: {}", printable(said));
     match document.get_i32("code") {
-        Ok(WANTS_TLS) => {
-            Answer::Refused(LinkFailure { text: format!("it takes TLS only ({text})"), fault: PeerFault::WantsTls })
-        }
-        Ok(HOST_UNREACHABLE) => Answer::Refused(LinkFailure { text, fault: PeerFault::Other }),
-        Ok(_) | Err(_) => Answer::Strange(text),
+        Ok(WANTS_TLS) => HelloOutcome::Refused(LinkFailure {
+            text: format!("it takes TLS only ({text})"),
+            fault: PeerFault::WantsTls,
+        }),
+        Ok(HOST_UNREACHABLE) => HelloOutcome::Refused(LinkFailure { text, fault: PeerFault::Other }),
+        Ok(_) | Err(_) => HelloOutcome::Strange(text),
     }
 }
 
@@ -140,9 +146,9 @@ const HOST_UNREACHABLE: i32 = 6;
 
 const NO_MONGODB: &str = "it answers, and not as MongoDB does";
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for ProbeSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("tls_version", &self.tls_version).finish_non_exhaustive()
+        f.debug_struct("ProbeSession").field("tls_version", &self.tls_version).finish_non_exhaustive()
     }
 }
 
@@ -150,7 +156,7 @@ impl std::fmt::Debug for Session {
 mod tests {
     use bson::{RawDocumentBuf, rawdoc};
 
-    use super::{Answer, answer};
+    use super::{HelloOutcome, answer};
     use crate::tls::PeerFault;
 
     #[test]
@@ -165,14 +171,14 @@ mod tests {
         ];
         for (document, fault, text) in rows {
             match answer(&document) {
-                Answer::Refused(failure) => {
+                HelloOutcome::Refused(failure) => {
                     assert_eq!(Some(failure.fault), fault, "{text}");
                     assert!(failure.text.contains(text), "{}", failure.text);
                 }
-                Answer::Strange(said) => assert!(fault.is_none() && said.contains(text), "{said}"),
-                other @ (Answer::Hello(_) | Answer::Closed(_)) => panic!("{other:?}"),
+                HelloOutcome::Strange(said) => assert!(fault.is_none() && said.contains(text), "{said}"),
+                other @ (HelloOutcome::Hello(_) | HelloOutcome::Closed(_)) => panic!("{other:?}"),
             }
         }
-        assert!(matches!(answer(&rawdoc! { "ok": 1.0, "ismaster": true }), Answer::Hello(_)));
+        assert!(matches!(answer(&rawdoc! { "ok": 1.0, "ismaster": true }), HelloOutcome::Hello(_)));
     }
 }

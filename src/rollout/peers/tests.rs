@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{ListedNodes, ObservedPeers, ResolvedHosts, answering, names, unlisted};
-use crate::control::views::{ClientRow, ConnectionRow, LinkStatus, MemberStatus, UpstreamStatus};
+use crate::admin::replies::{ClientRow, ConnectionRow, LinkStatus, MemberStatus, UpstreamStatus};
 use crate::policy::Mode;
 use crate::rollout::node::tests::member;
 use crate::rollout::node::{MemberState, Node};

@@ -78,6 +78,13 @@ pub struct BlockingClient {
 }
 
 impl BlockingClient {
+    /// Its driver, with the version if that is known.
+    #[must_use]
+    pub fn driver(&self) -> Option<String> {
+        let name = self.identity.driver.as_deref()?;
+        Some(self.driver_version.as_ref().map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
+    }
+
     fn never_seen(identity: ClientIdentity) -> BlockingClient {
         BlockingClient { identity, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
     }

@@ -1,36 +1,34 @@
-//! Whether a server is reached by the links of another mode: tried now, by the kind of link that is not in use.
+//! Trials: whether a server can be reached by the kind of link that another mode would use.
 
 use std::time::{Instant, SystemTime};
 
-use super::{Target, Traffic, Tried, millis};
-use crate::control::probe::Unreachable;
-use crate::control::probe::session::Answer;
-use crate::control::remedy::Peer;
-use crate::control::time::rfc3339;
-use crate::control::views::OtherLink;
+use super::{OtherLinkTrial, ProbeTarget, millis};
+use crate::control::probe::results::{OtherLinkResult, Traffic, Unreachable};
+use crate::control::probe::session::HelloOutcome;
+use crate::control::remedy::RedirectedServer;
 use crate::limits::OTHER_LINK_AGAIN;
 use crate::policy::{Link, Mode, Permit};
 use crate::state::Snapshot;
 use crate::telemetry::LinkFailure;
 use crate::tls::PeerFault;
 
-impl Target {
+impl ProbeTarget {
     /// Why a mode would not reach it, if so.
     pub(in crate::control::probe) async fn unreachable(
         &self,
         to: Mode,
         snapshot: &Snapshot,
         traffic: &Traffic,
-        around: bool,
+        bypasses: bool,
     ) -> Option<Unreachable> {
         let permit = self.permit(to)?;
         let link = permit.link();
         let in_use = self.permit(snapshot.mode).map(|permit| permit.link());
-        let (failed, by_the_change) = if around {
-            // What goes around tlsramp says nothing of its links.
+        let (failed, by_the_change) = if bypasses {
+            // Connections that bypass this proxy show nothing about its links.
             (self.try_other(permit, snapshot).await, false)
         } else if in_use == Some(link) {
-            // The link in use says how it is, and the change does not touch it.
+            // The change does not affect the link in use, whose state is known.
             (self.failing(traffic), false)
         } else if let Some(failure) = self.try_other(permit, snapshot).await {
             let by_the_change = traffic.open > 0 || self.is_up(snapshot).await;
@@ -44,17 +42,17 @@ impl Target {
             link,
             remedy: self
                 .redirected
-                .and_then(|address| Peer { address, names: self.upstream.names() }.remedy(&failure.fault)),
+                .and_then(|address| RedirectedServer { address, names: self.upstream.names() }.remedy(&failure.fault)),
             reason: self.in_words(&failure),
             fault: failure.fault,
             by_the_change,
-            around,
+            bypasses,
             open: None,
         };
         failed.map(found)
     }
 
-    /// Why the link in use fails, if it does: as the probe says, unless a connection has found out otherwise since.
+    /// Why the link in use fails, if it does: by the last probe, or by a connection since.
     fn failing(&self, traffic: &Traffic) -> Option<LinkFailure> {
         let seen = self.seen();
         let checked = seen.checked.map(millis);
@@ -67,7 +65,7 @@ impl Target {
         down.then(|| LinkFailure { text: seen.reason.clone().unwrap_or_default(), fault: seen.fault.clone() })
     }
 
-    /// Whether the link in use can be made: as the probe says, or as is found out now where there is none.
+    /// Whether the link in use can be made: by the last probe, or by a trial now if it is not probed.
     async fn is_up(&self, snapshot: &Snapshot) -> bool {
         if self.probed {
             let seen = self.seen();
@@ -88,19 +86,19 @@ impl Target {
         });
         if let Some(tried) = fresh {
             let failed = tried.failed.clone()?;
-            // Without its age: who waits for it is told of a change only.
+            // Without its age: `rollout` prints a text again when it changes.
             let text = format!("{} (as tried within the last minute)", failed.text);
             return Some(LinkFailure { text, ..failed });
         }
         let failed = self.tried(permit, snapshot).await;
-        *other = Some(Tried { at: Instant::now(), generation: snapshot.generation, link, failed: failed.clone() });
+        *other =
+            Some(OtherLinkTrial { at: Instant::now(), generation: snapshot.generation, link, failed: failed.clone() });
         let mut seen = self.seen();
         seen.other_fault = failed.as_ref().map(|failure| failure.fault.clone()).unwrap_or_default();
-        seen.other = Some(OtherLink {
-            link: link.name().into(),
-            up: failed.is_none(),
-            reason: failed.as_ref().map(|failure| self.in_words(failure)),
-            checked: rfc3339(SystemTime::now()),
+        seen.other = Some(OtherLinkResult {
+            link,
+            failure: failed.as_ref().map(|failure| self.in_words(failure)),
+            checked: SystemTime::now(),
         });
         failed
     }
@@ -116,10 +114,12 @@ impl Target {
         let answer = if asks { Some(session.hello().await) } else { None };
         session.close().await;
         match answer {
-            Some(Answer::Closed(text)) => Some(LinkFailure { text, fault: PeerFault::Other }),
-            // Of other errors the link is not to blame.
-            Some(Answer::Refused(failure)) => Some(failure).filter(|failure| failure.fault == PeerFault::WantsTls),
-            Some(Answer::Hello(_) | Answer::Strange(_)) | None => None,
+            Some(HelloOutcome::Closed(text)) => Some(LinkFailure { text, fault: PeerFault::Other }),
+            // Other errors have other causes than the link.
+            Some(HelloOutcome::Refused(failure)) => {
+                Some(failure).filter(|failure| failure.fault == PeerFault::WantsTls)
+            }
+            Some(HelloOutcome::Hello(_) | HelloOutcome::Strange(_)) | None => None,
         }
     }
 }

@@ -1,14 +1,18 @@
-//! What is concluded from a sidecar's redirect rules: whether inbound connections count on them, and what it means that
-//! they are not there. PURE.
+//! What follows from the interception rules: whether inbound connections depend on them, and the effects if they are
+//! missing.
 
+use crate::config::Settings;
+use crate::control::view::View;
+use crate::net::{HostPort, UpstreamAddress, is_own};
 use crate::policy::Mode;
+use crate::route::RouteId;
 
-/// What is known of the rules, and of the ports that they are about.
+/// The state of the rules, and the ports that they concern.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Interception {
-    /// Whether the rules were there at the last look; `None`: nobody has looked, or none are expected.
+    /// Whether the rules were in force at the last check; `None` before it, and if none are expected.
     pub(crate) rules: Option<bool>,
-    /// Whether they ever were, since the start.
+    /// Whether they ever were since the start.
     pub(crate) once: bool,
     /// Whether outgoing connections are to be redirected: `--outboundTransparent`.
     pub(crate) outbound: bool,
@@ -22,39 +26,38 @@ pub(crate) struct Interception {
     pub(crate) advertised: Option<u16>,
 }
 
-/// Rules that are expected and not there.
+/// Expected rules that are not in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Missing {
-    /// What that means in the mode in force, and what to do.
+pub(crate) struct MissingRules {
+    /// The effects in the mode in force, and what to do.
     pub(crate) text: String,
-    /// Whether connections fail, or are let in, that the mode in force says otherwise of.
+    /// Whether connections fail or are let in against the mode in force.
     pub(crate) critical: bool,
-    /// Whether this proxy is not ready: inbound connections count on the rules, and go around it.
+    /// Whether this proxy is not ready: inbound connections depend on the rules, and bypass it.
     pub(crate) not_ready: bool,
 }
 
 impl Interception {
-    /// Whether there should be rules: a transparent route counts on them, or they were there.
+    /// Whether rules are expected: a transparent route depends on them, or they were in force before.
     pub(crate) const fn is_expected(&self) -> bool {
         self.outbound || self.inbound || self.once
     }
 
-    /// Whether inbound connections count on the rules: rules are expected, the server has a port of its own, and the set
-    /// does not send its clients to ours.
+    /// Whether inbound connections depend on the rules: rules are expected, the server has another port than the inbound
+    /// route, and the set does not advertise that of the route.
     pub(crate) fn covers_inbound(&self) -> bool {
         let ours = |port: u16| self.listens.contains(&port);
         self.is_expected() && self.server.is_some_and(|server| !ours(server)) && !self.advertised.is_some_and(ours)
     }
 
-    /// The port of the server, if the set advertises it, the inbound route listens on others, and no rules lead from the one
-    /// to the others.
+    /// The port of the server, if the set advertises it, the inbound route listens on others, and no rules redirect it.
     pub(crate) fn leads_around(&self) -> Option<u16> {
         let server = self.server.filter(|server| self.advertised == Some(*server) && !self.listens.contains(server));
         server.filter(|_| !self.is_expected())
     }
 
-    /// What it means that the rules are not there, if they should be.
-    pub(crate) fn missing(&self, mode: Mode) -> Option<Missing> {
+    /// The effects of missing rules, if they are expected and missing.
+    pub(crate) fn missing(&self, mode: Mode) -> Option<MissingRules> {
         if self.rules != Some(false) {
             return None;
         }
@@ -75,12 +78,50 @@ impl Interception {
             (false, false) => ABSENT_INBOUND,
         };
         let effects = if effects.is_empty() { String::new() } else { format!(" In {mode}, {}.", effects.join("; ")) };
-        Some(Missing {
+        Some(MissingRules {
             text: format!("{start}{effects} {REMEDY}"),
             critical: (inbound && mode.accepts_tls()) || mode.dials_tls(),
             // A sidecar is started before its rules are set, in `disabled`: nothing is wrong with it then.
             not_ready: inbound && (self.once || mode != Mode::Disabled),
         })
+    }
+}
+
+/// The state of the rules, as last checked.
+pub(crate) fn interception(view: &View) -> Interception {
+    let loaded = view.loaded();
+    let settings = &loaded.settings;
+    let inbound = view.servers().into_iter().find(|server| server.route == RouteId::Inbound);
+    let advertised = inbound.and_then(|server| server.hello?.me?.parse::<HostPort>().ok()).map(|me| me.port);
+    let listens = view.listeners().addresses().into_iter().filter(|(route, _)| *route == RouteId::Inbound);
+    Interception {
+        rules: view.interception().rules(),
+        once: view.interception().once(),
+        outbound: settings.transparent.is_some(),
+        inbound: is_inbound_transparent(settings),
+        server: local_server(settings),
+        listens: listens.map(|(_, at)| at.port()).collect(),
+        advertised,
+    }
+}
+
+/// The effects of missing rules in the mode in force, if they are expected and missing.
+pub(crate) fn missing_rules(view: &View) -> Option<MissingRules> {
+    interception(view).missing(view.mode().0)
+}
+
+/// Whether the kernel hands connections to the server's address over to the inbound route.
+pub(crate) fn is_inbound_transparent(settings: &Settings) -> bool {
+    settings.inbound.as_ref().is_some_and(|inbound| inbound.transparent)
+}
+
+/// The port of the fronted server, if it is on this host.
+pub(crate) fn local_server(settings: &Settings) -> Option<u16> {
+    match &settings.inbound.as_ref()?.upstream {
+        UpstreamAddress::Tcp(target) if target.host == "localhost" || target.ip().is_some_and(is_own) => {
+            Some(target.port)
+        }
+        UpstreamAddress::Tcp(_) | UpstreamAddress::Unix(_) => None,
     }
 }
 

@@ -1,10 +1,11 @@
-//! Which connections go around tlsramp, of those that a host has.
+//! Which connections bypass tlsramp, of those that a host has.
 
 use std::fs::read_link;
 use std::net::{IpAddr, TcpListener};
 use std::os::fd::AsRawFd;
 
-use super::{Paths, around, grouped, own_sockets, socket};
+use super::{BypassRules, own_sockets, scan, socket};
+use crate::control::checks::bypass::grouped;
 use crate::net::Established;
 use crate::state::{Member, MemberList, NameSource};
 
@@ -26,24 +27,24 @@ fn sockets_of_this_process() {
 
 /// A connection of tlsramp's own that ends between two looks has no descriptor by which it would be told.
 #[test]
-fn what_has_ended_meanwhile_does_not_go_around() {
-    let roster = MemberList::new(Vec::new());
-    let paths = Paths { server: Some(27017), transparent: None, roster: &roster };
+fn what_has_ended_meanwhile_does_not_go_scan() {
+    let members = MemberList::new(Vec::new());
+    let rules = BypassRules { server: Some(27017), transparent: None, members: &members };
     let all = ["10.9.9.9:40000", "10.9.9.9:40001"].map(|client| connection("10.0.0.1:27017", client, false));
-    let mut found = around(&all, &paths, &mut |_| false, |_| false);
+    let mut found = scan(&all, &rules, &mut |_| false, |_| false);
     assert_eq!(found.bypass.len(), 2);
     found.keep_open(&all[1..]);
-    assert_eq!(found.bypass.iter().map(|one| &*one.remote).collect::<Vec<_>>(), ["10.9.9.9:40001"]);
+    assert_eq!(found.bypass.iter().map(|one| one.remote.to_string()).collect::<Vec<_>>(), ["10.9.9.9:40001"]);
 }
 
 #[test]
-fn what_goes_around() {
+fn what_goes_scan() {
     let member = |name: &str, ip: &str| Member {
         name: name.parse().unwrap(),
         addresses: vec![ip.parse().unwrap()],
         sources: vec![NameSource::Option],
     };
-    let roster = MemberList::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
+    let members = MemberList::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
     let all = [
         // A client and a member, from before the redirect.
         connection("10.0.0.1:27017", "10.9.9.9:40000", false),
@@ -70,21 +71,22 @@ fn what_goes_around() {
         connection("10.0.0.1:27017", "10.9.9.9:27017", false),
     ];
     let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
-    let paths = Paths { server: Some(27017), transparent: Some(27018), roster: &roster };
+    let rules = BypassRules { server: Some(27017), transparent: Some(27018), members: &members };
     // The clients' and the members', and what tells that one was redirected.
-    let concerned: Vec<_> = all.into_iter().filter(|one| paths.concern(one, &mut own)).collect();
+    let concerned: Vec<_> = all.into_iter().filter(|one| rules.concern(one, &mut own)).collect();
     assert_eq!(concerned.len(), 13, "{concerned:?}");
-    let found = around(&concerned, &paths, &mut own, |one| one.inode == 1);
+    let found = scan(&concerned, &rules, &mut own, |one| one.inode == 1);
     assert_eq!(found.unnamed, ["10.0.0.7:27017".parse().unwrap()]);
-    let found: Vec<_> = found.bypass.into_iter().filter(|row| row.remote != "10.9.9.9:27017").collect();
-    let shown: Vec<_> = found.iter().map(|row| (&*row.direction, &*row.remote, row.member)).collect();
+    let found: Vec<_> =
+        found.bypass.into_iter().filter(|row| row.remote != "10.9.9.9:27017".parse().unwrap()).collect();
+    let shown: Vec<_> = found.iter().map(|row| (row.direction.name(), row.remote.to_string(), row.member)).collect();
     assert_eq!(
         shown,
         [
-            ("inbound", "10.9.9.9:40000", false),
-            ("inbound", "10.0.0.2:40001", true),
-            ("inbound", "10.0.0.2:40002", true),
-            ("outbound", "10.0.0.2:27017", true)
+            ("inbound", "10.9.9.9:40000".to_owned(), false),
+            ("inbound", "10.0.0.2:40001".to_owned(), true),
+            ("inbound", "10.0.0.2:40002".to_owned(), true),
+            ("outbound", "10.0.0.2:27017".to_owned(), true)
         ]
     );
     let blockers = grouped(&found);
@@ -96,7 +98,7 @@ fn what_goes_around() {
             && texts[2].1.contains("ss -K dport = :27017 and dst 10.0.0.2")
     );
     // Without a redirect of outgoing connections, where they go is mongod's business.
-    let inbound_only = Paths { transparent: None, ..paths };
-    let found = around(&concerned, &inbound_only, &mut own, |one| one.inode == 1);
+    let inbound_only = BypassRules { transparent: None, ..rules };
+    let found = scan(&concerned, &inbound_only, &mut own, |one| one.inode == 1);
     assert_eq!((found.bypass.len(), found.unnamed.len()), (4, 0));
 }

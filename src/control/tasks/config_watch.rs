@@ -1,6 +1,6 @@
-//! Files that are read again when they change: those of TLS, and the configuration if that is wished.
+//! Reads files again when they change: those of TLS, and with `--watch all` the configuration.
 //!
-//! Directories are watched, not files: a file that is replaced is another file. What counts is the content, compared
+//! Directories are watched, not files: a file that is replaced is another file. The content is compared
 //! with the content last seen, so that it does not matter how a file was replaced: written in place, renamed over, or
 //! by the swap of a symbolic link on its way, as Kubernetes does. A file that is gone or cannot be read has not
 //! changed until it is there again.
@@ -17,74 +17,76 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::caller::Caller;
-use super::change::ChangeError;
-use super::controller::Controller;
-use crate::config::WatchScope;
+use crate::config::{self, Settings, WatchScope};
+use crate::control::blocking::blocking;
+use crate::control::caller::Caller;
+use crate::control::change::ChangeError;
+use crate::control::checks::tls_files::outdated;
+use crate::control::controller::Controller;
+use crate::control::view::View;
 use crate::files;
 use crate::limits::{PEM_FILE_BYTES, WATCH_LINKS, WATCH_LONGEST, WATCH_QUIET, WATCH_RECHECK};
 
-impl Controller {
-    /// Reads changed files again, without end; what cannot be used leaves the old in force.
-    pub async fn watch_files(self: Arc<Controller>) {
-        if self.settings().admin.watch == WatchScope::Off {
-            return;
-        }
-        let mut watch = Watch::start(self.watched(), self.loaded().read_at);
-        let mut refused = None;
-        loop {
-            tokio::select! {
-                changed = watch.changed() => refused = self.take_up(changed).await.err(),
-                // What it was refused for may have passed: a lease, a server that was down, a date that had not come.
-                () = sleep(WATCH_RECHECK), if refused.is_some() => {
-                    refused = match refused {
-                        Some(Changed::Certificates) if !self.has_become_usable().await => refused,
-                        again => self.take_up(again.unwrap_or(Changed::Certificates)).await.err(),
-                    };
-                }
-                // Other files may be named now.
-                () = self.reloaded.notified() => {}
+/// Reads changed files again until it is aborted. A file that is refused leaves the old one in force.
+pub(super) async fn run(controller: Arc<Controller>) {
+    let loaded = controller.view().loaded();
+    if loaded.settings.admin.watch == WatchScope::Off {
+        return;
+    }
+    let mut watch = FileWatch::start(WatchedFiles::of(&loaded.settings), loaded.read_at);
+    let mut refused = None;
+    loop {
+        tokio::select! {
+            changed = watch.changed() => refused = read_again(&controller, changed).await.err(),
+            // The reason may have passed: a lease, a server that was down, a date in the future.
+            () = sleep(WATCH_RECHECK), if refused.is_some() => {
+                refused = match refused {
+                    Some(ChangedFiles::Certificates) if !has_become_usable(controller.view()).await => refused,
+                    again => read_again(&controller, again.unwrap_or(ChangedFiles::Certificates)).await.err(),
+                };
             }
-            watch.follow(self.watched());
+            // The new configuration may name other files.
+            () = controller.reloaded() => {}
         }
+        watch.follow(WatchedFiles::of(&controller.view().loaded().settings));
     }
+}
 
-    /// Takes up what has changed. What came of it, the controller has logged.
-    ///
-    /// # Errors
-    /// What is to be tried again later: a configuration that was refused, or files that are out of date.
-    async fn take_up(&self, changed: Changed) -> Result<(), Changed> {
-        if changed == Changed::Configuration && self.reload(&Caller::WATCH).await.is_ok() {
-            return Ok(());
-        }
-        // Certificates that changed with it are good, or not, whatever it is.
-        let rotated = self.rotate(false, &Caller::WATCH).await;
-        match (changed, rotated) {
-            (Changed::Configuration, _) => Err(Changed::Configuration),
-            (Changed::Certificates, Err(ChangeError::Unusable(_))) => Err(Changed::Certificates),
-            (Changed::Certificates, _) => Ok(()),
-        }
+/// Reads the changed files again. The controller logs the result.
+///
+/// # Errors
+/// What is to be tried again later: a configuration that was refused, or TLS files that are out of date.
+async fn read_again(controller: &Arc<Controller>, changed: ChangedFiles) -> Result<(), ChangedFiles> {
+    if changed == ChangedFiles::Configuration && controller.reload(&Caller::WATCH).await.is_ok() {
+        return Ok(());
     }
+    // Certificates that changed with it are judged on their own.
+    let rotated = controller.rotate(false, &Caller::WATCH).await;
+    match (changed, rotated) {
+        (ChangedFiles::Configuration, _) => Err(ChangedFiles::Configuration),
+        (ChangedFiles::Certificates, Err(ChangeError::Unusable(_))) => Err(ChangedFiles::Certificates),
+        (ChangedFiles::Certificates, _) => Ok(()),
+    }
+}
 
-    fn watched(&self) -> Watched {
-        let settings = self.settings();
-        let tls = settings.tls;
-        let certificates = [tls.certificate_key, tls.cluster, tls.ca, tls.cluster_ca, tls.crl];
-        let configuration = settings.file.filter(|_| settings.admin.watch == WatchScope::All);
-        Watched { certificates: certificates.into_iter().flatten().collect(), configuration }
-    }
+/// Whether TLS files that were refused as out of date would be taken now. Not logged, since it is checked again and again.
+async fn has_become_usable(view: &View) -> bool {
+    let loaded = view.loaded();
+    let read = blocking(move || config::material(&loaded)).await;
+    let Ok(Ok((material, _))) = read else { return false };
+    outdated(&view.snapshot().tls, &material, false).is_ok()
 }
 
 /// Which files are watched.
 #[derive(Debug, Clone, Default)]
-struct Watched {
+struct WatchedFiles {
     certificates: Vec<PathBuf>,
     configuration: Option<PathBuf>,
 }
 
-/// What has changed.
+/// Which files have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Changed {
+enum ChangedFiles {
     Certificates,
     /// And certificates too, perhaps.
     Configuration,
@@ -92,26 +94,26 @@ enum Changed {
 
 /// A watch on some files.
 #[derive(Debug)]
-struct Watch {
-    files: Watched,
+struct FileWatch {
+    files: WatchedFiles,
     /// The content last seen of each file.
     seen: HashMap<PathBuf, u64>,
-    /// None where the system has no more of them: then files are looked at from time to time.
+    /// `None` if the system has no more watches: then files are read from time to time.
     watcher: Option<RecommendedWatcher>,
     events: mpsc::Receiver<()>,
     recheck: Duration,
-    /// Whether to look at once.
+    /// Whether to compare at once.
     doubtful: bool,
 }
 
-impl Watch {
-    /// A watch on files that were read at a moment. What was touched since may be another content than was read.
-    fn start(files: Watched, read_at: SystemTime) -> Watch {
-        // One place: whoever finds it taken has nothing to add.
-        let (stirred, events) = mpsc::channel(1);
+impl FileWatch {
+    /// A watch on files that were read at this moment. Files that were modified since may differ from what was read.
+    fn start(files: WatchedFiles, read_at: SystemTime) -> FileWatch {
+        // One event is enough: any causes a comparison of all files.
+        let (changed, events) = mpsc::channel(1);
         let handler = move |event: notify::Result<notify::Event>| {
             if event.map_or(true, |event| matters(event.kind)) {
-                let _ = stirred.try_send(());
+                let _ = changed.try_send(());
             }
         };
         let watcher = notify::recommended_watcher(handler);
@@ -121,8 +123,8 @@ impl Watch {
                 tracing::warn!(%error, "files cannot be watched; they are looked at every {seconds} s");
             })
             .ok();
-        let mut watch = Watch {
-            files: Watched::default(),
+        let mut watch = FileWatch {
+            files: WatchedFiles::default(),
             seen: HashMap::new(),
             watcher,
             events,
@@ -136,8 +138,8 @@ impl Watch {
         watch
     }
 
-    /// Watches these files from now on. The content of those that it did not watch before is the one to compare with.
-    fn follow(&mut self, files: Watched) {
+    /// Watches these files from now on. New ones are compared with their content now.
+    fn follow(&mut self, files: WatchedFiles) {
         let mut seen = HashMap::new();
         for path in files.all() {
             if let Some(content) = self.seen.remove(path).or_else(|| content(path)) {
@@ -148,8 +150,8 @@ impl Watch {
         self.watch_folders();
     }
 
-    /// Returns when the content of a file is another than it was.
-    async fn changed(&mut self) -> Changed {
+    /// Returns when the content of a file has changed.
+    async fn changed(&mut self) -> ChangedFiles {
         if std::mem::take(&mut self.doubtful)
             && let Some(changed) = self.look()
         {
@@ -164,7 +166,7 @@ impl Watch {
                 }
                 () = sleep(self.recheck) => {}
             }
-            // Links may lead elsewhere by now, and folders be others.
+            // Links and folders may have been replaced.
             self.watch_folders();
             if let Some(changed) = self.look() {
                 return changed;
@@ -172,7 +174,7 @@ impl Watch {
         }
     }
 
-    /// Waits until nothing more happens, so that files that are written one after the other are read together.
+    /// Waits until no more events come, so that files that are written one after the other are read together.
     async fn settle(&mut self) {
         let latest = Instant::now() + WATCH_LONGEST;
         while Instant::now() < latest {
@@ -183,20 +185,24 @@ impl Watch {
         }
     }
 
-    /// Compares. The files are few and small, or they would be no configuration: they are read at once.
-    fn look(&mut self) -> Option<Changed> {
+    /// Compares all files with their last content. They are few and bounded in size.
+    fn look(&mut self) -> Option<ChangedFiles> {
         let mut is_new =
             |path: &PathBuf| content(path).is_some_and(|now| self.seen.insert(path.clone(), now) != Some(now));
         let certificates = self.files.certificates.iter().filter(|path| is_new(path)).count() > 0;
         let configuration = self.files.configuration.as_ref().is_some_and(&mut is_new);
-        if configuration { Some(Changed::Configuration) } else { certificates.then_some(Changed::Certificates) }
+        if configuration {
+            Some(ChangedFiles::Configuration)
+        } else {
+            certificates.then_some(ChangedFiles::Certificates)
+        }
     }
 
     fn watch_folders(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let folders: BTreeSet<PathBuf> = self.files.all().flat_map(|path| folders(path)).collect();
         for folder in folders {
-            // Again each time: the folder of this name may be another. One that cannot be watched is looked at.
+            // Again each time: the folder may have been replaced. If this fails, the recheck finds changes.
             if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 tracing::debug!(folder = %folder.display(), %error, "cannot be watched");
             }
@@ -204,13 +210,22 @@ impl Watch {
     }
 }
 
-impl Watched {
+impl WatchedFiles {
+    fn of(settings: &Settings) -> WatchedFiles {
+        let tls = &settings.tls;
+        let certificates = [&tls.certificate_key, &tls.cluster, &tls.ca, &tls.cluster_ca, &tls.crl];
+        WatchedFiles {
+            certificates: certificates.into_iter().flatten().cloned().collect(),
+            configuration: settings.file.clone().filter(|_| settings.admin.watch == WatchScope::All),
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &PathBuf> {
         self.certificates.iter().chain(&self.configuration)
     }
 }
 
-/// Whether an event may have to do with a content. Reading, our own included, has not.
+/// Whether an event may mean a change of content. Reads, our own included, do not.
 fn matters(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
@@ -225,7 +240,7 @@ fn is_touched(path: &Path, since: SystemTime) -> bool {
     [fs::symlink_metadata(path), fs::metadata(path)].map(modified).iter().flatten().any(|modified| *modified >= since)
 }
 
-/// A content in a number; none if it cannot be read now.
+/// A hash of the content; `None` if it cannot be read now.
 fn content(path: &Path) -> Option<u64> {
     let bytes = files::read(path, PEM_FILE_BYTES).ok()?;
     let mut hasher = DefaultHasher::new();
@@ -233,8 +248,8 @@ fn content(path: &Path) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// The folders in which a change can lead a path to another content: that of the file, and of each link on the way. Where
-/// one is not there, the nearest above it that is.
+/// The folders in which a change can affect the content of a path: that of the file, and of each link on the way. For one that
+/// does not exist, its nearest ancestor that does.
 fn folders(path: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut path = path.to_owned();

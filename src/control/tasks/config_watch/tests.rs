@@ -5,13 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Changed, Watch, Watched, folders};
+use super::{ChangedFiles, FileWatch, WatchedFiles, folders};
 
-fn certificates(paths: &[&Path]) -> Watched {
-    Watched { certificates: paths.iter().map(|path| path.to_path_buf()).collect(), configuration: None }
+fn certificates(paths: &[&Path]) -> WatchedFiles {
+    WatchedFiles { certificates: paths.iter().map(|path| path.to_path_buf()).collect(), configuration: None }
 }
 
-async fn next(watch: &mut Watch) -> Changed {
+async fn next(watch: &mut FileWatch) -> ChangedFiles {
     tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.expect("a change")
 }
 
@@ -32,18 +32,18 @@ async fn in_place_by_rename_and_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("server.pem");
     fs::write(&path, "1").unwrap();
-    let mut watch = Watch::start(certificates(&[&path]), later());
+    let mut watch = FileWatch::start(certificates(&[&path]), later());
     fs::write(&path, "2").unwrap();
-    assert_eq!(next(&mut watch).await, Changed::Certificates);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
     replace(&path, "3");
-    assert_eq!(next(&mut watch).await, Changed::Certificates);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
     fs::remove_file(&path).unwrap();
     fs::write(&path, "4").unwrap();
-    assert_eq!(next(&mut watch).await, Changed::Certificates);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
     fs::remove_dir_all(folder.path()).unwrap();
     fs::create_dir(folder.path()).unwrap();
     fs::write(&path, "5").unwrap();
-    assert_eq!(next(&mut watch).await, Changed::Certificates);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
 }
 
 #[tokio::test]
@@ -57,13 +57,13 @@ async fn by_the_swap_of_a_link_as_kubernetes_does() {
     symlink("..1", folder.path().join("..data")).unwrap();
     let path = folder.path().join("tls.pem");
     symlink("..data/tls.pem", &path).unwrap();
-    let mut watch = Watch::start(certificates(&[&path]), later());
+    let mut watch = FileWatch::start(certificates(&[&path]), later());
     for (name, before) in [("..2", "..1"), ("..3", "..2")] {
         version(name, name);
         symlink(name, folder.path().join("..data_tmp")).unwrap();
         fs::rename(folder.path().join("..data_tmp"), folder.path().join("..data")).unwrap();
         fs::remove_dir_all(folder.path().join(before)).unwrap();
-        assert_eq!(next(&mut watch).await, Changed::Certificates);
+        assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
     }
     let real = |path: PathBuf| path.canonicalize().unwrap();
     let all: Vec<_> = folders(&path).into_iter().map(real).collect();
@@ -77,18 +77,18 @@ async fn what_does_not_change_is_not_told() {
     let (path, configuration) = (folder.path().join("a.pem"), folder.path().join("b.conf"));
     fs::write(&path, "1").unwrap();
     fs::write(&configuration, "1").unwrap();
-    let files = Watched { configuration: Some(configuration.clone()), ..certificates(&[&path]) };
-    let mut watch = Watch::start(files, later());
+    let files = WatchedFiles { configuration: Some(configuration.clone()), ..certificates(&[&path]) };
+    let mut watch = FileWatch::start(files, later());
     replace(&path, "1");
     fs::write(folder.path().join("unrelated"), "2").unwrap();
     fs::remove_file(&path).unwrap();
     fs::write(&configuration, "2").unwrap();
-    assert_eq!(next(&mut watch).await, Changed::Configuration);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Configuration);
     fs::write(&path, "1").unwrap();
     fs::write(&configuration, "3").unwrap();
-    assert_eq!(next(&mut watch).await, Changed::Configuration);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Configuration);
     fs::write(&path, "2").unwrap();
-    assert_eq!(next(&mut watch).await, Changed::Certificates);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
 }
 
 #[tokio::test]
@@ -96,10 +96,10 @@ async fn without_events_files_are_looked_at_from_time_to_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.pem");
     fs::write(&path, "1").unwrap();
-    let mut watch = Watch::start(certificates(&[&path]), later());
+    let mut watch = FileWatch::start(certificates(&[&path]), later());
     (watch.watcher, watch.recheck) = (None, Duration::from_millis(20));
     fs::write(&path, "2").unwrap();
-    assert_eq!(next(&mut watch).await, Changed::Certificates);
+    assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
 }
 
 /// Between the reading and the watch, too.
@@ -109,6 +109,6 @@ async fn what_changed_before_the_watch_began_is_told() {
     let path = folder.path().join("a.pem");
     let read_at = SystemTime::now();
     fs::write(&path, "written since").unwrap();
-    let mut watch = Watch::start(certificates(&[&path]), read_at - Duration::from_millis(100));
-    assert_eq!(next(&mut watch).await, Changed::Certificates);
+    let mut watch = FileWatch::start(certificates(&[&path]), read_at - Duration::from_millis(100));
+    assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
 }

@@ -1,21 +1,23 @@
-//! Who is a member of the set: what the operator or a rollout has named, where outbound routes lead, what the server
-//! behind says of its set. Names are resolved here; the last good addresses stay while DNS fails.
+//! Discovers the members of the set: named by the operator or a rollout, targets of outbound routes, and the hosts in the `hello`
+//! of the server behind. Names are resolved here; the last good addresses stay while DNS fails.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::Mutex;
 
-use super::controller::Controller;
-use super::naming::NamedSets;
-use super::views::{MemberStatus, UpstreamStatus};
+use super::ticks::ticks;
 use crate::config::Settings;
+use crate::control::member_names::NamedSets;
+use crate::control::probe::ServerStatus;
+use crate::control::view::View;
 use crate::limits::{PROBE_ANSWER, ROSTER_LOOK};
 use crate::net::{HostPort, Resolver, Resolvers};
-use crate::state::{Member, MemberList, NameSource};
+use crate::route::RouteId;
+use crate::state::{Member, MemberList, MemberListWriter, NameSource};
 
-/// What one name stands for: addresses that were given, and names that stand in for it.
+/// The sources of one member: addresses that were given, and names to resolve.
 #[derive(Debug, Default)]
 struct Sources {
     given: Vec<IpAddr>,
@@ -25,71 +27,66 @@ struct Sources {
 
 /// The resolvers of the members' names, kept for as long as the names are.
 #[derive(Debug)]
-pub(crate) struct MemberResolvers {
+struct MemberResolvers {
     shared: Resolvers,
     kept: HashMap<(String, u16), Arc<Resolver>>,
 }
 
-impl MemberResolvers {
-    pub(crate) fn new(shared: Resolvers) -> MemberResolvers {
-        MemberResolvers { shared, kept: HashMap::new() }
-    }
+/// Keeps the list of members up to date.
+#[derive(Debug)]
+pub(crate) struct MemberDiscovery {
+    view: Arc<View>,
+    writer: MemberListWriter,
+    resolvers: Mutex<MemberResolvers>,
 }
 
-impl Controller {
-    /// Keeps the roster, without end. What has changed is there within a second of being known, or of the ten that an
-    /// answer of DNS is kept.
-    pub async fn keep_roster(self: Arc<Controller>) {
-        let mut ticks = interval(ROSTER_LOOK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+impl MemberDiscovery {
+    /// Begins with the members whose addresses are given, and probes them.
+    pub(crate) fn start(view: Arc<View>, writer: MemberListWriter, shared: Resolvers) -> MemberDiscovery {
+        let resolvers = Mutex::new(MemberResolvers { shared, kept: HashMap::new() });
+        let discovery = MemberDiscovery { view, writer, resolvers };
+        let (loaded, named) =
+            discovery.view.running(|running| (Arc::clone(&running.loaded), Arc::clone(&running.named)));
+        discovery.put_in_force(MemberList::new(given(&loaded.settings, &named)));
+        discovery
+    }
+
+    /// Runs until it is aborted. A change takes effect within a second, or the ten that an answer of DNS is kept.
+    pub(super) async fn run(self: Arc<MemberDiscovery>) {
+        let mut ticks = ticks(ROSTER_LOOK);
         loop {
             ticks.tick().await;
-            self.look_up_members().await;
+            self.look_up().await;
         }
     }
 
-    /// Brings the roster up to date with all that names members, each name looked up if that is due.
-    pub(crate) async fn look_up_members(&self) {
+    /// Updates the list from every source. Each name is looked up if that is due.
+    pub(crate) async fn look_up(&self) {
         let mut resolvers = self.resolvers.lock().await;
-        let settings = self.settings();
-        let named = Arc::clone(&self.current().named);
-        let members = resolve(sources(&settings, &self.prober.status(), &named), &mut resolvers).await;
-        if *members != *self.roster().members() {
-            self.enter(MemberList::new(members), &settings);
+        let (loaded, named) = self.view.running(|running| (Arc::clone(&running.loaded), Arc::clone(&running.named)));
+        let members = resolve(sources(&loaded.settings, &self.view.servers(), &named), &mut resolvers).await;
+        if *members != *self.view.members().members() {
+            self.put_in_force(MemberList::new(members));
         }
     }
 
-    /// Puts a roster in force.
-    pub(crate) fn enter(&self, roster: MemberList, settings: &Settings) {
-        self.roster.write(roster);
-        self.listeners.members_changed(settings);
-        self.prober.follow(settings, &self.routes_in_force(), &self.roster());
-    }
-
-    pub(crate) fn roster(&self) -> Arc<MemberList> {
-        self.roster.reader().load()
-    }
-
-    pub(crate) fn member_statuses(&self) -> Vec<MemberStatus> {
-        let roster = self.roster();
-        let status = |member: &Member| MemberStatus {
-            name: member.name.to_string(),
-            addresses: member.addresses.iter().map(ToString::to_string).collect(),
-            sources: member.sources.iter().map(|source| source.name().to_owned()).collect(),
-        };
-        roster.members().iter().map(status).collect()
+    fn put_in_force(&self, members: MemberList) {
+        self.writer.write(members);
+        let loaded = self.view.loaded();
+        self.view.listeners().members_changed(&loaded.settings);
+        self.view.prober().follow(&loaded.settings, &self.view.routes(), &self.view.members());
     }
 }
 
-/// The members that need no resolving: there from the first connection on.
-pub(crate) fn given(settings: &Settings, named: &NamedSets) -> Vec<Member> {
+/// The members with given addresses, which are known before any name is resolved.
+fn given(settings: &Settings, named: &NamedSets) -> Vec<Member> {
     let sources = sources(settings, &[], named);
     let known = sources.into_iter().filter(|(_, sources)| !sources.given.is_empty());
     known.filter_map(|(name, mut sources)| member(name, std::mem::take(&mut sources.given), &sources)).collect()
 }
 
-/// What may verify a peer, and nothing else: what other servers say of their set comes from whoever answered there.
-fn sources(settings: &Settings, upstreams: &[UpstreamStatus], named: &NamedSets) -> BTreeMap<(String, u16), Sources> {
+/// The sources that peers may be verified by. The `hello` of other servers is none: anybody may have answered there.
+fn sources(settings: &Settings, servers: &[ServerStatus], named: &NamedSets) -> BTreeMap<(String, u16), Sources> {
     let mut found = BTreeMap::<_, Sources>::new();
     for member in &settings.members {
         let sources = found.entry(key(&member.name)).or_default();
@@ -108,13 +105,14 @@ fn sources(settings: &Settings, upstreams: &[UpstreamStatus], named: &NamedSets)
             None => drop(sources.dialled.insert(key(&outbound.target))),
         }
     }
-    let own = upstreams.iter().filter(|server| server.route == "inbound");
-    let hosts = own.flat_map(|server| server.hosts.iter().chain(&server.me));
+    let own =
+        servers.iter().filter(|server| server.route == RouteId::Inbound).filter_map(|server| server.hello.as_ref());
+    let hosts = own.flat_map(|hello| hello.hosts.iter().chain(&hello.me));
     let hosts = hosts.filter_map(|host| Some((host.parse::<HostPort>().ok()?, NameSource::Hello)));
     for (name, from) in hosts.chain(named.names().map(|name| (name.clone(), NameSource::Rollout))) {
         let sources = found.entry(key(&name)).or_default();
         sources.from.insert(from);
-        // An address that the operator has given stands in for what the name resolves to here.
+        // A given address is used in place of those that the name resolves to here.
         if sources.given.is_empty() {
             sources.dialled.insert(key(&name));
         }
@@ -153,19 +151,20 @@ async fn resolve(sources: BTreeMap<(String, u16), Sources>, resolvers: &mut Memb
 
 fn member((host, port): (String, u16), addresses: Vec<IpAddr>, sources: &Sources) -> Option<Member> {
     let addresses: BTreeSet<_> = addresses.iter().map(IpAddr::to_canonical).collect();
-    // What is no host by its characters, a server has made up.
+    // A `hello` may have names that are not valid for a host.
     let name = HostPort { host, port }.to_string().parse().ok()?;
     Some(Member { name, addresses: addresses.into_iter().collect(), sources: sources.from.iter().copied().collect() })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashMap};
 
     use super::{MemberResolvers, resolve, sources};
-    use crate::control::naming::NamedSets;
-    use crate::control::views::UpstreamStatus;
+    use crate::control::member_names::NamedSets;
+    use crate::control::probe::{self, ServerStatus};
     use crate::net::Resolvers;
+    use crate::route::RouteId;
     use crate::state::NameSource::{self, Hello, Option, Outbound, Rollout};
 
     fn settings(args: &[&str]) -> crate::config::Settings {
@@ -183,22 +182,21 @@ mod tests {
         ]);
         let hosts =
             ["db1.example.net:27017", "db2.example.net:27017", "localhost:27018", "nobody.invalid:27017", "not a name"];
-        let hello = UpstreamStatus {
-            route: "inbound".into(),
-            hosts: hosts.map(str::to_owned).to_vec(),
-            me: Some("db1.example.net:27017".into()),
-            ..UpstreamStatus::default()
-        };
+        let server = |route, hello| ServerStatus { hello: Some(hello), ..ServerStatus::new(route, "".into()) };
+        let me = Some("db1.example.net:27017".into());
+        let hello = server(
+            RouteId::Inbound,
+            probe::HelloReply { hosts: hosts.map(str::to_owned).to_vec(), me, ..probe::HelloReply::default() },
+        );
         // What any other server says of its set names nobody.
-        let other = UpstreamStatus {
-            route: "outbound transparent".into(),
-            hosts: vec!["evil.example:27017".into()],
-            ..UpstreamStatus::default()
-        };
+        let other = server(
+            RouteId::Transparent,
+            probe::HelloReply { hosts: vec!["evil.example:27017".into()], ..probe::HelloReply::default() },
+        );
         let named = ["localhost:27019", "localhost:27018", "DB1.example.net:27017"].map(str::to_owned).to_vec();
+        let mut resolvers = MemberResolvers { shared: Resolvers::default(), kept: HashMap::new() };
         let named = NamedSets::parse(&BTreeMap::from([("rs1".to_owned(), named)])).unwrap();
-        let members =
-            resolve(sources(&settings, &[hello, other], &named), &mut MemberResolvers::new(Resolvers::default())).await;
+        let members = resolve(sources(&settings, &[hello, other], &named), &mut resolvers).await;
         let from = |name: &str| -> Vec<NameSource> {
             members.iter().find(|member| member.name.to_string() == name).unwrap().sources.clone()
         };

@@ -1,18 +1,10 @@
-//! The members that a rollout has named, by set: `POST /members`. They verify peers as the names of `--member` do, so
-//! only who may change the mode may set them. A restart reads them from the state file.
+//! The members that a rollout has named, by set: `POST /members`. Peers are verified by them as by the names of `--member`, so
+//! setting them takes the same permission as changing the mode. A restart reads them from the state file.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use super::caller::Caller;
-use super::change::ChangeError;
-use super::controller::Controller;
-use super::history::Event;
-use super::requests::MembersRequest;
-use super::views::{Action, MembersReply};
 use crate::limits::{NAMED_MEMBERS, NAMED_MEMBERS_OF_SET, NAMED_SET_CHARS, NAMED_SETS};
 use crate::net::HostPort;
-use crate::state::NameSource;
 use crate::text::printable;
 
 /// The names of each set, bounded and valid.
@@ -23,7 +15,7 @@ impl NamedSets {
     /// Reads sets as JSON has them.
     ///
     /// # Errors
-    /// Every name that is not valid and every bound that is passed, in one text.
+    /// Every invalid name and every exceeded bound, in one text.
     pub fn parse(sets: &BTreeMap<String, Vec<String>>) -> Result<NamedSets, String> {
         let mut wrong = Vec::new();
         let mut named = BTreeMap::new();
@@ -56,8 +48,8 @@ impl NamedSets {
     /// These sets, with those of `newer` in place of the ones of the same name; an empty one removes its set.
     ///
     /// # Errors
-    /// The bound that this would pass.
-    fn replaced_by(&self, newer: NamedSets) -> Result<NamedSets, String> {
+    /// The bound that this would exceed.
+    pub(super) fn replaced_by(&self, newer: NamedSets) -> Result<NamedSets, String> {
         let mut sets = self.0.clone();
         sets.extend(newer.0);
         sets.retain(|_, names| !names.is_empty());
@@ -88,73 +80,15 @@ impl NamedSets {
     }
 }
 
-impl Controller {
-    /// Sets the names of some sets' members. When this returns, they are in the state file, if there is one, and verify
-    /// the peers of every connection from now on.
-    ///
-    /// # Errors
-    /// [`ChangeError`]: names that are not valid, a bound, a lease, a state file that cannot be written. Nothing has changed.
-    pub async fn set_members(&self, request: MembersRequest, caller: &Caller) -> Result<MembersReply, ChangeError> {
-        let outcome = self.name_members(&request).await;
-        let (door, by, forced) = (caller.door.name(), &caller.who, request.force);
-        let sets = NamedSets::shown(&request.sets);
-        match &outcome {
-            Ok(_) => {
-                tracing::info!(sets, door, %by, forced, "member names set");
-                self.history.note(Event::done(Action::Members, &*sets), caller);
-            }
-            Err(error) => {
-                tracing::warn!(sets, %error, door, %by, forced, "member names refused");
-                self.history.note(Event::refused(Action::Members, &*sets, error), caller);
-            }
-        }
-        outcome
-    }
-
-    async fn name_members(&self, request: &MembersRequest) -> Result<MembersReply, ChangeError> {
-        let newer = NamedSets::parse(&request.sets).map_err(ChangeError::Names)?;
-        {
-            // Not while a change looks at who can be reached by which name.
-            let _alone = self.changing.lock().await;
-            if !request.force {
-                self.keep_out(request.holder.as_deref())?;
-            }
-            let before = Arc::clone(&self.current().named);
-            let after = before.replaced_by(newer).map_err(ChangeError::Names)?;
-            if after != *before {
-                self.save_named(Arc::new(after)).await?;
-            }
-        }
-        self.look_up_members().await;
-        let mut warnings = Vec::new();
-        let named = Arc::clone(&self.current().named);
-        if self.loaded().settings.admin.state_file.is_none() && named.names().next().is_some() {
-            warnings.push(FORGOTTEN.to_owned());
-        }
-        let roster = self.roster();
-        let nowhere = roster.members().iter().filter(|member| member.addresses.is_empty());
-        let nowhere = nowhere.filter(|member| member.sources.contains(&NameSource::Rollout));
-        let nowhere: Vec<_> = nowhere.map(|member| member.name.to_string()).collect();
-        if !nowhere.is_empty() {
-            let names = nowhere.join(", ");
-            warnings.push(format!(
-                "these names do not resolve here, and so verify nobody: {names}; see to DNS or /etc/hosts"
-            ));
-        }
-        Ok(MembersReply { members: self.member_statuses(), warnings })
-    }
-}
-
-impl NamedSets {
-    /// Sets in one line, for the log.
-    fn shown(sets: &BTreeMap<String, Vec<String>>) -> String {
-        let sets = sets.iter().map(|(set, names)| format!("{}={}", printable(set), names.join(",")));
-        printable(&sets.collect::<Vec<_>>().join(" "))
-    }
-}
-
-const FORGOTTEN: &str = "there is no state file: a restart forgets these names, and peers that nothing else names are \
+/// The warning that the names are not persisted.
+pub(super) const FORGOTTEN: &str = "there is no state file: a restart forgets these names, and peers that nothing else names are \
                          verified by their IP address then; start with --stateFile";
+
+/// Sets in one line, for the log.
+pub(super) fn shown(sets: &BTreeMap<String, Vec<String>>) -> String {
+    let sets = sets.iter().map(|(set, names)| format!("{}={}", printable(set), names.join(",")));
+    printable(&sets.collect::<Vec<_>>().join(" "))
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,11 @@
 //! What can be asked for, as JSON. Keys that are not known are errors: a misspelt `guard` must not be passed over.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::control::Recycle;
 
 /// `PUT /mode`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,25 @@ pub struct ModeRequest {
     /// In whose name, where a lease is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
+}
+
+/// `POST /recycle`: moves connections that today's policy would not make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct RecycleParameters {
+    /// Also connections whose clients may see an error.
+    pub force: bool,
+    /// After so many seconds, a connection is cut, at a message boundary or not.
+    pub grace_secs: Option<u64>,
+    /// How long the answer waits for connections to move, in seconds.
+    pub wait_secs: Option<u64>,
+}
+
+impl From<RecycleParameters> for Recycle {
+    fn from(request: RecycleParameters) -> Recycle {
+        let seconds = |seconds: Option<u64>| seconds.map(Duration::from_secs);
+        Recycle { force: request.force, grace: seconds(request.grace_secs), wait: seconds(request.wait_secs) }
+    }
 }
 
 /// `POST /accept`.

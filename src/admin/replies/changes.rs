@@ -1,0 +1,225 @@
+//! Replies to changes, and to the question what a change would be refused for.
+
+use serde::{Deserialize, Serialize};
+
+use super::servers::MemberStatus;
+use super::status::CertificateStatus;
+use crate::control::{AcceptedClient, Blocker, BlockerKind, Changed, HistoryEntry, Readiness, Recycled, Rotated};
+use crate::policy::Spelling;
+use crate::state::MemberList;
+use crate::text::rfc3339_millis;
+
+/// `GET /ready?to=MODE`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Ready {
+    /// The mode in force.
+    pub mode: String,
+    /// The mode asked about.
+    pub to: String,
+    /// Whether nothing stands in its way.
+    pub ready: bool,
+    /// What does.
+    pub blockers: Vec<BlockerReply>,
+}
+
+/// Something that a change of mode would hurt.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct BlockerReply {
+    /// What kind of blocker it is.
+    pub kind: BlockerKind,
+    /// Whether it refuses the change without a guard too.
+    pub fatal: bool,
+    /// What it is, in one line.
+    pub text: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// What `accept` calls it, where it can be accepted.
+    pub key: Option<String>,
+    /// The application, for a client.
+    pub application: Option<String>,
+    /// Its driver and version.
+    pub driver: Option<String>,
+    /// The client's or the upstream's address.
+    pub address: Option<String>,
+    /// The client's key in `GET /clients`, also where it cannot be accepted.
+    pub client: Option<String>,
+    /// Whether that client is a mongod or mongos.
+    pub member: bool,
+    /// About how many names it stands for, if it stands for many.
+    pub more_names: Option<u64>,
+    /// Connections open now.
+    pub open: Option<u64>,
+    /// RFC 3339.
+    pub last_seen: Option<String>,
+}
+
+/// Answer to `PUT /mode` and `POST /reload`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ModeReply {
+    /// The mode before.
+    pub was: String,
+    /// The mode in force.
+    pub mode: String,
+    /// The snapshot that has it.
+    pub generation: u64,
+    /// Whether a restart starts in it by the state file.
+    pub persisted: bool,
+    /// What was worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Answer to `POST /rotate`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RotateReply {
+    /// The snapshot that has them.
+    pub generation: u64,
+    /// The certificates in use from now on.
+    pub certificates: Vec<CertificateStatus>,
+    /// What was worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Answer to `POST /recycle`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RecycleReply {
+    /// Connections whose clients may see an error, or lose a request that wants no answer, if they are moved.
+    pub at_risk: usize,
+    /// Those of them that are left alone, because it was not asked for by `force`.
+    pub left_alone: usize,
+    /// Why they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<String>,
+    /// Moved at a message boundary.
+    pub moved: usize,
+    /// Cut when the grace was over.
+    pub cut: usize,
+    /// Ended by themselves meanwhile.
+    pub ended: usize,
+    /// Still waiting for a boundary.
+    pub waiting: usize,
+    /// What was worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Answer to `POST /accept`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct AcceptReply {
+    /// The key.
+    pub key: String,
+    /// Whether it is accepted now.
+    pub accepted: bool,
+    /// Whether anyone of that name was ever seen.
+    pub known: bool,
+}
+
+/// Answer to `POST /members`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct MembersReply {
+    /// All members that are known now, from every source.
+    pub members: Vec<MemberStatus>,
+    /// What was worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// `GET /history`: the last changes, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct HistoryReply {
+    /// At most 200.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// Every error by HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ErrorReply {
+    /// What is wrong and what to do, in words.
+    pub error: String,
+    /// A word for programs: `IllegalTransition`, `Unreachable`, `Guarded`, `Leased`, `ReadOnly`, ...
+    pub code: String,
+    /// The findings, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blockers: Vec<BlockerReply>,
+}
+
+impl Ready {
+    /// The answer in a spelling of the modes.
+    #[must_use]
+    pub fn new(readiness: Readiness, spelling: Spelling) -> Ready {
+        let Readiness { mode, to, blockers } = readiness;
+        Ready {
+            mode: mode.name(spelling).into(),
+            to: to.name(spelling).into(),
+            ready: blockers.is_empty(),
+            blockers: blockers.into_iter().map(BlockerReply::from).collect(),
+        }
+    }
+}
+
+impl From<Blocker> for BlockerReply {
+    fn from(blocker: Blocker) -> BlockerReply {
+        let Blocker { kind, fatal, text, remedy, address, client, open } = blocker;
+        let reply = BlockerReply { kind, fatal, text, remedy, address, open, ..BlockerReply::default() };
+        let Some(client) = client else { return reply };
+        let key = client.identity.text();
+        BlockerReply {
+            key: kind.is_acceptable().then(|| key.clone()),
+            client: Some(key),
+            member: client.identity.is_member(),
+            more_names: client.more_names,
+            driver: client.driver(),
+            application: client.identity.application,
+            last_seen: Some(rfc3339_millis(client.last_seen)),
+            ..reply
+        }
+    }
+}
+
+impl ModeReply {
+    /// The answer in a spelling of the modes.
+    #[must_use]
+    pub fn new(changed: Changed, spelling: Spelling) -> ModeReply {
+        let Changed { was, mode, generation, persisted, warnings } = changed;
+        let (was, mode) = (was.name(spelling).to_owned(), mode.name(spelling).to_owned());
+        ModeReply { was, mode, generation, persisted, warnings }
+    }
+}
+
+impl From<Rotated> for RotateReply {
+    fn from(rotated: Rotated) -> RotateReply {
+        let Rotated { generation, material, warnings } = rotated;
+        RotateReply { generation, certificates: CertificateStatus::all(&material), warnings }
+    }
+}
+
+impl From<Recycled> for RecycleReply {
+    fn from(recycled: Recycled) -> RecycleReply {
+        let Recycled { at_risk, left_alone, risks, moved, cut, ended, waiting, warnings } = recycled;
+        RecycleReply { at_risk, left_alone, risks, moved, cut, ended, waiting, warnings }
+    }
+}
+
+impl From<AcceptedClient> for AcceptReply {
+    fn from(AcceptedClient { key, accepted, known }: AcceptedClient) -> AcceptReply {
+        AcceptReply { key, accepted, known }
+    }
+}
+
+impl MembersReply {
+    /// All members that are known now, and warnings.
+    #[must_use]
+    pub fn new(members: &MemberList, warnings: Vec<String>) -> MembersReply {
+        MembersReply { members: members.members().iter().map(MemberStatus::from).collect(), warnings }
+    }
+}

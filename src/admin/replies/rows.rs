@@ -1,0 +1,144 @@
+//! The rows of `GET /clients` and `GET /connections`.
+
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use crate::control::{ClientReport, ConnectionReport};
+use crate::text::rfc3339_millis;
+
+/// A row of `GET /clients`: a peer, by kind and application.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ClientRow {
+    /// What `accept` calls it.
+    pub key: String,
+    /// Its address.
+    pub ip: String,
+    /// `plaintext`, `TLS1.2`, `TLS1.3`, or `tls` where it is passed through.
+    pub kind: String,
+    /// The application's name for itself.
+    pub application: Option<String>,
+    /// The driver.
+    pub driver: Option<String>,
+    /// Its version.
+    pub driver_version: Option<String>,
+    /// Whether it is a mongod or mongos.
+    pub member: bool,
+    /// Of the row of all names beyond those that an address may have rows of its own for: about how many names that are.
+    pub more_names: Option<u64>,
+    /// Connections open now.
+    pub open: u64,
+    /// Connections ever.
+    pub total: u64,
+    /// Of those, turned away by `requireSSL`.
+    pub refused: u64,
+    /// RFC 3339.
+    pub first_seen: String,
+    /// RFC 3339.
+    pub last_seen: String,
+    /// Whether it was accepted by name.
+    pub accepted: bool,
+    /// Whether it blocks `requireSSL` now.
+    pub blocks: bool,
+}
+
+/// A row of `GET /connections`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ConnectionRow {
+    /// Its number in the log.
+    pub id: u64,
+    /// The client.
+    pub peer: String,
+    /// The address that it connected to, where the route is transparent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// The route.
+    pub route: String,
+    /// `plaintext`, `tls`, ...
+    pub opening: String,
+    /// The version agreed on with the client.
+    pub tls_version: Option<String>,
+    /// The subject of its certificate.
+    pub client_subject: Option<String>,
+    /// The application's name for itself.
+    pub application: Option<String>,
+    /// The driver.
+    pub driver: Option<String>,
+    /// Its version.
+    pub driver_version: Option<String>,
+    /// Whether it is a mongod or mongos.
+    pub member: bool,
+    /// The mode it was judged by.
+    pub mode: String,
+    /// The snapshot it was judged by.
+    pub generation: u64,
+    /// Where it leads.
+    pub upstream: Option<String>,
+    /// Our own address there: what mongod calls the client.
+    pub upstream_local: Option<String>,
+    /// What that link is.
+    pub upstream_link: String,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// Seconds since it was accepted.
+    pub age_secs: u64,
+    /// Why today's policy would not make it, if so.
+    pub non_conforming: Option<String>,
+    /// Whether it waits to be moved.
+    pub recycling: bool,
+}
+
+impl From<ClientReport> for ClientRow {
+    fn from(ClientReport { seen, blocks }: ClientReport) -> ClientRow {
+        ClientRow {
+            blocks,
+            key: seen.identity.text(),
+            ip: seen.identity.ip.to_string(),
+            kind: seen.kind.name().into(),
+            member: seen.identity.is_member(),
+            application: seen.identity.application,
+            driver: seen.identity.driver,
+            driver_version: seen.driver_version,
+            more_names: seen.more_names,
+            open: seen.open,
+            total: seen.total,
+            refused: seen.refused,
+            first_seen: rfc3339_millis(seen.first_seen),
+            last_seen: rfc3339_millis(seen.last_seen),
+            accepted: seen.accepted,
+        }
+    }
+}
+
+impl From<ConnectionReport> for ConnectionRow {
+    fn from(ConnectionReport { open, non_conforming }: ConnectionReport) -> ConnectionRow {
+        let (client, upstream) = (open.client(), open.upstream.as_deref());
+        ConnectionRow {
+            id: open.id,
+            peer: open.peer.to_string(),
+            destination: open.destination.as_deref().map(ToString::to_string),
+            route: open.route.name.to_string(),
+            opening: open.opening.name().into(),
+            tls_version: open.tls_version().map(Into::into),
+            client_subject: open.client_subject().map(Into::into),
+            application: client.and_then(|client| client.application.clone()),
+            driver: client.and_then(|client| client.driver.clone()),
+            driver_version: client.and_then(|client| client.driver_version.clone()),
+            member: client.is_some_and(|client| client.internal),
+            mode: open.mode.to_string(),
+            generation: open.generation,
+            upstream: upstream.map(|upstream| upstream.name.to_string()),
+            upstream_local: upstream.and_then(|upstream| upstream.local).map(|local| local.to_string()),
+            upstream_link: open.link.name().into(),
+            bytes_in: open.counters.inbound.load(Ordering::Relaxed),
+            bytes_out: open.counters.outbound.load(Ordering::Relaxed),
+            age_secs: open.accepted.elapsed().as_secs(),
+            non_conforming: non_conforming.map(|reason| reason.name().into()),
+            recycling: open.recycling.is_requested(),
+        }
+    }
+}

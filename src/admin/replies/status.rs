@@ -1,0 +1,265 @@
+//! `GET /status`.
+
+use serde::{Deserialize, Serialize};
+
+use super::servers::{BypassStatus, LinkStatus, MemberStatus, UpstreamStatus};
+use crate::control::{ConnectionTotals, LeaseHeld, StandingRefusal, StatusReport};
+use crate::limits::{BYPASS_SHOWN, CERTIFICATES_SHOWN};
+use crate::net::SlotUsage;
+use crate::policy::Spelling;
+use crate::telemetry::now_millis;
+use crate::text::{rfc3339, rfc3339_millis};
+use crate::tls::{Material, TlsItem, in_force};
+
+/// `GET /status`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Status {
+    /// tlsramp's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_secs: u64,
+    /// The mode in force.
+    pub ssl_mode: String,
+    /// The same in the newer spelling.
+    pub tls_mode: String,
+    /// The snapshot in force.
+    pub generation: u64,
+    /// When the mode was last changed, or taken at start: RFC 3339.
+    pub mode_since: String,
+    /// The mode that flags and file name.
+    pub configured_mode: String,
+    /// The mode that the state file would start with.
+    pub persisted_mode: Option<String>,
+    /// What a restart would do to the mode, where that is anything.
+    pub drift: Option<String>,
+    /// The listeners and where they lead.
+    pub routes: Vec<RouteStatus>,
+    /// The servers behind, as last probed.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// The links to other servers: each destination of an outbound route that is probed, or was dialled within the window
+    /// of the guard.
+    pub links: Vec<LinkStatus>,
+    /// The set's members, as far as they are known.
+    pub members: Vec<MemberStatus>,
+    /// Whether the redirect rules of a sidecar are in force; none: there never were any.
+    pub redirect: Option<bool>,
+    /// Connections that go around this proxy: the first hundred.
+    pub bypass: Vec<BypassStatus>,
+    /// Open connections by kind.
+    pub connections: ConnectionCounts,
+    /// The connection slots of inbound routes, then those of outbound routes.
+    pub slots: Vec<SlotStatus>,
+    /// The certificates, CAs and revocation lists in use that have an end: at most 64, ours first.
+    pub certificates: Vec<CertificateStatus>,
+    /// The last rotation, if it was refused: the TLS files on disk are not those in force.
+    pub refused_rotation: Option<RefusedChange>,
+    /// The last reload, if it was refused: the configuration on disk is not the one in force.
+    pub refused_reload: Option<RefusedChange>,
+    /// Who keeps other writers out.
+    pub lease: Option<LeaseStatus>,
+    /// The inventory's size and losses.
+    pub inventory: InventoryStatus,
+    /// Of the warnings, those that cannot wait: connections fail, or are let in, against the mode; files on disk are refused.
+    pub critical: Vec<String>,
+    /// What an operator should look at, one line each; the critical ones first.
+    pub warnings: Vec<String>,
+}
+
+/// A listener and where it leads.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RouteStatus {
+    /// `inbound`, `outbound HOST:PORT`, `admin`, `probes`.
+    pub name: String,
+    /// The addresses listened on.
+    pub listen: Vec<String>,
+}
+
+/// Open connections by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ConnectionCounts {
+    /// All.
+    pub open: usize,
+    /// Inbound, without TLS.
+    pub plaintext: usize,
+    /// Inbound, with TLS, passed through or not.
+    pub tls: usize,
+    /// On outbound routes.
+    pub outbound: usize,
+    /// Those that today's policy would not make.
+    pub non_conforming: usize,
+    /// Those that wait to be moved.
+    pub recycling: usize,
+}
+
+/// The connection slots of one direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SlotStatus {
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// All, those kept for members included.
+    pub limit: usize,
+    /// Those that are taken.
+    pub used: usize,
+    /// Of those, the ones whose client has sent no byte yet.
+    pub silent: usize,
+    /// Connections that wait for a slot.
+    pub waiting: usize,
+}
+
+/// A change that was refused, and none of its kind has succeeded since.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RefusedChange {
+    /// The first of several in a row: RFC 3339.
+    pub since: String,
+    /// The door that the last one came by.
+    pub door: String,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub error: String,
+}
+
+/// A certificate of ours, a CA, or a revocation list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// The option that names it.
+    pub role: String,
+    /// `certificate`, `chain`, `ca` or `crl`.
+    pub kind: String,
+    /// Its file.
+    pub file: String,
+    /// RFC 4514; of a revocation list, its issuer.
+    pub subject: String,
+    /// Its serial number in hexadecimal: which of several with this subject it is.
+    pub serial: String,
+    /// Begin of its validity, or `thisUpdate`: RFC 3339.
+    pub not_before: String,
+    /// End of its validity, or `nextUpdate`: RFC 3339.
+    pub not_after: String,
+    /// Days until then; negative: since.
+    pub days_left: i64,
+}
+
+/// A lease that is held.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct LeaseStatus {
+    /// By whom.
+    pub holder: String,
+    /// For how long still.
+    pub seconds_left: u64,
+}
+
+/// The inventory in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct InventoryStatus {
+    /// Rows.
+    pub rows: usize,
+    /// Applications that block `requireSSL`.
+    pub unmoved: usize,
+    /// Plaintext rows within the window that were lost to the bound.
+    pub lost: u64,
+}
+
+impl From<StatusReport> for Status {
+    fn from(report: StatusReport) -> Status {
+        let mut routes = Vec::<RouteStatus>::new();
+        for (name, address) in &report.listening {
+            match routes.iter_mut().find(|route| *route.name == **name) {
+                Some(route) => route.listen.push(address.to_string()),
+                None => routes.push(RouteStatus { name: name.to_string(), listen: vec![address.to_string()] }),
+            }
+        }
+        let (mode, certificates) = (report.snapshot.mode, CertificateStatus::all(&report.snapshot.tls));
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_secs: report.uptime.as_secs(),
+            ssl_mode: mode.name(Spelling::Ssl).into(),
+            tls_mode: mode.name(Spelling::Tls).into(),
+            generation: report.snapshot.generation,
+            mode_since: rfc3339(report.mode_since),
+            configured_mode: report.configured.name(report.spelling).into(),
+            persisted_mode: report.persisted.map(|mode| mode.name(Spelling::Ssl).into()),
+            drift: report.drift,
+            routes,
+            upstreams: report.servers.into_iter().map(UpstreamStatus::from).collect(),
+            links: report.links.iter().map(LinkStatus::from).collect(),
+            members: report.members.members().iter().map(MemberStatus::from).collect(),
+            redirect: report.redirect,
+            bypass: report.bypass.iter().take(BYPASS_SHOWN).map(BypassStatus::from).collect(),
+            connections: report.connections.into(),
+            slots: report.slots.into_iter().map(SlotStatus::from).collect(),
+            certificates,
+            refused_rotation: report.refused_rotation.map(RefusedChange::from),
+            refused_reload: report.refused_reload.map(RefusedChange::from),
+            lease: report.lease.map(LeaseStatus::from),
+            inventory: InventoryStatus {
+                rows: report.inventory.rows,
+                unmoved: report.inventory.unmoved,
+                lost: report.inventory.lost,
+            },
+            critical: report.critical,
+            warnings: report.warnings,
+        }
+    }
+}
+
+impl From<ConnectionTotals> for ConnectionCounts {
+    fn from(counts: ConnectionTotals) -> ConnectionCounts {
+        let ConnectionTotals { open, plaintext, tls, outbound, non_conforming, recycling } = counts;
+        ConnectionCounts { open, plaintext, tls, outbound, non_conforming, recycling }
+    }
+}
+
+impl From<(&'static str, SlotUsage)> for SlotStatus {
+    fn from((direction, usage): (&'static str, SlotUsage)) -> SlotStatus {
+        let SlotUsage { limit, used, silent, waiting, full: _ } = usage;
+        SlotStatus { direction: direction.into(), limit, used, silent, waiting }
+    }
+}
+
+impl From<StandingRefusal> for RefusedChange {
+    fn from(refusal: StandingRefusal) -> RefusedChange {
+        let StandingRefusal { since, door, by, error } = refusal;
+        RefusedChange { since: rfc3339_millis(since), door: door.name().into(), by, error }
+    }
+}
+
+impl From<LeaseHeld> for LeaseStatus {
+    fn from(lease: LeaseHeld) -> LeaseStatus {
+        LeaseStatus { holder: lease.holder, seconds_left: lease.left.as_secs() }
+    }
+}
+
+impl CertificateStatus {
+    /// The certificates, CAs and revocation lists in use that have an end, ours first: the first few.
+    pub(super) fn all(material: &Material) -> Vec<CertificateStatus> {
+        let certificates = in_force(material.items(), now_millis() / 1000).take(CERTIFICATES_SHOWN);
+        certificates.filter_map(CertificateStatus::new).collect()
+    }
+
+    fn new(one: &TlsItem) -> Option<CertificateStatus> {
+        let shown = |seconds: i64| rfc3339_millis(seconds.saturating_mul(1000));
+        let ends = one.ends?;
+        Some(CertificateStatus {
+            role: one.role.to_string(),
+            kind: one.kind.name().into(),
+            file: one.path.display().to_string(),
+            subject: one.subject.clone(),
+            serial: one.serial.clone(),
+            not_before: shown(one.begins),
+            not_after: shown(ends),
+            days_left: ends.saturating_sub(now_millis() / 1000).div_euclid(86_400),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! Connections that bypass this proxy, as blockers of a mode.
+
+use std::cell::LazyCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::interception::{local_server, missing_rules};
+use crate::control::blocker::{Blocker, BlockerKind};
+use crate::control::blocking::blocking;
+use crate::control::bypass_scan::{
+    Bypass, BypassDirection, BypassRules, BypassScan, connections, own_addresses, own_sockets, scan,
+};
+use crate::control::view::View;
+use crate::policy::Mode;
+
+/// Scans for connections that bypass this proxy now.
+pub(crate) async fn look_for_bypass(view: &View) {
+    let (loaded, members) = (view.loaded(), view.members());
+    let (server, transparent) = (local_server(&loaded.settings), loaded.settings.transparent);
+    if server.is_none() && transparent.is_none() {
+        return view.interception().set_scan(BypassScan::default());
+    }
+    let look = move || {
+        // As many as this process has connections: read only if addresses alone do not tell.
+        let own = LazyCell::new(own_sockets);
+        let (rules, mut here) = (BypassRules { server, transparent, members: &members }, own_addresses());
+        let mut all = connections(&rules, &mut here);
+        // Not accepted yet: it may be tlsramp's, whose connections have the server's address by TPROXY.
+        all.retain(|one| one.inode != 0);
+        let mut found = scan(&all, &rules, &mut here, |one| own.contains(&one.inode));
+        if !found.bypass.is_empty() {
+            // Connections of tlsramp that have ended since are among them: their descriptors were gone by then.
+            found.keep_open(&connections(&rules, &mut here));
+        }
+        found
+    };
+    // A scan that panicked has found nothing.
+    let found = blocking(look).await.unwrap_or_default();
+    view.interception().set_scan(found);
+}
+
+/// The blockers of a mode that relies on all connections passing through this proxy.
+pub(crate) fn bypass_blockers(view: &View, to: Mode) -> Vec<Blocker> {
+    if to.accepts_plaintext() {
+        return Vec::new();
+    }
+    let rules = missing_rules(view).map(|missing| Blocker {
+        kind: BlockerKind::Redirect,
+        text: missing.text,
+        remedy: "tlsramp netfilter --apply".into(),
+        ..Blocker::default()
+    });
+    rules.into_iter().chain(grouped(&view.interception().bypass())).collect()
+}
+
+/// One blocker for each peer and direction.
+pub(crate) fn grouped(bypass: &[Bypass]) -> Vec<Blocker> {
+    let mut peers = BTreeMap::<(BypassDirection, IpAddr), Vec<&Bypass>>::new();
+    for connection in bypass {
+        peers.entry((connection.direction, connection.remote.ip())).or_default().push(connection);
+    }
+    let blocker = |((direction, ip), all): ((BypassDirection, IpAddr), Vec<&Bypass>)| {
+        let first = all[0];
+        let ip = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+        let (count, whose) = (all.len(), if first.member { "member" } else { "client" });
+        let (how, filter, also) = match direction {
+            BypassDirection::Inbound => ("from", format!("ss -K sport = :{} and dst {ip}", first.local.port()), ""),
+            BypassDirection::Outbound => {
+                let also = ", and tlsramp's own to it, which are made anew";
+                ("to", format!("ss -K dport = :{} and dst {ip}", first.remote.port()), also)
+            }
+        };
+        Blocker {
+            kind: BlockerKind::Bypass,
+            text: format!(
+                "bypass: {count} connections {how} {whose} {ip} are older than the redirect and go around tlsramp"
+            ),
+            remedy: format!("they end when that peer connects anew; as root, {filter} ends them now{also}"),
+            address: Some(ip),
+            open: u64::try_from(count).ok(),
+            ..Blocker::default()
+        }
+    };
+    peers.into_iter().map(blocker).collect()
+}

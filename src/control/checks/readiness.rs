@@ -1,0 +1,252 @@
+//! What a change of mode would break: servers that it could not reach, clients that it would refuse.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bypass::{bypass_blockers, look_for_bypass};
+use super::tls_files::servable;
+use crate::config::Settings;
+use crate::control::answer_limit::AnswerSize;
+use crate::control::blocker::{Blocker, BlockerKind};
+use crate::control::blocking::blocking;
+use crate::control::change::ChangeError;
+use crate::control::links::dialled;
+use crate::control::probe::Unreachable;
+use crate::control::remedy::STEP_UP;
+use crate::control::view::View;
+use crate::limits::BLOCKERS_SHOWN;
+use crate::policy::{Link, Mode};
+use crate::route::{RouteId, Routes};
+use crate::state::Snapshot;
+use crate::telemetry::{BlockingClient, Observer, now_millis};
+use crate::text::{printable, rfc3339_millis};
+use crate::tls::PeerFault;
+
+/// The blockers of a mode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// The mode in force.
+    pub mode: Mode,
+    /// The mode that was asked about.
+    pub to: Mode,
+    /// None if the mode can be changed to it without breaking anything.
+    pub blockers: Vec<Blocker>,
+}
+
+/// The blockers of a mode, whether or not the ladder leads there now.
+pub async fn readiness(view: &View, to: Mode) -> Readiness {
+    let (mode, _) = view.mode();
+    let mut blockers = blockers(view, to).await;
+    if let Err(refused) = servable(to, &view.loaded().settings, &view.snapshot().tls) {
+        blockers.push(Blocker {
+            kind: BlockerKind::Unservable,
+            fatal: true,
+            text: refused.to_string(),
+            remedy: "give the files that are missing, and reload".into(),
+            ..Blocker::default()
+        });
+    }
+    Readiness { mode, to, blockers }
+}
+
+/// The blockers of a change to a mode.
+pub(crate) async fn blockers(view: &View, to: Mode) -> Vec<Blocker> {
+    // First: it shows which connections are older than the redirect.
+    look_for_bypass(view).await;
+    let (loaded, members, dialled) = (view.loaded(), view.members(), dialled(view));
+    let unreachable = view.prober().unreachable(to, (&loaded.settings, &view.routes()), &members, &dialled).await;
+    found(view, to, unreachable).await
+}
+
+/// The same by settings and a snapshot that are not in force yet.
+pub(crate) async fn blockers_by(
+    view: &View,
+    to: Mode,
+    by: (&Settings, &Routes),
+    coming: Arc<Snapshot>,
+) -> Vec<Blocker> {
+    let unreachable = view.prober().unreachable_by(by, &view.members(), to, coming, &dialled(view)).await;
+    found(view, to, unreachable).await
+}
+
+async fn found(view: &View, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
+    let mut blockers = Vec::new();
+    for server in unreachable {
+        // A server that is down by the link in use does not concern this change, unless the change relies on TLS.
+        if server.by_the_change || (server.link == Link::Tls && to.dials_tls()) {
+            blockers.push(upstream(server, to));
+        }
+    }
+    let (window, observer) = (view.loaded().settings.admin.guard_window, Arc::clone(view.observer()));
+    let permit = view.answers().acquire(AnswerSize::Summary).await;
+    let clients = blocking(move || {
+        let clients = clients(&observer, to, window);
+        drop(permit);
+        clients
+    });
+    // A check that failed is a blocker too.
+    blockers.extend(clients.await.unwrap_or_else(|error| vec![not_looked(&error)]));
+    blockers.extend(bypass_blockers(view, to));
+    bound(&mut blockers);
+    blockers
+}
+
+/// The clients that a mode would refuse.
+fn clients(observer: &Observer, to: Mode, window: Duration) -> Vec<Blocker> {
+    let (inventory, now, mut blockers) = (&observer.inventory, now_millis(), Vec::new());
+    if !to.accepts_plaintext() {
+        blockers.extend(observer.plaintext_blockers(window, now).iter().map(|client| refused(client, false)));
+        let (count, open) = (inventory.lost(now), inventory.unlisted().0);
+        if (count > 0 && !window.is_zero()) || open > 0 {
+            blockers.push(Blocker {
+                kind: BlockerKind::InventoryLost,
+                text: lost_clients(count.max(open)),
+                remedy: "look at the log for plaintext clients, or shorten --guardWindow".into(),
+                open: (open > 0).then_some(open),
+                ..Blocker::default()
+            });
+        }
+    }
+    if !to.accepts_tls() {
+        blockers.extend(inventory.tls_blockers(window, now).iter().map(|client| refused(client, true)));
+    }
+    blockers
+}
+
+fn not_looked(error: &ChangeError) -> Blocker {
+    Blocker {
+        kind: BlockerKind::InventoryLost,
+        text: format!("the clients could not be looked through: {error}"),
+        remedy: "ask again; if it stays so, restart tlsramp".into(),
+        ..Blocker::default()
+    }
+}
+
+/// Bounds the list. Fatal blockers come first; of the others, the first of each address precedes the second of any, so that
+/// an address with many names does not hide the rest.
+fn bound(blockers: &mut Vec<Blocker>) {
+    let more = blockers.len().saturating_sub(BLOCKERS_SHOWN);
+    if more > 0 {
+        let mut seen = HashMap::<Option<String>, usize>::new();
+        let mut ranked: Vec<_> = std::mem::take(blockers)
+            .into_iter()
+            .map(|blocker| {
+                let rank = seen.entry(blocker.client.as_ref().and(blocker.address.clone())).or_default();
+                *rank += usize::from(blocker.client.is_some());
+                ((!blocker.fatal, *rank), blocker)
+            })
+            .collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        blockers.extend(ranked.into_iter().take(BLOCKERS_SHOWN).map(|(_, blocker)| blocker));
+        blockers.push(Blocker {
+            kind: BlockerKind::More,
+            text: format!("and {more} more"),
+            remedy: "tlsramp ctl clients lists all".into(),
+            ..Blocker::default()
+        });
+    }
+}
+
+fn upstream(server: Unreachable, to: Mode) -> Blocker {
+    let Unreachable { upstream, route, link, reason, fault, remedy, by_the_change, bypasses, open } = server;
+    let (kind, usual) = match (link, by_the_change) {
+        (Link::Tls, _) if fault == PeerFault::TlsDisabled => ("TLS", STEP_UP),
+        (Link::Tls, _) if bypasses => (
+            "TLS",
+            "give that server TLS and a certificate for its name; a server that the rules do not redirect to is not concerned",
+        ),
+        (Link::Tls, true) if route == RouteId::Inbound => (
+            "TLS",
+            "give that server TLS, or, if it is on this host and never will have any, set upstreamTLS to never and restart",
+        ),
+        (Link::Tls, true) => ("TLS", "give that server TLS and a certificate for the name that is dialled"),
+        (Link::Tls, false) => ("TLS", "look at that server: it cannot be reached now either"),
+        (Link::Plaintext | Link::Untouched, _) => ("plaintext", "let that server take plaintext again first"),
+    };
+    let gone = if open == Some(0) { NOT_CONNECTED } else { "" };
+    Blocker {
+        kind: BlockerKind::Upstream,
+        fatal: by_the_change,
+        text: if bypasses {
+            format!(
+                "{to} reaches {upstream} by {kind} once its connections, which are older than the redirect, are made anew, \
+                 and that fails: {reason}"
+            )
+        } else {
+            format!("{to} reaches {upstream} ({route}) by {kind}, and that fails: {reason}")
+        },
+        remedy: remedy.unwrap_or_else(|| usual.into()) + gone,
+        address: Some(upstream),
+        open: open.and_then(|open| u64::try_from(open).ok()),
+        ..Blocker::default()
+    }
+}
+
+/// The remedy for a destination that was dialled lately and has no connection now.
+const NOT_CONNECTED: &str =
+    "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
+
+fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
+    let BlockingClient { identity, open, last_seen, .. } = client;
+    let (name, ip, last_seen) = (name(client), identity.ip, rfc3339_millis(*last_seen));
+    let (how, remedy) = match (by_tls, identity.is_member()) {
+        (false, false) if identity.is_many() => ("without TLS", MANY),
+        (false, false) if !identity.is_named() => ("without TLS", NAMELESS),
+        (false, false) => {
+            ("without TLS", "move it to TLS and recycle what is left, or accept by name that it is refused")
+        }
+        (false, true) => ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections"),
+        _ if !identity.is_named() => ("by TLS", "move it back to plaintext, and let --guardWindow pass"),
+        _ => ("by TLS", "move it back to plaintext first"),
+    };
+    let text = match open {
+        0 => format!("{name} at {ip} connected {how}, last seen {last_seen}"),
+        1 => format!("{name} at {ip} is connected {how}"),
+        open => format!("{name} at {ip} is connected {how}, {open} times"),
+    };
+    Blocker {
+        kind: match (by_tls, *open > 0) {
+            (false, true) => BlockerKind::PlaintextOpen,
+            (false, false) => BlockerKind::PlaintextSeen,
+            (true, true) => BlockerKind::TlsOpen,
+            (true, false) => BlockerKind::TlsSeen,
+        },
+        text,
+        remedy: remedy.into(),
+        client: Some(client.clone()),
+        address: Some(ip.to_string()),
+        open: Some(*open),
+        ..Blocker::default()
+    }
+}
+
+/// The remedy for the clients of an address that has used more names than are kept.
+const MANY: &str = "look at what connects from there: a scanner, or many hosts behind one address; accept all of them by this key, or \
+                    let --guardWindow pass";
+
+/// The remedy for a client without a name.
+const NAMELESS: &str = "move it to TLS and recycle what is left; nothing shows that it has moved, since it sends no name: then accept it \
+                        by its key, or let --guardWindow pass";
+
+/// The client by application and driver, as far as they are known.
+fn name(client: &BlockingClient) -> String {
+    if let Some(names) = client.more_names {
+        let what = if client.identity.is_member() { "members" } else { "applications" };
+        return format!("a group of {what} with about {names} further names");
+    }
+    let what = if client.identity.is_member() { "member" } else { "application" };
+    let driver = client.driver().as_deref().map(printable);
+    match (client.identity.application.as_deref().map(printable), driver) {
+        (Some(application), Some(driver)) => format!("{what} {application} ({driver})"),
+        (Some(application), None) => format!("{what} {application}"),
+        (None, Some(driver)) => format!("a nameless {what} ({driver})"),
+        (None, None) if client.identity.is_member() => "an unknown member".into(),
+        (None, None) => "an unknown client".into(),
+    }
+}
+
+/// The text about plaintext clients that the inventory has dropped at its bound.
+pub(crate) fn lost_clients(count: u64) -> String {
+    format!("{count} plaintext clients were seen within the window and forgotten, as the inventory is full")
+}

@@ -1,0 +1,57 @@
+//! Taking the lease, and checking it before a change.
+
+use std::time::{Duration, Instant};
+
+use super::Controller;
+use crate::control::audit;
+use crate::control::caller::Caller;
+use crate::control::change::ChangeError;
+use crate::control::lease::LeaseHeld;
+
+impl Controller {
+    /// Takes, renews or (with a time of zero) gives back the lease. When this returns a newly taken lease, no change by another
+    /// caller without force is under way any more.
+    ///
+    /// # Errors
+    /// [`ChangeError::Leased`] if another holds it and this is not forced.
+    pub async fn lease(
+        &self,
+        holder: &str,
+        time: Duration,
+        force: bool,
+        caller: &Caller,
+    ) -> Result<Option<LeaseHeld>, ChangeError> {
+        let (before, outcome) = {
+            let mut running = self.running.write();
+            let before = running.lease.held_now().map(|held| held.holder);
+            let now = Instant::now();
+            let outcome = match running.lease.keeps_out(Some(holder), now) {
+                Some((held, left)) if !force => Err(leased(held, left)),
+                Some(_) | None => {
+                    running.lease.take(holder, time, now);
+                    Ok(running.lease.held_now())
+                }
+            };
+            (before, outcome)
+        };
+        audit::lease(self.view.history(), before.as_deref(), (holder, time, force), outcome.as_ref().err(), caller);
+        if matches!(outcome, Ok(Some(_))) && before.as_deref() != Some(holder) {
+            // A change that is under way finds the lease taken, or is past that check and committed once this lock is free.
+            drop(self.changing.lock().await);
+        }
+        outcome
+    }
+
+    /// Refuses a change while another holds the lease.
+    pub(super) fn check_lease(&self, holder: Option<&str>) -> Result<(), ChangeError> {
+        let running = self.running.write();
+        match running.lease.keeps_out(holder, Instant::now()) {
+            None => Ok(()),
+            Some((holder, left)) => Err(leased(holder, left)),
+        }
+    }
+}
+
+fn leased(holder: &str, left: Duration) -> ChangeError {
+    ChangeError::Leased { holder: holder.to_owned(), seconds: left.as_secs().max(1) }
+}

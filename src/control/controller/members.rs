@@ -1,0 +1,69 @@
+//! Setting the members that a rollout names.
+
+use std::sync::Arc;
+
+use super::{Controller, carry_out};
+use crate::control::audit;
+use crate::control::caller::Caller;
+use crate::control::change::{ChangeError, MemberNames};
+use crate::control::member_names::{FORGOTTEN, NamedSets};
+use crate::state::NameSource;
+
+impl Controller {
+    /// Sets the members of some replica sets. When this returns, they are in the state file, if there is one, and verify the peers
+    /// of every connection from now on. Returns warnings.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: an invalid name, a bound, a lease, a state file that cannot be written. Nothing has changed.
+    pub async fn set_members(
+        self: &Arc<Self>,
+        names: MemberNames,
+        caller: &Caller,
+    ) -> Result<Vec<String>, ChangeError> {
+        let (this, caller) = (Arc::clone(self), caller.clone());
+        carry_out(async move {
+            let outcome = this.replace_members(&names).await;
+            audit::members(this.view.history(), &names, &outcome, &caller);
+            outcome
+        })
+        .await
+    }
+
+    async fn replace_members(&self, names: &MemberNames) -> Result<Vec<String>, ChangeError> {
+        let newer = NamedSets::parse(&names.sets).map_err(ChangeError::Names)?;
+        {
+            // Not while a change checks which servers can be reached by which name.
+            let _changing = self.changing.lock().await;
+            if !names.force {
+                self.check_lease(names.holder.as_deref())?;
+            }
+            let before = self.view.running(|running| Arc::clone(&running.named));
+            let after = before.replaced_by(newer).map_err(ChangeError::Names)?;
+            if after != *before {
+                let after = Arc::new(after);
+                let _guard = if self.saver.has_file() {
+                    Some(self.saver.save_change(|state| state.named = Arc::clone(&after)).await?)
+                } else {
+                    None
+                };
+                self.running.write().named = after;
+            }
+        }
+        self.discovery.look_up().await;
+        let mut warnings = Vec::new();
+        if !self.saver.has_file() && self.view.running(|running| running.named.names().next().is_some()) {
+            warnings.push(FORGOTTEN.to_owned());
+        }
+        let members = self.view.members();
+        let unresolved = members.members().iter().filter(|member| member.addresses.is_empty());
+        let unresolved = unresolved.filter(|member| member.sources.contains(&NameSource::Rollout));
+        let unresolved: Vec<_> = unresolved.map(|member| member.name.to_string()).collect();
+        if !unresolved.is_empty() {
+            let names = unresolved.join(", ");
+            warnings.push(format!(
+                "these names do not resolve here, and so verify nobody: {names}; see to DNS or /etc/hosts"
+            ));
+        }
+        Ok(warnings)
+    }
+}

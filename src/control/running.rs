@@ -1,0 +1,52 @@
+//! What is in force beside the snapshot: configuration, persisted mode, named members and lease. The controller writes it;
+//! everything else has a reader.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::lease::Lease;
+use super::member_names::NamedSets;
+use super::state_file::PersistedMode;
+use crate::config::Loaded;
+use crate::route::Routes;
+
+#[derive(Debug)]
+pub(super) struct RunningState {
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) persisted: Option<PersistedMode>,
+    /// The members that a rollout has named.
+    pub(super) named: Arc<NamedSets>,
+    pub(super) lease: Lease,
+    /// When the mode was last changed, or taken at start.
+    pub(super) mode_since: SystemTime,
+}
+
+/// The side that changes it; there is one.
+#[derive(Debug)]
+pub(super) struct RunningWriter(Arc<Mutex<RunningState>>);
+
+/// The side that reads it.
+#[derive(Debug, Clone)]
+pub(super) struct RunningReader(Arc<Mutex<RunningState>>);
+
+impl RunningWriter {
+    pub(super) fn new(running: RunningState) -> RunningWriter {
+        RunningWriter(Arc::new(Mutex::new(running)))
+    }
+
+    pub(super) fn reader(&self) -> RunningReader {
+        RunningReader(Arc::clone(&self.0))
+    }
+
+    pub(super) fn write(&self) -> MutexGuard<'_, RunningState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RunningReader {
+    /// Reads it under its lock, which is not held across awaits.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&RunningState) -> T) -> T {
+        read(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

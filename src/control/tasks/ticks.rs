@@ -1,0 +1,12 @@
+//! The ticks of a task.
+
+use std::time::Duration;
+
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// An interval that skips ticks while the task is busy. The first tick is at once.
+pub(super) fn ticks(every: Duration) -> Interval {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
