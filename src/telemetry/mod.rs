@@ -21,7 +21,7 @@ pub use inventory::{
 };
 pub use links::{LinkFailure, LinkKey, LinkRecord, RedirectedTo};
 pub use log::{LogHandle, init as init_logs};
-pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, SlotCounts, UpstreamUp};
+pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, SlotGauges, UpstreamUp};
 pub use open_connections::OpenConnection;
 pub use outcome::{Outcome, OutcomeSource};
 pub use rate_limit::RateLimit;

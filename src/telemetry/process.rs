@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit};
 
 /// The resources that this process uses now.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct ProcessUsage {
+pub(super) struct ProcessFigures {
     /// Processor time of all threads, user and system.
     pub(super) cpu_seconds: Option<f64>,
     pub(super) resident_bytes: Option<u64>,
@@ -15,11 +15,11 @@ pub(super) struct ProcessUsage {
     pub(super) max_fds: Option<u64>,
 }
 
-impl ProcessUsage {
-    pub(super) fn read() -> ProcessUsage {
+impl ProcessFigures {
+    pub(super) fn read() -> ProcessFigures {
         let process = Process::myself().ok();
         let stat = process.as_ref().and_then(|process| process.stat().ok());
-        ProcessUsage {
+        ProcessFigures {
             cpu_seconds: stat.as_ref().map(|stat| seconds(stat.utime.saturating_add(stat.stime))),
             resident_bytes: stat.map(|stat| stat.rss.saturating_mul(procfs::page_size())),
             open_fds: process.and_then(|process| process.fd_count().ok()).map(|count| count as u64),
@@ -41,7 +41,7 @@ fn seconds(ticks: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ProcessUsage, started};
+    use super::{ProcessFigures, started};
     use std::time::{SystemTime, UNIX_EPOCH};
 
     #[test]
@@ -49,11 +49,11 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let began = started().unwrap();
         assert!(began > now - 86_400.0 && began < now + 60.0, "{began} is not near {now}");
-        let before = ProcessUsage::read();
+        let before = ProcessFigures::read();
         assert!(before.resident_bytes.unwrap() > 100_000 && before.cpu_seconds.is_some());
         let files: Vec<_> = (0..64).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
         // Other tests of this process open and close files too; at least these are open.
-        assert!(ProcessUsage::read().open_fds.unwrap() >= files.len() as u64);
+        assert!(ProcessFigures::read().open_fds.unwrap() >= files.len() as u64);
         assert!(before.max_fds.is_none_or(|most| most >= files.len() as u64));
     }
 }

@@ -12,7 +12,7 @@ use super::scrape::Scrape;
 use super::writer::{Format, write};
 use crate::limits::METRICS_ROUTES;
 use crate::policy::Mode;
-use crate::telemetry::process::{ProcessUsage, started};
+use crate::telemetry::process::{ProcessFigures, started};
 
 /// The metrics of one process.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Metrics {
         let sums = scrape.by_route(|name| self.route(name));
         let latencies =
             [&self.sniff, &self.client_handshake, &self.upstream_handshake, &self.dial].map(Histogram::read);
-        write(MetricsPage { sums, latencies, process: ProcessUsage::read(), started: self.started, scrape }, format)
+        write(MetricsPage { sums, latencies, process: ProcessFigures::read(), started: self.started, scrape }, format)
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<RouteMetrics>>> {

@@ -15,5 +15,5 @@ mod writer;
 
 pub use keeper::Metrics;
 pub use route::RouteMetrics;
-pub use scrape::{CertificateEnd, LinkUp, SlotCounts, UpstreamUp};
+pub use scrape::{CertificateEnd, LinkUp, SlotGauges, UpstreamUp};
 pub use writer::Format;

@@ -7,10 +7,10 @@ use prometheus_client::registry::Unit;
 
 use super::histogram::Latencies;
 use super::route::{DIRECTIONS, KINDS, kind_number};
-use super::scrape::{RouteSums, Scrape, SlotCounts};
+use super::scrape::{RouteSums, Scrape, SlotGauges};
 use super::writer::FamilyWriter;
 use crate::policy::{Mode, Opening, Spelling};
-use crate::telemetry::process::ProcessUsage;
+use crate::telemetry::process::ProcessFigures;
 
 /// The values of all families.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct MetricsPage {
     pub(super) sums: Vec<RouteSums>,
     /// Sniff, handshakes with clients, handshakes with upstreams, dial.
     pub(super) latencies: [Latencies; 4],
-    pub(super) process: ProcessUsage,
+    pub(super) process: ProcessFigures,
     /// When the process was started, in seconds since 1970.
     pub(super) started: Option<f64>,
     pub(super) scrape: Scrape,
@@ -60,7 +60,7 @@ impl MetricsPage {
     }
 
     fn slots(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
-        let series = |value: fn(&SlotCounts) -> u64| {
+        let series = |value: fn(&SlotGauges) -> u64| {
             self.scrape.slots.iter().map(move |slots| ([("direction", slots.direction)], value(slots)))
         };
         let help = "Connections that are served at a time, at most.";

@@ -38,7 +38,7 @@ pub struct Scrape {
     /// Log lines dropped, since the start.
     pub log_lines_dropped: u64,
     /// The connection slots, by direction.
-    pub slots: Vec<SlotCounts>,
+    pub slots: Vec<SlotGauges>,
     /// Bytes held by handshakes in progress: with clients, with upstreams.
     pub handshake_bytes: [u64; 2],
     closed: BTreeMap<Arc<str>, Bytes>,
@@ -47,7 +47,7 @@ pub struct Scrape {
 
 /// The connection slots of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlotCounts {
+pub struct SlotGauges {
     /// `inbound` or `outbound`.
     pub direction: &'static str,
     /// The limit.

@@ -9,7 +9,7 @@ use certs_gen::{Authority, Issued, Request, Validity};
 use super::{FileRole, PemFile, Secret, read};
 
 /// Two CAs as a CA file, and what may lie about it.
-struct Parts {
+struct PemFixture {
     folder: tempfile::TempDir,
     a: String,
     b: String,
@@ -18,11 +18,11 @@ struct Parts {
     leaves: [Issued; 2],
 }
 
-impl Parts {
-    fn new() -> Parts {
+impl PemFixture {
+    fn new() -> PemFixture {
         let [a, b] = ["A", "B"].map(|name| Authority::new(name).unwrap());
         let leaves = [&a, &b].map(|ca| ca.issue(&Request::client("leaf")).unwrap());
-        Parts {
+        PemFixture {
             folder: tempfile::tempdir().unwrap(),
             crl: a.revoke(&[], Validity::Now).unwrap(),
             a: a.pem().to_owned(),
@@ -89,8 +89,8 @@ enum Expected {
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn ca_files_are_read_as_openssl_reads_them() {
     use Expected::{Both, BothHereAlone, Error, ErrorHereAlone};
-    let parts = Parts::new();
-    let Parts { a, b, key, crl, .. } = &parts;
+    let parts = PemFixture::new();
+    let PemFixture { a, b, key, crl, .. } = &parts;
     let both = format!("{a}{b}");
     let trusted = |settings: &[&str]| parts.openssl(b, &[&["x509", "-trustout"], settings].concat());
     let encrypted = parts.openssl(key, &["pkcs8", "-topk8", "-passout", "pass:x"]);
@@ -247,7 +247,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
 
 #[test]
 fn encrypted_keys_are_read_as_openssl_writes_them() {
-    let parts = Parts::new();
+    let parts = PemFixture::new();
     let chain = parts.leaves[0].cert_pem().to_owned();
     let encrypt = |args: &[&str]| {
         let args = [&["pkcs8", "-topk8", "-passout", "pass:secret"], args].concat();
