@@ -183,10 +183,12 @@ fn refused(error: &RawDocument) -> CommandError {
 impl From<io::Error> for CommandError {
     /// An end of stream inside a message counts as closed, as does TLS cut off without `close_notify`.
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::Closed,
-            io::ErrorKind::InvalidData if error.get_ref().is_none() => Self::Malformed(Malformed::Length),
-            _ => Self::Io(error),
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Closed
+        } else if error.kind() == io::ErrorKind::InvalidData && error.get_ref().is_none() {
+            Self::Malformed(Malformed::Length)
+        } else {
+            Self::Io(error)
         }
     }
 }
