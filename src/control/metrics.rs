@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::links::{LinkHealth, links};
 use super::view::View;
 use crate::net::SlotUsage;
-use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotCounts, UpstreamUp, now_millis};
+use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotGauges, UpstreamUp, now_millis};
 use crate::tls::{handshake_bytes, in_force};
 
 /// The metrics, as text.
@@ -44,8 +44,8 @@ pub fn metrics(view: &View, format: Format) -> String {
     metrics.encode(scrape, format)
 }
 
-fn slot_counts(direction: &'static str, slots: SlotUsage) -> SlotCounts {
+fn slot_counts(direction: &'static str, slots: SlotUsage) -> SlotGauges {
     let SlotUsage { limit, used, silent, waiting, full: _ } = slots;
     let [limit, used, silent, waiting] = [limit, used, silent, waiting].map(|count| count as u64);
-    SlotCounts { direction, limit, used, silent, waiting }
+    SlotGauges { direction, limit, used, silent, waiting }
 }

@@ -10,6 +10,8 @@ mod results;
 mod session;
 mod target;
 
+#[cfg(test)]
+pub use hello::HelloReply;
 pub use hello::ServerState;
 pub(super) use prober::Prober;
 pub(super) use results::{DialledDestination, LinkSeen, Traffic, Unreachable};
