@@ -1,8 +1,8 @@
-//! Stop in three steps: signal, wait, force. One small part that everything which must end holds.
+//! Graceful shutdown in three steps: signal, wait, force.
 //!
-//! A [`Drain`] is held by whoever decides; a [`DrainWatch`] by whoever must end. A watch held is work under way:
-//! [`Drain::wait`] is over when the last one is dropped. Every open connection holds a watch and waits by it, so both are
-//! small, and a wait that is asked again costs a load.
+//! The owner of a shutdown holds a [`Drain`]; each task that has to end holds a [`DrainWatch`]. [`Drain::wait`] returns when
+//! the last watch is dropped. Every open connection holds a watch, so watches and waits are small, and polling a wait again
+//! costs one atomic load.
 
 use std::borrow::Borrow;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// How far a stop has come.
+/// The phase of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum Phase {
@@ -32,46 +32,46 @@ impl Phase {
     }
 }
 
-/// How a wait was over.
+/// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DrainEnd {
-    /// All ended by themselves.
+    /// All watches were dropped in time.
     ByThemselves,
-    /// The time was over, and what was left was made to end.
+    /// The time limit was reached, and the rest was forced.
     Overdue,
-    /// Somebody wanted it at once, and what was left was made to end.
+    /// A force was requested.
     Forced,
 }
 
-/// The deciding side.
+/// The side that starts a shutdown.
 #[derive(Debug)]
 pub struct Drain {
     watch: DrainWatch,
 }
 
-/// The side that ends.
+/// The side that observes a shutdown.
 #[derive(Debug)]
 pub struct DrainWatch(Arc<DrainState>);
 
 #[derive(Debug)]
 struct DrainState {
-    /// A [`Phase`]; it only grows.
+    /// A [`Phase`]; only increases.
     phase: AtomicU8,
-    /// Watches, the drain's own included.
+    /// The number of watches, the drain's own included.
     watches: AtomicUsize,
-    /// Told when the drain's own is the last.
+    /// Notified when only the drain's own watch is left.
     gone: Notify,
     wakers: Mutex<WakerSlab>,
 }
 
-/// Who is to be woken: a slot for each wait. As many as watches at most, for a connection waits once at a time.
+/// Waker slab, one slot per pending wait; at most as many as watches.
 #[derive(Debug, Default)]
 struct WakerSlab {
     slots: Vec<Option<Waker>>,
     free: Vec<u32>,
 }
 
-/// A wait for a phase, by a watch that is lent to it or given.
+/// A future that resolves once a phase is reached.
 #[derive(Debug)]
 #[must_use]
 pub struct PhaseReached<W: Borrow<DrainWatch>> {
@@ -80,7 +80,7 @@ pub struct PhaseReached<W: Borrow<DrainWatch>> {
     registered: Option<WakerSlot>,
 }
 
-/// Where the waker of a wait is, and the phase in which it was left there.
+/// The slot of a wait's waker, and the phase in which it was registered.
 #[derive(Debug, Clone, Copy)]
 struct WakerSlot {
     number: u32,
@@ -88,7 +88,7 @@ struct WakerSlot {
 }
 
 impl Drain {
-    /// A drain that runs.
+    /// A drain in its running phase.
     #[must_use]
     pub fn new() -> Drain {
         let shared = DrainState {
@@ -100,23 +100,23 @@ impl Drain {
         Drain { watch: DrainWatch(Arc::new(shared)) }
     }
 
-    /// A watch on it.
+    /// A new watch.
     #[must_use]
     pub fn watch(&self) -> DrainWatch {
         self.watch.clone()
     }
 
-    /// Asks everybody to end: no new work, finish the old.
+    /// Begins the drain: no new work is accepted, open work is finished.
     pub fn start(&self) {
         self.watch.0.raise(Phase::Draining);
     }
 
-    /// Waits until every watch is gone; for at most `limit`, if that is not zero, and until `force` resolves.
+    /// Waits until all watches are dropped; forces them after `limit` (zero: no limit) or when `force` resolves.
     pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> DrainEnd {
         let limit =
             async { if limit.is_zero() { std::future::pending().await } else { tokio::time::sleep(limit).await } };
         let ending = tokio::select! {
-            // With nobody left there is nothing to force.
+            // Without watches there is nothing to force.
             biased;
             () = self.emptied() => return DrainEnd::ByThemselves,
             () = limit => DrainEnd::Overdue,
@@ -127,18 +127,18 @@ impl Drain {
         ending
     }
 
-    /// Returns once there is no watch but its own.
+    /// Returns once only the drain's own watch is left.
     async fn emptied(&self) {
         let DrainState { watches, gone, .. } = &*self.watch.0;
         while watches.load(Ordering::Acquire) > 1 {
-            // A word that was left when nobody waited yet is heard too.
+            // `Notify` keeps a permit, so a notification before this wait is not lost.
             gone.notified().await;
         }
     }
 }
 
 impl Drop for Drain {
-    /// A deciding side that is gone: nobody is left to be waited for.
+    /// Forces what is left, since nothing waits for it any more.
     fn drop(&mut self) {
         self.watch.0.raise(Phase::Forced);
     }
@@ -151,17 +151,17 @@ impl Default for Drain {
 }
 
 impl DrainWatch {
-    /// Returns when a stop has begun. To be awaited by one task alone.
+    /// Resolves when a drain begins. To be awaited by one task.
     pub fn draining(&self) -> PhaseReached<&DrainWatch> {
         PhaseReached { watch: self, wanted: Phase::Draining, registered: None }
     }
 
-    /// Returns when what is still open must end at once. To be awaited by one task alone.
+    /// Resolves when open work must end at once. To be awaited by one task.
     pub fn forced(&self) -> PhaseReached<&DrainWatch> {
         PhaseReached { watch: self, wanted: Phase::Forced, registered: None }
     }
 
-    /// The same, and the watch is held for as long as the wait is.
+    /// As [`forced`](DrainWatch::forced); holds the watch.
     pub fn into_forced(self) -> PhaseReached<DrainWatch> {
         PhaseReached { watch: self, wanted: Phase::Forced, registered: None }
     }
@@ -185,7 +185,7 @@ impl Drop for DrainWatch {
 impl DrainState {
     fn raise(&self, to: Phase) {
         if self.phase.fetch_max(to as u8, Ordering::AcqRel) < to as u8 {
-            // Woken without the lock: they take it to wait for the next phase, or to leave.
+            // Woken without the lock, which the woken tasks take.
             let woken: Vec<_> = self.wakers().slots.iter_mut().filter_map(Option::take).collect();
             woken.into_iter().for_each(Waker::wake);
         }
@@ -201,7 +201,7 @@ impl DrainState {
 }
 
 impl WakerSlab {
-    /// Puts a waker into a slot; into none where there are more than numbers, and those are never as many.
+    /// Stores a waker; `None` if there are more than `u32::MAX`.
     fn enter(&mut self, waker: &Waker) -> Option<u32> {
         let number = self.free.pop().or_else(|| {
             let next = u32::try_from(self.slots.len()).ok()?;
@@ -232,7 +232,7 @@ impl<W: Borrow<DrainWatch> + Unpin> Future for PhaseReached<W> {
             if let Some(slot) = registered.take() {
                 wakers.leave(slot.number);
             }
-            // Read under the lock: a later rise finds the waker.
+            // Read under the lock, so that a later change of the phase finds the waker.
             phase = shared.phase();
             *registered = wakers.enter(cx.waker()).map(|number| WakerSlot { number, phase });
         }

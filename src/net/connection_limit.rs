@@ -1,12 +1,13 @@
-//! SilentConnection slots of one direction: how many connections are served at a time, and which of those beyond wait.
+//! The connection slots of one direction: how many connections are served at a time, and which of the others wait.
 //!
-//! Slots are for everybody, but for some that are kept for members of the set. A connection that finds none waits, in a
-//! bounded queue, so that accepting never does. A free slot goes to a waiting member, else to a client that has sent something,
+//! Some slots are reserved for members of the replica set. A connection that finds no slot waits in a bounded queue; the
+//! accept loop never waits. A free slot goes to a waiting member, else to a client that has sent something,
 //! of the source that holds the fewest slots. While all are taken and such a client waits, the source with the most silent
 //! connections gives up its oldest. See [`ConnectionLimit`] for the rule.
 
 mod queue;
 mod silent;
+mod slots;
 mod source;
 mod table;
 
@@ -17,11 +18,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::limits::{IN_USE_AFTER, IN_USE_NOTED};
-use table::{Pool, SlotTable, TakenSlot};
+use slots::{Pool, TakenSlot};
+pub use slots::{SlotLimits, SlotUsage, TooMany};
+use table::SlotTable;
 
 /// The slots of one direction, shared by all workers.
 ///
-/// # When room is made
+/// # When a silent connection is closed for another
 /// Connections are counted by source: an IPv4 address, or an IPv6 /64. A slot is *silent* until the first byte of its client,
 /// and *in use* if its client has sent a request after an answer within the last 30 s, and more than 10 s after the connection
 /// was established. Room is made for a client that waits and has sent something, if its source has fewer slots that are
@@ -38,51 +41,16 @@ use table::{Pool, SlotTable, TakenSlot};
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit(Arc<Mutex<SlotTable>>);
 
-/// How many slots there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlotLimits {
-    /// All, kept ones included.
-    pub size: usize,
-    /// Those kept for members, at most half of all.
-    pub kept: usize,
-    /// Most connections of one address that is not a member's, waiting ones included.
-    pub per_address: Option<usize>,
-}
-
-/// What has become of the slots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SlotUsage {
-    /// All slots, kept ones included.
-    pub limit: usize,
-    /// Those that are taken.
-    pub used: usize,
-    /// Of those, the ones whose client has sent no byte yet.
-    pub silent: usize,
-    /// Connections that wait for a slot.
-    pub waiting: usize,
-    /// Whether all are taken that are not kept for members.
-    pub full: bool,
-}
-
-/// What a new connection gets.
+/// The answer to a new connection.
 #[derive(Debug)]
 pub enum SlotRequest {
-    /// It is served now.
+    /// It has a slot.
     Granted(ConnectionSlot),
-    /// It waits.
+    /// It waits for a slot.
     Queued(QueuePlace),
 }
 
-/// Why a new connection gets nothing and is to be closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TooMany {
-    /// All slots are taken, and all places to wait.
-    Full,
-    /// Its address has as many connections as one may have.
-    FromAddress,
-}
-
-/// One slot, taken. Dropping it returns it.
+/// A slot. Dropping it returns it.
 #[derive(Debug)]
 pub struct ConnectionSlot(Box<SlotState>);
 
@@ -94,11 +62,11 @@ struct SlotState {
     pool: Pool,
     silence: Option<oneshot::Receiver<()>>,
     established: Option<Instant>,
-    /// When it was noted last that the client has sent a request.
+    /// When a request of the client was last noted.
     requested: Option<Instant>,
 }
 
-/// A place in the queue. Dropping it gives it up.
+/// A place in the queue. Dropping it leaves the queue.
 #[derive(Debug)]
 pub struct QueuePlace {
     limit: ConnectionLimit,
@@ -108,26 +76,25 @@ pub struct QueuePlace {
 }
 
 impl ConnectionLimit {
-    /// So many slots, none of them kept, and a queue for so many connections.
+    /// A limit of `size` slots, none of them reserved, with a queue of `room` connections.
     #[must_use]
     pub fn new(size: usize, room: usize) -> ConnectionLimit {
         ConnectionLimit(Arc::new(Mutex::new(SlotTable::new(SlotLimits { size, kept: 0, per_address: None }, room))))
     }
 
-    /// How many there are, kept ones included.
+    /// The number of slots, reserved ones included.
     #[must_use]
     pub fn size(&self) -> usize {
         self.table().limits.size
     }
 
-    /// What has become of them.
+    /// The use of the slots.
     #[must_use]
     pub fn usage(&self) -> SlotUsage {
         self.table().usage()
     }
 
-    /// Changes how many there are, or which addresses are those of members. Nobody loses a slot: a smaller number is reached
-    /// as slots come back.
+    /// Changes the limits, or the addresses of members. No slot is taken back: a lower limit is reached as slots are returned.
     pub fn resize(&self, limits: SlotLimits, is_member: impl Fn(IpAddr) -> bool) {
         let limits = SlotLimits { kept: limits.kept.min(limits.size / 2), ..limits };
         let mut table = self.table();
@@ -136,10 +103,10 @@ impl ConnectionLimit {
         self.deliver(granted);
     }
 
-    /// A slot or a place for a connection that was accepted now. `is_member` tells which addresses are those of members.
+    /// A slot for a new connection, or a place in the queue. `is_member` tells whether an address is a member's.
     ///
     /// # Errors
-    /// [`TooMany`]: it is to be closed.
+    /// [`TooMany`]: the connection is to be closed.
     pub fn enter(&self, ip: IpAddr, is_member: impl Fn(IpAddr) -> bool) -> Result<SlotRequest, TooMany> {
         let ip = ip.to_canonical();
         let member = is_member(ip);
@@ -155,13 +122,13 @@ impl ConnectionLimit {
         Ok(SlotRequest::Queued(QueuePlace { limit: self.clone(), id, ip, slot }))
     }
 
-    /// Asks silent connections to leave for those that wait, as far as they may be asked by now. Each that waits is to call
-    /// this now and then: a silence becomes long enough by time alone.
+    /// Asks silent connections to close for those that wait, if they have been silent for long enough. To be called by each
+    /// waiting connection now and then.
     pub fn make_room(&self, is_member: impl Fn(IpAddr) -> bool) {
         self.table().make_room(Instant::now(), is_member);
     }
 
-    /// Whether that all are taken is still to be said: once, until a slot is free at once again.
+    /// Whether to warn that all slots are taken: true once, until a slot is free at once again.
     #[must_use]
     pub fn says_full(&self) -> bool {
         !std::mem::replace(&mut self.table().said, true)
@@ -176,7 +143,7 @@ impl ConnectionLimit {
         ConnectionSlot(Box::new(SlotState { limit, id, ip, pool, silence, established: None, requested: None }))
     }
 
-    /// Hands slots to those that waited. Not under the lock, which a slot that finds nobody takes to return itself.
+    /// Sends slots to waiting connections. Not under the lock: a slot whose receiver is gone takes it to return itself.
     fn deliver(&self, granted: Vec<table::Granted>) {
         for (waiting, taken) in granted {
             if let Err(taken) = waiting.send(taken) {
@@ -187,8 +154,8 @@ impl ConnectionLimit {
 }
 
 impl ConnectionSlot {
-    /// Resolves when the connection is to leave because its client has been silent for so long and others wait. Never, once
-    /// the client has been [`heard`](ConnectionSlot::heard).
+    /// Resolves when the connection is to close because its client is silent and others wait. Never after
+    /// [`heard`](ConnectionSlot::heard).
     pub async fn asked_to_leave(&mut self) {
         if let Some(silence) = &mut self.0.silence
             && silence.await.is_ok()
@@ -210,8 +177,8 @@ impl ConnectionSlot {
         self.0.established.get_or_insert_with(Instant::now);
     }
 
-    /// Notes that the client of an established connection has sent a request after an answer: now and then, to be called for
-    /// each.
+    /// Notes that the client of an established connection has sent a request after an answer. To be called for each; most
+    /// calls do nothing.
     pub fn requested(&mut self) {
         self.requested_at(Instant::now());
     }
@@ -233,17 +200,17 @@ impl Drop for SlotState {
 }
 
 impl QueuePlace {
-    /// Notes that the client has sent something, and asks a silent connection to leave for it.
+    /// Notes that the client has sent something, and asks a silent connection to close for it.
     pub fn spoke(&self, is_member: impl Fn(IpAddr) -> bool) {
         let mut table = self.limit.table();
         table.spoke(self.id, self.ip);
         table.make_room(Instant::now(), is_member);
     }
 
-    /// Its slot, once it gets one within this time.
+    /// The slot, if one is granted within `limit`.
     ///
     /// # Errors
-    /// [`TooMany`] if it lost its place to an address with fewer connections that wait.
+    /// [`TooMany`] if the place was lost to an address with fewer waiting connections.
     pub async fn slot_within(&mut self, limit: Duration) -> Result<Option<ConnectionSlot>, TooMany> {
         match tokio::time::timeout(limit, &mut self.slot).await {
             Ok(Ok(taken)) => Ok(Some(self.limit.slot(taken))),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use rustls::CommonState;
 use tokio::net::TcpStream;
 
+use super::context::{AcceptedConnection, Policy};
 use super::failure::ServeError;
 use super::leg::Leg;
 use crate::limits::Timeouts;
@@ -13,10 +14,48 @@ use crate::net::linger;
 use crate::policy::Admission;
 use crate::state::Snapshot;
 use crate::telemetry::{ClientTls, ConnectionInfo, Record};
-use crate::tls::{self, AcceptedStream, HandshakeError};
+use crate::tls::{self, AcceptedStream, HandshakeError, Material};
+
+/// The client's leg, and what it was admitted by.
+pub(super) struct ClientLeg {
+    pub(super) leg: Leg,
+    pub(super) admission: Admission,
+    pub(super) material: Arc<Material>,
+}
+
+impl ClientLeg {
+    pub(super) async fn admit(
+        admission: Admission,
+        socket: TcpStream,
+        policy: &Policy,
+        accepted: &AcceptedConnection<'_>,
+        record: &mut Record,
+    ) -> Result<ClientLeg, ServeError> {
+        let leg = admit(admission, socket, &policy.snapshot, &accepted.tuning.timeouts, record).await?;
+        Ok(ClientLeg { leg, admission, material: Arc::clone(&policy.snapshot.tls) })
+    }
+
+    /// Admits the client again, by a newer policy.
+    pub(super) fn admit_again(
+        &mut self,
+        admission: Admission,
+        policy: &Policy,
+        record: &mut Record,
+    ) -> Result<(), ServeError> {
+        if admission != self.admission {
+            // TLS that ends here cannot be passed through any more, nor the reverse.
+            return Err(ServeError::Unsettled);
+        }
+        if self.leg.is_outlived() || !Arc::ptr_eq(&self.material, &policy.snapshot.tls) {
+            admit_again(&mut self.leg, &policy.snapshot, record)?;
+            self.material = Arc::clone(&policy.snapshot.tls);
+        }
+        Ok(())
+    }
+}
 
 /// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.
-pub(super) async fn admit(
+async fn admit(
     admission: Admission,
     socket: TcpStream,
     snapshot: &Snapshot,
@@ -48,7 +87,7 @@ pub(super) async fn admit(
 }
 
 /// Judges an admitted client by another snapshot, or once more.
-pub(super) fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
+fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
     let Leg::FromClient(stream) = leg else { return Ok(()) };
     tls::reverify_client(stream, &snapshot.tls).map_err(|error| ServeError::ClientTls(HandshakeError::Tls(error)))?;
     let sni = record.info().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());

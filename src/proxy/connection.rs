@@ -9,12 +9,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::establish::{AcceptedConnection, Legs, establish};
+use super::context::{AcceptedConnection, ProxyContext};
+use super::establish::{Legs, establish};
 use super::failure::ServeError;
 use super::leg::Leg;
 use super::recycle::{cut_off, move_on};
 use super::route::ServedRoute;
-use super::server::ProxyContext;
 use super::watcher::Watcher;
 use crate::drain;
 use crate::limits::FAREWELL;

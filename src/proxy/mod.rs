@@ -1,14 +1,23 @@
-//! The data plane. A connection is one straight line:
+//! The data plane. The files follow a connection from accept to its end:
 //!
-//! ```text
-//! accepted -> sniffed -> judged -> (TLS terminated) -> dialled -> relayed -> recorded
-//! ```
+//! | file | stage |
+//! |---|---|
+//! | [`server`], [`worker`] | accept, on every worker thread |
+//! | [`accept_queue`] | wait for a connection slot |
+//! | [`connection`] | serve one connection and close its record |
+//! | [`interception`] | where a connection to a transparent listener was going |
+//! | [`establish`] | sniff, judge, admit, dial; judge again if the policy has changed meanwhile |
+//! | [`client_leg`], [`upstream_leg`] | TLS with the client; the dial and TLS with the server |
+//! | [`refusal`], [`failure`] | what a client that is not served reads; why it is not served |
+//! | [`watcher`] | count bytes, identify the client, wait for a message boundary |
+//! | [`recycle`] | end a connection at a message boundary |
 //!
-//! [`crate::route`] says where a listener leads; [`ProxyServer`] runs the workers and their listeners. Nothing here can
-//! change the policy: it holds a reader.
+//! Nothing here can change the policy: it holds a reader.
 
+mod accept_queue;
 mod client_leg;
 mod connection;
+mod context;
 mod establish;
 mod failure;
 mod interception;
@@ -19,5 +28,8 @@ mod route;
 mod server;
 mod upstream_leg;
 mod watcher;
+mod worker;
 
-pub use server::{OpenRoute, ProxyContext, ProxyServer, WorkerHealth};
+pub use context::ProxyContext;
+pub use server::{OpenRoute, ProxyServer};
+pub use worker::WorkerHealth;

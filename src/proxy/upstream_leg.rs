@@ -1,35 +1,100 @@
-//! The upstream's leg, and what the record is told of it.
+//! The upstream's leg: dialled, made what the permit says, and noted in the record.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use super::client_leg::ClientLeg;
+use super::context::{AcceptedConnection, Policy};
 use super::failure::ServeError;
 use super::leg::Leg;
-use super::route::Destination;
-use crate::limits::Timeouts;
+use super::route::{Destination, ServedRoute};
+use crate::limits::{FAREWELL, Timeouts};
 use crate::net::{OwnDial, OwnDials};
-use crate::policy::{Acceptance, Permit};
+use crate::policy::{Acceptance, Link, Permit};
 use crate::route::Route;
 use crate::state::Snapshot;
 use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo};
+use crate::tls::Material;
+
+/// The upstream's leg, and what it was dialled by.
+pub(super) struct UpstreamLeg {
+    pub(super) leg: Leg,
+    pub(super) link: Link,
+    pub(super) dial: Option<OwnDial>,
+    pub(super) route: Arc<ServedRoute>,
+    pub(super) material: Arc<Material>,
+}
+
+impl UpstreamLeg {
+    /// Returns `reached` if this policy would dial the same; else closes it and dials.
+    pub(super) async fn fitting(
+        reached: Option<UpstreamLeg>,
+        permit: Permit,
+        destination: Option<Destination>,
+        client: &ClientLeg,
+        policy: &Policy,
+        accepted: &AcceptedConnection<'_>,
+        record: &mut Record,
+    ) -> Result<UpstreamLeg, ServeError> {
+        if let Some(reached) = reached {
+            if reached.fits(permit.link(), policy) {
+                return Ok(reached);
+            }
+            reached.close().await;
+        }
+        let Policy { snapshot, route, .. } = policy;
+        let destination = match (destination, client.leg.socket()) {
+            (Some(destination), _) => destination,
+            (None, Some(socket)) => policy.destination(socket, accepted)?,
+            (None, None) => return Err(ServeError::Unsettled),
+        };
+        let link = permit.link();
+        let (leg, dial) = reach(
+            permit,
+            &route.route,
+            destination,
+            snapshot,
+            &accepted.tuning.timeouts,
+            &accepted.context.dials,
+            record,
+        )
+        .await?;
+        Ok(UpstreamLeg { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
+    }
+
+    /// Whether this policy would dial the same.
+    fn fits(&self, link: Link, policy: &Policy) -> bool {
+        let verified =
+            link != Link::Tls || (Arc::ptr_eq(&self.material, &policy.snapshot.tls) && !self.leg.is_outlived());
+        link == self.link && Arc::ptr_eq(&self.route, &policy.route) && verified
+    }
+
+    /// Closes a connection on which nothing was sent; TLS with `close_notify`.
+    pub(super) async fn close(mut self) {
+        let _ = Box::pin(timeout(FAREWELL, self.leg.shutdown())).await;
+    }
+}
 
 /// Makes the upstream's leg, and notes what came of it if the route is outbound.
-pub(super) async fn reach(
+async fn reach(
     permit: Permit,
     route: &Route,
-    toward: Destination,
+    destination: Destination,
     snapshot: &Snapshot,
     timeouts: &Timeouts,
     dials: &OwnDials,
     record: &mut Record,
 ) -> Result<(Leg, Option<OwnDial>), ServeError> {
     let link = permit.link();
-    let reached = leg(permit, route, &toward, snapshot, timeouts, dials, record).await;
+    let reached = leg(permit, route, &destination, snapshot, timeouts, dials, record).await;
     if route.acceptance == Acceptance::Outbound {
         let failure = reached.as_ref().err();
         let failure = failure.map(|failure| LinkFailure { text: failure.to_string(), fault: failure.fault() });
-        let key = LinkKey { route: route.id.clone(), destination: Arc::clone(&toward.upstream.name) };
-        record.links().dialled(key, toward.redirected, toward.upstream.names(), link, failure);
+        let key = LinkKey { route: route.id.clone(), destination: Arc::clone(&destination.upstream.name) };
+        record.links().dialled(key, destination.redirected, destination.upstream.names(), link, failure);
     }
     reached
 }
@@ -38,16 +103,16 @@ pub(super) async fn reach(
 async fn leg(
     permit: Permit,
     route: &Route,
-    toward: &Destination,
+    destination: &Destination,
     snapshot: &Snapshot,
     timeouts: &Timeouts,
     dials: &OwnDials,
     record: &mut Record,
 ) -> Result<(Leg, Option<OwnDial>), ServeError> {
-    let name = Arc::clone(&toward.upstream.name);
+    let name = Arc::clone(&destination.upstream.name);
     record.note(|known| known.upstream = Some(Box::new(UpstreamInfo { name, local: None, tls_version: None })));
     let began = Instant::now();
-    let dialled = toward.upstream.dial(permit, timeouts.connect).await.map_err(ServeError::Dial)?;
+    let dialled = destination.upstream.dial(permit, timeouts.connect).await.map_err(ServeError::Dial)?;
     let connected = Instant::now();
     record.latencies().dialled(connected - began);
     let local = dialled.local;
@@ -55,7 +120,7 @@ async fn leg(
     let dial = local.zip(dialled.remote).map(|(local, remote)| dials.note(local, remote, route.acceptance));
     let tls = record.info().and_then(|known| known.tls.as_deref()).filter(|_| route.passes_sni());
     let sni = tls.and_then(|tls| tls.sni.as_deref());
-    let stream = toward.upstream.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
+    let stream = destination.upstream.link(dialled, sni, &snapshot.tls, timeouts.handshake).await?;
     if let Some(version) = stream.tls_version() {
         note(record, |reached| reached.tls_version = Some(version));
         record.latencies().upstream_handshake(connected.elapsed());

@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::silent::Most;
+use super::slots::TakenSlot;
 use super::source::Source;
-use super::table::TakenSlot;
 use crate::limits::IN_USE_FOR;
 
 /// The slots that each source holds, and the connections that wait. Each operation takes logarithmic time.

@@ -8,16 +8,16 @@ use tokio::sync::oneshot;
 
 use super::queue::{Beneficiary, Queue, WaitingConnection};
 use super::silent::{Most, Silent};
-use super::{SlotLimits, SlotUsage, TooMany};
+use super::slots::{Pool, SlotLimits, SlotUsage, TakenSlot, TooMany};
 use crate::limits::SILENT_LEAST;
 
-/// Everything that is known of one direction's slots. All tables are bounded by the slots and the queue.
+/// The slots of one direction and the queue; all tables are bounded by their sizes.
 #[derive(Debug)]
 pub(super) struct SlotTable {
     pub(super) limits: SlotLimits,
-    /// Whether it was said that all are taken, since the last slot that was free at once.
+    /// Whether the warning that all slots are taken was logged since a slot was last free at once.
     pub(super) said: bool,
-    /// Most that wait.
+    /// The size of the queue.
     room: usize,
     open: usize,
     kept: usize,
@@ -25,9 +25,9 @@ pub(super) struct SlotTable {
     /// Connections of each address: those with a slot, and those that wait.
     addresses: HashMap<IpAddr, SlotCounts>,
     silent: Silent,
-    /// Silent connections that were asked to leave and have not returned their slot yet.
+    /// Silent connections that were asked to close and still hold their slot.
     leaving: HashMap<u64, Beneficiary>,
-    /// How many of them leave because the limit is lower than it was.
+    /// How many of them close because the limit was lowered.
     surplus: usize,
     queue: Queue,
 }
@@ -38,25 +38,7 @@ struct SlotCounts {
     waiting: usize,
 }
 
-/// Which slots one is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pool {
-    /// For everybody.
-    Open,
-    /// For members, once the others are taken.
-    Kept,
-}
-
-/// A slot that was given.
-#[derive(Debug)]
-pub(super) struct TakenSlot {
-    pub(super) id: u64,
-    pub(super) ip: IpAddr,
-    pub(super) pool: Pool,
-    pub(super) silence: oneshot::Receiver<()>,
-}
-
-/// A slot, and who waits for it.
+/// A slot, and the connection that waited for it.
 pub(super) type Granted = (oneshot::Sender<TakenSlot>, TakenSlot);
 
 impl SlotTable {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
+use super::slots::{Pool, TakenSlot};
 use super::source::Source;
-use super::table::{Granted, Pool, SlotTable, TakenSlot};
+use super::table::{Granted, SlotTable};
 use super::{ConnectionLimit, ConnectionSlot, QueuePlace, SlotLimits, SlotRequest, TooMany};
 use crate::limits::{IN_USE_AFTER, IN_USE_NOTED};
 

@@ -1,7 +1,7 @@
 //! One direction of a relay, from a source to a sink.
 //!
 //! It owns no buffer while it waits: reads go into a buffer of the worker's, and only what the sink did not take at
-//! once is unwritten. Whatever was written is flushed when a read would block, because a TLS writer may hold a record back
+//! once is kept. Whatever was written is flushed when a read would block, because a TLS writer may hold a record back
 //! that the peer is waiting for. Between two sockets, once much moves, the kernel moves it by itself, through a pipe.
 
 use std::cell::RefCell;
@@ -9,12 +9,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::io::Errno;
-use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::ends::{Direction, End, RelayStream, RelayTap};
 use super::pipe::Pipe;
-use super::{Direction, End, RelayStream, RelayTap};
+use super::write::{offer, poll_put};
 use crate::limits::{BUSY_AFTER, RELAY_BUFFER, RELAY_BUSY, RELAY_TURN, SPLICE_BYTES};
 
 /// One direction.
@@ -361,32 +360,6 @@ impl HalfRelay {
             pipe.give_back();
         }
     }
-}
-
-/// How many of the first bytes the sink's socket takes at once. tokio finds out at its next turn that a socket which has
-/// just been connected can be written to; until then they would have to be unwritten.
-fn offer<W: RelayStream>(sink: &W, bytes: &[u8]) -> io::Result<usize> {
-    let Some(socket) = sink.bare() else { return Ok(0) };
-    match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        sent => Ok(sent?),
-    }
-}
-
-/// Has the sink take all of `bytes`, from where it stopped.
-fn poll_put<W: AsyncWrite + Unpin>(
-    cx: &mut Context<'_>,
-    sink: &mut W,
-    bytes: &[u8],
-    taken: &mut usize,
-) -> Poll<io::Result<()>> {
-    while *taken < bytes.len() {
-        match ready!(Pin::new(&mut *sink).poll_write(cx, &bytes[*taken..]))? {
-            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            count => *taken += count,
-        }
-    }
-    Poll::Ready(Ok(()))
 }
 
 thread_local! {

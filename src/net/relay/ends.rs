@@ -1,0 +1,95 @@
+//! The interface of a relay: its streams, its tap, and how it ends.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A direction of a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the upstream.
+    ToUpstream,
+    /// From the upstream to the client.
+    ToClient,
+}
+
+/// A stream that a relay moves bytes to and from.
+pub trait RelayStream: AsyncRead + AsyncWrite + Unpin {
+    /// The socket, if its bytes are those of the stream: then the kernel can move them (splice).
+    fn bare(&self) -> Option<&TcpStream>;
+
+    /// The pending error of the socket (`SO_ERROR`).
+    fn take_error(&self) -> Option<io::Error>;
+}
+
+/// Observes the bytes that a relay moves, and may stop it.
+pub trait RelayTap {
+    /// Called with bytes that were read.
+    fn see(&mut self, direction: Direction, bytes: &[u8]);
+
+    /// How many of the next bytes need not be shown to [`see`](RelayTap::see).
+    fn unseen(&self, direction: Direction) -> usize;
+
+    /// Called with a number of bytes that were moved without being shown.
+    fn pass(&mut self, direction: Direction, count: usize);
+
+    /// Called whenever nothing can be moved. `clear`: all that was read is written and flushed, and neither stream has
+    /// more to read; a stop when it is not clear cuts bytes in transit.
+    fn poll_stop(&mut self, cx: &mut Context<'_>, clear: bool) -> Poll<Stop>;
+}
+
+/// Why a tap stopped a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// At a message boundary.
+    Boundary,
+    /// No message boundary was reached in time.
+    Overdue,
+    /// The proxy stops.
+    Forced,
+}
+
+/// How a relay came to its end.
+#[derive(Debug)]
+pub enum Relayed {
+    /// Both streams have ended, or one has failed.
+    Ended(RelayEnds),
+    /// The tap stopped it; both streams are still open.
+    Stopped(Stop),
+}
+
+/// How the streams of a relay have ended.
+#[derive(Debug)]
+pub struct RelayEnds {
+    /// How the client's stream ended.
+    pub client: End,
+    /// How the upstream's stream ended.
+    pub upstream: End,
+}
+
+/// How one stream ended.
+#[derive(Debug)]
+pub enum End {
+    /// With an end of stream.
+    Closed,
+    /// By TCP alone, without `close_notify`; mongod never sends one.
+    Truncated,
+    /// Still open when the other stream ended the relay.
+    Open,
+    /// Timed out: 60 s of silence after the other stream ended, or 150 s with unwritten bytes.
+    Idle,
+    /// It failed.
+    Failed(io::Error),
+}
+
+impl End {
+    /// A stream that ended by itself stays ended, even if a later write to it failed.
+    pub(super) fn or_failure(self, failure: Option<io::Error>) -> End {
+        match (self, failure) {
+            (End::Open | End::Idle, Some(error)) => End::Failed(error),
+            (end, _) => end,
+        }
+    }
+}

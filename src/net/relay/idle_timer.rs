@@ -1,0 +1,75 @@
+//! The timer of a relay that is half closed or stalled.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::limits::{HALF_CLOSED_IDLE, PEER_LOOK, STALLED};
+
+/// Bounds the silence of a relay that is half closed or stalled. Boxed, since most connections never need it.
+#[derive(Debug, Default)]
+pub(super) struct IdleTimer(Option<Box<Running>>);
+
+#[derive(Debug)]
+struct Running {
+    limit: Limit,
+    expires: Instant,
+    /// Fires when the sockets are to be checked again, or at expiry.
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Why the wait is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    HalfClosed,
+    Stalled,
+}
+
+/// Why the timer fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tick {
+    /// The sockets are to be checked for errors.
+    Look,
+    /// The limit was reached.
+    Expired,
+}
+
+impl Limit {
+    fn span(self) -> Duration {
+        match self {
+            Limit::HalfClosed => HALF_CLOSED_IDLE,
+            Limit::Stalled => STALLED,
+        }
+    }
+}
+
+impl IdleTimer {
+    pub(super) fn stop(&mut self) {
+        self.0 = None;
+    }
+
+    /// Starts the timer; restarts it if `limit` is another one or bytes were moved since.
+    pub(super) fn run(&mut self, limit: Limit, progressed: bool) {
+        match &mut self.0 {
+            Some(running) if running.limit == limit && !progressed => {}
+            Some(running) => (running.limit, running.expires) = (limit, Instant::now() + limit.span()),
+            None => {
+                let (timer, expires) = (Box::pin(sleep(PEER_LOOK)), Instant::now() + limit.span());
+                self.0 = Some(Box::new(Running { limit, expires, timer }));
+            }
+        }
+    }
+
+    pub(super) fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
+        let Some(Running { expires, timer, .. }) = self.0.as_deref_mut() else { return Poll::Pending };
+        ready!(timer.as_mut().poll(cx));
+        let now = Instant::now();
+        if now >= *expires {
+            return Poll::Ready(Tick::Expired);
+        }
+        timer.as_mut().reset((*expires).min(now + PEER_LOOK));
+        Poll::Ready(Tick::Look)
+    }
+}

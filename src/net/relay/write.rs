@@ -1,0 +1,37 @@
+//! Writes to the sink of a relay.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+use tokio::io::AsyncWrite;
+
+use super::ends::RelayStream;
+
+/// How many of the first bytes the sink's socket takes at once. tokio finds out at its next turn that a socket which has
+/// just been connected can be written to; until then they would have to be unwritten.
+pub(super) fn offer<W: RelayStream>(sink: &W, bytes: &[u8]) -> io::Result<usize> {
+    let Some(socket) = sink.bare() else { return Ok(0) };
+    match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        sent => Ok(sent?),
+    }
+}
+
+/// Writes all of `bytes`, from `taken` on.
+pub(super) fn poll_put<W: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    sink: &mut W,
+    bytes: &[u8],
+    taken: &mut usize,
+) -> Poll<io::Result<()>> {
+    while *taken < bytes.len() {
+        match ready!(Pin::new(&mut *sink).poll_write(cx, &bytes[*taken..]))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => *taken += count,
+        }
+    }
+    Poll::Ready(Ok(()))
+}

@@ -1,0 +1,95 @@
+//! Accepted connections that wait for a connection slot.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::connection::serve;
+use super::context::ProxyContext;
+use super::route::ServedRoute;
+use crate::drain;
+use crate::limits::{SLOTS_WARNING, WAITING_LOOK};
+use crate::net::{ConnectionLimit, ConnectionSlot, QueuePlace, SlotUsage};
+use crate::telemetry::{Outcome, Record};
+
+/// Waits for a slot and then serves the connection. Ends if the client closes or a drain begins.
+pub(super) async fn wait_for_slot(
+    socket: TcpStream,
+    record: Record,
+    mut place: QueuePlace,
+    connection_limit: ConnectionLimit,
+    route: Arc<ArcSwap<ServedRoute>>,
+    context: Arc<ProxyContext>,
+    watch: drain::DrainWatch,
+) {
+    let slot = tokio::select! {
+        biased;
+        slot = slot(&socket, &mut place, &connection_limit, &context, &route) => slot,
+        () = client_closed(&socket) => return record.close(Outcome::LeftWaiting, None),
+        () = watch.draining() => return record.close(Outcome::Drained, None),
+    };
+    drop(place);
+    match slot {
+        Ok(slot) => drop(tokio::spawn(serve(socket, record, slot, route, context, watch))),
+        Err(outcome) => record.close(outcome, None),
+    }
+}
+
+/// Returns a slot once one is free. Warns if none is for a while.
+///
+/// # Errors
+/// The connection lost its place in the queue, or its client was silent for too long.
+async fn slot(
+    socket: &TcpStream,
+    place: &mut QueuePlace,
+    connection_limit: &ConnectionLimit,
+    context: &ProxyContext,
+    route: &ArcSwap<ServedRoute>,
+) -> Result<ConnectionSlot, Outcome> {
+    let (began, mut looked, mut first) = (Instant::now(), false, [0]);
+    loop {
+        let given = tokio::select! {
+            biased;
+            given = place.slot_within(WAITING_LOOK) => given,
+            peeked = socket.peek(&mut first), if !looked => {
+                looked = true;
+                // 0: the client has closed.
+                if peeked.is_ok_and(|count| count > 0) {
+                    place.spoke(|ip| context.members.load().has(ip));
+                }
+                continue;
+            }
+        };
+        match given {
+            Ok(Some(slot)) => return Ok(slot),
+            Ok(None) => connection_limit.make_room(|ip| context.members.load().has(ip)),
+            Err(_) => return Err(Outcome::TooManyConnections),
+        }
+        let timeouts = context.tuning.borrow().timeouts;
+        if !looked && timeouts.close_silent && began.elapsed() >= timeouts.sniff {
+            return Err(Outcome::SniffTimeout);
+        }
+        if began.elapsed() >= SLOTS_WARNING && connection_limit.says_full() {
+            let (route, SlotUsage { limit, silent, waiting, .. }) = (route.load(), connection_limit.usage());
+            tracing::warn!(
+                route = %route.route.id,
+                limit,
+                silent,
+                waiting,
+                "all connection slots are taken; new connections wait"
+            );
+        }
+    }
+}
+
+/// Resolves when the client has closed the connection, or its half of it. `Interest::PRIORITY` includes the end of the
+/// read half and not data, so unread data does not hide it.
+async fn client_closed(socket: &TcpStream) {
+    // The runtime is shutting down: the next use of the socket fails.
+    if socket.ready(Interest::PRIORITY).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,114 @@
+//! Worker threads: each has a single-threaded runtime of its own.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::interval;
+
+use crate::limits::{BLOCKING_THREADS, WORKER_BEAT};
+
+/// One worker thread. Dropping it stops the thread.
+#[derive(Debug)]
+pub(super) struct Worker {
+    handle: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Tells whether all workers still run tasks.
+#[derive(Debug, Clone)]
+pub struct WorkerHealth(Vec<Handle>);
+
+impl WorkerHealth {
+    pub(super) fn of(workers: &[Worker]) -> WorkerHealth {
+        WorkerHealth(workers.iter().map(|worker| worker.handle.clone()).collect())
+    }
+
+    /// Returns once every worker has run a task that is started now. Never returns if a worker hangs or is gone.
+    pub async fn all_respond(&self) {
+        let started: Vec<_> = self.0.iter().map(|worker| worker.spawn(async {})).collect();
+        for task in started {
+            if task.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn start(number: usize) -> io::Result<Worker> {
+        let (stop, stopped) = oneshot::channel();
+        // The thread is started first: if it is refused, a runtime would be dropped here, within another runtime, and that
+        // panics.
+        let (give, given) = std::sync::mpsc::sync_channel::<Runtime>(1);
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            let Ok(runtime) = given.recv() else { return };
+            runtime.block_on(async {
+                let mut beat = interval(WORKER_BEAT);
+                tokio::pin!(stopped);
+                loop {
+                    tokio::select! {
+                        // A message or a dropped sender.
+                        _ = &mut stopped => return,
+                        // Setting a timer that is earlier than all others interrupts epoll_wait, which costs two
+                        // system calls. This one is always earlier than those of connections.
+                        _ = beat.tick() => {}
+                    }
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+        let handle = runtime.handle().clone();
+        // The thread waits for the runtime.
+        let _ = give.send(runtime);
+        Ok(Worker { handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.handle.spawn(task).abort_handle()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A worker that panicked has been logged by its panic; there is nothing left to stop.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{Worker, WorkerHealth};
+
+    /// A worker that hangs is detected; one that is busy for a while is waited for.
+    #[tokio::test]
+    async fn all_workers_respond() {
+        let workers: Vec<_> = (0..2).map(|number| Worker::start(number).unwrap()).collect();
+        let worker_health = WorkerHealth::of(&workers);
+        worker_health.all_respond().await;
+        let (release, hung) = mpsc::channel::<()>();
+        workers[1].handle.spawn(async move { hung.recv() });
+        let response = worker_health.all_respond();
+        tokio::pin!(response);
+        assert!(timeout(Duration::from_millis(100), &mut response).await.is_err(), "one worker hangs");
+        release.send(()).unwrap();
+        response.await;
+        drop(workers);
+        assert!(
+            timeout(Duration::from_millis(100), worker_health.all_respond()).await.is_err(),
+            "the workers are gone"
+        );
+    }
+}
