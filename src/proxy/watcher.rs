@@ -1,12 +1,10 @@
-//! What a connection's relay is watched for: who the client is, and, once it was asked to move, the good moment for it.
+//! Observes a connection's relay: identifies the client, counts bytes, and, once the connection is asked to be recycled,
+//! waits for a message boundary: every request has its answer, and no message is in transit.
 //!
-//! The good moment is a message boundary: every request has its answer, and no message is under way.
-//!
-//! - A driver's monitor is moved first, between any two messages: its driver then closes the rest of its pool by itself,
-//!   without an error.
-//! - Others are moved once they were quiet for a second, after which drivers look whether a connection is still open.
-//! - From five seconds on any boundary is good; from a minute on, where a cursor is being read or requests want no answer.
-//! - In the middle of a transaction none is, until it has been silent for a minute.
+//! - A driver's monitor is closed between any two messages; its driver then closes the rest of its pool without an error.
+//! - Others are closed after a second without traffic, after which drivers check whether a connection is still open.
+//! - After five seconds any boundary is taken; with an open cursor or unanswered requests, after a minute.
+//! - A connection in a transaction is not closed until it has been silent for a minute.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -25,11 +23,11 @@ use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
 pub(super) struct Watcher {
     pub(super) record: OpenRecord,
     first: FirstMessage,
-    /// None where the bytes are not ours to read.
+    /// `None` if TLS is passed through.
     follower: Option<Follower>,
     seen: RecycleRegistration,
     moving: Option<Box<Moving>>,
-    /// Whether anything was moved since the last look.
+    /// Whether bytes were moved since the last poll.
     progressed: bool,
     /// Whether the upstream has sent something since the client has.
     answered: bool,
@@ -37,11 +35,11 @@ pub(super) struct Watcher {
     pub(super) slot: ConnectionSlot,
     /// Until the upstream's first answer. Boxed: most of its life, a connection has none.
     dial: Option<Box<OwnDial>>,
-    /// The last to go: a stop waits for the record too.
+    /// Dropped last: a drain waits for the record too.
     pub(super) forced: PhaseReached<DrainWatch>,
 }
 
-/// A connection that was asked to move. Most never are.
+/// A connection that was asked to be recycled. Most never are.
 struct Moving {
     quiet_since: Instant,
     timer: Pin<Box<Sleep>>,
@@ -83,14 +81,14 @@ impl Watcher {
         }
     }
 
-    /// Whether it has boundaries, for whoever asks about the risk of moving it.
+    /// Records whether the connection speaks MongoDB, and so has message boundaries.
     fn note_language(&self) {
         if let Some(follower) = &self.follower {
             self.record.open().opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
         }
     }
 
-    /// When it may be stopped at the boundary at which it is; none if it is at none.
+    /// When the connection may be closed at the current message boundary; `None` if it is not at one.
     fn due(&self, wish: &RecycleRequest, quiet_since: Instant, now: Instant) -> Option<Instant> {
         let follower = self.follower.as_ref()?;
         if follower.is_monitor() {
@@ -102,7 +100,7 @@ impl Watcher {
         if follower.transaction() == Transaction::Open {
             return Some(quiet_since + RECYCLE_TRANSACTION);
         }
-        // A member's requests that want no answer are mirrored reads, which are made to be lost.
+        // A member's requests without an answer are mirrored reads, whose loss is harmless.
         let delicate = follower.has_cursor() || (follower.sends_unanswered() && !self.is_member());
         let patience = if delicate { RECYCLE_TRANSACTION } else { RECYCLE_ANY_BOUNDARY };
         Some((quiet_since + RECYCLE_QUIET).min((wish.since + patience).max(now)))
@@ -112,7 +110,7 @@ impl Watcher {
         self.record.open().client().is_some_and(|client| client.internal)
     }
 
-    /// Notes requests that want no answer, for whoever asks about the risk of moving it.
+    /// Records that the connection sends requests without an answer.
     fn note_unanswered(&self) {
         let noted = &self.record.open().unanswered;
         if self.follower.as_ref().is_some_and(Follower::has_unanswered) && !noted.load(Ordering::Relaxed) {

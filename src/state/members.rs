@@ -1,5 +1,5 @@
-//! The members of the set, as far as they are known: whom to expect at an address, and whose connections must not
-//! starve. The control plane finds them out and writes; the data plane reads. No name is resolved here.
+//! The known members of the replica set: the names to verify at an address, and the addresses with reserved connection
+//! slots. Written by the control plane, read by the data plane. Nothing is resolved here.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ pub struct Member {
     pub name: HostPort,
     /// Its addresses, as seen from here.
     pub addresses: Vec<IpAddr>,
-    /// Everything that names it, in order and without repeats.
+    /// The sources of its name, sorted, without duplicates.
     pub sources: Vec<NameSource>,
 }
 
@@ -35,18 +35,18 @@ pub enum NameSource {
     Rollout,
 }
 
-/// All that are known.
+/// All known members.
 #[derive(Debug, Default)]
 pub struct MemberList {
     members: Vec<Member>,
     addresses: HashSet<IpAddr>,
 }
 
-/// The side that writes the members; there is one.
+/// Writes the list; there is one.
 #[derive(Debug)]
 pub struct MemberListWriter(Arc<ArcSwap<MemberList>>);
 
-/// The side that reads it.
+/// Reads the list.
 #[derive(Debug, Clone)]
 pub struct MemberListReader(Arc<ArcSwap<MemberList>>);
 
@@ -64,7 +64,7 @@ impl NameSource {
 }
 
 impl MemberList {
-    /// A list of these.
+    /// A list of these members.
     #[must_use]
     pub fn new(members: Vec<Member>) -> MemberList {
         let addresses = members.iter().flat_map(|member| &member.addresses).map(IpAddr::to_canonical).collect();
@@ -91,7 +91,8 @@ impl MemberList {
         })
     }
 
-    /// Whom the certificate of a server at an address must be for: any of the members there, else the address itself.
+    /// The names of which the certificate of a server at `address` must have one: those of the members there, else the
+    /// address itself.
     #[must_use]
     pub fn names_at(&self, address: SocketAddr) -> Vec<ServerName<'static>> {
         let mut names = Vec::new();
@@ -104,19 +105,19 @@ impl MemberList {
 }
 
 impl MemberListWriter {
-    /// A list of nobody.
+    /// An empty list.
     #[must_use]
     pub fn new() -> MemberListWriter {
         MemberListWriter(Arc::default())
     }
 
-    /// A reader of it.
+    /// A reader of the list.
     #[must_use]
     pub fn reader(&self) -> MemberListReader {
         MemberListReader(Arc::clone(&self.0))
     }
 
-    /// The members from now on.
+    /// Replaces the list.
     pub fn write(&self, members: MemberList) {
         self.0.store(Arc::new(members));
     }
@@ -129,7 +130,7 @@ impl Default for MemberListWriter {
 }
 
 impl MemberListReader {
-    /// The members as of now.
+    /// The current list.
     #[must_use]
     pub fn load(&self) -> Arc<MemberList> {
         self.0.load_full()

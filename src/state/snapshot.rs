@@ -13,7 +13,7 @@ use crate::limits::Timeouts;
 use crate::policy::{Mode, NonConformingModes, RefusalStyle};
 use crate::tls::Material;
 
-/// What one connection is judged and served by.
+/// The policy that a connection is judged by and the TLS material that it is served with.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The policy's mode.
@@ -25,12 +25,12 @@ pub struct Snapshot {
     pending: PendingCounts,
 }
 
-/// How many connections were judged by a snapshot and are not established yet, by the modes that would not make them and
-/// by whether their TLS ends here.
+/// The number of pending connections of a snapshot, by the modes that they do not conform to and by whether their TLS is
+/// terminated. A pending connection is admitted and not established yet.
 #[derive(Debug)]
 struct PendingCounts([[AtomicUsize; 2]; NonConformingModes::COUNT]);
 
-/// One of those, until this is dropped.
+/// Counts one pending connection until dropped.
 #[derive(Debug)]
 pub struct PendingConnection {
     snapshot: Arc<Snapshot>,
@@ -38,28 +38,27 @@ pub struct PendingConnection {
     terminated: bool,
 }
 
-/// What a connection needs before it is judged; copied at accept.
+/// The settings that a connection copies at accept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tuning {
-    /// The waits.
+    /// The timeouts.
     pub timeouts: Timeouts,
-    /// How refusals are given.
+    /// The style of refusals.
     pub refusal: RefusalStyle,
 }
 
-/// The side that changes it; there is one.
+/// Replaces the snapshot; there is one.
 #[derive(Debug)]
 pub struct SnapshotWriter(Arc<SnapshotCell>);
 
-/// The side that reads it.
+/// Reads the snapshot.
 #[derive(Debug, Clone)]
 pub struct SnapshotReader(Arc<SnapshotCell>);
 
 #[derive(Debug)]
 struct SnapshotCell {
     current: ArcSwap<Snapshot>,
-    /// Those that were in force. Each is held by the connections that it let in and that are still under way, so that
-    /// there are never more than those, and whoever has just loaded one.
+    /// Earlier snapshots. Each is alive while a pending connection or a reader holds it, which bounds their number.
     earlier: Mutex<Vec<Weak<Snapshot>>>,
 }
 
@@ -70,7 +69,7 @@ impl Snapshot {
         Snapshot { mode, generation, tls, pending: PendingCounts::default() }
     }
 
-    /// How many connections that this one let in, and that are still under way, `newer` would not make.
+    /// The number of pending connections of this snapshot that `newer` would not admit.
     fn pending_non_conforming(&self, newer: &Snapshot) -> usize {
         let judges_again = !Arc::ptr_eq(&self.tls, &newer.tls) && newer.tls.verifies_clients();
         let sum = |non_conforming_modes: NonConformingModes| {
@@ -167,8 +166,8 @@ impl SnapshotReader {
         Arc::ptr_eq(&self.0.current.load(), snapshot)
     }
 
-    /// How many connections are under way that the snapshot in force would not make. None of them is established before it
-    /// is judged again.
+    /// The number of pending connections that the current snapshot would not admit. Each is judged again before it is
+    /// established.
     #[must_use]
     pub fn pending_non_conforming(&self) -> usize {
         let now = self.load();

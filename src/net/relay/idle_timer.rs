@@ -46,6 +46,11 @@ impl Limit {
 }
 
 impl IdleTimer {
+    #[cfg(test)]
+    pub(super) fn is_running(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(super) fn stop(&mut self) {
         self.0 = None;
     }

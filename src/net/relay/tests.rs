@@ -247,11 +247,11 @@ async fn a_timer_is_there_only_while_bytes_wait() {
     let (mut far, mut server) = duplex(4);
     let mut tap = Tapped::default();
     let mut relay = Relay::new(&mut near, &mut far, &mut tap);
-    assert!(poll_once(&mut relay).is_pending() && relay.idle.0.is_none());
+    assert!(poll_once(&mut relay).is_pending() && !relay.idle.is_running());
     client.write_all(b"question").await.unwrap();
-    assert!(poll_once(&mut relay).is_pending() && relay.idle.0.is_some());
+    assert!(poll_once(&mut relay).is_pending() && relay.idle.is_running());
     server.read_exact(&mut [0; 4]).await.unwrap();
-    assert!(poll_once(&mut relay).is_pending() && relay.idle.0.is_none());
+    assert!(poll_once(&mut relay).is_pending() && !relay.idle.is_running());
 }
 
 /// One turn, of the relay alone.
