@@ -239,7 +239,7 @@ mod tests {
         );
         let before = before.unwrap();
         let after =
-            settings(&["--outbound=127.0.1.2:0=10.0.0.2:27017,name=DB2", "--outbound=127.0.1.3:0=10.0.0.3:27017"]);
+            settings(&["--outbound=127.0.1.2:0=10.0.0.2:27017,name=db4", "--outbound=127.0.1.3:0=10.0.0.3:27017"]);
         let after = before.updated(&after).unwrap();
         assert!(Arc::ptr_eq(before.inbound.as_ref().unwrap(), after.inbound.as_ref().unwrap()));
         let same: Vec<_> =
