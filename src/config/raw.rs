@@ -54,8 +54,8 @@ impl Raw {
         let mut raw = Raw { file, entries: Vec::new(), is_whole: from_file.is_some() };
         let from_file = from_file.unwrap_or_default();
         for opt in TABLE {
-            let flags = raw.from_source(opt, &flags, mistakes);
-            let from_file = raw.from_source(opt, &from_file, mistakes);
+            let flags = raw.values_of_source(opt, &flags, mistakes);
+            let from_file = raw.values_of_source(opt, &from_file, mistakes);
             raw.entries.extend(if flags.is_empty() { from_file } else { flags });
         }
         raw
@@ -113,7 +113,7 @@ impl Raw {
     }
 
     /// The values of one option from one source; a conflict between them is added to `mistakes`.
-    fn from_source(&self, opt: &OptionSpec, source: &[RawValue], mistakes: &mut Vec<Mistake>) -> Vec<RawValue> {
+    fn values_of_source(&self, opt: &OptionSpec, source: &[RawValue], mistakes: &mut Vec<Mistake>) -> Vec<RawValue> {
         let mut given = source.iter().filter(|entry| entry.opt.key == opt.key).cloned().collect::<Vec<_>>();
         if matches!(opt.kind, ValueKind::List(_)) {
             return given;

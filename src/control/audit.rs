@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::caller::Caller;
-use super::change::{AcceptedClient, Change, ChangeError, Changed, MemberNames, Rotated};
+use super::change::{AcceptedClient, Change, ChangeError, Changed, MemberSets, Rotated};
 use super::history::{Action, Event, History};
 use super::member_names;
 use crate::policy::Mode;
@@ -137,7 +137,7 @@ pub(super) fn accepted(
 /// The members of some sets set, or refused.
 pub(super) fn members(
     history: &History,
-    names: &MemberNames,
+    names: &MemberSets,
     outcome: &Result<Vec<String>, ChangeError>,
     caller: &Caller,
 ) {

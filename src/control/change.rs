@@ -60,7 +60,7 @@ pub struct Changed {
 
 /// The members of some replica sets, to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberNames {
+pub struct MemberSets {
     /// The members of each set, as `HOST:PORT`, in place of those set before; none removes the set.
     pub sets: BTreeMap<String, Vec<String>>,
     /// Whatever the lease says.

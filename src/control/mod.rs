@@ -10,7 +10,7 @@
 //! | [`probe`] | whether the servers behind can be reached, and their `hello` |
 //! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
 //! | [`recycle`] | moving connections that do not conform |
-//! | [`status`], [`metrics`], [`answer_limit`] | reports, and the bound on large ones |
+//! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | what is in force beside the snapshot |
 //! | [`state_file`], [`history`], [`audit`], [`refusals`] | what outlives a restart; the log of changes; refusals that stand |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
@@ -45,7 +45,7 @@ pub(crate) use answer_limit::AnswerSize;
 pub use blocker::{Blocker, BlockerKind};
 pub use bypass_scan::Bypass;
 pub use caller::{Caller, Door, Who};
-pub use change::{AcceptedClient, Change, ChangeError, Changed, MemberNames, Recycle, Recycled, Rotated};
+pub use change::{AcceptedClient, Change, ChangeError, Changed, MemberSets, Recycle, Recycled, Rotated};
 pub(crate) use checks::interception::missing_rules;
 pub use checks::readiness::{Readiness, readiness};
 pub use checks::sync::sync_warnings;

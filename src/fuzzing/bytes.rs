@@ -120,20 +120,27 @@ fn skip(
     }
 }
 
-/// What a follower knows: always whether it is at a boundary; the rest once it is, since a request that has come in
-/// part may not say its kind yet.
-fn known(follower: &Follower) -> (bool, bool, Option<(bool, bool, Transaction, bool, bool)>) {
-    let at_boundary = follower.at_boundary();
-    let rest = at_boundary.then(|| {
-        (
-            follower.is_monitor(),
-            follower.has_unanswered(),
-            follower.transaction(),
-            follower.has_cursor(),
-            follower.sends_unanswered(),
-        )
+/// What a follower knows of the requests, once it is at a boundary.
+#[derive(Debug, PartialEq)]
+struct KnownRequests {
+    monitor: bool,
+    unanswered: bool,
+    transaction: Transaction,
+    cursor: bool,
+    sends_unanswered: bool,
+}
+
+/// Whether the bytes are MongoDB's, and what is known at a boundary: a request that has arrived in part may not say its
+/// kind yet.
+fn known(follower: &Follower) -> (bool, Option<KnownRequests>) {
+    let requests = follower.at_boundary().then(|| KnownRequests {
+        monitor: follower.is_monitor(),
+        unanswered: follower.has_unanswered(),
+        transaction: follower.transaction(),
+        cursor: follower.has_cursor(),
+        sends_unanswered: follower.sends_unanswered(),
     });
-    (follower.speaks_mongodb(), at_boundary, rest)
+    (follower.speaks_mongodb(), requests)
 }
 
 const OP_COMPRESSED: [u8; 4] = 2012_u32.to_le_bytes();

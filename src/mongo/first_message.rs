@@ -42,6 +42,7 @@ pub enum FirstMessage {
     #[default]
     Nothing,
     /// A part of the message. Boxed: it seldom arrives in parts.
+    #[expect(clippy::box_collection, reason = "a connection is as large as its largest state")]
     Part(Box<Vec<u8>>),
     /// The greeting was returned.
     Known,

@@ -121,7 +121,7 @@ impl ArgumentReader<'_> {
     }
 
     fn lacks(&mut self, name: &str, problem: &str, remedy: &str) {
-        self.mistakes.push(Mistake::new(&format!("--{name}"), problem, remedy));
+        self.mistakes.push(Mistake::new(format!("--{name}"), problem, remedy));
     }
 
     fn table(&mut self) -> String {

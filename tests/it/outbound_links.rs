@@ -214,7 +214,7 @@ fn start(args: &[String], certificate: &str) -> Proxy {
     let wrapper = ["setpriv", "--regid", GROUP, "--clear-groups", "--"].map(str::to_owned);
     let certs = certs::shared().display();
     let tls = ["--sslPEMKeyFile", &format!("{certs}/{certificate}"), "--sslCAFile", &format!("{certs}/ca.pem")];
-    ProxyBuilder::new(&[args, &tls.map(str::to_owned)].concat()).wrapped(&wrapper).start()
+    ProxyBuilder::new([args, &tls.map(str::to_owned)].concat()).wrapped(&wrapper).start()
 }
 
 fn admin() -> Admin {

@@ -13,7 +13,7 @@ use crate::admin::replies::{AcceptReply, LeaseStatus, MembersReply, ModeReply, R
 use crate::admin::requests::{
     AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest, RecycleParameters,
 };
-use crate::control::{Caller, Change, Changed, Controller, Door, MemberNames};
+use crate::control::{Caller, Change, Changed, Controller, Door, MemberSets};
 use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
@@ -55,7 +55,7 @@ pub(super) async fn answer(
         }
         Operation::Members => {
             let MembersRequest { sets, force, holder } = parse(body)?;
-            let names = MemberNames { sets, force, holder };
+            let names = MemberSets { sets, force, holder };
             let warnings = controller.set_members(names, &caller).await?;
             Ok(HttpReply::json(StatusCode::OK, &MembersReply::new(&controller.view().members(), warnings)))
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Controller, carry_out};
 use crate::control::audit;
 use crate::control::caller::Caller;
-use crate::control::change::{ChangeError, MemberNames};
+use crate::control::change::{ChangeError, MemberSets};
 use crate::control::member_names::{FORGOTTEN, NamedSets};
 use crate::state::NameSource;
 
@@ -15,11 +15,7 @@ impl Controller {
     ///
     /// # Errors
     /// [`ChangeError`]: an invalid name, a bound, a lease, a state file that cannot be written. Nothing has changed.
-    pub async fn set_members(
-        self: &Arc<Self>,
-        names: MemberNames,
-        caller: &Caller,
-    ) -> Result<Vec<String>, ChangeError> {
+    pub async fn set_members(self: &Arc<Self>, names: MemberSets, caller: &Caller) -> Result<Vec<String>, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
             let outcome = this.replace_members(&names).await;
@@ -29,7 +25,7 @@ impl Controller {
         .await
     }
 
-    async fn replace_members(&self, names: &MemberNames) -> Result<Vec<String>, ChangeError> {
+    async fn replace_members(&self, names: &MemberSets) -> Result<Vec<String>, ChangeError> {
         let newer = NamedSets::parse(&names.sets).map_err(ChangeError::Names)?;
         {
             // Not while a change checks which servers can be reached by which name.

@@ -86,7 +86,7 @@ impl Metrics {
     }
 
     /// Begins a scrape with the counts of connections that have ended. Must be called under the lock of the table of open
-    /// connections (see [`crate::telemetry::OpenConnections::list_with`]), and the connections in that list be passed to
+    /// connections (see [`crate::telemetry::open_connections::OpenConnections::list_with`]), and the connections in that list be passed to
     /// [`Scrape::open`]: so each connection is counted once.
     #[must_use]
     pub fn begin(&self, mode: Mode, generation: u64) -> Scrape {

@@ -1,6 +1,6 @@
 //! Metrics: counts and latencies since the start, and gauges.
 //!
-//! The data plane updates [`RouteMetrics`] and [`Metrics`] by atomics alone. A scrape begins with a [`Scrape`], to which the
+//! The data plane updates [`RouteMetrics`] and [`Metrics`] by atomics alone. A scrape begins with a [`scrape::Scrape`], to which the
 //! control plane adds its gauges, and is encoded as text. No client can choose the value of a label: labels are routes and servers
 //! of the configuration, closed lists, and the destinations that the local server dials, which are bounded.
 

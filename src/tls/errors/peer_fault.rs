@@ -20,13 +20,13 @@ pub enum PeerFault {
 
 impl PeerFault {
     pub(crate) fn of(error: &Error) -> PeerFault {
-        match error {
-            Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) => {
-                let dns = presented.iter().filter_map(|name| name.strip_prefix(DNS));
-                PeerFault::WrongName(dns.map(str::to_owned).collect())
-            }
-            Error::AlertReceived(AlertDescription::AccessDenied) => PeerFault::TlsDisabled,
-            _ => PeerFault::Other,
+        if let Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = error {
+            let dns = presented.iter().filter_map(|name| name.strip_prefix(DNS));
+            PeerFault::WrongName(dns.map(str::to_owned).collect())
+        } else if matches!(error, Error::AlertReceived(AlertDescription::AccessDenied)) {
+            PeerFault::TlsDisabled
+        } else {
+            PeerFault::Other
         }
     }
 }
