@@ -43,22 +43,25 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
     };
-    runtime.block_on(demo(if slow { SLOW } else { NORMAL }, keep))
+    // Signals are caught before anything is created, so that one leaves nothing behind.
+    let started = runtime.block_on(async {
+        let signals = Signals::new().map_err(|error| error.to_string())?;
+        Files::make(&NAMES).map(|files| (signals, files)).map_err(|error| error.to_string())
+    });
+    let (signals, files) = match started {
+        Ok(started) => started,
+        Err(error) => return fail(&error),
+    };
+    let code = runtime.block_on(demo(if slow { SLOW } else { NORMAL }, keep, signals, &files));
+    // The certificates are removed last: that needs a descriptor, and connections may have used them all.
+    drop(runtime);
+    code
 }
 
-async fn demo(pace: Pace, keep: bool) -> ExitCode {
-    // Before anything is created, so that a signal leaves nothing behind.
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => return fail(&error.to_string()),
-    };
-    let files = match Files::make(&NAMES) {
-        Ok(files) => files,
-        Err(error) => return fail(&error.to_string()),
-    };
+async fn demo(pace: Pace, keep: bool, mut signals: Signals, files: &Files) -> ExitCode {
     let screen = Screen::new();
     let ended = tokio::select! {
-        ended = play(&screen, &files, pace) => ended,
+        ended = play(&screen, files, pace) => ended,
         number = signals.any() => {
             screen.line("\ninterrupted: everything is stopped and the certificates are removed");
             return ExitCode::from(SIGNALLED + number);
@@ -68,7 +71,7 @@ async fn demo(pace: Pace, keep: bool) -> ExitCode {
         Ok((cluster, findings, began)) => {
             let good = totals::show(&screen, &cluster, &findings, began.elapsed());
             if keep && good {
-                output::kept(&screen, &cluster.nodes, &files);
+                output::kept(&screen, &cluster.nodes, files);
                 signals.any().await;
                 screen.line("\nstopping");
             }
