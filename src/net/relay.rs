@@ -2,6 +2,7 @@
 
 mod ends;
 mod half;
+mod half_state;
 mod idle_timer;
 mod pipe;
 mod write;

@@ -87,6 +87,18 @@ fn every_test_file_is_part_of_the_binary() {
 }
 
 #[test]
+fn contributing_names_paths_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap_or_default();
+    let quoted = text.split('`').skip(1).step_by(2);
+    let paths: Vec<_> = quoted.filter(|name| name.ends_with(".rs") && name.contains('/')).collect();
+    assert!(paths.len() > 10, "only {} paths found", paths.len());
+    for path in paths {
+        assert!(root.join("src").join(path).exists(), "CONTRIBUTING.md names {path}");
+    }
+}
+
+#[test]
 fn a_broken_rule_is_seen() {
     let edges = |pairs: &[(&'static str, &'static str)]| {
         let mut edges = BTreeMap::<_, BTreeSet<_>>::new();

@@ -7,6 +7,7 @@
 //! | no two types have one name | `no_two_types_have_one_name` |
 //! | no file is longer than 350 lines | `no_file_is_too_long` |
 //! | every test file is part of the test binary | `every_test_file_is_part_of_the_binary` |
+//! | paths named in CONTRIBUTING.md exist | `contributing_names_paths_that_exist` |
 //!
 //! Names are followed through re-exports to the file that defines them, so a `mod.rs` that only declares and re-exports
 //! ties nothing together. What is compiled for tests alone is not looked at, except for the length of files.

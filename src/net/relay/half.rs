@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::ends::{Direction, End, RelayStream, RelayTap};
+use super::half_state::{HalfState, HalfStep, Unwritten};
 use super::pipe::Pipe;
 use super::write::{offer, poll_put};
 use crate::limits::{BUSY_AFTER, RELAY_BUFFER, RELAY_BUSY, RELAY_TURN, SPLICE_BYTES};
@@ -34,28 +35,6 @@ pub(super) struct HalfRelay {
     unwritten: Option<Box<Unwritten>>,
     source: Option<End>,
     sink: Option<io::Error>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HalfState {
-    Moving,
-    Ending,
-    Over,
-}
-
-/// What is on its way between source and sink.
-#[derive(Debug)]
-enum Unwritten {
-    /// Bytes that were read, and how many of them the sink has taken.
-    Bytes(Vec<u8>, usize),
-    /// What the pipe holds; maybe nothing, while much moves.
-    Pipe(Pipe),
-}
-
-/// What one step has done.
-enum HalfStep {
-    Moved(usize),
-    RelayEnds,
 }
 
 impl HalfRelay {

@@ -4,6 +4,7 @@
 //! applications share one. When the table is full, rows outside of the guard window are removed first, then the addresses with
 //! the most rows share theirs. A plaintext row that is lost within the window is counted, since the table is incomplete then.
 
+mod blocking;
 mod image;
 mod key;
 mod names;
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::limits::{GUARD_WINDOW, INVENTORY_ACCEPTED};
 use crate::mongo::ClientMetadata;
 
+pub use blocking::BlockingClient;
 pub use image::InventoryImage;
 use key::RowKey;
 pub use key::{ClientIdentity, Scope, Transport};
@@ -60,34 +62,6 @@ pub struct InventoryRow {
     pub last_seen: i64,
     /// Whether it was accepted by name.
     pub accepted: bool,
-}
-
-/// A client that the next mode would refuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlockingClient {
-    /// The application at its address.
-    pub identity: ClientIdentity,
-    /// The version of its driver in the row that was last seen.
-    pub driver_version: Option<String>,
-    /// The approximate number of applications in a shared row.
-    pub more_names: Option<u64>,
-    /// Connections open now.
-    pub open: u64,
-    /// Milliseconds since 1970; now, if a connection is open.
-    pub last_seen: i64,
-}
-
-impl BlockingClient {
-    /// Its driver, with the version if that is known.
-    #[must_use]
-    pub fn driver(&self) -> Option<String> {
-        let name = self.identity.driver.as_deref()?;
-        Some(self.driver_version.as_ref().map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
-    }
-
-    fn never_seen(identity: ClientIdentity) -> BlockingClient {
-        BlockingClient { identity, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
-    }
 }
 
 impl Inventory {

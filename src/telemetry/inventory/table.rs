@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::BlockingClient;
+use super::blocking::BlockingClient;
 use super::key::{ClientIdentity, RowGroup, RowKey, Transport};
 use super::names::Names;
 use crate::limits::{INVENTORY_EVICTED, INVENTORY_FULL, INVENTORY_NAMES, INVENTORY_ROWS};

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::histogram::Histogram;
-use super::page::MetricsPage;
+use super::page::{MetricsPage, write};
 use super::route::RouteMetrics;
 use super::scrape::Scrape;
-use super::writer::{Format, write};
+use super::writer::Format;
 use crate::limits::METRICS_ROUTES;
 use crate::policy::Mode;
 use crate::telemetry::process::{ProcessFigures, started};

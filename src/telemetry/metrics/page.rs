@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use prometheus_client::registry::Unit;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::{encode, encode_registry};
+use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Latencies;
 use super::route::{DIRECTIONS, KINDS, kind_number};
 use super::scrape::{RouteSums, Scrape, SlotGauges};
-use super::writer::FamilyWriter;
+use super::writer::{FamilyWriter, Format};
 use crate::policy::{Mode, Opening, Spelling};
 use crate::telemetry::process::ProcessFigures;
 
@@ -23,6 +26,31 @@ pub(super) struct MetricsPage {
     /// When the process was started, in seconds since 1970.
     pub(super) started: Option<f64>,
     pub(super) scrape: Scrape,
+}
+
+/// Encodes a page.
+pub(super) fn write(page: MetricsPage, format: Format) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(PageCollector { page, format }));
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = match format {
+        Format::OpenMetrics => encode(&mut text, &registry),
+        Format::Text => encode_registry(&mut text, &registry),
+    };
+    text
+}
+
+#[derive(Debug)]
+struct PageCollector {
+    page: MetricsPage,
+    format: Format,
+}
+
+impl Collector for PageCollector {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        self.page.write(&mut FamilyWriter::new(encoder, self.format))
+    }
 }
 
 impl MetricsPage {

@@ -3,14 +3,11 @@
 
 use std::fmt;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Unit;
 
 use super::histogram::Latencies;
-use super::page::MetricsPage;
 
 /// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,28 +49,9 @@ pub(super) struct FamilyWriter<'a> {
     format: Format,
 }
 
-/// Encodes a page.
-pub(super) fn write(page: MetricsPage, format: Format) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(PageCollector { page, format }));
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = match format {
-        Format::OpenMetrics => encode(&mut text, &registry),
-        Format::Text => encode_registry(&mut text, &registry),
-    };
-    text
-}
-
-#[derive(Debug)]
-struct PageCollector {
-    page: MetricsPage,
-    format: Format,
-}
-
-impl Collector for PageCollector {
-    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        self.page.write(&mut FamilyWriter { to: encoder, format: self.format })
+impl<'a> FamilyWriter<'a> {
+    pub(super) fn new(to: DescriptorEncoder<'a>, format: Format) -> FamilyWriter<'a> {
+        FamilyWriter { to, format }
     }
 }
 

@@ -14,7 +14,7 @@ use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 use crate::tls::errors::certificate::key_problem;
 use crate::tls::errors::file_error::{FileError, FileRole};
 use crate::tls::files::Secret;
-use crate::tls::pem;
+use crate::tls::pem::{self, Problem};
 use crate::tls::x509::subject::{rfc4514, subject_alt_names};
 use resolver::CertificateResolver;
 
@@ -73,8 +73,6 @@ impl Identity {
         Ok(Identity { key: Arc::new(key), subject, serial, not_after, client_auth, server_auth })
     }
 }
-
-type Problem = (String, &'static str);
 
 fn certified(
     chain: Vec<rustls::pki_types::CertificateDer<'static>>,

@@ -35,8 +35,8 @@ pub(crate) struct PemItem<T> {
     pub(crate) der: T,
 }
 
-/// The problem with a block, and the remedy.
-type Problem = (String, &'static str);
+/// The problem with a file or a block of it, and the remedy.
+pub(crate) type Problem = (String, &'static str);
 
 /// Reads a PEM file; `password` decrypts its key.
 pub(crate) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Result<PemFile, FileError> {

@@ -1,0 +1,31 @@
+//! A client that a change of mode would refuse.
+
+use super::key::ClientIdentity;
+
+/// A client that the next mode would refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockingClient {
+    /// The application at its address.
+    pub identity: ClientIdentity,
+    /// The version of its driver in the row that was last seen.
+    pub driver_version: Option<String>,
+    /// The approximate number of applications in a shared row.
+    pub more_names: Option<u64>,
+    /// Connections open now.
+    pub open: u64,
+    /// Milliseconds since 1970; now, if a connection is open.
+    pub last_seen: i64,
+}
+
+impl BlockingClient {
+    /// Its driver, with the version if that is known.
+    #[must_use]
+    pub fn driver(&self) -> Option<String> {
+        let name = self.identity.driver.as_deref()?;
+        Some(self.driver_version.as_ref().map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
+    }
+
+    pub(super) fn never_seen(identity: ClientIdentity) -> BlockingClient {
+        BlockingClient { identity, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
+    }
+}
