@@ -87,7 +87,7 @@ impl AnswerLimit {
     }
 }
 
-/// ConnectionTotals a waiting request until it is dropped.
+/// Counts a waiting request until it is dropped.
 struct WaitGuard<'a>(&'a AtomicUsize);
 
 impl Drop for WaitGuard<'_> {

@@ -51,7 +51,7 @@ pub struct StatusReport {
     pub redirect: Option<bool>,
     /// Connections that bypass this proxy.
     pub bypass: Vec<Bypass>,
-    /// OpenConnection connections by kind.
+    /// Open connections by kind.
     pub connections: ConnectionTotals,
     /// The connection slots of inbound routes, then those of outbound routes.
     pub slots: [(&'static str, SlotUsage); 2],
@@ -69,7 +69,7 @@ pub struct StatusReport {
     pub warnings: Vec<String>,
 }
 
-/// OpenConnection connections by kind.
+/// Open connections by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnectionTotals {
     /// All.

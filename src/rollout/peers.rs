@@ -7,7 +7,7 @@
 //! node if any of these matches:
 //!
 //! - the name in the set, or an address that any node resolves that name to;
-//! - an address that the node listens on, or that it is looked at from external_check;
+//! - an address that the node listens on, or at which the external check reaches it;
 //! - the own name (`me` in its hello) of the server of an outbound route;
 //! - the names that verify the server of an outbound route (`name=`);
 //! - an outbound route that listens on the address that the name in the set resolves to there (`/etc/hosts`).

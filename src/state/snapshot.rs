@@ -18,7 +18,7 @@ use crate::tls::Material;
 pub struct Snapshot {
     /// The policy's mode.
     pub mode: Mode,
-    /// PendingCounts the snapshots from 1; a later one is higher.
+    /// Counts the snapshots from 1; a later one is higher.
     pub generation: u64,
     /// Certificates, trust, ticket keys, sessions.
     pub tls: Arc<Material>,
@@ -83,7 +83,7 @@ impl Snapshot {
 }
 
 impl PendingConnection {
-    /// PendingCounts a connection that this snapshot lets in.
+    /// Counts a connection that this snapshot lets in.
     #[must_use]
     pub fn count(
         snapshot: &Arc<Snapshot>,

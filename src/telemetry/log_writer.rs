@@ -1,7 +1,7 @@
 //! The writer of the log: queues lines without blocking, and writes them in batches from a thread of its own.
 //!
 //! Waking a thread for every line costs a busy proxy more than the lines do, so the thread sleeps for a moment before it
-//! writes. LogWriter beyond the bound of the queue are dropped and counted.
+//! writes. Lines beyond the bound of the queue are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,7 +46,7 @@ impl LogWriter {
         Ok((lines, writing))
     }
 
-    /// LogWriter lost so far: to the bound, or to an error of the output.
+    /// Lines lost so far: to the bound, or to an error of the output.
     pub(super) fn dropped(&self) -> usize {
         self.0.state().dropped
     }

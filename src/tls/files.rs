@@ -27,7 +27,7 @@ pub struct TlsFiles {
     pub allow_connections_without_certificates: bool,
     /// Certificates of clients and servers need not verify.
     pub allow_invalid_certificates: bool,
-    /// SessionTable' certificates need not bear the name dialled.
+    /// Servers' certificates need not bear the name dialled.
     pub allow_invalid_hostnames: bool,
     /// Disabled protocol versions.
     pub disabled: DisabledProtocols,
