@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::control::CLIENT_ANSWER_BYTES;
 
-/// Most TCP connections to the admin port: rollouts, shells and their pools, dashboards. A single driver may open a
-/// dozen. Beyond the limit, the least useful connection is closed for the new one.
+/// Maximum number of TCP connections to the admin port: rollouts, shells and their pools, dashboards. A single driver
+/// may open a dozen. Beyond the limit, the least useful connection is closed for the new one.
 pub const ADMIN_CONNECTIONS: usize = 128;
-/// Most connections to the admin port's Unix sockets, counted separately, so that a flood of TCP connections leaves the
-/// local access usable.
+/// Maximum number of connections to the admin port's Unix sockets, counted separately, so that a flood of TCP
+/// connections leaves the local access usable.
 pub const ADMIN_UNIX_CONNECTIONS: usize = 32;
-/// Most connections to the probe port: a kubelet and a few scrapers.
+/// Maximum number of connections to the probe port: a kubelet and a few scrapers.
 pub const PROBE_CONNECTIONS: usize = 64;
 /// Descriptors reserved for all of these connections, their listeners, and connections that were displaced and are not
 /// closed yet. If a quarter of the descriptors is less than this, that quarter is reserved, and the connection limits
@@ -36,24 +36,24 @@ pub const ADMIN_FAREWELL: Duration = Duration::from_secs(1);
 pub const ADMIN_MESSAGE_BYTES: usize = 64 * 1024;
 /// Largest head of an HTTP request, in bytes. Browsers send 1 to 4 KiB.
 pub const ADMIN_HEAD_BYTES: usize = 16 * 1024;
-/// Most headers of an HTTP request. Browsers send 20.
+/// Maximum number of headers of an HTTP request. Browsers send 20.
 pub const ADMIN_HEADERS: usize = 64;
 /// Largest body of an HTTP request, in bytes. The largest useful one has 1 KiB.
 pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
 /// Largest body with member names, in bytes: all members that may be named, with about 250 bytes each, the longest name
 /// in DNS.
 pub const ADMIN_MEMBERS_BYTES: usize = 64 * 1024;
-/// Most concurrent answers that list connections and clients, and most concurrent answers that count them. Each takes a
-/// processor from the workers.
+/// Maximum number of concurrent answers that list connections and clients, and of concurrent answers that count them.
+/// Each takes a processor from the workers.
 pub const READERS_AT_A_TIME: usize = 1;
-/// Most requests waiting for such an answer. An answer for 2,000 connections takes about 10 ms.
+/// Maximum number of requests waiting for such an answer. An answer for 2,000 connections takes about 10 ms.
 pub const READERS_WAITING: usize = 16;
-/// Most bytes of listings that are generated and not sent yet: two of the largest.
+/// Maximum number of bytes of listings that are generated and not sent yet: two of the largest.
 pub const READERS_BYTES: usize = 2 * CLIENT_ANSWER_BYTES;
 /// Largest listing, in bytes: less than the command-line client reads. Further connections are left out, and the
 /// listing gives their number.
 pub const LISTING_BYTES: usize = CLIENT_ANSWER_BYTES - 1024 * 1024;
-/// Most nesting levels of a value that an error shows: mongod's limit.
+/// Maximum number of nesting levels of a value that an error shows: mongod's limit.
 pub const ADMIN_VALUE_LEVELS: usize = 100;
 /// Longest name of a lease holder, in characters.
 pub const LEASE_HOLDER_CHARS: usize = 128;

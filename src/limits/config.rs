@@ -7,10 +7,10 @@ pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 /// Largest PEM file read: system CA bundles have 200 to 400 KiB, large CRLs some MiB.
 pub const PEM_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Most listeners of the admin port, and most listeners of the probe port: enough for each address family and
-/// interface.
+/// Maximum number of listeners of the admin port, and of listeners of the probe port: enough for each address family
+/// and interface.
 pub const MOST_ADMIN_BINDS: usize = 16;
-/// Most patterns for clients allowed at the admin port, and most host names under which it accepts requests.
+/// Maximum number of patterns for clients allowed at the admin port, and of host names under which it accepts requests.
 pub const MOST_PATTERNS: usize = 64;
 /// How many of the patterns, and of the names in a certificate, a refusal at the admin port shows.
 pub const ALLOW_SHOWN: usize = 8;
@@ -23,22 +23,22 @@ pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// Longest such time that can be configured. It is enough to find monthly jobs.
 pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Most bytes read of a password file. OpenSSL accepts passwords of up to 1,024 bytes.
+/// Maximum number of bytes read of a password file. OpenSSL accepts passwords of up to 1,024 bytes.
 pub const PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 
-/// Most data-plane workers: more than the cores of any machine on which tlsramp is expected to run.
+/// Maximum number of data-plane workers: more than the cores of any machine on which tlsramp is expected to run.
 pub const MOST_WORKERS: usize = 256;
-/// Most outbound routes. A replica set has at most 50 members.
+/// Maximum number of outbound routes. A replica set has at most 50 members.
 pub const MOST_OUTBOUND: usize = 256;
-/// Most members that a configuration may name. A set has 50 at most, and its members may be renamed.
+/// Maximum number of members that a configuration may name. A set has 50 at most, and its members may be renamed.
 pub const MOST_MEMBERS: usize = 256;
 
-/// Most sets that a rollout may name: the shards of a sharded cluster and its config servers.
+/// Maximum number of sets that a rollout may name: the shards of a sharded cluster and its config servers.
 pub const NAMED_SETS: usize = 64;
-/// Most members that a rollout may name for one set. MongoDB allows 50.
+/// Maximum number of members that a rollout may name for one set. MongoDB allows 50.
 pub const NAMED_MEMBERS_OF_SET: usize = 50;
-/// Most members that a rollout may name in all: as many as a configuration may name, and as many as a rollout may have
-/// nodes.
+/// Maximum number of members that a rollout may name in all: as many as a configuration may name, and as many as a
+/// rollout may have nodes.
 pub const NAMED_MEMBERS: usize = MOST_MEMBERS;
 /// Longest name of a set, in characters. MongoDB has no limit, and names in use have fewer than 40.
 pub const NAMED_SET_CHARS: usize = 128;

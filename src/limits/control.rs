@@ -9,7 +9,7 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(10);
 pub const PROBE_ANSWER: Duration = Duration::from_secs(5);
 /// Largest answer to the probe. A `hello` answer that lists 50 members takes less than 16 KiB.
 pub const PROBE_ANSWER_BYTES: usize = 1024 * 1024;
-/// Most members of a set that are recorded. MongoDB allows 50.
+/// Maximum number of members of a set that are recorded. MongoDB allows 50.
 pub const PROBE_MEMBERS: usize = 50;
 /// Pause before the other kind of link (TLS or plaintext) is tried again. If the server does not support it, each
 /// attempt writes a line to the server's log.
@@ -21,7 +21,7 @@ pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
 pub const REDIRECT_LOOK: Duration = Duration::from_secs(5);
 /// Timeout of the canary connection, which never leaves the host.
 pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
-/// Most bypassing connections shown: enough to find out which clients they belong to.
+/// Maximum number of bypassing connections shown: enough to find out which clients they belong to.
 pub const BYPASS_SHOWN: usize = 100;
 
 /// Interval between two checks of connections that are being recycled.
@@ -34,7 +34,7 @@ pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
 /// Interval between verifications of the certificates of established clients if our own trust material has not changed:
 /// certificates expire.
 pub const CERTIFICATES_RECHECK: Duration = Duration::from_secs(3600);
-/// Changes kept in the history: enough for many rollouts of four steps each, including dry runs.
+/// Changes kept in the history: enough for many rollouts of four steps each, including failed attempts.
 pub const HISTORY_ENTRIES: usize = 200;
 /// Longest text of a history entry, in characters: enough for a refusal with its first reasons. The log has the full
 /// text.
@@ -53,14 +53,15 @@ pub const WATCH_LONGEST: Duration = Duration::from_secs(2);
 /// Interval at which watched files are checked without an event. A file system that another host changes sends no
 /// events.
 pub const WATCH_RECHECK: Duration = Duration::from_secs(60);
-/// Most symbolic links followed from a watched file. Linux follows 40.
+/// Maximum number of symbolic links followed from a watched file. Linux follows 40.
 pub const WATCH_LINKS: usize = 40;
 
 /// Time limit of the blocker checks of a forced change. An operator who rolls back in an emergency must not wait for
 /// them.
 pub const FORCED_LOOK: Duration = Duration::from_secs(1);
 
-/// Most findings in the answer to a change. A full inventory of names chosen by an attacker would make 8 MB.
+/// Maximum number of findings in the answer to a change. A full inventory of names chosen by an attacker would make 8
+/// MB.
 pub const BLOCKERS_SHOWN: usize = 100;
 
 /// How many of these findings a one-line refusal names.

@@ -10,12 +10,13 @@ pub const PEEK_BYTES: usize = 2048;
 /// verdict was based on it.
 pub const WHO: Duration = Duration::from_millis(100);
 
-/// Most verdicts on one connection before its first byte is relayed. Each policy change in the meantime needs a new
-/// verdict. Changes are made by people, or one after the other by a rollout, so only a mode that is switched back and
-/// forth reaches this limit.
+/// Maximum number of verdicts on one connection before its first byte is relayed. Each policy change in the meantime
+/// needs a new verdict. Changes are made by people, or one after the other by a rollout, so only a mode that is
+/// switched back and forth reaches this limit.
 pub const JUDGED_MOST: usize = 8;
 
-/// Most unread bytes of a refused client that are discarded before the close, so that no reset overtakes the answer.
+/// Maximum number of unread bytes of a refused client that are discarded before the close, so that no reset overtakes
+/// the answer.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 /// How long a refused client's bytes are discarded.
 pub const LINGER: Duration = Duration::from_secs(1);
@@ -92,7 +93,8 @@ pub const OWN_DESCRIPTORS: u64 = 10;
 /// Descriptors that a worker needs to start: its event queue, the wake-up descriptor of that queue, and its share of
 /// the signal descriptors.
 pub const DESCRIPTORS_PER_RUNTIME: u64 = 4;
-/// Fewest connections with which a proxy is useful: one of a client, and one of the probe or of the admin port.
+/// Minimum number of connections with which a proxy is useful: one of a client, and one of the probe or of the admin
+/// port.
 pub const LEAST_CONNECTIONS: u64 = 2;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
@@ -102,20 +104,20 @@ pub const INBOUND_PERCENT: u64 = 80;
 /// Inbound connections reserved for members of the set. Each of the other members of the largest set (50) has one or
 /// two for heartbeats and one for replication. At most half of all connections are reserved.
 pub const MEMBER_RESERVE: usize = 64;
-/// Most accepted connections beyond the limit that wait for a slot. Each takes one descriptor, and the bytes it sends
-/// stay in the kernel. A further connection is closed, or replaces one whose address has more waiting connections. So
-/// connections of members that are behind them in the kernel's accept queue are reached.
+/// Maximum number of accepted connections beyond the limit that wait for a slot. Each takes one descriptor, and the
+/// bytes it sends stay in the kernel. A further connection is closed, or replaces one whose address has more waiting
+/// connections. So connections of members that are behind them in the kernel's accept queue are reached.
 pub const WAITING_ROOM: u64 = 1024;
 /// The divisor that gives the largest share of waiting connections among the connections that the descriptors allow.
 /// [`WAITING_LEAST`] takes precedence.
 pub const WAITING_SHARE: u64 = 8;
-/// Fewest places in the queue, if the descriptors allow few connections. With one place, a single silent client would
-/// keep all others out, since a new connection replaces one whose address has two.
+/// Minimum number of places in the queue, if the descriptors allow few connections. With one place, a single silent
+/// client would keep all others out, since a new connection replaces one whose address has two.
 pub const WAITING_LEAST: u64 = 4;
 /// Largest number of connections assumed, however high the descriptor limit is (containers often have no limit).
 pub const MOST_CONNECTIONS: u64 = 1_000_000;
 
-/// Most addresses tried for one name. A name with more is a mistake or an attack.
+/// Maximum number of addresses tried for one name. A name with more is a mistake or an attack.
 pub const MOST_ADDRESSES: usize = 16;
 
 /// How long a DNS answer is used without a new query. A pool that opens connections sends one query, and a moved server

@@ -40,8 +40,8 @@ pub const FOLLOWED_PLAIN_BYTES: usize = 16 * 1024;
 /// and name, times, a signature) take less than 600 bytes.
 pub const FOLLOWED_TAIL_BYTES: usize = 1024;
 
-/// Most documents read from one message: mongod's `maxWriteBatchSize`, which it announces in every `hello`. Without
-/// this limit, 48 MB of empty documents would take twenty times as much memory.
+/// Maximum number of documents read from one message: mongod's `maxWriteBatchSize`, which it announces in every
+/// `hello`. Without this limit, 48 MB of empty documents would take twenty times as much memory.
 pub const MAX_DOCUMENTS: usize = 100_000;
 /// Longest message, header included: mongod's `maxMessageSizeBytes`, which it announces in every `hello`.
 pub const MAX_MESSAGE_BYTES: usize = 48_000_000;

@@ -92,7 +92,7 @@ impl ConnectionLimit {
         self.table().limits.size
     }
 
-    /// Returns how many slots are in use, silent and waited for.
+    /// Returns the numbers of taken slots, silent connections and waiting connections.
     #[must_use]
     pub fn usage(&self) -> SlotUsage {
         self.table().usage()

@@ -11,7 +11,7 @@ pub struct SlotLimits {
     pub size: usize,
     /// Number of slots reserved for members, at most half of all.
     pub kept: usize,
-    /// Most connections per address, waiting ones included. Members are exempt.
+    /// Maximum number of connections per address, waiting ones included. Members are exempt.
     pub per_address: Option<usize>,
 }
 
