@@ -46,7 +46,7 @@ pub const ADMIN_MEMBERS_BYTES: usize = 64 * 1024;
 /// Maximum number of concurrent answers that list connections and clients, and of concurrent answers that count them.
 /// Each takes a processor from the workers.
 pub const READERS_AT_A_TIME: usize = 1;
-/// Maximum number of requests waiting for such an answer. An answer for 2,000 connections takes about 10 ms.
+/// Maximum number of requests that wait for such an answer. Each answer takes about 10 ms for 2,000 connections.
 pub const READERS_WAITING: usize = 16;
 /// Maximum number of bytes of listings that are generated and not sent yet: two of the largest.
 pub const READERS_BYTES: usize = 2 * CLIENT_ANSWER_BYTES;

@@ -14,10 +14,10 @@ pub const PROBE_MEMBERS: usize = 50;
 /// Pause before the other kind of link (TLS or plaintext) is tried again. If the server does not support it, each
 /// attempt writes a line to the server's log.
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
-/// Interval between checks whether the member list of the local servers has changed. A new member dials at once.
+/// Interval at which the member lists of the local servers are checked for changes. A new member dials at once.
 pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
-/// Interval between checks of the redirect rules and for connections that bypass them. Missing rules are detected
-/// within ten seconds.
+/// Interval at which the redirect rules are checked, and connections that bypass them are searched. Missing rules are
+/// detected within ten seconds.
 pub const REDIRECT_LOOK: Duration = Duration::from_secs(5);
 /// Timeout of the canary connection, which never leaves the host.
 pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
@@ -31,8 +31,8 @@ pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
 pub const RECYCLE_WAIT: Duration = Duration::from_secs(8);
 /// Longest wait that a recycle request may ask for.
 pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
-/// Interval between verifications of the certificates of established clients if our own trust material has not changed:
-/// certificates expire.
+/// Interval at which the certificates of established clients are verified again, even if our own trust material has not
+/// changed, because certificates expire.
 pub const CERTIFICATES_RECHECK: Duration = Duration::from_secs(3600);
 /// Changes kept in the history: enough for many rollouts of four steps each, including failed attempts.
 pub const HISTORY_ENTRIES: usize = 200;

@@ -31,8 +31,8 @@ pub const FAREWELL: Duration = Duration::from_secs(1);
 /// Part of the shutdown time that is reserved for outbound connections, if the shutdown time is long enough. The last
 /// messages of a server that shuts down (a step-down, closing cursors) take a few round trips to its peers.
 pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);
-/// If the shutdown time is short, the divisor that gives the part reserved for outbound connections. Inbound
-/// connections get the larger part.
+/// Divisor of a shutdown time that is too short for that: one quarter of it is reserved for outbound connections, and
+/// inbound connections get the larger part.
 pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 
 /// Bytes moved by one read of a relay: nearly four TLS records. Reads of 8 KiB produce half-empty records at twice the
@@ -106,10 +106,10 @@ pub const INBOUND_PERCENT: u64 = 80;
 pub const MEMBER_RESERVE: usize = 64;
 /// Maximum number of accepted connections beyond the limit that wait for a slot. Each takes one descriptor, and the
 /// bytes it sends stay in the kernel. A further connection is closed, or replaces one whose address has more waiting
-/// connections. So connections of members that are behind them in the kernel's accept queue are reached.
+/// connections. So the queue cannot keep out members whose connections come later in the kernel's accept queue.
 pub const WAITING_ROOM: u64 = 1024;
-/// The divisor that gives the largest share of waiting connections among the connections that the descriptors allow.
-/// [`WAITING_LEAST`] takes precedence.
+/// Divisor of the number of connections that the descriptors allow. The quotient limits the number of waiting
+/// connections, but not below [`WAITING_LEAST`].
 pub const WAITING_SHARE: u64 = 8;
 /// Minimum number of places in the queue, if the descriptors allow few connections. With one place, a single silent
 /// client would keep all others out, since a new connection replaces one whose address has two.

@@ -35,7 +35,7 @@ use table::SlotTable;
 /// member. It is closed for any waiting member, for a client of the same source that waits and has sent something, or
 /// for such a client of another source, if that other source has fewer slots that are not in use than the first source
 /// has silent slots. If several clients qualify, the one whose source has the fewest slots not in use comes first, and
-/// it gets the slot even if others wait.
+/// it gets the slot even if other clients wait.
 ///
 /// So an application whose connections carry requests gets the slots of a silent source, however many slots it holds
 /// itself. An attacker cannot evict a silent pool with connections that do nothing, whether silent, half open or

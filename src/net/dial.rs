@@ -24,7 +24,7 @@ pub struct DialledSocket<S> {
     pub link: Link,
     /// Our local address; `None` if the socket has none that other hosts see.
     pub local: Option<SocketAddr>,
-    /// The dialled address; `None` in the same case.
+    /// The dialled address; `None` if `local` is `None`.
     pub remote: Option<SocketAddr>,
 }
 

@@ -15,8 +15,9 @@ pub struct OwnDials(Arc<Mutex<DialTable>>);
 
 type DialTable = BTreeMap<(SocketAddr, SocketAddr), Acceptance>;
 
-/// An entry of the table; dropping it removes the entry. It has to be dropped at the first answer from the server: by
-/// then, a listener of ours would have given its verdict on the connection. So an idle connection has no entry.
+/// A recorded dial; dropping it removes its entry from the table. It has to be dropped at the first answer from the
+/// server: by then, a listener of ours would have given its verdict on the connection. So an idle connection has no
+/// entry.
 #[derive(Debug)]
 pub struct OwnDial {
     dials: OwnDials,

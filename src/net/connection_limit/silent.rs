@@ -99,7 +99,7 @@ impl Silent {
         }
     }
 
-    /// Asks the oldest connection of a source to close, if it has been silent for at least `least`. Removes it and
+    /// Asks the oldest connection of a source to close, if it has been silent for longer than `least`. Removes it and
     /// returns its id.
     pub(super) fn ask_oldest(&mut self, source: Source, now: Instant, least: Duration) -> Option<u64> {
         let (id, connection) = self.sources.get(&source)?.connections.first_key_value()?;

@@ -99,7 +99,7 @@ impl SlotTable {
         Some(self.seat(id, ip, member, pool, now))
     }
 
-    /// Adds a connection to the queue.
+    /// Adds a connection to the queue. If the queue is full, the connection replaces another one or is refused.
     pub(super) fn wait(
         &mut self,
         id: u64,
