@@ -1,57 +1,61 @@
-//! Bounds of the admin port.
+//! Limits of the admin port.
 
 use std::time::Duration;
 
 use super::control::CLIENT_ANSWER_BYTES;
 
-/// Connections to the admin port by TCP: rollouts, shells and their pools, dashboards; a driver alone may open a
-/// dozen. Beyond, the one of least use makes room.
+/// Maximum number of TCP connections to the admin port: rollouts, shells and their pools, dashboards. A single driver
+/// may open a dozen. Beyond the limit, the least useful connection is closed for the new one.
 pub const ADMIN_CONNECTIONS: usize = 128;
-/// The same by its Unix sockets, counted apart: a flood by TCP leaves the way in that needs no network.
+/// Maximum number of connections to the admin port's Unix sockets, counted separately, so that a flood of TCP
+/// connections leaves the local access usable.
 pub const ADMIN_UNIX_CONNECTIONS: usize = 32;
-/// Connections to the port for probes: a kubelet and a few scrapers.
+/// Maximum number of connections to the probe port: a kubelet and a few scrapers.
 pub const PROBE_CONNECTIONS: usize = 64;
-/// Descriptors kept back for all of these, their listeners, and those that have made room and are not closed yet. Where
-/// a quarter of the descriptors is less than this, it is that, and the numbers above shrink with it.
+/// Descriptors reserved for all of these connections, their listeners, and connections that were displaced and are not
+/// closed yet. If a quarter of the descriptors is less than this, that quarter is reserved, and the connection limits
+/// above shrink in proportion.
 pub const DOOR_DESCRIPTORS: u64 = 256;
-/// From accept until the admin port knows what a visitor speaks, and a TLS handshake before that: each takes a few
-/// round trips, of which none takes a second.
+/// Timeout from accept until the admin port has detected a client's protocol, and timeout of the TLS handshake before
+/// that. Each takes a few round trips of less than a second.
 pub const ADMIN_OPENING: Duration = Duration::from_secs(10);
-/// From the first byte of a command or of an HTTP request's body to its last.
+/// Timeout from the first to the last byte of a command or of an HTTP request's body.
 pub const ADMIN_REQUEST: Duration = Duration::from_secs(10);
-/// How long an HTTP connection may be without a whole request head, idle ones included: scrapers come every 15 to 60
-/// seconds, and connect anew where they have to.
+/// How long an HTTP connection may take until a request head is complete, idle time included. Scrapers send a request
+/// every 15 to 60 seconds and reconnect if necessary.
 pub const ADMIN_HEAD: Duration = Duration::from_secs(30);
-/// How long a connection of a MongoDB client may be idle: a permission must not outlive a forgotten session for long.
-/// Drivers' monitors send every 10 s, and `mongosh` and drivers make a pooled connection anew that has ended while idle.
+/// How long a connection of a MongoDB client may be idle, so that a forgotten session does not keep its permission for
+/// long. Drivers' monitors send a command every 10 s, and `mongosh` and drivers replace a pooled connection that was
+/// closed while idle.
 pub const ADMIN_IDLE: Duration = Duration::from_secs(600);
-/// How long a visitor may take to take an answer.
+/// How long a client may take to receive an answer.
 pub const ADMIN_ANSWER: Duration = Duration::from_secs(30);
-/// How long a stop waits for answers that are under way.
+/// How long shutdown waits for answers in progress.
 pub const ADMIN_FAREWELL: Duration = Duration::from_secs(1);
-/// Largest command that the admin port takes, in bytes: the largest that makes sense has 2 KiB.
+/// Largest command that the admin port accepts, in bytes. The largest useful one has 2 KiB.
 pub const ADMIN_MESSAGE_BYTES: usize = 64 * 1024;
-/// Largest head of an HTTP request, in bytes: browsers send 1 to 4 KiB.
+/// Largest head of an HTTP request, in bytes. Browsers send 1 to 4 KiB.
 pub const ADMIN_HEAD_BYTES: usize = 16 * 1024;
-/// Most headers of an HTTP request: browsers send 20.
+/// Maximum number of headers of an HTTP request. Browsers send 20.
 pub const ADMIN_HEADERS: usize = 64;
-/// Largest body of an HTTP request, in bytes: the largest that makes sense has 1 KiB.
+/// Largest body of an HTTP request, in bytes. The largest useful one has 1 KiB.
 pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
-/// Largest body with the names of members, in bytes: all that may be named at some 250 bytes each, the longest that DNS has.
+/// Largest body with member names, in bytes: all members that may be named, with about 250 bytes each, the longest name
+/// in DNS.
 pub const ADMIN_MEMBERS_BYTES: usize = 64 * 1024;
-/// Answers that are made at a time of those that list connections and clients, and as many of those that count them: each
-/// takes a processor from the workers.
+/// Maximum number of concurrent answers that list connections and clients, and of concurrent answers that count them.
+/// Each takes a processor from the workers.
 pub const READERS_AT_A_TIME: usize = 1;
-/// Requests for such answers that wait for their turn: two thousand connections take 10 ms or so each.
+/// Maximum number of requests that wait for such an answer. Each answer takes about 10 ms for 2,000 connections.
 pub const READERS_WAITING: usize = 16;
-/// Bytes of listings that are made and not sent yet: two of the largest.
+/// Maximum number of bytes of listings that are generated and not sent yet: two of the largest.
 pub const READERS_BYTES: usize = 2 * CLIENT_ANSWER_BYTES;
-/// Largest listing, in bytes, less than the command-line client reads; connections beyond are left out, and their number
-/// is said.
+/// Largest listing, in bytes: less than the command-line client reads. Further connections are left out, and the
+/// listing gives their number.
 pub const LISTING_BYTES: usize = CLIENT_ANSWER_BYTES - 1024 * 1024;
-/// Levels of a value that an error shows: mongod's own number.
+/// Maximum number of nesting levels of a value that an error shows: mongod's limit.
 pub const ADMIN_VALUE_LEVELS: usize = 100;
-/// Longest name of a lease's holder, in characters.
+/// Longest name of a lease holder, in characters.
 pub const LEASE_HOLDER_CHARS: usize = 128;
-/// Longest lease, in seconds: an hour is more than a step of a rollout takes.
+/// Longest lease, in seconds. A step of a rollout takes less than an hour.
 pub const LEASE_SECONDS: u64 = 3600;

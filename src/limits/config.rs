@@ -1,4 +1,4 @@
-//! Bounds of what a configuration may name, and of the files that are read.
+//! Limits of configurations and of the files that are read.
 
 use std::time::Duration;
 
@@ -7,36 +7,38 @@ pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 /// Largest PEM file read: system CA bundles have 200 to 400 KiB, large CRLs some MiB.
 pub const PEM_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Listeners of the admin port, and of the probes: one for each family and interface that anyone has.
+/// Maximum number of listeners of the admin port, and of listeners of the probe port: enough for each address family
+/// and interface.
 pub const MOST_ADMIN_BINDS: usize = 16;
-/// Patterns of who may come to the admin port, and names that it may be asked by.
+/// Maximum number of patterns for clients allowed at the admin port, and of host names under which it accepts requests.
 pub const MOST_PATTERNS: usize = 64;
-/// How many of the patterns, and of a certificate's names, a refusal at the admin port shows.
+/// How many of the patterns, and of the names in a certificate, a refusal at the admin port shows.
 pub const ALLOW_SHOWN: usize = 8;
-/// How many names of its own certificate the admin port shows to a request for another.
+/// How many of its own certificate's names the admin port shows in answer to a request for another name.
 pub const HOST_NAMES_SHOWN: usize = 8;
-/// Longest such pattern, in bytes: subjects are shorter.
+/// Longest such pattern, in bytes. Certificate subjects are shorter.
 pub const PATTERN_BYTES: usize = 1024;
-/// How long a plaintext client that has left still stands in the way of `requireSSL`: a day finds nightly jobs.
+/// How long a plaintext client that has disconnected still blocks `requireSSL`. One day is enough to find nightly jobs.
 pub const GUARD_WINDOW: Duration = Duration::from_secs(24 * 3600);
-/// Longest such time: it finds monthly jobs.
+/// Longest such time that can be configured. It is enough to find monthly jobs.
 pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Most of a password file that is read; OpenSSL takes passwords of 1,024 bytes.
+/// Maximum number of bytes read of a password file. OpenSSL accepts passwords of up to 1,024 bytes.
 pub const PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 
-/// Most data-plane workers: more threads than any machine this is for has cores.
+/// Maximum number of data-plane workers: more than the cores of any machine on which tlsramp is expected to run.
 pub const MOST_WORKERS: usize = 256;
-/// Most outbound routes: a replica set has at most 50 members.
+/// Maximum number of outbound routes. A replica set has at most 50 members.
 pub const MOST_OUTBOUND: usize = 256;
-/// Members that a configuration may name: a set has 50 at most, and may be renamed.
+/// Maximum number of members that a configuration may name. A set has 50 at most, and its members may be renamed.
 pub const MOST_MEMBERS: usize = 256;
 
-/// Sets that a rollout may name: a sharded cluster's shards and its config servers.
+/// Maximum number of sets that a rollout may name: the shards of a sharded cluster and its config servers.
 pub const NAMED_SETS: usize = 64;
-/// Members that it may name for one set: MongoDB allows 50.
+/// Maximum number of members that a rollout may name for one set. MongoDB allows 50.
 pub const NAMED_MEMBERS_OF_SET: usize = 50;
-/// Members that it may name in all: as many as a configuration may, and as a rollout has nodes.
+/// Maximum number of members that a rollout may name in all: as many as a configuration may name, and as many as a
+/// rollout may have nodes.
 pub const NAMED_MEMBERS: usize = MOST_MEMBERS;
-/// Longest name of a set, in characters: MongoDB has no bound of its own, and people's have under 40.
+/// Longest name of a set, in characters. MongoDB has no limit, and names in use have fewer than 40.
 pub const NAMED_SET_CHARS: usize = 128;

@@ -1,77 +1,89 @@
-//! Bounds of the control plane: probes, checks, recycling, watched files, the state file; of the command-line client.
+//! Limits of the control plane (probes, checks, recycling, watched files, the state file) and of the command-line
+//! client.
 
 use std::time::Duration;
 
-/// Between two `hello`s of the probe: as drivers' heartbeats.
+/// Interval between two `hello` commands of the probe; the same as drivers' heartbeats.
 pub const PROBE_EVERY: Duration = Duration::from_secs(10);
-/// How long the probe waits for an answer: `hello` is answered from memory, by a server that is up.
+/// Timeout of the probe's answer. A running server answers `hello` from memory.
 pub const PROBE_ANSWER: Duration = Duration::from_secs(5);
-/// Largest answer to the probe: a `hello` of fifty members has under 16 KiB.
+/// Largest answer to the probe. A `hello` answer that lists 50 members takes less than 16 KiB.
 pub const PROBE_ANSWER_BYTES: usize = 1024 * 1024;
-/// Members of a set that are noted: MongoDB allows 50.
+/// Maximum number of members of a set that are recorded. MongoDB allows 50.
 pub const PROBE_MEMBERS: usize = 50;
-/// How long the other kind of link is not tried again: where it is not spoken, each try is a line in a log.
+/// Pause before the other kind of link (TLS or plaintext) is tried again. If the server does not support it, each
+/// attempt writes a line to the server's log.
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
-/// How often it is looked whether the servers behind name other members: a member that joins dials at once.
+/// Interval at which the member lists of the local servers are checked for changes. A new member dials at once.
 pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
-/// How often the redirect rules are looked for, and connections that go around them: gone rules are known in ten seconds.
+/// Interval at which the redirect rules are checked, and connections that bypass them are searched. Missing rules are
+/// detected within ten seconds.
 pub const REDIRECT_LOOK: Duration = Duration::from_secs(5);
-/// How long the canary may take: it never leaves the host.
+/// Timeout of the canary connection, which never leaves the host.
 pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
-/// Connections that go around, as shown: enough to see whose they are.
+/// Maximum number of bypassing connections shown: enough to find out which clients they belong to.
 pub const BYPASS_SHOWN: usize = 100;
 
-/// Between two looks at connections that are being recycled.
+/// Interval between two checks of connections that are being recycled.
 pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
-/// How long the answer to a recycle waits for connections to have moved: any boundary does after 5 s, and an end takes one
-/// or two.
+/// How long the answer to a recycle request waits until connections have been recycled. Any boundary is used after 5 s,
+/// and ending a connection takes one or two more seconds.
 pub const RECYCLE_WAIT: Duration = Duration::from_secs(8);
-/// Longest wait that a recycle may ask for.
+/// Longest wait that a recycle request may ask for.
 pub const RECYCLE_WAIT_MOST: Duration = Duration::from_secs(600);
-/// How often the certificates of established clients are verified again where ours have not changed: they expire.
+/// Interval at which the certificates of established clients are verified again, even if our own trust material has not
+/// changed, because certificates expire.
 pub const CERTIFICATES_RECHECK: Duration = Duration::from_secs(3600);
-/// Changes that the history keeps: a rollout of four steps with its trials, many times over.
+/// Changes kept in the history: enough for many rollouts of four steps each, including failed attempts.
 pub const HISTORY_ENTRIES: usize = 200;
-/// Longest text of an entry, in characters: a refusal with its first reasons. The log has all of it.
+/// Longest text of a history entry, in characters: enough for a refusal with its first reasons. The log has the full
+/// text.
 pub const HISTORY_TEXT_CHARS: usize = 300;
-/// How many of the last entries are looked through for one that repeats itself: what a watch retries, it retries in twos.
+/// Number of latest entries that are searched for a duplicate. Retries of a file watch produce entries in pairs.
 pub const HISTORY_LOOK_BACK: usize = 4;
-/// How often what was seen of clients goes to the state file, if anything was. A crash loses as much.
+/// Interval at which new inventory data is written to the state file. A crash loses the data of one interval at most.
 pub const STATE_SAVED_EVERY: Duration = Duration::from_secs(10);
-/// How often certificates that will expire are warned of: daily, as in mongod.
+/// Interval between warnings about certificates that expire soon: daily, as in mongod.
 pub const EXPIRY_LOOK: Duration = Duration::from_secs(24 * 3600);
 
-/// How long watched files must have been quiet before they are read: several are often written one after the other.
+/// How long watched files must be unchanged before they are read. Several files are often written one after the other.
 pub const WATCH_QUIET: Duration = Duration::from_millis(200);
-/// How long that quiet is waited for.
+/// Longest wait for the watched files to be unchanged for [`WATCH_QUIET`].
 pub const WATCH_LONGEST: Duration = Duration::from_secs(2);
-/// How often watched files are looked at without an event: a file system of another host sends none.
+/// Interval at which watched files are checked without an event. A file system that another host changes sends no
+/// events.
 pub const WATCH_RECHECK: Duration = Duration::from_secs(60);
-/// Symbolic links followed from a watched file: Linux follows 40.
+/// Maximum number of symbolic links followed from a watched file. Linux follows 40.
 pub const WATCH_LINKS: usize = 40;
 
-/// How long a forced change looks at what it might hurt: who rolls back at three in the morning does not wait.
+/// Time limit of the blocker checks of a forced change. An operator who rolls back in an emergency must not wait for
+/// them.
 pub const FORCED_LOOK: Duration = Duration::from_secs(1);
 
-/// Findings that a change is answered with: a full inventory of hostile names would make eight MB of them.
+/// Maximum number of findings in the answer to a change. A full inventory of names chosen by an attacker would make 8
+/// MB.
 pub const BLOCKERS_SHOWN: usize = 100;
 
-/// Of those, how many the one line of a refusal names.
+/// How many of these findings a one-line refusal names.
 pub const BLOCKERS_IN_A_LINE: usize = 8;
 
-/// Largest state file read: the inventory's rows at their longest, twice.
+/// Largest state file read: twice the size of the inventory with rows of maximal length.
 pub const STATE_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How often the service manager is told how many connections are open, if that has changed: for people who look.
+/// Interval at which the number of open connections is reported to the service manager, if it has changed. It is shown
+/// to people.
 pub const MANAGER_STATUS_EVERY: Duration = Duration::from_secs(5);
-/// How long a service manager is waited for that does not read: no reason to hold up a stop.
+/// Timeout of a write to a service manager that does not read. It must not delay shutdown.
 pub const MANAGER_WAIT: Duration = Duration::from_secs(1);
 
-/// How long the command-line client waits for a connection to an admin port, and as long again for TLS there.
+/// Timeout of the command-line client's connection to an admin port; the TLS handshake has a timeout of the same
+/// length.
 pub const CLIENT_CONNECT: Duration = Duration::from_secs(5);
-/// How long it waits for an answer, beside the wait that it asked for: a change probes every server behind, twice.
+/// Timeout of the command-line client for an answer, in addition to the wait that it requested. A change probes every
+/// local server twice.
 pub const CLIENT_ANSWER: Duration = Duration::from_secs(30);
-/// Largest answer that it reads: a hundred thousand connections have some 50 MiB.
+/// Largest answer that the command-line client reads. A list of 100,000 connections takes about 50 MiB.
 pub const CLIENT_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-/// How much of an answer it shows that is none of tlsramp's, in characters: enough to see whose it is.
+/// How much the command-line client shows of an answer that does not come from tlsramp, in characters: enough to
+/// identify its sender.
 pub const CLIENT_FOREIGN_CHARS: usize = 80;

@@ -1,136 +1,151 @@
-//! Bounds of the data plane: openings, relays, sockets, descriptors, slots, name resolution.
+//! Limits of the data plane: openings, relays, sockets, descriptors, slots, name resolution.
 
 use std::time::Duration;
 
-/// How much of an opening is looked at, in bytes. 16 decide; the rest is for the record (versions offered, SNI)
-/// of a hello that is refused. A post-quantum hello has 1.2 to 1.8 KiB, its versions and SNI within that.
+/// How many bytes of an opening are examined. 16 bytes decide what it is; the rest is for the record of a refused hello
+/// (offered versions, SNI). A post-quantum hello has 1.2 to 1.8 KiB and contains its versions and SNI within that.
 pub const PEEK_BYTES: usize = 2048;
 
-/// How long the opening of a client that is turned away is looked at for its name: it is there already, as it was judged.
+/// Timeout for reading the name of a refused client from its opening. The opening has already arrived, since the
+/// verdict was based on it.
 pub const WHO: Duration = Duration::from_millis(100);
 
-/// How often a connection is judged before its first byte is relayed: again after each change in the meantime. Changes are
-/// made by people, or one after the other by a rollout; only a mode that is set to and fro gets here.
+/// Maximum number of verdicts on one connection before its first byte is relayed. Each policy change in the meantime
+/// needs a new verdict. Changes are made by people, or one after the other by a rollout, so only a mode that is
+/// switched back and forth reaches this limit.
 pub const JUDGED_MOST: usize = 8;
 
-/// Unread bytes of a refused client that are discarded before the close, so that no reset overtakes the answer.
+/// Maximum number of unread bytes of a refused client that are discarded before the close, so that no reset overtakes
+/// the answer.
 pub const LINGER_BYTES: usize = 1024 * 1024;
 /// How long a refused client's bytes are discarded.
 pub const LINGER: Duration = Duration::from_secs(1);
 
-/// After one side has ended, how long the other may be idle: long enough for a slow reply (ghostunnel raised
-/// its second to 60 s because replies were cut), short enough that nothing piles up.
+/// After one side has ended, how long the other may be idle. This is long enough for a slow reply (ghostunnel raised
+/// its one second to 60 s because replies were cut) and short enough that half-closed connections do not accumulate.
 pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
-/// How long a peer that we cut off may take to take our `close_notify`.
+/// Timeout for sending `close_notify` to a peer whose connection we end.
 pub const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How much of a stop's time is kept for outbound connections, if it is long enough: the last words of a server that goes
-/// down (a step-down, cursors that it closes) are a few round trips to its peers.
+/// Part of the shutdown time that is reserved for outbound connections, if the shutdown time is long enough. The last
+/// messages of a server that shuts down (a step-down, closing cursors) take a few round trips to its peers.
 pub const OUTBOUND_FAREWELL: Duration = Duration::from_secs(5);
-/// What part of a short stop's time that is: the clients' is the longer one.
+/// Divisor of a shutdown time that is too short for that: one quarter of it is reserved for outbound connections, and
+/// inbound connections get the larger part.
 pub const OUTBOUND_FAREWELL_SHARE: u32 = 4;
 
-/// Bytes moved by one read of a relay. Nearly four TLS records: 8 KiB reads make half-empty ones, at twice the CPU. And
-/// with their overhead no more than a socket passes on in one piece (64 KiB less the headers): 4 KiB more, and every
-/// write has a second, tiny one behind it.
+/// Bytes moved by one read of a relay: nearly four TLS records. Reads of 8 KiB produce half-empty records at twice the
+/// CPU. With the overhead of the records, this is no more than a socket sends in one piece (64 KiB less the headers).
+/// With 4 KiB more, a second, tiny write follows every write.
 pub const RELAY_BUFFER: usize = 60 * 1024;
-/// The same while much moves, for a tenth less CPU. What a sink does not take of it is kept, so not the first choice.
+/// Bytes moved by one read during a bulk transfer, for 10 % less CPU. Bytes that the sink does not accept have to be
+/// kept, so this size is not used from the start.
 pub const RELAY_BUSY: usize = 4 * RELAY_BUFFER;
-/// Full reads in a row after which much moves: what is over by then is done sooner without.
+/// Full reads in a row after which a relay counts as a bulk transfer. A shorter transfer is faster without the larger
+/// buffer.
 pub const BUSY_AFTER: u8 = 4;
 
-/// How often a worker wakes with nothing to do: seldom enough to cost nothing, and before any wait of a connection is
-/// over.
+/// Interval at which an idle worker wakes. It is long enough to cost nothing and shorter than any timeout of a
+/// connection.
 pub const WORKER_BEAT: Duration = Duration::from_secs(1);
-/// Bytes of one direction before the other connections of the worker get their turn; a read counts as a full one.
+/// Bytes relayed in one direction before the worker's other connections are polled. Every read counts as a full one.
 pub const RELAY_TURN: usize = 16 * RELAY_BUFFER;
-/// Bytes through a pipe at a time, which is its size. Linux lets a user have 64 MiB in pipes (pipe(7)), and a worker's
-/// are a mebibyte.
+/// Bytes moved through a pipe at a time, which is the size of the pipe. Linux allows a user 64 MiB in pipes (pipe(7));
+/// the pipes of a worker take 1 MiB.
 pub const SPLICE_BYTES: usize = 256 * 1024;
-/// Pipes of a worker. More than so many bulk transfers at a time on one core wait for each other anyway.
+/// Pipes of a worker. More than four concurrent bulk transfers on one core wait for each other anyway.
 pub const PIPES: usize = 4;
 
-/// TCP keepalive: idle time, interval and probes. Two minutes in all to notice a dead peer on an idle link.
+/// Idle time before the first TCP keepalive probe. With [`KEEPALIVE_INTERVAL`] and [`KEEPALIVE_PROBES`], a dead peer on
+/// an idle link is detected after two minutes.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// Between two keepalive probes.
+/// Interval between two keepalive probes.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// Keepalive probes without an answer before the peer counts as dead.
+/// Unanswered keepalive probes after which the peer counts as dead.
 pub const KEEPALIVE_PROBES: u32 = 6;
-/// Unacknowledged data for this long ends a connection: as long as keepalive takes on an idle one.
+/// Time after which unacknowledged data ends a connection (`TCP_USER_TIMEOUT`): as long as keepalive takes on an idle
+/// one.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How often the peers of a connection are asked for while one of them is not read: a reset is passed on within a second.
+/// Interval at which the sockets of a connection are checked for errors while one of them is not read, so that a reset
+/// is passed on within a second.
 pub const PEER_LOOK: Duration = Duration::from_millis(500);
-/// How long a stream may take none of the bytes that wait for it. Longer than [`USER_TIMEOUT`], so that TCP, which knows
-/// which peer it was, speaks first; a Unix socket has nothing of the kind.
+/// How long a stream may accept none of the bytes that wait for it. This is longer than [`USER_TIMEOUT`], so that TCP,
+/// which knows the failed peer, reports the error first. A Unix socket has no such timeout.
 pub const STALLED: Duration = Duration::from_secs(150);
 
-/// Length of the accept queue asked for: what a pool storm needs; the kernel cuts it to `net.core.somaxconn`.
+/// Requested length of the accept queue, large enough for a connection storm of pools. The kernel limits it to
+/// `net.core.somaxconn`.
 pub const LISTEN_BACKLOG: i32 = 4096;
-/// First pause after accept ran out of descriptors or memory; it doubles.
+/// First pause after accept failed for lack of descriptors or memory. The pause doubles with each failure.
 pub const ACCEPT_BACKOFF_FIRST: Duration = Duration::from_millis(5);
-/// Longest pause between two accepts.
+/// Longest pause between two calls of accept.
 pub const ACCEPT_BACKOFF_MOST: Duration = Duration::from_secs(1);
 
-/// Descriptors kept back for logs, files that are read again, names that are resolved, listeners.
+/// Descriptors reserved for logs, files that are read again, name resolution and listeners.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
-/// Descriptors of one worker: its runtime's, a listener, a connection accepted and about to be turned away; and those of
+/// Descriptors of one worker: its runtime's, a listener, a connection that was accepted and is about to be refused, and
 /// its pipes.
 pub const DESCRIPTORS_PER_WORKER: u64 = 8 + 2 * PIPES as u64;
-/// Descriptors without which the process does not start: standard streams, the control plane's event queue, signals.
+/// Descriptors that the process needs to start: standard streams, the control plane's event queue, signals.
 pub const OWN_DESCRIPTORS: u64 = 10;
-/// Descriptors without which a worker does not start: its event queue, the wake-up of that, and its share in signals.
+/// Descriptors that a worker needs to start: its event queue, the wake-up descriptor of that queue, and its share of
+/// the signal descriptors.
 pub const DESCRIPTORS_PER_RUNTIME: u64 = 4;
-/// Connections without which a proxy serves nobody: a client's, and one of the probe or of the admin port.
+/// Minimum number of connections with which a proxy is useful: one of a client, and one of the probe or of the admin
+/// port.
 pub const LEAST_CONNECTIONS: u64 = 2;
 /// Descriptors of one connection: the client's and the upstream's.
 pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
-/// Share of the connections that the descriptors carry which is for inbound clients, in percent. The rest is for
-/// outbound routes: a client storm must not cut the local server off from its peers.
+/// Percentage of the connections that the descriptors allow which is for inbound clients. The rest is for outbound
+/// routes: a client storm must not cut the local server off from its peers.
 pub const INBOUND_PERCENT: u64 = 80;
-/// Inbound connections kept for members of the set: each of the other members of the largest set (50) has one or two for
-/// heartbeats and one for replication; more than half of all are never kept.
+/// Inbound connections reserved for members of the set. Each of the other members of the largest set (50) has one or
+/// two for heartbeats and one for replication. At most half of all connections are reserved.
 pub const MEMBER_RESERVE: usize = 64;
-/// Connections beyond the limit that wait for a slot, accepted. Each has one descriptor, and what it sends stays in the
-/// kernel. Further ones are closed, or take the place of one whose address has more that wait: so those of members behind
-/// them in the kernel's queue are reached.
+/// Maximum number of accepted connections beyond the limit that wait for a slot. Each takes one descriptor, and the
+/// bytes it sends stay in the kernel. A further connection is closed, or replaces one whose address has more waiting
+/// connections. So the queue cannot keep out members whose connections come later in the kernel's accept queue.
 pub const WAITING_ROOM: u64 = 1024;
-/// One in so many of the connections that the descriptors carry may be one that waits, at most; but for the least.
+/// Divisor of the number of connections that the descriptors allow. The quotient limits the number of waiting
+/// connections, but not below [`WAITING_LEAST`].
 pub const WAITING_SHARE: u64 = 8;
-/// Places to wait where the descriptors carry few connections: with one, a single silent client would keep out all others,
-/// since a newcomer takes the place of one whose address has two.
+/// Minimum number of places in the queue, if the descriptors allow few connections. With one place, a single silent
+/// client would keep all others out, since a new connection replaces one whose address has two.
 pub const WAITING_LEAST: u64 = 4;
-/// Most connections counted on, however high the descriptor limit (containers often have no limit at all).
+/// Largest number of connections assumed, however high the descriptor limit is (containers often have no limit).
 pub const MOST_CONNECTIONS: u64 = 1_000_000;
 
-/// Addresses tried for one name; a name with more is a mistake or an attack.
+/// Maximum number of addresses tried for one name. A name with more is a mistake or an attack.
 pub const MOST_ADDRESSES: usize = 16;
 
-/// How long an answer of DNS is used without asking again: a pool that opens asks once, a moved server is found
-/// within ten seconds.
+/// How long a DNS answer is used without a new query. A pool that opens connections sends one query, and a moved server
+/// is found within ten seconds.
 pub const RESOLUTION_FRESH: Duration = Duration::from_secs(10);
-/// How long DNS is waited for when an older answer is at hand.
+/// How long to wait for DNS if an older answer is available.
 pub const RESOLUTION_WAIT: Duration = Duration::from_millis(500);
-/// How long a name that did not resolve is not asked for again.
+/// How long a failed resolution is not repeated.
 pub const RESOLUTION_FAILED: Duration = Duration::from_secs(1);
-/// First pause before a Unix socket whose accept queue is full is tried again; it doubles.
+/// First pause before a connect to a Unix socket with a full accept queue is repeated. The pause doubles with each
+/// attempt.
 pub const UNIX_RETRY_FIRST: Duration = Duration::from_millis(1);
-/// Longest pause between two tries.
+/// Longest pause between two such attempts.
 pub const UNIX_RETRY_MOST: Duration = Duration::from_millis(50);
-/// Threads of a worker that may wait for DNS; more would only wait for the same server.
+/// Threads of a worker that may wait for DNS. More threads would only wait for the same server.
 pub const BLOCKING_THREADS: usize = 4;
-/// How long a client must have been silent before its slot may be given to one that waits. One that means to speak does so
-/// within a round trip; a pool that was opened in advance is used within seconds, or is not missed.
+/// How long a client must have been silent before its slot may be given to a waiting connection. A client that intends
+/// to send does so within a round trip; a pool that was opened in advance is used within seconds or not needed.
 pub const SILENT_LEAST: Duration = Duration::from_secs(10);
-/// How long a connection must have been established before its requests show that it is in use, and is no reason to let its
-/// source wait: as long as a silent one is left alone. A few messages at the beginning are cheap to send and to leave at that.
+/// How long a connection must have been established before a request marks it as in use, so that its slot no longer
+/// counts against its source: as long as a silent connection keeps its slot. A client could send a few messages at the
+/// beginning at little cost and then stop.
 pub const IN_USE_AFTER: Duration = SILENT_LEAST;
-/// How long a connection is in use after a request. Connections of a pool take turns.
+/// How long a connection counts as in use after a request. The connections of a pool are used in turn.
 pub const IN_USE_FOR: Duration = Duration::from_secs(30);
-/// How often the requests of a connection are noted: each time takes the lock of all slots.
+/// Interval at which the requests of a connection are recorded. Each record takes the lock of all slots.
 pub const IN_USE_NOTED: Duration = Duration::from_secs(5);
-/// How often a connection that waits for a slot looks whether a silent one may be asked to leave by now.
+/// Interval at which a waiting connection checks whether a silent one may be asked to close.
 pub const WAITING_LOOK: Duration = Duration::from_millis(500);
-/// How long all slots must have been taken before the log says so.
+/// How long all slots must have been taken before a warning is logged.
 pub const SLOTS_WARNING: Duration = Duration::from_secs(1);

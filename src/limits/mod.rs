@@ -1,5 +1,5 @@
-//! Every bound that more than one module uses, each with its reason. What waits, queues, buffers or retries has one; those
-//! of a single command are beside it.
+//! Limits that more than one module uses, each with its reason. Every wait, queue, buffer and retry has a limit. The
+//! limits of a single command are in that command's module.
 
 mod admin;
 mod config;
@@ -23,19 +23,19 @@ pub use standin::*;
 pub use telemetry::*;
 pub use tls::*;
 
-/// The waits of a connection's phases, as configured. Each phase has its own, so the whole from first byte to
-/// relay is bounded by their sum.
+/// The configured timeouts of a connection's phases. Each phase has its own timeout, so the time from the first byte to
+/// the relay is bounded by their sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the first byte until the opening is decided.
+    /// Timeout from the first byte until the opening is decided.
     pub sniff: Duration,
-    /// A TLS handshake, with a client or with an upstream.
+    /// Timeout of a TLS handshake with a client or with an upstream.
     pub handshake: Duration,
-    /// Name resolution and TCP connect to an upstream.
+    /// Timeout of name resolution and TCP connect to an upstream.
     pub connect: Duration,
-    /// How long a stop waits for open connections, inbound and then outbound; zero waits for as long as it takes.
+    /// How long shutdown waits for open connections to end, first inbound, then outbound. Zero means without limit.
     pub drain: Duration,
-    /// Whether the sniff's wait starts at accept already: a client that says nothing is closed.
+    /// Whether the sniff timeout starts at accept, so that a client that sends nothing is closed.
     pub close_silent: bool,
 }
 
@@ -51,5 +51,5 @@ impl Default for Timeouts {
     }
 }
 
-/// Longest wait that a configuration may ask for, in seconds: a day. Beyond it a typing mistake is likelier.
+/// Longest timeout that a configuration may set, in seconds: one day. A longer one is probably a typing mistake.
 pub const LONGEST_TIMEOUT_SECS: u64 = 86_400;

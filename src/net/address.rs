@@ -1,4 +1,5 @@
-//! Addresses as an operator writes them: `HOST:PORT` and `unix:PATH`. Parsed here, resolved by the dialler.
+//! Addresses as an operator writes them: `HOST:PORT` and `unix:PATH`. This module parses them; the resolver resolves
+//! names.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -7,49 +8,49 @@ use std::str::FromStr;
 
 use rustls::pki_types::ServerName;
 
-/// A host, by name or address, and a port.
+/// A host (name or IP address) and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostPort {
     /// A DNS name or an IP address, without brackets.
     pub host: String,
-    /// 1 to 65535.
+    /// A port from 1 to 65535.
     pub port: u16,
 }
 
-/// Where an upstream is.
+/// The address of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum UpstreamAddress {
-    /// By TCP.
+    /// A TCP address.
     Tcp(HostPort),
-    /// By a Unix domain socket.
+    /// The path of a Unix domain socket.
     Unix(PathBuf),
 }
 
-/// What is wrong with a written address.
+/// Why an address cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// No colon, or an IPv6 address without brackets.
+    /// There is no colon, or an IPv6 address is not in brackets.
     #[error("it has no port; write HOST:PORT, an IPv6 host in brackets")]
     NoPort,
-    /// Not a number, or out of range.
+    /// The port is not a number, or out of range.
     #[error("its port is not a number from 1 to 65535")]
     BadPort,
-    /// Empty, or with characters that no host name has.
+    /// The host is empty, or contains characters that are not allowed in a host name.
     #[error("its host is not a DNS name or an IP address")]
     BadHost,
-    /// `unix:` with nothing behind it, or a path too long for a socket.
+    /// The path after `unix:` is missing, relative, or too long for a socket.
     #[error("a unix socket needs an absolute path of at most 107 bytes")]
     BadPath,
 }
 
 impl HostPort {
-    /// The host as an IP address, if it is one.
+    /// Returns the host as an IP address, if it is one.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
 
-    /// The address, where no name has to be resolved.
+    /// Returns the socket address if the host is an IP address, so that no name has to be resolved.
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         self.ip().map(|ip| SocketAddr::new(ip, self.port))
@@ -57,7 +58,7 @@ impl HostPort {
 }
 
 impl UpstreamAddress {
-    /// Whether the hop stays on this host, as far as the address tells without asking DNS.
+    /// Whether the upstream is on this host, as far as this can be told without DNS.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -115,12 +116,13 @@ impl fmt::Display for UpstreamAddress {
     }
 }
 
-/// A host is what a certificate can be for, so that none is taken at start that cannot be verified later.
+/// Whether a certificate can be issued for the host. A host for which this is impossible is rejected at start, since it
+/// could not be verified later.
 fn is_host(host: &str) -> bool {
     ServerName::try_from(host.strip_suffix('.').unwrap_or(host)).is_ok()
 }
 
-/// `sun_path` has 108 bytes with its closing NUL (unix(7)).
+/// `sun_path` has 108 bytes, including its closing NUL (unix(7)).
 const UNIX_PATH_BYTES: usize = 107;
 
 #[cfg(test)]

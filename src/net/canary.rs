@@ -1,24 +1,25 @@
-//! The canary: an address that only leads anywhere while the redirect rules of `tlsramp netfilter` are in force. It
-//! opens nothing itself.
+//! The canary: an address that is reachable only while the redirect rules of `tlsramp netfilter` are in force. This
+//! module only computes the address.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The address that leads to the own port `redirected_to` for as long as the rules are there: the first rule of their
-/// output chain redirects it to that port. Dialled every few seconds, it tells a sidecar whose rules have vanished (a
-/// firewall that was reloaded takes all tables with it), while nothing else would: the connections just go around it.
+/// The address that is redirected to our own port `redirected_to` while the redirect rules are in force, by the first
+/// rule of their output chain. A sidecar dials it every few seconds to detect that its rules are gone: reloading a
+/// firewall removes all tables. There is no other sign of that, since connections then simply bypass the sidecar.
 ///
-/// It is `127.116.H.L:1`, where H and L are the high and the low byte of the port, so that two sidecars of one host do
-/// not answer for each other. 127/8 never leaves the host, and on TCP port 1 (tcpmux) nobody listens: without the rules
-/// the dial is refused at once.
+/// The address is `127.116.H.L:1`, where H and L are the high and the low byte of the port, so that two sidecars on one
+/// host have different canaries. Packets to 127/8 never leave the host, and no process listens on TCP port 1 (tcpmux):
+/// without the rules, the dial is refused at once.
 ///
-/// `redirected_to` is the port of `--outboundTransparent`, or `--port` where only inbound connections are redirected.
+/// `redirected_to` is the port of `--outboundTransparent`, or that of `--port` if only inbound connections are
+/// redirected.
 #[must_use]
 pub const fn canary(redirected_to: u16) -> SocketAddrV4 {
     let [high, low] = redirected_to.to_be_bytes();
     SocketAddrV4::new(Ipv4Addr::new(127, CANARY_NET, high, low), CANARY_PORT)
 }
 
-/// The letter t, out of the way of what people choose within 127/8.
+/// ASCII letter t, 116: unlikely to collide with addresses that people choose within 127/8.
 const CANARY_NET: u8 = b't';
 const CANARY_PORT: u16 = 1;
 

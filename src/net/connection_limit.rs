@@ -1,9 +1,10 @@
 //! The connection slots of one direction: how many connections are served at a time, and which of the others wait.
 //!
-//! Some slots are reserved for members of the replica set. A connection that finds no slot waits in a bounded queue; the
-//! accept loop never waits. A free slot goes to a waiting member, else to a client that has sent something,
-//! of the source that holds the fewest slots. While all are taken and such a client waits, the source with the most silent
-//! connections gives up its oldest. See [`ConnectionLimit`] for the rule.
+//! Some slots are reserved for members of the replica set. A connection that gets no slot waits in a bounded queue; the
+//! accept loop never waits. A free slot goes to a waiting member first, then to a waiting client that has sent
+//! something, of the source that holds the fewest slots. If all slots are taken and such a client waits, the oldest
+//! silent connection of the source with the most silent connections is asked to close. See [`ConnectionLimit`] for the
+//! rule.
 
 mod queue;
 mod silent;
@@ -25,32 +26,35 @@ use table::SlotTable;
 /// The slots of one direction, shared by all workers.
 ///
 /// # When a silent connection is closed for another
-/// Connections are counted by source: an IPv4 address, or an IPv6 /64. A slot is *silent* until the first byte of its client,
-/// and *in use* if its client has sent a request after an answer within the last 30 s, and more than 10 s after the connection
-/// was established. Room is made for a client that waits and has sent something, if its source has fewer slots that are
-/// not in use than the source with the most silent ones has silent ones; or if that source is its own; or for any waiting
-/// member. That source's oldest is asked to leave, if it has been silent for over 10 s, is not the source's last, and not a
-/// member's. Of several clients for which room may be made, the one whose source has the fewest slots that are not in use comes
-/// first, and the slot is given to it whoever else waits.
+/// Connections are counted by source: an IPv4 address, or an IPv6 /64. A slot is *silent* until the first byte of its
+/// client. It is *in use* if its client has sent a request after an answer within the last 30 s, and more than 10 s
+/// after the connection was established.
 ///
-/// So an application whose connections carry requests gets the slots of a silent source, however many it holds
-/// itself; and a stranger cannot evict a silent pool by connections that do nothing, whether silent, half open or established,
-/// once it holds as many as the pool. Only requests that go on count, since one message, or a burst of them, costs nothing:
-/// to evict a pool that is no larger than its own holding, a stranger has to keep its connections busy at the server, as the
-/// application that it then is taken for.
+/// The silent connection to close is the oldest one of the source with the most silent connections. It is asked to
+/// close if it has been silent for over 10 s, is not the source's last silent connection, and does not belong to a
+/// member. It is closed for any waiting member, for a client of the same source that waits and has sent something, or
+/// for such a client of another source, if that other source has fewer slots that are not in use than the first source
+/// has silent slots. If several clients qualify, the one whose source has the fewest slots not in use comes first, and
+/// it gets the slot even if other clients wait.
+///
+/// So an application whose connections carry requests gets the slots of a silent source, however many slots it holds
+/// itself. An attacker cannot evict a silent pool with connections that do nothing, whether silent, half open or
+/// established, once the attacker holds as many as the pool. Only continuing requests count, since one message, or a
+/// burst of messages, costs nothing: to evict a pool that is no larger than the attacker's own number of connections,
+/// the attacker has to keep these connections busy at the server, as a real application does.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit(Arc<Mutex<SlotTable>>);
 
-/// The answer to a new connection.
+/// The result of requesting a slot for a new connection.
 #[derive(Debug)]
 pub enum SlotRequest {
-    /// It has a slot.
+    /// The connection has a slot.
     Granted(ConnectionSlot),
-    /// It waits for a slot.
+    /// The connection waits for a slot.
     Queued(QueuePlace),
 }
 
-/// A slot. Dropping it returns it.
+/// A connection slot. Dropping it returns it to the limit.
 #[derive(Debug)]
 pub struct ConnectionSlot(Box<SlotState>);
 
@@ -62,7 +66,7 @@ struct SlotState {
     pool: Pool,
     silence: Option<oneshot::Receiver<()>>,
     established: Option<Instant>,
-    /// When a request of the client was last noted.
+    /// When a request of the client was last recorded.
     requested: Option<Instant>,
 }
 
@@ -76,25 +80,26 @@ pub struct QueuePlace {
 }
 
 impl ConnectionLimit {
-    /// A limit of `size` slots, none of them reserved, with a queue of `room` connections.
+    /// Creates a limit of `size` slots, none of them reserved, with a queue of `room` connections.
     #[must_use]
     pub fn new(size: usize, room: usize) -> ConnectionLimit {
         ConnectionLimit(Arc::new(Mutex::new(SlotTable::new(SlotLimits { size, kept: 0, per_address: None }, room))))
     }
 
-    /// The number of slots, reserved ones included.
+    /// Returns the number of slots, reserved ones included.
     #[must_use]
     pub fn size(&self) -> usize {
         self.table().limits.size
     }
 
-    /// The use of the slots.
+    /// Returns the numbers of taken slots, silent connections and waiting connections.
     #[must_use]
     pub fn usage(&self) -> SlotUsage {
         self.table().usage()
     }
 
-    /// Changes the limits, or the addresses of members. No slot is taken back: a lower limit is reached as slots are returned.
+    /// Changes the limits, or the addresses of members. No taken slot is revoked: a lower limit is reached as slots are
+    /// returned.
     pub fn resize(&self, limits: SlotLimits, is_member: impl Fn(IpAddr) -> bool) {
         let limits = SlotLimits { kept: limits.kept.min(limits.size / 2), ..limits };
         let mut table = self.table();
@@ -103,10 +108,11 @@ impl ConnectionLimit {
         self.deliver(granted);
     }
 
-    /// A slot for a new connection, or a place in the queue. `is_member` tells whether an address is a member's.
+    /// Requests a slot for a new connection; returns the slot, or a place in the queue. `is_member` returns whether an
+    /// address belongs to a member.
     ///
     /// # Errors
-    /// [`TooMany`]: the connection is to be closed.
+    /// [`TooMany`] if the connection has to be closed.
     pub fn enter(&self, ip: IpAddr, is_member: impl Fn(IpAddr) -> bool) -> Result<SlotRequest, TooMany> {
         let ip = ip.to_canonical();
         let member = is_member(ip);
@@ -122,13 +128,14 @@ impl ConnectionLimit {
         Ok(SlotRequest::Queued(QueuePlace { limit: self.clone(), id, ip, slot }))
     }
 
-    /// Asks silent connections to close for those that wait, if they have been silent for long enough. To be called by each
-    /// waiting connection now and then.
+    /// Asks silent connections to close for waiting ones, if they have been silent for long enough. Each waiting
+    /// connection has to call this periodically.
     pub fn make_room(&self, is_member: impl Fn(IpAddr) -> bool) {
         self.table().make_room(Instant::now(), is_member);
     }
 
-    /// Whether to warn that all slots are taken: true once, until a slot is free at once again.
+    /// Returns whether to warn that all slots are taken: true once, and again only after a slot was granted without
+    /// waiting.
     #[must_use]
     pub fn says_full(&self) -> bool {
         !std::mem::replace(&mut self.table().said, true)
@@ -143,7 +150,8 @@ impl ConnectionLimit {
         ConnectionSlot(Box::new(SlotState { limit, id, ip, pool, silence, established: None, requested: None }))
     }
 
-    /// Sends slots to waiting connections. Not under the lock: a slot whose receiver is gone takes it to return itself.
+    /// Sends slots to waiting connections. Must not be called with the table locked: if a receiver is gone, its slot is
+    /// dropped, which locks the table.
     fn deliver(&self, granted: Vec<table::Granted>) {
         for (waiting, taken) in granted {
             if let Err(taken) = waiting.send(taken) {
@@ -154,7 +162,7 @@ impl ConnectionLimit {
 }
 
 impl ConnectionSlot {
-    /// Resolves when the connection is to close because its client is silent and others wait. Never after
+    /// Resolves when the connection should close because its client is silent and others wait. Never resolves after
     /// [`heard`](ConnectionSlot::heard).
     pub async fn asked_to_leave(&mut self) {
         if let Some(silence) = &mut self.0.silence
@@ -165,20 +173,20 @@ impl ConnectionSlot {
         std::future::pending().await
     }
 
-    /// Notes that the client has sent something, or has left.
+    /// Records that the client has sent something, or has disconnected.
     pub fn heard(&mut self) {
         if self.0.silence.take().is_some() {
             self.0.limit.table().heard(self.0.id, self.0.ip);
         }
     }
 
-    /// Notes that the connection is established.
+    /// Records that the connection is established.
     pub fn established(&mut self) {
         self.0.established.get_or_insert_with(Instant::now);
     }
 
-    /// Notes that the client of an established connection has sent a request after an answer. To be called for each; most
-    /// calls do nothing.
+    /// Records that the client of an established connection has sent a request after an answer. Has to be called for
+    /// each such request; most calls do nothing.
     pub fn requested(&mut self) {
         self.requested_at(Instant::now());
     }
@@ -200,14 +208,14 @@ impl Drop for SlotState {
 }
 
 impl QueuePlace {
-    /// Notes that the client has sent something, and asks a silent connection to close for it.
+    /// Records that the client has sent something, and asks a silent connection to close for it.
     pub fn spoke(&self, is_member: impl Fn(IpAddr) -> bool) {
         let mut table = self.limit.table();
         table.spoke(self.id, self.ip);
         table.make_room(Instant::now(), is_member);
     }
 
-    /// The slot, if one is granted within `limit`.
+    /// Returns the slot if one is granted within `limit`, or else `None`.
     ///
     /// # Errors
     /// [`TooMany`] if the place was lost to an address with fewer waiting connections.
@@ -223,7 +231,7 @@ impl QueuePlace {
 impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.limit.table().leave(self.id, self.ip);
-        // It may have been given a slot that was not fetched; one that comes now goes back to whoever sends it.
+        // A slot may have been granted that was not received. After the close, a sender gets its slot back.
         self.slot.close();
         if let Ok(taken) = self.slot.try_recv() {
             drop(self.limit.slot(taken));

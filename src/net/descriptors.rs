@@ -1,4 +1,4 @@
-//! The descriptor limit: raised as far as it goes, and how many connections it carries.
+//! Raising the descriptor limit, and the number of connections that it allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -7,10 +7,10 @@ use crate::limits::{
     MOST_CONNECTIONS, OWN_DESCRIPTORS, RESERVED_DESCRIPTORS,
 };
 
-/// Raises the soft limit to the hard one and returns how many connections the result carries, so many workers and
-/// everything else allowed for.
+/// Raises the soft limit to the hard limit and returns how many connections the result allows, after subtracting the
+/// descriptors of the workers and everything else.
 ///
-/// A limit that cannot be raised stays as it is: the number returned is the truth either way.
+/// If the limit cannot be raised, it stays as it is, and the returned number is based on it.
 #[must_use]
 pub fn raise_descriptor_limit(workers: usize) -> u64 {
     let limit = getrlimit(Resource::Nofile);
@@ -20,20 +20,20 @@ pub fn raise_descriptor_limit(workers: usize) -> u64 {
     carried(descriptor_limit(), workers as u64)
 }
 
-/// How many descriptors this process may have.
+/// Returns how many descriptors this process may open.
 #[must_use]
 pub fn descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many this process may have once it has raised its limit.
+/// Returns how many descriptors this process may open once it has raised its limit.
 #[must_use]
 pub fn descriptors_at_most() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
-/// How many descriptors a start takes: for so many workers, each with a listener for each address of a route, for the
-/// listeners of the control plane, and for a few connections.
+/// Returns how many descriptors the process needs to start: for `workers` workers, each with a listener for each
+/// address of a route, for the listeners of the control plane, and for a few connections.
 #[must_use]
 pub fn descriptors_needed(workers: usize, routes: usize, doors: usize) -> u64 {
     let least = LEAST_CONNECTIONS * DESCRIPTORS_PER_CONNECTION;
@@ -41,7 +41,7 @@ pub fn descriptors_needed(workers: usize, routes: usize, doors: usize) -> u64 {
 }
 
 fn carried(descriptors: u64, workers: u64) -> u64 {
-    // The doors take no more than a quarter, however few there are.
+    // The admin and probe ports take no more than a quarter, even if there are few descriptors.
     let reserved = RESERVED_DESCRIPTORS + DOOR_DESCRIPTORS.min(descriptors / 4) + workers * DESCRIPTORS_PER_WORKER;
     (descriptors.saturating_sub(reserved) / DESCRIPTORS_PER_CONNECTION).clamp(1, MOST_CONNECTIONS)
 }

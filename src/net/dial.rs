@@ -1,4 +1,4 @@
-//! Connecting to an upstream: only with a permit, only within its time.
+//! Connecting to an upstream, with a permit and within a time limit.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,37 +15,37 @@ use super::{Resolver, options};
 use crate::limits::{UNIX_RETRY_FIRST, UNIX_RETRY_MOST};
 use crate::policy::{Link, Permit};
 
-/// A plain connection to an upstream, and what the permit says it must become.
+/// A socket connected to an upstream, and the kind of link that the permit requires.
 #[derive(Debug)]
 pub struct DialledSocket<S> {
-    /// The connection.
+    /// The connected socket.
     pub socket: S,
-    /// What to make of it.
+    /// Whether the link is to be TLS or plaintext.
     pub link: Link,
-    /// Our own address on it; none where it has none that others see.
+    /// Our local address; `None` if the socket has none that other hosts see.
     pub local: Option<SocketAddr>,
-    /// The address that was dialled, likewise.
+    /// The dialled address; `None` if `local` is `None`.
     pub remote: Option<SocketAddr>,
 }
 
-/// Why an upstream cannot be reached.
+/// Why an upstream is unreachable.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
-    /// Its name has no address.
+    /// The name has no address.
     #[error("the name does not resolve: {0}")]
     Resolve(io::Error),
     /// No address answered.
     #[error("{0}")]
     Connect(io::Error),
-    /// It took too long.
+    /// The time limit was reached.
     #[error("no answer within {} s", .0.as_secs_f64())]
     TimedOut(Duration),
 }
 
-/// Connects by TCP, from `source` if given: resolves the name and tries its addresses, all within `limit`.
+/// Connects by TCP, from `source` if given. Resolves the name and tries its addresses, all within `limit`.
 ///
 /// # Errors
-/// [`DialError`], of the last address tried.
+/// [`DialError`] of the last address tried.
 pub async fn dial(
     permit: Permit,
     resolver: &Resolver,
@@ -53,14 +53,15 @@ pub async fn dial(
     limit: Duration,
 ) -> Result<DialledSocket<TcpStream>, DialError> {
     let deadline = Instant::now() + limit;
-    // The resolver lets one question at a time through: waiting for one's turn counts too.
+    // The time limit includes the wait for a query that another dial has started.
     let addresses = timeout_at(deadline, resolver.addresses(limit))
         .await
         .map_err(|_| DialError::TimedOut(limit))?
         .map_err(DialError::Resolve)?;
     let mut last = DialError::TimedOut(limit);
     for (tried, address) in addresses.iter().enumerate() {
-        // Each address gets an even share of what is left, so that a dead first one leaves time for the next.
+        // Each address gets an equal share of the remaining time, so that an unreachable first address leaves time for
+        // the next.
         let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let until = Instant::now() + (deadline - Instant::now()) / left;
         match timeout_at(until, connect(*address, source)).await {
@@ -77,13 +78,13 @@ pub async fn dial(
 /// Connects to a Unix domain socket.
 ///
 /// # Errors
-/// [`DialError`]
+/// [`DialError`] if no connection is established within `limit`.
 pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<DialledSocket<UnixStream>, DialError> {
     let connect = async {
         let mut pause = UNIX_RETRY_FIRST;
         loop {
             match UnixStream::connect(path).await {
-                // A full queue: TCP would try again by itself, a Unix socket leaves it to us.
+                // The accept queue is full. TCP would retry by itself; with a Unix socket the caller has to.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
                 result => return result,
             }
@@ -100,11 +101,11 @@ pub async fn dial_unix(permit: Permit, path: &Path, limit: Duration) -> Result<D
 async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     options::set(&socket)?;
-    // Nobody dials who has nothing to say: a client's first bytes are there before its upstream is dialled.
+    // The first bytes are always sent at once: an upstream is dialled only after the client's first bytes have arrived.
     options::join_acknowledgement(&socket);
     if let Some(source) = source {
-        // The port is chosen at connect, when the destination is known: chosen at bind, each port would serve one
-        // connection at a time whatever its destination, and run out.
+        // Lets the kernel choose the port at connect, when the destination is known. If it chose the port at bind, each
+        // port would serve only one connection at a time, whatever its destination, and the ports would run out.
         if source.is_ipv4() {
             setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
         }
@@ -119,15 +120,16 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<(Tcp
         }
     }
     let local = stream.local_addr()?;
-    // With nobody listening on a port of the ephemeral range, TCP may connect a socket to itself.
+    // If no process listens on a port of the ephemeral range, TCP may connect a socket to itself.
     if local.port() == address.port() && stream.peer_addr()? == local {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok((stream, local))
 }
 
-/// Begins to connect; true if that is done already. A server on this host has answered before the call returns, which says
-/// all the same that it is under way: the second call tells, and no timer or wait is needed.
+/// Starts a connect; returns true if the connection is established already. A server on this host accepts the
+/// connection before the first call returns, but that call still reports the connect as in progress. The second call
+/// reports success, so that no timer or wait is needed.
 fn begin(socket: &Socket, address: &SockAddr) -> io::Result<bool> {
     for _ in 0..2 {
         match socket.connect(address) {
@@ -179,13 +181,13 @@ mod tests {
     #[tokio::test]
     async fn says_why_it_cannot() {
         let second = Duration::from_secs(1);
-        // Bound and not listening: connections are refused, and no other test gets the port.
+        // The socket is bound but does not listen: connections are refused, and no other test gets the port.
         let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         closed.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let port = closed.local_addr().unwrap().as_socket().unwrap().port();
         let refused = dial(permit(), &resolver("127.0.0.1", port), None, second).await.unwrap_err();
         assert!(matches!(refused, DialError::Connect(_)), "{refused}");
-        // A full accept queue answers nobody.
+        // A listener with a full accept queue does not answer.
         let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         full.listen(0).unwrap();

@@ -1,7 +1,7 @@
-//! Listening sockets that a service manager has made and passed on (`LISTEN_FDS`, sd_listen_fds(3)). They are there
-//! before this process and after it: who connects while it restarts waits in the queue.
+//! Listening sockets that a service manager has created and passed on (`LISTEN_FDS`, sd_listen_fds(3)). They exist
+//! before this process starts and after it ends: clients that connect during a restart wait in the accept queue.
 //!
-//! They take the place of a bind to the same address. What is listened on is still said by the options alone.
+//! They replace a bind to the same address. Which addresses are listened on is still determined by the options alone.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,32 +17,32 @@ use super::listen::{bind, try_bind};
 use super::options;
 use super::unix::{UnixSocket, bind_unix, try_bind_unix};
 
-/// The sockets that were passed on. They are kept: a reload may drop a route and bring it back.
+/// The sockets that were passed on. They stay open, since a reload may remove a route and add it again.
 #[derive(Debug, Default)]
 pub struct Inherited {
     tcp: Vec<(Passed<SocketAddr>, TcpListener)>,
     unix: Vec<(Passed<PathBuf>, UnixListener)>,
-    /// Listeners that were opened ahead of time, by the address that was asked for. Each is handed out once.
+    /// Listeners that were opened ahead of time, by the requested address. Each is handed out once.
     ahead: Mutex<Vec<(SocketAddr, Vec<TcpListener>)>>,
 }
 
-/// One of them, as others see it.
+/// Description of an inherited socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passed<A> {
-    /// What the manager calls it: `FileDescriptorName=`, else the unit's name.
+    /// The name given by the service manager: `FileDescriptorName=`, or the unit's name by default.
     pub name: String,
-    /// What it listens on.
+    /// The address that the socket listens on.
     pub address: A,
-    /// Whether IPv4 clients reach an IPv6 address by it.
+    /// Whether the socket listens on an IPv6 address and accepts IPv4 clients too.
     pub dual: bool,
 }
 
 impl Inherited {
-    /// Those of this process. To be called once, and before there are threads: it takes `LISTEN_FDS` and `LISTEN_PID`
-    /// out of the environment.
+    /// Takes the inherited sockets of this process. Must be called once, before any thread is started, since it removes
+    /// `LISTEN_FDS` and `LISTEN_PID` from the environment.
     ///
     /// # Errors
-    /// A descriptor that is no listening stream socket, TCP or Unix.
+    /// If a descriptor is not a listening stream socket, TCP or Unix.
     pub fn from_env() -> io::Result<Inherited> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').map(str::to_owned);
@@ -77,31 +77,31 @@ impl Inherited {
         Ok(())
     }
 
-    /// The TCP sockets.
+    /// Returns the inherited TCP sockets.
     pub fn tcp(&self) -> impl Iterator<Item = &Passed<SocketAddr>> {
         self.tcp.iter().map(|(passed, _)| passed)
     }
 
-    /// The TCP socket that was passed on for an address.
+    /// Returns the inherited TCP socket for an address.
     #[must_use]
     pub fn listener(&self, address: SocketAddr) -> Option<&TcpListener> {
         self.tcp.iter().find(|(passed, _)| passed.address == address).map(|(_, listener)| listener)
     }
 
-    /// The Unix sockets; one without a path has an empty one.
+    /// Returns the inherited Unix sockets. The address of a socket without a path is an empty path.
     pub fn unix(&self) -> impl Iterator<Item = &Passed<PathBuf>> {
         self.unix.iter().map(|(passed, _)| passed)
     }
 
-    /// Keeps listeners that were opened while the process still had the capabilities for it: for the next call of
-    /// [`Inherited::listen`] with this address, or of [`Inherited::listen_inbound`] if its port is 0, which is another port
-    /// for each route.
+    /// Keeps listeners that were opened while the process still had the capabilities to open them. They are used by the
+    /// next call of [`Inherited::listen`] with this address, or of [`Inherited::listen_inbound`] if the port is 0,
+    /// which stands for a different port for each route.
     pub fn keep(&mut self, address: SocketAddr, listeners: Vec<TcpListener>) {
         self.ahead.get_mut().unwrap_or_else(PoisonError::into_inner).push((address, listeners));
     }
 
-    /// Listeners for so many workers: those that were opened ahead of time, or one socket that all share, where it was
-    /// passed on (another could not join it), else newly bound as by [`bind`].
+    /// Returns listeners for `workers` workers: the ones that were opened ahead of time; or an inherited socket, which
+    /// all workers share because another socket could not bind to its address; or new ones, bound by [`bind`].
     ///
     /// # Errors
     /// As [`bind`].
@@ -125,7 +125,7 @@ impl Inherited {
         self.taken(address).map_or_else(|| self.listen(address, workers), Ok)
     }
 
-    /// Whether there are listeners for an address: passed on, or opened ahead of time.
+    /// Whether there are listeners for an address, inherited or opened ahead of time.
     fn has(&self, address: SocketAddr) -> bool {
         self.tcp().any(|passed| passed.address == address) || self.is_kept(address)
     }
@@ -142,7 +142,8 @@ impl Inherited {
         Some(ahead.swap_remove(at).1)
     }
 
-    /// Whether [`Inherited::listen`] would succeed: binds without listening, and gives the address back.
+    /// Checks whether [`Inherited::listen`] would succeed, by binding without listening and releasing the address
+    /// again.
     ///
     /// # Errors
     /// As [`bind`].
@@ -150,7 +151,7 @@ impl Inherited {
         if self.has(address) { Ok(()) } else { try_bind(address) }
     }
 
-    /// Whether [`Inherited::listen_unix`] would succeed.
+    /// Checks whether [`Inherited::listen_unix`] would succeed.
     ///
     /// # Errors
     /// As [`bind_unix`].
@@ -158,7 +159,7 @@ impl Inherited {
         if self.unix().any(|passed| passed.address == path) { Ok(()) } else { try_bind_unix(path) }
     }
 
-    /// As [`Inherited::listen`] for a Unix socket. The file of one that was passed on is left alone.
+    /// As [`Inherited::listen`] for a Unix socket. The file of an inherited socket is never removed.
     ///
     /// # Errors
     /// As [`bind_unix`].

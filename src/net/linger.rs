@@ -1,15 +1,15 @@
-//! The end of a refused connection. Closing with unread input sends a reset, and a reset can overtake the answer
-//! that says why; so the answer's direction is closed first and what still comes in is thrown away for a while.
+//! The close of a refused connection. A close with unread input sends a reset, and a reset can overtake the answer that
+//! gives the reason. So the sending direction is closed first, and further input is discarded for a while.
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::limits::{LINGER, LINGER_BYTES};
 
-/// Ends our direction, then discards input until the peer ends its own: at most one second and 1 MiB.
+/// Closes our sending direction, then discards input until the peer closes its own, for at most one second and 1 MiB.
 pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let discard = async {
-        // A peer that is gone needs no more politeness.
+        // The peer is gone, so there is nothing to wait for.
         if stream.shutdown().await.is_err() {
             return;
         }

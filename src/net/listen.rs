@@ -1,4 +1,5 @@
-//! Listening sockets: bound so that a second instance fails, shared by workers, and accepted from without end.
+//! Listening sockets: bound exclusively, so that a second instance fails to start; shared by workers; and accepted from
+//! without end.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,13 +11,14 @@ use tokio::net::TcpStream;
 use super::options;
 use crate::limits::{ACCEPT_BACKOFF_FIRST, ACCEPT_BACKOFF_MOST, LISTEN_BACKLOG};
 
-/// Binds one listener per worker to the same address. The kernel spreads connections over them.
+/// Binds one listener per worker to the same address. The kernel distributes connections among them.
 ///
-/// The first is bound without `SO_REUSEPORT`, so that it fails if anyone, another instance included, has the
-/// address; the option is set afterwards, for the others to join. Port 0 lets the kernel choose one for all.
+/// The first listener is bound without `SO_REUSEPORT`, so that it fails if any other process, another instance of
+/// tlsramp included, uses the address. The option is set afterwards, so that the other listeners can bind too. With
+/// port 0, the kernel chooses one port for all.
 ///
 /// # Errors
-/// What the kernel says: in use, not an address of this host, no privilege for the port.
+/// The kernel's error: the address is in use or not an address of this host, or the port needs a privilege.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let first = socket(address)?;
     first.bind(&address.into())?;
@@ -34,7 +36,7 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>>
     std::iter::once(Ok(first)).chain(more).collect()
 }
 
-/// Binds to an address without listening on it, and gives it back.
+/// Binds to an address without listening on it, and releases the address.
 ///
 /// # Errors
 /// As [`bind`].
@@ -47,7 +49,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Connections of an instance before, still in TIME_WAIT, are no reason not to start.
+    // Connections of a previous instance that are in TIME_WAIT must not prevent a start.
     socket.set_reuse_address(true)?;
     options::set(&socket)?;
     Ok(socket)
@@ -60,21 +62,21 @@ pub struct Listener {
     backoff: Backoff,
 }
 
-/// The pause after accept ran out of something. It grows while that lasts.
+/// The pause after accept failed for lack of a resource. It grows with each failure in a row.
 #[derive(Debug, Default)]
 struct Backoff(Option<Duration>);
 
 impl Listener {
-    /// Registers a bound listener with the runtime that this is called on.
+    /// Registers a bound listener with the current runtime.
     ///
     /// # Errors
-    /// If the runtime cannot take it.
+    /// If the runtime cannot register it.
     pub fn register(listener: TcpListener) -> io::Result<Listener> {
         Ok(Listener { inner: tokio::net::TcpListener::from_std(listener)?, backoff: Backoff::default() })
     }
 
-    /// The next connection. Errors never end it: a connection that died while it waited is skipped; out of
-    /// descriptors or memory, it pauses and tries again.
+    /// Accepts the next connection, and retries after every error. A connection that failed while it waited is skipped.
+    /// If descriptors or memory are exhausted, the next attempt follows after a pause.
     pub async fn accept(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             match self.inner.accept().await {
@@ -96,7 +98,7 @@ impl Listener {
 }
 
 impl Backoff {
-    /// The next pause: 5 ms, doubling, at most a second.
+    /// Returns the next pause: 5 ms at first, doubling, at most a second.
     fn longer(&mut self) -> Duration {
         let pause = self.0.map_or(ACCEPT_BACKOFF_FIRST, |last| (last * 2).min(ACCEPT_BACKOFF_MOST));
         self.0 = Some(pause);
@@ -104,7 +106,7 @@ impl Backoff {
     }
 }
 
-/// Errors of a connection that waited in the queue, which accept(2) passes on; the listener is well.
+/// Whether accept(2) returned an error of the waiting connection. The listener itself works.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
     matches!(

@@ -1,5 +1,5 @@
-//! Sockets: listen, slots, dial, relay, and the polite end of a refused connection. No TLS, no policy but the
-//! [`crate::policy::Permit`] without which nothing dials.
+//! Sockets: listening, connection slots, dialling, relaying, and the close of a refused connection. This module
+//! contains no TLS, and no policy except that a dial takes a [`crate::policy::Permit`].
 
 mod address;
 mod canary;

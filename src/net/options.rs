@@ -1,5 +1,5 @@
-//! Socket options of both legs: no delay, and a dead peer is noticed. The proxy must not hide what the two ends
-//! would have seen of each other.
+//! Socket options of both legs: no delay, and detection of a dead peer. The proxy must not hide what the two ends would
+//! have observed of each other.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,7 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, USER_TIMEOUT};
 
-/// Sets them. On a listener they are inherited by what it accepts (tcp(7)), at no cost per connection.
+/// Sets the options. Accepted connections inherit them from their listener (tcp(7)), at no cost per connection.
 pub(super) fn set(socket: &impl AsFd) -> io::Result<()> {
     let socket = SockRef::from(socket);
     let keepalive =
@@ -19,16 +19,16 @@ pub(super) fn set(socket: &impl AsFd) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
-/// Lets the first acknowledgement of a dial go out with the first bytes, at the end of the delay for acknowledgements
-/// (some 40 ms) if there are none: a packet less, and the server is woken once and not twice. For sockets that are
-/// written to at once.
+/// Lets the first acknowledgement of a dialled connection be sent with the first bytes, or, without any, after the
+/// delayed acknowledgement timeout (about 40 ms). This saves a packet, and the server is woken once instead of twice.
+/// Only for sockets that are written to at once.
 pub(super) fn join_acknowledgement(socket: &impl AsFd) {
-    // A kernel that does not, sends one more packet.
+    // If the kernel does not support this, it sends one packet more.
     let _ = SockRef::from(socket).set_tcp_quickack(false);
 }
 
-/// Makes the coming close a reset: what one peer did to us is passed on to the other.
+/// Makes the following close send a reset, so that a reset by one peer is passed on to the other.
 pub fn abort_on_close(socket: &impl AsFd) {
-    // It fails on a socket that is gone already, which is as good.
+    // Setting the option fails only if the connection is gone, and then no reset is needed.
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }

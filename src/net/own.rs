@@ -1,4 +1,4 @@
-//! Which addresses are this host's own, by the kernel's routes (rtnetlink(7)).
+//! Detection of this host's own addresses by the kernel's routes (rtnetlink(7)).
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -7,11 +7,11 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, recv, send};
 
 use super::netlink::{HEADER_BYTES, REQUEST, messages, route, write_header};
 
-/// Whether an address is one of this host's: the kernel delivers packets to it locally. No packet is sent. It costs a
-/// socket and one question to the kernel.
+/// Whether an address belongs to this host, i.e. the kernel delivers packets for it locally. No packet is sent. The
+/// check takes a socket and one request to the kernel.
 ///
-/// A trial bind tells less: with `net.ipv4.ip_nonlocal_bind` every address can be bound, and a link-local one needs a
-/// scope. It is made only where the kernel's routes cannot be asked.
+/// Binding a socket to the address is less reliable: with `net.ipv4.ip_nonlocal_bind` any address can be bound, and a
+/// link-local address needs a scope. This is done only if the kernel's routes cannot be queried.
 #[must_use]
 pub fn is_own(ip: IpAddr) -> bool {
     if ip.is_unspecified() || ip.is_multicast() {
@@ -21,7 +21,7 @@ pub fn is_own(ip: IpAddr) -> bool {
 }
 
 /// # Errors
-/// If the kernel cannot be asked.
+/// If the kernel's routes cannot be queried.
 fn is_routed_here(ip: IpAddr) -> io::Result<bool> {
     let socket = route()?;
     send(&socket, &request(ip), SendFlags::empty())?;
@@ -35,13 +35,13 @@ fn is_routed_here(ip: IpAddr) -> io::Result<bool> {
     match (answer, kind) {
         (Ok(_), Some(kind)) => Ok(kind == RTN_LOCAL),
         (Ok(_), None) => Err(io::ErrorKind::InvalidData.into()),
-        // A kernel without such questions. Every other error is about the address: no route leads there.
+        // The kernel does not support route queries. All other errors mean that no route leads to the address.
         (Err(error), _) if error.kind() == io::ErrorKind::Unsupported => Err(error),
         (Err(_), _) => Ok(false),
     }
 }
 
-/// `struct nlmsghdr`, `struct rtmsg` and the address as `RTA_DST`.
+/// Builds a request of `struct nlmsghdr`, `struct rtmsg` and the address as `RTA_DST`.
 fn request(ip: IpAddr) -> Vec<u8> {
     let (family, octets) = match ip {
         IpAddr::V4(v4) => (AddressFamily::INET, v4.octets().to_vec()),
@@ -58,13 +58,13 @@ fn request(ip: IpAddr) -> Vec<u8> {
     request
 }
 
-/// `struct rtmsg`.
+/// Size of `struct rtmsg`.
 const ROUTE_BYTES: usize = 12;
-/// `rtm_type` in it.
+/// Offset of `rtm_type` in `struct rtmsg`.
 const TYPE_AT: usize = 7;
-/// `struct rtattr`.
+/// Size of the header of a `struct rtattr`.
 const ATTRIBUTE_BYTES: usize = 4;
-/// One route takes a few hundred; what is cut off are its last attributes, which are not read.
+/// One route takes a few hundred bytes. A longer answer loses only its last attributes, which are not read.
 const ANSWER_BYTES: usize = 4096;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;

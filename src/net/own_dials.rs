@@ -1,5 +1,6 @@
-//! The connections that this process has dialled and that no server has answered yet. One of them that arrives at one of
-//! its own listeners has gone in a circle, whatever names, addresses and firewall rules have led it there.
+//! Loop detection: the connections that this process has dialled and that no server has answered yet. If such a
+//! connection arrives at a listener of this process, it has gone in a loop, whatever names, addresses and firewall
+//! rules led to that.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,16 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::policy::Acceptance;
 
-/// All of them, by our own address and the one that was dialled: two connections to different servers may have the same
-/// local port. Clones are the same table. It has no more entries than there are dials under way, which the connection slots
-/// bound.
+/// All unanswered dials, by local and remote address: two connections to different servers may have the same local
+/// port. Clones share the same table. It has at most one entry per dial in progress, which the connection slots limit.
 #[derive(Debug, Clone, Default)]
 pub struct OwnDials(Arc<Mutex<DialTable>>);
 
 type DialTable = BTreeMap<(SocketAddr, SocketAddr), Acceptance>;
 
-/// One of them. It is to be dropped at the first answer: a listener of ours would have judged the connection by then. So
-/// an idle connection has no entry.
+/// A recorded dial; dropping it removes its entry from the table. It has to be dropped at the first answer from the
+/// server: by then, a listener of ours would have given its verdict on the connection. So an idle connection has no
+/// entry.
 #[derive(Debug)]
 pub struct OwnDial {
     dials: OwnDials,
@@ -24,7 +25,7 @@ pub struct OwnDial {
 }
 
 impl OwnDials {
-    /// Notes a dial of a route, before a byte goes out on it.
+    /// Records a dial of a route, before any byte is sent on it.
     #[must_use]
     pub fn note(&self, local: SocketAddr, remote: SocketAddr, route: Acceptance) -> OwnDial {
         let ends = (canonical(local), canonical(remote));
@@ -32,9 +33,9 @@ impl OwnDials {
         OwnDial { dials: self.clone(), ends }
     }
 
-    /// Whether a connection from `peer` to a listener with this acceptance has gone in a circle. `reached` are the addresses
-    /// that it was made to, asked for only where the peer's address is that of a dial. A mongod that dials its own name goes
-    /// out by an outbound route and in again by an inbound one: that is none yet.
+    /// Whether a connection from `peer` to a listener with this acceptance has gone in a loop. `reached` returns the
+    /// addresses to which the connection was made; it is called only if the peer's address is that of a dial. A mongod
+    /// that dials its own name goes out by an outbound route and in again by an inbound one; that alone is not a loop.
     #[must_use]
     pub fn is_loop(
         &self,
@@ -66,12 +67,12 @@ impl Drop for OwnDial {
     }
 }
 
-/// IPv4 addresses as such: an IPv6 socket has them mapped.
+/// Converts IPv4-mapped addresses, as IPv6 sockets report them, to IPv4 addresses.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Before all other addresses.
+/// Sorts before all other addresses.
 const LOWEST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 #[cfg(test)]
@@ -106,14 +107,14 @@ mod tests {
         assert!(!is_loop(Terminate) && dials.table().is_empty(), "each entry ends with its dial");
     }
 
-    /// A client on this host may come from the port that one of our dials to another server has.
+    /// A client on this host may have the same local port as one of our dials to another server.
     #[test]
     fn another_connection_from_the_same_port_is_none() {
         let dials = OwnDials::default();
         let (local, listener) = (address("127.0.0.1:40000"), address("127.0.0.1:27017"));
         let _other = dials.note(local, address("127.0.0.1:27018"), Terminate);
         assert!(!dials.is_loop(local, Terminate, || [Some(listener), None]));
-        // Whatever the kernel has made of it on its way.
+        // The original destination is compared too, in case the kernel has redirected the connection.
         assert!(dials.is_loop(local, Terminate, || [Some(listener), Some(address("127.0.0.1:27018"))]));
         let _own = dials.note(local, listener, Terminate);
         assert!(dials.is_loop(local, Terminate, || [Some(listener), None]));

@@ -1,4 +1,4 @@
-//! Bytes both ways between two streams, exactly, until both have ended.
+//! Relays bytes unchanged in both directions between two streams, until both have ended.
 
 mod ends;
 mod half;
@@ -16,23 +16,24 @@ use idle_timer::{IdleTimer, Limit, Tick};
 
 /// Relays until both directions have ended.
 ///
-/// - The end of one direction is passed on as a half close; the other may go on, and may then be silent for 60 s.
-/// - A stream that accepts nothing for 150 s while bytes wait for it is given up, as TCP gives up a peer that does not
-///   acknowledge; a Unix socket has no such limit of its own.
+/// - The end of one direction is passed on as a half close. The other direction may continue, and may then be silent
+/// for 60 s.
+/// - A stream that accepts nothing for 150 s while bytes wait for it times out, like a TCP peer that sends no
+/// acknowledgements. A Unix socket has no such timeout of its own.
 /// - A stream that fails ends the relay at once.
-/// - While bytes wait for one stream, the other is not read, so its loss would go unnoticed; the same holds for a stream
-///   whose end was passed on. Both sockets are then checked twice a second.
-/// - The second end is signalled to a socket by its close, which is the caller's.
+/// - While bytes wait for one stream, the other is not read, so its loss would go unnoticed; the same holds for a
+/// stream whose end was passed on. Both sockets are then checked for errors twice a second.
+/// - The end of the second direction is signalled to a socket by closing it, which is left to the caller.
 ///
-/// Its size is most of what an open connection takes.
+/// This type accounts for most of the memory of an open connection.
 #[derive(Debug)]
 #[must_use]
 pub struct Relay<C, U, T> {
-    /// The client's stream.
+    /// The stream to the client.
     pub client: C,
-    /// The upstream's.
+    /// The stream to the upstream.
     pub upstream: U,
-    /// The observer.
+    /// The observer of the relayed bytes.
     pub tap: T,
     up: HalfRelay,
     down: HalfRelay,
@@ -40,7 +41,7 @@ pub struct Relay<C, U, T> {
 }
 
 impl<C, U, T> Relay<C, U, T> {
-    /// One that has moved nothing yet.
+    /// Creates a relay that has moved no bytes yet.
     pub fn new(client: C, upstream: U, tap: T) -> Relay<C, U, T> {
         let (up, down) = (HalfRelay::new(Direction::ToUpstream), HalfRelay::new(Direction::ToClient));
         Relay { client, upstream, tap, up, down, idle: IdleTimer::default() }
@@ -66,7 +67,7 @@ impl<C: RelayStream, U: RelayStream, T: RelayTap + Unpin> Future for Relay<C, U,
         let down_over = down.poll(cx, upstream, client, up, tap).is_ready();
         let (clear, stuck) = (up.is_clear() && down.is_clear(), up.is_stuck() || down.is_stuck());
         let progressed = up.take_progressed() | down.take_progressed();
-        // What a lost stream sent is still delivered if that needs no wait.
+        // Bytes that a lost stream has sent are still delivered if the other stream accepts them without waiting.
         let lost = (up.has_lost_sink() && down.is_stuck()) || (down.has_lost_sink() && up.is_stuck());
         if (up_over && down_over) || up.source_failed() || down.source_failed() || lost {
             return this.ended(false);

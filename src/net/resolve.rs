@@ -1,8 +1,8 @@
-//! Names to addresses, keeping the last good answer: a DNS server that is down for a minute must not take a
+//! Resolves names to addresses and keeps the last good answer: a DNS server that is down for a minute must not take a
 //! cluster down with it.
 //!
-//! A question is asked by a task of its own, one at a time, and answers all who wait. Waiting is bounded by the one
-//! who waits; the answer is kept whenever it comes.
+//! Each query runs in a task of its own, one at a time per name, and its answer goes to all callers that wait for it.
+//! Each caller limits its own wait; the answer is kept even if it arrives later.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,19 +16,19 @@ use tokio::time::timeout;
 use super::HostPort;
 use crate::limits::{MOST_ADDRESSES, RESOLUTION_FAILED, RESOLUTION_FRESH, RESOLUTION_WAIT};
 
-/// Resolves one upstream's name.
+/// Resolves the name of one upstream.
 #[derive(Debug)]
 pub struct Resolver {
     target: HostPort,
     known: Arc<watch::Sender<Resolution>>,
 }
 
-/// The resolvers of all servers, one per name and port, shared by everything that dials one.
+/// The resolvers of all servers, one per name and port, shared by all code that dials a server.
 #[derive(Debug, Clone, Default)]
 pub struct Resolvers(Arc<Mutex<HashMap<HostPort, Weak<Resolver>>>>);
 
 impl Resolvers {
-    /// The resolver of a server. It is dropped with its last user.
+    /// Returns the resolver of a server. It is dropped with its last user.
     #[must_use]
     pub fn get(&self, target: &HostPort) -> Arc<Resolver> {
         let key = HostPort { host: target.host.to_ascii_lowercase(), port: target.port };
@@ -43,14 +43,14 @@ impl Resolvers {
     }
 }
 
-/// What is known of the name.
+/// The state of a name's resolution.
 #[derive(Debug, Clone, Default)]
 struct Resolution {
-    /// The last good answer, and when it came.
+    /// The last good answer and its time.
     answer: Option<(Vec<SocketAddr>, Instant)>,
     /// The last failure, if it is later than the answer.
     failure: Option<(io::ErrorKind, String, Instant)>,
-    /// When the last question was asked, if it is still open.
+    /// When the current query was sent, if it is unanswered.
     asked: Option<Instant>,
 }
 
@@ -63,16 +63,16 @@ impl PartialEq for Resolver {
 impl Eq for Resolver {}
 
 impl Resolver {
-    /// A resolver that has asked nothing yet.
+    /// Creates a resolver that has sent no query yet.
     #[must_use]
     pub fn new(target: HostPort) -> Resolver {
         Resolver { target, known: Arc::new(watch::Sender::new(Resolution::default())) }
     }
 
-    /// The addresses, at most 16, in the order to try them: never none.
+    /// Returns the addresses in the order in which to try them: at least one, at most 16.
     ///
     /// # Errors
-    /// If the name does not resolve within `limit` and never has.
+    /// If the name does not resolve within `limit` and never has before.
     pub async fn addresses(&self, limit: Duration) -> io::Result<Vec<SocketAddr>> {
         if let Some(address) = self.target.socket_addr() {
             return Ok(vec![address]);
@@ -83,7 +83,8 @@ impl Resolver {
             return Ok(addresses.clone());
         }
         self.ask();
-        // With an older answer at hand, a slow DNS server is waited for briefly, and by the first to ask alone.
+        // If there is an older answer, the wait for a slow DNS server is short, and only the caller that starts the
+        // query waits.
         let patience = match (&before.answer, before.asked) {
             (None, _) => limit,
             (Some(_), None) => limit.min(RESOLUTION_WAIT),
@@ -101,7 +102,7 @@ impl Resolver {
         }
     }
 
-    /// Has the question asked, unless it is under way or has failed a moment ago.
+    /// Starts a query, unless one is in progress or has just failed.
     fn ask(&self) {
         let ask = self.known.send_if_modified(|known| {
             let failed = known.failure.as_ref().is_some_and(|(_, _, at)| at.elapsed() < RESOLUTION_FAILED);
@@ -164,7 +165,7 @@ mod tests {
         assert!(resolver("localhost").addresses(limit).await.unwrap().iter().all(|address| address.ip().is_loopback()));
     }
 
-    /// A question that is under way and never answered: everybody waits at the same time, not one behind another.
+    /// If a query is in progress and never answered, all callers wait concurrently, not one after another.
     #[tokio::test(start_paused = true)]
     async fn a_silent_dns_server_costs_each_its_own_limit() {
         let resolver = resolver("db1.invalid");
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(began.elapsed(), limit);
     }
 
-    /// The old answer serves, and costs a short wait at most; the new one is taken whenever it comes.
+    /// An old answer is used after a short wait at most. The new answer is stored whenever it arrives.
     #[tokio::test(start_paused = true)]
     async fn an_old_answer_stands_in_and_a_late_one_is_kept() {
         let resolver = resolver("db1.invalid");

@@ -1,8 +1,8 @@
-//! The established TCP connections and the listeners of this host, or of its network namespace, as `ss` asks for them
+//! The established TCP connections and the listeners of this host, or of its network namespace, queried as `ss` does
 //! (sock_diag(7)).
 //!
-//! `/proc/net/tcp` has them too, and every connection that is over and still waits out its time: tens of thousands on a
-//! busy host, each written as text and read again. Here the kernel leaves those out.
+//! `/proc/net/tcp` lists them as well, but also every connection in TIME_WAIT: tens of thousands on a busy host, each
+//! formatted and parsed as text. With sock_diag(7), the kernel filters these out.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,14 +14,14 @@ use super::netlink::{REQUEST, REQUEST_AND_DUMP, messages, sock_diag, write_heade
 /// A TCP connection of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Established {
-    /// Its own end.
+    /// The local address.
     pub local: SocketAddr,
-    /// The other.
+    /// The remote address.
     pub remote: SocketAddr,
-    /// The number under which a process holds it.
+    /// The inode number of the socket, by which it is listed in the process that owns it.
     pub inode: u64,
-    /// Whether it has `IP_TRANSPARENT`, as what is accepted on a transparent listener has; false if the kernel does not tell
-    /// (before Linux 5.10).
+    /// Whether the socket has `IP_TRANSPARENT`, as connections accepted on a transparent listener have. False if the
+    /// kernel does not report it (before Linux 5.10).
     pub transparent: bool,
 }
 
@@ -30,13 +30,13 @@ pub struct Established {
 pub struct Listening {
     /// Its address and port.
     pub local: SocketAddr,
-    /// Whether it takes IPv6 alone. A listener on `::` that does not takes IPv4 too.
+    /// Whether the listener accepts IPv6 only. A listener on `::` without this option accepts IPv4 too.
     pub v6_only: bool,
-    /// Whether it has `IP_TRANSPARENT`; `None` if the kernel does not tell (before Linux 5.10).
+    /// Whether it has `IP_TRANSPARENT`; `None` if the kernel does not report it (before Linux 5.10).
     pub transparent: Option<bool>,
 }
 
-/// The listeners, by IPv4 and IPv6.
+/// Returns all listeners, IPv4 and IPv6.
 ///
 /// # Errors
 /// As [`established`].
@@ -51,11 +51,11 @@ pub fn listening() -> io::Result<Vec<Listening>> {
     Ok(found)
 }
 
-/// Those that are to be kept, by IPv4 and IPv6. A busy host has tens of thousands; no more than a page of an answer is held
-/// beside what is kept.
+/// Returns the established connections for which `keep` returns true, IPv4 and IPv6. A busy host has tens of thousands;
+/// apart from the returned ones, only one page of the kernel's answer is held in memory.
 ///
 /// # Errors
-/// Where the kernel does not tell: without `inet_diag`, or behind a filter of system calls.
+/// If the kernel does not answer: without `inet_diag`, or with a seccomp filter.
 pub fn established(mut keep: impl FnMut(&Established) -> bool) -> io::Result<Vec<Established>> {
     let mut found = Vec::new();
     dump_all(TCP_ESTABLISHED, |message| {
@@ -65,7 +65,7 @@ pub fn established(mut keep: impl FnMut(&Established) -> bool) -> io::Result<Vec
     Ok(found)
 }
 
-/// Every `struct inet_diag_msg` of the sockets in a state, by IPv4 and IPv6.
+/// Calls `take` with the `struct inet_diag_msg` of each socket in a state, IPv4 and IPv6.
 fn dump_all(state: u32, mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result<()> {
     for family in [AddressFamily::INET, AddressFamily::INET6] {
         let socket = sock_diag()?;
@@ -81,10 +81,10 @@ fn dump_all(state: u32, mut take: impl FnMut(&[u8]) -> Option<()>) -> io::Result
     Ok(())
 }
 
-/// How many bytes that a connection has sent are not acknowledged yet, an end of stream counted as one.
+/// Returns how many sent bytes of a connection are not acknowledged yet. An end of stream counts as one byte.
 ///
 /// # Errors
-/// [`io::ErrorKind::NotFound`] if there is no such connection any more; or the kernel does not tell.
+/// [`io::ErrorKind::NotFound`] if the connection does not exist any more; other errors if the kernel does not answer.
 pub fn unacknowledged(local: SocketAddr, remote: SocketAddr) -> io::Result<u32> {
     let socket = sock_diag()?;
     send(&socket, &exactly(local, remote), SendFlags::empty())?;
@@ -98,14 +98,14 @@ pub fn unacknowledged(local: SocketAddr, remote: SocketAddr) -> io::Result<u32> 
     waiting.map(u32::from_ne_bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// All sockets of a family in a state.
+/// Builds a request for all sockets of a family in a state.
 fn dump(family: AddressFamily, state: u32) -> [u8; REQUEST_BYTES] {
     let mut request = request(family, REQUEST_AND_DUMP);
     request[20..24].copy_from_slice(&(1_u32 << state).to_ne_bytes());
     request
 }
 
-/// One, in whatever state.
+/// Builds a request for one socket in any state.
 fn exactly(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST_BYTES] {
     let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let mut request = request(family, REQUEST);
@@ -120,7 +120,7 @@ fn exactly(local: SocketAddr, remote: SocketAddr) -> [u8; REQUEST_BYTES] {
     request
 }
 
-/// `struct nlmsghdr` and `struct inet_diag_req_v2`.
+/// Builds a request of `struct nlmsghdr` and `struct inet_diag_req_v2`.
 fn request(family: AddressFamily, flags: u16) -> [u8; REQUEST_BYTES] {
     let mut request = [0; REQUEST_BYTES];
     write_header(&mut request, SOCK_DIAG_BY_FAMILY, flags);
@@ -129,7 +129,7 @@ fn request(family: AddressFamily, flags: u16) -> [u8; REQUEST_BYTES] {
     request
 }
 
-/// `struct inet_diag_msg`.
+/// Parses a `struct inet_diag_msg`.
 fn connection(message: &[u8]) -> Option<Established> {
     let (&family, ports) = (message.first()?, message.get(4..8)?);
     let port = |at: usize| Some(u16::from_be_bytes(*ports.get(at..)?.first_chunk()?));
@@ -147,7 +147,7 @@ fn is_transparent(message: &[u8]) -> Option<bool> {
     first_byte(message, INET_DIAG_SOCKOPT).map(|options| options & SOCKOPT_TRANSPARENT != 0)
 }
 
-/// The first byte of an attribute, one of those that follow `struct inet_diag_msg`.
+/// Returns the first byte of an attribute. The attributes follow `struct inet_diag_msg`.
 fn first_byte(message: &[u8], wanted: u16) -> Option<u8> {
     let mut rest = message.get(DIAG_BYTES..)?;
     loop {
@@ -156,17 +156,17 @@ fn first_byte(message: &[u8], wanted: u16) -> Option<u8> {
         if kind == wanted {
             return rest.get(4..usize::from(length))?.first().copied();
         }
-        // No shorter than its own header: the next is behind it.
+        // An attribute is at least as long as its own header; the next one follows it.
         rest = rest.get(usize::from(length).max(4).next_multiple_of(4)..)?;
     }
 }
 
-/// `struct inet_diag_msg`.
+/// Size of `struct inet_diag_msg`.
 const DIAG_BYTES: usize = 72;
 const REQUEST_BYTES: usize = 72;
-/// The kernel's own buffer for an answer is no larger.
+/// The kernel's buffer for an answer is not larger.
 const ANSWER_BYTES: usize = 32 * 1024;
-/// Every byte of `INET_DIAG_NOCOOKIE`.
+/// Value of every byte of `INET_DIAG_NOCOOKIE`.
 const ANY_COOKIE: u8 = 0xff;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const IPPROTO_TCP: u8 = 6;
@@ -174,7 +174,7 @@ const TCP_ESTABLISHED: u32 = 1;
 const TCP_LISTEN: u32 = 10;
 const INET_DIAG_SKV6ONLY: u16 = 11;
 const INET_DIAG_SOCKOPT: u16 = 22;
-/// The sixth bit field of `struct inet_diag_sockopt`.
+/// Bit of the `transparent` field, the sixth bit field of `struct inet_diag_sockopt`.
 const SOCKOPT_TRANSPARENT: u8 = if cfg!(target_endian = "little") { 1 << 5 } else { 1 << 2 };
 
 #[cfg(test)]
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn finds_a_connection_and_whose_it_is() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
-            // A kernel without IPv6 has none.
+            // A kernel without IPv6 has no IPv6 listeners.
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (local, remote) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
@@ -230,7 +230,7 @@ mod tests {
             let (local, remote) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
             assert_eq!(unacknowledged(local, remote).unwrap(), 0, "{address}");
             client.set_nonblocking(true).unwrap();
-            // More than the peer's system takes without its process.
+            // Send more bytes than the peer's kernel buffers while its process does not read.
             while client.write(&[0; 1 << 16]).is_ok() {}
             assert!(unacknowledged(local, remote).unwrap() > 0, "{address}");
             drop((server, client));

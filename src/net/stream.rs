@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// The traits of every kind of stream.
+/// The traits that every stream implements.
 pub trait AsyncStream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> AsyncStream for S {}
 

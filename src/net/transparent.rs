@@ -1,4 +1,5 @@
-//! Connections that the kernel has redirected or handed over: transparent sockets, and where a connection was going.
+//! Connections that the kernel has redirected (REDIRECT) or handed over (TPROXY): transparent sockets and original
+//! destinations.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -6,15 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
-/// Where redirected connections arrive: netfilter sends those of local processes to the loopback address of their
-/// family.
+/// The addresses at which redirected connections arrive: netfilter redirects connections of local processes to the
+/// loopback address of their family.
 pub const TRANSPARENT_IPS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// Where a connection was going before the kernel redirected it (`SO_ORIGINAL_DST`, `IP6T_SO_ORIGINAL_DST`). One that
-/// was not redirected was going to where it arrived: the listener.
+/// Returns the original destination of a connection, before the kernel redirected it (`SO_ORIGINAL_DST`,
+/// `IP6T_SO_ORIGINAL_DST`). For a connection that was not redirected, this is its local address.
 ///
 /// # Errors
-/// Where the kernel does not track connections; then nothing can have been redirected either.
+/// If the kernel does not track connections. Then it cannot have redirected any either.
 pub fn original_destination(socket: &TcpStream) -> io::Result<SocketAddr> {
     let reference = SockRef::from(socket);
     let original = match socket.local_addr()? {
@@ -24,8 +25,8 @@ pub fn original_destination(socket: &TcpStream) -> io::Result<SocketAddr> {
     original.as_socket().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Sets `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a listener, so that TPROXY rules may hand connections over to it. One that
-/// has it already, from a service manager, is left as it is: that needs no capability.
+/// Sets `IP_TRANSPARENT` or `IPV6_TRANSPARENT` on a listener, so that TPROXY rules may hand over connections to it. A
+/// listener from a service manager that has the option already is not changed; this needs no capability.
 ///
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] without `CAP_NET_RAW` or `CAP_NET_ADMIN` (ip(7)).
@@ -40,7 +41,7 @@ pub fn make_transparent(listener: &TcpListener) -> io::Result<()> {
 /// Whether a listener has `IP_TRANSPARENT` or `IPV6_TRANSPARENT`.
 ///
 /// # Errors
-/// If the kernel does not tell.
+/// If the kernel does not report the option.
 pub fn is_transparent(listener: &TcpListener) -> io::Result<bool> {
     let socket = SockRef::from(listener);
     match listener.local_addr()?.ip() {
@@ -49,7 +50,7 @@ pub fn is_transparent(listener: &TcpListener) -> io::Result<bool> {
     }
 }
 
-/// Whether this process may make a listener of an address's family transparent.
+/// Checks whether this process may make a listener of this address family transparent.
 ///
 /// # Errors
 /// As [`make_transparent`].
@@ -78,7 +79,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let _client = TcpStream::connect(address).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
-        // A kernel that tracks no connections says that it does not know.
+        // A kernel without connection tracking returns an error.
         assert!(
             original_destination(&accepted).is_ok_and(|original| original == address)
                 || original_destination(&accepted).is_err()

@@ -1,4 +1,4 @@
-//! A listening Unix socket that only its owner can connect to.
+//! A listening Unix socket to which only its owner can connect.
 
 use std::fs;
 use std::io;
@@ -12,23 +12,23 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::files::random_name;
 
-/// A bound socket. Its file goes with it, if it still is the one that was made.
+/// A bound socket. Dropping it removes the socket's file, unless the file was replaced.
 #[derive(Debug)]
 pub struct UnixSocket {
-    /// What accepts; non-blocking.
+    /// The listener, non-blocking.
     pub listener: UnixListener,
-    /// None where another made it.
+    /// The file of the socket; `None` if another process created it.
     _file: Option<Made>,
 }
 
 impl UnixSocket {
-    /// One that another process has bound, non-blocking already.
+    /// Wraps a listener that another process has bound. It is non-blocking already.
     pub(super) fn passed_on(listener: UnixListener) -> UnixSocket {
         UnixSocket { listener, _file: None }
     }
 }
 
-/// The file of a socket that was made here.
+/// The file of a socket that this process created.
 #[derive(Debug)]
 struct Made {
     path: PathBuf,
@@ -36,15 +36,15 @@ struct Made {
     inode: u64,
 }
 
-/// Binds a socket of mode 0600. What another process of this user has left behind is removed first: a socket that
-/// nobody answers on.
+/// Binds a socket of mode 0600. A socket that another process of this user left behind, on which no process listens, is
+/// removed first.
 ///
 /// # Errors
-/// `AddrInUse` for a socket that is listened on; `AlreadyExists` for a file that is no socket, or not ours, which is
-/// left alone; what the system says.
+/// `AddrInUse` if a process listens on the socket. `AlreadyExists` for a file that is not a socket or belongs to
+/// another user; it is not removed. Otherwise the system's error.
 pub fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
     clear(path)?;
-    // Made with its mode: set afterwards, there would be a moment in which others can connect.
+    // The file is created with its final mode. If the mode were set afterwards, others could connect in between.
     let before = umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(path);
     umask(before);
@@ -55,8 +55,8 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
     Ok(UnixSocket { listener, _file: file })
 }
 
-/// Whether [`bind_unix`] would succeed. No socket is left behind: a file of another name is made beside it and removed,
-/// since only the file system knows whether it takes sockets.
+/// Checks whether [`bind_unix`] would succeed. A socket with another name is created in the same directory and removed
+/// again, since only the file system knows whether it supports sockets.
 ///
 /// # Errors
 /// As [`bind_unix`].
@@ -72,7 +72,7 @@ fn clear(path: &Path) -> io::Result<()> {
     if is_leftover(path)? { fs::remove_file(path) } else { Ok(()) }
 }
 
-/// Whether a socket is there that nobody listens on and that is ours to remove.
+/// Whether the path is a socket that belongs to this user and on which no process listens.
 fn is_leftover(path: &Path) -> io::Result<bool> {
     let there = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -82,7 +82,7 @@ fn is_leftover(path: &Path) -> io::Result<bool> {
         let what = "a file is there that is no socket of this user";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
-    // Without waiting: one whose queue is full is listened on, too.
+    // Non-blocking: a socket with a full accept queue is listened on, too.
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
@@ -94,7 +94,7 @@ impl Drop for Made {
     fn drop(&mut self) {
         let ours = |now: &fs::Metadata| now.dev() == self.device && now.ino() == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(|now| ours(&now)) {
-            // Gone already, or not to be removed: the next start will see.
+            // The file is gone, or cannot be removed; the next start handles that.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -121,7 +121,7 @@ mod tests {
             let listed = std::fs::read_dir(folder.path()).unwrap().count();
             assert_eq!(listed, 3, "{name}");
             assert_eq!(tried, bind_unix(&path(name)).map(drop).map_err(|error| error.kind()), "{name}");
-            // A leftover goes with its successor.
+            // The leftover was removed with the socket that replaced it, so a new one is needed.
             if name == "left.sock" {
                 drop(UnixListener::bind(path(name)).unwrap());
             }
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(bind_unix(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
         drop(first);
         assert!(!path.exists(), "it goes with its listener");
-        // A listener of the standard library leaves its file behind, as a crash does.
+        // A listener of the standard library leaves its file behind, as a crashed process does.
         drop(UnixListener::bind(&path).unwrap());
         let second = bind_unix(&path).unwrap();
         std::fs::remove_file(&path).unwrap();

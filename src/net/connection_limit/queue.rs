@@ -1,4 +1,5 @@
-//! Connections that wait for a slot, which of them is next, and for which of them room may be made.
+//! The queue of connections that wait for a slot: which connection is next, and for which of them a silent connection
+//! may be asked to close.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,21 +12,22 @@ use super::slots::TakenSlot;
 use super::source::Source;
 use crate::limits::IN_USE_FOR;
 
-/// The slots that each source holds, and the connections that wait. Each operation takes logarithmic time.
+/// The slots that each source holds, and the waiting connections. Each operation takes logarithmic time.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     sources: HashMap<Source, Holder>,
-    /// Sources whose client has sent something go before others, then by the slots they hold, then by their first connection
-    /// that waits. The first is served next.
+    /// Sources with waiting connections: first those with a client that has sent something, then by the number of slots
+    /// held, then by the id of the first waiting connection. The first source is served next.
     next: BTreeSet<(QueueOrder, usize, u64, Source)>,
-    /// Sources for which room is still to be made, by the slots that they do not use, and then as above. As slots fall out
-    /// of use by time alone, a first number may be too low: it is corrected once it is the lowest.
+    /// Sources for which silent connections are still to be asked to close, by the number of their slots that are not
+    /// in use, then as in `next`. Slots also fall out of use by time alone, so the first number may be too low; it is
+    /// corrected once it is the lowest.
     claims: BTreeSet<(usize, usize, u64, Source)>,
-    /// Sources by the connections that wait. The last has the most.
+    /// Sources by their number of waiting connections. The last one has the most.
     crowd: BTreeSet<(usize, Source)>,
-    /// Members go before all others, in their order.
+    /// Waiting members by id. They are served before all other connections.
     members: BTreeMap<u64, WaitingConnection>,
-    /// Silent connections that were asked to leave for members.
+    /// Number of silent connections that were asked to close for members.
     coming: usize,
     count: usize,
 }
@@ -33,53 +35,55 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Holder {
     slots: usize,
-    /// The slots whose client has sent a request lately, by the time at which the last request was noted.
+    /// The slots whose client has sent a request recently, by the time at which the last request was recorded.
     in_use: BTreeSet<(Instant, u64)>,
-    /// Silent connections that were asked to leave for this source.
+    /// Number of silent connections that were asked to close for this source.
     coming: usize,
-    /// The number of waiting connections whose client has sent something.
+    /// Number of waiting connections whose client has sent something.
     spoken: usize,
     waiting: BTreeMap<(QueueOrder, u64), WaitingConnection>,
 }
 
-/// A client that has sent something can be served at once; one that is silent loses nothing by waiting.
+/// Rank of a waiting connection. A client that has sent something can be served at once; a silent client loses nothing
+/// by waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum QueueOrder {
     Spoken,
     Silent,
 }
 
-/// One that waits.
 #[derive(Debug)]
 pub(super) struct WaitingConnection {
     pub(super) ip: IpAddr,
     pub(super) since: Instant,
-    /// Whether the client has sent something. For a client that is no member, its turn tells the same.
+    /// Whether the client has sent something. For clients other than members, this is the same as the connection's
+    /// `QueueOrder`.
     pub(super) spoken: bool,
     pub(super) slot: oneshot::Sender<TakenSlot>,
 }
 
-/// The connection for which a silent one was asked to leave.
+/// For which connection a silent one was asked to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beneficiary {
     Members,
     Source(Source),
-    /// None: more slots are taken than the lowered limit allows.
+    /// For no connection: more slots are taken than the lowered limit allows.
     Limit,
 }
 
 impl Queue {
-    /// How many wait.
+    /// Returns the number of waiting connections.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// A connection of this address has got a slot.
+    /// Records that a connection of this address has taken a slot.
     pub(super) fn taken(&mut self, ip: IpAddr) {
         self.change(ip.into(), |holder| holder.slots += 1);
     }
 
-    /// A connection of this address, which has a slot, has sent a request. `before`: the last time that this was noted.
+    /// Records that a connection of this address, which has a slot, has sent a request. `before` is the time of the
+    /// last recorded request.
     pub(super) fn requested(&mut self, id: u64, ip: IpAddr, before: Option<Instant>, now: Instant) {
         self.change(ip.into(), |holder| {
             holder.forget(id, before);
@@ -87,7 +91,8 @@ impl Queue {
         });
     }
 
-    /// A connection of this address has returned its slot. `requested`: as noted last.
+    /// Records that a connection of this address has returned its slot. `requested` is the time of the last recorded
+    /// request.
     pub(super) fn released(&mut self, id: u64, ip: IpAddr, requested: Option<Instant>) {
         self.change(ip.into(), |holder| {
             holder.forget(id, requested);
@@ -95,7 +100,7 @@ impl Queue {
         });
     }
 
-    /// Adds one.
+    /// Adds a waiting connection.
     pub(super) fn add(&mut self, id: u64, member: bool, waiting: WaitingConnection) {
         if member {
             self.members.insert(id, waiting);
@@ -105,7 +110,8 @@ impl Queue {
         self.count += 1;
     }
 
-    /// Sorts the waiting connections into members and others anew, after a change of the members. Looks at all of them.
+    /// Divides the waiting connections into members and others again, after a change of the members. Visits all of
+    /// them.
     pub(super) fn review(&mut self, is_member: &impl Fn(IpAddr) -> bool) {
         let others = self.sources.iter().flat_map(|(source, holder)| {
             holder.waiting.iter().map(|((turn, id), waiting)| (*source, *id, *turn, waiting.ip))
@@ -125,7 +131,7 @@ impl Queue {
         }
     }
 
-    /// One that waits has sent something.
+    /// Records that the client of a waiting connection has sent something.
     pub(super) fn spoke(&mut self, id: u64, ip: IpAddr) {
         if let Some(waiting) = self.members.get_mut(&id) {
             waiting.spoken = true;
@@ -139,26 +145,26 @@ impl Queue {
         });
     }
 
-    /// Removes one that no longer waits.
+    /// Removes a connection that no longer waits.
     pub(super) fn remove(&mut self, id: u64, ip: IpAddr) -> Option<WaitingConnection> {
         let removed = self.members.remove(&id).or_else(|| self.change(ip.into(), |holder| holder.remove(id)));
         self.count -= usize::from(removed.is_some());
         removed
     }
 
-    /// The member that is next.
+    /// Returns the waiting member that is next.
     pub(super) fn next_member(&self) -> Option<(u64, IpAddr)> {
         self.members.first_key_value().map(|(id, waiting)| (*id, waiting.ip))
     }
 
-    /// The connection of a client other than a member that gets the next slot.
+    /// Returns the waiting connection that is next, members excluded.
     pub(super) fn next(&self) -> Option<(u64, IpAddr)> {
         let (turn, _, id, source) = self.next.first()?;
         Some((*id, self.sources.get(source)?.waiting.get(&(*turn, *id))?.ip))
     }
 
-    /// The connection that gets the slot of a silent one that has left for this beneficiary. If the beneficiary does not wait
-    /// any more, it is the next one for which room is to be made.
+    /// Returns the connection that gets the slot of a silent connection that has closed for this beneficiary. If the
+    /// beneficiary does not wait any more, this is the next connection for which a silent one may be asked to close.
     pub(super) fn next_for(&self, beneficiary: Beneficiary) -> Option<(u64, IpAddr)> {
         let own = match beneficiary {
             Beneficiary::Source(source) => self.sources.get(&source).and_then(Holder::first_spoken),
@@ -170,8 +176,8 @@ impl Queue {
         })
     }
 
-    /// For which of those that wait a connection of the source with the most silent ones may be asked to leave: the rule is
-    /// in the documentation of [`ConnectionLimit`](super::ConnectionLimit).
+    /// Returns for which waiting connections a connection of the source with the most silent ones may be asked to
+    /// close. The rule is in the documentation of [`ConnectionLimit`](super::ConnectionLimit).
     pub(super) fn claimant(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
         if self.members.len() > self.coming {
             return Some(Beneficiary::Members);
@@ -189,7 +195,7 @@ impl Queue {
         own.claim(most.source).map(|_| Beneficiary::Source(most.source))
     }
 
-    /// A silent connection was asked to leave.
+    /// Records that a silent connection was asked to close for this beneficiary.
     pub(super) fn expect(&mut self, beneficiary: Beneficiary) {
         match beneficiary {
             Beneficiary::Members => self.coming += 1,
@@ -198,7 +204,7 @@ impl Queue {
         }
     }
 
-    /// It has left, or has sent something instead.
+    /// Records that this silent connection has closed, or has sent something instead.
     pub(super) fn settle(&mut self, beneficiary: Beneficiary) {
         match beneficiary {
             Beneficiary::Members => self.coming = self.coming.saturating_sub(1),
@@ -209,8 +215,9 @@ impl Queue {
         }
     }
 
-    /// The last that came of the source with the most, if that has more than this one would have with one more. Members may
-    /// take any place but another member's.
+    /// Returns the waiting connection that a new one from `ip` replaces: the latest of the source with the most waiting
+    /// connections, if that source has more than the source of `ip` would have with the new one. A member may replace
+    /// any connection except another member's.
     pub(super) fn displaced_by(&self, ip: IpAddr, member: bool) -> Option<(u64, IpAddr)> {
         let own = self.sources.get(&Source::from(ip)).map_or(0, |holder| holder.waiting.len());
         let (most, source) = self.crowd.last()?;
@@ -221,7 +228,7 @@ impl Queue {
         Some((*id, waiting.ip))
     }
 
-    /// Forgets the slots of a source that are not in use any more. Returns whether there were any.
+    /// Removes slots of a source that are not in use any more from its slots in use. Returns whether there were any.
     fn expire(&mut self, source: Source, now: Instant) -> bool {
         let is_over = |noted: Instant| now.saturating_duration_since(noted) > IN_USE_FOR;
         let over = |holder: &Holder| holder.in_use.first().is_some_and(|(noted, _)| is_over(*noted));
@@ -236,7 +243,7 @@ impl Queue {
         true
     }
 
-    /// Changes a source and its ranks.
+    /// Changes a source and updates its ranks.
     fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut Holder) -> T) -> T {
         let holder = self.sources.entry(source).or_default();
         if let Some(((turn, first), _)) = holder.waiting.first_key_value() {
@@ -261,7 +268,8 @@ impl Queue {
 }
 
 impl Holder {
-    /// Its rank among the sources for which room is to be made. A slot that is being made free for it counts as its own.
+    /// Returns the source's rank among the sources for which a silent connection is to be asked to close. A slot that
+    /// is being freed for the source counts as its own.
     fn claim(&self, source: Source) -> Option<(usize, usize, u64, Source)> {
         let (first, _) = self.first_spoken()?;
         let unused = self.slots.saturating_sub(self.in_use.len()) + self.coming;

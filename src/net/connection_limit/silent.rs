@@ -1,4 +1,4 @@
-//! Connections that hold a slot and have sent nothing, by source, and which of them leaves first.
+//! Connections that hold a slot and have sent nothing, by source, and which of them is asked to close first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -8,21 +8,22 @@ use tokio::sync::oneshot;
 
 use super::source::Source;
 
-/// All of them. Each operation takes logarithmic time, however many there are.
+/// All silent connections. Each operation takes time logarithmic in their number.
 #[derive(Debug, Default)]
 pub(super) struct Silent {
     sources: HashMap<Source, SilentGroup>,
-    /// The sources that may have to give one up: how many they have, and which is their oldest. The last is the one.
+    /// The sources whose connections may be asked to close, by the number of their silent connections, then by their
+    /// oldest one. The last source is chosen.
     most: BTreeSet<(usize, u64, Source)>,
     count: usize,
 }
 
-/// Those of one source.
+/// The silent connections of one source.
 #[derive(Debug, Default)]
 struct SilentGroup {
-    /// By number: older ones have lower numbers.
+    /// Connections by id; older ones have lower ids.
     connections: BTreeMap<u64, SilentConnection>,
-    /// Those of members, which are never asked to leave.
+    /// Connections of members, which are never asked to close.
     members: BTreeMap<(IpAddr, u64), SilentConnection>,
 }
 
@@ -33,7 +34,6 @@ struct SilentConnection {
     ask: oneshot::Sender<()>,
 }
 
-/// The source with the most silent connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Most {
     pub(super) source: Source,
@@ -41,12 +41,12 @@ pub(super) struct Most {
 }
 
 impl Silent {
-    /// How many there are.
+    /// Returns the number of silent connections.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Adds one. The receiver hears when it is to leave.
+    /// Adds a silent connection. The returned receiver resolves when the connection should close.
     pub(super) fn add(&mut self, id: u64, ip: IpAddr, member: bool, since: Instant) -> oneshot::Receiver<()> {
         let (ask, asked) = oneshot::channel();
         let connection = SilentConnection { ip, since, ask };
@@ -62,7 +62,7 @@ impl Silent {
         asked
     }
 
-    /// Removes one; whether it was there.
+    /// Removes a silent connection. Returns whether it was present.
     pub(super) fn remove(&mut self, id: u64, ip: IpAddr) -> bool {
         let removed =
             self.change(ip.into(), |group| group.connections.remove(&id).or_else(|| group.members.remove(&(ip, id))));
@@ -70,8 +70,9 @@ impl Silent {
         removed.is_some()
     }
 
-    /// The source that has the most, of those that have more than one, members' not counted. Of two with as many, the one
-    /// whose oldest came last: a pool that was there first is not what filled the slots.
+    /// Returns the source with the most silent connections among those with more than one, members' connections
+    /// excluded. Of two sources with equal numbers, this is the one whose oldest connection came later: the pool that
+    /// was there first did not fill the slots.
     pub(super) fn most(&mut self, is_member: &impl Fn(IpAddr) -> bool) -> Option<Most> {
         loop {
             let (count, oldest, source) = *self.most.last()?;
@@ -79,7 +80,7 @@ impl Silent {
             if !is_member(ip) {
                 return Some(Most { source, count });
             }
-            // It has become known as a member since it connected.
+            // The address has become a member's since the connection was accepted.
             self.change(source, |group| {
                 let connection = group.connections.remove(&oldest);
                 group.members.extend(connection.map(|connection| ((ip, oldest), connection)));
@@ -87,8 +88,8 @@ impl Silent {
         }
     }
 
-    /// Protects connections of former members no longer. Looks at those of all members: for a change of these or of the
-    /// settings.
+    /// Removes the protection from connections of former members. Visits the connections of all members; to be called
+    /// after a change of the members or of the settings.
     pub(super) fn review(&mut self, is_member: &impl Fn(IpAddr) -> bool) {
         let members =
             self.sources.iter().flat_map(|(source, group)| group.members.keys().map(|(ip, _)| (*source, *ip)));
@@ -98,8 +99,8 @@ impl Silent {
         }
     }
 
-    /// Asks the oldest of a source to leave, if it has been silent for so long. Returns its number; it is no longer one of
-    /// these.
+    /// Asks the oldest connection of a source to close, if it has been silent for longer than `least`. Removes it and
+    /// returns its id.
     pub(super) fn ask_oldest(&mut self, source: Source, now: Instant, least: Duration) -> Option<u64> {
         let (id, connection) = self.sources.get(&source)?.connections.first_key_value()?;
         let id = *id;
@@ -108,12 +109,12 @@ impl Silent {
         }
         let connection = self.change(source, |group| group.connections.remove(&id))?;
         self.count -= 1;
-        // One that has just ended is leaving anyway.
+        // If the receiver is gone, the connection is ending anyway.
         let _ = connection.ask.send(());
         Some(id)
     }
 
-    /// Changes a source and its rank.
+    /// Changes a source and updates its rank.
     fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut SilentGroup) -> T) -> T {
         let group = self.sources.entry(source).or_default();
         if let Some(rank) = group.rank(source) {
@@ -136,7 +137,7 @@ impl SilentGroup {
         (self.connections.len() > 1).then_some((self.connections.len(), *oldest, source))
     }
 
-    /// Connections that this address made while it was a member's are protected no longer.
+    /// Removes the protection from connections that this address made while it was a member's.
     fn is_no_member(&mut self, ip: IpAddr) {
         while let Some((key, _)) = self.members.range((ip, 0)..=(ip, u64::MAX)).next() {
             let key = *key;

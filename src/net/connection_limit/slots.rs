@@ -1,30 +1,30 @@
-//! Sizes and use of the slots, and why a connection is refused one.
+//! Number and use of the slots, and the reasons why a connection is refused a slot.
 
 use std::net::IpAddr;
 
 use tokio::sync::oneshot;
 
-/// The number of slots.
+/// The limits on the slots of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotLimits {
-    /// All slots, reserved ones included.
+    /// Number of slots, reserved ones included.
     pub size: usize,
-    /// Those reserved for members, at most half of all.
+    /// Number of slots reserved for members, at most half of all.
     pub kept: usize,
-    /// The limit per address, waiting connections included; not for members.
+    /// Maximum number of connections per address, waiting ones included. Members are exempt.
     pub per_address: Option<usize>,
 }
 
-/// The use of the slots.
+/// How many slots are in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SlotUsage {
-    /// All slots, reserved ones included.
+    /// Number of slots, reserved ones included.
     pub limit: usize,
-    /// Those that are taken.
+    /// Number of slots that are taken.
     pub used: usize,
-    /// Of those, the ones whose client has not sent a byte yet.
+    /// Number of taken slots whose client has not sent a byte yet.
     pub silent: usize,
-    /// Connections that wait for a slot.
+    /// Number of connections that wait for a slot.
     pub waiting: usize,
     /// Whether all slots that are not reserved for members are taken.
     pub full: bool,
@@ -35,16 +35,16 @@ pub struct SlotUsage {
 pub enum TooMany {
     /// All slots are taken, and the queue is full.
     Full,
-    /// Its address has reached the limit per address.
+    /// The connection's address has reached the limit per address.
     FromAddress,
 }
 
-/// The pool of a slot.
+/// The pool that a slot belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pool {
-    /// For all addresses.
+    /// Slots for all addresses.
     Open,
-    /// Reserved for members, once the others are taken.
+    /// Slots reserved for members, used once the others are taken.
     Kept,
 }
 

@@ -1,8 +1,8 @@
-//! The source of a connection, by which slots are shared.
+//! The source of a connection: the unit by which slots are shared.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// An IPv4 address, or the first half of an IPv6 address, whose other half a host may choose at will (RFC 8981).
+/// An IPv4 address, or the first 64 bits of an IPv6 address. A host may choose the other 64 bits at will (RFC 8981).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Source {
     V4(Ipv4Addr),

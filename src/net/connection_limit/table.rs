@@ -1,4 +1,5 @@
-//! The state of the slots, under one lock. Nothing here waits, and no operation looks at all connections.
+//! The state of the slots, protected by one lock. No operation waits or visits all connections, except after a change
+//! of the limits or members.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,23 +12,24 @@ use super::silent::{Most, Silent};
 use super::slots::{Pool, SlotLimits, SlotUsage, TakenSlot, TooMany};
 use crate::limits::SILENT_LEAST;
 
-/// The slots of one direction and the queue; all tables are bounded by their sizes.
+/// The slots of one direction and the queue. The number of entries in each collection is bounded by the number of slots
+/// and the size of the queue.
 #[derive(Debug)]
 pub(super) struct SlotTable {
     pub(super) limits: SlotLimits,
-    /// Whether the warning that all slots are taken was logged since a slot was last free at once.
+    /// Whether the warning that all slots are taken was logged since a slot was last granted without waiting.
     pub(super) said: bool,
     /// The size of the queue.
     room: usize,
     open: usize,
     kept: usize,
     last_id: u64,
-    /// Connections of each address: those with a slot, and those that wait.
+    /// Number of connections of each address, with a slot and waiting.
     addresses: HashMap<IpAddr, SlotCounts>,
     silent: Silent,
     /// Silent connections that were asked to close and still hold their slot.
     leaving: HashMap<u64, Beneficiary>,
-    /// How many of them close because the limit was lowered.
+    /// Number of connections in `leaving` that close because the limit was lowered.
     surplus: usize,
     queue: Queue,
 }
@@ -38,7 +40,7 @@ struct SlotCounts {
     waiting: usize,
 }
 
-/// A slot, and the connection that waited for it.
+/// A granted slot, and the sender by which the waiting connection receives it.
 pub(super) type Granted = (oneshot::Sender<TakenSlot>, TakenSlot);
 
 impl SlotTable {
@@ -68,7 +70,7 @@ impl SlotTable {
         }
     }
 
-    /// Changes the limits, or who is a member.
+    /// Changes the limits or the members.
     #[must_use]
     pub(super) fn resize(&mut self, limits: SlotLimits, is_member: impl Fn(IpAddr) -> bool) -> Vec<Granted> {
         self.limits = limits;
@@ -77,7 +79,7 @@ impl SlotTable {
         self.grant(None)
     }
 
-    /// A number for a new connection, if its address may have another.
+    /// Returns an id for a new connection, unless its address has reached the limit per address.
     pub(super) fn admit(&mut self, ip: IpAddr, member: bool) -> Result<u64, TooMany> {
         let SlotCounts { taken, waiting } = self.addresses.get(&ip).copied().unwrap_or_default();
         if !member && self.limits.per_address.is_some_and(|most| taken + waiting >= most) {
@@ -87,7 +89,8 @@ impl SlotTable {
         Ok(self.last_id)
     }
 
-    /// A slot, if one is free. Nobody waits then: a slot that comes back is given on at once.
+    /// Takes a slot if one is free. No connection waits for that slot then, since a returned slot is granted to a
+    /// waiting connection at once.
     pub(super) fn seat_at_once(&mut self, id: u64, ip: IpAddr, member: bool, now: Instant) -> Option<TakenSlot> {
         let pool = self.free(member)?;
         if pool == Pool::Open {
@@ -96,7 +99,7 @@ impl SlotTable {
         Some(self.seat(id, ip, member, pool, now))
     }
 
-    /// A place to wait.
+    /// Adds a connection to the queue. If the queue is full, the connection replaces another one or is refused.
     pub(super) fn wait(
         &mut self,
         id: u64,
@@ -114,14 +117,15 @@ impl SlotTable {
         Ok(given)
     }
 
-    /// One no longer waits. Its sender is dropped with it, by which it hears so.
+    /// Removes a connection that no longer waits. This drops its sender, which the receiver observes.
     pub(super) fn leave(&mut self, id: u64, ip: IpAddr) -> Option<WaitingConnection> {
         let waiting = self.queue.remove(id, ip)?;
         self.count(ip, |counts| counts.waiting -= 1);
         Some(waiting)
     }
 
-    /// The client of a connection has sent something, or has left. Returns whom it was asked to leave for, if it was.
+    /// Records that the client of a connection has sent something, or has disconnected. If the connection had been
+    /// asked to close, returns for which beneficiary.
     pub(super) fn heard(&mut self, id: u64, ip: IpAddr) -> Option<Beneficiary> {
         if self.silent.remove(id, ip) {
             return None;
@@ -132,17 +136,17 @@ impl SlotTable {
         Some(beneficiary)
     }
 
-    /// One that waits has sent something.
+    /// Records that the client of a waiting connection has sent something.
     pub(super) fn spoke(&mut self, id: u64, ip: IpAddr) {
         self.queue.spoke(id, ip);
     }
 
-    /// A connection with a slot has sent a request. `before`: the last time that this was noted.
+    /// Records that a connection with a slot has sent a request. `before` is the time of the last recorded request.
     pub(super) fn requested(&mut self, id: u64, ip: IpAddr, before: Option<Instant>, now: Instant) {
         self.queue.requested(id, ip, before, now);
     }
 
-    /// A slot comes back, of a connection whose last request was noted then.
+    /// Returns a slot. `requested` is the time of its connection's last recorded request.
     #[must_use]
     pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool, requested: Option<Instant>) -> Vec<Granted> {
         let made_for = self.heard(id, ip);
@@ -156,7 +160,7 @@ impl SlotTable {
         self.grant(made_for)
     }
 
-    /// Gives free slots to those that wait. `made_for`: whom the first was made free for.
+    /// Grants free slots to waiting connections. `made_for` is the beneficiary for which the first slot was freed.
     fn grant(&mut self, mut made_for: Option<Beneficiary>) -> Vec<Granted> {
         let mut granted = Vec::new();
         loop {
@@ -174,8 +178,8 @@ impl SlotTable {
         }
     }
 
-    /// Asks silent connections to leave, one for each that waits and has sent something: of the source with the most, as long
-    /// as they are the longest silent ones, for long enough.
+    /// Asks silent connections to close, one for each waiting connection whose client has sent something. They are the
+    /// oldest connections of the source with the most silent ones, as long as they have been silent for long enough.
     pub(super) fn make_room(&mut self, now: Instant, is_member: impl Fn(IpAddr) -> bool) {
         loop {
             let Some(most) = self.silent.most(&is_member) else { return };
@@ -187,8 +191,9 @@ impl SlotTable {
         }
     }
 
-    /// Whom one of this source is to leave for. While more are taken than the limit is by now, a slot that comes back is not
-    /// given to anybody, so that many are to come back before.
+    /// Returns for which beneficiary a connection of this source is to close. While more slots are taken than the
+    /// current limit allows, returned slots are not granted, so that many connections have to close before any closes
+    /// for a waiting one.
     fn beneficiary(&mut self, most: Most, now: Instant) -> Option<Beneficiary> {
         let claimant = self.queue.claimant(most, now)?;
         let beyond_all = self.used().saturating_sub(self.limits.size);
@@ -210,8 +215,8 @@ impl SlotTable {
         TakenSlot { id, ip, pool, silence }
     }
 
-    /// What one may have. The two kinds are bounded together too: after the reserve was lowered, more of the kept slots may be
-    /// in use than there are.
+    /// Returns the pool from which a connection may take a slot. The sum of both pools is limited too: after the
+    /// reserve was lowered, more reserved slots may be taken than the reserve has.
     fn free(&self, member: bool) -> Option<Pool> {
         if self.has_open() {
             return Some(Pool::Open);
@@ -243,7 +248,7 @@ impl SlotTable {
 
 #[cfg(test)]
 impl SlotTable {
-    /// Whether nothing is left of anybody.
+    /// Returns whether all tables are empty.
     pub(super) fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.leaving.is_empty() && self.queue.is_empty() && self.silent.is_empty()
     }

@@ -83,7 +83,7 @@ fn a_full_queue_is_shared_too() {
     let _held = slot(&limit, 1);
     let crowd: Vec<_> = (0..3).map(|_| place(&limit, 2)).collect();
     let other = place(&limit, 3);
-    // One of address 2 had to go; the next of address 3 would have as many as are left.
+    // One connection of address 2 was displaced. With another one, address 3 would have as many as address 2 has now.
     assert_eq!(limit.enter(ip(3), is_member).unwrap_err(), TooMany::Full);
     drop((crowd, other));
     assert_eq!(limit.usage().waiting, 0);
@@ -97,7 +97,7 @@ fn one_address_may_have_so_many_and_members_any_number() {
     assert_eq!(limit.enter(ip(1), is_member).unwrap_err(), TooMany::FromAddress);
     held.remove(0);
     held.push(slot(&limit, 1));
-    // An IPv4 address written as IPv6 is the same.
+    // An IPv4-mapped IPv6 address counts as its IPv4 address.
     let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into();
     assert_eq!(limit.enter(mapped, is_member).unwrap_err(), TooMany::FromAddress);
     limit.resize(limits(10, 0), is_member);
@@ -116,7 +116,7 @@ fn at_most_half_are_kept_and_a_full_house_is_said_once() {
     assert!(limit.says_full());
 }
 
-/// A few messages at the beginning show nothing, nor does one before the connection is established.
+/// A few messages at the beginning do not mark a connection as in use, nor does a message before it is established.
 #[test]
 fn which_requests_show_that_a_connection_is_in_use() {
     let limit = ConnectionLimit::new(1, 0);
@@ -172,7 +172,7 @@ async fn who_waits_is_a_member_by_what_the_set_is_now() {
     limit.resize(limits(4, 2), is_member);
     let held = [served(&mut member).await, slot(&limit, MEMBER)];
     assert_eq!(stranger.slot_within(Duration::ZERO).await.unwrap().map(drop), None);
-    // One that is a member no more waits like all others.
+    // A former member waits like all other addresses.
     let mut former = place(&limit, MEMBER);
     limit.resize(limits(4, 0), |_| false);
     drop(held);
@@ -180,8 +180,8 @@ async fn who_waits_is_a_member_by_what_the_set_is_now() {
 }
 
 proptest! {
-    /// Whatever the order of coming, speaking, leaving and resizing: no more are served than there are slots, nobody waits
-    /// while one is free, and in the end all tables are empty.
+    /// In any order of entering, sending, leaving and resizing: no more connections are served than there are slots, no
+    /// connection waits while a slot is free, and in the end all tables are empty.
     #[test]
     fn the_counts_are_right(steps in proptest::collection::vec((0_u8..6, 0_u8..8), 0..80)) {
         let limit = ConnectionLimit::new(4, 5);

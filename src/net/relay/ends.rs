@@ -17,7 +17,7 @@ pub enum Direction {
 
 /// A stream that a relay moves bytes to and from.
 pub trait RelayStream: AsyncRead + AsyncWrite + Unpin {
-    /// The socket, if its bytes are those of the stream: then the kernel can move them (splice).
+    /// The socket, if the stream's bytes are sent on it unchanged, so that the kernel can move them (splice).
     fn bare(&self) -> Option<&TcpStream>;
 
     /// The pending error of the socket (`SO_ERROR`).
@@ -35,8 +35,9 @@ pub trait RelayTap {
     /// Called with a number of bytes that were moved without being shown.
     fn pass(&mut self, direction: Direction, count: usize);
 
-    /// Called whenever nothing can be moved. `clear`: all that was read is written and flushed, and neither stream has
-    /// more to read; a stop when it is not clear cuts bytes in transit.
+    /// Called whenever no bytes can be moved; ready if the relay should stop. `clear` means that all bytes read are
+    /// written and flushed, and that neither stream has more to read. A stop while `clear` is false loses bytes in
+    /// transit.
     fn poll_stop(&mut self, cx: &mut Context<'_>, clear: bool) -> Poll<Stop>;
 }
 
@@ -51,7 +52,7 @@ pub enum Stop {
     Forced,
 }
 
-/// How a relay came to its end.
+/// The result of a relay.
 #[derive(Debug)]
 pub enum Relayed {
     /// Both streams have ended, or one has failed.
@@ -72,15 +73,15 @@ pub struct RelayEnds {
 /// How one stream ended.
 #[derive(Debug)]
 pub enum End {
-    /// With an end of stream.
+    /// An end of stream was received.
     Closed,
-    /// By TCP alone, without `close_notify`; mongod never sends one.
+    /// The TCP connection was closed without `close_notify`. mongod never sends `close_notify`.
     Truncated,
     /// Still open when the other stream ended the relay.
     Open,
     /// Timed out: 60 s of silence after the other stream ended, or 150 s with unwritten bytes.
     Idle,
-    /// It failed.
+    /// The stream failed.
     Failed(io::Error),
 }
 

@@ -1,8 +1,8 @@
 //! One direction of a relay, from a source to a sink.
 //!
-//! It owns no buffer while it waits: reads go into a buffer of the worker's, and only what the sink did not take at
-//! once is kept. Whatever was written is flushed when a read would block, because a TLS writer may hold a record back
-//! that the peer is waiting for. Between two sockets, once much moves, the kernel moves it by itself, through a pipe.
+//! It owns no buffer while it waits: reads use a buffer of the worker, and only bytes that the sink did not accept at
+//! once are kept. Written bytes are flushed when a read would block, because a TLS writer may hold back a record that
+//! the peer is waiting for. During a bulk transfer between two sockets, the kernel moves the bytes through a pipe.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,20 +17,20 @@ use super::pipe::Pipe;
 use super::write::{offer, poll_put};
 use crate::limits::{BUSY_AFTER, RELAY_BUFFER, RELAY_BUSY, RELAY_TURN, SPLICE_BYTES};
 
-/// One direction.
 #[derive(Debug)]
 pub(super) struct HalfRelay {
     direction: Direction,
     state: HalfState,
-    /// Whether nothing was written yet.
+    /// Whether nothing has been written yet.
     first: bool,
-    /// Whether the sink may hold bytes back.
+    /// Whether the sink may hold back written bytes.
     unflushed: bool,
-    /// Whether the source has had nothing more when it was last asked.
+    /// Whether the last read of the source found no bytes.
     drained: bool,
-    /// Reads in a row that found half of what they had room for, or more: the rest of a record may have been on its way.
+    /// Number of reads in a row that filled at least half of the buffer. Half is enough, since the rest of a record may
+    /// not have arrived yet.
     full: u8,
-    /// Whether anything was read or written since that was last asked.
+    /// Whether bytes were read or written since the last call of `take_progressed`.
     progressed: bool,
     unwritten: Option<Box<Unwritten>>,
     source: Option<End>,
@@ -53,17 +53,17 @@ impl HalfRelay {
         }
     }
 
-    /// Whether anything was read or written since this was last asked.
+    /// Returns whether bytes were read or written since the last call.
     pub(super) fn take_progressed(&mut self) -> bool {
         std::mem::take(&mut self.progressed)
     }
 
-    /// Whether much moves.
+    /// Whether a bulk transfer is in progress.
     fn is_busy(&self) -> bool {
         self.full >= BUSY_AFTER
     }
 
-    /// Whether bytes wait for the sink, or the end of the source does.
+    /// Whether bytes, or the end of the source, still have to be passed to the sink.
     pub(super) fn is_stuck(&self) -> bool {
         self.state == HalfState::Ending || self.keeps()
     }
@@ -76,23 +76,23 @@ impl HalfRelay {
         })
     }
 
-    /// Whether nothing is on its way.
+    /// Whether all bytes read are written and flushed, and the source has no more.
     pub(super) fn is_clear(&self) -> bool {
         self.state == HalfState::Moving && self.drained && !self.is_stuck() && !self.unflushed
     }
 
-    /// A source that failed can send nothing more, and takes nothing either.
+    /// Whether the source failed. A failed source sends and accepts no more bytes.
     pub(super) fn source_failed(&self) -> bool {
         matches!(self.source, Some(End::Failed(_)))
     }
 
-    /// Whether the sink's connection was lost, which a write has found out.
+    /// Whether a write has found that the sink's connection is lost.
     pub(super) fn has_lost_sink(&self) -> bool {
         self.sink.is_some()
     }
 
-    /// Notes that the source's stream was lost, if it was: true then. A source that had ended before loses no more than what
-    /// is still sent to it, by the opposite direction.
+    /// Records the error of the source's stream, if there is one, and returns whether there is. If the source had ended
+    /// before, only bytes that the opposite direction still sends to it are lost.
     pub(super) fn lose(&mut self, error: Option<io::Error>, opposite: &mut HalfRelay) -> bool {
         let Some(error) = error else { return false };
         if matches!(self.source, Some(End::Closed | End::Truncated)) {
@@ -103,20 +103,20 @@ impl HalfRelay {
         true
     }
 
-    /// How the source ended, and how the sink failed if it did.
+    /// Returns how the source ended, and the sink's error if it failed.
     pub(super) fn ends(&mut self, timed_out: bool) -> (End, Option<io::Error>) {
         let unended = if timed_out && self.state != HalfState::Over { End::Idle } else { End::Open };
         (self.source.take().unwrap_or(unended), self.sink.take())
     }
 
-    /// How the sink's connection was lost, if a write was what found out. The kernel says it once, to whoever asks
-    /// first, and shows readers an end of stream afterwards, which must not be taken for one.
+    /// The error of a write that found the sink's connection lost. The kernel reports such an error only once; later
+    /// reads return an end of stream, which must not be taken for a regular one.
     fn sink_lost(&self) -> Option<io::ErrorKind> {
         let lost = |kind: &io::ErrorKind| matches!(kind, io::ErrorKind::ConnectionReset | io::ErrorKind::TimedOut);
         self.sink.as_ref().map(io::Error::kind).filter(lost)
     }
 
-    /// Goes on, beside the opposite direction.
+    /// Advances this direction. `opposite` is the other direction of the same relay.
     pub(super) fn poll<R, W, T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -137,7 +137,8 @@ impl HalfRelay {
             }
             match moved {
                 Ok(()) if matches!(self.source, Some(End::Failed(_))) => self.state = HalfState::Over,
-                // Both have ended: the close that follows says it to a socket, and one call is enough.
+                // Both directions have ended. The following close signals that to a socket, so no extra call is needed
+                // for a half close.
                 Ok(()) if opposite.state == HalfState::Over && sink.bare().is_some() => self.state = HalfState::Over,
                 Ok(()) => self.state = HalfState::Ending,
                 Err(error) => self.sink_failed(error),
@@ -146,7 +147,7 @@ impl HalfRelay {
         if self.state == HalfState::Ending {
             match ready!(Pin::new(sink).poll_shutdown(cx)) {
                 Ok(()) => self.state = HalfState::Over,
-                // The peer has closed both ways already: there is nobody to be told.
+                // The peer has already closed both directions, so there is nothing to signal.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => self.state = HalfState::Over,
                 Err(error) => self.sink_failed(error),
             }
@@ -159,7 +160,7 @@ impl HalfRelay {
         self.state = HalfState::Over;
     }
 
-    /// Moves until the source has ended; an error is the sink's.
+    /// Moves bytes until the source has ended. An error is an error of the sink.
     fn poll_move<R, W, T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -198,12 +199,12 @@ impl HalfRelay {
                 }
             }
         }
-        // The others of this worker first; then on at once.
+        // Lets the other tasks of this worker run first, then continues at once.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Moves what one read finds.
+    /// Moves the bytes of one read.
     fn poll_step<R, W, T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -246,8 +247,8 @@ impl HalfRelay {
         Poll::Ready(Ok(HalfStep::Moved(bytes.len())))
     }
 
-    /// Whether the next bytes go through a pipe: much has moved, nobody has to see them, and there is a pipe. What is
-    /// short comes cheaper by a read and a write.
+    /// Whether the next bytes go through a pipe: a bulk transfer is in progress, the tap need not see them, and a pipe
+    /// is available. For short transfers, a read and a write cost less.
     fn splices<R: RelayStream, W: RelayStream, T: RelayTap>(&mut self, source: &R, sink: &W, tap: &T) -> bool {
         let fit = self.is_busy()
             && tap.unseen(self.direction) >= RELAY_BUFFER
@@ -259,7 +260,7 @@ impl HalfRelay {
         fit && self.unwritten.is_some()
     }
 
-    /// Fills the pipe. The sink is not asked: what the pipe holds is its own next step.
+    /// Fills the pipe. The sink is written to by the next step, which drains the pipe.
     fn poll_splice<R: RelayStream, T: RelayTap>(
         &mut self,
         cx: &mut Context<'_>,
@@ -305,7 +306,8 @@ impl HalfRelay {
         }
     }
 
-    /// Hands the sink what is on its way, and gives the memory back. A pipe is unwritten while much moves.
+    /// Writes the bytes in transit to the sink, then frees their buffer. A pipe is kept in `unwritten` during a bulk
+    /// transfer.
     fn poll_kept<W: RelayStream>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<io::Result<()>> {
         match self.unwritten.as_deref_mut() {
             None => return Poll::Ready(Ok(())),
@@ -330,7 +332,7 @@ impl HalfRelay {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives an empty pipe back to those who share it.
+    /// Returns an empty pipe to the worker's pool.
     fn release(&mut self) {
         if !self.keeps()
             && let Some(unwritten) = self.unwritten.take()
@@ -342,6 +344,6 @@ impl HalfRelay {
 }
 
 thread_local! {
-    /// Where a worker reads into; in use only within one poll.
+    /// The worker's read buffer, in use only within one poll.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; RELAY_BUSY].into_boxed_slice());
 }

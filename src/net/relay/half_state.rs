@@ -1,8 +1,7 @@
-//! What one direction of a relay is doing.
+//! The state of one direction of a relay.
 
 use super::pipe::Pipe;
 
-/// Whether a direction still moves bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HalfState {
     Moving,
@@ -10,16 +9,16 @@ pub(super) enum HalfState {
     Over,
 }
 
-/// What is on its way between source and sink.
+/// Bytes in transit between source and sink.
 #[derive(Debug)]
 pub(super) enum Unwritten {
-    /// Bytes that were read, and how many of them the sink has taken.
+    /// Bytes that were read, and the number of them that the sink has accepted.
     Bytes(Vec<u8>, usize),
-    /// What the pipe holds; maybe nothing, while much moves.
+    /// A pipe, which may be empty during a bulk transfer.
     Pipe(Pipe),
 }
 
-/// What one step has done.
+/// The result of one step.
 pub(super) enum HalfStep {
     Moved(usize),
     RelayEnds,

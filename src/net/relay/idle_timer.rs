@@ -8,7 +8,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::limits::{HALF_CLOSED_IDLE, PEER_LOOK, STALLED};
 
-/// Bounds the silence of a relay that is half closed or stalled. Boxed, since most connections never need it.
+/// Limits the silence of a relay that is half closed or stalled. Boxed, since most connections never need it.
 #[derive(Debug, Default)]
 pub(super) struct IdleTimer(Option<Box<Running>>);
 
@@ -16,11 +16,10 @@ pub(super) struct IdleTimer(Option<Box<Running>>);
 struct Running {
     limit: Limit,
     expires: Instant,
-    /// Fires when the sockets are to be checked again, or at expiry.
+    /// Fires when the sockets have to be checked again, or at expiry.
     timer: Pin<Box<Sleep>>,
 }
 
-/// Why the wait is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
     HalfClosed,
@@ -30,9 +29,9 @@ pub(super) enum Limit {
 /// Why the timer fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tick {
-    /// The sockets are to be checked for errors.
+    /// The sockets have to be checked for errors.
     Look,
-    /// The limit was reached.
+    /// The time limit was reached.
     Expired,
 }
 
@@ -55,7 +54,7 @@ impl IdleTimer {
         self.0 = None;
     }
 
-    /// Starts the timer; restarts it if `limit` is another one or bytes were moved since.
+    /// Starts the timer. Restarts it if `limit` has changed or bytes were moved since the last call.
     pub(super) fn run(&mut self, limit: Limit, progressed: bool) {
         match &mut self.0 {
             Some(running) if running.limit == limit && !progressed => {}

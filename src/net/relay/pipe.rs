@@ -1,5 +1,5 @@
-//! Pipes through which the kernel moves bytes between two sockets (splice(2)): no copy to a buffer of ours and back.
-//! A few for each worker, lent to whoever has much to move; who finds none copies.
+//! Pipes through which the kernel moves bytes between two sockets (splice(2)), without copying them to user space and
+//! back. Each worker has a small pool, from which bulk transfers take a pipe. If the pool is empty, the relay copies.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::limits::{PIPES, SPLICE_BYTES};
 
-/// A pipe, and how much is in it.
+/// A pipe, and the number of bytes in it.
 #[derive(Debug)]
 pub(super) struct Pipe {
     reading: OwnedFd,
@@ -21,7 +21,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    /// An empty one, if this worker has one left.
+    /// Takes an empty pipe, if this worker has one left.
     pub(super) fn take() -> Option<Pipe> {
         if let Some(pipe) = FREE.with_borrow_mut(Vec::pop) {
             return Some(pipe);
@@ -29,35 +29,35 @@ impl Pipe {
         if MADE.get() >= PIPES {
             return None;
         }
-        // Out of descriptors: then by a copy, as ever.
+        // Without descriptors, the relay copies.
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Where the system grants less (pipe-user-pages-soft), it holds less at a time.
+        // If the system grants a smaller size (pipe-user-pages-soft), the pipe holds less at a time.
         let _ = fcntl_setpipe_size(&writing, SPLICE_BYTES);
         MADE.set(MADE.get() + 1);
         Some(Pipe { reading, writing, holds: 0 })
     }
 
-    /// Where the system cannot splice these: no more pipes on this worker.
+    /// Drops the pipe and disables pipes on this worker, because the system cannot splice these sockets.
     pub(super) fn give_up(self) {
         FREE.with_borrow_mut(Vec::clear);
         drop(self);
         MADE.set(PIPES);
     }
 
-    /// Gives it back, empty.
+    /// Returns the pipe to the pool if it is empty; drops it otherwise.
     pub(super) fn give_back(self) {
         if self.holds == 0 {
             FREE.with_borrow_mut(|free| free.push(self));
         }
     }
 
-    /// How many bytes are in it.
+    /// Returns the number of bytes in the pipe.
     pub(super) fn holds(&self) -> usize {
         self.holds
     }
 
-    /// Moves at most so many bytes from a socket into it, when there are any; none are an end of stream. It must be
-    /// empty: a full one could not be told from a socket that has nothing.
+    /// Moves at most `most` bytes from a socket into the pipe once the socket is readable; zero means end of stream.
+    /// The pipe must be empty: the error of a full pipe is the same as that of a socket without bytes.
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl Pipe {
         Poll::Ready(Ok(count))
     }
 
-    /// Moves bytes from it to a socket.
+    /// Moves bytes from the pipe to a socket.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Poll<io::Result<()>> {
         let drain = || splice(&self.reading, None, socket, None, self.holds, FLAGS);
         match ready!(poll_io(cx, socket, Interest::WRITABLE, drain))? {
@@ -83,7 +83,7 @@ impl Pipe {
     }
 }
 
-/// Does something with a socket as soon as that is ready for it.
+/// Calls `act` as soon as the socket is ready.
 fn poll_io(
     cx: &mut Context<'_>,
     socket: &TcpStream,
@@ -93,7 +93,7 @@ fn poll_io(
     loop {
         ready!(if interest.is_readable() { socket.poll_read_ready(cx) } else { socket.poll_write_ready(cx) })?;
         match socket.try_io(interest, || Ok(act()?)) {
-            // The readiness was false news, and has been cleared.
+            // The readiness was stale and has been cleared.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             done => return Poll::Ready(done),
         }
@@ -102,7 +102,7 @@ fn poll_io(
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        // A worker that ends takes its counters with it.
+        // The counter is gone if the worker's thread is ending.
         let _ = MADE.try_with(|made| made.set(made.get().saturating_sub(1)));
     }
 }

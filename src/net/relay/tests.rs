@@ -1,4 +1,4 @@
-//! The relay over streams in memory, under paused time.
+//! Tests of the relay with streams in memory, under paused time.
 
 use std::future::pending;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::{Direction, End, Relay, RelayEnds, RelayStream, RelayTap, Relayed, Stop};
 use crate::limits::{HALF_CLOSED_IDLE, RELAY_BUFFER, STALLED};
 
-/// A relay that nobody stops.
+/// Runs a relay that is never stopped.
 async fn relay<C, U>(client: &mut C, upstream: &mut U) -> RelayEnds
 where
     C: RelayStream,
@@ -25,13 +25,13 @@ where
     }
 }
 
-/// Stops once so many bytes were seen in both directions and nothing is held back.
+/// Stops the relay once a number of bytes was seen in both directions and no bytes are held back.
 #[derive(Default)]
 struct Tapped {
     stop_after: Option<usize>,
     up: Vec<u8>,
     down: Vec<u8>,
-    /// How much need not be seen at any time, and how much was not.
+    /// The number of bytes that need not be seen at any time, and the number that was not seen.
     unseen: usize,
     passed: usize,
 }
@@ -91,7 +91,7 @@ async fn a_tap_sees_every_byte_and_stops_only_when_all_has_arrived() {
     assert!(matches!(relayed, Relayed::Stopped(Stop::Boundary)));
     assert_eq!((&question, &answer), (b"question", b"answer"));
     assert_eq!((&*tap.up, &*tap.down), (&b"question"[..], &b"answer"[..]));
-    // Nothing that comes later is forwarded.
+    // Bytes that come later are not forwarded.
     client.write_all(b"too late").await.unwrap();
     drop((near, far));
     let mut rest = Vec::new();
@@ -109,7 +109,7 @@ async fn a_half_that_has_ended_leaves_the_other_open_while_it_is_used() {
         let mut question = Vec::new();
         server.read_to_end(&mut question).await.unwrap();
         assert_eq!(question, b"question");
-        // Each pause is within the direction, all together are not.
+        // Each pause is below the limit; their sum is above it.
         for _ in 0..5 {
             sleep(HALF_CLOSED_IDLE - Duration::from_secs(1)).await;
             server.write_all(b"answer").await.unwrap();
@@ -134,7 +134,7 @@ async fn a_silent_other_half_ends_after_a_minute() {
     assert_eq!(began.elapsed().as_secs(), HALF_CLOSED_IDLE.as_secs());
 }
 
-/// A Unix socket has no timeout of its own for this.
+/// A Unix socket has no such timeout of its own.
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     let (mut client, mut near) = duplex(256);
@@ -142,7 +142,7 @@ async fn a_sink_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
     client.write_all(&[7; 200]).await.unwrap();
     let began = Instant::now();
     let slowly = async {
-        // One byte a minute is slow, and it is progress.
+        // One byte a minute is slow, but it is progress.
         for _ in 0..10 {
             sleep(Duration::from_secs(60)).await;
             server.read_exact(&mut [0; 8]).await.unwrap();
@@ -165,7 +165,7 @@ async fn two_silent_halves_may_be_silent_for_ever() {
     tokio::time::timeout(Duration::from_secs(1_000_000), idle).await.unwrap_err();
 }
 
-/// A writer that keeps what it is given until it is flushed, as TLS may: the relay must flush before it waits.
+/// A writer that holds bytes back until it is flushed, as TLS may. The relay must flush before it waits.
 #[tokio::test(start_paused = true)]
 async fn what_was_written_is_flushed_before_a_wait() {
     let (mut client, mut near) = duplex(64);
@@ -193,7 +193,7 @@ async fn a_source_that_fails_ends_both_at_once() {
     assert!(matches!((ended.client, ended.upstream), (End::Truncated, End::Idle)), "no close_notify is an end");
 }
 
-/// What a server says last reaches the client, even if the server takes nothing more.
+/// The last bytes of a server reach the client, even if the server does not accept any more bytes.
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_fails_is_heard_out() {
     let (mut client, mut near) = duplex(64);
@@ -207,7 +207,7 @@ async fn a_sink_that_fails_is_heard_out() {
     assert!(matches!(ended.upstream, End::Closed), "{ended:?}");
 }
 
-/// Two sockets, connected.
+/// Returns two connected sockets.
 async fn sockets() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
@@ -254,13 +254,13 @@ async fn a_timer_is_there_only_while_bytes_wait() {
     assert!(poll_once(&mut relay).is_pending() && !relay.idle.is_running());
 }
 
-/// One turn, of the relay alone.
+/// Polls the relay once.
 fn poll_once(mut relay: impl Future<Output = Relayed> + Unpin) -> Poll<Relayed> {
     Pin::new(&mut relay).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Much, with nobody looking, moves by itself; what must be seen is seen, and all of it arrives, however slowly it is
-/// taken.
+/// In a bulk transfer, bytes that the tap need not see bypass it; the others are seen. All bytes arrive, however slowly
+/// the sink accepts them.
 #[tokio::test]
 async fn between_sockets_the_kernel_moves_what_nobody_looks_at() {
     const LENGTH: usize = 40 * RELAY_BUFFER + 12_345;
@@ -276,7 +276,7 @@ async fn between_sockets_the_kernel_moves_what_nobody_looks_at() {
         let take = async {
             let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 20]);
             if slow {
-                // The sink is full, and then some is in the pipe.
+                // The sink fills up, and bytes remain in the pipe.
                 sleep(Duration::from_millis(300)).await;
             }
             while let count @ 1.. = client.read(&mut buffer).await.unwrap() {
@@ -287,7 +287,7 @@ async fn between_sockets_the_kernel_moves_what_nobody_looks_at() {
         };
         let relayed = async {
             let relayed = Relay::new(&mut near, &mut far, &mut tap).await;
-            // The second end is said by the close.
+            // The end of the second direction is signalled by the close.
             drop((near, far));
             relayed
         };

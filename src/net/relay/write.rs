@@ -10,8 +10,9 @@ use tokio::io::AsyncWrite;
 
 use super::ends::RelayStream;
 
-/// How many of the first bytes the sink's socket takes at once. tokio finds out at its next turn that a socket which has
-/// just been connected can be written to; until then they would have to be unwritten.
+/// Writes as many of the first bytes as the sink's socket accepts at once, and returns their number. A socket that has
+/// just connected is writable, but tokio learns that only at its next turn; until then, the bytes would have to be
+/// kept.
 pub(super) fn offer<W: RelayStream>(sink: &W, bytes: &[u8]) -> io::Result<usize> {
     let Some(socket) = sink.bare() else { return Ok(0) };
     match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -20,7 +21,7 @@ pub(super) fn offer<W: RelayStream>(sink: &W, bytes: &[u8]) -> io::Result<usize>
     }
 }
 
-/// Writes all of `bytes`, from `taken` on.
+/// Writes the bytes from `taken` on until all are written.
 pub(super) fn poll_put<W: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     sink: &mut W,

@@ -1,4 +1,4 @@
-//! Any order of events, against a plain model that looks at every connection.
+//! Random orders of events, compared with a simple model that visits every connection.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{Granted, MEMBER, Pool, SlotTable, Source, TakenSlot, ip, limits};
 use crate::limits::{IN_USE_FOR, SILENT_LEAST};
 
-/// What happens; the number says to which source, slot or place.
+/// An event; the number selects a source, slot or place.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Enters(u8),
@@ -61,7 +61,7 @@ struct World {
     waiting: Vec<Waits>,
 }
 
-/// Two of the addresses are one source.
+/// Two of the addresses belong to the same source.
 fn address(number: u8) -> IpAddr {
     match number % 8 {
         0 => ip(MEMBER),
@@ -146,7 +146,7 @@ impl World {
             self.taken.push(Taken { taken, silent: true, requested: None });
         } else if let Ok(slot) = self.table.wait(id, ip, member, self.now) {
             self.waiting.push(Waits { id, ip, member, spoken: false, slot });
-            // One may have lost its place to it.
+            // The new connection may have displaced a waiting one.
             self.waiting
                 .retain_mut(|waits| !matches!(waits.slot.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
         }
@@ -180,7 +180,7 @@ impl World {
         }
     }
 
-    /// Makes room until no more is made; those that are asked leave at once.
+    /// Asks silent connections to close until no more can be asked. Each of them closes at once.
     fn make_room(&mut self) -> Result<(), TestCaseError> {
         loop {
             let (before, least) = (self.silent(), self.least_unused());
@@ -208,7 +208,7 @@ impl World {
         }
     }
 
-    /// Silent connections of each source, those of members not counted.
+    /// Returns the number of silent connections of each source, members' excluded.
     fn silent(&self) -> BTreeMap<Source, usize> {
         let mut silent = BTreeMap::new();
         let is_member = self.is_member();
@@ -218,7 +218,7 @@ impl World {
         silent
     }
 
-    /// The fewest slots that are not in use of a source that waits and has sent something.
+    /// Returns the fewest slots not in use among the sources with a waiting client that has sent something.
     fn least_unused(&self) -> Option<usize> {
         let waiting = self.waiting.iter().filter(|waits| waits.spoken && !waits.member);
         let is_in_use = |noted: Instant| self.now.duration_since(noted) <= IN_USE_FOR;
@@ -230,7 +230,7 @@ impl World {
         waiting.map(|waits| unused(Source::from(waits.ip))).min()
     }
 
-    /// Nobody waits for whom room could be made.
+    /// Checks that no connection waits for which a silent one could be asked to close.
     fn nobody_is_entitled(&self) -> Result<(), TestCaseError> {
         let silent = self.silent();
         let Some(most) = silent.values().max().copied().filter(|most| *most > 1) else { return Ok(()) };
@@ -240,7 +240,7 @@ impl World {
         Ok(())
     }
 
-    /// What holds after every event, whatever it was.
+    /// Checks the invariants that hold after every event.
     fn holds(&self, used_before: usize) -> Result<(), TestCaseError> {
         let (usage, limits) = (self.table.usage(), self.table.limits);
         let used = self.taken.len();
@@ -259,8 +259,9 @@ impl World {
 }
 
 proptest! {
-    /// The slots in use never grow beyond the limit in force; nobody waits while a slot is free that it may use, members
-    /// their reserve included; room is made by the rule and for everybody who is entitled; and in the end nothing is left.
+    /// The slots in use never grow beyond the current limit. No connection waits while a slot is free that it may use;
+    /// for members that includes the reserve. Silent connections are closed by the rule, and for every connection that
+    /// qualifies. In the end all tables are empty.
     #[test]
     fn any_order_of_events(events in events()) {
         let mut world = World::new();

@@ -1,4 +1,4 @@
-//! For whom room is made, and by which connections.
+//! For which connections a silent one is asked to close, and which one.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Granted, MEMBER, Pool, SlotTable, TakenSlot, ip, is_member, limits};
 use crate::limits::{IN_USE_FOR, SILENT_LEAST};
 
-/// A table with silent connections of these addresses, in this order.
+/// Creates a table with silent connections of these addresses, in this order.
 fn silent(now: Instant, from: &[u8]) -> (SlotTable, Vec<TakenSlot>) {
     let mut table = SlotTable::new(limits(from.len(), 0), 100);
     let seat = |address: &u8| {
@@ -17,7 +17,7 @@ fn silent(now: Instant, from: &[u8]) -> (SlotTable, Vec<TakenSlot>) {
     (table, taken)
 }
 
-/// The places in `taken` that are asked to leave when one waits from this address.
+/// Returns which of `taken` are asked to close when connections from the addresses `newcomers` wait.
 fn asked(now: Instant, from: &[u8], newcomers: &[u8]) -> Vec<usize> {
     let (mut table, mut taken) = silent(now, from);
     let mut waits = Vec::new();
@@ -37,25 +37,25 @@ fn asked(now: Instant, from: &[u8], newcomers: &[u8]) -> Vec<usize> {
 fn who_makes_room() {
     let now = Instant::now();
     let rows: &[(&[u8], &[u8], &[usize])] = &[
-        // The oldest of the address with the most.
+        // The oldest connection of the address with the most is asked.
         (&[1, 2, 2, 2], &[3], &[1]),
         (&[2, 1, 2, 1, 2], &[3, 4], &[0, 2]),
-        // Never the last of an address.
+        // The last connection of an address is never asked.
         (&[1, 2, 3], &[4], &[]),
         (&[1, 1], &[4, 5, 6], &[0]),
-        // Never a member's.
+        // A member's connection is never asked.
         (&[MEMBER, MEMBER, MEMBER, 1], &[4], &[]),
         (&[MEMBER, MEMBER, MEMBER, 1, 1], &[4], &[3]),
-        // Of two with as many, the one that came later.
+        // Of two addresses with equal numbers, the one that came later is asked.
         (&[1, 1, 2, 2], &[4], &[2]),
-        // An address does not drive out another's by connections of its own: only down to as many as it has.
+        // An address cannot evict the connections of another by opening its own, except down to its own number.
         (&[1, 1, 2, 2, 2], &[1], &[2]),
         (&[1, 1, 1, 2, 2, 2], &[1], &[]),
         (&[1, 1, 1, 2, 2], &[2], &[0]),
         (&[1, 1, 1, 1], &[2, 2, 2, 2, 2], &[0, 1]),
-        // Its own it does.
+        // It can evict its own.
         (&[1, 1, 1], &[1], &[0]),
-        // A member may take any that may be taken.
+        // For a member, any connection may be asked that may be asked at all.
         (&[1, 1], &[MEMBER, MEMBER], &[0]),
     ];
     for (from, newcomers, expected) in rows {
@@ -63,8 +63,8 @@ fn who_makes_room() {
     }
 }
 
-/// The later half of an IPv6 address is its host's choice, so that many addresses are no claim to many slots, and hide no
-/// silent pool.
+/// A host chooses the second half of its IPv6 address at will. So many such addresses do not claim many slots, and do
+/// not hide a silent pool.
 #[test]
 fn a_host_with_many_ipv6_addresses_makes_room() {
     let now = Instant::now();
@@ -110,8 +110,8 @@ fn a_host_with_many_ipv6_addresses_drives_out_no_pool() {
     assert!(pool[1..].iter_mut().all(|taken| taken.silence.try_recv().is_err()));
 }
 
-/// A busy application finds room although it holds more slots than the silent address, if its connections carry requests:
-/// what is established and then does nothing counts as much as what is silent.
+/// A busy application gets a slot although it holds more slots than the silent address, if its connections carry
+/// requests. Established connections that carry none count the same as silent ones.
 #[test]
 fn connections_that_are_in_use_are_no_reason_to_wait() {
     let now = Instant::now();
@@ -140,7 +140,7 @@ fn connections_that_are_in_use_are_no_reason_to_wait() {
     }
 }
 
-/// Whoever holds the fewest slots is next for one that comes back, but not for one that was made free for another.
+/// A returned slot goes to the source that holds the fewest slots, except a slot that was freed for another source.
 #[test]
 fn a_backlog_blocks_nobody_for_whom_room_may_be_made() {
     let now = Instant::now();
@@ -171,7 +171,7 @@ fn a_backlog_blocks_nobody_for_whom_room_may_be_made() {
     assert_eq!(ids(made), [busy]);
 }
 
-/// Silent connections of an address that is a member's no longer are protected no longer.
+/// Silent connections of a former member's address lose their protection.
 #[test]
 fn former_members_make_room_too() {
     let now = Instant::now();
@@ -186,7 +186,7 @@ fn former_members_make_room_too() {
     assert!(pool[0].silence.try_recv().is_ok());
 }
 
-/// More than a lower limit leave before one that waits is served.
+/// After the limit was lowered, the surplus connections close before a waiting one is served.
 #[test]
 fn a_lower_limit_is_reached_by_those_that_are_silent() {
     let now = Instant::now();
@@ -205,7 +205,8 @@ fn a_lower_limit_is_reached_by_those_that_are_silent() {
     assert_eq!(granted, [0, 0, 0, 1]);
 }
 
-/// Silent ones that wait drive nobody out, and whoever has said something goes before them.
+/// Silent clients that wait do not cause others to be closed, and clients that have sent something are served before
+/// them.
 #[tokio::test]
 async fn a_client_that_has_spoken_goes_before_silent_ones() {
     let now = Instant::now();
