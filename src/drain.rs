@@ -43,13 +43,13 @@ pub enum DrainEnd {
     Forced,
 }
 
-/// The side that starts a shutdown.
+/// Starts a shutdown and waits until all tasks have ended.
 #[derive(Debug)]
 pub struct Drain {
     watch: DrainWatch,
 }
 
-/// The side that observes a shutdown.
+/// Observes a shutdown. The drain waits until every watch is dropped.
 #[derive(Debug)]
 pub struct DrainWatch(Arc<DrainState>);
 

@@ -17,7 +17,7 @@ use crate::net::{self, DialError, HostPort, Resolver, UpstreamAddress};
 use crate::policy::{Link, Permit};
 use crate::tls::{self, ClientStream, HandshakeError, Material, PeerFault};
 
-/// How a server is reached.
+/// How a server is reached: its endpoint, and the names that its certificate is verified against.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The server's name in records and replies.

@@ -256,7 +256,7 @@ impl ListenerControl for Arc<Listeners> {
     }
 }
 
-/// The error for an outbound listener that cannot be opened.
+/// Returns the mistake for an outbound listener that cannot be opened.
 fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::Error) -> Mistake {
     let address = outbound.listen.to_string();
     if settings.is_inbound_transparent() && error.kind() == io::ErrorKind::PermissionDenied {

@@ -80,7 +80,8 @@ impl OpenRoutes {
     }
 }
 
-/// Returns the sockets with the address that they are bound to. For port 0, this has the port that the kernel chose.
+/// Returns the sockets with the address that they are bound to. If `address` has port 0, the returned address has the
+/// port that the kernel chose.
 pub(super) fn bound(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
     let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
     Ok((bound, sockets))

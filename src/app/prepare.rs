@@ -11,9 +11,9 @@ use crate::net::{Inherited, descriptors_at_most, descriptors_needed};
 /// How an address that is in use is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InUse {
-    /// As a mistake: a start would fail.
+    /// As a mistake, because a start would fail.
     Mistake,
-    /// As a warning: `check` runs beside the instance that is to be replaced.
+    /// As a warning, because `check` may run beside the instance that is to be replaced.
     Warning,
 }
 

@@ -5,7 +5,6 @@ use crate::control::{History, NamedSets, PersistedMode, SavedState, StateFileErr
 use crate::policy::Mode;
 use crate::telemetry::Inventory;
 
-/// The restored state.
 #[derive(Debug)]
 pub(super) struct Restored {
     pub(super) mode: Mode,

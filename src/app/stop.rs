@@ -13,9 +13,9 @@ use crate::limits::{OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE};
 
 impl App {
     /// Stops the proxy. First closes the inbound listeners and waits for open inbound connections, while outbound
-    /// routes are still served, so that the server can take leave of the other members. Then closes the outbound
-    /// listeners and waits for open outbound connections. Waits at most `limit` in total (zero: no limit), or until
-    /// `force` resolves. Returns true if every connection ended by itself.
+    /// routes are still served, so that a server that shuts down can still reach the other members. Then closes the
+    /// outbound listeners and waits for open outbound connections. Waits at most `limit` in total (zero: no limit), or
+    /// until `force` resolves. Returns true if every connection ended by itself.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
         let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks } = self;
         admin.stopping();

@@ -1,5 +1,5 @@
-//! Checks before and after the rules are applied: the server's addresses, listeners that connections would not reach, and
-//! rules of the host that name the port.
+//! Checks that are made before and after the rules are applied: the server's addresses, listeners that connections
+//! would not reach, and rules of the host that name the port.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

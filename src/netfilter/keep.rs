@@ -81,7 +81,6 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
     }
 }
 
-/// The rules in force.
 struct AppliedRules {
     server: Addresses,
     /// nft's listing of the table; `None` if the table was changed before it could be listed.

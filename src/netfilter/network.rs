@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<IpNet, (String, String)> {
     Ok(network)
 }
 
-/// Formats a network; one of a single address without the prefix length.
+/// Formats a network. The prefix length is left out if the network is a single address.
 pub(super) fn shown(network: &IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
 }

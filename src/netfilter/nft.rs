@@ -24,7 +24,7 @@ pub(super) enum ToolError {
     /// The tool exited with an error.
     #[error("{shown}: {said}{}", if *.unprivileged { "; run this as root, or with CAP_NET_ADMIN" } else { "" })]
     Failed {
-        /// The command line.
+        /// The tool's command line.
         shown: String,
         /// The tool's standard error, on one line.
         said: String,

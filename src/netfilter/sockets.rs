@@ -41,7 +41,8 @@ pub(super) enum InterceptedTraffic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListenerProblem {
     Missing,
-    /// No listener is on every address, and TPROXY selects the first address of the interface.
+    /// No listener is bound to the wildcard address, and TPROXY looks for a listener on the first address of the
+    /// interface.
     NotWildcard,
     NotTransparent,
 }

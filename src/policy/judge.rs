@@ -57,7 +57,7 @@ pub enum LinkRule {
 pub enum Admission {
     /// Plaintext, relayed unchanged.
     Plaintext,
-    /// TLS, terminated here.
+    /// TLS, terminated by tlsramp.
     Terminated,
     /// TLS, relayed unchanged: the client's handshake is with the upstream.
     Untouched,
@@ -66,11 +66,11 @@ pub enum Admission {
 /// The protocol of the upstream link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// A plain connection.
+    /// A plaintext connection.
     Plaintext,
     /// TLS between tlsramp and the upstream.
     Tls,
-    /// A plain connection that carries the client's own TLS.
+    /// A connection that carries the client's own TLS, relayed unchanged.
     Untouched,
 }
 

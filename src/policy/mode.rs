@@ -5,7 +5,7 @@ use std::fmt;
 /// The policy's mode: mongod's `sslMode`, which newer versions call `tlsMode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// No TLS at all.
+    /// Accepts plaintext only; uses plaintext for connections to other servers.
     Disabled,
     /// Accepts plaintext and TLS; uses plaintext for connections to other servers.
     Allow,

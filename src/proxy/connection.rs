@@ -54,7 +54,7 @@ pub(super) fn serve(
             establish(socket, &accepted, &watch, &mut record).await
         };
         let established = tokio::select! {
-            // Biased: a completed opening is served even if a stop is forced at the same time.
+            // Biased: a connection that is established is kept even if a stop is forced at the same time.
             biased;
             established = opening => established,
             () = watch.forced() => Err(ServeError::Forced),

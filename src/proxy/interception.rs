@@ -28,7 +28,8 @@ pub(super) fn destination(
     peer: SocketAddr,
 ) -> Result<SocketAddr, NotIntercepted> {
     let local = socket.local_addr().unwrap_or(listener);
-    // Rules of `tlsramp netfilter --redirect`, which rewrite addresses, may still be in force for a new transparent listener.
+    // When a listener becomes transparent, rules of `tlsramp netfilter --redirect`, which rewrite addresses, may still
+    // be in force.
     judge(listener, local, || original_destination(socket).ok(), || is_own(peer.ip().to_canonical()))
 }
 

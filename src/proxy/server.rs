@@ -123,7 +123,7 @@ async fn accept(
                     watch,
                 )));
             }
-            // Closed without a reply, as mongod does.
+            // The connection is closed without a reply, as mongod does.
             Err(TooMany::Full) => record.close(Outcome::TooManyConnections, None),
             Err(TooMany::FromAddress) => record.close(Outcome::TooManyFromAddress, None),
         }

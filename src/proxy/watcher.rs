@@ -1,7 +1,8 @@
-//! Observes a connection's relay: identifies the client, counts bytes, and, once the connection is asked to be
-//! recycled, waits for a message boundary: every request has its reply, and no message is in transit.
+//! Observes a connection's relay: identifies the client, counts bytes, and, once the connection is to be recycled,
+//! waits for a message boundary. At a boundary, every request has its reply, and no message is in transit.
 //!
-//! - A driver's monitor is closed between any two messages; its driver then closes the rest of its pool without an error.
+//! - A driver's monitoring connection is closed between any two messages; the driver then closes the other connections
+//!   of its pool without an error.
 //! - Other connections are closed after a second without traffic, after which drivers check whether a connection is
 //!   still open.
 //! - After five seconds, a connection is closed at any boundary; a connection with an open cursor or with requests that
@@ -21,7 +22,6 @@ use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop};
 use crate::policy::Link;
 use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
 
-/// Watches one connection.
 pub(super) struct Watcher {
     pub(super) record: OpenRecord,
     first: FirstMessage,
@@ -31,9 +31,9 @@ pub(super) struct Watcher {
     moving: Option<Box<Moving>>,
     /// Whether bytes were relayed since the last poll.
     progressed: bool,
-    /// Whether the upstream has sent something since the client has.
+    /// Whether the upstream has sent data since the client last sent data.
     answered: bool,
-    /// Held to the end of the connection.
+    /// Held until the connection ends.
     pub(super) slot: ConnectionSlot,
     /// Held until the upstream's first answer. Boxed, because a connection has none for most of its life.
     dial: Option<Box<OwnDial>>,
@@ -41,7 +41,7 @@ pub(super) struct Watcher {
     pub(super) forced: PhaseReached<DrainWatch>,
 }
 
-/// The state of a connection that is to be recycled. Boxed, because most connections never are.
+/// The state of a connection that is to be recycled. Boxed, because most connections are never recycled.
 struct Moving {
     quiet_since: Instant,
     timer: Pin<Box<Sleep>>,

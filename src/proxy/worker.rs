@@ -53,8 +53,9 @@ impl Worker {
                     tokio::select! {
                         // Resolves at a message or when the sender is dropped.
                         _ = &mut stopped => return,
-                        // Setting a timer that is earlier than all others interrupts epoll_wait, which costs two
-                        // system calls. This one is always earlier than those of connections.
+                        // Setting a timer that expires earlier than all others interrupts epoll_wait, which costs two
+                        // system calls. This timer always expires earlier than the timers of connections, so setting
+                        // those is cheap.
                         _ = beat.tick() => {}
                     }
                 }
@@ -77,7 +78,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A worker that panicked has been logged by its panic; there is nothing left to stop.
+            // The error is ignored: the panic of a worker has already been logged, and its thread has ended.
             let _ = thread.join();
         }
     }

@@ -39,7 +39,7 @@ pub enum SniffError {
     /// The time limit was reached.
     #[error("no decidable opening in time ({0} bytes seen)")]
     TimedOut(usize),
-    /// The socket failed.
+    /// The socket reported an error.
     #[error("{0}")]
     Socket(#[from] io::Error),
 }

@@ -26,8 +26,8 @@ pub struct Snapshot {
     pending: PendingCounts,
 }
 
-/// The number of pending connections of a snapshot, by the modes that they do not conform to and by whether their TLS is
-/// terminated. A pending connection is admitted and not established yet.
+/// The number of pending connections of a snapshot, by the modes to which they do not conform and by whether their TLS
+/// is terminated. A pending connection is admitted but not established yet.
 #[derive(Debug)]
 struct PendingCounts([[AtomicUsize; 2]; NonConformingModes::COUNT]);
 
@@ -59,7 +59,8 @@ pub struct SnapshotReader(Arc<SnapshotCell>);
 #[derive(Debug)]
 struct SnapshotCell {
     current: ArcSwap<Snapshot>,
-    /// Earlier snapshots. Each is alive while a pending connection or a reader holds it, which bounds their number.
+    /// Earlier snapshots. A snapshot stays alive while a pending connection or a reader holds it, which bounds their
+    /// number.
     earlier: Mutex<Vec<Weak<Snapshot>>>,
 }
 
