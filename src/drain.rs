@@ -1,8 +1,8 @@
-//! Graceful shutdown in three steps: signal, wait, force.
+//! Graceful shutdown in three steps: start the drain, wait for the tasks, force the rest.
 //!
-//! The owner of a shutdown holds a [`Drain`]; each task that has to end holds a [`DrainWatch`]. [`Drain::wait`] returns when
-//! the last watch is dropped. Every open connection holds a watch, so watches and waits are small, and polling a wait again
-//! costs one atomic load.
+//! The owner of a shutdown holds a [`Drain`], and each task that has to end holds a [`DrainWatch`]. [`Drain::wait`]
+//! returns when the last watch is dropped. Every open connection holds a watch, so watches and pending waits are small,
+//! and polling a pending wait again costs one atomic load.
 
 use std::borrow::Borrow;
 use std::pin::Pin;
@@ -37,19 +37,19 @@ impl Phase {
 pub enum DrainEnd {
     /// All watches were dropped in time.
     ByThemselves,
-    /// The time limit was reached, and the rest was forced.
+    /// The time limit was reached, and the remaining tasks were forced to end.
     Overdue,
-    /// A force was requested.
+    /// A forced end was requested before the time limit.
     Forced,
 }
 
-/// The side that starts a shutdown.
+/// Starts a shutdown and waits until all tasks have ended.
 #[derive(Debug)]
 pub struct Drain {
     watch: DrainWatch,
 }
 
-/// The side that observes a shutdown.
+/// Observes a shutdown. The drain waits until every watch is dropped.
 #[derive(Debug)]
 pub struct DrainWatch(Arc<DrainState>);
 
@@ -88,7 +88,7 @@ struct WakerSlot {
 }
 
 impl Drain {
-    /// A drain in its running phase.
+    /// Creates a drain in its running phase.
     #[must_use]
     pub fn new() -> Drain {
         let shared = DrainState {
@@ -100,23 +100,24 @@ impl Drain {
         Drain { watch: DrainWatch(Arc::new(shared)) }
     }
 
-    /// A new watch.
+    /// Returns a new watch.
     #[must_use]
     pub fn watch(&self) -> DrainWatch {
         self.watch.clone()
     }
 
-    /// Begins the drain: no new work is accepted, open work is finished.
+    /// Begins the drain: tasks accept no new work and finish open work.
     pub fn start(&self) {
         self.watch.0.raise(Phase::Draining);
     }
 
-    /// Waits until all watches are dropped; forces them after `limit` (zero: no limit) or when `force` resolves.
+    /// Waits until all watches are dropped. Forces the tasks to end after `limit` (zero: no limit) or when `force`
+    /// resolves.
     pub async fn wait(self, limit: Duration, force: impl Future<Output = ()>) -> DrainEnd {
         let limit =
             async { if limit.is_zero() { std::future::pending().await } else { tokio::time::sleep(limit).await } };
         let ending = tokio::select! {
-            // Without watches there is nothing to force.
+            // Biased: if no watches are left, there is nothing to force.
             biased;
             () = self.emptied() => return DrainEnd::ByThemselves,
             () = limit => DrainEnd::Overdue,
@@ -138,7 +139,7 @@ impl Drain {
 }
 
 impl Drop for Drain {
-    /// Forces what is left, since nothing waits for it any more.
+    /// Forces the remaining tasks to end, because nothing waits for them any more.
     fn drop(&mut self) {
         self.watch.0.raise(Phase::Forced);
     }
@@ -151,17 +152,17 @@ impl Default for Drain {
 }
 
 impl DrainWatch {
-    /// Resolves when a drain begins. To be awaited by one task.
+    /// Resolves when a drain begins. Only one task may await the returned future.
     pub fn draining(&self) -> PhaseReached<&DrainWatch> {
         PhaseReached { watch: self, wanted: Phase::Draining, registered: None }
     }
 
-    /// Resolves when open work must end at once. To be awaited by one task.
+    /// Resolves when open work must end at once. Only one task may await the returned future.
     pub fn forced(&self) -> PhaseReached<&DrainWatch> {
         PhaseReached { watch: self, wanted: Phase::Forced, registered: None }
     }
 
-    /// As [`forced`](DrainWatch::forced); holds the watch.
+    /// Like [`forced`](DrainWatch::forced), but the future owns the watch.
     pub fn into_forced(self) -> PhaseReached<DrainWatch> {
         PhaseReached { watch: self, wanted: Phase::Forced, registered: None }
     }
@@ -185,7 +186,7 @@ impl Drop for DrainWatch {
 impl DrainState {
     fn raise(&self, to: Phase) {
         if self.phase.fetch_max(to as u8, Ordering::AcqRel) < to as u8 {
-            // Woken without the lock, which the woken tasks take.
+            // The tasks are woken after the lock is released, because they take it.
             let woken: Vec<_> = self.wakers().slots.iter_mut().filter_map(Option::take).collect();
             woken.into_iter().for_each(Waker::wake);
         }
@@ -201,7 +202,7 @@ impl DrainState {
 }
 
 impl WakerSlab {
-    /// Stores a waker; `None` if there are more than `u32::MAX`.
+    /// Stores a waker and returns its slot number; `None` if there are more than `u32::MAX` slots.
     fn enter(&mut self, waker: &Waker) -> Option<u32> {
         let number = self.free.pop().or_else(|| {
             let next = u32::try_from(self.slots.len()).ok()?;
@@ -232,7 +233,7 @@ impl<W: Borrow<DrainWatch> + Unpin> Future for PhaseReached<W> {
             if let Some(slot) = registered.take() {
                 wakers.leave(slot.number);
             }
-            // Read under the lock, so that a later change of the phase finds the waker.
+            // The phase is read under the lock, so that a later change of the phase finds the waker.
             phase = shared.phase();
             *registered = wakers.enter(cx.waker()).map(|number| WakerSlot { number, phase });
         }
@@ -284,7 +285,7 @@ mod tests {
         watch.draining().await;
         assert!(pending_now(&mut forced));
         drop(forced);
-        // Places are used again: as many as waits at a time.
+        // Slots are reused: their number is the largest number of simultaneous waits.
         for _ in 0..10 {
             assert!(pending_now(&mut watch.forced()));
         }

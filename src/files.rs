@@ -1,4 +1,4 @@
-//! Bounded reads of files that an operator named, and whether files can be created in a folder.
+//! Reads files that an operator named, up to a size limit, and checks whether files can be created in a folder.
 
 use std::fs::OpenOptions;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -12,11 +12,11 @@ use rustix::io::Errno;
 /// Reads a regular file of at most `most` bytes. FIFOs and devices, which could block for ever, are refused.
 ///
 /// # Errors
-/// A text to be appended to "FILE: ".
+/// A message to be appended to "FILE: ".
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
     let no_wait = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    // Checked on the open file, which cannot be replaced in between.
+    // The type is checked on the open file, because the path could be replaced between a check and the open.
     let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path).map_err(cannot)?;
     if !file.metadata().map_err(cannot)?.is_file() {
         return Err("it cannot be read: not a regular file".into());
@@ -26,11 +26,11 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > most { Err(format!("it has more than {most} bytes")) } else { Ok(bytes) }
 }
 
-/// Whether a file can be created in a folder. Tried with an unnamed file; with a random name that is removed again where the
-/// file system has no unnamed files (NFS).
+/// Checks whether a file can be created in a folder, by creating an unnamed file. On file systems without unnamed files
+/// (NFS), creates a file with a random name and removes it.
 ///
 /// # Errors
-/// The error of the system.
+/// The error of the system call.
 pub fn can_create(folder: &Path) -> io::Result<()> {
     let mode = Mode::from_raw_mode(0o600);
     match rustix::fs::open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, mode) {
@@ -43,7 +43,7 @@ pub fn can_create(folder: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
-/// A random file name of sixteen hexadecimal digits.
+/// Returns a random file name of sixteen hexadecimal digits.
 #[must_use]
 pub fn random_name() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())

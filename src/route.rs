@@ -1,5 +1,5 @@
-//! Routes: what a listener accepts and where it leads. Built once per configuration and shared by the proxy and the
-//! probe, so that the probe tests the upstream that connections reach.
+//! Routes: the connections that a listener accepts, and their upstream. Routes are built once per configuration and
+//! shared by the proxy and the probe, so that the probe tests the upstream that connections reach.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::net::{HostPort, Resolvers, UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule};
 use crate::upstream::{BadName, Upstream};
 
-/// Identifies a route in records, metrics and replies, by its name there.
+/// Identifies a route in records, metrics and replies. Each variant's documentation gives its name there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RouteId {
     /// `inbound`
@@ -23,30 +23,30 @@ pub enum RouteId {
     Transparent,
 }
 
-/// What all connections of a listener have in common.
+/// The rules and the target that all connections of a listener share.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Its identity.
+    /// The identity of the route.
     pub id: RouteId,
-    /// What becomes of a client's TLS.
+    /// Which openings are accepted, and whether TLS is terminated or passed through.
     pub acceptance: Acceptance,
     /// How the link to the upstream is chosen.
     pub link_rule: LinkRule,
-    /// Where it leads.
+    /// The server or servers that the route connects to.
     pub target: RouteTarget,
 }
 
-/// Where a route leads.
+/// The target of a route.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RouteTarget {
-    /// To one server.
+    /// One server.
     Upstream(Arc<Upstream>),
-    /// To the original destination of each redirected connection; the server that this proxy fronts, if it has a TCP
-    /// address, is reached by the inbound route.
+    /// The original destination of each redirected connection. Connections to the server that this proxy fronts, if it
+    /// has a TCP address, use the inbound route.
     OriginalDestination(Option<FrontedServer>),
 }
 
-/// The server behind the inbound route, as other hosts dial it.
+/// The server behind the inbound route, at the addresses that other hosts dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrontedServer {
     port: u16,
@@ -67,18 +67,18 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The routes of the first configuration; all that follow share its resolvers.
+    /// Builds the routes of the first configuration. The routes of later configurations share its resolvers.
     ///
     /// # Errors
-    /// Every name that no certificate can have.
+    /// Every name that no certificate can be for.
     pub fn new(settings: &Settings, resolvers: Resolvers) -> Result<Routes, Vec<Mistake>> {
         Routes { resolvers, ..Routes::default() }.updated(settings)
     }
 
-    /// The routes of the next configuration. A route that did not change stays the same object.
+    /// Builds the routes of the next configuration. A route that did not change stays the same object.
     ///
     /// # Errors
-    /// Every name that no certificate can have.
+    /// Every name that no certificate can be for.
     pub fn updated(&self, settings: &Settings) -> Result<Routes, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let mut checked = |option: &str, value: &str, built: Result<Route, BadName>| match built {
@@ -103,7 +103,7 @@ impl Routes {
         Ok(Routes { inbound, outbound, transparent, resolvers: self.resolvers.clone() })
     }
 
-    /// The same route of the configuration before, if there is one.
+    /// Returns the equal route of the previous configuration if there is one, otherwise `route`.
     fn known(&self, route: Route) -> Arc<Route> {
         let mut known = self.inbound.iter().chain(&self.outbound).chain(&self.transparent);
         known.find(|known| ***known == route).map_or_else(|| Arc::new(route), Arc::clone)
@@ -114,7 +114,7 @@ impl Route {
     /// The inbound route.
     ///
     /// # Errors
-    /// [`BadName`]
+    /// [`BadName`] if no certificate can be for the server's name.
     pub fn inbound(inbound: &InboundSettings, resolvers: &Resolvers) -> Result<Route, BadName> {
         let upstream = match &inbound.upstream {
             UpstreamAddress::Unix(path) => Upstream::unix(path),
@@ -138,12 +138,12 @@ impl Route {
         Route::to(RouteId::Transparent, RouteTarget::OriginalDestination(fronted))
     }
 
-    /// An outbound route.
+    /// Creates an outbound route.
     fn to(id: RouteId, target: RouteTarget) -> Route {
         Route { id, acceptance: Acceptance::Outbound, link_rule: LinkRule::Policy, target }
     }
 
-    /// Whether the upstream is sent the server name (SNI) that the client asked for.
+    /// Returns whether the upstream receives the server name (SNI) that the client requested.
     #[must_use]
     pub fn passes_sni(&self) -> bool {
         self.acceptance != Acceptance::Outbound
@@ -151,7 +151,7 @@ impl Route {
 }
 
 impl RouteId {
-    /// The id as text, shared by all records of the route.
+    /// Returns the route's name in records, metrics and replies.
     #[must_use]
     pub fn name(&self) -> Arc<str> {
         self.to_string().into()
@@ -182,8 +182,8 @@ impl FrontedServer {
         }
     }
 
-    /// The address of the inbound route, if `original` is the server's port on an address of this host: mongod dials its
-    /// own name to find itself in the set, and that connection is subject to the inbound policy.
+    /// Returns the address of the inbound route if `original` is the server's port on an address of this host. mongod
+    /// dials its own name to find itself in the replica set, and such a connection is subject to the inbound policy.
     #[must_use]
     pub fn inbound_address(&self, original: SocketAddr) -> Option<SocketAddr> {
         let ip = original.ip().to_canonical();

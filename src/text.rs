@@ -1,24 +1,24 @@
-//! Text for logs and replies: escapes text of peers and operators, so that it cannot forge a log line, and cuts it;
-//! times as RFC 3339.
+//! Text for logs and replies: escapes and truncates text from peers and operators, so that it cannot forge a log line,
+//! and formats times by RFC 3339.
 
 use std::time::SystemTime;
 
 use crate::limits::SHOWN_CHARS;
 
-/// Escapes unprintable characters, and cuts the text at 200 characters.
+/// Escapes unprintable characters and truncates the text to 200 characters.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let Some((cut, _)) = text.char_indices().nth(SHOWN_CHARS) else { return escaped(text) };
     escaped(&text[..cut]) + "…"
 }
 
-/// Escapes unprintable characters of a text that is bounded already.
+/// Escapes unprintable characters, for a text whose length is already bounded.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
-            // The log quotes these itself.
+            // The log escapes quotes itself.
             '\'' | '"' => escaped.push(letter),
             _ => escaped.extend(letter.escape_debug()),
         }
@@ -26,13 +26,13 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
-/// RFC 3339 in UTC; empty for a moment that has no such form.
+/// Formats a time by RFC 3339, in UTC; empty if RFC 3339 cannot represent the time.
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     bson::DateTime::from_system_time(time).try_to_rfc3339_string().unwrap_or_default()
 }
 
-/// The same of milliseconds since 1970.
+/// Like [`rfc3339`], from milliseconds since 1970.
 #[must_use]
 pub fn rfc3339_millis(millis: i64) -> String {
     bson::DateTime::from_millis(millis).try_to_rfc3339_string().unwrap_or_default()

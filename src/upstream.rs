@@ -1,8 +1,9 @@
-//! The way to a server: dialled with the permit, and made what the permit says. There is no lesser link to fall
-//! back to.
+//! Connects to a server: dials it with a permit and establishes the link that the permit demands. There is no fallback
+//! to a weaker link.
 //!
-//! The data plane goes it for every connection, the control plane to see whether it can be gone. Two steps, since
-//! the address that the server will see as its client is known after the first.
+//! The data plane does this for every connection; the control plane does it to probe whether the server can be reached.
+//! Dialling and establishing the link are separate steps, because the local address, which the server sees as its
+//! client's address, is known after the dial.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::net::{self, DialError, HostPort, Resolver, UpstreamAddress};
 use crate::policy::{Link, Permit};
 use crate::tls::{self, ClientStream, HandshakeError, Material, PeerFault};
 
-/// How a server is reached.
+/// How a server is reached: its endpoint, and the names that its certificate is verified against.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Upstream {
     /// The server's name in records and replies.
@@ -32,21 +33,21 @@ enum Endpoint {
         /// The source address of the dial.
         source: Option<IpAddr>,
     },
-    /// Always plaintext: a configuration that would use TLS on a Unix socket is refused at start.
+    /// A Unix socket, always plaintext: a configuration that would use TLS on it is refused at start.
     Unix(PathBuf),
 }
 
-/// A host that is neither a DNS name nor an address as TLS knows them, so that nothing could verify it.
+/// The error for a host that is neither a DNS name nor an IP address, so that no certificate can be verified for it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is no name that a certificate can bear")]
 pub struct BadName(String);
 
-/// A connection that is not yet what it must become.
+/// A dialled connection on which the link is not established yet.
 #[derive(Debug)]
 pub struct UpstreamSocket {
     socket: Socket,
     link: Link,
-    /// Our own address on it: what the server sees as its client.
+    /// The local address, which the server sees as its client's address.
     pub local: Option<SocketAddr>,
     /// The address that was dialled.
     pub remote: Option<SocketAddr>,
@@ -65,26 +66,26 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Plaintext.
     Unix(UnixStream),
-    /// TLS of ours.
+    /// TLS between tlsramp and the server.
     Tls(ClientStream),
 }
 
-/// Why a connection did not become a link.
+/// Why the link could not be established on a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The handshake failed.
     #[error("{0}")]
     Tls(HandshakeError),
-    /// The TLS files at hand cannot serve it; start, check and the controller all refuse to get there.
+    /// The TLS files cannot serve the mode. Start, `check` and the controller all refuse such a mode.
     #[error("no TLS material for what the mode demands")]
     NoMaterial,
 }
 
 impl Upstream {
-    /// A TCP server whose certificate must be for `certificate_name`.
+    /// Creates the upstream for a TCP server whose certificate must be for `certificate_name`.
     ///
     /// # Errors
-    /// [`BadName`]
+    /// [`BadName`] if no certificate can be for that name.
     pub fn tcp(
         resolver: Arc<Resolver>,
         name: String,
@@ -96,14 +97,14 @@ impl Upstream {
         Ok(Upstream { name: name.into(), endpoint: Endpoint::Tcp { resolver, source }, names: vec![verified] })
     }
 
-    /// A server on a Unix socket.
+    /// Creates the upstream for a server on a Unix socket.
     #[must_use]
     pub fn unix(path: &Path) -> Upstream {
         let name = UpstreamAddress::Unix(path.to_owned()).to_string().into();
         Upstream { name, endpoint: Endpoint::Unix(path.to_owned()), names: Vec::new() }
     }
 
-    /// A server at an address, whose certificate must be for one of `names`.
+    /// Creates the upstream for a server at an address, whose certificate must be for one of `names`.
     #[must_use]
     pub fn address(name: String, address: SocketAddr, names: Vec<ServerName<'static>>) -> Upstream {
         let target = HostPort { host: address.ip().to_canonical().to_string(), port: address.port() };
@@ -111,13 +112,13 @@ impl Upstream {
         Upstream { name: name.into(), endpoint, names }
     }
 
-    /// The names of which the server's certificate must have one; none for a Unix socket.
+    /// Returns the names of which the server's certificate must contain one; empty for a Unix socket.
     #[must_use]
     pub fn names(&self) -> &[ServerName<'static>] {
         &self.names
     }
 
-    /// Connects.
+    /// Connects to the server.
     ///
     /// # Errors
     /// [`DialError`]
@@ -140,7 +141,8 @@ impl Upstream {
         }
     }
 
-    /// Makes of a connection what its permit said. A TLS server hears the name `sni`, or else the one that is verified.
+    /// Establishes the link that the permit demanded on a dialled connection. A TLS server receives `sni` as its server
+    /// name if given, otherwise the first of the names that its certificate is verified against.
     ///
     /// # Errors
     /// [`LinkError`]; the connection is closed.
@@ -168,7 +170,7 @@ impl Upstream {
 }
 
 impl LinkError {
-    /// What is wrong with the server, as far as something can be done about it on this side.
+    /// Returns the server's fault, if it is one that an operator of this side can act on.
     #[must_use]
     pub fn fault(&self) -> PeerFault {
         match self {
@@ -179,7 +181,7 @@ impl LinkError {
 }
 
 impl Stream {
-    /// The TLS version agreed on, if it is TLS of ours.
+    /// Returns the negotiated TLS version; `None` for a plaintext link or the client's own TLS.
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {
         match self {

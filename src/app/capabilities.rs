@@ -1,7 +1,8 @@
-//! Drops all capabilities once the listeners of a transparent inbound route are open, which need one.
+//! Drops all capabilities once the listeners of a transparent inbound route are open. Opening them requires a
+//! capability.
 //!
-//! Capabilities belong to threads, and a new thread inherits those of its parent. So they are dropped while the process has
-//! one thread: before the threads of the log, the workers and the runtimes start.
+//! Capabilities belong to threads, and a new thread inherits its parent's capabilities. So they are dropped while the
+//! process has one thread, before the threads of the log, the workers and the runtimes start.
 
 use std::io;
 
@@ -18,22 +19,22 @@ use super::transparency::not_transparent;
 use crate::config::{self, Loaded, Mistake};
 use crate::net::{Inherited, make_transparent};
 
-/// Why the capabilities were not dropped, or the process cannot run without them.
+/// Why the capabilities could not be dropped, or why the process cannot run without them.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CapabilityError {
-    /// Listeners that cannot be opened, or files that a later rotation or reload could not read.
+    /// Listeners cannot be opened, or a later rotation or reload could not read its files.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Mistakes(Vec<Mistake>),
-    /// The kernel refuses to drop them.
+    /// The kernel refuses to drop the capabilities.
     #[error("cannot drop the capabilities, which --inboundTransparent needs only to start: {0}")]
     Drop(#[from] io::Error),
 }
 
-/// If the inbound route is transparent, opens its listeners and those on privileged ports, then drops every capability.
-/// Otherwise does nothing. To be called while the process has one thread.
+/// If the inbound route is transparent, opens its listeners and the listeners on privileged ports, then drops every
+/// capability. Otherwise does nothing. Must be called while the process has one thread.
 ///
 /// # Errors
-/// [`CapabilityError`], with every mistake that a start would report; the process must not go on.
+/// [`CapabilityError`], with every mistake that a start would report. The process must then exit.
 pub(super) fn open_and_drop(
     arguments: &ArgMatches,
     loaded: &Loaded,
@@ -46,7 +47,7 @@ pub(super) fn open_and_drop(
     prepare(loaded, inherited, InUse::Mistake).map_err(CapabilityError::Mistakes)?;
     let mut mistakes = Vec::new();
     for spec @ ListenerSpec { role, option, optional, address } in listener_specs(settings) {
-        // All others are opened later, as without a transparent route.
+        // The other listeners are opened later, as they are without a transparent route.
         if role != INBOUND && !is_privileged(address.port()) {
             continue;
         }
@@ -70,8 +71,8 @@ pub(super) fn open_and_drop(
     config::read_again(arguments, loaded).map_err(CapabilityError::Mistakes)
 }
 
-/// For `check`: if the inbound route is transparent, drops all capabilities and reads the files again. Otherwise does
-/// nothing. To be called while the process has one thread.
+/// Used by `check`: if the inbound route is transparent, drops all capabilities and reads the files again. Otherwise
+/// does nothing. Must be called while the process has one thread.
 ///
 /// # Errors
 /// [`CapabilityError`].
@@ -83,8 +84,9 @@ pub(super) fn drop_and_read(arguments: &ArgMatches, loaded: &Loaded) -> Result<(
     config::read_again(arguments, loaded).map_err(CapabilityError::Mistakes)
 }
 
-/// Empties the thread's permitted, effective, inheritable and ambient sets, and the bounding set where the process may
-/// (`CAP_SETPCAP`). Where it may not, no program that it starts gains any either: `no_new_privs` is set first.
+/// Clears the thread's permitted, effective, inheritable and ambient sets, and the bounding set if the process has
+/// `CAP_SETPCAP`. Even without that capability, programs that the process starts gain no capabilities, because
+/// `no_new_privs` is set first.
 fn drop_all() -> io::Result<()> {
     set_no_new_privs(true)?;
     match clear_ambient_capability_set() {
@@ -101,7 +103,7 @@ fn drop_all() -> io::Result<()> {
                 Err(error) => return Err(error.into()),
             },
             Ok(false) => {}
-            // No such capability: the last one was before it.
+            // The kernel does not have this capability, so the previous one was the last.
             Err(_) => break,
         }
     }
@@ -113,5 +115,5 @@ const fn is_privileged(port: u16) -> bool {
     port != 0 && port < FIRST_UNPRIVILEGED
 }
 
-/// `net.ipv4.ip_unprivileged_port_start`, unless it was changed.
+/// The default of `net.ipv4.ip_unprivileged_port_start`.
 const FIRST_UNPRIVILEGED: u16 = 1024;

@@ -1,29 +1,29 @@
-//! The TCP listeners that the options ask for.
+//! The TCP listeners that the options specify.
 
 use std::io;
 use std::net::SocketAddr;
 
 use crate::config::Settings;
 
-/// A TCP listener that an option asks for.
+/// A TCP listener that an option specifies.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ListenerSpec {
     /// One of [`ROLES`].
     pub(super) role: &'static str,
     pub(super) option: &'static str,
-    /// Whether it is skipped on a host without IPv6.
+    /// Whether the listener is skipped on a host without IPv6.
     pub(super) optional: bool,
     pub(super) address: SocketAddr,
 }
 
 impl ListenerSpec {
-    /// Whether it belongs to a route: each worker then has a listener of its own.
+    /// Returns whether the listener belongs to a route. Each worker then has a listening socket of its own.
     pub(super) fn is_route(&self) -> bool {
         [INBOUND, OUTBOUND].contains(&self.role)
     }
 }
 
-/// Every TCP listener that the options ask for.
+/// Returns every TCP listener that the options specify.
 pub(super) fn listener_specs(settings: &Settings) -> Vec<ListenerSpec> {
     let listener = |role, option| move |address| ListenerSpec { role, option, optional: false, address };
     let inbound = settings.inbound.iter().flat_map(|inbound| inbound.binds.iter().copied());
@@ -37,7 +37,7 @@ pub(super) fn listener_specs(settings: &Settings) -> Vec<ListenerSpec> {
     inbound.chain(outbound.map(listener(OUTBOUND, "--outbound"))).chain(control).collect()
 }
 
-/// Whether a listener fails because this host has no IPv6.
+/// Returns whether opening a listener failed because this host has no IPv6.
 pub(super) fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
@@ -48,5 +48,5 @@ pub(super) const INBOUND: &str = "inbound";
 pub(super) const OUTBOUND: &str = "outbound";
 pub(super) const ADMIN: &str = "admin";
 const PROBES: &str = "probes";
-/// The address family is not supported (errno(3)); the standard library has no kind for it.
+/// "Address family not supported" (errno(3)). The standard library has no `ErrorKind` for this error.
 const EAFNOSUPPORT: i32 = 97;

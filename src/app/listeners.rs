@@ -1,4 +1,4 @@
-//! The listeners of a running proxy. A reload binds new ones before anything changes.
+//! The listeners of a running proxy. A reload binds all new listeners before it changes any state.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +16,7 @@ use crate::proxy::{ProxyServer, WorkerHealth};
 use crate::route::{Route, RouteId, Routes};
 use crate::state::MemberListReader;
 
-/// All listeners, with the limits of their connections.
+/// All listeners, with the connection limits.
 #[derive(Debug)]
 pub(super) struct Listeners {
     state: Mutex<OpenRoutes>,
@@ -30,7 +30,7 @@ pub(super) struct Listeners {
     inbound_max: usize,
 }
 
-/// The limit and the drain of one direction.
+/// The connection limit and the drain of one direction.
 #[derive(Debug)]
 pub(super) struct ConnectionGroup {
     pub(super) limit: ConnectionLimit,
@@ -104,7 +104,7 @@ impl Listeners {
         inbound.chain(outbound).chain(transparent).collect()
     }
 
-    /// The effective `maxIncomingConnections`, and its source.
+    /// Returns the effective `maxIncomingConnections` and its source.
     pub(super) fn max_incoming(&self) -> (usize, &'static str) {
         let size = self.inbound_limit.size();
         (size, if size < self.inbound_max { "maxIncomingConnections" } else { "descriptor limit" })
@@ -119,14 +119,14 @@ impl Listeners {
         !state.outbound.is_empty() || !state.transparent.is_empty()
     }
 
-    /// Closes the inbound listeners for good.
+    /// Closes the inbound listeners; later reloads do not open them again.
     pub(super) fn close_inbound(&self) {
         let mut state = self.state();
         state.inbound_watch = None;
         state.inbound.clear();
     }
 
-    /// Closes the outbound listeners for good.
+    /// Closes the outbound listeners; later reloads do not open them again.
     pub(super) fn close_outbound(&self) {
         let mut state = self.state();
         state.outbound_watch = None;
@@ -134,7 +134,8 @@ impl Listeners {
         state.transparent.clear();
     }
 
-    /// Warns if `maxIncomingConnections` exceeds what the descriptor limit allows: as in mongod, it is reduced.
+    /// Logs a warning if `maxIncomingConnections` exceeds what the descriptor limit allows. As in mongod, the value is
+    /// reduced.
     fn warn_if_reduced(&self, settings: &Settings) {
         let (asked, most) = (settings.max_incoming.unwrap_or(self.inbound_max), self.inbound_max);
         if asked > most {
@@ -146,8 +147,8 @@ impl Listeners {
         }
     }
 
-    /// Sets the inbound limit from the settings, up to what the descriptor limit allows. Nothing is reserved while no member
-    /// but the own server is known.
+    /// Sets the inbound connection limit from the settings, up to what the descriptor limit allows. No slots are
+    /// reserved for members while the server that this proxy fronts is the only known member.
     fn resize(&self, settings: &Settings) {
         let size = settings.max_incoming.unwrap_or(self.inbound_max).min(self.inbound_max);
         let members = self.members.load();
@@ -183,11 +184,11 @@ impl Listeners {
         if mistakes.is_empty() { Ok(ready) } else { Err(mistakes) }
     }
 
-    /// Binds both loopback addresses; the IPv6 one only if this host has it.
+    /// Binds both loopback addresses; the IPv6 one only if this host has IPv6.
     fn bind_transparent(&self, port: u16, route: &Arc<Route>) -> Result<Vec<BoundRoute>, Vec<Mistake>> {
         let mut ready = Vec::<BoundRoute>::new();
         for ip in TRANSPARENT_IPS {
-            // For port 0, the port chosen for the first address is used for both.
+            // For port 0, the port that the kernel chose for the first address is used for both.
             let port = ready.first().map_or(port, |bound| bound.address.port());
             match self.bind_all(SocketAddr::new(ip, port)) {
                 Ok((address, listeners)) => {
@@ -209,7 +210,7 @@ impl Listeners {
         bound(address, self.inherited.listen(address, self.workers)?)
     }
 
-    /// Stages the outbound routes that are new or have another target.
+    /// Binds the listeners of new outbound routes, and stages new routes and routes whose target has changed.
     fn stage_outbound(&self, settings: &Settings, routes: &Routes) -> Result<Vec<StagedOutbound>, Vec<Mistake>> {
         let state = self.state();
         let mut ready = Vec::new();
@@ -255,7 +256,7 @@ impl ListenerControl for Arc<Listeners> {
     }
 }
 
-/// The error for an outbound listener that cannot be opened.
+/// Returns the mistake for an outbound listener that cannot be opened.
 fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::Error) -> Mistake {
     let address = outbound.listen.to_string();
     if settings.is_inbound_transparent() && error.kind() == io::ErrorKind::PermissionDenied {

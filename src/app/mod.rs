@@ -1,5 +1,5 @@
-//! The composition root: starts a proxy from its settings, and stops it. The only place where data plane and control plane
-//! meet.
+//! The composition root: starts a proxy from its settings and stops it. Only this module uses both the data plane and
+//! the control plane.
 
 mod capabilities;
 mod command;

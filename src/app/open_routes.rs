@@ -1,4 +1,4 @@
-//! The open listening sockets of every route, and the steps by which a reload changes them.
+//! The open listening sockets of every route, and their changes at a reload.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,9 +13,9 @@ use crate::route::Route;
 
 #[derive(Debug)]
 pub(super) struct OpenRoutes {
-    /// `None` once inbound listening has ended.
+    /// `None` once the inbound listeners are closed for a stop.
     pub(super) inbound_watch: Option<drain::DrainWatch>,
-    /// `None` once outbound listening has ended.
+    /// `None` once the outbound listeners are closed for a stop.
     pub(super) outbound_watch: Option<drain::DrainWatch>,
     pub(super) server: ProxyServer,
     pub(super) inbound: Vec<(SocketAddr, OpenRoute)>,
@@ -23,8 +23,8 @@ pub(super) struct OpenRoutes {
     pub(super) transparent: Vec<(SocketAddr, OpenRoute)>,
 }
 
-/// Identifies an outbound listener: the address in the settings, and its number among those of the same address, since port
-/// 0 may be given more than once.
+/// Identifies an outbound listener: its address in the settings, and its index among the listeners with the same
+/// address, because port 0 may be given more than once.
 pub(super) type OutboundKey = (SocketAddr, usize);
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct OpenOutbound {
     pub(super) open: OpenRoute,
 }
 
-/// One address of a route, bound and not accepting yet.
+/// One address of a route, bound but not accepting connections yet.
 pub(super) struct BoundRoute {
     pub(super) route: Arc<Route>,
     pub(super) address: SocketAddr,
@@ -42,11 +42,11 @@ pub(super) struct BoundRoute {
     pub(super) listeners: Vec<TcpListener>,
 }
 
-/// An outbound route to open, or to point at another server.
+/// An outbound route to open, or an open one whose upstream changes.
 pub(super) struct StagedOutbound {
     pub(super) key: OutboundKey,
     pub(super) route: Arc<Route>,
-    /// New listeners; empty if the address is already listened on.
+    /// New listeners; empty if the route already has open listeners on the address.
     pub(super) listeners: Vec<TcpListener>,
 }
 
@@ -80,13 +80,14 @@ impl OpenRoutes {
     }
 }
 
-/// The sockets with the address that they are bound to: for port 0 the kernel has chosen one.
+/// Returns the sockets with the address that they are bound to. If `address` has port 0, the returned address has the
+/// port that the kernel chose.
 pub(super) fn bound(address: SocketAddr, sockets: Vec<TcpListener>) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
     let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
     Ok((bound, sockets))
 }
 
-/// The key of each outbound route, in the order of the settings.
+/// Returns the key of each outbound route, in the order of the settings.
 pub(super) fn keys(settings: &Settings) -> Vec<OutboundKey> {
     let mut seen = HashMap::<SocketAddr, usize>::new();
     let routes = settings.outbound.iter();

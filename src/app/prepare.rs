@@ -1,5 +1,5 @@
 //! The checks that `run` makes before it listens, and that `check` makes too: the state file, inherited sockets, the
-//! descriptor limit, and a trial bind of every address. They leave no trace.
+//! descriptor limit, and a trial bind of every address. The checks have no lasting effect.
 
 use super::listener_specs::{ListenerSpec, lacks_ipv6, listener_specs};
 use super::restore::{Restored, restore};
@@ -8,12 +8,12 @@ use super::unexpected_sockets::unexpected_sockets;
 use crate::config::{Loaded, Mistake, Settings};
 use crate::net::{Inherited, descriptors_at_most, descriptors_needed};
 
-/// How to report an address that is in use.
+/// How an address that is in use is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InUse {
-    /// As a mistake: a start would fail.
+    /// As a mistake, because a start would fail.
     Mistake,
-    /// As a warning: `check` runs beside the instance that is to be replaced.
+    /// As a warning, because `check` may run beside the instance that is to be replaced.
     Warning,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> 
     Ok(Prepared { restored, warnings })
 }
 
-/// A mistake for each listener that cannot be opened now.
+/// Returns a mistake for each listener that cannot be opened now.
 fn unavailable(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
     let tcp = listener_specs(settings).into_iter().filter_map(|ListenerSpec { option, optional, address, .. }| {
         let error = inherited.try_listen(address).err()?;
@@ -68,7 +68,7 @@ fn unavailable(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
     tcp.chain(unix).collect()
 }
 
-/// A mistake if the descriptor limit is below what workers and listeners need before the first connection.
+/// Returns a mistake if the descriptor limit is below what workers and listeners need before the first connection.
 fn too_few_descriptors(settings: &Settings) -> Option<Mistake> {
     let routes = listener_specs(settings).iter().filter(|spec| spec.is_route()).count();
     let admin = settings.admin.binds.len() + settings.admin.probes.len();

@@ -5,7 +5,6 @@ use crate::control::{History, NamedSets, PersistedMode, SavedState, StateFileErr
 use crate::policy::Mode;
 use crate::telemetry::Inventory;
 
-/// The restored state.
 #[derive(Debug)]
 pub(super) struct Restored {
     pub(super) mode: Mode,
@@ -15,11 +14,12 @@ pub(super) struct Restored {
     pub(super) history: History,
 }
 
-/// Reads the state file, if there is one. A persisted mode wins over the configuration's, until the configuration names
-/// another one than it did then.
+/// Reads the state file, if there is one. A persisted mode takes precedence over the configured mode, as long as the
+/// configuration names the same mode as when the mode was persisted.
 ///
 /// # Errors
-/// A file that cannot be read, or a mode in it that cannot be served: starting without it might accept more.
+/// The file cannot be read, or its mode cannot be served. This is an error because a start in the configured mode might
+/// accept more connections.
 pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
     let settings = &loaded.settings;
     let configured = settings.mode;

@@ -1,4 +1,4 @@
-//! The commands `run` and `check`: from the command line to an exit code.
+//! Implements the commands `run` and `check`, from the command line to an exit code.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -21,10 +21,10 @@ use crate::control::Caller;
 use crate::net::{Inherited, raise_descriptor_limit};
 use crate::telemetry::{LogHandle, Observer, init_logs};
 
-/// Runs the proxy until a signal ends it. 0: a clean stop; 1: a failure, or connections had to be cut; 2: an invalid
-/// configuration.
+/// Runs the proxy until a signal ends it. Exit codes: 0 for a clean stop; 1 for a failure, or if connections had to be
+/// cut off; 2 for an invalid configuration.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
-    // Before there are threads: it changes the environment.
+    // Called before other threads exist, because it changes the environment.
     let mut inherited = match Inherited::from_env() {
         Ok(inherited) => inherited,
         Err(error) => return refuse(&[invalid_sockets(&error)]),
@@ -33,7 +33,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
-    // Before there are threads: each has capabilities of its own.
+    // Called before other threads exist, because each thread has its own capabilities.
     match open_and_drop(arguments, &loaded, &mut inherited) {
         Ok(()) => {}
         Err(CapabilityError::Mistakes(mistakes)) => return refuse(&mistakes),
@@ -49,13 +49,13 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(error) => return fail(&format!("the runtime cannot be started: {error}; {MORE}")),
     };
     let exit = runtime.block_on(serve(loaded, arguments, &log, inherited));
-    // Does not wait for a reload that still waits for DNS.
+    // Does not wait for a reload that is waiting for DNS.
     runtime.shutdown_background();
     exit
 }
 
-/// Checks a configuration and prints what it would do. 0: it can be run; 1: not now, but maybe later without a change; 2: it
-/// is invalid.
+/// Checks a configuration and prints what `run` would do. Exit codes: 0 if the configuration can be run; 1 if it cannot
+/// be run now, but possibly later without a change; 2 if it is invalid.
 pub fn check(arguments: &ArgMatches) -> ExitCode {
     let inherited = Inherited::from_env().map_err(|error| vec![invalid_sockets(&error)]);
     let checked = inherited.and_then(|inherited| {
@@ -81,7 +81,7 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
 }
 
 async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inherited: Inherited) -> ExitCode {
-    // First, so that no signal is lost.
+    // Signal handlers are installed first, so that no signal is lost.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("signals cannot be listened for: {error}; {MORE}")),
@@ -131,7 +131,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     }
 }
 
-/// Serves reloads until the first stop signal, then stops. Returns true if no connection had to be cut.
+/// Serves reloads until the first stop signal, then stops. Returns true if no connection had to be cut off.
 async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager, proxy: &ProxyStatus) -> bool {
     loop {
         let Signals { hangup, terminate, interrupt, user } = &mut *signals;
@@ -141,7 +141,7 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager
             let done = reload(&app).await;
             manager.reloaded(done, proxy).await;
         };
-        // A stop does not wait for a reload that is under way.
+        // A stop does not wait for a reload in progress.
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -157,7 +157,7 @@ async fn until_stopped(app: App, signals: &mut Signals, manager: &ServiceManager
     app.stop(limit, signals.stop()).await
 }
 
-/// Logs every second how many lines the rate limit and the log's queue have dropped.
+/// Logs every second the number of lines that the rate limit and the log's queue have dropped.
 async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -176,7 +176,7 @@ async fn summaries(observer: &Observer, log: &LogHandle) -> Infallible {
     }
 }
 
-/// Returns whether the reload succeeded; the controller logs why it did not.
+/// Reloads the configuration and returns whether this succeeded. The controller logs the reason of a failure.
 async fn reload(app: &App) -> bool {
     let done = app.controller.reload(&Caller::SIGNAL).await.is_ok();
     if done {
@@ -187,8 +187,8 @@ async fn reload(app: &App) -> bool {
     done
 }
 
-/// Turns core dumps off: they would contain private keys and client data. The resource limit does not apply to a handler that
-/// core_pattern pipes to (core(5)), so the process is also marked as not dumpable.
+/// Disables core dumps, which would contain private keys and client data. The resource limit does not apply if
+/// core_pattern pipes to a program (core(5)), so the process is also marked as not dumpable.
 fn no_core_dumps() -> io::Result<()> {
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
@@ -199,7 +199,8 @@ fn invalid_sockets(error: &io::Error) -> Mistake {
     Mistake::of("LISTEN_FDS", &std::env::var("LISTEN_FDNAMES").unwrap_or_default(), error.to_string(), remedy)
 }
 
-/// Prints every mistake. Returns 1 if all of them may pass without a change, so that a service manager retries, else 2.
+/// Prints every mistake. Returns 1 if all mistakes may disappear without a change of the configuration, so that a
+/// service manager retries; otherwise 2.
 fn refuse(mistakes: &[Mistake]) -> ExitCode {
     let listed: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
     let listed = listed.join("\n");
@@ -218,7 +219,7 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Ignores errors: a closed standard error is no reason to fail.
+/// Prints to standard error. Write errors are ignored: a closed standard error is no reason to fail.
 fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -227,9 +228,9 @@ fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
 }
 
-/// Usage or configuration error.
+/// Exit code of a usage or configuration error.
 const EXIT_USAGE: u8 = 2;
 
-/// The remedy if the system refuses a thread or a descriptor.
+/// The remedy if the kernel refuses a thread or a descriptor.
 const MORE: &str = "raise what bounds threads (ulimit -u, TasksMax=, the pids limit of a container) or descriptors \
     (ulimit -n, LimitNOFILE=)";

@@ -1,7 +1,7 @@
-//! Notifies the service manager (`NOTIFY_SOCKET`, sd_notify(3)): ready, reloading, stopping, a status line, and the
-//! watchdog, which is notified only if the workers of the data plane respond.
+//! Notifies the service manager (`NOTIFY_SOCKET`, sd_notify(3)): ready, reloading, stopping, a status line and the
+//! watchdog. The watchdog is notified only while the workers of the data plane respond.
 //!
-//! Each notification has a time limit, so that a service manager that does not read cannot hold up the proxy.
+//! Each notification has a time limit, so that a service manager that does not read cannot block the proxy.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,16 +19,16 @@ use crate::limits::{MANAGER_STATUS_EVERY, MANAGER_WAIT};
 use crate::proxy::WorkerHealth;
 use crate::telemetry::Observer;
 
-/// The connection to the service manager; does nothing if there is none.
+/// The connection to the service manager. Without a service manager, every method does nothing.
 #[derive(Debug, Default)]
 pub(super) struct ServiceManager {
     socket: Option<(UnixDatagram, PathBuf)>,
     stopping: AtomicBool,
-    /// Whether the last reload was refused, for the status line.
+    /// Whether the last reload was refused; shown in the status line.
     refused: AtomicBool,
 }
 
-/// The parts of a proxy that the status line and the watchdog read.
+/// The parts of the proxy that the status line and the watchdog read.
 #[derive(Debug, Clone)]
 pub(super) struct ProxyStatus {
     pub(super) controller: Arc<Controller>,
@@ -37,7 +37,7 @@ pub(super) struct ProxyStatus {
 }
 
 impl ServiceManager {
-    /// Connects to the service manager that started this process. To be called on a runtime.
+    /// Connects to the service manager that started this process. Must be called within a runtime.
     pub(super) fn of_this_process() -> ServiceManager {
         let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return ServiceManager::default() };
         match UnixDatagram::unbound() {
@@ -54,7 +54,8 @@ impl ServiceManager {
         self.notify(&[NotifyState::Ready, NotifyState::Status(&self.status(proxy))]).await;
     }
 
-    /// Reports that a reload has begun; `READY` follows in any case. systemd 253 and later need the time of its begin.
+    /// Reports that a reload has begun. `READY` follows whether the reload succeeds or not. systemd 253 and later
+    /// require the time at which the reload began.
     pub(super) async fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.notify(&[NotifyState::Reloading, now]).await,
@@ -98,8 +99,8 @@ impl ServiceManager {
         }
     }
 
-    /// Notifies the watchdog twice per period, after every worker has responded: a worker that hangs longer is a reason to
-    /// restart.
+    /// Notifies the watchdog twice per period, each time after every worker has responded. If a worker hangs for a
+    /// whole period, the service manager restarts the proxy.
     async fn keep_watchdog(&self, worker_health: &WorkerHealth) -> Infallible {
         let Some(time) = sd_notify::watchdog_enabled().filter(|time| !time.is_zero()) else { return pending().await };
         let mut ticks = ticks(time / 2);

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The handlers of all signals. To be created before anything else, so that no signal is lost.
+/// The handlers of all signals. Must be created before anything else, so that no signal is lost.
 #[derive(Debug)]
 pub struct Signals {
     pub(super) hangup: Signal,
@@ -15,7 +15,7 @@ impl Signals {
     /// Installs the handlers; the signals no longer end the process by default.
     ///
     /// # Errors
-    /// If a handler cannot be installed.
+    /// A handler cannot be installed.
     pub fn new() -> std::io::Result<Signals> {
         Ok(Signals {
             hangup: signal(SignalKind::hangup())?,
@@ -46,7 +46,7 @@ impl Signals {
         }
     }
 
-    /// Waits for SIGINT, SIGTERM or SIGHUP; returns its number.
+    /// Waits for SIGINT, SIGTERM or SIGHUP and returns the signal's number.
     pub async fn any(&mut self) -> u8 {
         let kind = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),

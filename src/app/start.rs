@@ -26,14 +26,14 @@ use crate::telemetry::{LogHandle, Observer};
 /// A running proxy.
 #[derive(Debug)]
 pub struct App {
-    /// Makes changes while the proxy runs.
+    /// Changes mode, TLS material and settings while the proxy runs.
     pub controller: Arc<Controller>,
-    /// Counts and lists its connections.
+    /// Counts and lists the proxy's connections.
     pub observer: Arc<Observer>,
     pub(super) listeners: Arc<Listeners>,
     pub(super) admin: AdminServer,
     pub(super) drains: Drains,
-    /// The loops of the control plane.
+    /// The background tasks of the control plane.
     pub(super) tasks: [AbortHandle; 5],
 }
 
@@ -44,13 +44,13 @@ pub(super) struct Drains {
     pub(super) outbound: Drain,
 }
 
-/// Why a proxy does not start.
+/// Why a proxy cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Listeners that cannot be opened.
+    /// Listeners cannot be opened.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Configuration(Vec<Mistake>),
-    /// The system refuses a thread or an event queue.
+    /// The kernel refuses a thread or an event queue.
     #[error(
         "cannot start the workers: {0}; use fewer (--workers), or raise the limit of threads (ulimit -u, TasksMax=, the pids \
          limit of a container) or of descriptors (ulimit -n, LimitNOFILE=)"
@@ -59,8 +59,9 @@ pub enum StartError {
 }
 
 impl App {
-    /// Starts a proxy, with its control plane on the current runtime. When this returns, every listener is open. `arguments`
-    /// is the command line, for reloads; `connections` is the number of connections that the descriptor limit allows.
+    /// Starts a proxy, with its control plane on the current runtime. When this returns, every listener is open.
+    /// `arguments` is the command line, which reloads parse again; `connections` is the number of connections that the
+    /// descriptor limit allows.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
@@ -73,10 +74,10 @@ impl App {
         App::start_with(loaded, arguments, connections, log, Inherited::default())
     }
 
-    /// As [`App::start`], with sockets inherited from the service manager.
+    /// Like [`App::start`], with sockets inherited from the service manager.
     ///
     /// # Errors
-    /// [`StartError`]; also for an inherited socket that no option names.
+    /// [`StartError`], also if no option names an inherited socket.
     pub fn start_with(
         loaded: Loaded,
         arguments: &ArgMatches,
@@ -140,28 +141,29 @@ impl App {
         Ok(App { controller, observer, listeners, admin, drains, tasks })
     }
 
-    /// The TCP addresses of all listeners, with the route name; those of the control plane last.
+    /// Returns the TCP addresses of all listeners with their route names. The control plane's listeners are last.
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         self.controller.view().addresses()
     }
 
-    /// The Unix sockets of the admin port.
+    /// Returns the paths of the admin port's Unix sockets.
     pub fn admin_sockets(&self) -> &[PathBuf] {
         self.admin.sockets()
     }
 
-    /// The effective `maxIncomingConnections`, and its source: the option, or the descriptor limit.
+    /// Returns the effective `maxIncomingConnections` and its source: the option or the descriptor limit.
     pub fn max_incoming(&self) -> (usize, &'static str) {
         self.listeners.max_incoming()
     }
 
-    /// Checks that the workers respond.
+    /// Returns a handle that checks whether the workers respond.
     pub fn worker_health(&self) -> WorkerHealth {
         self.listeners.worker_health()
     }
 }
 
-/// The limits of inbound and outbound connections. A connection in the accept queue has one descriptor instead of two.
+/// Returns the limits of inbound and outbound connections. A connection in the accept queue uses one descriptor instead
+/// of two.
 fn connection_limits(connections: u64) -> (ConnectionLimit, ConnectionLimit) {
     let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let limit = |share: u64| {

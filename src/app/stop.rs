@@ -1,4 +1,4 @@
-//! The graceful stop of a proxy: inbound connections first, then outbound ones.
+//! Stops a proxy gracefully: inbound connections first, then outbound connections.
 
 use std::future::ready;
 use std::pin::pin;
@@ -12,9 +12,10 @@ use crate::drain::DrainEnd;
 use crate::limits::{OUTBOUND_FAREWELL, OUTBOUND_FAREWELL_SHARE};
 
 impl App {
-    /// Stops the proxy: closes the inbound listeners and waits for open inbound connections, while outbound routes are still
-    /// served, so that the server can say goodbye to its peers; then does the same for outbound connections. Waits at most
-    /// `limit` in all, unless that is zero, or until `force` resolves. Returns true if every connection ended by itself.
+    /// Stops the proxy. First closes the inbound listeners and waits for open inbound connections, while outbound
+    /// routes are still served, so that a server that shuts down can still reach the other members. Then closes the
+    /// outbound listeners and waits for open outbound connections. Waits at most `limit` in total (zero: no limit), or
+    /// until `force` resolves. Returns true if every connection ended by itself.
     pub async fn stop(self, limit: Duration, force: impl Future<Output = ()>) -> bool {
         let App { controller, observer, listeners, admin, drains: Drains { inbound, outbound }, tasks } = self;
         admin.stopping();
@@ -45,16 +46,16 @@ impl App {
         };
         tasks.iter().for_each(AbortHandle::abort);
         controller.save_state().await;
-        // The admin port is closed last: until here it shows the connections that are waited for.
+        // The admin port is closed last, because it lists the connections that the stop is waiting for.
         admin.close().await;
         (inbound, outbound) == (DrainEnd::ByThemselves, DrainEnd::ByThemselves)
     }
 }
 
-/// The part of the time limit that is reserved for outbound connections.
+/// Returns the part of the time limit that is reserved for outbound connections.
 fn kept_for_outbound(limit: Duration) -> Duration {
     OUTBOUND_FAREWELL.min(limit / OUTBOUND_FAREWELL_SHARE)
 }
 
-/// Used when no time is left, because a limit of zero means no limit.
+/// The time limit if no time is left, because a limit of zero means no limit.
 const LEAST_WAIT: Duration = Duration::from_millis(1);

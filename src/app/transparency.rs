@@ -1,4 +1,4 @@
-//! Whether the inbound listeners can be made transparent (`IP_TRANSPARENT`).
+//! Checks whether the inbound listeners can be made transparent (`IP_TRANSPARENT`).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::config::{Mistake, Settings};
 use crate::net::{Inherited, is_transparent, try_transparent};
 
-/// A mistake for each inbound address whose sockets are not transparent and could not be made so. Has no effect on them.
+/// Returns a mistake for each inbound address whose sockets are not transparent and cannot be made transparent. The
+/// sockets are not changed.
 pub(super) fn cannot_be_transparent(settings: &Settings, inherited: &Inherited) -> Vec<Mistake> {
     let transparent = settings.inbound.iter().filter(|inbound| inbound.transparent);
     let binds = transparent.flat_map(|inbound| &inbound.binds);
@@ -17,7 +18,7 @@ pub(super) fn cannot_be_transparent(settings: &Settings, inherited: &Inherited) 
     open.filter_map(|address| Some(not_transparent(*address, &try_transparent(address.ip()).err()?))).collect()
 }
 
-/// The error for a listener that cannot be made transparent.
+/// Returns the mistake for a listener that cannot be made transparent.
 pub(super) fn not_transparent(address: SocketAddr, error: &io::Error) -> Mistake {
     let problem =
         format!("cannot make the socket that listens there transparent ({}): {error}", option_of(address.ip()));

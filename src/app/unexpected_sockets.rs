@@ -1,5 +1,5 @@
-//! Inherited sockets that do not fit the options. They are errors: a socket that nobody accepts from would leave connections
-//! waiting, and one that accepts more than its option says would be an exposure.
+//! Detects inherited sockets that do not match the options. Such sockets are errors: connections to a socket without an
+//! accept loop would wait for ever, and a socket that accepts more than its option permits would expose the proxy.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use super::listener_specs::{ADMIN, ROLES, listener_specs};
 use crate::config::{Mistake, Settings};
 use crate::net::{Inherited, Passed};
 
-/// A mistake for each inherited socket that does not fit the settings.
+/// Returns a mistake for each inherited socket that does not match the settings.
 pub(super) fn unexpected_sockets(inherited: &Inherited, settings: &Settings) -> Vec<Mistake> {
     let tcp: Vec<_> = listener_specs(settings).into_iter().map(|spec| (spec.role, spec.address)).collect();
     let unix: Vec<_> = settings.admin.unix_binds().map(|path| (ADMIN, path.to_owned())).collect();
@@ -21,7 +21,8 @@ pub(super) fn unexpected_sockets(inherited: &Inherited, settings: &Settings) -> 
     tcp.chain(paths).chain(open).chain(too_open_or_duplicate(inherited)).collect()
 }
 
-/// A mistake for each inherited TCP socket that accepts more than its option says, or that no worker would accept from.
+/// Returns a mistake for each inherited TCP socket that accepts more than its option permits, or from which no worker
+/// would accept.
 fn too_open_or_duplicate(inherited: &Inherited) -> Vec<Mistake> {
     let all: Vec<&Passed<SocketAddr>> = inherited.tcp().collect();
     let mut mistakes = Vec::new();
@@ -46,14 +47,14 @@ fn unexpected<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(
     let name = &*passed.name;
     let problem = match wanted.iter().find(|(_, address)| *address == passed.address) {
         None => format!("the service manager passes on this socket ({name}), and no option listens there"),
-        // Names other than the roles have no meaning here.
+        // A socket name that is not a role is ignored.
         Some((role, _)) if *role == name || !ROLES.contains(&name) => return None,
         Some((role, _)) => format!("the service manager calls this socket {name}, and by the options it is {role}"),
     };
     Some(Mistake::of("LISTEN_FDS", &shown.to_string(), problem, REMEDY))
 }
 
-/// A mistake if every user of the host could connect to the admin socket, and so change the mode.
+/// Returns a mistake if every user of the host could connect to the admin socket, and thus change the mode.
 fn open_to_all(path: &Path) -> Option<Mistake> {
     let mode = path.metadata().ok()?.permissions().mode() & 0o777;
     (mode & 0o007 != 0).then(|| {

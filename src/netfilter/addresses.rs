@@ -1,4 +1,4 @@
-//! The addresses at which other hosts reach a server. PURE.
+//! Computes the addresses at which other hosts reach a server. PURE.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +10,7 @@ pub(super) struct Addresses {
     pub(super) v6: Local,
 }
 
-/// Addresses of this host, of one family.
+/// The server's addresses of one address family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Local {
     None,
@@ -20,15 +20,16 @@ pub(super) enum Local {
 }
 
 impl Addresses {
-    /// Every address of the host.
+    /// Every address of the host, of both families.
     pub(super) const ALL: Addresses = Addresses { v4: Local::All, v6: Local::All };
 
-    /// The addresses of listeners, each with its `IPV6_V6ONLY` option. Loopback is left out: other hosts cannot reach it.
+    /// Returns the addresses of listeners, each given with its `IPV6_V6ONLY` option. Loopback addresses are left out,
+    /// because other hosts cannot reach them.
     pub(super) fn of(listeners: impl IntoIterator<Item = (IpAddr, bool)>) -> Addresses {
         let (mut v4, mut v6) = (BTreeSet::new(), BTreeSet::new());
         for (ip, v6_only) in listeners {
             let ip = match ip {
-                // Without the option, a listener on `::` accepts IPv4 too.
+                // Without `IPV6_V6ONLY`, a listener on `::` accepts IPv4 too.
                 IpAddr::V6(six) if six.is_unspecified() && !v6_only => {
                     v4.insert(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
                     ip
@@ -43,7 +44,7 @@ impl Addresses {
         Addresses { v4: Local::of(v4), v6: Local::of(v6) }
     }
 
-    /// Whether every address of the other is one of these.
+    /// Returns whether `self` contains every address of `other`.
     pub(super) fn covers(&self, other: &Addresses) -> bool {
         self.v4.covers(&other.v4) && self.v6.covers(&other.v6)
     }
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn addresses_of_a_server() {
-        /// Listeners, and the addresses of each family.
+        /// Listeners, and the expected IPv4 and IPv6 addresses.
         type AddressCase<'a> = (&'a [(&'a str, bool)], &'a [&'a str], &'a [&'a str]);
         let these = |all: &[&str]| match all {
             [] => Local::None,

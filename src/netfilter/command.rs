@@ -1,4 +1,5 @@
-//! The command line of `tlsramp netfilter`. Values are taken as text, so that all mistakes are reported together.
+//! The command line of `tlsramp netfilter`. Values are parsed as text and validated later, so that all mistakes are
+//! reported together.
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Command};

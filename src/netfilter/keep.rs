@@ -1,5 +1,6 @@
-//! `--keep`: applies the rules, and again whenever they are gone or changed, for example by a firewall's reload that clears
-//! all tables. Changes are followed by netlink; the server's addresses are read every few seconds.
+//! Implements `--keep`: applies the rules, and applies them again whenever they were removed or changed, for example by
+//! a firewall's reload that clears all tables. Netlink reports changes; the server's addresses are read every few
+//! seconds.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -29,12 +30,12 @@ use super::script::script;
 use super::settings::Sidecar;
 use crate::limits::{NETFILTER_KEEP_END, NETFILTER_KEEP_LOOK, NETFILTER_KEEP_PAUSE};
 
-/// Keeps the rules in force until SIGTERM or SIGINT, which leave them in force.
+/// Keeps the rules in force until SIGTERM or SIGINT. The rules stay in force afterwards.
 ///
 /// # Errors
-/// The rules could not be applied to begin with, or another process keeps them.
+/// The first attempt to apply the rules failed, or another process keeps them.
 pub(super) fn run(sidecar: &Sidecar) -> Result<(), String> {
-    // First, so that a missing privilege is reported by nft and not by a file or a socket.
+    // The table is listed first, so that nft reports a missing privilege before opening a file or a socket fails.
     table(sidecar).map_err(|error| unchanged(&error))?;
     let _keeper = Keeper::take(&sidecar.table)?;
     acknowledge(sidecar)?;
@@ -45,7 +46,7 @@ pub(super) fn run(sidecar: &Sidecar) -> Result<(), String> {
 
 async fn keep(sidecar: &Sidecar) -> Result<(), String> {
     let failed = |error: io::Error| unchanged(&format!("changes of nftables cannot be followed: {error}"));
-    // Before the rules are applied, so that no change is missed.
+    // The netlink socket is opened before the rules are applied, so that no change is missed.
     let mut changes = changes().map_err(failed)?;
     let [mut terminate, mut interrupt] =
         [signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?];
@@ -60,7 +61,7 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             Some(()) = changes.recv() => true,
-            // If the netlink thread has ended, the table is listed every time.
+            // If the netlink thread has ended, the table is listed at every timeout.
             () = tokio::time::sleep(NETFILTER_KEEP_LOOK) => changes.is_closed(),
         };
         match look(sidecar, &kept, told || failing.is_some()) {
@@ -75,19 +76,19 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
                 failing = Some(why);
             }
         }
-        // Bounds the load if two programs keep replacing each other's table.
+        // The pause limits the load if two programs keep replacing each other's table.
         tokio::time::sleep(NETFILTER_KEEP_PAUSE).await;
     }
 }
 
-/// The rules in force.
 struct AppliedRules {
     server: Addresses,
-    /// The table as nft lists it; `None` if it was changed before it could be listed.
+    /// nft's listing of the table; `None` if the table was changed before it could be listed.
     listing: Option<String>,
 }
 
-/// Applies the rules again if they have changed. The table is only listed if `may_have_changed`.
+/// Applies the rules again if the table or the server's addresses have changed. Lists the table only if
+/// `may_have_changed` is set or its listing is unknown.
 fn look(sidecar: &Sidecar, kept: &AppliedRules, may_have_changed: bool) -> Result<Option<AppliedRules>, String> {
     let server = server(sidecar)?;
     let in_force = if may_have_changed || kept.listing.is_none() { table(sidecar)? } else { kept.listing.clone() };
@@ -98,12 +99,13 @@ fn look(sidecar: &Sidecar, kept: &AppliedRules, may_have_changed: bool) -> Resul
         Some(_) => return Ok(None),
     };
     in_force.as_deref().map_or(Ok(()), |listing| is_ours(&sidecar.table, listing))?;
-    // Without `nft --check`: such a script was checked before, and connections are not intercepted until it is loaded.
+    // The script is loaded without `nft --check`: an equivalent script was checked before, and connections are not
+    // intercepted until this one is loaded.
     load(&script(sidecar, &server))?;
     applied(sidecar, server, &format!("{reason}; ")).map(Some)
 }
 
-/// Prints the applied rules, and lists the table.
+/// Prints the applied rules, and returns them with the table's listing.
 fn applied(sidecar: &Sidecar, server: Addresses, reason: &str) -> Result<AppliedRules, String> {
     let listing = table(sidecar)?.filter(|listing| own_rules(listing) == own_rules(&script(sidecar, &server)));
     print_line(&format!("{reason}{}", report::applied(sidecar, &server)));
@@ -117,13 +119,13 @@ fn table(sidecar: &Sidecar) -> Result<Option<String>, String> {
     nft::table(&sidecar.table).map_err(|error| error.to_string())
 }
 
-/// The server's addresses; while it does not listen, every address of the host, so that no connection reaches it directly
-/// when it starts.
+/// Returns the server's addresses. While the server does not listen, returns every address of the host, so that no
+/// connection reaches the server directly when it starts.
 fn server(sidecar: &Sidecar) -> Result<Addresses, String> {
     Ok(sidecar.inbound.as_ref().map(known).transpose()?.flatten().unwrap_or(Addresses::ALL))
 }
 
-/// A channel with a message after changes of nftables in this network namespace.
+/// Returns a channel that receives a message after every change of nftables in this network namespace.
 fn changes() -> io::Result<mpsc::Receiver<()>> {
     let netlink = Some(netlink::NETFILTER);
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, netlink)?;
@@ -133,11 +135,11 @@ fn changes() -> io::Result<mpsc::Receiver<()>> {
     Ok(changes)
 }
 
-/// Reads the kernel's messages until the receiver is gone.
+/// Reads the kernel's messages until the receiver is dropped.
 fn follow(socket: &OwnedFd, told: &mpsc::Sender<()>) {
     loop {
         match recv(socket, &mut [0; 1], RecvFlags::TRUNC) {
-            // Lost messages (ENOBUFS) are changes too.
+            // Lost messages (ENOBUFS) count as changes.
             Ok(_) | Err(rustix::io::Errno::NOBUFS) => {}
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return print_error(&format!("changes of nftables can no longer be followed: {error}")),
@@ -148,13 +150,13 @@ fn follow(socket: &OwnedFd, told: &mpsc::Sender<()>) {
     }
 }
 
-/// The lock of the process that keeps a table. It ends with the process.
+/// The lock held by the process that keeps a table. The kernel releases it when the process ends.
 pub(super) struct Keeper {
     _file: File,
 }
 
 impl Keeper {
-    /// Takes the lock of a table.
+    /// Acquires the lock of a table.
     fn take(table: &str) -> Result<Keeper, String> {
         let path = lock_path(table)?;
         let failed = |error: io::Error| unchanged(&format!("the lock {} cannot be taken: {error}", path.display()));
@@ -173,7 +175,7 @@ impl Keeper {
         }
     }
 
-    /// The process that keeps a table.
+    /// Returns the process that keeps a table, if there is one.
     ///
     /// # Errors
     /// The lock file cannot be read.
@@ -189,16 +191,16 @@ impl Keeper {
     }
 }
 
-/// Ends the process that keeps a table, and waits for its end.
+/// Terminates the process that keeps a table, and waits for it to exit.
 ///
 /// # Errors
-/// It cannot be ended, or does not end in time.
+/// The process cannot be terminated, or does not exit in time.
 pub(super) fn end(table: &str, keeper: Pid) -> Result<(), String> {
     let failed = |error: rustix::io::Errno| {
         unchanged(&format!("process {keeper}, which keeps the table, cannot be ended: {error}"))
     };
     let process = pidfd_open(keeper, PidfdFlags::empty()).map_err(failed)?;
-    // Before the pidfd was opened, the number might have been reused.
+    // The process number might have been reused before the pidfd was opened, so the lock's holder is read again.
     if Keeper::of(table)? == Some(keeper) {
         pidfd_send_signal(process, Signal::TERM).map_err(failed)?;
     }
@@ -220,14 +222,15 @@ fn holder(file: &File) -> io::Result<Option<Pid>> {
     Ok(fcntl_getlk(file, &whole)?.and_then(|lock| lock.pid))
 }
 
-/// Tables belong to a network namespace; the folder may be shared by several.
+/// Returns the path of a table's lock file. Its name includes the network namespace, because tables belong to a
+/// namespace and several namespaces may share the folder.
 fn lock_path(table: &str) -> Result<PathBuf, String> {
     let namespace = Path::new("/proc/self/ns/net").metadata();
     let namespace = namespace.map_err(|error| unchanged(&format!("/proc/self/ns/net: {error}")))?.ino();
     Ok(Path::new(LOCKS).join(format!("{table}.{namespace}.lock")))
 }
 
-/// Owned by root, and cleared by a restart of the host.
+/// The folder of the lock files: owned by root, and cleared when the host restarts.
 const LOCKS: &str = "/run/tlsramp-netfilter";
-/// The group of nftables' messages in linux/netfilter/nfnetlink.h.
+/// The netlink multicast group of nftables, from linux/netfilter/nfnetlink.h.
 const NFNLGRP_NFTABLES: u32 = 7;

@@ -1,10 +1,10 @@
-//! Finds rules of the host that name a port, by text search: after `--redirect` they see another port. They are listed for
-//! the operator, not interpreted.
+//! Finds rules of the host that name a port, by text search: with `--redirect`, these rules see another port than
+//! before. The rules are listed for the operator, not interpreted.
 
 use super::script::MARK;
 
-/// The lines of `nft -a list ruleset` that name one of the ports, each with its table and chain. Tables of a sidecar are
-/// left out.
+/// Returns the lines of `nft -a list ruleset` that name one of the ports, each with its table and chain. Tables of
+/// tlsramp are left out.
 pub(super) fn in_nft(listing: &str, ports: [u16; 2]) -> Vec<String> {
     let mut found = Vec::new();
     for table in tables(listing) {
@@ -13,7 +13,7 @@ pub(super) fn in_nft(listing: &str, ports: [u16; 2]) -> Vec<String> {
         }
         let mut block = "";
         for line in table.iter().map(|line| line.trim()) {
-            // A chain, a set or a map; elements may continue on lines of their own.
+            // The line begins a chain, a set or a map. A list of elements may also continue on further lines.
             if line.contains('{') && !line.contains('}') && !line.starts_with("elements") {
                 block = line.split(" {").next().unwrap_or_default();
             }
@@ -26,7 +26,7 @@ pub(super) fn in_nft(listing: &str, ports: [u16; 2]) -> Vec<String> {
     found
 }
 
-/// The lines of iptables-save that name one of the ports, each with its table.
+/// Returns the lines of iptables-save that name one of the ports, each with its table.
 pub(super) fn in_iptables(command: &str, listing: &str, ports: [u16; 2]) -> Vec<String> {
     let mut table = "";
     let mut found = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn in_iptables(command: &str, listing: &str, ports: [u16; 2]) -> Vec<
     found
 }
 
-/// The lines of each table.
+/// Splits a listing into the lines of each table.
 fn tables(listing: &str) -> Vec<Vec<&str>> {
     let mut tables: Vec<Vec<&str>> = Vec::new();
     for line in listing.lines() {
@@ -54,8 +54,8 @@ fn tables(listing: &str) -> Vec<Vec<&str>> {
     tables
 }
 
-/// Whether a line names one of the ports: by itself, within a range such as `27000-27050` or `27000:27050`, or by a bound that
-/// separates the two, such as `>= 27100`.
+/// Returns whether a line names one of the ports: as a number, within a range such as `27000-27050` or `27000:27050`,
+/// or by a comparison whose bound separates the two ports, such as `>= 27100`.
 fn names(line: &str, ports: [u16; 2]) -> bool {
     let line = line.split(" # handle").next().unwrap_or_default();
     let words = line.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != ':');

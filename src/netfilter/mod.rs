@@ -1,4 +1,5 @@
-//! `tlsramp netfilter`: the nftables rules that intercept a mongod's connections for a tlsramp on the same host.
+//! `tlsramp netfilter`: manages the nftables rules that intercept a mongod's connections for a tlsramp on the same
+//! host.
 //!
 //! | file | contents |
 //! |---|---|
@@ -9,8 +10,8 @@
 //! | `checks`, `mentions` | checks of listeners and of the host's rules |
 //! | `run`, `keep`, `report` | the commands, `--keep`, and what they print |
 //!
-//! Inbound connections are intercepted by TPROXY, which does not rewrite the destination port: the host's filter rules apply as
-//! before. Only tlsramp's own table is changed.
+//! Inbound connections are intercepted by TPROXY, which does not rewrite the destination port, so the host's filter
+//! rules apply as before. Only tlsramp's own table is changed.
 
 mod addresses;
 mod checks;

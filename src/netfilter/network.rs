@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<IpNet, (String, String)> {
     Ok(network)
 }
 
-/// A network of one address without its prefix.
+/// Formats a network. The prefix length is left out if the network is a single address.
 pub(super) fn shown(network: &IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
 }

@@ -1,4 +1,4 @@
-//! Runs nft and iptables with limits of time and output, and reads the listing of tlsramp's table.
+//! Runs nft and iptables with a time limit and an output limit, and parses the listing of tlsramp's table.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -15,25 +15,26 @@ use super::script::MARK;
 /// Why a tool failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolError {
-    /// It is not installed.
+    /// The tool is not installed.
     #[error("{0} is not in PATH: install the package that has it (nftables, iptables), or add /usr/sbin to PATH")]
     Missing(String),
-    /// It could not be run, or was stopped.
+    /// The tool could not be run, or was killed at a limit.
     #[error("{0}: {1}")]
     Broken(String, String),
-    /// It ended with an error.
+    /// The tool exited with an error.
     #[error("{shown}: {said}{}", if *.unprivileged { "; run this as root, or with CAP_NET_ADMIN" } else { "" })]
     Failed {
-        /// The command line.
+        /// The tool's command line.
         shown: String,
-        /// Its standard error, on one line.
+        /// The tool's standard error, on one line.
         said: String,
         /// Whether a privilege was missing.
         unprivileged: bool,
     },
 }
 
-/// The path of a command. An ordinary user's PATH often lacks the folders of these tools.
+/// Returns the path of a command. Searches more than PATH, because an ordinary user's PATH often lacks the folders of
+/// these tools.
 pub(super) fn find(command: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).collect();
@@ -43,7 +44,7 @@ pub(super) fn find(command: &str) -> Option<PathBuf> {
         .find(|file| file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0))
 }
 
-/// Runs a command to its end; returns its standard output.
+/// Runs a command until it exits, and returns its standard output.
 ///
 /// # Errors
 /// See [`ToolError`].
@@ -75,7 +76,7 @@ pub(super) fn run(command: &str, arguments: &[&str], input: &str) -> Result<Stri
     Err(ToolError::Failed { shown, said: printable(&lines.join("; ")), unprivileged })
 }
 
-/// Waits for the end; returns whether it succeeded. Kills the process at the time limit.
+/// Waits until the process exits and returns whether it succeeded. Kills the process at the time limit.
 fn wait(child: &mut Child, limit: Duration) -> Result<bool, String> {
     let deadline = Instant::now() + limit;
     loop {
@@ -102,7 +103,7 @@ fn reader(from: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// The listing of a table, without counters; `None` if there is no such table.
+/// Returns the listing of a table, without counters; `None` if there is no such table.
 ///
 /// # Errors
 /// See [`ToolError`].
@@ -117,8 +118,8 @@ pub(super) fn table(name: &str) -> Result<Option<String>, ToolError> {
     }
 }
 
-/// The first line of a listing that tlsramp has not written. Its tables hold only rules with its comment, in chains of these
-/// names with policy accept.
+/// Returns the first line of a listing that tlsramp has not written. Tables of tlsramp only contain rules with
+/// tlsramp's comment, in chains of known names with policy accept.
 pub(super) fn foreign(listing: &str) -> Option<&str> {
     let lines = listing.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.into_iter().find(|line| {
@@ -129,7 +130,7 @@ pub(super) fn foreign(listing: &str) -> Option<&str> {
     })
 }
 
-/// The number of tlsramp's rules in a script or a listing.
+/// Returns the number of tlsramp's rules in a script or a listing.
 pub(super) fn own_rules(text: &str) -> usize {
     text.lines().filter(|line| is_own_rule(line)).count()
 }
@@ -138,7 +139,7 @@ fn is_own_rule(line: &str) -> bool {
     line.contains(&format!("comment \"{MARK}"))
 }
 
-/// The polling interval, because the standard library has no wait with a time limit.
+/// The interval at which the process is polled, because the standard library has no wait with a time limit.
 const LOOK: Duration = Duration::from_millis(2);
 
 #[cfg(test)]

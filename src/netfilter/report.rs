@@ -11,7 +11,7 @@ use super::sockets::{InterceptedTraffic, ListenerProblem, UnreachedPort};
 use crate::limits::{NETFILTER_MENTIONS_SHOWN, NETFILTER_OLDER_SHOWN};
 use crate::text::printable;
 
-/// The rules that were applied.
+/// Describes the rules that were applied.
 pub(super) fn applied(sidecar: &Sidecar, server: &Addresses) -> String {
     let mut text = format!("applied: table inet {}\n", sidecar.table);
     if let Some(inbound) = &sidecar.inbound {
@@ -56,7 +56,7 @@ fn server_text(server: &Addresses) -> String {
     if all.is_empty() { "no address, since the server listens on loopback alone,".to_owned() } else { all.join(", ") }
 }
 
-/// The warning about a port that intercepted connections would not reach.
+/// Returns the warning about a port that intercepted connections would not reach.
 pub(super) fn unreached(UnreachedPort { port, traffic, problem }: UnreachedPort, sidecar: &Sidecar) -> String {
     let redirect = sidecar.inbound.as_ref().is_some_and(|inbound| inbound.intercept == Intercept::Redirect);
     let (whose, bind) = match traffic {
@@ -81,7 +81,7 @@ pub(super) fn unreached(UnreachedPort { port, traffic, problem }: UnreachedPort,
     }
 }
 
-/// The warning if the server listens on addresses that `--serverAddress` does not name.
+/// Returns the warning that the server listens on addresses that `--serverAddress` does not name.
 pub(super) fn uncovered(found: &Addresses, InboundRules { server_port, .. }: &InboundRules) -> String {
     format!(
         "port {server_port} is listened on at {}: addresses that --serverAddress leaves out are not intercepted",
@@ -89,7 +89,7 @@ pub(super) fn uncovered(found: &Addresses, InboundRules { server_port, .. }: &In
     )
 }
 
-/// The result of a removal. `open`: the number of open connections that need the table that is left.
+/// Describes the result of a removal. `open` is the number of open connections for which a remaining table is kept.
 pub(super) fn removed(table: &str, open: usize) -> String {
     if open == 0 {
         return format!(
@@ -105,7 +105,7 @@ pub(super) fn removed(table: &str, open: usize) -> String {
     )
 }
 
-/// Connections that are older than the rules, and so not intercepted.
+/// Describes the connections that are older than the rules, and so are not intercepted.
 pub(super) fn older(sidecar: &Sidecar, peers: Result<&[SocketAddr], String>) -> String {
     let mut text = String::new();
     if let Some(InboundRules { server_port, .. }) = &sidecar.inbound {
@@ -151,7 +151,7 @@ pub(super) fn older(sidecar: &Sidecar, peers: Result<&[SocketAddr], String>) -> 
     text
 }
 
-/// The refusal of `--redirect` because of rules of the host that name one of the ports.
+/// Returns the error that refuses `--redirect` because rules of the host name one of the ports.
 pub(super) fn mentioned(mentions: &[String], InboundRules { server_port, port, .. }: &InboundRules) -> String {
     let mut text = format!(
         "refused, nothing was changed: --redirect rewrites port {server_port} to {port} before filter rules see it, and these \
@@ -171,7 +171,7 @@ pub(super) fn mentioned(mentions: &[String], InboundRules { server_port, port, .
     text
 }
 
-/// The refusal to change a table that is not tlsramp's.
+/// Returns the error that refuses to change a table that is not tlsramp's.
 pub(super) fn foreign(table: &str, line: &str) -> String {
     format!(
         "refused, nothing was changed: the table inet {table} is not tlsramp's: it holds `{}`, which has no comment \

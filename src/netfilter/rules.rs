@@ -1,4 +1,4 @@
-//! The table in the kernel: recognised, checked and loaded. Also the output of errors.
+//! Recognises, checks and loads the table in the kernel. Also prints errors.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -22,12 +22,12 @@ pub(super) fn set(sidecar: &Sidecar, server: &Addresses) -> Result<(), String> {
     load(&script)
 }
 
-/// Loads a script in one transaction.
+/// Loads a script in one nftables transaction.
 pub(super) fn load(script: &str) -> Result<(), String> {
     tool("nft", &["-f", "-"], script).map(drop).map_err(|error| unchanged(&error))
 }
 
-/// The error for a script that nft refuses.
+/// Returns the error for a script that nft refuses.
 fn refused(error: ToolError, sidecar: &Sidecar) -> String {
     let tproxy = sidecar.inbound.as_ref().is_some_and(|inbound| inbound.intercept != Intercept::Redirect);
     if tproxy && matches!(error, ToolError::Failed { unprivileged: false, .. }) {
@@ -46,13 +46,13 @@ pub(super) fn unchanged(error: &dyn Display) -> String {
     format!("nothing was changed: {error}")
 }
 
-/// Prints a line of output while the command goes on.
+/// Prints a line of output while the command continues to run.
 pub(super) fn print_line(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Ignores errors: a closed standard error is no reason to fail.
+/// Prints to standard error. Write errors are ignored: a closed standard error is no reason to fail.
 pub(super) fn print_error(why: &dyn Display) {
     let _ = writeln!(io::stderr(), "tlsramp netfilter: {why}");
 }

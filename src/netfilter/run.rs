@@ -1,4 +1,4 @@
-//! Runs the command: prints, applies, shows or removes the rules; sets the exit code.
+//! Runs the command: prints, applies, shows or removes the rules, and returns the exit code.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,8 @@ use super::sockets::{self, ListenerProblem, older};
 use super::{nft, report};
 use crate::net::canary;
 
-/// Prints, applies, keeps, shows or removes. 0: done; 1: refused or failed, and nothing was changed; 2: usage.
+/// Prints, applies, keeps, shows or removes the rules. Exit codes: 0 for success; 1 if the command was refused or
+/// failed and nothing was changed; 2 for a usage error.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let asked = match NetfilterCommand::of(arguments) {
         Ok(asked) => asked,
@@ -42,7 +43,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     }
 }
 
-/// The script; for every address of the host while the server does not listen.
+/// Returns the script. While the server does not listen, its rules cover every address of the host.
 fn printed(sidecar: &Sidecar) -> Result<String, String> {
     let known = sidecar.inbound.as_ref().map(known).transpose()?.flatten();
     if let (None, Some(inbound)) = (&known, &sidecar.inbound) {
@@ -121,10 +122,10 @@ fn remove(table: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// The server's addresses, as given or as the kernel reports.
+/// Returns the server's addresses, from the command line or from the kernel.
 ///
 /// # Errors
-/// Nothing listens on its port, or only on loopback.
+/// No process listens on the server's port, or the server listens on loopback only.
 fn server(sidecar: &Sidecar) -> Result<Addresses, String> {
     let Some(inbound) = &sidecar.inbound else { return Ok(Addresses::ALL) };
     let port = inbound.server_port;
@@ -141,16 +142,16 @@ fn server(sidecar: &Sidecar) -> Result<Addresses, String> {
     Ok(server)
 }
 
-/// Whether a connection of this host to the canary address arrives.
+/// Returns whether a connection from this host to the canary address succeeds.
 fn canary_answers(port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::V4(canary(port)), CANARY_WAIT).is_ok()
 }
 
-/// Prints the output; returns the exit code.
+/// Prints the output and returns the exit code.
 fn print(text: &str) -> u8 {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        // The reader has closed the pipe: not an error.
+        // A broken pipe is not an error: the reader has closed it.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             print_error(&format!("cannot print the output: {error}"));
             NO
@@ -162,5 +163,6 @@ fn print(text: &str) -> u8 {
 const DONE: u8 = 0;
 const NO: u8 = 1;
 const USAGE: u8 = 2;
-/// A dial within the host takes far less; a rule that drops it never answers.
+/// The time limit of the canary connection. A connection within the host takes far less time; if a rule drops its
+/// packets, it gets no answer.
 const CANARY_WAIT: Duration = Duration::from_secs(1);

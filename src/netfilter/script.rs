@@ -1,5 +1,5 @@
-//! The rules, as a script for nft that sets them in one transaction. Every rule has a comment by which a table is recognised
-//! as tlsramp's before it is replaced or removed.
+//! Generates the rules as a script that nft loads in one transaction. Every rule has a comment by which a table is
+//! recognised as tlsramp's before it is replaced or removed.
 
 use std::fmt::Write as _;
 
@@ -11,12 +11,14 @@ use super::settings::{InboundRules, Intercept, OutboundRules, Sidecar, WhenDown}
 
 use crate::net::canary;
 
-/// Removes the table if it exists; older versions of nft have no `destroy`.
+/// Returns commands that remove the table if it exists. Older versions of nft have no `destroy`, so the table is added
+/// first.
 pub(super) fn removal(table: &str) -> String {
     format!("add table inet {table}\ndelete table inet {table}\n")
 }
 
-/// The whole script, which replaces the table. `server`: the addresses at which the server is reached.
+/// Returns the complete script, which replaces the table. `server` holds the addresses at which other hosts reach the
+/// server.
 pub(super) fn script(sidecar: &Sidecar, server: &Addresses) -> String {
     let mut text = String::from(
         "# The rules of a tlsramp sidecar. `nft -f -` sets all of them at once, in place of the table's older ones, or none.\n",
@@ -35,16 +37,17 @@ pub(super) fn script(sidecar: &Sidecar, server: &Addresses) -> String {
     text
 }
 
-/// A port of tlsramp's that connections were redirected to.
+/// A port of tlsramp to which connections were redirected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RedirectedPort {
     pub(super) port: u16,
-    /// Whether these were connections of this host.
+    /// Whether the redirected connections were made by this host.
     pub(super) outbound: bool,
 }
 
-/// A table without effect on new connections, for open ones that were redirected to these ports: the kernel translates their
-/// packets only while there is a chain of type nat, with rules that need connection tracking.
+/// Returns a script for a table that does not affect new connections and keeps open connections to these ports alive.
+/// The kernel translates the packets of redirected connections only while a chain of type nat exists, with rules that
+/// need connection tracking.
 pub(super) fn remainder(table: &str, ports: &[RedirectedPort]) -> String {
     let mut text = removal(table);
     let _ = writeln!(
@@ -59,8 +62,8 @@ pub(super) fn remainder(table: &str, ports: &[RedirectedPort]) -> String {
     text
 }
 
-/// The ports that the rules in a listing lead to, or that [`remainder`] was written for. Ports of TPROXY rules are included,
-/// because redirect rules may have been in force before.
+/// Returns the ports to which the rules in a listing redirect connections, or for which [`remainder`] was written.
+/// Ports of TPROXY rules are included, because redirect rules may have been in force before.
 pub(super) fn redirected(listing: &str) -> Vec<RedirectedPort> {
     let found = |line: &str| {
         let after = if line.contains(LEFT) { "tcp dport " } else { " to :" };
@@ -87,7 +90,7 @@ fn tproxy(inbound: &InboundRules, when_down: WhenDown, server: &Addresses) -> St
     let families = [("ip", "ipv4", &server.v4), ("ip6", "ipv6", &server.v6)];
     let daddr = |family: &str, local: &Local| match local {
         Local::None => None,
-        // A server on the wildcard address is reached at every address of the host.
+        // A server that listens on the wildcard address is reached at every address of the host.
         Local::All => Some("fib daddr type local".to_owned()),
         Local::These(addresses) => Some(format!("{family} daddr {}", set(addresses))),
     };
@@ -105,15 +108,16 @@ fn tproxy(inbound: &InboundRules, when_down: WhenDown, server: &Addresses) -> St
     }
     text.push_str("    }\n");
     if when_down == WhenDown::Refuse {
-        // The server may listen on other addresses before the rules are updated, so every address is covered unless they were
-        // given.
+        // The server may start to listen on other addresses before the rules are updated, so every address is covered
+        // unless `--serverAddress` was given.
         let to = if server_addresses.is_empty() { vec![("", String::new())] } else { to };
         text.push_str(&refuse(&to, *server_port));
     }
     text
 }
 
-/// Rejects new connections that no socket of tlsramp's accepts, after the host's own rules.
+/// Returns the chain that rejects new connections if no socket of tlsramp accepts them. The chain runs after the host's
+/// own rules.
 fn refuse(to: &[(&str, String)], server_port: u16) -> String {
     let mut text = String::from(
         "\n    # While tlsramp does not listen, the rules above do not match: connections that are open go on, and new ones\n\
@@ -200,13 +204,13 @@ fn set<T: ToString>(values: &[T]) -> String {
     format!("{{ {values} }}")
 }
 
-/// The first packet of a connection by its own flags: SYN alone (RFC 9293, section 3.5).
+/// Matches the first packet of a connection by its TCP flags: SYN alone (RFC 9293, section 3.5).
 const FIRST: &str = "tcp flags & (fin | syn | rst | ack) == syn";
 const INBOUND: &str = "inbound";
 const OUTBOUND: &str = "outbound";
-/// Ends the comments of the rules of [`remainder`].
+/// The end of the comments of the rules of [`remainder`].
 const LEFT: &str = ", left for open connections";
-/// Begins the comments of tlsramp's rules.
+/// The beginning of the comments of tlsramp's rules.
 pub(super) const MARK: &str = "tlsramp: ";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The command line, validated: every mistake is reported at once, each with a remedy.
+//! Validates the command line. All mistakes are reported together, each with a remedy.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -20,18 +20,19 @@ pub(super) enum NetfilterCommand {
     Print(Sidecar),
     Apply(Sidecar),
     Keep(Sidecar),
-    /// With the table's name.
+    /// Holds the table's name.
     Show(String),
     Remove(String),
 }
 
-/// The rules of a sidecar: at least one direction.
+/// The rules of a sidecar, for at least one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sidecar {
     pub(super) table: String,
     pub(super) inbound: Option<InboundRules>,
     pub(super) outbound: Option<OutboundRules>,
-    /// The port that the canary is redirected to: the outbound one, else the inbound one.
+    /// The port to which canary connections are redirected: the outbound port if there is one, otherwise the inbound
+    /// port.
     pub(super) canary_to: u16,
 }
 
@@ -39,21 +40,21 @@ pub(super) struct Sidecar {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InboundRules {
     pub(super) server_port: u16,
-    /// Never the server's port.
+    /// tlsramp's port, which is never the server's port.
     pub(super) port: u16,
     pub(super) intercept: Intercept,
-    /// The server's addresses as given; if empty, they are read from the kernel.
+    /// The server's addresses from the command line. If empty, they are read from the kernel.
     pub(super) server_addresses: Vec<IpAddr>,
-    /// With `Redirect`: the operator has checked the host's rules that name the port.
+    /// For `Redirect`: whether the operator has acknowledged the host's rules that name the port.
     pub(super) acknowledged: bool,
 }
 
 /// How connections from other hosts are intercepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Intercept {
-    /// The packet is not rewritten.
+    /// By TPROXY, which does not rewrite packets.
     Tproxy(WhenDown),
-    /// The destination port is rewritten.
+    /// By REDIRECT, which rewrites the destination port.
     Redirect,
 }
 
@@ -61,26 +62,26 @@ pub(super) enum Intercept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenDown {
     Refuse,
-    /// They reach the server directly.
+    /// New connections reach the server directly.
     Bypass,
 }
 
-/// Connections of the local mongod, to other members.
+/// Connections from the local mongod to other members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OutboundRules {
     pub(super) port: u16,
     /// Sorted, without duplicates, not empty.
     pub(super) member_ports: Vec<u16>,
-    /// Without overlap. Empty: every other host.
+    /// Networks that do not overlap. Empty means every other host.
     pub(super) member_addresses: Vec<IpNet>,
     pub(super) exempt: u32,
-    /// The group as given.
+    /// The exempt group as given on the command line.
     pub(super) exempt_group: String,
 }
 
 impl NetfilterCommand {
     /// # Errors
-    /// Every mistake.
+    /// Every mistake of the command line.
     pub(super) fn of(given: &ArgMatches) -> Result<NetfilterCommand, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let verbs: Vec<_> = [APPLY, SHOW, REMOVE, KEEP].into_iter().filter(|verb| given.get_flag(verb)).collect();
@@ -90,7 +91,8 @@ impl NetfilterCommand {
         }
         let mut given = ArgumentReader { given, mistakes };
         let table = given.table();
-        // The options of `--apply` are allowed with `--show` and `--remove`: a command line is repeated with another verb.
+        // The options of `--apply` are allowed with `--show` and `--remove`, so that a command line can be repeated
+        // with another verb.
         let by_table = verbs == [SHOW] || verbs == [REMOVE];
         let sidecar = if by_table { None } else { given.sidecar(&table) };
         if !given.mistakes.is_empty() {
@@ -287,7 +289,7 @@ impl ArgumentReader<'_> {
         IpNet::aggregate(&networks)
     }
 
-    /// The values of a repeatable option.
+    /// Returns the values of a repeatable option.
     fn list(&mut self, name: &str) -> Vec<String> {
         let values: Vec<String> = self.given.get_many::<String>(name).into_iter().flatten().cloned().collect();
         if values.len() > NETFILTER_MEMBERS {
@@ -300,7 +302,7 @@ impl ArgumentReader<'_> {
     fn exempt(&mut self) -> Option<(u32, String)> {
         let text = self.text(EXEMPT_GROUP)?;
         let found = match text.parse::<u32>() {
-            // The highest number means "none" to the kernel.
+            // The kernel uses the highest number for "no group".
             Ok(u32::MAX) => Err("expected a group".to_owned()),
             Ok(number) => Ok(number),
             Err(_) => match Group::from_name(&text) {
@@ -337,7 +339,7 @@ impl ArgumentReader<'_> {
     }
 }
 
-/// The limit of iptables for names; the kernel's own is higher.
+/// The length limit of iptables for names; the kernel's limit is higher.
 const LONGEST_NAME: usize = 31;
 
 #[cfg(test)]

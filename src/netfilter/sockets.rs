@@ -1,5 +1,5 @@
-//! Sockets of the host, from the kernel's tables: the listeners of the server and of tlsramp, and connections that are older
-//! than the rules.
+//! Reads sockets of the host from the kernel's tables: the listeners of the server and of tlsramp, and connections that
+//! are older than the rules.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use super::script::RedirectedPort;
 use super::settings::{Intercept, Sidecar};
 use crate::net::{Established, Listening, established, is_own, listening};
 
-/// The addresses that the server listens on; `None` if nothing listens on its port.
+/// Returns the addresses that the server listens on; `None` if no process listens on its port.
 ///
 /// # Errors
 /// The kernel's socket table cannot be read.
@@ -19,7 +19,7 @@ pub(super) fn server(port: u16) -> io::Result<Option<Addresses>> {
     Ok((!listeners.is_empty()).then(|| Addresses::of(addresses)))
 }
 
-/// A port of tlsramp's that intercepted connections would not reach.
+/// A port of tlsramp that intercepted connections would not reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UnreachedPort {
     pub(super) port: u16,
@@ -27,26 +27,27 @@ pub(super) struct UnreachedPort {
     pub(super) problem: ListenerProblem,
 }
 
-/// The connections that would not arrive.
+/// The connections that would not reach the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InterceptedTraffic {
     V4,
     V6,
     Either,
-    /// Connections of this host.
+    /// Connections from this host.
     Outbound,
 }
 
-/// Why they would not arrive.
+/// Why the connections would not reach the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListenerProblem {
     Missing,
-    /// No listener is on every address, and TPROXY selects the first address of the interface.
+    /// No listener is bound to the wildcard address, and TPROXY looks for a listener on the first address of the
+    /// interface.
     NotWildcard,
     NotTransparent,
 }
 
-/// The ports that intercepted connections would not reach.
+/// Returns the ports that intercepted connections would not reach.
 pub(super) fn unreached(all: &[Listening], sidecar: &Sidecar, server: &Addresses) -> Vec<UnreachedPort> {
     let mut found = Vec::new();
     if let Some(inbound) = &sidecar.inbound {
@@ -88,7 +89,7 @@ pub(super) fn unreached(all: &[Listening], sidecar: &Sidecar, server: &Addresses
     found
 }
 
-/// Why TPROXY would not deliver connections to these listeners of one family.
+/// Returns why TPROXY would not deliver connections to these listeners of one address family; `None` if it would.
 fn problem(listeners: &[&Listening]) -> Option<ListenerProblem> {
     let mut wildcards = listeners.iter().filter(|one| one.local.ip().is_unspecified()).peekable();
     if listeners.is_empty() {
@@ -100,27 +101,28 @@ fn problem(listeners: &[&Listening]) -> Option<ListenerProblem> {
     }
 }
 
-/// The peers of open connections from other hosts that reach the server directly.
+/// Returns the peers of open connections from other hosts that bypass tlsramp and reach the server directly.
 ///
 /// # Errors
 /// The kernel's socket table cannot be read.
 pub(super) fn older(sidecar: &Sidecar) -> io::Result<Vec<SocketAddr>> {
     let Some(inbound) = &sidecar.inbound else { return Ok(Vec::new()) };
     let found = established(|one| {
-        // A connection that TPROXY hands to tlsramp has the server's port as its local port too.
+        // Connections that TPROXY delivers to tlsramp have the server's port as their local port too; their sockets are
+        // transparent.
         one.local.port() == inbound.server_port && !one.transparent && !is_own(one.remote.ip().to_canonical())
     })?;
     Ok(found.into_iter().map(|one| SocketAddr::new(one.remote.ip().to_canonical(), one.remote.port())).collect())
 }
 
-/// The number of open connections that were redirected to these ports of tlsramp's.
+/// Returns the number of open connections that were redirected to these ports of tlsramp.
 ///
 /// # Errors
 /// The kernel's socket table cannot be read.
 pub(super) fn open(ports: &[RedirectedPort]) -> io::Result<usize> {
     let was_redirected = |one: &Established| {
         let to = ports.iter().find(|to| to.port == one.local.port());
-        // Connections of this host's own processes to the inbound port were not redirected.
+        // Connections from this host to the inbound port were not redirected.
         to.is_some_and(|to| to.outbound || !is_own(one.remote.ip().to_canonical()))
     };
     Ok(established(was_redirected)?.len())
@@ -132,7 +134,7 @@ mod tests {
     use crate::net::Listening;
     use crate::netfilter::settings::tests::sidecar;
 
-    /// Listeners, and what is lacking.
+    /// Listeners, and the expected problems.
     type PortCase<'a> = (&'a [(&'a str, bool, Option<bool>)], &'a [(u16, InterceptedTraffic, ListenerProblem)]);
 
     #[test]

@@ -1,20 +1,20 @@
-//! Whether an established connection is one that today's mode would make.
+//! Checks whether an established connection conforms to the present mode.
 
 use super::{Acceptance, Link, LinkRule, Mode, Opening, judge};
 
-/// Why a connection would not be made today.
+/// Why a connection does not conform to the present policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NonConforming {
-    /// The client came without TLS, which is refused now.
+    /// The client uses plaintext, which the present mode refuses.
     Plaintext,
-    /// The client came by TLS, which is refused now.
+    /// The client uses TLS, which the present mode refuses.
     Tls,
-    /// The link to the server is plaintext and should be TLS.
+    /// The link to the server is plaintext, and the present mode demands TLS.
     Link,
 }
 
 impl NonConforming {
-    /// Its name in lists.
+    /// Returns the name used in lists.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -25,11 +25,11 @@ impl NonConforming {
     }
 }
 
-/// Holds an established connection against a mode. A link that is TLS where plaintext would do conforms: nothing is moved
-/// to less.
+/// Checks an established connection against a mode. A TLS link conforms even if the mode would use plaintext: no link
+/// is downgraded.
 ///
 /// # Errors
-/// [`NonConforming`]
+/// [`NonConforming`], with the part of the connection that does not conform.
 pub fn conforms(
     mode: Mode,
     acceptance: Acceptance,
@@ -45,33 +45,33 @@ pub fn conforms(
     }
 }
 
-/// The modes that would not make a connection.
+/// The set of modes to which a connection does not conform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NonConformingModes(u8);
 
 impl NonConformingModes {
-    /// How many values there are.
+    /// The number of different sets.
     pub const COUNT: usize = 1 << Mode::ALL.len();
 
-    /// All that are known by a number below [`NonConformingModes::COUNT`].
+    /// Returns every set, in the order of their numbers, which are below [`NonConformingModes::COUNT`].
     pub fn all() -> impl Iterator<Item = NonConformingModes> {
         (0..=u8::MAX).map(NonConformingModes).take(NonConformingModes::COUNT)
     }
 
-    /// Its number.
+    /// Returns the number of this set, below [`NonConformingModes::COUNT`].
     #[must_use]
     pub fn number(self) -> usize {
         self.0.into()
     }
 
-    /// Whether a mode is one of them.
+    /// Returns whether the set contains `mode`.
     #[must_use]
     pub fn has(self, mode: Mode) -> bool {
         Mode::ALL.iter().position(|one| *one == mode).is_some_and(|at| self.0 & (1 << at) != 0)
     }
 }
 
-/// Holds a connection against every mode.
+/// Checks a connection against every mode.
 #[must_use]
 pub fn non_conforming_modes(
     acceptance: Acceptance,

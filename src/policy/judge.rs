@@ -1,22 +1,22 @@
-//! The verdict on one connection: may it come in, as what, and how does it go on.
+//! The verdict on one connection: whether it is accepted, in which form, and whether its link is TLS.
 
 use super::Mode;
 
-/// How a client opened its connection, told from its first bytes.
+/// How a client opened its connection, as classified by the first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Opening {
     /// Not TLS.
     Plaintext,
     /// A TLS handshake.
     Tls,
-    /// A TLS handshake of a client that knows no version from 1.2 up.
+    /// A TLS handshake of a client that supports no version from TLS 1.2 up.
     OldTls,
-    /// An SSLv2-framed ClientHello: a client of the nineties, which no mode can serve.
+    /// An SSLv2-framed ClientHello, as clients of the 1990s send. No mode can serve such a client.
     Sslv2,
 }
 
 impl Opening {
-    /// Its name in logs.
+    /// Returns the name used in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,52 +28,54 @@ impl Opening {
     }
 }
 
-/// What a route does with the two kinds of openings.
+/// How a route handles plaintext and TLS openings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acceptance {
-    /// The inbound route: by the mode; admitted TLS ends here.
+    /// The inbound route: the mode decides which openings are accepted, and accepted TLS is terminated.
     Terminate,
-    /// The inbound route in front of a server with a TLS of its own: by the mode; admitted TLS goes through.
+    /// The inbound route in front of a server that terminates TLS itself: the mode decides which openings are accepted,
+    /// and accepted TLS is relayed unchanged.
     Passthrough,
-    /// An outbound route: plaintext in every mode; what is TLS already goes through.
+    /// An outbound route: plaintext is accepted in every mode, and a connection that is already TLS is relayed
+    /// unchanged.
     Outbound,
 }
 
-/// How a route's upstream link is chosen, where the link is ours to make.
+/// How a route chooses between TLS and plaintext for its upstream link. Not used for TLS that is relayed unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkRule {
-    /// TLS when the mode says so for connections to other servers.
+    /// TLS if the mode demands TLS for connections to other servers.
     Policy,
-    /// Plaintext in every mode: the hop to a server on the same host.
+    /// Plaintext in every mode, for a server on the same host.
     Never,
     /// TLS in every mode.
     Always,
 }
 
-/// What an admitted client is to us.
+/// How an accepted client connection is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Plaintext, relayed as it is.
+    /// Plaintext, relayed unchanged.
     Plaintext,
-    /// TLS, terminated here.
+    /// TLS, terminated by tlsramp.
     Terminated,
-    /// TLS, relayed untouched: its handshake is with the upstream.
+    /// TLS, relayed unchanged: the client's handshake is with the upstream.
     Untouched,
 }
 
-/// What the upstream link is.
+/// The protocol of the upstream link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
-    /// A plain connection.
+    /// A plaintext connection.
     Plaintext,
-    /// TLS of ours.
+    /// TLS between tlsramp and the upstream.
     Tls,
-    /// A plain connection that carries the client's own TLS.
+    /// A connection that carries the client's own TLS, relayed unchanged.
     Untouched,
 }
 
 impl Link {
-    /// Its name in logs.
+    /// Returns the name used in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -84,28 +86,28 @@ impl Link {
     }
 }
 
-/// Why a connection was refused by policy.
+/// Why the policy refuses a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// Plaintext in a mode that requires TLS.
     Plaintext,
-    /// TLS in a mode that has it disabled.
+    /// TLS in a mode that disables TLS.
     Tls,
-    /// TLS below 1.2, which ends nowhere here.
+    /// TLS below 1.2, which tlsramp cannot terminate.
     TlsTooOld,
 }
 
-/// How a refusal is given.
+/// How a client is refused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RefusalStyle {
-    /// With an answer that the client's protocol can show to its user.
+    /// By a reply in the client's protocol, which the client can show to its user.
     #[default]
     Reply,
-    /// By closing, as mongod does.
+    /// By closing the connection without a reply, as mongod does.
     Close,
 }
 
-/// Leave to dial, for one connection. Made by [`judge`] alone; the dialler consumes it.
+/// Permission to dial the upstream for one connection. Only [`judge`] creates it; dialling consumes it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
     admission: Admission,
@@ -113,23 +115,23 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// What the client is.
+    /// Returns how the client connection is handled.
     #[must_use]
     pub const fn admission(&self) -> Admission {
         self.admission
     }
 
-    /// What the link must be. There is no way to a lesser one.
+    /// Returns the protocol that the link must use. There is no fallback to a weaker one.
     #[must_use]
     pub const fn link(&self) -> Link {
         self.link
     }
 }
 
-/// Judges an opening under a mode, for a route.
+/// Returns the verdict on an opening, by the mode and the route's rules.
 ///
 /// # Errors
-/// [`Refused`], with the rule that refuses.
+/// [`Refused`], with the reason.
 pub fn judge(mode: Mode, acceptance: Acceptance, rule: LinkRule, opening: Opening) -> Result<Permit, Refused> {
     let admission = match (opening, acceptance) {
         (Opening::Sslv2, _) => return Err(Refused::TlsTooOld),

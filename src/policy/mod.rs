@@ -1,8 +1,8 @@
-//! The policy, as pure functions: which openings a mode admits, and what a connection may then do.
+//! The policy, as pure functions: which openings a mode accepts, and which link an accepted connection gets.
 //!
-//! Nothing here reads a clock, a socket or a configuration. [`judge()`] is the truth table of the README as
-//! code; the [`Permit`] it returns has no public constructor and is what the dialler asks for, so no
-//! connection can reach a server without having been judged.
+//! Nothing here reads a clock, a socket or a configuration. [`judge()`] implements the truth table of the README. It
+//! returns a [`Permit`], which has no public constructor. Dialling a server requires a permit, so no connection can
+//! reach a server without a verdict.
 
 mod conform;
 mod judge;

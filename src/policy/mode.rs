@@ -1,21 +1,21 @@
-//! The four modes, their two spellings, and the ladder between them.
+//! The four modes, their two spellings, and the permitted transitions between them.
 
 use std::fmt;
 
-/// The policy's state: mongod's `sslMode`, by its newer name `tlsMode`.
+/// The policy's mode: mongod's `sslMode`, which newer versions call `tlsMode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// No TLS at all.
+    /// Accepts plaintext only; uses plaintext for connections to other servers.
     Disabled,
-    /// Both kinds in, plaintext to other servers.
+    /// Accepts plaintext and TLS; uses plaintext for connections to other servers.
     Allow,
-    /// Both kinds in, TLS to other servers.
+    /// Accepts plaintext and TLS; uses TLS for connections to other servers.
     Prefer,
-    /// TLS only, both ways.
+    /// Accepts TLS only; uses TLS for connections to other servers.
     Require,
 }
 
-/// Which of the two names is spoken. Each accepts and shows only its own values, as in mongod.
+/// The name of the mode parameter. Each name accepts and shows only its own values, as in mongod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spelling {
     /// `sslMode`, with `allowSSL`, `preferSSL`, `requireSSL`.
@@ -24,7 +24,7 @@ pub enum Spelling {
     Tls,
 }
 
-/// A value that is none of a spelling's four.
+/// A value that is not one of the four values of a spelling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Invalid {} setting '{value}', expected one of: {}",
@@ -36,7 +36,7 @@ pub struct UnknownMode {
     value: String,
 }
 
-/// A change that the ladder does not have; mongod's words.
+/// A transition that is not permitted. The message is mongod's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "Illegal state transition for {}, attempt to change from {} to {}",
@@ -45,19 +45,19 @@ pub struct UnknownMode {
     to.name(*spelling)
 )]
 pub struct IllegalTransition {
-    /// The name the request used.
+    /// The spelling that the request used.
     pub spelling: Spelling,
     /// The mode in force.
     pub from: Mode,
-    /// The mode asked for.
+    /// The requested mode.
     pub to: Mode,
 }
 
 impl Mode {
-    /// Every mode, from the bottom of the ladder up.
+    /// Every mode, from `disabled` to `requireSSL`.
     pub const ALL: [Mode; 4] = [Mode::Disabled, Mode::Allow, Mode::Prefer, Mode::Require];
 
-    /// The mode's value in one spelling.
+    /// Returns the mode's value in one spelling.
     #[must_use]
     pub const fn name(self, spelling: Spelling) -> &'static str {
         match (self, spelling) {
@@ -71,10 +71,10 @@ impl Mode {
         }
     }
 
-    /// Reads a value of one spelling; case counts, as in mongod.
+    /// Parses a value of one spelling; case-sensitive, as in mongod.
     ///
     /// # Errors
-    /// [`UnknownMode`], with the values expected.
+    /// [`UnknownMode`], with the expected values.
     pub fn parse(value: &str, spelling: Spelling) -> Result<Mode, UnknownMode> {
         Mode::ALL
             .into_iter()
@@ -82,34 +82,34 @@ impl Mode {
             .ok_or_else(|| UnknownMode { spelling, value: value.to_owned() })
     }
 
-    /// Whether a plaintext opening is let in.
+    /// Returns whether plaintext openings are accepted.
     #[must_use]
     pub const fn accepts_plaintext(self) -> bool {
         !matches!(self, Mode::Require)
     }
 
-    /// Whether a TLS opening is let in.
+    /// Returns whether TLS openings are accepted.
     #[must_use]
     pub const fn accepts_tls(self) -> bool {
         !matches!(self, Mode::Disabled)
     }
 
-    /// Whether connections to other servers use TLS.
+    /// Returns whether connections to other servers use TLS.
     #[must_use]
     pub const fn dials_tls(self) -> bool {
         matches!(self, Mode::Prefer | Mode::Require)
     }
 
-    /// Whether `to` is exactly one step up, the only change that needs no force.
+    /// Checks that `to` is exactly one step up, the only transition that does not have to be forced.
     ///
     /// # Errors
-    /// [`IllegalTransition`] for a step back, a skip or a repeat.
+    /// [`IllegalTransition`] if `to` is a lower mode, skips a mode, or is the present mode.
     pub fn step_to(self, to: Mode, spelling: Spelling) -> Result<(), IllegalTransition> {
         if to as u8 == self as u8 + 1 { Ok(()) } else { Err(IllegalTransition { spelling, from: self, to }) }
     }
 }
 
-/// The older spelling, which is the tutorial's.
+/// Uses the older spelling, as MongoDB's tutorial does.
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name(Spelling::Ssl))
@@ -117,7 +117,7 @@ impl fmt::Display for Mode {
 }
 
 impl Spelling {
-    /// The parameter's name.
+    /// Returns the name of the parameter.
     #[must_use]
     pub const fn parameter(self) -> &'static str {
         match self {
@@ -126,7 +126,7 @@ impl Spelling {
         }
     }
 
-    /// The four values, quoted and listed as mongod does.
+    /// Returns the four values, quoted and listed as in mongod's error message.
     #[must_use]
     pub const fn expected(self) -> &'static str {
         match self {

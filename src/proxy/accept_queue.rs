@@ -15,7 +15,7 @@ use crate::limits::{SLOTS_WARNING, WAITING_LOOK};
 use crate::net::{ConnectionLimit, ConnectionSlot, QueuePlace, SlotUsage};
 use crate::telemetry::{Outcome, Record};
 
-/// Waits for a slot and then serves the connection. Ends if the client closes or a drain begins.
+/// Waits for a slot, then serves the connection. Stops waiting if the client closes the connection or a drain begins.
 pub(super) async fn wait_for_slot(
     socket: TcpStream,
     record: Record,
@@ -38,7 +38,7 @@ pub(super) async fn wait_for_slot(
     }
 }
 
-/// Returns a slot once one is free. Warns if none is for a while.
+/// Returns a slot once one is free. Logs a warning if no slot becomes free for a while.
 ///
 /// # Errors
 /// The connection lost its place in the queue, or its client was silent for too long.
@@ -56,7 +56,7 @@ async fn slot(
             given = place.slot_within(WAITING_LOOK) => given,
             peeked = socket.peek(&mut first), if !looked => {
                 looked = true;
-                // 0: the client has closed.
+                // A count of 0 means that the client has closed the connection.
                 if peeked.is_ok_and(|count| count > 0) {
                     place.spoke(|ip| context.members.load().has(ip));
                 }
@@ -85,10 +85,10 @@ async fn slot(
     }
 }
 
-/// Resolves when the client has closed the connection, or its half of it. `Interest::PRIORITY` includes the end of the
-/// read half and not data, so unread data does not hide it.
+/// Resolves when the client has closed the connection or its sending half. `Interest::PRIORITY` reports the end of the
+/// read half but not data, so unread data does not hide the end.
 async fn client_closed(socket: &TcpStream) {
-    // The runtime is shutting down: the next use of the socket fails.
+    // On error the runtime is shutting down, and the next use of the socket fails.
     if socket.ready(Interest::PRIORITY).await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,4 +1,4 @@
-//! The client's leg: what is admitted is terminated, or taken as it is.
+//! The client's leg: TLS is terminated or passed through, plaintext is relayed unchanged.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::state::Snapshot;
 use crate::telemetry::{ClientTls, ConnectionInfo, Record};
 use crate::tls::{self, AcceptedStream, HandshakeError, Material};
 
-/// The client's leg, and what it was admitted by.
+/// The client's leg, with the admission and the TLS material by which the client was admitted.
 pub(super) struct ClientLeg {
     pub(super) leg: Leg,
     pub(super) admission: Admission,
@@ -35,7 +35,7 @@ impl ClientLeg {
         Ok(ClientLeg { leg, admission, material: Arc::clone(&policy.snapshot.tls) })
     }
 
-    /// Admits the client again, by a newer policy.
+    /// Checks the admitted client again by a newer policy.
     pub(super) fn admit_again(
         &mut self,
         admission: Admission,
@@ -43,7 +43,8 @@ impl ClientLeg {
         record: &mut Record,
     ) -> Result<(), ServeError> {
         if admission != self.admission {
-            // TLS that ends here cannot be passed through any more, nor the reverse.
+            // Terminated TLS cannot be passed through afterwards, and passed-through TLS cannot be terminated
+            // afterwards.
             return Err(ServeError::Unsettled);
         }
         if self.leg.is_outlived() || !Arc::ptr_eq(&self.material, &policy.snapshot.tls) {
@@ -54,7 +55,8 @@ impl ClientLeg {
     }
 }
 
-/// Makes the client's leg. A handshake that fails has its alert sent, and is over when this returns.
+/// Creates the client's leg, with a TLS handshake if TLS is terminated. If the handshake fails, its alert has been sent
+/// and the connection is closed when this returns.
 async fn admit(
     admission: Admission,
     socket: TcpStream,
@@ -86,7 +88,7 @@ async fn admit(
     }
 }
 
-/// Judges an admitted client by another snapshot, or once more.
+/// Verifies the client's certificate again, by the TLS material of `snapshot`.
 fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
     let Leg::FromClient(stream) = leg else { return Ok(()) };
     tls::reverify_client(stream, &snapshot.tls).map_err(|error| ServeError::ClientTls(HandshakeError::Tls(error)))?;
@@ -95,8 +97,8 @@ fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Resul
     Ok(())
 }
 
-/// What the handshake has told. A subject is noted only where certificates must verify; the chain also elsewhere, for when
-/// that changes.
+/// Records the results of the handshake. The certificate's subject is recorded only if certificates must be valid; the
+/// chain is recorded in any case, because a later policy may verify it.
 fn note(session: &CommonState, sni: Option<String>, snapshot: &Snapshot, record: &mut Record) {
     let verified = !snapshot.tls.allow_invalid_certificates;
     let chain = session.peer_certificates();

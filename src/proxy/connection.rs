@@ -1,4 +1,4 @@
-//! One connection, from accept to record.
+//! Serves one connection, from accept to its record.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::sniff::SniffError;
 use crate::state::Tuning;
 use crate::telemetry::{Outcome, Record};
 
-/// Serves one connection and closes its record with how it went. What only its beginning takes is boxed and given back
-/// once it is established: most of its life, a connection waits.
+/// Serves one connection and closes its record with the outcome. State that is only needed until the connection is
+/// established is boxed and freed then, because a connection is idle for most of its life.
 pub(super) fn serve(
     socket: TcpStream,
     mut record: Record,
@@ -33,7 +33,7 @@ pub(super) fn serve(
     context: Arc<ProxyContext>,
     watch: drain::DrainWatch,
 ) -> impl Future<Output = ()> + Send {
-    // Made here and not in the block below, which would hold what it is given for as long as it lives.
+    // Created outside the block below: that block would hold the arguments for the life of the connection.
     let begun = Box::pin(async move {
         let (peer, accepted) = record.info().map(|known| (known.peer, known.accepted))?;
         let mut tuning = *context.tuning.borrow();
@@ -43,7 +43,7 @@ pub(super) fn serve(
                 None
             }
             Err(error) => {
-                // It is refused whatever it sends, so it does not hold a slot until then.
+                // The connection will be refused whatever the client sends, so a silent client must not hold a slot.
                 tuning.timeouts.close_silent = true;
                 Some(error)
             }
@@ -54,7 +54,7 @@ pub(super) fn serve(
             establish(socket, &accepted, &watch, &mut record).await
         };
         let established = tokio::select! {
-            // What is complete is complete, stop or no stop.
+            // Biased: a connection that is established is kept even if a stop is forced at the same time.
             biased;
             established = opening => established,
             () = watch.forced() => Err(ServeError::Forced),
@@ -73,15 +73,15 @@ pub(super) fn serve(
     });
     async move {
         let mut established = begun.await;
-        // In its place, not moved: every byte that is held twice is held by every open connection.
+        // Polled in place and not moved: a move would store the relay twice in the future of every open connection.
         let Some(relay) = &mut established else { return };
         let relayed = relay.await;
         Box::pin(end(established, relayed)).await;
     }
 }
 
-/// Waits until a client has sent something, or has ended: for as long as its slot is not needed, unless silent clients are
-/// closed. What it has sent is not read.
+/// Waits until the client sends data or closes the connection, without reading the data. Fails if the slot is needed
+/// for another connection, if a drain begins, or, if silent clients are closed, at the time limit.
 async fn silence(
     socket: TcpStream,
     accepted: std::time::Instant,
@@ -93,7 +93,7 @@ async fn silence(
     let limit = tuning.timeouts.sniff;
     let overdue = async {
         if tuning.timeouts.close_silent {
-            // Counted from the accept, as the time that it has waited for its slot.
+            // The limit counts from the accept, so it includes the wait for a slot.
             sleep(limit.saturating_sub(accepted.elapsed())).await;
         } else {
             pending::<()>().await;
@@ -101,7 +101,7 @@ async fn silence(
     };
     let mut first = [0];
     tokio::select! {
-        // A client that has spoken is served.
+        // Biased: a client that has sent data is served.
         biased;
         _ = socket.peek(&mut first) => {
             slot.heard();
@@ -115,14 +115,14 @@ async fn silence(
             Box::pin(linger(socket)).await;
             Err(ServeError::Sniff(SniffError::TimedOut(0)))
         }
-        // Closed at once: there is nothing unread that could make a reset of it, and the slot is needed.
+        // The connection is closed at once, because the slot is needed. No unread data can turn the close into a reset.
         () = slot.asked_to_leave() => Err(ServeError::MadeRoom(began.elapsed())),
     }
 }
 
-/// ProxyContext with both legs and closes the record with how it went.
+/// Ends both legs and closes the record with the outcome.
 async fn end(established: Option<Relay<Leg, Leg, Watcher>>, relayed: Relayed) {
-    // The slot is held to the end.
+    // The slot is held until this function returns.
     let Some(Relay { client, upstream, tap: Watcher { record, forced, slot: _slot, .. }, .. }) = established else {
         return;
     };
@@ -130,12 +130,13 @@ async fn end(established: Option<Relay<Leg, Leg, Watcher>>, relayed: Relayed) {
     record.open().counters.inbound.fetch_add(late, Ordering::Relaxed);
     let (outcome, reason) = outcome(relayed);
     record.close(outcome, reason);
-    // A stop waits for the record too.
+    // Dropped after the record is closed, because a stop waits for the record too.
     drop(forced);
 }
 
-/// An end that each peer can tell from another: a reset is passed on as a reset, and who is cut off by us is told so
-/// where TLS has a word for it. Returns how many more bytes of the client's were forwarded meanwhile.
+/// Ends both legs so that each peer can see how the connection ended: a reset is passed on as a reset, and a peer whose
+/// connection tlsramp ends receives `close_notify` if the leg is TLS. Returns the number of bytes that were forwarded
+/// from the client meanwhile.
 async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) -> u64 {
     match relayed {
         Relayed::Stopped(Stop::Boundary) => return move_on(client, upstream).await as u64,
@@ -149,10 +150,10 @@ async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) -> u64 {
     0
 }
 
-/// Ends our direction of both legs, `close_notify` included.
+/// Shuts down the sending direction of both legs, including `close_notify`.
 async fn farewell(client: &mut Leg, upstream: &mut Leg) {
     let both = async { tokio::join!(client.shutdown(), upstream.shutdown()) };
-    // Who does not take it in time is cut off without.
+    // A peer that does not accept the data in time is disconnected without `close_notify`.
     let _ = timeout(FAREWELL, both).await;
 }
 
@@ -195,8 +196,8 @@ mod tests {
     use crate::telemetry::Observer;
     use crate::tls::{Material, TlsFiles};
 
-    /// Every open connection is one of these, idle or not: what grows here is multiplied by all of them. What is rare is
-    /// boxed where it is awaited.
+    /// Every open connection holds one such future, even while idle, so its size is multiplied by the number of
+    /// connections. Rarely used state is boxed where it is awaited.
     #[tokio::test]
     async fn a_connection_is_no_larger_than_it_has_to_be() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -230,6 +231,7 @@ mod tests {
         assert!(size <= MOST_BYTES, "{size} bytes; before this, {MOST_BYTES} were enough");
     }
 
-    /// With 104 of the runtime's own, these fill an allocation of 512: tasks take multiples of 128.
+    /// Together with 104 bytes of the runtime, this fills an allocation of 512 bytes: tasks are allocated in multiples
+    /// of 128.
     const MOST_BYTES: usize = 408;
 }

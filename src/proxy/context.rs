@@ -1,4 +1,4 @@
-//! What a connection is served with, and the policy that it is judged by.
+//! The state that all connections share, and the policy by which a connection is judged.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::route::Route;
 use crate::state::{MemberListReader, PendingConnection, Snapshot, SnapshotReader, Tuning};
 use crate::telemetry::{ConnectionVerdict, Observer, Record};
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub struct ProxyContext {
     /// Records, metrics and logs.
@@ -27,14 +27,14 @@ pub struct ProxyContext {
     pub tuning: watch::Receiver<Tuning>,
     /// The members of the replica set.
     pub members: MemberListReader,
-    /// Connections that tlsramp has dialled and that were not answered yet, to detect loops.
+    /// Connections that tlsramp has dialled and whose servers have not answered yet, to detect loops.
     pub dials: OwnDials,
 }
 
-/// An accepted connection, as all stages need it.
+/// An accepted connection, with the context that every stage needs.
 pub(super) struct AcceptedConnection<'a> {
     pub(super) peer: SocketAddr,
-    /// Set if it reached a transparent listener without the firewall rules that lead there.
+    /// Set if the connection reached a transparent listener directly and not through the firewall's rules.
     pub(super) not_intercepted: Option<NotIntercepted>,
     pub(super) route: &'a ArcSwap<ServedRoute>,
     pub(super) context: &'a ProxyContext,
@@ -45,7 +45,7 @@ pub(super) struct AcceptedConnection<'a> {
 pub(super) struct Policy {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) route: Arc<ServedRoute>,
-    /// Counts the connection as admitted by the snapshot and not established yet.
+    /// Counts the connection as pending: admitted by the snapshot and not established yet.
     pub(super) pending: Option<PendingConnection>,
 }
 
@@ -58,7 +58,7 @@ impl Policy {
         accepted.context.snapshot.is_in_force(&self.snapshot) && Arc::ptr_eq(&accepted.route.load(), &self.route)
     }
 
-    /// Judges an opening, and counts the connection as pending.
+    /// Judges an opening and counts the connection as pending.
     pub(super) fn judge(
         &mut self,
         opening: Opening,

@@ -1,15 +1,16 @@
-//! A connection from its first bytes to both its legs.
+//! Establishes a connection, from its first bytes to both legs.
 //!
-//! A connection is judged by the snapshot and the route in force once its opening is known. Its handshakes and its dial
-//! may take seconds, in which a change can be acknowledged, so the two are compared once more right before the first
-//! byte is relayed. Where one of them has changed, the connection is judged again: by the mode, its client by the new CAs
-//! and revocation lists, and its server is dialled anew where the link would be another.
+//! A connection is judged by the snapshot and the route that are in force once its opening is known. The handshakes and
+//! the dial may take seconds, during which a change of policy can be acknowledged. So right before the first byte is
+//! relayed, tlsramp checks that snapshot and route are still in force. If one of them has changed, the connection is
+//! judged again by the new mode, the client is verified again by the new CAs and revocation lists, and the server is
+//! dialled again if the new policy needs another link.
 //!
-//! The comparison is made under the lock of the table of established connections, in one piece with the connection's
-//! entry there. So a change that comes after it finds the connection in the table, and counts it if it does not conform;
-//! and of a change that was acknowledged before, the comparison sees the snapshot, because the lock, or the answer to
-//! whoever asked for the change, comes in between. Until then the connection is counted with the snapshot that it was
-//! judged by.
+//! The check and the insertion into the table of established connections happen under the lock of that table. A change
+//! after the check finds the connection in the table and counts it if it does not conform. The check sees the snapshot
+//! of every change that was acknowledged before, because the lock, or the reply to the request for the change, orders
+//! the change before the check. Until then the connection is counted as pending with the snapshot by which it was
+//! judged.
 
 use tokio::net::TcpStream;
 
@@ -27,7 +28,7 @@ use crate::sniff::{Sniffed, sniff};
 use crate::state::Tuning;
 use crate::telemetry::{ClientTls, OpenRecord, Record};
 
-/// Both legs of a connection, and its entry among the established ones.
+/// Both legs of a connection, and its entry in the table of established connections.
 pub(super) struct Legs {
     pub(super) client: Leg,
     pub(super) upstream: Leg,
@@ -35,7 +36,7 @@ pub(super) struct Legs {
     pub(super) dial: Option<OwnDial>,
 }
 
-/// Makes both legs. Nothing is dialled before the client is admitted, and nothing without the permit.
+/// Establishes both legs. The upstream is dialled only after the client is admitted, and only with the permit.
 pub(super) async fn establish(
     socket: TcpStream,
     accepted: &AcceptedConnection<'_>,
@@ -48,13 +49,13 @@ pub(super) async fn establish(
         Box::pin(refusal::not_intercepted(socket, opening, &failure, refusal, timeouts.sniff)).await;
         return Err(failure);
     }
-    // Both as of now, not as of accept: a silent client may have waited through any number of changes.
+    // Loads the snapshot and the route now and not at accept: they may have changed while the client was silent.
     let mut policy = Policy::now(accepted);
     let permit = match policy.judge(opening, accepted, record) {
         Ok(permit) => permit,
         Err(refused) => return Err(refuse(Leg::Tcp(socket), refused, accepted, record).await),
     };
-    // Asked before the handshake: a dial of tlsramp's own is known until the dialler's handshake is over.
+    // Determined before the handshake: a dial by tlsramp itself is only recognised until its TLS handshake has ended.
     let destination = policy.destination(&socket, accepted);
     let mut client = ClientLeg::admit(permit.admission(), socket, &policy, accepted, record).await?;
     let mut destination = match destination {
@@ -64,7 +65,8 @@ pub(super) async fn establish(
     let mut permit = permit;
     let mut upstream = None;
     for _ in 0..JUDGED_MOST {
-        // The handshake may have taken its time: nothing is dialled by what is no longer in force.
+        // The policy may have changed during the handshake. A policy that is no longer in force must not be used to
+        // dial.
         if policy.is_in_force(accepted) && !client.leg.is_outlived() {
             match UpstreamLeg::fitting(upstream, permit, destination.take(), &client, &policy, accepted, record).await {
                 Ok(reached) => {
@@ -75,7 +77,7 @@ pub(super) async fn establish(
                     }
                     upstream = Some(reached);
                 }
-                // By the newer policy it may be reached.
+                // The newer policy may reach the server.
                 Err(_) if !policy.is_in_force(accepted) => upstream = None,
                 Err(failure) => {
                     drop(policy);
@@ -112,7 +114,7 @@ async fn opened(
 ) -> Result<(TcpStream, Opening), ServeError> {
     let timeouts = accepted.tuning.timeouts;
     let sniffed = tokio::select! {
-        // A client whose opening is complete is served, stop or no stop.
+        // Biased: a client whose opening is complete is served even if a drain has begun.
         biased;
         sniffed = sniff(&socket, timeouts.sniff, timeouts.close_silent) => sniffed,
         () = watch.draining() => return Err(ServeError::Draining),
@@ -141,7 +143,7 @@ async fn close(upstream: Option<UpstreamLeg>) {
     }
 }
 
-/// Refuses a client by policy.
+/// Refuses a client that the policy does not admit.
 async fn refuse(client: Leg, refused: Refused, accepted: &AcceptedConnection<'_>, record: &mut Record) -> ServeError {
     let (failure, Tuning { refusal, timeouts }) = (ServeError::Refused(refused), accepted.tuning);
     match client {
@@ -158,7 +160,7 @@ async fn refuse(client: Leg, refused: Refused, accepted: &AcceptedConnection<'_>
     failure
 }
 
-/// Tells an admitted client why it is not served, unless its TLS is passed through.
+/// Sends an admitted client the reason why it is not served, unless its TLS is passed through.
 async fn explain(client: ClientLeg, failure: ServeError, accepted: &AcceptedConnection<'_>) -> ServeError {
     if client.admission != Admission::Untouched {
         let Tuning { refusal, timeouts } = accepted.tuning;
@@ -167,7 +169,7 @@ async fn explain(client: ClientLeg, failure: ServeError, accepted: &AcceptedConn
     failure
 }
 
-/// Tells a client that the upstream cannot be reached, unless its TLS is passed through.
+/// Sends a client an error that the upstream cannot be reached, unless its TLS is passed through.
 async fn unreachable(
     client: ClientLeg,
     failure: ServeError,

@@ -1,4 +1,4 @@
-//! Why a connection did not get as far as a relay, and what outcome that is.
+//! The reasons why a connection ends before its relay, and the outcome of each.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::telemetry::Outcome;
 use crate::tls::{HandshakeError, PeerFault};
 use crate::upstream::LinkError;
 
-/// The end of a connection before its relay.
+/// Why a connection ended before its relay.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServeError {
     #[error("{0}")]
@@ -29,7 +29,7 @@ pub(super) enum ServeError {
     Dial(DialError),
     #[error("{0}")]
     UpstreamTls(HandshakeError),
-    /// A mode that the TLS files at hand cannot serve; start, check and the controller all refuse to get there.
+    /// The TLS files cannot serve the mode. Start, `check` and the controller all refuse such a mode.
     #[error("no TLS material for what the mode demands")]
     NoMaterial,
     #[error("the policy changed {JUDGED_MOST} times before the first byte could be relayed")]
@@ -38,7 +38,7 @@ pub(super) enum ServeError {
     Draining,
     #[error("a stop was forced")]
     Forced,
-    /// Its slot was needed.
+    /// The client was silent, and its slot was needed for another connection.
     #[error("silent for {} s, and all connection slots were taken", .0.as_secs())]
     MadeRoom(Duration),
 }
@@ -53,7 +53,7 @@ impl From<LinkError> for ServeError {
 }
 
 impl ServeError {
-    /// What is wrong with the upstream, as far as something can be done about it on this side.
+    /// Returns the upstream's fault, if it is one that an operator of this side can act on.
     pub(super) fn fault(&self) -> PeerFault {
         match self {
             ServeError::UpstreamTls(error) => error.fault(),

@@ -1,8 +1,8 @@
-//! Connections to a transparent listener: where they were going, and which of them the kernel has not handed over.
+//! Connections to a transparent listener: determines their destination and detects those that TPROXY did not deliver.
 //!
-//! TPROXY hands a connection to a listener on another port and leaves the addresses in its packets alone: the accepted
-//! socket's own address is the one that the client connected to. Whoever connects to the listener's own address has come
-//! past the firewall's rules for the server's port, so that is refused, except from this host.
+//! TPROXY delivers a connection to a listener on another port without rewriting the packets' addresses, so the local
+//! address of the accepted socket is the address that the client connected to. A connection to the listener's own
+//! address has bypassed the firewall's rules for the server's port, so it is refused, except from this host.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::net::{is_own, original_destination};
 
-/// A connection that another host has made to the listener itself.
+/// The error for a connection that another host made to the listener's own address.
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 #[error(
     "not intercepted: it was made to tlsramp's own address {0} from another host; clients connect to the server's port, \
@@ -18,21 +18,23 @@ use crate::net::{is_own, original_destination};
 )]
 pub(super) struct NotIntercepted(SocketAddr);
 
-/// The address that a connection was made to.
+/// Returns the address that the client connected to.
 ///
 /// # Errors
-/// [`NotIntercepted`] if that is the listener and the peer is not on this host.
+/// [`NotIntercepted`] if this is the listener's own address and the peer is not on this host.
 pub(super) fn destination(
     listener: SocketAddr,
     socket: &TcpStream,
     peer: SocketAddr,
 ) -> Result<SocketAddr, NotIntercepted> {
     let local = socket.local_addr().unwrap_or(listener);
-    // Rules of `tlsramp netfilter --redirect`, which rewrite addresses, may still be in force for a new transparent listener.
+    // When a listener becomes transparent, rules of `tlsramp netfilter --redirect`, which rewrite addresses, may still
+    // be in force.
     judge(listener, local, || original_destination(socket).ok(), || is_own(peer.ip().to_canonical()))
 }
 
-/// As [`destination`], of what is known of the connection. The closures are system calls, made only if needed.
+/// Like [`destination`], from the connection's addresses. The closures make system calls, so they are only called if
+/// needed.
 fn judge(
     listener: SocketAddr,
     local: SocketAddr,
@@ -62,8 +64,8 @@ mod tests {
 
     #[test]
     fn only_what_other_hosts_make_to_the_listener_itself_is_refused() {
-        // Listener, the socket's own address, where it was going before a redirect, whether it is from this host; then where
-        // it was going, if it is not refused.
+        // Listener, the socket's local address, the original destination before a redirect, whether the peer is on this
+        // host; and the expected destination, or `None` if the connection is refused.
         let rows = [
             ("0.0.0.0:27117", "10.0.0.1:27017", None, false, Some("10.0.0.1:27017")),
             ("[::]:27117", "[fd00::1]:27017", None, false, Some("[fd00::1]:27017")),

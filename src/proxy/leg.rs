@@ -1,4 +1,4 @@
-//! One leg of a connection, whatever it is made of, as one stream.
+//! One leg of a connection, as a stream: TCP, a Unix socket or TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use crate::net::{RelayStream, abort_on_close};
 use crate::tls::{ClientStream, ServerStream};
 use crate::upstream;
 
-/// A client's or an upstream's stream.
+/// The stream of a client or an upstream.
 #[derive(Debug)]
 pub(super) enum Leg {
     Tcp(TcpStream),
@@ -21,14 +21,14 @@ pub(super) enum Leg {
 }
 
 impl Leg {
-    /// Makes the coming close a reset. A Unix socket has none; its close is noticed at once.
+    /// Makes the next close send a TCP reset. A Unix socket has no reset, and its peer notices the close at once.
     pub(super) fn abort(&self) {
         if let Some(socket) = self.socket() {
             abort_on_close(socket);
         }
     }
 
-    /// Whether the certificates by which its peer was verified, or the revocation list, are over.
+    /// Returns whether a certificate or revocation list by which the peer was verified has expired.
     pub(super) fn is_outlived(&self) -> bool {
         match self {
             Leg::Tcp(_) | Leg::Unix(_) => false,
@@ -37,7 +37,7 @@ impl Leg {
         }
     }
 
-    /// Its TCP socket, whatever is spoken on it.
+    /// Returns the TCP socket of a plaintext or TLS leg; `None` for a Unix socket.
     pub(super) fn socket(&self) -> Option<&TcpStream> {
         match self {
             Leg::Tcp(stream) => Some(stream),
@@ -73,7 +73,7 @@ impl RelayStream for Leg {
             Leg::FromClient(stream) => stream.socket().take_error(),
             Leg::ToServer(stream) => stream.socket().take_error(),
         };
-        // A socket that cannot be asked is lost too.
+        // A socket whose error cannot be read counts as lost too.
         error.unwrap_or_else(Some)
     }
 }

@@ -5,14 +5,14 @@
 //! | [`server`], [`worker`] | accept, on every worker thread |
 //! | [`accept_queue`] | wait for a connection slot |
 //! | [`connection`] | serve one connection and close its record |
-//! | [`interception`] | where a connection to a transparent listener was going |
+//! | [`interception`] | determine the destination of a connection to a transparent listener |
 //! | [`establish`] | sniff, judge, admit, dial; judge again if the policy has changed meanwhile |
 //! | [`client_leg`], [`upstream_leg`] | TLS with the client; the dial and TLS with the server |
-//! | [`refusal`], [`failure`] | what a client that is not served reads; why it is not served |
+//! | [`refusal`], [`failure`] | the replies to a client that is not served; the reasons |
 //! | [`watcher`] | count bytes, identify the client, wait for a message boundary |
 //! | [`recycle`] | end a connection at a message boundary |
 //!
-//! Nothing here can change the policy: it holds a reader.
+//! The data plane cannot change the policy: it only holds a reader of the snapshot.
 
 mod accept_queue;
 mod client_leg;

@@ -1,10 +1,11 @@
-//! The end of a connection that is to be made anew, at a message boundary.
+//! Ends a connection at a message boundary, so that the client connects again.
 //!
-//! The client is told first. Whatever it had sent before it learnt that is still on its way: requests that want no answer
-//! are forwarded for a second, since nobody would send them again; the first that wants one is not, so that it has not run,
-//! and its driver sends it again where it may. Then the connection is reset, once the client has acknowledged what it was
-//! sent (a reset makes a peer throw away what it has not read, the last answer included): a client that goes on sending
-//! without reading learns of the end by nothing else.
+//! First, tlsramp shuts down its sending direction to the client. Requests that the client sent before it noticed this
+//! may still arrive. For one second, requests without a reply are forwarded, because no driver would repeat them. The
+//! first request with a reply is not forwarded, so the server does not execute it, and the driver repeats it if it can.
+//! Then the connection is reset, because a client that keeps sending without reading does not notice the end otherwise.
+//! The reset waits until the client has acknowledged all data, because a reset makes the peer discard unread data,
+//! including the last reply.
 
 use std::io;
 
@@ -16,19 +17,19 @@ use crate::limits::{ACKNOWLEDGED, ACKNOWLEDGED_LOOK, FAREWELL, LAST_REQUESTS};
 use crate::mongo::TrailingRequests;
 use crate::net::{linger, unacknowledged};
 
-/// Ends a connection of which neither direction is within a message. Returns how many bytes of the client's last requests
-/// were forwarded.
+/// Ends a connection at a message boundary. Returns the number of bytes of the client's last requests that were
+/// forwarded.
 pub(super) async fn move_on(mut client: Leg, mut upstream: Leg) -> usize {
     let mut forwarded = 0;
     let longest = LAST_REQUESTS + FAREWELL;
     let last = timeout(longest, forward_last(&mut client, &mut upstream, &mut forwarded)).await;
     let leave = async {
         if forwarded > 0 {
-            // Until the server has ended too: closed with input unread, its socket would be reset, and what was just
-            // forwarded could be lost.
+            // Waits until the server has closed too. A close with unread input would reset the server's connection, and
+            // the requests forwarded last could be lost.
             linger(upstream).await;
         } else {
-            // A server that does not take our end in time is cut off without.
+            // A server that does not accept the shutdown in time is disconnected without it.
             let _ = timeout(FAREWELL, upstream.shutdown()).await;
         }
     };
@@ -42,7 +43,7 @@ pub(super) async fn move_on(mut client: Leg, mut upstream: Leg) -> usize {
     forwarded
 }
 
-/// Ends a connection that was cut inside a message: what the client sends from here on is read and thrown away.
+/// Ends a connection inside a message. Data that the client sends from now on is read and discarded.
 pub(super) async fn cut_off(client: Leg, mut upstream: Leg) {
     let leave = async {
         let _ = timeout(FAREWELL, upstream.shutdown()).await;
@@ -52,9 +53,9 @@ pub(super) async fn cut_off(client: Leg, mut upstream: Leg) {
 
 /// How the client's last requests ended.
 enum Last {
-    /// The client has closed, or is lost.
+    /// The client has closed the connection, or the connection is lost.
     Gone,
-    /// With one that is not forwarded, or with the second.
+    /// A request was not forwarded, or the second is over.
     Over,
 }
 
@@ -66,7 +67,7 @@ async fn forward_last(client: &mut Leg, upstream: &mut Leg, forwarded: &mut usiz
     let mut requests = TrailingRequests::default();
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        // Past the second it goes on while there is something to read, so that the reset finds nothing unread.
+        // After the second, the loop continues while there is data to read, so that no data is unread at the reset.
         let sorted = match timeout_at(until, client.read(&mut buffer)).await {
             Err(_) => return Last::Over,
             Ok(Ok(0) | Err(_)) => return Last::Gone,
@@ -88,8 +89,8 @@ async fn forward_last(client: &mut Leg, upstream: &mut Leg, forwarded: &mut usiz
     }
 }
 
-/// Waits until the client's system has acknowledged all that it was sent, our end included. False if it does not in time,
-/// or that cannot be known: then the close is an ordinary one.
+/// Waits until the client's kernel has acknowledged all data and the FIN. Returns false if it does not in time, or if
+/// this cannot be determined; the connection is then closed without a reset.
 async fn is_acknowledged(client: &Leg) -> bool {
     let Some(socket) = client.socket() else { return false };
     let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr()) else { return false };
@@ -105,5 +106,5 @@ async fn is_acknowledged(client: &Leg) -> bool {
     timeout(ACKNOWLEDGED, acknowledged).await.unwrap_or(false)
 }
 
-/// Read at a time.
+/// The size of the read buffer.
 const BUFFER_BYTES: usize = 16 * 1024;

@@ -1,4 +1,4 @@
-//! What a client that is not served gets to read, and a close that does not overtake it.
+//! Replies to clients that are not served, and closes their connections so that the reply arrives.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::mongo::{ClientMetadata, Header, Refusal, refusal};
 use crate::net::linger;
 use crate::policy::{Opening, RefusalStyle, Refused};
 
-/// Refuses by policy: a MongoDB error to a MongoDB request, an alert to TLS, a close to anything else. At most
-/// `limit` is waited for the rest of a request that has begun.
+/// Refuses a client by policy: a MongoDB request gets a MongoDB error, a TLS client gets an alert, and any other
+/// connection is closed. Waits at most `limit` for the rest of a request that has begun.
 pub(super) async fn by_policy(mut socket: TcpStream, refused: Refused, style: RefusalStyle, limit: Duration) {
     if style == RefusalStyle::Reply {
         let said = match refused {
@@ -24,14 +24,14 @@ pub(super) async fn by_policy(mut socket: TcpStream, refused: Refused, style: Re
             Refused::Tls => timeout(limit, socket.write_all(&alert(TLS_1_2, ACCESS_DENIED))).await,
             Refused::TlsTooOld => timeout(limit, socket.write_all(&alert(TLS_1_0, PROTOCOL_VERSION))).await,
         };
-        // A client that could not be told is a client that is gone.
+        // The error is ignored: a client to which the reply cannot be sent is gone.
         let _ = said;
     }
     linger(socket).await;
 }
 
-/// Refuses a client that has come around the rules: a MongoDB error to a MongoDB request, an alert to TLS, which is not
-/// terminated for it.
+/// Refuses a client that has bypassed the firewall's rules: a MongoDB request gets a MongoDB error; a TLS client gets
+/// an alert, without TLS being terminated.
 pub(super) async fn not_intercepted(
     mut socket: TcpStream,
     opening: Opening,
@@ -51,7 +51,7 @@ pub(super) async fn not_intercepted(
     linger(socket).await;
 }
 
-/// Who a client that is turned away says it is, as far as its opening is there already.
+/// Returns the metadata that a refused client has sent, if its first message has arrived completely.
 pub(super) async fn who(socket: &TcpStream) -> Option<ClientMetadata> {
     let mut opening = [0; PEEK_BYTES];
     let count = timeout(WHO, socket.peek(&mut opening)).await.ok()?.ok()?;
@@ -59,7 +59,7 @@ pub(super) async fn who(socket: &TcpStream) -> Option<ClientMetadata> {
     ClientMetadata::of(opening[..count].get(..length)?)
 }
 
-/// Tells an admitted client that there is no server behind: `HostUnreachable` to a request.
+/// Replies `HostUnreachable` to the first request of an admitted client whose server cannot be reached.
 pub(super) async fn unreachable<S>(
     mut leg: S,
     upstream: Option<&str>,
@@ -79,11 +79,11 @@ pub(super) async fn unreachable<S>(
     linger(leg).await;
 }
 
-/// Tells a client that was admitted, and is no longer, why: with a MongoDB error, since TLS has no refusal after its
-/// handshake.
+/// Refuses a client that was admitted before and is no longer. The reply is a MongoDB error, because TLS has no refusal
+/// after the handshake.
 pub(super) async fn after_admission(mut leg: Leg, failure: &ServeError, style: RefusalStyle, limit: Duration) {
     if style == RefusalStyle::Reply {
-        // Drivers try again after the second.
+        // Drivers retry after `HostUnreachable`.
         let refused = matches!(failure, ServeError::Refused(_) | ServeError::ClientTls(_));
         let code = if refused { TLS_REQUIRED } else { HOST_UNREACHABLE };
         let text = format!("tlsramp refuses this connection by a policy that changed while it was made: {failure}");
@@ -92,7 +92,7 @@ pub(super) async fn after_admission(mut leg: Leg, failure: &ServeError, style: R
     linger(leg).await;
 }
 
-/// Reads as much of the first message as its answer needs, and answers.
+/// Reads as much of the first message as the reply needs, and sends the reply.
 async fn reply<S>(leg: &mut S, (code, name): (i32, &str), text: &str) -> std::io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -114,7 +114,7 @@ where
     }
 }
 
-/// A fatal alert, in a record of its own (RFC 8446, section 6).
+/// Returns a fatal alert in a TLS record of its own (RFC 8446, section 6).
 fn alert(minor_version: u8, description: u8) -> [u8; 7] {
     const ALERT: u8 = 21;
     const FATAL: u8 = 2;

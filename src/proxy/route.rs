@@ -1,4 +1,4 @@
-//! A route as its listeners serve it, and the destination of each connection.
+//! A route as served by its listeners, and the destination of each connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,21 +13,22 @@ use crate::state::MemberListReader;
 use crate::telemetry::{Metrics, RedirectedTo, RouteRecord};
 use crate::upstream::Upstream;
 
-/// A route as one of its listeners serves it.
+/// A route as served by one of its listeners.
 #[derive(Debug)]
 pub(super) struct ServedRoute {
     pub(super) route: Arc<Route>,
-    /// The listener's address, if the kernel hands over connections to other addresses (TPROXY).
+    /// The listener's address, if the listener is transparent: the kernel delivers connections to other addresses to it
+    /// (TPROXY).
     transparent: Option<SocketAddr>,
-    /// Looked up once, for the first connection.
+    /// Looked up once, at the first connection.
     record: OnceLock<Arc<RouteRecord>>,
 }
 
-/// Where one connection leads.
+/// The destination of one connection.
 #[derive(Debug)]
 pub(super) struct Destination {
     pub(super) upstream: Arc<Upstream>,
-    /// Its addresses, if the kernel redirected the connection.
+    /// The addresses of the redirect, if the kernel redirected the connection.
     pub(super) redirected: Option<RedirectedTo>,
 }
 
@@ -55,7 +56,8 @@ impl ServedRoute {
         ServedRoute { route, transparent, record: OnceLock::new() }
     }
 
-    /// The address that the client connected to; `None` if that is the listener's own in any case.
+    /// Returns the address that the client connected to; `None` if the listener is not transparent, so that this is
+    /// always the listener's own address.
     pub(super) fn connected_to(
         &self,
         socket: &TcpStream,
@@ -64,7 +66,7 @@ impl ServedRoute {
         self.transparent.map(|listener| interception::destination(listener, socket, peer)).transpose()
     }
 
-    /// Where a connection leads.
+    /// Returns the destination of a connection.
     pub(super) fn destination(
         &self,
         socket: &TcpStream,
@@ -81,7 +83,7 @@ impl ServedRoute {
         }
     }
 
-    /// What the records of its connections refer to.
+    /// Returns the route's record, to which the records of its connections refer.
     pub(super) fn record(&self, metrics: &Metrics) -> &Arc<RouteRecord> {
         self.record.get_or_init(|| {
             let (id, name) = (self.route.id.clone(), self.route.id.name());
@@ -91,7 +93,7 @@ impl ServedRoute {
     }
 }
 
-/// The destination of a connection that the kernel redirected.
+/// Returns the destination of a connection that the kernel redirected.
 fn redirected(
     socket: &TcpStream,
     fronted: Option<&FrontedServer>,
@@ -106,7 +108,7 @@ fn redirected(
     Ok(Destination { upstream: Arc::new(upstream), redirected: Some(RedirectedTo { original, dialled }) })
 }
 
-/// The addresses that a connection was made to: the listener's, and the one before the kernel redirected it.
+/// Returns the local address of a connection, and its original destination if the kernel redirected it.
 fn accepted_at(socket: &TcpStream) -> [Option<SocketAddr>; 2] {
     [socket.local_addr().ok(), original_destination(socket).ok()]
 }

@@ -1,5 +1,5 @@
-//! The listeners of the proxy. Each worker accepts on listeners of its own; the kernel spreads connections over them, and
-//! a connection stays on the worker that accepted it.
+//! The listeners of the proxy. Each worker has listeners of its own. The kernel distributes connections over the
+//! workers, and a connection stays on the worker that accepted it.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -25,7 +25,7 @@ pub struct ProxyServer {
     context: Arc<ProxyContext>,
 }
 
-/// An open route. Dropping it closes its listeners; its connections go on.
+/// An open route. Dropping it closes its listeners; open connections are still served.
 #[derive(Debug)]
 pub struct OpenRoute {
     route: Arc<ArcSwap<ServedRoute>>,
@@ -36,20 +36,20 @@ impl ProxyServer {
     /// Starts the workers.
     ///
     /// # Errors
-    /// If the system gives no thread or no event queue.
+    /// The system refuses a thread or an event queue.
     pub fn start(workers: usize, context: ProxyContext) -> io::Result<ProxyServer> {
         let workers = (0..workers).map(Worker::start).collect::<io::Result<_>>()?;
         Ok(ProxyServer { workers, context: Arc::new(context) })
     }
 
-    /// The health of the workers.
+    /// Returns a handle that checks whether the workers respond.
     #[must_use]
     pub fn worker_health(&self) -> WorkerHealth {
         WorkerHealth::of(&self.workers)
     }
 
-    /// Accepts connections of a route, on one listener per worker, until `watch` drains or the handle is dropped. The address
-    /// in `transparent` is that of a listener to which the kernel hands over connections (TPROXY).
+    /// Accepts connections of a route, on one listener per worker, until `watch` drains or the handle is dropped.
+    /// `transparent` is the listener's address if the kernel delivers connections to other addresses to it (TPROXY).
     #[must_use]
     pub fn open(
         &self,
@@ -75,7 +75,7 @@ impl ProxyServer {
 }
 
 impl OpenRoute {
-    /// Replaces the route; the next connections follow the new one.
+    /// Replaces the route; new connections use the new one.
     pub fn lead(&self, route: Arc<Route>) {
         self.route.store(Arc::new(ServedRoute::new(route, None)));
     }
@@ -87,7 +87,7 @@ impl Drop for OpenRoute {
     }
 }
 
-/// One worker's accept loop for one route. Never awaits a peer, nor a slot.
+/// The accept loop of one worker for one route. Awaits neither peers nor slots.
 async fn accept(
     listener: TcpListener,
     route: Arc<ArcSwap<ServedRoute>>,
@@ -109,7 +109,7 @@ async fn accept(
         };
         let record = context.observer.open(peer, route.load().record(&context.observer.metrics));
         let (route, context, watch) = (Arc::clone(&route), Arc::clone(&context), watch.clone());
-        // Taken after the accept: a slot that is taken before would be held by a worker without a connection.
+        // The slot is taken after the accept; a worker that took it before would hold it without a connection.
         match connection_limit.enter(peer.ip(), |ip| context.members.load().has(ip)) {
             Ok(SlotRequest::Granted(slot)) => drop(tokio::spawn(serve(socket, record, slot, route, context, watch))),
             Ok(SlotRequest::Queued(place)) => {
@@ -123,7 +123,7 @@ async fn accept(
                     watch,
                 )));
             }
-            // Closed without a reply, as mongod does.
+            // The connection is closed without a reply, as mongod does.
             Err(TooMany::Full) => record.close(Outcome::TooManyConnections, None),
             Err(TooMany::FromAddress) => record.close(Outcome::TooManyFromAddress, None),
         }

@@ -1,4 +1,4 @@
-//! The upstream's leg: dialled, made what the permit says, and noted in the record.
+//! The upstream's leg: dials the server, establishes the link that the permit demands, and notes it in the record.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::state::Snapshot;
 use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo};
 use crate::tls::Material;
 
-/// The upstream's leg, and what it was dialled by.
+/// The upstream's leg, with the link, the route and the TLS material with which it was dialled.
 pub(super) struct UpstreamLeg {
     pub(super) leg: Leg,
     pub(super) link: Link,
@@ -29,7 +29,8 @@ pub(super) struct UpstreamLeg {
 }
 
 impl UpstreamLeg {
-    /// Returns `reached` if this policy would dial the same; else closes it and dials.
+    /// Returns `reached` if this policy would dial the same server over the same kind of link; otherwise closes it and
+    /// dials.
     pub(super) async fn fitting(
         reached: Option<UpstreamLeg>,
         permit: Permit,
@@ -65,20 +66,20 @@ impl UpstreamLeg {
         Ok(UpstreamLeg { leg, link, dial, route: Arc::clone(route), material: Arc::clone(&snapshot.tls) })
     }
 
-    /// Whether this policy would dial the same.
+    /// Returns whether this policy would dial the same server over the same kind of link.
     fn fits(&self, link: Link, policy: &Policy) -> bool {
         let verified =
             link != Link::Tls || (Arc::ptr_eq(&self.material, &policy.snapshot.tls) && !self.leg.is_outlived());
         link == self.link && Arc::ptr_eq(&self.route, &policy.route) && verified
     }
 
-    /// Closes a connection on which nothing was sent; TLS with `close_notify`.
+    /// Closes a connection on which no data was sent; if it uses TLS, with `close_notify`.
     pub(super) async fn close(mut self) {
         let _ = Box::pin(timeout(FAREWELL, self.leg.shutdown())).await;
     }
 }
 
-/// Makes the upstream's leg, and notes what came of it if the route is outbound.
+/// Establishes the upstream's leg. If the route is outbound, notes the result of the dial.
 async fn reach(
     permit: Permit,
     route: &Route,
@@ -99,7 +100,8 @@ async fn reach(
     reached
 }
 
-/// The server hears the client's own SNI, where the route passes it on and there is one.
+/// Dials the upstream and establishes the link. The server receives the client's SNI if the client sent one and the
+/// route passes it on.
 async fn leg(
     permit: Permit,
     route: &Route,
@@ -124,13 +126,13 @@ async fn leg(
     if let Some(version) = stream.tls_version() {
         note(record, |reached| reached.tls_version = Some(version));
         record.latencies().upstream_handshake(connected.elapsed());
-        // The server has answered.
+        // The server has answered, so the dial need not be remembered.
         return Ok((stream.into(), None));
     }
     Ok((stream.into(), dial))
 }
 
-/// Notes what has become known of the upstream.
+/// Updates the upstream's entry in the record.
 fn note(record: &mut Record, note: impl FnOnce(&mut UpstreamInfo)) {
     record.note(|known| {
         if let Some(reached) = &mut known.upstream {

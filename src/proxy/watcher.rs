@@ -1,9 +1,12 @@
-//! Observes a connection's relay: identifies the client, counts bytes, and, once the connection is asked to be recycled,
-//! waits for a message boundary: every request has its answer, and no message is in transit.
+//! Observes a connection's relay: identifies the client, counts bytes, and, once the connection is to be recycled,
+//! waits for a message boundary. At a boundary, every request has its reply, and no message is in transit.
 //!
-//! - A driver's monitor is closed between any two messages; its driver then closes the rest of its pool without an error.
-//! - Others are closed after a second without traffic, after which drivers check whether a connection is still open.
-//! - After five seconds any boundary is taken; with an open cursor or unanswered requests, after a minute.
+//! - A driver's monitoring connection is closed between any two messages; the driver then closes the other connections
+//!   of its pool without an error.
+//! - Other connections are closed after a second without traffic, after which drivers check whether a connection is
+//!   still open.
+//! - After five seconds, a connection is closed at any boundary; a connection with an open cursor or with requests that
+//!   have no reply, after a minute.
 //! - A connection in a transaction is not closed until it has been silent for a minute.
 
 use std::pin::Pin;
@@ -19,7 +22,6 @@ use crate::net::{ConnectionSlot, Direction, OwnDial, RelayTap, Stop};
 use crate::policy::Link;
 use crate::telemetry::{OpenRecord, RecycleRegistration, RecycleRequest};
 
-/// Watches one connection.
 pub(super) struct Watcher {
     pub(super) record: OpenRecord,
     first: FirstMessage,
@@ -27,19 +29,19 @@ pub(super) struct Watcher {
     follower: Option<Follower>,
     seen: RecycleRegistration,
     moving: Option<Box<Moving>>,
-    /// Whether bytes were moved since the last poll.
+    /// Whether bytes were relayed since the last poll.
     progressed: bool,
-    /// Whether the upstream has sent something since the client has.
+    /// Whether the upstream has sent data since the client last sent data.
     answered: bool,
-    /// Held to the end of the connection.
+    /// Held until the connection ends.
     pub(super) slot: ConnectionSlot,
-    /// Until the upstream's first answer. Boxed: most of its life, a connection has none.
+    /// Held until the upstream's first answer. Boxed, because a connection has none for most of its life.
     dial: Option<Box<OwnDial>>,
-    /// Dropped last: a drain waits for the record too.
+    /// Dropped last, because a drain waits for the record too.
     pub(super) forced: PhaseReached<DrainWatch>,
 }
 
-/// A connection that was asked to be recycled. Most never are.
+/// The state of a connection that is to be recycled. Boxed, because most connections are never recycled.
 struct Moving {
     quiet_since: Instant,
     timer: Pin<Box<Sleep>>,
@@ -81,14 +83,15 @@ impl Watcher {
         }
     }
 
-    /// Records whether the connection speaks MongoDB, and so has message boundaries.
+    /// Records whether the connection uses the MongoDB protocol, which has message boundaries.
     fn note_language(&self) {
         if let Some(follower) = &self.follower {
             self.record.open().opaque.store(!follower.speaks_mongodb(), Ordering::Relaxed);
         }
     }
 
-    /// When the connection may be closed at the current message boundary; `None` if it is not at one.
+    /// Returns the time at which the connection may be closed at the current message boundary; `None` if it is not at
+    /// one.
     fn due(&self, wish: &RecycleRequest, quiet_since: Instant, now: Instant) -> Option<Instant> {
         let follower = self.follower.as_ref()?;
         if follower.is_monitor() {
@@ -100,7 +103,7 @@ impl Watcher {
         if follower.transaction() == Transaction::Open {
             return Some(quiet_since + RECYCLE_TRANSACTION);
         }
-        // A member's requests without an answer are mirrored reads, whose loss is harmless.
+        // Requests of members without a reply are mirrored reads, whose loss is harmless.
         let delicate = follower.has_cursor() || (follower.sends_unanswered() && !self.is_member());
         let patience = if delicate { RECYCLE_TRANSACTION } else { RECYCLE_ANY_BOUNDARY };
         Some((quiet_since + RECYCLE_QUIET).min((wish.since + patience).max(now)))
@@ -110,7 +113,7 @@ impl Watcher {
         self.record.open().client().is_some_and(|client| client.internal)
     }
 
-    /// Records that the connection sends requests without an answer.
+    /// Records that the connection sends requests that have no reply.
     fn note_unanswered(&self) {
         let noted = &self.record.open().unanswered;
         if self.follower.as_ref().is_some_and(Follower::has_unanswered) && !noted.load(Ordering::Relaxed) {
@@ -186,7 +189,7 @@ impl RelayTap for Watcher {
         if let (Some(next), Some(moving)) = (next, &mut self.moving) {
             moving.timer.as_mut().reset(next);
             if moving.timer.as_mut().poll(cx).is_ready() {
-                // Between the look at the clock and now: once more.
+                // The timer expired after `now` was read, so poll once more.
                 cx.waker().wake_by_ref();
             }
         }

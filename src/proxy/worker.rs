@@ -1,4 +1,4 @@
-//! Worker threads: each has a single-threaded runtime of its own.
+//! Worker threads, each with a single-threaded runtime of its own.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -18,7 +18,7 @@ pub(super) struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Tells whether all workers still run tasks.
+/// Checks whether all workers still run tasks.
 #[derive(Debug, Clone)]
 pub struct WorkerHealth(Vec<Handle>);
 
@@ -27,7 +27,7 @@ impl WorkerHealth {
         WorkerHealth(workers.iter().map(|worker| worker.handle.clone()).collect())
     }
 
-    /// Returns once every worker has run a task that is started now. Never returns if a worker hangs or is gone.
+    /// Returns once every worker has run a newly spawned task. Never returns if a worker hangs or has ended.
     pub async fn all_respond(&self) {
         let started: Vec<_> = self.0.iter().map(|worker| worker.spawn(async {})).collect();
         for task in started {
@@ -41,8 +41,8 @@ impl WorkerHealth {
 impl Worker {
     pub(super) fn start(number: usize) -> io::Result<Worker> {
         let (stop, stopped) = oneshot::channel();
-        // The thread is started first: if it is refused, a runtime would be dropped here, within another runtime, and that
-        // panics.
+        // The thread is started before its runtime is created. Otherwise, if the system refused the thread, the runtime
+        // would be dropped here within another runtime, which panics.
         let (give, given) = std::sync::mpsc::sync_channel::<Runtime>(1);
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let Ok(runtime) = given.recv() else { return };
@@ -51,10 +51,11 @@ impl Worker {
                 tokio::pin!(stopped);
                 loop {
                     tokio::select! {
-                        // A message or a dropped sender.
+                        // Resolves at a message or when the sender is dropped.
                         _ = &mut stopped => return,
-                        // Setting a timer that is earlier than all others interrupts epoll_wait, which costs two
-                        // system calls. This one is always earlier than those of connections.
+                        // Setting a timer that expires earlier than all others interrupts epoll_wait, which costs two
+                        // system calls. This timer always expires earlier than the timers of connections, so setting
+                        // those is cheap.
                         _ = beat.tick() => {}
                     }
                 }
@@ -63,7 +64,7 @@ impl Worker {
         })?;
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
         let handle = runtime.handle().clone();
-        // The thread waits for the runtime.
+        // The thread is waiting for the runtime, so the send succeeds.
         let _ = give.send(runtime);
         Ok(Worker { handle, stop: Some(stop), thread: Some(thread) })
     }
@@ -77,7 +78,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A worker that panicked has been logged by its panic; there is nothing left to stop.
+            // The error is ignored: the panic of a worker has already been logged, and its thread has ended.
             let _ = thread.join();
         }
     }
@@ -92,7 +93,7 @@ mod tests {
 
     use super::{Worker, WorkerHealth};
 
-    /// A worker that hangs is detected; one that is busy for a while is waited for.
+    /// A hanging worker is detected; a worker that is busy for a while is waited for.
     #[tokio::test]
     async fn all_workers_respond() {
         let workers: Vec<_> = (0..2).map(|number| Worker::start(number).unwrap()).collect();

@@ -1,23 +1,24 @@
-//! The rule: TLS, plaintext, or more bytes needed. Pure, and final as soon as only one answer remains.
+//! Classifies an opening as TLS or plaintext, or asks for more bytes. The function is pure, and decides as soon as only
+//! one result is possible.
 //!
-//! The byte tests of other proxies (`16`, `16 03`, `16 03 0x`) are wrong here: a MongoDB message starts with its
-//! little-endian length, so plaintext first messages of 278, 790, 66,326 and 197,398 bytes look like TLS to
-//! them. What mongod itself goes by, `responseTo` at offset 8, decides those; and the opcode behind it, because
-//! the low length byte of a ClientHello stands at offset 8 and may be anything.
+//! Other proxies test for the bytes `16`, `16 03` or `16 03 0x`. These tests are wrong for MongoDB: a message starts
+//! with its little-endian length, so plaintext first messages of 278, 790, 66,326 and 197,398 bytes look like TLS to
+//! them. For such openings `responseTo` at offset 8 decides, as in mongod, and then the opcode after `responseTo`: in a
+//! ClientHello, offset 8 holds the low byte of the length, which can have any value.
 
 use crate::mongo::OpCode;
 use crate::policy::Opening;
 
-/// What the bytes so far are.
+/// The classification of the bytes received so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Decided; further bytes cannot change it.
+    /// Decided: further bytes cannot change the opening.
     Is(Opening),
-    /// Still open.
+    /// Undecided: more bytes are needed.
     NeedMore,
 }
 
-/// Classifies the first bytes of a connection. 16 bytes always suffice.
+/// Classifies the first bytes of a connection. 16 bytes always suffice for a decision.
 #[must_use]
 pub fn classify(bytes: &[u8]) -> Class {
     match bytes.first() {
@@ -28,8 +29,9 @@ pub fn classify(bytes: &[u8]) -> Class {
     }
 }
 
-/// `8x LL 01 03`: an SSLv2-framed ClientHello that offers SSL 3.0 or TLS (RFC 5246, appendix E.2); its length has 15
-/// bits, of which any may be set. As a MongoDB length it would be over 48,000,000 bytes, so it is none.
+/// `8x LL 01 03`: an SSLv2-framed ClientHello that offers SSL 3.0 or TLS (RFC 5246, appendix E.2); its length field has
+/// 15 bits, any of which may be set. Read as a MongoDB message length, these bytes exceed 48,000,000 bytes, so they are
+/// not a MongoDB message.
 fn sslv2_or_message(bytes: &[u8]) -> Class {
     let header = &bytes[..bytes.len().min(4)];
     match header {
@@ -39,7 +41,7 @@ fn sslv2_or_message(bytes: &[u8]) -> Class {
     }
 }
 
-/// `16 03 00..04`: a TLS record (RFC 8446, section 5.1), or a MongoDB message of an unlucky length.
+/// `16 03 00..04`: a TLS record (RFC 8446, section 5.1), or a MongoDB message whose length starts with the same bytes.
 fn handshake_or_message(bytes: &[u8]) -> Class {
     if bytes.get(1).is_some_and(|&major| major != MAJOR) || bytes.get(2).is_some_and(|&minor| minor > HIGHEST_MINOR) {
         return Class::Is(Opening::Plaintext);
@@ -55,7 +57,7 @@ fn handshake_or_message(bytes: &[u8]) -> Class {
     }
 }
 
-/// The bytes of a field that are there already.
+/// Returns the bytes of a field that have been received.
 fn between(bytes: &[u8], start: usize, end: usize) -> &[u8] {
     bytes.get(start.min(bytes.len())..end.min(bytes.len())).unwrap_or_default()
 }
@@ -64,7 +66,7 @@ fn between(bytes: &[u8], start: usize, end: usize) -> &[u8] {
 const HANDSHAKE: u8 = 0x16;
 /// Major version of SSL 3.0 and every TLS.
 const MAJOR: u8 = 0x03;
-/// Minor version of TLS 1.3; records say 1 or 3, and anything up to here is left to the TLS stack to judge.
+/// Minor version of TLS 1.3. Records carry 1 or 3; the TLS stack judges every value up to this one.
 const HIGHEST_MINOR: u8 = 0x04;
 /// Set in the first byte of a two-byte SSLv2 record header.
 const SSLV2_LENGTH_BIT: u8 = 0x80;
@@ -118,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Every length a first message may have up to a mebibyte, both values of `responseTo`, every opcode.
+    /// Tests every length of a first message up to 1 MiB, both values of `responseTo`, and every opcode.
     #[test]
     fn every_message_length_is_plaintext() {
         for length in 16..=1024 * 1024 {

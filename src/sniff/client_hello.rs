@@ -1,19 +1,21 @@
-//! What a ClientHello says of itself: the versions it offers and the name it asks for (RFC 8446, section 4.1.2).
+//! Parses the offered versions and the server name (SNI) of a ClientHello (RFC 8446, section 4.1.2).
 //!
-//! Best effort on the bytes at hand, for the record of a connection that is refused or passed through; what
-//! cannot be read is left out. One thing is decided by it: a hello whose own version is below TLS 1.2 cannot lead
-//! to 1.2 or later, and is refused by name. (The TLS stack refuses it too, but for the extensions it lacks.)
+//! Parsing is best effort on the bytes received so far, for the record of a connection that is refused or passed
+//! through; fields that cannot be parsed are left out. One decision depends on the result: a ClientHello whose
+//! `legacy_version` is below TLS 1.2 cannot negotiate TLS 1.2 or later, so it is refused as too old. (The TLS stack
+//! would refuse it too, but report missing extensions.)
 
 use std::fmt;
 
-/// The readable parts of a ClientHello.
+/// The parsed parts of a ClientHello.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The hello's own version field: the highest the client knows, up to TLS 1.2 (later ones are in an extension).
+    /// The `legacy_version` field: the highest version that the client supports, up to TLS 1.2 (later versions are in
+    /// an extension).
     pub client_version: Option<u16>,
-    /// Protocol versions offered.
+    /// The offered protocol versions.
     pub versions: Versions,
-    /// The server name asked for, as the client spelled it; not yet fit for a log.
+    /// The requested server name (SNI) as the client sent it; not escaped for logs.
     pub sni: Option<String>,
 }
 
@@ -22,14 +24,14 @@ pub struct ClientHello {
 pub struct Versions(u8);
 
 impl ClientHello {
-    /// Whether the client knows nothing from TLS 1.2 up. What `supported_versions` says counts, whatever the hello's own
-    /// version is (RFC 8446, section 4.2.1).
+    /// Returns whether the client supports no version from TLS 1.2 up. The `supported_versions` extension takes
+    /// precedence over `legacy_version` (RFC 8446, section 4.2.1).
     #[must_use]
     pub fn is_too_old(&self) -> bool {
         self.client_version.is_some_and(|version| version < TLS_1_2) && !self.versions.has_from(TLS_1_2)
     }
 
-    /// Reads what is there of a hello, over as many records as it was split into.
+    /// Parses the received part of a ClientHello, which may be split over any number of records.
     #[must_use]
     pub fn read(bytes: &[u8]) -> ClientHello {
         let mut hello = ClientHello::default();
@@ -37,7 +39,7 @@ impl ClientHello {
         hello
     }
 
-    /// Stops at the first byte that is missing or wrong; what was read by then stays.
+    /// Stops at the first missing or invalid byte; the fields parsed before it are kept.
     fn fill(&mut self, handshake: &[u8]) -> Option<()> {
         let mut hello = ByteReader(handshake);
         let [CLIENT_HELLO, _, _, _] = hello.take(4)? else { return None };
@@ -83,7 +85,7 @@ impl Versions {
     }
 }
 
-/// `TLS1.0, TLS1.1`, or `unknown` for a hello that could not be read.
+/// Formats the set as `TLS1.0, TLS1.1`; as `unknown` if the set is empty because the ClientHello could not be parsed.
 impl fmt::Display for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let named = NAMES.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0);
@@ -93,7 +95,7 @@ impl fmt::Display for Versions {
     }
 }
 
-/// The handshake bytes of consecutive handshake records, joined.
+/// Joins the payloads of consecutive handshake records.
 fn handshake_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(bytes.len());
     let mut records = ByteReader(bytes);
@@ -110,7 +112,7 @@ fn server_name(mut body: ByteReader<'_>) -> Option<String> {
     std::str::from_utf8(list.vector()?).ok().map(str::to_owned)
 }
 
-/// A cursor that answers `None` past the end.
+/// A cursor that returns `None` past the end.
 struct ByteReader<'a>(&'a [u8]);
 
 impl<'a> ByteReader<'a> {
@@ -130,13 +132,13 @@ impl<'a> ByteReader<'a> {
         self.take(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
     }
 
-    /// A vector with a two-byte length.
+    /// Reads a vector with a two-byte length.
     fn vector(&mut self) -> Option<&'a [u8]> {
         let length = self.u16()?;
         self.take(usize::from(length))
     }
 
-    /// A vector with a one-byte length.
+    /// Reads a vector with a one-byte length.
     fn short_vector(&mut self) -> Option<&'a [u8]> {
         let length = self.take(1)?[0];
         self.take(usize::from(length))
@@ -158,7 +160,7 @@ mod tests {
     use super::ClientHello;
     use proptest::prelude::proptest;
 
-    /// A hello of TLS 1.3 for `db1`, in records of `fragment` bytes.
+    /// Returns a TLS 1.3 ClientHello for `db1`, in records of `fragment` bytes.
     fn hello(fragment: usize) -> Vec<u8> {
         let mut extensions = vec![0, 0, 0, 8, 0, 6, 0, 0, 3, b'd', b'b', b'1'];
         extensions.extend([0, 43, 0, 5, 4, 3, 4, 3, 3]);
@@ -185,7 +187,7 @@ mod tests {
         let mut old = hello(200);
         assert_eq!(old.splice(9..11, [3, 1]).collect::<Vec<_>>(), [3, 3]);
         assert!(!ClientHello::read(&old).is_too_old());
-        // The same without extensions is of TLS 1.0.
+        // Without extensions, the same ClientHello offers TLS 1.0 only.
         assert!(ClientHello::read(&old[..60]).is_too_old());
     }
 

@@ -1,7 +1,7 @@
-//! Telling TLS from plaintext by the first bytes, which stay in the kernel for whoever comes next.
+//! Distinguishes TLS from plaintext by the first bytes, which stay in the kernel's receive buffer for the next reader.
 //!
-//! [`classify()`] is the rule, pure; [`sniff`] is the wait around it; [`ClientHello`] is what a ClientHello says of
-//! itself, for the record, and to name one that is too old.
+//! [`classify()`] is a pure function of the bytes; [`sniff`] waits for enough bytes; [`ClientHello`] holds the parsed
+//! ClientHello, for the record and to detect clients whose TLS is too old.
 
 mod classify;
 mod client_hello;

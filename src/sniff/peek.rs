@@ -1,9 +1,10 @@
-//! The wait for an opening, by `MSG_PEEK`: every byte stays in the kernel, and no replay buffer exists.
+//! Waits for an opening with `MSG_PEEK`: every byte stays in the kernel, so no replay buffer is needed.
 //!
-//! Two traps of peeking under tokio shape the loop. A peek that returns bytes leaves the socket "ready", so one
-//! that did not suffice must report `WouldBlock`, or the next wait returns at once and spins. And a peek never
-//! shows the end of stream behind buffered bytes while tokio never clears `READ_CLOSED`, so one byte plus FIN
-//! would come back for ever: after each undecided peek the readiness itself is asked.
+//! Two properties of peeking under tokio determine the loop. First, a peek that returns bytes leaves the socket
+//! "ready", so a peek whose bytes do not suffice must report `WouldBlock`; otherwise the next wait returns at once, and
+//! the loop spins. Second, a peek does not show the end of stream behind buffered bytes, and tokio never clears
+//! `READ_CLOSED`, so one byte followed by FIN would be peeked for ever. Therefore the readiness is checked for the end
+//! of stream after each undecided peek.
 
 use std::io;
 use std::time::Duration;
@@ -17,37 +18,37 @@ use super::{Class, ClientHello, classify};
 use crate::limits::PEEK_BYTES;
 use crate::policy::Opening;
 
-/// An opening that is decided.
+/// A classified opening.
 #[derive(Debug)]
 pub struct Sniffed {
-    /// What it is.
+    /// The class of the opening.
     pub opening: Opening,
-    /// What a TLS opening says of itself.
+    /// The parsed ClientHello, if the opening is TLS.
     pub hello: Option<ClientHello>,
 }
 
-/// Why there is no opening. None of these is ever forwarded.
+/// Why a connection has no opening. Such a connection is never forwarded.
 #[derive(Debug, thiserror::Error)]
 pub enum SniffError {
-    /// Closed without a byte: a probe.
+    /// The client closed the connection without sending a byte, as health probes do.
     #[error("closed without a byte")]
     Silent,
-    /// Closed in the middle of an opening.
+    /// The client closed the connection in the middle of an opening.
     #[error("closed after {0} bytes that were neither TLS nor a message")]
     Truncated(usize),
-    /// The wait is over.
+    /// The time limit was reached.
     #[error("no decidable opening in time ({0} bytes seen)")]
     TimedOut(usize),
-    /// The socket failed.
+    /// The socket reported an error.
     #[error("{0}")]
     Socket(#[from] io::Error),
 }
 
-/// Waits for the first byte, without a bound of its own unless `close_silent`, then at most `limit` for the
-/// rest of the opening. Costs no CPU while nothing arrives.
+/// Waits for the first byte, without a time limit unless `close_silent` is set, and then at most `limit` for the rest
+/// of the opening. Uses no CPU while nothing arrives.
 ///
 /// # Errors
-/// [`SniffError`]: the connection is to be closed.
+/// [`SniffError`]; the caller must close the connection.
 pub async fn sniff(stream: &TcpStream, limit: Duration, close_silent: bool) -> Result<Sniffed, SniffError> {
     let mut deadline = close_silent.then(|| Instant::now() + limit);
     let mut seen = 0;
@@ -60,20 +61,21 @@ pub async fn sniff(stream: &TcpStream, limit: Duration, close_silent: bool) -> R
         };
         match stream.try_io(Interest::READABLE, || peek(stream, &mut seen)) {
             Ok(sniffed) => return sniffed.ok_or(SniffError::Silent),
-            // Health checkers like to reset what they have seen enough of.
+            // Health checkers may reset a connection instead of closing it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset && seen == 0 => {
                 return Err(SniffError::Silent);
             }
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
             Err(_) if ready.is_read_closed() && seen > 0 => return Err(SniffError::Truncated(seen)),
-            // Readiness may be false news, so that nothing was there: the wait starts with a byte, not with it.
+            // Readiness may be spurious, so the time limit starts with the first byte and not with readiness.
             Err(_) if seen > 0 => deadline = deadline.or_else(|| Some(Instant::now() + limit)),
             Err(_) => {}
         }
     }
 }
 
-/// One peek: decided, or the end of stream, or `WouldBlock` for an opening that needs more.
+/// Peeks once. Returns the classified opening, `None` at the end of stream, or `WouldBlock` if the opening needs more
+/// bytes.
 fn peek(stream: &TcpStream, seen: &mut usize) -> io::Result<Option<Sniffed>> {
     let mut buffer = [0; PEEK_BYTES];
     let (count, _) = rustix::net::recv(stream, &mut buffer, RecvFlags::PEEK)?;
@@ -92,7 +94,7 @@ fn peek(stream: &TcpStream, seen: &mut usize) -> io::Result<Option<Sniffed>> {
     }
 }
 
-/// Where the version field of a ClientHello ends: record header, handshake header, version. A client that sent so
-/// little has more to say, and with the version its refusal can name what was wrong (unless it is split over records
-/// of a few bytes, and then the TLS stack refuses it).
+/// The end of the version field of a ClientHello: record header, handshake header, version. A ClientHello is longer
+/// than this, so more bytes will follow, and the refusal of an old client can name its version. (If the ClientHello is
+/// split over records of a few bytes, the TLS stack refuses it instead.)
 const VERSION_END: usize = 11;

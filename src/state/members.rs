@@ -1,5 +1,6 @@
-//! The known members of the replica set: the names to verify at an address, and the addresses with reserved connection
-//! slots. Written by the control plane, read by the data plane. Nothing is resolved here.
+//! The known members of the replica set: the names that the certificate of a server at an address is verified against,
+//! and the addresses with reserved connection slots. The control plane writes the list; the data plane reads it. This
+//! module resolves no names.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -13,16 +14,16 @@ use crate::net::HostPort;
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its name in the set's configuration.
+    /// The member's name in the configuration of the replica set.
     pub name: HostPort,
-    /// Its addresses, as seen from here.
+    /// The member's addresses, as resolved on this host.
     pub addresses: Vec<IpAddr>,
-    /// The sources of its name, sorted, without duplicates.
+    /// The sources of the member's name, sorted, without duplicates.
     pub sources: Vec<NameSource>,
 }
 
-/// Where the name of a member comes from. There are no others: what a peer's certificate or a reverse look-up says is
-/// never used to verify that peer.
+/// The source of a member's name. The list is complete: names from a peer's certificate or a reverse look-up are never
+/// used to verify that peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NameSource {
     /// `--member`.
@@ -31,7 +32,7 @@ pub enum NameSource {
     Outbound,
     /// The `hello` of the server that this proxy fronts.
     Hello,
-    /// A rollout, by the admin port.
+    /// A rollout, through the admin port.
     Rollout,
 }
 
@@ -42,16 +43,16 @@ pub struct MemberList {
     addresses: HashSet<IpAddr>,
 }
 
-/// Writes the list; there is one.
+/// Writes the member list. There is only one writer.
 #[derive(Debug)]
 pub struct MemberListWriter(Arc<ArcSwap<MemberList>>);
 
-/// Reads the list.
+/// Reads the member list.
 #[derive(Debug, Clone)]
 pub struct MemberListReader(Arc<ArcSwap<MemberList>>);
 
 impl NameSource {
-    /// Its name in `GET /status`.
+    /// Returns the name used in `GET /status`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,26 +65,26 @@ impl NameSource {
 }
 
 impl MemberList {
-    /// A list of these members.
+    /// Creates a list of `members`.
     #[must_use]
     pub fn new(members: Vec<Member>) -> MemberList {
         let addresses = members.iter().flat_map(|member| &member.addresses).map(IpAddr::to_canonical).collect();
         MemberList { members, addresses }
     }
 
-    /// The members.
+    /// Returns the members.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// Whether an address is a member's.
+    /// Returns whether `ip` is an address of a member.
     #[must_use]
     pub fn has(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip.to_canonical())
     }
 
-    /// The members whose address and port these are.
+    /// Returns the members with this address and port.
     pub fn at(&self, address: SocketAddr) -> impl Iterator<Item = &Member> {
         let ip = address.ip().to_canonical();
         self.members.iter().filter(move |member| {
@@ -91,8 +92,8 @@ impl MemberList {
         })
     }
 
-    /// The names of which the certificate of a server at `address` must have one: those of the members there, else the
-    /// address itself.
+    /// Returns the names of which the certificate of a server at `address` must contain one: the names of the members
+    /// at this address, or the address itself if there are none.
     #[must_use]
     pub fn names_at(&self, address: SocketAddr) -> Vec<ServerName<'static>> {
         let mut names = Vec::new();
@@ -105,13 +106,13 @@ impl MemberList {
 }
 
 impl MemberListWriter {
-    /// An empty list.
+    /// Creates an empty list.
     #[must_use]
     pub fn new() -> MemberListWriter {
         MemberListWriter(Arc::default())
     }
 
-    /// A reader of the list.
+    /// Returns a reader of the list.
     #[must_use]
     pub fn reader(&self) -> MemberListReader {
         MemberListReader(Arc::clone(&self.0))
@@ -130,7 +131,7 @@ impl Default for MemberListWriter {
 }
 
 impl MemberListReader {
-    /// The current list.
+    /// Returns the current list.
     #[must_use]
     pub fn load(&self) -> Arc<MemberList> {
         self.0.load_full()
@@ -159,10 +160,10 @@ mod tests {
             ("10.0.0.1:27017", &["db1.example.net"]),
             ("[2001:db8::1]:27017", &["db1.example.net"]),
             ("[::ffff:10.0.0.1]:27017", &["db1.example.net"]),
-            // Two names of one server: either will do.
+            // One server has two names; its certificate must contain one of them.
             ("10.0.0.2:27017", &["db2", "old2"]),
             ("10.0.0.2:27018", &["db2"]),
-            // Nobody known there: the certificate must be for the address.
+            // No member is known at this address, so the certificate must be for the address.
             ("10.0.0.2:27019", &["10.0.0.2"]),
             ("10.0.0.3:27017", &["10.0.0.3"]),
             ("[2001:db8::3]:27017", &["2001:db8::3"]),

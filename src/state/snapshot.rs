@@ -1,8 +1,9 @@
-//! The one pointer: mode, generation and TLS material, changed together and read together.
+//! The snapshot: mode, generation and TLS material behind one pointer, so that they are changed and read together.
 //!
-//! A [`SnapshotReader`] has no way to write; the data plane holds nothing else. A connection loads the snapshot after its opening
-//! is known, and compares it once more right before it is established. In between it is counted with the snapshot, so
-//! that connections which a newer one would not make are known while they are still under way.
+//! The data plane only holds a [`SnapshotReader`], which cannot write. A connection loads the snapshot once its opening
+//! is known, and checks right before it is established that the snapshot is still in force. Meanwhile the connection is
+//! counted as pending with that snapshot, so that pending connections that do not conform to a newer snapshot can be
+//! counted.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,20 +14,20 @@ use crate::limits::Timeouts;
 use crate::policy::{Mode, NonConformingModes, RefusalStyle};
 use crate::tls::Material;
 
-/// The policy that a connection is judged by and the TLS material that it is served with.
+/// The policy by which a connection is judged, and the TLS material with which it is served.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The policy's mode.
     pub mode: Mode,
-    /// Counts the snapshots from 1; a later one is higher.
+    /// The number of the snapshot: 1 for the first, and one more for each later snapshot.
     pub generation: u64,
-    /// Certificates, trust, ticket keys, sessions.
+    /// Certificates, trusted CAs and revocation lists, ticket keys, and TLS sessions.
     pub tls: Arc<Material>,
     pending: PendingCounts,
 }
 
-/// The number of pending connections of a snapshot, by the modes that they do not conform to and by whether their TLS is
-/// terminated. A pending connection is admitted and not established yet.
+/// The number of pending connections of a snapshot, by the modes to which they do not conform and by whether their TLS
+/// is terminated. A pending connection is admitted but not established yet.
 #[derive(Debug)]
 struct PendingCounts([[AtomicUsize; 2]; NonConformingModes::COUNT]);
 
@@ -47,7 +48,7 @@ pub struct Tuning {
     pub refusal: RefusalStyle,
 }
 
-/// Replaces the snapshot; there is one.
+/// Replaces the snapshot. There is only one writer.
 #[derive(Debug)]
 pub struct SnapshotWriter(Arc<SnapshotCell>);
 
@@ -58,18 +59,19 @@ pub struct SnapshotReader(Arc<SnapshotCell>);
 #[derive(Debug)]
 struct SnapshotCell {
     current: ArcSwap<Snapshot>,
-    /// Earlier snapshots. Each is alive while a pending connection or a reader holds it, which bounds their number.
+    /// Earlier snapshots. A snapshot stays alive while a pending connection or a reader holds it, which bounds their
+    /// number.
     earlier: Mutex<Vec<Weak<Snapshot>>>,
 }
 
 impl Snapshot {
-    /// The first one.
+    /// Creates a snapshot without pending connections.
     #[must_use]
     pub fn new(mode: Mode, generation: u64, tls: Arc<Material>) -> Snapshot {
         Snapshot { mode, generation, tls, pending: PendingCounts::default() }
     }
 
-    /// The number of pending connections of this snapshot that `newer` would not admit.
+    /// Returns the number of pending connections of this snapshot that `newer` would not admit.
     fn pending_non_conforming(&self, newer: &Snapshot) -> usize {
         let judges_again = !Arc::ptr_eq(&self.tls, &newer.tls) && newer.tls.verifies_clients();
         let sum = |non_conforming_modes: NonConformingModes| {
@@ -83,7 +85,7 @@ impl Snapshot {
 }
 
 impl PendingConnection {
-    /// Counts a connection that this snapshot lets in.
+    /// Counts a connection that `snapshot` has admitted, until the returned value is dropped.
     #[must_use]
     pub fn count(
         snapshot: &Arc<Snapshot>,
@@ -119,31 +121,33 @@ impl SnapshotCell {
 }
 
 impl SnapshotWriter {
-    /// The first snapshot, generation 1.
+    /// Creates the first snapshot, with generation 1.
     #[must_use]
     pub fn new(mode: Mode, tls: Arc<Material>) -> SnapshotWriter {
         let current = ArcSwap::from_pointee(Snapshot::new(mode, 1, tls));
         SnapshotWriter(Arc::new(SnapshotCell { current, earlier: Mutex::default() }))
     }
 
-    /// A reader of it.
+    /// Returns a reader of the snapshot.
     #[must_use]
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader(Arc::clone(&self.0))
     }
 
-    /// The snapshot in force.
+    /// Returns the snapshot in force.
     #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
         self.0.current.load_full()
     }
 
-    /// Puts the next one in force. Every connection that is established after this returns has it, or a later one.
+    /// Puts a new snapshot in force and returns its generation. Every connection that is established after this returns
+    /// uses the new snapshot or a later one.
     pub fn commit(&mut self, mode: Mode, tls: Arc<Material>) -> u64 {
         let last = self.current();
         let generation = last.generation + 1;
         {
-            // Before it is replaced: whoever sees the next one finds this among the earlier ones.
+            // Added before the snapshot is replaced: a reader that sees the new snapshot finds this one among the
+            // earlier ones.
             let mut earlier = self.0.earlier();
             earlier.retain(|snapshot| snapshot.strong_count() > 0);
             earlier.push(Arc::downgrade(&last));
@@ -154,20 +158,20 @@ impl SnapshotWriter {
 }
 
 impl SnapshotReader {
-    /// The snapshot in force.
+    /// Returns the snapshot in force.
     #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {
         self.0.current.load_full()
     }
 
-    /// Whether that is this one.
+    /// Returns whether `snapshot` is the one in force.
     #[must_use]
     pub fn is_in_force(&self, snapshot: &Arc<Snapshot>) -> bool {
         Arc::ptr_eq(&self.0.current.load(), snapshot)
     }
 
-    /// The number of pending connections that the current snapshot would not admit. Each is judged again before it is
-    /// established.
+    /// Returns the number of pending connections that the current snapshot would not admit. Each connection is judged
+    /// again before it is established.
     #[must_use]
     pub fn pending_non_conforming(&self) -> usize {
         let now = self.load();

@@ -1,7 +1,7 @@
 use super::{InboundRules, Intercept, NetfilterCommand, OutboundRules, Sidecar, WhenDown};
 use crate::netfilter::command;
 
-/// Both directions.
+/// Returns a sidecar with rules for both directions.
 pub(in crate::netfilter) fn sidecar() -> Sidecar {
     let outbound = OutboundRules {
         port: 27217,
