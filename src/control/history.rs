@@ -35,9 +35,9 @@ pub struct HistoryEntry {
     pub door: String,
     /// The caller: an address with the subject of a certificate, a user by number, or this process.
     pub by: String,
-    /// The number of repetitions, if the request was repeated.
+    /// The number of occurrences, if the entry was repeated.
     pub times: u32,
-    /// The time of the first request, if it was repeated. RFC 3339.
+    /// The time of the first occurrence, if the entry was repeated. RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }

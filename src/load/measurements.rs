@@ -67,7 +67,7 @@ impl FailureKind {
         }
     }
 
-    /// The same text for the same kind.
+    /// A description of the kind; equal kinds have equal texts.
     pub(super) fn text(&self) -> String {
         match self {
             FailureKind::Resolve(why) => format!("the name does not resolve: {}", printable(why)),
