@@ -15,16 +15,16 @@ use crate::limits::{READERS_AT_A_TIME, READERS_BYTES, READERS_WAITING};
 pub(crate) struct AnswerLimit {
     listings: AnswerQueue,
     summaries: AnswerQueue,
-    /// Kibibytes of answers that are not sent yet.
+    /// Kibibytes of answers that are held in memory until they are sent.
     held: Arc<Semaphore>,
 }
 
 /// How large an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AnswerSize {
-    /// With a row for each connection or client.
+    /// The answer has a row for each connection or client.
     Listing,
-    /// With their numbers only.
+    /// The answer has only the numbers of connections and clients.
     Summary,
 }
 
@@ -55,13 +55,13 @@ impl AnswerLimit {
         }
     }
 
-    /// Waits for a permit, however many wait already: for callers that are bounded otherwise, as changes are.
+    /// Waits for a permit regardless of how many requests wait: for callers that are bounded otherwise, as changes are.
     pub(super) async fn acquire(&self, size: AnswerSize) -> AnswerPermit {
         // The semaphore is never closed.
         AnswerPermit(Arc::clone(&self.queue(size).permits).acquire_owned().await.ok())
     }
 
-    /// Waits for a permit, unless too many wait already.
+    /// Waits for a permit, unless too many requests wait already.
     ///
     /// # Errors
     /// [`ChangeError::Busy`]
@@ -76,10 +76,10 @@ impl AnswerLimit {
         Ok(turn)
     }
 
-    /// A body that counts as held until it is sent.
+    /// Returns a body whose size counts as held until the body is sent.
     ///
     /// # Errors
-    /// [`ChangeError::Busy`] if those under way hold too much already.
+    /// [`ChangeError::Busy`] if the answers under way hold too many bytes already.
     pub(super) fn hold(&self, body: Vec<u8>) -> Result<Bytes, ChangeError> {
         let kibibytes = u32::try_from(body.len() / 1024 + 1).map_err(|_| ChangeError::Busy)?;
         let held = Arc::clone(&self.held).try_acquire_many_owned(kibibytes).map_err(|_| ChangeError::Busy)?;
@@ -124,7 +124,7 @@ mod tests {
         }
         assert!(matches!(limit.acquire_if_few(AnswerSize::Listing).await, Err(ChangeError::Busy)));
         assert!(limit.acquire_if_few(AnswerSize::Summary).await.is_ok(), "the other queue is free");
-        // One that stops waiting lets another wait.
+        // A request that stops waiting makes room for another to wait.
         waiting.pop();
         let mut next = Box::pin(limit.acquire_if_few(AnswerSize::Listing));
         assert!(futures_poll(&mut next).is_none());

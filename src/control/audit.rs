@@ -9,7 +9,7 @@ use super::member_names;
 use crate::policy::Mode;
 use crate::text::printable;
 
-/// A change of mode, made or refused.
+/// Logs a change of mode that was made or refused.
 pub(super) fn change(history: &History, change: &Change, outcome: &Result<Changed, ChangeError>, caller: &Caller) {
     let (door, by, forced, persist) = (caller.door.name(), &caller.who, change.force, change.persist);
     let to = change.to;
@@ -61,7 +61,7 @@ pub(super) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, 
     history.note(event, caller);
 }
 
-/// TLS files read again, or refused.
+/// Logs that TLS files were read again or refused.
 pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
@@ -114,7 +114,7 @@ pub(super) fn lease(
     history.note(Event::done(Action::Lease, what), caller);
 }
 
-/// A client accepted, or no longer, or refused.
+/// Logs that a client was accepted, is no longer accepted, or that the request was refused.
 pub(super) fn accepted(
     history: &History,
     key: &str,
@@ -134,7 +134,7 @@ pub(super) fn accepted(
     history.note(event, caller);
 }
 
-/// The members of some sets set, or refused.
+/// Logs that the members of some replica sets were set, or that the request was refused.
 pub(super) fn members(
     history: &History,
     names: &MemberSets,
@@ -156,14 +156,14 @@ pub(super) fn members(
     history.note(event, caller);
 }
 
-/// A request to stop.
+/// Logs a request to stop.
 pub(super) fn quit(history: &History, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     tracing::info!(door, %by, "asked to quit");
     history.note(Event::done(Action::Quit, "asked to stop"), caller);
 }
 
-/// The start.
+/// Logs the start.
 pub(super) fn start(history: &History, mode: Mode, persisted: bool) {
     let whose = if persisted { "state file" } else { "configuration" };
     let what = format!("tlsramp {}, mode {mode} ({whose})", env!("CARGO_PKG_VERSION"));

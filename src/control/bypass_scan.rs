@@ -13,20 +13,20 @@ use crate::state::MemberList;
 /// A connection that bypasses this proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bypass {
-    /// Where it leads.
+    /// The direction of the connection.
     pub direction: BypassDirection,
-    /// Its address on this host.
+    /// The address of its end on this host.
     pub local: SocketAddr,
-    /// Its other end.
+    /// The address of its other end.
     pub remote: SocketAddr,
-    /// Whether that is an address of a member.
+    /// Whether the address of the other end is a member's.
     pub member: bool,
 }
 
-/// Where a connection that bypasses this proxy leads.
+/// The direction of a connection that bypasses this proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BypassDirection {
-    /// From outside to the server behind.
+    /// From outside to the fronted server.
     Inbound,
     /// From this host to another member.
     Outbound,
@@ -60,10 +60,10 @@ impl BypassScan {
     }
 }
 
-/// What a connection that bypasses this proxy is recognised by.
+/// The ports and addresses by which a connection that bypasses this proxy is recognised.
 #[derive(Debug)]
 pub(super) struct BypassRules<'a> {
-    /// The port of the fronted server, where that is on this host.
+    /// The port of the fronted server, if the server is on this host.
     pub(super) server: Option<u16>,
     /// The port for redirected connections.
     pub(super) transparent: Option<u16>,
@@ -110,7 +110,7 @@ pub(super) fn connections(rules: &BypassRules<'_>, own: &mut impl FnMut(IpAddr) 
     all.into_iter().map(canonical).collect()
 }
 
-/// The same from `/proc/net/tcp`: slower, and available on every kernel.
+/// Reads these connections from `/proc/net/tcp`: slower, and available on every kernel.
 fn from_proc() -> impl Iterator<Item = Established> {
     let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
     let established = entries.filter(|entry| entry.state == TcpState::Established);
@@ -133,13 +133,13 @@ fn socket(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// With IPv4-mapped addresses as IPv4.
+/// Converts IPv4-mapped addresses to IPv4.
 fn canonical(one: Established) -> Established {
     let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     Established { local: canonical(one.local), remote: canonical(one.remote), ..one }
 }
 
-/// Whether an address is this host's; each is looked up once.
+/// Whether an address is this host's; each address is looked up once.
 pub(super) fn own_addresses() -> impl FnMut(IpAddr) -> bool {
     let mut known = HashMap::new();
     move |ip| *known.entry(ip).or_insert_with(|| is_own(ip))

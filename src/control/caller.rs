@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 /// The origin of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// How the request came.
+    /// The way by which the request came.
     pub door: Door,
     /// The peer that sent it.
     pub who: Who,

@@ -19,7 +19,7 @@ pub struct Change {
     pub spelling: Spelling,
     /// Whether ladder, servers and lease are ignored: any mode that can be served is taken.
     pub force: bool,
-    /// Whether any blocker refuses the change.
+    /// Whether the change is refused if there is any blocker.
     pub guard: bool,
     /// Whether a restart starts in this mode too.
     pub persist: bool,
@@ -36,7 +36,7 @@ impl Change {
         Change { to, spelling, force: false, guard: false, persist: false, repeatable: false, holder: None }
     }
 
-    /// The same, by force.
+    /// A forced change to a mode.
     #[must_use]
     pub fn forced(to: Mode, spelling: Spelling) -> Change {
         Change { force: true, ..Change::to(to, spelling) }
@@ -52,7 +52,7 @@ pub struct Changed {
     pub mode: Mode,
     /// The snapshot that has it; every connection judged from now on has this generation or a later one.
     pub generation: u64,
-    /// Whether a restart starts in it by the state file.
+    /// Whether the state file makes a restart start in this mode.
     pub persisted: bool,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
@@ -63,9 +63,9 @@ pub struct Changed {
 pub struct MemberSets {
     /// The members of each set, as `HOST:PORT`, in place of those set before; none removes the set.
     pub sets: BTreeMap<String, Vec<String>>,
-    /// Whatever the lease says.
+    /// Whether another caller's lease is ignored.
     pub force: bool,
-    /// The holder of the lease, if that is the caller.
+    /// The name of the lease's holder, if the caller holds the lease.
     pub holder: Option<String>,
 }
 
@@ -74,7 +74,7 @@ pub struct MemberSets {
 pub struct Rotated {
     /// The snapshot that has them.
     pub generation: u64,
-    /// What is in force from now on.
+    /// The material that is in force from now on.
     pub material: Arc<Material>,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
@@ -85,7 +85,7 @@ pub struct Rotated {
 pub struct Recycle {
     /// Also connections whose clients may see an error: of a server outside any set, without MongoDB, with TLS passed through.
     pub force: bool,
-    /// After this time a connection is cut, at a message boundary or not.
+    /// The time after which a connection is cut, whether or not it is at a message boundary.
     pub grace: Option<Duration>,
     /// How long to wait for connections to move.
     pub wait: Option<Duration>,
@@ -96,7 +96,7 @@ pub struct Recycle {
 pub struct Recycled {
     /// Connections whose clients may see an error, or lose a request without acknowledgement, if they are moved.
     pub at_risk: usize,
-    /// Those of them that stay, since `force` was not given.
+    /// The number of these connections that stay, since `force` was not given.
     pub left_alone: usize,
     /// Why they are at risk, one line for each reason.
     pub risks: Vec<String>,
@@ -112,7 +112,7 @@ pub struct Recycled {
     pub warnings: Vec<String>,
 }
 
-/// A client that an operator has accepted to lose, or has no longer.
+/// A client whose loss an operator has accepted, or no longer accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedClient {
     /// Its key.
@@ -126,34 +126,34 @@ pub struct AcceptedClient {
 /// Why a change was refused. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The ladder does not have the step.
+    /// The ladder does not allow the step.
     #[error("{0}")]
     Transition(#[from] IllegalTransition),
     /// The TLS files at hand cannot serve the mode.
     #[error("cannot serve {mode}: {missing}")]
     Unservable {
-        /// The mode asked for, or in force.
+        /// The mode that was requested, or is in force.
         mode: Mode,
-        /// What it takes.
+        /// A description of what the mode requires.
         missing: &'static str,
     },
     /// Servers that the mode could not reach.
     #[error("{to} would cut off: {}; force takes it all the same", texts(.blockers))]
     Unreachable {
-        /// The mode asked for.
+        /// The mode that was requested.
         to: Mode,
-        /// Each of them.
+        /// The servers, one entry each.
         blockers: Vec<Blocker>,
     },
     /// The guard has found blockers.
     #[error("the guard refuses {to}: {}", texts(.blockers))]
     Guarded {
-        /// The mode asked for.
+        /// The mode that was requested.
         to: Mode,
-        /// Each of them.
+        /// The blockers.
         blockers: Vec<Blocker>,
     },
-    /// Another holds the lease.
+    /// Another caller holds the lease.
     #[error("{holder} holds the lease for another {seconds} s; wait, or force")]
     Leased {
         /// Its holder.
@@ -189,7 +189,7 @@ pub enum ChangeError {
     Internal(String),
 }
 
-/// The first few, in one line. The answer has the list too.
+/// Lists the first few entries in one line. The answer has the whole list too.
 fn texts(blockers: &[Blocker]) -> String {
     let mut texts: Vec<_> = blockers.iter().take(BLOCKERS_IN_A_LINE).map(|blocker| blocker.text.clone()).collect();
     if let Some(more) = blockers.len().checked_sub(BLOCKERS_IN_A_LINE).filter(|more| *more > 0) {

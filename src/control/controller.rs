@@ -43,7 +43,7 @@ use crate::telemetry::{ClientIdentity, LogHandle, Observer};
 #[derive(Debug)]
 pub struct Controller {
     view: Arc<View>,
-    /// One change at a time. Held while servers are probed and files are read.
+    /// Allows one change at a time. Held while servers are probed and files are read.
     changing: Mutex<SnapshotWriter>,
     running: RunningWriter,
     tuning: watch::Sender<Tuning>,
@@ -53,7 +53,7 @@ pub struct Controller {
     reloaded: Notify,
 }
 
-/// The parts that a controller is made of.
+/// The parts from which a controller is built.
 #[derive(Debug)]
 pub struct ControllerParts {
     /// The connections of this proxy that are not accepted yet at their other end.
@@ -62,19 +62,19 @@ pub struct ControllerParts {
     pub writer: SnapshotWriter,
     /// The writer of the list of members.
     pub members: MemberListWriter,
-    /// What was loaded and is running.
+    /// The settings that were loaded and are running.
     pub loaded: Loaded,
     /// Its routes.
     pub routes: Arc<Routes>,
     /// The resolvers of all servers.
     pub resolvers: Resolvers,
-    /// What connections copy at accept.
+    /// The settings that connections copy at accept.
     pub tuning: watch::Sender<Tuning>,
     /// The listeners.
     pub listeners: Arc<dyn ListenerControl>,
     /// The records of connections.
     pub observer: Arc<Observer>,
-    /// The log, if it is this proxy's own.
+    /// The log, if this proxy owns it.
     pub log: Option<Arc<LogHandle>>,
     /// The command line, which a reload reads again.
     pub arguments: ArgMatches,
@@ -172,7 +172,7 @@ impl Controller {
             was.step_to(change.to, change.spelling)?;
         }
         servable(change.to, &self.view.loaded().settings, &snapshot.tls)?;
-        // The mode in force breaks nothing anew.
+        // A request for the mode in force causes no new breakage.
         let warnings =
             if change.to == was { Vec::new() } else { check_blockers(change, blockers(&self.view, change.to)).await? };
         // The lease may have been taken while servers were probed.
@@ -241,7 +241,7 @@ impl Controller {
         carry_out(async move { Ok(recycle(&view, request, &caller).await) }).await
     }
 
-    /// Accepts that a client is lost, so that it blocks no change; with `accepted` false, no longer.
+    /// Accepts the loss of a client, so that it blocks no change; with `accepted` false, withdraws the acceptance.
     ///
     /// # Errors
     /// A text that says what is wrong with the key, or that no more clients can be accepted.
@@ -265,7 +265,7 @@ impl Controller {
         self.quit.notify_one();
     }
 
-    /// Returns once it was asked to stop.
+    /// Returns once a stop has been requested.
     pub async fn quitting(&self) {
         self.quit.notified().await;
     }

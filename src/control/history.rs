@@ -35,9 +35,9 @@ pub struct HistoryEntry {
     pub door: String,
     /// The caller: an address with the subject of a certificate, a user by number, or this process.
     pub by: String,
-    /// How often, where it repeated itself.
+    /// The number of occurrences, if the entry was repeated.
     pub times: u32,
-    /// When it was first, where it repeated itself. RFC 3339.
+    /// The time of the first occurrence, if the entry was repeated. RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }
@@ -74,11 +74,11 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
-    /// It was made.
+    /// The change was made.
     Done,
     /// There was nothing to change.
     Kept,
-    /// It was refused.
+    /// The change was refused.
     Refused,
     /// An outcome that only a later version has.
     #[default]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// A lease that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseHeld {
-    /// By whom.
+    /// The holder.
     pub holder: String,
     /// The time that is left.
     pub left: Duration,

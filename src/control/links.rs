@@ -61,7 +61,7 @@ pub(super) fn links(view: &View) -> Vec<LinkHealth> {
         row.open = open.get(&row.key).map_or(0, |open| open.all);
         let names = row.redirected.map(|address| members.names_at(address));
         if let Some(names) = names.filter(|names| *names != row.names) {
-            // It has other names since it was tried: the suggestion may be outdated.
+            // The host has other names since the trial: the suggestion may be outdated.
             (row.names, row.suggestion) = (names, None);
         }
     }
@@ -294,7 +294,7 @@ mod tests {
             assert!(failure.unwrap_or_default().contains(reason.unwrap_or_default()), "{number}");
         }
         let warned = warnings(&rows.map(|(row, ..)| row));
-        // That a probed server is down is said where servers are listed.
+        // The list of servers already reports that a probed server is down.
         assert_eq!(warned.len(), 2, "{warned:?}");
         assert!(warned[0].contains("--member db7:27017=10.0.0.7"), "{warned:?}");
         let many: Vec<_> = (0..=LINKS_WARNED).map(|_| dialled(None, Some(now))).collect();

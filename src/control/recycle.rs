@@ -20,15 +20,15 @@ use crate::telemetry::{OpenConnection, Outcome};
 /// Why a client may see an error if its connection is moved, even at a message boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Risk {
-    /// Its server is not a member of a set, so drivers retry less.
+    /// The server is not a member of a set, so drivers retry less.
     Standalone,
     /// The state of its server is unknown.
     UnknownServer,
-    /// It does not speak MongoDB, so there are no message boundaries.
+    /// The connection does not carry MongoDB messages, so there are no message boundaries.
     NotMongodb,
-    /// Its TLS is passed through, so message boundaries cannot be seen.
+    /// TLS is passed through, so message boundaries cannot be seen.
     PassedThrough,
-    /// Its client has sent unacknowledged requests, and would not notice a loss.
+    /// The client has sent unacknowledged requests, and would not notice a loss.
     Unanswered,
 }
 

@@ -14,7 +14,7 @@ pub struct StandingRefusal {
     pub since: i64,
     /// How the last request came.
     pub door: Door,
-    /// Who sent it.
+    /// The peer that sent the last request.
     pub by: String,
     /// Why it was refused.
     pub error: String,

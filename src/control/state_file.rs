@@ -20,13 +20,13 @@ use crate::limits::STATE_FILE_BYTES;
 use crate::policy::{Mode, Spelling};
 use crate::telemetry::InventoryImage;
 
-/// What the file holds.
+/// The contents of the state file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SavedState {
     /// The mode that was persisted.
     pub mode: Option<PersistedMode>,
-    /// Who was seen, who was accepted.
+    /// The clients that were seen, and the clients that were accepted.
     pub inventory: InventoryImage,
     /// The last changes, oldest first.
     pub history: Vec<HistoryEntry>,
@@ -50,7 +50,7 @@ pub enum StateFileError {
     /// The system does not give it.
     #[error("{0}")]
     Read(String),
-    /// It could not be written.
+    /// The file could not be written.
     #[error("it cannot be written: {0}")]
     Write(io::Error),
     /// It is not what was written.
@@ -99,7 +99,7 @@ pub fn read(path: &Path) -> Result<SavedState, StateFileError> {
 /// mode.
 ///
 /// # Errors
-/// What the system says, or that every user can write to the folder; the old file is as it was.
+/// The error of the system, or that every user can write to the folder; the old file is unchanged.
 pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<()> {
     let (folder, target) = place(path)?;
     let name = target.file_name().unwrap_or_default().display();
@@ -151,7 +151,7 @@ fn write_new(path: &Path, old: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The folder of the file that a path leads to, and the file itself.
 ///
 /// # Errors
-/// What the system says, or that every user can write to the folder.
+/// The error of the system, or that every user can write to the folder.
 fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     let target = match fs::canonicalize(path) {
         // Not there yet, or a link to what is not there yet.

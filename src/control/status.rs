@@ -63,7 +63,7 @@ pub struct StatusReport {
     pub lease: Option<LeaseHeld>,
     /// The inventory in numbers.
     pub inventory: InventoryCounts,
-    /// Of the warnings, the urgent ones: connections fail or are let in against the mode, or files on disk are refused.
+    /// The urgent warnings: connections fail or are let in against the mode, or files on disk are refused.
     pub critical: Vec<String>,
     /// All warnings, one line each, the critical ones first.
     pub warnings: Vec<String>,
@@ -80,9 +80,9 @@ pub struct ConnectionTotals {
     pub tls: usize,
     /// On outbound routes.
     pub outbound: usize,
-    /// Those that today's policy would not make.
+    /// Connections that today's policy would not make.
     pub non_conforming: usize,
-    /// Those that wait to be moved.
+    /// Connections that wait to be moved.
     pub recycling: usize,
 }
 

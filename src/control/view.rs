@@ -25,7 +25,7 @@ use crate::route::Routes;
 use crate::state::{MemberList, MemberListReader, Snapshot, SnapshotReader};
 use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, Transport, now_millis};
 
-/// What is running, as it is read.
+/// The read side of what is running.
 #[derive(Debug)]
 pub struct View {
     snapshot: SnapshotReader,
@@ -46,7 +46,7 @@ pub struct View {
     started: Instant,
 }
 
-/// What a view is made of.
+/// The parts from which a view is built.
 #[derive(Debug)]
 pub(super) struct ViewParts {
     pub(super) snapshot: SnapshotReader,
@@ -200,7 +200,7 @@ impl View {
     /// Makes an answer on a thread of its own. It counts against the limit until it is made, even if the caller is gone.
     ///
     /// # Errors
-    /// [`ChangeError::Busy`] if too many wait for their turn.
+    /// [`ChangeError::Busy`] if too many requests wait already.
     pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         size: AnswerSize,

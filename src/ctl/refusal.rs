@@ -43,7 +43,7 @@ pub(super) fn json(error: &ClientError) -> String {
     json!({ "error": error.to_string(), "code": error.code() }).to_string()
 }
 
-/// What to do, in options of this command: the admin port's text is the same for all its clients.
+/// The remedy, in options of this command: the admin port's text is written for all kinds of clients.
 fn hint(code: &str) -> Option<&'static str> {
     match code {
         "IllegalTransition" => {

@@ -83,7 +83,7 @@ fn clients(inventory: &InventoryStatus, mode: Option<Mode>) -> String {
     }
 }
 
-/// Of clients without TLS in `requireSSL`: nothing stands in the way of the mode in force.
+/// The text for clients without TLS in `requireSSL`: the mode is in force, so they block no change.
 const REFUSED: &str = "new connections of that kind are refused";
 
 fn connections(counts: &ConnectionCounts) -> TextTable {

@@ -17,9 +17,9 @@ pub(super) struct Cluster {
     pub(super) nodes: Vec<DemoNode>,
     pub(super) clients: Vec<SteadyClient>,
     pub(super) tally: Arc<Tally>,
-    /// By node: the connector of its TLS clients.
+    /// The connector of each node's TLS clients, by node.
     tls: Vec<Connector>,
-    /// By node: its links that are held since the start.
+    /// The links of each node that are held since the start, by node.
     held: Vec<Vec<HeldLink>>,
     /// Clients and heartbeats; they end with this.
     tasks: JoinSet<()>,

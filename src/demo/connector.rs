@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::truth_table::ClientResult;
 use crate::mongo::{CommandError, MongoClient};
 
-/// How connections are made.
+/// The way in which connections are made: plaintext or TLS.
 #[derive(Debug, Clone)]
 pub(super) enum Connector {
     Plaintext,

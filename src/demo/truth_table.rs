@@ -25,9 +25,9 @@ pub(super) type LinkResult = Result<Link, String>;
 /// Everything that was observed of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observation {
-    /// Of a plaintext client.
+    /// The outcome for a plaintext client.
     pub(super) plaintext: ClientResult,
-    /// Of a TLS client.
+    /// The outcome for a TLS client.
     pub(super) tls: ClientResult,
     /// New links to the other nodes.
     pub(super) fresh: Vec<LinkResult>,

@@ -24,7 +24,7 @@ pub(super) struct LoadArgs {
     pub(super) request: LoadRequest,
     pub(super) target: HostPort,
     pub(super) connections: usize,
-    /// How many of the connections use TLS.
+    /// The number of connections that use TLS.
     pub(super) tls_connections: usize,
     pub(super) tls: Option<LoadTls>,
     /// Operations a second; `None`: closed loop.

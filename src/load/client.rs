@@ -14,7 +14,7 @@ use super::measurements::{FailureKind, Measurements, Transferred};
 use super::workload::{LoadRequest, Workload};
 use crate::net::Resolver;
 
-/// What the clients of one thread share.
+/// The state that the clients of one thread share.
 #[derive(Debug)]
 pub(super) struct ClientContext {
     pub(super) args: Arc<LoadArgs>,

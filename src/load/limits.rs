@@ -16,7 +16,7 @@ pub(super) const CHUNK_BYTES: usize = 64 * 1024;
 pub(super) const DURATION: Duration = Duration::from_secs(10);
 /// Default of `--warmUp`: time for connections, caches and processor clocks to settle.
 pub(super) const WARM_UP: Duration = Duration::from_secs(2);
-/// How long one operation may take before it counts as failed.
+/// The time after which one operation counts as failed.
 pub(super) const OPERATION: Duration = Duration::from_secs(30);
 /// Longest latency that is recorded: longer than an operation may take.
 pub(super) const LATENCY: Duration = Duration::from_secs(60);

@@ -29,9 +29,9 @@ pub(super) enum FailureKind {
     Handshake(String),
     /// The connection was reset.
     Reset,
-    /// It was closed before the answer.
+    /// The connection was closed before the answer.
     Closed,
-    /// It failed for another reason.
+    /// The operation failed for another reason.
     Socket(String),
     /// No answer in time.
     TimedOut,
@@ -46,7 +46,7 @@ pub(super) enum FailureKind {
 pub(super) struct Measurements {
     pub(super) transferred: Transferred,
     pub(super) errors: BTreeMap<String, u64>,
-    /// Of operations that succeeded, in nanoseconds.
+    /// Latencies of operations that succeeded, in nanoseconds.
     latencies: Histogram<u64>,
 }
 
@@ -67,7 +67,7 @@ impl FailureKind {
         }
     }
 
-    /// The same text for the same kind.
+    /// A description of the kind; equal kinds have equal texts.
     pub(super) fn text(&self) -> String {
         match self {
             FailureKind::Resolve(why) => format!("the name does not resolve: {}", printable(why)),

@@ -29,7 +29,7 @@ pub(super) struct Report {
     bytes_received: u64,
     latency: Latency,
     errors: BTreeMap<String, u64>,
-    /// Of the processes under test.
+    /// The processor time and memory use of the processes under test.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<Cpu>,
 }

@@ -7,7 +7,7 @@ pub(super) enum Workload {
     Connect,
     /// Requests on open connections.
     Ping,
-    /// The same by the echo protocol.
+    /// Requests on open connections, by the echo protocol.
     Echo,
     /// Large answers.
     Bulk,

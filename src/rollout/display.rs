@@ -64,7 +64,7 @@ impl LiveDisplay {
         self.change(node, false, |line| line.mode = Some(mode));
     }
 
-    /// What a node does in the next few seconds: for the live line alone.
+    /// Shows what a node does in the next few seconds, in the live line only.
     pub(super) fn activity(&self, node: usize, doing: impl Into<String>) {
         self.change(node, false, |line| line.doing = doing.into());
     }

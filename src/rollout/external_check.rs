@@ -26,7 +26,7 @@ pub(super) const APPLICATION: &str = "tlsramp rollout";
 /// Checks that a node answers as its mode says. Returns a text for each result.
 ///
 /// # Errors
-/// How it differs, or that it cannot be reached.
+/// A description of the difference, or that the address cannot be reached.
 pub(super) async fn verify(address: &HostPort, mode: Mode) -> Result<Vec<&'static str>, String> {
     let mut found = vec![tls(address, mode).await?];
     if !mode.accepts_plaintext() {

@@ -16,10 +16,10 @@ pub(super) struct Fleet {
     nodes: Vec<NodeHandle>,
 }
 
-/// How one node is reached.
+/// The addresses and settings by which one node is reached.
 #[derive(Debug, Clone)]
 pub(super) struct NodeHandle {
-    /// Its admin address, as it was given.
+    /// The node's admin address, as it was given.
     pub(super) name: String,
     pub(super) client: AdminClient,
     /// `tlsramp ctl` with the options for this node, to be printed.
@@ -30,7 +30,7 @@ pub(super) struct NodeHandle {
 /// The address at which a node is checked from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PublicAddress {
-    /// Its own name in its set.
+    /// The node's own name in its set.
     OwnName,
     At(HostPort),
     /// The operator wants no check.

@@ -14,9 +14,9 @@ pub(super) const WAIT: Duration = Duration::from_secs(600);
 pub(super) const POLL: Duration = Duration::from_secs(1);
 /// Interval between two requests to move the remaining old connections.
 pub(super) const RECYCLE: Duration = Duration::from_secs(3);
-/// How long a node may be unhealthy: an election takes 12 s, and the probe that sees its end 10 s.
+/// The time for which a node may be unhealthy: an election takes 12 s, and the probe that sees its end 10 s.
 pub(super) const UNHEALTHY: Duration = Duration::from_secs(30);
-/// How long an admin port may be out of reach: twice the time of a restart of tlsramp.
+/// The time for which an admin port may be unreachable: twice the time of a restart of tlsramp.
 pub(super) const UNREACHED: Duration = Duration::from_secs(5);
 /// Failed requests in a row to a node that is up.
 pub(super) const FAILED_REQUESTS: u32 = 3;
@@ -24,7 +24,7 @@ pub(super) const FAILED_REQUESTS: u32 = 3;
 pub(super) const EXTERNAL_CHECK: Duration = Duration::from_secs(5);
 /// Largest answer to an external check, in bytes: a refusal has some hundred.
 pub(super) const EXTERNAL_CHECK_BYTES: usize = 64 * 1024;
-/// How long to wait for the inventory row that the external check's own plaintext connection makes.
+/// The time to wait for the inventory row that the external check's own plaintext connection makes.
 pub(super) const OWN_ROW: Duration = Duration::from_secs(2);
 pub(super) const RESOLVE: Duration = Duration::from_secs(3);
 /// A peer counts as present for this long after its last connection: longer than a member pauses between heartbeats.

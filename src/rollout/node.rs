@@ -10,7 +10,7 @@ use crate::text::printable;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    /// Its admin address, as it was given.
+    /// The node's admin address, as it was given.
     pub(super) name: String,
     /// The mode in force.
     pub(super) mode: Mode,
@@ -39,7 +39,7 @@ pub(super) enum MemberState {
     Mongos,
     /// No server: the tlsramp has outbound routes only.
     Outbound,
-    /// It was not probed yet, or did not answer as a MongoDB server.
+    /// The server was not probed yet, or did not answer as a MongoDB server.
     Unknown,
 }
 
@@ -70,7 +70,7 @@ impl Node {
         self.server.is_none()
     }
 
-    /// Its own name in its set, in lower case.
+    /// The node's own name in its set, in lower case.
     pub(super) fn me(&self) -> Option<String> {
         self.server.as_ref().and_then(|server| server.me.as_deref()).map(str::to_ascii_lowercase)
     }

@@ -25,7 +25,7 @@ pub(super) struct Position {
     pub(super) able: bool,
 }
 
-/// What a node's step affects. On the way up, the lower ones go first.
+/// The role of a node, which determines whose traffic its step affects. On the way up, the lower roles go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     /// A member without writes, a standalone, or a mongos.

@@ -85,7 +85,7 @@ impl Rollout {
     /// Checks from outside that a node does as its mode says. Returns a text about the result.
     ///
     /// # Errors
-    /// How it differs.
+    /// A description of the difference.
     pub(super) async fn check_from_outside(&self, node: usize, now: &Node, mode: Mode) -> Result<String, Halt> {
         let handle = self.fleet.node(node);
         if now.is_outbound_only() {

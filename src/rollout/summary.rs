@@ -46,7 +46,7 @@ pub(super) fn disagreements(nodes: &[Result<Node, AnswerError>]) -> Vec<String> 
     nodes.iter().filter_map(|node| node.as_ref().ok()).filter(differs).map(line).collect()
 }
 
-/// What the operator should do next.
+/// The operator's next action.
 pub(super) fn advice(halt: &Halt) -> &'static str {
     match halt {
         Halt::Stopped(_) => "nothing has failed; once that is done, the same command goes on where the nodes are",

@@ -34,7 +34,7 @@ pub(crate) async fn look_for_bypass(view: &View) {
         }
         found
     };
-    // A scan that panicked has found nothing.
+    // If the scan panics, it counts as having found nothing.
     let found = blocking(look).await.unwrap_or_default();
     view.interception().set_scan(found);
 }

@@ -1,4 +1,4 @@
-//! Which connections today's snapshot would not make: by the mode, or by the client's certificate.
+//! Finds the connections that today's snapshot would not make, because of the mode or of the client's certificate.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use crate::state::Snapshot;
 use crate::telemetry::{Observer, OpenConnection};
 use crate::tls::Material;
 
-/// Why today's snapshot would not make a connection.
+/// The reason why today's snapshot would not make a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NonConformance {
-    /// By the mode.
+    /// The mode does not allow the connection.
     Policy(NonConforming),
-    /// By the client's certificate, or since it has none.
+    /// The client's certificate, or the lack of one, would be refused.
     Certificate,
 }
 

@@ -12,7 +12,7 @@ use crate::route::RouteId;
 pub(crate) struct Interception {
     /// Whether the rules were in force at the last check; `None` before it, and if none are expected.
     pub(crate) rules: Option<bool>,
-    /// Whether they ever were since the start.
+    /// Whether the rules have been in force at any time since the start.
     pub(crate) once: bool,
     /// Whether outgoing connections are to be redirected: `--outboundTransparent`.
     pub(crate) outbound: bool,
@@ -212,7 +212,7 @@ mod tests {
                 assert_eq!(sidecar(rules, once).missing(mode), None);
             }
         }
-        // Incoming connections alone.
+        // Only incoming connections are handed over.
         let inbound = Interception { outbound: false, inbound: true, ..sidecar(Some(false), false) };
         let missing = inbound.missing(Require).unwrap();
         assert!(missing.not_ready && missing.text.starts_with("no interception rules are in force"), "{missing:?}");

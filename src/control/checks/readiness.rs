@@ -52,14 +52,14 @@ pub async fn readiness(view: &View, to: Mode) -> Readiness {
 
 /// The blockers of a change to a mode.
 pub(crate) async fn blockers(view: &View, to: Mode) -> Vec<Blocker> {
-    // First: it shows which connections are older than the redirect.
+    // Scan first: the scan shows which connections are older than the redirect.
     look_for_bypass(view).await;
     let (loaded, members, dialled) = (view.loaded(), view.members(), dialled(view));
     let unreachable = view.prober().unreachable(to, (&loaded.settings, &view.routes()), &members, &dialled).await;
     found(view, to, unreachable).await
 }
 
-/// The same by settings and a snapshot that are not in force yet.
+/// The blockers of a change to a mode, by settings and a snapshot that are not in force yet.
 pub(crate) async fn blockers_by(
     view: &View,
     to: Mode,
@@ -85,7 +85,7 @@ async fn found(view: &View, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Bloc
         drop(permit);
         clients
     });
-    // A check that failed is a blocker too.
+    // A failed check is a blocker too.
     blockers.extend(clients.await.unwrap_or_else(|error| vec![not_looked(&error)]));
     blockers.extend(bypass_blockers(view, to));
     bound(&mut blockers);

@@ -33,7 +33,7 @@ impl Controller {
         self.reload_by(self.view.arguments().clone(), true, caller).await
     }
 
-    /// The same by another command line than the one at start.
+    /// Reloads by another command line than the one at start.
     ///
     /// # Errors
     /// [`ChangeError`]

@@ -8,13 +8,13 @@ use crate::limits::{PROBE_MEMBERS, SHOWN_CHARS};
 /// The part of the reply that is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HelloReply {
-    /// Its replica set.
+    /// The name of the server's replica set.
     pub set_name: Option<String>,
-    /// Its own name in the set.
+    /// The server's own name in the set.
     pub me: Option<String>,
     /// The members that it names, passives and arbiters included.
     pub hosts: Vec<String>,
-    /// Its state; `None` without an answer.
+    /// The server's state; `None` without an answer.
     pub state: Option<ServerState>,
 }
 

@@ -97,7 +97,7 @@ impl Prober {
         unreachable(targets, to, self.snapshot.load(), traffic).await
     }
 
-    /// The same by settings and a snapshot that are not in force yet.
+    /// Probes by settings and a snapshot that are not in force yet.
     pub(crate) async fn unreachable_by(
         &self,
         (settings, routes): (&Settings, &Routes),

@@ -61,7 +61,7 @@ impl ServerStatus {
     }
 }
 
-/// What connections have shown of a server.
+/// The facts about a server that connections have shown.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Traffic {
     /// Connections to it that are open now.

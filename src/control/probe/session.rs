@@ -139,9 +139,9 @@ fn answer(document: &RawDocument) -> HelloOutcome {
     }
 }
 
-/// `SSLHandshakeFailed`: how a server that takes TLS only answers plaintext.
+/// `SSLHandshakeFailed`: the error code that a server that takes TLS only answers to plaintext.
 const WANTS_TLS: i32 = 141;
-/// How a tlsramp answers whose own server is down.
+/// `HostUnreachable`: the error code that a tlsramp answers if its own server is down.
 const HOST_UNREACHABLE: i32 = 6;
 
 const NO_MONGODB: &str = "it answers, and not as MongoDB does";

@@ -55,7 +55,7 @@ pub(super) async fn run(controller: Arc<Controller>) {
 /// Reads the changed files again. The controller logs the result.
 ///
 /// # Errors
-/// What is to be tried again later: a configuration that was refused, or TLS files that are out of date.
+/// The files to try again later: a configuration that was refused, or TLS files that are out of date.
 async fn read_again(controller: &Arc<Controller>, changed: ChangedFiles) -> Result<(), ChangedFiles> {
     if changed == ChangedFiles::Configuration && controller.reload(&Caller::WATCH).await.is_ok() {
         return Ok(());

@@ -188,7 +188,7 @@ mod tests {
             RouteId::Inbound,
             probe::HelloReply { hosts: hosts.map(str::to_owned).to_vec(), me, ..probe::HelloReply::default() },
         );
-        // What any other server says of its set names nobody.
+        // The member list that any other server reports is ignored.
         let other = server(
             RouteId::Transparent,
             probe::HelloReply { hosts: vec!["evil.example:27017".into()], ..probe::HelloReply::default() },

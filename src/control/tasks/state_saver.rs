@@ -29,7 +29,7 @@ pub(crate) struct SmallState {
     pub(crate) named: Arc<NamedSets>,
 }
 
-/// What was written last: the revisions of the inventory and the history, and the rest.
+/// The state that was written last: the revisions of the inventory and the history, and the rest.
 #[derive(Debug, Default)]
 pub(crate) struct LastWrite {
     state: Option<(u64, u64, SmallState)>,
