@@ -132,7 +132,7 @@ fn a_set_is_of_no_use_if_ours_or_all_cas_or_a_list_is_out_of_date() {
         (vec![item(TlsItemKind::Chain, "CN=mid", 0, over), certificate(0, good)], ""),
         (vec![ca("CN=root", over), ca("CN=next", good)], ""),
         (vec![ca("CN=root", over), ca("CN=next", over)], "the CA CN=root has expired"),
-        // A CA that may not issue certificates, next to an expired root.
+        // A CA that may not issue certificates, and a CA whose issuer has expired.
         (vec![ca("CN=root", over), TlsItem { verifies: None, ..ca("CN=leaf", good) }], "the CA CN=root has expired"),
         (vec![ca("CN=root", over), TlsItem { verifies: Some((0, NOW - 1)), ..ca("CN=sub", good) }], "CN=root has"),
         (vec![ca("CN=root", good), other_file(ca("CN=next", over))], "the CA CN=next has expired"),
