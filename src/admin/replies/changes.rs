@@ -63,7 +63,7 @@ pub struct ModeReply {
     pub was: String,
     /// The mode in force.
     pub mode: String,
-    /// The snapshot that has it.
+    /// The generation of the snapshot with this mode.
     pub generation: u64,
     /// Whether a restart starts in it by the state file.
     pub persisted: bool,
