@@ -80,7 +80,7 @@ pub struct MembersRequest {
     /// Ignore a lease held by another client.
     #[serde(default)]
     pub force: bool,
-    /// In whose name, where a lease is held.
+    /// The holder in whose name the request is made, if a lease is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
 }

@@ -122,7 +122,7 @@ pub struct RefusedChange {
     pub door: String,
     /// The requester of the last refused change.
     pub by: String,
-    /// Why.
+    /// The reason for the refusal.
     pub error: String,
 }
 
