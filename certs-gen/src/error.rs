@@ -1,4 +1,4 @@
-//! What can go wrong while making certificates. Each variant says whose fault it is; there is no catch-all.
+//! Errors while making certificates. Each variant identifies the source of the fault; there is no catch-all.
 
 use std::{io, path::PathBuf};
 

@@ -43,7 +43,7 @@ struct Args {
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(listing) => {
-            // A reader who went away (`| head`) has seen enough; the files are written.
+            // A closed pipe (`| head`) is not an error, since the files are written.
             let _ = std::io::stdout().write_all(listing.as_bytes());
             ExitCode::SUCCESS
         }

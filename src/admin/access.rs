@@ -18,18 +18,18 @@ pub(super) enum ListenerKind {
     Probes,
 }
 
-/// What a client may do.
+/// The access that a client has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// Everything.
     Full,
     /// Read only: `--adminReadOnly`, or the port for probes.
     ReadOnly,
-    /// Nothing: TLS is required.
+    /// No access: TLS is required.
     NeedsTls,
-    /// Nothing: the CA has signed its certificate, and no `--adminAllow` pattern matches it.
+    /// No access: the CA has signed its certificate, and no `--adminAllow` pattern matches it.
     NotAllowed,
-    /// Nothing: its certificate was valid at the handshake, and no longer is.
+    /// No access: the client certificate was valid at the handshake, and no longer is.
     NotValid,
 }
 

@@ -1,4 +1,4 @@
-//! What can be asked for, as JSON. Keys that are not known are errors: a misspelt `guard` must not be passed over.
+//! The JSON bodies of requests. Unknown keys are errors, so that a misspelt `guard` is not ignored.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::control::Recycle;
 pub struct ModeRequest {
     /// The mode, in either spelling.
     pub mode: String,
-    /// To any mode that can be served.
+    /// Allow any mode that can be served.
     #[serde(default)]
     pub force: bool,
-    /// Warnings are refusals.
+    /// Refuse the change if there are warnings.
     #[serde(default)]
     pub guard: bool,
     /// A restart starts in it too.
     #[serde(default)]
     pub persist: bool,
-    /// In whose name, where a lease is held.
+    /// The holder in whose name the request is made, if a lease is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
 }
@@ -61,11 +61,11 @@ pub struct AcceptRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct LeaseRequest {
-    /// By whom: 1 to 128 characters.
+    /// The holder: 1 to 128 characters.
     pub holder: String,
-    /// For how long, 0 to 3600; 0 gives it back.
+    /// The duration in seconds, 0 to 3600; 0 releases the lease.
     pub ttl_secs: u64,
-    /// From whoever holds it.
+    /// Take the lease over from any present holder.
     #[serde(default)]
     pub force: bool,
 }
@@ -77,10 +77,10 @@ pub struct MembersRequest {
     /// The members of each set, as `HOST:PORT`, in place of those known by this request before; none removes the set.
     /// Sets that are not named here stay as they are.
     pub sets: BTreeMap<String, Vec<String>>,
-    /// Whatever the lease says.
+    /// Ignore a lease held by another client.
     #[serde(default)]
     pub force: bool,
-    /// In whose name, where a lease is held.
+    /// The holder in whose name the request is made, if a lease is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
 }

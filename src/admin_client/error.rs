@@ -29,7 +29,7 @@ pub enum ClientError {
     Connect {
         /// The address asked.
         address: String,
-        /// What the system says.
+        /// The error of the operating system.
         error: io::Error,
     },
     /// The TLS handshake failed.
@@ -45,7 +45,7 @@ pub enum ClientError {
     TimedOut {
         /// The address asked.
         address: String,
-        /// What was waited for: `connection` or `answer`.
+        /// The awaited event: `connection` or `answer`.
         what: &'static str,
         /// How long.
         limit: Duration,
@@ -57,7 +57,7 @@ pub enum ClientError {
     Broken {
         /// The address asked.
         address: String,
-        /// What the system says.
+        /// The error of the operating system.
         error: String,
     },
     /// The answer exceeds the limit.
@@ -73,7 +73,7 @@ pub enum ClientError {
     NotTlsramp {
         /// The address asked.
         address: String,
-        /// What was found there.
+        /// The value found there.
         found: String,
     },
     /// The request was refused.
@@ -83,7 +83,7 @@ pub enum ClientError {
         status: u16,
         /// Why.
         reply: Box<ErrorReply>,
-        /// The JSON as it came.
+        /// The JSON as received.
         json: String,
     },
 }

@@ -1,5 +1,5 @@
 //! Loads a configuration, at start, for `check`, and again on a reload: read, validate, load the TLS files, and
-//! report every mistake of all three at once. All or nothing: what fails leaves no trace.
+//! report every mistake of all three at once. A failed check has no effect.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -123,7 +123,7 @@ fn skip(
     }
 }
 
-/// What a follower knows of the requests, once it is at a boundary.
+/// The state of a follower's requests, once it is at a boundary.
 #[derive(Debug, PartialEq)]
 struct KnownRequests {
     monitor: bool,

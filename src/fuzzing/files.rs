@@ -39,7 +39,7 @@ pub fn pem(data: &[u8]) {
 
 /// A configuration file, of either format. Names do not resolve.
 ///
-/// What is refused has at least one mistake; what is accepted has a report.
+/// A refused configuration has at least one mistake; an accepted one has a report.
 pub fn config(data: &[u8]) {
     with_file(data, |path| {
         let arguments = ["run".as_ref(), "--config".as_ref(), path.as_os_str()];
@@ -54,7 +54,7 @@ pub fn config(data: &[u8]) {
 
 /// The state file.
 ///
-/// What is accepted is the same after it was written and read once more.
+/// An accepted value is unchanged after it is written and read again.
 pub fn state_file(data: &[u8]) {
     with_file(data, |path| {
         let Ok(state) = read_state(path) else { return };

@@ -132,11 +132,11 @@ async fn raw(configs: &VersionConfigs, as_server: bool, bytes: &[u8]) {
 enum ScriptStep {
     /// The peer encrypts so many bytes.
     PeerSends(usize),
-    /// So many bytes of what the peer has encrypted reach the socket.
+    /// Deliver this many bytes of the peer's encrypted data to the socket.
     Deliver(usize),
-    /// One bit of what has not been delivered is flipped.
+    /// Flip one bit of the undelivered data.
     Damage(usize),
-    /// The stream reads, with so much room.
+    /// Read from the stream into a buffer of this size.
     Read(usize),
     /// The stream writes so many bytes.
     Write(usize),
@@ -169,7 +169,7 @@ struct ScriptedConnection<S> {
     ours: TlsStream<S>,
     socket: std::net::TcpStream,
     peer: Connection,
-    /// What the peer has encrypted and nobody has delivered.
+    /// Data that the peer has encrypted and that is not delivered yet.
     wire: Vec<u8>,
     /// Bytes that the peer has sent, that we have read, that we have written and that the peer has read.
     sent: usize,
@@ -212,7 +212,7 @@ impl<S: UnbufferedSession + Unpin> ScriptedConnection<S> {
         if self.damaged || self.over {
             return;
         }
-        // Nothing was damaged: all that was sent arrives.
+        // No record was damaged, so all data that was sent must arrive.
         let mut idle = 0;
         while self.read < self.sent {
             let before = (self.read, self.wire.len());
@@ -308,7 +308,7 @@ impl<S: UnbufferedSession + Unpin> ScriptedConnection<S> {
         while let Ok(count @ 1..) = self.socket.read(&mut bytes) {
             let mut rest = &bytes[..count];
             while !rest.is_empty() {
-                // A peer whose plaintext nobody takes takes no more records.
+                // A peer accepts no more records until its received plaintext is read.
                 if self.peer.read_tls(&mut rest).is_err() {
                     return;
                 }

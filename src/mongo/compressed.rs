@@ -118,7 +118,7 @@ fn zlib(payload: &[u8], most: usize) -> Option<Vec<u8>> {
 fn zstd(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     let Some((block, content)) = zstd_block(payload)? else { return Some(Vec::new()) };
     match block.kind {
-        // As it is, cut or not.
+        // Stored uncompressed; the content may be incomplete.
         0 => Some(content[..content.len().min(block.size).min(most)].to_vec()),
         1 => Some(content.first().map_or_else(Vec::new, |byte| vec![*byte; block.size.min(most)])),
         2 if block.size > ZSTD_BLOCK_BYTES => None,

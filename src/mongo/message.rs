@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::Header;
 use super::header::HEADER_BYTES;
 
-/// What was read.
+/// The result of reading a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     /// A whole message.

@@ -120,7 +120,7 @@ mod tests {
             ClientMetadata::of(&msg_command(1, "admin", &itself)),
             Some(ClientMetadata { internal: true, ..ClientMetadata::default() })
         );
-        // The old shell has the name of the servers' own driver, and is none.
+        // The old shell reports the driver name that servers use, but is not a server.
         let shell = rawdoc! { "client": { "driver": { "name": "MongoDB Internal Client" } } };
         assert!(!ClientMetadata::of(&msg_command(1, "admin", &hello("isMaster", shell))).unwrap().internal);
         let odd = rawdoc! { "client": { "driver": "x", "application": { "name": 5 } } };

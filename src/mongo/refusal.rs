@@ -103,7 +103,7 @@ enum Namespace {
     Collection,
     /// Longer than mongod allows.
     TooLong,
-    /// Its end was not received.
+    /// The end of the message was not received.
     Unfinished,
 }
 

@@ -10,7 +10,7 @@ use super::msg_body::MORE_TO_COME;
 /// The replies that a request expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestKind {
-    /// None: unacknowledged writes (`w: 0`), mirrored reads, `killCursors` and writes before OP_MSG.
+    /// No reply: unacknowledged writes (`w: 0`), mirrored reads, `killCursors` and writes before OP_MSG.
     Unanswered,
     /// A reply, or unknown.
     Answered,

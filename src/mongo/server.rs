@@ -29,7 +29,7 @@ pub(crate) struct ServerLimits {
 /// Why a request cannot be answered by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadMessage<'a> {
-    /// The whole message is here, and is no command.
+    /// The whole message was received, and it is not a command.
     Malformed(&'a [u8], Malformed),
     /// The message is longer than [`ServerLimits::message_bytes`].
     TooLong(Header),

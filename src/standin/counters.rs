@@ -12,7 +12,7 @@ use super::commands::COMMANDS;
 pub struct StandInCounters {
     /// Connections accepted.
     pub connections_accepted: u64,
-    /// Of those, connections open.
+    /// Connections open now.
     pub connections_open: u64,
     /// Commands answered, errors included.
     pub operations: u64,

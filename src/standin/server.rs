@@ -132,7 +132,7 @@ async fn connection(mut stream: TcpStream, peer: SocketAddr, number: u64, shared
     }
 }
 
-/// As mongod, which lets an idle client be.
+/// Like mongod, the server does not close idle connections.
 const LIMITS: ServerLimits = ServerLimits {
     message_bytes: MAX_MESSAGE_BYTES,
     idle: Duration::MAX,

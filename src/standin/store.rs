@@ -17,7 +17,7 @@ use crate::mongo::{CommandFailure, integer};
 /// All collections.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    /// By `db.collection`. None is empty.
+    /// The collections, keyed by `db.collection`. No collection is empty.
     collections: HashMap<String, Collection>,
     documents: usize,
     bytes: usize,

@@ -126,7 +126,7 @@ impl Drop for LogWriterGuard {
     fn drop(&mut self) {
         self.0.state().closing = true;
         self.0.changed.notify_all();
-        // Bounded, in case the reader of the output takes nothing.
+        // Bounded, in case the reader of the output does not read.
         drop(self.0.changed.wait_timeout_while(self.0.state(), LOG_FAREWELL, |state| !state.closed));
     }
 }

@@ -94,7 +94,7 @@ impl OpenConnections {
         self.table().len()
     }
 
-    /// Open inbound connections without TLS, by address, whose client has not sent a whole message yet.
+    /// Open inbound plaintext connections, by address, whose client has not sent a whole message yet.
     pub(super) fn unheard(&self) -> BTreeMap<IpAddr, u64> {
         let mut unheard = BTreeMap::new();
         for open in self.table().values() {

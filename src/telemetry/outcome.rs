@@ -67,7 +67,7 @@ pub enum Outcome {
 /// The side that caused an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeSource {
-    /// None: a normal end.
+    /// No side: a normal end.
     None,
     /// The client.
     Client,

@@ -23,11 +23,11 @@ pub struct TlsFiles {
     pub cluster_ca: Option<PathBuf>,
     /// Certificate revocation lists.
     pub crl: Option<PathBuf>,
-    /// Clients need not show a certificate; one that is shown must still verify.
+    /// Accept clients that send no certificate; a certificate that is sent must still verify.
     pub allow_connections_without_certificates: bool,
-    /// Certificates of clients and servers need not verify.
+    /// Accept client and server certificates that do not verify.
     pub allow_invalid_certificates: bool,
-    /// Servers' certificates need not bear the name dialled.
+    /// Accept a server certificate that does not contain the dialled host name.
     pub allow_invalid_hostnames: bool,
     /// Disabled protocol versions.
     pub disabled: DisabledProtocols,

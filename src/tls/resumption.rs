@@ -57,7 +57,7 @@ fn stamped(session: &[u8]) -> Option<Vec<u8>> {
     Some([&future_end()?.to_be_bytes(), session].concat())
 }
 
-/// The session of a stamped one; `None` if it has ended. The current step takes over its end.
+/// Returns the session without its expiry stamp; `None` if it has expired. The current step adopts its expiry time.
 fn unstamped(stamped: &[u8]) -> Option<Vec<u8>> {
     let (end, session) = stamped.split_first_chunk()?;
     let end = i64::from_be_bytes(*end);
@@ -67,7 +67,7 @@ fn unstamped(stamped: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Issues tickets to clients. The ticket that a resumed session gets ends with the one before.
+/// Issues tickets to clients. A ticket issued to a resumed session expires with the previous ticket.
 #[derive(Debug)]
 pub(crate) struct ExpiringTicketer(pub(crate) Arc<dyn ProducesTickets>);
 

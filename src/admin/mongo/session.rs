@@ -1,4 +1,4 @@
-//! A connection of a MongoDB client: who it is now, and the answer to each of its requests.
+//! A connection of a MongoDB client: its present identity, and the reply to each request.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

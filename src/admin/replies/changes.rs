@@ -1,4 +1,4 @@
-//! Replies to changes, and to the question what a change would be refused for.
+//! Replies to changes, and to checks of whether a change would be refused.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,9 @@ pub struct Ready {
     pub mode: String,
     /// The mode asked about.
     pub to: String,
-    /// Whether nothing stands in its way.
+    /// Whether the change would be accepted.
     pub ready: bool,
-    /// What does.
+    /// The blockers that prevent the change.
     pub blockers: Vec<BlockerReply>,
 }
 
@@ -27,15 +27,15 @@ pub struct Ready {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BlockerReply {
-    /// What kind of blocker it is.
+    /// The kind of the blocker.
     pub kind: BlockerKind,
-    /// Whether it refuses the change without a guard too.
+    /// Whether it prevents the change even without a guard.
     pub fatal: bool,
-    /// What it is, in one line.
+    /// A one-line description.
     pub text: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
-    /// What `accept` calls it, where it can be accepted.
+    /// The key to pass to `accept`, if the blocker can be accepted.
     pub key: Option<String>,
     /// The application, for a client.
     pub application: Option<String>,
@@ -63,11 +63,11 @@ pub struct ModeReply {
     pub was: String,
     /// The mode in force.
     pub mode: String,
-    /// The snapshot that has it.
+    /// The generation of the snapshot with this mode.
     pub generation: u64,
     /// Whether a restart starts in it by the state file.
     pub persisted: bool,
-    /// What was worth a word.
+    /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -80,7 +80,7 @@ pub struct RotateReply {
     pub generation: u64,
     /// The certificates in use from now on.
     pub certificates: Vec<CertificateStatus>,
-    /// What was worth a word.
+    /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -104,7 +104,7 @@ pub struct RecycleReply {
     pub ended: usize,
     /// Still waiting for a boundary.
     pub waiting: usize,
-    /// What was worth a word.
+    /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -127,7 +127,7 @@ pub struct AcceptReply {
 pub struct MembersReply {
     /// All members that are known now, from every source.
     pub members: Vec<MemberStatus>,
-    /// What was worth a word.
+    /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -144,7 +144,7 @@ pub struct HistoryReply {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ErrorReply {
-    /// What is wrong and what to do, in words.
+    /// The problem and the remedy, as text.
     pub error: String,
     /// A word for programs: `IllegalTransition`, `Unreachable`, `Guarded`, `Leased`, `ReadOnly`, ...
     pub code: String,

@@ -11,7 +11,7 @@ use crate::text::rfc3339_millis;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClientRow {
-    /// What `accept` calls it.
+    /// The key to pass to `accept`.
     pub key: String,
     /// Its address.
     pub ip: String,
@@ -25,13 +25,13 @@ pub struct ClientRow {
     pub driver_version: Option<String>,
     /// Whether it is a mongod or mongos.
     pub member: bool,
-    /// Of the row of all names beyond those that an address may have rows of its own for: about how many names that are.
+    /// The approximate number of names in the row that an address's surplus names share.
     pub more_names: Option<u64>,
     /// Connections open now.
     pub open: u64,
     /// Connections ever.
     pub total: u64,
-    /// Of those, turned away by `requireSSL`.
+    /// Connections refused by `requireSSL`.
     pub refused: u64,
     /// RFC 3339.
     pub first_seen: String,
@@ -78,7 +78,7 @@ pub struct ConnectionRow {
     pub upstream: Option<String>,
     /// Our own address there: what mongod calls the client.
     pub upstream_local: Option<String>,
-    /// What that link is.
+    /// The kind of the link.
     pub upstream_link: String,
     /// Bytes from the client.
     pub bytes_in: u64,

@@ -21,7 +21,7 @@ pub struct UpstreamStatus {
     pub link: String,
     /// The TLS version, where it is TLS.
     pub tls_version: Option<String>,
-    /// Why it cannot be made, or what is odd.
+    /// The reason why the link cannot be made, or a warning about it.
     pub reason: Option<String>,
     /// When that was found out: RFC 3339. Empty: not yet.
     pub checked: String,
@@ -57,7 +57,7 @@ pub struct OtherLink {
 pub struct LinkStatus {
     /// The outbound route.
     pub route: String,
-    /// Where it leads: host and port as configured, or the address that redirected connections go to.
+    /// The destination: host and port as configured, or the address of redirected connections.
     pub destination: String,
     /// The names of which the server's certificate must have one; the address, where none is known.
     pub names: Vec<String>,

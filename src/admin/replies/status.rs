@@ -33,7 +33,7 @@ pub struct Status {
     pub configured_mode: String,
     /// The mode that the state file would start with.
     pub persisted_mode: Option<String>,
-    /// What a restart would do to the mode, where that is anything.
+    /// How a restart would change the mode; `None` if it would not.
     pub drift: Option<String>,
     /// The listeners and where they lead.
     pub routes: Vec<RouteStatus>,
@@ -58,13 +58,13 @@ pub struct Status {
     pub refused_rotation: Option<RefusedChange>,
     /// The last reload, if it was refused: the configuration on disk is not the one in force.
     pub refused_reload: Option<RefusedChange>,
-    /// Who keeps other writers out.
+    /// The lease that excludes other writers, if one is held.
     pub lease: Option<LeaseStatus>,
     /// The inventory's size and losses.
     pub inventory: InventoryStatus,
-    /// Of the warnings, those that cannot wait: connections fail, or are let in, against the mode; files on disk are refused.
+    /// Critical warnings: connections fail or are accepted contrary to the mode; files on disk are refused.
     pub critical: Vec<String>,
-    /// What an operator should look at, one line each; the critical ones first.
+    /// Warnings for the operator, one line each; the critical ones first.
     pub warnings: Vec<String>,
 }
 
@@ -90,9 +90,9 @@ pub struct ConnectionCounts {
     pub tls: usize,
     /// On outbound routes.
     pub outbound: usize,
-    /// Those that today's policy would not make.
+    /// Connections that the present policy would not make.
     pub non_conforming: usize,
-    /// Those that wait to be moved.
+    /// Connections that wait to be recycled.
     pub recycling: usize,
 }
 
@@ -104,25 +104,25 @@ pub struct SlotStatus {
     pub direction: String,
     /// All, those kept for members included.
     pub limit: usize,
-    /// Those that are taken.
+    /// Slots in use.
     pub used: usize,
-    /// Of those, the ones whose client has sent no byte yet.
+    /// Slots in use whose client has sent no byte yet.
     pub silent: usize,
     /// Connections that wait for a slot.
     pub waiting: usize,
 }
 
-/// A change that was refused, and none of its kind has succeeded since.
+/// A refused change, after which no change of its kind has succeeded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RefusedChange {
-    /// The first of several in a row: RFC 3339.
+    /// The time of the first of consecutive refusals: RFC 3339.
     pub since: String,
-    /// The door that the last one came by.
+    /// The interface by which the last refused change was requested.
     pub door: String,
-    /// By whom.
+    /// The requester of the last refused change.
     pub by: String,
-    /// Why.
+    /// The reason for the refusal.
     pub error: String,
 }
 
@@ -152,9 +152,9 @@ pub struct CertificateStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LeaseStatus {
-    /// By whom.
+    /// The holder of the lease.
     pub holder: String,
-    /// For how long still.
+    /// The remaining time of the lease.
     pub seconds_left: u64,
 }
 

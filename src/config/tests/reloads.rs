@@ -1,4 +1,4 @@
-//! Reading again: what may change, what may not, and which mode counts as changed.
+//! Tests of reloads: options that may change, options that may not, and when the mode counts as changed.
 
 use std::path::PathBuf;
 

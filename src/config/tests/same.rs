@@ -1,4 +1,4 @@
-//! Flags, YAML and `key = value` lines say the same.
+//! Flags, YAML and `key = value` lines give equal settings.
 
 use super::{Form, OptionSpec, Settings, TABLE, ValueKind, good};
 use crate::config::options::OptionKey;

@@ -22,7 +22,7 @@ pub struct Follower {
     down: Framing,
     /// The last request that expects a reply and has none yet.
     asked: Option<i32>,
-    /// The same before the last request, which may expect none.
+    /// The value of `asked` before the last request, which may expect no reply.
     before: Option<i32>,
     /// The kind of the last request, once enough of it was received.
     kind: Option<RequestKind>,

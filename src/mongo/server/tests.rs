@@ -19,7 +19,7 @@ const LIMITS: ServerLimits = ServerLimits {
     reply: Duration::from_secs(30),
 };
 
-/// Answers every command, and refuses what is none.
+/// Answers every command, and refuses messages that are no commands.
 struct Echo;
 
 impl CommandService for Echo {

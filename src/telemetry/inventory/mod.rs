@@ -31,7 +31,7 @@ use table::{InventoryTable, Row, TableCopy};
 #[derive(Debug)]
 pub struct Inventory {
     table: Mutex<InventoryTable>,
-    /// Incremented by every change, to know what is saved.
+    /// Incremented by every change, to tell whether the table was saved.
     revision: Arc<AtomicU64>,
 }
 
@@ -54,7 +54,7 @@ pub struct InventoryRow {
     pub open: u64,
     /// All connections so far.
     pub total: u64,
-    /// Refused ones of those.
+    /// The number of these connections that were refused.
     pub refused: u64,
     /// Milliseconds since 1970.
     pub first_seen: i64,

@@ -1,4 +1,4 @@
-//! Rows, bounds, who blocks and who does not.
+//! Tests of the inventory's rows, bounds and blockers.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,7 +21,7 @@ fn app(name: &str) -> ClientMetadata {
     ClientMetadata { application: Some(name.into()), driver: Some("PyMongo".into()), ..ClientMetadata::default() }
 }
 
-/// Names of those that would be turned away.
+/// The names of the blockers.
 fn unmoved(inventory: &Inventory, window: Duration, now: i64) -> Vec<String> {
     inventory.plaintext_blockers(window, now, &BTreeMap::new()).into_iter().map(|one| one.identity.text()).collect()
 }
@@ -29,7 +29,7 @@ fn unmoved(inventory: &Inventory, window: Duration, now: i64) -> Vec<String> {
 #[test]
 fn a_plaintext_client_blocks_until_it_has_moved_or_the_window_has() {
     let inventory = Inventory::default();
-    // What a seat's drop notes is the clock's now, so these tests live in the present.
+    // Dropping an entry records the current time of the clock, so these tests use the current time.
     let now = super::now_millis();
     let seat = inventory.open(ip(7), Transport::Plaintext, app("reports"), now);
     assert_eq!(unmoved(&inventory, Duration::ZERO, now), ["10.0.0.7/reports/PyMongo"], "open now");
@@ -72,7 +72,7 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
 
     let text = serde_json::to_string(&inventory.to_image()).unwrap();
     let back = Inventory::from_image(serde_json::from_str(&text).unwrap());
-    // Nobody is connected to what has just begun.
+    // No client is connected after a restart.
     assert_eq!(unmoved(&back, DAY, now), [""; 0]);
     assert_eq!(back.accept(key, false), Some(true));
     assert_eq!(unmoved(&back, DAY, now), ["10.0.0.7/old%20job/PyMongo"]);
@@ -187,7 +187,7 @@ fn the_names_of_one_address_beyond_a_bound_share_a_row() {
     let row = inventory.rows().into_iter().find(|row| row.more_names.is_some()).unwrap();
     assert_eq!((row.total, row.refused), (2 * 4936, 4936));
 
-    // What is said of it outlives a restart.
+    // The blockers and the counts survive a restart.
     let back =
         Inventory::from_image(serde_json::from_value(serde_json::to_value(inventory.to_image()).unwrap()).unwrap());
     assert_eq!(back.plaintext_blockers(DAY, now, &BTreeMap::new()).len(), 66);
@@ -230,7 +230,7 @@ fn rows_outside_the_window_give_way_to_new_names() {
     assert_eq!(inventory.len(), 65);
 }
 
-/// Strangers with many names fill the table; those of other addresses stay as they are.
+/// Clients with many names fill the table; the rows of other addresses are unchanged.
 #[test]
 fn a_full_table_takes_from_the_addresses_with_the_most_names() {
     for network in [false, true] {
@@ -290,7 +290,7 @@ fn an_edited_image_is_bounded() {
 }
 
 proptest! {
-    /// Whoever comes and goes in whatever order: never more rows than the bound, and what is open is counted.
+    /// For any order of opens and closes, rows stay within the bound and open connections are counted.
     #[test]
     fn open_counts_are_exact(steps in proptest::collection::vec((0_u32..9000, 0_u8..3), 1..300)) {
         let inventory = Inventory::default();

@@ -1,4 +1,4 @@
-//! The page as a reader sees it: its shape, what is counted once, what stays bounded.
+//! Tests of the metrics page: its format, that events are counted once, and that its size is bounded.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,7 +195,7 @@ fn bytes_are_counted_once_and_never_fall() {
     assert_eq!(total(begin(&metrics)), Some(160.0));
 }
 
-/// What was relayed before a scrape began is in it, also while connections end.
+/// A scrape includes all bytes relayed before it began, even while connections end.
 #[test]
 fn bytes_of_a_connection_that_ends_are_in_every_scrape() {
     const CONNECTIONS: u64 = 5_000;

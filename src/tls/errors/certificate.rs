@@ -1,4 +1,4 @@
-//! The fault of a certificate that the TLS stack only calls bad.
+//! Names the reason why a certificate is refused, where rustls reports a bad certificate only.
 //!
 //! A fleet that OpenSSL 1.0 served for years has certificates that rustls refuses without saying why: X.509 v1, a CN without
 //! SAN, SHA-1, short RSA keys. They are parsed again here to name the reason.
@@ -43,7 +43,7 @@ pub(crate) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
     }
 }
 
-/// A name of a certificate, escaped and cut: the peer has chosen it.
+/// Escapes and truncates a name from a certificate, since the peer controls it.
 fn printable(name: &str) -> String {
     name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }

@@ -1,4 +1,4 @@
-//! Errors of TLS files and of peers, in words that an operator can act on.
+//! Errors of TLS files and of peers, described so that an operator can act on them.
 
 pub(crate) mod certificate;
 pub(crate) mod diagnosis;

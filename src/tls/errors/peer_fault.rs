@@ -1,4 +1,4 @@
-//! Faults of a peer that something can be done about on this side.
+//! Faults of a peer that an operator of this side can act on.
 
 use rustls::{AlertDescription, CertificateError, Error};
 

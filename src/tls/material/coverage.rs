@@ -35,7 +35,7 @@ pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableRea
         line: format!("{} (file {})", without_root(one, all), one.path.display()),
         is_certain: true,
     });
-    // A self-signed certificate of a client is no useless CA.
+    // A self-signed client certificate does not count as a useless CA.
     let useless = cas().filter(|one| cas().filter(|other| other.role == one.role).all(|other| other.is_useless));
     let useless = useless.map(|one| UnusableReason {
         part: (TlsItemKind::Authority, one.role, CrlScope::default()),
@@ -204,14 +204,14 @@ mod tests {
         let less = [ca("CN=a", true), ca("CN=b", false), list("CN=a", true)];
         assert!(lost_crls(&both, &less, 50).join("").contains("the revocation list of the CA CN=b"));
         assert!(lost_crls(&less, &both, 50).is_empty() && lost_crls(&less, &less, 50).is_empty());
-        // Another key of the same name, of which there was no list or is none yet.
+        // Another key of the same CA name, which had no CRL before or has none yet.
         let of_key = |one| TlsItem { key: vec![1], ..one };
         let one_of_two = [ca("CN=a", true), of_key(ca("CN=a", false)), list("CN=a", true)];
         assert!(lost_crls(&one_of_two, &one_of_two, 50).is_empty());
         assert!(lost_crls(&[ca("CN=a", true), list("CN=a", true)], &one_of_two, 50).is_empty());
         let two = [ca("CN=a", true), of_key(ca("CN=a", true)), list("CN=a", true), of_key(list("CN=a", true))];
         assert_eq!(lost_crls(&two, &one_of_two, 50).len(), 1);
-        // It has ended.
+        // The lost CRL's CA has expired.
         assert!(lost_crls(&both, &less, 200).is_empty());
         // A bundle of public CAs.
         let mut many: Vec<_> =

@@ -1,4 +1,4 @@
-//! Judging what the files hold, at a moment.
+//! Tests of the findings about certificates and CRLs at a given time.
 
 use certs_gen::{Authority, Request, Validity as Dates};
 use rustls::pki_types::pem::PemObject;
@@ -78,7 +78,7 @@ fn lines_name_what_ends_and_what_to_do() {
     ];
     let all = rows.map(|(kind, subject, ends, _)| item(kind, subject, 0, Some(ends)));
     let found = findings(&all, NOW);
-    // The list first: everyone is refused by it.
+    // The CRL comes first, because it makes all peers be refused.
     let order: Vec<_> = found.iter().map(|finding| (finding.item.kind, finding.is_critical())).collect();
     assert_eq!(
         order,
@@ -132,7 +132,7 @@ fn a_set_is_of_no_use_if_ours_or_all_cas_or_a_list_is_out_of_date() {
         (vec![item(TlsItemKind::Chain, "CN=mid", 0, over), certificate(0, good)], ""),
         (vec![ca("CN=root", over), ca("CN=next", good)], ""),
         (vec![ca("CN=root", over), ca("CN=next", over)], "the CA CN=root has expired"),
-        // One that can issue nothing, and one whose issuer is the one that is over.
+        // A CA that may not issue certificates, and a CA whose issuer has expired.
         (vec![ca("CN=root", over), TlsItem { verifies: None, ..ca("CN=leaf", good) }], "the CA CN=root has expired"),
         (vec![ca("CN=root", over), TlsItem { verifies: Some((0, NOW - 1)), ..ca("CN=sub", good) }], "CN=root has"),
         (vec![ca("CN=root", good), other_file(ca("CN=next", over))], "the CA CN=next has expired"),
@@ -156,7 +156,7 @@ fn a_set_is_of_no_use_if_ours_or_all_cas_or_a_list_is_out_of_date() {
         assert!(said.is_empty() == expected.is_empty() && said.contains(expected), "{expected}: {said}: {all:?}");
         let is_list = |one: &&TlsItem| one.kind == TlsItemKind::RevocationList;
         let critical = findings(&all, NOW).iter().any(|one| is_list(&one.item) && one.is_critical());
-        // The list of an expired CA is said to be over too.
+        // The CRL of an expired CA is reported as expired too.
         let is_over = all.contains(&ca("CN=root", over));
         assert!(critical == said.contains("list of CN=root has expired") || is_over, "{all:?}");
     }

@@ -8,7 +8,7 @@ use certs_gen::{Authority, Issued, Request, Validity};
 
 use super::{FileRole, PemFile, Secret, read};
 
-/// Two CAs as a CA file, and what may lie about it.
+/// A CA file with two CAs, and variations of it.
 struct PemFixture {
     folder: tempfile::TempDir,
     a: String,
@@ -56,7 +56,7 @@ impl PemFixture {
     }
 }
 
-/// The lines of a block, its body put through `change`.
+/// The lines of a PEM block, with `change` applied to its body.
 fn body(pem: &str, change: impl Fn(&str) -> String) -> String {
     let (begin, rest) = pem.split_once('\n').unwrap();
     let (body, end) = rest.split_once("-----END").unwrap();
@@ -233,7 +233,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
         match (expected, &found) {
             (Both, Ok(pem)) => assert!(openssl && both(pem), "{name}: {pem:?}"),
             (BothHereAlone, Ok(pem)) => assert!(!openssl && both(pem), "{name}: {pem:?}"),
-            // Told by who asks for a CA: there is none in it at all.
+            // The caller reports this case: the file contains no certificate.
             (Error("none"), Ok(pem)) => assert!(!openssl && pem.certificates.is_empty(), "{name}: {pem:?}"),
             (Error(part) | ErrorHereAlone(part), Err(fault)) => {
                 assert_eq!(openssl, matches!(expected, ErrorHereAlone(_)), "{name}");

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::limits::{TLS_HELD, TLS_READ, TLS_RECORD, TLS_WRITTEN};
 
-/// Removes the first bytes. An empty buffer has no allocation.
+/// Removes the first `count` bytes. Frees the allocation if the buffer becomes empty.
 pub(crate) fn forget(kept: &mut Vec<u8>, count: usize) {
     kept.drain(..count);
     if kept.is_empty() {

@@ -59,7 +59,7 @@ impl UnbufferedSession for UnbufferedClientConnection {
 /// The result of processing records.
 #[derive(Debug, Default)]
 pub(crate) struct Processed {
-    /// Bytes that are done with. The rest must be kept as it is, and passed again.
+    /// The number of consumed bytes. The caller must keep the rest unchanged and pass it again.
     pub(crate) consumed: usize,
     /// The peer has sent `close_notify`.
     pub(crate) peer_closed: bool,

@@ -47,7 +47,7 @@ fn compressed_as(compressor: u8, original: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Text that compresses, but not to nothing.
+/// Text that compresses, though not to a trivial size.
 fn noise(length: usize) -> String {
     (0..length).map(|at| char::from(b'a' + ((at * at) >> 5).to_le_bytes()[0] % 20)).collect()
 }
@@ -302,7 +302,7 @@ fn transactions_are_known_while_watched() {
     }
 }
 
-/// What need not be looked at is all of a body but its first bytes and its last one; not looking changes nothing.
+/// The follower may skip all of a body except its first bytes and its last byte, with the same result.
 #[test]
 fn a_body_may_pass_unseen() {
     let large = rawdoc! { "insert": "c", "filling": "x".repeat(100_000) };
@@ -322,7 +322,7 @@ fn a_body_may_pass_unseen() {
     assert!(!follower.at_boundary());
     follower.received(&answer[answer.len() - 1..]);
     assert!(follower.at_boundary());
-    // A watched request is read, and what is not MongoDB is nobody's to read.
+    // A watched request must be read; bytes that are not MongoDB need not be.
     follower.watch();
     follower.sent(&request[..40]);
     assert_eq!(follower.unseen_up(), 0);

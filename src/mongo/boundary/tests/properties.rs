@@ -61,7 +61,7 @@ proptest! {
         for (id, (kind, compressor, filling)) in (1..).zip(script) {
             let document = rawdoc! { "find": "c", "$db": "d", "x": noise(filling) };
             let pack = |plain: Vec<u8>| if compressor == 4 { plain } else { compressed_as(compressor, &plain) };
-            // What is sent, which way, and whether it wants an answer or is one.
+            // The message, its direction, and whether it expects a reply or is a reply.
             let (bytes, up) = match kind {
                 0 | 1 => { asked.push(id); (pack(msg(0, id, 0, &document)), true) }
                 2 => (pack(msg(2, id, 0, &document)), true),

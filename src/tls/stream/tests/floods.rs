@@ -15,7 +15,7 @@ use crate::limits::{TLS_UNFINISHED_BY_CLIENT, TLS_UNFINISHED_BY_SERVER};
 use crate::tls::stream::session::UnbufferedSession;
 use crate::tls::stream::tls_stream::TlsStream;
 
-/// A peer that sends any records, of any type, under the keys of its session.
+/// A peer that encrypts arbitrary records of any type with its session keys.
 struct Forger {
     socket: TcpStream,
     version: ProtocolVersion,
@@ -54,7 +54,7 @@ impl Forger {
 /// What a peer sends after the handshake.
 #[derive(Debug, Clone, Copy)]
 enum Flood {
-    /// A handshake message of this type whose header says 65,000 bytes, in records of so many.
+    /// A handshake message of this type whose header says 65,000 bytes, in records of this size.
     Message(u8, usize),
     /// A record of 16 KiB without its last byte.
     PartOfARecord,
@@ -63,7 +63,7 @@ enum Flood {
 }
 
 impl Flood {
-    /// At most `most` bytes of it.
+    /// Returns at most `most` bytes of the flood.
     fn bytes(self, from: &mut Forger, most: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self {
@@ -89,7 +89,7 @@ impl Flood {
     }
 }
 
-/// Reads until nothing more comes: what it holds then, and why it failed if it did.
+/// Reads until no more data arrives. Returns the bytes held and the error, if any.
 async fn holds<S: UnbufferedSession + Unpin>(
     ours: &mut TlsStream<S>,
     from: &mut Forger,
@@ -122,7 +122,7 @@ async fn holds<S: UnbufferedSession + Unpin>(
 async fn what_a_peer_leaves_unfinished_after_the_handshake_is_bounded() {
     let (_folder, versions) = each_version();
     let too_long = "of more than";
-    // What it is, and why it ends; by TLS 1.3, and by 1.2.
+    // The flood, and the expected error with TLS 1.3 and with TLS 1.2.
     let rows = [
         // A session ticket, a key update, a hello (a renegotiation in TLS 1.2), a request for one, a certificate request.
         (Flood::Message(4, 16_000), [too_long; 2]),
@@ -131,7 +131,7 @@ async fn what_a_peer_leaves_unfinished_after_the_handshake_is_bounded() {
         (Flood::Message(1, 1000), [too_long; 2]),
         (Flood::Message(0, 1000), [too_long; 2]),
         (Flood::Message(13, 16_000), [too_long; 2]),
-        // It is waited for.
+        // The stream waits for the rest of the record.
         (Flood::PartOfARecord, ["", ""]),
         (Flood::Records(ContentType::ApplicationData, &[]), ["TooManyEmptyFragments"; 2]),
         (Flood::Records(ContentType::Handshake, &[]), ["TooManyEmptyFragments"; 2]),

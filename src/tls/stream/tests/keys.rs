@@ -1,4 +1,4 @@
-//! Key updates, and keys that are used up.
+//! Tests of key updates and exhausted keys.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ fn of_few_records(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     }
 }
 
-/// A server that asks for a second hello hears the name twice. It must not be taken for the next client's.
+/// A server that sends a HelloRetryRequest receives the SNI twice; the next client must not get it.
 #[tokio::test]
 async fn keys_are_updated_by_either_side() {
     let (_folder, versions) = each_version();
@@ -76,12 +76,12 @@ async fn keys_are_updated_by_either_side() {
     for round in 0..3 {
         client.get_mut().1.refresh_traffic_keys().unwrap();
         carries(&mut client, &mut server, &pattern(5000), 1000, 700 + round).await;
-        // What the update makes us say goes out with the next data.
+        // Our response to the key update is sent with the next data.
         carries(&mut server, &mut client, &pattern(5000), 1000, 700 + round).await;
     }
 }
 
-/// Each asks for one of ours in answer, which waits for our next data.
+/// Each key update requests one from us, which is sent with our next data.
 #[tokio::test]
 async fn updates_of_keys_make_one_answer() {
     let (_folder, versions) = each_version();

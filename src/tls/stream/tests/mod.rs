@@ -1,4 +1,4 @@
-//! The stream against tokio-rustls, over real sockets: every byte, however it is cut.
+//! Tests the stream against tokio-rustls over real sockets, with data split at many sizes.
 
 mod floods;
 mod keys;
@@ -124,7 +124,7 @@ async fn every_byte_arrives_however_it_is_cut() {
             carries(&mut our_client, &mut their_server, &bytes[..length], piece, room).await;
             carries(&mut their_server, &mut our_client, &bytes[..length], piece, room).await;
         }
-        // Nothing is kept of what has moved.
+        // The streams keep no bytes that were delivered.
         for (incoming, plain, outgoing) in [server.kept(), our_client.kept()] {
             assert_eq!((incoming, plain, outgoing), (0, 0, 0));
         }
@@ -187,7 +187,7 @@ async fn ends_are_told_apart() {
         got.clear();
         client.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"answer");
-        // Its absence is none.
+        // A FIN without close_notify is not an orderly end.
         let (client, mut server) = served(configs).await;
         drop(client.into_inner().0);
         let error = server.read(&mut [0; 9]).await.unwrap_err();
@@ -208,7 +208,7 @@ async fn a_forged_record_ends_it_with_an_alert_behind_what_was_good() {
         assert_eq!(&good, b"good");
         let error = server.read(&mut [0; 9]).await.unwrap_err();
         assert_eq!(error.downcast::<rustls::Error>().unwrap(), rustls::Error::DecryptError);
-        // Nothing comes of it any more, whoever asks: no data, no second alert, no close_notify behind the alert.
+        // The failed stream sends nothing more: no data, no second alert, no close_notify after the alert.
         assert_eq!(server.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
         client.write_all(b"still good").await.unwrap();
         let error = server.read(&mut [0; 9]).await.unwrap_err();
@@ -286,9 +286,9 @@ async fn a_name_is_the_name_of_who_asked_for_it() {
     drop((client, server));
     let (near, far) = sockets().await;
     let late = async {
-        // By then our side has looked, and found nothing.
+        // By then our side has polled the socket and found no data.
         tokio::task::yield_now().await;
-        // An address is no name to ask for.
+        // An IP address is not sent as SNI.
         let ip = ServerName::try_from("127.0.0.1").unwrap();
         TlsConnector::from(Arc::clone(&retrying.client)).connect(ip, near).await.unwrap()
     };
@@ -303,7 +303,7 @@ async fn a_sink_that_is_full_is_waited_for() {
         let (mut client, mut server) = served(configs).await;
         let piece = pattern(50_000);
         let mut sent = 0;
-        // Until the socket takes no more.
+        // Write until the socket buffer is full.
         while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), server.write_all(&piece)).await {
             written.unwrap();
             sent += piece.len();
