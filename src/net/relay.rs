@@ -17,12 +17,12 @@ use idle_timer::{IdleTimer, Limit, Tick};
 /// Relays until both directions have ended.
 ///
 /// - The end of one direction is passed on as a half close. The other direction may continue, and may then be silent
-/// for 60 s.
+///   for 60 s.
 /// - A stream that accepts nothing for 150 s while bytes wait for it times out, like a TCP peer that sends no
-/// acknowledgements. A Unix socket has no such timeout of its own.
+///   acknowledgements. A Unix socket has no such timeout of its own.
 /// - A stream that fails ends the relay at once.
 /// - While bytes wait for one stream, the other is not read, so its loss would go unnoticed; the same holds for a
-/// stream whose end was passed on. Both sockets are then checked for errors twice a second.
+///   stream whose end was passed on. Both sockets are then checked for errors twice a second.
 /// - The end of the second direction is signalled to a socket by closing it, which is left to the caller.
 ///
 /// This type accounts for most of the memory of an open connection.
