@@ -35,9 +35,9 @@ pub fn descriptors_at_most() -> u64 {
 /// Returns how many descriptors the process needs to start: for `workers` workers, each with a listener for each
 /// address of a route, for the listeners of the control plane, and for a few connections.
 #[must_use]
-pub fn descriptors_needed(workers: usize, routes: usize, doors: usize) -> u64 {
+pub fn descriptors_needed(workers: usize, routes: usize, admin_listeners: usize) -> u64 {
     let least = LEAST_CONNECTIONS * DESCRIPTORS_PER_CONNECTION;
-    OWN_DESCRIPTORS + doors as u64 + workers as u64 * (DESCRIPTORS_PER_RUNTIME + routes as u64) + least
+    OWN_DESCRIPTORS + admin_listeners as u64 + workers as u64 * (DESCRIPTORS_PER_RUNTIME + routes as u64) + least
 }
 
 fn carried(descriptors: u64, workers: u64) -> u64 {

@@ -42,9 +42,9 @@ pub struct Status {
     /// The links to other servers: each destination of an outbound route that is probed, or was dialled within the window
     /// of the guard.
     pub links: Vec<LinkStatus>,
-    /// The set's members, as far as they are known.
+    /// The known members of the set.
     pub members: Vec<MemberStatus>,
-    /// Whether the redirect rules of a sidecar are in force; none: there never were any.
+    /// Whether the interception rules are in force; `None` if they were never expected nor seen.
     pub redirect: Option<bool>,
     /// Connections that go around this proxy: the first hundred.
     pub bypass: Vec<BypassStatus>,

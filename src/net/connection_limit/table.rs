@@ -96,7 +96,7 @@ impl SlotTable {
         if pool == Pool::Open {
             self.said = false;
         }
-        Some(self.seat(id, ip, member, pool, now))
+        Some(self.take_slot(id, ip, member, pool, now))
     }
 
     /// Adds a connection to the queue. If the queue is full, the connection replaces another one or is refused.
@@ -173,7 +173,7 @@ impl SlotTable {
             };
             let (Some((id, ip)), Some(pool)) = (next, self.free(member)) else { return granted };
             let Some(waiting) = self.leave(id, ip) else { return granted };
-            let taken = self.seat(id, ip, member, pool, waiting.since);
+            let taken = self.take_slot(id, ip, member, pool, waiting.since);
             granted.push((waiting.slot, taken));
         }
     }
@@ -204,7 +204,7 @@ impl SlotTable {
         Some(if self.surplus < beyond { Beneficiary::Limit } else { claimant })
     }
 
-    fn seat(&mut self, id: u64, ip: IpAddr, member: bool, pool: Pool, since: Instant) -> TakenSlot {
+    fn take_slot(&mut self, id: u64, ip: IpAddr, member: bool, pool: Pool, since: Instant) -> TakenSlot {
         match pool {
             Pool::Open => self.open += 1,
             Pool::Kept => self.kept += 1,
