@@ -18,6 +18,7 @@
 //! | 1 | [`mongo`] | MongoDB's wire protocol: messages, replies, the follower of message boundaries |
 //! | 1 | [`net`] | sockets: addresses, listening, connection limits, dialling, relaying |
 //! | 1 | [`tls`] | PEM files, certificates, revocation, handshakes, the TLS stream |
+//! | 2 | [`screen`] | pages of sentences and tables for a terminal or a pipe |
 //! | 2 | [`sniff`] | tells TLS from plaintext by peeking |
 //! | 2 | [`config`] | command line and files to validated settings |
 //! | 2 | [`upstream`] | connections to a server: dialled with a permit, over TLS if it says so |
@@ -58,6 +59,7 @@ mod net;
 mod policy;
 mod proxy;
 mod route;
+mod screen;
 mod sniff;
 mod standin;
 mod state;

@@ -1,9 +1,9 @@
 //! Renders the replies to changes.
 
-use super::page::Page;
 use super::status::certificates;
-use super::words::count;
 use crate::admin::replies::{AcceptReply, ModeReply, RecycleReply, RotateReply};
+use crate::screen::Page;
+use crate::screen::words::count;
 use crate::text::escaped;
 
 /// The reply to a change of mode.

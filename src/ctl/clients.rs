@@ -1,10 +1,10 @@
 //! Renders the reply of `clients`.
 
-use super::page::{Page, TextTable};
-use super::words::{ago, count, driver, named, notes};
 use crate::admin::replies::ClientRow;
 use crate::admin_client::Clients;
 use crate::policy::{Mode, Spelling};
+use crate::screen::words::{ago, count, driver, named, notes};
+use crate::screen::{Page, TextTable};
 use crate::text::escaped;
 
 /// The page; `plaintext_only` if the reply has only clients without TLS.
@@ -14,16 +14,16 @@ pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool
     let blocks = if required { "refused without TLS" } else { "blocks requireSSL" };
     let mut page = Page::saying(sentence(clients, plaintext_only, required));
     let mut table = TextTable::new([
-        "ADDRESS",
-        "KIND",
-        "APPLICATION",
-        "DRIVER",
-        "OPEN",
-        "TOTAL",
-        "REFUSED",
-        "LAST SEEN",
-        "NOTE",
-        "KEY",
+        ("ADDRESS", 0),
+        ("KIND", 0),
+        ("APPLICATION", 0),
+        ("DRIVER", 0),
+        ("OPEN", 0),
+        ("TOTAL", 0),
+        ("REFUSED", 0),
+        ("LAST SEEN", 0),
+        ("NOTE", 0),
+        ("KEY", 0),
     ]);
     for row in clients {
         table.row([

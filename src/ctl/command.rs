@@ -23,13 +23,16 @@ pub fn command() -> Command {
         .help_heading("Admin port")
         .help("Address of the proxy's admin port (its --adminBind)");
     let json = switch(JSON).global(true).help("Print the admin port's JSON unchanged: one object, also for errors");
+    let wide = switch(WIDE).global(true).help(
+        "Print all columns of tables; without it, those that do not fit the terminal are left out (in a pipe, none)",
+    );
     let command = Command::new("ctl")
         .about("Query and control a running proxy")
         .long_about(LONG_ABOUT)
         .after_long_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true);
-    with_tls_options(command.args([json, admin])).subcommands([
+    with_tls_options(command.args([json, wide, admin])).subcommands([
         verb(STATUS, "Show mode, listeners, servers, certificates and warnings", ""),
         mode(),
         ready(),
@@ -160,6 +163,7 @@ fn parse_key(text: &str) -> Result<String, String> {
 
 pub(super) const ADMIN: &str = "admin";
 pub(super) const JSON: &str = "json";
+pub(super) const WIDE: &str = "wide";
 pub(super) const STATUS: &str = "status";
 pub(super) const MODE: &str = "mode";
 pub(super) const READY: &str = "ready";

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::page::{Page, TextTable};
-use super::words::{bytes, count, driver, name, notes, span};
 use crate::admin::replies::ConnectionRow;
+use crate::screen::words::{bytes, count, driver, name, notes, span};
+use crate::screen::{Page, TextTable};
 use crate::text::escaped;
 
 /// The page of open connections. `left_out`: how many more did not fit the reply.
@@ -51,21 +51,21 @@ pub(super) fn whois(found: &[&ConnectionRow], address: SocketAddr) -> Page {
 
 fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable {
     let mut table = TextTable::new([
-        "ID",
-        "CLIENT",
-        "CONNECTED TO",
-        "ROUTE",
-        "KIND",
-        "APPLICATION",
-        "DRIVER",
-        "CERTIFICATE",
-        "SERVER",
-        "SEEN THERE AS",
-        "LINK",
-        "AGE",
-        "IN",
-        "OUT",
-        "NOTE",
+        ("ID", 0),
+        ("CLIENT", 0),
+        ("CONNECTED TO", 0),
+        ("ROUTE", 0),
+        ("KIND", 0),
+        ("APPLICATION", 0),
+        ("DRIVER", 0),
+        ("CERTIFICATE", 0),
+        ("SERVER", 0),
+        ("SEEN THERE AS", 0),
+        ("LINK", 0),
+        ("AGE", 0),
+        ("IN", 0),
+        ("OUT", 0),
+        ("NOTE", 0),
     ]);
     for row in connections {
         table.row([

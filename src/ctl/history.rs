@@ -1,8 +1,8 @@
 //! Renders the reply of `history`.
 
-use super::page::{Page, TextTable};
-use super::words::{count, notes};
 use crate::admin::replies::{Effect, HistoryEntry, HistoryReply};
+use crate::screen::words::{count, notes};
+use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
 /// The page, newest last, as a log is read.
@@ -10,31 +10,34 @@ pub(super) fn page(HistoryReply { history }: &HistoryReply) -> Page {
     let refused = history.iter().filter(|entry| entry.effect == Effect::Refused).count();
     let refused = if refused == 0 { String::new() } else { format!(", {refused} of them refused") };
     let mut page = Page::saying(format!("{}{refused}, newest last.", count(history.len(), "change")));
-    let mut table = TextTable::new(["WHEN (UTC)", "WHAT", "EFFECT", "BY"]);
+    let mut table = TextTable::new([("WHEN (UTC)", 0), ("RESULT", 0), ("BY", 0), ("CHANGE", 0)]);
     for entry in history {
         let HistoryEntry { at, action, what, effect, door, by, .. } = entry;
         table.row([
-            moment(at),
-            format!("{}: {}", action.name(), escaped(what)),
-            notes([Some(effect_text(*effect, entry.reason.as_deref())), repeated(entry)]),
-            format!("{} {}", escaped(door), escaped(by)),
+            StyledText::from(moment(at)),
+            result(*effect),
+            format!("{} {}", escaped(door), escaped(by)).into(),
+            format!("{}: {}", action.name(), escaped(what)).into(),
         ]);
+        let note = notes([entry.reason.as_deref().map(escaped), repeated(entry)]);
+        if !note.is_empty() {
+            table.note(note);
+        }
     }
     page.table(table);
     page
 }
 
-fn effect_text(effect: Effect, reason: Option<&str>) -> String {
-    match (effect, reason) {
-        (Effect::Done, _) => "done".to_owned(),
-        (Effect::Kept, _) => "nothing to change".to_owned(),
-        (Effect::Refused, Some(reason)) => format!("REFUSED: {}", escaped(reason)),
-        (Effect::Refused, None) => "REFUSED".to_owned(),
-        (Effect::Other, _) => "unknown to this version".to_owned(),
+fn result(effect: Effect) -> StyledText {
+    match effect {
+        Effect::Done => "done".into(),
+        Effect::Kept => "no change".into(),
+        Effect::Refused => StyledText::amber("REFUSED"),
+        Effect::Other => "unknown".into(),
     }
 }
 
-/// Date and time separated by a space, where a narrow column breaks them.
+/// Date and time, as people write them.
 fn moment(at: &str) -> String {
     escaped(at).replacen('T', " ", 1).trim_end_matches('Z').to_owned()
 }

@@ -5,7 +5,6 @@
 //! | `command` | the command line: subcommands, options, help |
 //! | `verb` | the parsed subcommand |
 //! | `run` | request, output, exit codes |
-//! | `page`, `words` | sentences, warnings and tables; ages, counts, sizes |
 //! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | renders each reply |
 //! | `refusal` | renders an error, as text and as JSON |
 //!
@@ -17,7 +16,6 @@ mod clients;
 mod command;
 mod connections;
 mod history;
-mod page;
 mod ready;
 mod refusal;
 mod run;
@@ -25,7 +23,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod verb;
-mod words;
 
 pub use command::command;
 pub use run::run;

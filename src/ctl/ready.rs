@@ -1,9 +1,9 @@
 //! Renders the reply of `ready`, and the blockers of a refusal.
 
-use super::page::{Page, TextTable};
-use super::words::{ago, count, name, named, notes};
 use crate::admin::replies::{BlockerKind, BlockerReply, Ready};
 use crate::admin_client::quoted;
+use crate::screen::words::{ago, count, name, named, notes};
+use crate::screen::{Page, TextTable};
 use crate::text::escaped;
 
 /// The page; `called` is this command up to its verb, for the commands that it suggests.
@@ -29,7 +29,15 @@ pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
 
 /// The blockers as a table.
 pub(super) fn list(page: &mut Page, blockers: &[BlockerReply], now: i64) {
-    let mut table = TextTable::new(["WHAT", "APPLICATION", "DRIVER", "ADDRESS", "OPEN", "LAST SEEN", "REMEDY"]);
+    let mut table = TextTable::new([
+        ("WHAT", 0),
+        ("APPLICATION", 0),
+        ("DRIVER", 0),
+        ("ADDRESS", 0),
+        ("OPEN", 0),
+        ("LAST SEEN", 0),
+        ("REMEDY", 0),
+    ]);
     for blocker in blockers {
         let fatal = blocker.fatal.then(|| "refused without --force".to_owned());
         table.row([

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::page::Page;
 use super::ready::list;
-use super::words::count;
 use crate::admin_client::ClientError;
+use crate::screen::Page;
+use crate::screen::words::count;
 use crate::text::escaped;
 
 /// The page of an error.

@@ -1,20 +1,18 @@
 //! Runs a subcommand: request, output, exit code.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use rustix::termios::tcgetwinsize;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
-use super::command::{ADMIN, JSON};
-use super::page::{OutputStyle, Page};
+use super::command::{ADMIN, JSON, WIDE};
 use super::verb::Verb;
 use super::{changes, clients, connections, history, ready, refusal, status};
 use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, ctl_command, tls_options};
+use crate::screen::{OutputStyle, Page};
 use crate::telemetry::now_millis;
 
 /// Sends the request and prints the reply. Exit codes: 0 done, 1 refused or negative, 2 usage, 3 no tlsramp reached.
@@ -44,7 +42,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     let output = runtime.block_on(ask(&verb, &client, &called));
     // Does not wait for a thread that may still be resolving a name.
     runtime.shutdown_background();
-    ExitCode::from(show(output, arguments.get_flag(JSON)))
+    ExitCode::from(show(output, arguments.get_flag(JSON), arguments.get_flag(WIDE)))
 }
 
 /// The output of a subcommand, as text and as JSON.
@@ -125,20 +123,21 @@ fn left_of(all: &str, ids: &[u64]) -> String {
 }
 
 /// Prints the output and returns the exit code.
-fn show(output: Result<CtlOutput, ClientError>, as_json: bool) -> u8 {
+fn show(output: Result<CtlOutput, ClientError>, as_json: bool, wide: bool) -> u8 {
     let (page, json, exit, notice) = match output {
         Ok(output) => (output.page, output.json, output.exit, output.notice),
         Err(error) => {
             let page = refusal::page(&error, now_millis());
             let exit = if error.is_refusal() { NO } else { UNREACHED };
-            let _ = io::stderr().write_all(page.render(view(&io::stderr())).as_bytes());
+            let _ = io::stderr().write_all(page.render(OutputStyle::of(&io::stderr(), wide)).as_bytes());
             (Page::default(), refusal::json(&error), exit, None)
         }
     };
     if let Some(notice) = notice {
         print_error(&notice);
     }
-    let text = if as_json { json.trim_end().to_owned() + "\n" } else { page.render(view(&io::stdout())) };
+    let text =
+        if as_json { json.trim_end().to_owned() + "\n" } else { page.render(OutputStyle::of(&io::stdout(), wide)) };
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // The reader closed the pipe early, as `head` does.
@@ -150,17 +149,6 @@ fn show(output: Result<CtlOutput, ClientError>, as_json: bool) -> u8 {
     }
 }
 
-/// Width and colours of a stream.
-fn view(stream: &(impl IsTerminal + AsFd)) -> OutputStyle {
-    if !stream.is_terminal() {
-        return OutputStyle::default();
-    }
-    let width = tcgetwinsize(stream).ok().map(|size| size.ws_col).filter(|columns| *columns >= NARROWEST);
-    // By no-color.org, an empty variable counts as unset.
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    OutputStyle { width, colour: !plain && std::env::var("TERM").is_ok_and(|term| term != "dumb") }
-}
-
 /// Prints an error; a closed stream is ignored.
 fn print_error(why: &dyn std::fmt::Display) {
     let _ = writeln!(io::stderr(), "tlsramp ctl: {why}");
@@ -170,5 +158,3 @@ const DONE: u8 = 0;
 const NO: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHED: u8 = 3;
-/// Narrower terminals wrap the tables themselves.
-const NARROWEST: u16 = 40;

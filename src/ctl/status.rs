@@ -1,12 +1,12 @@
 //! Renders the reply of `status`.
 
-use super::page::{Page, TextTable};
-use super::words::{ago, count, name, notes, since, span};
 use crate::admin::replies::{
     BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, LinkStatus, MemberStatus, SlotStatus, Status,
     UpstreamStatus,
 };
 use crate::policy::{Mode, Spelling};
+use crate::screen::words::{ago, count, name, notes, since, span};
+use crate::screen::{Page, TextTable};
 use crate::text::escaped;
 
 /// The page.
@@ -87,14 +87,21 @@ fn clients(inventory: &InventoryStatus, mode: Option<Mode>) -> String {
 const REFUSED: &str = "new connections of that kind are refused";
 
 fn connections(counts: &ConnectionCounts) -> TextTable {
-    let mut table = TextTable::new(["CONNECTIONS", "PLAINTEXT", "TLS", "OUTBOUND", "NON-CONFORMING", "RECYCLING"]);
+    let mut table = TextTable::new([
+        ("CONNECTIONS", 0),
+        ("PLAINTEXT", 0),
+        ("TLS", 0),
+        ("OUTBOUND", 1),
+        ("NON-CONFORMING", 0),
+        ("RECYCLING", 2),
+    ]);
     let ConnectionCounts { open, plaintext, tls, outbound, non_conforming, recycling } = *counts;
     table.row([open, plaintext, tls, outbound, non_conforming, recycling].map(|number| number.to_string()));
     table
 }
 
 fn slots(slots: &[SlotStatus]) -> TextTable {
-    let mut table = TextTable::new(["SLOTS", "USED", "LIMIT", "SILENT", "WAITING"]);
+    let mut table = TextTable::new([("SLOTS", 0), ("USED", 0), ("LIMIT", 0), ("SILENT", 1), ("WAITING", 0)]);
     for SlotStatus { direction, used, limit, silent, waiting } in slots {
         let [used, limit, silent, waiting] = [used, limit, silent, waiting].map(ToString::to_string);
         table.row([escaped(direction), used, limit, silent, waiting]);
@@ -103,7 +110,7 @@ fn slots(slots: &[SlotStatus]) -> TextTable {
 }
 
 fn routes(status: &Status) -> TextTable {
-    let mut table = TextTable::new(["ROUTE", "LISTENS ON"]);
+    let mut table = TextTable::new([("ROUTE", 1), ("LISTENS ON", 0)]);
     for route in &status.routes {
         table.row([escaped(&route.name), escaped(&route.listen.join(", "))]);
     }
@@ -111,7 +118,16 @@ fn routes(status: &Status) -> TextTable {
 }
 
 fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> TextTable {
-    let mut table = TextTable::new(["SERVER", "ROUTE", "UP", "LINK", "STATE", "SET", "CHECKED", "NOTE"]);
+    let mut table = TextTable::new([
+        ("SERVER", 0),
+        ("ROUTE", 1),
+        ("UP", 0),
+        ("LINK", 0),
+        ("STATE", 0),
+        ("SET", 1),
+        ("CHECKED", 1),
+        ("NOTE", 2),
+    ]);
     for upstream in upstreams {
         let up = match (upstream.checked.is_empty(), upstream.up) {
             (true, _) => "not yet known",
@@ -138,8 +154,16 @@ fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> TextTable {
 
 /// Only links that fail.
 fn links(links: &[LinkStatus], now: i64) -> TextTable {
-    let mut table =
-        TextTable::new(["FAILING LINK", "ROUTE", "LINK", "OPEN", "LAST OK", "LAST FAILED", "WHY", "TO NAME IT"]);
+    let mut table = TextTable::new([
+        ("FAILING LINK", 0),
+        ("ROUTE", 1),
+        ("LINK", 0),
+        ("OPEN", 2),
+        ("LAST OK", 2),
+        ("LAST FAILED", 2),
+        ("WHY", 0),
+        ("TO NAME IT", 1),
+    ]);
     for link in links.iter().filter(|link| !link.up) {
         let ago = |at: &Option<String>| at.as_deref().map_or_else(|| "never".to_owned(), |at| ago(at, now));
         table.row([
@@ -157,7 +181,7 @@ fn links(links: &[LinkStatus], now: i64) -> TextTable {
 }
 
 fn members(members: &[MemberStatus]) -> TextTable {
-    let mut table = TextTable::new(["MEMBER", "AT", "NAMED BY"]);
+    let mut table = TextTable::new([("MEMBER", 0), ("AT", 0), ("NAMED BY", 1)]);
     for member in members {
         table.row([
             escaped(&member.name),
@@ -169,7 +193,7 @@ fn members(members: &[MemberStatus]) -> TextTable {
 }
 
 fn bypass(bypass: &[BypassStatus]) -> TextTable {
-    let mut table = TextTable::new(["GOES AROUND TLSRAMP", "HERE", "OTHER END", "MEMBER"]);
+    let mut table = TextTable::new([("GOES AROUND TLSRAMP", 0), ("HERE", 0), ("OTHER END", 0), ("MEMBER", 0)]);
     for BypassStatus { direction, local, remote, member } in bypass {
         let member = if *member { "yes" } else { "-" };
         table.row([escaped(direction), escaped(local), escaped(remote), member.to_owned()]);
@@ -179,7 +203,7 @@ fn bypass(bypass: &[BypassStatus]) -> TextTable {
 
 /// The certificates in use.
 pub(super) fn certificates(certificates: &[CertificateStatus]) -> TextTable {
-    let mut table = TextTable::new(["CERTIFICATE", "SUBJECT", "EXPIRES", "FILE"]);
+    let mut table = TextTable::new([("CERTIFICATE", 0), ("SUBJECT", 1), ("EXPIRES", 0), ("FILE", 2)]);
     for certificate in certificates {
         let days = certificate.days_left;
         let expires = match days {

@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 use super::imports::Crate;
 
 /// A module imports only from modules of lower ranks. The longest name that fits a file gives its rank.
-const RANKS: [(&str, u8); 28] = [
+const RANKS: [(&str, u8); 29] = [
     ("text", 1),
+    ("screen", 2),
     ("files", 0),
     ("policy", 0),
     ("limits", 0),
