@@ -1,5 +1,5 @@
-//! Costs of a connection before a byte is relayed: classification, verdict, snapshot; and of each message afterwards:
-//! following message boundaries.
+//! Measures the cost of a connection before a byte is relayed (classification, verdict, snapshot), and the cost of each
+//! message afterwards (following message boundaries).
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
 
@@ -61,7 +61,7 @@ fn snapshot(criterion: &mut Criterion) {
     writing.join().unwrap();
 }
 
-/// Client metadata from the first message, and the record of the connection, without logs.
+/// Measures reading client metadata from the first message, and recording the connection without logs.
 fn recording(criterion: &mut Criterion) {
     let hello = msg_command(
         1,
@@ -119,7 +119,7 @@ fn following(criterion: &mut Criterion) {
     });
 }
 
-/// The same message as an OP_COMPRESSED.
+/// Compresses the message into an OP_COMPRESSED.
 fn compressed(original: &[u8], compressor: u8) -> Vec<u8> {
     let plain = &original[16..];
     let payload = match compressor {
@@ -138,9 +138,10 @@ fn compressed(original: &[u8], compressor: u8) -> Vec<u8> {
     [header.as_flattened(), &original[12..16], &size.to_le_bytes(), &[compressor], &payload].concat()
 }
 
-/// The chain that is most expensive to refuse: a leaf and the largest number of intermediates, all named as the trusted CA,
-/// which did not sign them. Path building tries every order of them, and each ends at the CA, so that the cost depends on
-/// its kind of key. An RSA key of 8192 bits takes half a minute to make, and is measured only if `BENCH_RSA_8192` is set.
+/// Measures the chain that is most expensive to refuse: a leaf and the largest number of intermediates, all with the
+/// name of the trusted CA, which did not sign them. Path building tries every order of them, and each path ends at the
+/// CA, so the cost depends on the kind of its key. An RSA key of 8192 bits takes half a minute to make, and is measured
+/// only if `BENCH_RSA_8192` is set.
 fn strangers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("a stranger's chain");
     let ec = |curve: &str| format!("ec -pkeyopt ec_paramgen_curve:{curve}");
@@ -153,7 +154,7 @@ fn strangers(criterion: &mut Criterion) {
     ]);
     keys.extend(std::env::var_os("BENCH_RSA_8192").map(|_| ("RSA 8192", "rsa:8192".to_owned())));
     for (name, key) in keys {
-        // CAs of one name, as when a renewed CA is in the file beside the old one.
+        // Several CAs with the same name, as when a renewed CA is in the file beside the old one.
         for cas in if name == "RSA 8192" { &[1][..] } else { &[1, 4] } {
             let (material, chain) = strangers_chain(&key, *cas);
             assert!(material.admits(None, Some(&chain)).is_err());
@@ -184,7 +185,7 @@ fn strangers_chain(key: &str, cas: usize) -> (Material, Vec<CertificateDer<'stat
         openssl("req -new -nodes -subj /CN=CA -keyout k -out request -newkey ec -pkeyopt ec_paramgen_curve:P-256");
         let sign = format!("x509 -req -in request -CA ca.pem -CAkey key.pem -days 9 -outform DER -extfile {kind}");
         let mut der = openssl(&sign);
-        // Makes the signature differ from the CA's.
+        // Makes the signature invalid.
         *der.last_mut().unwrap() ^= 1;
         chain.push(CertificateDer::from(der));
     }

@@ -1,11 +1,11 @@
-//! The ratios as an SVG: a group of bars for each workload; the best peer's bar ends at the line at 1. PURE.
+//! Draws the ratios as an SVG: a group of bars for each workload. The line at 1 marks the cost of the best peer. PURE.
 
 use super::figures::Figures;
 use super::peer::Peer;
 use super::rounds::Measured;
 use super::workload::{WORKLOADS, Workload};
 
-/// Readable on light and dark pages.
+/// Draws a picture that is readable on light and dark pages.
 pub(crate) fn render(measured: &Measured) -> String {
     let proxies: Vec<Peer> = measured.peers.iter().copied().filter(|peer| *peer != Peer::Direct).collect();
     let (mut body, mut top) = (legend(&proxies), TOP);
@@ -70,7 +70,7 @@ fn legend(proxies: &[Peer]) -> String {
     text
 }
 
-/// Of medium lightness, readable on white and on black.
+/// Colours of medium lightness, readable on white and on black.
 fn colour(peer: Peer) -> &'static str {
     match peer {
         Peer::Tlsramp => "#e8590c",
@@ -88,9 +88,9 @@ const LEFT: f64 = 230.0;
 const TOP: f64 = 36.0;
 const BAR: f64 = 10.0;
 const GAP: f64 = 12.0;
-/// The length of the best peer's bar.
+/// The length of a bar of ratio 1.
 const UNIT: f64 = 220.0;
-/// Longer bars are cut, with an arrow.
+/// Bars of larger ratios are cut, with an arrow.
 const MOST: f64 = 2.6;
 const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#333}.small{font-size:10px}\
     .one{stroke:#888;stroke-dasharray:3 3}@media(prefers-color-scheme:dark){text{fill:#ddd}}";

@@ -1,5 +1,5 @@
-//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no access log; otherwise defaults (all
-//! of them set TCP_NODELAY). One port for TLS and one for plaintext, without a policy.
+//! The peers' configuration files: two workers, TLS 1.2 and 1.3, session resumption, no access log; otherwise defaults
+//! (all peers set TCP_NODELAY by default). One port for TLS and one for plaintext, without a policy.
 
 use std::path::Path;
 
@@ -78,7 +78,8 @@ pub(crate) fn envoy(place: &Place<'_>) -> String {
     let context = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": {
-            // Without the list it uses X25519MLKEM768, which costs more, and which the others lack or do not prefer.
+            // Without this list, Envoy uses X25519MLKEM768, which costs more, and which the other peers lack or do not
+            // prefer.
             "tls_params": { "ecdh_curves": ["X25519", "P-256"], "tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3" },
             "tls_certificates": [{ "certificate_chain": file(&certs.certificate), "private_key": file(&certs.key) }],
         },
@@ -98,7 +99,7 @@ pub(crate) fn envoy(place: &Place<'_>) -> String {
             }],
         },
     });
-    // JSON is YAML.
+    // JSON is valid YAML.
     config.to_string()
 }
 
@@ -121,7 +122,7 @@ fn address(port: u16) -> Value {
 
 pub(crate) fn hitch(place: &Place<'_>) -> String {
     let Place { tls, upstream, certs, .. } = place;
-    // Run as root, it changes to this user.
+    // If stunnel is started as root, it changes to this user.
     let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\ngroup = \"nogroup\"\n" } else { "" };
     format!(
         "frontend = {{ host = \"127.0.0.1\" port = \"{tls}\" }}

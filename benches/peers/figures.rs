@@ -8,18 +8,18 @@ use super::workload::Workload;
 /// One measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cell {
-    /// In the unit of the workload; `None` without a proxy.
+    /// Cost in the unit of the workload; `None` without a proxy.
     pub(crate) cost: Option<f64>,
-    /// The kernel's part of it.
+    /// The part of the cost that is spent in the kernel.
     pub(crate) system: Option<f64>,
-    /// Operations a second, or GB/s.
+    /// Operations per second, or GB/s.
     pub(crate) throughput: f64,
-    /// Of an operation, in microseconds.
+    /// Median latency of an operation, in microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
 }
 
-/// By workload, peer and round.
+/// Measurements by workload, peer and round.
 #[derive(Debug, Default)]
 pub(crate) struct Figures(BTreeMap<(&'static str, Peer, usize), Cell>);
 
@@ -35,7 +35,7 @@ impl Figures {
         self.0.insert((workload, peer, round), cell);
     }
 
-    /// Of one property over the rounds.
+    /// Median and spread of one property over the rounds.
     pub(crate) fn spread(&self, workload: &Workload, peer: Peer, of: impl Fn(&Cell) -> Option<f64>) -> Option<Spread> {
         Spread::over(self.of(workload, peer).filter_map(|(_, cell)| of(cell)))
     }
@@ -48,14 +48,14 @@ impl Figures {
         self.spread(workload, peer, |cell| cell.system)
     }
 
-    /// The peer with the least cost, of those that the goals refer to.
+    /// The peer with the lowest cost, among those to which the goals refer.
     pub(crate) fn best(&self, workload: &Workload, peers: &[Peer]) -> Option<Peer> {
         let costs = peers.iter().filter(|peer| peer.counts());
         let costs = costs.filter_map(|peer| Some((self.cost(workload, *peer)?.median, *peer)));
         costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, peer)| peer)
     }
 
-    /// Ratio of two costs within each round, so that a disturbance falls on both.
+    /// The ratio of two costs within each round, so that a disturbance affects both.
     pub(crate) fn ratio(&self, workload: &Workload, one: Peer, other: Peer) -> Option<Spread> {
         let ratios = self.of(workload, one).filter_map(|(round, cell)| {
             let beside = self.0.get(&(workload.key, other, round))?.cost.filter(|cost| *cost > 0.0)?;

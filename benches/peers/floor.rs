@@ -1,5 +1,5 @@
-//! Cost of the cryptography alone, in memory: the server's side of a handshake, and encrypting or decrypting a byte. No proxy
-//! that terminates TLS by rustls can cost less.
+//! Measures the cost of the cryptography alone, in memory: the server's side of a handshake, and encrypting or
+//! decrypting a byte. A proxy that terminates TLS with rustls cannot cost less.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use super::support::Certs;
 /// The result of one round.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Floor {
-    /// Microseconds.
+    /// Processor time of a full handshake, in microseconds.
     pub(crate) full_handshake: f64,
     pub(crate) resumed_handshake: f64,
-    /// Seconds for 10^9 bytes, AES-128-GCM.
+    /// Seconds for encrypting 10^9 bytes with AES-128-GCM.
     pub(crate) seal: f64,
     pub(crate) open: f64,
 }
 
-/// Takes about half a second.
+/// Makes the measurement, which takes about half a second.
 ///
 /// # Errors
 /// TLS between the two ends fails.
 pub(crate) fn measure(certs: &Certs) -> Result<Floor, String> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    // Most processors have instructions for this suite, hash included.
+    // Most processors have instructions for this suite, including its hash.
     provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_128_GCM_SHA256);
     let mut server = naive::config(&certs.both.display().to_string(), provider)?;
     server.send_tls13_tickets = 1;
@@ -71,7 +71,7 @@ pub(crate) fn agreed(port: u16, ca: &Path) -> String {
     asked().unwrap_or_else(|why| format!("no handshake: {why}"))
 }
 
-/// Two ends in memory.
+/// A client and a server in memory.
 struct Pair {
     server: ServerConnection,
     client: ClientConnection,
@@ -83,7 +83,7 @@ impl Pair {
         Ok(Pair { server, client: ClientConnection::new(Arc::clone(client), name())? })
     }
 
-    /// Processor time of the server's side of a handshake, tickets included, in seconds.
+    /// Processor time of the server's side of one handshake, including tickets, in seconds.
     fn shake(&mut self) -> Result<f64, rustls::Error> {
         let (mut wire, mut spent) = (Vec::new(), 0.0);
         while self.client.is_handshaking() || self.server.is_handshaking() || self.server.wants_write() {
@@ -108,7 +108,7 @@ impl Pair {
     }
 }
 
-/// Seconds for encrypting, and for decrypting, 10^9 bytes in full records, in place, without framing.
+/// Seconds for encrypting and for decrypting 10^9 bytes in full records, in place and without framing.
 fn bulk() -> Result<(f64, f64), Unspecified> {
     let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[7; 16])?);
     let (mut seal, mut open, mut record) = (0.0, 0.0, vec![7; RECORD]);
@@ -126,7 +126,7 @@ fn bulk() -> Result<(f64, f64), Unspecified> {
     Ok((seal / moved * 1e9, open / moved * 1e9))
 }
 
-/// Writing to a Vec cannot fail.
+/// Writing to a `Vec` does not fail.
 fn write(mut from: impl FnMut(&mut dyn std::io::Write) -> std::io::Result<usize>, into: &mut Vec<u8>) {
     let _ = from(into);
 }
@@ -155,8 +155,8 @@ fn now() -> f64 {
 }
 
 const HANDSHAKES: usize = 500;
-/// The largest payload of a record.
+/// The largest payload of a record, in bytes.
 const RECORD: usize = 16 * 1024;
 const RECORDS: u64 = 16_384;
-/// Size of a record header, which is authenticated.
+/// A record header, which is authenticated.
 const HEADER: [u8; 5] = [0x17, 3, 3, 0x40, 0x11];

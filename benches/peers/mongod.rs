@@ -1,5 +1,5 @@
-//! mongod's own TLS, against tlsramp in front of the same mongod in plaintext: the processor time of all processes but the
-//! clients.
+//! Compares mongod's own TLS with tlsramp in front of the same mongod in plaintext, by the processor time of all
+//! processes except the clients.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub(crate) struct Bench {
     _folder: Scratch,
 }
 
-/// A line of the table, in microseconds an operation.
+/// A line of the table, in microseconds per operation.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) title: &'static str,
@@ -31,17 +31,17 @@ pub(crate) struct Row {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route {
-    /// To mongod, in plaintext.
+    /// Plaintext to mongod.
     Plaintext,
-    /// To mongod, by its own TLS.
+    /// mongod's own TLS.
     Own,
-    /// By TLS to tlsramp, and from there to mongod in plaintext.
+    /// TLS to tlsramp, and plaintext from tlsramp to mongod.
     Both,
 }
 
 impl Bench {
     /// # Errors
-    /// There is no mongod, or one of the two does not start.
+    /// There is no mongod, or mongod or tlsramp does not start.
     pub(crate) fn start(options: &Options, certs: &Certs) -> Result<Bench, String> {
         let program = match &options.mongod {
             Some(program) => program.clone(),
@@ -53,7 +53,7 @@ impl Bench {
         let data = folder.path().display().to_string();
         let args = ["--dbpath", &data, "--port", &port, "--bind_ip", "127.0.0.1", "--nounixsocket", "--nojournal"];
         let tls = ["--tlsMode", "allowTLS", "--tlsCertificateKeyFile", &certificate, "--wiredTigerCacheSizeGB", "0.25"];
-        // Without the log of connections, which tlsramp writes itself.
+        // mongod does not log connections, because tlsramp does.
         let quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"];
         let args: Vec<String> = args.into_iter().chain(tls).chain(quiet).map(str::to_owned).collect();
         let mut mongod = Running::start("mongod", &program, &args, folder.path())?;
@@ -64,7 +64,7 @@ impl Bench {
         Ok(Bench { proxy, port: places.port, mongod, direct, certs_ca, costs: Vec::new(), _folder: folder })
     }
 
-    /// Measures each route, beginning with another one each time.
+    /// Measures each route, starting with a different one in each round.
     pub(crate) fn round(&mut self, options: &Options, round: usize) -> Result<(), String> {
         for (title, args) in ROWS {
             for turn in 0..ROUTES.len() {

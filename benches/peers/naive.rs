@@ -1,5 +1,5 @@
-//! The simplest proxy: tokio's runtime with two workers, tokio-rustls, and `copy_bidirectional`. This program runs it as
-//! a process of its own.
+//! The simplest proxy: tokio's runtime with two workers, tokio-rustls and `copy_bidirectional`. This program runs the
+//! proxy as a separate process.
 
 use std::io;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ pub(crate) struct NaiveArgs {
 }
 
 impl NaiveArgs {
-    /// `None`: this process is not the proxy.
+    /// Returns `None` if this process is not the proxy.
     pub(crate) fn of(args: impl Iterator<Item = String>) -> Option<NaiveArgs> {
         let args: Vec<String> = args.skip(1).collect();
         let [word, tls, plain, upstream, certificate] = args.as_slice() else { return None };
@@ -87,7 +87,7 @@ where
     copy_bidirectional(&mut client, &mut server).await.map(drop)
 }
 
-/// rustls with its defaults and this provider.
+/// rustls' default configuration with this provider.
 pub(crate) fn config(file: &str, provider: CryptoProvider) -> Result<ServerConfig, String> {
     let in_words = |error: rustls::pki_types::pem::Error| format!("{file}: {error}");
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(in_words)?.collect();

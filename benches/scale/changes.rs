@@ -1,4 +1,4 @@
-//! Latency that mode changes add to requests, and ten thousand connections that are held meanwhile.
+//! Measures how much latency mode changes add to requests, and holds ten thousand connections during mode changes.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,14 +9,14 @@ use super::options::Options;
 use super::support::{Certs, Load, Report, Running, Scratch, tlsramp};
 use super::switch::Switch;
 
-/// A section of the page, and the number of lost connections.
+/// A section of the report, and the number of lost connections.
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) text: String,
     pub(crate) lost: Option<String>,
 }
 
-/// Requests at a steady rate, with mode changes and without, in turn.
+/// Makes requests at a steady rate, alternately with and without mode changes.
 pub(crate) fn in_flight(options: &Options, certs: &Certs) -> Result<Part, String> {
     let folder = Scratch::new("scale");
     let (_server, upstream) = tlsramp::serve(None, folder.path())?;
@@ -46,18 +46,18 @@ pub(crate) fn in_flight(options: &Options, certs: &Certs) -> Result<Part, String
         }
     }
     let (calm, busy) = (median(calm), median(busy));
-    // Writing to a String cannot fail.
+    // Writing to a `String` does not fail.
     let _ = writeln!(part.text, "\np99, medians: {calm:.0} us without changes, {busy:.0} us with them.");
     Ok(part)
 }
 
-/// Connections that are opened, held while the mode changes, and used once more.
+/// Opens connections, holds them while the mode changes, and uses each once more.
 pub(crate) fn held(options: &Options, certs: &Certs, most: usize) -> Result<Part, String> {
     let connections = options.held.min(most);
     let folder = Scratch::new("scale");
     let (_server, upstream) = tlsramp::serve(None, folder.path())?;
     let proxy = proxy(options, certs, upstream, folder.path())?;
-    // Each makes three requests: when it is opened, while the mode changes, and afterwards.
+    // Each connection makes three requests: when it is opened, while the mode changes, and afterwards.
     let rate = (connections / 15).max(1);
     let turn = Duration::from_secs_f64(connections as f64 / rate as f64);
     let (count, rate) = (connections.to_string(), rate.to_string());
@@ -67,10 +67,10 @@ pub(crate) fn held(options: &Options, certs: &Certs, most: usize) -> Result<Part
         let measuring = scope.spawn(|| load(certs, proxy.port, &args, turn, turn * 2).run());
         wait_open(&proxy.running, connections, turn * 3)?;
         let switch = Switch::start(proxy.admin, INTERVAL)?;
-        // A client closes after its last request: the first ones in the next turn.
+        // A client closes after its last request; the first clients do so in the next turn.
         std::thread::sleep(turn.mul_f64(0.8));
         let changes = switch.stop()?;
-        // Before their last requests, all must still be open.
+        // All connections must still be open before their last requests.
         wait_open(&proxy.running, connections, Duration::ZERO)?;
         let report = measuring.join().map_err(|_| "the load has panicked".to_owned())??;
         Ok((report, changes))
@@ -92,7 +92,7 @@ pub(crate) fn held(options: &Options, certs: &Certs, most: usize) -> Result<Part
     Ok(part)
 }
 
-/// A proxy with its ports.
+/// A proxy and its ports.
 #[derive(Debug)]
 struct Proxy {
     running: Running,
@@ -137,7 +137,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// A third of the capacity of a core, so that no queue hides the latency of a change.
+/// Requests per second: a third of the capacity of a core, so that no queue hides the latency of a change.
 const RATE: u32 = 2_000;
-/// Far more often than in operation.
+/// Interval of mode changes, far shorter than in operation.
 const INTERVAL: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! Cost of a connection and of a request at a given number of open connections.
+//! Measures the cost of a connection and of a request at a given number of open connections.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,17 +15,17 @@ use super::support::{Certs, Load, Report, Running, Scratch, tlsramp};
 struct Line {
     open: usize,
     tls: bool,
-    /// The proxy's memory for each open connection, in bytes; `None` for a few, since pages are larger.
+    /// The proxy's memory per open connection, in bytes. `None` for few connections, since pages would dominate it.
     memory: Option<f64>,
-    /// A new connection with one request, while the others are idle.
+    /// A new connection with one request while the other connections are idle.
     connect: Report,
-    /// A request on one of a few connections, while the others are idle.
+    /// A request on one of a few connections while the others are idle.
     request: Report,
     /// A request while all connections make requests.
     all: Report,
 }
 
-/// The table, as Markdown.
+/// Makes the measurements and formats the table as Markdown.
 pub(crate) fn measure(options: &Options, certs: &Certs, most: usize) -> Result<String, String> {
     let mut text = "## Costs at so many open connections\n\nProcessor time of the proxy (p99 of the operation); memory is \
                     proportional set size, of a fresh process.\n\n\
@@ -72,7 +72,7 @@ fn line(options: &Options, certs: &Certs, open: usize, tls: bool) -> Result<Line
         drop(holder);
         (connect, request)
     };
-    // Long enough for several answers to each, also on a slow machine.
+    // Long enough for several answers on each connection, even on a slow machine.
     let all = load(&["echo", "--connections", &count], opening(open), options.span + opening(open) / 3).run()?;
     let failed: u64 = [&memory, &connect, &request, &all].iter().map(|report| report.failed()).sum();
     if failed > 0 {
@@ -98,8 +98,8 @@ pub(crate) fn wait_open(proxy: &Running, connections: usize, limit: Duration) ->
     }
 }
 
-/// Time to open the connections: `tlsramp load` spreads them over half of it. Two busy cores do more than a thousand
-/// handshakes a second.
+/// Time in which the connections are opened: `tlsramp load` spreads them over half of it. Two busy cores can do more
+/// than a thousand handshakes per second.
 pub(crate) fn opening(connections: usize) -> Duration {
     Duration::from_secs(2) + Duration::from_millis(2 * connections as u64)
 }
@@ -121,9 +121,9 @@ fn by(tls: bool) -> &'static str {
     if tls { "TLS" } else { "plaintext" }
 }
 
-/// With fewer connections, single pages would dominate their memory.
+/// With fewer connections, their memory would consist mostly of unfilled pages.
 const MANY: usize = 100;
-/// Accepts as many connections as its descriptors allow.
+/// The proxy accepts as many connections as its descriptors allow.
 pub(crate) const ARGS: [&str; 2] = ["--workers", "2"];
-/// Longer than opening takes on an idle machine.
+/// Longer than opening the connections takes on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);

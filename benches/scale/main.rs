@@ -1,13 +1,13 @@
-//! tlsramp's costs with many open connections, and open connections during mode changes.
+//! Measures tlsramp's costs with many open connections, and checks open connections during mode changes.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
 //! | [`options`] | the command line |
-//! | [`costs`] | a connection and a request, at 10, 1,000 and 10,000 open connections |
+//! | [`costs`] | the cost of a connection and a request with 10, 1,000 and 10,000 open connections |
 //! | [`changes`] | latency that mode changes add to requests; ten thousand connections held meanwhile |
-//! | [`switch`] | a thread that changes the mode, by the admin port |
+//! | [`switch`] | a thread that changes the mode through the admin port |
 //!
-//! It exits with 1 if a connection was lost. The figures are not judged.
+//! The exit code is 1 if a connection was lost. The figures are reported without a judgement.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a benchmark")]
 
@@ -42,7 +42,7 @@ fn measure(options: &Options) -> Result<(), String> {
     let mut page = String::new();
     let mut say = |text: &str| {
         println!("{text}");
-        // Writing to a String cannot fail.
+        // Writing to a `String` does not fail.
         let _ = writeln!(page, "{text}");
     };
     say("# tlsramp with many connections\n");
@@ -67,7 +67,7 @@ fn measure(options: &Options) -> Result<(), String> {
     }
 }
 
-/// Ten thousand proxied connections, twice over.
+/// Descriptors for ten thousand proxied connections, twice.
 const DESCRIPTORS: u64 = 40_000;
-/// Connections besides those that are held, and those that are still closing.
+/// Number of connections in addition to those that are held: some are still closing.
 const SPARE: usize = 100;

@@ -9,12 +9,12 @@ use super::support::tlsramp;
 
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Time of one measurement.
+    /// Duration of one measurement.
     pub(crate) span: Duration,
     pub(crate) rounds: usize,
     /// Numbers of open connections.
     pub(crate) sizes: Vec<usize>,
-    /// Connections that are held while the mode changes.
+    /// Number of connections that are held while the mode changes.
     pub(crate) held: usize,
     pub(crate) markdown: Option<PathBuf>,
     pub(crate) tlsramp: PathBuf,
@@ -60,11 +60,11 @@ fn command() -> Command {
         .arg(count("held", "10000").help("Connections that are held while the mode changes"))
         .arg(file("markdown").help("Write the page there, too"))
         .arg(file("tlsramp").help("The proxy to measure [default: this build's]"))
-        // Cargo passes it to every bench.
+        // Cargo passes this option to every bench.
         .arg(Arg::new("bench").long("bench").hide(true).action(ArgAction::SetTrue))
 }
 
-/// As many as `tlsramp load` opens.
+/// The largest number of connections that `tlsramp load` opens.
 fn tlsramp_most() -> u32 {
     ::tlsramp::load::MOST_CONNECTIONS
 }

@@ -1,4 +1,4 @@
-//! A thread that changes the mode up and down by the admin port until it is stopped.
+//! A thread that changes the mode up and down through the admin port until it is stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tlsramp::testing::{AdminAddress, AdminClient, ModeRequest};
 
-/// Runs until [`Switch::stop`], or drop.
+/// A running thread. Ends with [`Switch::stop`] or on drop.
 #[derive(Debug)]
 pub(crate) struct Switch {
     stop: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ impl Switch {
                     return Ok(changes);
                 }
                 let mode = if changes % 2 == 0 { "allowSSL" } else { "preferSSL" };
-                // Forced, since one of the two steps goes down.
+                // The change is forced, because one of the two steps goes down.
                 let request = ModeRequest { mode: mode.to_owned(), force: true, ..ModeRequest::default() };
                 let answer = runtime.block_on(client.set_mode(&request));
                 answer.map_err(|error| format!("the mode does not change: {error}"))?;
@@ -40,7 +40,7 @@ impl Switch {
         Ok(Switch { stop, thread: Some(thread) })
     }
 
-    /// Stops. Returns the number of changes.
+    /// Stops the thread. Returns the number of changes.
     ///
     /// # Errors
     /// A change was refused.

@@ -1,4 +1,4 @@
-//! One certificate for every server: ECDSA P-256, for `localhost` and `127.0.0.1`, made for this run.
+//! One certificate for all servers, made for this run: ECDSA P-256, for `localhost` and `127.0.0.1`.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use certs_gen::{Authority, Request, write_private, write_public};
 
 use super::Scratch;
 
-/// The files, in a folder that is removed on drop.
+/// The certificate's files, in a folder that is removed on drop.
 #[derive(Debug)]
 pub(crate) struct Certs {
     /// Certificate and key in one file, for tlsramp, mongod, HAProxy, hitch and stunnel.
     pub(crate) both: PathBuf,
-    /// In two files, for nginx and Envoy.
+    /// The certificate in a file of its own, for nginx and Envoy.
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) ca: PathBuf,
@@ -20,7 +20,7 @@ pub(crate) struct Certs {
 
 impl Certs {
     /// # Errors
-    /// They cannot be made, or written.
+    /// The files cannot be made or written.
     pub(crate) fn make() -> Result<Certs, String> {
         let folder = Scratch::new("bench-certs");
         let in_words = |error: certs_gen::Error| error.to_string();

@@ -1,4 +1,4 @@
-//! One measurement: `tlsramp load` against a port, with the processor time of given processes.
+//! Makes one measurement: runs `tlsramp load` against a port, with the processor time of given processes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,16 +10,16 @@ use super::process;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load<'a> {
-    /// The load generator, which is always this build's.
+    /// The load generator, which is always the one of this build.
     pub(crate) program: &'a Path,
-    /// Workload and options, without target, times and TLS.
+    /// Workload and options, except target, times and TLS.
     pub(crate) args: &'a [&'a str],
     pub(crate) port: u16,
-    /// The CA, if the clients use TLS 1.3.
+    /// The CA; set if the clients use TLS 1.3.
     pub(crate) ca: Option<&'a Path>,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
-    /// Their processor time and memory are reported.
+    /// The processes whose processor time and memory are reported.
     pub(crate) processes: &'a [i32],
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Report {
     pub(crate) cpu: Option<Cpu>,
 }
 
-/// In microseconds.
+/// Latencies in microseconds.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
@@ -71,7 +71,7 @@ impl Load<'_> {
     }
 
     /// # Errors
-    /// It did not run, or no operation succeeded.
+    /// The load generator did not run, or no operation succeeded.
     pub(crate) fn run(&self) -> Result<Report, String> {
         let mut command = process::tethered(self.program);
         command.args(self.command_line());
@@ -90,7 +90,7 @@ impl Load<'_> {
 }
 
 impl Report {
-    /// Gigabytes a second, both directions.
+    /// Gigabytes per second, sum of both directions.
     pub(crate) fn gigabytes_per_second(&self) -> f64 {
         (self.bytes_sent + self.bytes_received) as f64 / self.seconds / 1e9
     }
@@ -106,5 +106,5 @@ impl Report {
     }
 }
 
-/// Time for the last operations, and for a client without an answer.
+/// Time for the last operations, including a client that receives no answer.
 const PATIENCE: Duration = Duration::from_secs(60);

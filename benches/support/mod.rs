@@ -1,11 +1,12 @@
-//! Shared by the benches on real sockets: processes that end with the bench, ports, certificates, and `tlsramp load`.
+//! Shared by the benches that use real sockets: processes that end with the bench, ports, certificates, and `tlsramp
+//! load`.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
 //! | [`running`] | a process under test, with its children |
 //! | [`ports`] | free ports |
 //! | [`certs`] | one server certificate in the formats that the peers need |
-//! | [`load`] | one measurement by `tlsramp load`, and its result |
+//! | [`load`] | one measurement with `tlsramp load`, and its result |
 //! | [`tlsramp`] | the proxy, and the server of `tlsramp load --serve` |
 //! | [`machine`] | processor, kernel, descriptor limit |
 //! | `parts` `process` `require` `scratch` `until` | from the tests: real parts, commands with a time limit, temporary folders, waits |

@@ -1,15 +1,16 @@
-//! Free ports, below the kernel's range for outgoing connections: a bench makes thousands of those before a port is used.
+//! Finds free ports below the kernel's range for outgoing connections: a bench makes thousands of these before it uses
+//! a port.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A free port of 127.0.0.1, never the same one twice.
+/// Returns a free port of 127.0.0.1, and never the same one twice.
 ///
 /// # Errors
-/// All are taken.
+/// No port is free.
 pub(crate) fn free() -> Result<u16, String> {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
-    // Two concurrent benches begin at different ports.
+    // Two concurrent benches start at different ports.
     let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
     for _ in 0..COUNT {
         let port = FIRST + (start + GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
@@ -21,5 +22,5 @@ pub(crate) fn free() -> Result<u16, String> {
 }
 
 const FIRST: u16 = 20_000;
-/// Linux's range for outgoing connections begins above (32768).
+/// Number of ports to choose from: Linux's range for outgoing connections starts above them (32768).
 const COUNT: u16 = 12_000;

@@ -1,4 +1,4 @@
-//! A process that a bench has started: its id and those of its children, its log, and its end in any case.
+//! A process that a bench has started: its id, its children, its log, and its reliable end.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{process, require};
 
-/// A running process, ended on drop. If the bench is killed, the kernel sends it SIGTERM (by `setpriv`, if installed).
+/// A running process, which is ended on drop. If the bench is killed, the kernel sends SIGTERM to the process (through
+/// `setpriv`, if installed).
 #[derive(Debug)]
 pub(crate) struct Running {
     name: String,
@@ -21,10 +22,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a program. The calling thread must live as long as the bench. The output goes to a file in `folder`.
+    /// Starts a program whose output goes to a file in `folder`. The calling thread must live as long as the bench.
     ///
     /// # Errors
-    /// It does not start.
+    /// The program does not start.
     pub(crate) fn start(name: &str, program: &Path, args: &[String], folder: &Path) -> Result<Running, String> {
         let log = folder.join(format!("{name}.log"));
         let in_words = |error: std::io::Error| format!("{name}: cannot start {}: {error}", program.display());
@@ -46,7 +47,7 @@ impl Running {
     /// Waits until these ports of 127.0.0.1 accept connections.
     ///
     /// # Errors
-    /// They do not in time, or the process has ended; with the end of its log.
+    /// The ports do not accept connections in time, or the process has ended. The error includes the end of the log.
     pub(crate) fn wait_for(&mut self, ports: &[u16]) -> Result<(), String> {
         let deadline = Instant::now() + START_LIMIT;
         for port in ports {
@@ -65,7 +66,7 @@ impl Running {
         Ok(())
     }
 
-    /// Its id and those of its children, such as worker processes.
+    /// The ids of the process and of its children, such as worker processes.
     pub(crate) fn family(&self) -> Vec<i32> {
         let mut family = vec![self.id()];
         let parents: Vec<(i32, i32)> = all_processes()
@@ -79,7 +80,7 @@ impl Running {
         family
     }
 
-    /// Whether it is still running.
+    /// Whether the process is still running.
     pub(crate) fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -104,7 +105,7 @@ impl Drop for Running {
         if !matches!(process::wait(&mut self.child, END_LIMIT), Ok(Some(_))) {
             let workers = family.iter().skip(1).filter_map(|pid| Pid::from_raw(*pid));
             for pid in workers {
-                // It may have ended already.
+                // The process may have ended already.
                 let _ = kill_process(pid, Signal::KILL);
             }
             let _ = self.child.kill();

@@ -1,20 +1,20 @@
-//! The echo server, and the proxy in front of it as in production: TLS and plaintext clients on one port, with policy,
-//! records and metrics, and its log in a file.
+//! The echo server, and the proxy in front of it, configured as in production: TLS and plaintext clients on one port,
+//! with policy, records and metrics, and a log file.
 
 use std::path::{Path, PathBuf};
 
 use super::{Certs, Running, ports};
 
-/// This build's program.
+/// The path of this build's program.
 pub(crate) fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_tlsramp").into()
 }
 
-/// Starts `tlsramp load --serve` on a port of its own: every proxy has its own server, so that ports in TIME_WAIT of one do
-/// not affect another. With TLS if `certs` are given.
+/// Starts `tlsramp load --serve` on a port of its own, with TLS if `certs` are given. Every proxy has its own server,
+/// so that ports in TIME_WAIT of one do not affect another.
 ///
 /// # Errors
-/// It does not start.
+/// The server does not start.
 pub(crate) fn serve(certs: Option<&Certs>, folder: &Path) -> Result<(Running, u16), String> {
     let port = ports::free()?;
     let mut args = vec!["load".to_owned(), "--serve".to_owned(), format!("127.0.0.1:{port}")];
@@ -36,7 +36,7 @@ pub(crate) struct Places {
 /// Starts `tlsramp run` in `mode`, in front of a plaintext server.
 ///
 /// # Errors
-/// It does not start.
+/// The proxy does not start.
 pub(crate) fn proxy(
     program: &Path,
     certs: &Certs,

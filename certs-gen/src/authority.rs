@@ -1,4 +1,4 @@
-//! A certificate authority whose key is in memory only. It issues no other CAs: every chain has two certificates.
+//! A certificate authority whose key exists in memory only. It issues no other CAs: every chain has two certificates.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
@@ -8,7 +8,8 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{Error, Issued, Request, Validity, request::distinguished_name};
 
-/// A self-signed CA, valid from a week ago (before the expired certificates it signs) for ten years.
+/// A self-signed CA. It is valid for ten years, starting a week ago, that is, before the expired certificates that it
+/// signs.
 #[derive(Debug)]
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -26,7 +27,7 @@ impl Authority {
         Self::with_dates(common_name, now - Duration::WEEK, now + Duration::days(3650))
     }
 
-    /// As [`Authority::new`], with this validity.
+    /// As [`Authority::new`], with the given validity.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl Authority {
         Ok(Self { issuer, pem })
     }
 
-    /// The certificate of the CA as PEM.
+    /// The CA's certificate as PEM.
     pub fn pem(&self) -> &str {
         &self.pem
     }
@@ -57,11 +58,12 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// [`Error::Name`] for a name no certificate can carry, [`Error::Sign`] where signing fails.
+    /// [`Error::Name`] if a name is not allowed in a certificate, [`Error::Sign`] if signing fails.
     pub fn issue(&self, request: &Request) -> Result<Issued, Error> {
         let key = KeyPair::generate()?;
         let mut params = request.params()?;
-        // Unique without a counter: the hash of a fresh public key. RFC 5280 wants it positive, hence the leading 1.
+        // A hash of the new public key is unique without a counter. RFC 5280 requires a positive number, so a 1 is put
+        // in front.
         let mut serial = params.key_identifier(&key);
         serial.insert(0, 1);
         serial.truncate(16);
@@ -75,12 +77,12 @@ impl Authority {
         })
     }
 
-    /// A revocation list (CRL) as PEM that names these certificates; with none, an empty one. `validity` says when
-    /// the list itself holds: with [`Validity::Expired`] its `nextUpdate` has passed.
+    /// Returns a revocation list (CRL) as PEM that contains these certificates; without any, an empty list. `validity`
+    /// is the validity of the list itself: with [`Validity::Expired`], its `nextUpdate` is in the past.
     ///
     /// # Errors
     ///
-    /// [`Error::Sign`] where signing fails.
+    /// [`Error::Sign`] if signing fails.
     pub fn revoke(&self, issued: &[&Issued], validity: Validity) -> Result<String, Error> {
         let (this_update, next_update) = validity.dates();
         let revoked = |one: &&Issued| RevokedCertParams {
@@ -92,7 +94,7 @@ impl Authority {
         let list = CertificateRevocationListParams {
             this_update,
             next_update,
-            // It only has to grow from one list to the next.
+            // The number only has to increase from one list to the next.
             crl_number: SerialNumber::from(this_update.unix_timestamp().unsigned_abs()),
             issuing_distribution_point: None,
             revoked_certs: issued.iter().map(revoked).collect(),

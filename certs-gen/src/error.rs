@@ -1,20 +1,20 @@
-//! Errors while making certificates. Each variant identifies the source of the fault; there is no catch-all.
+//! Errors in making certificates. Each variant identifies the source of the fault; there is no catch-all.
 
 use std::{io, path::PathBuf};
 
-/// Why no certificate, list or file was made.
+/// The reason why a certificate, list or file was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A name that is neither an IP address nor a host name a certificate can carry.
+    /// The name is neither an IP address nor a host name that is allowed in a certificate.
     #[error("'{0}' is neither an IP address nor a host name")]
     Name(String),
-    /// A name that cannot be the name of one more file in the folder.
+    /// The name cannot be used for another file in the folder.
     #[error(
         "'{0}' cannot name a file here: letters, digits, '-', '_' and '.', not first; and no name twice, nor one of the \
          files that are always made"
     )]
     File(String),
-    /// Signing failed: the key generator or the encoder refused.
+    /// Generating a key or signing failed.
     #[error("cannot make the certificate: {0}")]
     Sign(#[from] rcgen::Error),
     /// The private key could not be encrypted.
@@ -25,7 +25,7 @@ pub enum Error {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// The error of the system.
+        /// The operating system's error.
         source: io::Error,
     },
 }

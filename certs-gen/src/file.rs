@@ -1,4 +1,4 @@
-//! Atomic replacement of files, created with their final mode.
+//! Replaces files atomically. Files are created with their final mode.
 
 use std::{
     fs::{self, OpenOptions},
@@ -9,16 +9,16 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Writes a private key atomically: mode 0600.
+/// Writes a private key atomically, with mode 0600.
 ///
 /// # Errors
 ///
-/// The error of the system; an old file is unchanged, and no temporary file is left.
+/// The operating system's error. An existing file is unchanged, and no temporary file remains.
 pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     replace(path, text, 0o600)
 }
 
-/// Writes a public file (a CA, a CRL) atomically: mode 0644 less the umask.
+/// Writes a public file (a CA, a CRL) atomically, with mode 0644 less the umask.
 ///
 /// # Errors
 ///
@@ -31,9 +31,9 @@ fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let unique = format!(".{name}.{}.{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    // Beside the target: a rename is atomic only within one file system.
+    // In the folder of the target, since a rename is atomic only within one file system.
     let temporary = path.with_file_name(unique);
-    // `create_new` neither follows a symbolic link nor keeps the mode of a file that was there.
+    // `create_new` neither follows a symbolic link nor keeps the mode of an existing file.
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -42,7 +42,7 @@ fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
-        // The first error is the one to report; a file that was never made cannot be removed.
+        // The first error is reported. A file that was not created cannot be removed.
         let _ = fs::remove_file(&temporary);
     }
     written

@@ -1,4 +1,4 @@
-//! A certificate and its private key, as PEM text. `Debug` leaves the key out.
+//! A certificate and its private key as PEM text. `Debug` does not print the key.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use rcgen::SerialNumber;
 
 use crate::Error;
 
-/// A certificate issued by an [`Authority`](crate::Authority), with its private key.
+/// A certificate issued by an [`Authority`](crate::Authority), and its private key.
 #[derive(Clone)]
 pub struct Issued {
     pub(crate) cert_pem: String,
@@ -17,27 +17,27 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// The certificate alone.
+    /// The certificate alone, as PEM.
     pub fn cert_pem(&self) -> &str {
         &self.cert_pem
     }
 
-    /// The private key alone, unencrypted PKCS#8 (`PRIVATE KEY`).
+    /// The private key alone, as unencrypted PKCS#8 (`PRIVATE KEY`).
     pub fn key_pem(&self) -> &str {
         &self.key_pem
     }
 
-    /// Certificate, then key, in one text: the form of mongod's `--sslPEMKeyFile`.
+    /// Certificate and key in one text, in the form of mongod's `--sslPEMKeyFile`.
     pub fn pem(&self) -> String {
         format!("{}{}", self.cert_pem, self.key_pem)
     }
 
-    /// As [`pem`](Self::pem), with the key as `ENCRYPTED PRIVATE KEY`: PKCS#8, PBES2 with scrypt and AES-256-CBC.
-    /// Costs some 16 MiB and tens of milliseconds, as a password hash should.
+    /// As [`pem`](Self::pem), with the key as `ENCRYPTED PRIVATE KEY`: PKCS#8, PBES2 with scrypt and AES-256-CBC. Takes
+    /// about 16 MiB of memory and tens of milliseconds, as a password hash should.
     ///
     /// # Errors
     ///
-    /// [`Error::Encrypt`] if the random generator of the system fails.
+    /// [`Error::Encrypt`] if the operating system's random number generator fails.
     pub fn encrypted_pem(&self, password: &str) -> Result<String, Error> {
         let key = PrivateKeyInfoRef::try_from(self.key_der.as_slice())?.encrypt(password)?;
         let key = key.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).map_err(pkcs8::Error::Asn1)?;

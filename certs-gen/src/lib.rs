@@ -1,4 +1,4 @@
-//! Certificates for tlsramp's tests, its demo and trying it out: valid ones, and each kind of invalid one.
+//! Makes certificates for tlsramp's tests, its demo and for trying it out: valid ones, and every kind of invalid one.
 //!
 //! | module | contents |
 //! |---|---|
@@ -21,8 +21,8 @@
 //! # }
 //! ```
 //!
-//! Not for production: the key of a CA is kept in memory only and lost with the process, so its certificates cannot be renewed.
-//! All keys are ECDSA P-256, generated in less than a millisecond, where RSA takes a second.
+//! Not for production: a CA's key exists in memory only and is lost with the process, so its certificates cannot be
+//! renewed. All keys are ECDSA P-256, which are generated in less than a millisecond, whereas RSA takes a second.
 
 mod authority;
 mod error;

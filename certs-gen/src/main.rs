@@ -1,6 +1,7 @@
-//! `certs-gen`: writes a folder of certificates to try tlsramp with.
+//! `certs-gen`: writes a folder of certificates for trying tlsramp.
 //!
-//! Overwrites only with `--force`. Exit codes: 0 written, 1 an error of the system, 2 bad input.
+//! Files are overwritten only with `--force`. Exit codes: 0 if the files were written, 1 for an error of the operating
+//! system, 2 for invalid arguments.
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes the set; the answer is one line per file, or an exit code and the reason for it.
+/// Writes the set. Returns one line per file, or an exit code and the reason for it.
 fn run(args: &Args) -> Result<String, (u8, String)> {
     let failed = |error: Error| {
         let code = match error {

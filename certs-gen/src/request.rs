@@ -1,5 +1,5 @@
-//! The contents of a certificate to be issued. Invalid ones (no names, bad dates) can be requested too; only a name that no
-//! certificate can have is an error, when it is issued.
+//! The contents of a certificate to issue. Invalid contents (no names, wrong dates) can be requested too. Only a name
+//! that is not allowed in a certificate is an error, which is reported when the certificate is issued.
 
 use std::net::IpAddr;
 
@@ -11,12 +11,12 @@ use crate::Error;
 /// When a certificate or a CRL is valid, relative to its creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Validity {
-    /// From an hour ago (clocks differ) for a year.
+    /// For a year, starting an hour ago, since clocks differ.
     #[default]
     Now,
     /// From two days ago until yesterday.
     Expired,
-    /// From tomorrow for a day.
+    /// For a day, starting tomorrow.
     NotYet,
     /// From an hour ago until this number of seconds from now.
     Seconds(u32),
@@ -33,12 +33,13 @@ pub struct Request {
 }
 
 impl Request {
-    /// A server's certificate: `serverAuth`, valid for the name in `common_name`.
+    /// A server's certificate: `serverAuth`, valid for the host name `common_name`.
     pub fn server(common_name: &str) -> Self {
         Self::new(common_name, &[ExtendedKeyUsagePurpose::ServerAuth]).names([common_name])
     }
 
-    /// A cluster member's certificate: both `serverAuth` and `clientAuth`, because a member dials others and itself.
+    /// A cluster member's certificate: both `serverAuth` and `clientAuth`, because a member connects to other members
+    /// and to itself.
     pub fn member(common_name: &str) -> Self {
         let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         Self::new(common_name, &both).names([common_name])
@@ -49,29 +50,31 @@ impl Request {
         Self::new(common_name, &[ExtendedKeyUsagePurpose::ClientAuth])
     }
 
-    /// Replaces the subject alternative names. What parses as an IP address becomes an IP name, the rest DNS names.
+    /// Replaces the subject alternative names. A name that parses as an IP address becomes an IP name, any other a DNS
+    /// name.
     #[must_use]
     pub fn names<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.names = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// No subject alternative name: the name is in the CN alone, which OpenSSL once took and rustls refuses.
+    /// Removes the subject alternative names. The name is then only in the CN, which OpenSSL formerly accepted and
+    /// rustls refuses.
     #[must_use]
     pub fn without_names(mut self) -> Self {
         self.names.clear();
         self
     }
 
-    /// Sets when it is valid.
+    /// Sets the validity.
     #[must_use]
     pub fn valid(mut self, validity: Validity) -> Self {
         self.validity = validity;
         self
     }
 
-    /// Sets the subject's organization (O). mongod takes a client whose O, OU and DC equal its own for a member of
-    /// the cluster, so members share one and clients need another.
+    /// Sets the subject's organization (O). mongod considers a client to be a member of the cluster if its O, OU and DC
+    /// equal those of mongod's own certificate, so members share an organization, and clients need another one.
     #[must_use]
     pub fn organization(mut self, organization: &str) -> Self {
         self.organization = Some(organization.to_owned());
@@ -88,7 +91,7 @@ impl Request {
         }
     }
 
-    /// The parameters of rcgen, without the serial number.
+    /// rcgen's parameters, without the serial number.
     pub(crate) fn params(&self) -> Result<CertificateParams, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(&self.common_name, self.organization.as_deref());
@@ -102,7 +105,7 @@ impl Request {
 }
 
 impl Validity {
-    /// First and last instant, in UTC.
+    /// The first and the last valid time, in UTC.
     pub(crate) fn dates(self) -> (OffsetDateTime, OffsetDateTime) {
         let now = OffsetDateTime::now_utc();
         match self {
@@ -114,7 +117,7 @@ impl Validity {
     }
 }
 
-/// A subject of a common name and an optional organization.
+/// A subject with a common name and an optional organization.
 pub(crate) fn distinguished_name(common_name: &str, organization: Option<&str>) -> rcgen::DistinguishedName {
     let mut subject = rcgen::DistinguishedName::new();
     if let Some(organization) = organization {
@@ -124,16 +127,16 @@ pub(crate) fn distinguished_name(common_name: &str, organization: Option<&str>) 
     subject
 }
 
-/// A subject alternative name: an IP address if it parses as one, else a host name.
+/// A subject alternative name: an IP address if `name` parses as one, otherwise a host name.
 ///
 /// # Errors
 ///
-/// [`Error::Name`] if it is neither.
+/// [`Error::Name`] if the name is neither.
 fn san(name: &str) -> Result<SanType, Error> {
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok(SanType::IpAddress(ip));
     }
-    // The characters of a host name, `_` for service names and `*` for wildcards; 253 bytes is the limit of DNS.
+    // The characters of a host name, `_` for service names and `*` for wildcards. DNS limits names to 253 bytes.
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '*');
     if name.is_empty() || name.len() > 253 || !name.chars().all(plain) {
         return Err(Error::Name(name.to_owned()));

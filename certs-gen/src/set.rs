@@ -1,4 +1,5 @@
-//! A set of certificates of one CA, with invalid ones on request. The key of the CA is not kept, so a set is renewed as a whole.
+//! A set of certificates of one CA, including invalid ones on request. The CA's key is not kept, so a set can only be
+//! renewed as a whole.
 
 use std::{
     borrow::Cow,
@@ -8,7 +9,7 @@ use std::{
 
 use crate::{Authority, Error, Issued, Request, Validity, write_private, write_public};
 
-/// The default names of the server and member certificates: the machine itself.
+/// The default names of server and member certificates, which are this machine's.
 pub const DEFAULT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Password of `encrypted.pem`.
@@ -17,7 +18,7 @@ pub const PASSWORD: &str = "tlsramp";
 /// One file of a [`Set`].
 #[derive(Debug, Clone)]
 pub struct File {
-    /// Its name in the folder.
+    /// Its name within the folder.
     pub name: Cow<'static, str>,
     /// Its purpose, in one line.
     pub purpose: &'static str,
@@ -31,7 +32,7 @@ pub struct Set {
 }
 
 impl Set {
-    /// Everything, for [`DEFAULT_NAMES`].
+    /// Makes the whole set, for [`DEFAULT_NAMES`].
     ///
     /// # Errors
     ///
@@ -40,18 +41,20 @@ impl Set {
         Self::new(&DEFAULT_NAMES.map(str::to_owned), true, &[], &[])
     }
 
-    /// `ca.pem`, `server.pem`, `member.pem` and `client.pem`; with `wrong`, also the certificates that must be refused.
-    /// Servers and members carry all of `names`, of which the first (else `localhost`) is their CN.
+    /// Makes `ca.pem`, `server.pem`, `member.pem` and `client.pem`; with `wrong`, also certificates that must be
+    /// refused. Server and member certificates contain all of `names`; the first one (`localhost` if there is none) is
+    /// their CN.
     ///
-    /// Beside these, `NAME.pem` for each of `members`, for that name alone, and for each of `clients`, with that CN.
+    /// Also makes `NAME.pem` for each of `members`, with that name only, and for each of `clients`, with that CN.
     ///
     /// # Errors
     ///
-    /// [`Error::Name`] for a name no certificate can carry, [`Error::File`] for one that no file can have, [`Error::Sign`] or [`Error::Encrypt`] where making fails.
+    /// [`Error::Name`] for a name that is not allowed in a certificate, [`Error::File`] for a name that cannot be a
+    /// file's, [`Error::Sign`] or [`Error::Encrypt`] if making a certificate fails.
     pub fn new(names: &[String], wrong: bool, members: &[String], clients: &[String]) -> Result<Self, Error> {
         let ca = Authority::new("tlsramp test CA")?;
         let common_name = names.first().map_or(DEFAULT_NAMES[0], String::as_str);
-        // The same organization as the servers: what mongod takes for a member.
+        // Members have the same organization as servers, by which mongod recognizes members.
         let member = Request::member(common_name).names(names).organization("tlsramp members");
         let server = Request::server(common_name).names(names).organization("tlsramp members");
         let client = Request::client("client").organization("tlsramp clients");
@@ -75,22 +78,22 @@ impl Set {
         Ok(set)
     }
 
-    /// The files, in the order they were made.
+    /// The files, in the order in which they were made.
     pub fn files(&self) -> &[File] {
         &self.files
     }
 
-    /// The files of the set that exist in `dir` already.
+    /// The files of the set that already exist in `dir`.
     pub fn existing(&self, dir: &Path) -> Vec<PathBuf> {
         self.files.iter().map(|file| dir.join(&*file.name)).filter(|path| path.symlink_metadata().is_ok()).collect()
     }
 
-    /// Writes all files into `dir`, which is made if need be; each replaces an older one. Files with a private key have
-    /// mode 0600.
+    /// Writes all files to `dir`, which is created if necessary. Existing files are replaced. Files with a private key
+    /// have mode 0600.
     ///
     /// # Errors
     ///
-    /// [`Error::Write`] for the first file that cannot be written; those before it have been.
+    /// [`Error::Write`] for the first file that cannot be written. Files before it were written.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -105,7 +108,8 @@ impl Set {
         Ok(())
     }
 
-    /// The wrong ones can be tried on both sides, as server and as client: all but `other-ca-client.pem` are members'.
+    /// All invalid certificates except `other-ca-client.pem` are members', so that they can be used both as server and
+    /// as client certificates.
     fn add_wrong(&mut self, ca: &Authority, member: &Request, common_name: &str) -> Result<(), Error> {
         let expired = member.clone().valid(Validity::Expired);
         let not_yet = member.clone().valid(Validity::NotYet);
@@ -131,7 +135,7 @@ impl Set {
         Ok(())
     }
 
-    /// A certificate in a file that has its name.
+    /// Issues a certificate for `name` and adds it in a file of that name.
     fn issue_named(
         &mut self,
         name: &str,

@@ -1,20 +1,20 @@
-//! What openssl, the other side of every handshake with a legacy server, thinks of the certificates.
+//! Checks the certificates with OpenSSL, which legacy servers use on their side of every handshake.
 //!
-//! Skipped where there is no `openssl` command, saying so.
+//! The tests are skipped, with a message, if there is no `openssl` command.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use certs_gen::{PASSWORD, Set};
 
-/// Runs openssl in `dir`: whether it succeeded, and all it said.
+/// Runs openssl in `dir`. Returns whether it succeeded, and its output.
 fn openssl(dir: &Path, args: &str) -> (bool, String) {
     let run = Command::new("openssl").current_dir(dir).args(args.split_whitespace()).output().unwrap();
     let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
     (run.status.success(), said)
 }
 
-/// A full set in a folder of its own, or none where openssl is missing.
+/// Writes a full set to a new folder; `None` if there is no openssl.
 fn full_set() -> Option<tempfile::TempDir> {
     if Command::new("openssl").arg("version").output().is_err() {
         eprintln!("skipped: no openssl on this machine");
@@ -78,7 +78,7 @@ fn members_and_clients_have_files_of_their_own() {
     }
 }
 
-/// The command lines that the README shows.
+/// Runs the command lines that the README shows.
 #[test]
 fn the_readme_shows_commands_that_work() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();

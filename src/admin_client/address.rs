@@ -13,13 +13,13 @@ impl AdminAddress {
     /// The default address.
     pub const DEFAULT: &'static str = "127.0.0.1:28017";
 
-    /// Whether it is a Unix socket, which is reached without TLS.
+    /// Whether this is a Unix socket, which is used without TLS.
     #[must_use]
     pub fn is_unix(&self) -> bool {
         matches!(self.0, UpstreamAddress::Unix(_))
     }
 
-    /// The `Host` header: the address; `localhost` for a Unix socket.
+    /// The value of the `Host` header: the address, or `localhost` for a Unix socket.
     pub(super) fn host_header(&self) -> String {
         match &self.0 {
             UpstreamAddress::Tcp(target) => target.to_string(),

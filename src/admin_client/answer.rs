@@ -1,4 +1,4 @@
-//! Replies: parsed, and as JSON.
+//! Replies of the admin port, parsed and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::admin::replies::{ClientRow, ConnectionRow, LeaseStatus};
 pub struct Answer<T> {
     /// The parsed reply.
     pub value: T,
-    /// The JSON as received, with fields of later versions.
+    /// The JSON as received, including fields that only later versions have.
     pub json: String,
 }
 
-/// `GET /clients`.
+/// Reply to `GET /clients`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clients {
     /// One row per address, kind and application.
@@ -26,25 +26,25 @@ pub struct Clients {
     pub ssl_mode: String,
 }
 
-/// `GET /connections`.
+/// Reply to `GET /connections`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
     /// The open connections.
     pub connections: Vec<ConnectionRow>,
-    /// The number of open connections that did not fit the reply.
+    /// The number of open connections that did not fit into the reply.
     #[serde(default, rename = "leftOut")]
     pub left_out: usize,
 }
 
-/// `POST /lease`.
+/// Reply to `POST /lease`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseReply {
     /// The lease in force.
     pub lease: Option<LeaseStatus>,
 }
 
-/// Parses a JSON object that has all of these keys. Since versions differ, every field of a reply may be missing; the keys
-/// that all versions have tell a reply from any other object.
+/// Parses a JSON object that must have all of these keys. Versions differ, so other fields may be missing; the keys are
+/// those that all versions have, and distinguish a reply from any other object.
 pub(super) fn parse<T: DeserializeOwned>(json: &str, keys: &[&str]) -> Option<T> {
     let object: BTreeMap<String, IgnoredAny> = serde_json::from_str(json).ok()?;
     if !keys.iter().all(|key| object.contains_key(*key)) {

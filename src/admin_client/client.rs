@@ -27,7 +27,7 @@ use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 use crate::tls::Material;
 
-/// A client of one admin port. Each request has a connection of its own, and is sent once.
+/// A client of one admin port. Each request uses a new connection and is sent only once.
 #[derive(Debug, Clone)]
 pub struct AdminClient {
     address: AdminAddress,
@@ -35,7 +35,7 @@ pub struct AdminClient {
 }
 
 impl AdminClient {
-    /// A client of this admin port; over TLS if there is material for it.
+    /// Creates a client of this admin port, which uses TLS if `tls` is given.
     #[must_use]
     pub fn new(address: AdminAddress, tls: Option<Arc<Material>>) -> AdminClient {
         AdminClient { address, tls }
@@ -47,7 +47,7 @@ impl AdminClient {
         &self.address
     }
 
-    /// Mode, listeners, servers, certificates and warnings.
+    /// Requests mode, listeners, servers, certificates and warnings.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -55,7 +55,7 @@ impl AdminClient {
         self.get("/status", &["sslMode", "generation"]).await
     }
 
-    /// The clients seen, or only those without TLS.
+    /// Requests the clients that were seen, or only those without TLS.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -63,7 +63,7 @@ impl AdminClient {
         self.get(if plaintext_only { "/clients?plaintext" } else { "/clients" }, &["clients"]).await
     }
 
-    /// The open connections, or only those that the mode in force would not allow.
+    /// Requests the open connections, or only those that the mode in force would not allow.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -72,7 +72,7 @@ impl AdminClient {
         self.get(path, &["connections"]).await
     }
 
-    /// The last changes, made or refused, oldest first.
+    /// Requests the last changes, made or refused, oldest first.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -80,7 +80,7 @@ impl AdminClient {
         self.get("/history", &["history"]).await
     }
 
-    /// The blockers of a mode.
+    /// Requests the blockers of a change to this mode.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -120,8 +120,8 @@ impl AdminClient {
         self.post("/reload", &ReadAgainRequest { force }, &["was", "mode"]).await
     }
 
-    /// Recycles connections that the mode in force would not allow. The wait for the answer is as long as the request's,
-    /// plus the usual limit.
+    /// Recycles connections that the mode in force would not allow. The time limit for the answer is the usual one plus
+    /// the wait of the request.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -139,7 +139,8 @@ impl AdminClient {
         self.post("/lease", &request, &["lease"]).await
     }
 
-    /// Replaces the member names of these sets; other sets are unchanged. `holder`: the holder of the lease, if there is one.
+    /// Replaces the member names of these replica sets; other sets are unchanged. `holder` is the holder of the lease,
+    /// if there is one.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -182,7 +183,7 @@ impl AdminClient {
         wait: Duration,
         keys: &[&str],
     ) -> Result<Answer<T>, ClientError> {
-        // Request types always serialize.
+        // Serializing a request type does not fail.
         let body = serde_json::to_string(body).unwrap_or_default();
         self.ask(AdminRequest { method, path: path.to_owned(), body }, wait, keys).await
     }

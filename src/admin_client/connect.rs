@@ -13,7 +13,7 @@ use crate::limits::CLIENT_CONNECT;
 use crate::net::{BoxedStream, HostPort, UpstreamAddress};
 use crate::tls::{self, ClientStream, HandshakeError, Material};
 
-/// Connects; over TLS if there is material for it.
+/// Connects, with TLS if there is material for it.
 pub(super) async fn connect(address: &AdminAddress, tls: Option<&Material>) -> Result<BoxedStream, ClientError> {
     match &address.0 {
         UpstreamAddress::Unix(path) => Ok(Box::new(in_time(address, UnixStream::connect(path)).await?)),
@@ -32,7 +32,7 @@ async fn in_time<T>(address: &AdminAddress, connecting: impl Future<Output = io:
     connected.map_err(|error| failure(address, error))
 }
 
-/// Verifies the certificate for the host that was asked for.
+/// Verifies the certificate for the host that was requested.
 async fn handshake(socket: TcpStream, host: &str, tls: &Material) -> Result<ClientStream, HandshakeError> {
     let unusable = |why: &str| HandshakeError::Socket(io::Error::other(why.to_owned()));
     let host = host.strip_suffix('.').unwrap_or(host);

@@ -1,4 +1,4 @@
-//! The errors of a request to an admin port, with remedies.
+//! Errors of requests to an admin port, with remedies.
 
 use std::io;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 use crate::admin::replies::ErrorReply;
 use crate::tls::HandshakeError;
 
-/// Why a request has failed or was refused.
+/// Why a request failed or was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Connection refused, or no such socket.
+    /// The connection was refused, or the Unix socket does not exist.
     #[error(
         "nothing listens on {address}: is tlsramp running there? Its log names the address (listening, route=admin); \
          another one is given with --admin"
     )]
     NobodyListens {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
     },
     /// The Unix socket belongs to another user.
     #[error("{address}: permission denied; its user and root alone may connect: try sudo -u USER tlsramp ctl ...")]
     NotOurs {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
     },
     /// The connection failed for another reason.
     #[error("cannot connect to {address}: {error}")]
     Connect {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
         /// The error of the operating system.
         error: io::Error,
@@ -35,67 +35,67 @@ pub enum ClientError {
     /// The TLS handshake failed.
     #[error("no TLS with {address}: {error}{}", hint(.error))]
     Handshake {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
-        /// Why.
+        /// The reason.
         error: HandshakeError,
     },
-    /// A timeout.
+    /// The time limit has passed.
     #[error("{address}: no {what} within {} s{}", .limit.as_secs(), unsure(what))]
     TimedOut {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
-        /// The awaited event: `connection` or `answer`.
+        /// The event that did not occur: `connection` or `answer`.
         what: &'static str,
-        /// How long.
+        /// The time limit.
         limit: Duration,
     },
-    /// The connection ended before the answer did.
+    /// The connection ended before the answer was complete.
     #[error(
         "{address}: the connection broke before the answer was complete ({error}); whether it was done is not known"
     )]
     Broken {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
         /// The error of the operating system.
         error: String,
     },
-    /// The answer exceeds the limit.
+    /// The answer exceeds the size limit.
     #[error("{address}: the answer has more than {most} bytes, which is more than is read")]
     TooLarge {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
-        /// The bound.
+        /// The size limit, in bytes.
         most: usize,
     },
-    /// The peer is not tlsramp's admin port.
+    /// The peer is not the admin port of a tlsramp.
     #[error("{address} is no admin port of tlsramp: {found}; its log names the address (listening, route=admin)")]
     NotTlsramp {
-        /// The address asked.
+        /// The address of the admin port.
         address: String,
-        /// The value found there.
+        /// The answer that was received instead.
         found: String,
     },
-    /// The request was refused.
+    /// The admin port refused the request.
     #[error("{}", .reply.error)]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// Why.
+        /// The error reply.
         reply: Box<ErrorReply>,
-        /// The JSON as received.
+        /// The reply's JSON as received.
         json: String,
     },
 }
 
 impl ClientError {
-    /// Whether the admin port has refused the request.
+    /// Whether the admin port refused the request.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, ClientError::Refused { .. })
     }
 
-    /// The error code: the admin port's own if it has answered.
+    /// The error code: the one in the admin port's reply, if there is a reply.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -112,7 +112,7 @@ impl ClientError {
     }
 }
 
-/// The usual cause.
+/// The usual cause of a handshake error.
 fn hint(error: &HandshakeError) -> &'static str {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match error {

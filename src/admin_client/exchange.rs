@@ -22,7 +22,7 @@ use crate::tls::HandshakeError;
 pub(super) struct AdminRequest {
     pub(super) method: Method,
     pub(super) path: String,
-    /// JSON, for a change.
+    /// The JSON body; empty unless the request makes a change.
     pub(super) body: String,
 }
 
@@ -39,7 +39,7 @@ fn request(address: &AdminAddress, question: AdminRequest) -> Result<Request<Ful
         .body(Full::new(Bytes::from(body)))
 }
 
-/// Sends the request and reads the response: status and body, whatever they are.
+/// Sends the request and reads the response, whatever its status and body are.
 pub(super) async fn ask(
     stream: BoxedStream,
     address: &AdminAddress,
@@ -55,7 +55,8 @@ pub(super) async fn ask(
         let body = body.map_err(|error| body_failure(address, &*error))?;
         Ok((status, body.to_bytes()))
     };
-    // The connection must be polled for the answer to arrive. Its errors show in the answer, except those of TLS.
+    // The connection must be polled for the answer to arrive. Its errors also show in the answer, except for TLS
+    // errors.
     let driven = async {
         match connection.await {
             Err(error) if tls_failure(&error).is_some() => failure(address, &error),
@@ -72,7 +73,7 @@ pub(super) async fn ask(
 fn failure(address: &AdminAddress, error: &hyper::Error) -> ClientError {
     let shown = address.to_string();
     if let Some(error) = tls_failure(error) {
-        // With TLS 1.3, the server's alert about our certificate arrives after the handshake.
+        // In TLS 1.3, the server's alert about our certificate arrives only after the handshake.
         return ClientError::Handshake { address: shown, error };
     }
     if error.is_parse() {
@@ -92,7 +93,7 @@ fn body_failure(address: &AdminAddress, error: &(dyn Error + Send + Sync + 'stat
     broken(address, &error)
 }
 
-/// The TLS error under hyper's errors, whose depth varies.
+/// Finds the TLS error within hyper's errors, whose nesting depth varies.
 fn tls_failure(error: &hyper::Error) -> Option<HandshakeError> {
     let causes = std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source());
     let below =

@@ -1,4 +1,5 @@
-//! A client of the admin port, for `ctl`, `rollout` and `demo`: one connection per request, bounded waits, typed replies.
+//! A client of the admin port for `ctl`, `rollout` and `demo`: one connection per request, bounded waits, typed
+//! replies.
 //!
 //! | file | content |
 //! |---|---|
@@ -10,7 +11,7 @@
 //! | [`printed`] | commands to print for an operator |
 //! | [`error`] | errors, with remedies |
 //!
-//! A peer that does not answer as tlsramp does is an error. Nothing is retried, since a change must not be made twice.
+//! Any answer that is not tlsramp's is an error. Nothing is retried, since a change must not be made twice.
 
 mod address;
 mod answer;

@@ -12,22 +12,22 @@ use crate::tls::{FileError, FileRole, Material, Password, Secret, TlsFiles};
 /// The TLS options of a command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// Whether the admin port is reached by TLS.
+    /// Whether to use TLS to reach the admin port.
     pub tls: bool,
     /// File of the CAs that verify the admin port's certificate.
     pub ca: Option<PathBuf>,
     /// File of the client certificate and its key.
     pub certificate_key: Option<PathBuf>,
-    /// The key's password.
+    /// The password of the key.
     pub password: Option<Password>,
 }
 
-/// Options that exclude or require each other, or unusable files: one message per line.
+/// Options that exclude or require each other, or files that cannot be used: one message per line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct UsageError(Vec<String>);
 
-/// Adds the options to a command, for it and its subcommands.
+/// Adds the options to a command and its subcommands.
 #[must_use]
 pub fn with_tls_options(command: Command) -> Command {
     let option = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Admin port");
@@ -64,7 +64,7 @@ impl TlsOptions {
     /// Loads the files for a connection to `address`; `None` without TLS.
     ///
     /// # Errors
-    /// [`UsageError`]: a missing or useless option, or every unusable file.
+    /// [`UsageError`]: an option that is missing or has no effect, or every file that cannot be used.
     pub fn load(&self, address: &AdminAddress) -> Result<Option<Arc<Material>>, UsageError> {
         if let Some(problem) = self.problem(address) {
             return Err(UsageError(vec![problem]));
@@ -72,7 +72,7 @@ impl TlsOptions {
         if !self.tls {
             return Ok(None);
         }
-        // A cluster certificate, as shown to servers, needs no name that a client dials.
+        // A cluster certificate is presented to servers, so it needs no name that a client would dial.
         let files = TlsFiles {
             cluster: self.certificate_key.clone(),
             cluster_password: self.password.clone(),
@@ -107,7 +107,7 @@ impl TlsOptions {
     }
 }
 
-/// The message for a fault, with this command's options, which are fewer than the proxy's.
+/// Describes an error in a file, with the options of this command, which are fewer than the proxy's.
 fn message(fault: &FileError) -> String {
     let name = match fault.file {
         FileRole::CertificateKey | FileRole::Cluster => CERTIFICATE_KEY,

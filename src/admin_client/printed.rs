@@ -1,10 +1,10 @@
-//! Commands that are printed for an operator: quoted for a shell, with the options of the admin port.
+//! Commands to print for an operator, quoted for a shell and with the options of the admin port.
 
 use super::address::AdminAddress;
 use super::options::TlsOptions;
 use crate::net::UpstreamAddress;
 
-/// `tlsramp ctl` with the options for this admin port. `PASSWORD` is printed in place of a password.
+/// `tlsramp ctl` with the options for this admin port. A password is replaced with `PASSWORD`.
 #[must_use]
 pub fn ctl_command(address: &AdminAddress, tls: &TlsOptions) -> String {
     let mut words = vec!["tlsramp".to_owned(), "ctl".to_owned()];
@@ -12,7 +12,7 @@ pub fn ctl_command(address: &AdminAddress, tls: &TlsOptions) -> String {
     if text != AdminAddress::DEFAULT {
         words.extend(["--admin".to_owned(), quoted(&text)]);
     }
-    // A Unix socket is reached without TLS, and `ctl` refuses the options there.
+    // A Unix socket is used without TLS, and `ctl` refuses the TLS options there.
     if let UpstreamAddress::Tcp(_) = &address.0 {
         words.extend(tls_words(tls));
     }
@@ -34,7 +34,7 @@ fn tls_words(tls: &TlsOptions) -> Vec<String> {
     words
 }
 
-/// The word quoted for a shell, if it needs quotes.
+/// Quotes the word for a shell if necessary.
 #[must_use]
 pub fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);

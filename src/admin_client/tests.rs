@@ -1,4 +1,4 @@
-//! The client against small servers that answer one thing.
+//! Tests the client against small servers that give a fixed answer.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::admin::requests::RecycleParameters;
 use crate::policy::{Mode, Spelling};
 use crate::tls::{self, Material, TlsFiles};
 
-/// Reads one request whole, and answers with these bytes.
+/// Reads a complete request, and sends these bytes as the answer.
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: String) -> String {
     let mut request = Vec::new();
     loop {
@@ -41,7 +41,7 @@ fn http(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A client, and what its one question will be.
+/// A client, and the request that the server will receive from it.
 async fn answering(answer: String) -> (AdminClient, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(&listener.local_addr().unwrap().to_string());
@@ -162,7 +162,7 @@ async fn what_is_not_tlsramp_is_said_so() {
 
 #[tokio::test]
 async fn nobody_there() {
-    // Bound and not listening: connections are refused, and no other test gets the port.
+    // Bound but not listening: connections are refused, and no other test can take the port.
     let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     closed.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let port = closed.local_addr().unwrap().as_socket().unwrap().port();
@@ -186,7 +186,7 @@ async fn nobody_there() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_waited_for_no_longer_than_so() {
-    // The name is resolved and the socket connected in no paused time worth a word: the listener is there.
+    // The listener exists, so the name is resolved and the socket connected almost without waiting in paused time.
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -207,7 +207,8 @@ async fn by_a_unix_socket() {
     assert!(asked.await.unwrap().contains("\r\nhost: localhost\r\n"));
 }
 
-/// An admin port with TLS, whose certificate is this one; the client shows that one, and trusts this CA.
+/// Makes a request to an admin port that uses TLS with the certificate `serving`; the client presents `shown` and
+/// trusts `ca`.
 async fn by_tls(folder: &TempDir, host: &str, serving: &str, shown: &str, ca: &str) -> Result<Ready, ClientError> {
     let file = |name: &str| Some(folder.path().join(name));
     let files = TlsFiles { certificate_key: file(serving), ca: file("ca.pem"), ..TlsFiles::default() };

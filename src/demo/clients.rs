@@ -1,7 +1,7 @@
-//! Steady clients: each inserts and counts documents on its node all the time, and checks the count.
+//! Steady clients: each inserts and counts documents on its node without a break, and checks the count.
 //!
 //! A client changes from plaintext to TLS between two operations, like an application whose connection string was
-//! changed. It retries nothing: every error is counted as a failure.
+//! changed. Nothing is retried: every error counts as a failure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub(super) struct SteadyClient {
     pub(super) node: usize,
     name: String,
     wanted: watch::Sender<Connector>,
-    /// The local address of the connection that its last operation was on, and the number of changes of `wanted` before.
+    /// The local address of the connection that the last operation used, and the number of changes of `wanted` before
+    /// it.
     used: watch::Receiver<Option<(SocketAddr, u64)>>,
 }
 
@@ -32,7 +33,7 @@ struct ClientTask {
     wanted: watch::Receiver<Connector>,
     used: watch::Sender<Option<(SocketAddr, u64)>>,
     tally: Arc<Tally>,
-    /// Documents that the server has acknowledged.
+    /// Number of documents that the server has acknowledged.
     inserted: u64,
 }
 
@@ -54,13 +55,13 @@ impl SteadyClient {
         client.uses(0).await.map(|_| client)
     }
 
-    /// Moves it to another kind of connection, and waits for its first operation there.
+    /// Changes the client's kind of connection, and waits for its first operation on the new connection.
     pub(super) async fn move_to(&self, wire: Connector) -> Result<SocketAddr, String> {
         self.wanted.send_replace(wire);
         self.uses(1).await
     }
 
-    /// The local address of its present connection.
+    /// The local address of the current connection.
     pub(super) fn local(&self) -> Option<SocketAddr> {
         self.used.borrow().map(|(local, _)| local)
     }
@@ -90,7 +91,7 @@ impl ClientTask {
         }
     }
 
-    /// Works until something fails or another kind of connection is wanted.
+    /// Runs operations until one fails or another kind of connection is wanted.
     async fn work(&mut self, mut connection: NodeConnection, change: u64) {
         while !self.wanted.has_changed().unwrap_or(true) {
             let result = self.operate(&mut connection).await;
@@ -105,7 +106,7 @@ impl ClientTask {
         }
     }
 
-    /// An insert, and a count that must find it.
+    /// Inserts a document, then counts the documents, which must include it.
     async fn operate(&mut self, connection: &mut NodeConnection) -> Result<(), String> {
         let collection = self.name.replace(' ', "_");
         if self.inserted < MOST_DOCUMENTS {
@@ -120,13 +121,13 @@ impl ClientTask {
     }
 }
 
-/// Between two pairs of operations: twelve clients make some thousands of operations a second, which leaves a small
-/// machine time for other work.
+/// Pause between two pairs of operations: twelve clients make some thousands of operations per second, which leaves
+/// time for other work on a small machine.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Before a client that failed connects again.
+/// Pause before a client that failed connects again.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
-/// After this many inserts, a client only counts: the stand-in keeps all documents in memory, and `--keep` may run for
-/// days.
+/// Number of inserts after which a client only counts: the stand-in keeps all documents in memory, and `--keep` may run
+/// for days.
 const MOST_DOCUMENTS: u64 = 5_000;
 /// Longest wait for a client's next operation.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -17,19 +17,20 @@ pub(super) struct Cluster {
     pub(super) nodes: Vec<DemoNode>,
     pub(super) clients: Vec<SteadyClient>,
     pub(super) tally: Arc<Tally>,
-    /// The connector of each node's TLS clients, by node.
+    /// The connector of each node's TLS clients, indexed by node.
     tls: Vec<Connector>,
-    /// The links of each node that are held since the start, by node.
+    /// The links of each node that are held since the start, indexed by node.
     held: Vec<Vec<HeldLink>>,
-    /// Clients and heartbeats; they end with this.
+    /// Clients and heartbeats, which end when this is dropped.
     tasks: JoinSet<()>,
 }
 
 impl Cluster {
-    /// Starts the nodes in mode `disabled`, their heartbeats, and plaintext clients, spread over them.
+    /// Starts the nodes in mode `disabled`, their heartbeats, and plaintext clients, which are spread evenly over the
+    /// nodes.
     ///
     /// # Errors
-    /// Why something did not start; nothing is left running.
+    /// The reason why something could not be started; nothing is left running.
     pub(super) async fn start(files: &Files, clients: usize) -> Result<Cluster, String> {
         let nodes = node::start_all(files).await.map_err(|error| error.to_string())?;
         let mut cluster = Cluster {
@@ -47,7 +48,7 @@ impl Cluster {
             let place = number % cluster.nodes.len();
             let node = (place, cluster.nodes[place].inbound);
             let client = SteadyClient::start(number + 1, node, &cluster.tally, &mut cluster.tasks).await;
-            // The reason is among the failures that the client has counted.
+            // The client has counted its failures, and the reason is one of them.
             let with_reason = |what: String| [vec![what], cluster.tally.first_failures()].concat().join("; ");
             cluster.clients.push(client.map_err(with_reason)?);
         }

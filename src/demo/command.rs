@@ -1,4 +1,4 @@
-//! The command: arguments, signals, exit code.
+//! The command `demo`: arguments, signals, exit code.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,19 +31,19 @@ pub fn command() -> Command {
         .arg(keep.help("Keep everything running afterwards, until Ctrl-C, and print how to connect"))
 }
 
-/// Runs the demo. Exit code 0: all agreed with the truth table; 1: something did not, or it could not start; 128 plus the
-/// signal's number: a signal ended it early.
+/// Runs the demo. Exit codes: 0 if everything agreed with the truth table; 1 if something did not, or the demo could
+/// not start; 128 plus the signal's number if a signal ended it early.
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let slow = arguments.get_one::<String>(PACE).is_some_and(|pace| pace == "slow");
     let keep = arguments.get_flag(KEEP);
-    // Some soft limits are too low for everything in one process.
+    // Some default soft limits are too low for all nodes in one process.
     let _ = raise_descriptor_limit(1);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.to_string()),
     };
-    // Signals are caught before anything is created, so that one leaves nothing behind.
+    // Signals are handled before anything is created, so that a signal leaves nothing behind.
     let started = runtime.block_on(async {
         let signals = Signals::new().map_err(|error| error.to_string())?;
         Files::make(&NAMES).map(|files| (signals, files)).map_err(|error| error.to_string())
@@ -53,7 +53,7 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let code = runtime.block_on(demo(if slow { SLOW } else { NORMAL }, keep, signals, &files));
-    // The certificates are removed last: that needs a descriptor, and connections may have used them all.
+    // The certificates are removed last: removing them needs a descriptor, and open connections may use all of them.
     drop(runtime);
     code
 }
@@ -83,7 +83,7 @@ async fn demo(pace: Pace, keep: bool, mut signals: Signals, files: &Files) -> Ex
     }
 }
 
-/// Starts everything, and upgrades.
+/// Starts everything and runs the upgrade.
 async fn play(screen: &Screen, files: &Files, pace: Pace) -> Result<(Cluster, Findings, Instant), String> {
     let began = Instant::now();
     let cluster = Cluster::start(files, CLIENTS).await?;
@@ -100,11 +100,11 @@ fn fail(why: &str) -> ExitCode {
 
 const PACE: &str = "pace";
 const KEEP: &str = "keep";
-/// Four for each node.
+/// Number of clients: four for each node.
 const CLIENTS: usize = 12;
-/// Some ten seconds in all: long enough that every step sees thousands of operations.
+/// About ten seconds in total: long enough for thousands of operations during every step.
 const NORMAL: Pace = Pace { step: Duration::from_millis(600), client: Duration::from_millis(100) };
-/// Time to read each row.
+/// Leaves time to read each row.
 const SLOW: Pace = Pace { step: Duration::from_millis(2500), client: Duration::from_millis(500) };
-/// As in shells: 128 plus the signal's number.
+/// Exit code of a shell for a signal: 128 plus the signal's number.
 const SIGNALLED: u8 = 128;

@@ -1,4 +1,4 @@
-//! Connecting to a node by plaintext or TLS, with a MongoDB client on the connection.
+//! Connects to a node with plaintext or TLS, and runs a MongoDB client on the connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,17 +16,17 @@ use tokio_rustls::TlsConnector;
 use super::truth_table::ClientResult;
 use crate::mongo::{CommandError, MongoClient};
 
-/// The way in which connections are made: plaintext or TLS.
+/// How to connect: with plaintext or TLS.
 #[derive(Debug, Clone)]
 pub(super) enum Connector {
     Plaintext,
-    /// With the name in the server's certificate.
+    /// The TLS configuration, and the name that the server's certificate must have.
     Tls(Arc<ClientConfig>, ServerName<'static>),
 }
 
 pub(super) struct NodeConnection {
     client: MongoClient<Box<dyn DemoStream>>,
-    /// The local address, which is the peer address at the node.
+    /// The local address, which the node sees as the peer address.
     pub(super) local: SocketAddr,
 }
 
@@ -35,10 +35,10 @@ trait DemoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> DemoStream for S {}
 
 impl Connector {
-    /// Connects, and sends `hello`.
+    /// Connects and sends `hello`.
     ///
     /// # Errors
-    /// The error or alert, never [`ClientResult::Accepted`].
+    /// The MongoDB error, TLS alert or other failure; never [`ClientResult::Accepted`].
     pub(super) async fn connect(&self, to: SocketAddr) -> Result<NodeConnection, ClientResult> {
         let connecting = async {
             let socket = TcpStream::connect(to).await.map_err(|error| of_io(&error))?;
@@ -103,5 +103,5 @@ fn no_answer() -> String {
 }
 
 const DATABASE: &str = "demo";
-/// Longest wait for an answer on loopback: longer than the delays of a busy machine.
+/// Longest wait for an answer on loopback, longer than any delay on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! Temporary certificates, in a folder that is removed when the handle is dropped.
 //!
-//! The CA's key is never written; private keys have mode 0600 in a folder of mode 0700.
+//! The CA's key is never written to disk; private keys have mode 0600 in a folder of mode 0700.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 #[derive(Debug)]
 pub(super) struct Files {
     folder: Folder,
-    /// For TLS clients. Without resumption: each handshake is a full one.
+    /// Configuration for TLS clients, without resumption, so that each handshake is a full one.
     pub(super) client: Arc<ClientConfig>,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum FilesError {
 }
 
 impl Files {
-    /// Makes a CA, a member certificate for each of these nodes, and one for clients.
+    /// Makes a CA, a member certificate for each of these nodes, and a client certificate.
     pub(super) fn make(nodes: &[&str]) -> Result<Files, FilesError> {
         let folder = Folder::new().map_err(|error| write_error(&std::env::temp_dir(), error))?;
         let failed = |error| write_error(&folder.0, error);
@@ -96,7 +96,7 @@ fn write_error(folder: &Path, error: io::Error) -> FilesError {
 struct Folder(PathBuf);
 
 impl Folder {
-    /// Creates a new folder; existing ones are never used.
+    /// Creates a new folder; an existing one is never used.
     fn new() -> io::Result<Folder> {
         let all = std::env::temp_dir();
         for number in 0..MOST_TRIES {
@@ -113,12 +113,12 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // An error cannot be reported any more.
+        // An error can no longer be reported here.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
 const CA: &str = "ca.pem";
 const CLIENT: &str = "client.pem";
-/// Bounds the names that are tried: killed runs with the same process number leave folders.
+/// Limit on the number of names that are tried: killed runs with the same process number leave folders behind.
 const MOST_TRIES: u32 = 1000;

@@ -1,7 +1,7 @@
 //! Heartbeats between the nodes: pings over a link that is held since the start, and over new links.
 //!
-//! Both begin in plaintext at the node's own outbound listener, as from a server without TLS; tlsramp chooses plaintext
-//! or TLS between the nodes.
+//! Both start as plaintext at the node's own outbound listener, like connections of a server without TLS; tlsramp
+//! chooses plaintext or TLS between the nodes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::connector::{Connector, NodeConnection};
 use super::node::{DemoNode, OutboundListener};
 use super::tally::{CountedKind, Tally};
 
-/// A link that is held since the start, by its local address, which is its peer address at the node.
+/// A link that is held since the start, identified by its local address, which the node sees as the peer address.
 #[derive(Debug, Clone)]
 pub(super) struct HeldLink {
     pub(super) to: &'static str,
     pub(super) local: SocketAddr,
 }
 
-/// Starts a node's heartbeats to all others. Returns the links that they hold.
+/// Starts a node's heartbeats to all other nodes. Returns the links that they hold.
 pub(super) async fn start(
     node: &DemoNode,
     tally: &Arc<Tally>,
@@ -45,7 +45,7 @@ async fn beat(name: String, held: NodeConnection, listener: OutboundListener, ta
         beats.tick().await;
         if let Some(mut link) = held.take() {
             let answered = link.ping().await;
-            // A broken link is counted once, and the upgrade misses it.
+            // A broken link is counted once, and the upgrade notices that it is missing.
             held = answered.is_ok().then_some(link);
             tally.count(
                 CountedKind::Heartbeat,
@@ -61,5 +61,5 @@ async fn beat(name: String, held: NodeConnection, listener: OutboundListener, ta
     }
 }
 
-/// Five times a second, so that every step sees some.
+/// Five heartbeats per second, so that every step sees some.
 const PERIOD: Duration = Duration::from_millis(200);

@@ -1,6 +1,6 @@
 //! `tlsramp demo`: a rolling upgrade to TLS, start to finish, in one process and on loopback alone.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
 //! | `command` | arguments, signals, exit code |
 //! | `files` | temporary certificates, removed at the end |
@@ -10,13 +10,13 @@
 //! | `heartbeats` | pings between the nodes |
 //! | `tally` | counts of operations and heartbeats |
 //! | `observe` | what each kind of client and each link gets |
-//! | `truth_table` | what they should get; a text for every difference. PURE |
-//! | `cluster` | all of these, running |
+//! | `truth_table` | the expected results; a text for every difference. PURE |
+//! | `cluster` | the running nodes, clients and heartbeats |
 //! | `upgrade` | from `disabled` to `requireSSL`, node by node |
 //! | `screen`, `output`, `totals` | colours; the table; the totals |
 //!
-//! Every cell of the table is a connection that was made, and modes are changed by the controller, as for an operator.
-//! Any difference from the truth table ends the upgrade with exit code 1.
+//! Every cell of the table is the result of a real connection, and the controller changes modes as it does for an
+//! operator. Any difference from the truth table ends the upgrade with exit code 1.
 
 mod clients;
 mod cluster;

@@ -1,6 +1,6 @@
-//! A node: a plaintext-only stand-in server, and its own tlsramp in front of it and towards the others.
+//! A node: a plaintext-only stand-in server, and its own tlsramp between it and both the clients and the other nodes.
 //!
-//! Each tlsramp is configured by flags, through the same code that takes the operator's command line.
+//! Each tlsramp is configured with flags, which the same code parses as an operator's command line.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,9 +18,9 @@ use crate::standin::{StandIn, StandInHandle};
 pub(super) struct DemoNode {
     pub(super) name: &'static str,
     pub(super) app: App,
-    /// The listener for its clients and the other nodes.
+    /// The listener for clients and for the other nodes.
     pub(super) inbound: SocketAddr,
-    /// The listeners for its own server's links to the other nodes.
+    /// The listeners for links from the node's own server to the other nodes.
     pub(super) outbound: Vec<OutboundListener>,
     pub(super) server: StandInHandle,
 }
@@ -32,7 +32,7 @@ pub(super) struct OutboundListener {
     pub(super) listen: SocketAddr,
 }
 
-/// Why a node does not start.
+/// Why a node cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NodeError {
     #[error("no server: {0}")]
@@ -51,10 +51,10 @@ pub(super) enum NodeError {
 
 pub(super) const NAMES: [&str; 3] = ["node a", "node b", "node c"];
 
-/// Starts all three, in mode `disabled`, then links each to the others.
+/// Starts all three nodes in mode `disabled`, then adds the routes between them.
 ///
-/// The kernel chooses all ports, so that none can be taken by another process in between: the inbound listeners come
-/// first, and the outbound routes to them by a reload, as an operator would add them.
+/// The kernel chooses all ports, so that no other process can take one in between: the inbound listeners are opened
+/// first, and the outbound routes to them are added by a reload, as an operator would do it.
 pub(super) async fn start_all(files: &Files) -> Result<Vec<DemoNode>, NodeError> {
     let mut nodes = Vec::new();
     for name in NAMES {
@@ -92,7 +92,7 @@ impl DemoNode {
         Ok(())
     }
 
-    /// Stops it. Connections that are still open are cut after a short wait.
+    /// Stops the node. Connections that are still open are cut after a short wait.
     pub(super) async fn stop(self) {
         self.app.stop(STOP_LIMIT, std::future::pending()).await;
         self.server.stop().await;
@@ -110,7 +110,7 @@ fn flags(name: &str, server: SocketAddr, files: &Files) -> Vec<String> {
         ("--sslPEMKeyFile", path(files.member_pem(name))),
         ("--sslCAFile", path(files.ca())),
         ("--workers", "1".to_owned()),
-        // No other connections than those that are shown.
+        // The table shows all connections, so there must be no others.
         ("--adminBind", "none".to_owned()),
         ("--upstreamProbe", "off".to_owned()),
         ("--watch", "off".to_owned()),
@@ -129,7 +129,7 @@ fn listener(app: &App, route: &str) -> Result<SocketAddr, NodeError> {
     found.map(|(_, address)| address).ok_or_else(|| NodeError::Missing(route.to_owned()))
 }
 
-/// Connection limit of each node: many times what the demo opens.
+/// Connection limit of each node: many times the number that the demo opens.
 const CONNECTIONS: u64 = 500;
-/// Clients and heartbeats are stopped before the nodes.
+/// Short, because clients and heartbeats are stopped before the nodes.
 const STOP_LIMIT: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
-//! Observes a node from outside: connects as each kind of client, makes new links, and asks the node for the kind of its
-//! links.
+//! Observes a node from outside: connects as each kind of client, makes new links, and asks the node for the kind of
+//! its links.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use super::truth_table::{ClientResult, LinkResult, Observation};
 use crate::policy::{Link, Opening};
 use crate::telemetry::Outcome;
 
-/// The connector for TLS to a node, by its own name.
+/// The connector for TLS to a node, verified with the node's own name.
 pub(super) fn tls_to(node: &DemoNode, files: &Files) -> Result<Connector, String> {
     let name = ServerName::try_from(host(node.name)).map_err(|error| error.to_string())?;
     Ok(Connector::Tls(files.client.clone(), name))
@@ -22,7 +22,7 @@ pub(super) fn tls_to(node: &DemoNode, files: &Files) -> Result<Connector, String
 pub(super) async fn look(node: &DemoNode, tls: &Connector, held: &[HeldLink]) -> Observation {
     let mut fresh = Vec::new();
     for listener in &node.outbound {
-        // The link is kept open until the node was asked for it.
+        // The link is kept open until the node was asked for its kind.
         fresh.push(match Connector::Plaintext.connect(listener.listen).await {
             Ok(link) => link_of(node, link.local),
             Err(got) => Err(format!("{} by a new link: {got}", listener.to)),
@@ -39,12 +39,12 @@ pub(super) async fn look(node: &DemoNode, tls: &Connector, held: &[HeldLink]) ->
     }
 }
 
-/// The opening of a client's connection, by the node's record.
+/// The opening of a client's connection, as recorded by the node.
 pub(super) fn opening_of(node: &DemoNode, local: SocketAddr) -> Option<Opening> {
     open(node, local).map(|(opening, _)| opening)
 }
 
-/// Connections that the node counts as refused by policy: plaintext, TLS.
+/// Number of connections that the nodes counted as refused by policy: plaintext, TLS.
 pub(super) fn refused(nodes: &[DemoNode]) -> [u64; 2] {
     [Outcome::RefusedPlaintext, Outcome::RefusedTls]
         .map(|outcome| nodes.iter().map(|node| node.app.observer.count(outcome)).sum())

@@ -7,7 +7,7 @@ use super::truth_table::{ACCESS_DENIED, ClientResult, LINKS, LinkResult, Observa
 use crate::admin_client::quoted;
 use crate::policy::{Link, Mode};
 
-/// The nodes and clients, and the head of the table.
+/// Prints the nodes and clients, and the header of the table.
 pub(super) fn introduction(screen: &Screen, nodes: &[DemoNode], clients: usize) {
     screen.line(screen.paint(Colour::Heading, "Three nodes go from plaintext to TLS only, and nothing stops."));
     screen.line("");
@@ -23,12 +23,12 @@ pub(super) fn introduction(screen: &Screen, nodes: &[DemoNode], clients: usize) 
     screen.line(screen.paint(Colour::Faint, &format!("  {:NAME$}{heads}", "")));
 }
 
-/// The line above a mode's rows.
+/// Prints the line above a mode's rows.
 pub(super) fn mode(screen: &Screen, mode: Mode) {
     screen.line(screen.paint(Colour::Heading, &format!("sslMode {mode}")));
 }
 
-/// The row of one node in its new mode.
+/// Prints the row of one node in its new mode.
 pub(super) fn row(screen: &Screen, name: &str, seen: &Observation, as_it_should_be: bool) {
     let client = |got: &ClientResult| {
         let (text, colour) = short(got);
@@ -39,13 +39,13 @@ pub(super) fn row(screen: &Screen, name: &str, seen: &Observation, as_it_should_
     screen.line(format_args!("  {name:NAME$}{plaintext}{tls}{links}{}", screen.paint(Colour::Bad, mark)));
 }
 
-/// The row about the clients after they were moved.
+/// Prints the row about the clients after they were moved.
 pub(super) fn moved(screen: &Screen, moved: usize) {
     let text = format!("{moved} of {moved} moved from plaintext to TLS, one by one, all at work");
     screen.line(format_args!("  {:NAME$}{text}", "clients"));
 }
 
-/// The meaning of the short words in the table.
+/// Prints the meaning of the short words in the table.
 pub(super) fn legend(screen: &Screen) {
     screen.line("");
     let lines = [
@@ -58,7 +58,7 @@ pub(super) fn legend(screen: &Screen) {
     }
 }
 
-/// For `--keep`: commands that can be pasted.
+/// For `--keep`: prints commands that can be pasted.
 pub(super) fn kept(screen: &Screen, nodes: &[DemoNode], files: &Files) {
     let (ca, client) = (quoted(&files.ca().to_string_lossy()), quoted(&files.client_pem().to_string_lossy()));
     screen.line("");
@@ -86,7 +86,7 @@ pub(super) fn kept(screen: &Screen, nodes: &[DemoNode], files: &Files) {
     screen.line(format_args!("  mongosh --host 127.0.0.1 --port {port}"));
 }
 
-/// A number with separators between its thousands.
+/// Formats a number with separators between thousands.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -99,7 +99,7 @@ pub(super) fn thousands(number: u64) -> String {
     text
 }
 
-/// A result in a cell of the table; other results are reported in full at the end.
+/// A result as a cell of the table; other results are reported in full at the end.
 fn short(got: &ClientResult) -> (&'static str, Colour) {
     match got {
         ClientResult::Accepted => ("accepted", Colour::Good),
@@ -109,13 +109,13 @@ fn short(got: &ClientResult) -> (&'static str, Colour) {
     }
 }
 
-/// The kinds of new links, and of held ones if they differ.
+/// The kinds of new links, and of held links if they differ.
 fn links(fresh: &[LinkResult], held: &[LinkResult]) -> String {
     let (new, old) = (kinds(fresh), kinds(held));
     if new == old { new } else { format!("{new} ({LINKS} old: {old})") }
 }
 
-/// One word if all are of the same kind.
+/// One word if all links have the same kind.
 fn kinds(links: &[LinkResult]) -> String {
     let mut kinds: Vec<_> =
         links.iter().map(|linked| linked.as_ref().map_or("none", |link: &Link| link_name(*link))).collect();
@@ -127,7 +127,7 @@ fn cell(text: &str) -> String {
     format!("{text:CELL$}")
 }
 
-/// Columns: the node's name, and each client's.
+/// Widths of the columns: the node's name, and each client's.
 const NAME: usize = 10;
 const CELL: usize = 21;
 const LEGEND: usize = 11;

@@ -1,4 +1,5 @@
-//! Standard output, with colours on a terminal unless `NO_COLOR` is set (no-color.org). No meaning is in a colour alone.
+//! Standard output, with colours on a terminal unless `NO_COLOR` is set (no-color.org). No meaning is expressed by
+//! colour alone.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stdout};
@@ -21,7 +22,7 @@ pub(super) enum Colour {
 
 impl Screen {
     pub(super) fn new() -> Screen {
-        // By no-color.org, an empty variable does not count.
+        // By no-color.org, an empty variable has no effect.
         let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_able = stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb");
         Screen { has_colours: is_able && !is_refused }
@@ -29,11 +30,11 @@ impl Screen {
 
     /// Writes a line.
     pub(super) fn line(&self, line: impl Display) {
-        // A closed standard output is no failure: the exit code tells the result.
+        // A closed standard output is not an error: the exit code tells the result.
         let _ = writeln!(stdout(), "{line}");
     }
 
-    /// A text in a colour.
+    /// Returns a text in a colour.
     pub(super) fn paint(&self, colour: Colour, text: &str) -> String {
         let code = match colour {
             Colour::Heading => "1",

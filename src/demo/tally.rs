@@ -61,5 +61,5 @@ impl Tally {
     }
 }
 
-/// Failures whose texts are kept.
+/// Maximum number of failures whose texts are kept.
 const MOST_FAILURES: usize = 5;

@@ -1,4 +1,4 @@
-//! The check can fail: a node in another mode than expected is found, cell by cell, by real connections.
+//! Tests that the check can fail: a node in another mode than expected is found, cell by cell, by real connections.
 
 use super::cluster::Cluster;
 use super::files::Files;

@@ -8,7 +8,7 @@ use super::screen::{Colour, Screen};
 use super::tally::CountedKind;
 use super::upgrade::Findings;
 
-/// Prints the totals and a text for everything that failed. Returns whether nothing did.
+/// Prints the totals and a text for every failure. Returns whether there was none.
 pub(super) fn show(screen: &Screen, cluster: &Cluster, findings: &Findings, took: Duration) -> bool {
     let good = findings.differences.is_empty() && cluster.tally.failed() == 0;
     if good {
@@ -51,7 +51,7 @@ fn complain(screen: &Screen, cluster: &Cluster, findings: &Findings) {
     }
 }
 
-/// Columns.
+/// Widths of the columns.
 const NAME: usize = 12;
 const NUMBER: usize = 8;
 const WHAT: usize = 22;

@@ -1,4 +1,5 @@
-//! The expected result of each mode, written independently of the policy, so that the demo finds a wrong policy. PURE.
+//! The expected result of each mode, written independently of the policy code, so that the demo finds a wrong policy.
+//! PURE.
 
 use std::fmt;
 
@@ -19,15 +20,15 @@ pub(super) enum ClientResult {
     Other(String),
 }
 
-/// The kind of a link between two nodes, or why there is none.
+/// The kind of a link between two nodes, or the reason why there is none.
 pub(super) type LinkResult = Result<Link, String>;
 
-/// Everything that was observed of one node.
+/// Everything that was observed at one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observation {
-    /// The outcome for a plaintext client.
+    /// The result of a plaintext client.
     pub(super) plaintext: ClientResult,
-    /// The outcome for a TLS client.
+    /// The result of a TLS client.
     pub(super) tls: ClientResult,
     /// New links to the other nodes.
     pub(super) fresh: Vec<LinkResult>,
@@ -35,7 +36,7 @@ pub(super) struct Observation {
     pub(super) held: Vec<LinkResult>,
 }
 
-/// The mode in which the held links were made; they keep their kind, as in mongod.
+/// The mode in which the held links were made. Links keep their kind, as in mongod.
 pub(super) const HELD_SINCE: Mode = Mode::Disabled;
 
 pub(super) fn plaintext(mode: Mode) -> ClientResult {
@@ -52,7 +53,7 @@ pub(super) fn tls(mode: Mode) -> ClientResult {
     }
 }
 
-/// The kind of a new link to another node.
+/// The expected kind of a new link to another node.
 pub(super) fn link(mode: Mode) -> Link {
     match mode {
         Mode::Disabled | Mode::Allow => Link::Plaintext,
@@ -60,7 +61,7 @@ pub(super) fn link(mode: Mode) -> Link {
     }
 }
 
-/// A text for every difference of a node from its mode.
+/// Returns a text for every difference between a node and its mode.
 pub(super) fn differences(node: &str, mode: Mode, seen: &Observation) -> Vec<String> {
     let mut differences = Vec::new();
     let clients = [("plaintext", &seen.plaintext, plaintext(mode)), ("TLS", &seen.tls, tls(mode))];
@@ -89,7 +90,7 @@ pub(super) fn differences(node: &str, mode: Mode, seen: &Observation) -> Vec<Str
     differences
 }
 
-/// Cells of the table that one observation fills.
+/// Number of cells of the table that one observation fills.
 pub(super) fn cells(seen: &Observation) -> u64 {
     2 + (seen.fresh.len() + seen.held.len()) as u64
 }
@@ -114,13 +115,13 @@ impl fmt::Display for ClientResult {
     }
 }
 
-/// Links of each node, one to each other node.
+/// Number of links of each node, one to each other node.
 pub(super) const LINKS: usize = 2;
-/// mongod's `SSLHandshakeFailed`.
+/// Code of mongod's error `SSLHandshakeFailed`.
 const TLS_REQUIRED: i32 = 141;
-/// mongod's text.
+/// The text of mongod's error.
 pub(super) const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL connections";
-/// RFC 8446, section 6.
+/// The alert `access_denied` (RFC 8446, section 6).
 pub(super) const ACCESS_DENIED: u8 = 49;
 
 #[cfg(test)]
@@ -136,7 +137,7 @@ mod tests {
         }
     }
 
-    /// One cell wrong at a time: each is found, named, and found alone.
+    /// With one wrong cell at a time, exactly that cell is found and named.
     #[test]
     fn every_wrong_cell_of_every_mode_is_a_difference() {
         let got = [
@@ -167,7 +168,7 @@ mod tests {
             wrong.push(("a new link", Observation { fresh: vec![Ok(link(mode))], ..right(mode) }));
             wrong.push(("a link from the start", Observation { held: Vec::new(), ..right(mode) }));
             wrong.retain(|(_, seen)| *seen != right(mode));
-            // 6 of 7 answers to each of two clients, 3 of 4 kinds of each of four links, and two links missing.
+            // 6 of 7 results of each of two clients, 3 of 4 kinds of each of four links, and two missing links.
             assert_eq!(wrong.len(), 2 * 6 + 4 * 3 + 2);
             for (cell, seen) in wrong {
                 let found = differences("node a", mode, &seen);

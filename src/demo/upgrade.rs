@@ -1,7 +1,7 @@
-//! The upgrade: `disabled`, `allowSSL`, `preferSSL`, `requireSSL`, node by node. No node takes a step before all have
-//! taken the previous one; clients move to TLS when all nodes accept it, and before any requires it.
+//! The upgrade: `disabled`, `allowSSL`, `preferSSL`, `requireSSL`, node by node. No node takes a step before all nodes
+//! have taken the previous one. Clients move to TLS once all nodes accept it, and before any node requires it.
 //!
-//! The first difference from the truth table ends it, as it should end a real upgrade.
+//! The first difference from the truth table ends the upgrade, as it should end a real one.
 
 use std::time::{Duration, Instant};
 
@@ -17,21 +17,21 @@ use crate::control::{Caller, Change};
 use crate::policy::{Mode, Opening, Spelling};
 use crate::telemetry::{Outcome, OutcomeSource};
 
-/// Pauses, so that steps see operations and people can follow.
+/// Pauses, so that operations run during each step and a viewer can follow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// After each step of a node.
+    /// Pause after each step of a node.
     pub(super) step: Duration,
-    /// After each client that moved.
+    /// Pause after each client that moved to TLS.
     pub(super) client: Duration,
 }
 
 /// The result of an upgrade.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// Cells of the truth table that were checked.
+    /// Number of cells of the truth table that were checked.
     pub(super) observations: u64,
-    /// Clients that were refused by policy: plaintext, TLS.
+    /// Number of clients that were refused by policy: plaintext, TLS.
     pub(super) refused: [u64; 2],
     /// A text for each difference.
     pub(super) differences: Vec<String>,
@@ -53,7 +53,7 @@ impl<'a> Upgrade<'a> {
         Upgrade { cluster, screen, pace, modes, findings: Findings::default() }
     }
 
-    /// Upgrades, to the end or to the first difference.
+    /// Runs the upgrade to the end or to the first difference.
     pub(super) async fn run(mut self) -> Findings {
         for mode in Mode::ALL {
             output::mode(self.screen, mode);
@@ -74,7 +74,7 @@ impl<'a> Upgrade<'a> {
         self.findings
     }
 
-    /// Takes a node's step, and checks all nodes: each must be as its own mode says.
+    /// Changes a node's mode and checks all nodes: each must behave as its own mode requires.
     async fn step(&mut self, place: usize, mode: Mode) {
         let node = &self.cluster.nodes[place];
         if mode != Mode::Disabled {
@@ -86,7 +86,7 @@ impl<'a> Upgrade<'a> {
                 }
             }
         }
-        // The change applies to every later connection: there is nothing to wait for.
+        // The change applies to every later connection, so no wait is needed.
         for other in 0..self.modes.len() {
             let seen = self.cluster.look(other).await;
             let different = self.compare(other, &seen);
@@ -108,7 +108,7 @@ impl<'a> Upgrade<'a> {
         different
     }
 
-    /// Moves all clients to TLS, one by one, and checks the nodes' records of them.
+    /// Moves all clients to TLS, one by one, and checks how the nodes recorded them.
     async fn move_clients(&mut self) {
         for client in &self.cluster.clients {
             if let Err(why) = client.move_to(self.cluster.tls(client.node)).await {
@@ -135,10 +135,10 @@ impl<'a> Upgrade<'a> {
         !self.findings.differences.is_empty() || self.cluster.tally.failed() > 0
     }
 
-    /// Checks that the nodes have counted the same refusals, and no failures.
+    /// Checks that the nodes have counted the expected refusals and no failures.
     async fn balance(&mut self) {
         let until = Instant::now() + SETTLED;
-        // A refused connection is counted when its client is gone, which takes a moment.
+        // A refused connection is counted when its client has closed it, which takes a moment.
         while refused(&self.cluster.nodes) != self.findings.refused && Instant::now() < until {
             sleep(POLL).await;
         }
@@ -166,5 +166,5 @@ impl<'a> Upgrade<'a> {
 
 /// Longest wait for the nodes' counts.
 const SETTLED: Duration = Duration::from_secs(2);
-/// Interval between two readings of them.
+/// Interval at which the nodes' counts are read.
 const POLL: Duration = Duration::from_millis(10);

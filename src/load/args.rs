@@ -17,7 +17,7 @@ use crate::limits::MOST_WORKERS;
 use crate::net::HostPort;
 use crate::tls::{DisabledProtocols, Material, TlsFiles};
 
-/// A measurement, as requested.
+/// A measurement as requested on the command line.
 #[derive(Debug, Clone)]
 pub(super) struct LoadArgs {
     pub(super) workload: Workload,
@@ -27,7 +27,7 @@ pub(super) struct LoadArgs {
     /// The number of connections that use TLS.
     pub(super) tls_connections: usize,
     pub(super) tls: Option<LoadTls>,
-    /// Operations a second; `None`: closed loop.
+    /// Operations per second; `None` for a closed loop.
     pub(super) rate: Option<u32>,
     pub(super) duration: Duration,
     pub(super) warm_up: Duration,
@@ -43,7 +43,7 @@ pub(super) struct LoadTls {
     pub(super) name: ServerName<'static>,
 }
 
-/// The echo server, as requested.
+/// The echo server as requested on the command line.
 #[derive(Debug)]
 pub(super) struct ServeArgs {
     pub(super) listen: SocketAddr,
@@ -53,7 +53,7 @@ pub(super) struct ServeArgs {
 
 impl LoadArgs {
     /// # Errors
-    /// A text about options that exclude each other, or a line for each file that cannot be used.
+    /// A message about options that exclude each other, or a line for each file that cannot be used.
     pub(super) fn of(matches: &ArgMatches) -> Result<LoadArgs, String> {
         let target: HostPort = matches.get_one(arg::TARGET).cloned().ok_or("--target is missing")?;
         let workload = matches.get_one(arg::WORKLOAD).copied().unwrap_or(Workload::Ping);
@@ -85,7 +85,7 @@ impl ServeArgs {
     /// `None` without `--serve`.
     ///
     /// # Errors
-    /// A file that cannot be used.
+    /// A message about each file that cannot be used.
     pub(super) fn of(matches: &ArgMatches) -> Option<Result<ServeArgs, String>> {
         let listen = *matches.get_one::<SocketAddr>(arg::SERVE)?;
         let files = TlsFiles { certificate_key: matches.get_one(arg::CERTIFICATE_KEY).cloned(), ..TlsFiles::default() };

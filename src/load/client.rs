@@ -1,4 +1,4 @@
-//! One client: its connections, its operations, its pace.
+//! One client: its connections, its operations and its schedule.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ pub(super) struct ClientContext {
     pub(super) progress: Arc<Progress>,
 }
 
-/// When operations begin, count, and end.
+/// When operations begin, when they start to count, and when they end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schedule {
     pub(super) begins: Instant,
@@ -32,7 +32,7 @@ pub(super) struct Schedule {
     pub(super) ends: Instant,
 }
 
-/// The counts of the progress line.
+/// The counts shown in the progress line.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) operations: AtomicU64,
@@ -54,7 +54,7 @@ pub(super) async fn run(context: Arc<ClientContext>, number: usize) {
         let failed = context.note(due, asked.unwrap_or(Err(FailureKind::TimedOut)));
         if failed {
             open = None;
-            // A server that refuses gets no requests without a pause.
+            // The pause limits the rate of requests to a server that refuses connections.
             sleep(AFTER_FAILURE).await;
         }
         if args.workload == Workload::Idle && !failed {
@@ -63,12 +63,12 @@ pub(super) async fn run(context: Arc<ClientContext>, number: usize) {
         }
     }
     if let Some(exchange) = open {
-        // A server that does not accept the close in time is ignored.
+        // If the server does not accept the close in time, this is ignored.
         let _ = timeout(OPERATION, exchange.end()).await;
     }
 }
 
-/// One operation: a request, on a new connection unless one is open.
+/// Performs one operation: a request, on a new connection unless one is open.
 async fn operate(
     context: &ClientContext,
     number: usize,
@@ -85,8 +85,8 @@ async fn operate(
     exchange.once(chunk).await
 }
 
-/// Waits until the next operation is due; its latency counts from then. `None` after the end. The first operations are
-/// spread over half of the warm-up.
+/// Waits until the next operation is due and returns that time, from which latency is measured. Returns `None` after
+/// the end. The first operations are spread over half of the warm-up.
 async fn due(context: &ClientContext, number: usize, count: u64) -> Option<Instant> {
     let Schedule { begins, counts, ends } = context.schedule;
     let connections = context.args.connections;
@@ -106,12 +106,12 @@ async fn due(context: &ClientContext, number: usize, count: u64) -> Option<Insta
 }
 
 impl ClientContext {
-    /// Counts an operation. Returns whether it failed.
+    /// Records an operation. Returns whether it failed.
     fn note(&self, due: Instant, result: Result<Transferred, FailureKind>) -> bool {
         let failed = result.is_err();
         let shown = if failed { &self.progress.errors } else { &self.progress.operations };
         shown.fetch_add(1, Ordering::Relaxed);
-        // The idle workload measures connections that are opened during the warm-up.
+        // The idle workload measures connections, which are opened during the warm-up.
         if due >= self.schedule.counts || self.args.workload == Workload::Idle {
             let mut measurements = self.measurements.lock().unwrap_or_else(PoisonError::into_inner);
             match result {
@@ -124,7 +124,7 @@ impl ClientContext {
 }
 
 impl Workload {
-    /// Whether the operation of this number needs a new connection.
+    /// Whether the operation with this number needs a new connection.
     fn begins_anew(self, count: u64) -> bool {
         match self {
             Workload::Connect => true,
@@ -134,7 +134,7 @@ impl Workload {
     }
 }
 
-/// The size of a client's buffer: no larger than a message, since ten thousand clients have one each.
+/// The size of a client's buffer: not larger than a message, since ten thousand clients have one each.
 fn chunk_bytes(request: LoadRequest) -> usize {
     match request {
         LoadRequest::Ping | LoadRequest::Hello | LoadRequest::Insert { .. } => 0,
@@ -142,5 +142,5 @@ fn chunk_bytes(request: LoadRequest) -> usize {
     }
 }
 
-/// Operations of the mixed workload for each new connection.
+/// The mixed workload opens a new connection after this number of operations.
 const MIXED: u64 = 10;

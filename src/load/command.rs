@@ -60,7 +60,7 @@ fn what() -> Vec<Arg> {
 
 fn workload() -> impl TypedValueParser<Value = Workload> {
     let of = |name: String| Workload::ALL.into_iter().find(|workload| workload.name() == name);
-    // The names are checked before.
+    // The parser has already checked the names.
     PossibleValuesParser::new(Workload::ALL.map(Workload::name)).map(move |name| of(name).unwrap_or(Workload::Ping))
 }
 

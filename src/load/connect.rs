@@ -25,7 +25,8 @@ pub(super) async fn connect(resolver: &Resolver, tls: Option<&LoadTls>) -> Resul
     let socket = TcpStream::connect(&*addresses).await.map_err(|error| FailureKind::connect(&error))?;
     socket.set_nodelay(true).map_err(|error| FailureKind::connect(&error))?;
     let Some(LoadTls { config, name }) = tls else { return Ok(Box::new(socket)) };
-    // tokio-rustls, not the proxy's own stream, so that a fault of that stream is not hidden from the measurement.
+    // Uses tokio-rustls instead of the proxy's own stream, so that the measurement does not hide a fault of that
+    // stream.
     let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket);
     let stream = timeout(OPERATION, handshake).await.map_err(|_| HandshakeError::TimedOut(OPERATION));
     let stream = stream.and_then(|stream| Ok(stream?));
@@ -33,7 +34,7 @@ pub(super) async fn connect(resolver: &Resolver, tls: Option<&LoadTls>) -> Resul
 }
 
 impl LoadArgs {
-    /// The TLS configuration of the client of this number, if it uses TLS: TLS clients are spread evenly.
+    /// The TLS configuration of the client with this number, if it uses TLS. TLS clients are spread evenly.
     pub(super) fn tls_of(&self, number: usize) -> Option<&LoadTls> {
         let before = |number: usize| number * self.tls_connections / self.connections;
         self.tls.as_ref().filter(|_| before(number + 1) > before(number))

@@ -1,4 +1,4 @@
-//! The server of the echo protocol, to be run behind the proxy that is measured.
+//! The server of the echo protocol, which runs behind the proxy under test.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -13,7 +13,7 @@ use super::limits::OPERATION;
 use crate::net::{Listener, bind};
 use crate::tls;
 
-/// Serves until the process is ended. Prints its address once it listens.
+/// Serves until the process ends. Prints its address once it listens.
 pub(super) fn serve(service: ServeArgs) -> Result<Infallible, String> {
     let ServeArgs { listen, threads, material } = service;
     let failed = |error: std::io::Error| format!("--serve {listen}: cannot listen: {error}");
@@ -29,7 +29,7 @@ pub(super) fn serve(service: ServeArgs) -> Result<Infallible, String> {
         std::thread::Builder::new().name("serve".into()).spawn(move || runtime.block_on(accept(listener, tls)))
     });
     let started: Vec<_> = started.collect::<Result<_, _>>().map_err(failed)?;
-    // A closed standard output is no failure.
+    // A closed standard output is not an error.
     let _ = writeln!(std::io::stdout(), "serving on {bound}");
     let mut ended = started.into_iter().map(std::thread::JoinHandle::join);
     match ended.next() {
@@ -45,7 +45,7 @@ async fn accept(listener: std::net::TcpListener, tls: Option<Arc<ServerConfig>>)
         let (socket, _) = listener.accept().await;
         let tls = tls.clone();
         tokio::spawn(async move {
-            // The client sees and counts failures.
+            // The client sees failures and counts them.
             match tls {
                 None => drop(answer(socket).await),
                 Some(config) => {

@@ -13,7 +13,7 @@ use super::measurements::{FailureKind, Transferred};
 use super::workload::LoadRequest;
 use crate::mongo::{CommandError, MongoClient};
 
-/// A connection, and the request that is made on it.
+/// A connection, and the request that is sent on it.
 #[derive(Debug)]
 pub(super) struct Exchange {
     client: MongoClient<LoadStream>,
@@ -34,9 +34,9 @@ impl Exchange {
         }
     }
 
-    /// Closes the connection as a client does.
+    /// Closes the connection in the way a client does.
     pub(super) async fn end(self) {
-        // The operations are counted already: a failure here changes nothing.
+        // The operations have already been counted, so a failure here changes nothing.
         let _ = self.client.into_inner().shutdown().await;
     }
 
@@ -56,13 +56,13 @@ impl Exchange {
     }
 }
 
-/// One request of the echo protocol.
+/// Performs one request of the echo protocol.
 async fn echo<S>(stream: &mut S, request: u32, response: u32, chunk: &mut [u8]) -> Result<Transferred, FailureKind>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let moved = async {
-        // One write for header and payload, as drivers do: two writes would be two packets, each with its wakeup.
+        // Header and payload are sent in one write, as drivers do: two writes would be two packets, each with a wakeup.
         chunk[..HEAD_BYTES].copy_from_slice(&head(request, response));
         let mut left = HEAD_BYTES + request as usize;
         while left > 0 {
@@ -91,7 +91,7 @@ fn head(request: u32, response: u32) -> [u8; HEAD_BYTES] {
     head
 }
 
-/// Serves the echo protocol until the client closes, or sends something else.
+/// Serves the echo protocol until the client closes the connection or sends something else.
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -134,7 +134,7 @@ fn of_client(error: CommandError) -> FailureKind {
 
 const MAGIC: u8 = b'L';
 pub(super) const HEAD_BYTES: usize = 9;
-/// Header, flags and section kind of an OP_MSG.
+/// Size of the header, flags and section kind of an OP_MSG.
 const FRAME_BYTES: usize = 21;
 const DATABASE: &str = "tlsramp_load";
 const COLLECTION: &str = "load";

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// Most connections: what the ports of one source address carry to one target.
+/// Maximum number of connections: the number of ports of one source address that can connect to one target.
 pub const MOST_CONNECTIONS: u32 = 60_000;
-/// TLS sessions that are kept for resumption.
+/// Number of TLS sessions that are kept for resumption.
 pub(super) const SESSIONS: usize = 1024;
-/// Largest request and answer of the echo protocol.
+/// Largest request and largest answer of the echo protocol, in bytes.
 pub(super) const MESSAGE_BYTES: u32 = 1024 * 1024 * 1024;
-/// Default answer of the bulk workload: long enough for a stream, short enough to be counted.
+/// Default size of an answer in the bulk workload: long enough for a stream, short enough that several complete.
 pub(super) const BULK_BYTES: u32 = 16 * 1024 * 1024;
 /// Size of a read or write.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
@@ -22,7 +22,7 @@ pub(super) const OPERATION: Duration = Duration::from_secs(30);
 pub(super) const LATENCY: Duration = Duration::from_secs(60);
 /// Pause of a client after a failed operation.
 pub(super) const AFTER_FAILURE: Duration = Duration::from_millis(10);
-/// Kinds of failures that are counted apart; further kinds are counted together.
+/// Number of different failures that are counted separately; further ones are counted together.
 pub(super) const FAILURE_KINDS: usize = 64;
-/// Descriptors that the load generator itself needs.
+/// Number of descriptors that the load generator itself needs.
 pub(super) const OWN_DESCRIPTORS: u64 = 64;

@@ -1,4 +1,4 @@
-//! Counts and latencies: one set for each thread, added up at the end.
+//! Counts and latencies: one set per thread, added up at the end.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,7 @@ use hdrhistogram::{CreationError, Histogram};
 use super::limits::{FAILURE_KINDS, LATENCY};
 use crate::text::printable;
 
-/// Bytes of requests and answers.
+/// Number of bytes of requests and answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Transferred {
     pub(super) sent: u64,
@@ -19,25 +19,25 @@ pub(super) struct Transferred {
 /// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FailureKind {
-    /// The name has no address.
+    /// The name could not be resolved to an address.
     Resolve(String),
-    /// Nothing listens there.
+    /// The connection was refused: nothing listens on the port.
     Refused,
-    /// No connection for another reason.
+    /// Connecting failed for another reason.
     Connect(String),
     /// The TLS handshake failed.
     Handshake(String),
     /// The connection was reset.
     Reset,
-    /// The connection was closed before the answer.
+    /// The connection was closed before the answer was complete.
     Closed,
     /// The operation failed for another reason.
     Socket(String),
-    /// No answer in time.
+    /// There was no answer in time.
     TimedOut,
-    /// An error of the MongoDB server.
+    /// The MongoDB server returned an error.
     Server { code: i32, text: String },
-    /// A malformed or unexpected answer.
+    /// The answer was malformed or unexpected.
     Wrong(String),
 }
 
@@ -46,7 +46,7 @@ pub(super) enum FailureKind {
 pub(super) struct Measurements {
     pub(super) transferred: Transferred,
     pub(super) errors: BTreeMap<String, u64>,
-    /// Latencies of operations that succeeded, in nanoseconds.
+    /// Latencies of successful operations, in nanoseconds.
     latencies: Histogram<u64>,
 }
 
@@ -67,7 +67,7 @@ impl FailureKind {
         }
     }
 
-    /// A description of the kind; equal kinds have equal texts.
+    /// Describes the kind of failure; equal kinds have equal texts.
     pub(super) fn text(&self) -> String {
         match self {
             FailureKind::Resolve(why) => format!("the name does not resolve: {}", printable(why)),
@@ -119,7 +119,7 @@ impl Measurements {
         *self.errors.entry(kind).or_default() += count;
     }
 
-    /// Operations that succeeded.
+    /// Number of successful operations.
     pub(super) fn operations(&self) -> u64 {
         self.latencies.len()
     }
@@ -137,7 +137,7 @@ impl Measurements {
     }
 }
 
-/// Significant digits of a latency.
+/// Number of significant digits of a latency.
 const DIGITS: u8 = 3;
 const OTHERS: &str = "other errors";
 

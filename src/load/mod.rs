@@ -1,19 +1,19 @@
-//! `tlsramp load`: a load generator for proxies and servers, by TLS and plaintext.
+//! `tlsramp load`: a load generator for proxies and servers, with TLS and plaintext.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
 //! | `command`, `args`, `limits` | the command line; the parsed arguments; bounds |
 //! | `workload` | kinds of operations and requests |
 //! | `connect` | connecting, with or without TLS |
 //! | `exchange` | one request and its answer: a MongoDB command, or the echo protocol |
-//! | `client` | one client: its connections, its operations, its pace |
+//! | `client` | one client: its connections, its operations, its schedule |
 //! | `measurements` | counts and latencies |
 //! | `run` | threads, warm-up, the measured time |
 //! | `process_usage` | processor time and memory of other processes |
 //! | `report` | the result, as text and as JSON. PURE |
 //! | `echo_server` | the server of the echo protocol |
 //!
-//! It measures what a client sees. Failures are counted by kind, and nothing is assumed about their cause in the server.
+//! It measures what a client sees. Failures are counted by kind; nothing is assumed about their cause.
 
 mod args;
 mod client;

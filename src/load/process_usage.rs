@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use procfs::process::Process;
 
-/// The sum over some processes.
+/// The sum over several processes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ProcessUsage {
     pub(super) user: Duration,
     pub(super) system: Duration,
-    /// Proportional set size, in bytes; 0 where it cannot be read.
+    /// Proportional set size, in bytes; 0 if it cannot be read.
     pub(super) memory: u64,
 }
 
 impl ProcessUsage {
     /// # Errors
-    /// A process that cannot be read, and why.
+    /// The process that cannot be read, and the reason.
     pub(super) fn of(processes: &[i32]) -> Result<ProcessUsage, String> {
         let ticks = procfs::ticks_per_second();
         let time = |count: u64| Duration::from_nanos(count.saturating_mul(1_000_000_000 / ticks.max(1)));

@@ -1,4 +1,4 @@
-//! The result, as text and as JSON. PURE.
+//! The result of a measurement, as text and as JSON. PURE.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(super) struct Report {
     target: String,
     connections: usize,
     tls_connections: usize,
-    /// Operations a second of an open loop.
+    /// Operations per second that were requested in an open loop.
     rate: Option<u32>,
     seconds: f64,
     pub(super) operations: u64,
@@ -29,7 +29,7 @@ pub(super) struct Report {
     bytes_received: u64,
     latency: Latency,
     errors: BTreeMap<String, u64>,
-    /// The processor time and memory use of the processes under test.
+    /// Processor time and memory of the processes under test.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu: Option<Cpu>,
 }
@@ -51,10 +51,10 @@ struct Cpu {
     processes: Vec<i32>,
     user_seconds: f64,
     system_seconds: f64,
-    /// User and system time.
+    /// User and system time per operation, in microseconds.
     micros_per_operation: Option<f64>,
     seconds_per_gigabyte: Option<f64>,
-    /// Growth of the proportional set size.
+    /// Growth of the proportional set size per connection, in bytes.
     bytes_per_connection: Option<f64>,
 }
 
@@ -88,7 +88,7 @@ impl Report {
     }
 
     pub(super) fn json(&self) -> String {
-        // All keys are strings, so that this cannot fail.
+        // All keys are strings, so serialization does not fail.
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! Threads, warm-up, the measured time; and the exit code.
+//! Starts threads, runs the warm-up and the measurement, and returns the exit code.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use super::process_usage::ProcessUsage;
 use super::report::Report;
 use crate::net::{Resolver, descriptor_limit, raise_descriptor_limit};
 
-/// Runs the command. Exit code 0: measured; 1: no operation succeeded; 2: usage.
+/// Runs the command. Exit codes: 0 if the measurement was made; 1 if no operation succeeded; 2 for a usage error.
 #[must_use]
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let _ = raise_descriptor_limit(1);
@@ -39,7 +39,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     match measure(args) {
         Ok(report) => {
             let text = if json { report.json() } else { report.to_string() };
-            // A closed standard output is no failure: the exit code tells the result.
+            // A closed standard output is not an error: the exit code tells the result.
             let _ = writeln!(stdout(), "{}", text.trim_end());
             if report.operations > 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
         }
@@ -47,7 +47,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     }
 }
 
-/// Checks that the descriptor limit allows the connections.
+/// Checks that the descriptor limit permits the requested connections.
 fn fits_descriptors(args: &LoadArgs) -> Result<(), String> {
     let (limit, wanted) = (descriptor_limit(), args.connections as u64 + OWN_DESCRIPTORS);
     if wanted <= limit {
@@ -91,7 +91,7 @@ fn measure(args: LoadArgs) -> Result<Report, String> {
     Ok(Report::of(&args, &measurements, used?.since(warm), warm.since(before).memory))
 }
 
-/// Starts a thread with its share of the clients.
+/// Starts a thread that runs its share of the clients.
 fn start(context: Arc<ClientContext>, thread: usize) -> Result<JoinHandle<Measurements>, String> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the system gives no thread: {error}"))?;
@@ -101,7 +101,7 @@ fn start(context: Arc<ClientContext>, thread: usize) -> Result<JoinHandle<Measur
         let clients: Vec<_> = clients.map(|number| runtime.spawn(client::run(Arc::clone(&context), number))).collect();
         runtime.block_on(async {
             for client in clients {
-                // A client that panicked has printed that, and its operations are missing in the sum.
+                // A client that panicked has printed a message; its operations are missing in the sum.
                 let _ = client.await;
             }
         });
@@ -111,7 +111,7 @@ fn start(context: Arc<ClientContext>, thread: usize) -> Result<JoinHandle<Measur
     started.map_err(|error| format!("the system gives no thread: {error}"))
 }
 
-/// Updates the progress line until a moment.
+/// Updates the progress line until the given time.
 fn wait(until: Instant, bar: &ProgressBar, progress: &Progress, args: &LoadArgs) {
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -131,7 +131,7 @@ fn bar(args: &LoadArgs) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // The template is a constant and known to parse.
+    // The template is a constant that is known to parse.
     if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {pos} operations, {per_sec}, {msg}") {
         bar.set_style(style);
     }
@@ -140,7 +140,7 @@ fn bar(args: &LoadArgs) -> ProgressBar {
 
 fn fail(error: &str, code: u8) -> ExitCode {
     for line in error.lines() {
-        // A closed standard error is no failure.
+        // A closed standard error is not an error.
         let _ = writeln!(stderr(), "tlsramp load: {line}");
     }
     ExitCode::from(code)

@@ -1,4 +1,4 @@
-//! The operations of a measurement, and the request of each.
+//! The operations of a measurement, and the request of each operation.
 
 /// The sequence of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,13 +7,13 @@ pub(super) enum Workload {
     Connect,
     /// Requests on open connections.
     Ping,
-    /// Requests on open connections, by the echo protocol.
+    /// Requests of the echo protocol on open connections.
     Echo,
     /// Large answers.
     Bulk,
     /// Connections that wait after one request.
     Idle,
-    /// Requests, every tenth on a new connection.
+    /// Requests on open connections, of which every tenth uses a new connection.
     Mixed,
 }
 

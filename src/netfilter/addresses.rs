@@ -10,7 +10,7 @@ pub(super) struct Addresses {
     pub(super) v6: Local,
 }
 
-/// The server's addresses of one address family.
+/// The server's addresses in one address family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Local {
     None,

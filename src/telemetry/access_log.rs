@@ -1,4 +1,5 @@
-//! The access log: one line per connection, written when it ends. Lines that peers can cause at will are bounded.
+//! The access log: one line per connection, written when the connection ends. Lines that peers can cause at will are
+//! rate-limited.
 
 use std::time::Instant;
 
@@ -9,12 +10,12 @@ use super::rate_limit::RateLimit;
 use crate::policy::Opening;
 use crate::text::printable;
 
-/// The access log of a proxy.
+/// The access log of a proxy, with a rate limit for each outcome.
 #[derive(Debug, Default)]
 pub(super) struct AccessLog([RateLimit; Outcome::ALL.len()]);
 
 impl AccessLog {
-    /// Logs a connection that has ended, after these numbers of bytes in and out.
+    /// Logs a connection that has ended, with the number of bytes received from and sent to the client.
     pub(super) fn write(
         &self,
         info: &ConnectionInfo,
@@ -28,7 +29,7 @@ impl AccessLog {
         }
     }
 
-    /// Logs how many lines of each outcome were left out since the last call.
+    /// Logs the number of lines of each outcome that were left out since the last call.
     pub(super) fn summarize(&self) {
         for (outcome, limit) in Outcome::ALL.into_iter().zip(&self.0) {
             let lines = limit.take_left_out();

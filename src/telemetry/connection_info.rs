@@ -1,5 +1,6 @@
-//! What is known about a connection when it is established; it does not change after that. Every open connection has one, so
-//! it is kept at 104 bytes, an allocation size that is free beside tokio's: fields that only TLS has are boxed.
+//! The properties of a connection that are known when it is established, and do not change after that. Every open
+//! connection has a [`ConnectionInfo`], so its size is kept at 104 bytes, which fit into the gaps between tokio's aligned
+//! allocations; the fields of TLS are boxed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use crate::mongo::ClientMetadata;
 use crate::policy::{Mode, Opening};
 use crate::route::RouteId;
 
-/// What is known about one connection.
+/// The properties of one connection.
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    /// Its id in logs.
+    /// Its identifier in logs.
     pub id: u64,
-    /// The client.
+    /// The client's address.
     pub peer: SocketAddr,
     /// The address that the client connected to, if that is not the address of the listener (transparent routes).
     pub destination: Option<Box<SocketAddr>>,
@@ -26,15 +27,15 @@ pub struct ConnectionInfo {
     pub route: Arc<RouteRecord>,
     /// When it was accepted.
     pub accepted: Instant,
-    /// How the client opened it.
+    /// How the client opened it: plaintext or a kind of TLS.
     pub opening: Option<Opening>,
-    /// The mode by which it was admitted or refused.
+    /// The mode in which it was accepted or refused.
     pub mode: Option<Mode>,
-    /// The generation of the snapshot by which it was admitted or refused.
+    /// The generation of the snapshot under which it was accepted or refused.
     pub generation: u64,
-    /// The metadata of a client that was refused.
+    /// The metadata of a client that was refused, if it has sent any.
     pub turned_away: Option<Box<ClientMetadata>>,
-    /// TLS with the client, if any.
+    /// TLS with the client, if it is used.
     pub tls: Option<Box<ClientTls>>,
     /// The upstream.
     pub upstream: Option<Box<UpstreamInfo>>,
@@ -43,7 +44,7 @@ pub struct ConnectionInfo {
 /// The name and the metrics of a route.
 #[derive(Debug)]
 pub struct RouteRecord {
-    /// Which route it is.
+    /// The route's identifier.
     pub id: RouteId,
     /// `inbound`, `outbound HOST:PORT`, or `outbound transparent`.
     pub name: Arc<str>,
@@ -54,18 +55,18 @@ pub struct RouteRecord {
 /// The upstream of a connection.
 #[derive(Debug)]
 pub struct UpstreamInfo {
-    /// Its name, as configured.
+    /// The upstream's name, as configured.
     pub name: Arc<str>,
-    /// The local address of the upstream connection, which the server sees as the address of its client.
+    /// The local address of the upstream connection, which is the client's address for the server.
     pub local: Option<SocketAddr>,
-    /// The TLS version negotiated with it.
+    /// The TLS version negotiated with the upstream.
     pub tls_version: Option<&'static str>,
 }
 
-/// TLS with a client: from its ClientHello, and from the handshake unless it is passed through.
+/// TLS with a client: the contents of its ClientHello, and the result of the handshake unless TLS is passed through.
 #[derive(Debug, Default)]
 pub struct ClientTls {
-    /// The versions that the client offered, if there was no handshake.
+    /// The versions that the client offered; set if there was no handshake.
     pub versions_offered: Option<String>,
     /// The negotiated version.
     pub version: Option<&'static str>,
@@ -80,7 +81,7 @@ pub struct ClientTls {
 }
 
 impl ConnectionInfo {
-    /// Counts the ended connection in the metrics of its route.
+    /// Adds the ended connection to the metrics of its route.
     pub(super) fn count(&self, outcome: Outcome, bytes: (u64, u64)) {
         self.route.metrics.closed(self.opening, self.tls_version(), outcome, bytes.0, bytes.1);
     }

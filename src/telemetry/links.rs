@@ -1,4 +1,5 @@
-//! The destinations of outbound routes and the result of the last dial to each. Bounded; locked once for each dial.
+//! The destinations of outbound routes and the result of the last dial to each. The table is bounded and locked once
+//! per dial.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -21,27 +22,27 @@ pub struct Links(Mutex<HashMap<LinkKey, LinkRecord>>);
 pub struct LinkKey {
     /// The route.
     pub route: RouteId,
-    /// The destination, as in logs.
+    /// The destination as shown in logs.
     pub destination: Arc<str>,
 }
 
-/// What is known about a destination.
+/// The state of a destination.
 #[derive(Debug, Clone)]
 pub struct LinkRecord {
-    /// Its addresses, if connections to it are redirected by the kernel.
+    /// Its addresses, if the kernel redirects connections to it.
     pub redirected: Option<RedirectedTo>,
     /// The names that its certificate may have, as of the last dial.
     pub names: Vec<ServerName<'static>>,
     /// The kind of the last link.
     pub link: Link,
-    /// When it was last dialled with a link chosen by the mode, in milliseconds since 1970. TLS that is passed through does not
-    /// count.
+    /// When it was last dialled with a link chosen by the mode, in milliseconds since 1970. Dials for TLS that is
+    /// passed through do not count.
     pub by_policy: Option<i64>,
     /// When a dial last succeeded, in milliseconds since 1970.
     pub last_ok: Option<i64>,
-    /// When a dial last failed.
+    /// When a dial last failed, in milliseconds since 1970.
     pub last_failed: Option<i64>,
-    /// Why it failed.
+    /// The reason of the last failure.
     pub failure: Option<LinkFailure>,
 }
 
@@ -50,27 +51,27 @@ pub struct LinkRecord {
 pub struct RedirectedTo {
     /// The original destination.
     pub original: SocketAddr,
-    /// The address that is dialled; another one for the server that this proxy fronts.
+    /// The address to dial. Differs from `original` for the server that this proxy fronts.
     pub dialled: SocketAddr,
 }
 
-/// Why a dial failed.
+/// The reason why a dial failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkFailure {
-    /// The reason.
+    /// The reason as text.
     pub text: String,
-    /// The fault of the server.
+    /// The server's fault, for those that the operator of this side can act on.
     pub fault: PeerFault,
 }
 
 impl LinkRecord {
-    /// When it was last dialled.
+    /// When it was last dialled, in milliseconds since 1970.
     #[must_use]
     pub fn last(&self) -> i64 {
         self.last_ok.max(self.last_failed).unwrap_or_default()
     }
 
-    /// Why the last dial failed, if it did.
+    /// The reason why the last dial failed; `None` if it succeeded.
     #[must_use]
     pub fn failing(&self) -> Option<&LinkFailure> {
         self.failure.as_ref().filter(|_| self.last_failed > self.last_ok)
@@ -78,7 +79,7 @@ impl LinkRecord {
 }
 
 impl Links {
-    /// Notes the result of a dial.
+    /// Records the result of a dial.
     pub fn dialled(
         &self,
         key: LinkKey,
@@ -123,7 +124,7 @@ impl Links {
         }
         match failure {
             None => (record.last_ok, record.failure) = (Some(now), None),
-            // Of two in the same millisecond, the later one counts.
+            // If both happened in the same millisecond, the later call counts.
             Some(failure) => {
                 record.last_failed = Some(now.max(record.last_ok.map_or(now, |ok| ok + 1)));
                 record.failure = Some(failure);
@@ -171,7 +172,7 @@ mod tests {
         }
         links.note(key("a:1"), None, &[], Link::Tls, failure("c"), 3);
         assert_eq!(failing().as_deref(), Some("c"), "in the same millisecond as the success before");
-        // TLS of the local server's own is no matter of the mode.
+        // TLS that the local server itself speaks does not depend on the mode.
         links.note(key("a:1"), None, &[], Link::Untouched, None, 9);
         let record = &links.list()[0].1;
         assert_eq!((record.by_policy, record.last_ok, record.link), (Some(3), Some(9), Link::Untouched));

@@ -9,7 +9,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::log_writer::{LogWriter, LogWriterGuard};
 
-/// Keeps the log open, and changes its level.
+/// Keeps the log open and changes its level.
 #[derive(Debug)]
 pub struct LogHandle {
     level: reload::Handle<LevelFilter, Registry>,
@@ -17,8 +17,8 @@ pub struct LogHandle {
     _guard: LogWriterGuard,
 }
 
-/// Starts the log of this process, as text or as JSON, one object per line. Lines beyond the bound of the queue are dropped and
-/// counted. A second call has no effect.
+/// Starts the log of this process, as text or as JSON with one object per line. Lines beyond the queue's bound are
+/// dropped and counted. A second call has no effect.
 ///
 /// # Errors
 /// If no thread can be started.
@@ -31,7 +31,7 @@ pub fn init(json: bool, level: LevelFilter) -> io::Result<LogHandle> {
     } else {
         lines.boxed()
     };
-    // Fails if there is a log already, as in tests.
+    // This fails if a log is already installed, as in tests.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Ok(LogHandle { level: handle, writer, _guard: guard })
 }
@@ -39,11 +39,11 @@ pub fn init(json: bool, level: LevelFilter) -> io::Result<LogHandle> {
 impl LogHandle {
     /// Changes the level.
     pub fn set_level(&self, level: LevelFilter) {
-        // Fails only if the log is closed.
+        // This fails only if the log is closed.
         let _ = self.level.modify(|filter| *filter = level);
     }
 
-    /// Lines dropped so far.
+    /// Number of lines dropped so far.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.writer.dropped()

@@ -1,7 +1,7 @@
-//! The writer of the log: queues lines without blocking, and writes them in batches from a thread of its own.
+//! The writer of the log: queues lines without blocking, and writes them in batches on a thread of its own.
 //!
-//! Waking a thread for every line costs a busy proxy more than the lines do, so the thread sleeps for a moment before it
-//! writes. Lines beyond the bound of the queue are dropped and counted.
+//! On a busy proxy, waking the thread for every line would cost more than the lines themselves, so the thread sleeps
+//! for a moment before it writes. Lines beyond the queue's bound are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::limits::{LOG_FAREWELL, LOG_NAP, LOG_QUEUE_LINES};
 
-/// The sending half. Clones share the queue.
+/// The sending side. Clones share the queue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogWriter(Arc<LogQueue>);
 
-/// Keeps the thread running. Dropping it waits for the queue to be written, for a bounded time.
+/// Keeps the thread running. Dropping it waits until the queue is written, for a bounded time.
 #[derive(Debug)]
 pub(super) struct LogWriterGuard(Arc<LogQueue>);
 
@@ -46,7 +46,7 @@ impl LogWriter {
         Ok((lines, writing))
     }
 
-    /// Lines lost so far: to the bound, or to an error of the output.
+    /// Number of lines lost so far, to the queue's bound or to an error of the output.
     pub(super) fn dropped(&self) -> usize {
         self.0.state().dropped
     }
@@ -59,7 +59,7 @@ impl LogWriter {
         }
         state.waiting.extend_from_slice(line);
         state.lines += 1;
-        // The thread waits only while the queue is empty.
+        // The thread is waiting only if the queue was empty.
         let first = state.lines == 1;
         drop(state);
         if first {
@@ -68,7 +68,7 @@ impl LogWriter {
     }
 }
 
-/// Each call queues one line: the formatter writes whole lines.
+/// Each call queues one line, because the formatter writes whole lines.
 impl Write for &LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);
@@ -94,7 +94,7 @@ impl LogQueue {
         let mut cut = false;
         loop {
             let waiting = self.changed.wait_while(self.state(), |state| state.lines == 0 && !state.closing);
-            // Collect more lines without a wake-up for each. Closing the log ends the sleep.
+            // Collects more lines before waking up. Closing the log ends the sleep.
             let nap = waiting.map(|state| self.changed.wait_timeout_while(state, LOG_NAP, |state| !state.closing));
             drop(nap);
             let closing = {
@@ -105,7 +105,7 @@ impl LogQueue {
             };
             let lost = write_lines(&mut out, &batch, &mut cut);
             batch.clear();
-            // Free the memory of a burst.
+            // Frees the memory of a burst of lines.
             batch.shrink_to(BATCH_KEPT);
             let mut state = self.state();
             state.dropped += lost;
@@ -126,13 +126,13 @@ impl Drop for LogWriterGuard {
     fn drop(&mut self) {
         self.0.state().closing = true;
         self.0.changed.notify_all();
-        // Bounded, in case the reader of the output does not read.
+        // The wait is bounded, because the reader of the output may not read.
         drop(self.0.changed.wait_timeout_while(self.0.state(), LOG_FAREWELL, |state| !state.closed));
     }
 }
 
-/// Writes whole lines and returns how many of them were lost to an error, such as a full disk. `cut` tells from one call to the
-/// next whether the last line is incomplete, so that the next one begins on a new line.
+/// Writes whole lines and returns how many of them were lost to an error, such as a full disk. `cut` records whether
+/// the last line was written incompletely, so that the next call starts a new line.
 fn write_lines(out: &mut impl Write, lines: &[u8], cut: &mut bool) -> usize {
     let newline = if *cut && !lines.is_empty() { &b"\n"[..] } else { &[] };
     for part in [newline, lines] {
@@ -157,7 +157,7 @@ fn write_lines(out: &mut impl Write, lines: &[u8], cut: &mut bool) -> usize {
     0
 }
 
-/// Bytes of a batch whose memory is kept for the next.
+/// Size up to which the memory of a batch is kept for the next one.
 const BATCH_KEPT: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
     use super::LogWriter;
     use crate::limits::LOG_QUEUE_LINES;
 
-    /// Hands on what is written, and writes only while it is let.
+    /// Passes written bytes to a channel, and writes only when permitted.
     struct Slow(Receiver<()>, Sender<Vec<u8>>);
 
     impl Write for Slow {
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// Takes `room` bytes, then fails `failures` times.
+    /// Accepts `room` bytes, then fails `failures` times.
     struct Full {
         room: usize,
         failures: usize,
@@ -225,7 +225,7 @@ mod tests {
         lines.put(b"first\n");
         go.send(()).unwrap();
         assert_eq!(read.recv().unwrap(), b"first\n");
-        // The writer has the next, and waits with it.
+        // The writer has taken the next line and waits with it.
         lines.put(b"second\n");
         while lines.0.state().lines > 0 {
             std::thread::yield_now();

@@ -1,5 +1,5 @@
-//! What the proxy knows about connections: a [`Record`] each, closed exactly once; the table of open ones; the destinations of
-//! outbound routes; the inventory of clients; metrics; and logs that can neither block nor flood.
+//! Observation of connections: a [`Record`] for each, closed exactly once; the table of open connections; the
+//! destinations of outbound routes; the inventory of clients; metrics; and logs that neither block nor can be flooded.
 
 mod access_log;
 mod connection_info;

@@ -12,7 +12,7 @@ use super::recycle_signal::RecycleSignal;
 use crate::mongo::ClientMetadata;
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
-/// An established connection. Derefs to what was known when it was established.
+/// An established connection. Dereferences to the properties that were known when it was established.
 #[derive(Debug)]
 pub struct OpenConnection {
     pub(super) info: Box<ConnectionInfo>,
@@ -24,17 +24,17 @@ pub struct OpenConnection {
     pub opening: Opening,
     /// The kind of upstream link.
     pub link: Link,
-    /// The mode by which it was admitted.
+    /// The mode in which it was accepted.
     pub mode: Mode,
     /// Bytes relayed so far.
     pub counters: ByteCounters,
-    /// The metadata that the client has sent, or `None` if it sends none. Set with its first message.
+    /// The metadata that the client has sent; `None` inside if it sent none. Set by its first message.
     pub(super) client: OnceLock<Option<Box<ClientMetadata>>>,
-    /// Whether it does not speak MongoDB, or is passed through.
+    /// Whether the connection does not use the MongoDB protocol, or is passed through.
     pub opaque: AtomicBool,
-    /// Whether its client has ever sent a request without a reply.
+    /// Whether the client has ever sent a request to which there is no reply.
     pub unanswered: AtomicBool,
-    /// The request that it be recycled.
+    /// The request to recycle this connection.
     pub recycling: RecycleSignal,
     /// How it ended.
     pub ended: OnceLock<Outcome>,
@@ -50,7 +50,7 @@ pub struct ByteCounters {
 }
 
 impl OpenConnection {
-    /// The metadata that the client has sent, if any.
+    /// The metadata that the client has sent; `None` if there is none.
     #[must_use]
     pub fn client(&self) -> Option<&ClientMetadata> {
         self.client.get()?.as_deref()
@@ -70,15 +70,15 @@ impl Deref for OpenConnection {
 pub struct OpenConnections(Mutex<HashMap<u64, Arc<OpenConnection>>>);
 
 impl OpenConnections {
-    /// All open connections, oldest first.
+    /// Returns all open connections, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<OpenConnection>> {
         self.list_with(|| ()).1
     }
 
-    /// As [`OpenConnections::list`], with the result of `read`, which is called under the lock of the table. A connection that
-    /// ends is counted by [`OpenConnections::remove`] under the same lock, so it is either in the list or in the counts that
-    /// `read` finds.
+    /// As [`OpenConnections::list`], and also returns the result of `read`, which is called under the lock of the
+    /// table. [`OpenConnections::remove`] counts an ended connection under the same lock, so a connection is either in
+    /// the list or in the counts that `read` finds.
     pub fn list_with<T>(&self, read: impl FnOnce() -> T) -> (T, Vec<Arc<OpenConnection>>) {
         let (read, mut open) = {
             let table = self.table();
@@ -94,7 +94,7 @@ impl OpenConnections {
         self.table().len()
     }
 
-    /// Open inbound plaintext connections, by address, whose client has not sent a whole message yet.
+    /// Number of open inbound plaintext connections whose client has not sent a complete message yet, by address.
     pub(super) fn unheard(&self) -> BTreeMap<IpAddr, u64> {
         let mut unheard = BTreeMap::new();
         for open in self.table().values() {
@@ -106,7 +106,7 @@ impl OpenConnections {
         unheard
     }
 
-    /// Adds a connection if `holds` is true under the lock of the table. Returns that.
+    /// Adds a connection if `holds` returns true under the lock of the table. Returns that value.
     pub(super) fn add_if(&self, open: &Arc<OpenConnection>, holds: impl FnOnce() -> bool) -> bool {
         let mut table = self.table();
         let holds = holds();
@@ -116,7 +116,7 @@ impl OpenConnections {
         holds
     }
 
-    /// Removes a connection that has ended, and counts it under the same lock.
+    /// Removes a connection that has ended, and calls `count` under the same lock.
     pub(super) fn remove(&self, id: u64, count: impl FnOnce()) {
         let mut table = self.table();
         table.remove(&id);

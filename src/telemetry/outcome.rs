@@ -1,4 +1,4 @@
-//! The outcomes of connections, and which side caused each.
+//! The outcomes of connections, and the side that caused each.
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,55 +12,55 @@ pub enum Outcome {
     UpstreamReset,
     /// One side ended, and the other sent nothing for a minute.
     HalfClosedIdle,
-    /// One side took no bytes for 150 s while some waited for it.
+    /// One side took no bytes for 150 s while there were bytes to send to it.
     Stalled,
     /// Recycled at a message boundary, because it no longer conformed to the policy.
     Recycled,
     /// Recycled within a message, because the grace period was over.
     RecycledByForce,
-    /// The client closed it without sending a byte.
+    /// The client closed the connection without sending a byte.
     Probe,
-    /// Closed at once: the connection limit was reached, and the accept queue was full.
+    /// Closed at once, because the connection limit was reached and the accept queue was full.
     TooManyConnections,
-    /// Closed at once: the limit of connections from its address was reached.
+    /// Closed at once, because the limit of connections from the client's address was reached.
     TooManyFromAddress,
     /// The client left while it waited for a slot.
     LeftWaiting,
-    /// Closed because it was silent, to give its slot to a connection that waited.
+    /// The client was silent, and its slot was given to a connection that waited.
     MadeRoom,
-    /// The client did not send a decidable opening in time.
+    /// The client's first bytes could not be classified in time.
     SniffTimeout,
-    /// Closed or failed within the opening.
+    /// The client closed the connection, or it failed, before the opening was complete.
     SniffTruncated,
-    /// Plaintext, in a mode that requires TLS.
+    /// Plaintext was refused by a mode that requires TLS.
     RefusedPlaintext,
-    /// TLS, in a mode that disables it.
+    /// TLS was refused by a mode that disables it.
     RefusedTls,
-    /// No TLS version in common: too old, or disabled.
+    /// There was no TLS version in common: the client's are too old, or disabled.
     TlsTooOld,
-    /// Another host connected to the listener of a transparent route directly, not by way of the interception rules.
+    /// A connection from another host to the listener of a transparent route was not redirected by interception rules.
     NotIntercepted,
-    /// The client certificate is missing or was refused.
+    /// The client certificate was missing, or it was refused.
     ClientCertificateRefused,
     /// The handshake with the client failed.
     TlsHandshakeFailed,
     /// The handshake with the client took too long.
     TlsHandshakeTimeout,
-    /// All handshakes with clients held too much memory, and this one the most.
+    /// All handshakes with clients exceeded the memory budget, and this one held the most.
     HandshakeMemory,
-    /// It would have connected to tlsramp itself.
+    /// The upstream would have been tlsramp itself.
     Loop,
-    /// The upstream could not be connected to.
+    /// Connecting to the upstream failed.
     UpstreamUnreachable,
-    /// The certificate of the upstream did not verify, or it speaks no TLS.
+    /// The upstream's certificate did not verify, or the upstream does not speak TLS.
     UpstreamTlsFailed,
-    /// The policy changed again and again before its first byte could be relayed.
+    /// The policy changed again and again before the first byte could be relayed.
     PolicyUnsettled,
-    /// Its opening was not complete when the proxy began to stop.
+    /// The opening was not complete when the proxy began to stop.
     Drained,
-    /// It was open when the stop was forced.
+    /// The connection was open when the stop was forced.
     Forced,
-    /// It ended without an outcome: an internal error.
+    /// The record was dropped without an outcome: an internal error.
     Internal,
 }
 
@@ -71,18 +71,18 @@ pub enum OutcomeSource {
     None,
     /// The client.
     Client,
-    /// The policy: a refusal.
+    /// The policy, by a refusal.
     Policy,
     /// The upstream.
     Upstream,
-    /// The operator: a stop or a recycle.
+    /// The operator, by a stop or a recycle.
     Operator,
-    /// tlsramp.
+    /// tlsramp itself.
     Internal,
 }
 
 impl Outcome {
-    /// Every outcome, at the index of its number.
+    /// Every outcome, indexed by its number.
     pub const ALL: [Outcome; 29] = [
         Outcome::Completed,
         Outcome::ClientReset,
@@ -115,7 +115,7 @@ impl Outcome {
         Outcome::Internal,
     ];
 
-    /// Its name in logs.
+    /// The outcome's name in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -151,7 +151,7 @@ impl Outcome {
         }
     }
 
-    /// The side that caused it.
+    /// The side that caused the outcome.
     #[must_use]
     pub const fn source(self) -> OutcomeSource {
         match self {
@@ -185,7 +185,7 @@ impl Outcome {
         }
     }
 
-    /// Whether a peer can cause it at will, so that its log lines are bounded.
+    /// Whether a peer can cause this outcome at will, so that its log lines are rate-limited.
     #[must_use]
     pub const fn is_limited(self) -> bool {
         !matches!(self.source(), OutcomeSource::None | OutcomeSource::Operator | OutcomeSource::Internal)

@@ -4,14 +4,14 @@
 use procfs::process::Process;
 use rustix::process::{Resource, getrlimit};
 
-/// The resources that this process uses now.
+/// Resources that this process uses now.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct ProcessFigures {
-    /// Processor time of all threads, user and system.
+    /// Processor time of all threads, user and system, in seconds.
     pub(super) cpu_seconds: Option<f64>,
     pub(super) resident_bytes: Option<u64>,
     pub(super) open_fds: Option<u64>,
-    /// The limit of descriptors; `None` if there is no limit.
+    /// The limit of open descriptors; `None` if there is no limit.
     pub(super) max_fds: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ mod tests {
         let before = ProcessFigures::read();
         assert!(before.resident_bytes.unwrap() > 100_000 && before.cpu_seconds.is_some());
         let files: Vec<_> = (0..64).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
-        // Other tests of this process open and close files too; at least these are open.
+        // Other tests of this process open and close files too, but at least these files are open.
         assert!(ProcessFigures::read().open_fds.unwrap() >= files.len() as u64);
         assert!(before.max_fds.is_none_or(|most| most >= files.len() as u64));
     }

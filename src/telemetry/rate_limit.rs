@@ -1,4 +1,4 @@
-//! The bound on log lines that peers can cause: a number of lines per second, and a count of those left out.
+//! The bound on log lines that peers can cause: a number of lines per second, and the number of lines left out.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ struct RateWindow {
 }
 
 impl RateLimit {
-    /// Whether a line may be written now.
+    /// Returns whether a line may be written now.
     pub fn admits(&self, now: Instant) -> bool {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if window.began.is_none_or(|began| now - began >= SECOND) {
@@ -29,7 +29,7 @@ impl RateLimit {
         admitted
     }
 
-    /// The number of lines left out since the last call.
+    /// Returns the number of lines left out since the last call.
     pub fn take_left_out(&self) -> u64 {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).left_out)
     }

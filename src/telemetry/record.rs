@@ -1,4 +1,4 @@
-//! The record of a connection: opened at accept, closed exactly once, also if its task is cancelled.
+//! The record of a connection: opened at accept and closed exactly once, even if the connection's task is cancelled.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub struct Observer {
     pub open_connections: OpenConnections,
     /// The clients that were seen.
     pub inventory: Inventory,
-    /// Counts and latencies.
+    /// Counts and latencies of the whole proxy.
     pub metrics: Metrics,
     /// The destinations of outbound routes.
     pub links: Links,
@@ -32,16 +32,17 @@ pub struct Observer {
     access_log: AccessLog,
 }
 
-/// The record of a connection that is not established. Dropped without [`Record::close`], it is closed as
+/// The record of a connection that is not established yet. If it is dropped without [`Record::close`], it is closed as
 /// [`Outcome::Internal`].
 #[derive(Debug)]
 pub struct Record {
     observer: Arc<Observer>,
-    /// `None` once it is closed or established.
+    /// `None` once the record is closed or the connection is established.
     info: Option<Box<ConnectionInfo>>,
 }
 
-/// The record of an established connection. Dropped without [`OpenRecord::close`], it is closed as [`Outcome::Internal`].
+/// The record of an established connection. If it is dropped without [`OpenRecord::close`], it is closed as
+/// [`Outcome::Internal`].
 #[derive(Debug)]
 pub struct OpenRecord {
     observer: Arc<Observer>,
@@ -49,7 +50,7 @@ pub struct OpenRecord {
     inventory_guard: Option<InventoryGuard>,
 }
 
-/// The policy that a connection was admitted by, and its verdict.
+/// The verdict on a connection, and the policy that gave it.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionVerdict {
     /// Which openings the route accepts.
@@ -60,12 +61,12 @@ pub struct ConnectionVerdict {
     pub opening: Opening,
     /// The kind of upstream link.
     pub link: Link,
-    /// The mode.
+    /// The mode in force.
     pub mode: Mode,
 }
 
 impl Observer {
-    /// An observer with the inventory of an earlier run.
+    /// Creates an observer with the inventory of an earlier run.
     #[must_use]
     pub fn with(inventory: Inventory) -> Observer {
         Observer { inventory, ..Observer::default() }
@@ -90,25 +91,25 @@ impl Observer {
         Record { observer: Arc::clone(self), info: Some(Box::new(info)) }
     }
 
-    /// Connections accepted so far.
+    /// Number of connections accepted so far.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.last_id.load(Ordering::Relaxed)
     }
 
-    /// How many connections ended with this outcome.
+    /// Number of connections that ended with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.counts[outcome as usize].load(Ordering::Relaxed)
     }
 
-    /// Logs how many connection lines were left out. To be called every second.
+    /// Logs how many lines about connections were left out. Must be called every second.
     pub fn summarize(&self) {
         self.access_log.summarize();
     }
 
-    /// The clients that `requireSSL` would refuse: those of [`Inventory::plaintext_blockers`], and plaintext connections that
-    /// have not sent a complete message yet.
+    /// Returns the clients that `requireSSL` would refuse: those of [`Inventory::plaintext_blockers`], and plaintext
+    /// connections whose client has not sent a complete message yet.
     #[must_use]
     pub fn plaintext_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         self.inventory.plaintext_blockers(window, now, &self.open_connections.unheard())
@@ -141,22 +142,23 @@ impl Record {
         &self.observer.links
     }
 
-    /// What is known about the connection; `None` once it is closed or established.
+    /// The properties of the connection known so far; `None` once it is closed or established.
     #[must_use]
     pub fn info(&self) -> Option<&ConnectionInfo> {
         self.info.as_deref()
     }
 
-    /// Adds to what is known about the connection.
+    /// Changes the properties of the connection.
     pub fn note(&mut self, note: impl FnOnce(&mut ConnectionInfo)) {
         if let Some(info) = &mut self.info {
             note(info);
         }
     }
 
-    /// Adds the connection to the table of open ones, if the policy that admitted it is still in force. This is checked under
-    /// the lock of the table: a reader of the table that has changed the policy before finds the connection there, or the
-    /// connection finds the change. `None` if the policy is not in force, or the record is closed.
+    /// Adds the connection to the table of open connections, if the policy that accepted it is still in force. This is
+    /// checked under the lock of the table: if the policy is changed and the table is then read, either the reader
+    /// finds the connection in the table or the connection finds the change. Returns `None` if the policy is no longer
+    /// in force, or the record is closed.
     pub fn establish(&mut self, judged: ConnectionVerdict, is_in_force: impl FnOnce() -> bool) -> Option<OpenRecord> {
         let ConnectionVerdict { acceptance, rule, opening, link, mode } = judged;
         let open = Arc::new(OpenConnection {
@@ -180,14 +182,14 @@ impl Record {
         Some(OpenRecord { observer: Arc::clone(&self.observer), open, inventory_guard: None })
     }
 
-    /// Notes that a plaintext client was refused, with its metadata if it has sent any.
+    /// Records that a plaintext client was refused, with its metadata if it has sent any.
     pub fn turned_away(&mut self, client: Option<ClientMetadata>) {
         let Some(info) = &mut self.info else { return };
         info.turned_away = client.clone().map(Box::new);
         self.observer.inventory.refused(info.peer.ip(), client.unwrap_or_default(), now_millis());
     }
 
-    /// Closes it.
+    /// Closes the record.
     pub fn close(mut self, outcome: Outcome, reason: Option<String>) {
         self.end(outcome, reason);
     }
@@ -201,17 +203,17 @@ impl Record {
 }
 
 impl OpenRecord {
-    /// Its entry in the table of open connections.
+    /// The connection's entry in the table of open connections.
     #[must_use]
     pub fn open(&self) -> &OpenConnection {
         &self.open
     }
 
-    /// Notes the first message of the client; `None` if the connection is passed through. Later calls are ignored.
+    /// Records the client's first message; `None` if the connection is passed through. Later calls are ignored.
     ///
-    /// Adds the client to the inventory, with two exceptions. The only client of outbound routes is the local server. And TLS
-    /// clients that have sent no request are no applications but port scanners, health checks and `openssl s_client`. A
-    /// plaintext client that sends any bytes would be refused by `requireSSL`, so it is counted.
+    /// Adds the client to the inventory, with two exceptions. On outbound routes, the only client is the local server.
+    /// And TLS clients that have sent no request are not applications but port scanners, health checks and `openssl
+    /// s_client`. A plaintext client that has sent any bytes is always counted, because `requireSSL` would refuse it.
     pub fn identify(&mut self, greeting: Option<Greeting>) {
         let open = &*self.open;
         let is_handshake_only = open.opening != Opening::Plaintext && greeting == Some(Greeting::NoRequest);
@@ -233,7 +235,7 @@ impl OpenRecord {
         self.inventory_guard = Some(self.observer.inventory.open(open.peer.ip(), kind, client, now_millis()));
     }
 
-    /// Closes it.
+    /// Closes the record.
     pub fn close(mut self, outcome: Outcome, reason: Option<String>) {
         self.end(outcome, reason);
     }

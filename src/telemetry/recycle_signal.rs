@@ -1,4 +1,4 @@
-//! Requests that a connection be recycled: closed at the next message boundary.
+//! Requests to recycle a connection, that is, to close it at the next message boundary.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,10 +8,10 @@ use std::time::Duration;
 use atomic_waker::AtomicWaker;
 use tokio::time::Instant;
 
-/// The request of one connection: made by the control plane, polled by the relay.
+/// The recycle request of one connection. The control plane sets it, and the relay polls it.
 #[derive(Debug, Default)]
 pub struct RecycleSignal {
-    /// Boxed: most connections are never recycled.
+    /// Boxed, because most connections are never recycled.
     request: Mutex<Option<Box<RecycleRequest>>>,
     /// Incremented by every request, so that the relay can poll without a lock.
     requests: AtomicU32,
@@ -21,9 +21,9 @@ pub struct RecycleSignal {
 /// A request to recycle a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecycleRequest {
-    /// When it was first made.
+    /// When the first request was made.
     pub since: Instant,
-    /// When the connection is to be closed even within a message.
+    /// When the connection is closed even if it is within a message.
     pub cut_at: Option<Instant>,
 }
 
@@ -35,7 +35,7 @@ pub struct RecycleRegistration {
 }
 
 impl RecycleSignal {
-    /// Requests a recycle, or changes the request: a grace period may be added or shortened, and begins now.
+    /// Requests a recycle, or changes the request: a grace period can be added or shortened, and starts now.
     pub fn request(&self, grace: Option<Duration>) {
         let now = Instant::now();
         let cut_at = grace.map(|grace| now + grace);
@@ -57,13 +57,14 @@ impl RecycleSignal {
         self.requests.load(Ordering::Acquire) > 0
     }
 
-    /// Ready with the request once there is one. Must be polled by a single task. Costs one atomic load while there is none.
+    /// Ready with the request once there is one. Must be polled by a single task. While there is no request, a poll
+    /// costs one atomic load.
     pub fn poll(&self, cx: &mut Context<'_>, registration: &mut RecycleRegistration) -> Poll<RecycleRequest> {
         let requests = self.requests.load(Ordering::Acquire);
         if !registration.registered || requests != registration.requests {
             self.waker.register(cx.waker());
             registration.registered = true;
-            // A request after this load wakes the task.
+            // A request made after this load wakes the task.
             registration.requests = self.requests.load(Ordering::Acquire);
         }
         if registration.requests == 0 {

@@ -1,4 +1,4 @@
-//! The TLS options: plain data, read and checked by [`Material`](crate::tls::Material).
+//! The TLS options as plain data. [`Material`](crate::tls::Material) reads and checks the files.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use crate::limits::PASSWORD_FILE_BYTES;
 /// The TLS files and switches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificate chain and key, shown to clients, and to servers if there is no cluster file.
+    /// Certificate chain and key presented to clients, and to servers if there is no cluster file.
     pub certificate_key: Option<PathBuf>,
-    /// Its password, if the key is encrypted.
+    /// Password of the key in `certificate_key`, if the key is encrypted.
     pub certificate_key_password: Option<Password>,
-    /// Certificate chain and key for outgoing links.
+    /// Certificate chain and key presented to servers.
     pub cluster: Option<PathBuf>,
-    /// Its password.
+    /// Password of the key in `cluster`, if the key is encrypted.
     pub cluster_password: Option<Password>,
     /// CAs that verify servers, and clients if there is no cluster CA file.
     pub ca: Option<PathBuf>,
@@ -23,7 +23,7 @@ pub struct TlsFiles {
     pub cluster_ca: Option<PathBuf>,
     /// Certificate revocation lists.
     pub crl: Option<PathBuf>,
-    /// Accept clients that send no certificate; a certificate that is sent must still verify.
+    /// Accept clients that send no certificate. A certificate that a client does send must still verify.
     pub allow_connections_without_certificates: bool,
     /// Accept client and server certificates that do not verify.
     pub allow_invalid_certificates: bool,
@@ -33,7 +33,7 @@ pub struct TlsFiles {
     pub disabled: DisabledProtocols,
 }
 
-/// Disabled protocol versions. TLS 1.0 and 1.1 are never spoken.
+/// Disabled protocol versions. TLS 1.0 and 1.1 are never negotiated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DisabledProtocols {
     /// TLS 1.2.
@@ -47,12 +47,12 @@ pub struct DisabledProtocols {
 pub enum Password {
     /// Given by an option or the environment.
     Given(Secret),
-    /// The first line of a file, read again whenever the key is.
+    /// The first line of a file, which is read again whenever the key is loaded.
     File(PathBuf),
 }
 
 impl Password {
-    /// The password itself.
+    /// Reads the password.
     ///
     /// # Errors
     /// If the file cannot be read, or its first line is empty or not UTF-8.

@@ -1,4 +1,5 @@
-//! TLS handshakes with a timeout. A failed inbound handshake returns the socket, so that its caller can close it in order.
+//! TLS handshakes with a timeout. A failed inbound handshake returns the socket, so that the caller can close it
+//! gracefully.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,13 +24,13 @@ use crate::tls::resumption::{NEVER, step};
 use crate::tls::stream::quota::{CLIENTS, HandshakeQuota, HandshakeTooLarge, SERVERS};
 use crate::tls::stream::tls_stream::TlsStream;
 
-/// TLS with a client. Boxed: a plaintext connection must not reserve its size.
+/// TLS stream to a client. Boxed, so that plaintext connections do not reserve space for it.
 pub type ServerStream = Box<TlsStream<UnbufferedServerConnection>>;
 
-/// TLS with a server.
+/// TLS stream to a server.
 pub type ClientStream = Box<TlsStream<UnbufferedClientConnection>>;
 
-/// A finished handshake with a client.
+/// Result of a completed handshake with a client.
 #[derive(Debug)]
 pub struct AcceptedStream {
     /// The stream.
@@ -38,10 +39,10 @@ pub struct AcceptedStream {
     pub server_name: Option<String>,
 }
 
-/// Why a handshake failed.
+/// The reason why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// It took too long.
+    /// The handshake did not complete within this time.
     #[error("the handshake took longer than {} s", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The peer closed the connection.
@@ -50,21 +51,21 @@ pub enum HandshakeError {
     /// The socket failed.
     #[error("{0}")]
     Socket(io::Error),
-    /// TLS failed; an alert was sent if the protocol has one.
+    /// rustls reported an error. The alert was sent, if TLS defines one for the error.
     #[error("{}", explain(.0))]
     Tls(rustls::Error),
-    /// The peer sent more than a handshake may take.
+    /// The peer sent more than this number of bytes, the limit for a handshake.
     #[error("the peer sent more than {0} bytes before the handshake was over")]
     TooLarge(usize),
-    /// All handshakes in progress held too much, and this one the most.
+    /// All handshakes in progress exceeded the memory budget, and this one held the most: this number of bytes.
     #[error("all handshakes under way held more than {HANDSHAKES_HELD} bytes, and this one the most: {0}")]
     OverBudget(usize),
 }
 
-/// Accepts a handshake outside of the memory budget, for listeners with few clients.
+/// Accepts a handshake that does not count towards the memory budget; for listeners with few clients.
 ///
 /// # Errors
-/// The reason, and the socket, to which the alert is written already. No socket after a timeout.
+/// The reason and the socket, to which the alert was already written. After a timeout, there is no socket.
 pub async fn accept(
     socket: TcpStream,
     config: Arc<ServerConfig>,
@@ -73,10 +74,10 @@ pub async fn accept(
     accept_with(socket, config, limit, HandshakeQuota::of_client(None)).await
 }
 
-/// Accepts a handshake within the memory budget of all handshakes with clients.
+/// Accepts a handshake that counts towards the memory budget of all handshakes with clients.
 ///
 /// # Errors
-/// As [`accept`]; no socket if the budget is exceeded either.
+/// As [`accept`]. There is no socket either if the budget is exceeded.
 pub async fn accept_budgeted(
     socket: TcpStream,
     config: Arc<ServerConfig>,
@@ -99,7 +100,7 @@ async fn accept_with(
     let mut server_name = None;
     let handshake = poll_fn(|cx| {
         let handshake = stream.poll_handshake(cx, &mut quota);
-        // Read after each step: a client may send a second hello after a HelloRetryRequest.
+        // The name is read after each step, because a client may send a second ClientHello after a HelloRetryRequest.
         server_name = take_server_name().or(server_name.take());
         let no_scheme = take_no_common_scheme();
         let handshake = handshake.map_err(|error| if no_scheme { io::Error::other(NO_SCHEME) } else { error });
@@ -107,13 +108,14 @@ async fn accept_with(
     });
     match timeout(limit, handshake).await {
         Ok(Ok(())) => Ok(AcceptedStream { stream, server_name }),
-        // The socket is dropped at once, and its buffers with it.
+        // The socket and its buffers are dropped at once.
         Ok(Err(error @ HandshakeError::OverBudget(_))) => Err((error, None)),
         Ok(Err(error)) => {
             let in_the_clear = stream.session().protocol_version() != Some(ProtocolVersion::TLSv1_3);
             let socket = stream.into_socket();
             if matches!(error, HandshakeError::TooLarge(_)) && in_the_clear {
-                // OpenSSL sends this alert for a message of excessive size. An alert always fits into the socket here.
+                // OpenSSL sends this alert for a message that is too large. An alert always fits into the socket's send
+                // buffer here.
                 let _ = socket.try_write(&ILLEGAL_PARAMETER);
             }
             Err((error, Some(socket)))
@@ -122,13 +124,14 @@ async fn accept_with(
     }
 }
 
-/// rustls reports this as no cipher suite in common.
+/// rustls reports this error as "no cipher suites in common".
 const NO_SCHEME: rustls::Error = rustls::Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon);
 
-/// Makes a handshake with a server, with `sni` as server name. The names that its certificate must have are part of `config`.
+/// Performs a handshake with a server and sends `sni` as the server name. `config` holds the names that the certificate
+/// must have.
 ///
 /// # Errors
-/// The reason; the socket is closed.
+/// The reason. The socket is closed.
 pub async fn connect(
     socket: TcpStream,
     config: Arc<ClientConfig>,
@@ -138,7 +141,7 @@ pub async fn connect(
     connect_with(socket, config, sni, limit, HandshakeQuota::of_server(None)).await
 }
 
-/// As [`connect`], within the memory budget of all handshakes with servers.
+/// As [`connect`], but counts towards the memory budget of all handshakes with servers.
 ///
 /// # Errors
 /// As [`connect`].
@@ -159,7 +162,7 @@ async fn connect_with(
     mut quota: HandshakeQuota,
 ) -> Result<ClientStream, HandshakeError> {
     let mut end = NEVER;
-    // The ClientHello offers a stored session, if there is one.
+    // The ClientHello offers a stored session, if one exists.
     let session = step(&mut end, || UnbufferedClientConnection::new(config, sni)).map_err(HandshakeError::Tls)?;
     let mut stream = Box::new(TlsStream::new(socket, session).ending(end));
     let handshake = poll_fn(|cx| {
@@ -170,8 +173,8 @@ async fn connect_with(
     Ok(stream)
 }
 
-/// Aborts a handshake that is not over if the budget demands it. Polled after each step, since the first bytes of a handshake
-/// make it part of the budget, and its task must be woken from then on.
+/// Aborts an unfinished handshake if the memory budget requires it. Polled after each step: the handshake joins the
+/// budget with its first received bytes, and only a poll after that registers the task's waker.
 fn abort_over_budget(
     handshake: Poll<io::Result<()>>,
     cx: &mut Context<'_>,
@@ -183,10 +186,11 @@ fn abort_over_budget(
     }
 }
 
-/// Verifies a connected client again with other TLS material: its protocol version and its certificates or their absence.
+/// Verifies a connected client again under other TLS material: its protocol version, and its certificates or the lack
+/// of them.
 ///
 /// # Errors
-/// Why a handshake with that material would be refused.
+/// The reason why a handshake under that material would be refused.
 pub fn reverify_client(stream: &mut ServerStream, material: &Material) -> Result<(), rustls::Error> {
     stream.verified(|session| {
         let version = session.protocol_version().and_then(version_name);
@@ -195,7 +199,7 @@ pub fn reverify_client(stream: &mut ServerStream, material: &Material) -> Result
 }
 
 impl HandshakeError {
-    /// The fault of the peer, if there is one that can be acted on.
+    /// The peer's fault, for those that the operator of this side can act on.
     #[must_use]
     pub fn fault(&self) -> PeerFault {
         match self {
@@ -223,5 +227,5 @@ impl From<io::Error> for HandshakeError {
     }
 }
 
-/// A fatal alert, in a record of its own (RFC 8446, section 6).
+/// A fatal `illegal_parameter` alert in a record of its own (RFC 8446, section 6).
 const ILLEGAL_PARAMETER: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];

@@ -1,7 +1,7 @@
-//! TLS, inbound and outbound: PEM files to certificates and CRLs, these to rustls configurations, handshakes, and the reason
+//! TLS, inbound and outbound: reads PEM files, builds rustls configurations, performs handshakes, and finds the reason
 //! when one fails.
 //!
-//! [`Material`] holds the configurations of one set of files, built whole or not at all.
+//! [`Material`] holds the configurations of one set of files, which are built completely or not at all.
 
 mod errors;
 mod files;

@@ -1,8 +1,8 @@
-//! Names of protocol versions and cipher suites, as logs and replies have them.
+//! Names of protocol versions and cipher suites in logs and replies.
 
 use rustls::{CipherSuite, ProtocolVersion};
 
-/// `TLS1.2` or `TLS1.3`; `None` for any other version, none of which is ever negotiated.
+/// `TLS1.2` or `TLS1.3`; `None` for other versions, which are never negotiated.
 #[must_use]
 pub fn version_name(version: ProtocolVersion) -> Option<&'static str> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
@@ -13,7 +13,7 @@ pub fn version_name(version: ProtocolVersion) -> Option<&'static str> {
     }
 }
 
-/// A cipher suite's IANA name.
+/// The IANA name of a cipher suite.
 #[must_use]
 pub fn suite_name(suite: CipherSuite) -> String {
     suite.as_str().map_or_else(|| format!("{suite:?}"), |name| name.replacen("TLS13_", "TLS_", 1))

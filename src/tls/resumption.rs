@@ -1,9 +1,10 @@
-//! Session resumption that ends with the identity of the peer: a ticket or stored session holds the time at which the verified
-//! certificates and CRL expire, and is not resumed from then on; a full handshake is made instead.
+//! Session resumption that ends when the identity of the peer expires. A ticket or stored session contains the time at
+//! which the verified certificates and CRLs expire. From then on, it is not resumed, and a full handshake takes place
+//! instead.
 //!
-//! rustls calls verifiers, ticketers and session stores without naming the connection. Each [`step`] of a connection
-//! therefore sets a thread local to the end of its identity while rustls runs. Outside of a step no session is stored and no
-//! ticket is issued.
+//! rustls calls verifiers, ticketers and session stores without telling them the connection. Each [`step`] of a
+//! connection therefore stores the expiry time of its peer's identity in a thread local while rustls runs. Outside of a
+//! step, no session is stored and no ticket is issued.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -17,16 +18,16 @@ use rustls::server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSess
 
 use crate::limits::{CLIENT_SESSIONS, CLIENT_TICKETS, SERVER_SESSIONS};
 
-/// The end of an identity if nothing was verified.
+/// Expiry time of an identity if nothing was verified.
 pub(crate) const NEVER: i64 = i64::MAX;
 
 thread_local! {
-    /// The end of the identity in the current step, in seconds since 1970; `None` outside of a step.
+    /// Expiry time of the peer's identity in the current step, in seconds since 1970; `None` outside of a step.
     static END: Cell<Option<i64>> = const { Cell::new(None) };
 }
 
-/// Runs one step of a connection. `end` is when the identity of its peer ends; it is updated if the step verifies the peer or
-/// resumes a session.
+/// Runs one step of a connection. `end` is the time at which the peer's identity expires; it is updated if the step
+/// verifies the peer or resumes a session.
 pub(crate) fn step<T>(end: &mut i64, work: impl FnOnce() -> T) -> T {
     let outer = END.replace(Some(*end));
     let result = work();
@@ -36,7 +37,7 @@ pub(crate) fn step<T>(end: &mut i64, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Sets the first second at which the identity that was just verified has expired.
+/// Sets the expiry time of the identity that was just verified: the first second at which it is no longer valid.
 pub(crate) fn note(end: i64) {
     if END.get().is_some() {
         END.set(Some(end));
@@ -48,7 +49,7 @@ pub(crate) fn now() -> i64 {
     i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The end of the identity in the current step; `None` if it has passed.
+/// Expiry time of the identity in the current step; `None` if it has passed.
 fn future_end() -> Option<i64> {
     END.get().filter(|end| now() < *end)
 }
@@ -57,7 +58,7 @@ fn stamped(session: &[u8]) -> Option<Vec<u8>> {
     Some([&future_end()?.to_be_bytes(), session].concat())
 }
 
-/// Returns the session without its expiry stamp; `None` if it has expired. The current step adopts its expiry time.
+/// Returns the session without its expiry time; `None` if it has expired. The current step adopts the expiry time.
 fn unstamped(stamped: &[u8]) -> Option<Vec<u8>> {
     let (end, session) = stamped.split_first_chunk()?;
     let end = i64::from_be_bytes(*end);
@@ -67,7 +68,7 @@ fn unstamped(stamped: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Issues tickets to clients. A ticket issued to a resumed session expires with the previous ticket.
+/// Issues tickets to clients. The ticket of a resumed session expires at the same time as the previous ticket.
 #[derive(Debug)]
 pub(crate) struct ExpiringTicketer(pub(crate) Arc<dyn ProducesTickets>);
 
@@ -89,7 +90,7 @@ impl ProducesTickets for ExpiringTicketer {
     }
 }
 
-/// TLS 1.2 sessions of clients that support no tickets.
+/// TLS 1.2 sessions of clients that do not support tickets.
 #[derive(Debug)]
 pub(crate) struct ServerSessionCache(Arc<ServerSessionMemoryCache>);
 
@@ -117,7 +118,7 @@ impl StoresServerSessions for ServerSessionCache {
     }
 }
 
-/// Sessions with servers, by server name. At most [`CLIENT_SESSIONS`] servers; the oldest makes room.
+/// Sessions with servers, by server name. Holds at most [`CLIENT_SESSIONS`] servers; a new one evicts the oldest.
 #[derive(Default)]
 pub(crate) struct ClientSessionCache(Mutex<SessionTable>);
 
@@ -144,7 +145,7 @@ impl<T> ExpiringSession<T> {
         future_end().map(|end| ExpiringSession { end, session })
     }
 
-    /// The session; `None` if it has ended. The current step takes over its end.
+    /// Returns the session; `None` if it has expired. The current step adopts its expiry time.
     fn resumed(self) -> Option<T> {
         (now() < self.end).then(|| {
             note(self.end);

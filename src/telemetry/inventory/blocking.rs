@@ -1,24 +1,24 @@
-//! A client that a change of mode would refuse.
+//! A client that a change of mode would cut off.
 
 use super::key::ClientIdentity;
 
 /// A client that the next mode would refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockingClient {
-    /// The application at its address.
+    /// Its address, application and driver.
     pub identity: ClientIdentity,
-    /// The version of its driver in the row that was last seen.
+    /// The driver's version in the row that was seen last.
     pub driver_version: Option<String>,
     /// The approximate number of applications in a shared row.
     pub more_names: Option<u64>,
-    /// Connections open now.
+    /// Number of open connections.
     pub open: u64,
-    /// Milliseconds since 1970; now, if a connection is open.
+    /// When it was last seen, in milliseconds since 1970; the current time if a connection is open.
     pub last_seen: i64,
 }
 
 impl BlockingClient {
-    /// Its driver, with the version if that is known.
+    /// Its driver, followed by the version if known.
     #[must_use]
     pub fn driver(&self) -> Option<String> {
         let name = self.identity.driver.as_deref()?;

@@ -1,4 +1,4 @@
-//! The inventory in the state file. It is bounded when it is read, since the file may have been edited.
+//! The inventory in the state file. Bounds are applied when it is read, since the file may have been edited.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::key::{ClientIdentity, RowKey, Transport};
 use crate::limits::{INVENTORY_ACCEPTED, INVENTORY_ROWS};
 use crate::mongo::{ClientMetadata, bounded};
 
-/// The stored rows and acceptances.
+/// The stored rows and accepted clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct InventoryImage {
@@ -36,7 +36,7 @@ struct RowImage {
 }
 
 impl Inventory {
-    /// The image to store.
+    /// The image to write to the state file.
     #[must_use]
     pub fn to_image(&self) -> InventoryImage {
         let rows = self.rows();
@@ -52,7 +52,7 @@ impl Inventory {
             total: seen.total,
             refused: seen.refused,
             first_seen: seen.first_seen,
-            // A connected client is seen now.
+            // A connected client counts as seen at the current time.
             last_seen: if seen.open > 0 { super::now_millis().max(seen.last_seen) } else { seen.last_seen },
         };
         InventoryImage {
@@ -63,7 +63,7 @@ impl Inventory {
         }
     }
 
-    /// Restores an image. Malformed rows and the oldest ones beyond the bounds are left out.
+    /// Restores an image. Malformed rows, and the oldest rows beyond the bounds, are left out.
     #[must_use]
     pub fn from_image(image: InventoryImage) -> Inventory {
         let InventoryImage { mut rows, accepted, lost, lost_at } = image;
@@ -92,7 +92,7 @@ impl Inventory {
 }
 
 impl RowImage {
-    /// The key of the row, and the number of applications of a shared one; `None` if it is malformed.
+    /// The row's key and, for a shared row, the number of applications; `None` if the row is malformed.
     fn key(&self) -> Option<(RowKey, Option<u64>)> {
         let (ip, kind) = (self.ip.parse::<std::net::IpAddr>().ok()?, Transport::parse(&self.kind)?);
         let text = |text: &Option<String>| text.as_deref().and_then(bounded);

@@ -16,12 +16,12 @@ pub enum Transport {
     Tls12,
     /// TLS 1.3.
     Tls13,
-    /// TLS that is passed through, so that its version is unknown.
+    /// TLS that is passed through, so that the version is unknown.
     Tls,
 }
 
 impl Transport {
-    /// Its name in lists.
+    /// The transport's name in lists.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,19 +44,19 @@ impl Transport {
 pub(super) struct RowKey {
     pub(super) ip: IpAddr,
     pub(super) kind: Transport,
-    /// The metadata of the client; in a shared row, only whether it is of members.
+    /// The client's metadata; in a shared row, only whether the row is for members.
     pub(super) client: ClientMetadata,
-    /// Whether it is the shared row of the applications that have no row of their own.
+    /// Whether this is the shared row of the applications that have no row of their own.
     pub(super) more: bool,
 }
 
 impl RowKey {
-    /// The group whose number of rows is bounded.
+    /// The group of rows that the key belongs to. The number of rows in a group is bounded.
     pub(super) fn group(&self) -> RowGroup {
         RowGroup { ip: self.ip, kind: self.kind, member: self.client.internal }
     }
 
-    /// The key of the shared row that this one goes into when the group is full.
+    /// The key of the shared row that takes this row's connections when the group is full.
     pub(super) fn folded(&self, ip: IpAddr) -> RowKey {
         RowKey {
             ip,
@@ -67,7 +67,7 @@ impl RowKey {
     }
 }
 
-/// The rows of one address and transport.
+/// The group of rows of one address and transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct RowGroup {
     pub(super) ip: IpAddr,
@@ -76,7 +76,7 @@ pub(super) struct RowGroup {
 }
 
 impl RowGroup {
-    /// The group of the /64 network for IPv6, all of whose addresses one host may have.
+    /// For IPv6, the group of the address's /64 network: one host may have all addresses of the network.
     pub(super) fn of_network(self) -> RowGroup {
         let ip = match self.ip {
             IpAddr::V4(_) => self.ip,
@@ -86,8 +86,9 @@ impl RowGroup {
     }
 }
 
-/// An application or a server at an address, regardless of its driver version and transport. Acceptance refers to it. Members
-/// and clients differ: a connection of a mongod says nothing about clients on its host.
+/// An application or a server at an address, regardless of its driver version and transport. An operator accepts a
+/// client by its identity. Members and clients have different identities: a connection of a mongod says nothing about
+/// clients on the same host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientIdentity {
     /// Its address; IPv4-mapped addresses are converted to IPv4.
@@ -96,7 +97,7 @@ pub struct ClientIdentity {
     pub application: Option<String>,
     /// Its driver.
     pub driver: Option<String>,
-    /// Which clients of the address.
+    /// Which clients of the address this is.
     pub scope: Scope,
 }
 
@@ -111,12 +112,12 @@ pub enum Scope {
     More,
     /// All members in the shared row.
     MoreMembers,
-    /// All clients of the address; used to accept them only.
+    /// All clients of the address; only used to accept them.
     Everyone,
 }
 
 impl Scope {
-    /// The last part of the text of an identity, if any.
+    /// The last part of the identity's text, if there is one.
     const fn name(self) -> Option<&'static str> {
         match self {
             Scope::Client => None,
@@ -133,7 +134,7 @@ impl Scope {
     }
 }
 
-/// The text is no identity of a client.
+/// The text is not the identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member; of all clients of an address, IP/-/-/all) as `tlsramp ctl clients` lists \
@@ -158,40 +159,41 @@ impl ClientIdentity {
         ClientIdentity { ip, application: None, driver: None, scope: Scope::Client }
     }
 
-    /// All clients of its address.
+    /// The identity of all clients of this address.
     fn everyone(&self) -> ClientIdentity {
         ClientIdentity { ip: self.ip, application: None, driver: None, scope: Scope::Everyone }
     }
 
-    /// Whether it stands for members (mongod, mongos).
+    /// Whether this is a member (mongod, mongos).
     #[must_use]
     pub fn is_member(&self) -> bool {
         matches!(self.scope, Scope::Member | Scope::MoreMembers)
     }
 
-    /// Whether it stands for a shared row.
+    /// Whether this is a shared row.
     #[must_use]
     pub fn is_many(&self) -> bool {
         matches!(self.scope, Scope::More | Scope::MoreMembers)
     }
 
-    /// Whether it is accepted, by itself or with all clients of its address.
+    /// Whether the client was accepted, by itself or together with all clients of its address.
     pub(super) fn is_in(&self, accepted: &BTreeSet<ClientIdentity>) -> bool {
         accepted.contains(self) || (!self.is_member() && accepted.contains(&self.everyone()))
     }
 
-    /// Whether accepting this identity accepts the other.
+    /// Whether accepting this identity also accepts `other`.
     pub(super) fn includes(&self, other: &ClientIdentity) -> bool {
         self == other || (!other.is_member() && *self == other.everyone())
     }
 
-    /// Whether it has an application or driver name. Clients without one cannot be told apart.
+    /// Whether the application or driver name is known. Clients without either cannot be told apart.
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.application.is_some() || self.driver.is_some()
     }
 
-    /// Its text for command lines: `10.0.0.7/reports/PyMongo`, with `-` for unknown parts, and the [`Scope`] at the end.
+    /// Its text on command lines: `10.0.0.7/reports/PyMongo`, with `-` for unknown parts, followed by the [`Scope`] if
+    /// needed.
     #[must_use]
     pub fn text(&self) -> String {
         let (application, driver) = (escape(self.application.as_deref()), escape(self.driver.as_deref()));
@@ -235,14 +237,14 @@ fn escape(part: Option<&str>) -> String {
         if plain {
             text.push(char::from(byte));
         } else {
-            // Writing to a string does not fail.
+            // Writing to a `String` does not fail.
             let _ = write!(text, "%{byte:02X}");
         }
     }
     text
 }
 
-/// Reverses [`escape`]; the outer `None` is a malformed text.
+/// Reverses [`escape`]. The outer `None` means that the text is malformed.
 #[expect(clippy::option_option, reason = "an unknown part is not a malformed one")]
 fn unescape(text: &str) -> Option<Option<String>> {
     if text == "-" {

@@ -1,8 +1,9 @@
 //! The inventory of clients, which answers "who is still on plaintext?".
 //!
-//! A bounded table with a row for each address, transport and application. An address has a bounded number of rows; its further
-//! applications share one. When the table is full, rows outside of the guard window are removed first, then the addresses with
-//! the most rows share theirs. A plaintext row that is lost within the window is counted, since the table is incomplete then.
+//! A bounded table with a row for each address, transport and application. The number of rows per address is bounded;
+//! the address's further applications share a row. When the table is full, rows outside of the guard window are removed
+//! first, then the rows of the addresses that have the most are merged. A plaintext row that is lost within the window
+//! is counted, since the table is then incomplete.
 
 mod blocking;
 mod image;
@@ -27,47 +28,47 @@ use key::RowKey;
 pub use key::{ClientIdentity, Scope, Transport};
 use table::{InventoryTable, Row, TableCopy};
 
-/// The clients that were seen.
+/// The clients that were seen so far.
 #[derive(Debug)]
 pub struct Inventory {
     table: Mutex<InventoryTable>,
-    /// Incremented by every change, to tell whether the table was saved.
+    /// Incremented by every change. Comparing revisions tells whether the table was saved.
     revision: Arc<AtomicU64>,
 }
 
-/// A connected client; dropping it counts it as gone.
+/// A connected client. Dropping the guard records that the client has disconnected.
 #[derive(Debug)]
 pub struct InventoryGuard(Arc<Row>);
 
 /// A row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryRow {
-    /// The application at its address.
+    /// The client's address, application and driver.
     pub identity: ClientIdentity,
-    /// How it connected.
+    /// The client's transport.
     pub kind: Transport,
-    /// Its driver's version.
+    /// The driver's version.
     pub driver_version: Option<String>,
     /// The approximate number of applications in a shared row.
     pub more_names: Option<u64>,
-    /// Connections open now.
+    /// Number of open connections.
     pub open: u64,
-    /// All connections so far.
+    /// Number of connections so far.
     pub total: u64,
-    /// The number of these connections that were refused.
+    /// Number of connections that were refused.
     pub refused: u64,
-    /// Milliseconds since 1970.
+    /// When it was first seen, in milliseconds since 1970.
     pub first_seen: i64,
-    /// Milliseconds since 1970.
+    /// When it was last seen, in milliseconds since 1970.
     pub last_seen: i64,
-    /// Whether it was accepted by name.
+    /// Whether an operator has accepted that it will be refused.
     pub accepted: bool,
 }
 
 impl Inventory {
     /// Counts a connected client.
     pub fn open(&self, ip: IpAddr, kind: Transport, client: ClientMetadata, now: i64) -> InventoryGuard {
-        // Under the lock: a row with an open connection is never removed.
+        // The row is opened under the lock, because a row with an open connection is never removed.
         let mut table = self.table();
         let row = table.row(RowKey { ip: ip.to_canonical(), kind, client, more: false }, now, &self.revision);
         row.total.fetch_add(1, Ordering::Relaxed);
@@ -100,20 +101,20 @@ impl Inventory {
         self.table().len()
     }
 
-    /// Whether no client was seen yet.
+    /// Whether no client was seen so far.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Plaintext rows that were lost to the bound within the guard window.
+    /// Number of plaintext rows that were lost to the bound within the guard window.
     #[must_use]
     pub fn lost(&self, now: i64) -> u64 {
         let table = self.table();
         if table.lost_at.saturating_add(table.window) >= now { table.lost } else { 0 }
     }
 
-    /// Open connections without a row, because the table is full: plaintext, and TLS.
+    /// Number of open connections without a row because the table is full: plaintext, TLS.
     #[must_use]
     pub fn unlisted(&self) -> (u64, u64) {
         let table = self.table();
@@ -121,17 +122,20 @@ impl Inventory {
         (plaintext.open.load(Ordering::Relaxed), tls.open.load(Ordering::Relaxed))
     }
 
-    /// Sets the guard window: how long a client that has left still counts. Rows within it are kept when the table is full.
+    /// Sets the guard window: for how long a client counts after it has disconnected. When the table is full, rows
+    /// within the window are kept.
     pub fn set_window(&self, window: Duration) {
         self.table().window = millis(window);
     }
 
-    /// The clients that `requireSSL` would refuse: with plaintext connections open now, or seen within the window and not by TLS
-    /// since, and not accepted. A window of zero counts open connections only. Members count by open connections only: they
-    /// connect as their own policy says, not by a configuration that must be changed.
+    /// Returns the clients that `requireSSL` would refuse: those with open plaintext connections, and those that were
+    /// seen within the window, have not used TLS since, and were not accepted. With a window of zero, only open
+    /// connections count. For members, only open connections count in any case: their own mode decides how they
+    /// connect, not a configuration that has to be changed.
     ///
-    /// Only a row of the same application at the same address shows that a client has moved to TLS. One without a name counts
-    /// until the window is over, or it is accepted. `unheard` are open connections by address without metadata yet.
+    /// Only a row of the same application at the same address shows that a client has moved to TLS. A client without a
+    /// name counts until the window is over or an operator accepts it. `unheard` is the number of open connections
+    /// without metadata so far, by address.
     #[must_use]
     pub fn plaintext_blockers(
         &self,
@@ -146,8 +150,8 @@ impl Inventory {
         staying
     }
 
-    /// The clients that `disabled` would refuse: those that connect by TLS. Acceptance does not apply. Members without a name count
-    /// by open connections only, since no row could show that they went back to plaintext.
+    /// Returns the clients that `disabled` would refuse: those that use TLS. Acceptance does not apply. For members
+    /// without a name, only open connections count, since no row could show that they went back to plaintext.
     #[must_use]
     pub fn tls_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         let copied = self.table().copied();
@@ -157,7 +161,8 @@ impl Inventory {
         staying
     }
 
-    /// Accepts that a client will be refused, or takes that back. Returns whether it was ever seen; `None` if the list is full.
+    /// Accepts that a client will be refused, or revokes this. Returns whether the client was ever seen; `None` if the
+    /// list of accepted clients is full.
     pub fn accept(&self, identity: ClientIdentity, accepted: bool) -> Option<bool> {
         let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&ClientIdentity::of(key)));
         let mut table = self.table();

@@ -1,4 +1,4 @@
-//! The approximate number of applications in a shared row, by linear counting: each name sets the bit of its hash.
+//! Estimates the number of applications in a shared row by linear counting: each name sets the bit of its hash.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::mongo::ClientMetadata;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     bits: [AtomicU64; INVENTORY_NAME_WORDS],
-    /// Names counted before a restart, whose bits are not kept.
+    /// Number of names counted before a restart, whose bits are not stored.
     before: AtomicU64,
 }
 
@@ -20,7 +20,7 @@ impl Names {
         client.hash(&mut hasher);
         let hash = hasher.finish();
         let words = INVENTORY_NAME_WORDS as u64;
-        // Below the number of words: it fits.
+        // The value is below the number of words, so the conversion does not fail.
         let word = usize::try_from(hash / 64 % words).unwrap_or_default();
         self.bits[word].fetch_or(1 << (hash % 64), Ordering::Relaxed);
     }
@@ -29,7 +29,7 @@ impl Names {
         self.before.fetch_max(count, Ordering::Relaxed);
     }
 
-    /// The approximate number of names; not less than before a restart.
+    /// The approximate number of names, at least as many as before a restart.
     pub(super) fn count(&self) -> u64 {
         let set: u32 = self.bits.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum();
         let all = 64 * INVENTORY_NAME_WORDS as u64;

@@ -1,9 +1,9 @@
-//! The rows of the inventory, and which are removed when a bound is reached.
+//! The rows of the inventory, and the choice of rows to remove when a bound is reached.
 //!
-//! A client can invent any number of application names, so each address has a bounded number of rows, and further names share
-//! one, which counts and blocks as any other. When the table is full, rows outside of the guard window are removed first; then
-//! the rows of the addresses that have the most are merged into their shared row. Only a flood of different addresses leads to
-//! a loss, which is counted.
+//! A client can invent any number of application names, so the number of rows per address is bounded. Further names
+//! share a row, which counts and blocks like any other. When the table is full, rows outside of the guard window are
+//! removed first; then the rows of the addresses that have the most are merged into their shared rows. Rows are lost
+//! only in a flood of different addresses, and each loss is counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -19,25 +19,25 @@ use crate::mongo::ClientMetadata;
 #[derive(Debug)]
 pub(super) struct InventoryTable {
     rows: HashMap<Arc<RowKey>, Arc<Row>>,
-    /// The rows of each group, without shared ones.
+    /// Rows by group, without shared rows.
     groups: HashMap<RowGroup, Vec<KeyedRow>>,
     pub(super) accepted: Arc<BTreeSet<ClientIdentity>>,
     /// The guard window in milliseconds.
     pub(super) window: i64,
-    /// Plaintext rows lost to the bound while they were within the window.
+    /// Number of plaintext rows that were lost to the bound within the window.
     pub(super) lost: u64,
-    /// When the last of them was lost.
+    /// When such a row was last lost.
     pub(super) lost_at: i64,
-    /// The table is full, and not searched for room, until then: milliseconds since 1970.
+    /// The table was found full. It is not searched for removable rows until this time, in milliseconds since 1970.
     full_until: i64,
-    /// Connections without a row: plaintext, and TLS.
+    /// Connections without a row: plaintext, TLS.
     pub(super) unlisted: [Arc<Row>; 2],
 }
 
 /// A row and its key.
 type KeyedRow = (Arc<RowKey>, Arc<Row>);
 
-/// The counts of a row, which need no lock of the table.
+/// The counts of a row, which can be updated without the table's lock.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub(super) open: AtomicU64,
@@ -45,13 +45,13 @@ pub(super) struct Row {
     pub(super) refused: AtomicU64,
     pub(super) first_seen: AtomicI64,
     pub(super) last_seen: AtomicI64,
-    /// The applications of a shared row.
+    /// The application names of a shared row.
     pub(super) names: Option<Box<Names>>,
-    /// The revision of the inventory.
+    /// The inventory's revision.
     pub(super) revision: Arc<AtomicU64>,
 }
 
-/// A copy of the table, to be searched without holding its lock.
+/// A copy of the table, which can be searched without the table's lock.
 pub(super) struct TableCopy {
     pub(super) rows: Vec<KeyedRow>,
     pub(super) accepted: Arc<BTreeSet<ClientIdentity>>,
@@ -81,7 +81,7 @@ impl InventoryTable {
         TableCopy { rows, accepted: Arc::clone(&self.accepted) }
     }
 
-    /// The row of a key, created if need be, or the shared row.
+    /// Returns the row with this key, which is created if necessary; if there is no room, the shared row.
     pub(super) fn row(&mut self, key: RowKey, now: i64, revision: &Arc<AtomicU64>) -> Arc<Row> {
         if let Some(row) = self.rows.get(&key) {
             return Arc::clone(row);
@@ -122,7 +122,7 @@ impl InventoryTable {
         self.rows.remove(key)
     }
 
-    /// Removes the oldest row of a group that is outside of the guard window; `false` if there is none.
+    /// Removes the oldest row of a group that is outside of the guard window. Returns `false` if there is none.
     fn forget_one(&mut self, group: RowGroup, now: i64) -> bool {
         let since = now.saturating_sub(self.window);
         let rows = self.groups.get(&group).into_iter().flatten();
@@ -133,7 +133,8 @@ impl InventoryTable {
         self.remove(&key).is_some()
     }
 
-    /// Removes many rows at once, so that a flood seldom causes a search. Rows with open connections stay.
+    /// Removes many rows at once, so that the table is seldom searched during a flood. Rows with open connections are
+    /// kept.
     fn make_room(&mut self, now: i64, revision: &Arc<AtomicU64>) {
         let since = now.saturating_sub(self.window);
         let asked_for = |key: &RowKey, last_seen: i64| key.kind == Transport::Plaintext && last_seen >= since;
@@ -146,7 +147,7 @@ impl InventoryTable {
         }
     }
 
-    /// Removes rows, those last seen longest ago first. Returns their number.
+    /// Removes rows, least recently seen first. Returns their number.
     fn evict(&mut self, may: impl Fn(&RowKey, i64) -> bool, now: i64) -> usize {
         let since = now.saturating_sub(self.window);
         let mut closed: Vec<_> = self
@@ -167,13 +168,13 @@ impl InventoryTable {
         closed.len()
     }
 
-    /// Merges the rows of the addresses, or IPv6 networks, that have the most into their shared rows. Returns the number of rows
-    /// removed.
+    /// Merges the rows of the addresses or IPv6 networks that have the most into their shared rows. Returns the number
+    /// of rows removed.
     fn fold(&mut self, now: i64, revision: &Arc<AtomicU64>) -> usize {
         let mut groups = BTreeMap::<RowGroup, Vec<Arc<RowKey>>>::new();
         for (key, _) in self.rows.iter().filter(|(_, row)| row.closed().is_some()) {
             let group = key.group().of_network();
-            // Merging a shared row into itself frees nothing.
+            // Merging a shared row into itself would free nothing.
             if !(key.more && key.ip == group.ip) {
                 groups.entry(group).or_default().push(Arc::clone(key));
             }
@@ -186,7 +187,7 @@ impl InventoryTable {
                 break;
             }
             let rows: Vec<_> = keys.iter().filter_map(|key| Some((key, self.remove(key)?))).collect();
-            // There is room: more than one row was removed.
+            // There is room, because more than one row was removed.
             for (key, row) in rows {
                 self.row(key.folded(group.ip), now, revision).take_in(&key.client, &row);
             }
@@ -196,7 +197,7 @@ impl InventoryTable {
 
     fn lose(&mut self, count: u64, now: i64) {
         if count > 0 {
-            // Losses before the window no longer count.
+            // Losses before the start of the window no longer count.
             let stale = self.lost_at.saturating_add(self.window) < now;
             self.lost = if stale { count } else { self.lost + count };
             self.lost_at = now;
@@ -215,7 +216,7 @@ impl Row {
         }
     }
 
-    /// When it was last seen; `None` if a connection is open.
+    /// When the row's client was last seen; `None` if a connection is open.
     fn closed(&self) -> Option<i64> {
         (self.open.load(Ordering::Relaxed) == 0).then(|| self.last_seen.load(Ordering::Relaxed))
     }
@@ -226,7 +227,7 @@ impl Row {
         }
     }
 
-    /// Adds the counts of another row without open connections.
+    /// Adds the counts of another row, which has no open connections.
     fn take_in(&self, client: &ClientMetadata, other: &Row) {
         self.add(
             other.total.load(Ordering::Relaxed),
@@ -249,10 +250,11 @@ impl Row {
 }
 
 impl TableCopy {
-    /// The clients that use one transport and have not moved to the other since. `unheard` are open connections of that
-    /// transport by address without metadata yet.
+    /// Returns the clients that use one transport and have not moved to the other since. `unheard` is the number of
+    /// open connections of that transport without metadata so far, by address.
     ///
-    /// A client without a name never counts as moved: other connections from its address may be of another client.
+    /// A client without a name never counts as moved, because other connections from its address may belong to another
+    /// client.
     pub(super) fn staying(
         &self,
         is_kind: impl Fn(Transport) -> bool,

@@ -21,7 +21,7 @@ fn app(name: &str) -> ClientMetadata {
     ClientMetadata { application: Some(name.into()), driver: Some("PyMongo".into()), ..ClientMetadata::default() }
 }
 
-/// The names of the blockers.
+/// The identities of the plaintext blockers.
 fn unmoved(inventory: &Inventory, window: Duration, now: i64) -> Vec<String> {
     inventory.plaintext_blockers(window, now, &BTreeMap::new()).into_iter().map(|one| one.identity.text()).collect()
 }
@@ -29,7 +29,7 @@ fn unmoved(inventory: &Inventory, window: Duration, now: i64) -> Vec<String> {
 #[test]
 fn a_plaintext_client_blocks_until_it_has_moved_or_the_window_has() {
     let inventory = Inventory::default();
-    // Dropping an entry records the current time of the clock, so these tests use the current time.
+    // Dropping a guard records the current time, so these tests use the current time.
     let now = super::now_millis();
     let seat = inventory.open(ip(7), Transport::Plaintext, app("reports"), now);
     assert_eq!(unmoved(&inventory, Duration::ZERO, now), ["10.0.0.7/reports/PyMongo"], "open now");
@@ -59,7 +59,7 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
     drop(inventory.open(ip(7), Transport::Plaintext, app("old job"), now));
     let member = || ClientMetadata { internal: true, ..ClientMetadata::default() };
     let held = inventory.open(ip(9), Transport::Plaintext, member(), now);
-    // A member that has left comes back as its own policy says.
+    // For a member that has disconnected, its own mode decides how it connects again.
     drop(inventory.open(ip(10), Transport::Plaintext, member(), now));
     let key = ClientIdentity::parse("10.0.0.7/old%20job/PyMongo").unwrap();
     assert_eq!(inventory.accept(key.clone(), true), Some(true));
@@ -80,7 +80,7 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
     assert_eq!(back.rows().len(), inventory.rows().len());
 }
 
-/// Which row shows that another has moved: (plaintext row, row by TLS, whether it shows it).
+/// Whether a TLS row shows that a plaintext client has moved: (plaintext row, TLS row, expected answer).
 #[test]
 fn only_the_same_name_at_the_same_address_shows_a_move() {
     let named = |application: &str, driver: &str, version: &str| ClientMetadata {
@@ -119,7 +119,7 @@ fn only_the_same_name_at_the_same_address_shows_a_move() {
             assert_eq!(unmoved(inventory, DAY, now + HOUR).len(), left, "{by_plaintext:?}, then {by_tls:?}");
         }
         assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR).len(), 0, "beyond the window");
-        // A server's row of the same address without TLS changes nothing.
+        // A plaintext row of a member at the same address changes nothing.
         drop(inventory.open(ip(7), Transport::Plaintext, member(nameless.clone()), now + 2 * HOUR));
         assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), usize::from(!shows), "{by_plaintext:?}");
         drop(held);
@@ -165,7 +165,7 @@ fn a_flood_of_distinct_peers_stays_within_the_bound_and_the_loss_is_known() {
     drop(held);
 }
 
-/// A client of a name that nobody else has.
+/// A client with a unique name.
 fn stranger(number: u32) -> ClientMetadata {
     ClientMetadata { application: Some(format!("x{number}")), ..ClientMetadata::default() }
 }
@@ -194,7 +194,8 @@ fn the_names_of_one_address_beyond_a_bound_share_a_row() {
     assert_eq!(back.rows().iter().map(|row| row.total).sum::<u64>(), 10_001);
     assert_eq!(back.rows().iter().find(|row| row.more_names.is_some()).unwrap().more_names, row.more_names);
 
-    // It is open while one of its connections is; it ends by the window; a name within it moves nobody.
+    // The shared row counts as open while one of its connections is open, and ends with the window. A TLS connection
+    // with one of its names does not count as a move.
     let held = inventory.open(ip(66), Transport::Plaintext, stranger(9000), now);
     assert!(unmoved(&inventory, Duration::ZERO, now).contains(&"10.0.0.66/-/-/more".to_owned()));
     drop(held);
@@ -202,13 +203,13 @@ fn the_names_of_one_address_beyond_a_bound_share_a_row() {
     assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 66);
     assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR), [""; 0]);
 
-    // It is accepted by its key, and everything of the address by another.
+    // Accepting the shared row accepts it alone; another key accepts all clients of the address.
     assert_eq!(inventory.accept(shared.identity.clone(), true), Some(true));
     assert_eq!(unmoved(&inventory, DAY, now).len(), 65);
     assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.66/-/-/all").unwrap(), true), Some(true));
     assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.7/job/PyMongo"]);
     assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.8/-/-/all").unwrap(), true), Some(false));
-    // But its members.
+    // Members of the address are not accepted with it.
     let member = ClientMetadata { internal: true, ..ClientMetadata::default() };
     let held = inventory.open(ip(66), Transport::Plaintext, member, now);
     assert_eq!(unmoved(&inventory, DAY, now).len(), 2);
@@ -218,7 +219,7 @@ fn the_names_of_one_address_beyond_a_bound_share_a_row() {
 #[test]
 fn rows_outside_the_window_give_way_to_new_names() {
     let inventory = Inventory::default();
-    // A seat's end is of the clock's now, so the past is made by `refused`.
+    // Dropping a guard records the current time, so rows in the past are made with `refused`.
     let now = super::now_millis();
     for number in 0..200 {
         inventory.refused(ip(7), stranger(number), now - 25 * HOUR);
@@ -242,7 +243,7 @@ fn a_full_table_takes_from_the_addresses_with_the_most_names() {
         }
         let held = inventory.open(ip(1), Transport::Plaintext, app("held"), now);
         for number in 0..20_000 {
-            // 200 addresses, or one for each name.
+            // 200 addresses, or one address per name.
             let from = if network {
                 IpAddr::V6(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(number)))
             } else {

@@ -1,5 +1,5 @@
-//! Latency histograms with fixed buckets. They are atomic: prometheus-client's are as fast (about 50 ns with two workers) but take
-//! a lock, and a worker that is preempted while it holds it stops the others.
+//! Latency histograms with fixed buckets. They are atomic. The histograms of prometheus-client are as fast (about 50 ns
+//! with two workers) but take a lock, and a worker that is preempted while it holds the lock stops the others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,18 +7,18 @@ use std::time::Duration;
 /// Counts by bucket, and the sum of the latencies.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
-    /// One for each bound, and one for longer latencies.
+    /// One bucket for each bound, and one for longer latencies.
     buckets: [AtomicU64; BOUNDS_MICROS.len() + 1],
-    /// The sum of all, in nanoseconds: 64 bits hold 584 years.
+    /// The sum of all latencies in nanoseconds. 64 bits hold 584 years.
     nanos: AtomicU64,
 }
 
 /// The values of a histogram.
 #[derive(Debug, Clone)]
 pub(super) struct Latencies {
-    /// In seconds.
+    /// The sum of all latencies, in seconds.
     pub(super) sum: f64,
-    /// All.
+    /// The number of latencies.
     pub(super) count: u64,
     /// The upper bound in seconds and the count of each bucket.
     pub(super) buckets: Vec<(f64, u64)>,
@@ -33,7 +33,7 @@ impl Histogram {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Reads the values. The count is the sum of the buckets, so that the two agree during updates.
+    /// Reads the values. The count is the sum of the buckets, so that they agree even during updates.
     pub(super) fn read(&self) -> Latencies {
         let bounds = BOUNDS_MICROS.into_iter().map(|bound| Duration::from_micros(bound).as_secs_f64());
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
@@ -43,7 +43,7 @@ impl Histogram {
     }
 }
 
-/// From a handshake on the same host (0.3 ms and up) to the timeouts as they are by default (10 s).
+/// From a handshake on the same host (0.3 ms or more) to the default timeouts (10 s).
 const BOUNDS_MICROS: [u64; 16] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000,

@@ -17,15 +17,15 @@ use crate::telemetry::process::{ProcessFigures, started};
 /// The metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
-    /// By label: at most [`METRICS_ROUTES`] and [`OTHER`].
+    /// By label: at most [`METRICS_ROUTES`] routes, and [`OTHER`].
     routes: Mutex<BTreeMap<Arc<str>, Arc<RouteMetrics>>>,
     sniff: Histogram,
     client_handshake: Histogram,
     upstream_handshake: Histogram,
     dial: Histogram,
     versions: [AtomicU64; HANDSHAKE_VERSIONS.len() + 1],
-    /// When the process was started. Read once: it is computed from a clock that is adjusted, and monitoring takes a change for a
-    /// restart.
+    /// When the process was started. Read only once: the value is computed from a clock that may be adjusted, and
+    /// monitoring takes a changed value for a restart.
     started: Option<f64>,
 }
 
@@ -44,8 +44,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The counts of a route, by its name in the configuration; those of `other` beyond [`METRICS_ROUTES`] names. Takes a lock: to
-    /// be called once per route, not per connection.
+    /// The counts of a route, by its name in the configuration. Names beyond the first [`METRICS_ROUTES`] share the
+    /// counts of `other`. Takes a lock, so call it once per route, not per connection.
     #[must_use]
     pub fn route(&self, name: &Arc<str>) -> Arc<RouteMetrics> {
         let mut routes = self.table();
@@ -57,44 +57,44 @@ impl Metrics {
         Arc::clone(routes.entry(Arc::clone(&label)).or_insert_with(fresh))
     }
 
-    /// Counts the time from accept until the opening was classified.
+    /// Records the time from accept until the opening was classified.
     pub fn sniffed(&self, took: Duration) {
         self.sniff.observe(took);
     }
 
-    /// Counts a successful handshake with a client.
+    /// Records a successful handshake with a client and its duration.
     pub fn client_handshake(&self, version: Option<&'static str>, took: Duration) {
         self.client_handshake.observe(took);
         let place = version.and_then(|version| HANDSHAKE_VERSIONS.iter().position(|known| *known == version));
         self.versions[place.unwrap_or(HANDSHAKE_VERSIONS.len())].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Successful handshakes with clients: TLS 1.2, TLS 1.3, any other.
+    /// Number of successful handshakes with clients: TLS 1.2, TLS 1.3, any other.
     #[must_use]
     pub fn handshakes(&self) -> [u64; HANDSHAKE_VERSIONS.len() + 1] {
         self.versions.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// Counts a successful handshake with an upstream.
+    /// Records the duration of a successful handshake with an upstream.
     pub fn upstream_handshake(&self, took: Duration) {
         self.upstream_handshake.observe(took);
     }
 
-    /// Counts a successful dial, name resolution included.
+    /// Records the duration of a successful dial, name resolution included.
     pub fn dialled(&self, took: Duration) {
         self.dial.observe(took);
     }
 
-    /// Begins a scrape with the counts of connections that have ended. Must be called under the lock of the table of open
-    /// connections (see [`crate::telemetry::open_connections::OpenConnections::list_with`]), and the connections in that list be passed to
-    /// [`Scrape::open`]: so each connection is counted once.
+    /// Begins a scrape with the counts of ended connections. Must be called under the lock of the table of open
+    /// connections (see [`crate::telemetry::open_connections::OpenConnections::list_with`]); the connections in the
+    /// resulting list must be passed to [`Scrape::open`]. Each connection is then counted once.
     #[must_use]
     pub fn begin(&self, mode: Mode, generation: u64) -> Scrape {
         let closed = self.table().values().map(|route| (Arc::clone(&route.name), route.bytes())).collect();
         Scrape::new(mode, generation, closed)
     }
 
-    /// The text of a scrape.
+    /// Encodes a scrape.
     #[must_use]
     pub fn encode(&self, scrape: Scrape, format: Format) -> String {
         let sums = scrape.by_route(|name| self.route(name));
@@ -108,7 +108,7 @@ impl Metrics {
     }
 }
 
-/// Versions that are counted separately.
+/// TLS versions that are counted separately.
 const HANDSHAKE_VERSIONS: [&str; 2] = ["TLS1.2", "TLS1.3"];
-/// The label of routes beyond the bound. A route of that name shares it.
+/// The label of routes beyond the bound. A configured route of that name shares it.
 const OTHER: &str = "other";

@@ -18,9 +18,9 @@ use crate::telemetry::process::ProcessFigures;
 /// The values of all families.
 #[derive(Debug)]
 pub(super) struct MetricsPage {
-    /// By label.
+    /// The sums of routes, by label.
     pub(super) sums: Vec<RouteSums>,
-    /// Sniff, handshakes with clients, handshakes with upstreams, dial.
+    /// Latencies of sniffing, handshakes with clients, handshakes with upstreams, dials.
     pub(super) latencies: [Latencies; 4],
     pub(super) process: ProcessFigures,
     /// When the process was started, in seconds since 1970.
@@ -33,7 +33,7 @@ pub(super) fn write(page: MetricsPage, format: Format) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(PageCollector { page, format }));
     let mut text = String::new();
-    // Writing to a string does not fail.
+    // Writing to a `String` does not fail.
     let _ = match format {
         Format::OpenMetrics => encode(&mut text, &registry),
         Format::Text => encode_registry(&mut text, &registry),
@@ -76,7 +76,8 @@ impl MetricsPage {
 
         let open = self.sums.iter().flat_map(|sum| {
             let kinds = KINDS.into_iter().zip(sum.open).enumerate();
-            // Plaintext and TLS are shown with zeros, so that a graph shows the change; the others are rare.
+            // Plaintext and TLS are shown even if zero, so that graphs show the first connection. The other kinds are
+            // rare.
             let shown = kinds.filter(|(number, (_, open))| *open > 0 || is_usual(*number));
             shown.map(|(_, (kind, open))| ([("route", &*sum.route.name), ("kind", kind)], open))
         });
@@ -127,7 +128,7 @@ impl MetricsPage {
     }
 
     fn policy(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
-        // The spelling does not depend on the configuration.
+        // The spelling of modes does not depend on the configuration.
         let modes = Mode::ALL.map(|mode| ([("mode", mode.name(Spelling::Ssl))], u64::from(mode == self.scrape.mode)));
         to.gauge(("tlsramp_mode", "The mode in force has 1, the others 0.", None), modes)?;
         let help = "Changes of mode or certificates are numbered; this is the last.";
@@ -135,7 +136,7 @@ impl MetricsPage {
     }
 
     fn surroundings(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
-        // Prometheus refuses a page that has a series twice.
+        // Prometheus refuses a page on which a series occurs twice.
         let mut ends = BTreeMap::new();
         for certificate in &self.scrape.certificates {
             let end = ends.entry(&*certificate.role).or_insert(certificate.not_after);

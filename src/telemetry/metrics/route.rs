@@ -1,4 +1,4 @@
-//! The counts of one route in fixed arrays: a connection that ends updates three atomics and takes no lock.
+//! The counts of one route, in fixed arrays: a connection that ends updates three atomics and takes no lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,17 +9,17 @@ use crate::telemetry::Outcome;
 /// The counts of ended connections of a route, from [`super::Metrics::route`].
 #[derive(Debug)]
 pub struct RouteMetrics {
-    /// Its label.
+    /// The route's label.
     pub(super) name: Arc<str>,
-    /// By kind, TLS version, outcome.
+    /// Number of ended connections, by kind, TLS version and outcome.
     ended: [[[AtomicU64; Outcome::ALL.len()]; VERSIONS.len()]; KINDS.len()],
-    /// Of connections that have ended, by direction.
+    /// Bytes of ended connections, by direction.
     bytes: [AtomicU64; DIRECTIONS.len()],
-    /// The largest totals in any scrape, by direction: see [`RouteMetrics::show`].
+    /// The largest totals in any scrape so far, by direction: see [`RouteMetrics::show`].
     shown: [AtomicU64; DIRECTIONS.len()],
 }
 
-/// The number of connections that ended in one way.
+/// The number of ended connections with the same kind, TLS version and outcome.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EndedCount {
     pub(super) kind: &'static str,
@@ -33,11 +33,11 @@ impl RouteMetrics {
         RouteMetrics { name, ended: Default::default(), bytes: Default::default(), shown: Default::default() }
     }
 
-    /// Counts an ended connection. `kind` is `None` if it sent no opening, `tls_version` for plaintext and TLS that is passed
-    /// through.
+    /// Counts an ended connection. `kind` is `None` if the client sent no opening; `tls_version` is `None` for
+    /// plaintext and for TLS that is passed through.
     ///
-    /// Must be called once per connection; for one in the table of open connections, under the lock of that table as it is
-    /// removed (see [`super::Metrics::begin`]).
+    /// Must be called once per connection. For a connection in the table of open connections, it must be called under
+    /// the lock of the table while the connection is removed (see [`super::Metrics::begin`]).
     pub fn closed(
         &self,
         kind: Option<Opening>,
@@ -52,7 +52,7 @@ impl RouteMetrics {
         }
     }
 
-    /// The ways in which connections have ended, without zeros.
+    /// The counts that are not zero.
     pub(super) fn ended(&self) -> Vec<EndedCount> {
         let mut all = Vec::new();
         for (versions, kind) in self.ended.iter().zip(KINDS) {
@@ -68,13 +68,13 @@ impl RouteMetrics {
         all
     }
 
-    /// The bytes of connections that have ended, in and out.
+    /// The bytes of ended connections: in, out.
     pub(super) fn bytes(&self) -> [u64; DIRECTIONS.len()] {
         self.bytes.each_ref().map(|bytes| bytes.load(Ordering::Relaxed))
     }
 
-    /// The totals for a scrape, never less than in an earlier one. Of two concurrent scrapes the older may be answered last, and
-    /// monitoring takes a falling counter for a restart.
+    /// The totals to show in a scrape, never less than in an earlier scrape. The older of two concurrent scrapes may be
+    /// answered last, and monitoring takes a falling counter for a restart.
     pub(super) fn show(&self, totals: [u64; DIRECTIONS.len()]) -> [u64; DIRECTIONS.len()] {
         let show = |direction: usize| {
             let before = self.shown[direction].fetch_max(totals[direction], Ordering::Relaxed);

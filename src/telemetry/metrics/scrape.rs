@@ -1,4 +1,4 @@
-//! One scrape: the gauges of the control plane, and the counts at its beginning.
+//! One scrape: the gauges of the control plane, and the counts when the scrape began.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,38 +6,38 @@ use std::sync::Arc;
 use super::route::{DIRECTIONS, KINDS, RouteMetrics, kind_number};
 use crate::policy::{Mode, Opening};
 
-/// The gauges of a scrape. Begun by [`super::Metrics::begin`], then filled in.
+/// The gauges of a scrape. [`super::Metrics::begin`] creates it; the control plane fills it in.
 #[derive(Debug)]
 pub struct Scrape {
     /// The mode in force.
     pub mode: Mode,
-    /// The generation of its snapshot.
+    /// The generation of the snapshot in force.
     pub generation: u64,
-    /// Open connections that do not conform to the policy in force.
+    /// Number of open connections that do not conform to the policy in force.
     pub non_conforming: u64,
-    /// Certificates of ours, CAs and CRLs. The earliest end of each role is shown.
+    /// Certificates of ours, CAs and CRLs. The earliest expiry time of each role is shown.
     pub certificates: Vec<CertificateEnd>,
     /// Whether the last rotation was refused.
     pub rotation_refused: bool,
     /// Whether the last reload was refused.
     pub reload_refused: bool,
-    /// The configured servers that were probed.
+    /// The configured servers that are probed.
     pub upstreams: Vec<UpstreamUp>,
     /// The destinations of outbound routes.
     pub links: Vec<LinkUp>,
-    /// Rows of the inventory.
+    /// Number of rows in the inventory.
     pub inventory_rows: u64,
-    /// Clients that block `requireSSL`.
+    /// Number of clients that block `requireSSL`.
     pub blocking_clients: u64,
-    /// Plaintext rows that were lost to the bound within the guard window.
+    /// Number of plaintext rows that were lost to the bound within the guard window.
     pub lost_plaintext_rows: u64,
-    /// Connections of this host that bypass the proxy.
+    /// Number of connections of this host that bypass the proxy.
     pub bypass: u64,
     /// Whether the redirect rules are in force; `None` if none are expected.
     pub redirect: Option<bool>,
-    /// Log lines dropped, since the start.
+    /// Number of log lines dropped since the start.
     pub log_lines_dropped: u64,
-    /// The connection slots, by direction.
+    /// The connection slots of each direction.
     pub slots: Vec<SlotGauges>,
     /// Bytes held by handshakes in progress: with clients, with upstreams.
     pub handshake_bytes: [u64; 2],
@@ -50,7 +50,7 @@ pub struct Scrape {
 pub struct SlotGauges {
     /// `inbound` or `outbound`.
     pub direction: &'static str,
-    /// The limit.
+    /// The connection limit.
     pub limit: u64,
     /// Slots in use.
     pub used: u64,
@@ -65,11 +65,11 @@ pub struct SlotGauges {
 pub struct CertificateEnd {
     /// The option that names its file.
     pub role: String,
-    /// Seconds since 1970.
+    /// The expiry time, in seconds since 1970.
     pub not_after: i64,
 }
 
-/// Whether a server answers probes.
+/// Whether a server answered the last probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamUp {
     /// The route.
@@ -95,13 +95,13 @@ pub struct LinkUp {
 #[derive(Debug)]
 pub(super) struct RouteSums {
     pub(super) route: Arc<RouteMetrics>,
-    /// Open connections, by kind.
+    /// Number of open connections, by kind.
     pub(super) open: [u64; KINDS.len()],
-    /// Bytes of all its connections so far.
+    /// Bytes of all connections of the route so far.
     pub(super) bytes: Bytes,
 }
 
-/// In and out.
+/// Bytes by direction: in, out.
 type Bytes = [u64; DIRECTIONS.len()];
 
 #[derive(Debug, Default)]
@@ -134,7 +134,7 @@ impl Scrape {
         }
     }
 
-    /// Adds an open connection with its bytes so far. To be called once for each.
+    /// Adds an open connection with its bytes so far. Must be called once per connection.
     pub fn open(&mut self, route: &Arc<str>, kind: Opening, bytes_in: u64, bytes_out: u64) {
         if !self.open.contains_key(route) {
             self.open.insert(Arc::clone(route), OpenSums::default());
@@ -144,7 +144,7 @@ impl Scrape {
         add(&mut sums.bytes, [bytes_in, bytes_out]);
     }
 
-    /// The sums of each route, with ended and open connections.
+    /// The sums of each route over ended and open connections.
     pub(super) fn by_route(&self, route: impl Fn(&Arc<str>) -> Arc<RouteMetrics>) -> Vec<RouteSums> {
         let mut sums: BTreeMap<Arc<str>, RouteSums> = BTreeMap::new();
         for name in self.closed.keys().chain(self.open.keys()) {

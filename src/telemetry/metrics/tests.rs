@@ -22,7 +22,7 @@ fn text(metrics: &Metrics) -> String {
     metrics.encode(begin(metrics), Format::OpenMetrics)
 }
 
-/// The value of the one series that is written so.
+/// The value of the series whose text is `series`.
 fn value(text: &str, series: &str) -> Option<f64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     let value = lines.next().map(|value| value.parse().unwrap());
@@ -30,7 +30,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
     value
 }
 
-/// A page with something of everything.
+/// A page on which every family has a value.
 fn full(format: Format) -> String {
     let metrics = Metrics::default();
     let route = metrics.route(&INBOUND.into());
@@ -172,7 +172,7 @@ fn routes_beyond_the_bound_share_a_label() {
     assert_eq!(metrics.table().len(), METRICS_ROUTES + 1);
 }
 
-/// The connection is read as open, and ends before the page is written; or it ends between the two readings.
+/// A connection that is listed as open ends before the page is written, or between two scrapes.
 #[test]
 fn bytes_are_counted_once_and_never_fall() {
     let (metrics, name) = (Metrics::default(), Arc::from(INBOUND));
@@ -232,7 +232,7 @@ fn bytes_of_a_connection_that_ends_are_in_every_scrape() {
     });
 }
 
-/// Connections of known size come and go while scrapes are made, in the order that the documentation asks for.
+/// Connections of known size come and go while scrapes are made in the documented order.
 #[test]
 fn totals_stay_between_what_was_told_and_what_began() {
     const CONNECTIONS: u64 = 2_000;
@@ -246,7 +246,7 @@ fn totals_stay_between_what_was_told_and_what_began() {
                 *table.lock().unwrap() = true;
                 std::thread::yield_now();
                 *table.lock().unwrap() = false;
-                // Between the two is where a wrong order shows.
+                // A wrong order of the two calls would show if a connection ends here.
                 std::thread::yield_now();
                 route.closed(Some(Opening::Plaintext), None, Outcome::Completed, BYTES, 0);
             }

@@ -1,5 +1,5 @@
-//! The two text formats, which differ in the names of counters and infos, and their content types. prometheus-client does the
-//! rest, escaping included.
+//! The two text formats and their content types. The formats differ in the names of counters and infos.
+//! prometheus-client does the rest, including escaping.
 
 use std::fmt;
 
@@ -14,19 +14,19 @@ use super::histogram::Latencies;
 pub enum Format {
     /// OpenMetrics 1.0, which Prometheus requests.
     OpenMetrics,
-    /// Prometheus' older format, for `promtool check metrics` and other readers.
+    /// Prometheus' older text format, for `promtool check metrics` and other readers.
     Text,
 }
 
 impl Format {
-    /// The format for a request with this `Accept` header: OpenMetrics if it names that.
+    /// The format to use for a request with this `Accept` header: OpenMetrics if the header names it.
     #[must_use]
     pub fn accepted(accept: Option<&str>) -> Format {
         let named = accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("application/openmetrics-text"));
         if named { Format::OpenMetrics } else { Format::Text }
     }
 
-    /// Its `Content-Type`.
+    /// The `Content-Type` of the format.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl<'a> FamilyWriter<'a> {
 }
 
 impl FamilyWriter<'_> {
-    /// Writes a counter. Its name ends in `_total`, which OpenMetrics leaves out of the header.
+    /// Writes a counter. Its name ends in `_total`, which OpenMetrics leaves out in the header.
     pub(super) fn counter<'s, V: EncodeCounterValue + EncodeGaugeValue, const N: usize>(
         &mut self,
         (name, help, unit): Family,
@@ -71,7 +71,7 @@ impl FamilyWriter<'_> {
         for (labels, value) in values {
             series(&mut family, &labels, |to| match self.format {
                 Format::OpenMetrics => to.encode_counter::<NoLabelSet, V, u64>(&value, None),
-                // As a gauge, without another suffix.
+                // Encoded as a gauge, so that no further suffix is added.
                 Format::Text => to.encode_gauge(&value),
             })?;
         }
@@ -125,7 +125,7 @@ impl FamilyWriter<'_> {
     }
 }
 
-/// Writes one series; without labels it has no braces.
+/// Writes one series. A series without labels has no braces.
 fn series<const N: usize>(
     family: &mut MetricEncoder<'_>,
     labels: &Labels<'_, N>,

@@ -1,7 +1,7 @@
-//! Names the reason why a certificate is refused, where rustls reports a bad certificate only.
+//! Finds the reason why a certificate is refused, where rustls only reports a bad certificate.
 //!
-//! A fleet that OpenSSL 1.0 served for years has certificates that rustls refuses without saying why: X.509 v1, a CN without
-//! SAN, SHA-1, short RSA keys. They are parsed again here to name the reason.
+//! Fleets that OpenSSL 1.0 served for years have certificates that rustls refuses without giving a reason: X.509 v1, a
+//! CN without SAN, SHA-1, short RSA keys. This module parses such a certificate again to find the reason.
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, OtherError};
@@ -14,7 +14,7 @@ use super::diagnosis::{
 use crate::limits::{CERTIFICATE_NAMES_SHOWN, SHOWN_CHARS};
 use crate::tls::x509::subject::subject_alt_names;
 
-/// Replaces the error of a verifier by the reason, if the certificate has one that rustls does not name.
+/// Replaces the error of a verifier with the reason for it, if the certificate has a fault that rustls does not report.
 pub(crate) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
     let Error::InvalidCertificate(kind) = &error else { return error };
     let der = certificate;
@@ -43,12 +43,12 @@ pub(crate) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
     }
 }
 
-/// Escapes and truncates a name from a certificate, since the peer controls it.
+/// Escapes and truncates a name from a certificate: the peer chooses its text and length.
 fn printable(name: &str) -> String {
     name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }
 
-/// As [`explain_certificate`], for a handshake signature that does not verify.
+/// As [`explain_certificate`], for a handshake signature that cannot be verified.
 pub(crate) fn explain_signature(error: Error, certificate: &[u8]) -> Error {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return error };
     if certificate.version() != X509Version::V3 {
@@ -64,7 +64,7 @@ fn is_short(certificate: &X509Certificate<'_>) -> bool {
     matches!(certificate.public_key().parsed(), Ok(PublicKey::RSA(key)) if key.key_size() < SHORTEST_RSA_BITS)
 }
 
-/// Whether a certificate is signed with SHA-1 or MD5, or by a short RSA key; such signatures are never verified.
+/// Whether the signature of a certificate uses SHA-1, MD5 or a short RSA key. Such signatures are never accepted.
 pub(crate) fn is_weakly_signed(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
     let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
     [SHA1_WITH_RSA, ECDSA_WITH_SHA1, MD5_WITH_RSA].contains(&algorithm.as_str()) || is_short(issuer)
@@ -80,7 +80,7 @@ fn has_critical_policies(certificate: &X509Certificate<'_>) -> bool {
     extensions.any(|extension| extension.critical && extension.oid.to_id_string() == CERTIFICATE_POLICIES)
 }
 
-/// Why the key of a certificate of ours cannot be used, if a reason is known.
+/// The reason why the key of one of our certificates cannot be used, if it is known.
 pub(crate) fn key_problem(certificate: &[u8]) -> Option<&'static str> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     if certificate.public_key().algorithm.algorithm.to_id_string() == RSA_PSS {

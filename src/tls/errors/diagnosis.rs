@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::{CertificateError, Error, OtherError};
 
-/// The reason, as logs and replies have it.
+/// The reason, as logs and replies show it.
 #[derive(Debug)]
 pub(crate) struct Diagnosis(pub(crate) &'static str);
 
@@ -19,7 +19,8 @@ impl fmt::Display for Diagnosis {
 
 impl std::error::Error for Diagnosis {}
 
-/// Translates an error of path building to one of rustls, whose own translation is private, or to a [`Diagnosis`].
+/// Translates an error of webpki's path building to an error of rustls or to a [`Diagnosis`]. The translation in rustls
+/// is private.
 pub(crate) fn refusal(error: webpki::Error) -> Error {
     use webpki::Error as Path;
     let kind = match error {
@@ -72,7 +73,7 @@ pub(crate) const SHA1: &str = "it is signed with SHA-1; issue it anew with SHA-2
 pub(crate) const NO_SAN: &str =
     "it has a CN and no subject alternative name; issue it anew with the name as subjectAltName";
 pub(crate) const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; issue it anew with 2048 or more, or ECDSA";
-/// The prefix of DNS names in [`subject_alt_names`](crate::tls::subject_alt_names).
+/// Prefix of DNS names in the result of [`subject_alt_names`](crate::tls::subject_alt_names).
 pub(crate) const DNS: &str = "DNS:";
 pub(crate) const SHORTEST_RSA_BITS: usize = 2048;
 pub(crate) const PSS_KEY: &str =

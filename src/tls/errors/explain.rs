@@ -9,7 +9,7 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherErr
 
 use super::diagnosis::{DNS, SERVER_NAME};
 
-/// A TLS error as a sentence. Alerts have the names of RFC 8446.
+/// Describes a TLS error in a sentence. Alerts have their names from RFC 8446.
 #[must_use]
 pub(crate) fn explain(error: &Error) -> String {
     match error {
@@ -88,12 +88,12 @@ fn incompatible(kind: &PeerIncompatible) -> String {
     }
 }
 
-/// The name in RFC 8446, and the number.
+/// The alert's name from RFC 8446, followed by its number.
 fn alert_name(alert: AlertDescription) -> String {
     let written: Vec<char> = format!("{alert:?}").chars().collect();
     let mut name = String::new();
     for (at, letter) in written.iter().enumerate() {
-        // UnknownCA is unknown_ca, UnknownPSKIdentity is unknown_psk_identity.
+        // `UnknownCA` becomes `unknown_ca`, `UnknownPSKIdentity` becomes `unknown_psk_identity`.
         let after_lower = at > 0 && written[at - 1].is_ascii_lowercase();
         let before_lower = at > 0 && written.get(at + 1).is_some_and(char::is_ascii_lowercase);
         if letter.is_ascii_uppercase() && (after_lower || before_lower) {
@@ -104,7 +104,7 @@ fn alert_name(alert: AlertDescription) -> String {
     format!("{name} ({})", u8::from(alert))
 }
 
-/// The usual cause of alerts that do not name it.
+/// The most common cause of an alert whose name does not say it.
 fn alert_hint(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::HandshakeFailure => {

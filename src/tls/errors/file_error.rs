@@ -30,7 +30,8 @@ pub struct FileError {
     pub problem: String,
     /// The remedy.
     pub remedy: String,
-    /// Whether the password is missing; the configuration knows the name of its option.
+    /// Whether the key is encrypted and no password is configured. The `config` module adds the name of the option to
+    /// set.
     pub needs_password: bool,
 }
 

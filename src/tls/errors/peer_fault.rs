@@ -7,11 +7,11 @@ use super::diagnosis::DNS;
 /// A fault of a peer that an operator of this side can act on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PeerFault {
-    /// Its certificate verifies, but is for these other DNS names.
+    /// The server's certificate verifies, but is issued for these DNS names only.
     WrongName(Vec<String>),
-    /// It has TLS disabled: it sent the alert that tlsramp sends in mode `disabled`.
+    /// The peer has TLS disabled: it sent the alert that tlsramp sends in mode `disabled`.
     TlsDisabled,
-    /// It accepts TLS only, and was sent plaintext.
+    /// The peer accepts only TLS and received plaintext.
     WantsTls,
     /// Anything else.
     #[default]

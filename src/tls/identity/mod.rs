@@ -1,4 +1,4 @@
-//! A certificate of ours: its chain and private key.
+//! One of our certificates: its chain and its private key.
 
 pub(crate) mod resolver;
 
@@ -18,28 +18,28 @@ use crate::tls::pem::{self, Problem};
 use crate::tls::x509::subject::{rfc4514, subject_alt_names};
 use resolver::CertificateResolver;
 
-/// A certificate of ours.
+/// One of our certificates.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub(crate) key: Arc<CertifiedKey>,
-    /// Its subject, as RFC 4514 writes it.
+    /// Its subject in the form of RFC 4514.
     pub subject: String,
     /// Its serial number, in hexadecimal as OpenSSL writes it.
     pub serial: String,
     /// `notAfter` in seconds since 1970.
     pub not_after: i64,
-    /// Whether it may be shown to servers: no extended key usage, or one with `clientAuth`.
+    /// Whether servers accept it as a client certificate: no extended key usage, or one with `clientAuth`.
     pub client_auth: bool,
-    /// Whether it may be shown to clients: no extended key usage, or one with `serverAuth`.
+    /// Whether clients accept it as a server certificate: no extended key usage, or one with `serverAuth`.
     pub server_auth: bool,
 }
 
-/// Whether a certificate of ours that is out of date is refused.
+/// Whether an expired or not yet valid certificate of ours is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ValidityCheck {
     /// Refuse it, as mongod does at start.
     Enforce,
-    /// Take it; [`Material::unusable`](crate::tls::Material::unusable) reports it.
+    /// Accept it; [`Material::unusable`](crate::tls::Material::unusable) reports it.
     Skip,
 }
 
@@ -94,7 +94,7 @@ fn certified(
     }
 }
 
-/// Fields of a leaf certificate.
+/// Fields of the leaf certificate.
 struct Facts {
     subject: String,
     serial: String,
@@ -132,8 +132,8 @@ impl Facts {
 }
 
 impl Identity {
-    /// Whether the certificate is valid for this host, given without a port: one of its subject alternative names is that DNS
-    /// name (wildcards as in RFC 9525) or IP address.
+    /// Whether the certificate is valid for this host (without a port): one of its subject alternative names must be
+    /// that DNS name, with wildcards as in RFC 9525, or that IP address.
     #[must_use]
     pub fn is_for(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -142,13 +142,13 @@ impl Identity {
         ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, &name).is_ok())
     }
 
-    /// Whether the certificate is a CA's and issued by another, which webpki refuses as a leaf.
+    /// Whether this is a CA certificate issued by another CA. webpki refuses such a certificate as a leaf.
     pub(crate) fn is_issued_ca(&self) -> bool {
         let leaf = self.key.cert.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
         leaf.is_some_and(|(_, leaf)| leaf.is_ca() && leaf.issuer() != leaf.subject())
     }
 
-    /// The subject alternative names of the certificate, with their kinds: `DNS:db1.example.net`.
+    /// The subject alternative names of the certificate, each prefixed with its kind: `DNS:db1.example.net`.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.key.cert.first().map(|leaf| subject_alt_names(leaf)).unwrap_or_default()

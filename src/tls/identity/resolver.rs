@@ -1,7 +1,7 @@
 //! The certificate resolver of server configurations.
 //!
-//! An unbuffered session tells the server name (SNI) of a ClientHello to the resolver only. The resolver notes it in a thread
-//! local, which is read right after the step of the handshake.
+//! rustls' unbuffered API passes the server name (SNI) of a ClientHello to the resolver only. The resolver stores it in
+//! a thread local, which is read right after that step of the handshake.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use rustls::{CipherSuite, SignatureAlgorithm, SignatureScheme};
 
 use crate::tls::provider::provider;
 
-/// Resolves to one certificate, and notes the server name.
+/// Always returns the same certificate, and stores the server name.
 #[derive(Debug)]
 pub(crate) struct CertificateResolver {
     certificate: SingleCertAndKey,
     key: Arc<CertifiedKey>,
-    /// The same certificate with a key that cannot sign.
+    /// The certificate with a key that supports no signature scheme.
     unusable: Arc<CertifiedKey>,
     suites: Vec<CipherSuite>,
 }
@@ -34,8 +34,8 @@ impl CertificateResolver {
 impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         SERVER_NAME.set(hello.server_name().map(str::to_owned));
-        // For TLS 1.2, rustls compares the type of the key only, and fails without an alert if the client supports none of its
-        // schemes (P-256 with SHA-384 alone, for example). With a key that has no scheme it sends an alert.
+        // For TLS 1.2, rustls compares only the key type, and fails without an alert if the client supports none of the
+        // key's schemes (for example, P-256 with SHA-384 only). With a key that has no scheme, it sends an alert.
         let common_suite = self.suites.iter().any(|suite| hello.cipher_suites().contains(suite));
         if common_suite && self.key.key.choose_scheme(hello.signature_schemes()).is_none() {
             NO_COMMON_SCHEME.set(true);
@@ -59,12 +59,12 @@ impl SigningKey for NoScheme {
     }
 }
 
-/// Takes the server name of the last ClientHello on this thread.
+/// Takes the server name of the last ClientHello that was processed on this thread.
 pub(crate) fn take_server_name() -> Option<String> {
     SERVER_NAME.take()
 }
 
-/// Takes whether the last ClientHello on this thread had no signature scheme that our key supports.
+/// Takes whether the last ClientHello on this thread offered no signature scheme that our key supports.
 pub(crate) fn take_no_common_scheme() -> bool {
     NO_COMMON_SCHEME.take()
 }

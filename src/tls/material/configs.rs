@@ -1,4 +1,4 @@
-//! The rustls configurations of a set of TLS files.
+//! rustls configurations of a set of TLS files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::tls::resumption::{ClientSessionCache, ExpiringTicketer, ServerSession
 use crate::tls::verifier::chain::ChainVerifier;
 use crate::tls::verifier::{ClientVerifier, ServerVerifier};
 
-/// The configuration that clients are served with, with tickets and a session cache.
+/// Configuration of the proxy for clients, with session tickets and a session cache.
 pub(super) fn server(loaded: &LoadedFiles, files: &TlsFiles) -> Result<Option<Arc<ServerConfig>>, FileError> {
     let Some(mut config) = without_resumption(loaded, files, client_verifier(loaded, files))? else { return Ok(None) };
-    // A client that resumes uses its newest ticket and gets another one: a second ticket would never be used.
+    // A client resumes with its newest ticket and then receives another one, so a second ticket would never be used.
     config.send_tls13_tickets = 1;
     config.session_storage = Arc::new(ServerSessionCache::default());
     let ticketer = rustls::crypto::aws_lc_rs::Ticketer::new();
@@ -29,11 +29,12 @@ pub(super) fn server(loaded: &LoadedFiles, files: &TlsFiles) -> Result<Option<Ar
     Ok(Some(Arc::new(config)))
 }
 
-/// The configuration of the admin port. Resumes no session: each connection must show a certificate that is valid now.
+/// Configuration of the admin port. Sessions are not resumed: each connection must present a certificate that is valid
+/// now.
 pub(super) fn admin(loaded: &LoadedFiles, files: &TlsFiles) -> Result<Option<Arc<ServerConfig>>, FileError> {
     let Some(verifier) = admin_verifier(loaded) else { return Ok(None) };
     let Some(mut config) = without_resumption(loaded, files, Some(verifier))? else { return Ok(None) };
-    // Offered, not required: MongoDB's clients send no ALPN.
+    // ALPN is offered but not required, because MongoDB clients do not send it.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(Arc::new(config)))
 }
@@ -53,19 +54,19 @@ fn without_resumption(
     };
     let mut config = builder.with_cert_resolver(identity.server_resolver());
     config.ignore_client_order = true;
-    // The defaults of rustls are a cache and two tickets.
+    // By default, rustls has a session cache and sends two tickets.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Some(config))
 }
 
-/// Verifies clients of the proxy; `None` without a CA file.
+/// Verifier for clients of the proxy; `None` without a CA file.
 pub(super) fn client_verifier(loaded: &LoadedFiles, files: &TlsFiles) -> Option<Arc<ClientVerifier>> {
     let mandatory = !files.allow_connections_without_certificates;
     verifier(loaded, mandatory, files.allow_invalid_certificates)
 }
 
-/// Verifies clients of the admin port, where the switches that excuse clients do not count.
+/// Verifier for clients of the admin port. The options that relax the verification of clients do not apply here.
 pub(super) fn admin_verifier(loaded: &LoadedFiles) -> Option<Arc<ClientVerifier>> {
     verifier(loaded, true, false)
 }
@@ -81,7 +82,7 @@ fn verifier(loaded: &LoadedFiles, mandatory: bool, allow_invalid_certificates: b
     }))
 }
 
-/// The parts of the configurations that servers are dialled with.
+/// The parts that all configurations for dialling servers share.
 #[derive(Debug)]
 pub(super) struct OutgoingTls {
     chains: Option<Arc<ChainVerifier>>,
@@ -91,7 +92,7 @@ pub(super) struct OutgoingTls {
 }
 
 impl OutgoingTls {
-    /// `None` if there is no CA file, and certificates must verify.
+    /// Returns `None` if there is no CA file although certificates must verify.
     pub(super) fn new(loaded: &LoadedFiles, files: &TlsFiles) -> Option<OutgoingTls> {
         if loaded.ca.is_none() && !files.allow_invalid_certificates {
             return None;
@@ -104,7 +105,7 @@ impl OutgoingTls {
         })
     }
 
-    /// The configuration for a server that may have any of these names; it is shown `identity`.
+    /// Configuration for dialling a server that may have any of `names`, with `identity` as the client certificate.
     pub(super) fn client_config(
         &self,
         identity: Option<&Identity>,
@@ -136,7 +137,7 @@ pub(super) fn versions(disabled: DisabledProtocols) -> Vec<&'static SupportedPro
     all.into_iter().filter(|(_, off)| !off).map(|(version, _)| version).collect()
 }
 
-/// An error of the configuration that clients are served with.
+/// An error in building the configuration for clients.
 fn server_error(files: &TlsFiles, problem: String) -> FileError {
     let (role, path) = match &files.cluster_ca {
         Some(path) => (FileRole::ClusterCa, Some(path.as_path())),

@@ -1,11 +1,11 @@
-//! Missing roots and CRLs in a set of TLS files, by which peers are refused. mongod starts with such files, and refuses the
-//! peers too.
+//! Roots and CRLs that are missing in a set of TLS files, so that peers are refused. mongod also starts with such files
+//! and refuses the peers.
 
 use super::item::{CrlScope, TlsItem, TlsItemKind, UnusableReason, shown};
 use crate::limits::VALIDITIES_SHOWN;
 use crate::tls::errors::file_error::FileRole;
 
-/// The first few warnings about what is missing.
+/// The first few warnings about missing roots and CRLs.
 #[must_use]
 pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
     let cas = all.iter().filter(|one| one.kind == TlsItemKind::Authority);
@@ -25,7 +25,8 @@ pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
     without_root.chain(useless).chain(unlisted).chain(unmatched(all)).take(VALIDITIES_SHOWN).collect()
 }
 
-/// Missing roots and CRLs by which all peers are refused: no root in a CA file, or no CRL of any of its CAs.
+/// Missing roots and CRLs that cause all peers to be refused: a CA file without a root, or no CRL of any CA of the
+/// file.
 pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableReason> {
     let cas = || all.iter().filter(|one| one.kind == TlsItemKind::Authority);
     let rootless = cas().filter(|one| one.lacks_root);
@@ -35,7 +36,7 @@ pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableRea
         line: format!("{} (file {})", without_root(one, all), one.path.display()),
         is_certain: true,
     });
-    // A self-signed client certificate does not count as a useless CA.
+    // A self-signed client certificate does not make a CA file unusable.
     let useless = cas().filter(|one| cas().filter(|other| other.role == one.role).all(|other| other.is_useless));
     let useless = useless.map(|one| UnusableReason {
         part: (TlsItemKind::Authority, one.role, CrlScope::default()),
@@ -45,7 +46,7 @@ pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableRea
     rootless.chain(useless).chain(no_list_of_any(all, now)).collect()
 }
 
-/// CAs whose CRLs are in the running set, and no longer in the one that is to replace it.
+/// CAs that have a CRL in the running set and none in the set that would replace it.
 #[must_use]
 pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<String> {
     let Some(list) = lists(coming).next().filter(|_| no_list_of_any(coming, now).is_none()) else { return Vec::new() };
@@ -69,7 +70,8 @@ pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<Strin
     lost.filter(had).map(line).take(VALIDITIES_SHOWN).collect()
 }
 
-/// CRLs, none of which is of a CA that verifies peers. One of a CA in our own chain may be of an intermediate CA that clients send.
+/// Reports CRLs of which none belongs to a CA that verifies peers. The CRL of a CA in our own chain may belong to an
+/// intermediate CA that clients send.
 fn no_list_of_any(all: &[TlsItem], now: i64) -> Option<UnusableReason> {
     let cas: Vec<_> = all.iter().filter(|one| one.kind == TlsItemKind::Authority && one.verifies_at(now)).collect();
     let of_our_chain =
@@ -90,7 +92,7 @@ fn no_list_of_any(all: &[TlsItem], now: i64) -> Option<UnusableReason> {
     Some(UnusableReason { part: (TlsItemKind::RevocationList, FileRole::Crl, CrlScope::default()), line, is_certain })
 }
 
-/// Warnings about CRLs that no CA of the files has signed.
+/// Warnings about CRLs that were signed by none of the CAs in the files.
 fn unmatched(all: &[TlsItem]) -> impl Iterator<Item = String> + '_ {
     lists(all).filter(|list| !list.has_crl).map(|list| {
         let has_name = all.iter().any(|one| one.kind == TlsItemKind::Authority && one.subject == list.subject);
@@ -130,7 +132,7 @@ fn without_root(ca: &TlsItem, all: &[TlsItem]) -> String {
     )
 }
 
-/// The first few subjects, and the number of others; `None` if there are none.
+/// The first few subjects and the number of the others; `None` if there are none.
 fn names<'a>(of: impl Iterator<Item = &'a TlsItem>) -> Option<String> {
     let mut names: Vec<_> = of.map(|one| shown(&one.subject)).collect();
     names.dedup();
@@ -144,12 +146,12 @@ fn lists(all: &[TlsItem]) -> impl Iterator<Item = &TlsItem> {
     all.iter().filter(|one| one.kind == TlsItemKind::RevocationList)
 }
 
-/// Whether a CA verifies peers and has no CRL.
+/// Whether a CA verifies peers but has no CRL.
 fn is_unlisted(ca: &TlsItem) -> bool {
     ca.verifies.is_some() && !ca.has_crl
 }
 
-/// Names in one line.
+/// Maximum number of names in one line.
 const NAMED: usize = 4;
 
 #[cfg(test)]
@@ -173,7 +175,7 @@ mod tests {
         let above = TlsItem { is_above: true, ..ca("CN=above", false) };
         let ours = one(TlsItemKind::Chain, "CN=sub", false);
         let (a, b) = ("no revocation list of the CA CN=a in it", "is of no CA of the CA file");
-        // The warnings, and whether the set is of no use.
+        // TLS items, the expected warnings, and whether the set is unusable.
         let useless = TlsItem { is_useless: true, verifies: None, ..ca("CN=a", false) };
         let rows: [(&[TlsItem], &[&str], bool); 12] = [
             (std::slice::from_ref(&useless), &["the CA CN=a may issue nothing"], true),
@@ -189,7 +191,7 @@ mod tests {
                 false,
             ),
             (&[above.clone(), ca("CN=b", true), list("CN=b", true)], &[], false),
-            // Clients may send the same intermediate as we do.
+            // Clients may send the same intermediate CA that is in our chain.
             (&[ours, ca("CN=a", false), list("CN=sub", false)], &[a, b], false),
             (std::slice::from_ref(&without_root), &["no root (self-signed CA certificate) in it: the CA CN=sub"], true),
             (&[without_root.clone(), ca("CN=a", false)], &["tlsCAFile: the CA CN=sub is an intermediate"], false),
@@ -204,16 +206,16 @@ mod tests {
         let less = [ca("CN=a", true), ca("CN=b", false), list("CN=a", true)];
         assert!(lost_crls(&both, &less, 50).join("").contains("the revocation list of the CA CN=b"));
         assert!(lost_crls(&less, &both, 50).is_empty() && lost_crls(&less, &less, 50).is_empty());
-        // Another key of the same CA name, which had no CRL before or has none yet.
+        // A CA of the same name with another key, which had no CRL before or has none yet.
         let of_key = |one| TlsItem { key: vec![1], ..one };
         let one_of_two = [ca("CN=a", true), of_key(ca("CN=a", false)), list("CN=a", true)];
         assert!(lost_crls(&one_of_two, &one_of_two, 50).is_empty());
         assert!(lost_crls(&[ca("CN=a", true), list("CN=a", true)], &one_of_two, 50).is_empty());
         let two = [ca("CN=a", true), of_key(ca("CN=a", true)), list("CN=a", true), of_key(list("CN=a", true))];
         assert_eq!(lost_crls(&two, &one_of_two, 50).len(), 1);
-        // The lost CRL's CA has expired.
+        // The CA of the lost CRL has expired.
         assert!(lost_crls(&both, &less, 200).is_empty());
-        // A bundle of public CAs.
+        // A large bundle of public CAs.
         let mut many: Vec<_> =
             (0..150).map(|number| one(TlsItemKind::Authority, &format!("CN={number}"), false)).collect();
         many.extend([ca("CN=a", true), list("CN=a", true)]);

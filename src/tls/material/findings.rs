@@ -10,14 +10,14 @@ use crate::limits::VALIDITIES_SHOWN;
 pub struct ValidityFinding<'a> {
     /// The certificate or CRL.
     pub item: &'a TlsItem,
-    /// Its validity.
+    /// Its state of validity.
     pub state: ValidityState,
-    /// Whether connections fail once it has expired. A CA may be one of many in its file, and a CRL may be one that no CA
-    /// needs.
+    /// Whether connections fail once the item has expired. This need not be so for a CA, which may be one of many in
+    /// its file, or for a CRL, which may belong to no CA of the files.
     pub(super) refuses: bool,
 }
 
-/// The findings at a time, in seconds since 1970; the most urgent first.
+/// The findings at `now`, in seconds since 1970, most urgent first.
 #[must_use]
 pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
     let has_ca = |list: &TlsItem| {
@@ -28,7 +28,7 @@ pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
         let refuses = match item.kind {
             TlsItemKind::Certificate | TlsItemKind::Chain => true,
             TlsItemKind::Authority => false,
-            // Reported too if all CAs of its name are out of date.
+            // Also reported if all CAs of this name are out of date.
             TlsItemKind::RevocationList => item.is_needed(all, now) || !has_ca(item),
         };
         item.state(now).map(|state| ValidityFinding { item, state, refuses })
@@ -45,7 +45,7 @@ pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
     findings
 }
 
-/// The first few findings as lines, and the number of others: a bundle of public CAs has many.
+/// The first few findings as lines, and the number of the others: a bundle of public CAs can have many.
 #[must_use]
 pub fn finding_lines(findings: &[ValidityFinding<'_>]) -> Vec<String> {
     let more = findings.len().saturating_sub(VALIDITIES_SHOWN);
@@ -57,7 +57,7 @@ pub fn finding_lines(findings: &[ValidityFinding<'_>]) -> Vec<String> {
 }
 
 impl ValidityFinding<'_> {
-    /// Whether connections fail because of it now.
+    /// Whether connections fail now because of this item.
     #[must_use]
     pub fn is_critical(&self) -> bool {
         self.refuses && self.state == ValidityState::Over

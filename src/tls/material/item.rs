@@ -19,53 +19,57 @@ pub struct TlsItem {
     pub path: PathBuf,
     /// Its kind.
     pub kind: TlsItemKind,
-    /// Its subject in the form of RFC 4514; of a CRL, its issuer.
+    /// Its subject in the form of RFC 4514; for a CRL, the subject of its issuer.
     pub subject: String,
     /// Its serial number, in hexadecimal as OpenSSL writes it; empty for a CRL.
     pub serial: String,
-    /// `notBefore`, or `thisUpdate`.
+    /// `notBefore` of a certificate, `thisUpdate` of a CRL.
     pub begins: i64,
-    /// `notAfter`, or `nextUpdate`, which a CRL need not have.
+    /// `notAfter` of a certificate, or `nextUpdate` of a CRL, which is optional.
     pub ends: Option<i64>,
-    /// The group of a CRL: those of one issuer, scope and signing key, which replace each other.
+    /// Index of the group of a CRL. CRLs of a group have the same issuer, scope and signing key, and replace each
+    /// other.
     pub(crate) group: usize,
-    /// The public key of a CA; for a CRL, that of the CA of the files that has signed it, or empty.
+    /// For a CA, its public key. For a CRL, the public key of the CA in the files that signed it; empty if there is
+    /// none.
     pub(crate) key: Vec<u8>,
-    /// Whether a CRL covers some distribution points only.
+    /// Whether a CRL covers only some distribution points.
     pub(crate) is_partial: bool,
-    /// When a CA verifies peers: its validity, limited by that of its issuer. `None` if it may issue nothing.
+    /// The period in which a CA can verify peers: its validity, limited by that of its issuer. `None` if it must not
+    /// issue certificates.
     pub(crate) verifies: Option<(i64, i64)>,
-    /// Whether a CA by its basic constraints may issue nothing, by its key usage or another extension.
+    /// Whether the basic constraints allow a CA to issue certificates, but its key usage or another extension forbids
+    /// it.
     pub(crate) is_useless: bool,
-    /// Whether the files have a CRL of this CA; for a CRL, whether a CA of the files has signed it.
+    /// For a CA, whether the files contain a CRL of it. For a CRL, whether a CA of the files has signed it.
     pub(crate) has_crl: bool,
     /// Whether it is an intermediate CA whose root is not in the file.
     pub(crate) lacks_root: bool,
-    /// Whether it is a CA that has issued another CA of the file, and perhaps nothing else.
+    /// Whether this CA has issued another CA of the file; it may have issued nothing else.
     pub(crate) is_above: bool,
 }
 
-/// Why a set of TLS files is of no use.
+/// The reason why a set of TLS files cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableReason {
-    /// The kind, the file, and the CRL.
+    /// The kind of item, the file that contains it, and the scope if it is a CRL.
     pub part: (TlsItemKind, FileRole, CrlScope),
     /// A line for logs and replies.
     pub line: String,
-    /// Whether peers are refused for certain. The CRL of a CA that is in no file may be needed or not.
+    /// Whether peers are refused for certain. The CRL of a CA that is in none of the files may or may not be needed.
     pub is_certain: bool,
 }
 
-/// The scope of a CRL: its issuer, the key of the issuer, and whether it is limited to some distribution points. Empty for
-/// certificates.
+/// Scope of a CRL: issuer name, public key of the issuer, and whether it is limited to some distribution points. Empty
+/// for certificates.
 pub type CrlScope = (String, Vec<u8>, bool);
 
 /// The kind of a [`TlsItem`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsItemKind {
-    /// A certificate of ours.
+    /// One of our certificates.
     Certificate,
-    /// An intermediate certificate in the chain of ours.
+    /// An intermediate certificate in the chain of one of ours.
     Chain,
     /// A certificate of a CA file.
     Authority,
@@ -73,7 +77,7 @@ pub enum TlsItemKind {
     RevocationList,
 }
 
-/// Validity at a time, if it is worth a warning.
+/// State of validity, for states that need a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValidityState {
     /// Expired.
@@ -82,13 +86,13 @@ pub enum ValidityState {
     NotYet,
     /// Expires within 30 days.
     Soon {
-        /// Whole days until then.
+        /// Number of whole days until it expires.
         days: u64,
     },
 }
 
 impl TlsItem {
-    /// A certificate; `None` if it cannot be parsed.
+    /// Creates the item of a certificate; `None` if it cannot be parsed.
     pub(crate) fn of_certificate(role: FileRole, path: &Path, kind: TlsItemKind, der: &[u8]) -> Option<TlsItem> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let validity = certificate.validity();
@@ -111,7 +115,7 @@ impl TlsItem {
         })
     }
 
-    /// A CRL, signed by `key` of a CA of the files; `None` if it cannot be parsed.
+    /// Creates the item of a CRL that was signed with `key` by a CA of the files; `None` if it cannot be parsed.
     pub(crate) fn of_list(
         role: FileRole,
         path: &Path,
@@ -151,9 +155,10 @@ impl TlsItem {
         }
     }
 
-    /// Whether another CRL counts in place of this one: see [`CrlSet`](crate::tls::revocation::CrlSet), which chooses in the same way.
+    /// Whether another CRL is used in place of this one. [`CrlSet`](crate::tls::revocation::CrlSet) chooses by the same
+    /// rule.
     pub(crate) fn is_superseded(&self, all: &[TlsItem], now: i64) -> bool {
-        // The newest that is valid now, else the newest that was valid, else the newest.
+        // The newest CRL that is valid now; otherwise the newest that has been valid; otherwise the newest.
         let rank = |one: &TlsItem| match one.state(now) {
             Some(ValidityState::NotYet) => (0, one.begins),
             Some(ValidityState::Over) => (1, one.begins),
@@ -163,14 +168,14 @@ impl TlsItem {
         self.kind == TlsItemKind::RevocationList && all.iter().filter(same).any(|other| rank(other) > rank(self))
     }
 
-    /// Whether it is a CA that verifies peers at a time.
+    /// Whether this is a CA that can verify peers at `now`.
     pub(crate) fn verifies_at(&self, now: i64) -> bool {
         self.verifies.is_some_and(|(begin, end)| (begin..=end).contains(&now))
     }
 
-    /// Whether certificates are refused if this CRL is out of date. It is not needed if its CA is out of date too, or if it is
-    /// signed by another key than those of the CAs of its name. A complete CRL of the same key replaces one of some
-    /// distribution points.
+    /// Whether certificates are refused if this CRL is out of date. A CRL is not needed if its CA is out of date too,
+    /// or if none of the CAs of its name has the key that signed it. A complete CRL takes precedence over one that the
+    /// same key signed for some distribution points.
     pub(crate) fn is_needed(&self, all: &[TlsItem], now: i64) -> bool {
         let mut of_name =
             all.iter().filter(|one| one.kind == TlsItemKind::Authority && one.subject == self.subject).peekable();
@@ -183,19 +188,19 @@ impl TlsItem {
         is_asked && !(self.is_partial && all.iter().any(|other| replaces(&other)))
     }
 
-    /// Whether it has expired or is not valid yet.
+    /// Whether the item has expired or is not valid yet.
     pub(crate) fn is_out_of_date(&self, now: i64) -> bool {
         matches!(self.state(now), Some(ValidityState::Over | ValidityState::NotYet))
     }
 }
 
-/// The items in force at a time: of several CRLs that replace each other, one.
+/// The items in force at `now`: only one of several CRLs that replace each other.
 pub fn in_force(all: &[TlsItem], now: i64) -> impl Iterator<Item = &TlsItem> {
     all.iter().filter(move |one| !one.is_superseded(all, now))
 }
 
 impl TlsItemKind {
-    /// Its name in replies.
+    /// The kind's name in replies.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -207,7 +212,7 @@ impl TlsItemKind {
     }
 }
 
-/// A subject, escaped and cut for a line.
+/// A subject, escaped and truncated to fit in a line.
 pub(crate) fn shown(subject: &str) -> String {
     subject.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }

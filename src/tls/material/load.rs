@@ -26,11 +26,11 @@ pub(super) struct LoadedFiles {
     /// Verifies servers, and clients if there is no cluster CA file.
     pub(super) ca: Option<Arc<ChainVerifier>>,
     pub(super) cluster_ca: Option<Arc<ChainVerifier>>,
-    /// The CAs and CRLs of the files.
+    /// CAs and CRLs of the files.
     authorities: Vec<TlsItem>,
 }
 
-/// A CA file: its CA certificates, and its CRLs.
+/// A CA file: its CA certificates and its CRLs.
 struct CaFile {
     role: FileRole,
     path: PathBuf,
@@ -42,7 +42,7 @@ type CrlDer = PemItem<CertificateRevocationListDer<'static>>;
 
 impl LoadedFiles {
     /// # Errors
-    /// Every error of every file.
+    /// All errors in all files.
     pub(super) fn read(files: &TlsFiles, check: ValidityCheck) -> Result<LoadedFiles, Vec<FileError>> {
         let mut errors = Vec::new();
         let mut note = |error: FileError| errors.push(error);
@@ -71,7 +71,7 @@ impl LoadedFiles {
         if errors.is_empty() { Ok(loaded) } else { Err(errors) }
     }
 
-    /// All certificates and CRLs: certificates of ours first, then their chains, CAs, CRLs.
+    /// All certificates and CRLs, in this order: our certificates, their chains, CAs, CRLs.
     pub(super) fn items(&self, files: &TlsFiles) -> Vec<TlsItem> {
         let serving = (FileRole::CertificateKey, &files.certificate_key, &self.serving);
         let cluster = (FileRole::Cluster, &files.cluster, &self.cluster);
@@ -158,7 +158,7 @@ impl CaFile {
     }
 }
 
-/// The CRLs of the CRL file and, as in OpenSSL, those of the CA files.
+/// Reads the CRLs of the CRL file and, as OpenSSL does, those of the CA files.
 fn read_crls<'a>(
     path: &Path,
     ca_files: impl Iterator<Item = &'a CaFile> + Clone,

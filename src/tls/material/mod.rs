@@ -1,7 +1,7 @@
-//! The TLS configurations of one set of files, built whole or not at all.
+//! The TLS configurations of one set of files, which are built completely or not at all.
 //!
-//! Ticket keys and session caches are part of it, so that no ticket outlives the certificates, CAs and CRLs under which it
-//! was issued.
+//! They include the ticket keys and session caches, so that no ticket outlives the certificates, CAs and CRLs under
+//! which it was issued.
 
 mod configs;
 mod coverage;
@@ -36,40 +36,41 @@ use unusable::unusable_reasons;
 /// The TLS configurations of one snapshot, inbound and outbound.
 #[derive(Debug)]
 pub struct Material {
-    /// The certificate shown to clients.
+    /// The certificate presented to clients.
     pub serving: Option<Identity>,
-    /// The certificate shown to servers: that of the cluster file, or else the serving one.
+    /// The certificate presented to servers: that of the cluster file, otherwise the one presented to clients.
     pub outgoing: Option<Identity>,
-    /// Certificates of peers need not verify, so their identities mean nothing.
+    /// Whether peers' certificates are accepted without verification, so that their identities prove nothing.
     pub allow_invalid_certificates: bool,
     server: Option<Arc<ServerConfig>>,
-    /// For the admin port: requires a client certificate that verifies, whatever the switches say.
+    /// Configuration of the admin port, which requires a valid client certificate whatever the other options are.
     admin: Option<Arc<ServerConfig>>,
-    /// The verifier of `server`; `None` if clients are asked for no certificate.
+    /// The verifier that `server` uses; `None` if clients are not asked for a certificate.
     client_verifier: Option<Arc<ClientVerifier>>,
-    /// The verifier of `admin`.
+    /// The verifier that `admin` uses.
     admin_verifier: Option<Arc<ClientVerifier>>,
     items: Vec<TlsItem>,
     versions: Vec<&'static SupportedProtocolVersion>,
     outgoing_tls: Option<OutgoingTls>,
-    /// One configuration per set of accepted names, so that a session of one server never resumes with another.
+    /// One configuration per set of accepted names, so that a session of one server is never resumed with another.
     client_configs: Mutex<HashMap<Vec<ServerName<'static>>, Arc<ClientConfig>>>,
 }
 
 impl Material {
-    /// Reads all files and builds both sides. Returns warnings beside it: what is legal and may fail later.
+    /// Reads all files and builds the inbound and outbound configurations. Also returns warnings about files that are
+    /// valid but may cause failures later.
     ///
     /// # Errors
-    /// Every error of every file.
+    /// All errors in all files.
     pub fn load(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<FileError>> {
         Material::load_with(files, ValidityCheck::Enforce)
     }
 
-    /// As [`Material::load`], for files that replace others while connections are served: a certificate of ours that is out
-    /// of date is a warning and no error. [`Material::unusable`] reports it.
+    /// As [`Material::load`], for files that replace others while connections are served: an expired or not yet valid
+    /// certificate of ours is a warning instead of an error. [`Material::unusable`] reports it.
     ///
     /// # Errors
-    /// Every other error of every file.
+    /// All other errors in all files.
     pub fn load_again(files: &TlsFiles) -> Result<(Material, Vec<String>), Vec<FileError>> {
         Material::load_with(files, ValidityCheck::Skip)
     }
@@ -95,41 +96,41 @@ impl Material {
         Ok((material, warnings))
     }
 
-    /// Whether there is a certificate to serve clients with.
+    /// Whether there is a certificate to present to clients.
     #[must_use]
     pub fn can_accept(&self) -> bool {
         self.server.is_some()
     }
 
-    /// Whether servers can be dialled with TLS: there is a CA file, or certificates need not verify.
+    /// Whether servers can be dialled with TLS: there is a CA file, or certificates are accepted without verification.
     #[must_use]
     pub fn can_dial(&self) -> bool {
         self.outgoing_tls.is_some()
     }
 
-    /// The configuration of the admin port: clients must show a certificate that verifies, whatever the mode and the
-    /// switches are. `None` without a certificate of ours and a CA.
+    /// Configuration of the admin port. Clients must present a certificate that verifies, whatever the mode and the
+    /// other options are. `None` without a certificate of ours and a CA.
     #[must_use]
     pub fn admin_config(&self) -> Option<Arc<ServerConfig>> {
         self.admin.clone()
     }
 
-    /// The certificates and CRLs of the files: certificates of ours first, then their chains, CAs, CRLs.
+    /// All certificates and CRLs of the files, in this order: our certificates, their chains, CAs, CRLs.
     #[must_use]
     pub fn items(&self) -> &[TlsItem] {
         &self.items
     }
 
-    /// Why this set is of no use at a time, in seconds since 1970; empty if it can be used.
+    /// Reasons why this set cannot be used at `now`, in seconds since 1970; empty if it can be used.
     #[must_use]
     pub fn unusable(&self, now: i64) -> Vec<UnusableReason> {
         unusable_reasons(&self.items, now)
     }
 
-    /// Verifies a client that has already finished its handshake, with this version and certificate chain.
+    /// Verifies a client whose handshake is complete, by its protocol version and certificate chain.
     ///
     /// # Errors
-    /// The error that a handshake of today would fail with.
+    /// The error with which a new handshake of this client would fail.
     pub fn admits(&self, version: Option<&str>, chain: Option<&[CertificateDer<'_>]>) -> Result<(), Error> {
         if version.is_some() && !self.versions.iter().any(|enabled| version_name(enabled.version) == version) {
             return Err(PeerIncompatible::Tls12NotOfferedOrEnabled.into());
@@ -142,16 +143,16 @@ impl Material {
         }
     }
 
-    /// Whether clients are asked for a certificate, and refused for a wrong one.
+    /// Whether clients are asked for a certificate and refused if it does not verify.
     #[must_use]
     pub fn verifies_clients(&self) -> bool {
         self.client_verifier.is_some()
     }
 
-    /// Verifies the chain of a client of the admin port.
+    /// Verifies the certificate chain of a client of the admin port.
     ///
     /// # Errors
-    /// Why it would be refused today.
+    /// The reason why a new connection with this chain would be refused.
     pub fn verify_admin_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
         let Some(verifier) = &self.admin_verifier else {
             return Err("there is no CA file to verify it with".to_owned());
@@ -163,13 +164,13 @@ impl Material {
         verified.map_err(|error| explain(&error))
     }
 
-    /// The configuration that clients are served with.
+    /// Configuration of the proxy for clients.
     #[must_use]
     pub fn server_config(&self) -> Option<Arc<ServerConfig>> {
         self.server.clone()
     }
 
-    /// The configuration that servers of these names are dialled with.
+    /// Configuration for dialling servers with these names.
     #[must_use]
     pub fn client_config(&self, names: &[ServerName<'static>]) -> Option<Arc<ClientConfig>> {
         let outgoing_tls = self.outgoing_tls.as_ref()?;
@@ -178,7 +179,7 @@ impl Material {
             return Some(Arc::clone(config));
         }
         let config = Arc::new(outgoing_tls.client_config(self.outgoing.as_ref(), names)?);
-        // Redirected connections may go to any address, so the cache is bounded; clearing it loses sessions only.
+        // Redirected connections can have any address, so the cache is bounded. Clearing it only loses sessions.
         if configs.len() >= CLIENT_CONFIGS {
             configs.clear();
         }

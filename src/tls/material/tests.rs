@@ -78,7 +78,7 @@ fn lines_name_what_ends_and_what_to_do() {
     ];
     let all = rows.map(|(kind, subject, ends, _)| item(kind, subject, 0, Some(ends)));
     let found = findings(&all, NOW);
-    // The CRL comes first, because it makes all peers be refused.
+    // The CRL comes first, because all peers are refused while it is expired.
     let order: Vec<_> = found.iter().map(|finding| (finding.item.kind, finding.is_critical())).collect();
     assert_eq!(
         order,
@@ -104,9 +104,9 @@ fn of_several_lists_of_an_issuer_the_newest_counts() {
     let old = item(TlsItemKind::RevocationList, "CN=a", 0, Some(NOW - DAY));
     let new = item(TlsItemKind::RevocationList, "CN=a", NOW - DAY, Some(NOW + 300 * DAY));
     let other = TlsItem { group: 1, ..item(TlsItemKind::RevocationList, "CN=b", 5, Some(NOW - DAY)) };
-    // The same name, and another key.
+    // A CRL with the same issuer name that another key signed.
     let other_key = TlsItem { group: 2, ..item(TlsItemKind::RevocationList, "CN=a", 6, Some(NOW - DAY)) };
-    // It comes into force when its time has come.
+    // A CRL that is not in force yet.
     let future = TlsItem { ends: Some(NOW + 400 * DAY), begins: NOW + DAY, ..new.clone() };
     let all = [old, new, other, other_key, future];
     let found: Vec<_> = findings(&all, NOW).iter().map(|finding| finding.item.group).collect();
@@ -132,7 +132,7 @@ fn a_set_is_of_no_use_if_ours_or_all_cas_or_a_list_is_out_of_date() {
         (vec![item(TlsItemKind::Chain, "CN=mid", 0, over), certificate(0, good)], ""),
         (vec![ca("CN=root", over), ca("CN=next", good)], ""),
         (vec![ca("CN=root", over), ca("CN=next", over)], "the CA CN=root has expired"),
-        // A CA that may not issue certificates, and a CA whose issuer has expired.
+        // A CA that must not issue certificates, and a CA whose issuer has expired.
         (vec![ca("CN=root", over), TlsItem { verifies: None, ..ca("CN=leaf", good) }], "the CA CN=root has expired"),
         (vec![ca("CN=root", over), TlsItem { verifies: Some((0, NOW - 1)), ..ca("CN=sub", good) }], "CN=root has"),
         (vec![ca("CN=root", good), other_file(ca("CN=next", over))], "the CA CN=next has expired"),
@@ -141,14 +141,15 @@ fn a_set_is_of_no_use_if_ours_or_all_cas_or_a_list_is_out_of_date() {
         (vec![ca("CN=root", good), list(0, over), list(1, good)], ""),
         (vec![ca("CN=root", good), list(NOW + 1, good), list(0, good)], ""),
         (vec![ca("CN=root", over), ca("CN=next", good), list(0, over)], ""),
-        // Of a former key of the CA, which is in the file no longer, or has ended; and of some distribution points.
+        // CRLs signed by a former key of the CA, whose certificate is no longer in the file or has expired; CRLs of
+        // some distribution points.
         (vec![ca("CN=root", good), list(0, good), of_key(list(0, over))], ""),
         (vec![ca("CN=root", good), of_key(ca("CN=root", over)), list(0, good), of_key(list(0, over))], ""),
         (vec![ca("CN=root", good), list(0, good), partial(list(0, over))], ""),
         (vec![of_key(ca("CN=root", good)), of_key(list(0, over))], "revocation list of CN=root has expired"),
         (vec![ca("CN=root", good), partial(list(0, over))], "revocation list of CN=root has expired"),
         (vec![ca("CN=root", good), list(0, over), partial(list(0, good))], "revocation list of CN=root has expired"),
-        // Of an intermediate CA, which is in no file.
+        // The CRL of an intermediate CA that is in none of the files.
         (vec![ca("CN=next", good), list(0, over)], "revocation list of CN=root has expired"),
     ];
     for (all, expected) in rows {
@@ -156,7 +157,7 @@ fn a_set_is_of_no_use_if_ours_or_all_cas_or_a_list_is_out_of_date() {
         assert!(said.is_empty() == expected.is_empty() && said.contains(expected), "{expected}: {said}: {all:?}");
         let is_list = |one: &&TlsItem| one.kind == TlsItemKind::RevocationList;
         let critical = findings(&all, NOW).iter().any(|one| is_list(&one.item) && one.is_critical());
-        // The CRL of an expired CA is reported as expired too.
+        // The CRL of an expired CA is also reported as expired.
         let is_over = all.contains(&ca("CN=root", over));
         assert!(critical == said.contains("list of CN=root has expired") || is_over, "{all:?}");
     }

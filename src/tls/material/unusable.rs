@@ -1,12 +1,12 @@
-//! Why a set of TLS files is of no use.
+//! Reasons why a set of TLS files cannot be used.
 
 use super::coverage::unusable_by_coverage;
 use super::findings::ValidityFinding;
 use super::item::{TlsItem, TlsItemKind, UnusableReason, in_force};
 use crate::limits::VALIDITIES_SHOWN;
 
-/// Why a set of TLS files is of no use at a time: a certificate of ours, all CAs of a file, or a CRL that is needed has expired,
-/// is not valid yet, or is missing. Empty if the set can be used.
+/// Reasons why a set of TLS files cannot be used at `now`: one of our certificates, all CAs of a file, or a CRL that is
+/// needed has expired, is not valid yet, or is missing. Empty if the set can be used.
 #[must_use]
 pub(super) fn unusable_reasons(all: &[TlsItem], now: i64) -> Vec<UnusableReason> {
     let out_of_date = |one: &&TlsItem| one.is_out_of_date(now);
@@ -16,7 +16,7 @@ pub(super) fn unusable_reasons(all: &[TlsItem], now: i64) -> Vec<UnusableReason>
         TlsItemKind::Certificate => true,
         TlsItemKind::Authority => no_ca(one.role),
         TlsItemKind::RevocationList => one.is_needed(all, now),
-        // Peers may know another path to a root.
+        // Peers may find another path to a root.
         TlsItemKind::Chain => false,
     });
     let line = |item: &TlsItem| {

@@ -1,16 +1,17 @@
 //! Finds the blocks of a PEM file by OpenSSL's rules.
 //!
-//! Text outside of blocks is ignored, as by OpenSSL. A damaged block is an error, where OpenSSL skips it: a skipped block is a
-//! CA that is not trusted, or a revocation that is not seen.
+//! Text outside of blocks is ignored, as in OpenSSL. A damaged block is an error, although OpenSSL skips it: skipping a
+//! block would silently drop a trusted CA or a revocation.
 
 /// One block, not yet decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PemBlock {
     /// The label of its BEGIN line, such as `CERTIFICATE`.
     pub(crate) label: String,
-    /// The line of its BEGIN, from 1.
+    /// The line number of its BEGIN line, starting at 1.
     pub(crate) line: usize,
-    /// Whether it has the header `Proc-Type: 4,ENCRYPTED` (RFC 1421) of keys that OpenSSL encrypted in its old form.
+    /// Whether it has the header `Proc-Type: 4,ENCRYPTED` (RFC 1421), which marks keys in OpenSSL's traditional
+    /// encrypted format.
     pub(crate) encrypted: bool,
     /// The base64 text without white space.
     pub(crate) base64: String,
@@ -19,19 +20,19 @@ pub(crate) struct PemBlock {
 /// Finds all blocks.
 ///
 /// # Errors
-/// The first line that is not understood.
+/// The number of the first invalid line and what is wrong with it.
 pub(crate) fn blocks(text: &[u8]) -> Result<Vec<PemBlock>, String> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    // A file of the classic Mac OS has no line feeds at all.
+    // Files in the classic Mac OS format contain no line feeds.
     let newline = if text.contains(&b'\n') { b'\n' } else { b'\r' };
     let text = text.strip_suffix(&[newline]).unwrap_or(text);
     let mut blocks = Vec::new();
     let mut open: Option<OpenBlock> = None;
-    // Whether the previous line may be part of a block.
+    // Whether the previous line may belong to a block.
     let mut in_base64 = false;
     for (at, line) in text.split(|byte| *byte == newline).enumerate() {
         let (number, line) = (at + 1, trim_end(line));
-        // Each of several concatenated files may begin with a byte order mark.
+        // When files are concatenated, each of them may begin with a byte order mark.
         let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|rest| rest.starts_with(b"-----BEGIN ")).unwrap_or(line);
         match open.take() {
             None => {
@@ -62,7 +63,7 @@ impl std::fmt::Display for PemBlock {
     }
 }
 
-/// A block whose END has not been read yet.
+/// A block whose END line has not been read yet.
 struct OpenBlock {
     block: PemBlock,
     part: BlockPart,
@@ -71,9 +72,9 @@ struct OpenBlock {
 /// The part of a block that the next line belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BlockPart {
-    /// The first, which may be the first header.
+    /// The first line, which may be the first header.
     First,
-    /// A header, until an empty line.
+    /// A header line; an empty line ends the headers.
     Header,
     Body,
 }
@@ -83,7 +84,7 @@ impl OpenBlock {
         OpenBlock { block, part: BlockPart::First }
     }
 
-    /// Takes one more line; `true` if it is the END.
+    /// Adds a line; returns `true` if it is the END line.
     fn take(&mut self, number: usize, line: &[u8]) -> Result<bool, String> {
         if let Some(rest) = line.strip_prefix(b"-----END ") {
             return match rest.strip_suffix(b"-----") {
@@ -125,7 +126,7 @@ impl OpenBlock {
     }
 }
 
-/// The block that begins with this line; `None` if it is text.
+/// Starts a block if this is a BEGIN line; `None` if it is text.
 fn begin(number: usize, line: &[u8]) -> Result<Option<PemBlock>, String> {
     let trimmed = line.trim_ascii_start();
     let Some(rest) = trimmed.strip_prefix(b"-----BEGIN ") else {
@@ -159,7 +160,7 @@ fn contains(line: &[u8], part: &[u8]) -> bool {
     line.windows(part.len()).any(|window| window == part)
 }
 
-/// The beginning of a line, which may be part of a private key.
+/// The beginning of a line for an error message, unless it may be part of a private key.
 fn shown(line: &[u8]) -> String {
     let cut = &line[..line.len().min(SHOWN_BYTES)];
     format!("'{}{}'", String::from_utf8_lossy(cut).escape_debug(), if cut.len() < line.len() { "..." } else { "" })
@@ -167,7 +168,8 @@ fn shown(line: &[u8]) -> String {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 const SHOWN_BYTES: usize = 40;
-/// Text of at least this length that is all base64, and begins as a DER sequence does, is not taken for a comment.
+/// Minimum length at which text that is all base64 and begins like a DER sequence is taken for a part of a block rather
+/// than for a comment.
 const LOST_BYTES: usize = 48;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! PEM files as mongod reads them: chain and key in one file, in any order, the key perhaps encrypted.
+//! Reads PEM files as mongod does: chain and key in one file, in any order; the key may be encrypted.
 //!
-//! A block that is not understood is an error that names its line. Only this file uses rustls-pemfile.
+//! A block that cannot be read is an error that names its line. Only this file uses rustls-pemfile.
 
 mod blocks;
 
@@ -23,19 +23,19 @@ use crate::tls::pem::blocks::{PemBlock, blocks};
 #[derive(Debug, Default)]
 pub(crate) struct PemFile {
     pub(crate) certificates: Vec<PemItem<CertificateDer<'static>>>,
-    /// Only of files whose key is needed.
+    /// Private keys; empty unless the file's role requires a key.
     pub(crate) keys: Vec<PrivateKeyDer<'static>>,
     pub(crate) crls: Vec<PemItem<CertificateRevocationListDer<'static>>>,
 }
 
-/// The contents of a block, and the line of its BEGIN.
+/// The contents of a block, and the line number of its BEGIN line.
 #[derive(Debug, Clone)]
 pub(crate) struct PemItem<T> {
     pub(crate) line: usize,
     pub(crate) der: T,
 }
 
-/// The problem with a file or a block of it, and the remedy.
+/// A problem with a file or a block, and the remedy.
 pub(crate) type Problem = (String, &'static str);
 
 /// Reads a PEM file; `password` decrypts its key.
@@ -125,8 +125,8 @@ fn decode(block: &PemBlock, label: &str) -> Result<Item, Problem> {
     }
 }
 
-/// A certificate. Trust settings that OpenSSL appends to a TRUSTED CERTIFICATE are an error if they limit its use: they are
-/// not applied here, and must not be ignored silently.
+/// Decodes a certificate. Trust settings that OpenSSL appends to a TRUSTED CERTIFICATE are an error if they restrict
+/// its use: tlsramp does not apply them, and must not ignore them silently.
 fn certificate(item: Item, trusted: bool) -> Result<CertificateDer<'static>, Problem> {
     let Item::X509Certificate(der) = item else { return Err(damaged()) };
     let (rest, _) = X509Certificate::from_der(&der).map_err(|_| damaged())?;
@@ -134,12 +134,12 @@ fn certificate(item: Item, trusted: bool) -> Result<CertificateDer<'static>, Pro
         let problem = "has trust settings that limit its use, which are not applied here".to_owned();
         return Err((problem, "take them off with: openssl x509 -in OLD -out NEW"));
     }
-    // OpenSSL ignores what follows the certificate, too.
+    // OpenSSL also ignores data after the certificate.
     let length = der.len() - rest.len();
     Ok(if rest.is_empty() { der } else { CertificateDer::from(der[..length].to_vec()) })
 }
 
-/// Whether auxiliary data (OpenSSL's `X509_CERT_AUX`) forbids the use as a CA of TLS clients or servers.
+/// Whether the auxiliary data (OpenSSL's `X509_CERT_AUX`) forbids use as a CA for TLS clients or servers.
 fn limits_use(auxiliary: &[u8]) -> Option<bool> {
     if auxiliary.is_empty() {
         return Some(false);
@@ -159,7 +159,7 @@ fn limits_use(auxiliary: &[u8]) -> Option<bool> {
             }
             // `reject [0] SEQUENCE OF OBJECT IDENTIFIER`
             (Class::ContextSpecific, 0) => limits |= !field.data.is_empty(),
-            // Alias, key identifier, or other data.
+            // Alias, key identifier or other data.
             _ => {}
         }
     }
@@ -191,14 +191,14 @@ fn key(item: Item) -> Result<PrivateKeyDer<'static>, Problem> {
         Item::Sec1Key(key) => key.into(),
         _ => return Err(damaged()),
     };
-    // Every form of key is a single DER sequence.
+    // Every key format is a single DER sequence.
     match Any::from_der(key.secret_der()) {
         Ok(([], any)) if any.tag() == Tag::Sequence => Ok(key),
         Ok(_) | Err(_) => Err(damaged()),
     }
 }
 
-/// An encrypted PKCS#8 key, decrypted.
+/// Decrypts a PKCS#8 key.
 fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'static>, Problem> {
     let convert = "make one that can be read with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW";
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(der)

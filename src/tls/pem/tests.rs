@@ -1,5 +1,5 @@
-//! PEM files as they occur, each read by OpenSSL as well: what it reads is read here, and what it does not, or loses
-//! without a word, is an error that names its line.
+//! Compares the PEM reader with OpenSSL on files found in practice. A file that OpenSSL reads is read here too; one
+//! that OpenSSL rejects, or of which it silently loses a part, is an error that names the line.
 
 use std::path::Path;
 use std::process::Command;
@@ -38,7 +38,7 @@ impl PemFixture {
         path.to_str().unwrap().to_owned()
     }
 
-    /// `openssl ARGS` on this text; its output, with the PEM text that follows.
+    /// Runs `openssl ARGS` on `text`; returns its output followed by the PEM text.
     fn openssl(&self, text: &str, args: &[&str]) -> String {
         let file = self.write("openssl-in.pem", text);
         let output = Command::new("openssl").args(args).args(["-in", &file]).output().unwrap();
@@ -72,14 +72,14 @@ fn relabelled(pem: &str, label: &str) -> String {
     pem.replace("BEGIN CERTIFICATE", &format!("BEGIN {label}")).replace("END CERTIFICATE", &format!("END {label}"))
 }
 
-/// What is expected of a CA file with A and B.
+/// Expected result of reading a CA file with the CAs A and B.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Expected {
-    /// Both are read, by OpenSSL too.
+    /// Both are read, also by OpenSSL.
     Both,
-    /// Both are read, and OpenSSL does not.
+    /// Both are read here, but not by OpenSSL.
     BothHereAlone,
-    /// An error with this text; OpenSSL does not read both.
+    /// An error with this text; OpenSSL does not read both either.
     Error(&'static str),
     /// An error with this text, although OpenSSL reads both.
     ErrorHereAlone(&'static str),
@@ -233,7 +233,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
         match (expected, &found) {
             (Both, Ok(pem)) => assert!(openssl && both(pem), "{name}: {pem:?}"),
             (BothHereAlone, Ok(pem)) => assert!(!openssl && both(pem), "{name}: {pem:?}"),
-            // The caller reports this case: the file contains no certificate.
+            // The caller reports this case as "the file contains no certificate".
             (Error("none"), Ok(pem)) => assert!(!openssl && pem.certificates.is_empty(), "{name}: {pem:?}"),
             (Error(part) | ErrorHereAlone(part), Err(fault)) => {
                 assert_eq!(openssl, matches!(expected, ErrorHereAlone(_)), "{name}");

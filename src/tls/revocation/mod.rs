@@ -1,5 +1,5 @@
-//! Certificate revocation lists. Of several CRLs of one issuer, the newest that is valid counts, or the newest if none is, as in
-//! OpenSSL.
+//! Certificate revocation lists. As in OpenSSL, the newest valid CRL of an issuer is used; if none is valid, the
+//! newest.
 
 pub(crate) mod distribution_point;
 pub(crate) mod unsupported;
@@ -24,23 +24,23 @@ pub(crate) struct CrlSet {
     groups: Vec<CrlGroup>,
     /// The index of the group of each CRL.
     group_of: Vec<usize>,
-    /// The largest number of keys that sign CRLs of one issuer name.
+    /// The largest number of keys that sign CRLs of the same issuer name.
     keys: usize,
 }
 
-/// CRLs that replace each other: of one issuer, scope and signing key. The newest is first; never empty.
+/// CRLs that replace each other: same issuer, scope and signing key. Newest first; never empty.
 #[derive(Debug)]
 struct CrlGroup {
     issuer: Vec<u8>,
     scope: Vec<u8>,
     key: CrlSigner,
-    /// The index of its key among the `of` keys of the same issuer name.
+    /// Index of this group's key among the `of` keys that sign CRLs of the same issuer name.
     number: usize,
     of: usize,
     lists: Vec<ParsedCrl>,
 }
 
-/// One CRL.
+/// A parsed CRL.
 #[derive(Debug)]
 pub(crate) struct ParsedCrl {
     pub(crate) list: CertRevocationList<'static>,
@@ -50,11 +50,11 @@ pub(crate) struct ParsedCrl {
     pub(crate) this_update: i64,
     /// `nextUpdate` in seconds since 1970.
     pub(crate) next_update: i64,
-    /// The CRL number, which orders CRLs of the same `thisUpdate`.
+    /// The CRL number, which decides between CRLs with the same `thisUpdate`.
     number: Option<BigUint>,
-    /// Whether it covers some distribution points only.
+    /// Whether it covers only some distribution points.
     is_partial: bool,
-    /// Whether it covers certificates of CAs only, whose revocation is not checked.
+    /// Whether it covers only certificates of CAs, whose revocation is not checked.
     is_of_cas: bool,
 }
 
@@ -63,15 +63,15 @@ pub(crate) struct ParsedCrl {
 enum CrlSigner {
     /// The key of a CA in one of the CA files.
     Known(Vec<u8>),
-    /// The key of another CA, told apart by the authority key identifier of the CRL, if it has one.
+    /// The key of another CA, identified by the authority key identifier of the CRL, if it has one.
     Unknown(Option<Vec<u8>>),
 }
 
 impl CrlSet {
-    /// Groups CRLs by issuer, scope and key. `cas` are all CAs that may have signed one.
+    /// Groups CRLs by issuer, scope and key. `cas` are all CAs that may have signed one of them.
     ///
     /// # Errors
-    /// A CRL that cannot be used, with its line, and the remedy.
+    /// A CRL that cannot be used, with its line number, and the remedy.
     pub(crate) fn new(
         lists: &[PemItem<CertificateRevocationListDer<'static>>],
         cas: &[&[u8]],
@@ -125,7 +125,8 @@ impl CrlSet {
             let group = CrlGroup { issuer: issuer.to_vec(), scope, key, number: 0, of: 1, lists: vec![crl] };
             return self.groups.push(group);
         };
-        // Of two with the same time the higher number counts, and of two with the same number the first, as in OpenSSL.
+        // At the same `thisUpdate`, the CRL with the higher number is used; at the same number, the first, as in
+        // OpenSSL.
         let age = |crl: &ParsedCrl| (crl.this_update, crl.number.clone());
         let at = group.lists.iter().position(|other| age(other) < age(&crl));
         group.lists.insert(at.unwrap_or(group.lists.len()), crl);
@@ -151,12 +152,12 @@ impl CrlSet {
         Ok(())
     }
 
-    /// The index of the group of each CRL, in the order in which they were given.
+    /// The group index of each CRL, in the order in which the CRLs were given.
     pub(crate) fn groups(&self) -> &[usize] {
         &self.group_of
     }
 
-    /// The key that has signed the CRLs of a group; `None` if it is of no CA of the files.
+    /// The key that signed the CRLs of a group; `None` if it belongs to no CA of the files.
     pub(crate) fn key_of(&self, group: usize) -> Option<&[u8]> {
         self.groups.get(group).and_then(|group| match &group.key {
             CrlSigner::Known(key) => Some(key.as_slice()),
@@ -164,7 +165,7 @@ impl CrlSet {
         })
     }
 
-    /// Whether there is a CRL for certificates that this CA has issued.
+    /// Whether there is a CRL for certificates issued by this CA.
     pub(crate) fn has_list_of(&self, issuer: &[u8], key: &[u8]) -> bool {
         let of =
             |group: &&CrlGroup| group.issuer == issuer && matches!(&group.key, CrlSigner::Known(known) if known == key);
@@ -175,14 +176,14 @@ impl CrlSet {
         self.groups.is_empty()
     }
 
-    /// The number of choices: one for each key that signs CRLs of the same issuer name. webpki looks at the first CRL of a name
-    /// only.
+    /// The number of choices to try, one for each key that signs CRLs of the same issuer name: webpki uses only the
+    /// first CRL of an issuer name.
     pub(crate) fn choices(&self) -> usize {
         self.keys.max(1)
     }
 
-    /// The CRLs in force at a time, of one key for each issuer name, newest first. CRLs of some distribution points are left out
-    /// for a certificate that names none.
+    /// The CRLs in force at `now`, newest first, of one signing key for each issuer name. CRLs of distribution points
+    /// are left out if the certificate names no distribution point.
     pub(crate) fn choice(&self, choice: usize, now: i64, names_points: bool) -> Vec<&CertRevocationList<'static>> {
         let groups = self.groups.iter().filter(|group| group.number == choice % group.of);
         let chosen = groups.filter_map(|group| group.at(now)).filter(|crl| names_points || !crl.is_partial);
@@ -191,27 +192,27 @@ impl CrlSet {
         chosen.into_iter().map(|crl| &crl.list).collect()
     }
 
-    /// The CRLs in force at a time that cover all certificates and are signed by this key of this issuer.
+    /// The CRLs in force at `now` that cover all certificates and were signed by this key of this issuer.
     pub(crate) fn of_key(&self, issuer: &[u8], key: &[u8], now: i64) -> Vec<&ParsedCrl> {
         let of =
             |group: &&CrlGroup| group.issuer == issuer && matches!(&group.key, CrlSigner::Known(known) if known == key);
         self.groups.iter().filter(of).filter_map(|group| group.at(now)).filter(|crl| !crl.is_partial).collect()
     }
 
-    /// When the CRLs of this issuer that are in force, in this choice, no longer are; `None` if it has none.
+    /// The time at which the CRLs of this issuer in this choice are no longer in force; `None` if it has none.
     pub(crate) fn end(&self, issuer: &[u8], choice: usize, now: i64) -> Option<i64> {
         let of = |group: &&CrlGroup| group.issuer == issuer && group.number == choice % group.of;
         self.groups.iter().filter(of).filter_map(|group| group.end(now)).min()
     }
 
-    /// As [`CrlSet::end`], for CRLs signed by this key.
+    /// As [`CrlSet::end`], for CRLs that this key signed.
     pub(crate) fn end_of_key(&self, issuer: &[u8], key: &[u8], now: i64) -> Option<i64> {
         let of =
             |group: &&CrlGroup| group.issuer == issuer && matches!(&group.key, CrlSigner::Known(known) if known == key);
         self.groups.iter().filter(of).filter_map(|group| group.end(now)).min()
     }
 
-    /// Whether this issuer has CRLs, and none of them is valid yet.
+    /// Whether this issuer has CRLs, but none of them is valid yet.
     pub(crate) fn is_not_yet_valid(&self, issuer: &[u8], now: i64) -> bool {
         let mut of_issuer = self.groups.iter().filter(|group| group.issuer == issuer).peekable();
         of_issuer.peek().is_some() && of_issuer.all(|group| group.at(now).is_none())
@@ -225,7 +226,8 @@ impl CrlGroup {
         valid.or_else(|| self.lists.iter().find(begun))
     }
 
-    /// The end of the CRL in force, or the beginning of a newer one. Expired CRLs have no end: nothing was verified by them.
+    /// The expiry time of the CRL in force, or the start time of a newer one. `None` for expired CRLs, since they
+    /// verified nothing.
     fn end(&self, now: i64) -> Option<i64> {
         let next = self.at(now).map(|crl| crl.next_update);
         let coming = self
@@ -237,7 +239,7 @@ impl CrlGroup {
     }
 }
 
-/// The key that signed a CRL.
+/// Returns the key that signed a CRL.
 fn key(
     crl: &CertificateRevocationList<'_>,
     cas: &[X509Certificate<'_>],
@@ -254,8 +256,8 @@ fn key(
     CrlSigner::Unknown(identifier.map(|extension| extension.value.to_vec()))
 }
 
-/// The name of the CA that OpenSSL takes for the issuer although its certificate has that name with other bytes; `None` if
-/// another CA has the very same name.
+/// Returns the name of the CA that OpenSSL takes for the issuer although its certificate encodes that name in other
+/// bytes; `None` if a CA has exactly the issuer's name.
 fn same_otherwise_written(crl: &CertificateRevocationList<'_>, cas: &[X509Certificate<'_>]) -> Option<String> {
     let same = |ca: &&X509Certificate<'_>| is_same(ca.subject(), crl.issuer());
     let mut found = cas.iter().filter(same).peekable();

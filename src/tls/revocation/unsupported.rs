@@ -1,10 +1,10 @@
-//! CRLs that webpki refuses, and how to make one that it accepts.
+//! CRLs that webpki refuses, and how to create one that it accepts.
 
 use x509_parser::prelude::CertificateRevocationList;
 
 use super::distribution_point::issuing_point;
 
-/// Problems that webpki would only report as malformed, and the remedy.
+/// Returns the problem of a CRL that webpki would only report as malformed, and the remedy.
 pub(crate) fn unsupported(crl: &CertificateRevocationList<'_>) -> Option<(&'static str, &'static str)> {
     let attributes = issuing_point(crl).is_some_and(|point| point.only_contains_attribute_certs);
     let mut entries = crl.iter_revoked_certificates().flat_map(|entry| entry.extensions());
@@ -30,7 +30,7 @@ pub(crate) fn unsupported(crl: &CertificateRevocationList<'_>) -> Option<(&'stat
     }
 }
 
-/// An error of webpki as a problem, and the remedy.
+/// Describes an error of webpki as a problem, with the remedy.
 pub(crate) fn in_words(error: &webpki::Error) -> (&'static str, &'static str) {
     use webpki::Error as Crl;
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]

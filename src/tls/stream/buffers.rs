@@ -1,4 +1,4 @@
-//! Helpers for the bytes that a stream keeps, and the buffers of a worker thread.
+//! The buffers of a worker thread, and helpers for the bytes that a stream keeps between polls.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,8 @@ pub(crate) fn forget(kept: &mut Vec<u8>, count: usize) {
     }
 }
 
-/// Replaces the bytes, in an allocation of their size: many small pieces must not reserve more.
+/// Replaces the contents with `bytes`, in an allocation of exactly that size: many small remainders must not reserve
+/// more.
 pub(crate) fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.len() > kept.capacity() || bytes.is_empty() {
         *kept = bytes.to_vec();
@@ -23,7 +24,7 @@ pub(crate) fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 thread_local! {
-    /// Received records, decrypted in place. Used within one poll only.
+    /// Received records, which are decrypted in place. Used within a single poll only.
     pub(crate) static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; TLS_HELD + TLS_READ].into_boxed_slice());
     /// Encrypted records.
     pub(crate) static OUTGOING: RefCell<Box<[u8]>> = RefCell::new(vec![0; TLS_RECORD + TLS_WRITTEN].into_boxed_slice());

@@ -1,8 +1,8 @@
-//! TLS streams without buffers of their own, on rustls' unbuffered API, which nothing outside of this module uses.
+//! TLS streams without buffers of their own, on top of rustls' unbuffered API, which is used in this module only.
 //!
-//! Records are processed in buffers of the worker thread. A stream keeps only what is incomplete: a part of a record,
-//! plaintext that the reader had no room for, records that the socket did not take. So an idle connection costs its keys; a
-//! stream with buffers needs three to eight times as much.
+//! Records are processed in buffers of the worker thread. A stream keeps only remainders: an incomplete record,
+//! plaintext that did not fit into the reader's buffer, and records that the socket did not accept. An idle connection
+//! therefore costs only its keys; a stream with buffers needs three to eight times as much memory.
 
 pub(crate) mod buffers;
 pub(crate) mod quota;

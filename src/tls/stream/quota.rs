@@ -1,4 +1,5 @@
-//! Bounds on the memory that unauthenticated peers make the proxy hold: for each handshake, and for all of them together.
+//! Memory bounds for peers that are not authenticated yet: a bound for each handshake, and one for all of them
+//! together.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,19 +12,19 @@ use tokio::sync::oneshot;
 
 use crate::limits::{CLIENT_FLIGHT, CLIENT_HELLO, HANDSHAKES_HELD, SERVER_FLIGHT};
 
-/// Handshakes with clients of the proxy.
+/// Budget of handshakes with clients.
 pub(crate) static CLIENTS: HandshakeBudget = HandshakeBudget::new(HANDSHAKES_HELD);
-/// Handshakes with servers behind it.
+/// Budget of handshakes with servers.
 pub(crate) static SERVERS: HandshakeBudget = HandshakeBudget::new(HANDSHAKES_HELD);
 
-/// Bytes held by handshakes in progress: with clients, and with servers.
+/// Bytes held by handshakes in progress: `[with clients, with servers]`.
 #[must_use]
 pub fn handshake_bytes() -> [usize; 2] {
     [CLIENTS.held(), SERVERS.held()]
 }
 
-/// The memory budget of all handshakes in progress. When it is exceeded, the handshake that holds the most is aborted; of
-/// several that hold as much, the oldest.
+/// The memory budget of all handshakes in progress. When it is exceeded, the handshake that holds the most bytes is
+/// aborted, and the oldest of several that hold the same number.
 #[derive(Debug)]
 pub(crate) struct HandshakeBudget {
     most: usize,
@@ -34,9 +35,9 @@ pub(crate) struct HandshakeBudget {
 struct BudgetState {
     last_id: u64,
     held: usize,
-    /// Held by handshakes that were aborted and have not released it yet.
+    /// Bytes held by aborted handshakes that have not been released yet.
     releasing: usize,
-    /// Keyed by the bytes held and the age. A handshake that holds none has no entry.
+    /// Keyed by the number of bytes held, then by age. A handshake that holds no bytes has no entry.
     handshakes: BTreeMap<(usize, Reverse<u64>), oneshot::Sender<()>>,
 }
 
@@ -49,18 +50,18 @@ struct BudgetShare {
     aborted: Option<oneshot::Receiver<()>>,
 }
 
-/// Counts the bytes that one handshake has received. All of them count, complete messages too: rustls keeps some of them for
+/// Counts the bytes that one handshake has received. Complete messages count too, since rustls keeps some of them for
 /// the transcript.
 #[derive(Debug)]
 pub(crate) struct HandshakeQuota {
-    /// Before our first answer, and after it.
+    /// Limits before and after our first answer, in bytes.
     limits: [usize; 2],
     answered: bool,
     received: usize,
     share: Option<BudgetShare>,
 }
 
-/// A peer has sent more than `limit` bytes before its handshake was over.
+/// The peer has sent more than `limit` bytes before its handshake was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a handshake of more than {limit} bytes")]
 pub(crate) struct HandshakeTooLarge {
@@ -80,7 +81,8 @@ impl HandshakeQuota {
         HandshakeQuota { limits, answered: false, received: 0, share: budget.map(HandshakeBudget::share) }
     }
 
-    /// How many bytes may still be received. Pending while aborted handshakes hold too much, so that they run first.
+    /// Returns how many more bytes may be received. Pending while aborted handshakes hold too many bytes, so that these
+    /// run first.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<usize, HandshakeTooLarge>> {
         let limit = self.limits[usize::from(self.answered)];
         let room = limit.saturating_sub(self.received);
@@ -94,7 +96,7 @@ impl HandshakeQuota {
         Poll::Ready(Ok(room))
     }
 
-    /// Counts received bytes. The count starts again at our first answer.
+    /// Counts received bytes. Our first answer resets the count.
     pub(crate) fn received(&mut self, count: usize, answered: bool) {
         self.received += count;
         if let Some(share) = &mut self.share {
@@ -105,7 +107,7 @@ impl HandshakeQuota {
         }
     }
 
-    /// Ready with the bytes held when this handshake must be aborted, because it holds the most.
+    /// Ready with the number of bytes held when this handshake must be aborted because it holds the most.
     pub(crate) fn poll_aborted(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         let Some(share) = &mut self.share else { return Poll::Pending };
         let Some(aborted) = &mut share.aborted else { return Poll::Pending };
@@ -150,7 +152,7 @@ impl BudgetShare {
                 self.aborted = Some(receiver);
                 Some(sender)
             }
-            // `None` if it was aborted meanwhile.
+            // `None` if the handshake was aborted in the meantime.
             Some(_) => state.remove(self.bytes, self.id),
         };
         let Some(sender) = sender else { return };
@@ -162,7 +164,7 @@ impl BudgetShare {
         {
             state.held -= bytes;
             state.releasing += bytes;
-            // A failure means that the share is being dropped, which waits for this lock.
+            // This fails only if the share is being dropped; the drop waits for this lock.
             let _ = sender.send(());
         }
     }
@@ -206,7 +208,7 @@ mod tests {
         assert_eq!(room(&intake), Poll::Ready(Err(HandshakeTooLarge { limit: CLIENT_HELLO })));
         intake.received(0, true);
         assert_eq!(room(&intake), Poll::Ready(Ok(CLIENT_FLIGHT)));
-        // Later answers do not start the count again.
+        // Later answers do not reset the count.
         intake.received(CLIENT_FLIGHT, true);
         assert_eq!(room(&intake), Poll::Ready(Err(HandshakeTooLarge { limit: CLIENT_FLIGHT })));
     }
@@ -221,12 +223,12 @@ mod tests {
         assert!(!all.iter_mut().any(is_aborted) && BUDGET.held() == 100);
         all[0].received(1, false);
         assert_eq!(all.iter_mut().map(is_aborted).collect::<Vec<_>>(), [false, true, false, false]);
-        // Until it has released its bytes, no handshake receives more.
+        // No handshake receives more bytes until the aborted one has released its own.
         let room = |intake: &HandshakeQuota| intake.poll_room(&mut Context::from_waker(Waker::noop()));
         assert_eq!((BUDGET.held(), room(&all[0])), (101, Poll::Pending));
         drop(all.remove(1));
         assert_eq!((BUDGET.held(), room(&all[0]).is_ready()), (61, true));
-        // One that is larger than all others together is aborted itself.
+        // A handshake that holds more than all others together is itself aborted.
         all[2].received(90, false);
         assert!(is_aborted(&mut all[2]) && !is_aborted(&mut all[1]));
         all.clear();

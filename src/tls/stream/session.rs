@@ -11,20 +11,20 @@ use crate::limits::{TLS_UNFINISHED_BY_CLIENT, TLS_UNFINISHED_BY_SERVER};
 
 /// A client or server session; rustls has no common type for the two.
 pub trait UnbufferedSession {
-    /// rustls' data of this side.
+    /// rustls' data type for this side.
     type Data;
 
-    /// Whether the last bytes of a handshake may wait for the first data. Those of a TLS 1.3 server are tickets, which may come
-    /// at any time (RFC 8446, section 4.6.1).
+    /// Whether the last bytes of a handshake may be delayed until the first data is sent. True for a TLS 1.3 server,
+    /// whose last bytes are tickets, which may be sent at any time (RFC 8446, section 4.6.1).
     const LAST_MAY_WAIT: bool;
 
-    /// The most bytes that are kept after the handshake of an incomplete record or handshake message.
+    /// Maximum number of bytes of an incomplete record or handshake message that are kept after the handshake.
     const MAX_INCOMPLETE: usize;
 
-    /// Processes received records by one step.
+    /// Performs one step of processing received records.
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
 
-    /// The state that both sides have.
+    /// The state common to client and server sessions.
     fn common(&self) -> &CommonState;
 }
 
@@ -59,11 +59,11 @@ impl UnbufferedSession for UnbufferedClientConnection {
 /// The result of processing records.
 #[derive(Debug, Default)]
 pub(crate) struct Processed {
-    /// The number of consumed bytes. The caller must keep the rest unchanged and pass it again.
+    /// The number of consumed bytes. The caller must keep the others unchanged and pass them again.
     pub(crate) consumed: usize,
-    /// The peer has sent `close_notify`.
+    /// Whether the peer has sent `close_notify`.
     pub(crate) peer_closed: bool,
-    /// Why the session has failed.
+    /// The error with which the session has failed.
     pub(crate) failed: Option<rustls::Error>,
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn process_records<S: UnbufferedSession>(
                 processed.failed = Some(error);
                 true
             }
-            // More bytes are needed, or data may be written. Early data is never offered, so it never arrives.
+            // More bytes are needed, or data can be written. Early data cannot occur, because it is never offered.
             Ok(_) => true,
         };
         processed.consumed += discard;
@@ -113,7 +113,7 @@ pub(crate) fn process_records<S: UnbufferedSession>(
             break;
         }
     }
-    // The alert for the error.
+    // Encodes the alert for the error.
     while processed.failed.is_some() && session.common().wants_write() {
         let UnbufferedStatus { discard, state } = session.process(&mut incoming[processed.consumed..]);
         let Ok(ConnectionState::EncodeTlsData(data)) = state else { break };
@@ -121,13 +121,13 @@ pub(crate) fn process_records<S: UnbufferedSession>(
         processed.consumed += discard;
     }
     if processed.peer_closed || processed.failed.is_some() {
-        // Bytes after the end are discarded.
+        // Bytes after the end of the session are discarded.
         processed.consumed = incoming.len();
     }
     processed
 }
 
-/// Encrypts data into `out` and returns the length. `incoming` is the unprocessed rest of the received bytes.
+/// Encrypts data into `out` and returns the length. `incoming` holds the received bytes that are not processed yet.
 pub(crate) fn encrypt<S: UnbufferedSession>(
     session: &mut S,
     incoming: &mut [u8],
@@ -140,7 +140,7 @@ pub(crate) fn encrypt<S: UnbufferedSession>(
     }
 }
 
-/// Appends a `close_notify` to `outgoing`, unless the session is closed already.
+/// Appends a `close_notify` to `outgoing`, unless the session is already closed.
 pub(crate) fn close<S: UnbufferedSession>(session: &mut S, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
     let mut alert = [0; ALERT_BYTES];
     if let Ok(ConnectionState::WriteTraffic(mut traffic)) = session.process(incoming).state
@@ -150,9 +150,9 @@ pub(crate) fn close<S: UnbufferedSession>(session: &mut S, incoming: &mut [u8], 
     }
 }
 
-/// Appends a fatal `decode_error` alert to `outgoing`, while `held` bytes of an incomplete handshake message are kept. rustls
-/// has no call for it, but sends it for a record of an unknown type, which is passed to it here. The session cannot be used
-/// afterwards.
+/// Appends a fatal `decode_error` alert to `outgoing` while `held` bytes of an incomplete handshake message are kept.
+/// rustls has no function for this, but sends the alert for a record of unknown type, so this function passes it such a
+/// record. The session cannot be used afterwards.
 pub(crate) fn send_alert<S: UnbufferedSession>(session: &mut S, held: usize, outgoing: &mut Vec<u8>) {
     let mut no_record = vec![UNKNOWN_TYPE; held + RECORD_HEADER_BYTES];
     process_records(session, &mut no_record, outgoing, |_| {});
@@ -162,13 +162,13 @@ fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) {
     if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) = data.encode(&mut []) {
         let start = outgoing.len();
         outgoing.resize(start + required_size, 0);
-        // Cannot fail: the buffer has the required size.
+        // This cannot fail, because the buffer has the required size.
         let _ = data.encode(&mut outgoing[start..]);
     }
 }
 
-/// Upper bound of an encrypted alert: header 5, explicit nonce 8, alert 2, content type 1, tag 16.
+/// Upper bound of the size of an encrypted alert: header 5, explicit nonce 8, alert 2, content type 1, tag 16.
 const ALERT_BYTES: usize = 64;
-/// Not a TLS content type.
+/// A value that is no TLS content type.
 const UNKNOWN_TYPE: u8 = 0xff;
 const RECORD_HEADER_BYTES: usize = 5;

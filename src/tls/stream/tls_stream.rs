@@ -20,26 +20,26 @@ use crate::tls::stream::session::{self, UnbufferedSession};
 pub struct TlsStream<S> {
     socket: TcpStream,
     session: S,
-    /// When the peer's certificates no longer verify, in seconds since 1970.
+    /// The time at which the peer's certificates are no longer valid, in seconds since 1970.
     end: i64,
-    /// An incomplete record or handshake message.
+    /// Bytes of an incomplete record or handshake message.
     incoming: Vec<u8>,
-    /// Plaintext that did not fit into the buffer of the reader.
+    /// Plaintext that did not fit into the reader's buffer.
     plain: Vec<u8>,
-    /// Records that the socket did not take.
+    /// Records that the socket did not accept.
     outgoing: Vec<u8>,
-    /// Whether `outgoing` may wait to be sent with the first data.
+    /// Whether `outgoing` may be delayed until the first data is sent.
     may_wait: bool,
     /// Whether the peer has sent `close_notify`.
     peer_closed: bool,
-    /// Whether `close_notify` was queued.
+    /// Whether our `close_notify` was queued.
     closed: bool,
-    /// Why reading failed. Returned after all data that came before, and again by each later read: rustls must not be called
-    /// after an error.
+    /// The error with which reading failed. It is returned after all data that was received before it, and again by
+    /// each later read, since rustls must not be called after an error.
     failure: Option<StreamError>,
 }
 
-/// Why reading failed.
+/// The reason why reading failed.
 #[derive(Debug, Clone)]
 enum StreamError {
     /// An error of rustls.
@@ -48,8 +48,8 @@ enum StreamError {
     IncompleteMessage(IncompleteMessage),
 }
 
-/// A handshake message after the handshake is longer than any peer needs: rustls would keep up to 64 KiB of it for as long as
-/// the connection is open.
+/// A handshake message after the handshake is longer than any peer needs. rustls would keep up to 64 KiB of it for as
+/// long as the connection is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the peer sent a TLS handshake message of more than {most} bytes after the handshake")]
 pub(crate) struct IncompleteMessage {
@@ -72,13 +72,13 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         }
     }
 
-    /// The socket below.
+    /// The underlying socket.
     #[must_use]
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
-    /// Sets the end of a resumed session.
+    /// Sets the expiry time of the peer's identity, for a resumed session.
     pub(crate) fn ending(self, end: i64) -> TlsStream<S> {
         TlsStream { end, ..self }
     }
@@ -89,19 +89,19 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         self.end != NEVER && self.end <= resumption::now()
     }
 
-    /// Verifies the peer again, and updates the end of its identity.
+    /// Verifies the peer again and updates the expiry time of its identity.
     pub(crate) fn verified<T>(&mut self, verify: impl FnOnce(&CommonState) -> T) -> T {
         let TlsStream { session, end, .. } = self;
         resumption::step(end, || verify(session.common()))
     }
 
-    /// The session's state.
+    /// The state of the TLS session.
     #[must_use]
     pub fn session(&self) -> &CommonState {
         self.session.common()
     }
 
-    /// Bytes kept: incomplete, unread, unsent.
+    /// The number of bytes kept: `(incomplete, unread, unsent)`.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn kept(&self) -> (usize, usize, usize) {
         (self.incoming.len(), self.plain.len(), self.outgoing.len())
@@ -111,10 +111,10 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         self.socket
     }
 
-    /// Continues the handshake. After a failure, the alert has been written.
+    /// Continues the handshake. If it fails, the alert has already been written.
     pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>, quota: &mut HandshakeQuota) -> Poll<io::Result<()>> {
         if self.incoming.is_empty() {
-            // A client sends the first message.
+            // The client sends the first message.
             self.process_records(&mut [], &mut ReadBuf::new(&mut []));
         }
         loop {
@@ -124,7 +124,7 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
                 return if self.may_wait { Poll::Ready(Ok(())) } else { self.poll_send(cx) };
             }
             if let Some(error) = self.failed() {
-                // An alert always fits into the socket here.
+                // An alert always fits into the socket's send buffer here.
                 let _ = self.poll_send(cx);
                 return Poll::Ready(Err(error));
             }
@@ -137,7 +137,7 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         }
     }
 
-    /// Receives up to `most` bytes and processes them. Ready with the number of bytes.
+    /// Receives up to `most` bytes and processes them. Ready with the number of bytes received.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -149,7 +149,7 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         if held > TLS_HELD {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message without an end")));
         }
-        // At most as much as fits into the buffer of the reader when decrypted, if that has a useful size.
+        // Receives at most as much as fits into the reader's buffer after decryption, within useful bounds.
         let room = buffer.remaining().saturating_sub(held).clamp(TLS_RECORD, TLS_READ).min(most);
         let mut read = ReadBuf::new(&mut scratch[held..held + room]);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
@@ -175,7 +175,7 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         let rest = &bytes[processed.consumed..];
         self.peer_closed |= processed.peer_closed;
         self.failure = processed.failed.map(StreamError::Tls);
-        // An incomplete record is never that long, so this is a handshake message.
+        // An incomplete record is never this long, so this is a handshake message.
         if rest.len() > S::MAX_INCOMPLETE && !session.common().is_handshaking() {
             session::send_alert(session, rest.len(), outgoing);
             self.failure = Some(StreamError::IncompleteMessage(IncompleteMessage { most: S::MAX_INCOMPLETE }));
@@ -192,7 +192,7 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         })
     }
 
-    /// Sends the records that the socket has not taken.
+    /// Sends the records that the socket has not accepted yet.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut sent = 0;
         let result = loop {
@@ -210,8 +210,8 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         result
     }
 
-    /// As `poll_send`, for the last records: they wait in the socket for the FIN that follows at once, so that one packet has
-    /// both.
+    /// As `poll_send`, for the last records: they wait in the socket for the FIN that follows immediately, so that one
+    /// packet carries both.
     fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.outgoing.is_empty() {
             return Poll::Ready(Ok(()));
@@ -224,11 +224,11 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Poll::Ready(Err(error)),
         }
-        // What is left waits for room in the socket.
+        // The rest waits until the socket has room.
         self.poll_send(cx)
     }
 
-    /// Encrypts `data` after the records that wait, and sends all of it.
+    /// Encrypts `data`, appends it to the waiting records, and sends everything.
     fn poll_encrypt(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], data: &[u8]) -> Poll<io::Result<usize>> {
         let held = self.outgoing.len();
         scratch[..held].copy_from_slice(&self.outgoing);
@@ -248,8 +248,8 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
         Poll::Ready(Ok(data.len()))
     }
 
-    /// Sends the `close_notify` of a session whose keys are used up. Keys of TLS 1.2 protect a limited number of records, 2^24 in
-    /// most cipher suites, and cannot be renewed.
+    /// Sends the `close_notify` of a session whose keys are exhausted. TLS 1.2 keys protect a limited number of
+    /// records, 2^24 in most cipher suites, and cannot be updated.
     fn close_exhausted(&mut self, cx: &mut Context<'_>, error: io::Error) -> io::Error {
         let mut rest = std::mem::take(&mut self.incoming);
         self.process_records(&mut rest, &mut ReadBuf::new(&mut []));
@@ -282,13 +282,13 @@ impl<S: UnbufferedSession + Unpin> AsyncRead for TlsStream<S> {
                 return Poll::Ready(Ok(()));
             }
             if let Some(error) = this.failed() {
-                // Send the alert, if there is one, as far as the socket takes it now.
+                // Sends the alert, if there is one, as far as the socket accepts it now.
                 let _ = this.poll_send(cx);
                 return Poll::Ready(Err(error));
             }
             let received = INCOMING.with_borrow_mut(|scratch| this.poll_receive(cx, scratch, buffer, TLS_READ));
             if received.is_pending() && !this.may_wait && !this.closed {
-                // Messages of rustls itself, such as a key update, are sent even if nobody writes.
+                // Messages of rustls itself, such as a key update, are sent even if the caller writes nothing.
                 ready!(this.poll_send(cx))?;
             }
             ready!(received)?;
@@ -297,7 +297,7 @@ impl<S: UnbufferedSession + Unpin> AsyncRead for TlsStream<S> {
 }
 
 impl<S: UnbufferedSession + Unpin> AsyncWrite for TlsStream<S> {
-    /// Takes all of `data`, up to a bound, or nothing: records that the socket does not take are kept.
+    /// Accepts all of `data`, up to a bound, or nothing: records that the socket does not accept are kept.
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.closed || this.failure.is_some() {

@@ -1,5 +1,6 @@
-//! Certificates of a CA file, and what they may be the root of, by OpenSSL's rules. webpki takes every trust anchor as given, so
-//! that a client whose self-signed certificate is in the CA file could issue certificates for others.
+//! Certificates of a CA file, and for which certificates they may be the root, by OpenSSL's rules. webpki does not
+//! check trust anchors, so a client whose self-signed certificate is in the CA file could otherwise issue certificates
+//! for others.
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
@@ -19,18 +20,19 @@ pub(crate) struct CaCertificate {
     pub(crate) der: CertificateDer<'static>,
     /// `notBefore` in seconds since 1970, not earlier than that of its issuers in the file.
     pub(crate) not_before: i64,
-    /// `notAfter`, likewise.
+    /// `notAfter` in seconds since 1970, not later than that of its issuers in the file.
     pub(crate) not_after: i64,
     pub(crate) anchor: TrustAnchor<'static>,
     pub(crate) raw_subject: Vec<u8>,
     /// The subject as OpenSSL compares it.
     pub(crate) subject: CanonicalName,
     pub(crate) self_signed: bool,
-    /// Whether its subject is its issuer.
+    /// Whether its subject equals its issuer.
     is_self_issued: bool,
-    /// Whether it ends a chain by OpenSSL's rule: its subject is its issuer, and its authority key identifier names no other key.
+    /// Whether it ends a chain by OpenSSL's rule: its subject equals its issuer, and its authority key identifier names
+    /// no other key.
     is_root: bool,
-    /// Whether it is a root, or a path of CAs of the file leads to one.
+    /// Whether it is a root, or has a path to a root through CAs of the file.
     has_root: bool,
     /// Whether it is an intermediate CA whose root is not in the file.
     pub(crate) lacks_root: bool,
@@ -38,11 +40,11 @@ pub(crate) struct CaCertificate {
     pub(crate) is_above: bool,
     /// Its SubjectPublicKeyInfo.
     pub(crate) raw_key: Vec<u8>,
-    /// Whether it may issue certificates for clients, and for servers.
+    /// Whether it may issue certificates: for clients, for servers.
     issues: (bool, bool),
     /// Whether it has a critical extension that OpenSSL does not know.
     pub(crate) has_unknown: bool,
-    /// The largest number of CAs between it and a leaf.
+    /// The largest number of CAs allowed between it and a leaf.
     path_length: Option<u32>,
     /// Whether it may sign revocation lists.
     pub(crate) signs_crls: bool,
@@ -50,7 +52,7 @@ pub(crate) struct CaCertificate {
 
 impl CaCertificate {
     /// # Errors
-    /// Why the certificate cannot be used as a CA.
+    /// The reason why the certificate cannot be used as a CA.
     pub(crate) fn new(
         item: PemItem<CertificateDer<'static>>,
         algorithms: &WebPkiSupportedAlgorithms,
@@ -65,7 +67,7 @@ impl CaCertificate {
         let self_signed = is_self_issued
             && is_signed_by(key, parsed.tbs_certificate.as_ref(), &parsed.signature_value.data, algorithms);
         let extended = parsed.extended_key_usage().map_err(|_| of_no_use("damaged"))?.map(|usage| usage.value);
-        // OpenSSL accepts a key usage in place of basic constraints in roots only.
+        // OpenSSL accepts a key usage instead of basic constraints in roots only.
         let has_unknown = has_unknown_critical(&parsed);
         let is_ca = is_ca(&parsed) && (is_root || constraints(&parsed).is_some()) && !has_unknown;
         Ok(CaCertificate {
@@ -77,7 +79,7 @@ impl CaCertificate {
             self_signed,
             is_self_issued,
             is_root,
-            // Corrected by `apply_issuer_limits`.
+            // `apply_issuer_limits` corrects this.
             has_root: true,
             lacks_root: false,
             is_above: false,
@@ -102,7 +104,7 @@ impl CaCertificate {
         self.issues.0 || self.issues.1
     }
 
-    /// Whether it is a CA by its basic constraints but may issue nothing.
+    /// Whether it is a CA by its basic constraints but must not issue certificates.
     pub(crate) fn is_useless(&self) -> bool {
         let is_ca =
             |der: &[u8]| X509Certificate::from_der(der).is_ok_and(|(_, ca)| constraints(&ca).is_some_and(|(is, _)| is));
@@ -117,13 +119,13 @@ impl CaCertificate {
         }
     }
 
-    /// Whether a certificate names it as its issuer, with its key and serial number if it names those.
+    /// Whether a certificate names this CA as its issuer, and its key and serial number if the certificate names those.
     pub(crate) fn may_have_issued(&self, certificate: &X509Certificate<'_>) -> bool {
         certificate.issuer().as_raw() == self.raw_subject
             && X509Certificate::from_der(&self.der).is_ok_and(|(_, own)| may_be_issued_by(certificate, &own))
     }
 
-    /// Whether a path ends at it and is no longer than it allows. Self-issued CAs do not count in the length.
+    /// Whether it is the root of a path that is not longer than its path length allows. Self-issued CAs do not count.
     pub(crate) fn is_root_of(&self, path: &VerifiedPath<'_>) -> bool {
         let counts = |der: CertificateDer<'_>| {
             X509Certificate::from_der(&der).is_ok_and(|(_, ca)| ca.issuer().as_raw() != ca.subject().as_raw())
@@ -133,19 +135,19 @@ impl CaCertificate {
     }
 }
 
-/// Limits CAs that are no roots by the CAs of the same file that have issued them. OpenSSL follows a chain up to its root and
-/// refuses one that ends below; webpki stops at the first certificate of the CA file.
+/// Limits each CA that is not a root by the CAs of the same file that issued it. OpenSSL follows a chain up to its root
+/// and refuses a chain that ends below one; webpki stops at the first certificate that is in the CA file.
 pub(crate) fn apply_issuer_limits(cas: &mut [CaCertificate], algorithms: &WebPkiSupportedAlgorithms) {
     let issuers: Vec<Vec<usize>> = cas.iter().map(|ca| issuers(ca, cas, algorithms)).collect();
     find_roots(cas, &issuers);
-    // Each round follows the chains by one more CA; longer chains are refused anyway.
+    // Each round follows the chains by one more CA. Longer chains are refused anyway.
     for _ in 0..=CHAIN_INTERMEDIATES {
         for (at, issuers) in issuers.iter().enumerate().filter(|(_, issuers)| !issuers.is_empty()) {
             let of = || issuers.iter().filter_map(|issuer| cas.get(*issuer)).filter(|issuer| issuer.has_root);
             let begin = of().map(|issuer| issuer.not_before).min();
             let end = of().map(|issuer| issuer.not_after).max();
             let issues = (of().any(|issuer| issuer.issues.0), of().any(|issuer| issuer.issues.1));
-            // A self-issued CA does not count in the path length.
+            // Self-issued CAs do not count in the path length.
             let counts = u32::from(cas.get(at).is_some_and(|ca| !ca.is_self_issued));
             let limits = || of().map(|issuer| issuer.path_length.map(|length| length.saturating_sub(counts)));
             let path_length = if limits().any(|limit| limit.is_none()) { None } else { limits().flatten().max() };
@@ -162,7 +164,7 @@ pub(crate) fn apply_issuer_limits(cas: &mut [CaCertificate], algorithms: &WebPki
     }
 }
 
-/// Finds the CAs from which a path leads to a root of the file. The others may issue nothing.
+/// Finds the CAs that have a path to a root of the file. The others must not issue certificates.
 fn find_roots(cas: &mut [CaCertificate], issuers: &[Vec<usize>]) {
     for ca in cas.iter_mut() {
         ca.has_root = ca.is_root;
@@ -178,7 +180,7 @@ fn find_roots(cas: &mut [CaCertificate], issuers: &[Vec<usize>]) {
             ca.is_above = true;
         }
     }
-    // A cross-signed CA is in the file twice; it is enough that one of them has a root.
+    // A cross-signed CA is in the file twice. It is enough that one of its certificates has a path to a root.
     let rooted: Vec<_> =
         cas.iter().filter(|ca| ca.has_root).map(|ca| (ca.raw_subject.clone(), ca.raw_key.clone())).collect();
     for ca in cas.iter_mut().filter(|ca| !ca.has_root) {
@@ -188,7 +190,7 @@ fn find_roots(cas: &mut [CaCertificate], issuers: &[Vec<usize>]) {
     }
 }
 
-/// The indices of the CAs of the file that have issued this one; none for a root.
+/// The indices of the CAs of the file that issued `ca`; empty for a root.
 fn issuers(ca: &CaCertificate, cas: &[CaCertificate], algorithms: &WebPkiSupportedAlgorithms) -> Vec<usize> {
     let Ok((_, parsed)) = X509Certificate::from_der(&ca.der) else { return Vec::new() };
     if ca.is_root {

@@ -1,7 +1,9 @@
-//! Verification of a peer's certificate against CAs and CRLs: chain, dates, usage and revocation, as mongod does by OpenSSL.
+//! Verifies a peer's certificate against CAs and CRLs: chain, validity, usage and revocation, as mongod does with
+//! OpenSSL.
 //!
-//! webpki builds the path. What it does not check is here: dates, usage and path length of roots, which of several CRLs
-//! counts, and self-signed certificates that are themselves in the CA file, which are trusted directly.
+//! webpki builds the path. This file checks what webpki does not: validity, usage and path length of roots, which of
+//! several CRLs applies, and self-signed certificates that are in the CA file themselves and are therefore trusted
+//! directly.
 
 use std::sync::Arc;
 
@@ -37,7 +39,7 @@ pub(crate) struct ChainVerifier {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// A certificate that is being verified.
+/// The certificate to verify.
 struct Candidate<'a> {
     der: &'a CertificateDer<'a>,
     parsed: X509Certificate<'a>,
@@ -56,13 +58,14 @@ impl ChainVerifier {
         ChainVerifier { cas, crls, algorithms }
     }
 
-    /// The names of the CAs, for the certificate request that a server sends.
+    /// The names of the CAs, which a server sends in its CertificateRequest.
     pub(crate) fn subjects(&self) -> Vec<DistinguishedName> {
         self.cas.iter().map(|ca| DistinguishedName::in_sequence(&ca.anchor.subject)).collect()
     }
 
-    /// Verifies everything of a certificate but its names. Returns the first second at which the result no longer holds: the
-    /// earliest end of the certificates and of the CRL that were used, or the beginning of a CRL that will replace it.
+    /// Verifies a certificate except for its names. Returns the first second at which the result is no longer valid:
+    /// the earliest expiry time of the certificates and the CRL that were used, or the time at which a newer CRL comes
+    /// into force.
     pub(crate) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -98,8 +101,8 @@ impl ChainVerifier {
         verified.map_err(|error| self.explain(error, &candidate))
     }
 
-    /// Builds a path to a root, once for each choice of CRLs: two keys of one issuer name have CRLs of their own, and webpki
-    /// looks at one of them only.
+    /// Builds a path to a root, once for each choice of CRLs: if an issuer name has two keys, each has its own CRLs,
+    /// but webpki uses only one of them.
     fn verify_path(
         &self,
         certificate: &EndEntityCert<'_>,
@@ -131,7 +134,7 @@ impl ChainVerifier {
                     .with_expiration_policy(ExpirationPolicy::Enforce)
                     .build()
             });
-            // There are CRLs, but none that is in force or none for all reasons.
+            // There are CRLs, but none is in force, or none covers all revocation reasons.
             let is_unchecked = (revocation.is_none() || !covers_all) && !self.crls.is_empty();
             match certificate.verify_for_usage(
                 &algorithms,
@@ -155,7 +158,7 @@ impl ChainVerifier {
         good.ok_or_else(|| worst.unwrap_or(webpki::Error::UnknownIssuer))
     }
 
-    /// Checks what webpki leaves out of a path: the key usage of issuers, and the path length of roots.
+    /// Checks the properties of a path that webpki does not: the key usage of issuers and the path length of roots.
     fn check_path(&self, path: &VerifiedPath<'_>, candidate: &Candidate<'_>) -> Result<(), webpki::Error> {
         let Candidate { parsed, role, now, .. } = candidate;
         let ders: Vec<_> = path.intermediate_certificates().map(|intermediate| intermediate.der()).collect();
@@ -194,21 +197,22 @@ impl ChainVerifier {
         Ok(())
     }
 
-    /// When a verified path no longer holds.
+    /// The time at which a verified path is no longer valid.
     fn end(&self, certificate: &X509Certificate<'_>, path: &VerifiedPath<'_>, choice: usize, now: i64) -> i64 {
-        // One that x509-parser cannot read, although webpki did, ends at once: no session is resumed by it.
+        // An intermediate that webpki can parse and x509-parser cannot expires at once, so that no session is resumed
+        // with it.
         let intermediates = path.intermediate_certificates().map(|intermediate| {
             let der = intermediate.der();
             X509Certificate::from_der(&der).map_or(now, |(_, certificate)| first_second_after(&certificate))
         });
-        // A CA that was renewed with its key may be there twice; either is enough.
+        // A CA that was renewed with the same key may be in the file twice; either certificate is enough.
         let same = self.cas.iter().filter(|ca| ca.is_valid(now) && ca.issues_anything() && ca.anchor == *path.anchor());
         let root = same.map(|ca| ca.not_after.saturating_add(1)).max();
         let crl = self.crls.end(certificate.issuer().as_raw(), choice, now);
         intermediates.chain([first_second_after(certificate)]).chain(root).chain(crl).min().unwrap_or(now)
     }
 
-    /// Verifies a self-signed certificate of the CA file, which has no chain.
+    /// Verifies a self-signed certificate that is in the CA file itself and so needs no chain.
     fn verify_trusted_directly(&self, candidate: &Candidate<'_>) -> Result<i64, Error> {
         let Candidate { parsed: certificate, role, now, .. } = candidate;
         let encoding = || Error::from(CertificateError::BadEncoding);
@@ -252,7 +256,7 @@ impl ChainVerifier {
         Ok(self.crls.end_of_key(name, key, *now).map_or(end, |crl| crl.min(end)))
     }
 
-    /// Names causes that webpki does not know of: a CA or a CRL of that issuer is there, but cannot be used.
+    /// Explains errors whose cause webpki does not know: a CA or CRL of that issuer exists but cannot be used.
     fn explain(&self, error: webpki::Error, candidate: &Candidate<'_>) -> Error {
         let now = candidate.now;
         let leaf_issuer = candidate.parsed.issuer().as_raw();
@@ -287,12 +291,12 @@ impl ChainVerifier {
     }
 }
 
-/// `notAfter` itself is still valid.
+/// The first second after `notAfter`, which is itself still valid.
 fn first_second_after(certificate: &X509Certificate<'_>) -> i64 {
     certificate.validity().not_after.timestamp().saturating_add(1)
 }
 
-/// Whether an error comes from the CRL of the right key, so that those of other keys mean nothing.
+/// Whether the error was found with a CRL of the right key. If so, errors found with CRLs of other keys are irrelevant.
 fn is_of_right_crl(error: &webpki::Error) -> bool {
     matches!(error, webpki::Error::CrlExpired { .. } | webpki::Error::IssuerNotCrlSigner)
 }

@@ -1,5 +1,5 @@
-//! The certificate verifiers of the rustls configurations: [`chain::ChainVerifier`] for the chain, the names that a route
-//! accepts, and mongod's two `AllowInvalid` switches.
+//! The certificate verifiers of the rustls configurations: [`chain::ChainVerifier`] for the chain, the names that a
+//! route accepts, and mongod's two `AllowInvalid` options.
 
 pub(crate) mod ca;
 pub(crate) mod chain;
@@ -21,7 +21,7 @@ use crate::tls::resumption::{NEVER, note};
 use crate::tls::x509::purpose::PeerRole;
 use chain::ChainVerifier;
 
-/// Signatures of the handshake, verified alike on both sides.
+/// Verification of handshake signatures, which is the same for clients and servers.
 macro_rules! verify_handshake_signatures {
     () => {
         fn verify_tls12_signature(
@@ -50,13 +50,13 @@ macro_rules! verify_handshake_signatures {
     };
 }
 
-/// Verifies that a server has one of the names of a route. The SNI does not matter.
+/// Verifies that a server's certificate has one of the names of a route. The SNI is not used.
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
-    /// `None` without a CA file, which is legal only with `allow_invalid_certificates`.
+    /// `None` without a CA file, which is allowed only with `allow_invalid_certificates`.
     pub(crate) chains: Option<Arc<ChainVerifier>>,
     pub(crate) algorithms: WebPkiSupportedAlgorithms,
-    /// The certificate must be for one of these; never empty.
+    /// The certificate must have one of these names; never empty.
     pub(crate) names: Vec<ServerName<'static>>,
     pub(crate) allow_invalid_certificates: bool,
     pub(crate) allow_invalid_hostnames: bool,
@@ -96,7 +96,8 @@ impl ServerCertVerifier for ServerVerifier {
     verify_handshake_signatures!();
 }
 
-/// Verifies a client as mongod does: `sslAllowConnectionsWithoutCertificates` excuses only the absence of a certificate.
+/// Verifies a client as mongod does. `sslAllowConnectionsWithoutCertificates` only allows a client to send no
+/// certificate.
 #[derive(Debug)]
 pub(crate) struct ClientVerifier {
     pub(crate) chains: Arc<ChainVerifier>,

@@ -1,4 +1,4 @@
-//! Verification of the signatures of one chain: each is verified once, and their number is bounded.
+//! Verifies the signatures of one certificate chain, each only once, and limits their number.
 //!
 //! Path building verifies the same signature again for each order of the intermediates and each choice of CRLs.
 
@@ -8,20 +8,21 @@ use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerifica
 
 use crate::limits::{CHAIN_KEY_BYTES, CHAIN_SIGNATURES};
 
-/// The signatures that were verified for one certificate.
+/// The signatures verified for one certificate.
 #[derive(Debug, Default)]
 pub(crate) struct SignatureCache(Mutex<CacheState>);
 
 #[derive(Debug, Default)]
 struct CacheState {
     verified: Vec<CachedSignature>,
-    /// Their cost, in signatures of a key of usual size.
+    /// Their total cost, in units of one signature of a key of usual size.
     spent: usize,
-    /// Whether the bound was reached.
+    /// Whether the limit was reached.
     is_full: bool,
 }
 
-/// A signature and whether it verifies. Kept whole: looked up by a hash, a wrong one could pass for a right one.
+/// A signature and whether it is valid. Stored in full: looked up by a hash, an invalid signature could pass for a
+/// valid one.
 #[derive(Debug)]
 struct CachedSignature {
     algorithms: [AlgorithmIdentifier; 2],
@@ -37,7 +38,7 @@ impl SignatureCache {
     }
 }
 
-/// A signature algorithm that verifies by way of a [`SignatureCache`].
+/// A signature algorithm that verifies through a [`SignatureCache`].
 #[derive(Debug)]
 pub(crate) struct CachingAlgorithm<'a> {
     pub(crate) inner: &'static dyn SignatureVerificationAlgorithm,

@@ -1,15 +1,15 @@
-//! Distinguished names as OpenSSL compares them (`x509_name_canon`): regardless of the ASN.1 string type, of ASCII case, and of
-//! white space around and between words. webpki compares names byte for byte.
+//! Compares distinguished names as OpenSSL does (`x509_name_canon`): regardless of the ASN.1 string type, ASCII case,
+//! and white space around and between words. webpki compares names byte for byte.
 
 use x509_parser::asn1_rs::Tag;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-/// Whether OpenSSL takes two names for the same.
+/// Whether OpenSSL considers two names equal.
 pub(crate) fn is_same(one: &X509Name<'_>, other: &X509Name<'_>) -> bool {
     one.as_raw() == other.as_raw() || canonical(one) == canonical(other)
 }
 
-/// A name in the form that is compared: its RDNs in order, each a set of types and values.
+/// A name in canonical form: its RDNs in order, each a set of types and values.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CanonicalName(Vec<Vec<(String, Value)>>);
 
@@ -25,7 +25,7 @@ pub(crate) fn canonical(name: &X509Name<'_>) -> CanonicalName {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Text(String),
-    /// A value that is no string: its tag and bytes.
+    /// A value that is not a string: its tag and bytes.
     Other(u32, Vec<u8>),
 }
 
@@ -59,7 +59,7 @@ mod tests {
 
     use super::is_same;
 
-    /// A name of one common name, of a string type and these bytes.
+    /// Encodes a name that consists of one common name of this string type and these bytes.
     fn name(tag: u8, text: &[u8]) -> Vec<u8> {
         let wrap = |tag: u8, content: Vec<u8>| [vec![tag, u8::try_from(content.len()).unwrap()], content].concat();
         let value = wrap(tag, text.to_vec());

@@ -5,8 +5,8 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use x509_parser::extensions::{KeyUsage, ParsedExtension};
 use x509_parser::prelude::{X509Certificate, X509Extension, X509Version};
 
-/// Whether the issuer has the key and the serial number that the authority key identifier names, if any (OpenSSL's
-/// `X509_check_akid`).
+/// Whether `issuer` has the key and serial number in the certificate's authority key identifier, if there are any
+/// (OpenSSL's `X509_check_akid`).
 pub(crate) fn may_be_issued_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
     let mut extensions = certificate.extensions().iter().map(X509Extension::parsed_extension);
     let named = extensions.find_map(|extension| {
@@ -41,15 +41,15 @@ pub(crate) fn is_ca(certificate: &X509Certificate<'_>) -> bool {
     }
 }
 
-/// Whether it has a critical extension that OpenSSL does not support (`X509_supported_extension`).
+/// Whether a certificate has a critical extension that OpenSSL does not support (`X509_supported_extension`).
 pub(crate) fn has_unknown_critical(certificate: &X509Certificate<'_>) -> bool {
     let mut critical = certificate.extensions().iter().filter(|extension| extension.critical);
     critical.any(|extension| !KNOWN_CRITICAL.contains(&extension.oid.to_id_string().as_str()))
 }
 
-/// In this order: the key identifiers, key usage, subject alternative name, basic constraints, name constraints, CRL distribution
-/// points, policies, their mappings and constraints, extended key usage, inhibitAnyPolicy; nsCertType; addresses and numbers of
-/// RFC 3779, OCSP's noCheck, proxyCertInfo.
+/// Critical extensions that OpenSSL supports, in this order: the key identifiers, key usage, subject alternative name,
+/// basic constraints, name constraints, CRL distribution points, policies, their mappings and constraints, extended key
+/// usage, inhibitAnyPolicy; nsCertType; addresses and AS numbers of RFC 3779, OCSP's noCheck, proxyCertInfo.
 pub(crate) const KNOWN_CRITICAL: [&str; 17] = [
     "2.5.29.14",
     "2.5.29.35",
@@ -70,13 +70,13 @@ pub(crate) const KNOWN_CRITICAL: [&str; 17] = [
     "1.3.6.1.5.5.7.1.14",
 ];
 
-/// The basic constraints: whether it is a CA, and the path length.
+/// The basic constraints: whether it is a CA, and the path length if limited.
 pub(crate) fn constraints(certificate: &X509Certificate<'_>) -> Option<(bool, Option<u32>)> {
     let constraints = certificate.basic_constraints().ok().flatten()?.value;
     Some((constraints.ca, constraints.path_len_constraint))
 }
 
-/// Whether this key has signed the message by any algorithm that is supported.
+/// Whether the signature of a message verifies with this key and any supported algorithm.
 pub(crate) fn is_signed_by(
     key: &[u8],
     message: &[u8],

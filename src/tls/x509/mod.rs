@@ -1,5 +1,5 @@
-//! Additions to x509-parser and webpki: names as OpenSSL writes and compares them, and checks of
-//! extensions by its rules.
+//! Additions to x509-parser and webpki: writes and compares names as OpenSSL does, and checks extensions by OpenSSL's
+//! rules.
 
 pub(crate) mod canonical_name;
 pub(crate) mod issuer;

@@ -1,10 +1,10 @@
-//! Name constraints that webpki does not apply: those for DNS names, to the common name of a certificate without a DNS name
-//! (OpenSSL's `NAME_CONSTRAINTS_check_CN`).
+//! Applies name constraints that webpki does not: DNS constraints apply to the common name of a certificate without DNS
+//! names (OpenSSL's `NAME_CONSTRAINTS_check_CN`).
 
 use x509_parser::extensions::{GeneralName, GeneralSubtree};
 use x509_parser::prelude::X509Certificate;
 
-/// Whether the name constraints of a CA allow the common names of a certificate that it has issued.
+/// Whether the name constraints of a CA permit the common names of a certificate that it issued.
 pub(crate) fn allow_common_names(ca: &X509Certificate<'_>, certificate: &X509Certificate<'_>) -> bool {
     let Some(constraints) = ca.name_constraints().ok().flatten().map(|constraints| constraints.value) else {
         return true;
@@ -30,7 +30,8 @@ fn bases<'a>(subtrees: Option<&'a [GeneralSubtree<'a>]>) -> impl Iterator<Item =
     })
 }
 
-/// Whether a common name looks like a host name: letters, digits, `_`, and `-` or `.` between them, and at least one dot.
+/// Whether a common name looks like a host name: letters, digits and `_`, with `-` or `.` between them, and at least
+/// one dot.
 fn is_host(name: &str) -> bool {
     let is_label = |label: &str| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -39,7 +40,7 @@ fn is_host(name: &str) -> bool {
     name.contains('.') && name.split('.').all(is_label)
 }
 
-/// Whether a name is a base domain or below it.
+/// Whether a name equals a base domain or is below it.
 fn is_within(name: &str, base: &str) -> bool {
     let (name, base) = (name.to_ascii_lowercase(), base.to_ascii_lowercase());
     match name.strip_suffix(&base) {

@@ -1,4 +1,4 @@
-//! Whether a certificate may be shown by a client or a server, by OpenSSL's rules.
+//! Whether a client or a server may use a certificate, by OpenSSL's rules.
 
 use x509_parser::prelude::{ParsedExtension, X509Certificate};
 
@@ -9,7 +9,7 @@ pub(crate) enum PeerRole {
     Server,
 }
 
-/// Whether the key usage allows this role, by OpenSSL's rules for `sslclient` and `sslserver`.
+/// Whether the certificate's usages allow this role, by OpenSSL's rules for `sslclient` and `sslserver`.
 pub(crate) fn is_meant_for(certificate: &X509Certificate<'_>, peer: PeerRole) -> bool {
     is_of_type(certificate, peer)
         && certificate.key_usage().is_ok_and(|usage| {
@@ -21,7 +21,7 @@ pub(crate) fn is_meant_for(certificate: &X509Certificate<'_>, peer: PeerRole) ->
         })
 }
 
-/// Whether the Netscape certificate type, if there is one, allows this role.
+/// Whether the Netscape certificate type, if present, allows this role.
 fn is_of_type(certificate: &X509Certificate<'_>, peer: PeerRole) -> bool {
     certificate.extensions().iter().all(|extension| match (extension.parsed_extension(), peer) {
         (ParsedExtension::NSCertType(kind), PeerRole::Client) => kind.ssl_client(),
@@ -30,8 +30,8 @@ fn is_of_type(certificate: &X509Certificate<'_>, peer: PeerRole) -> bool {
     })
 }
 
-/// Whether a CRL covers all revocation reasons, by the first CRL distribution point of the certificate: OpenSSL looks at no
-/// other.
+/// Whether a CRL for this certificate covers all revocation reasons. As in OpenSSL, only the first CRL distribution
+/// point of the certificate is considered.
 pub(crate) fn covers_all_reasons(certificate: &X509Certificate<'_>) -> bool {
     certificate.extensions().iter().all(|extension| {
         let ParsedExtension::CRLDistributionPoints(points) = extension.parsed_extension() else { return true };

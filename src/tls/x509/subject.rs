@@ -1,4 +1,4 @@
-//! Subjects of certificates as RFC 4514 and mongod write them, most specific first: `CN=client,O=example`.
+//! Subjects of certificates in the form of RFC 4514, as mongod writes them, most specific first: `CN=client,O=example`.
 
 use std::net::IpAddr;
 
@@ -14,8 +14,8 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     X509Certificate::from_der(certificate).ok().map(|(_, certificate)| rfc4514(certificate.subject()))
 }
 
-/// The subject alternative names of a certificate, with their kinds as OpenSSL writes them: `DNS:`, `IP:`, `email:`, `URI:`.
-/// Other kinds are left out. Empty if the certificate cannot be parsed.
+/// The subject alternative names of a certificate, prefixed with their kinds as OpenSSL writes them: `DNS:`, `IP:`,
+/// `email:`, `URI:`. Other kinds are left out. Empty if the certificate cannot be parsed.
 #[must_use]
 pub fn subject_alt_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
@@ -38,7 +38,7 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-/// A distinguished name with escaped values, so that no value can pass for several attributes.
+/// A distinguished name with escaped values, so that a value cannot be mistaken for several attributes.
 pub(crate) fn rfc4514(name: &X509Name<'_>) -> String {
     let names: Vec<_> = name.iter_rdn().map(|rdn| rdn.iter().map(attribute).collect::<Vec<_>>().join("+")).collect();
     names.into_iter().rev().collect::<Vec<_>>().join(",")
@@ -57,7 +57,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// RFC 4514, section 2.4.
+/// Escapes a value by RFC 4514, section 2.4.
 fn escaped(value: &str) -> String {
     let last = value.chars().count().saturating_sub(1);
     let mut text = String::with_capacity(value.len());

@@ -1,4 +1,5 @@
-//! The admin port of a proxy, by HTTP as a script would use it: one request a connection, JSON both ways.
+//! A client of a proxy's admin port, which uses HTTP like a script: one request per connection, JSON in both
+//! directions.
 
 use std::{
     io::{Read as _, Write as _},
@@ -30,31 +31,31 @@ pub(crate) fn of(proxy: &Proxy) -> Admin {
     Admin { address: proxy.address("admin") }
 }
 
-/// Any HTTP server.
+/// Any HTTP server, at this address.
 pub(crate) fn at(address: SocketAddr) -> Admin {
     Admin { address }
 }
 
 impl Admin {
-    /// `GET`, which must succeed, as JSON.
+    /// Sends a `GET`, which must succeed. Returns the JSON.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
         self.request("GET", path, None).json(200)
     }
 
-    /// `PUT`, which must succeed.
+    /// Sends a `PUT`, which must succeed.
     #[track_caller]
     pub(crate) fn put(&self, path: &str, body: &Value) -> Value {
         self.request("PUT", path, Some(body)).json(200)
     }
 
-    /// `POST`, which must succeed.
+    /// Sends a `POST`, which must succeed.
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         self.request("POST", path, Some(body)).json(200)
     }
 
-    /// Any request.
+    /// Sends any request.
     pub(crate) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let body = body.map(Value::to_string).unwrap_or_default();
         self.raw(&format!(
@@ -65,7 +66,7 @@ impl Admin {
         ))
     }
 
-    /// Bytes as they are, and all that comes back.
+    /// Sends bytes unchanged, and returns the whole answer.
     pub(crate) fn raw(&self, request: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).expect("the admin port takes connections");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -83,7 +84,7 @@ impl Answer {
         Self { status: status.expect("a status"), head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
-    /// The body, of an answer with this status.
+    /// The body as JSON. The answer must have this status.
     #[track_caller]
     pub(crate) fn json(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
@@ -91,5 +92,5 @@ impl Answer {
     }
 }
 
-/// A recycle may wait for its connections; everything else answers at once.
+/// A recycle may wait for its connections; all other requests are answered at once.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,5 +1,6 @@
-//! Two hosts, as network namespaces with a cable between them: a sidecar's, and all others'. On both, small TCP servers
-//! say which of them took a connection.
+//! Two hosts as network namespaces, connected by a virtual cable: the host of a sidecar, and a host that stands for all
+//! others. Small TCP servers on both hosts identify themselves to clients, so that a test sees which of them accepted a
+//! connection.
 
 use std::{
     env,
@@ -11,35 +12,35 @@ use std::{
 
 use super::process;
 
-/// The hosts. Gone on drop, with their servers.
+/// The two hosts. They are removed on drop, with their servers.
 pub(crate) struct Hosts {
     name: String,
     children: Vec<Child>,
-    /// The servers in the place of tlsramp's.
+    /// The servers that take the place of tlsramp's listeners.
     tlsramp: Option<Child>,
 }
 
-/// A connection that is open.
+/// A connection that stays open.
 pub(crate) struct Held {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
-/// One of the two.
+/// One of the two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Host {
-    /// Addresses 10.98.0.1, 10.98.0.9, fd98::1, fd98::9. A mongod where the test says, tlsramp's port 27117, transparent, on
-    /// all of them, and tlsramp's 27217 on 127.0.0.1 and ::1.
+    /// Addresses 10.98.0.1, 10.98.0.9, fd98::1, fd98::9. A mongod at the addresses that the test chooses; tlsramp's
+    /// port 27117, transparent, on all addresses; and tlsramp's port 27217 on 127.0.0.1 and ::1.
     Sidecar,
-    /// Addresses 10.98.0.2, 10.98.0.3, fd98::2, fd98::3. Other members' ports 27017 and 27018.
+    /// Addresses 10.98.0.2, 10.98.0.3, fd98::2, fd98::3. Ports 27017 and 27018 of other members.
     Others,
 }
 
 impl Hosts {
-    /// With a mongod that listens on these.
+    /// Creates the hosts, with a mongod that listens on these addresses.
     ///
     /// # Errors
-    /// What this machine lacks.
+    /// A command or a privilege that this machine lacks.
     pub(crate) fn with_mongod(mongod: &[&str]) -> Result<Self, String> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         sweep();
@@ -65,32 +66,32 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// Starts a mongod that listens on these; it is the last one started, for [`Hosts::stop_last`].
+    /// Starts a mongod that listens on these addresses. It is then the process that [`Hosts::stop_last`] ends.
     ///
     /// # Errors
-    /// It does not come up.
+    /// It does not start.
     pub(crate) fn start_mongod(&mut self, at: &[&str]) -> Result<(), String> {
         self.start(Host::Sidecar, &[&["serve"], at].concat(), "ready").map(drop)
     }
 
-    /// Starts servers in the place of tlsramp's.
+    /// Starts the servers that take the place of tlsramp's listeners.
     pub(crate) fn start_tlsramp(&mut self) {
         let at = ["0.0.0.0@27117@transparent", "::@27117@transparent", "127.0.0.1@27217", "::1@27217"];
         self.start(Host::Sidecar, &[&["serve"], &at[..]].concat(), "ready").unwrap();
         self.tlsramp = self.children.pop();
     }
 
-    /// Kills them, as a crash would.
+    /// Kills these servers, as a crash would.
     pub(crate) fn kill_tlsramp(&mut self) {
         end(self.tlsramp.take());
     }
 
-    /// Kills what was started last.
+    /// Kills the process that was started last.
     pub(crate) fn stop_last(&mut self) {
         end(self.children.pop());
     }
 
-    /// Starts a command on a host that goes on; it is the last one started.
+    /// Starts a command that keeps running on a host. It is then the process that was started last.
     pub(crate) fn go_on(&mut self, host: Host, words: &[&str]) -> BufReader<ChildStdout> {
         let mut command = process::tethered("ip");
         command.args(["netns", "exec", &self.namespace(host)]).args(words).stdout(Stdio::piped());
@@ -100,43 +101,45 @@ impl Hosts {
         output
     }
 
-    /// Waits for what was started last to end by itself.
+    /// Waits until the process that was started last ends by itself.
     pub(crate) fn wait_last(&mut self) -> Option<ExitStatus> {
         process::wait(&mut self.children.pop()?, PATIENCE).unwrap()
     }
 
-    /// Runs a command on a host, with input, to its end.
+    /// Runs a command on a host until it ends, with this standard input.
     pub(crate) fn output(&self, host: Host, words: &[&str], input: &str) -> Output {
         let mut command = process::tethered("ip");
         command.args(["netns", "exec", &self.namespace(host)]).args(words);
         process::output_with_input(command, input.as_bytes().to_vec(), PATIENCE).unwrap()
     }
 
-    /// As [`Hosts::output`], for what has to succeed: what it printed.
+    /// As [`Hosts::output`], for a command that must succeed. Returns its standard output.
     pub(crate) fn run(&self, host: Host, words: &[&str], input: &str) -> String {
         let output = self.output(host, words, input);
         assert!(output.status.success(), "{words:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The answers to connections from one host, by one of its addresses, or `-`.
+    /// The answers to connections from one host. `from` is the source address, or `-` for any.
     pub(crate) fn connect(&self, host: Host, from: &str, to: &[&str]) -> Vec<String> {
         self.connect_by(host, &[], from, to)
     }
 
-    /// The same, by a client that is started by `wrapper`.
+    /// As [`Hosts::connect`], by a client that is started through the command `wrapper`.
     pub(crate) fn connect_by(&self, host: Host, wrapper: &[&str], from: &str, to: &[&str]) -> Vec<String> {
         let said = self.run(host, &[wrapper, &["python3", SCRIPT, "connect", from], to].concat(), "");
         said.lines().map(str::to_owned).collect()
     }
 
-    /// A connection from one port of another host that its server closes first, which leaves that one in TIME_WAIT.
+    /// Makes a connection from a given port of the other host. The server closes it first, so that it stays in
+    /// TIME_WAIT on the server's side.
     pub(crate) fn closed(&self, from: &str, to: &str) -> String {
         self.run(Host::Others, &["python3", SCRIPT, "closed", from, to], "").trim().to_owned()
     }
 
-    /// The answers to connections from another host, all at once: from an address, to an address and port. A host bounds how
-    /// many ICMP messages it sends, so what is rejected by one may look like what is dropped: both are `closed`.
+    /// The answers to several connections from the other host at once, each from an address to an address and port. A
+    /// host limits the rate of its ICMP messages, so a rejected connection may look like a dropped one: both are
+    /// reported as `closed`.
     pub(crate) fn reach(&self, pairs: &[String]) -> Vec<String> {
         let pairs = pairs.iter().map(String::as_str);
         let words: Vec<&str> = ["python3", SCRIPT, "reach"].into_iter().chain(pairs).collect();
@@ -151,7 +154,7 @@ impl Hosts {
         Held { input, output }
     }
 
-    /// Starts the script, and waits for the line by which it says that it is there.
+    /// Starts the script and waits for the line that reports that it is ready.
     fn start(&mut self, host: Host, words: &[&str], expected: &str) -> Result<BufReader<ChildStdout>, String> {
         let mut command = process::tethered("ip");
         command.args(["netns", "exec", &self.namespace(host), "python3", SCRIPT]).args(words);
@@ -170,7 +173,7 @@ impl Hosts {
 }
 
 impl Held {
-    /// Sends a line; what comes back, or `broken`.
+    /// Sends a line. Returns the answer, or `broken` if the connection failed.
     pub(crate) fn asks(&mut self, line: &str) -> String {
         writeln!(self.input, "{line}").unwrap();
         let mut answer = String::new();
@@ -211,7 +214,7 @@ fn end(child: Option<Child>) {
     }
 }
 
-/// Removes what a killed run has left.
+/// Removes the namespaces of killed runs.
 fn sweep() {
     let left = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
     for name in left.filter_map(|entry| entry.file_name().into_string().ok()) {
@@ -230,5 +233,5 @@ fn ip(args: &[&str]) -> Result<(), String> {
 
 const PREFIX: &str = "tlsramp-hosts-";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/py/tcp.py");
-/// For a command on a busy machine; what waits for an answer that will not come has a limit of its own.
+/// For a command on a busy machine. A command that may get no answer has a time limit of its own.
 const PATIENCE: Duration = Duration::from_secs(60);

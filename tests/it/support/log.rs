@@ -1,6 +1,6 @@
-//! The lines that a child prints, kept and waited on.
+//! The lines that a child process prints, kept so that tests can wait for them.
 //!
-//! Lines that are JSON objects can be searched as such; others are kept for the report of a failure.
+//! Lines that are JSON objects can be searched as objects; other lines are kept for the report of a failure.
 
 use std::{
     fs::File,
@@ -13,10 +13,11 @@ use std::{
 
 use serde_json::Value;
 
-/// A place in a log: what was printed before it is not looked at.
+/// A position in a log. Lines before it are ignored.
 ///
-/// tlsramp writes its log in batches, and a busy machine reads it late, so a line that comes after the mark may be older:
-/// its own timestamp decides. The mark is the beginning of a millisecond, since mongod tells no more.
+/// tlsramp writes its log in batches, and a busy machine reads it late, so a line that arrives after the mark may be
+/// older than the mark. Therefore the line's own timestamp decides. The mark is rounded down to a millisecond, the
+/// resolution of mongod's timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Mark {
     lines: usize,
@@ -35,20 +36,20 @@ impl Mark {
         Self { lines, time: millisecond * 1000 }
     }
 
-    /// Whether the connection of this record was accepted later.
+    /// Whether the connection of this record was accepted after the mark.
     pub(crate) fn precedes(self, record: &Value) -> bool {
         let ended = record["timestamp"].as_str().and_then(microseconds);
         let accepted = ended.zip(record["duration_ms"].as_u64()).map(|(ended, open)| ended.saturating_sub(open * 1000));
         accepted.is_none_or(|accepted| accepted >= self.time)
     }
 
-    /// Whether a line that came later is also newer. One without a timestamp is.
+    /// Whether a line that arrived after the mark is also newer. A line without a timestamp is considered newer.
     fn admits(self, line: &str) -> bool {
         self.time == 0 || timestamp(line).is_none_or(|time| time >= self.time)
     }
 }
 
-/// A log that grows while it is read. Clones are the same log.
+/// A log that grows while it is read. Clones refer to the same log.
 #[derive(Debug, Clone)]
 pub(crate) struct Log(Arc<Shared>);
 
@@ -61,21 +62,21 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     lines: Vec<String>,
-    /// A copy on disk, for a person to look at while a test hangs.
+    /// A copy on disk, for inspection while a test hangs.
     copy: File,
-    /// Streams not yet at their end. At zero, no more lines will come.
+    /// Number of streams that have not ended. At zero, no more lines will arrive.
     streams: usize,
 }
 
 impl Log {
-    /// An empty log with its copy at `path`.
+    /// Creates an empty log with a copy at `path`.
     pub(crate) fn new(path: &Path) -> Self {
         let copy = File::create(path).unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
         let state = Mutex::new(State { lines: Vec::new(), copy, streams: 0 });
         Self(Arc::new(Shared { state, grown: Condvar::new() }))
     }
 
-    /// Adds every line of a stream, to its end, by a thread of its own.
+    /// Adds every line of a stream until it ends, on a separate thread.
     pub(crate) fn follow(&self, stream: impl Read + Send + 'static) {
         self.state().streams += 1;
         let log = self.clone();
@@ -94,27 +95,27 @@ impl Log {
         });
     }
 
-    /// The end of the log as of now.
+    /// The current end of the log.
     pub(crate) fn mark(&self) -> Mark {
         let lines = self.state().lines.len();
         Mark::now(lines)
     }
 
-    /// The lines from `mark` on, as printed.
+    /// The lines after `mark`, as printed.
     pub(crate) fn lines(&self, mark: Mark) -> Vec<String> {
         self.state().lines[mark.lines..].iter().filter(|line| mark.admits(line)).cloned().collect()
     }
 
-    /// The JSON objects among the lines from `mark` on.
+    /// The JSON objects among the lines after `mark`.
     pub(crate) fn objects(&self, mark: Mark) -> Vec<Value> {
         self.lines(mark).iter().filter_map(|line| object(line)).collect()
     }
 
-    /// The first JSON object from `mark` on that is `wanted`; waits for it to be printed.
+    /// Waits for the first JSON object after `mark` for which `wanted` returns true.
     ///
     /// # Errors
     ///
-    /// In words, with the end of the log: not within `limit`, or never, because the child has closed its output.
+    /// A text with the end of the log: the object was not printed within `limit`, or the child has closed its output.
     pub(crate) fn wait(
         &self,
         mark: Mark,
@@ -124,7 +125,7 @@ impl Log {
         self.wait_for(mark, limit, |line| object(line).filter(|value| wanted(value)))
     }
 
-    /// The same of lines that need not be JSON.
+    /// As [`wait`](Self::wait), for lines that need not be JSON.
     ///
     /// # Errors
     ///
@@ -142,7 +143,7 @@ impl Log {
         let deadline = Instant::now() + limit;
         let mut next = mark.lines;
         loop {
-            // `wanted` is the test's code: it must not run under the lock that the reader needs.
+            // `wanted` is code of the test, so it must not run under the lock that the reader needs.
             let (fresh, ended) = {
                 let state = self.state();
                 (state.lines[next..].to_vec(), state.streams == 0)
@@ -163,7 +164,7 @@ impl Log {
         }
     }
 
-    /// The last forty lines, for a report.
+    /// The last forty lines, for the report of a failure.
     pub(crate) fn tail(&self) -> String {
         let state = self.state();
         state.lines[state.lines.len().saturating_sub(40)..].join("\n")
@@ -178,8 +179,8 @@ fn object(line: &str) -> Option<Value> {
     serde_json::from_str(line).ok().filter(Value::is_object)
 }
 
-/// When a line was printed, by its own account: microseconds since 1970. The lines of tlsramp, of mongod and of the
-/// application begin with it.
+/// The time at which a line was printed according to its own timestamp, in microseconds since 1970. Lines of tlsramp,
+/// mongod and the application begin with a timestamp.
 fn timestamp(line: &str) -> Option<u64> {
     let text = line.strip_prefix("{\"timestamp\":").or_else(|| line.strip_prefix("{\"t\":{\"$date\":"))?;
     microseconds(text.trim_start().strip_prefix('"')?.split('"').next()?)
@@ -192,7 +193,7 @@ fn microseconds(text: &str) -> Option<u64> {
     let rest = text.get(20..)?;
     let digits = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
     let fraction = format!("{:0<6}", &rest[..digits]).parse::<u64>().ok()?;
-    // `Z`, or how far the clock is from UTC: `+01:00`.
+    // `Z`, or the offset from UTC: `+01:00`.
     let zone = &rest[digits..];
     let minutes = |zone: &str| Some(zone.get(1..3)?.parse::<u64>().ok()? * 60 + zone.get(4..6)?.parse::<u64>().ok()?);
     let utc = (days(year, month, day) * 86_400 + seconds) * 1_000_000 + fraction;
@@ -200,7 +201,8 @@ fn microseconds(text: &str) -> Option<u64> {
     if zone.starts_with('-') { Some(utc + offset) } else { utc.checked_sub(offset) }
 }
 
-/// Days from 1970 to a date of the Gregorian calendar. Years begin in March, so that a leap day is the last of its year.
+/// Number of days from 1970 to a date of the Gregorian calendar. Years start in March, so that a leap day is the last
+/// day of its year.
 const fn days(year: u64, month: u64, day: u64) -> u64 {
     let year = if month > 2 { year } else { year - 1 };
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;

@@ -1,29 +1,31 @@
-//! What the black-box tests share: real parts, real processes, certificates, and a loud way to say what is missing.
+//! Shared by the black-box tests: real servers and drivers, real processes, certificates, and reports of missing
+//! requirements.
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
-//! | [`require`] | `require!`, `require_root!`, `require_command!`: skip loudly, or fail under `TLSRAMP_TEST_ALL=1` |
+//! | [`require`] | `require!`, `require_root!`, `require_command!`: skip with a message, or fail under
+//! `TLSRAMP_TEST_ALL=1` |
 //! | [`parts`] | mongod, pymongo, mongosh, checkers: fetched once into `target/parts/` |
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
-//! | [`admin`] | the admin port of a proxy, by HTTP |
-//! | [`raw`] | MongoDB commands, by hand |
-//! | [`certs`] | a folder of certificates, the right ones and the wrong ones |
-//! | [`openssl`] | `openssl s_client`, and certificates no modern library would make |
+//! | [`admin`] | the admin port of a proxy, through HTTP |
+//! | [`raw`] | MongoDB commands as raw messages |
+//! | [`certs`] | a folder of valid and invalid certificates |
+//! | [`openssl`] | `openssl s_client`, and certificates that modern libraries refuse to make |
 //! | [`process`] | commands with a time limit; children that cannot outlive the tests |
-//! | [`cable`] | two hosts, as namespaces, with small servers on both |
-//! | [`log`] | the lines of a child, to wait on |
-//! | [`scratch`] | folders that are gone afterwards, even after a crash |
+//! | [`cable`] | two hosts as namespaces, with small servers on both |
+//! | [`log`] | the lines of a child process, to wait for |
+//! | [`scratch`] | folders that are removed at the end, even after a crash |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
-//! | [`set`] | a replica set of servers that only say hello, each behind a tlsramp |
+//! | [`set`] | a replica set of servers that only answer `hello`, each behind a tlsramp |
 //! | [`plain`] | a MongoDB client of one connection |
-//! | [`port`] | a port that nobody else gets |
+//! | [`port`] | a port that stays reserved for the test |
 //! | [`hosts`] | three hosts on one machine: a replica set with a sidecar beside each member |
-//! | [`until`] | waiting for something to be so |
+//! | [`until`] | waiting for a condition |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //! | [`turn`] | a bound on how many replica sets run at a time |
 //!
-//! Nothing here sleeps to let something happen: a helper waits on what it needs, within a bound, and says what it saw.
+//! No helper sleeps and hopes: each waits for the state that it needs, for a limited time, and reports what it saw.
 
 #![allow(dead_code, reason = "a helper may be there before the test that needs it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]

@@ -1,7 +1,7 @@
-//! A real mongod on a free port of 127.0.0.1, its data in a folder that goes with it.
+//! A real mongod on a free port of 127.0.0.1, with its data in a folder that is removed at the end.
 //!
-//! Starts in about 0.3 s. Tests may share one by a `LazyLock<Mongod>`: it is tethered (see [`process`]), so that
-//! nothing is left behind although statics are never dropped.
+//! It starts in about 0.3 s. Tests may share one through a `LazyLock<Mongod>`: it is tethered (see [`process`]), so
+//! nothing remains although statics are never dropped.
 
 use std::{
     path::PathBuf,
@@ -11,29 +11,29 @@ use std::{
 
 use super::{Mark, Scratch, log::Log, parts, process};
 
-/// How a mongod is started; the default is a standalone without TLS.
+/// How to start a mongod; by default a standalone server without TLS.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Options {
-    /// Its own TLS; none: plaintext only.
+    /// mongod's own TLS; `None` for plaintext only.
     pub(crate) tls: Option<Tls>,
-    /// The name of the replica set it is a member of (not yet initiated). Such a one keeps a journal.
+    /// The name of its replica set, which is not initiated yet. Such a mongod keeps a journal.
     pub(crate) replica_set: Option<String>,
-    /// A given port; none: a free one, which the kernel picks.
+    /// The port; `None` for a free port that the kernel chooses.
     pub(crate) port: Option<u16>,
     /// Whether it also listens on a unix socket, see [`Mongod::unix_socket`].
     pub(crate) unix_socket: bool,
-    /// More of its command line.
+    /// Additional arguments.
     pub(crate) args: Vec<String>,
 }
 
-/// mongod's own TLS, by its names.
+/// mongod's own TLS options.
 #[derive(Debug, Clone)]
 pub(crate) struct Tls {
     /// `--tlsMode`: `allowTLS`, `preferTLS` or `requireTLS`.
     pub(crate) mode: &'static str,
     /// `--tlsCertificateKeyFile`.
     pub(crate) certificate_key_file: String,
-    /// `--tlsCAFile`: with it, mongod wants a certificate of every client.
+    /// `--tlsCAFile`. If set, mongod requires a certificate from every client.
     pub(crate) ca_file: Option<String>,
 }
 
@@ -43,16 +43,16 @@ pub(crate) struct Mongod {
     child: Child,
     port: u16,
     log: Log,
-    /// Declared last: the folder goes after the process.
+    /// Declared last, so that the folder is removed after the process has ended.
     folder: Scratch,
 }
 
 impl Mongod {
-    /// Starts one and waits until it takes connections.
+    /// Starts a mongod and waits until it accepts connections.
     ///
     /// # Panics
     ///
-    /// Where it does not start; with the end of its log. A test begins with `require!(parts::mongod())`.
+    /// If it does not start; the message contains the end of its log. A test begins with `require!(parts::mongod())`.
     pub(crate) fn start(options: &Options) -> Self {
         let program = parts::mongod().expect("a test that starts a mongod requires it first");
         let folder = Scratch::new("mongod");
@@ -78,19 +78,20 @@ impl Mongod {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Its unix socket, where the options asked for one. mongod names it after `--port` as given, so after 0.
+    /// The path of its Unix socket, if the options request one. mongod derives the name from `--port` as given, that
+    /// is, from 0.
     pub(crate) fn unix_socket(&self) -> PathBuf {
         let lines = self.log.objects(Mark::START);
         let mut addresses = lines.iter().filter_map(|line| line["attr"]["address"].as_str());
         addresses.find(|address| address.ends_with(".sock")).expect("a mongod with a unix socket").into()
     }
 
-    /// Its log: one JSON object a line.
+    /// Its log, one JSON object per line.
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }
 
-    /// How many connections it has accepted since `mark` in its log.
+    /// Number of connections that it has accepted since `mark` in its log.
     pub(crate) fn accepted(&self, mark: Mark) -> usize {
         self.log.objects(mark).iter().filter(|line| line["msg"] == "Connection accepted").count()
     }
@@ -101,7 +102,8 @@ impl Mongod {
         let _ = self.child.wait();
     }
 
-    /// The port it has said it waits on: with `--port 0` only the log knows, and no other process can take it first.
+    /// The port that its log reports: with `--port 0` only the log contains it, and no other process can take the port
+    /// first.
     fn listening_port(&self) -> u16 {
         let waits = |line: &serde_json::Value| line["msg"] == "Waiting for connections";
         let line = self.log.wait(Mark::START, START_LIMIT, waits);
@@ -123,7 +125,7 @@ impl Options {
         let port = self.port.unwrap_or(0).to_string();
         let mut line = words(&["--dbpath", &data.to_string_lossy(), "--port", &port, "--bind_ip", "127.0.0.1"]);
         line.extend(words(&["--wiredTigerCacheSizeGB", "0.25"]));
-        // A sampler that runs every second and writes to the disk.
+        // Turns off the diagnostic data collection, which runs every second and writes to the disk.
         line.extend(words(&["--setParameter", "diagnosticDataCollectionEnabled=false"]));
         match self.unix_socket {
             true => line.extend(words(&["--unixSocketPrefix", &folder.path().to_string_lossy()])),
@@ -131,7 +133,7 @@ impl Options {
         }
         match &self.replica_set {
             Some(name) => line.extend(words(&["--replSet", name])),
-            // 100 MB and 0.2 s less to start with; a member of a set must have one.
+            // This saves 100 MB and 0.2 s at the start. A member of a set must have a journal.
             None => line.push("--nojournal".to_owned()),
         }
         if let Some(tls) = &self.tls {
@@ -147,5 +149,5 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// A start takes 0.3 s alone; this is for a machine with many tests at once.
+/// A start alone takes 0.3 s; the limit is for a machine that runs many tests at once.
 const START_LIMIT: Duration = Duration::from_secs(60);

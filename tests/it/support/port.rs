@@ -1,14 +1,14 @@
-//! A port of 127.0.0.1 that stays the test's own.
+//! A port of 127.0.0.1 that stays reserved for the test.
 //!
-//! A port that is found by binding and dropping a listener belongs to whoever binds next: to another test, or to the
-//! proxy under test itself, whose `--port 0` then leads to itself.
+//! A port that is found by binding and dropping a listener may be taken by another process: by another test, or by the
+//! proxy under test, whose `--port 0` would then connect to itself.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// A socket that is bound and does not listen. While it lives, the kernel gives its port to nobody else, and refuses
-/// connections to it, unless a process that was told the port listens there with `SO_REUSEADDR`, as servers do.
+/// A socket that is bound but does not listen. While it exists, the kernel assigns its port to no other process and
+/// refuses connections to it, unless a process that is given the port listens on it with `SO_REUSEADDR`, as servers do.
 #[derive(Debug)]
 pub(crate) struct ReservedPort {
     address: SocketAddr,
@@ -16,7 +16,7 @@ pub(crate) struct ReservedPort {
 }
 
 impl ReservedPort {
-    /// A free port.
+    /// Reserves a free port.
     pub(crate) fn new() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_reuse_address(true).unwrap();

@@ -1,7 +1,7 @@
 //! Commands with a time limit, and children that cannot outlive the tests.
 //!
-//! A long-lived child is started by [`spawn`] from a [`tethered`] command: the kernel kills it when the test process is
-//! gone, however it went. Statics are never dropped, and a killed test drops nothing at all.
+//! A long-lived child is started by [`spawn`] from a [`tethered`] command: the kernel kills it when the test process
+//! ends for whatever reason. Statics are never dropped, and a killed test does not drop anything.
 
 use std::{
     ffi::OsStr,
@@ -19,10 +19,10 @@ use rustix::process::{Pid, Signal};
 
 use super::{require, until};
 
-/// A command whose process gets SIGKILL when the test process ends. It must be started by [`spawn`] or [`output`].
+/// A command whose process receives SIGKILL when the test process ends. It must be started by [`spawn`] or [`output`].
 ///
-/// `setpriv` (util-linux) sets the flag and becomes the program: the child's id is the program's. Where it is missing,
-/// the program is started plainly.
+/// `setpriv` (util-linux) sets the flag and then executes the program, so the child's process id is the program's. If
+/// `setpriv` is missing, the program is started directly.
 pub(crate) fn tethered(program: impl AsRef<OsStr>) -> Command {
     match require::command("setpriv") {
         Ok(setpriv) => {
@@ -36,8 +36,8 @@ pub(crate) fn tethered(program: impl AsRef<OsStr>) -> Command {
 
 /// Starts a child from a thread that lives as long as the process.
 ///
-/// The kernel's "parent" is the *thread* that started the child: from a test's own thread, a tethered child that
-/// several tests share would be killed as soon as the first of them ends.
+/// For the kernel, the parent is the *thread* that started the child: a tethered child that several tests share and
+/// that was started on a test's own thread would be killed as soon as that test ends.
 pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     type Job = (Command, Sender<io::Result<Child>>);
     static STARTER: LazyLock<Sender<Job>> = LazyLock::new(|| {
@@ -54,20 +54,20 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     started.recv().expect("the starter answers")
 }
 
-/// Runs a command to its end, without input, and collects what it printed.
+/// Runs a command without input until it ends, and collects its output.
 ///
 /// # Errors
 ///
-/// In words: it cannot be started, or it ran over `limit` (and was killed with all it had started).
+/// A text: the command cannot be started, or it exceeded `limit` and was killed with all its children.
 pub(crate) fn output(command: Command, limit: Duration) -> Result<Output, String> {
     output_with_input(command, Vec::new(), limit)
 }
 
-/// As [`output`], with `input` on its standard input, which is then closed.
+/// As [`output`], with `input` as its standard input, which is then closed.
 pub(crate) fn output_with_input(mut command: Command, input: Vec<u8>, limit: Duration) -> Result<Output, String> {
     use std::os::unix::process::CommandExt as _;
     let shown = shown(&command);
-    // A group of its own, so that what it started can be killed with it.
+    // In a process group of its own, so that its children can be killed with it.
     command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(command).map_err(|error| format!("cannot start {shown}: {error}"))?;
     let mut stdin = child.stdin.take().expect("piped");
@@ -88,11 +88,11 @@ pub(crate) fn output_with_input(mut command: Command, input: Vec<u8>, limit: Dur
     }
 }
 
-/// As [`output`]; success only.
+/// As [`output`], for a command that must succeed.
 ///
 /// # Errors
 ///
-/// In words, with the end of what it printed.
+/// A text with the end of its output.
 pub(crate) fn succeed(command: Command, limit: Duration) -> Result<Output, String> {
     let shown = shown(&command);
     let output = output(command, limit)?;
@@ -106,9 +106,9 @@ pub(crate) fn succeed(command: Command, limit: Duration) -> Result<Output, Strin
     Err(format!("{shown}: {}: {last}", output.status))
 }
 
-/// Waits for a child to end; `None` where it did not within `limit`.
+/// Waits for a child to end; `None` if it does not within `limit`.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
-    // std has no wait with a limit.
+    // The standard library has no wait with a time limit.
     let mut waited = Ok(None);
     until::wait_until(limit, || {
         waited = child.try_wait();
@@ -130,7 +130,7 @@ fn read_all(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>>
     })
 }
 
-/// A command as one would type it, without the tether.
+/// The command as typed in a shell, without the tether.
 fn shown(command: &Command) -> String {
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())

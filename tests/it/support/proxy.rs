@@ -1,8 +1,8 @@
-//! The real `tlsramp` binary: started, listened to, signalled, stopped.
+//! The real `tlsramp` binary: started, observed, signalled, stopped.
 //!
-//! It always logs JSON (`--logFormat json`), one object a line. It is ready when it says `{"message":"ready"}`; by then
-//! it has said `{"message":"listening","route":...,"address":...}` for every listener, so `--port 0` works and no test
-//! has to guess a free port.
+//! It always logs JSON (`--logFormat json`), one object per line. It is ready when it logs `{"message":"ready"}`.
+//! Before that, it has logged `{"message":"listening","route":...,"address":...}` for every listener, so `--port 0`
+//! works and no test has to guess a free port.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -20,17 +20,17 @@ use serde_json::Value;
 
 use super::{Mark, Scratch, log::Log, process};
 
-/// A running `tlsramp run`, killed on drop. If the test is failing by then, the end of its log is printed.
+/// A running `tlsramp run`, killed on drop. If the test is failing at that time, the end of the log is printed.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     child: Child,
     log: Log,
     listeners: Vec<(String, SocketAddr)>,
-    /// Declared last: the folder goes after the process.
+    /// Declared last, so that the folder is removed after the process has ended.
     folder: Scratch,
 }
 
-/// How a proxy is started; the default is `tlsramp run ARGS --logFormat json`.
+/// How to start a proxy; by default with `tlsramp run ARGS --logFormat json`.
 #[derive(Debug)]
 pub(crate) struct ProxyBuilder {
     args: Vec<OsString>,
@@ -46,44 +46,44 @@ impl ProxyBuilder {
         Self { args, config: None, launcher: process::tethered(PROGRAM), stdin: Stdio::null() }
     }
 
-    /// With this text as its configuration file, see [`Proxy::config_file`].
+    /// Sets the text of its configuration file, see [`Proxy::config_file`].
     pub(crate) fn config(mut self, text: &str) -> Self {
         self.config = Some(text.to_owned());
         self
     }
 
-    /// Through a tethered command, which becomes the program: its path and arguments are appended.
+    /// Starts it through a tethered command, to which the path and arguments of the program are appended.
     pub(crate) fn through(mut self, mut launcher: Command) -> Self {
         launcher.arg(PROGRAM);
         self.launcher = launcher;
         self
     }
 
-    /// Through a command of these words: under limits, in a namespace.
+    /// Starts it through a command with these words, for example under limits or in a namespace.
     pub(crate) fn wrapped(self, wrapper: &[String]) -> Self {
         let mut launcher = process::tethered(&wrapper[0]);
         launcher.args(&wrapper[1..]);
         self.through(launcher)
     }
 
-    /// With this as its standard input.
+    /// Sets its standard input.
     pub(crate) fn stdin(mut self, stdin: Stdio) -> Self {
         self.stdin = stdin;
         self
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts the proxy and waits until it is ready.
     ///
     /// # Panics
     ///
-    /// If it does not become ready; with the end of its log.
+    /// If it does not become ready; the message contains the end of its log.
     pub(crate) fn start(self) -> Proxy {
         let mut proxy = self.launch();
         proxy.wait_ready();
         proxy
     }
 
-    /// Starts it without waiting until it is ready, see [`Proxy::wait_ready`].
+    /// Starts the proxy without waiting until it is ready, see [`Proxy::wait_ready`].
     pub(crate) fn launch(self) -> Proxy {
         let Self { args, config, launcher: mut command, stdin } = self;
         let folder = Scratch::new("proxy");
@@ -96,11 +96,11 @@ impl ProxyBuilder {
             command.arg("--config").arg(file);
         }
         command.args(&args).args(["--logFormat", "json"]);
-        // Most servers of the tests count their connections, and do not speak MongoDB.
+        // Most servers of the tests count their connections and do not speak MongoDB, so probes are off by default.
         if !given("--upstreamProbe") {
             command.args(["--upstreamProbe", "off"]);
         }
-        // Without an inbound port of its own choice, the admin port would be the same for all.
+        // Without an inbound port of its own, every proxy would use the same admin port.
         if !given("--port") && !given("--adminBind") && !given("--config") && config.is_none() {
             command.args(["--adminBind", "127.0.0.1:0"]);
         }
@@ -118,12 +118,12 @@ impl Proxy {
         ProxyBuilder::new(args).start()
     }
 
-    /// The same with this text as its configuration file.
+    /// As [`Proxy::start`], with this text as the configuration file.
     pub(crate) fn start_with_config<A: AsRef<OsStr>>(text: &str, args: impl IntoIterator<Item = A>) -> Self {
         ProxyBuilder::new(args).config(text).start()
     }
 
-    /// Waits until it is ready, and learns where it listens.
+    /// Waits until it is ready, and reads the addresses of its listeners.
     pub(crate) fn wait_ready(&mut self) {
         self.wait_log(|line| line["message"] == "ready", START_LIMIT);
         self.listeners = self.log.objects(Mark::START).iter().filter_map(listener).collect();
@@ -134,19 +134,19 @@ impl Proxy {
         self.address("inbound").port()
     }
 
-    /// Where a route listens; `route` is its name as logged. The first, where it has several addresses.
+    /// The address on which a route listens; `route` is its name in the log. The first one, if it has several.
     pub(crate) fn address(&self, route: &str) -> SocketAddr {
         let found = self.listeners.iter().find(|(name, _)| name == route);
         found.unwrap_or_else(|| panic!("no route {route:?} in {:?}", self.listeners)).1
     }
 
-    /// Where the n-th outbound route listens, from 0, in the order logged.
+    /// The address on which the n-th outbound route listens, from 0, in the order of the log.
     pub(crate) fn outbound(&self, n: usize) -> SocketAddr {
         let found = self.listeners.iter().filter(|(name, _)| name.starts_with("outbound")).nth(n);
         found.unwrap_or_else(|| panic!("no outbound route {n} in {:?}", self.listeners)).1
     }
 
-    /// Every listener: route and address, in the order logged.
+    /// Route and address of every listener, in the order of the log.
     pub(crate) fn listeners(&self) -> &[(String, SocketAddr)] {
         &self.listeners
     }
@@ -166,7 +166,7 @@ impl Proxy {
         kill_process(process::pid(&self.child), signal).expect("the proxy is there to be signalled");
     }
 
-    /// The end of the log as of now, for [`wait_log_since`](Self::wait_log_since): "from now on".
+    /// The current end of the log, for [`wait_log_since`](Self::wait_log_since).
     pub(crate) fn mark(&self) -> Mark {
         self.log.mark()
     }
@@ -176,17 +176,17 @@ impl Proxy {
         &self.log
     }
 
-    /// The first line of the log that is `wanted`; waits for it.
+    /// Waits for the first line of the log for which `wanted` returns true.
     ///
     /// # Panics
     ///
-    /// Where it is not there within `limit`, or the proxy ends; with the end of its log.
+    /// If there is no such line within `limit`, or the proxy ends; the message contains the end of its log.
     #[track_caller]
     pub(crate) fn wait_log(&self, wanted: impl FnMut(&Value) -> bool, limit: Duration) -> Value {
         self.wait_log_since(Mark::START, wanted, limit)
     }
 
-    /// As [`wait_log`](Self::wait_log), of the lines after `mark`.
+    /// As [`wait_log`](Self::wait_log), for lines after `mark`.
     #[track_caller]
     pub(crate) fn wait_log_since(&self, mark: Mark, wanted: impl FnMut(&Value) -> bool, limit: Duration) -> Value {
         self.log.wait(mark, limit, wanted).unwrap_or_else(|why| panic!("tlsramp: {why}"))
@@ -202,21 +202,22 @@ impl Proxy {
         self.log.objects(mark).into_iter().filter(is_record).collect()
     }
 
-    /// The first connection record after `mark` that is `wanted`; waits for it as [`wait_log`](Self::wait_log) does.
+    /// Waits, as [`wait_log`](Self::wait_log) does, for the first connection record after `mark` for which `wanted`
+    /// returns true.
     #[track_caller]
     pub(crate) fn wait_record(&self, mark: Mark, mut wanted: impl FnMut(&Value) -> bool, limit: Duration) -> Value {
         self.wait_log_since(mark, |line| is_record(line) && wanted(line), limit)
     }
 
-    /// The record of the first connection to end of those that were accepted after `mark`; waits for it. The record of an
-    /// earlier connection may come after the mark, too.
+    /// Waits for the record of the connection that ended first among those accepted after `mark`. Records of earlier
+    /// connections may also be logged after the mark.
     #[track_caller]
     pub(crate) fn wait_next(&self, mark: Mark, limit: Duration) -> Value {
         self.wait_record(mark, |record| mark.precedes(record), limit)
     }
 
-    /// Connects in some way, again until the connection has a record: of each outcome ten lines a second are logged, and the
-    /// others are only counted. Gives the record, and what came of the attempt.
+    /// Calls `attempt`, which makes a connection, until the connection has a record: only ten lines per second and
+    /// outcome are logged, and further ones are only counted. Returns the record, and the result of the attempt.
     #[track_caller]
     pub(crate) fn recorded<T>(&self, mut attempt: impl FnMut() -> T) -> (Value, T) {
         loop {
@@ -232,20 +233,21 @@ impl Proxy {
         }
     }
 
-    /// CPU time so far, user and system, in clock ticks: 100 a second on Linux.
+    /// Processor time so far, user and system, in clock ticks: 100 per second on Linux.
     pub(crate) fn cpu(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the proxy runs");
-        // After the program's name, which is in brackets and may hold anything: field 3 (the state) and on.
+        // The fields after the program's name, which is in brackets and may contain any character; the first is field 3
+        // (the state).
         let fields: Vec<&str> = stat[stat.rfind(')').expect("brackets") + 1..].split_whitespace().collect();
         [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
     }
 
-    /// How many descriptors it has open.
+    /// Number of its open descriptors.
     pub(crate) fn open_fds(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the proxy runs").count()
     }
 
-    /// Waits for it to end by itself; `None` where it has not within `limit`.
+    /// Waits for it to end by itself; `None` if it does not within `limit`.
     pub(crate) fn wait_exit(&mut self, limit: Duration) -> Option<ExitStatus> {
         process::wait(&mut self.child, limit).expect("can be waited for")
     }
@@ -254,7 +256,7 @@ impl Proxy {
     ///
     /// # Panics
     ///
-    /// Where it has not ended within ten seconds; it is killed then.
+    /// If it has not ended after ten seconds. It is then killed.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         if self.wait_exit(Duration::ZERO).is_none() {
             self.signal(Signal::TERM);
@@ -281,8 +283,8 @@ impl Drop for Proxy {
     }
 }
 
-/// Runs `tlsramp ARGS` (the command included) to its end, in at most twenty seconds: for `check`, and for `run` with
-/// what must not start.
+/// Runs `tlsramp ARGS` (with the command in ARGS) until it ends, for at most twenty seconds: for `check`, and for `run`
+/// if the start must fail.
 pub(crate) fn run_to_end<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
     let mut command = process::tethered(PROGRAM);
     command.args(args);
@@ -291,7 +293,7 @@ pub(crate) fn run_to_end<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> 
 
 fn listener(line: &Value) -> Option<(String, SocketAddr)> {
     let listening = line["message"] == "listening";
-    // A unix socket is no address to connect to by port: left out.
+    // The address of a Unix socket has no port to connect to, so it is left out.
     let address = line["address"].as_str().filter(|_| listening)?.parse().ok()?;
     Some((line["route"].as_str()?.to_owned(), address))
 }
@@ -302,6 +304,6 @@ fn is_record(line: &Value) -> bool {
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 const CONFIG: &str = "tlsramp.conf";
-/// Generous: a machine may run many tests at once.
+/// Long, because a machine may run many tests at once.
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);

@@ -1,4 +1,5 @@
-//! MongoDB commands over any stream, by hand: what is sent is what the test says, and the answer is seen byte by byte.
+//! MongoDB commands over any stream as raw messages: exactly the given bytes are sent, and the answer is returned as
+//! bytes.
 
 use std::{
     io::{Read, Write},
@@ -9,11 +10,11 @@ use std::{
 use bson::raw::{RawDocument, RawDocumentBuf};
 use tlsramp::testing::{Reply, msg_command};
 
-/// A client that asks and waits.
+/// A client that sends a message and waits for the answer.
 #[derive(Debug)]
 pub(crate) struct Wire<S>(pub(crate) S);
 
-/// A client of a server on this host, by plaintext.
+/// A plaintext client of a server on this host.
 #[track_caller]
 pub(crate) fn connect(address: SocketAddr) -> Wire<TcpStream> {
     let stream = TcpStream::connect(address).expect("takes connections");
@@ -22,7 +23,7 @@ pub(crate) fn connect(address: SocketAddr) -> Wire<TcpStream> {
 }
 
 impl<S: Read + Write> Wire<S> {
-    /// The answer to a command for a database.
+    /// The answer to a command on a database.
     #[track_caller]
     pub(crate) fn command(&mut self, database: &str, command: &RawDocument) -> RawDocumentBuf {
         self.message(&msg_command(1, database, command)).document
@@ -36,7 +37,7 @@ impl<S: Read + Write> Wire<S> {
         self.answer().expect("answers")
     }
 
-    /// The next message, or why there is none.
+    /// The next message, or the error if there is none.
     pub(crate) fn answer(&mut self) -> std::io::Result<Reply> {
         let mut length = [0; 4];
         self.0.read_exact(&mut length)?;
@@ -47,5 +48,5 @@ impl<S: Read + Write> Wire<S> {
     }
 }
 
-/// Generous: a machine may run many tests at once.
+/// Long, because a machine may run many tests at once.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,14 +1,15 @@
-//! What a test cannot do without, said at its top.
+//! The requirements of a test, which are stated at its top.
 //!
-//! A test that lacks something prints `SKIPPED <test>: <reason>` to the real stderr, past the harness's capture, and
-//! returns. It never passes in silence: with `TLSRAMP_TEST_ALL=1` in the environment, as in CI, it fails instead.
+//! If a requirement is not met, the test prints `SKIPPED <test>: <reason>` to the real stderr, bypassing the harness's
+//! capture, and returns. It never passes silently: with `TLSRAMP_TEST_ALL=1` in the environment, as in CI, it fails
+//! instead.
 
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
 };
 
-/// Unwraps a `Result<T, impl Display>`, or skips the test that it stands in. The test must return `()`.
+/// Unwraps a `Result<T, impl Display>`, or skips the test that contains the macro. The test must return `()`.
 ///
 /// `let mongod = require!(parts::mongod());`
 macro_rules! require {
@@ -16,7 +17,8 @@ macro_rules! require {
         match $wanted {
             Ok(wanted) => wanted,
             Err(reason) => {
-                // The path of a function declared here names the one around it, whatever thread runs it.
+                // The path of a function that is declared here contains the name of the enclosing function, whatever
+                // thread runs it.
                 fn here() {}
                 $crate::support::require::skipped(::std::any::type_name_of_val(&here), &reason);
                 return;
@@ -32,7 +34,7 @@ macro_rules! require_root {
     };
 }
 
-/// Skips the test unless this command is on the `PATH`; gives its path.
+/// Skips the test unless this command is on the `PATH`. Returns the command's path.
 macro_rules! require_command {
     ($name:expr) => {
         $crate::support::require::require!($crate::support::require::command($name))
@@ -45,16 +47,16 @@ pub(crate) use {require, require_command, require_root};
 ///
 /// # Panics
 ///
-/// Where `TLSRAMP_TEST_ALL=1` asks for every test to run.
+/// If `TLSRAMP_TEST_ALL=1` requires every test to run.
 pub(crate) fn skipped(place: &str, reason: &dyn std::fmt::Display) {
     let test = place.trim_end_matches("::here").replace("::{{closure}}", "");
     let test = test.split_once("::").map_or(test.as_str(), |(_crate, path)| path);
     assert!(!all_wanted(), "{test} cannot run, and TLSRAMP_TEST_ALL=1 asks for every test: {reason}");
-    // Not `eprintln!`, which the harness captures and shows only for a test that fails.
+    // Not `eprintln!`, because the harness captures its output and shows it only for a test that fails.
     let _ = std::io::stderr().write_all(format!("SKIPPED {test}: {reason}\n").as_bytes());
 }
 
-/// Whether this is root.
+/// Whether the tests run as root.
 pub(crate) fn root() -> Result<(), &'static str> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err("needs root") }
 }

@@ -1,7 +1,8 @@
 //! Folders for one run of the tests, under `target/tmp`.
 //!
-//! Each goes when its handle is dropped. What is left by statics (never dropped) or by a killed run is swept by the
-//! next one: a run holds a file lock for as long as it lives, and folders whose lock is free belong to nobody.
+//! Each folder is removed when its handle is dropped. The next run removes folders of statics (which are never dropped)
+//! and of killed runs: a run holds a file lock as long as it lives, and folders whose lock is free are not used any
+//! more.
 
 use std::{
     fs::{self, File},
@@ -13,12 +14,12 @@ use std::{
     },
 };
 
-/// A folder, removed with all that is in it on drop.
+/// A folder that is removed with its contents on drop.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new, empty folder; `label` is part of its name.
+    /// Creates a new folder; `label` is part of its name.
     pub(crate) fn new(label: &str) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -27,7 +28,7 @@ impl Scratch {
         Self(path)
     }
 
-    /// Where it is; absolute.
+    /// Its absolute path.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -47,7 +48,7 @@ impl Drop for Scratch {
 /// All folders of this process.
 struct Run {
     folder: PathBuf,
-    /// Held, not read: tells the sweep of other processes that this run lives.
+    /// Held but not read: it tells other processes' cleanup that this run is alive.
     _lock: File,
 }
 
@@ -58,7 +59,7 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
 
 fn begin(all: &Path) -> io::Result<Run> {
     fs::create_dir_all(all)?;
-    // One sweeper or beginner at a time, so that nobody sees a folder whose lock is not held yet.
+    // Only one run may clean up or begin at a time, so that no run sees a folder whose lock is not held yet.
     let door = File::create(all.join("runs.lock"))?;
     door.lock()?;
     for entry in fs::read_dir(all)? {

@@ -1,4 +1,4 @@
-//! A proxy in front of a small server of the test's own, its plain clients, and reloads: what tests of running share.
+//! A proxy in front of a small server of the test, its plaintext clients, and reloads: shared by tests of `run`.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use serde_json::Value;
 pub(crate) use super::until::wait_until;
 use super::{Mark, Proxy, cert, proxy::Signal, tls};
 
-/// A server that sends back what it gets, or says one thing; half-closes are passed back.
+/// A server that sends back the bytes that it receives, or sends a fixed word. It passes half-closes back.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
@@ -24,17 +24,18 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// One that sends back what it gets.
+    /// Starts a server that sends back the bytes that it receives.
     pub(crate) fn start() -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), None)
     }
 
-    /// One that answers the end of what it gets with `word`, so that it can be told from others.
+    /// Starts a server that sends `word` when the client has closed its sending direction, so that servers can be told
+    /// apart.
     pub(crate) fn saying(word: &'static [u8]) -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), Some(word))
     }
 
-    /// One on a given listener.
+    /// Starts a server on a given listener.
     pub(crate) fn on(listener: TcpListener, word: Option<&'static [u8]>) -> Self {
         let address = listener.local_addr().unwrap();
         let peers = Arc::<Mutex<Vec<SocketAddr>>>::default();
@@ -57,24 +58,24 @@ impl Upstream {
         Self { address, peers }
     }
 
-    /// How many connections it has accepted.
+    /// Number of connections that it has accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.peers.lock().unwrap().len()
     }
 
-    /// Who has connected, in order.
+    /// Addresses of the clients that have connected, in order.
     pub(crate) fn peers(&self) -> Vec<SocketAddr> {
         self.peers.lock().unwrap().clone()
     }
 }
 
-/// The flags of an inbound route in front of it.
+/// The flags of an inbound route to `upstream`.
 pub(crate) fn in_front_of(upstream: &Upstream) -> Vec<String> {
     let address = upstream.address.to_string();
     ["--port", "0", "--upstream", &address, "--upstreamTLS", "never"].map(str::to_owned).to_vec()
 }
 
-/// The same as the last section of a file; more of `proxy:` may follow.
+/// The same route as the last section of a configuration file; more settings of `proxy:` may be appended.
 pub(crate) fn yaml(upstream: &Upstream) -> String {
     format!("proxy:\n  upstream: {}\n  upstreamTLS: never\n", upstream.address)
 }
@@ -84,7 +85,7 @@ pub(crate) fn mode_text(mode: &str, upstream: &Upstream) -> String {
     format!("net: {{tls: {{mode: {mode}, certificateKeyFile: {server}, CAFile: {ca}}}}}\n{}", yaml(upstream))
 }
 
-/// The older spelling, which the log has.
+/// The mode's older spelling, which is used in the log.
 pub(crate) fn older(mode: &str) -> String {
     mode.replace("TLS", "SSL")
 }
@@ -95,7 +96,7 @@ pub(crate) fn connect(proxy: &Proxy) -> TcpStream {
     client
 }
 
-/// That bytes go to the upstream and back.
+/// Asserts that bytes are sent to the upstream and back.
 #[track_caller]
 pub(crate) fn echoes(stream: &mut (impl std::io::Read + std::io::Write), bytes: &[u8]) {
     stream.write_all(bytes).unwrap();
@@ -110,7 +111,7 @@ pub(crate) fn echoes_back(stream: &mut impl std::io::Read, bytes: &[u8]) {
     assert_eq!(back, bytes);
 }
 
-/// One connection from beginning to end; its address.
+/// Makes one connection and closes it. Returns its local address.
 #[track_caller]
 pub(crate) fn exchange(proxy: &Proxy) -> SocketAddr {
     let mut client = connect(proxy);
@@ -120,7 +121,7 @@ pub(crate) fn exchange(proxy: &Proxy) -> SocketAddr {
     client.local_addr().unwrap()
 }
 
-/// One connection from beginning to end; its record.
+/// Makes one connection and closes it. Returns its record.
 #[track_caller]
 pub(crate) fn served(proxy: &Proxy) -> Value {
     let from = proxy.mark();
@@ -129,13 +130,13 @@ pub(crate) fn served(proxy: &Proxy) -> Value {
     record
 }
 
-/// The record of a client: a line may come a little after its connection has ended.
+/// The record of a client, which may be logged a little after its connection has ended.
 #[track_caller]
 pub(crate) fn record_of(proxy: &Proxy, from: Mark, client: SocketAddr) -> Value {
     proxy.wait_record(from, |record| record["peer"] == client.to_string().as_str(), SOON)
 }
 
-/// What a route's server says.
+/// The word that a route's server sends.
 pub(crate) fn answer_of(address: SocketAddr) -> Vec<u8> {
     let mut client = TcpStream::connect(address).unwrap();
     client.set_read_timeout(Some(SOON)).unwrap();
@@ -144,7 +145,7 @@ pub(crate) fn answer_of(address: SocketAddr) -> Vec<u8> {
     read_to_end(&mut client).split_off(1)
 }
 
-/// All that comes until the end, however that comes; a wait that takes too long is a failure.
+/// Reads until the connection ends in any way. A wait that exceeds the time limit is a failure.
 #[track_caller]
 pub(crate) fn read_to_end(stream: &mut impl std::io::Read) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -154,7 +155,7 @@ pub(crate) fn read_to_end(stream: &mut impl std::io::Read) -> Vec<u8> {
     bytes
 }
 
-/// Whether the peer has ended it, one way or the other; waits for it.
+/// Waits until the peer has ended the connection in any way. Returns whether it has.
 pub(crate) fn ended(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0]) {
         Ok(count) => count == 0,
@@ -162,7 +163,7 @@ pub(crate) fn ended(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// Waits until nobody listens there.
+/// Waits until no process listens on this address.
 #[track_caller]
 pub(crate) fn refuses(address: SocketAddr) {
     let refused = || TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
@@ -170,7 +171,7 @@ pub(crate) fn refuses(address: SocketAddr) {
 }
 
 pub(crate) fn outcomes(proxy: &Proxy) -> Vec<String> {
-    // The whole log, to the end of the process.
+    // Waits for the whole log, which ends when the process has ended.
     let _ = proxy.log().wait(Mark::START, SOON, |_| false);
     let mut outcomes: Vec<_> =
         proxy.records().iter().map(|record| record["outcome"].as_str().unwrap().to_owned()).collect();
@@ -182,7 +183,7 @@ pub(crate) fn rewrite(proxy: &Proxy, text: &str) {
     fs::write(proxy.config_file(), text).unwrap();
 }
 
-/// Rewrites the file and has it read; the place in the log where that began.
+/// Rewrites the configuration file and reloads it. Returns the position in the log where that began.
 #[track_caller]
 pub(crate) fn reload(proxy: &Proxy, text: &str) -> Mark {
     rewrite(proxy, text);
@@ -198,7 +199,7 @@ pub(crate) fn signal_reload(proxy: &Proxy) -> Mark {
     from
 }
 
-/// Rewrites the file and has it read; the reason why it is refused.
+/// Rewrites the configuration file and reloads it, which must be refused. Returns the reason.
 #[track_caller]
 pub(crate) fn refused_reload(proxy: &Proxy, text: &str) -> String {
     rewrite(proxy, text);
@@ -218,7 +219,7 @@ pub(crate) fn is_listening_on(line: &Value, ip: &str) -> bool {
     line["message"] == "listening" && line["address"].as_str().is_some_and(|address| address.starts_with(ip))
 }
 
-/// A TLS client that goes by the `ca.pem` of a folder, and shows a certificate of it.
+/// A TLS client that trusts the `ca.pem` of a folder and presents a certificate from it.
 pub(crate) fn tls_client(
     address: SocketAddr,
     folder: &Path,
@@ -229,7 +230,7 @@ pub(crate) fn tls_client(
     tls_over(socket, folder, file)
 }
 
-/// As [`tls_client`], over a connection that is there.
+/// As [`tls_client`], over an existing connection.
 pub(crate) fn tls_over(
     socket: TcpStream,
     folder: &Path,
@@ -248,8 +249,8 @@ pub(crate) fn ping() -> Vec<u8> {
     [&length.to_le_bytes()[..], &1_u32.to_le_bytes(), &[0; 4], &2013_u32.to_le_bytes(), &[0; 5], body].concat()
 }
 
-/// One byte that may become TLS or a message.
+/// One byte that may become TLS or a MongoDB message.
 pub(crate) const HALF_AN_OPENING: &[u8] = b"\x16";
 
-/// Generous: a machine may run many tests at once. Below every wait that a test must not fall into.
+/// Long, because a machine may run many tests at once. Shorter than every time limit that a test must not run into.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

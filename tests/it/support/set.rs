@@ -1,5 +1,5 @@
-//! A replica set that is none: a small server for each member, which answers `hello` as the test says, behind a real
-//! tlsramp. For rollouts, which care for what members say they are and not for what they store.
+//! A simulated replica set: a small server for each member, which answers `hello` as the test specifies, behind a real
+//! tlsramp. For tests of rollouts, which depend on the members' `hello` and not on their data.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,16 +13,16 @@ use tlsramp::testing::Request;
 
 use super::{Proxy, Scratch, admin, cert, wait};
 
-/// A member: its tlsramp, and what is behind it.
+/// A member: its tlsramp and the server behind it.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) proxy: Proxy,
     pub(crate) server: Hello,
-    /// Where its state is kept.
+    /// The folder of its state file.
     folder: Scratch,
 }
 
-/// What a server says to `hello`. Nothing, until it is told what to say.
+/// The server's answer to `hello`. There is no answer until one is set.
 #[derive(Debug, Clone)]
 pub(crate) struct Hello {
     port: u16,
@@ -34,7 +34,7 @@ impl Hello {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
-    /// On a given listener.
+    /// Starts the server on a given listener.
     pub(crate) fn on(listener: TcpListener) -> Self {
         let server = Self { port: listener.local_addr().unwrap().port(), says: Arc::default() };
         let answering = server.clone();
@@ -51,12 +51,12 @@ impl Hello {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Answers nothing more, as a server that hangs does.
+    /// Stops answering, like a server that hangs.
     pub(crate) fn hush(&self) {
         *self.says.0.lock().unwrap() = None;
     }
 
-    /// What it says from now on.
+    /// Sets the answer from now on.
     pub(crate) fn say(&self, document: Document) {
         *self.says.0.lock().unwrap() = Some(document);
         self.says.1.notify_all();
@@ -66,7 +66,7 @@ impl Hello {
         loop {
             let mut message = vec![0; 4];
             stream.read_exact(&mut message).ok()?;
-            // No TLS hello is a message.
+            // A TLS ClientHello is not a message.
             let length = usize::try_from(u32::from_le_bytes(message[..].try_into().ok()?)).ok()?;
             (5..1 << 16).contains(&length).then_some(())?;
             message.resize(length, 0);
@@ -82,8 +82,8 @@ impl Hello {
 }
 
 impl Member {
-    /// One in `disabled`, ready for all modes, with more flags of its own. Its file names the mode; see
-    /// [`Member::configure`].
+    /// Starts a member in mode `disabled` that can serve all modes, with additional flags. Its configuration file names
+    /// the mode, see [`Member::configure`].
     pub(crate) fn start(more: &[String]) -> Self {
         let (server, folder) = (Hello::start(), Scratch::new("member"));
         let (certificate, member, ca) = (cert("server.pem"), cert("member.pem"), cert("ca.pem"));
@@ -98,7 +98,7 @@ impl Member {
             ["--sslClusterFile", &member],
             ["--sslCAFile", &ca],
             ["--stateFile", &state],
-            // A client that has gone is nobody's concern here.
+            // Clients that have disconnected must not count as blockers.
             ["--guardWindow", "0"],
         ];
         let flags = flags.as_flattened().iter().map(|flag| (*flag).to_owned()).chain(more.iter().cloned());
@@ -106,17 +106,17 @@ impl Member {
         Self { proxy, server, folder }
     }
 
-    /// What its file names from now on; read when its status is asked for.
+    /// Changes the mode in its configuration file, which is read when its status is requested.
     pub(crate) fn configure(&self, mode: &str) {
         std::fs::write(self.proxy.config_file(), text(mode)).unwrap();
     }
 
-    /// Its admin address, as `--node` takes it.
+    /// Its admin address in the form of `--node`.
     pub(crate) fn node(&self) -> String {
         self.proxy.address("admin").to_string()
     }
 
-    /// Its name in the set: where its tlsramp takes clients.
+    /// Its name in the set: the address at which its tlsramp accepts clients.
     pub(crate) fn me(&self) -> String {
         self.proxy.address("inbound").to_string()
     }
@@ -127,7 +127,8 @@ impl Member {
     }
 }
 
-/// A tlsramp beside an application, without an inbound route: an outbound route to each of these servers, in their order.
+/// A tlsramp beside an application, with an outbound route to each of these servers in their order and no inbound
+/// route.
 pub(crate) fn beside_an_application(servers: &[String], folder: &Scratch) -> Proxy {
     let (certificate, ca) = (cert("member.pem"), cert("ca.pem"));
     let state = folder.join("state.json").to_string_lossy().into_owned();
@@ -138,13 +139,13 @@ pub(crate) fn beside_an_application(servers: &[String], folder: &Scratch) -> Pro
     Proxy::start(flags)
 }
 
-/// Lets members say that they are a set, the first of them its primary, with other members beside; waits until their
-/// probes know.
+/// Makes the members report that they form a set, with the first one as primary and further members `others`. Waits
+/// until their probes have read this.
 pub(crate) fn form(members: &[Member], others: &[String]) {
     form_set("rs", members, &[], others);
 }
 
-/// The same for a set of another name, some of whose members no hello names.
+/// As [`form`], for a set with another name and with members that no `hello` names.
 pub(crate) fn form_set(name: &str, members: &[Member], hidden: &[Member], others: &[String]) {
     let hosts: Vec<_> = members.iter().map(Member::me).chain(others.iter().cloned()).collect();
     for (place, member) in members.iter().chain(hidden).enumerate() {

@@ -1,4 +1,4 @@
-//! TLS peers for tests, both ends: clients with this certificate or none, servers with that one.
+//! TLS peers for tests: clients with a given certificate or none, and servers with a given certificate.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -11,12 +11,12 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// A client that trusts `ca` and shows `certificate`, if any. It keeps sessions: a second connection resumes.
+/// A client that trusts `ca` and presents `certificate`, if given. It stores sessions: a second connection resumes.
 pub(crate) fn client(ca: impl AsRef<Path>, certificate: Option<&str>) -> Arc<ClientConfig> {
     client_of(aws_lc_rs::default_provider(), ca, certificate)
 }
 
-/// The same, with what this provider offers.
+/// As [`client`], with the algorithms of this provider.
 pub(crate) fn client_of(
     provider: CryptoProvider,
     ca: impl AsRef<Path>,
@@ -32,7 +32,7 @@ pub(crate) fn client_of(
     })
 }
 
-/// A server with this certificate; with `client_ca`, clients must show one of it.
+/// A server with this certificate. With `client_ca`, clients must present a certificate of that CA.
 pub(crate) fn server(certificate: &str, client_ca: Option<&str>) -> Arc<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
@@ -50,7 +50,7 @@ pub(crate) fn server(certificate: &str, client_ca: Option<&str>) -> Arc<ServerCo
     Arc::new(builder.with_single_cert(chain, key).unwrap())
 }
 
-/// Connects and shakes hands, asking for `localhost`.
+/// Connects and completes a handshake for the name `localhost`.
 pub(crate) async fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::clone(config)).connect(name, TcpStream::connect(address).await?).await

@@ -1,13 +1,13 @@
-//! A bound on how many of the heavy tests run at a time: each replica set is a dozen processes.
+//! A limit on how many of the heavy tests run at a time: each replica set has a dozen processes.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// The right to run a replica set of several hosts. Given back on drop.
+/// The permission to run a replica set of several hosts. Returned on drop.
 #[derive(Debug)]
 pub(crate) struct Turn(());
 
 impl Turn {
-    /// Waits for a turn.
+    /// Waits for the permission.
     pub(crate) fn take() -> Self {
         let taken = TAKEN.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = TAKEN.1.wait_while(taken, |taken| *taken >= MOST);
@@ -24,5 +24,5 @@ impl Drop for Turn {
 }
 
 static TAKEN: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
-/// Elections and heartbeats have time limits of their own, which a starved mongod exceeds.
+/// Elections and heartbeats have time limits, which a mongod without enough processor time exceeds.
 const MOST: usize = 4;

@@ -1,4 +1,4 @@
-//! Waiting for a state that no line of a log tells of: polled, within a bound.
+//! Waits for a state that no log line reports, by polling for a limited time.
 
 use std::{
     thread,
@@ -15,10 +15,11 @@ pub(crate) fn wait(what: &str, is: impl FnMut() -> bool) {
     assert!(wait_until(PATIENCE, is), "{what}: it does not come to be");
 }
 
-/// Waits for a condition; whether it holds within the limit. It is asked last when the limit is over.
+/// Waits for a condition. Returns whether it holds within the limit. The condition is checked once more when the limit
+/// is reached.
 ///
-/// Pauses grow with the time waited, by an eighth: what takes a moment is seen at once, and what takes long is not asked
-/// hundreds of times a second, each time at the cost of a process or a request.
+/// The pauses grow with the time waited, by an eighth: a condition that soon holds is noticed at once, and one that
+/// takes long is not checked hundreds of times per second, each time at the cost of a process or a request.
 pub(crate) fn wait_until(limit: Duration, mut is: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     loop {
@@ -33,7 +34,7 @@ pub(crate) fn wait_until(limit: Duration, mut is: impl FnMut() -> bool) -> bool 
     }
 }
 
-/// Whether this machine has more to do than its processors can: no promise of so many seconds can be looked at then.
+/// Whether this machine is overloaded. Time limits of a few seconds are then not tested.
 pub(crate) fn busy() -> bool {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
@@ -44,5 +45,5 @@ pub(crate) fn busy() -> bool {
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// Generous: a machine may run many tests at once.
+/// Long, because a machine may run many tests at once.
 const PATIENCE: Duration = Duration::from_secs(30);

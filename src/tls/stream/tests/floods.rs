@@ -1,4 +1,4 @@
-//! Peers that send incomplete messages and floods of records after the handshake.
+//! Tests with peers that send incomplete messages or floods of records after the handshake.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Forger {
             SupportedCipherSuite::Tls12(suite) => suite.aead_alg.encrypter(key, &iv.as_ref()[..4], &iv.as_ref()[4..]),
         };
         let mut forger = Forger { socket, version, sequence: 0, encrypter };
-        // AWS-LC takes the first nonce for that of the first record.
+        // AWS-LC requires that the first nonce is the one of the first record.
         while forger.sequence < sequence {
             forger.record(ContentType::ApplicationData, &[]);
         }
@@ -51,14 +51,14 @@ impl Forger {
     }
 }
 
-/// What a peer sends after the handshake.
+/// Data that a peer sends after the handshake.
 #[derive(Debug, Clone, Copy)]
 enum Flood {
-    /// A handshake message of this type whose header says 65,000 bytes, in records of this size.
+    /// A handshake message of this type whose header announces 65,000 bytes, in records of this size.
     Message(u8, usize),
     /// A record of 16 KiB without its last byte.
     PartOfARecord,
-    /// Records of this type with this content, over and over.
+    /// Records of this type with this content, repeated without end.
     Records(ContentType, &'static [u8]),
 }
 
@@ -99,7 +99,7 @@ async fn holds<S: UnbufferedSession + Unpin>(
     let mut most = 0;
     let mut buffer = vec![0; 1 << 16];
     for piece in bytes.chunks(10_000) {
-        // It may have been closed.
+        // The peer may have closed the connection.
         if from.socket.write_all(piece).await.is_err() {
             break;
         }
@@ -122,9 +122,10 @@ async fn holds<S: UnbufferedSession + Unpin>(
 async fn what_a_peer_leaves_unfinished_after_the_handshake_is_bounded() {
     let (_folder, versions) = each_version();
     let too_long = "of more than";
-    // The flood, and the expected error with TLS 1.3 and with TLS 1.2.
+    // The flood, and the expected errors with TLS 1.3 and TLS 1.2.
     let rows = [
-        // A session ticket, a key update, a hello (a renegotiation in TLS 1.2), a request for one, a certificate request.
+        // A session ticket, a key update, a ClientHello (a renegotiation in TLS 1.2), a HelloRequest, a
+        // CertificateRequest.
         (Flood::Message(4, 16_000), [too_long; 2]),
         (Flood::Message(4, 64), [too_long; 2]),
         (Flood::Message(24, 16_000), [too_long; 2]),
@@ -136,10 +137,10 @@ async fn what_a_peer_leaves_unfinished_after_the_handshake_is_bounded() {
         (Flood::Records(ContentType::ApplicationData, &[]), ["TooManyEmptyFragments"; 2]),
         (Flood::Records(ContentType::Handshake, &[]), ["TooManyEmptyFragments"; 2]),
         (Flood::Records(ContentType::ApplicationData, b"x"), ["", ""]),
-        // Warnings: user_canceled, no_renegotiation.
+        // Warning alerts: user_canceled, no_renegotiation.
         (Flood::Records(ContentType::Alert, &[1, 90]), ["TooManyWarningAlertsReceived"; 2]),
         (Flood::Records(ContentType::Alert, &[1, 100]), ["NoRenegotiation", "TooManyWarningAlertsReceived"]),
-        // A request for a renegotiation.
+        // A HelloRequest, which asks for a renegotiation.
         (Flood::Records(ContentType::Handshake, &[0, 0, 0, 0]), ["", ""]),
         (Flood::Records(ContentType::ChangeCipherSpec, &[1]), ["", ""]),
     ];
@@ -161,7 +162,7 @@ async fn what_a_peer_leaves_unfinished_after_the_handshake_is_bounded() {
     }
 }
 
-/// Configurations that let the traffic secrets be extracted.
+/// Configurations whose traffic secrets can be extracted.
 fn extractable(configs: &Configs) -> Configs {
     let mut server = ServerConfig::clone(&configs.server);
     let mut client = ClientConfig::clone(&configs.client);

@@ -21,7 +21,7 @@ async fn keys_that_are_used_up_are_renewed_or_said_to_be() {
     .await;
     carries(&mut server, &mut client, &bytes, 1000, 1 << 16).await;
     carries(&mut server, &mut client, &bytes, 50_000, 1 << 16).await;
-    // TLS 1.2 has no others: an answer that cannot be sent must not be waited for.
+    // TLS 1.2 keys cannot be updated: an answer that cannot be sent must not be waited for.
     let (mut client, mut server) = served(&with_provider(&versions[1], |provider| {
         provider.cipher_suites = vec![of_few_records(cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)];
     }))
@@ -40,7 +40,7 @@ async fn keys_that_are_used_up_are_renewed_or_said_to_be() {
     assert_eq!(server.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
-/// Configurations whose server uses a changed provider.
+/// Returns configurations whose server uses a modified provider.
 pub(super) fn with_provider(configs: &Configs, change: impl FnOnce(&mut CryptoProvider)) -> Configs {
     let mut provider = aws_lc_rs::default_provider();
     change(&mut provider);
@@ -52,7 +52,7 @@ pub(super) fn with_provider(configs: &Configs, change: impl FnOnce(&mut CryptoPr
     Configs { server: Arc::new(server), client: Arc::clone(&configs.client), name: configs.name.clone() }
 }
 
-/// A cipher suite whose keys carry 100 records.
+/// A cipher suite whose keys protect at most 100 records.
 fn of_few_records(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     let limited = |common: &CipherSuiteCommon| CipherSuiteCommon { confidentiality_limit: 100, ..*common };
     match suite {
@@ -76,12 +76,12 @@ async fn keys_are_updated_by_either_side() {
     for round in 0..3 {
         client.get_mut().1.refresh_traffic_keys().unwrap();
         carries(&mut client, &mut server, &pattern(5000), 1000, 700 + round).await;
-        // Our response to the key update is sent with the next data.
+        // Our answer to the key update is sent with the next data.
         carries(&mut server, &mut client, &pattern(5000), 1000, 700 + round).await;
     }
 }
 
-/// Each key update requests one from us, which is sent with our next data.
+/// Each key update asks us for an update in return, which is sent with our next data.
 #[tokio::test]
 async fn updates_of_keys_make_one_answer() {
     let (_folder, versions) = each_version();
@@ -98,7 +98,7 @@ async fn updates_of_keys_make_one_answer() {
             }
             kept = kept.max(server.kept().2);
         }
-        // A ticket waits for data as well.
+        // A session ticket also waits for data.
         assert!(kept < 1024, "{kept}");
         assert_eq!(error.is_some_and(|error| error.contains("TooManyKeyUpdateRequests")), !with_data);
     }

@@ -45,7 +45,7 @@ fn configs(folder: &Path, disabled: DisabledProtocols) -> Configs {
     Configs { server: material.server_config().unwrap(), client, name }
 }
 
-/// Both versions, each with files of its own.
+/// Configurations of both protocol versions, each with files of its own.
 fn each_version() -> (TempDir, Vec<Configs>) {
     let folder = TempDir::new().unwrap();
     Set::full().unwrap().write(folder.path()).unwrap();
@@ -60,7 +60,7 @@ async fn sockets() -> (TcpStream, TcpStream) {
     (near.unwrap(), far.unwrap().0)
 }
 
-/// Our server, and an ordinary client.
+/// Connects our server and a tokio-rustls client.
 async fn served(configs: &Configs) -> (tokio_rustls::client::TlsStream<TcpStream>, ServerStream) {
     let (near, far) = sockets().await;
     let connector = TlsConnector::from(Arc::clone(&configs.client));
@@ -71,7 +71,7 @@ async fn served(configs: &Configs) -> (tokio_rustls::client::TlsStream<TcpStream
     (theirs.unwrap(), stream)
 }
 
-/// Our client, and an ordinary server.
+/// Connects our client and a tokio-rustls server.
 async fn dialled(configs: &Configs) -> (ClientStream, tokio_rustls::server::TlsStream<TcpStream>) {
     let (near, far) = sockets().await;
     let ours = connect(near, Arc::clone(&configs.client), configs.name.clone(), SECOND);
@@ -84,7 +84,7 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from((at * 7 + at / 251) % 256).unwrap()).collect()
 }
 
-/// Sends in pieces of one size while the other side reads with room for another.
+/// Sends `bytes` in pieces of one size while the other side reads with a buffer of another size.
 async fn carries<A, B>(from: &mut A, to: &mut B, bytes: &[u8], piece: usize, room: usize)
 where
     A: tokio::io::AsyncWrite + Unpin,
@@ -124,14 +124,14 @@ async fn every_byte_arrives_however_it_is_cut() {
             carries(&mut our_client, &mut their_server, &bytes[..length], piece, room).await;
             carries(&mut their_server, &mut our_client, &bytes[..length], piece, room).await;
         }
-        // The streams keep no bytes that were delivered.
+        // The streams keep no bytes after these were delivered.
         for (incoming, plain, outgoing) in [server.kept(), our_client.kept()] {
             assert_eq!((incoming, plain, outgoing), (0, 0, 0));
         }
     }
 }
 
-/// A relay of bytes, a few at a time.
+/// Relays bytes, a few at a time.
 async fn dribble(mut from: TcpStream, mut to: TcpStream) {
     let (mut from_read, mut from_write) = from.split();
     let (mut to_read, mut to_write) = to.split();
@@ -175,7 +175,7 @@ async fn handshakes_and_records_may_come_byte_by_byte() {
 async fn ends_are_told_apart() {
     let (_folder, versions) = each_version();
     for configs in &versions {
-        // A close_notify is an end, behind all data; our own direction is still open.
+        // `close_notify` ends the stream after all data; our own direction stays open.
         let (mut client, mut server) = served(configs).await;
         client.write_all(b"last").await.unwrap();
         client.shutdown().await.unwrap();
@@ -187,7 +187,7 @@ async fn ends_are_told_apart() {
         got.clear();
         client.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"answer");
-        // A FIN without close_notify is not an orderly end.
+        // A FIN without `close_notify` is a truncation.
         let (client, mut server) = served(configs).await;
         drop(client.into_inner().0);
         let error = server.read(&mut [0; 9]).await.unwrap_err();
@@ -208,7 +208,7 @@ async fn a_forged_record_ends_it_with_an_alert_behind_what_was_good() {
         assert_eq!(&good, b"good");
         let error = server.read(&mut [0; 9]).await.unwrap_err();
         assert_eq!(error.downcast::<rustls::Error>().unwrap(), rustls::Error::DecryptError);
-        // The failed stream sends nothing more: no data, no second alert, no close_notify after the alert.
+        // The failed stream sends nothing more: no data, no second alert, no `close_notify` after the alert.
         assert_eq!(server.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
         client.write_all(b"still good").await.unwrap();
         let error = server.read(&mut [0; 9]).await.unwrap_err();
@@ -225,13 +225,13 @@ async fn a_forged_record_ends_it_with_an_alert_behind_what_was_good() {
             got = rest[usize::from(u16::from_be_bytes([*high, *low]))..].to_vec();
             records += 1;
         }
-        // TLS 1.3 has a ticket that has waited for data.
+        // In TLS 1.3, a session ticket was delayed until data was sent.
         let tickets = usize::from(session.protocol_version() == Some(ProtocolVersion::TLSv1_3));
         assert_eq!(records, tickets + 1);
     }
 }
 
-/// A forged record that a writer meets before a reader does.
+/// A writer processes a forged record before a reader does.
 #[tokio::test]
 async fn nothing_is_written_behind_a_failure() {
     let (_folder, versions) = each_version();
@@ -263,7 +263,7 @@ async fn who_waits_for_an_answer_has_sent_all() {
             sent += written.unwrap();
         }
         assert!(server.kept().2 > 0);
-        // No write, no flush, only a read.
+        // Only a read: no write and no flush.
         let mut byte = [0];
         let answer = async {
             let mut got = vec![0; sent];
@@ -286,7 +286,7 @@ async fn a_name_is_the_name_of_who_asked_for_it() {
     drop((client, server));
     let (near, far) = sockets().await;
     let late = async {
-        // By then our side has polled the socket and found no data.
+        // By now our side has polled the socket and found no data.
         tokio::task::yield_now().await;
         // An IP address is not sent as SNI.
         let ip = ServerName::try_from("127.0.0.1").unwrap();
@@ -303,7 +303,7 @@ async fn a_sink_that_is_full_is_waited_for() {
         let (mut client, mut server) = served(configs).await;
         let piece = pattern(50_000);
         let mut sent = 0;
-        // Write until the socket buffer is full.
+        // Writes until the socket buffer is full.
         while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), server.write_all(&piece)).await {
             written.unwrap();
             sent += piece.len();
@@ -328,7 +328,7 @@ async fn a_sink_that_is_full_is_waited_for() {
 async fn what_fails_in_a_handshake_is_said_to_the_peer() {
     let (_folder, versions) = each_version();
     let (near, far) = sockets().await;
-    // One version each, and not the same.
+    // Each side supports one version, and they differ.
     let theirs = TlsConnector::from(Arc::clone(&versions[0].client)).connect(versions[0].name.clone(), near);
     let (theirs, ours) = tokio::join!(theirs, accept(far, Arc::clone(&versions[1].server), SECOND));
     let (error, socket) = ours.unwrap_err();

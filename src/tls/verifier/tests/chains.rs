@@ -1,4 +1,4 @@
-//! Chains and revocation lists of OpenSSL's own making, which its verifier judges so too.
+//! Chains and revocation lists made by OpenSSL; each verdict is compared with OpenSSL's.
 
 use std::process::Command;
 
@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateRevocationListDer, UnixTime};
 use std::sync::Arc;
 
-/// A root, CAs below it and leaves; lists of the root and of a CA that is in no CA file, with and without the extensions
-/// by which lists are told apart.
+/// Makes a root, CAs below it and leaves; and CRLs of the root and of a CA that is in no CA file, with and without the
+/// extensions that distinguish CRLs.
 const MAKE: &str = r#"
 set -e
 key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $1.key 2>/dev/null; }
@@ -79,19 +79,19 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
         (&[], "enciphers", &[], "its key usage does not allow it"),
         (&[], "ofsub", &["sub"], "ok"),
         (&[], "ofnosign", &["nosign"], "a certificate above it is no CA's"),
-        // A key that is in no CA file is one key, whatever its lists say of it.
+        // The key of a CA that is in no CA file counts as one key, whatever its CRLs say about it.
         (&["subold"], "ofsub", &["sub"], "ok"),
         (&["subold", "subnew"], "ofsub", &["sub"], "it is revoked"),
         (&["subnew", "subold"], "ofsub", &["sub"], "it is revoked"),
         (&["nolist"], "ofnolist", &["nolist"], "does not allow the signing of CRLs"),
-        // A list of a distribution point says nothing of a certificate that names none.
+        // The CRL of a distribution point does not cover a certificate that names none.
         (&["point"], "leaf", &[], "has no CRL of its issuer"),
         (&["point", "full"], "leaf", &[], "it is revoked"),
         (&["full", "point"], "leaf", &[], "it is revoked"),
-        // A certificate that takes lists for some reasons of revocation alone is not covered by one.
+        // A CRL does not cover a certificate whose distribution points are limited to some revocation reasons.
         (&[], "reasons", &[], "ok"),
         (&["first"], "reasons", &[], "has no CRL of its issuer"),
-        // Of the same time, the higher number counts.
+        // At the same `thisUpdate`, the higher CRL number is used.
         (&["first", "second"], "leaf", &[], "it is revoked"),
         (&["second", "first"], "leaf", &[], "it is revoked"),
         (&["first"], "leaf", &[], "ok"),
@@ -101,7 +101,7 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
         assert!(said.contains(expected), "{lists:?}, {leaf}: expected {expected}: {said}");
     }
 
-    // A CA that is in the file beside its own issuer is no root: the issuer's dates and uses count.
+    // A CA whose issuer is in the same file is not a root: the validity and usage of the issuer apply.
     let both = [read("root.pem"), read("sub.pem")];
     for chain in [&[][..], &["sub"]] {
         assert_eq!(verdict(&of(&both, [].into_iter(), |_| {}), "ofsub", chain), "ok");
@@ -111,8 +111,8 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
     }
 }
 
-/// CAs of every kind: an intermediate and one below it; a root that another has signed too; a root with a new key, which the old
-/// one has signed, and the other way round; an expired root, with the key of a newer one; one that SHA-1 has signed.
+/// Makes CAs of every kind: an intermediate and one below it; a root cross-signed by another; a root with a new key
+/// signed by its old key, and the reverse; an expired root with the same key as a newer one; a CA signed with SHA-1.
 const MAKE_CAS: &str = r#"
 set -e
 key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $1.key 2>/dev/null; }
@@ -185,12 +185,12 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         (&["root", "subsub"], "ofsubsub", &[], no_root),
         (&["root", "sub"], "ofsubsub", &["subsub"], "ok"),
         (&["root", "subsub", "sub"], "ofsubsub", &[], "ok"),
-        // Two certificates of one CA: its own, and another CA's.
+        // Two certificates of one CA: self-signed, and signed by another CA.
         (&["root", "cross"], "ofroot", &[], "ok"),
         (&["cross"], "ofroot", &[], no_root),
         (&["cross", "other"], "ofroot", &[], "ok"),
         (&["cross", "other", "root"], "ofroot", &[], "ok"),
-        // Between two keys of one CA.
+        // Cross-signed certificates between two keys of one CA.
         (&["newbyold"], "ofnew", &[], no_root),
         (&["newbyold", "root"], "ofnew", &[], "ok"),
         (&["root", "newbyold"], "ofroot", &[], "ok"),
@@ -203,7 +203,7 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         (&["sub", "expired"], "ofsub", &[], "expired"),
         (&["ofsub"], "ofsub", &[], "not signed by a CA"),
         (&["self"], "self", &[], "ok"),
-        // No signature of SHA-1 is verified here; in the CA file, the names and key identifiers tell.
+        // SHA-1 signatures are never accepted. Within the CA file, names and key identifiers decide.
         (&["root", "old"], "ofold", &[], "ok"),
     ];
     for (cas, leaf, chain, expected) in rows {
@@ -220,13 +220,13 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
     let trust = of(&[read("p224root")], [].into_iter(), |_| {});
     let error = trust.verify(&der(&read("ofp224")), &[], PeerRole::Client, UnixTime::now()).unwrap_err();
     assert!(explain(&error).contains("a key that is not supported here"), "{error:?}");
-    // A name that the CA's own certificate writes otherwise.
+    // The leaf encodes the issuer name in other bytes than the CA's own certificate.
     let files = ["root"].map(read);
     assert!(openssl(&files, "ofalias", &[]));
     let trust = of(&files, [].into_iter(), |_| {});
     let error = trust.verify(&der(&read("ofalias")), &[], PeerRole::Client, UnixTime::now()).unwrap_err();
     assert!(explain(&error).contains("with other string types, case or spaces"), "{error:?}");
-    // OpenSSL looks no further than the first certificate of a name and key. Here the order does not count.
+    // OpenSSL uses only the first certificate with a given name and key. Here the order does not matter.
     let files = ["cross", "root"].map(read);
     let trust = of(&files, [].into_iter(), |_| {});
     assert!(trust.verify(&der(&read("ofroot")), &[], PeerRole::Client, UnixTime::now()).is_ok());

@@ -1,6 +1,6 @@
-//! How many signatures are verified for a certificate chain, whatever it holds.
+//! Bounds the number of signature verifications for a certificate chain, whatever it contains.
 //!
-//! Every verification that is really done is counted, by algorithms that count themselves.
+//! Every verification that is really performed is counted, by wrapped signature algorithms.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -25,7 +25,7 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What an action has verified, in signatures.
+/// Returns the number of signatures that `action` verifies, and its result.
 pub(super) fn count<T>(action: impl FnOnce() -> T) -> (usize, T) {
     COUNT.set(0);
     let outcome = action();
@@ -50,7 +50,7 @@ impl SignatureVerificationAlgorithm for Counting {
     }
 }
 
-/// The algorithms of our provider, counting.
+/// The algorithms of our provider, wrapped to count verifications.
 pub(super) fn algorithms() -> WebPkiSupportedAlgorithms {
     static ALGORITHMS: OnceLock<WebPkiSupportedAlgorithms> = OnceLock::new();
     *ALGORITHMS.get_or_init(|| {
@@ -65,7 +65,7 @@ pub(super) fn algorithms() -> WebPkiSupportedAlgorithms {
     })
 }
 
-/// Certificates by `openssl`, with P-256 keys unless told otherwise, in a folder.
+/// Makes certificates with `openssl` in a temporary folder, with P-256 keys unless told otherwise.
 pub(super) struct Maker(tempfile::TempDir);
 
 impl Maker {
@@ -95,14 +95,14 @@ impl Maker {
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// A self-signed CA in the file of this name, with its key beside it.
+    /// Makes a self-signed CA in the file of this name, with its key beside it.
     pub(super) fn root(&self, file: &str, subject: &str) -> CertificateDer<'static> {
         self.key(file);
         self.openssl(&format!("req -x509 -new -key {file}.key -days 9 -subj /CN={subject} -out {file}"));
         read(&self.path(file))
     }
 
-    /// A certificate of this kind by an issuer; its key is made unless it is there.
+    /// Makes a certificate of this kind, signed by `issuer`. Its key is created unless it exists.
     pub(super) fn issue(&self, file: &str, subject: &str, kind: &str, issuer: &str) -> CertificateDer<'static> {
         self.key(file);
         self.openssl(&format!("req -new -key {file}.key -subj /CN={subject} -out {file}.csr"));
@@ -145,7 +145,7 @@ pub(super) fn trust(
     Arc::new(ChainVerifier::new(cas, Arc::new(crls), algorithms))
 }
 
-/// Verifies a chain as a client's and as a server's: signatures, and the reason of the refusal if it is one.
+/// Verifies a chain as a client's and as a server's. Returns the number of signatures, and the reason if it is refused.
 fn verify(trust: &ChainVerifier, chain: &[CertificateDer<'static>]) -> (usize, Result<(), String>) {
     let by = |peer| {
         let verified = || trust.verify(&chain[0], &chain[1..], peer, UnixTime::now());
@@ -160,7 +160,7 @@ fn verify(trust: &ChainVerifier, chain: &[CertificateDer<'static>]) -> (usize, R
 #[test]
 fn no_chain_of_a_stranger_costs_more_than_a_bound() {
     let maker = Maker::new();
-    // Renewed often, and never renamed: the strangers know the name from our request for a certificate.
+    // CAs that were renewed with the same name. An attacker learns the name from our CertificateRequest.
     let roots: Vec<_> = (0..8).map(|number| maker.root(&format!("root{number}"), "CA")).collect();
     let crls = || (0..CRL_KEYS_PER_NAME).map(|number| maker.crl(&format!("root{number}"))).collect::<Vec<_>>();
     let trusts = [
@@ -200,12 +200,12 @@ fn no_chain_of_a_stranger_costs_more_than_a_bound() {
             let (signatures, verdict) = verify(trust, chain);
             let reason = verdict.expect_err(name);
             assert!(signatures <= CHAIN_SIGNATURES, "{name}, {cas}: {signatures}");
-            // Each certificate by each CA of its issuer's name, once.
+            // Each certificate is verified at most once with each CA that has its issuer's name.
             assert!(signatures <= chain.len() * number, "{name}, {cas}: {signatures}");
             assert!(!reason.is_empty(), "{name}, {cas}");
             most = most.max(signatures);
         }
-        // Too long is refused before anything is verified.
+        // A chain that is too long is refused before anything is verified.
         for count in 5..own.len() {
             let (signatures, verdict) = verify(trust, &chain(&leaf, &own[..count]));
             assert_eq!(signatures, 0);
@@ -231,10 +231,10 @@ fn the_longest_chains_that_are_taken_are_within_the_bound() {
     }
     chain.insert(0, maker.issue("leaf", "leaf", "leaf", &issuer));
     let (signatures, verdict) = verify(&trust(&roots, Vec::new()), &chain);
-    // The topmost by each root of the name, and the other four.
+    // The topmost certificate is verified with each root of that name, the other four once each.
     assert_eq!((signatures, verdict), (roots.len() + CHAIN_INTERMEDIATES, Ok(())));
 
-    // Lists of as many keys as may share the name of the last intermediate, the right one last.
+    // CRLs of as many keys as may share the name of the last intermediate, in every rotation.
     let others = (1..CRL_KEYS_PER_NAME).map(|number| maker.root(&format!("other{number}"), &issuer));
     roots.extend(others.collect::<Vec<_>>());
     let files = (1..CRL_KEYS_PER_NAME).map(|number| format!("other{number}")).chain([issuer.clone()]);
@@ -248,7 +248,7 @@ fn the_longest_chains_that_are_taken_are_within_the_bound() {
     }
 }
 
-/// A real intermediate of ours is public: a stranger may show it too.
+/// A real intermediate CA is public, so an attacker can send it too.
 #[test]
 fn certificates_of_ours_do_not_lead_a_stranger_further() {
     let maker = Maker::new();
@@ -259,12 +259,13 @@ fn certificates_of_ours_do_not_lead_a_stranger_further() {
     let own = (0..3).map(|number| maker.root(&format!("own{number}"), "CA"));
     let chain: Vec<_> = [leaf, real].into_iter().chain(own).collect();
     let (signatures, verdict) = verify(&trust(&roots, Vec::new()), &chain);
-    // Five by the root, four by the real one.
+    // Five with the root, four with the real intermediate.
     assert_eq!(signatures, 9);
     assert!(verdict.is_err());
 }
 
-/// Keys that are slow count for more than one. Their sizes are those of an RSAPublicKey of 2048, 4096 and 8192 bits.
+/// A verification with a slow key counts more than once. The sizes are those of an RSAPublicKey of 2048, 4096 and 8192
+/// bits.
 #[test]
 fn large_keys_count_twice() {
     for (bytes, most) in [(270, CHAIN_SIGNATURES), (526, CHAIN_SIGNATURES), (1038, CHAIN_SIGNATURES / 2)] {
@@ -273,7 +274,7 @@ fn large_keys_count_twice() {
         let (signatures, _) = count(|| {
             for message in 0..=255 {
                 assert!(counted.verify_signature(&vec![1; bytes], &[message], b"wrong").is_err());
-                // The same again costs nothing.
+                // Verifying the same signature again costs nothing.
                 assert!(counted.verify_signature(&vec![1; bytes], &[message], b"wrong").is_err());
             }
         });
@@ -281,8 +282,8 @@ fn large_keys_count_twice() {
     }
 }
 
-/// The dearest verification is bounded by the size of keys: the provider has no algorithm for RSA keys over 8192 bits, so
-/// it refuses them before their arithmetic is done. The algorithms have no other text than their debug output.
+/// The key size bounds the most expensive verification: the provider has no algorithm for RSA keys over 8192 bits, so
+/// it refuses them before any arithmetic. The algorithms can only be identified by their debug output.
 #[test]
 fn rsa_keys_have_at_most_8192_bits() {
     let all = provider().signature_verification_algorithms.all.iter().map(|one| format!("{one:?}"));

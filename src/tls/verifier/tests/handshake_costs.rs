@@ -1,4 +1,4 @@
-//! How many signatures a whole handshake verifies: one more than the chain, that of the peer's own key.
+//! Counts the signatures that a whole handshake verifies: those of the chain, and one by the peer's own key.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::tls::provider::provider;
 use crate::tls::verifier::chain::ChainVerifier;
 use crate::tls::verifier::{ClientVerifier, ServerVerifier};
 
-/// Whole handshakes, which have one signature more: that of the peer's own key.
+/// A whole handshake verifies one signature more than the chain has: that of the peer's own key.
 #[test]
 fn a_handshake_verifies_one_signature_more() {
     let maker = Maker::new();
@@ -42,7 +42,7 @@ fn a_handshake_verifies_one_signature_more() {
 
 type Version = &'static rustls::SupportedProtocolVersion;
 
-/// A client with this chain is served; by a verifier as the data port and the admin port have.
+/// A client with this chain connects; the server uses the verifier of the data port or of the admin port.
 fn inbound(
     trust: &Arc<ChainVerifier>,
     version: Version,
@@ -66,7 +66,7 @@ fn inbound(
     (signatures, server)
 }
 
-/// A server with this chain is dialled.
+/// Our client dials a server with this chain.
 fn outbound(
     trust: &Arc<ChainVerifier>,
     version: Version,
@@ -88,7 +88,7 @@ fn outbound(
     (signatures, client)
 }
 
-/// Both ends to the end: why each fails, if it does.
+/// Completes the handshake on both ends; returns the reason for each end that fails.
 fn handshake(client: ClientConfig, server: ServerConfig) -> (Result<(), String>, Result<(), String>) {
     let mut client = ClientConnection::new(Arc::new(client), ServerName::try_from("localhost").unwrap()).unwrap();
     let mut server = ServerConnection::new(Arc::new(server)).unwrap();
@@ -116,7 +116,7 @@ fn handshake(client: ClientConfig, server: ServerConfig) -> (Result<(), String>,
     (of_client, of_server)
 }
 
-/// A verifier that counts nothing, for the end that is not looked at.
+/// A verifier that counts nothing, for the end that is not under test.
 fn anyone() -> Arc<ServerVerifier> {
     Arc::new(ServerVerifier {
         chains: None,

@@ -1,4 +1,4 @@
-//! Certificates as OpenSSL and mongod judge them.
+//! Compares verdicts on certificates with those of OpenSSL and mongod.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
-/// What is made of these CAs and lists, in this order.
+/// Builds a verifier from these CAs and CRLs, in this order.
 fn trust(cas: &[&str], crls: &[&str]) -> ChainVerifier {
     let algorithms = provider().signature_verification_algorithms;
     let cas: Vec<_> =
@@ -56,7 +56,7 @@ fn of_several_lists_of_one_issuer_the_newest_valid_one_counts() {
     let empty = ca.revoke(&[], Validity::Now).unwrap();
     let (expired_empty, expired) = (ca.revoke(&[], Validity::Expired).unwrap(), list(Validity::Expired));
     let (future_empty, future) = (ca.revoke(&[], Validity::NotYet).unwrap(), list(Validity::NotYet));
-    // Times of lists are whole seconds.
+    // Times in CRLs have a resolution of one second.
     std::thread::sleep(Duration::from_millis(1100));
     let newer = list(Validity::Now);
     let rows: [(&[&str], &str, &str); 9] = [
@@ -91,7 +91,7 @@ fn two_cas_of_one_name_are_told_apart_by_key() {
             is(&trust, &revoked, "it is revoked");
         }
     }
-    // The list of one says nothing of the other's.
+    // The CRL of one CA does not cover certificates of the other.
     let trust = trust(&[old.pem(), new.pem()], &[&lists[0]]);
     is(&trust, &of_old, "ok");
     is(&trust, &good, "refused");
@@ -115,7 +115,7 @@ fn cas_have_dates() {
     is(&trust(&[Authority::new("other").unwrap().pem()], &[]), &leaf, "not signed by a CA of the CA file");
 }
 
-/// What is verified lasts until the earliest end of all that it stands on.
+/// A result of verification is valid until the earliest expiry time of everything that it depends on.
 #[test]
 fn what_is_verified_has_an_end() {
     let ca = Authority::new("CA").unwrap();
@@ -133,7 +133,7 @@ fn what_is_verified_has_an_end() {
         (&short, Some(5000), &[Validity::Now], 1001),
         (&long, None, &[Validity::Seconds(700)], 700),
         (&long, None, &[Validity::Expired, Validity::Seconds(700)], 700),
-        // A list that comes into force before that may revoke it.
+        // A CRL that comes into force earlier may revoke the certificate.
         (&long, None, &[Validity::Now, Validity::NotYet], 24 * 3600),
         (&short, Some(500), &[Validity::Seconds(700)], 501),
     ];
@@ -147,7 +147,7 @@ fn what_is_verified_has_an_end() {
         assert!(about(found, expected), "case {number}: {found}, not {expected}");
     }
 
-    // Of a root that was renewed with its key, the later one.
+    // For a root that was renewed with the same key, the later expiry time counts.
     let mut renewed = trust(&[ca.pem(), ca.pem()], &[]);
     (renewed.cas[0].not_after, renewed.cas[1].not_after) = (now + 300, now + 400);
     assert!(about(end(&renewed, short.cert_pem(), &[]), 401));
@@ -171,7 +171,7 @@ fn what_is_verified_has_an_end() {
     assert!(about(itself, 30 * 24 * 3600 + 1), "as it stands: {itself}");
 }
 
-/// `openssl req -x509`, the commonest home-made kind, has CA:TRUE.
+/// Certificates made by `openssl req -x509`, the most common self-made kind, have `CA:TRUE`.
 #[test]
 fn a_self_signed_certificate_of_the_ca_file_is_trusted_as_it_stands() {
     let folder = tempfile::tempdir().unwrap();
@@ -209,7 +209,7 @@ fn a_self_signed_certificate_of_the_ca_file_is_trusted_as_it_stands() {
             assert_eq!(verdict(&trust, &certificate, peer) == "ok", expected, "{extensions:?} {purpose}");
         }
     }
-    // Another of the same name is a stranger, and revocation is asked of it too.
+    // Another certificate of the same name is not trusted, and revocation is checked for trusted ones too.
     let (ours, other) = (made(&[]), made(&[]));
     assert_ne!(verdict(&trust(&[&ours], &[]), &other, PeerRole::Client), "ok");
     let list = Authority::new("CA").unwrap().revoke(&[], Validity::Now).unwrap();
@@ -230,7 +230,7 @@ fn a_chain_is_bounded_before_it_is_built() {
     }
 }
 
-/// What a stranger may cost.
+/// Costs that an unauthenticated peer can cause.
 mod chains;
 mod costs;
 mod handshake_costs;

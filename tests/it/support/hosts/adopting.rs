@@ -1,4 +1,4 @@
-//! How sidecars come to stand in the way of a set's members, and how they go: by addresses, or by the kernel's rules.
+//! Puts sidecars in front of a set's members and removes them again, either by addresses or by interception rules.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{Host, Set, host::Names, sidecar::Sidecar};
 use crate::support::process;
 
 impl Set {
-    /// The command line of a sidecar that stands in the way: routes, and the files of its identity.
+    /// The command line of a sidecar of the explicit variant: its routes, and the files of its identity.
     pub(super) fn explicit_routes(&self, host: &Host) -> Vec<String> {
         let listen = ["--port", "27017", "--bind_ip", &host.address().to_string()].map(str::to_owned);
         let hop = ["--upstream", "127.0.0.1:27017", "--upstreamTLS", "never"].map(str::to_owned);
@@ -20,7 +20,7 @@ impl Set {
         [&listen[..], &hop, &outbound, &self.tls_files(host), &self.remote_admin(host), &self.plan.sidecar].concat()
     }
 
-    /// The admin port that is reached from other hosts, where the plan has one.
+    /// The options of an admin port that other hosts can reach, if the plan has one.
     fn remote_admin(&self, host: &Host) -> Vec<String> {
         let bind = format!("{}:28017", host.address());
         let args = ["--adminBind", &bind, "--adminAllow", "CN=ops,*"].map(str::to_owned);
@@ -33,7 +33,7 @@ impl Set {
         ["--sslPEMKeyFile", &own, "--sslCAFile", &self.identities.ca()].map(str::to_owned).to_vec()
     }
 
-    /// Puts sidecars beside members that run: each in a group of its own, and the kernel leads connections to it.
+    /// Starts sidecars beside running members, each in a group of its own, and applies the interception rules.
     pub(crate) fn adopt(&mut self) {
         for number in 0..self.members.len() {
             let host = self.members[number].host.clone();
@@ -53,8 +53,8 @@ impl Set {
         }
     }
 
-    /// Moves a member that runs into the explicit variant, as the README says: the server is stopped, names are led to the
-    /// routes, tlsramp takes the host's address, and the server comes back on loopback.
+    /// Changes a running member to the explicit variant as the README describes: stops the server, directs names to the
+    /// routes, starts tlsramp on the host's address, and starts the server on loopback.
     pub(crate) fn move_to_explicit(&mut self, number: u8) {
         let host = self.member(number).host.clone();
         let routes = self.explicit_routes(&host);
@@ -70,7 +70,7 @@ impl Set {
         self.wait_healthy();
     }
 
-    /// Takes the rules away, and then the sidecars.
+    /// Removes the interception rules, then stops the sidecars.
     pub(crate) fn dismiss(&mut self) {
         for member in &mut self.members {
             let mut sidecar = member.sidecar.take().expect("it has one");
@@ -80,13 +80,14 @@ impl Set {
         }
     }
 
-    /// Ends members' connections that are older than the redirect, each as its blocker says.
+    /// Ends connections between members that are older than the redirect, each by the command in its blocker's remedy.
     #[track_caller]
     pub(crate) fn end_bypass(&self) {
         self.end_bypass_of(&[" member "]);
     }
 
-    /// The same of everybody whom the blocker calls by one of these words: the servers of other sets may be clients to it.
+    /// As [`Set::end_bypass`], for all connections whose blocker contains one of these words: servers of other sets may
+    /// count as clients.
     #[track_caller]
     pub(crate) fn end_bypass_of(&self, whose: &[&str]) {
         for member in &self.members {
@@ -105,5 +106,5 @@ impl Set {
     }
 }
 
-/// The group of sidecars whose connections are not led back to them.
+/// The group of sidecars, whose connections are exempt from the redirect.
 const GROUP: u32 = 4242;

@@ -1,4 +1,4 @@
-//! The application: writers and readers by pymongo on a host of their own, see `tests/it/py/writer.py`.
+//! The application: writers and readers that use pymongo on a host of their own, see `tests/it/py/writer.py`.
 
 use std::{collections::BTreeMap, io::Write as _, path::Path, time::Duration};
 
@@ -22,41 +22,41 @@ pub(crate) struct App {
     _folder: Scratch,
 }
 
-/// What it has done so far.
+/// The application's counts so far.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Beat {
-    /// Writes that were acknowledged by a majority.
+    /// Number of writes that were acknowledged by a majority.
     pub(crate) acknowledged: u64,
-    /// Reads that were answered.
+    /// Number of reads that were answered.
     pub(crate) reads: u64,
-    /// Exceptions that reached the application, by what they say.
+    /// Exceptions that reached the application, counted by text.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// The longest that one operation took, in seconds.
+    /// The longest duration of an operation, in seconds.
     pub(crate) longest: f64,
-    /// How often each kind of operation beside these was done, see `tests/it/py/operations.py`.
+    /// Number of other operations, by kind; see `tests/it/py/operations.py`.
     #[serde(default)]
     pub(crate) done: BTreeMap<String, u64>,
 }
 
-/// What it found when it had finished.
+/// The application's findings at its end.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Summary {
     #[serde(flatten)]
     pub(crate) beat: Beat,
-    /// Acknowledged writes that are not there.
+    /// Acknowledged writes that were not found.
     pub(crate) lost: Vec<String>,
-    /// Increments that were acknowledged, and what they came to.
+    /// The number of acknowledged increments, and the resulting counter.
     pub(crate) increments: u64,
     pub(crate) counter: u64,
 }
 
 impl App {
-    /// Starts one and waits until everybody in it works.
+    /// Starts an application and waits until all of its writers and readers work.
     pub(crate) fn start(set: &Set, marker: &str, kind: Kind) -> Self {
         Self::start_script(set, "writer.py", parts::pymongo(), marker, kind)
     }
 
-    /// One that does every kind of operation, with a driver that talks to every release of mongod.
+    /// Starts an application that uses every kind of operation, with a driver that supports every release of mongod.
     pub(crate) fn start_operations(set: &Set, marker: &str, kind: Kind) -> Self {
         Self::start_script(set, "operations.py", parts::pymongo_4_10(), marker, kind)
     }
@@ -76,14 +76,15 @@ impl App {
         Self { running, _folder: folder }
     }
 
-    /// Deploys it anew, by TLS or plaintext: nobody waits, and the old one is closed when the new one has taken over.
+    /// Deploys the application again, with TLS or plaintext. There is no interruption: the old one is closed after the
+    /// new one has taken over.
     #[track_caller]
     pub(crate) fn redeploy(&mut self, kind: Kind) {
         let from = self.say(kind.word());
         self.running.wait(from, PATIENCE, |line| line["event"] == "moved");
     }
 
-    /// What it has done by now, once it has gone on for a while from now.
+    /// The counts so far. Waits for a line of the application that is newer than this call.
     #[track_caller]
     pub(crate) fn beat(&self) -> Beat {
         let from = self.running.log.mark();
@@ -91,7 +92,7 @@ impl App {
         serde_json::from_value(line).expect("a beat")
     }
 
-    /// Waits until so many more writes have been acknowledged.
+    /// Waits until `more` further writes were acknowledged.
     #[track_caller]
     pub(crate) fn wait_writes(&self, more: u64) {
         let wanted = self.beat().acknowledged + more;
@@ -100,7 +101,7 @@ impl App {
         self.running.wait(from, PATIENCE, |line| line["event"] == "beat" && enough(line));
     }
 
-    /// Ends it: it looks for all that was acknowledged.
+    /// Ends the application, which then looks for every acknowledged write.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Summary {
         let from = self.say("finish");
@@ -116,14 +117,15 @@ impl App {
 }
 
 impl Summary {
-    /// That nothing was lost, done twice, or reported to the application as an error.
+    /// Asserts that nothing was lost or done twice, and that no error reached the application.
     #[track_caller]
     pub(crate) fn assert_flawless(&self) {
         assert!(self.beat.errors.is_empty(), "errors reached the application: {:#?}", self.beat.errors);
         self.assert_nothing_lost();
     }
 
-    /// That nothing acknowledged was lost or done twice; what had an error may have been done or not.
+    /// Asserts that nothing acknowledged was lost or done twice. An operation that failed may or may not have been
+    /// done.
     #[track_caller]
     pub(crate) fn assert_nothing_lost(&self) {
         assert!(self.lost.is_empty(), "{} writes lost: {:?}", self.lost.len(), self.lost);
@@ -143,5 +145,5 @@ impl Kind {
     }
 }
 
-/// Server selection alone may take half a minute where there is an election.
+/// Server selection alone may take half a minute during an election.
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -1,4 +1,4 @@
-//! What goes over the cables, written down by `tcpdump`: to find an application's words on them, or to find none.
+//! Captures the traffic on the virtual cables with `tcpdump`, to search it for an application's text.
 
 use std::{
     fs,
@@ -11,17 +11,17 @@ use rustix::process::Signal;
 use super::{Host, network::CABLE, running::Running};
 use crate::support::{Mark, Scratch, wait};
 
-/// One `tcpdump` on each cable, until [`stop`](Captures::stop).
+/// A `tcpdump` on each cable, until [`stop`](Captures::stop).
 #[derive(Debug)]
 pub(crate) struct Captures {
     running: Vec<(String, Running, PathBuf)>,
     folder: Scratch,
 }
 
-/// What was written down.
+/// The captured traffic.
 #[derive(Debug)]
 pub(crate) struct Captured {
-    /// Host and file of each cable.
+    /// Host and capture file of each cable.
     files: Vec<(String, PathBuf)>,
     _folder: Scratch,
 }
@@ -32,7 +32,8 @@ impl Captures {
         let begin = |host: &Host| {
             let file = folder.join(format!("{}.pcap", host.number));
             let mut command = host.command("tcpdump");
-            // Whole packets, each written at once, as root; a buffer of 64 MiB against a disk that is slow for once.
+            // Whole packets, each written at once, as root. The buffer of 64 MiB covers a disk that is slow for a
+            // while.
             command.args(["-i", CABLE, "-s", "0", "-U", "-B", "65536", "-Z", "root", "-w"]).arg(&file).arg("tcp");
             let log = folder.join(format!("{}.log", host.number));
             let running = Running::start(&format!("tcpdump on {}", host.name()), command, &log);
@@ -46,11 +47,11 @@ impl Captures {
         captures
     }
 
-    /// Ends them.
+    /// Ends the capture.
     ///
     /// # Panics
     ///
-    /// Where one has missed a packet, or seen none at all: it would prove nothing.
+    /// If a `tcpdump` has missed a packet or captured none, since it would then prove nothing.
     #[track_caller]
     pub(crate) fn stop(self) -> Captured {
         let mut files = Vec::new();
@@ -67,7 +68,7 @@ impl Captures {
 }
 
 impl Captured {
-    /// How often these bytes went over the cables: host, and number.
+    /// The number of occurrences of these bytes on each cable, with the host's name.
     pub(crate) fn count(&self, marker: &str) -> Vec<(String, usize)> {
         let of = |file: &Path| {
             let bytes = fs::read(file).expect("a capture can be read");
@@ -76,13 +77,13 @@ impl Captured {
         self.files.iter().map(|(host, file)| (host.clone(), of(file))).collect()
     }
 
-    /// Over all cables.
+    /// The number of occurrences on all cables.
     pub(crate) fn total(&self, marker: &str) -> usize {
         self.count(marker).iter().map(|(_, count)| count).sum()
     }
 }
 
-/// The number before these words in what `tcpdump` says at its end: `12 packets captured`.
+/// The number before these words in the lines that `tcpdump` prints at its end, such as `12 packets captured`.
 fn counted(running: &Running, of: &str) -> Option<usize> {
     let lines = running.log.lines(Mark::START);
     let line = lines.iter().find(|line| line.contains(" packet") && line.ends_with(of))?;

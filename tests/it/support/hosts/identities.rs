@@ -1,5 +1,5 @@
-//! Certificates of a set: one for each member, by its own name, and clients'. And those of an authority that nobody
-//! trusts, with the same names.
+//! Certificates of a set: one for each member with its own name, and the clients' certificates. Also certificates with
+//! the same names by a CA that is not trusted.
 
 use std::{fs, path::PathBuf};
 
@@ -8,7 +8,7 @@ use certs_gen::{Authority, Request, write_private};
 use super::Host;
 use crate::support::Scratch;
 
-/// A folder of them.
+/// A folder of certificates.
 #[derive(Debug)]
 pub(crate) struct Identities {
     folder: Scratch,
@@ -33,19 +33,20 @@ impl Identities {
         identities
     }
 
-    /// The authority's file.
+    /// The path of the CA file.
     pub(crate) fn ca(&self) -> String {
         self.path("ca").to_string_lossy().into_owned()
     }
 
-    /// A certificate and its key: `h1` and on, `client`, `ops`; forged: `forged-h1` and on, `stranger`.
+    /// The path of a file with a certificate and its key: `h1` and so on, `client`, `ops`; forged ones: `forged-h1` and
+    /// so on, `stranger`.
     pub(crate) fn file(&self, name: &str) -> String {
         let path = self.path(name);
         assert!(path.is_file(), "there is no certificate {name}");
         path.to_string_lossy().into_owned()
     }
 
-    /// Makes one more, signed by the cluster's authority.
+    /// Issues another certificate, signed by the cluster's CA.
     pub(crate) fn issue(&self, name: &str, request: &Request) -> String {
         self.write(name, &self.authority, request)
     }

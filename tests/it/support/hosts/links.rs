@@ -1,4 +1,4 @@
-//! The hosts' established connections, as their kernels list them: a connection that only one end still has is a leak.
+//! The hosts' established connections as listed by their kernels. A connection that exists at only one end is a leak.
 
 use std::{collections::HashSet, net::SocketAddr, time::Duration};
 
@@ -8,13 +8,13 @@ use crate::support::process;
 /// One end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct End {
-    /// The host that has it, where the address is loopback, which every host has.
+    /// The host that has it, if the address is loopback, which exists on every host.
     host: Option<u8>,
     local: SocketAddr,
     peer: SocketAddr,
 }
 
-/// Connections of which one end has gone, each as `host: local -> peer`.
+/// Connections that exist at only one end, each as `host: local -> peer`.
 pub(crate) fn one_sided<'a>(hosts: impl Iterator<Item = &'a Host>) -> Vec<String> {
     let ends: Vec<(u8, End)> =
         hosts.flat_map(|host| established(host).into_iter().map(|end| (host.number, end))).collect();
@@ -34,7 +34,7 @@ fn established(host: &Host) -> Vec<End> {
     command.args(["-Htn", "state", "established"]);
     let output = process::succeed(command, Duration::from_secs(60)).expect("ss lists connections");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // Receive queue, send queue, local, peer.
+    // Columns: receive queue, send queue, local address, peer address.
     let end = |line: &str| {
         let mut words = line.split_whitespace().skip(2);
         let (local, peer): (SocketAddr, SocketAddr) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);

@@ -1,5 +1,5 @@
-//! Hosts of a replica set on one machine: network namespaces on a switch, a real mongod without TLS on each, a sidecar
-//! beside it, and an application on a host of its own.
+//! The hosts of a replica set on one machine: network namespaces on a virtual switch, each with a real mongod without
+//! TLS and a sidecar beside it, and an application on a host of its own.
 //!
 //! ```text
 //!  app 10.77.0.100 ──┐
@@ -8,24 +8,24 @@
 //!                    └────── h3.example 10.77.0.3: tlsramp, mongod
 //! ```
 //!
-//! | file | what a reader would look for there |
+//! | file | contents |
 //! |---|---|
-//! | [`netns`] | namespaces: made, removed, swept up after a run that was killed |
-//! | [`network`] | the switch and its cables; packets that vanish, cables that are pulled |
-//! | [`host`] | one host: commands on it, what names mean there |
+//! | [`netns`] | namespaces: created, removed, cleaned up after a killed run |
+//! | [`network`] | the switch and its cables; dropped packets, unplugged cables |
+//! | [`host`] | one host: its commands, its name resolution |
 //! | [`running`] | a process on a host, and its log |
-//! | [`server`] | its mongod, which keeps its data when it is killed |
-//! | [`sidecar`] | its tlsramp, which keeps its state file |
-//! | [`set`] | the replica set of them |
-//! | `adopting` | how the sidecars come to stand in the way, and how they go |
+//! | [`server`] | its mongod, whose data survives a kill |
+//! | [`sidecar`] | its tlsramp, whose state file survives a kill |
+//! | [`set`] | the replica set on these hosts |
+//! | `adopting` | putting sidecars in front of members, and removing them |
 //! | [`identities`] | certificates of members and clients |
-//! | [`rolling`] | a rollout over its sidecars |
-//! | [`app`] | the application: writers and readers that lose nothing, and say so |
-//! | [`outside`] | one command from the application's host, by pymongo of any version |
-//! | [`links`] | connections that only one end still has |
-//! | [`capture`] | what was seen on the wires |
+//! | [`rolling`] | a rollout over the set's sidecars |
+//! | [`app`] | the application: writers and readers that report lost operations |
+//! | [`outside`] | one command from the application's host, with pymongo of any version |
+//! | [`links`] | connections that exist at only one end |
+//! | [`capture`] | the captured traffic |
 //!
-//! A test needs root, `ip`, `nft`, `tcpdump`, mongod and pymongo: [`ready`] says which is missing.
+//! A test needs root, `ip`, `nft`, `tcpdump`, mongod and pymongo: [`ready`] reports what is missing.
 
 mod adopting;
 pub(crate) mod app;
@@ -50,7 +50,7 @@ pub(crate) use set::{Plan, Set, Variant};
 
 use super::{parts, parts::Release, require};
 
-/// What a set of hosts needs of this machine; the reason where something is missing.
+/// Checks that this machine has everything that a set of hosts needs. Returns the reason if something is missing.
 pub(crate) fn ready() -> Result<(), String> {
     require::root()?;
     for command in ["ip", "nft", "tcpdump", "setpriv"] {
@@ -61,7 +61,7 @@ pub(crate) fn ready() -> Result<(), String> {
     Ok(())
 }
 
-/// The same for a set of this release of mongod, with an application that talks to it.
+/// As [`ready`], for a set of this release of mongod and an application that supports it.
 pub(crate) fn ready_for(release: Release) -> Result<(), String> {
     ready()?;
     release.mongod()?;

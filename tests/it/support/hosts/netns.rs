@@ -1,7 +1,7 @@
-//! Network namespaces by name, with the files that `ip netns exec` lays over `/etc`.
+//! Network namespaces by name, with the files that `ip netns exec` mounts over `/etc`.
 //!
-//! Every name begins with [`PREFIX`] and the id of the process that made it, so that runs side by side do not meet, and
-//! what a killed run has left is known as such.
+//! Every name begins with [`PREFIX`] and the id of the process that created it, so that concurrent runs have different
+//! names, and namespaces of killed runs can be recognized.
 
 use std::{
     fs,
@@ -13,32 +13,32 @@ use std::{
 
 use crate::support::process;
 
-/// What all of our namespaces begin with.
+/// The beginning of the names of all namespaces of the tests.
 pub(crate) const PREFIX: &str = "tlsramp-test-";
 
-/// A beginning for the names of one network, which no other has.
+/// A unique beginning for the names of one network.
 pub(crate) fn fresh_name() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Makes a namespace.
+/// Creates a namespace.
 pub(crate) fn add(name: &str) -> Result<(), String> {
     ip(&["netns", "add", name])
 }
 
-/// Removes a namespace and its files. What runs there keeps it until it ends, but nothing comes to it any more.
+/// Removes a namespace and its files. Processes in it keep it until they end, but can no longer be reached.
 pub(crate) fn delete(name: &str) {
     let _ = ip(&["netns", "delete", name]);
     let _ = fs::remove_dir_all(files(name));
 }
 
-/// The folder of the files that are laid over `/etc`.
+/// The folder of the files that are mounted over `/etc`.
 pub(crate) fn files(name: &str) -> PathBuf {
     Path::new("/etc/netns").join(name)
 }
 
-/// Removes what runs have left that were killed.
+/// Removes the namespaces of killed runs.
 pub(crate) fn sweep() {
     let names = ["/run/netns", "/etc/netns"].map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
     for name in names.into_iter().flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
@@ -65,5 +65,5 @@ pub(crate) fn nft(namespace: &str, script: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("nft: {}: {said}in {script}", output.status)) }
 }
 
-/// Each takes milliseconds; a machine may run many tests at once.
+/// Each call takes milliseconds, but a machine may run many tests at once.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -1,13 +1,13 @@
-//! The hosts' network: one switch, a cable to each host. And what goes wrong with networks.
+//! The hosts' network: one virtual switch and a cable to each host. Simulates network faults.
 //!
-//! A cable is pulled on the switch's side: the host still has its link and its routes, so that its packets vanish
-//! without a word. Packets between two hosts are dropped where they arrive, at both.
+//! A cable is unplugged at the switch: the host keeps its link and its routes, so its packets are lost silently.
+//! Packets between two hosts are dropped on arrival, at both hosts.
 
 use std::fs;
 
 use super::{host::APP, host::Host, netns};
 
-/// Hosts and a switch, gone on drop: whatever runs there must end before.
+/// Hosts and a switch, removed on drop. Processes on the hosts must end before.
 #[derive(Debug)]
 pub(crate) struct Network {
     switch: String,
@@ -15,7 +15,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// `members` hosts, from number 1, and the application's.
+    /// Creates `members` hosts, numbered from 1, and the application's host.
     pub(crate) fn new(members: u8) -> Result<Self, String> {
         netns::sweep();
         let name = netns::fresh_name();
@@ -27,7 +27,7 @@ impl Network {
         for number in (1..=members).chain([APP]) {
             let host = Host { namespace: format!("{name}-{number}"), number };
             netns::add(&host.namespace)?;
-            // Known from here on, so that it is removed whatever happens next.
+            // Registered from here on, so that it is removed even if a later step fails.
             network.hosts.push(host.clone());
             network.connect(&host)?;
         }
@@ -44,12 +44,12 @@ impl Network {
         self.hosts.last().expect("a network has the application's host")
     }
 
-    /// Pulls the cable of a host.
+    /// Unplugs a host's cable.
     pub(crate) fn cut(&self, host: &Host) {
         netns::ip(&["-n", &self.switch, "link", "set", &port(host), "nomaster"]).expect("a cable can be pulled");
     }
 
-    /// Puts the cable back.
+    /// Plugs the cable in again.
     pub(crate) fn mend(&self, host: &Host) {
         netns::ip(&["-n", &self.switch, "link", "set", &port(host), "master", SWITCH]).expect("and put back");
     }
@@ -59,7 +59,7 @@ impl Network {
         let files = netns::files(namespace);
         fs::create_dir_all(&files).map_err(|error| format!("{}: {error}", files.display()))?;
         fs::write(files.join("hosts"), "127.0.0.1 localhost\n").map_err(|error| error.to_string())?;
-        // Nobody answers there, and nobody refuses: a name that the hosts file lacks is waited for in vain.
+        // No host answers or refuses at this address, so a query for a name that is not in the hosts file times out.
         fs::write(files.join("resolv.conf"), "nameserver 10.77.0.250\n").map_err(|error| error.to_string())?;
         let cable = ["type", "veth", "peer", "name", CABLE, "netns", namespace];
         netns::ip(&[&["-n", &self.switch, "link", "add", &port][..], &cable].concat())?;
@@ -79,7 +79,7 @@ impl Drop for Network {
     }
 }
 
-/// Drops every packet between two hosts, without a word, until [`let_pass`].
+/// Silently drops every packet between two hosts, until [`let_pass`].
 pub(crate) fn drop_between(one: &Host, other: &Host) {
     for (here, there) in [(one, other), (other, one)] {
         let table = format!("lost_{}", there.number);
@@ -90,19 +90,19 @@ pub(crate) fn drop_between(one: &Host, other: &Host) {
     }
 }
 
-/// Ends what [`drop_between`] began.
+/// Ends the effect of [`drop_between`].
 pub(crate) fn let_pass(one: &Host, other: &Host) {
     for (here, there) in [(one, other), (other, one)] {
         netns::nft(&here.namespace, &format!("delete table inet lost_{}\n", there.number)).expect("and let pass again");
     }
 }
 
-/// The cable's end at the switch.
+/// The switch's end of the cable.
 fn port(host: &Host) -> String {
     format!("port-{}", host.number)
 }
 
-/// The switch's name in its namespace.
+/// The name of the switch in its namespace.
 const SWITCH: &str = "switch";
-/// The cable's end on every host.
+/// The name of each host's end of the cable.
 pub(super) const CABLE: &str = "eth0";

@@ -1,4 +1,4 @@
-//! One command from the application's host, by pymongo: what a client is told.
+//! Sends one command from the application's host with pymongo, and returns the client's result.
 
 use std::{path::Path, time::Duration};
 
@@ -7,11 +7,11 @@ use serde_json::Value;
 use super::Host;
 use crate::support::process;
 
-/// The answer of a member's mongod, by the pymongo of this interpreter, with these options of a URI.
+/// The answer of a member's mongod to the pymongo of this interpreter, with these URI options.
 ///
 /// # Errors
 ///
-/// What the driver tells its application.
+/// The driver's error.
 pub(crate) fn ask(python: &Path, from: &Host, to: &Host, options: &str, command: &Value) -> Result<Value, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/ping.py");
     let bound = "serverSelectionTimeoutMS=8000&connectTimeoutMS=8000";

@@ -1,18 +1,18 @@
-//! `tlsramp rollout` over the set's sidecars, from the application's host, which knows the members by their names.
+//! Runs `tlsramp rollout` over the set's sidecars from the application's host, which resolves the members' names.
 
 use std::{path::Path, time::Duration};
 
 use super::{Host, running::Running};
 use crate::support::{Mark, Scratch, service::wait_until};
 
-/// A rollout under way, killed on drop.
+/// A rollout in progress, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Rollout {
     running: Running,
     _folder: Scratch,
 }
 
-/// How it ended.
+/// The result of a rollout.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -20,7 +20,7 @@ pub(crate) struct Ended {
 }
 
 impl Rollout {
-    /// Starts one over these admin ports; its change record is in `log`.
+    /// Starts a rollout over these admin ports, with its change record in `log`.
     pub(crate) fn start(from: &Host, nodes: &[String], log: &Path, args: &[&str]) -> Self {
         let folder = Scratch::new("rollout");
         let mut command = from.command(env!("CARGO_BIN_EXE_tlsramp"));
@@ -30,7 +30,7 @@ impl Rollout {
         Self { running, _folder: folder }
     }
 
-    /// Waits until it has said this.
+    /// Waits until the rollout has printed this text.
     #[track_caller]
     pub(crate) fn wait_said(&mut self, text: &str) {
         let said = |rollout: &Self| rollout.said().contains(text);
@@ -39,7 +39,7 @@ impl Rollout {
         assert!(found && said(self), "the rollout does not say {text:?}:\n{}", self.said());
     }
 
-    /// Waits for its end.
+    /// Waits until the rollout ends.
     #[track_caller]
     pub(crate) fn end(mut self) -> Ended {
         let status = self.running.wait_end(LIMIT);
@@ -47,7 +47,7 @@ impl Rollout {
         Ended { code, said: self.said() }
     }
 
-    /// Whether it has come to its end.
+    /// Whether the rollout has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.running.has_ended()
     }
@@ -57,26 +57,27 @@ impl Rollout {
         self.running.pid()
     }
 
-    /// All that it has said.
+    /// Everything that the rollout has printed.
     pub(crate) fn said(&self) -> String {
         self.running.log.lines(Mark::START).join("\n")
     }
 }
 
 impl Ended {
-    /// That every node is at the mode, as its flags say.
+    /// Asserts that every node is in the requested mode, and so are its flags.
     #[track_caller]
     pub(crate) fn assert_done(&self) {
         assert_eq!(self.code, Some(0), "{}", self.said);
     }
 
-    /// That every node is at the mode, and the flags, which say another, are named.
+    /// Asserts that every node is in the requested mode, and that the nodes whose flags name another mode were
+    /// reported.
     #[track_caller]
     pub(crate) fn assert_done_but_for_flags(&self) {
         assert_eq!(self.code, Some(3), "{}", self.said);
     }
 
-    /// That it stopped, and named this.
+    /// Asserts that the rollout stopped and printed this reason.
     #[track_caller]
     pub(crate) fn assert_stopped(&self, reason: &str) {
         assert_eq!(self.code, Some(1), "{}", self.said);
@@ -84,5 +85,5 @@ impl Ended {
     }
 }
 
-/// Members may be waited for, and old connections; a step takes a second.
+/// A rollout may wait for members and old connections; a step takes a second.
 const LIMIT: Duration = Duration::from_secs(150);

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::support::{Mark, log::Log, process};
 
-/// A process, killed on drop. If the test is failing by then, the end of its log is printed.
+/// A process, killed on drop. If the test is failing at that time, the end of the process's log is printed.
 #[derive(Debug)]
 pub(crate) struct Running {
     what: String,
@@ -23,7 +23,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it; its log is also written to `copy`.
+    /// Starts the process; its log is also written to `copy`.
     pub(crate) fn start(what: &str, mut command: Command, copy: &Path) -> Self {
         let log = Log::new(copy);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -33,7 +33,7 @@ impl Running {
         Self { what: what.to_owned(), child, log }
     }
 
-    /// The first line of its log after `mark` that is `wanted`; waits for it.
+    /// Waits for the first line of the log after `mark` for which `wanted` returns true.
     #[track_caller]
     pub(crate) fn wait(&self, mark: Mark, limit: Duration, wanted: impl FnMut(&Value) -> bool) -> Value {
         self.log.wait(mark, limit, wanted).unwrap_or_else(|why| panic!("{}: {why}", self.what))
@@ -44,7 +44,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Where it is told things.
+    /// Its standard input.
     pub(crate) fn stdin(&mut self) -> &mut ChildStdin {
         self.child.stdin.as_mut().expect("piped")
     }
@@ -54,19 +54,19 @@ impl Running {
         self.child.try_wait().expect("can be asked").is_some()
     }
 
-    /// Waits for it to end by itself; none where it has not within `limit`.
+    /// Waits for the process to end by itself; `None` if it does not within `limit`.
     pub(crate) fn wait_end(&mut self, limit: Duration) -> Option<ExitStatus> {
         let status = process::wait(&mut self.child, limit).expect("can be waited for");
-        // Its last lines are read by a thread of their own.
+        // A separate thread reads its last lines.
         let _ = self.log.wait(Mark::START, limit, |_| false);
         status
     }
 
-    /// What its descriptors are, and how many of each kind it has open: `socket`, `pipe`, `anon_inode`, or a path.
+    /// The number of its open descriptors of each kind: `socket`, `pipe`, `anon_inode`, or a path.
     pub(crate) fn open_fds(&self) -> BTreeMap<String, usize> {
         let open = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").flatten();
         let mut kinds = BTreeMap::new();
-        // One that has been closed since has no link any more.
+        // A descriptor that was closed in the meantime has no link any more.
         for link in open.filter_map(|entry| fs::read_link(entry.path()).ok()) {
             let link = link.to_string_lossy().into_owned();
             let kind = if link.starts_with('/') { link.as_str() } else { link.split(':').next().unwrap_or("") };
@@ -81,7 +81,7 @@ impl Running {
         let _ = self.child.wait();
     }
 
-    /// Ends it by a signal, and waits until it has.
+    /// Sends a signal and waits until the process has ended.
     #[track_caller]
     pub(crate) fn end(&mut self, signal: Signal, limit: Duration) -> ExitStatus {
         if !self.has_ended() {

@@ -1,6 +1,7 @@
-//! The mongod of a host: without TLS, its data on disk, so that it can be killed and started again.
+//! The mongod of a host: without TLS, with its data on disk, so that it can be killed and started again.
 //!
-//! The tests ask it by a unix socket, which every namespace sees, and which neither sidecar nor network come into.
+//! The tests connect to it through a Unix socket, which is reachable from every namespace and bypasses sidecar and
+//! network.
 
 use std::{io::Write as _, os::unix::net::UnixStream, path::PathBuf, time::Duration};
 
@@ -15,30 +16,30 @@ use crate::support::{Mark, Scratch, parts::Release, raw::Wire};
 pub(crate) struct Server {
     host: Host,
     release: Release,
-    /// Its command line, from start to start.
+    /// Its command line, which is the same at every start.
     args: Vec<String>,
     running: Running,
     starts: usize,
-    /// Declared last: the folder goes after the process.
+    /// Declared last, so that the folder is removed after the process has ended.
     folder: Scratch,
 }
 
 impl Server {
-    /// Starts one of the release that the tests know best, which listens on `bind`, with more of its command line.
+    /// Starts a mongod of the default release that listens on `bind`, with additional arguments.
     pub(crate) fn start(host: &Host, bind: &str, more: &[String]) -> Self {
-        // Compressed, nobody could tell what is on the wires.
+        // If traffic were compressed, the captures could not be searched.
         let compression = ["--networkMessageCompressors", "disabled"].map(str::to_owned);
         Self::start_release(host, Release::V6_0, bind, &[&compression[..], more].concat())
     }
 
-    /// The same of any release, with the compressors that it has by default.
+    /// As [`Server::start`], for any release and with its default compressors.
     pub(crate) fn start_release(host: &Host, release: Release, bind: &str, more: &[String]) -> Self {
         let folder = Scratch::new("server");
         std::fs::create_dir(folder.join("data")).expect("a folder for data");
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
         let listen = ["--bind_ip", bind, "--port", "27017", "--unixSocketPrefix", &path("")].map(str::to_owned);
         let storage = ["--dbpath", &path("data"), "--wiredTigerCacheSizeGB", "0.25"].map(str::to_owned);
-        // The sampler would run every second and write to the disk.
+        // The diagnostic data collection would run every second and write to the disk.
         let quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false"];
         let args = [&listen[..], &storage, &quiet.map(str::to_owned), more].concat();
         let running = start(host, release, &args, &folder, 0);
@@ -67,7 +68,7 @@ impl Server {
         self.starts += 1;
     }
 
-    /// Stops it in good order and starts it with another command line from `edit`.
+    /// Stops it regularly and starts it with a command line changed by `edit`.
     pub(crate) fn restart_with(&mut self, edit: impl FnOnce(&mut Vec<String>)) {
         self.running.end(rustix::process::Signal::TERM, Duration::from_secs(60));
         edit(&mut self.args);
@@ -78,7 +79,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// In words: it does not answer, or says no.
+    /// A text: there is no answer, or the answer is an error.
     pub(crate) fn ask(&self, database: &str, command: &Document) -> Result<Document, String> {
         let socket = self.socket();
         let stream = UnixStream::connect(&socket).map_err(|error| format!("{}: {error}", socket.display()))?;
@@ -92,12 +93,12 @@ impl Server {
         if ok { Ok(reply) } else { Err(format!("{command}: {reply}")) }
     }
 
-    /// What its set looks like to it: `replSetGetStatus`.
+    /// The state of the set as this member sees it: `replSetGetStatus`.
     pub(crate) fn status(&self) -> Result<Document, String> {
         self.ask("admin", &doc! { "replSetGetStatus": 1 })
     }
 
-    /// Its unix socket.
+    /// The path of its Unix socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("mongodb-27017.sock")
     }
@@ -107,13 +108,13 @@ fn start(host: &Host, release: Release, args: &[String], folder: &Scratch, numbe
     let mut command = host.command(release.mongod().expect("a test that starts a mongod requires it first"));
     command.args(args);
     let running = Running::start(&format!("mongod on {}", host.name()), command, &folder.join(format!("log-{number}")));
-    // A JSON object from 4.4 on, text before.
+    // The line is a JSON object in 4.4 and later, and text before.
     let ready = |line: &str| line.contains("aiting for connections");
     running.log.wait_line(Mark::START, START_LIMIT, ready).unwrap_or_else(|why| panic!("mongod: {why}"));
     running
 }
 
-/// A start takes half a second alone; this is for a machine with many tests at once, and for recovery.
+/// A start alone takes half a second; the limit allows for recovery and for a machine that runs many tests at once.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Commands here are answered from memory, or wait for a majority.
+/// These commands are answered from memory, or wait for a majority.
 const PATIENCE: Duration = Duration::from_secs(60);

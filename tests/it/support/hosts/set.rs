@@ -1,4 +1,4 @@
-//! A replica set whose members know each other by name, with a sidecar on each host.
+//! A replica set whose members use names for each other, with a sidecar on each host.
 
 use std::{
     thread,
@@ -14,43 +14,45 @@ use super::{
 };
 use crate::support::{Scratch, parts, parts::Release, turn::Turn};
 
-/// How the sidecars stand in the members' way.
+/// How connections are led through the sidecars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// mongod on loopback, tlsramp on its port outside; each member's name is a loopback address with an outbound
-    /// route, a member's own too.
+    /// mongod listens on loopback, and tlsramp on the host's address with the same port. Each member's name, including
+    /// a member's own, resolves to a loopback address with an outbound route.
     Explicit,
-    /// mongod where it was, real names; the kernel redirects. The set is there before its sidecars: [`Set::adopt`].
+    /// mongod keeps its address and names are real; the kernel redirects connections. The set exists before its
+    /// sidecars, see [`Set::adopt`].
     Transparent,
 }
 
-/// What set is wanted.
+/// The description of a set to create.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) variant: Variant,
-    /// What every mongod is.
+    /// The release of every mongod.
     pub(crate) release: Release,
-    /// Members at first.
+    /// Number of members at first.
     pub(crate) members: u8,
-    /// Hosts without a member as yet.
+    /// Number of further hosts without a member at first.
     pub(crate) spare: u8,
-    /// Members that clients are not told of.
+    /// Members that are hidden from clients.
     pub(crate) hidden: Vec<u8>,
-    /// Members that are never primary.
+    /// Members that can never be primary.
     pub(crate) passive: Vec<u8>,
-    /// Members without data.
+    /// Members that are arbiters.
     pub(crate) arbiters: Vec<u8>,
-    /// Whether the members compress what they send, as they do by default. Nothing can be found on the wires then.
+    /// Whether members compress their messages, as they do by default. Captures can then not be searched.
     pub(crate) compressed: bool,
-    /// More of every sidecar's command line.
+    /// Additional arguments of every sidecar.
     pub(crate) sidecar: Vec<String>,
-    /// More of every mongod's command line.
+    /// Additional arguments of every mongod.
     pub(crate) server: Vec<String>,
-    /// Whether outbound routes lead to names instead of addresses.
+    /// Whether outbound routes have names instead of addresses as upstreams.
     pub(crate) by_name: bool,
-    /// Whether the admin ports are reached as the README says: by TLS at the members' names. Else by unix sockets.
+    /// Whether admin ports are reached as the README describes, by TLS at the members' names; otherwise by Unix
+    /// sockets.
     pub(crate) admin_by_tls: bool,
-    /// The sets that the members form; none: all are of one.
+    /// The sets that the members form; if empty, all members form one set.
     pub(crate) sets: Vec<Part>,
 }
 
@@ -58,13 +60,13 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) name: &'static str,
-    /// `--configsvr` or `--shardsvr`; none for a set that stands alone.
+    /// `--configsvr` or `--shardsvr`; `None` for a set that is not part of a cluster.
     pub(crate) role: Option<&'static str>,
     pub(crate) members: Vec<u8>,
 }
 
 impl Plan {
-    /// Three members.
+    /// A set of three members.
     pub(crate) fn new(variant: Variant) -> Self {
         Self {
             variant,
@@ -94,7 +96,7 @@ impl Plan {
         Self { members: 5, sets, ..Self::new(variant) }
     }
 
-    /// Sidecars that start in this mode.
+    /// Starts the sidecars in this mode.
     pub(crate) fn in_mode(mut self, mode: &str) -> Self {
         self.sidecar.extend(["--sslMode".to_owned(), mode.to_owned()]);
         self
@@ -109,25 +111,25 @@ pub(crate) struct Member {
     pub(crate) server: Server,
 }
 
-/// A set. Its processes end before its network goes.
+/// A set. Its processes end before its network is removed.
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) plan: Plan,
     pub(crate) members: Vec<Member>,
     pub(crate) identities: Identities,
     pub(crate) network: Network,
-    /// Where change records are.
+    /// The folder of change records.
     records: Scratch,
-    /// Declared last: the next set starts when this one is gone.
+    /// Declared last: the next set can start once this one is removed.
     _turn: Turn,
 }
 
 impl Set {
-    /// Forms one and waits until it has a primary and all others follow.
+    /// Creates a set and waits until it has a primary and all other members are its secondaries.
     ///
     /// # Errors
     ///
-    /// Where the machine has no such network; what goes wrong later is a panic.
+    /// This machine cannot create the network. Later failures panic.
     pub(crate) fn form(plan: Plan) -> Result<Self, String> {
         let turn = Turn::take();
         let network = Network::new(plan.members + plan.spare)?;
@@ -146,7 +148,7 @@ impl Set {
         Ok(set)
     }
 
-    /// Starts mongod and, where it does not come later, sidecar on a host.
+    /// Starts mongod on a host, and the sidecar too unless the variant starts it later.
     pub(crate) fn start_member(&mut self, number: u8) {
         let host = self.network.members()[usize::from(number) - 1].clone();
         let (bind, names) = match self.plan.variant {
@@ -174,7 +176,7 @@ impl Set {
         &self.members[usize::from(number) - 1]
     }
 
-    /// The same, to kill and restart.
+    /// A member, to kill and restart it.
     pub(crate) fn member_mut(&mut self, number: u8) -> &mut Member {
         &mut self.members[usize::from(number) - 1]
     }
@@ -190,7 +192,7 @@ impl Set {
         self.members.iter().filter_map(|member| member.sidecar.as_ref())
     }
 
-    /// The number of the primary, as most members see it now.
+    /// The number of the primary, according to most members.
     pub(crate) fn primary(&self) -> Option<u8> {
         let views = self.members.iter().filter_map(|member| member.server.status().ok());
         let seen: Vec<u8> = views.filter_map(|view| primary_of(&view)).collect();
@@ -198,21 +200,21 @@ impl Set {
         self.members.iter().map(|member| member.host.number).find(|&number| votes(number) * 2 > self.members.len())
     }
 
-    /// The numbers of all members but the primary.
+    /// The numbers of all members except the primary.
     #[track_caller]
     pub(crate) fn secondaries(&self) -> Vec<u8> {
         let primary = self.primary().expect("the set has a primary");
         self.members.iter().map(|member| member.host.number).filter(|&number| number != primary).collect()
     }
 
-    /// The term: it grows with every election.
+    /// The election term, which grows with every election.
     #[track_caller]
     pub(crate) fn term(&self) -> i64 {
         let terms = self.members.iter().filter_map(|member| member.server.status().ok()?.get_i64("term").ok());
         terms.max().expect("a member answers")
     }
 
-    /// Waits until every member sees one primary, and all others as its secondaries.
+    /// Waits until every member sees the same primary and all others as secondaries.
     #[track_caller]
     pub(crate) fn wait_healthy(&self) {
         let deadline = Instant::now() + HEALTHY_LIMIT;
@@ -249,7 +251,7 @@ impl Set {
         Ok(())
     }
 
-    /// Makes the members that have been started those of the set.
+    /// Reconfigures the set to the members that have been started.
     #[track_caller]
     pub(crate) fn reconfigure(&self) {
         let primary = &self.member(self.primary().expect("the set has a primary")).server;
@@ -260,7 +262,7 @@ impl Set {
         primary.ask("admin", &doc! { "replSetReconfig": config }).expect("a new configuration is taken");
     }
 
-    /// The state of a member, as the primary sees it.
+    /// The state of a member according to the primary.
     pub(crate) fn state_of(&self, number: u8) -> Option<String> {
         let view = self.member(self.primary()?).server.status().ok()?;
         let members = members_of(&view);
@@ -272,7 +274,7 @@ impl Set {
         self.rollout_over(&self.members.iter().map(|member| member.host.number).collect::<Vec<_>>(), args)
     }
 
-    /// The same over those of some members.
+    /// As [`Set::rollout`], over the sidecars of some members.
     pub(crate) fn rollout_over(&self, numbers: &[u8], args: &[&str]) -> Rollout {
         let log = self.records.join("rollout.log");
         if self.plan.admin_by_tls {
@@ -286,28 +288,28 @@ impl Set {
         Rollout::start(self.network.app(), &nodes, &log, args)
     }
 
-    /// Starts the application, which goes on until it is told to finish.
+    /// Starts the application, which runs until [`App::finish`].
     pub(crate) fn app(&self, marker: &str, kind: Kind) -> App {
         App::start(self, marker, kind)
     }
 
-    /// The answer of one member to a command from outside, see [`outside::ask`].
+    /// The answer of one member to a command from the application's host, see [`outside::ask`].
     ///
     /// # Errors
     ///
-    /// What the driver tells its application.
+    /// The driver's error.
     pub(crate) fn ask_from_outside(&self, number: u8, options: &str, command: &Value) -> Result<Value, String> {
         let python = parts::pymongo().expect("required first");
         outside::ask(python, self.network.app(), &self.member(number).host, options, command)
     }
 
-    /// Options of a URI for TLS with one of the set's certificates; none: without one.
+    /// URI options for TLS with one of the set's certificates; with `None`, without a certificate.
     pub(crate) fn by_tls(&self, certificate: Option<&str>) -> String {
         let shown = certificate.map(|name| format!("&tlsCertificateKeyFile={}", self.identities.file(name)));
         format!("tls=true&tlsCAFile={}{}", self.identities.ca(), shown.unwrap_or_default())
     }
 
-    /// Begins to write down what goes over every cable.
+    /// Starts capturing the traffic of every cable.
     pub(crate) fn capture(&self) -> Captures {
         Captures::start(self.network.members().iter().chain([self.network.app()]))
     }
@@ -347,5 +349,6 @@ fn primary_of(view: &Document) -> Option<u8> {
 
 /// The set's name.
 pub(crate) const NAME: &str = "rs";
-/// Heartbeats come every two seconds, an election within ten or so, and a member that comes back has to catch up.
+/// Heartbeats are sent every two seconds, an election takes about ten seconds, and a member that returns has to catch
+/// up.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(90);

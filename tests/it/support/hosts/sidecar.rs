@@ -1,4 +1,5 @@
-//! The tlsramp of a host: its state file outlives it, its admin port is a unix socket that every namespace sees.
+//! The tlsramp of a host. Its state file survives it; its admin port is a Unix socket, which is reachable from every
+//! namespace.
 
 use std::{collections::BTreeMap, process::Output, time::Duration};
 
@@ -12,17 +13,17 @@ use crate::support::{Mark, Scratch, log::Log, process, run_to_end};
 #[derive(Debug)]
 pub(crate) struct Sidecar {
     host: Host,
-    /// The group it runs in, where packet filters must know it.
+    /// The group in which it runs, if packet filters must match it.
     group: Option<u32>,
     args: Vec<String>,
     running: Running,
     starts: usize,
-    /// Declared last: the folder goes after the process.
+    /// Declared last, so that the folder is removed after the process has ended.
     folder: Scratch,
 }
 
 impl Sidecar {
-    /// Starts one with these routes and files, and waits until it is ready.
+    /// Starts a sidecar with these routes and files, and waits until it is ready.
     pub(crate) fn start(host: &Host, group: Option<u32>, routes: &[String]) -> Self {
         let folder = Scratch::new("sidecar");
         let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
@@ -33,7 +34,7 @@ impl Sidecar {
         Self { host: host.clone(), group, args, running, starts: 1, folder }
     }
 
-    /// Its admin port, as `--admin` and `--node` take it.
+    /// Its admin port in the form of `--admin` and `--node`.
     pub(crate) fn admin(&self) -> String {
         format!("unix:{}", self.folder.join(SOCKET).display())
     }
@@ -43,7 +44,7 @@ impl Sidecar {
         run_to_end([&["ctl", "--admin", &self.admin(), "--json"][..], args].concat())
     }
 
-    /// The same, which must succeed; its answer.
+    /// As [`Sidecar::ctl`], for a command that must succeed. Returns the answer.
     #[track_caller]
     pub(crate) fn told(&self, args: &[&str]) -> Value {
         let output = self.ctl(args);
@@ -52,7 +53,7 @@ impl Sidecar {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
-    /// What it says to such a command, whether or not it succeeds.
+    /// The output of such a command, whether it succeeds or not.
     pub(crate) fn told_or_not(&self, args: &[&str]) -> String {
         let output = self.ctl(args);
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
@@ -70,7 +71,7 @@ impl Sidecar {
         self.status()["sslMode"].as_str().expect("a status has its mode").to_owned()
     }
 
-    /// Its log since its last start.
+    /// Its log since the last start.
     pub(crate) fn log(&self) -> &Log {
         &self.running.log
     }
@@ -80,7 +81,7 @@ impl Sidecar {
         self.running.pid()
     }
 
-    /// What its descriptors are, and how many of each kind it has open.
+    /// The number of its open descriptors of each kind.
     pub(crate) fn open_fds(&self) -> BTreeMap<String, usize> {
         self.running.open_fds()
     }
@@ -90,31 +91,31 @@ impl Sidecar {
         self.running.kill();
     }
 
-    /// Stops it in good order.
+    /// Stops it regularly.
     pub(crate) fn terminate(&mut self) {
         self.running.end(Signal::TERM, STOP_LIMIT);
     }
 
-    /// Starts it again, with the state that it left.
+    /// Starts it again with the state file that it left.
     pub(crate) fn restart(&mut self) {
         self.running.kill();
         self.running = start(&self.host, self.group, &self.args, &self.folder, self.starts);
         self.starts += 1;
     }
 
-    /// Stops it in good order and starts it with another command line from `edit`.
+    /// Stops it regularly and starts it with a command line changed by `edit`.
     pub(crate) fn restart_with(&mut self, edit: impl FnOnce(&mut Vec<String>)) {
         self.terminate();
         self.restart_at_once_with(edit);
     }
 
-    /// The same after a crash.
+    /// As [`Sidecar::restart_with`], after a kill instead of a regular stop.
     pub(crate) fn restart_at_once_with(&mut self, edit: impl FnOnce(&mut Vec<String>)) {
         edit(&mut self.args);
         self.restart();
     }
 
-    /// Another `tlsramp` command on its host, to its end.
+    /// Runs another `tlsramp` command on its host until it ends.
     pub(crate) fn tlsramp(&self, args: &[&str]) -> Output {
         let mut command = self.host.command(PROGRAM);
         command.args(args);
@@ -136,7 +137,7 @@ fn start(host: &Host, group: Option<u32>, args: &[String], folder: &Scratch, num
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 const SOCKET: &str = "admin.sock";
-/// Generous: a machine may run many tests at once.
+/// Long, because a machine may run many tests at once.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// As long as connections are drained for, and a little.
+/// Slightly longer than the time limit of the drain.
 const STOP_LIMIT: Duration = Duration::from_secs(90);

@@ -1,8 +1,8 @@
-//! mongod 4.2 and 4.4: what tlsramp is for. They were built for systems of their time, with OpenSSL 1.1.
+//! mongod 4.2 and 4.4, for which tlsramp is made. They were built for systems of their time, with OpenSSL 1.1.
 //!
-//! The libraries that Debian 12 has no more are those of Debian 11, from the mirror that the machine's own sources name,
-//! by an apt with folders of its own: nothing is installed, and no list of the machine changes. What those libraries need
-//! in turn comes with the package `curl`.
+//! Libraries that Debian 12 does not have are taken from Debian 11, from the mirror in the machine's own package
+//! sources, by an apt with separate folders: nothing is installed, and no package list of the machine changes. The
+//! dependencies of these libraries come with the package `curl`.
 
 use std::{fs, path::Path};
 
@@ -10,7 +10,7 @@ use super::{Wheel, debian_11_libraries, expect_version, in_words, run};
 
 /// The script that starts mongod with its libraries.
 pub(super) const PROGRAM: &str = "bin/mongod";
-/// Where the libraries are, in their part.
+/// The folder of the libraries within their part.
 pub(super) const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 pub(super) fn make_4_2(folder: &Path) -> Result<(), String> {
@@ -37,7 +37,7 @@ fn make(folder: &Path, wheel: &Wheel, version: &str) -> Result<(), String> {
     let libraries = debian_11_libraries()?;
     wheel.extract(folder, "libexec/mongod")?;
     fs::create_dir(folder.join("bin")).map_err(in_words)?;
-    // Relative to the script, so that the parts may be moved together. `exec`: the process id is mongod's.
+    // Relative to the script, so that the parts can be moved together. With `exec`, the process id is mongod's.
     let libraries = libraries.strip_prefix(super::folder()).map_err(|error| error.to_string())?;
     let script = format!(
         "#!/bin/sh\nparts=$(dirname \"$0\")/../..\nexport LD_LIBRARY_PATH=\"$parts/{}\"\n\
@@ -61,7 +61,7 @@ pub(super) fn make_libraries(folder: &Path) -> Result<(), String> {
     Err(format!("no mirror of this machine's sources has Debian 11: {}", reasons.join("; ")))
 }
 
-/// Where this machine's own sources are, in their order.
+/// The mirrors in this machine's package sources, in their order.
 fn mirrors(folder: &Path) -> Result<Vec<String>, String> {
     let listed = run(folder, "apt-get", &["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])?;
     let mut mirrors: Vec<String> = Vec::new();
@@ -73,7 +73,7 @@ fn mirrors(folder: &Path) -> Result<Vec<String>, String> {
     if mirrors.is_empty() { Err("apt has no sources".to_owned()) } else { Ok(mirrors) }
 }
 
-/// Signed lists, so signed packages.
+/// The package lists are signed, and so the packages are verified.
 fn download(folder: &Path, mirror: &str, wanted: &[&str]) -> Result<(), String> {
     let apt = folder.join("apt");
     let _ = fs::remove_dir_all(&apt);
@@ -91,7 +91,7 @@ fn download(folder: &Path, mirror: &str, wanted: &[&str]) -> Result<(), String> 
         format!("Dir::State::lists={}", at("lists")),
         format!("Dir::State::status={}", at("status")),
         format!("Dir::Cache={}", at("cache")),
-        // Only these lists, and by whoever runs the tests.
+        // Uses only these lists, as the user who runs the tests.
         "Acquire::Languages=none".to_owned(),
         "APT::Sandbox::User=root".to_owned(),
         "APT::Architecture=amd64".to_owned(),
