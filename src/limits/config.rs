@@ -26,6 +26,14 @@ pub const GUARD_WINDOW_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Maximum number of bytes read of a password file. OpenSSL accepts passwords of up to 1,024 bytes.
 pub const PASSWORD_FILE_BYTES: u64 = 4 * 1024;
 
+/// Most PBKDF2 iterations of an encrypted private key: some seconds. OpenSSL writes 2,048 by default; OWASP recommends 600,000.
+pub const KEY_PBKDF2_ITERATIONS: u32 = 10_000_000;
+/// Most memory that scrypt may use for an encrypted private key: OpenSSL's own limit, so that a larger key is one that
+/// OpenSSL does not read either.
+pub const KEY_SCRYPT_BYTES: u64 = 32 * 1024 * 1024;
+/// Most blocks (N r p) that scrypt may compute for an encrypted private key: about a second. OpenSSL's default has 131,072.
+pub const KEY_SCRYPT_BLOCKS: u64 = 4 * 1024 * 1024;
+
 /// Maximum number of data-plane workers: more than the cores of any machine on which tlsramp is expected to run.
 pub const MOST_WORKERS: usize = 256;
 /// Maximum number of outbound routes. A replica set has at most 50 members.

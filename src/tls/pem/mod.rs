@@ -3,12 +3,11 @@
 //! A block that cannot be read is an error that names its line. Only this file uses rustls-pemfile.
 
 mod blocks;
+mod encrypted_key;
 
 use std::path::Path;
 
-use pkcs8::EncryptedPrivateKeyInfoRef;
-use pkcs8::pkcs5;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 use x509_parser::asn1_rs::{Any, Class, FromDer as _, Oid, Tag};
 use x509_parser::prelude::{CertificateRevocationList, X509Certificate};
@@ -18,6 +17,7 @@ use crate::limits::PEM_FILE_BYTES;
 use crate::tls::errors::file_error::{FileError, FileRole};
 use crate::tls::files::Secret;
 use crate::tls::pem::blocks::{PemBlock, blocks};
+use crate::tls::pem::encrypted_key::decrypt;
 
 /// The contents of a PEM file.
 #[derive(Debug, Default)]
@@ -98,6 +98,11 @@ impl PemFile {
                 let key = key(decode(block, "PRIVATE KEY")?)?;
                 if wants_key {
                     let Some(password) = password else { return Err(BlockError::NoPassword) };
+                    // Each decryption may take a second.
+                    if !self.keys.is_empty() {
+                        let problem = "is another private key, expected one".to_owned();
+                        return Err((problem, "leave one private key in the file").into());
+                    }
                     self.keys.push(decrypt(key.secret_der(), password)?);
                 }
             }
@@ -196,29 +201,6 @@ fn key(item: Item) -> Result<PrivateKeyDer<'static>, Problem> {
         Ok(([], any)) if any.tag() == Tag::Sequence => Ok(key),
         Ok(_) | Err(_) => Err(damaged()),
     }
-}
-
-/// Decrypts a PKCS#8 key.
-fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'static>, Problem> {
-    let convert = "make one that can be read with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW";
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der)
-        .map_err(|_| ("is damaged, or encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), convert))?;
-    let key = encrypted.decrypt(&password.0).map_err(|error| {
-        let unsupported = matches!(
-            error,
-            pkcs8::Error::EncryptedPrivateKey(
-                pkcs5::Error::NoPbes1CryptSupport
-                    | pkcs5::Error::UnsupportedAlgorithm { .. }
-                    | pkcs5::Error::AlgorithmParametersInvalid { .. },
-            )
-        );
-        if unsupported {
-            ("is encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), convert)
-        } else {
-            ("cannot be decrypted: wrong password".to_owned(), "check the password")
-        }
-    })?;
-    Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
 fn damaged() -> Problem {
