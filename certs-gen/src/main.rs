@@ -6,43 +6,10 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use certs_gen::{DEFAULT_NAMES, Error, Set};
-use clap::Parser;
-
-/// Makes certificates for trying and testing tlsramp: a CA, a server, a cluster member and a client.
-///
-/// Every file but the CA's holds a certificate and then its private key, as mongod wants it, with mode 0600. The CA's own
-/// key is not kept: to add or renew a certificate, make the whole set again.
-#[derive(Debug, Parser)]
-#[command(name = "certs-gen", version)]
-struct Args {
-    /// Folder to write into; made if missing
-    #[arg(long, value_name = "DIR", default_value = "certs")]
-    out: PathBuf,
-
-    /// Host names and IP addresses of the server and member certificates
-    #[arg(long, value_name = "NAME", num_args = 1.., default_values = DEFAULT_NAMES)]
-    name: Vec<String>,
-
-    /// Also make a certificate for each member of a replica set: NAME.pem, for that name
-    #[arg(long, value_name = "NAME", num_args = 1..)]
-    member: Vec<String>,
-
-    /// Also make a certificate for each of these clients: NAME.pem, with CN=NAME
-    #[arg(long, value_name = "NAME", num_args = 1..)]
-    client: Vec<String>,
-
-    /// Also make the wrong ones: expired, not yet valid, wrong name, no SAN, wrong CA, revoked (with CRLs), and one whose
-    /// key is encrypted with the password "tlsramp"
-    #[arg(long)]
-    wrong: bool,
-
-    /// Replace files that are already there
-    #[arg(long)]
-    force: bool,
-}
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    match run(&command().get_matches()) {
         Ok(listing) => {
             // A closed pipe (`| head`) is not an error, since the files are written.
             let _ = std::io::stdout().write_all(listing.as_bytes());
@@ -55,8 +22,32 @@ fn main() -> ExitCode {
     }
 }
 
+fn command() -> Command {
+    let names = |id: &'static str| Arg::new(id).long(id).value_name("NAME").num_args(1..).action(ArgAction::Append);
+    let switch = |id: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue);
+    Command::new("certs-gen")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Makes certificates for trying and testing tlsramp: a CA, a server, a cluster member and a client")
+        .long_about(LONG_ABOUT)
+        .args([
+            Arg::new(OUT)
+                .long(OUT)
+                .value_name("DIR")
+                .default_value("certs")
+                .value_parser(value_parser!(PathBuf))
+                .help("Folder to write into; made if missing"),
+            names(NAME)
+                .default_values(DEFAULT_NAMES)
+                .help("Host names and IP addresses of the server and member certificates"),
+            names(MEMBER).help("Also make a certificate for each member of a replica set: NAME.pem, for that name"),
+            names(CLIENT).help("Also make a certificate for each of these clients: NAME.pem, with CN=NAME"),
+            switch(WRONG).help(WRONG_HELP),
+            switch(FORCE).help("Replace files that are already there"),
+        ])
+}
+
 /// Writes the set. Returns one line per file, or an exit code and the reason for it.
-fn run(args: &Args) -> Result<String, (u8, String)> {
+fn run(args: &ArgMatches) -> Result<String, (u8, String)> {
     let failed = |error: Error| {
         let code = match error {
             Error::Name(_) | Error::File(_) => 2,
@@ -64,12 +55,27 @@ fn run(args: &Args) -> Result<String, (u8, String)> {
         };
         (code, error.to_string())
     };
-    let set = Set::new(&args.name, args.wrong, &args.member, &args.client).map_err(failed)?;
-    if let (false, Some(first)) = (args.force, set.existing(&args.out).first()) {
+    let texts = |id: &str| args.get_many::<String>(id).into_iter().flatten().cloned().collect::<Vec<_>>();
+    let Some(out) = args.get_one::<PathBuf>(OUT) else { return Ok(String::new()) };
+    let set = Set::new(&texts(NAME), args.get_flag(WRONG), &texts(MEMBER), &texts(CLIENT)).map_err(failed)?;
+    if let (false, Some(first)) = (args.get_flag(FORCE), set.existing(out).first()) {
         return Err((2, format!("{} exists already; --force replaces it", first.display())));
     }
-    set.write(&args.out).map_err(failed)?;
-    let path = |name: &str| args.out.join(name).display().to_string();
+    set.write(out).map_err(failed)?;
+    let path = |name: &str| out.join(name).display().to_string();
     let width = set.files().iter().map(|file| path(&file.name).len()).max().unwrap_or(0);
     Ok(set.files().iter().map(|file| format!("{:width$}  {}\n", path(&file.name), file.purpose)).collect())
 }
+
+const OUT: &str = "out";
+const NAME: &str = "name";
+const MEMBER: &str = "member";
+const CLIENT: &str = "client";
+const WRONG: &str = "wrong";
+const FORCE: &str = "force";
+
+const LONG_ABOUT: &str = "Makes certificates for trying and testing tlsramp: a CA, a server, a cluster member and a client.\n\n\
+     Every file but the CA's holds a certificate and then its private key, as mongod expects it, with mode 0600. The CA's \
+     own key is not kept: to add or renew a certificate, make the whole set again.";
+const WRONG_HELP: &str = "Also make the wrong ones: expired, not yet valid, wrong name, no SAN, wrong CA, revoked (with CRLs), \
+     and one whose key is encrypted with the password \"tlsramp\"";
