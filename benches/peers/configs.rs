@@ -122,7 +122,7 @@ fn address(port: u16) -> Value {
 
 pub(crate) fn hitch(place: &Place<'_>) -> String {
     let Place { tls, upstream, certs, .. } = place;
-    // If stunnel is started as root, it changes to this user.
+    // If hitch is started as root, it changes to this user.
     let user = if rustix::process::geteuid().is_root() { "user = \"nobody\"\ngroup = \"nogroup\"\n" } else { "" };
     format!(
         "frontend = {{ host = \"127.0.0.1\" port = \"{tls}\" }}

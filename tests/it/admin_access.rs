@@ -1,4 +1,4 @@
-//! Who may do what at the admin port: read-only, the Unix socket, TLS with an allowed certificate, the probes' port.
+//! Access to the admin port: read-only, the Unix socket, TLS with an allowed certificate, the port of the probes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -65,14 +65,14 @@ fn read_only_leaves_changes_to_the_unix_socket() {
     assert!(!socket.exists(), "the socket goes with the process");
 }
 
-/// Signed by the CA that signs every application is not enough; nor is it to come from this host.
+/// A certificate of the CA that signs all applications is not enough, nor is a connection from this host.
 #[test]
 fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     let proxy = start(&["--adminBind", "0.0.0.0:0", "--adminAllow", "CN=client,O=tlsramp clients"]);
     let address = loopback(&proxy);
     let (ca, allowed, other) = (certs::shared(), "client.pem", "member.pem");
 
-    // Plaintext is told what is missing, in its own words.
+    // The answer to plaintext says that TLS is required.
     let answer = admin::at(address).raw(STATUS).json(403);
     assert!(answer["error"].as_str().unwrap().contains("--tlsCertificateKeyFile"), "{answer}");
     assert_eq!(admin::at(address).raw("GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n").status, 403);
@@ -80,14 +80,14 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     assert_eq!(refused.get_i32("code").unwrap(), 141, "{refused:?}");
     assert!(refused.get_str("errmsg").unwrap().contains("--tlsCertificateKeyFile"), "{refused:?}");
 
-    // No certificate, or one of another CA: TLS itself says no.
+    // Without a certificate, or with one of another CA, the TLS handshake is refused.
     for certificate in [None, Some("other-ca-client.pem")] {
         let mut stream = tls_client(address, ca, certificate);
         let told = stream.write_all(STATUS.as_bytes()).and_then(|()| stream.read(&mut [0; 16]));
         assert!(told.is_err(), "{certificate:?}: {told:?}");
     }
 
-    // One of the CA that nobody has allowed: connects, and can neither look nor change.
+    // A certificate of the CA that no pattern allows: the client connects, but can neither read nor change anything.
     let mut mongo = Wire(tls_client(address, ca, Some(other)));
     assert_eq!(mongo.command("admin", &rawdoc! { "hello": 1 }).get_f64("ok").unwrap(), 1.0);
     for command in [
@@ -104,7 +104,7 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     for request in [PUT, STATUS, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"] {
         assert!(by_tls(address, other, request).starts_with("HTTP/1.1 403"), "{request}");
     }
-    // Both sides are shown: what the certificate is, and what would be let in.
+    // The error contains both the certificate's subject and the allowed patterns.
     let refused = mongo.command("admin", &rawdoc! { "serverStatus": 1 });
     for said in [refused.get_str("errmsg").unwrap(), &by_tls(address, other, STATUS)] {
         for part in ["CN=localhost,O=tlsramp members", "DNS:localhost", "'CN=client,O=tlsramp clients'", "--adminAllow"]
@@ -118,7 +118,7 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     proxy.wait_log(named, SOON);
     assert!(!proxy.log().objects(Mark::START).iter().any(|line| line["message"] == "mode changed"));
 
-    // The allowed one, by both doors; its subject is in the audit line.
+    // The allowed certificate, by HTTP and by the MongoDB protocol; its subject is in the audit line.
     assert!(by_tls(address, allowed, STATUS).contains("\"sslMode\":\"allowSSL\""));
     let mut mongo = Wire(tls_client(address, ca, Some(allowed)));
     let set = rawdoc! { "setParameter": 1, "sslMode": "preferSSL" };
@@ -130,8 +130,8 @@ fn a_wildcard_address_takes_tls_with_an_allowed_certificate_only() {
     assert!(by_tls(address, allowed, quit).starts_with("HTTP/1.1 403"), "only from this host");
 }
 
-/// The README's own way: the admin port is reached by the names of the certificate that it shows, without `--adminHost`.
-/// In plaintext on loopback such a name may be a foreign page's, so it stays one of nobody.
+/// As in the README: clients use a name in the admin port's certificate, without `--adminHost`. In plaintext on
+/// loopback, a name may be used by a foreign web page (DNS rebinding), so such a name is refused there.
 #[test]
 fn by_tls_a_host_of_the_own_certificate_is_taken() {
     let ca = certs_gen::Authority::new("CA").unwrap();
@@ -143,7 +143,7 @@ fn by_tls_a_host_of_the_own_certificate_is_taken() {
     let server = |names: [&str; 3]| ca.issue(&Request::server("db1").names(names)).unwrap().pem();
     let file = write("server.pem", server(["db1.example.net", "*.ops.example.net", "localhost"]));
     let ca_file = write("ca.pem", ca.pem().to_owned());
-    // Its whole subject is CN=ops.
+    // Its whole subject is `CN=ops`.
     write("client.pem", ca.issue(&Request::client("ops")).unwrap().pem());
     let loopback_and_far = ["--adminBind", "127.0.0.1:0", "--adminBind", "0.0.0.0:0", "--adminAllow", "CN=ops,*"];
     let route = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never", "--watch", "off"];
@@ -169,7 +169,7 @@ fn by_tls_a_host_of_the_own_certificate_is_taken() {
     let plaintext = STATUS.replace("Host: localhost", "Host: db1.example.net:28017");
     assert_eq!(admin::at(near).raw(&plaintext).status, 403);
 
-    // The certificate in force, and not the one of the start.
+    // The names are those of the certificate in force, not of the one at the start.
     write("server.pem", server(["db2.example.net", "*.ops.example.net", "localhost"]));
     admin::at(near).post("/rotate", &serde_json::json!({}));
     assert!(asked(far, "db2.example.net:28017").starts_with("HTTP/1.1 200"));
@@ -197,7 +197,7 @@ fn a_reload_changes_who_is_allowed() {
     assert!(by_tls(address, "member.pem", STATUS).starts_with("HTTP/1.1 200"));
 }
 
-/// A loopback address takes TLS too: the certificate must verify, and its subject is known then.
+/// A loopback address also accepts TLS. The certificate must then verify, and its subject is known.
 #[test]
 fn tls_is_taken_on_loopback_as_well() {
     let proxy = start(&[]);
@@ -210,13 +210,13 @@ fn tls_is_taken_on_loopback_as_well() {
     assert!(told.is_err(), "{told:?}");
 }
 
-/// A ticket could outlive its certificate: whoever changes the policy shows one that is valid now, each time.
+/// A ticket could outlive its certificate. A client that changes the policy must present a valid certificate each time.
 #[test]
 fn no_session_is_resumed_at_the_admin_port() {
     for disabled in ["TLS1_2", "TLS1_3"] {
         let allow = ["--adminBind", "0.0.0.0:0", "--adminAllow", "CN=client,O=tlsramp clients"];
         let proxy = start(&[&allow[..], &["--sslDisabledProtocols", disabled]].concat());
-        // One configuration: it keeps what the server gives it.
+        // Both connections use the same configuration, which stores sessions.
         let config = tls::client(cert("ca.pem"), Some(&cert("client.pem")));
         for _ in 0..2 {
             let name = ServerName::try_from("localhost").unwrap();
@@ -247,7 +247,7 @@ fn the_probes_port_has_three_paths_and_nothing_else() {
     for request in [STATUS, PUT] {
         assert_eq!(probes.raw(request).status, 404);
     }
-    // No MongoDB there: what is not HTTP is a bad request.
+    // The port of the probes does not speak the MongoDB protocol: input that is not HTTP is a bad request.
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", proxy.address("probes").port())).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.write_all(&ping()).unwrap();
@@ -261,7 +261,7 @@ fn start(args: &[&str]) -> Proxy {
     Proxy::start(route.iter().chain(&tls).chain(args))
 }
 
-/// The admin port of a wildcard address, by a loopback one: it is as remote as any.
+/// The admin port of a wildcard address, reached by a loopback address: it counts as remote all the same.
 fn loopback(proxy: &Proxy) -> SocketAddr {
     ([127, 0, 0, 1], proxy.address("admin").port()).into()
 }

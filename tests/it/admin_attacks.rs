@@ -1,4 +1,4 @@
-//! What strangers may send to the admin port: it answers or closes, keeps its memory, and serves who asks honestly.
+//! Malicious input to the admin port: it answers or closes, its memory is bounded, and honest clients are served.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -22,7 +22,7 @@ fn whatever_is_sent_it_answers_or_closes() {
     let set = msg_command(1, "admin", &rawdoc! { "setParameter": 1, "sslMode": "preferSSL" });
     let hello = query_command(1, "admin", &rawdoc! { "isMaster": 1 });
     for message in [&set, &hello] {
-        // Cut, the length saying so or not; and then the end.
+        // The message is cut, with and without a matching length, and then the connection ends.
         for cut in 0..message.len() {
             ends(&proxy, &message[..cut]);
             let mut lying = message[..cut.max(16)].to_vec();
@@ -82,7 +82,7 @@ fn a_deep_value_is_shown_no_deeper_than_mongod_does() {
     honest(&proxy);
 }
 
-/// Connections that say nothing, or begin something and stop, make room for one that asks.
+/// Connections that send nothing, or only the beginning of a request, give way to a connection that sends a request.
 #[test]
 fn thousands_of_half_open_connections_do_not_keep_an_honest_request_out() {
     raise_descriptors();
@@ -94,7 +94,7 @@ fn thousands_of_half_open_connections_do_not_keep_an_honest_request_out() {
     let mut open = Vec::new();
     for number in 0..HALF_OPEN {
         let mut stream = TcpStream::connect(proxy.address("admin")).unwrap();
-        // Made room already, perhaps.
+        // The connection may already have been closed to make room.
         let _ = stream.write_all(openings[number % openings.len()]);
         open.push(stream);
         if number % 1_000 == 999 {
@@ -129,7 +129,7 @@ fn start() -> Proxy {
     Proxy::start(route.iter().chain(&tls))
 }
 
-/// Sends these bytes and then the end, and waits for the other end.
+/// Sends these bytes, closes the sending direction, and waits until the admin port closes the connection.
 #[track_caller]
 fn ends(proxy: &Proxy, bytes: &[u8]) {
     let mut stream = TcpStream::connect(proxy.address("admin")).unwrap();
@@ -139,7 +139,7 @@ fn ends(proxy: &Proxy, bytes: &[u8]) {
     let _ = read_to_end(&mut stream);
 }
 
-/// A request that is answered before any wait of the admin port is over: the shortest is ten seconds.
+/// A request that is answered before any time limit of the admin port has passed: the shortest is ten seconds.
 #[track_caller]
 fn honest(proxy: &Proxy) {
     let begun = Instant::now();
@@ -153,24 +153,25 @@ fn honest(proxy: &Proxy) {
     assert!(begun.elapsed() < limit, "answered after {:?}", begun.elapsed());
 }
 
-/// Memory in use, in KiB.
+/// Resident memory, in KiB.
 fn resident(proxy: &Proxy) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// This process needs a descriptor for each of them.
+/// This process needs a descriptor for each of its connections.
 fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(HALF_OPEN as u64 * 2, |most| most.min(HALF_OPEN as u64 * 2));
-    // The limit is the whole process's, and its children have it: other tests run beside this one. Never lowered.
+    // The limit applies to the whole process and its children, and other tests run concurrently, so it is never
+    // lowered.
     if limit.current.is_some_and(|current| current < wanted) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).unwrap();
     }
     assert!(wanted > HALF_OPEN as u64 + 500, "the descriptor limit is too low for this test: {wanted}");
 }
 
-/// Far more than there are places.
+/// Far more connections than the admin port has slots.
 const HALF_OPEN: usize = 10_000;

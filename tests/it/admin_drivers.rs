@@ -1,5 +1,5 @@
-//! Shells and drivers at the admin port: they connect, do what they came for, are idle over heartbeats, and leave. No
-//! log has a complaint, neither theirs nor ours.
+//! Shells and drivers at the admin port: they connect, run their commands, are idle during heartbeats, and disconnect.
+//! Neither their log nor ours contains a complaint.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -9,7 +9,7 @@ use mongodb::{Client, bson::doc, options::ClientOptions};
 
 use crate::support::{Mark, Mongod, Proxy, cert, mongod, parts, process, require, require_command};
 
-/// The upgrade tutorial's command, as one pastes it.
+/// The upgrade tutorial's command, as it can be pasted.
 const TUTORIAL: &str = r#"db.getSiblingDB('admin').runCommand( { setParameter: 1, sslMode: "preferSSL" } )"#;
 
 #[test]
@@ -113,7 +113,7 @@ fn the_rust_driver_stays_connected() {
         let admin = client.database("admin");
         let reply = admin.run_command(doc! { "setParameter": 1, "sslMode": "preferSSL" }).await.unwrap();
         assert_eq!(reply, doc! { "was": "allowSSL", "ok": 1.0 });
-        // The span in which it has to stay connected, over two heartbeats.
+        // The client must stay connected during this time, which includes two heartbeats.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let reply = admin.run_command(doc! { "getParameter": 1, "sslMode": 1 }).await.unwrap();
         assert_eq!(reply, doc! { "sslMode": "preferSSL", "ok": 1.0 });
@@ -122,7 +122,8 @@ fn the_rust_driver_stays_connected() {
     visited.nobody_complains();
 }
 
-/// A proxy that is visited, in front of a real server, so that it has nothing to complain about itself.
+/// A proxy to which shells and drivers connect. Its real upstream ensures that it has nothing of its own to complain
+/// about.
 struct Visited {
     proxy: Proxy,
     from: Mark,
@@ -140,7 +141,7 @@ impl Visited {
         Self { proxy, from, _upstream: upstream }
     }
 
-    /// Until its end, which shows that nobody is left.
+    /// Stops the proxy, which shows that no client is still connected.
     #[track_caller]
     fn nobody_complains(mut self) {
         assert_eq!(self.proxy.terminate().code(), Some(0));
@@ -156,7 +157,7 @@ impl Visited {
 fn shell(mongosh: &Path, visited: &Visited, args: &[&str], input: &str) -> Output {
     let mut command = process::tethered(mongosh);
     command.args(["--host", "127.0.0.1", "--port", &visited.proxy.address("admin").port().to_string()]).args(args);
-    // Its settings and history belong to no home.
+    // Its settings and history are not written to the user's home folder.
     let home = crate::support::Scratch::new("mongosh");
     command.env("HOME", home.path());
     process::output_with_input(command, input.as_bytes().to_vec(), LIMIT).unwrap()

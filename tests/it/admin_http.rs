@@ -1,4 +1,4 @@
-//! The HTTP door: every path, every method, who is meant, what is taken, and how it says no.
+//! HTTP at the admin port: every path and method, which hosts are accepted, which bodies are accepted, and the errors.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -187,7 +187,7 @@ fn one_connection_takes_one_request_after_another() {
     let mut stream = TcpStream::connect(served.proxy.address("admin")).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    // The second and third at once: pipelined.
+    // The second and third request are sent at once: pipelining.
     for requests in [request.to_owned(), request.repeat(2)] {
         stream.write_all(requests.as_bytes()).unwrap();
         let mut got = String::new();
@@ -232,7 +232,7 @@ impl Served {
         Self { admin: admin::of(&proxy), proxy, _upstream: upstream }
     }
 
-    /// A request for `localhost` with these headers, and no others but the length of its body.
+    /// A request for `localhost` with these headers, and otherwise only the body's length.
     #[track_caller]
     fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> admin::Answer {
         let headers = headers.iter().map(|header| format!("{header}\r\n")).collect::<String>();
@@ -243,7 +243,7 @@ impl Served {
     }
 }
 
-/// The code of an error with this status, which has a text as well.
+/// The code of an error with this status. The error must also have a text.
 #[track_caller]
 fn code(answer: &admin::Answer, status: u16) -> String {
     let error = answer.json(status);
@@ -252,7 +252,7 @@ fn code(answer: &admin::Answer, status: u16) -> String {
 }
 
 fn without_date(head: &str) -> Vec<&str> {
-    // Two answers of two seconds, and a status that tells its uptime, differ in nothing else.
+    // Answers of different seconds differ in their date, and a status also in its uptime and so in its length.
     head.lines().filter(|line| !line.starts_with("date:") && !line.starts_with("content-length:")).collect()
 }
 

@@ -1,5 +1,6 @@
-//! `setParameter` and `getParameter` at the admin port are mongod's: the same script to a real mongod 6.0 and to the
-//! admin port gives the same answers, byte for byte. And the handshake is, as far as drivers look at it.
+//! `setParameter` and `getParameter` at the admin port are those of mongod: the same script gives the same answers,
+//! byte for byte, from a real mongod 6.0 and from the admin port. The handshake is the same as far as drivers look at
+//! it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -34,14 +35,14 @@ fn the_handshake_has_mongods_fields_and_legacy_messages_its_errors() {
     let (mut theirs, mut ours) = (wire(&reference), connect(proxy.address("admin")));
     let client = rawdoc! { "driver": { "name": "test", "version": "1" }, "os": { "type": "Linux" } };
     for command in [
-        // The first may say who the client is.
+        // The first message may contain the client's metadata.
         rawdoc! { "hello": 1, "helloOk": true, "client": client },
         rawdoc! { "hello": 1 },
         rawdoc! { "isMaster": 1, "helloOk": true },
         rawdoc! { "ismaster": 1, "helloOk": false },
         rawdoc! { "hello": 1, "unknown": 1 },
         rawdoc! { "hello": 1, "compression": ["snappy", "zlib"] },
-        // A client that waits for a change, by another process's version, is answered at once.
+        // A client that waits for a change of another process's topology version is answered at once.
         rawdoc! { "hello": 1, "topologyVersion": { "processId": other(), "counter": 0_i64 }, "maxAwaitTimeMS": 10_000 },
     ] {
         let (expected, seen) = (theirs.command("admin", &command), ours.command("admin", &command));
@@ -64,7 +65,7 @@ fn the_handshake_has_mongods_fields_and_legacy_messages_its_errors() {
     }
 }
 
-/// What is ours: `force`, `guard` and `persist` are options and no parameters.
+/// `force`, `guard` and `persist` are options of tlsramp, not parameters.
 #[test]
 fn options_of_ours_are_no_parameters() {
     require!(parts::mongod());
@@ -106,10 +107,11 @@ fn wire(mongod: &Mongod) -> Wire<std::net::TcpStream> {
     connect(mongod.address().parse().unwrap())
 }
 
-/// Names, types, and the values that are no process's own; `topologyVersion` left out, which we do not have.
+/// Names, types, and the values that do not differ between processes; without `topologyVersion`, which tlsramp does not
+/// have.
 fn shape(document: &RawDocumentBuf) -> Vec<String> {
     let own = ["localTime", "connectionId"];
-    // No compression is offered: commands are small.
+    // tlsramp does not offer compression, because commands are small.
     let left_out = ["topologyVersion", "compression"];
     let fields = document.iter().flatten().filter(|(key, _)| !left_out.contains(&key.as_str()));
     fields
@@ -124,7 +126,8 @@ fn other() -> bson::oid::ObjectId {
     bson::oid::ObjectId::new()
 }
 
-/// What is asked, in order, from `allowSSL` up: every legal and illegal move, in both spellings, and what is none.
+/// The commands in order, starting in `allowSSL`: every legal and illegal change in both spellings, and invalid
+/// commands.
 fn script() -> Vec<(&'static str, RawDocumentBuf)> {
     let mut script = Vec::new();
     let mut admin = |commands: Vec<RawDocumentBuf>| {
@@ -135,7 +138,8 @@ fn script() -> Vec<(&'static str, RawDocumentBuf)> {
     admin(wrong_names());
     admin(moves());
     admin(vec![
-        // Both are set in the order of their names; the first that fails ends it, and the earlier one stays set.
+        // Both parameters are set in the order of their names. The first failure ends the command, and an earlier one
+        // stays set.
         rawdoc! { "setParameter": 1, "tlsMode": "x", "sslMode": "y" },
         rawdoc! { "setParameter": 1, "tlsMode": "nope", "sslMode": "preferSSL" },
     ]);
@@ -165,7 +169,7 @@ fn script() -> Vec<(&'static str, RawDocumentBuf)> {
     script
 }
 
-/// Every move from where one is that leads nowhere: of the four, the one step up is left out.
+/// Every change from the current mode that is illegal: of the four modes, only the next one up is left out.
 fn moves() -> Vec<RawDocumentBuf> {
     let mut moves = Vec::new();
     for (parameter, values) in [
@@ -237,7 +241,7 @@ fn wrong_names() -> Vec<RawDocumentBuf> {
     ]
 }
 
-/// Values that are no mode's name, of every type there is.
+/// Values that are not the name of a mode, of every BSON type.
 fn wrong_values() -> Vec<RawDocumentBuf> {
     let texts = ["", "x'y", "PREFERSSL", "preferSSL ", "a\nb\"c\u{1}d", "größe"].map(RawBson::from).to_vec();
     let numbers = [1.0, 1.5, -0.0, 1e21, 123_456.789, f64::NAN, f64::INFINITY, 0.1].map(RawBson::from).to_vec();

@@ -1,5 +1,5 @@
-//! Open connections to the admin port: each request is judged by the settings and certificates in force when all of it has
-//! arrived, and a client that no longer qualifies is told so and disconnected.
+//! Open connections to the admin port: each request is judged by the settings and certificates that are in force when
+//! the request has arrived completely. A client that is no longer allowed receives an error and is disconnected.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -18,7 +18,7 @@ use crate::support::{Proxy, Scratch, admin, wait};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// A proxy with a remote admin port by TLS, a local one, and files of its own.
+/// A proxy with a remote admin port with TLS, a local one, and files of its own.
 struct Place {
     folder: Scratch,
     ca: Authority,
@@ -27,7 +27,7 @@ struct Place {
     proxy: Proxy,
 }
 
-/// What ends the permission of a client.
+/// Events that end a client's permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     Revoked,
@@ -55,7 +55,7 @@ impl Place {
         Place { folder, ca, client, upstream, proxy }
     }
 
-    /// The remote admin port. A wildcard address is remote, by loopback as well.
+    /// The remote admin port. A wildcard address counts as remote, even if it is reached by loopback.
     fn remote(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.proxy.address("admin").port()).into()
     }
@@ -116,7 +116,7 @@ const PUT: &[u8] =
     b"PUT /mode HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n\
     {\"mode\":\"preferSSL\"}";
 
-/// One answer of an HTTP connection that stays: its head and its body.
+/// Reads one answer of a persistent HTTP connection: its head and its body.
 fn answer(stream: &mut impl std::io::Read) -> (String, String) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -149,7 +149,8 @@ fn is_unauthorized_and_ends(mongo: &mut Wire<Tls>, reason: &str) {
     assert_eq!(read_to_end(&mut mongo.0), b"", "the connection ends");
 }
 
-/// Both protocols, changes and looks, on the remote address and, where that depends on the certificate alone, on loopback.
+/// Both protocols, changes and queries, on the remote address and, for events that depend on the certificate alone, on
+/// loopback.
 #[test]
 fn an_open_session_ends_with_its_permission() {
     for (event, reason) in [
@@ -191,13 +192,14 @@ fn an_open_session_ends_with_its_permission() {
     }
 }
 
-/// A request counts when all of it is there: one that was begun before does not slip through.
+/// A request is judged when it has arrived completely, even if it was begun before.
 #[test]
 fn a_request_that_dawdles_is_judged_at_its_end() {
     let place = Place::new(Validity::Now);
     let (mut http, mut mongo) = (place.connect(place.remote()), Wire(place.connect(place.remote())));
     let command = msg_command(1, "admin", &rawdoc! { "setParameter": 1, "sslMode": "preferSSL" });
-    // A request before, so that the connections are served; then all but the last byte.
+    // A request is completed first, so that both connections are being served; then all but the last byte of another is
+    // sent.
     http.write_all(STATUS).unwrap();
     assert!(answer(&mut http).0.starts_with("http/1.1 200"));
     assert_eq!(mongo.command("admin", &rawdoc! { "ping": 1 }).get_f64("ok").unwrap(), 1.0);
@@ -211,7 +213,7 @@ fn a_request_that_dawdles_is_judged_at_its_end() {
     assert_eq!(admin::at(place.local()).get("/status")["sslMode"], "allowSSL");
 }
 
-/// `--adminReadOnly` by reload takes changes from open sessions, with TLS and without, and leaves them their looks.
+/// `--adminReadOnly` by a reload forbids changes in open sessions, with and without TLS, but still allows queries.
 #[test]
 fn read_only_holds_for_open_sessions_at_once() {
     let place = Place::new(Validity::Now);
@@ -246,12 +248,12 @@ fn read_only_holds_for_open_sessions_at_once() {
     plain.write_all(STATUS).unwrap();
     assert!(answer(&mut plain).1.contains("\"sslMode\":\"allowSSL\""));
     assert_eq!(by_tls.command("admin", &look).get_str("sslMode").unwrap(), "allowSSL");
-    // And back, in the same sessions.
+    // A second reload allows changes again in the same sessions.
     place.reload(&[ALLOWED], "");
     assert_eq!(by_tls.command("admin", &change).get_str("was").unwrap(), "allowSSL");
 }
 
-/// A pattern that comes is as good for an open session as one that was there.
+/// A pattern that a reload adds also applies to open sessions.
 #[test]
 fn a_session_is_admitted_by_a_pattern_that_comes_later() {
     let place = Place::new(Validity::Now);

@@ -1,4 +1,5 @@
-//! TLS connections of strangers after their handshake: what they leave unfinished has a bound.
+//! TLS connections of unauthenticated clients after the handshake: the size of incomplete records and messages is
+//! bounded.
 
 use std::{
     fs,
@@ -22,7 +23,7 @@ use rustls::{
 use crate::support::service::{SOON, Upstream, echoes, tls_client};
 use crate::support::{Mark, Proxy, cert, certs};
 
-/// Without a certificate, by either version: a message whose header says 65,000 bytes.
+/// Without a certificate, in either version: a message whose header announces 65,000 bytes.
 #[test]
 fn a_handshake_message_that_is_never_whole_ends_the_connection() {
     let upstream = Upstream::start();
@@ -55,7 +56,7 @@ fn a_handshake_message_that_is_never_whole_ends_the_connection() {
     }
 }
 
-/// The client hears of it by a fatal alert, and what came before it is relayed.
+/// The client receives a fatal alert, and data sent before the message is relayed.
 #[test]
 fn what_came_before_is_relayed_and_an_alert_says_that_it_ended() {
     let upstream = Upstream::start();
@@ -67,7 +68,7 @@ fn what_came_before_is_relayed_and_an_alert_says_that_it_ended() {
     assert_eq!(record[0], 23, "the echo");
     client.send(ContentType::Handshake, &[24, 0, 0xfd, 0xe8]);
     client.send(ContentType::Handshake, &[0; 16_000]);
-    // As long as it fits, it is waited for.
+    // A message that is within the bound is waited for.
     client.socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     assert_eq!(client.socket.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
     client.socket.set_read_timeout(Some(SOON)).unwrap();
@@ -77,7 +78,7 @@ fn what_came_before_is_relayed_and_an_alert_says_that_it_ended() {
     assert_eq!(alert, [21, 3, 3, 0, 26]);
 }
 
-/// The longest that a record may leave unfinished, which is waited for as in mongod: 16 KiB each.
+/// The largest incomplete record, 16 KiB, which is waited for as in mongod.
 #[test]
 fn a_part_of_a_record_holds_one_record() {
     let upstream = Upstream::start();
@@ -89,7 +90,7 @@ fn a_part_of_a_record_holds_one_record() {
         client.socket.write_all(&record[..record.len() - 1]).unwrap();
         client.rest = record[record.len() - 1..].to_vec();
     }
-    // Any other is served meanwhile.
+    // Another client is served in the meantime.
     echoes(&mut tls_client(proxy.address("inbound"), certs::shared(), None), b"served");
     let grown = resident(&proxy).saturating_sub(before);
     assert!(grown < MANY * 26 * 1024, "{grown} bytes more for {MANY} connections");
@@ -107,7 +108,7 @@ fn start(upstream: &Upstream) -> Proxy {
     Proxy::start(front.iter().chain(&files).chain(&["--upstreamProbe", "off"]))
 }
 
-/// A client that sends records of any type under the keys of its session, and ignores what it gets.
+/// A client that sends records of any type, encrypted with the keys of its session, and ignores the answers.
 struct Client {
     socket: TcpStream,
     sequence: u64,
@@ -140,7 +141,7 @@ impl Client {
             SupportedCipherSuite::Tls12(suite) => suite.aead_alg.encrypter(key, &iv.as_ref()[..4], &iv.as_ref()[4..]),
         };
         let mut client = Client { socket, sequence: 0, encrypter, rest: Vec::new() };
-        // AWS-LC takes the first nonce for that of the first record.
+        // AWS-LC requires that the first nonce is the one of the first record.
         while client.sequence < used {
             client.record(ContentType::ApplicationData, b"");
         }
@@ -159,7 +160,7 @@ impl Client {
         let record = self.record(typ, payload);
         match self.socket.write_all(&record) {
             Ok(()) => {}
-            // Closed in the middle.
+            // The connection was closed in the middle of the message.
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
             Err(error) => panic!("{error}"),
         }

@@ -1,4 +1,4 @@
-//! Bad configuration: exit code 2, and a message that names flag or key, value and remedy, all at once in one run.
+//! Invalid configurations: exit code 2, and all mistakes in one run, each with flag or key, value and remedy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -83,7 +83,7 @@ fn each_value_that_is_none_is_named_with_what_was_expected() {
     for (args, fragments) in rows {
         let mut args = args.to_vec();
         args.extend(["--upstream", "127.0.0.1:9"]);
-        // Each flag may be given once: the others are those of a route that has no mistake.
+        // Each flag may be given once. The others are those of a valid route.
         for (name, value) in [("--port", "0"), ("--upstreamTLS", "never")] {
             if !args.contains(&name) {
                 args.extend([name, value]);
@@ -153,7 +153,7 @@ fn tls_to_other_servers_without_a_ca_names_the_option_that_is_missing() {
     }
 }
 
-/// Each file is also judged under `disabled`, the mode in force here: the day of the change brings no surprise.
+/// TLS files are also checked in `disabled`, the mode in force here, so that a later change of mode brings no surprise.
 #[test]
 fn each_tls_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
     let files = Scratch::new("bad-pem");
@@ -232,7 +232,7 @@ fn a_tls_file_that_this_user_may_not_read_is_named() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let path = path.to_string_lossy().into_owned();
     let mut command = if require::root().is_ok() {
-        // Root reads everything by these two capabilities.
+        // Root can read every file because of these two capabilities.
         let mut command = Command::new(require_command!("setpriv"));
         command.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", PROGRAM]);
         command
@@ -292,7 +292,7 @@ fn an_old_style_encrypted_key_is_refused_with_the_command_that_converts_it() {
     fs::write(&path, [certificate, &key].concat()).unwrap();
     let path = path.to_string_lossy().into_owned();
 
-    // The password does not help: the form is refused, not the secret.
+    // A password does not help: the format of the key is not supported.
     for password in [&[][..], &["--sslPEMKeyPassword", "hunter2"]] {
         let refused = refused(&[&FRONT[..], &["--sslPEMKeyFile", &path], password].concat());
         let named = format!("--sslPEMKeyFile '{path}'");
@@ -537,7 +537,7 @@ fn the_help_of_run_and_of_check_lists_every_option() {
         assert_eq!(output.status.code(), Some(0));
         let help = String::from_utf8(output.stdout).unwrap();
         for option in OPTIONS {
-            // Whole words: `--port` is not there because `--portable` is.
+            // Compares whole words: `--portable` does not contain the flag `--port`.
             let flag = format!("--{option}");
             let mut words =
                 help.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_' && letter != '-');
@@ -555,15 +555,16 @@ fn help_and_version_are_no_mistakes() {
     }
 }
 
-/// What a refused run printed.
+/// The output of a refused run.
 struct Refused {
     text: String,
-    /// Without the last line, which counts them.
+    /// The mistakes, without the last line, which contains their number.
     mistakes: Vec<String>,
 }
 
 impl Refused {
-    /// That there is one mistake, not three for one cause, and that it has all of these.
+    /// Asserts that there is exactly one mistake, since one cause must not be reported three times, and that it
+    /// contains all fragments.
     #[track_caller]
     fn has_one_mistake(&self, fragments: &[&str]) {
         assert_eq!(self.mistakes.len(), 1, "{fragments:?} in: {}", self.text);
@@ -579,7 +580,7 @@ impl Refused {
     }
 }
 
-/// Refused by `check` and by `run`, in the same words.
+/// Refused by `check` and by `run`, with the same text.
 #[track_caller]
 fn refused(args: &[&str]) -> Refused {
     let checked = refusal(args, run_to_end([&["check"], args].concat()));
@@ -588,7 +589,7 @@ fn refused(args: &[&str]) -> Refused {
     run
 }
 
-/// Refused by `run`; what only starting can show is no matter of `check`.
+/// Refused by `run` only: the mistake only shows at the start, so `check` does not report it.
 #[track_caller]
 fn refused_by_run(args: &[&str]) -> Refused {
     refusal(args, run_to_end([&["run"], args].concat()))
@@ -601,7 +602,7 @@ fn refusal(args: &[&str], output: Output) -> Refused {
     assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{args:?}: {text}");
     let ready = String::from_utf8_lossy(&output.stdout).contains("ready");
     assert!(!ready, "{args:?}: refused, and yet it was ready");
-    // A mistake is a line and its remedy, indented.
+    // A mistake consists of a line and an indented remedy.
     let body = text.trim_end().rsplit_once("\ntlsramp: ").map_or("", |(body, _)| body);
     let mut mistakes = Vec::<String>::new();
     for line in body.lines() {
@@ -614,7 +615,7 @@ fn refusal(args: &[&str], output: Output) -> Refused {
     Refused { text, mistakes }
 }
 
-/// Taken by `check`, whose report this is, and by `run`.
+/// Accepted by `check`, whose report is returned, and by `run`.
 #[track_caller]
 fn accepted(args: &[&str]) -> String {
     let output = run_to_end([&["check"], args].concat());
@@ -640,7 +641,7 @@ impl Config {
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tlsramp");
 
-/// A route in front of a server on this host: no mistake in it.
+/// A valid route to a server on this host.
 const FRONT: [&str; 6] = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
 
 const OPTIONS: [&str; 46] = [

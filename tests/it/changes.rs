@@ -1,5 +1,5 @@
-//! Changes under load: modes and reloads by the hundred, with clients of both kinds at work, and not one operation
-//! of an admitted connection lost.
+//! Changes under load: hundreds of mode changes and reloads while clients of both kinds are working. No operation of an
+//! accepted connection is lost.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,8 +19,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::{certs, tls};
 
-/// Allow and prefer admit both kinds, so nothing may fail at all: neither on old connections nor on new ones. Each
-/// change of the mode changes the links behind, each reload the certificate in front.
+/// `allowSSL` and `preferSSL` accept both kinds of clients, so no operation may fail, neither on old connections nor on
+/// new ones. Each change of mode changes the kind of links, and each reload the certificate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
     let bench = Bench::new("allowSSL", "policy").await;
@@ -41,7 +41,7 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
         let reloaded = bench.controller().reload(&Caller::PROGRAM).await.unwrap();
         assert_eq!((reloaded.mode, reloaded.generation), (to, generation + 2), "the file did not change the mode");
         generation = reloaded.generation;
-        // A few operations of each round, so that changes and operations are interleaved.
+        // A few operations in each round, so that changes and operations are interleaved.
         let done = work.operations.load(Ordering::SeqCst);
         work.reached(done + 20).await;
     }
@@ -56,7 +56,7 @@ async fn a_hundred_modes_and_a_hundred_reloads_lose_nothing() {
     assert!(bench.app.stop(Duration::from_secs(5), std::future::pending()).await, "every client has left");
 }
 
-/// Up to requireSSL and down to disabled: who is established stays, whatever the mode says of newcomers.
+/// Up to requireSSL and down to disabled: established connections stay, whatever the mode means for new ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn established_connections_keep_their_verdict_in_every_mode() {
     let bench = Bench::new("allowSSL", "never").await;
@@ -75,7 +75,7 @@ async fn established_connections_keep_their_verdict_in_every_mode() {
     }
 }
 
-/// Without force, exactly the ladder; a refused change changes nothing.
+/// Without force, only changes along the ladder are made; a refused change has no effect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ladder_holds() {
     let bench = Bench::new("disabled", "never").await;
@@ -93,7 +93,7 @@ async fn the_ladder_holds() {
     assert_eq!(bench.controller().view().mode(), (Mode::Require, 4));
 }
 
-/// The old set keeps serving, whatever is on disk, and the error says what is wrong with it.
+/// The old certificates stay in use, whatever is on disk, and the error describes the fault.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
     let bench = Bench::new("requireSSL", "never").await;
@@ -125,8 +125,8 @@ async fn a_reload_of_broken_files_keeps_the_old_ones_and_says_why() {
     assert_eq!(bench.controller().reload(&Caller::PROGRAM).await.unwrap().generation, 2);
 }
 
-/// A stand-in server behind a proxy of this process; behind two, if the link to it goes by policy: the second takes
-/// both kinds, as a server does that can.
+/// A stand-in server behind a proxy of this process. If the link follows the policy, there is a second proxy in front
+/// of the server, which accepts both kinds of links like a server that supports TLS.
 struct Bench {
     app: App,
     _second: Option<App>,
@@ -190,7 +190,7 @@ fn matches(args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>
     with_options(Command::new("run")).try_get_matches_from(args).unwrap()
 }
 
-/// What the clients share.
+/// State shared by the clients.
 #[derive(Default)]
 struct Work {
     operations: AtomicU64,
@@ -218,7 +218,7 @@ impl Work {
     }
 }
 
-/// Works over one connection, or over a new one every ten operations.
+/// Runs operations over one connection, or over a new connection every ten operations.
 async fn plaintext(address: SocketAddr, work: Arc<Work>, stays: bool) {
     while work.goes_on() {
         let mut client = MongoClient::over(TcpStream::connect(address).await.unwrap());

@@ -1,15 +1,16 @@
-//! The whole proxy at once: clients of both kinds that stop in every phase of a connection, resets and half-closes at each,
-//! while the operator changes modes, certificates and leases, cuts connections off and stops the proxy.
+//! The whole proxy at once: clients of both kinds stop in every phase of a connection, with resets and half-closes in
+//! each, while the operator changes modes, certificates and leases, cuts off connections and stops the proxy.
 //!
-//! A seed is a plan, see [`plan`]: `TLSRAMP_CHAOS_SEED=7 cargo test --test it chaos` runs the seventh. What must hold, whatever
-//! the plan:
+//! A seed determines a plan, see [`plan`]: `TLSRAMP_CHAOS_SEED=7 cargo test --test it chaos` runs plan 7. Properties
+//! that hold for every plan:
 //!
-//! - bytes come out as they went in, and the record has their number;
+//! - bytes arrive as they were sent, and the record has their number;
 //! - each connection accepted has one record, and gauges and sockets are back at zero after each round;
-//! - once a mode is acknowledged, no connection is relayed that it refuses, and links are of the kind that it wants;
-//! - no certificate, ticket or session is good after its end or its revocation;
+//! - once a mode is acknowledged, no connection that it refuses is relayed, and links are of the kind that it requires;
+//! - no certificate, ticket or session is accepted after its expiry or revocation;
 //! - a reset at one end is seen at the other within a second;
-//! - every kind of client has met every event in every phase, and every action of the operator connections in each phase.
+//! - over a plan, every kind of client meets every event in every phase, and every action of the operator meets every
+//!   phase.
 
 mod life;
 mod plan;
@@ -83,9 +84,9 @@ struct Chaos {
     server: Server,
     ca: Authority,
     folder: Scratch,
-    /// Connections accepted by the proxy so far.
+    /// Number of connections that the proxy has accepted so far.
     accepted: u64,
-    /// The open sockets of a proxy that has no connection.
+    /// Number of open sockets of the proxy while it has no connections.
     sockets: usize,
     next_number: u32,
 }
@@ -117,7 +118,7 @@ impl Chaos {
         chaos
     }
 
-    /// Plays a round; gives what was wrong.
+    /// Plays a round. Returns the violations.
     fn play(&mut self, round: &Round) -> Vec<String> {
         let mark = self.proxy.mark();
         self.set_mode(round);
@@ -139,7 +140,7 @@ impl Chaos {
             stage.barrier.wait();
             let dials = round.parts.iter().filter(|part| part.phase == Phase::Dial).count();
             wrong.extend(server.wait_dials(dials).err());
-            // Whatever fails, the others wait at the barrier.
+            // Even if this fails, the others are waiting at the barrier.
             let acted = catch_unwind(AssertUnwindSafe(|| self.act(round, identities.as_ref())));
             wrong.extend(acted.unwrap_or_else(|_| Err("the action fails".to_owned())).err());
             server.go_on();
@@ -163,7 +164,8 @@ impl Chaos {
         wrong
     }
 
-    /// Admits both kinds, whatever the last round has left; the file says so too.
+    /// Sets a mode that accepts both kinds of clients, whatever the last round has left; the configuration file names
+    /// it too.
     fn set_mode(&self, round: &Round) {
         self.admin().put("/mode", &json!({ "mode": round.from.name(), "force": true }));
         if round.action == Action::Reload {
@@ -232,14 +234,15 @@ impl Chaos {
         if now == round.to.name() { expected } else { Err(format!("the mode is {now}, not {}", round.to.name())) }
     }
 
-    /// Once a mode is acknowledged, connections that it would not make are counted, those whose handshake or dial is under way
-    /// included.
+    /// Checks that once a mode is acknowledged, connections that it would not make are counted, including those that
+    /// are in a handshake or a dial.
     fn counts_what_is_under_way(&self, round: &Round) -> Result<(), String> {
         let unmade = |judged: &dyn Fn(&Part) -> bool| {
             round.parts.iter().filter(|part| judged(part) && !round.would_make(part)).count() as u64
         };
         let least = unmade(&|part| part.phase.is_established() || matches!(part.phase, Phase::Handshake | Phase::Dial));
-        // Whoever races was judged by the old mode or by the new one; half a hello is judged if it says enough.
+        // A racing connection was judged by either mode. Half a ClientHello is judged if it is long enough to be
+        // classified.
         let most = least + unmade(&|part| matches!(part.phase, Phase::HalfHello | Phase::Racing));
         let counted = self.admin().get("/status")["connections"]["nonConforming"].as_u64().unwrap();
         if (least..=most).contains(&counted) {
@@ -249,13 +252,14 @@ impl Chaos {
         }
     }
 
-    /// Issues what will end in this round, and uses it: a second connection resumes the session of the first.
+    /// Issues the identity that will expire in this round, and uses it: a second connection resumes the session of the
+    /// first.
     fn doom(&mut self, action: Action) -> Identities {
         let mut seconds = 6;
         loop {
             let validity = if action == Action::Expire { Validity::Seconds(seconds) } else { Validity::Now };
             let doomed = self.ca.issue(&Request::client("doomed").valid(validity)).unwrap();
-            // The end is that of the whole second after.
+            // An identity expires at the end of its last second.
             let end = Instant::now() + Duration::from_secs(u64::from(seconds) + 2);
             certs_gen::write_private(&self.folder.join("doomed.pem"), &doomed.pem()).unwrap();
             let configs = [&TLS12, &TLS13].map(|version| client(self.folder.path(), "doomed.pem", version));
@@ -267,7 +271,7 @@ impl Chaos {
                     assert_eq!(kinds, [expected, expected].concat(), "sessions are resumed while they are good");
                     return Identities { doomed, end, configs: configs.into() };
                 }
-                // A machine that is busy enough takes longer than a certificate lasts.
+                // On a very busy machine, this takes longer than the certificate is valid.
                 Err(_) if action == Action::Expire && seconds < 60 => seconds *= 2,
                 Err(why) => panic!("{why}"),
             }
@@ -279,7 +283,7 @@ impl Chaos {
         passed.map(|kind| format!("an identity that has ended is taken: {kind:?}")).collect()
     }
 
-    /// One connection, there and back.
+    /// Makes one connection and exchanges bytes in both directions.
     fn passes(&mut self, config: &std::sync::Arc<ClientConfig>) -> Result<HandshakeKind, String> {
         self.next_number += 1;
         self.accepted += 1;
@@ -294,7 +298,7 @@ impl Chaos {
         std::io::Write::write_all(&mut client, &header).map_err(failed)?;
         let (gone, took) = mpsc::channel();
         let server = self.server.clone();
-        // A refusal is seen by the client alone; an arrival by both.
+        // If the connection is refused, only the client notices; if it arrives, both do.
         thread::spawn(move || {
             let arrived = server.take(number);
             let answered = arrived.map(|mut arrived| std::io::Write::write_all(&mut arrived.stream, b"!"));
@@ -307,10 +311,10 @@ impl Chaos {
         Ok(kind)
     }
 
-    /// What must hold once all connections of a round have ended.
+    /// Checks the properties that must hold once all connections of a round have ended.
     fn audit(&mut self, round: &Round, lives: &[(&Part, Seen)], mark: Mark) -> Vec<String> {
         let mut wrong = Vec::new();
-        // Those whose clients have left.
+        // Forgets connections whose clients have disconnected.
         self.server.forget();
         if round.action == Action::Drain {
             match self.proxy.wait_exit(SOON) {
@@ -321,7 +325,7 @@ impl Chaos {
             if !wait_until(SOON, || self.open() == 0 && self.count_sockets() <= self.sockets) {
                 wrong.push(format!("{} sockets of {}, {} open", self.count_sockets(), self.sockets, self.open()));
             }
-            // Of a closed record, the log may have the line a little later.
+            // The log line of a closed record may be written a little later.
             if !wait_until(SOON, || self.recorded() == self.accepted) {
                 wrong.push(format!("{} records of {} connections", self.recorded(), self.accepted));
             }
@@ -333,7 +337,7 @@ impl Chaos {
                 wrong.push(format!("{part} has come to the server {times} times"));
             }
         }
-        // Lines of the log come a little after what they tell of. What is missing is told below.
+        // Log lines are written a little after the events. A missing line is reported below.
         let is_told = |peer: &SocketAddr| {
             self.proxy.records_since(mark).iter().any(|record| record["peer"] == peer.to_string().as_str())
         };
@@ -344,7 +348,7 @@ impl Chaos {
         }
         for (part, Seen { peer, outcomes, bytes }) in lives {
             let found = records.get(&peer.to_string()).map_or(&[][..], Vec::as_slice);
-            // Lines that peers can cause at will are bounded, and a connection without a byte has none.
+            // Log lines that peers can cause are rate-limited, and a connection without a byte has none.
             if found.len() > 1 || (found.is_empty() && bytes.is_some()) {
                 wrong.push(format!("{part} has {} records", found.len()));
             }
@@ -362,13 +366,13 @@ impl Chaos {
         wrong
     }
 
-    /// Connections that the proxy says are open.
+    /// Number of open connections according to the proxy.
     fn open(&self) -> u64 {
         let status = self.admin().get("/status");
         status["connections"]["open"].as_u64().unwrap_or_else(|| panic!("no gauge: {}", status["connections"]))
     }
 
-    /// Connections that have been recorded as ended, whatever the outcome.
+    /// Number of connections that were recorded as ended, with any outcome.
     fn recorded(&self) -> u64 {
         let host = self.proxy.address("admin");
         let page =
@@ -388,14 +392,14 @@ impl Chaos {
     }
 }
 
-/// A client's certificate that ends in a round, and clients that hold tickets of it.
+/// A client certificate that expires or is revoked in a round, and clients that hold tickets for it.
 struct Identities {
     doomed: certs_gen::Issued,
     end: Instant,
     configs: Vec<std::sync::Arc<ClientConfig>>,
 }
 
-/// The configuration: patient, so that a busy machine is no timeout.
+/// The configuration, with long time limits so that a busy machine causes no timeouts.
 fn text(server: &Server, folder: &Path, mode: Mode) -> String {
     let path = |name: &str| folder.join(name).display().to_string();
     let (key, cluster, ca, crl) = (path("server.pem"), path("member.pem"), path("ca.pem"), path("crl.pem"));

@@ -1,5 +1,5 @@
-//! `check` gives the verdict that `run` would: the same words and the same exit code, for everything that `run` looks at
-//! before it serves. Neither leaves anything behind.
+//! `check` gives the same verdict as `run`, with the same text and exit code, for everything that `run` examines before
+//! it serves. Neither leaves anything behind.
 
 use std::{
     fs,
@@ -14,10 +14,10 @@ use std::{
 use crate::support::service::SOON;
 use crate::support::{Proxy, ReservedPort, Scratch, process, require, require_root, run_to_end};
 
-/// A route with which nothing is wrong.
+/// A valid route.
 const FRONT: [&str; 6] = ["--port", "0", "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
 
-/// Exit code and standard error of a command, started by a shell after `setup`.
+/// Exit code and standard error of a command that is started by a shell after `setup`.
 fn verdict(setup: &str, command: &str, args: &[String]) -> (Option<i32>, String) {
     let mut shell = process::tethered("sh");
     shell.args(["-c", &format!("{setup} \"$@\""), "sh", env!("CARGO_BIN_EXE_tlsramp"), command]).args(args);
@@ -25,7 +25,7 @@ fn verdict(setup: &str, command: &str, args: &[String]) -> (Option<i32>, String)
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// Refused by both, in the same words, which contain `part`.
+/// Refused by both, with the same text, which contains `part`.
 #[track_caller]
 fn refused_after(setup: &str, args: &[&str], code: i32, part: &str) {
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
@@ -43,7 +43,7 @@ fn front(more: &[&str]) -> Vec<String> {
     FRONT.iter().chain(more).map(ToString::to_string).collect()
 }
 
-/// Taken by both.
+/// Accepted by both.
 #[track_caller]
 fn accepted(args: &[String]) {
     let check = verdict("exec", "check", args);
@@ -53,7 +53,7 @@ fn accepted(args: &[String]) {
 
 #[test]
 fn addresses() {
-    // 192.0.2.1 is of TEST-NET-1 and fd98 of no network here: they may come to be.
+    // 192.0.2.1 belongs to TEST-NET-1, and fd98 is not a network of this host; but such addresses may be added later.
     for (address, code, part) in [
         ("192.0.2.1", 1, "Cannot assign requested address"),
         ("fd98::9", 1, "annot"),
@@ -80,7 +80,7 @@ fn own_listeners_in_each_others_way() {
         ["--bind_ip=0.0.0.0", "--port=27998", "--probeBind", "127.0.0.1:27998"],
         ["--port=0", "--outboundTransparent=28999", "--adminBind", "127.0.0.1:28999"],
         ["--port=0", "--outboundTransparent=28999", "--probeBind", "[::]:28999"],
-        // The default of the admin port.
+        // The default address of the admin port.
         ["--port", "27999", "--outboundTransparent", "28999"],
         ["--port=0", "--adminBind=127.0.0.1:28999", "--probeBind", "127.0.0.1:28999"],
         ["--port=27998", "--adminBind=none", "--outbound", "127.0.0.1:27998=db.invalid:1"],
@@ -133,7 +133,7 @@ fn folders_that_cannot_be_written_to() {
     fs::write(closed.join("state"), "{}").unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
     let path = |name: &str| closed.join(name).to_string_lossy().into_owned();
-    // Root writes everywhere, unless that is taken from it.
+    // Root can write everywhere, unless that capability is dropped.
     let setup = if require::root().is_ok() { "exec setpriv --bounding-set -dac_override" } else { "exec" };
     let bind = format!("unix:{}", path("a.sock"));
     refused_after(setup, &[&FRONT[..], &["--adminBind", &bind]].concat(), 2, "Permission denied");
@@ -193,7 +193,7 @@ fn descriptors_and_sockets_that_were_passed_on() {
     let setup = "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec";
     refused_after(setup, &FRONT, 2, "LISTEN_FDS");
 
-    // Sockets of `[::]` that take IPv4 too, or two of one address.
+    // Sockets of `[::]` that also accept IPv4, or two sockets of one address.
     let reserved = ReservedPort::new();
     let port = reserved.port().to_string();
     let args = ["--bind_ip", "::", "--port", &port, "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
@@ -218,7 +218,7 @@ fn descriptors_and_sockets_that_were_passed_on() {
     }
 }
 
-/// Threads that the system refuses are no panic.
+/// If the system refuses to start threads, that is an error and not a panic.
 #[test]
 fn workers_that_the_system_refuses() {
     require_root!();
@@ -240,7 +240,7 @@ fn ports_without_the_right_to_them() {
     refused_after(setup, &[&FRONT[..], &["--probeBind", "[::1]:81"]].concat(), 2, "CAP_NET_BIND_SERVICE");
 }
 
-/// An instance that runs is no reason not to check its next configuration.
+/// A running instance does not prevent a check of its next configuration.
 #[test]
 fn check_passes_beside_the_instance_to_be_replaced() {
     let folder = Scratch::new("check");
@@ -263,7 +263,7 @@ fn check_passes_beside_the_instance_to_be_replaced() {
     assert_eq!(text.matches("another process listens there").count(), 4, "{text}");
 }
 
-/// The names in a folder and in those below it.
+/// The names of files in a folder and its subfolders.
 fn names(folder: &Path) -> Vec<String> {
     let mut command = Command::new("find");
     command.arg(folder);

@@ -1,10 +1,10 @@
-//! A dial of an inbound route that arrives at one of tlsramp's own listeners, whatever has led it there, ends after one
-//! turn. The configuration check sees names and addresses; it does not see what a firewall's rules make of them.
+//! Loops: a dial of an inbound route that arrives at one of tlsramp's own listeners, for whatever reason, ends after
+//! one turn. The configuration check sees names and addresses, but not the effect of firewall rules on them.
 
 use crate::support::service::SOON;
 use crate::support::{Mark, ProxyBuilder, require_command, require_root};
 
-/// The probe alone would open connections until every slot is taken.
+/// Without loop detection, the probe alone would open connections until every slot is taken.
 #[test]
 fn an_upstream_that_the_firewall_leads_back_to_the_inbound_listener_is_a_loop_after_one_turn() {
     require_root!();
@@ -25,7 +25,7 @@ fn an_upstream_that_the_firewall_leads_back_to_the_inbound_listener_is_a_loop_af
     assert_eq!((&record["outcome"], &record["route"]), (&"loop".into(), &"inbound".into()), "{record}");
     let reason = record["reason"].as_str().unwrap();
     assert!(reason.contains("would go in a circle"), "{reason}");
-    // It is said where an operator looks, too.
+    // The loop is also reported in the log.
     let is_down = |line: &serde_json::Value| line["message"] == "upstream is down";
     let down = proxy.log().wait(Mark::START, SOON, is_down).unwrap();
     assert!(down["reason"].as_str().unwrap().contains("would go in a circle"), "{down}");

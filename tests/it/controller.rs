@@ -1,4 +1,4 @@
-//! The controller from outside: what it refuses and why, what outlives a restart, who keeps whom out, and what is said of it.
+//! The controller as seen from outside: what it refuses and why, what survives a restart, leases, and its log lines.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -25,7 +25,8 @@ use crate::support::{
     tls, wait,
 };
 
-/// By policy, `preferSSL` would reach the server by TLS, which it does not speak: a flip must not be an outage.
+/// With the policy, `preferSSL` would use TLS to a server that does not speak it: a change of mode must not cause an
+/// outage.
 #[test]
 fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
     require!(parts::mongod());
@@ -43,7 +44,8 @@ fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
     assert!(text.contains(&upstream) && text.contains("does it speak TLS") | text.contains("closed"), "{text}");
     assert!(refused["blockers"][0]["remedy"].as_str().unwrap().contains("upstreamTLS"), "{refused}");
     assert_eq!(admin.get("/status")["sslMode"], "allowSSL");
-    // The other kind is tried once a minute at most: the server has had one attempt of it, whatever was asked.
+    // The other kind of link is probed at most once a minute: the server has seen one attempt, however often it was
+    // requested.
     let attempts = mongod.log().objects(crate::support::Mark::START);
     let attempts = attempts
         .iter()
@@ -60,7 +62,7 @@ fn a_step_that_would_cut_off_the_server_is_refused_and_force_takes_it() {
     assert_eq!((&back["was"], &back["mode"]), (&json!("preferSSL"), &json!("allowSSL")));
 }
 
-/// A set that advertises the server's own port leads its drivers around the proxy.
+/// The drivers of a set that advertises the server's own port bypass the proxy.
 #[test]
 fn a_set_that_leads_around_the_proxy_is_warned_of() {
     require!(parts::mongod());
@@ -116,7 +118,8 @@ fn the_ladder_by_http_is_idempotent_and_says_no_otherwise() {
     );
 }
 
-/// A step whose answer was lost is asked for again: that must not fail for those whom the mode in force turns away.
+/// A step whose answer was lost is requested again. This must not fail because of clients that the mode in force
+/// refuses.
 #[test]
 fn what_is_in_force_may_be_asked_for_again_under_guard() {
     let service = Upstream::start();
@@ -130,7 +133,7 @@ fn what_is_in_force_may_be_asked_for_again_under_guard() {
     assert_eq!((&again["was"], &again["generation"]), (&json!("requireSSL"), &json!(1)));
 }
 
-/// A file that brings a CA and the mode that needs it is judged by that CA, the right one and the wrong one.
+/// If a file adds a CA and a mode that needs it, the reload is judged with that CA: a right one and a wrong one.
 #[test]
 fn a_reload_is_judged_by_what_it_brings() {
     require!(parts::mongod());
@@ -157,7 +160,7 @@ fn a_reload_is_judged_by_what_it_brings() {
     assert_eq!(admin.get("/status")["upstreams"][0]["up"], true);
 }
 
-/// A change is not persisted unless it was asked to be; then it is, until the configuration names another mode.
+/// A change is persisted only on request, and then until the configuration names another mode.
 #[test]
 fn after_a_restart_the_mode_is_the_files_or_the_persisted_one() {
     let service = Upstream::start();
@@ -255,7 +258,7 @@ fn a_lease_keeps_others_out_until_it_ends() {
     wait("the lease has ended", || admin.get("/status")["lease"].is_null());
 }
 
-/// All or nothing, and the old ones stay.
+/// Either all certificates are replaced, or the old ones stay in use.
 #[test]
 fn certificates_are_rotated_or_stay() {
     let service = Upstream::start();
@@ -295,7 +298,8 @@ fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// A change that waits for a server's answer while another takes the lease: it is refused, though it was legal when it came.
+/// While a change waits for a server's answer, another holder takes the lease: the change is refused although it was
+/// allowed when it was requested.
 #[test]
 fn a_lease_that_is_taken_while_a_change_is_under_way_keeps_that_change_out() {
     let server = SlowTls::start();
@@ -319,7 +323,7 @@ fn a_lease_that_is_taken_while_a_change_is_under_way_keeps_that_change_out() {
     assert_eq!(admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "a" }))["mode"], "preferSSL");
 }
 
-/// The same for a configuration that brings a mode, by each door that reads it: nothing of it is put in force.
+/// As above for a configuration that changes the mode, by each way of reloading: no part of it takes effect.
 #[test]
 fn a_lease_that_is_taken_while_a_reload_is_under_way_keeps_that_reload_out() {
     for door in ["signal", "http", "watch"] {
@@ -360,12 +364,12 @@ fn a_lease_that_is_taken_while_a_reload_is_under_way_keeps_that_reload_out() {
             (&json!("allowSSL"), &json!(door)),
             "{status}"
         );
-        // Nor has the rest of it come into force: changes are still taken.
+        // The rest of the configuration has not taken effect either: changes are still accepted.
         assert_eq!(admin.put("/mode", &json!({ "mode": "preferSSL", "holder": "a" }))["mode"], "preferSSL");
     }
 }
 
-/// A server whose handshakes wait until they may go on.
+/// A server whose TLS handshakes wait until they are released.
 struct SlowTls {
     address: String,
     asked: mpsc::Receiver<()>,
@@ -375,7 +379,7 @@ struct SlowTls {
 impl SlowTls {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // By name: the certificates are for it.
+        // By name, because the certificates are for that name.
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());
         let (ask, asked) = mpsc::channel();
         let go = Arc::new((Mutex::new(false), Condvar::new()));
@@ -386,7 +390,7 @@ impl SlowTls {
                 let _ = ask.send(());
                 drop(may.1.wait_while(may.0.lock().unwrap(), |go| !*go).unwrap());
                 let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-                // A client that leaves in the middle is its own business.
+                // A client may disconnect during the handshake.
                 while session.is_handshaking() && session.complete_io(&mut socket).is_ok() {}
             }
         });

@@ -1,5 +1,5 @@
-//! Revocation lists as OpenSSL makes them, several at a time: whom they let in at the data port and at the admin port, beside a
-//! mongod with the same files.
+//! Revocation lists made by OpenSSL, several at a time: which clients they admit at the data port and at the admin
+//! port, compared with a mongod that has the same files.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use crate::support::proxy::run_to_end;
 use crate::support::service::SOON;
 use crate::support::{Mongod, Proxy, Scratch, admin, cert, mongod, parts, require, require_command};
 
-/// A CA as `openssl ca` keeps one, with two clients, of which it can revoke one.
+/// A CA managed by `openssl ca`, with two clients. It can revoke one of them.
 struct Ca {
     folder: Scratch,
 }
 
 impl Ca {
-    /// All have the same name; their keys differ.
+    /// All CAs have the same name and different keys.
     fn new() -> Ca {
         let folder = Scratch::new("openssl-crl");
         let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
@@ -56,7 +56,7 @@ impl Ca {
         self.openssl("ca -config cnf -revoke bad.crt");
     }
 
-    /// A list of what is revoked by now; dates as OpenSSL writes them.
+    /// A CRL of the certificates revoked so far. The dates are in OpenSSL's format.
     fn list(&self, from: &str, to: &str) -> String {
         self.openssl(&format!("ca -config cnf -gencrl -crl_lastupdate {from} -crl_nextupdate {to} -out crl"));
         fs::read_to_string(self.path("crl")).unwrap()
@@ -69,12 +69,13 @@ const LAST: &str = "20220101000000Z";
 const FUTURE: &str = "20900101000000Z";
 const END: &str = "20950101000000Z";
 
-/// Whether a client gets as far as the end of a handshake of TLS 1.2, in which the server judges it before.
+/// Whether a client completes a TLS 1.2 handshake, during which the server verifies its certificate.
 fn is_let_in(address: SocketAddr, client: &Path) -> bool {
     s_client(address, &["-tls1_2", "-cert", &client.to_string_lossy(), "-servername", "localhost"]).status.success()
 }
 
-/// mongod ends the handshake with everybody, and the connection with those whom it refuses; its log has the reason.
+/// mongod completes the handshake with every client, and then closes the connections of those it refuses; its log has
+/// the reason.
 fn is_let_in_by(mongod: &Mongod, client: &Path) -> bool {
     let mark = mongod.log().mark();
     let _ = is_let_in(mongod.address().parse().unwrap(), client);
@@ -90,7 +91,7 @@ fn the_newest_list_that_is_valid_counts_at_every_port() {
     require_command!("openssl");
     require!(parts::mongod());
     let (ca, twin) = (Ca::new(), Ca::new());
-    // By the order in which they were made: what they revoke.
+    // The lists differ in what was revoked when they were made.
     let (old, expired) = (ca.list(PAST, END), ca.list(PAST, LATER));
     let future_empty = ca.list(FUTURE, END);
     ca.revoke_bad();
@@ -135,7 +136,7 @@ fn the_newest_list_that_is_valid_counts_at_every_port() {
         }
         let let_in = [0, 1, 2].map(|client: usize| is_let_in_by(&mongod, &clients[client]));
         assert_eq!(let_in, expected, "{name}: mongod");
-        // By TLS 1.3 the verdict comes after the client's end of the handshake: the record has it.
+        // In TLS 1.3, the verdict comes after the client has completed its handshake, so it is read from the record.
         for (client, expected) in clients.iter().zip(expected) {
             let mark = proxy.mark();
             let client = client.to_string_lossy();
@@ -146,7 +147,7 @@ fn the_newest_list_that_is_valid_counts_at_every_port() {
     }
 }
 
-/// mongod takes them; here the words say what to do.
+/// mongod accepts such lists; tlsramp's error says how to make a usable one.
 #[test]
 fn a_list_without_a_number_is_refused_in_words() {
     require_command!("openssl");
@@ -164,7 +165,7 @@ fn a_list_without_a_number_is_refused_in_words() {
     for part in ["crl.pem", "line 1", "version 1", "crlnumber = FILE", "openssl ca -gencrl"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // As it says.
+    // Follows the remedy in the error.
     ca.openssl("ca -config cnf -gencrl -out crl.pem");
     assert_eq!(run_to_end(["check"].iter().chain(&route).chain(&files)).status.code(), Some(0));
 }
@@ -178,7 +179,7 @@ fn check(ca: &Ca, crl: &str) -> (Option<i32>, String) {
     (checked.status.code(), String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap())
 }
 
-/// Whom a mongod lets in with this list: the client that is not revoked, and the one that is.
+/// Whether a mongod with this list admits the client that is not revoked, and the one that is.
 fn mongod_lets_in(ca: &Ca, crl: &str) -> [bool; 2] {
     let path = |name: &str| ca.path(name).to_string_lossy().into_owned();
     let tls =
@@ -188,7 +189,7 @@ fn mongod_lets_in(ca: &Ca, crl: &str) -> [bool; 2] {
     ["good.pem", "bad.pem"].map(|client| is_let_in_by(&mongod, &ca.path(client)))
 }
 
-/// mongod takes some of them, and starts with the others and then refuses everybody.
+/// mongod accepts some of these lists. It also starts with the others, but then refuses all clients.
 #[test]
 fn lists_that_are_not_supported_are_refused_in_words() {
     require_command!("openssl");
@@ -222,7 +223,7 @@ fn lists_that_are_not_supported_are_refused_in_words() {
     }
 }
 
-/// OpenSSL takes them for one name. The stack that verifies chains does not, and the list would be of nobody.
+/// OpenSSL considers the names equal. webpki does not, so the list would apply to no CA.
 #[test]
 fn a_list_whose_issuer_is_written_otherwise_is_refused_in_words() {
     require_command!("openssl");
@@ -244,7 +245,7 @@ fn a_list_whose_issuer_is_written_otherwise_is_refused_in_words() {
     }
 }
 
-/// A list that no CA of the file has made: it is of no use to anybody, here and in mongod, and that is said.
+/// A list that no CA of the file has signed: it has no effect, here and in mongod, and a warning says so.
 #[test]
 fn a_list_of_another_ca_is_warned_about() {
     require_command!("openssl");
@@ -269,7 +270,7 @@ fn a_list_of_another_ca_is_warned_about() {
     }
 }
 
-/// A CA file with an intermediate and no root: a start is as mongod's, and so is the refusal of everybody.
+/// A CA file with an intermediate and no root: as in mongod, the start succeeds, and all clients are refused.
 #[test]
 fn a_ca_file_without_a_root_lets_nobody_in() {
     require_command!("openssl");

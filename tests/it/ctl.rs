@@ -1,4 +1,4 @@
-//! `tlsramp ctl` against the real admin port: what it prints, for people and for programs, and its exit codes.
+//! `tlsramp ctl` against a real admin port: its output for people and for programs, and its exit codes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -12,7 +12,7 @@ use crate::support::plain::Plain;
 use crate::support::service::*;
 use crate::support::{Proxy, ReservedPort, Scratch, cert, process, run_to_end};
 
-/// A proxy in `allowSSL` that can serve TLS to all who come, and verify servers.
+/// A proxy in `allowSSL` that can serve TLS to all clients and verify servers.
 fn start(more: &[&str]) -> (Upstream, Proxy) {
     let upstream = Upstream::start();
     let (server, ca) = (cert("server.pem"), cert("ca.pem"));
@@ -77,7 +77,8 @@ fn finds_who_is_in_the_way_and_accepts_them() {
     let (_upstream, proxy) = start(&[]);
     let admin = admin(&proxy);
     let ctl = |line: &str| ctl(&admin, line);
-    // The upstream sends back what it gets, which is no answer; that a client has said who it is, is seen all the same.
+    // The upstream echoes the request, which is not a valid answer, but the client's metadata are recorded all the
+    // same.
     let mut client = Plain::connect(proxy.port());
     client.hello("nightly \u{1b}[31mjob");
     let (code, stdout, stderr) = ctl("ready --to requireSSL");
@@ -101,7 +102,7 @@ fn finds_who_is_in_the_way_and_accepts_them() {
     assert!(stderr.contains("tlsramp ctl: the guard refuses requireSSL\n") && stderr.contains("1 reason:"), "{stderr}");
     assert_eq!(ctl("mode").1, "preferSSL\n");
 
-    // As it is shown, it can be typed.
+    // The printed command can be typed as it is.
     let typed = run_to_end(command.split(' '));
     assert_eq!(typed.status.code(), Some(0), "{typed:?}");
     assert_eq!(ctl("ready --to requireSSL").0, 0);
@@ -138,7 +139,7 @@ fn leads_back_to_the_client() {
     assert_eq!(ctl(&admin, "mode requireSSL --force").0, 0);
     let (_, stdout, _) = ctl(&admin, "connections --non-conforming");
     assert!(stdout.starts_with("1 connection open, 1 of them non-conforming: "), "{stdout}");
-    // What is behind is no member of a set: its client may see an error, and is left alone.
+    // The upstream is not a member of a set, so its client could see an error, and its connection is not recycled.
     let (code, stdout, _) = ctl(&admin, "recycle --wait 0");
     assert!(code == 1 && stdout.contains("1 left alone (--force moves them too)"), "{stdout}");
     drop(client);
@@ -147,7 +148,7 @@ fn leads_back_to_the_client() {
     assert_eq!((code, stdout.starts_with("Nothing to move")), (0, true), "{stdout}");
 }
 
-/// A client whose bytes have been there and back.
+/// A client whose bytes were sent to the upstream and back.
 fn plain_through(proxy: &Proxy) -> TcpStream {
     use std::io::{Read as _, Write as _};
     let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
@@ -189,7 +190,7 @@ fn says_that_nobody_is_there_or_somebody_else() {
     let (code, stdout, _) = ctl(&nobody, "mode --json");
     assert_eq!((code, &json(&stdout)["code"]), (3, &"NobodyListens".into()));
 
-    // The port for clients leads to a server that sends back what it gets.
+    // The port for clients leads to an echo server.
     let (_upstream, proxy) = start(&[]);
     let (code, _, stderr) = ctl(&format!("127.0.0.1:{}", proxy.port()), "status");
     assert!(code == 3 && stderr.contains("is no admin port of tlsramp"), "{stderr}");

@@ -1,6 +1,6 @@
-//! Connections that were judged and are not established yet while the policy changes: a client that stalls in its handshake,
-//! a dial that takes its time, a server that stalls in its own. They are counted until they are judged again, and none
-//! relays what the newer policy refuses.
+//! Connections that were judged but are not established while the policy changes: a client that stalls in its
+//! handshake, a slow dial, a server that stalls in its handshake. They are counted until they are judged again, and
+//! none of them relays data that the newer policy refuses.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -18,8 +18,8 @@ use crate::support::admin::{self, Admin};
 use crate::support::service::{SOON, connect, ping, read_to_end, record_of};
 use crate::support::{Proxy, ReservedPort, Scratch, tls, wait};
 
-/// Plaintext that was let in and waits for its dial when TLS is required: it is counted, and then refused as any other, and
-/// the server does not get a byte.
+/// Plaintext that was accepted and waits for its dial when TLS becomes required: it is counted, then refused like any
+/// other, and the server does not receive a byte.
 #[test]
 fn plaintext_that_waits_for_its_dial_is_refused_once_tls_is_required() {
     for inbound in ["terminate", "passthrough"] {
@@ -47,7 +47,7 @@ fn plaintext_that_waits_for_its_dial_is_refused_once_tls_is_required() {
     }
 }
 
-/// TLS that is passed through, and disabled while it waits for its dial.
+/// TLS that is passed through and waits for its dial when TLS becomes disabled.
 #[test]
 fn untouched_tls_that_waits_for_its_dial_is_refused_once_it_is_disabled() {
     let files = Files::new();
@@ -68,7 +68,7 @@ fn untouched_tls_that_waits_for_its_dial_is_refused_once_it_is_disabled() {
     assert_eq!(upstream.heard(), "");
 }
 
-/// On an outbound route, and on the link of an inbound one: the dial that was to be plaintext is made anew.
+/// On an outbound route, and on the link of an inbound one: a pending plaintext dial is repeated as TLS.
 #[test]
 fn a_link_that_waits_for_its_dial_is_dialled_anew_as_tls() {
     for outbound in [false, true] {
@@ -107,7 +107,7 @@ fn a_link_that_waits_for_its_dial_is_dialled_anew_as_tls() {
     }
 }
 
-/// And back: a handshake with a server that stalls, when links are no longer to be TLS.
+/// The reverse: a handshake with a server stalls while links are changed to plaintext.
 #[test]
 fn a_link_that_stalls_in_its_handshake_is_dialled_anew_as_plaintext() {
     for succeeds in [true, false] {
@@ -122,7 +122,7 @@ fn a_link_that_stalls_in_its_handshake_is_dialled_anew_as_plaintext() {
         arrived.recv_timeout(SOON).unwrap();
         wait("the client is judged", || judged(&proxy));
         admin::of(&proxy).put("/mode", &json!({ "mode": "allowSSL", "force": true }));
-        // The probes' connections to the server come this way too: each is let go on.
+        // The connections of probes to the server stall too, so each is released.
         for _ in 0..8 {
             release.send(succeeds).unwrap();
         }
@@ -136,7 +136,7 @@ fn a_link_that_stalls_in_its_handshake_is_dialled_anew_as_plaintext() {
     }
 }
 
-/// A client that stalls in its handshake while links are made TLS: it is counted, and linked by TLS.
+/// A client stalls in its handshake while links are changed to TLS: it is counted, and its link uses TLS.
 #[test]
 fn a_client_that_stalls_in_its_handshake_is_linked_by_the_newer_mode() {
     for version in VERSIONS {
@@ -165,7 +165,7 @@ fn a_client_that_stalls_in_its_handshake_is_linked_by_the_newer_mode() {
     }
 }
 
-/// A revocation list that comes into force while a client stalls in its handshake, or waits for its dial after it.
+/// A CRL comes into force while a client stalls in its handshake, or waits for its dial afterwards.
 #[test]
 fn a_client_that_is_revoked_on_its_way_is_refused() {
     for (version, in_handshake) in VERSIONS.into_iter().flat_map(|version| [(version, true), (version, false)]) {
@@ -208,7 +208,7 @@ fn a_client_that_is_revoked_on_its_way_is_refused() {
         assert_eq!(upstream.heard(), "");
         let dials = "tlsramp_dial_duration_seconds_count 0";
         assert!(!in_handshake || metrics(&admin).contains(dials), "who is refused does not reach the server");
-        // Another one is served.
+        // Another client is served.
         upstream.release();
         let mut other = Stalled::connect(proxy.address("inbound"), &files.client("other", version)).finish();
         other.write_all(&ping()).unwrap();
@@ -218,7 +218,7 @@ fn a_client_that_is_revoked_on_its_way_is_refused() {
     }
 }
 
-/// The switches that excuse certificates are part of what a client is judged by.
+/// A client is also judged by the options that relax verification.
 #[test]
 fn a_client_without_a_certificate_is_refused_once_it_needs_one() {
     for excuse in ["allowConnectionsWithoutCertificates", "allowInvalidCertificates"] {
@@ -254,7 +254,8 @@ fn a_client_without_a_certificate_is_refused_once_it_needs_one() {
     }
 }
 
-/// The same for clients that were established before: what today's switches would refuse is counted and listed.
+/// As above for clients that were already established: those that the current options would refuse are counted and
+/// listed.
 #[test]
 fn an_established_client_is_counted_once_it_would_be_refused() {
     let files = Files::new();
@@ -285,7 +286,7 @@ fn an_established_client_is_counted_once_it_would_be_refused() {
     }
 }
 
-/// A certificate that is over before the first byte is relayed.
+/// The certificate expires before the first byte is relayed.
 #[test]
 fn a_client_whose_certificate_ends_on_its_way_is_refused() {
     let files = Files::new();
@@ -309,7 +310,7 @@ fn a_client_whose_certificate_ends_on_its_way_is_refused() {
     assert_eq!(upstream.heard(), "");
 }
 
-/// A reload that leads the route elsewhere while a connection waits for its dial.
+/// A reload changes the upstream of a route while a connection waits for its dial.
 #[test]
 fn a_connection_goes_where_its_route_leads_now() {
     let files = Files::new();
@@ -356,7 +357,8 @@ fn a_policy_that_does_not_settle_ends_the_connection() {
     let record = thread::scope(|scope| {
         let ended = scope.spawn(|| record_of(&proxy, mark, address));
         while !ended.is_finished() {
-            // Whoever it is, the probe or the connection: the material is another one before its handshake is over.
+            // Whether this is the probe or the connection: the TLS material is replaced before its handshake is
+            // complete.
             if arrived.recv_timeout(std::time::Duration::from_millis(50)).is_ok() {
                 admin.post("/rotate", &json!({}));
                 release.send(true).unwrap();
@@ -373,7 +375,7 @@ fn a_policy_that_does_not_settle_ends_the_connection() {
 
 const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// That so many connections are counted as not of today's policy, wherever that is told.
+/// Asserts that `count` connections are reported as not conforming to the current policy, wherever this is shown.
 #[track_caller]
 fn assert_waiting(admin: &Admin, count: usize) {
     let counted = || admin.get("/status")["connections"]["nonConforming"].clone();
@@ -390,7 +392,7 @@ fn metrics(admin: &Admin) -> String {
     admin.raw("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").body
 }
 
-/// Whether the opening of a client is known.
+/// Whether a client's opening was classified.
 fn judged(proxy: &Proxy) -> bool {
     metrics(&admin::of(proxy)).contains("tlsramp_sniff_duration_seconds_count 1")
 }
@@ -399,7 +401,7 @@ fn contains(answer: &[u8], text: &str) -> bool {
     String::from_utf8_lossy(answer).contains(text)
 }
 
-/// A folder with an authority and what it has issued.
+/// A folder with a CA and the certificates that it has issued.
 struct Files {
     folder: Scratch,
     authority: Authority,
@@ -429,7 +431,7 @@ impl Files {
         path.to_string_lossy().into_owned()
     }
 
-    /// A certificate of another authority.
+    /// A certificate of another CA.
     fn stranger(&self) -> String {
         let issued = Authority::new("another").unwrap().issue(&Request::client("stranger")).unwrap();
         self.write("stranger.pem", &issued.pem())
@@ -454,7 +456,7 @@ impl Files {
     }
 }
 
-/// A TLS client that says its first word, and the next when it is told to.
+/// A TLS client that sends its first message, and the next one when told to.
 struct Stalled {
     socket: TcpStream,
     session: ClientConnection,
@@ -486,8 +488,8 @@ impl Stalled {
     }
 }
 
-/// A server whose accept queue is full, so that a dial waits until it is let go on. It sends back what it gets, and tells
-/// what that was.
+/// A server whose accept queue is full, so that a dial waits until it is released. The server echoes its input and
+/// reports what kind it was.
 struct Busy {
     address: SocketAddr,
     listener: TcpListener,
@@ -502,31 +504,31 @@ impl Busy {
         rustix::net::listen(&socket, 0).unwrap();
         let listener = TcpListener::from(socket);
         let address = listener.local_addr().unwrap();
-        // A queue of zero takes one.
+        // A queue of length zero holds one connection.
         let fillers = Mutex::new(vec![TcpStream::connect(address).unwrap()]);
         Busy { address, listener, fillers, heard: Arc::default() }
     }
 
-    /// Waits until a client was judged and its dial, or that of a probe before it, is under way and not taken.
+    /// Waits until a client was judged and its dial, or that of an earlier probe, is pending.
     fn wait_dialled(&self, proxy: &Proxy) {
         let to = format!("0100007F:{:04X} 02 ", self.address.port());
         wait("the dial is under way", || judged(proxy) && fs::read_to_string("/proc/net/tcp").unwrap().contains(&to));
     }
 
-    /// Empties the queue, and no more.
+    /// Removes the connections that fill the queue.
     fn free(&self) {
         if !std::mem::take(&mut *self.fillers.lock().unwrap()).is_empty() {
             drop(self.listener.accept().unwrap());
         }
     }
 
-    /// Takes all that come, by plaintext.
+    /// Serves all connections as plaintext.
     fn release(&self) {
         self.free();
         self.serve(|socket, _| socket.map(Either::Plain));
     }
 
-    /// Takes all that come, by what they speak.
+    /// Serves all connections, as TLS or plaintext according to their first bytes.
     fn serve_tls(&self, config: Arc<ServerConfig>) {
         self.free();
         self.serve(move |socket, is_tls| {
@@ -539,7 +541,7 @@ impl Busy {
         });
     }
 
-    /// The same, but each TLS handshake is told of and waits to be let go on, or to be given up.
+    /// As `serve_tls`, but each TLS handshake is reported and waits to be continued or aborted.
     fn stalling_tls(&self, config: Arc<ServerConfig>) -> (mpsc::Receiver<()>, mpsc::Sender<bool>) {
         let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel());
         let released = Arc::new(Mutex::new(released));
@@ -579,7 +581,7 @@ impl Busy {
         });
     }
 
-    /// By what data came, in short.
+    /// A short description of the kinds of data that arrived.
     fn heard(&self) -> String {
         let mut heard = self.heard.lock().unwrap().clone();
         heard.dedup();
@@ -595,7 +597,7 @@ enum Either {
 fn echo(mut stream: impl std::io::Read + std::io::Write, by: &'static str, heard: &Mutex<Vec<&'static str>>) {
     let mut bytes = [0; 4096];
     while let Ok(count @ 1..) = stream.read(&mut bytes) {
-        // What a probe says is none of a client's.
+        // The input of a probe is not reported as a client's.
         if bytes[..count] == ping() {
             heard.lock().unwrap().push(by);
         }

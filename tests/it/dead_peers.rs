@@ -1,7 +1,7 @@
-//! Peers that are cut off without a word: both legs end within the bounds of keepalive, and nothing leaks.
+//! Peers that are cut off silently: both legs end within the time limits of keepalive, and nothing leaks.
 //!
-//! The hosts are network namespaces, with switches between them. A cable is pulled on the switch's side: the proxy
-//! still has its link, its route and the peer's hardware address, so every packet to the peer just vanishes.
+//! The hosts are network namespaces with switches between them. A cable is unplugged at the switch: the proxy keeps its
+//! link, its route and the peer's hardware address, so packets to the peer are lost silently.
 //!
 //! ```text
 //!   hosts ──x── switch "lost" ──── proxy
@@ -25,8 +25,8 @@ use crate::{
     support::{Mark, Proxy, ProxyBuilder, cert, certs, process, require, require_command, require_root},
 };
 
-/// Takes two minutes, as keepalive does: 60 s of silence, then six probes, ten seconds apart; as long for data that
-/// nobody acknowledges. All cases wait together.
+/// Takes two minutes because of keepalive: 60 s of silence, then six probes ten seconds apart; the same time for data
+/// that is not acknowledged. All cases wait concurrently.
 #[test]
 fn a_peer_that_is_cut_off_ends_both_legs_and_nothing_leaks() {
     require_root!();
@@ -35,7 +35,7 @@ fn a_peer_that_is_cut_off_ends_both_legs_and_nothing_leaks() {
         Ok(name) => cut_off(&Network { name, ours: false }),
         Err(_) => {
             let network = require!(Network::new());
-            // The clients and the servers are this very test, run again on the hosts.
+            // The clients and servers are this same test, run again on the hosts.
             let mut command = process::tethered("ip");
             command.args(["netns", "exec", &network.namespace("hosts")]).arg(env::current_exe().unwrap());
             let test = thread::current().name().expect("a test's thread has its name").to_owned();
@@ -83,7 +83,7 @@ struct Front {
     proxy: Proxy,
     upstream: TcpListener,
     lost: Leg,
-    /// Open descriptors without a connection.
+    /// Number of open descriptors without a connection.
     descriptors: usize,
 }
 
@@ -100,14 +100,14 @@ impl Front {
         let (server, ca) = (cert("server.pem"), cert("ca.pem"));
         let target = upstream.local_addr().unwrap().to_string();
         let listen = ["--port", "0", "--bind_ip", &clients.proxy(), "--upstream", &target, "--upstreamTLS", "never"];
-        // These hosts have no loopback, and their servers count who comes.
+        // These hosts have no loopback interface, and their servers count connections.
         let control = ["--adminBind", "none", "--upstreamProbe", "off"];
         let tls = ["--sslMode", "allowSSL", "--sslPEMKeyFile", &server, "--sslCAFile", &ca];
         let args = [&listen[..], &control, &tls].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
         let proxy = ProxyBuilder::new(&args).wrapped(&wrapper).start();
         let lost = if clients == Side::Lost { Leg::Client } else { Leg::Upstream };
         let mut front = Self { proxy, upstream, lost, descriptors: 0 };
-        // Once through before counting, for what is opened when first needed.
+        // A first connection opens everything that is opened on first use, before descriptors are counted.
         drop(front.connect(Kind::Tls));
         let record = front.proxy.log().wait(Mark::START, SOON, |line| line["message"] == "connection");
         record.unwrap_or_else(|why| panic!("the first connection does not end: {why}"));
@@ -115,7 +115,7 @@ impl Front {
         front
     }
 
-    /// A connection that bytes have gone through, both ways.
+    /// Makes a connection and sends bytes over it in both directions.
     fn connect(&self, kind: Kind) -> (SocketAddr, Box<dyn Stream>, Box<dyn Stream>) {
         let client = TcpStream::connect(self.proxy.address("inbound")).unwrap();
         let peer = client.local_addr().unwrap();
@@ -135,7 +135,7 @@ impl Front {
     }
 }
 
-/// One connection, and what is under way on it towards the peer that is lost.
+/// One connection, and the data in transit on it towards the peer that is lost.
 struct Case<'a> {
     front: &'a Front,
     traffic: Traffic,
@@ -147,13 +147,14 @@ struct Case<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Traffic {
-    /// Idle: keepalive alone can tell.
+    /// None: only keepalive can detect the loss.
     None,
-    /// One message after the cut.
+    /// One message, sent after the cut.
     Once,
-    /// As many as go, after the cut.
+    /// As many bytes as the sockets accept, sent after the cut.
     UntilFull,
-    /// As many as go, before the cut: the peer had stopped reading, and only its window is asked for.
+    /// As many bytes as the sockets accept, sent before the cut: the peer had stopped reading, and only window probes
+    /// are sent.
     FullBefore,
 }
 
@@ -176,7 +177,7 @@ impl<'a> Case<'a> {
         Self { front, traffic, kind, peer, lost, left }
     }
 
-    /// Sends what is to be under way, and waits elsewhere for the end of the leg that is left.
+    /// Sends the data, and waits on another thread for the end of the remaining leg.
     fn send(mut self) -> Waiting<'a> {
         match self.traffic {
             Traffic::None | Traffic::FullBefore => {}
@@ -189,7 +190,7 @@ impl<'a> Case<'a> {
         let (sender, ended) = channel();
         let mut left = self.left;
         thread::spawn(move || {
-            // Nobody sends anything any more: any end will do, and no end is seen by the receiver.
+            // No side sends anything any more. Any kind of end is accepted, and without one the receiver gets nothing.
             let _ = left.read(&mut [0]);
             let _ = sender.send(());
         });
@@ -203,12 +204,12 @@ struct Waiting<'a> {
     name: String,
     peer: SocketAddr,
     ended: Receiver<()>,
-    /// Stays open: its host is cut off, not down.
+    /// Kept open, because its host is cut off but not down.
     _lost: Box<dyn Stream>,
 }
 
 impl Waiting<'_> {
-    /// That the leg which is left has ended by the deadline, and that the record says why.
+    /// Checks that the remaining leg has ended by the deadline, and that the record contains the reason.
     fn check(&self, deadline: Instant) -> Result<(), String> {
         let left = deadline.saturating_duration_since(Instant::now());
         self.ended.recv_timeout(left).map_err(|_| format!("{}: the other leg goes on", self.name))?;
@@ -227,7 +228,7 @@ impl Waiting<'_> {
     }
 }
 
-/// A connection's end.
+/// One end of a connection.
 trait Stream: Read + Write + Send {
     fn socket(&self) -> &TcpStream;
 }
@@ -244,7 +245,7 @@ impl Stream for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
     }
 }
 
-/// Writes until nothing has gone for a while: every buffer on the way is full.
+/// Writes until no bytes were accepted for a while: every buffer on the path is full.
 fn fill(stream: &mut dyn Stream) {
     stream.socket().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let stuck = loop {
@@ -280,7 +281,7 @@ impl Side {
     }
 }
 
-/// The namespaces, by a name of this process's own. Removed on drop by the process that made them.
+/// The namespaces, with names that contain this process's id. The process that created them removes them on drop.
 struct Network {
     name: String,
     ours: bool,
@@ -303,7 +304,7 @@ impl Network {
         format!("{}-{which}", self.name)
     }
 
-    /// One switch with its two cables. Hardware addresses are known beforehand, so that nobody asks for them later.
+    /// One switch with two cables. Hardware addresses are preset, so that no address resolution takes place later.
     fn connect(&self, side: Side) -> Result<(), String> {
         let switch = self.namespace("switch");
         ip(&["-n", &switch, "link", "add", side.name(), "type", "bridge"])?;
@@ -324,7 +325,7 @@ impl Network {
         Ok(())
     }
 
-    /// Pulls the cable between hosts and switch, at the switch.
+    /// Unplugs the cable between hosts and switch, at the switch.
     fn cut(&self, side: Side) {
         let port = format!("{}-hosts", side.name());
         ip(&["-n", &self.namespace("switch"), "link", "set", &port, "nomaster"]).unwrap();
@@ -342,7 +343,8 @@ impl Drop for Network {
 }
 
 const NAMESPACES: [&str; 3] = ["hosts", "switch", "proxy"];
-/// Set for the test that runs on the hosts: the network's name.
+/// Environment variable that is set for the part of the test that runs on the hosts: the network's name.
 const INSIDE: &str = "TLSRAMP_TEST_NETWORK";
-/// From the cut to the end of the last leg: idle time and probes of keepalive, and the kernel's and a busy machine's due.
+/// From the cut to the end of the last leg: keepalive's idle time and probes, plus tolerance for the kernel and a busy
+/// machine.
 const BOUND: Duration = Duration::from_secs(60 + 6 * 10 + 20);

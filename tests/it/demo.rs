@@ -1,4 +1,4 @@
-//! `tlsramp demo`: what it prints, how long it takes, how it ends; and that it does fail.
+//! `tlsramp demo`: its output, its duration, its end; and that it can fail.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -10,7 +10,7 @@ use rustix::process::{Signal, kill_process};
 
 use crate::support::{Scratch, process};
 
-/// Its promise is half a minute.
+/// The documented duration is half a minute.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// `tlsramp demo` whose temporary files go to `folder`.
@@ -72,7 +72,7 @@ fn walks_all_modes_and_nothing_fails() {
     assert!(is_empty(folder.path()), "the certificates are gone");
 }
 
-/// With too few descriptors connections fail, as they would for any other reason.
+/// With too few descriptors, connections fail, as they would for any other reason.
 #[test]
 fn ends_with_one_where_something_fails() {
     let folder = Scratch::new("demo");
@@ -105,7 +105,7 @@ fn an_interrupt_ends_it_cleanly() {
     }
 }
 
-/// What `--keep` prints can be pasted, and works; Ctrl-C ends it with the walk's own exit code.
+/// The commands that `--keep` prints can be pasted and work. Ctrl-C ends it with the exit code of the demo itself.
 #[test]
 fn keeps_running_when_asked_to() {
     let folder = Scratch::new("demo");

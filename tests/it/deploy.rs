@@ -1,5 +1,5 @@
-//! `deploy/`: units, manifests and the image's recipe pass the tools that exist for them, and the options in them are
-//! options.
+//! Checks `deploy/`: units, manifests and the image's recipe pass the tools that exist for them, and all options in
+//! them exist.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tlsramp::testing::HANDSHAKES_HELD;
 
 use crate::support::{Scratch, cert, certs, parts, process, require, require::root, require_command, run_to_end};
 
-/// With a copy that names the binary at hand: systemd looks whether what a unit starts is there.
+/// Uses a copy that names the built binary, because systemd checks whether the program of a unit exists.
 #[test]
 fn systemd_takes_the_units_and_finds_them_locked_down() {
     let analyze = require_command!("systemd-analyze");
@@ -35,7 +35,7 @@ fn systemd_takes_the_units_and_finds_them_locked_down() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.trim().is_empty(), "{unit}: {said}");
     }
-    // In tenths, of a hundred. The rules' unit may do what it is for.
+    // Exposure levels, in tenths (of 10.0 at most). The unit for the rules may use the privileges that it needs.
     for (unit, threshold) in [("tlsramp.service", "17"), ("tlsramp-netfilter.service", "45")] {
         let mut security = process::tethered(&analyze);
         security.args(["security", "--offline=yes", "--no-pager", "--threshold", threshold]).arg(folder.join(unit));
@@ -43,7 +43,8 @@ fn systemd_takes_the_units_and_finds_them_locked_down() {
     }
 }
 
-/// What a unit says twice, it says alike: a stop takes longer than a drain, a socket's addresses are the options'.
+/// Values that occur twice agree: a stop may take longer than a drain, and a socket's addresses are those of the
+/// options.
 #[test]
 fn the_units_go_with_the_configuration() {
     let service = read("systemd/tlsramp.service");
@@ -67,9 +68,9 @@ fn the_units_go_with_the_configuration() {
     let wanted = format!("--port {port} --outboundTransparent {transparent} --exemptGroup {group} --keep");
     let joined = rules.replace(" \\\n   ", "");
     assert!(setting(&joined, "ExecStart").ends_with(&wanted), "{joined}");
-    // A stop that took the rules away would let plaintext in.
+    // If a stop removed the rules, plaintext would be let in.
     assert!(!rules.contains("\nExecStop"), "{rules}");
-    // Either of the two ways to a transparent socket, and the call by which the capability is dropped.
+    // Either capability allows a transparent socket, and one more system call drops it.
     assert!(config.0["proxy"]["inboundTransparent"] == true, "the rules hand over to a transparent listener");
     for capabilities in ["CapabilityBoundingSet", "AmbientCapabilities"] {
         assert_eq!(setting(&service, capabilities), "CAP_NET_RAW");
@@ -82,7 +83,7 @@ fn the_units_go_with_the_configuration() {
 fn kubernetes_takes_the_manifests() {
     let python = require!(parts::checkers());
     for manifest in MANIFESTS {
-        // The first with native sidecars on by default, and the newest that is known.
+        // The first version with native sidecars enabled by default, and the newest one known.
         for version in [&["-k", "1.29"][..], &[]] {
             let mut validate = process::tethered(python);
             validate.args(["-m", "kubernetes_validate", "--strict"]).args(version).arg(path(manifest));
@@ -91,7 +92,7 @@ fn kubernetes_takes_the_manifests() {
     }
 }
 
-/// As many connections as the configuration allows, and all handshakes, fit into what the container may have.
+/// As many connections as the configuration allows, with their handshakes, fit into the container's memory limit.
 #[test]
 fn the_memory_of_the_pods_carries_their_connections() {
     for manifest in MANIFESTS {
@@ -101,7 +102,7 @@ fn the_memory_of_the_pods_carries_their_connections() {
         let memory = container(&documents, "tlsramp")["resources"]["limits"]["memory"].as_str().unwrap();
         let memory = memory.strip_suffix("Mi").unwrap().parse::<usize>().unwrap() * MEBIBYTE;
         let needed = 32 * MEBIBYTE + 2 * HANDSHAKES_HELD + connections * CONNECTION_BYTES;
-        // The rest is for what waits in established connections, and for the kernel's buffers.
+        // The other half is for data in transit on established connections and for the kernel's buffers.
         assert!(needed <= memory / 2, "{manifest}: {needed} of {memory} bytes for {connections} connections");
     }
 }
@@ -119,7 +120,7 @@ fn tlsramp_takes_the_configuration_of_a_host() {
     check("tlsramp.conf", &read("systemd/tlsramp.conf"), &[]);
 }
 
-/// The sidecar's arguments and its ConfigMap, as the container would get them.
+/// Checks the sidecar's arguments and ConfigMap as the container would receive them.
 #[test]
 fn tlsramp_takes_the_configuration_of_the_pods() {
     for manifest in MANIFESTS {
@@ -133,7 +134,7 @@ fn tlsramp_takes_the_configuration_of_the_pods() {
     }
 }
 
-/// Printed, and not applied; a group of this host stands in for the one that sysusers.d makes.
+/// The rules are printed, not applied. A group of this host replaces the one that sysusers.d creates.
 #[test]
 fn tlsramp_makes_rules_of_the_arguments() {
     let rules = read("systemd/tlsramp-netfilter.service").replace(" \\\n   ", "");
@@ -148,7 +149,7 @@ fn tlsramp_makes_rules_of_the_arguments() {
     }
 }
 
-/// What the manifests promise in words, and no schema knows.
+/// Properties that the manifests' comments promise and no schema checks.
 #[test]
 fn the_manifests_have_what_a_sidecar_needs() {
     for manifest in MANIFESTS {
@@ -183,7 +184,7 @@ fn the_manifests_have_what_a_sidecar_needs() {
     }
 }
 
-/// `tlsramp check`, with the certificates of the tests.
+/// Runs `tlsramp check` with the certificates of the tests.
 fn check(what: &str, config: &str, args: &[String]) {
     let folder = Scratch::new("deploy");
     let file = folder.join("tlsramp.conf");
@@ -192,18 +193,18 @@ fn check(what: &str, config: &str, args: &[String]) {
     let wanted = ["check", "--config", &file].map(str::to_owned);
     let output = run_to_end(wanted.iter().chain(args));
     let said = String::from_utf8_lossy(&output.stderr);
-    // The address of a pod is not one of this host.
+    // The pod's address does not belong to this host.
     let mut mistakes = said.lines().filter(|line| !line.starts_with("  ") && !line.starts_with("tlsramp: "));
     let only_the_pod = output.status.code() == Some(1) && mistakes.all(|line| line.contains(&format!("'{POD_IP}:")));
     assert!(output.status.success() || only_the_pod, "{what}: {said}");
 }
 
-/// The configuration with the certificates of the tests, and a folder for its state and its socket.
+/// The configuration with the certificates of the tests, and a folder for its state file and its socket.
 fn usable(config: &str, folder: &Scratch) -> String {
     let folder_of_ours = folder.path().to_string_lossy();
     let mut usable = config.replace("/var/lib/tlsramp", &folder_of_ours).replace("/run/tlsramp", &folder_of_ours);
     if root().is_err() {
-        // That needs a capability, of which `tproxy.rs` has tests.
+        // This option needs a capability; `tproxy.rs` tests it.
         usable = usable.replace("inboundTransparent: true", "inboundTransparent: false");
     }
     for (file, there) in [("server.pem", "member.pem"), ("ca.pem", "ca.pem")] {
@@ -247,7 +248,7 @@ fn container_args(documents: &[Value], name: &str) -> Vec<String> {
     args.iter().map(|arg| arg.as_str().expect("text").to_owned()).collect()
 }
 
-/// The value of a unit's setting, which it has once.
+/// The value of a setting in a unit. The setting must occur exactly once.
 fn setting<'a>(unit: &'a str, name: &str) -> &'a str {
     let mut values = unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     let value = values.next().unwrap_or_else(|| panic!("no {name}"));
@@ -275,11 +276,11 @@ fn path(name: &str) -> PathBuf {
 }
 
 const MEBIBYTE: usize = 1024 * 1024;
-/// What a connection takes while nothing waits, its handshake included, rounded up: 8 KiB in its handshake, 6 KiB after.
+/// Memory of a connection without data in transit, rounded up: 8 KiB during its handshake, 6 KiB afterwards.
 const CONNECTION_BYTES: usize = 16 * 1024;
 const MANIFESTS: [&str; 2] = ["kubernetes/transparent.yaml", "kubernetes/explicit.yaml"];
-/// The schemas of Kubernetes take their time to be read.
+/// Reading the schemas of Kubernetes takes a while.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Of TEST-NET-1 (RFC 5737).
+/// An address of TEST-NET-1 (RFC 5737).
 const POD_IP: &str = "192.0.2.1";

@@ -1,5 +1,5 @@
-//! What ends, or is refused, is seen before it hurts: certificates, CAs and revocation lists in `check`, the log, the status
-//! and the metrics; TLS files on disk that are not the ones in force.
+//! Expired or refused files are reported: certificates, CAs and CRLs in `check`, the log, the status and the metrics;
+//! and TLS files on disk that are not those in force.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::proxy::run_to_end;
 use crate::support::service::SOON;
 use crate::support::{Proxy, admin, cert, certs, wait};
 
-/// An expired list refuses every client, so it is critical; it stops no start, as in mongod.
+/// With an expired CRL, every client is refused, so it is critical. As in mongod, it does not prevent a start.
 #[test]
 fn a_revocation_list_that_is_over_is_told_everywhere() {
     let (server, ca, crl) = (cert("server.pem"), cert("ca.pem"), cert("crl-expired.pem"));
@@ -43,7 +43,7 @@ fn a_revocation_list_that_is_over_is_told_everywhere() {
     }
 }
 
-/// By the watch or by request: a refusal stays in sight until the files on disk are in force again.
+/// By the watch or on request: a refused rotation is reported until the files on disk are in force again.
 #[test]
 fn a_refused_rotation_stays_in_sight_until_one_succeeds() {
     let folder = certs::folder();

@@ -1,5 +1,6 @@
-//! Five hundred wishes for another mode, by all four doors at once, while two hundred clients of both kinds work on a real
-//! mongod: the controller takes them one after the other, none that the ladder does not have, and nobody else notices.
+//! Five hundred requests to change the mode, in all four ways at once, while two hundred clients of both kinds use a
+//! real mongod. The controller processes them one after the other, makes only steps of the ladder, and no client is
+//! affected.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -26,9 +27,9 @@ use tokio::{
 
 use crate::support::{Mark, Mongod, Proxy, admin, cert, mongod, parts, plain::Plain, proxy::Signal, require, tls};
 
-/// Of the doors that answer at once: so that all four are at it for as long.
+/// Pause between requests in the ways that answer at once, so that all four take equally long.
 const PACE: Duration = Duration::from_millis(25);
-/// Modes in which both kinds are admitted, so that no client may fail.
+/// Modes that accept both kinds of clients, so that no client may fail.
 const MODES: [&str; 2] = ["allowSSL", "preferSSL"];
 
 #[test]
@@ -73,7 +74,7 @@ fn five_hundred_wishes_and_nobody_notices() {
     assert!(records.len() > 500, "{} connections", records.len());
 }
 
-/// Follows the audit lines from change to change; how many were made by force.
+/// Follows the audit lines from change to change. Returns the number of forced changes.
 fn moves(proxy: &Proxy) -> usize {
     let lines = proxy.log().objects(Mark::START);
     let mut changes: Vec<&Value> = lines
@@ -95,7 +96,8 @@ fn moves(proxy: &Proxy) -> usize {
     changes.iter().filter(|change| change["forced"] == true).count()
 }
 
-/// By PUT; after each, one connection, by a name of its own, that must be judged by the generation told or a later one.
+/// With PUT. After each change, a connection with a unique application name must be judged by the reported generation
+/// or a later one.
 fn by_http(proxy: &Proxy, count: usize) -> Vec<(String, u64)> {
     let admin = admin::of(proxy);
     let mut honoured = Vec::new();
@@ -118,7 +120,7 @@ fn by_http(proxy: &Proxy, count: usize) -> Vec<(String, u64)> {
     honoured
 }
 
-/// By `setParameter`, in both spellings.
+/// With `setParameter`, in both spellings.
 fn by_command(proxy: &Proxy, count: usize) {
     let mut client = Plain::connect(proxy.address("admin").port());
     client.hello("operator");
@@ -137,18 +139,18 @@ fn by_command(proxy: &Proxy, count: usize) {
     }
 }
 
-/// By the configuration file, with a signal or as the watch finds it.
+/// With the configuration file, by a signal or by the watch.
 fn by_file(proxy: &Proxy, text: &dyn Fn(&str) -> String, count: usize, signal: Option<Signal>, pause: Duration) {
     for number in 0..count {
         replace(&proxy.config_file(), &text(MODES[number % 2]), signal.is_some());
         signal.into_iter().for_each(|signal| proxy.signal(signal));
-        // The pace of this door, not a wait for anything.
+        // The interval of this way's requests, not a wait for a state.
         thread::sleep(pause);
     }
 }
 
-/// In the storm, a file's step may always have come too late or too early. In the calm it is taken, by the signal or by
-/// the watch, whichever is first; what the storm has left in the queues may take a try or two.
+/// Under load, a change by file may always have come too late or too early. Without load it is made, by the signal or
+/// by the watch, whichever comes first. Requests that are still queued may make a few attempts necessary.
 fn step_by_file(proxy: &Proxy, text: &dyn Fn(&str) -> String) {
     let mark = proxy.mark();
     let taken =
@@ -166,7 +168,7 @@ fn step_by_file(proxy: &Proxy, text: &dyn Fn(&str) -> String) {
     panic!("no step by a file was ever taken");
 }
 
-/// Each writer has a name of its own to rename from.
+/// Each writer renames from a name of its own.
 fn replace(path: &Path, text: &str, first: bool) {
     let beside = path.with_extension(if first { "one" } else { "two" });
     fs::write(&beside, text).unwrap();
@@ -200,7 +202,7 @@ impl Work {
     }
 }
 
-/// A hundred without TLS and a hundred by TLS; each comes anew every twenty operations.
+/// A hundred clients without TLS and a hundred with TLS, each of which connects again after every twenty operations.
 async fn clients(address: SocketAddr, work: Arc<Work>) {
     let config = tls::client(cert("ca.pem"), Some(&cert("client.pem")));
     let mut clients = JoinSet::new();

@@ -1,4 +1,4 @@
-//! Which connections show that a client has moved to TLS, so that the guard before `requireSSL` lets the step pass.
+//! Which connections show that a client has moved to TLS, so that the guard of `requireSSL` permits the step.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -25,8 +25,8 @@ use crate::support::{
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// A client without a name counts until the window is over or it is accepted: nothing else at its address shows that it
-/// has moved.
+/// A client without a name counts until the window is over or the client is accepted: no other connection from its
+/// address shows that it has moved.
 #[test]
 fn nothing_speaks_for_a_client_without_a_name() {
     require_command!("openssl");
@@ -41,7 +41,7 @@ fn nothing_speaks_for_a_client_without_a_name() {
     still_blocks(&admin, key, "the legacy client");
     let mut listed = rows(&admin).len();
 
-    // TLS connections that send no request leave nothing in the inventory.
+    // TLS connections that send no request leave no row in the inventory.
     let inbound = proxy.address("inbound");
     let ends = |what: &str, run: &dyn Fn()| {
         let mark = proxy.mark();
@@ -61,7 +61,7 @@ fn nothing_speaks_for_a_client_without_a_name() {
         ends(what, &|| tls(&proxy, HERE, std::slice::from_ref(&bytes)));
     }
 
-    // Requests by TLS leave a row, which speaks for nobody else.
+    // TLS requests leave a row, which does not count for another client.
     let hello = |document: RawDocumentBuf| msg_command(1, "admin", &document);
     let internal = || rawdoc! { "minWireVersion": 0, "maxWireVersion": 8 };
     for (what, message) in [
@@ -73,7 +73,7 @@ fn nothing_speaks_for_a_client_without_a_name() {
     ] {
         tls(&proxy, HERE, std::slice::from_ref(&message));
         still_blocks(&admin, key, what);
-        // Nor does a server's connection without TLS hide the client.
+        // A server's plaintext connection does not hide the client either.
         if what.contains("member") || what.contains("server") {
             plaintext(&proxy, HERE, &[message]);
             still_blocks(&admin, key, what);
@@ -82,7 +82,7 @@ fn nothing_speaks_for_a_client_without_a_name() {
     tls(&proxy, THERE, &[legacy_hello()]);
     still_blocks(&admin, key, "another address");
 
-    // A restart changes nothing; an acceptance ends it.
+    // A restart changes nothing; an acceptance removes the blocker.
     listed = rows(&admin).len();
     assert!(proxy.terminate().success());
     proxy = start(&upstream, &["--stateFile", &state]);
@@ -93,7 +93,7 @@ fn nothing_speaks_for_a_client_without_a_name() {
     assert_eq!(admin.put("/mode", &json!({ "mode": "requireSSL", "guard": true }))["mode"], "requireSSL");
 }
 
-/// A client with a name has moved when the same name comes by TLS from the same address.
+/// A client with a name has moved when the same name uses TLS from the same address.
 #[test]
 fn the_same_name_at_the_same_address_shows_a_move() {
     let upstream = Upstream::start();
@@ -122,7 +122,7 @@ fn the_same_name_at_the_same_address_shows_a_move() {
     still_blocks(&admin, key, "without TLS again");
 }
 
-/// Connections that are open without TLS count from their first byte, and members count apart from clients.
+/// Open plaintext connections count from their first byte, and members are distinguished from clients.
 #[test]
 fn open_connections_count_whatever_they_have_said() {
     let upstream = Upstream::start();
@@ -149,7 +149,7 @@ fn open_connections_count_whatever_they_have_said() {
     );
 }
 
-/// TLS that is passed through names nobody, so it shows no move.
+/// TLS that is passed through has no client name, so it does not show a move.
 #[test]
 fn tls_that_is_passed_through_shows_no_move() {
     let upstream = Upstream::start();
@@ -169,7 +169,7 @@ fn tls_that_is_passed_through_shows_no_move() {
     assert_eq!(blockers(&admin), ["127.0.0.1/-/-", "127.0.0.1/reports/PyMongo"]);
 }
 
-/// Real parts: a mongod that dials itself through the proxy, and pymongo by TLS, beside a legacy client.
+/// With real parts: a mongod that connects to itself through the proxy, and pymongo with TLS, beside a legacy client.
 #[test]
 fn a_real_member_and_a_real_driver_do_not_speak_for_a_legacy_client() {
     require!(parts::mongod());
@@ -221,7 +221,7 @@ fn terminating(upstream: &str) -> Vec<String> {
     fixed.iter().chain(&upstream).map(|arg| (*arg).to_owned()).chain(files).collect()
 }
 
-/// `isMaster` of a driver that knows no `client` document.
+/// `isMaster` of a driver that does not send the `client` document.
 fn legacy_hello() -> Vec<u8> {
     query_command(1, "admin", &rawdoc! { "isMaster": 1 })
 }
@@ -231,7 +231,8 @@ fn named_hello(application: &str, driver: &str) -> Vec<u8> {
     msg_command(1, "admin", &rawdoc! { "hello": 1, "client": client })
 }
 
-/// A connection of an address that sends these and gets them back, and has a record when this returns.
+/// Makes a connection from an address that sends these messages and receives them back. It has a record when this
+/// returns.
 fn plaintext(proxy: &Proxy, from: IpAddr, messages: &[Vec<u8>]) {
     let mark = proxy.mark();
     let mut stream = dial(proxy, from);
@@ -241,7 +242,7 @@ fn plaintext(proxy: &Proxy, from: IpAddr, messages: &[Vec<u8>]) {
     proxy.wait_record(mark, |record| record["peer"] == *peer, SOON);
 }
 
-/// The same by TLS.
+/// As [`plaintext`], with TLS.
 fn tls(proxy: &Proxy, from: IpAddr, messages: &[Vec<u8>]) {
     let mark = proxy.mark();
     let certificate = cert("ca.pem");
@@ -277,7 +278,7 @@ fn still_blocks(admin: &Admin, key: &str, what: &str) {
     assert_eq!(guarded(admin), 409, "{what}");
 }
 
-/// The status of a guarded step to `requireSSL` that something is in the way of.
+/// The status of a guarded change to `requireSSL` that has blockers.
 fn guarded(admin: &Admin) -> u16 {
     admin.request("PUT", "/mode", Some(&json!({ "mode": "requireSSL", "guard": true }))).status
 }
@@ -286,7 +287,7 @@ fn rows(admin: &Admin) -> Vec<Value> {
     admin.get("/clients")["clients"].as_array().unwrap().clone()
 }
 
-/// The keys of those in the way, sorted.
+/// The keys of the blockers, sorted.
 fn blockers(admin: &Admin) -> Vec<String> {
     let ready = admin.get("/ready?to=requireSSL");
     let key = |blocker: &Value| blocker["key"].as_str().unwrap_or("none").to_owned();
@@ -295,8 +296,8 @@ fn blockers(admin: &Admin) -> Vec<String> {
     keys
 }
 
-/// Thousands of names from one address are 64 rows and one more; another client's row stays, and all of them can be
-/// accepted at once.
+/// Thousands of names from one address become 64 rows and a shared one. Another client's row remains, and all names can
+/// be accepted at once.
 #[test]
 fn a_stranger_with_thousands_of_names_hides_nobody() {
     let upstream = Upstream::start();
@@ -318,7 +319,7 @@ fn a_stranger_with_thousands_of_names_hides_nobody() {
     assert!(shared["moreNames"].as_u64().unwrap().abs_diff(1936) < 400, "{shared}");
     assert!(rows(&admin).iter().all(|row| row["driver"].as_str().is_none_or(|driver| driver.len() <= 128)));
 
-    // Of a hundred that are shown, the others are not the last.
+    // Up to a hundred blockers are shown, and the other client is among them.
     let shown = blockers(&admin);
     assert!(
         shown.contains(&"127.0.0.1/job/PyMongo".to_owned()) && shown.contains(&"127.0.0.4/late/PyMongo".to_owned())

@@ -1,4 +1,4 @@
-//! What strangers can make the proxy hold before it knows who they are: a bound for each handshake, and one for all.
+//! The memory that unauthenticated clients can make the proxy hold: a bound for each handshake, and one for all.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -44,7 +44,7 @@ fn hellos_that_stall_below_their_bound_share_a_budget() {
     let before = resident(&proxy);
     let hello = half_hello(16_000);
     let clients = stalled(&proxy, MANY, |_| hello.clone());
-    // So many have 40 MB, and 16 MiB may be held.
+    // These clients send 40 MB, and 16 MiB may be held.
     assert!(wait_until(SOON, || count(&proxy, "handshake_memory") > 1000.0), "{}", count(&proxy, "handshake_memory"));
     let (grown, held_now) = (resident(&proxy) - before, held(&proxy));
     assert!(held_now > 0.0 && held_now <= BUDGET, "{held_now} bytes held");
@@ -81,7 +81,7 @@ fn certificates_without_end_are_refused_and_stalled_ones_share_the_budget() {
     }
 }
 
-/// A certificate with 250 names and three intermediates: more bytes than four certificates of RSA-4096, by far.
+/// A certificate with 250 names and three intermediates: far more bytes than four RSA-4096 certificates.
 #[test]
 fn a_chain_as_long_as_real_ones_passes() {
     require_command!("openssl");
@@ -92,7 +92,7 @@ fn a_chain_as_long_as_real_ones_passes() {
     let names: Vec<_> = (0..250).map(|number| format!("DNS:host-{number:04}.of.some.department.example.net")).collect();
     let names = format!("extendedKeyUsage=clientAuth\nsubjectAltName={}\n", names.join(","));
     fs::write(folder.join("leaf"), names).unwrap();
-    // One key will do: the names make the chain.
+    // All certificates use the same key, because their size comes from the names.
     for (issuer, subject, kind) in
         [("ca0", "ca1", "ca"), ("ca1", "ca2", "ca"), ("ca2", "ca3", "ca"), ("ca3", "own", "leaf")]
     {
@@ -121,7 +121,7 @@ fn a_chain_as_long_as_real_ones_passes() {
 }
 
 fn start(upstream: &Upstream) -> Proxy {
-    // One for each client, of which there are more than a shell's limit often is.
+    // This process needs a descriptor for each client, often more than a shell's default limit.
     let _ = tlsramp::testing::raise_descriptor_limit(1);
     let (address, server, ca) = (upstream.address.to_string(), cert("server.pem"), cert("ca.pem"));
     let front = ["--port", "0", "--upstream", &address, "--upstreamTLS", "never", "--sslMode", "requireSSL"];
@@ -129,7 +129,7 @@ fn start(upstream: &Upstream) -> Proxy {
     Proxy::start(front.iter().chain(&more))
 }
 
-/// Clients that have sent what `opening` makes, as far as it is taken, and then nothing.
+/// Clients that have sent as much of the bytes made by `opening` as the proxy accepts, and then send nothing.
 fn stalled(proxy: &Proxy, count: usize, opening: impl Fn(&mut TcpStream) -> Vec<u8>) -> Vec<TcpStream> {
     let mut clients = Vec::new();
     for _ in 0..count {
@@ -139,7 +139,7 @@ fn stalled(proxy: &Proxy, count: usize, opening: impl Fn(&mut TcpStream) -> Vec<
         let bytes = opening(&mut client);
         match client.write_all(&bytes) {
             Ok(()) => {}
-            // Refused in the middle.
+            // The proxy refused the client in the middle.
             Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
             Err(error) => panic!("{error}"),
         }
@@ -148,7 +148,7 @@ fn stalled(proxy: &Proxy, count: usize, opening: impl Fn(&mut TcpStream) -> Vec<
     clients
 }
 
-/// The first bytes of a hello that says it has 65,000, in records of 16,000.
+/// The beginning of a ClientHello that announces 65,000 bytes, in records of 16,000.
 fn half_hello(length: usize) -> Vec<u8> {
     let mut hello = vec![1, 0, 0xfd, 0xe8, 3, 3];
     hello.extend([7; 32]);
@@ -158,7 +158,7 @@ fn half_hello(length: usize) -> Vec<u8> {
     hello.chunks(16_000).flat_map(record).collect()
 }
 
-/// A client that shows so many bytes of certificates.
+/// A client whose certificate chain has this number of bytes.
 fn with_a_chain_of(bytes: usize, version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfig> {
     let own = cert("client.pem");
     let ca = CertificateDer::from_pem_file(cert("ca.pem")).unwrap();
@@ -179,7 +179,7 @@ fn client(
     Arc::new(builder.with_client_auth_cert(chain, key).unwrap())
 }
 
-/// All but the last bytes of what a client answers the server with.
+/// The client's answer to the server's flight, except for the last `kept` bytes.
 fn flight(config: &Arc<ClientConfig>, socket: &mut TcpStream, kept: usize) -> Vec<u8> {
     let mut session = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost").unwrap()).unwrap();
     let mut flight = Vec::new();
@@ -221,6 +221,6 @@ fn resident(proxy: &Proxy) -> usize {
 }
 
 const MANY: usize = 2500;
-/// 16 MiB, and what may just have come on each worker.
+/// 16 MiB, plus input that has just arrived on each worker.
 const BUDGET: f64 = 17.0 * 1024.0 * 1024.0;
 const MEBIBYTE: usize = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Real ClientHellos, cut at every byte and split over records of every size: always TLS, never anything else.
+//! Real ClientHellos, cut at every byte and split over records of every size: they are always classified as TLS.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -43,7 +43,7 @@ fn rustlss_hellos_are_tls_however_cut_and_split() {
     }
 }
 
-/// The same through the real thing: however a hello arrives, the handshake succeeds.
+/// With the real binary: however a ClientHello arrives, the handshake succeeds.
 #[test]
 fn a_split_and_dribbled_hello_gets_its_handshake() {
     let reserved = ReservedPort::new();
@@ -69,7 +69,7 @@ fn a_split_and_dribbled_hello_gets_its_handshake() {
     }
 }
 
-/// Every prefix is undecided or TLS, and decided by 16 bytes; whatever the record size.
+/// Every prefix is undecided or TLS, and decided from 16 bytes on, whatever the record size.
 fn check(hello: &[u8], what: &str) {
     for fragment in 1..=hello.len() {
         let split = split(hello, fragment);
@@ -88,7 +88,7 @@ fn check(hello: &[u8], what: &str) {
     }
 }
 
-/// The same handshake message in records of at most `fragment` bytes.
+/// Splits the handshake message into records of at most `fragment` bytes.
 fn split(record: &[u8], fragment: usize) -> Vec<u8> {
     let chunks = record[5..].chunks(fragment);
     chunks

@@ -1,4 +1,5 @@
-//! `ctl history`: who changed what, when, by which door, with what effect; it outlives a restart, and forges no line.
+//! `ctl history`: who changed what, when, in which way and with what effect. It survives a restart, and no line can be
+//! forged.
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
     let refused = |method: &str, path: &str, body: Value| admin.request(method, path, Some(&body)).json(409);
 
     admin.post("/lease", &json!({ "holder": "rollout-7", "ttlSecs": 60 }));
-    // A renewal is no change.
+    // A renewal of the lease is not a change.
     admin.post("/lease", &json!({ "holder": "rollout-7", "ttlSecs": 60 }));
     for _ in 0..3 {
         refused("PUT", "/mode", json!({ "mode": "preferSSL" }));
@@ -63,7 +64,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
     assert!(rows[2]["reason"].as_str().unwrap().contains("rollout-7 holds the lease"), "{}", rows[2]);
     assert_eq!(rows[3]["generation"], 2, "{}", rows[3]);
 
-    // After a restart all of it is there, and the start itself.
+    // After a restart the whole history is there, and the start itself.
     assert_eq!(proxy.terminate().code(), Some(0));
     let proxy = start(&state);
     assert!(!proxy.log().objects(crate::support::Mark::START).iter().any(|line| said(line, "is not there")));

@@ -1,5 +1,5 @@
-//! Clients with which no handshake is possible, as `openssl s_client` can be made one: each gets an alert at once, and its
-//! record says in words what is missing.
+//! Clients with which no handshake is possible, as `openssl s_client` can imitate: each receives an alert at once, and
+//! its record describes the incompatibility.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,10 +15,10 @@ use crate::support::proxy::run_to_end;
 use crate::support::service::{SOON, Upstream};
 use crate::support::{Proxy, Scratch, process, require_command};
 
-/// Behind all proxies: a connection that is let in ends with its client.
+/// The upstream of all proxies: a connection that is accepted ends with its client.
 static UPSTREAM: LazyLock<Upstream> = LazyLock::new(Upstream::start);
 
-/// A server certificate with this kind of key, self-signed, and the file of both.
+/// Makes a self-signed server certificate with this kind of key. Returns the path of the file with both.
 fn identity(folder: &Scratch, key: &str) -> PathBuf {
     let extensions = "-addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:localhost";
     let line = format!("req -x509 -newkey {key} -nodes -days 9 -subj /CN=localhost {extensions} -keyout k -out c");
@@ -37,13 +37,13 @@ fn start(certificate: &Path, more: &[&str]) -> Proxy {
     Proxy::start([&route[..], &["--sslPEMKeyFile", &certificate], more].concat())
 }
 
-/// The record of one attempt, and what s_client said.
+/// Makes one attempt; returns its record and the output of s_client.
 fn attempt(proxy: &Proxy, args: &[&str]) -> (Value, String) {
     let (record, output) = proxy.recorded(|| s_client(proxy.address("inbound"), args));
     (record, String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// What `s_client` is told, and the reason for which it fails; none: it does not.
+/// Arguments of `s_client`, and the expected reason of the failure; empty if it succeeds.
 type Attempt = (&'static [&'static str], &'static str);
 
 const RSA: &str = "rsa:2048";
@@ -84,7 +84,7 @@ fn nothing_in_common_is_an_alert_and_a_reason() {
             &[
                 (&["-tls1_2", "-sigalgs", "ECDSA+SHA1"], SCHEME),
                 (&["-tls1_2", "-sigalgs", "RSA+SHA256"], SCHEME),
-                // The kind of the key fits, and its hash does not.
+                // The type of the key is offered, but not with its hash.
                 (&["-tls1_2", "-sigalgs", "ECDSA+SHA384"], SCHEME),
                 (&["-tls1_2", "-sigalgs", "ECDSA+SHA512:ed25519"], SCHEME),
                 (&["-tls1_2", "-sigalgs", "ECDSA+SHA384:ECDSA+SHA256"], ""),
@@ -135,7 +135,7 @@ fn nothing_in_common_is_an_alert_and_a_reason() {
     }
 }
 
-/// mongod passes over a server name that is none; here it ends the handshake, with an alert and in words.
+/// mongod ignores an invalid server name; here it ends the handshake with an alert and a reason.
 #[test]
 fn a_server_name_that_is_none_is_an_alert_and_a_reason() {
     require_command!("openssl");
@@ -149,7 +149,7 @@ fn a_server_name_that_is_none_is_an_alert_and_a_reason() {
         ("my_host", true),
         ("db1.example.net.", true),
         ("1a.b2", true),
-        // Not allowed in a hello either, and common enough to be passed over.
+        // An IP address is not allowed as a server name either, but is common enough to be ignored.
         ("1.2.3.4", true),
         ("::1", true),
         ("mongo.1", false),
@@ -172,10 +172,11 @@ fn a_server_name_that_is_none_is_an_alert_and_a_reason() {
             assert_eq!(said.contains("alert illegal parameter"), !taken, "{name}: {said}");
         }
     }
-    // An empty one, which s_client does not send.
+    // An empty name, which s_client does not send.
     let mut hello = openssl_hello("x");
     let at = hello.windows(10).position(|part| part == [0, 0, 0, 6, 0, 4, 0, 0, 1, b'x']).unwrap();
-    // One byte less of name, list, extension, all extensions, handshake and record; the list of extensions begins before it.
+    // Removes one byte from the lengths of name, list, extension, all extensions, handshake and record; the list of
+    // extensions begins before it.
     hello.remove(at + 9);
     let extensions = at - 2;
     for (high, by) in [(at + 2, 1), (at + 4, 1), (at + 7, 1), (extensions, 1), (7, 1), (3, 1)] {
@@ -194,7 +195,7 @@ fn a_server_name_that_is_none_is_an_alert_and_a_reason() {
     assert!(record["reason"].as_str().unwrap().contains("an empty server name (SNI)"), "{record}");
     assert_eq!((&record["outcome"], &record["sni"]), (&"tls_handshake_failed".into(), &"".into()), "{record}");
 
-    // The same names for servers: a configuration that names one is refused, before anybody dials it.
+    // The same names as upstreams: a configuration that contains an invalid one is refused before it is dialled.
     for (name, taken) in [("mongo.1", false), ("db-.x", false), ("a..b", false), ("*.x", false), ("my_host", true)] {
         let place = format!("{name}:27017");
         let outbound = format!("127.0.0.1:0={place}");
@@ -218,11 +219,11 @@ fn check_name(record: &Value, name: &str, taken: bool) {
     };
     assert_eq!(is_name(record), !taken, "{name}: {record}");
     assert_eq!(record["outcome"] == "tls_handshake_failed", !taken, "{name}: {record}");
-    // What was asked for is in the record too.
+    // The requested name is in the record too.
     assert!(taken || name.len() > 60 || record["sni"] == name, "{name}: {record}");
 }
 
-/// The hello that s_client sends for this name.
+/// The ClientHello that s_client sends for this name.
 fn openssl_hello(name: &str) -> Vec<u8> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
@@ -240,7 +241,7 @@ fn openssl_hello(name: &str) -> Vec<u8> {
     hello
 }
 
-/// A certificate that peers with tlsramp refuse is told of before it hurts.
+/// A certificate that other tlsramps refuse causes a warning in advance.
 #[test]
 fn a_certificate_of_ours_that_is_a_cas_is_warned_of() {
     require_command!("openssl");

@@ -1,4 +1,4 @@
-//! Bounds: connections, descriptors, log lines; and that none of them turns into an outage.
+//! Limits on connections, descriptors and log lines, none of which leads to an outage.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -34,7 +34,7 @@ fn a_connection_too_many_waits_and_is_served_when_one_ends() {
     assert_eq!(upstream.accepted(), 4);
 }
 
-/// The kernel spreads connections over the workers as it likes: no slot may lie idle with one of them.
+/// The kernel distributes connections over the workers arbitrarily: any worker must be able to use any free slot.
 #[test]
 fn every_slot_can_be_had_whatever_worker_a_connection_comes_to() {
     let upstream = Upstream::start();
@@ -134,14 +134,15 @@ fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     assert_eq!(numbers, ["4096", "4096"], "{line}");
 }
 
-/// Unless told otherwise, it takes no more connections than its descriptors carry, and so never runs out of them.
+/// By default, the proxy accepts no more connections than its descriptors allow, so it never runs out of them.
 #[test]
 fn by_itself_it_takes_no_more_connections_than_its_descriptors_carry() {
     let upstream = Upstream::start();
     let args = with(&upstream, &["--workers", "1"]);
     let proxy = start_under("ulimit -n 235", &args);
-    // 235 less 128 kept back, less a quarter for the doors, less 16 of the worker, are 16 connections of two, of which 80 % are for
-    // inbound ones, 12, less two whose descriptors are for the four that may wait.
+    // 235 less 128 reserved, less a quarter for the admin port, less 16 for the worker, leaves 16 connections of two
+    // descriptors each. 80 % of them, 12, are for inbound connections, less two, whose descriptors are for the four
+    // connections that may wait.
     let mut open = (0..10).map(|_| connect(&proxy)).collect::<Vec<_>>();
     for client in &mut open {
         echoes(client, b"served");
@@ -155,15 +156,15 @@ fn by_itself_it_takes_no_more_connections_than_its_descriptors_carry() {
     assert!(!proxy.log().objects(Mark::START).iter().any(is_out_of_descriptors));
 }
 
-/// Clients fill what is theirs and the room to wait in; further ones are closed, as by mongod. Members find the seats
-/// that are kept for them all the same.
+/// Clients fill their slots and the queue; further ones are closed, as by mongod. Members still get the slots that are
+/// reserved for them.
 #[test]
 fn a_storm_of_clients_does_not_starve_members() {
     let upstream = Upstream::start();
     let member = ["--member", "db2.example.net:27017=127.0.0.2", "--member", "db3.example.net:27017=127.0.0.3"];
     let more = [&member[..], &["--memberReserve", "3", "--maxIncomingConnections", "8"]].concat();
     let proxy = start_under("ulimit -n 400", &with(&upstream, &more));
-    // Five seats are for everybody, and some wait.
+    // Five slots are for all clients, and some connections wait.
     let storm =
         (0..400).map(|_| TcpStream::connect(proxy.address("inbound"))).map_while(Result::ok).collect::<Vec<_>>();
     let turned_away = |line: &serde_json::Value| line["outcome"] == "too_many_connections";
@@ -173,7 +174,7 @@ fn a_storm_of_clients_does_not_starve_members() {
         echoes(member, b"heartbeat");
     }
     assert_eq!(upstream.accepted(), 3);
-    // Once a kept seat is free, the next member has it, the storm notwithstanding.
+    // Once a reserved slot is free, the next member gets it in spite of the waiting clients.
     drop(members.pop());
     assert!(wait_until(SOON, || {
         let mut another = from([127, 0, 0, 3], proxy.address("inbound"));
@@ -191,7 +192,7 @@ fn from(source: [u8; 4], to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// As mongod cuts its own: more slots than descriptors would make promises that end in errors.
+/// As mongod does, the number is reduced: more slots than descriptors would lead to errors.
 #[test]
 fn a_number_that_the_descriptors_do_not_carry_is_cut_with_a_word() {
     let upstream = Upstream::start();
@@ -213,22 +214,22 @@ fn out_of_descriptors_it_does_not_spin_and_serves_again_when_clients_leave() {
     let upstream = Upstream::start();
     require_command!("prlimit");
     let proxy = start_under("ulimit -n 4096", &with(&upstream, &["--maxIncomingConnections", "1000"]));
-    // It counts on the limit it was started under; this takes most of it away.
+    // The proxy relies on the limit under which it was started; this removes most of it.
     let mut lower = Command::new("prlimit");
     lower.args(["--pid", &proxy.pid().to_string(), "--nofile=128:128"]);
     assert!(lower.status().unwrap().success());
-    // Silent clients: each takes one descriptor, and no upstream is dialled that would fail for want of another.
+    // Silent clients: each takes one descriptor, and no dial can fail for lack of another one.
     let clients = (0..400).map(|_| connect(&proxy)).collect::<Vec<_>>();
     proxy.log().wait(Mark::START, SOON, is_out_of_descriptors).unwrap();
     let before = proxy.cpu();
-    // The span that is measured, not a wait for something to happen.
+    // The time that is measured, not a wait for a state.
     thread::sleep(Duration::from_secs(2));
     let spent = proxy.cpu() - before;
     assert!(spent <= 20, "{spent} of 200 ticks of CPU while out of descriptors");
     assert_eq!(upstream.accepted(), 0);
 
     drop(clients);
-    // Those that still waited to be accepted have to be seen off first, and take descriptors meanwhile.
+    // Connections that still wait in the accept queue are refused first, which takes descriptors for a while.
     let served_again = || {
         let (mut client, mut back) = (connect(&proxy), [0; 5]);
         client.write_all(b"again").is_ok() && client.read_exact(&mut back).is_ok() && &back == b"again"
@@ -253,7 +254,7 @@ fn a_stop_right_after_a_flood_still_counts_what_was_left_out() {
     flood(&proxy, FLOOD);
     assert_eq!(proxy.terminate().code(), Some(0));
     let mut told = Told::default();
-    // The whole log, to the end of the process.
+    // The whole log, which ends when the process has ended.
     let _ = proxy.log().wait(from, SOON, |line| {
         told.add(line);
         false
@@ -267,7 +268,7 @@ fn fifty_silent_clients_do_not_delay_one_that_speaks() {
     let upstream = Upstream::start();
     let proxy = Proxy::start(with(&upstream, &["--workers", "1"]));
     let silent = (0..50).map(|_| connect(&proxy)).collect::<Vec<_>>();
-    // Some that have begun to speak, which is where a wait could be held against others.
+    // Some clients have sent a first byte: waiting for them must not delay others.
     let mut begun = (0..50).map(|_| connect(&proxy)).collect::<Vec<_>>();
     begun.iter_mut().for_each(|client| client.write_all(b"\x16").unwrap());
     for _ in 0..10 {
@@ -287,7 +288,7 @@ fn limited(upstream: &Upstream, limit: usize) -> String {
     format!("net: {{maxIncomingConnections: {limit}}}\n{}", yaml(upstream))
 }
 
-/// So many connections, each of them served, all open.
+/// Makes this number of connections, each of them served and kept open.
 #[track_caller]
 fn served(proxy: &Proxy, count: usize) -> Vec<TcpStream> {
     let mut clients = Vec::new();
@@ -314,7 +315,7 @@ fn refusing() -> Vec<String> {
     front.into_iter().chain(["--sslPEMKeyFile", &server, "--sslCAFile", &ca]).map(str::to_owned).collect()
 }
 
-/// So many plaintext clients, eight at a time, each of them there until it has been refused.
+/// Makes this number of plaintext connections, eight at a time, each of which waits until it is refused.
 fn flood(proxy: &Proxy, count: u64) {
     let address = proxy.address("inbound");
     let client = move || {
@@ -328,16 +329,16 @@ fn flood(proxy: &Proxy, count: u64) {
     threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// What a log has told of refused plaintext.
+/// The log lines about refused plaintext.
 #[derive(Debug, Default)]
 struct Told {
-    /// Lines by the second that they bear.
+    /// Number of lines, by the second in their timestamp.
     lines: BTreeMap<String, u64>,
     left_out: u64,
 }
 
 impl Told {
-    /// Counts a line; the total so far.
+    /// Counts a line. Returns the total so far.
     fn add(&mut self, line: &Value) -> u64 {
         if line["outcome"] == "refused_plaintext" {
             match line["message"].as_str() {
@@ -356,7 +357,7 @@ impl Told {
         self.lines.values().sum::<u64>() + self.left_out
     }
 
-    /// Ten lines a second; a second of the clock may have parts of two of the limiter's.
+    /// Ten lines per second are allowed; a second of the clock may include parts of two seconds of the rate limit.
     #[track_caller]
     fn is_bounded(&self) {
         assert!(self.lines.values().all(|count| *count <= 20), "{self:?}");
@@ -366,8 +367,7 @@ impl Told {
 
 const FLOOD: u64 = 2000;
 
-/// The command that sets limits and becomes the proxy.
-/// Starts a proxy under these limits.
+/// Starts a proxy under these limits, through a shell that sets them and then executes the proxy.
 fn start_under(ulimit: &str, args: &[String]) -> Proxy {
     let script = format!("{ulimit} && exec \"$0\" \"$@\"");
     ProxyBuilder::new(args).wrapped(&["sh", "-c", &script].map(str::to_owned)).start()

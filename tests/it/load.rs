@@ -1,4 +1,4 @@
-//! `tlsramp load`, against its own server, a proxy before it, and a real mongod.
+//! `tlsramp load` against its own server, a proxy in front of it, and a real mongod.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -29,7 +29,7 @@ fn its_own_server_by_tls_and_plaintext_through_a_proxy() {
         let answer = if workload == "bulk" { 3_000_000 } else { 1024 };
         assert_eq!((sent, received), (operations * (256 + 9), operations * answer), "{report:#}");
         assert!(report["latency"]["p50"].as_f64().unwrap() <= report["latency"]["max"].as_f64().unwrap());
-        // The proxy has seen so many of each kind.
+        // The proxy has seen this number of connections of each kind.
         for (version, count) in versions {
             let of = |record: &Value| match *version {
                 "plaintext" => record["opening"] == "plaintext",
@@ -48,7 +48,7 @@ fn what_it_cost_is_told_of_the_process_asked_for() {
     let target = server.address.replace("127.0.0.1", "localhost");
     let (pid, ca) = (server.child.id().to_string(), cert("ca.pem"));
     let asked = ["--target", &target, "--tls", "--tlsCAFile", &ca, "--cpu-of", &pid, "--connections", "8"];
-    // With and without resumption: a full handshake is dear, and the server is told to have made one each time.
+    // With and without resumption: a full handshake is expensive, and the server counts how many were made.
     let connect = |more: &[&str]| measured(&[&["connect", "--command", "echo"], &asked[..], more].concat());
     let (full, resumed) = (connect(&[]), connect(&["--resume"]));
     let cost = |report: &Value| report["cpu"]["microsPerOperation"].as_f64().unwrap();
@@ -74,7 +74,7 @@ fn a_real_mongod_and_its_refusals() {
     assert_eq!(kinds, ["server error 141: The server is configured to only allow SSL connections"], "{report:#}");
 }
 
-/// However fast the server is, an open loop asks it no more than it was told to, and no less.
+/// However fast the server is, an open loop sends exactly as many requests as requested.
 #[test]
 fn an_open_loop_keeps_its_rate() {
     let server = Serving::start(&[]);

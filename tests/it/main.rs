@@ -1,6 +1,6 @@
-//! Every black-box test, one behaviour a file, against the real binary and real parts.
+//! All black-box tests, one file per behaviour, with the real binary and real servers and drivers.
 //!
-//! What a test needs and does not find it says loudly, see [`support::require`].
+//! A test reports missing requirements, see [`support::require`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 

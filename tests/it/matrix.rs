@@ -1,9 +1,9 @@
-//! The whole matrix, on real parts: 4 modes x 4 kinds of client x weak validation off and on, by pymongo and by the
-//! official Rust driver; in front of a mongod without TLS (`--upstreamTLS never`) and of one that takes nothing else
+//! The complete matrix with real parts: 4 modes x 4 kinds of clients x weak validation off and on, with pymongo and the
+//! official Rust driver, in front of a mongod without TLS (`--upstreamTLS never`) and one that requires TLS
 //! (`--upstreamTLS policy`).
 //!
-//! What each cell must give is worked out by [`Cell::verdict`], from the table in MongoDB's manual and not from
-//! tlsramp's code. Each cell has a proxy of its own, so that every record in its log is about that cell.
+//! The expected result of each cell is computed by [`Cell::verdict`] from the table in MongoDB's manual, not from
+//! tlsramp's code. Each cell has a proxy of its own, so every record in its log belongs to that cell.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -51,7 +51,7 @@ fn rust_driver_before_a_mongod_that_requires_tls() {
     run(&TLS_ONLY, Link::Policy, by_rust_driver);
 }
 
-/// Every cell in front of one mongod, by one driver.
+/// Runs every cell in front of one mongod with one driver.
 fn run(mongod: &Mongod, link: Link, clients: impl FnOnce(&[(Cell, Proxy)]) -> HashMap<String, Outcome>) {
     let cells: Vec<(Cell, Proxy)> = Cell::all(link).map(|cell| (cell, cell.proxy(mongod))).collect();
     let begun = Instant::now();
@@ -65,12 +65,12 @@ fn run(mongod: &Mongod, link: Link, clients: impl FnOnce(&[(Cell, Proxy)]) -> Ha
         })
         .collect();
     println!("{} cells in {:?}", cells.len(), begun.elapsed());
-    // Before the panic, at which each proxy would print its log: the reasons quote the records that matter.
+    // Dropped before the panic, when each proxy would print its log: the reasons already quote the relevant records.
     drop(cells);
     assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// One cell: what the proxy was told, and who comes.
+/// One cell: the proxy's options and the client.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     link: Link,
@@ -79,7 +79,7 @@ struct Cell {
     client: Opening,
 }
 
-/// `--upstreamTLS`.
+/// The value of `--upstreamTLS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
     Never,
@@ -94,17 +94,17 @@ enum Opening {
     OfAnotherAuthority,
 }
 
-/// What must come of a cell.
+/// The expected result of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Works,
-    /// The proxy refuses, and its records have this outcome.
+    /// The proxy refuses the client, and its records have this outcome.
     Refused(&'static str),
-    /// The proxy admits, and by policy dials in plaintext a mongod that hangs up on it.
+    /// The proxy accepts the client, and the policy makes it use plaintext to a mongod that closes such connections.
     ClosedByServer,
 }
 
-/// What a client saw.
+/// The result for the client.
 #[derive(Debug)]
 enum Outcome {
     Done { big_equal: bool, count: u64, ids_sha256: String },
@@ -127,7 +127,8 @@ impl Cell {
         format!("{:?}-{}-{validation}-{:?}", self.link, self.mode, self.client)
     }
 
-    /// The truth table: the mode decides who is taken, then the certificate is looked at, then the link is made.
+    /// The truth table: first the mode decides whether the client is accepted, then its certificate is verified, then
+    /// the link is made.
     fn verdict(&self) -> Verdict {
         let (takes_plaintext, takes_tls, links_by_tls) = match self.mode {
             "disabled" => (true, false, false),
@@ -140,14 +141,15 @@ impl Cell {
             Opening::Plaintext if !takes_plaintext => Verdict::Refused("refused_plaintext"),
             Opening::Plaintext => self.linked(links_by_tls),
             _ if !takes_tls => Verdict::Refused("refused_tls"),
-            // Excused by weak validation: the absence of a certificate, never a wrong one.
+            // Weak validation permits a missing certificate, never a wrong one.
             Opening::WithoutCertificate if !self.weak => Verdict::Refused("client_certificate_refused"),
             Opening::OfAnotherAuthority => Verdict::Refused("client_certificate_refused"),
             Opening::WithCertificate | Opening::WithoutCertificate => self.linked(links_by_tls),
         }
     }
 
-    /// The mongod of `Never` speaks plaintext and gets it; that of `Policy` requires TLS, whatever the mode dials.
+    /// The mongod of `Never` speaks plaintext and gets it. The mongod of `Policy` requires TLS, whatever kind of link
+    /// the mode uses.
     fn linked(&self, links_by_tls: bool) -> Verdict {
         if self.link == Link::Policy && !links_by_tls { Verdict::ClosedByServer } else { Verdict::Works }
     }
@@ -167,7 +169,7 @@ impl Cell {
         Proxy::start(args)
     }
 
-    /// The file that the client presents.
+    /// The certificate that the client presents.
     fn certificate(&self) -> Option<String> {
         match self.client {
             Opening::Plaintext | Opening::WithoutCertificate => None,
@@ -176,7 +178,7 @@ impl Cell {
         }
     }
 
-    /// How long its client tries: a refused one long enough to be refused, another long enough for a busy machine.
+    /// How long the client tries: long enough for a refusal, or for a busy machine if it must succeed.
     fn patience(&self) -> Duration {
         Duration::from_secs(if self.verdict() == Verdict::Works { 30 } else { 6 })
     }
@@ -197,13 +199,13 @@ impl Cell {
         }
     }
 
-    /// The mode's own words reach the user: mongod's text, in the driver's exception.
+    /// Checks that the user sees the mode's error, with mongod's text, in the driver's exception.
     fn check_error(&self, error: &str, outcome: &str) -> Result<(), String> {
         let words = "The server is configured to only allow SSL connections";
         ensure(outcome != "refused_plaintext" || error.contains(words), || format!("the client's error is {error:?}"))
     }
 
-    /// A connection that carried the large document both ways, as it should be; and nobody refused.
+    /// Checks that a connection carried the large document in both directions, and that no connection was refused.
     fn check_works(&self, proxy: &Proxy) -> Result<(), String> {
         let carried = |record: &Value| {
             ["bytes_in", "bytes_out"].iter().all(|field| record[*field].as_u64() > Some(BIG_BYTES as u64))
@@ -217,12 +219,12 @@ impl Cell {
         ensure(refused.is_none(), || format!("a connection was refused: {refused:?}"))
     }
 
-    /// Every connection refused for the same reason, and none of them let near the server.
+    /// Checks that every connection was refused for the same reason, and that none reached the server.
     fn check_refused(&self, proxy: &Proxy, outcome: &str) -> Result<(), String> {
         let record = self.record(proxy, |record| record["outcome"] == outcome)?;
         ensure(is_set(&record["reason"]), || format!("no reason in {record}"))?;
         let records = proxy.records();
-        // A driver that has its answer on one connection may leave another in the middle of its handshake.
+        // A driver that got its answer on one connection may abandon another one during its handshake.
         let left = |record: &&Value| {
             let reason = record["reason"].as_str().unwrap_or_default();
             record["outcome"] == "tls_handshake_failed"
@@ -235,14 +237,15 @@ impl Cell {
         ensure(dialled.is_none(), || format!("the server was dialled: {dialled:?}"))
     }
 
-    /// Admitted, linked in plaintext, and no data: how the record names what the server did is not this test's matter.
+    /// Checks that the client was accepted, linked in plaintext, and received no data. This test does not check how the
+    /// record names the server's close.
     fn check_closed_by_server(&self, proxy: &Proxy) -> Result<(), String> {
         let record = self.record(proxy, |record| is_set(&record["upstream_local"]))?;
         ensure(!is_refusal(&record["outcome"]), || format!("the outcome of {record}"))?;
         ensure(record["bytes_out"].as_u64() == Some(0), || format!("bytes from a server that hung up: {record}"))
     }
 
-    /// Waits for a record, and checks what every record of the cell must say.
+    /// Waits for a record and checks what every record of the cell must contain.
     fn record(&self, proxy: &Proxy, mut wanted: impl FnMut(&Value) -> bool) -> Result<Value, String> {
         let is_it = |line: &Value| line["message"] == "connection" && wanted(line);
         let record = proxy.log().wait(Mark::START, Duration::from_secs(60), is_it)?;
@@ -262,7 +265,7 @@ impl Cell {
     }
 }
 
-/// All cells by one Python process, which works on several at a time.
+/// Runs all cells in one Python process, several of them at a time.
 fn by_pymongo(python: &Path, cells: &[(Cell, Proxy)]) -> HashMap<String, Outcome> {
     let input: String = cells.iter().map(|(cell, proxy)| format!("{}\n", pymongo_cell(cell, proxy))).collect();
     let mut command = process::tethered(python);
@@ -306,7 +309,7 @@ fn pymongo_outcome(line: &str) -> (String, Outcome) {
 fn by_rust_driver(cells: &[(Cell, Proxy)]) -> HashMap<String, Outcome> {
     block_on(async {
         let attempts = cells.iter().map(|(cell, proxy)| async {
-            // Longer than any patience: a client that hangs is the result of its cell, not of the whole matrix.
+            // Longer than any client's time limit, so that a client that hangs only affects its own cell.
             let attempt = tokio::time::timeout(Duration::from_secs(120), rust_client(cell, proxy.port()));
             let outcome = match attempt.await {
                 Ok(Ok(outcome)) => outcome,
@@ -326,12 +329,12 @@ async fn rust_client(cell: &Cell, port: u16) -> mongodb::error::Result<Outcome> 
     let big_equal = big(&database.collection("big"), &cell.name()).await?;
 
     let (count, ids_sha256) = walk(&database.collection(COLLECTION)).await?;
-    // Ends its connections, so that their records come.
+    // Closes its connections, so that their records are logged.
     client.shutdown().immediate(true).await;
     Ok(Outcome::Done { big_equal, count, ids_sha256 })
 }
 
-/// Whether a large document comes back as it was sent.
+/// Whether a large document is read back as it was written.
 async fn big(collection: &mongodb::Collection<Document>, name: &str) -> mongodb::error::Result<bool> {
     let bytes = random_bytes(BIG_BYTES, name);
     let payload = Binary { subtype: BinarySubtype::Generic, bytes };
@@ -342,7 +345,7 @@ async fn big(collection: &mongodb::Collection<Document>, name: &str) -> mongodb:
     Ok(back.get("payload").is_some_and(|value| *value == mongodb::bson::Bson::Binary(payload)))
 }
 
-/// How many documents a cursor gives, and the SHA-256 of their ids.
+/// Number of documents of a cursor, and the SHA-256 of their ids.
 async fn walk(collection: &mongodb::Collection<Document>) -> mongodb::error::Result<(u64, String)> {
     let mut cursor = collection.find(doc! {}).sort(doc! {"_id": 1}).batch_size(10_000).await?;
     let (mut count, mut ids) = (0, Sha256::new());
@@ -369,7 +372,7 @@ fn tls_options(certificate: Option<String>) -> TlsOptions {
     options
 }
 
-/// Both are shared by two tests, each of which requires `parts::mongod()` first.
+/// Shared by two tests, each of which requires `parts::mongod()` first.
 static PLAIN: LazyLock<Mongod> = LazyLock::new(|| preloaded(&mongod::Options::default(), None));
 
 static TLS_ONLY: LazyLock<Mongod> = LazyLock::new(|| {
@@ -379,10 +382,10 @@ static TLS_ONLY: LazyLock<Mongod> = LazyLock::new(|| {
     preloaded(&options, Some(tls_options(Some(cert("client.pem")))))
 });
 
-/// A mongod with the collection that the cursors walk.
+/// A mongod with the collection that the cursors read.
 fn preloaded(options: &mongod::Options, tls: Option<TlsOptions>) -> Mongod {
     let mongod = Mongod::start(options);
-    // A thread of its own: the first to ask may be inside a runtime already.
+    // On a separate thread, because the first caller may already be within a runtime.
     let load = || {
         block_on(async {
             let client = connect(mongod.port(), tls, Duration::from_secs(30)).unwrap();
@@ -402,12 +405,12 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-/// A field that says something: neither null, false, empty nor missing.
+/// Whether a field has a value: it is not null, false, empty or missing.
 fn is_set(value: &Value) -> bool {
     !matches!(value, Value::Null | Value::Bool(false)) && value != ""
 }
 
-/// An outcome by which the proxy, not a peer, ended the connection.
+/// Whether an outcome means that the proxy ended the connection, not a peer.
 fn is_refusal(outcome: &Value) -> bool {
     [
         "refused_plaintext",
@@ -425,7 +428,7 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
-/// Incompressible bytes, different for each name, the same in every run (splitmix64).
+/// Incompressible bytes that depend on the name only (splitmix64).
 fn random_bytes(count: usize, name: &str) -> Vec<u8> {
     let mut state = name.bytes().fold(0, |state: u64, byte| state.wrapping_mul(257).wrapping_add(byte.into()));
     let mut bytes = vec![0; count];
@@ -451,5 +454,5 @@ fn hex(bytes: &[u8]) -> String {
 const DATABASE: &str = "matrix";
 const COLLECTION: &str = "walked";
 const DOCUMENTS: u64 = 100_000;
-/// Near the 16 MiB bound of a document, and many times any buffer on the way.
+/// Close to the limit of 16 MiB for a document, and many times larger than any buffer on the path.
 const BIG_BYTES: usize = 12 << 20;

@@ -1,4 +1,4 @@
-//! Names of members by the admin port: who may set them, what is refused, what a restart keeps.
+//! Member names through the admin port: who may set them, what is refused, and what a restart keeps.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -24,7 +24,7 @@ fn a_set_is_replaced_by_itself_and_by_nothing_else() {
         ]
     );
     let at = |name: &str| find(&reply["members"], name)["addresses"].clone();
-    // What the operator has given stands in for what the name resolves to; other names are resolved here.
+    // Addresses given by the operator take precedence over name resolution; other names are resolved here.
     assert_eq!(at("localhost:27020"), json!(["127.0.0.9"]));
     assert!(at("localhost:27021").as_array().unwrap().contains(&"127.0.0.1".into()), "{reply}");
     let warned = reply["warnings"][0].as_str().unwrap();
@@ -50,7 +50,7 @@ fn names_survive_a_restart_by_the_state_file() {
     let (_server, mut proxy) = start(&["--stateFile", &state]);
     let reply = admin::of(&proxy).post("/members", &json!({ "sets": { "rs0": ["localhost:27021"] } }));
     assert_eq!(reply["warnings"], Value::Null, "{reply}");
-    // It is there when the answer is: not only after a clean stop.
+    // The names are stored when the request is answered, not only at a clean stop.
     proxy.kill();
 
     let (_server, mut proxy) = start(&["--stateFile", &state]);
@@ -122,7 +122,7 @@ fn start(args: &[&str]) -> (Upstream, Proxy) {
     (upstream, proxy)
 }
 
-/// The name and the sources of each member.
+/// Name and sources of each member.
 fn names(members: &Value) -> Vec<(String, Value)> {
     let row = |member: &Value| (member["name"].as_str().unwrap().to_owned(), member["sources"].clone());
     members.as_array().unwrap().iter().map(row).collect()

@@ -1,4 +1,4 @@
-//! The metrics say what has happened, in the two forms that monitoring reads, as its own tools judge them.
+//! The metrics are correct in both formats, and the tools of Prometheus accept them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -10,7 +10,8 @@ use std::{
 
 use crate::support::{Proxy, admin, cert, parts, process, require, require_command, service::Upstream};
 
-/// A few connections of every kind, counted, told, and taken by Prometheus' own checker and parser.
+/// Makes connections of every kind. They are counted, and the metrics are accepted by Prometheus' own checker and
+/// parser.
 #[test]
 fn what_happened_is_counted_and_both_forms_are_good() {
     require_command!("promtool");
@@ -25,7 +26,7 @@ fn what_happened_is_counted_and_both_forms_are_good() {
         admin.raw(&format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"))
     };
 
-    // One plaintext connection that stays, one that ended, one that never said anything.
+    // One plaintext connection that stays open, one that has ended, and one that never sent anything.
     let mut stays = TcpStream::connect(proxy.address("inbound")).unwrap();
     echo(&mut stays, b"twelve bytes");
     let mut ends = TcpStream::connect(proxy.address("inbound")).unwrap();
@@ -37,9 +38,9 @@ fn what_happened_is_counted_and_both_forms_are_good() {
         |text| {
             value(text, "tlsramp_connections_total{", "outcome=\"completed\"") == 1.0
                 && value(text, "tlsramp_connections_total{", "outcome=\"probe\"") == 1.0
-                // What is open is read before what has ended is.
+                // Open connections are read before ended ones.
                 && value(text, "tlsramp_open_connections{", "kind=\"plaintext\"") == 1.0
-                // A connection that ends is counted one count after the other.
+                // The counts of a connection that ends are updated one after the other.
                 && value(text, "tlsramp_bytes_total{", "direction=\"in\"") == 16.0
         },
     );
@@ -54,7 +55,7 @@ fn what_happened_is_counted_and_both_forms_are_good() {
         || get("text/plain").body,
         |text| {
             value(text, "tlsramp_open_connections{", "plaintext") == 0.0
-                // It leaves the open ones before its bytes are added to those of the ended ones.
+                // A connection leaves the open ones before its bytes are added to those of the ended ones.
                 && value(text, "tlsramp_bytes_total{", "direction=\"in\"") >= 20.0
         },
     );
@@ -87,7 +88,7 @@ fn echo(stream: &mut TcpStream, bytes: &[u8]) {
     assert_eq!(back, bytes);
 }
 
-/// The sum of the series of a name that have this in their labels.
+/// The sum of the series of a family whose labels contain this text.
 fn value(text: &str, name: &str, label: &str) -> f64 {
     let series = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()

@@ -1,5 +1,5 @@
-//! What an application notices when its connections are moved: all kinds of operations on a real one-member replica set,
-//! what a client still sends after it was told, and the links of a set of three that carry mirrored reads.
+//! The effects of recycling on an application: all kinds of operations on a real one-member replica set, messages that
+//! a client sends after the end was signalled, and the links of a three-member set that carry mirrored reads.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -26,7 +26,8 @@ use crate::support::{
     process, require, tls, wait,
 };
 
-/// One client for everything, and one for each kind of operation: no error, and no write is lost, acknowledged or not.
+/// One client for everything, and one for each kind of operation: no error occurs, and no write is lost, acknowledged
+/// or not.
 #[test]
 fn operations_of_every_kind_are_moved_and_nothing_is_lost() {
     let python = require!(parts::pymongo());
@@ -52,7 +53,7 @@ fn operations_of_every_kind_are_moved_and_nothing_is_lost() {
             let began = Instant::now();
             let reply = admin.post("/recycle", &json!({ "waitSecs": 90 }));
             let took = began.elapsed();
-            // Beyond the move, for what comes of it.
+            // Continues after the move, in case it has later effects.
             thread::sleep(Duration::from_millis(500));
             writeln!(input, "end").unwrap();
             let report: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -70,8 +71,8 @@ fn operations_of_every_kind_are_moved_and_nothing_is_lost() {
     assert!(noticed.is_empty(), "{noticed:#?}");
 }
 
-/// What a client sends after it was told of the end: what wants no answer is forwarded, what wants one never, and the first
-/// that does gets a reset. Half a message is none.
+/// Messages that a client sends after the end was signalled to it: those that expect no reply are forwarded, those that
+/// expect a reply never, and the first of these is answered with a reset. An incomplete message is not forwarded.
 #[tokio::test]
 async fn what_is_sent_after_the_end_is_forwarded_only_if_it_wants_no_answer() {
     require!(parts::mongod());
@@ -79,7 +80,7 @@ async fn what_is_sent_after_the_end_is_forwarded_only_if_it_wants_no_answer() {
     let admin = admin::of(&proxy);
     let config = tls::client(cert("ca.pem"), Some(&cert("client.pem")));
     for by_tls in [false, true] {
-        // A machine that is too busy to do it within the second proves nothing.
+        // An attempt on a machine that is too busy to send everything within the second proves nothing.
         let mut tries = 0;
         loop {
             tries += 1;
@@ -114,7 +115,7 @@ async fn what_is_sent_after_the_end_is_forwarded_only_if_it_wants_no_answer() {
     }
 }
 
-/// True if all was sent in time.
+/// Returns true if everything was sent in time.
 async fn send_after_the_end<S: AsyncRead + AsyncWrite + Unpin>(mut client: S, admin: &Admin, name: &str) -> bool {
     let insert = |what: &str, w: i32| {
         let document = doc! { "_id": format!("{name}-{what}") };
@@ -137,7 +138,7 @@ async fn send_after_the_end<S: AsyncRead + AsyncWrite + Unpin>(mut client: S, ad
         .unwrap();
     client.flush().await.unwrap();
     let in_time = told.elapsed() < Duration::from_millis(800);
-    // A reset is seen by whoever goes on sending.
+    // A client that keeps sending notices a reset.
     let until = Instant::now() + Duration::from_secs(10);
     while client.write_all(&insert("after", 0)).await.is_ok() && client.flush().await.is_ok() {
         assert!(Instant::now() < until, "no reset");
@@ -146,7 +147,7 @@ async fn send_after_the_end<S: AsyncRead + AsyncWrite + Unpin>(mut client: S, ad
     in_time
 }
 
-/// A command; with `w: 0`, one that wants no answer.
+/// A command as a message; with `w: 0`, one that expects no reply.
 fn message(command: &Document) -> Vec<u8> {
     let silent = command.get_document("writeConcern").is_ok_and(|concern| concern.get_i32("w").is_ok_and(|w| w == 0));
     let mut message = msg_command(1, "test", &RawDocumentBuf::try_from(command).unwrap());
@@ -154,8 +155,8 @@ fn message(command: &Document) -> Vec<u8> {
     message
 }
 
-/// Since 4.4, a primary mirrors its reads to its secondaries by requests that want no answer, compressed as all between
-/// members is: those links move like others, without force.
+/// Since 4.4, a primary mirrors its reads to its secondaries with requests that expect no reply, compressed like all
+/// traffic between members. Such links are recycled like others, without force.
 #[test]
 fn links_of_mirrored_reads_are_moved_without_force() {
     require!(hosts::ready());
@@ -181,7 +182,7 @@ fn links_of_mirrored_reads_are_moved_without_force() {
         let left = || sidecar.status()["connections"]["nonConforming"].as_u64().unwrap();
         assert!(left() > 0, "links from before");
         while left() > 0 {
-            // It fails while some are left.
+            // This fails while some links remain.
             let _ = sidecar.ctl(&["recycle", "--wait", "10"]);
             let rows = || sidecar.told(&["connections", "--non-conforming"]);
             assert!(began.elapsed() < Duration::from_secs(90), "links that do not move: {}", rows());

@@ -1,5 +1,5 @@
-//! The interception rules of a sidecar, in the kernel: which connections are led to tlsramp, which are not, and that no rule
-//! of a firewall is read or means something else.
+//! A sidecar's interception rules in the kernel: which connections are led to tlsramp, which are not, and that the
+//! rules of a firewall are neither changed nor changed in their meaning.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -21,7 +21,7 @@ const OUTBOUND: &[&str] = &["--memberPort", "27017", "--outboundTransparent", "2
 /// Every address of the sidecar's host.
 const OWN: [&str; 4] = ["10.98.0.1", "10.98.0.9", "fd98::1", "fd98::9"];
 
-/// What a test here needs, or the test ends.
+/// Creates the hosts, or skips the test.
 macro_rules! hosts {
     () => {
         hosts!(&["0.0.0.0@27017", "::@27017"])
@@ -49,7 +49,7 @@ fn rules_are_printed_applied_shown_and_removed_without_a_trace() {
     let applied = rules(&hosts);
     let said = String::from_utf8(netfilter(&hosts, &both, "--apply").stdout).unwrap();
     assert!(!said.contains("WARNING"), "{said}");
-    // The words are nftables': a chain has the name of its hook, and its priority that of what it does.
+    // The terms are those of nftables: a chain has the name of its hook, and the priority of its function.
     for words in
         ["chain prerouting {", "chain input {", "chain output {", "tproxy ip to :27117", "meta skgid 4321 return"]
     {
@@ -60,12 +60,12 @@ fn rules_are_printed_applied_shown_and_removed_without_a_trace() {
     assert_eq!(rules(&hosts), applied, "applied again");
     done(&netfilter(&hosts, INBOUND, "--apply"), "applied: table inet tlsramp");
     assert!(!rules(&hosts).contains("skgid"), "the new rules take the place of the old ones");
-    // What is printed is what is applied.
+    // The printed script is the one that is applied.
     let script = hosts.run(Host::Sidecar, &[&[PROGRAM, "netfilter"], both.as_slice()].concat(), "");
     hosts.run(Host::Sidecar, &["nft", "-f", "-"], &script);
     assert_eq!(rules(&hosts), applied, "{script}");
 
-    // Another sidecar's table is another's.
+    // The table of another sidecar is separate.
     let two = ["--serverPort", "27018", "--port", "27118", "--table", "two", "--serverAddress", "10.98.0.9", "--apply"];
     let said = hosts.run(Host::Sidecar, &[&[PROGRAM, "netfilter"], &two[..]].concat(), "");
     for line in ["port 27018 of 10.98.0.9 go to port 27118 (TPROXY)", "WARNING: nothing listens on port 27118"] {
@@ -93,7 +93,8 @@ fn connections_from_other_hosts_are_intercepted_and_those_within_the_host_are_no
         let reached = |hosts: &Hosts, from| hosts.connect(from, "-", &all.each_ref().map(String::as_str));
         let (before, within) = (reached(&hosts, Host::Others), reached(&hosts, Host::Sidecar));
         let open = before.iter().position(|said| said.starts_with("27017 ")).expect("it listens for others");
-        // On a host that has tracked nothing yet, its next packet is the first that the rules see.
+        // On a host that has tracked no connection yet, the next packet of an open connection is the first that the
+        // rules see.
         let mut older = hosts.hold(Host::Others, &format!("{}@27017", OWN[open]));
         let mut outward = hosts.hold(Host::Sidecar, "10.98.0.2@27017");
         let said = netfilter(&hosts, INBOUND, "--apply");
@@ -103,14 +104,14 @@ fn connections_from_other_hosts_are_intercepted_and_those_within_the_host_are_no
             (older.asks("still there?").as_str(), outward.asks("and you?").as_str()),
             ("still there?", "and you?")
         );
-        // What was reached is reached by way of tlsramp, at the same address; what was not is not.
+        // Connections that reached the server now reach tlsramp at the same address; others still do not.
         let behind: Vec<_> = before.iter().map(|said| said.replace("27017 ", "27117 ")).collect();
         assert_eq!(reached(&hosts, Host::Others), behind, "{server:?}");
         assert_eq!(reached(&hosts, Host::Sidecar), within, "{server:?}");
         let out = hosts.connect(Host::Sidecar, "-", &["10.98.0.2@27017", &canary(27117), &canary(27217)]);
         assert_eq!(out, ["27017 10.98.0.2", "27117 127.0.0.1", "refused"], "outbound, nothing but the canary");
 
-        // While tlsramp is down.
+        // The same while tlsramp is down.
         hosts.kill_tlsramp();
         assert_eq!(older.asks("still there?"), "still there?");
         let refused = vec!["refused"; before.len()];
@@ -141,7 +142,7 @@ fn connections_to_other_members_are_redirected_but_for_the_exempt_group() {
     let exempt = ["setpriv", "--regid", "4321", "--clear-groups"];
     let exempt = hosts.connect_by(Host::Sidecar, &exempt, "-", &members);
     assert_eq!(exempt, ["27017 10.98.0.2", "27017 fd98::2", "27018 10.98.0.2"]);
-    // A group that the process is in beside its own does not count.
+    // A supplementary group of the process does not count.
     let beside = ["setpriv", "--regid", "1234", "--groups", "4321"];
     assert_eq!(hosts.connect_by(Host::Sidecar, &beside, "-", &members[..1]), ["27217 127.0.0.1"]);
     let within =
@@ -159,14 +160,14 @@ fn connections_to_other_members_are_redirected_but_for_the_exempt_group() {
     assert_eq!(redirected, ["27017 10.98.0.2", "27217 127.0.0.1", "27217 ::1"]);
 }
 
-/// A firewall that admits 10.98.0.2 and fd98::2 to the mongod's port, and not 10.98.0.3 and fd98::3: its name, and commands
-/// with their input.
+/// A firewall that admits 10.98.0.2 and fd98::2, but not 10.98.0.3 and fd98::3, to the mongod's port: its name, and
+/// commands with their input.
 type Firewall = (&'static str, &'static [(&'static [&'static str], &'static str)]);
 
 const FIREWALLS: [Firewall; 4] = [
     ("an allow list", &[(&["nft", "-f", "-"], ALLOW_LIST)]),
     ("a list of those kept out", &[(&["nft", "-f", "-"], DENY_LIST)]),
-    // As firewalld 1.3 and ufw 0.36 write them.
+    // The rules as firewalld 1.3 and ufw 0.36 write them.
     ("firewalld", &[(&["nft", "-f", "-"], include_str!("firewalls/firewalld.nft"))]),
     (
         "ufw",
@@ -233,14 +234,14 @@ fn a_firewall_admits_the_same_sources_before_behind_and_after_and_no_rule_of_it_
 
         let watched = Watched::new(&hosts);
         done(&watched.netfilter(&hosts, INBOUND, "--apply"), "applied");
-        // What came to the server comes to tlsramp; all else is as it was.
+        // Connections that reached the server now reach tlsramp; nothing else has changed.
         let behind: Vec<String> = hosts.reach(&pairs);
         let expected: Vec<String> = before.iter().map(|said| said.replace("27017 ", "27117 ")).collect();
         assert_eq!(behind, expected, "{what}: {pairs:?}");
         let own = hosts.run(Host::Sidecar, &["nft", "-s", "list", "table", "inet", "tlsramp"], "");
         assert_eq!(rules(&hosts).replace(&own, ""), of_the_host, "{what}");
 
-        // While tlsramp is down, the firewall decides first: who was kept out does not get another answer.
+        // While tlsramp is down, the firewall decides first: rejected clients get the same answer as before.
         hosts.kill_tlsramp();
         let down: Vec<String> = before.iter().map(|said| refused_of(said, "27017 ")).collect();
         let down: Vec<String> = down.iter().map(|said| refused_of(said, "27117 ")).collect();
@@ -256,7 +257,7 @@ fn a_firewall_admits_the_same_sources_before_behind_and_after_and_no_rule_of_it_
     }
 }
 
-/// TPROXY takes a socket in TIME_WAIT for one of tlsramp's, and the kernel then looks for a listener anew.
+/// TPROXY takes a socket in TIME_WAIT for one of tlsramp's, and the kernel then looks for a listener again.
 #[test]
 fn what_tlsramp_closed_before_it_went_down_gets_around_nothing() {
     let mut hosts = hosts!();
@@ -266,7 +267,7 @@ fn what_tlsramp_closed_before_it_went_down_gets_around_nothing() {
         assert!(hosts.closed(from, to).starts_with("27117 "), "{to}");
         let waiting = hosts.run(Host::Sidecar, &["ss", "-Htan", "state", "time-wait", "sport", "=", ":27017"], "");
         assert!(waiting.contains(":44444"), "{waiting}");
-        // The same port again, while tlsramp is up.
+        // The same source port again, while tlsramp is up.
         assert!(hosts.closed(from, to).starts_with("27117 "), "{to}");
     }
     hosts.kill_tlsramp();
@@ -309,7 +310,7 @@ fn open_connections_go_on_from_redirect_to_tproxy_and_back() {
         let said: Vec<String> = held.iter_mut().map(|one| one.asks("still there?")).collect();
         assert!(said.iter().all(|said| said == "still there?"), "{form:?}: {said:?}");
     }
-    // The kernel translates addresses for as long as there is a table that does so.
+    // The kernel translates addresses as long as a table with a nat chain exists.
     for _ in 0..2 {
         done(&netfilter(&hosts, INBOUND, "--remove"), "4 connections that it has redirected are open");
         let said: Vec<String> = held.iter_mut().map(|one| one.asks("still there?")).collect();
@@ -321,7 +322,7 @@ fn open_connections_go_on_from_redirect_to_tproxy_and_back() {
     done(&netfilter(&hosts, INBOUND, "--remove"), "removed: table inet tlsramp;");
     assert_eq!(rules(&hosts), "");
 
-    // Neither TPROXY nor a connection to tlsramp's own port needs what is left for redirected ones.
+    // Neither TPROXY nor a connection to tlsramp's own port needs the rules that remain for redirected connections.
     hosts.start_tlsramp();
     done(&netfilter(&hosts, INBOUND, "--apply"), "applied");
     let mut held = [hosts.hold(Host::Others, "10.98.0.1@27017"), hosts.hold(Host::Sidecar, "127.0.0.1@27117")];
@@ -338,7 +339,7 @@ fn a_redirect_waits_until_rules_that_name_the_port_are_acknowledged() {
         [("iptables-nft", "-m multiport --dports 22,27000:27100"), ("iptables-legacy", "--dport 27117")]
     {
         require_command!(iptables);
-        // The lock of the legacy tables is one for all namespaces.
+        // All namespaces share one lock of the legacy tables.
         let rule = format!("{iptables} -w -A INPUT -p tcp {rule} -j ACCEPT");
         hosts.run(Host::Sidecar, &rule.split(' ').collect::<Vec<_>>(), "");
     }
@@ -355,11 +356,11 @@ fn a_redirect_waits_until_rules_that_name_the_port_are_acknowledged() {
         assert!(said.contains(line), "{line}: {said}");
     }
     assert_eq!(rules(&hosts), before);
-    // None of them stands in the way of TPROXY.
+    // None of these rules prevents TPROXY.
     done(&netfilter(&hosts, INBOUND, "--apply"), "(TPROXY)");
     let acknowledged = [&redirect[..], &["--acknowledgeFirewall"]].concat();
     done(&netfilter(&hosts, &acknowledged, "--apply"), "(redirect)");
-    // Its own table is not taken for one of the host's.
+    // tlsramp's own table does not count as one of the host's.
     let said = refused(&netfilter(&hosts, &redirect, "--apply"));
     assert!(!said.contains("tlsramp:"), "{said}");
     let hidden = [
@@ -389,13 +390,13 @@ fn rules_that_are_kept_come_back_after_a_reload_of_a_firewall_until_they_are_rem
         set(&hosts, "delete table inet filter");
         eventually(reload, || rules(&hosts) == applied);
     }
-    // Whenever the table is emptied, as between its setting and its listing.
+    // The table may be cleared at any time, for example between loading and listing it.
     for pause in 0..40 {
         set(&hosts, "flush table inet tlsramp");
         thread::sleep(Duration::from_millis(pause * 7 % 40));
     }
     eventually("emptied", || rules(&hosts) == applied);
-    // Neither another of its kind nor other rules come in between.
+    // Neither another `--keep` nor other rules may interfere.
     for verb in ["--keep", "--apply"] {
         let said = refused(&netfilter(&hosts, INBOUND, verb));
         assert!(said.contains("keeps the table inet tlsramp"), "{said}");
@@ -410,7 +411,7 @@ fn rules_that_are_kept_come_back_after_a_reload_of_a_firewall_until_they_are_rem
     hosts.stop_last();
     eventually("its own again", || rules(&hosts) == applied);
 
-    // A rule of somebody else's in the table is kept too, and so is the one that keeps it.
+    // A rule that another program adds to the table is left alone, and so is the process that keeps the table.
     set(&hosts, "add rule inet tlsramp output counter");
     let said = refused(&netfilter(&hosts, &[], "--remove"));
     assert!(said.contains("is not tlsramp's") && rules(&hosts).contains("counter"), "{said}");
@@ -424,7 +425,8 @@ fn rules_that_are_kept_come_back_after_a_reload_of_a_firewall_until_they_are_rem
     let ended = hosts.wait_last().expect("it ends");
     assert_eq!(ended.code(), Some(0));
 
-    // Before the server has started, while it listens on loopback alone, and where it moves: nothing reaches it as it is.
+    // Before the server starts, while it listens on loopback only, and after it has moved: no connection reaches it
+    // directly.
     let mut hosts = hosts!(&["127.0.0.1@1"]);
     let mut said = hosts.go_on(Host::Sidecar, &keep);
     said.read_line(&mut line).unwrap();
@@ -485,7 +487,7 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
         let said = refused(&hosts.output(Host::Sidecar, &[&without[..], all.as_slice()].concat(), ""));
         assert!(said.contains("nft is not in PATH") && said.contains("nftables"), "{said}");
     }
-    // Ports where nothing fits.
+    // Ports for which nothing fits.
     let other = ["--serverPort", "27018", "--port", "27117"];
     let said = refused(&netfilter(&hosts, &other, "--apply"));
     assert!(said.contains("nothing listens on port 27018") && said.contains("--serverAddress"), "{said}");
@@ -515,12 +517,12 @@ fn usage_is_told_without_any_privilege() {
     }
 }
 
-/// `refused` in place of a server's answer.
+/// Replaces a server's answer with `refused`.
 fn refused_of(said: &str, server: &str) -> String {
     if said.starts_with(server) { "refused".to_owned() } else { said.to_owned() }
 }
 
-/// Tools in front of the real ones that write down how they are called.
+/// Wrappers of the real tools that record how they are called.
 struct Watched(Scratch);
 
 impl Watched {
@@ -549,7 +551,7 @@ impl Watched {
     }
 }
 
-/// The canary of the port that it is led to.
+/// The canary address of the port to which it is redirected.
 fn canary(port: u16) -> String {
     let address = tlsramp::testing::canary(port);
     format!("{}@{}", address.ip(), address.port())
@@ -565,7 +567,7 @@ fn done(output: &Output, expected: &str) {
     assert!(output.status.success() && said.contains(expected), "{expected}: {output:?}");
 }
 
-/// What it said.
+/// The error text.
 #[track_caller]
 fn refused(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

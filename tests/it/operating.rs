@@ -1,4 +1,4 @@
-//! What an operator's other tools expect of a service: signals, exit codes, files with secrets, the state file.
+//! The interface for an operator's other tools: signals, exit codes, files with secrets, the state file.
 
 use std::{
     ffi::OsString,
@@ -52,7 +52,7 @@ fn the_start_says_how_many_connections_it_takes_and_what_bounds_them() {
     }
 }
 
-/// 192.0.2.1 is of TEST-NET-1 (RFC 5737) and `.invalid` never resolves (RFC 2606).
+/// 192.0.2.1 belongs to TEST-NET-1 (RFC 5737), and `.invalid` never resolves (RFC 2606).
 #[test]
 fn what_may_come_to_be_is_a_failure_and_a_mistake_is_not() {
     for (bind, code) in [

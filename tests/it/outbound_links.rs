@@ -1,4 +1,4 @@
-//! Links to other servers: a step that would cut one off is refused and says what mends it, and one that fails is seen.
+//! Links to other servers: a step that would cut one off is refused with a remedy, and a failing link is reported.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -20,7 +20,7 @@ use crate::{
     transparent::{GROUP, INSIDE, MEMBER, MEMBER_PORT, OWN, PORT, TRANSPARENT, network},
 };
 
-/// One that answers that it takes TLS only cannot be reached by plaintext, whatever it answers.
+/// A server that answers that it only accepts TLS cannot be reached by plaintext, although it answers.
 #[test]
 fn a_peer_that_takes_tls_only_is_down_until_links_are_tls() {
     let server = Upstream::start();
@@ -43,13 +43,13 @@ fn a_peer_that_takes_tls_only_is_down_until_links_are_tls() {
     assert!(status["warnings"].to_string().contains("it takes TLS only"), "{status}");
     assert_eq!((&status["links"][0]["up"], &status["links"][0]["link"]), (&false.into(), &"plaintext".into()));
     assert!(status["links"][0]["reason"].as_str().unwrap().contains("only allow SSL"), "{status}");
-    // TLS is what mends it.
+    // TLS links solve this.
     admin.put("/mode", &json!({ "mode": "preferSSL" }));
     assert!(wait_until(SOON, || is_up(true)), "{}", admin.get("/status"));
     assert_eq!(admin.get("/status")["links"][0]["up"], true);
 }
 
-/// Where the kernel leads connections, nothing says the names of servers that are in no hello.
+/// If the kernel redirects connections, the names of servers that no `hello` lists are unknown.
 #[test]
 fn redirected_destinations() {
     require_root!();
@@ -68,7 +68,7 @@ fn redirected_destinations() {
         that_get_tls_of_the_clients_own_are_left_alone();
         return;
     }
-    // In namespaces of its own, which go with the process.
+    // In separate namespaces, which are removed with the process.
     let mut command = process::tethered("unshare");
     let test = thread::current().name().expect("a test's thread has its name").to_owned();
     command.args(["--net", "--mount", "--"]).arg(env::current_exe().unwrap());
@@ -99,7 +99,7 @@ fn without_a_name_refuse_the_step_until_they_have_one() {
     assert!(blocker["text"].as_str().unwrap().contains(&why), "{refused}");
     assert!(blocker["remedy"].as_str().unwrap().contains(&mend), "{refused}");
     assert_eq!(self::link()["suggestion"], mend.as_str());
-    // As long as it was dialled lately, connected or not.
+    // A destination counts if it was dialled recently, whether connected or not.
     drop(local);
     assert!(wait_until(SOON, || self::link()["open"] == 0));
     let refused = step("preferSSL").json(409);
@@ -129,7 +129,7 @@ fn without_a_name_refuse_the_step_until_they_have_one() {
     echoes(&mut connect(), b"after a restart");
 }
 
-/// What a step by force cuts off is warned of, counted, and in the way of the next step.
+/// A link that a forced step cuts off causes a warning, is counted, and blocks the next step.
 fn by_force_it_is_seen_to_fail(proxy: &Proxy, why: &str, mend: &str) {
     let mark = proxy.log().mark();
     admin().put("/mode", &json!({ "mode": "preferSSL", "force": true }));
@@ -166,7 +166,7 @@ fn with_tls_disabled_are_to_be_stepped_up_first() {
     drop(peer);
 }
 
-/// One that no link reaches is not cut off by a change; that it is gone is said.
+/// A change does not cut off a server that no link reaches; it is reported as down.
 fn that_are_gone_are_no_matter_of_the_step() {
     let server = Upstream::start();
     let peer = peer(&server, "allowSSL");
@@ -191,7 +191,7 @@ fn that_get_tls_of_the_clients_own_are_left_alone() {
     assert_eq!(ready("preferSSL")["ready"], true, "{}", ready("preferSSL"));
 }
 
-/// A member's tlsramp, whose certificate is for [`NAME`].
+/// The tlsramp of a member, whose certificate is for [`NAME`].
 fn peer(server: &Upstream, mode: &str) -> Proxy {
     let upstream = server.address.to_string();
     let inbound = ["--port", &MEMBER_PORT.to_string(), "--bind_ip", MEMBER, "--upstream", &upstream].map(str::to_owned);
@@ -209,7 +209,7 @@ fn sidecar(mode: &str, more: &[&str]) -> Proxy {
     start(&args.into_iter().map(str::to_owned).collect::<Vec<_>>(), "member.pem")
 }
 
-/// In the group whose connections are not redirected.
+/// Starts it in the group whose connections are not redirected.
 fn start(args: &[String], certificate: &str) -> Proxy {
     let wrapper = ["setpriv", "--regid", GROUP, "--clear-groups", "--"].map(str::to_owned);
     let certs = certs::shared().display();
@@ -238,7 +238,7 @@ fn link() -> Value {
     found.unwrap_or_else(|| panic!("no link to {destination}: {links}")).clone()
 }
 
-/// A connection of the local server's to the peer, which the kernel redirects.
+/// A connection from the local server to the peer, which the kernel redirects.
 fn connect() -> TcpStream {
     let stream = TcpStream::connect(SocketAddr::new(MEMBER.parse().unwrap(), MEMBER_PORT)).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();

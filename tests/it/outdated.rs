@@ -1,5 +1,5 @@
-//! TLS files that are out of date: a rotation or a reload does not put them in the place of good ones unless forced, by every
-//! door; a start with them is as mongod's.
+//! TLS files that are out of date: neither a rotation nor a reload replaces good files with them unless forced, in
+//! every way of reloading. A start with such files behaves as in mongod.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ enum Fault {
     CrlNotYet,
 }
 
-/// Each, what is said of it, and whether mongod starts with it.
+/// Each fault, its text, and whether mongod starts with it.
 const FAULTS: [(Fault, &str, bool); 7] = [
     (Fault::OwnExpired, "tlsCertificateKeyFile: the certificate CN=db1 has expired on", false),
     (Fault::OwnNotYet, "tlsCertificateKeyFile: the certificate CN=db1 is not valid before", false),
@@ -68,7 +68,7 @@ fn flags(folder: &Path) -> Vec<String> {
     route.iter().map(|word| (*word).to_owned()).chain(files).collect()
 }
 
-/// Asks by one door for the files to be read again, with force or without: what is refused, if it is.
+/// Reloads the files in one way, with or without force. Returns the error if it is refused.
 fn read_again(proxy: &Proxy, door: &str, force: bool) -> Option<String> {
     let body = if force { json!({ "force": true }) } else { json!({}) };
     let by_http = |path| {
@@ -140,13 +140,13 @@ fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
         }
         let critical = admin.get("/status")["critical"].to_string();
         assert!(critical.contains("TLS files on disk are refused since") && critical.contains(text), "{critical}");
-        // By force, each time by another door.
+        // With force, each time in another way.
         let door = DOORS[..5][number % 5];
         assert_eq!(read_again(&proxy, door, true), None, "{door}: {fault:?}");
         let status = admin.get("/status");
         assert!(status["warnings"].to_string().contains(text), "{status}");
         assert_eq!(status["refusedRotation"], Value::Null, "{status}");
-        // Those in force are of no use now, so that others are taken that are not better.
+        // The files in force are now unusable, so other files are accepted even if they are no better.
         let (other, _, _) = FAULTS[(number + 1) % FAULTS.len()];
         write(folder.path(), other);
         for door in DOORS {
@@ -162,7 +162,7 @@ fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
     assert!(history.contains("CN=db1, serial ") && history.contains(", forced"), "{history}");
 }
 
-/// The watch has nobody to ask for force: the refusal stays in sight until good files come.
+/// The watch cannot use force: the refusal is reported until good files arrive.
 #[test]
 fn the_watch_keeps_good_files_and_says_so_until_others_come() {
     let folder = Scratch::new("outdated");
@@ -187,7 +187,7 @@ fn the_watch_keeps_good_files_and_says_so_until_others_come() {
     assert!(admin.get("/status")["generation"].as_u64().unwrap() > 1);
 }
 
-/// A certificate of ours that is out of date stops a start; a root or a CRL is a warning: in mongod, too.
+/// As in mongod, an expired certificate of our own prevents a start, whereas an expired root or CRL is a warning.
 #[test]
 fn a_start_is_as_mongods() {
     require!(parts::mongod());
@@ -218,7 +218,7 @@ fn a_start_is_as_mongods() {
     }
 }
 
-/// A list that is needed and not there, and a root that is needed and not there, are as bad as those that are out of date.
+/// A required CRL or root that is missing is as bad as one that is out of date.
 #[test]
 fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
     require_command!("openssl");
@@ -229,7 +229,7 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
     let member = root.issue(&Request::member("db1").names(["localhost"])).unwrap();
     let [of_root, of_second, of_other, of_twin] =
         [&root, &second, &other, &twin].map(|ca| ca.revoke(&[], Validity::Now).unwrap());
-    // An intermediate alone.
+    // An intermediate CA without its root.
     let ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     openssl(&format!("req -x509 {ec} -days 30 -subj /CN=above -keyout above.key -out above.pem"));
     openssl(&format!(
@@ -285,7 +285,7 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
         let rotated = admin.post("/rotate", &json!({}));
         assert_eq!(rotated.get("warnings"), None, "{name}: {rotated}");
     }
-    // Taken without force: a CA and its list that go together, and a new CA whose list comes later.
+    // Accepted without force: a CA together with its CRL, and a new CA whose CRL comes later.
     let third = Authority::new("third").unwrap();
     for (cas, lists) in [(root.pem().to_owned(), of_root.clone()), ([root.pem(), third.pem()].concat(), of_root)] {
         good(&cas, &lists);

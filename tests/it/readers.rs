@@ -1,4 +1,5 @@
-//! Many readers of the listings at once: each gets all of it or is told to come again, and the others are answered.
+//! Many concurrent readers of listings: each receives the whole listing or is told to retry, and other requests are
+//! answered.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -35,7 +36,7 @@ fn a_crowd_of_readers_gets_whole_listings_or_is_told_to_come_again() {
         .collect();
 
     let crowd: Vec<_> = (0..60).map(|_| thread::spawn(move || admin.request("GET", "/connections", None))).collect();
-    // The control plane answers what is no listing, and the summaries have a lane of their own.
+    // The control plane answers requests that are not listings, and summaries have a queue of their own.
     assert_eq!(admin.request("GET", "/livez", None).status, 200);
     assert_eq!(admin.get("/status")["connections"]["open"], 200);
     assert!(admin.request("GET", "/metrics", None).body.contains("tlsramp_inventory_rows"));
@@ -54,7 +55,7 @@ fn a_crowd_of_readers_gets_whole_listings_or_is_told_to_come_again() {
     }
     assert!(answers.iter().any(|answer| answer.status == 200));
 
-    // Afterwards all is as it was.
+    // Afterwards everything is as before.
     let listed = admin.get("/connections");
     assert_eq!((listed["connections"].as_array().unwrap().len(), &listed["leftOut"]), (200, &Value::Null));
     assert_eq!(admin.get("/connections?nonConforming")["connections"], json!([]));
@@ -62,8 +63,7 @@ fn a_crowd_of_readers_gets_whole_listings_or_is_told_to_come_again() {
     drop(open);
 }
 
-/// The proxy stands still while requests for listings arrive, so that it finds all of them at once: more than may wait for
-/// their turn.
+/// The proxy is stopped while requests for listings arrive, so that it finds all of them at once: more than may wait.
 #[test]
 fn listings_beyond_those_that_may_wait_are_refused_and_later_ones_are_not() {
     let upstream = Upstream::start();

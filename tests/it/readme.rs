@@ -1,5 +1,5 @@
-//! The README's chapter on replica sets: its commands are run as they are printed, up to the point where they would take the
-//! ports and folders of the machine.
+//! The README's chapter on replica sets: its commands are run as printed, except for those that would use ports and
+//! folders of the machine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -10,7 +10,7 @@ use crate::support::{Scratch, process, require::root, require_command};
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The certificates are made by the commands, and every command line and file of the chapter passes `check` with them.
+/// The commands make the certificates, and every command line and file of the chapter passes `check` with them.
 #[test]
 fn the_chapter_on_replica_sets_works_as_pasted() {
     require_command!("openssl");
@@ -21,7 +21,7 @@ fn the_chapter_on_replica_sets_works_as_pasted() {
     shell(folder.path(), making);
     certificates_are_right(folder.path());
 
-    // `app1` has one like a member's.
+    // `app1` has a certificate like a member's.
     let like_a_member =
         "issue app1.example.net /O=Example/CN=app1 subjectAltName=DNS:app1 extendedKeyUsage=serverAuth,clientAuth";
     let (before, _) = making.split_once("for name in").unwrap();
@@ -35,7 +35,7 @@ fn the_chapter_on_replica_sets_works_as_pasted() {
     assert_eq!(runs.len(), 2, "transparent, and beside an application: {runs:#?}");
     for mut run in runs {
         if root().is_err() {
-            // That needs a capability, of which `tproxy.rs` has tests.
+            // This option needs a capability; `tproxy.rs` tests it.
             run = run.replace(" --inboundTransparent", "");
         }
         check(folder.path(), &here(&run));
@@ -44,14 +44,14 @@ fn the_chapter_on_replica_sets_works_as_pasted() {
     check(folder.path(), "--config tlsramp.conf");
 }
 
-/// `tlsramp check`, which finds nothing wrong but that the addresses of the chapter's hosts are not of this one.
+/// Runs `tlsramp check`, which may only report that the addresses of the chapter's hosts do not belong to this host.
 #[track_caller]
 fn check(folder: &Path, args: &str) {
     let others = r#"grep -v -e '^  ' -e '^tlsramp: ' -e "'10\.0\.0\.[19]:""#;
     shell(folder, &format!("tlsramp check {args} 2>said || {{ test $? = 1; cat said >&2; ! {others} said; }}"));
 }
 
-/// Each for its own name and both uses, but for the operator's; the chain verifies.
+/// Each certificate is for its own name and for both uses, except the operator's; the chain verifies.
 fn certificates_are_right(folder: &Path) {
     for name in ["db1", "db2", "db3"].map(|name| format!("{name}.example.net")) {
         for purpose in [format!("sslserver -verify_hostname {name}"), "sslclient".to_owned()] {
@@ -69,7 +69,7 @@ fn certificates_are_right(folder: &Path) {
     }
 }
 
-/// The commands, each of which must succeed; what they print.
+/// Runs the commands, each of which must succeed. Returns their output.
 #[track_caller]
 fn shell(folder: &Path, commands: &str) -> String {
     let tlsramp = Path::new(env!("CARGO_BIN_EXE_tlsramp")).parent().unwrap().display().to_string();
@@ -80,13 +80,13 @@ fn shell(folder: &Path, commands: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// From a heading of the second level to the next.
+/// The text from a second-level heading to the next.
 fn chapter<'a>(readme: &'a str, heading: &str) -> &'a str {
     let (_, rest) = readme.split_once(&format!("\n{heading}\n")).expect("the README has this chapter");
     rest.split("\n## ").next().unwrap()
 }
 
-/// Fenced blocks: the word behind the fence, and the text.
+/// Fenced blocks: the word after the fence, and the text.
 fn blocks(chapter: &str) -> Vec<(&str, &str)> {
     let fenced = chapter.split("```").skip(1).step_by(2);
     fenced.map(|block| block.split_once('\n').expect("a fence has a line of its own")).collect()

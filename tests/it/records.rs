@@ -1,4 +1,4 @@
-//! The one line that each connection leaves in the log, and that no peer can forge.
+//! The one log line of each connection, which no peer can forge.
 
 use std::fs;
 use std::io::Write as _;
@@ -61,7 +61,7 @@ fn a_tls_client_leaves_one_line_with_all_that_is_known_of_it() {
     assert_eq!(record["cipher"], agreed.as_str().unwrap().replacen("TLS13_", "TLS_", 1));
     assert_eq!(proxy.records().len(), 1);
 
-    // The member's own certificate, the name that the client asked for, and the same bytes, one hop on.
+    // The member's own certificate, the name that the client requested, and the same bytes, at the next proxy.
     assert_eq!(next["client_subject"], "CN=localhost,O=tlsramp members", "{next}");
     assert_eq!((&next["sni"], &next["bytes_in"], &next["bytes_out"]), (&json!("localhost"), &json!(12), &json!(12)));
 }
@@ -129,7 +129,7 @@ fn a_refused_client_leaves_a_line_with_the_reason() {
 fn a_probe_is_logged_at_debug_only() {
     let upstream = Upstream::start();
     for (level, seen) in [("info", false), ("debug", true)] {
-        // One worker takes connections in their order.
+        // A single worker accepts connections in their order.
         let more = ["--logLevel".to_owned(), level.to_owned(), "--workers".to_owned(), "1".to_owned()];
         let mut proxy = Proxy::start([&in_front_of(&upstream)[..], &more].concat());
         drop(connect(&proxy));
@@ -158,7 +158,7 @@ fn the_text_of_a_peers_certificate_cannot_forge_a_line() {
     assert!(line.contains("completed") && line.contains("evil"), "{line}");
     text.ends_without_forgery();
 
-    // In JSON the subject is what it was, but for what is no text.
+    // In JSON, the subject is unchanged except for characters that are not text.
     let proxy = Proxy::start(&args);
     forged_client(proxy.address("inbound"), folder.path());
     let record = proxy.wait_record(Mark::START, |record| record["outcome"] == "completed", SOON);
@@ -186,7 +186,7 @@ fn the_name_that_a_hello_asks_for_cannot_forge_a_line() {
     text.ends_without_forgery();
 }
 
-/// A record without what differs from run to run, which must be there.
+/// A record without the fields that differ between runs, which must be present.
 #[track_caller]
 fn without_times(record: &Value) -> Value {
     let mut record = record.clone();
@@ -197,7 +197,7 @@ fn without_times(record: &Value) -> Value {
     record
 }
 
-/// A ClientHello that asks for a name.
+/// A ClientHello with this server name.
 fn client_hello(name: &str) -> Vec<u8> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut connection = ClientConnection::new(tls::client(cert("ca.pem"), None), name).unwrap();
@@ -206,7 +206,7 @@ fn client_hello(name: &str) -> Vec<u8> {
     hello
 }
 
-/// A folder with a client whose certificate has a subject made to look like a line of the log.
+/// A folder with a client certificate whose subject looks like a line of the log.
 fn forged_subject() -> (Scratch, String) {
     let subject =
         "evil\n2026-01-01T00:00:00.000000Z  INFO connection id=666 \u{1b}[2Joutcome=\"forged\"\r\u{85}\u{2028}"
@@ -229,7 +229,7 @@ fn forged_client(address: SocketAddr, folder: &Path) {
     read_to_end(&mut client);
 }
 
-/// A proxy that logs for people, its lines as they come.
+/// A proxy that logs as text, with its lines as printed.
 struct TextLog {
     child: std::process::Child,
     lines: Receiver<String>,
@@ -270,7 +270,7 @@ impl TextLog {
         }
     }
 
-    /// Stops it. Every line is its own, and there is one for the connection.
+    /// Stops the proxy. Every line must be genuine, and one of them is the connection's.
     fn ends_without_forgery(mut self) {
         rustix::process::kill_process(process::pid(&self.child), Signal::TERM).unwrap();
         assert!(process::wait(&mut self.child, SOON).unwrap().is_some_and(|status| status.success()));

@@ -1,5 +1,5 @@
-//! Connections that today's policy would not make are moved at message boundaries, and the applications on them see
-//! nothing: on a real one-member replica set, with pymongo as its users run it.
+//! Connections that the current policy would not make are moved at message boundaries, and the applications notice
+//! nothing: with a real one-member replica set and pymongo as users run it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 /// A hundred busy connections, a change stream, monitors, compressed clients and open transactions, while the link to
-/// the server goes from plaintext to TLS: all of them move, and the application sees no error.
+/// the server changes from plaintext to TLS: all of them are moved, and the application sees no error.
 #[test]
 fn a_busy_application_is_moved_and_does_not_notice() {
     let python = require!(parts::pymongo());
@@ -44,7 +44,8 @@ fn a_busy_application_is_moved_and_does_not_notice() {
     assert!(before >= 100, "{before} connections to move");
     let reply = admin.post("/recycle", &json!({ "waitSecs": 60 }));
     assert_eq!((&reply["waiting"], &reply["cut"], &reply["atRisk"]), (&json!(0), &json!(0), &json!(0)), "{reply}");
-    // A driver that has lost one connection closes the others of its pool by itself: those have ended, and moved too.
+    // A driver that has lost one connection closes the other ones of its pool itself. These count as ended, and have
+    // moved too.
     let number = |name: &str| reply[name].as_u64().unwrap();
     assert!(number("moved") >= 3 && number("moved") + number("ended") >= 100, "{reply}");
     assert_eq!(non_conforming(&admin), 0);
@@ -59,7 +60,8 @@ fn a_busy_application_is_moved_and_does_not_notice() {
     assert_eq!(Some(moved as u64), reply["moved"].as_u64());
 }
 
-/// On a standalone drivers do not retry everything: the number at risk comes first, and nothing is moved unless forced.
+/// Drivers do not retry everything on a standalone server: the number of connections at risk is reported first, and
+/// nothing is moved unless forced.
 #[test]
 fn on_a_standalone_the_number_at_risk_comes_first() {
     require!(parts::mongod());
@@ -77,7 +79,7 @@ fn on_a_standalone_the_number_at_risk_comes_first() {
     assert!(client.is_ended());
 }
 
-/// A request that is being worked on is waited for; what the client sends after the end is never run.
+/// A request in progress is waited for; requests that the client sends after the end are never run.
 #[test]
 fn a_request_under_way_is_waited_for_unless_a_grace_is_given() {
     require!(parts::mongod());
@@ -95,7 +97,7 @@ fn a_request_under_way_is_waited_for_unless_a_grace_is_given() {
     assert_eq!(patient.answer().unwrap().get_f64("ok").unwrap(), 1.0);
     assert!(patient.is_ended());
 
-    // One from before the change, as the mode goes back and up again.
+    // A connection from before the change, as the mode goes down and up again.
     admin.put("/mode", &json!({ "mode": "allowSSL", "force": true }));
     let mut cut = Plain::connect(proxy.port());
     cut.command("admin", &doc! { "ping": 1 });
@@ -114,7 +116,7 @@ fn tls() -> mongod::Tls {
     mongod::Tls { mode: "allowTLS", certificate_key_file: cert("server.pem"), ca_file: Some(cert("ca.pem")) }
 }
 
-/// In front of a mongod that takes both kinds, with the link by policy.
+/// A proxy whose link follows the policy, in front of a mongod that accepts both kinds of links.
 fn proxy(mongod: &Mongod) -> Proxy {
     let upstream = format!("localhost:{}", mongod.port());
     let flags = ["--port", "0", "--upstream", &upstream, "--sslMode", "allowSSL", "--upstreamProbe", "on"];
@@ -123,7 +125,7 @@ fn proxy(mongod: &Mongod) -> Proxy {
     Proxy::start(flags.into_iter().map(str::to_owned).chain(files.into_iter().flatten()))
 }
 
-/// A set of one member, which advertises the proxy's address.
+/// A one-member set that advertises the proxy's address.
 pub(crate) fn replica_set() -> (Mongod, Proxy) {
     let options = mongod::Options { tls: Some(tls()), replica_set: Some("rs".into()), ..mongod::Options::default() };
     let mongod = Mongod::start(&options);

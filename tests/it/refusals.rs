@@ -1,4 +1,4 @@
-//! What a refused or broken peer gets, row by row, and what the record says of it.
+//! The answers that refused or broken peers receive, and the records of their connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::support::{Proxy, ReservedPort, cert, openssl, require_command, tls};
 const PATIENCE: Duration = Duration::from_secs(30);
 const TEXT: &str = "The server is configured to only allow SSL connections";
 
-/// The half megabyte behind the request is what makes a plain close into a reset that overtakes the reply.
+/// Because of the half megabyte after the request, a plain close would send a reset that overtakes the reply.
 #[test]
 fn plaintext_where_tls_is_required_reads_why_whatever_else_it_sent() {
     let proxy = never_dialled("requireSSL", &[]);
@@ -76,7 +76,7 @@ fn tls_below_1_2_gets_protocol_version_and_the_record_names_what_was_offered() {
         let record = proxy.wait_next(mark, PATIENCE);
         assert_eq!((&record["outcome"], &record["versions_offered"]), (&"tls_too_old".into(), &offered.into()));
     }
-    // SSLv2 framing, offering TLS 1.0.
+    // SSLv2 framing that offers TLS 1.0.
     let got = talk(&proxy, b"\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10");
     assert_eq!(got, [21, 3, 1, 0, 2, 2, 70]);
 }
@@ -102,7 +102,7 @@ fn each_wrong_client_certificate_gets_the_alert_of_its_fault() {
     let rows = [
         ("", 116, "no certificate was shown"),
         ("expired.pem", 45, "it has expired"),
-        // rustls has one alert for both ends of the validity; the record has the right word.
+        // rustls sends the same alert for not yet valid and expired certificates; the record distinguishes them.
         ("not-yet-valid.pem", 45, "not yet valid"),
         ("revoked.pem", 44, "it is revoked"),
         ("other-ca-client.pem", 48, "not signed by a CA of the CA file"),
@@ -120,7 +120,7 @@ fn each_wrong_client_certificate_gets_the_alert_of_its_fault() {
     }
 }
 
-/// Both kinds of clients read it, each by its own way.
+/// Clients of both protocols (OP_MSG and OP_QUERY) receive the error in their own form.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_upstream_is_said_to_requests_of_both_kinds() {
     let reserved = ReservedPort::new();
@@ -138,7 +138,7 @@ async fn an_unreachable_upstream_is_said_to_requests_of_both_kinds() {
     assert_eq!(record["upstream"], nobody.to_string());
 }
 
-/// A failed outbound dial answers as an inbound one does.
+/// A failed outbound dial is answered like an inbound one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_member_is_said_to_the_local_server() {
     let reserved = ReservedPort::new();
@@ -178,7 +178,7 @@ fn a_probe_is_a_probe_and_not_worth_a_line() {
     let told = never_dialled("allowSSL", &["--logLevel", "debug"]);
     for proxy in [&quiet, &told] {
         drop(TcpStream::connect(proxy.address("inbound")).unwrap());
-        // Some health checkers reset what they have seen enough of.
+        // Some health checkers reset the connection once they have seen enough.
         let reset = socket2::Socket::from(TcpStream::connect(proxy.address("inbound")).unwrap());
         reset.set_linger(Some(Duration::ZERO)).unwrap();
     }
@@ -213,7 +213,7 @@ fn garbage_that_claims_to_be_tls_is_closed_with_an_alert() {
     proxy.wait_log(|line| line["outcome"] == "tls_handshake_failed", PATIENCE);
 }
 
-/// Sends, ends, and reads to the end; a reset fails the test.
+/// Sends, closes the sending direction, and reads to the end. A reset fails the test.
 fn talk(proxy: &Proxy, bytes: &[u8]) -> Vec<u8> {
     let mut client = TcpStream::connect(proxy.address("inbound")).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -228,7 +228,7 @@ fn client() -> std::sync::Arc<ClientConfig> {
     tls::client(cert("ca.pem"), Some(&cert("client.pem")))
 }
 
-/// A proxy whose upstream ends the test if anybody connects to it: a refused client never gets there.
+/// A proxy whose upstream fails the test if a client connects to it: refused clients never reach it.
 fn never_dialled(mode: &str, args: &[&str]) -> Proxy {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Client certificates that are refused, as OpenSSL makes them: each by the alert of its fault and with a reason in words, by
+//! Client certificates that are refused, made by OpenSSL: each with the alert of its fault and a reason in words, with
 //! TLS 1.2 and 1.3, at the data port and at the admin port.
 
 use std::fs;
@@ -11,13 +11,13 @@ use crate::support::openssl::{run, s_client};
 use crate::support::service::{SOON, Upstream};
 use crate::support::{Mark, Proxy, Scratch, cert, require_command};
 
-/// Behind all proxies: a connection that is let in ends with its client.
+/// The upstream of all proxies: a connection that is accepted ends with its client.
 static UPSTREAM: LazyLock<Upstream> = LazyLock::new(Upstream::start);
 
 const EC: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
 const USAGE: &str = "extendedKeyUsage = clientAuth\n";
 
-/// A folder with CAs by `openssl`, and what they issue.
+/// A folder with CAs made by `openssl` and the certificates that they issue.
 struct Maker(Scratch);
 
 impl Maker {
@@ -52,7 +52,7 @@ impl Maker {
         ));
     }
 
-    /// Issues a certificate with a new key; without extensions it is of version 1. The file has both.
+    /// Issues a certificate with a new key; without extensions it has version 1. The file contains both.
     fn issue(&self, name: &str, ca: &str, key: &str, extensions: &str, more: &str) -> String {
         self.openssl(&format!("req -new -newkey {key} -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"));
         let sign = format!("x509 -req -in {name}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days 9 {more}");
@@ -70,7 +70,7 @@ impl Maker {
     }
 }
 
-/// A client: what it shows, the CAs above it that it shows too, and what is said of it; nothing if it is let in.
+/// A client: its certificate, the CAs above it that it sends too, and the expected reason; empty if it is accepted.
 struct Row {
     name: &'static str,
     file: String,
@@ -106,7 +106,7 @@ fn each_has_its_reason_in_words() {
     row("outside of name constraints", outside, None, "outside of the name constraints");
     let inside = with("subjectAltName = DNS:app.example.net");
     row("inside of name constraints", maker.issue("inside", "narrow", EC, &inside, ""), None, "");
-    // Below an intermediate that is no CA, and below one more CA than allowed.
+    // Below an intermediate that is not a CA, and below one CA more than allowed.
     maker.issue("no-ca", "root", EC, "keyUsage = digitalSignature\n", "");
     let below = maker.issue("below-no-ca", "no-ca", EC, USAGE, "");
     row("below what is no CA", below, Some(maker.path("no-ca.pem")), "CA:TRUE is missing");
@@ -149,7 +149,7 @@ fn each_has_its_reason_in_words() {
         for version in ["-tls1_2", "-tls1_3"] {
             let mut args = vec![version, "-cert", file, "-cipher", "ALL:@SECLEVEL=0"];
             args.extend(chain.iter().flat_map(|chain| ["-cert_chain", chain]));
-            // Until the verdict, where there is to be one.
+            // Waits for the verdict, if a refusal is expected.
             args.extend((!reason.is_empty()).then_some("-ign_eof"));
             let (record, output) = proxy.recorded(|| s_client(proxy.address("inbound"), &args));
             let said = record["reason"].as_str().unwrap_or_default();
@@ -169,7 +169,7 @@ fn each_has_its_reason_in_words() {
     }
 }
 
-/// OpenSSL shows it by a scheme of its own, which nobody asks for here: it shows none instead.
+/// OpenSSL uses a signature scheme for it that tlsramp does not request, so it sends no certificate instead.
 #[test]
 fn a_key_of_the_kind_rsa_pss_is_not_taken() {
     require_command!("openssl");
@@ -188,13 +188,13 @@ fn a_key_of_the_kind_rsa_pss_is_not_taken() {
     }
 }
 
-/// A certificate of the CA file that is no CA's vouches for nobody: a home-made one of a client, say, whose key would be good for
-/// any other name. What `openssl verify` says of the same files is what counts.
+/// A certificate in the CA file that is not a CA's cannot issue others: otherwise the key of a client's self-made
+/// certificate could be used for any name. The verdict of `openssl verify` on the same files is the reference.
 #[test]
 fn a_root_issues_what_openssl_lets_it_issue() {
     require_command!("openssl");
     let maker = Maker(Scratch::new("roots"));
-    // Of the root: its extensions, and whether it may issue for clients.
+    // Extensions of the root, and whether it may issue certificates for clients.
     let rows = [
         ("a CA", "basicConstraints = critical,CA:TRUE\nkeyUsage = keyCertSign\n", true),
         ("a CA without key usage", "basicConstraints = CA:TRUE\n", true),
@@ -223,7 +223,7 @@ fn a_root_issues_what_openssl_lets_it_issue() {
         assert_eq!(let_in, expected, "{name}: {said}");
         assert!(expected || said.contains("of the CA file that has signed it may not issue it"), "{name}: {said}");
     }
-    // A path length of a root counts as that of any CA.
+    // The path length of a root counts like that of any CA.
     for (length, expected) in [(0, false), (1, true)] {
         maker.ca("long", &format!("-addext basicConstraints=critical,CA:TRUE,pathlen:{length}"));
         fs::copy(maker.path("long.pem"), maker.path("root.pem")).unwrap();
@@ -236,14 +236,14 @@ fn a_root_issues_what_openssl_lets_it_issue() {
     }
 }
 
-/// What OpenSSL, and so mongod, makes of `client.pem` by `root.pem`.
+/// Whether OpenSSL, and so mongod, accepts `client.pem` with `root.pem`.
 fn verify(maker: &Maker, more: &[&str]) -> bool {
     let mut command = std::process::Command::new("openssl");
     command.current_dir(maker.0.path()).args(["verify", "-purpose", "sslclient", "-CAfile", "root.pem"]);
     command.args(more).arg("client.pem").output().unwrap().status.success()
 }
 
-/// What a proxy with this CA file says of a client, and whether it lets it in.
+/// The record's reason for a client of a proxy with this CA file, and whether the client is accepted.
 fn shown(key: &str, ca: &str, client: &str, chain: Option<&str>) -> (String, bool) {
     let upstream = UPSTREAM.address.to_string();
     let route = ["--port", "0", "--upstream", &upstream, "--upstreamTLS", "never", "--sslMode", "requireSSL"];

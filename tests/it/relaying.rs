@@ -1,5 +1,5 @@
-//! Bytes: exactly those that were sent, both ways, through all four pairs of plaintext and TLS, with pauses and
-//! half-closes wherever they fall.
+//! Bytes are relayed exactly as sent, in both directions, with all four combinations of plaintext and TLS, with pauses
+//! and half-closes at any point.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Proxy, cert, tls};
 
-/// 1 GiB in all: four pairs, eight connections each, 16 MiB each way on average.
+/// 1 GiB in total: four combinations, eight connections each, 16 MiB in each direction on average.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gibibyte_arrives_as_it_was_sent() {
     let mut connections = JoinSet::new();
@@ -25,7 +25,7 @@ async fn a_gibibyte_arrives_as_it_was_sent() {
             connections.spawn(async move {
                 let seed = u64::from(pair.client_tls) << 9 | u64::from(pair.upstream_tls) << 8 | number;
                 let up = length(seed);
-                // The two lengths of a seed and its mirror add up, so that the total is exact.
+                // The two lengths of a connection add up to a constant, so that the total is exact.
                 let down = 2 * MEAN_BYTES - up;
                 let stream = connect(address, pair.client_tls).await;
                 let (reader, mut writer) = tokio::io::split(stream);
@@ -54,7 +54,7 @@ async fn a_gibibyte_arrives_as_it_was_sent() {
     }
 }
 
-/// A byte that a TLS writer holds back, while its reader waits for it, would stall this at the first round.
+/// If a TLS writer held back a byte while its reader waits for it, this would stall in the first round.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_byte_goes_there_and_back_without_waiting_for_a_second() {
     for pair in Pair::ALL {
@@ -72,7 +72,7 @@ async fn one_byte_goes_there_and_back_without_waiting_for_a_second() {
     }
 }
 
-/// A client that dies is a server's dead client, and the other way round: a reset stays a reset.
+/// A client that dies must look like a dead client to the server, and vice versa: a reset is passed on as a reset.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_is_passed_on_as_a_reset() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -93,8 +93,8 @@ async fn a_reset_is_passed_on_as_a_reset() {
     }
 }
 
-/// An upstream that dies in the middle of its answer, while the client sends: whoever of us finds out first, a read or a
-/// write, what the client got must not look like all of it.
+/// An upstream dies in the middle of its answer while the client sends. Whether a read or a write of ours notices it
+/// first, the client's data must not look complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_cut_off_by_a_reset_does_not_end_like_a_whole_one() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -117,7 +117,7 @@ async fn an_answer_cut_off_by_a_reset_does_not_end_like_a_whole_one() {
     let mut ended = 0;
     let cut = |line: &serde_json::Value| {
         if line["outcome"] == "upstream_reset" {
-            // A line of its own, or one of so many left out.
+            // A line of its own, or a count in the summary of omitted lines.
             ended += line["connections"].as_u64().unwrap_or(1);
         }
         ended == 20
@@ -125,7 +125,7 @@ async fn an_answer_cut_off_by_a_reset_does_not_end_like_a_whole_one() {
     proxy.wait_log(cut, Duration::from_secs(30));
 }
 
-/// A TLS client that asked for the end gets a `close_notify`, and one that gives none has just ended.
+/// A TLS client that closes its direction receives a `close_notify`; a client that sends none has simply ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn close_notify_is_sent_and_not_insisted_on() {
     let proxy = Pair { client_tls: true, upstream_tls: false }.proxy(serve_echo(false).await);
@@ -135,7 +135,7 @@ async fn close_notify_is_sent_and_not_insisted_on() {
     polite.write_all(b"x").await.unwrap();
     polite.shutdown().await.unwrap();
     let mut all = Vec::new();
-    // rustls reports an end of stream without close_notify as an error: this one must have come with it.
+    // rustls reports an end of stream without `close_notify` as an error, so this end had one.
     timeout(Duration::from_secs(30), polite.read_to_end(&mut all)).await.unwrap().unwrap();
     assert_eq!(all, b"x");
     let record = proxy.wait_log(|line| line["message"] == "connection", Duration::from_secs(30));
@@ -224,8 +224,8 @@ async fn serve_echo(by_tls: bool) -> SocketAddr {
     .await
 }
 
-/// A server that is told in 24 bytes what it will get and what it is to send, and panics on a wrong byte: the
-/// client then sees its stream end early.
+/// A server that is told in 24 bytes what it will receive and what to send, and panics on a wrong byte. The client then
+/// sees its stream end early.
 async fn serve_streams(by_tls: bool) -> SocketAddr {
     serve(by_tls, |stream| async move {
         let (mut reader, writer) = tokio::io::split(stream);
@@ -240,7 +240,7 @@ async fn serve_streams(by_tls: bool) -> SocketAddr {
     .await
 }
 
-/// Sends so many bytes in chunks of any size, with pauses, then half-closes.
+/// Sends this number of bytes in chunks of any size, with pauses, then closes its sending direction.
 async fn send(mut writer: impl AsyncWrite + Unpin, mut stream: Stream, bytes: u64) -> u64 {
     let mut dice = stream.dice();
     let mut left = bytes;
@@ -260,7 +260,7 @@ async fn send(mut writer: impl AsyncWrite + Unpin, mut stream: Stream, bytes: u6
     bytes
 }
 
-/// Receives to the end of the stream, comparing every byte.
+/// Receives to the end of the stream and compares every byte.
 async fn receive(mut reader: impl AsyncRead + Unpin, mut stream: Stream, bytes: u64) -> u64 {
     let mut dice = stream.dice();
     let mut seen = 0;
@@ -284,12 +284,13 @@ async fn receive(mut reader: impl AsyncRead + Unpin, mut stream: Stream, bytes: 
     }
 }
 
-/// Between half and one and a half of the mean.
+/// A length between half and one and a half of the mean.
 fn length(seed: u64) -> u64 {
     MEAN_BYTES / 2 + Stream::new(seed ^ 0x5eed).dice().next_u64() % MEAN_BYTES
 }
 
-/// The bytes of a seed: splitmix64, so that any position's byte is wrong if one was lost or doubled before it.
+/// The bytes of a seed: splitmix64, so that bytes at any position are wrong if a byte before them was lost or
+/// duplicated.
 struct Stream {
     state: u64,
     rest: Vec<u8>,
@@ -300,7 +301,7 @@ impl Stream {
         Stream { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), rest: Vec::new() }
     }
 
-    /// Randomness beside the stream, by the same seed.
+    /// Random numbers of the same seed that are independent of the stream.
     fn dice(&self) -> Stream {
         Stream::new(self.state ^ 0xd1ce)
     }

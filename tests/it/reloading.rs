@@ -1,4 +1,4 @@
-//! Reloads: what takes effect, what is refused whole, and whose the mode is.
+//! Reloads: what takes effect, what is refused as a whole, and which mode is in force afterwards.
 
 use std::fs;
 use std::io::Write as _;
@@ -26,7 +26,7 @@ fn a_changed_wait_takes_effect_for_the_next_connection() {
     after.write_all(HALF_AN_OPENING).unwrap();
     assert!(ended(&mut after));
     proxy.wait_record(Mark::START, |record| record["outcome"] == "sniff_timeout", SOON);
-    // The one before has the wait that it was accepted with.
+    // An earlier connection keeps the time limit with which it was accepted.
     before.write_all(b" is not TLS").unwrap();
     echoes_back(&mut before, &[HALF_AN_OPENING, b" is not TLS"].concat());
 }
@@ -61,7 +61,7 @@ fn a_changed_log_level_takes_effect() {
     drop(connect(&proxy));
     served(&proxy);
 
-    // At `warn` a reload says nothing of itself, but its warnings: that the second comes shows that the first is over.
+    // At level `warn`, a reload logs only its warnings: the second warning shows that the first reload is over.
     rewrite(&proxy, &text("warn"));
     let mut from = Mark::START;
     for _ in 0..2 {
@@ -87,13 +87,13 @@ fn changed_outbound_routes_lead_elsewhere_begin_and_end() {
     let mut open = TcpStream::connect(first).unwrap();
     echoes(&mut open, b"1");
 
-    // The same listener, led elsewhere; and a second one.
+    // The same listener with another upstream, and a second listener.
     let from = reload(&proxy, &text(&[route("127.0.0.1", &two), route("127.0.0.2", &three)]));
     let second = proxy.wait_log_since(from, |line| is_listening_on(line, "127.0.0.2"), SOON);
     let second: SocketAddr = second["address"].as_str().unwrap().parse().unwrap();
     assert_eq!((answer_of(first), answer_of(second)), (b"2".to_vec(), b"3".to_vec()));
 
-    // The first is gone, what it carries is not.
+    // The first listener is closed; its connections are not.
     reload(&proxy, &text(&[route("127.0.0.2", &three)]));
     refuses(first);
     assert_eq!(answer_of(second), b"3");
@@ -116,7 +116,7 @@ fn changed_certificates_are_shown_to_the_next_client() {
     let folder = certs::folder();
     let [server, member, ca] = ["server.pem", "member.pem", "ca.pem"].map(|name| folder.join(name));
     let tls = format!("mode: allowTLS, certificateKeyFile: {}, CAFile: {}", server.display(), ca.display());
-    // The watch would take the new files up by itself while a busy machine gets to the first look.
+    // On a busy machine, the watch might apply the new files before the first check here.
     let unwatched = ["--watch", "off"];
     let text = format!("net: {{tls: {{{tls}}}}}\n{}", yaml(&upstream));
     let in_a_file = Proxy::start_with_config(&text, [&["--port", "0"][..], &unwatched].concat());
@@ -158,7 +158,7 @@ fn a_changed_key_that_needs_a_restart_refuses_the_whole_reload() {
             assert!(error.contains(fragment), "{fragment:?} is not in: {error}");
         }
     }
-    // Nothing of it holds: not the mode, not the wait, not the generation.
+    // No part of it takes effect: not the mode, the time limit or the generation.
     let mut slow = connect(&proxy);
     slow.write_all(HALF_AN_OPENING).unwrap();
     let record = served(&proxy);
@@ -225,7 +225,7 @@ fn a_mode_that_the_file_steps_up_holds_for_the_next_connection() {
         let record = record_of(&proxy, from, client.local_addr().unwrap());
         assert_eq!((&record["mode"], &record["generation"]), (&json!(older(mode)), &json!(generation)), "{record}");
     }
-    // What was admitted keeps its verdict.
+    // An accepted connection keeps its verdict.
     echoes(&mut open, b"to the last");
 }
 
@@ -244,7 +244,7 @@ fn a_mode_that_the_file_skips_or_takes_back_is_refused() {
         let proxy = Proxy::start_with_config(&mode_text(from, &upstream), ["--port", "0"]);
         let error = refused_reload(&proxy, &mode_text(to, &upstream));
         assert_eq!(error, format!("Illegal state transition for tlsMode, attempt to change from {from} to {to}"));
-        // The mode that holds, by a client that each mode judges.
+        // The mode in force, determined by a client that each mode treats differently.
         let before = proxy.mark();
         let mut client = connect(&proxy);
         client.write_all(b"plaintext").unwrap();
@@ -264,7 +264,7 @@ fn a_flag_holds_the_mode_whatever_the_file_says() {
     assert_eq!((&record["mode"], &record["generation"]), (&json!("allowSSL"), &json!(2)), "{record}");
 }
 
-/// In this process, as nothing outside can set a mode without the file.
+/// Runs in this process, because the mode cannot be set from outside without the file.
 #[tokio::test]
 async fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
     let folder = Scratch::new("mode");
@@ -286,7 +286,7 @@ async fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
     assert_eq!((reloaded.was, reloaded.mode, reloaded.generation), (Mode::Prefer, Mode::Prefer, 3));
     assert_eq!(app.controller.view().settings().timeouts.sniff, Duration::from_secs(1));
 
-    // Now the file changes it, to what it is: no step at all.
+    // Now the file names the mode in force: no step is necessary.
     write("preferSSL", "");
     assert_eq!(app.controller.reload(&Caller::PROGRAM).await.unwrap().mode, Mode::Prefer);
     write("disabled", "");
@@ -294,7 +294,7 @@ async fn a_mode_that_the_file_did_not_change_stays_as_it_was_set() {
     assert_eq!(app.controller.view().mode(), (Mode::Prefer, 4));
 }
 
-/// A file caught half-written, or a line lost by accident, must not let in whom the one before kept out.
+/// A file that is half-written, or a line lost by accident, must not admit clients that were refused before.
 #[test]
 fn a_reload_does_not_verify_less() {
     let upstream = Upstream::start();
@@ -317,7 +317,7 @@ fn a_reload_does_not_verify_less() {
     reload(&proxy, &format!("{}{}", tls(&another), yaml(&upstream)));
 }
 
-/// What is no file must not be waited for, and a reload that waits must not keep a stop from coming.
+/// Something that is not a file must not be waited for, and a reload that waits must not delay a stop.
 #[test]
 fn a_configuration_that_is_a_fifo_is_refused_and_stops_nothing() {
     let upstream = Upstream::start();
@@ -333,7 +333,8 @@ fn a_configuration_that_is_a_fifo_is_refused_and_stops_nothing() {
     assert_eq!(proxy.terminate().code(), Some(0));
 }
 
-/// Whoever was silent through a change goes where the route leads now, as it is judged by the mode of now.
+/// A client that was silent during a change is connected to the route's current upstream, and judged by the current
+/// mode.
 #[test]
 fn a_silent_client_goes_where_its_route_leads_when_it_speaks() {
     let (one, two) = (Upstream::saying(b"1"), Upstream::saying(b"2"));

@@ -1,4 +1,5 @@
-//! A reset of either peer ends the relay at once and reaches the other peer, whatever the connection is doing.
+//! A reset by either peer ends the relay at once and is passed on to the other peer, whatever the connection's state
+//! is.
 
 use std::{
     fs,
@@ -13,7 +14,7 @@ use socket2::SockRef;
 use crate::support::service::{SOON, tls_over, wait_until};
 use crate::support::{Mark, Proxy, cert, certs};
 
-/// What the connection is doing when the reset comes.
+/// The state of the connection when the reset arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
@@ -22,9 +23,9 @@ enum State {
     /// Bytes of the upstream wait for a client that does not read.
     StuckDown,
     StuckBoth,
-    /// The client has ended its half; the upstream has answered nothing yet.
+    /// The client has closed its sending direction; the upstream has sent no answer yet.
     ClientEnded,
-    /// The upstream has ended its half.
+    /// The upstream has closed its sending direction.
     UpstreamEnded,
 }
 
@@ -50,7 +51,8 @@ impl Stream for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
     }
 }
 
-/// The bound is that of a busy machine; without a look at the peers it takes one minute, or two.
+/// The time limit allows for a busy machine; if the relay did not check the sockets for errors, it would take one or
+/// two minutes.
 #[test]
 fn a_reset_is_passed_on_in_every_state_of_a_relay() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -64,7 +66,7 @@ fn a_reset_is_passed_on_in_every_state_of_a_relay() {
         [State::Idle, State::StuckUp, State::StuckDown, State::StuckBoth, State::ClientEnded, State::UpstreamEnded];
     let mut wrong = Vec::new();
     for tls in [false, true] {
-        // TLS has no half-closed connections that a client of this kind could make.
+        // TLS clients of this kind cannot make half-closed connections.
         for state in states.into_iter().filter(|state| !tls || *state != State::ClientEnded) {
             for lost in [Peer::Client, Peer::Upstream] {
                 if let Err(why) = passes_on(&proxy, &upstream, tls, state, lost) {
@@ -113,7 +115,7 @@ fn passes_on(proxy: &Proxy, upstream: &TcpListener, tls: bool, state: State, los
     let record = proxy.log().wait(Mark::START, SOON, |line| line["peer"] == peer.to_string().as_str());
     let record = record.map_err(|why| format!("the relay goes on: {why}"))?;
     let end = ended(left);
-    // A peer that had ended its half before has said all that it had to say.
+    // A peer that had closed its direction has sent everything.
     let had_ended =
         matches!((state, lost), (State::ClientEnded, Peer::Client) | (State::UpstreamEnded, Peer::Upstream));
     let outcome = match lost {
@@ -130,14 +132,14 @@ fn passes_on(proxy: &Proxy, upstream: &TcpListener, tls: bool, state: State, los
     Ok(())
 }
 
-/// The open sockets of the proxy. Its pipes are kept for the next connection.
+/// Number of open sockets of the proxy. Its pipes are kept for the next connection.
 fn sockets(proxy: &Proxy) -> usize {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap();
     let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.ok()?.path()).ok());
     targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
-/// How the stream ends for a peer that reads all that is left: `None` for an end without an error.
+/// How the stream ends for a peer that reads all remaining bytes: `None` for an end without an error.
 fn ended(mut left: TcpStream) -> Option<ErrorKind> {
     left.set_read_timeout(Some(SOON)).unwrap();
     let mut buffer = vec![0; 64 * 1024];
@@ -150,12 +152,12 @@ fn ended(mut left: TcpStream) -> Option<ErrorKind> {
     }
 }
 
-/// Makes the coming close a reset.
+/// Makes the following close send a reset.
 fn reset(socket: &TcpStream) {
     SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Writes until every buffer on the way is full: nothing was taken for a while.
+/// Writes until no bytes were accepted for a while: every buffer on the path is full.
 fn fill(stream: &mut dyn Stream) {
     stream.socket().set_nonblocking(true).unwrap();
     let mut refused = 0;
@@ -180,7 +182,7 @@ fn proxy(upstream: SocketAddr) -> Proxy {
     Proxy::start([&front[..], &tls].concat())
 }
 
-/// A connection that bytes have gone through, both ways.
+/// Makes a connection and sends bytes over it in both directions.
 fn connect(proxy: &Proxy, upstream: &TcpListener, tls: bool) -> (SocketAddr, Box<dyn Stream>, TcpStream) {
     let socket = TcpStream::connect(proxy.address("inbound")).unwrap();
     let peer = socket.local_addr().unwrap();

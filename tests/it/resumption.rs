@@ -1,5 +1,5 @@
-//! A session ends with the certificates and the revocation list under which it was made, on both sides of the proxy: in
-//! TLS 1.2, by ticket and by session identifier, and in TLS 1.3, also where it was handed on by a resumption.
+//! A session expires with the certificates and the CRL under which it was made, on both sides of the proxy: in TLS 1.2,
+//! with tickets and session identifiers, and in TLS 1.3, including tickets issued to resumed sessions.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use crate::support::service::SOON;
 use crate::support::{Proxy, Scratch, openssl, require_command, tls};
 
-/// How OpenSSL is told what kind of session to make.
+/// Options of OpenSSL for each kind of session.
 const KINDS: [&[&str]; 3] = [&["-tls1_3"], &["-tls1_2"], &["-tls1_2", "-no_ticket"]];
 
 #[test]
@@ -36,7 +36,7 @@ fn a_clients_session_ends_with_its_certificate() {
             assert_eq!(record["outcome"], "client_certificate_refused", "{kind:?}: {record}");
             assert!(record["reason"].as_str().unwrap().contains("expired"), "{kind:?}: {record}");
         }
-        // Who has a newer certificate makes a full handshake, whatever session it offers.
+        // A client with a newer certificate makes a full handshake, whatever session it offers.
         let renewed = files.issue(&Request::client("short"), "renewed.pem");
         for (number, kind) in KINDS.into_iter().enumerate() {
             let told = files.connect(&proxy, kind, &renewed, Some(number), None);
@@ -70,7 +70,7 @@ fn a_clients_session_ends_with_the_revocation_list() {
     });
 }
 
-/// Where no certificate has to verify, none ends.
+/// If no certificate has to verify, sessions do not expire with one.
 #[test]
 fn a_session_without_an_identity_has_no_end() {
     require_command!("openssl");
@@ -110,12 +110,13 @@ fn a_session_with_a_server_ends_with_the_revocation_list() {
     }
 }
 
-/// Tries with longer and longer lives, until what must happen within one did.
+/// Tries longer and longer lifetimes, until the expected events take place within one.
 fn lasting(tried: impl Fn(u32) -> bool) {
     assert!([4, 8, 16, 32].into_iter().any(tried), "the machine is too slow for a certificate of 32 s");
 }
 
-/// Makes a session of each kind and resumes it, for a later one, and waits for the end. False if that came too soon.
+/// Makes a session of each kind, resumes it, also with a resumed session's ticket, and waits for the expiry. False if
+/// it came too soon.
 fn established(proxy: &Proxy, files: &Files, certificate: &str, end: SystemTime) -> bool {
     let mut told = Vec::new();
     for (number, kind) in KINDS.into_iter().enumerate() {
@@ -131,14 +132,14 @@ fn established(proxy: &Proxy, files: &Files, certificate: &str, end: SystemTime)
     true
 }
 
-/// Until the second after it; false if it is over.
+/// Sleeps until the second after `end`; false if that has passed.
 fn sleep_until(end: SystemTime) -> bool {
     let Ok(left) = end.duration_since(SystemTime::now()) else { return false };
     thread::sleep(left + Duration::from_secs(1));
     true
 }
 
-/// A folder with an authority and what it has issued.
+/// A folder with a CA and the certificates that it has issued.
 struct Files {
     folder: Scratch,
     authority: Authority,
@@ -190,7 +191,7 @@ impl Files {
         Proxy::start(route.iter().chain(&self.tls()).chain(args))
     }
 
-    /// What OpenSSL tells of a connection with this session, the one that it is given kept.
+    /// OpenSSL's output about a connection with this session; the session that it receives is stored.
     fn connect(
         &self,
         proxy: &Proxy,
@@ -209,8 +210,9 @@ impl Files {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
-    /// Links to a server with this certificate, until that or the list is over in so many seconds: the first is made by a
-    /// full handshake, the next two resume, and after the end there is none. False if the end came too soon.
+    /// Links to a server with this certificate until the certificate or the CRL expires in this number of seconds: the
+    /// first link makes a full handshake, the next two resume, and after the expiry there is no link. False if the
+    /// expiry came too soon.
     fn outbound_until(&self, args: &[&str], certificate: &str, seconds: u32, reason: &str) -> bool {
         let end = SystemTime::now() + Duration::from_secs(seconds.into());
         let (server, kinds) = tls_server(tls::server(certificate, None));
@@ -250,7 +252,7 @@ fn serve_once(mut stream: impl std::io::Read + std::io::Write) {
     }
 }
 
-/// A TLS server that answers once, and tells how each handshake went.
+/// A TLS server that answers once and reports the kind of each handshake.
 fn tls_server(config: Arc<ServerConfig>) -> (SocketAddr, mpsc::Receiver<HandshakeKind>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

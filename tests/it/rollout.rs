@@ -1,4 +1,4 @@
-//! `tlsramp rollout` over real tlsramps: up and back, who is waited for, what stops it, and where it goes on.
+//! `tlsramp rollout` over real tlsramps: up and back, what it waits for, what stops it, and where it continues.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -24,7 +24,7 @@ use crate::support::{
     set::{Hello, Member, beside_an_application, form, form_set},
 };
 
-/// A rollout of these members, with its log in a folder of its own.
+/// A rollout over these members, with its log in a folder of its own.
 struct Rollout {
     nodes: Vec<String>,
     folder: Scratch,
@@ -35,7 +35,7 @@ impl Rollout {
         Self { nodes: members.iter().map(Member::node).collect(), folder: Scratch::new("rollout") }
     }
 
-    /// The same with more nodes, by their admin addresses.
+    /// The same rollout with more nodes, by their admin addresses.
     fn with(mut self, nodes: impl IntoIterator<Item = String>) -> Self {
         self.nodes.extend(nodes);
         self
@@ -49,7 +49,7 @@ impl Rollout {
         command
     }
 
-    /// Runs it to its end: exit code, standard output, standard error.
+    /// Runs the rollout to its end. Returns exit code, standard output and standard error.
     #[track_caller]
     fn run(&self, line: &str) -> (i32, String, String) {
         let output = process::output(self.command(line), LIMIT).unwrap_or_else(|why| panic!("{why}"));
@@ -57,7 +57,7 @@ impl Rollout {
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     }
 
-    /// Runs it until it says something.
+    /// Runs the rollout until it prints this text.
     #[track_caller]
     fn run_until(&self, line: &str, said: &str) -> Running {
         let mut command = self.command(line);
@@ -84,7 +84,7 @@ impl Rollout {
     }
 }
 
-/// A rollout that goes on; killed on drop.
+/// A rollout in progress, killed on drop.
 struct Running {
     child: Child,
     log: Log,
@@ -133,7 +133,7 @@ fn three() -> Vec<Member> {
     members
 }
 
-/// A member's own connection, as the server behind makes it: its first hello is internal.
+/// A connection as a member's server makes it: its first `hello` is marked as internal.
 fn internal(port: u16) -> Plain {
     let mut plain = Plain::connect(port);
     plain.command("admin", &doc! { "hello": 1, "internalClient": { "minWireVersion": 0, "maxWireVersion": 17 } });
@@ -171,7 +171,8 @@ fn up_the_ladder_and_back_again() {
     assert_eq!((code, &*stderr), (0, ""), "{stdout}");
     assert_eq!(rollout.changes(&members).len(), 9, "nothing was left to do");
 
-    // The newest rollout began where it ended: back to that is nothing, so the way down is by mode.
+    // The newest rollout ended in the mode in which it began, so a rollback to that does nothing, and the way down is
+    // given as a mode.
     assert_eq!(rollout.run("--rollback").0, 0);
     let (code, stdout, stderr) = rollout.run("--rollback --to disabled");
     assert_eq!(code, 3, "the files say requireSSL: {stdout}{stderr}");
@@ -199,7 +200,7 @@ fn clients_without_tls_are_waited_for_and_named() {
     assert!(stderr.contains(&accept) && stderr.contains("nothing has failed"), "{stderr}");
     assert_eq!(modes(&members), ["preferSSL"; 3], "no node requires TLS while any knows of a client without");
 
-    // Interrupted while it waits, it gives back what it holds; the client gone, the same command goes on.
+    // Interrupted while it waits, a rollout releases its lease. Once the client is gone, the same command continues.
     let mut running = rollout.run_until("--to requireSSL --autoRollback", "waiting for: application reports");
     assert_eq!(leases(&members), [true; 3]);
     let second = rollout.run("--to requireSSL --log none");
@@ -216,7 +217,7 @@ fn clients_without_tls_are_waited_for_and_named() {
     let running = rollout.run("--to requireSSL");
     assert_eq!((running.0, modes(&members)), (3, vec!["requireSSL".to_owned(); 3]), "{running:?}");
     assert_eq!(rollout.changes(&members).len(), 9);
-    // It went on for the first one, whose beginning is where all go back to... had it not come to its end since.
+    // It continued the first rollout, whose start would be the target of a rollback if it had not finished since.
     let log = rollout.log();
     assert_eq!(log.matches(", resumed").count(), 2, "{log}");
     let (code, stdout, stderr) = rollout.run("--rollback");
@@ -256,7 +257,7 @@ fn peers_that_are_not_listed_stop_it() {
         assert!(stderr.contains(&text) || stdout.contains(&text), "{stdout}{stderr}");
     }
     drop(link);
-    // Members that the set names are missed even where nobody is connected to them.
+    // Members that the set lists are reported as missing even if no connection to them exists.
     form(&members, &["127.0.0.1:1".to_owned()]);
     let (code, _, stderr) = rollout.run("--to allowSSL");
     assert_eq!(code, 1, "{stderr}");
@@ -328,7 +329,7 @@ fn a_client_is_accepted_on_all_nodes_at_once() {
 fn a_node_that_fails_stops_it_and_may_take_all_back() {
     let mut members = three();
     let rollout = Rollout::of(&members);
-    // A look from outside that leads to a server with no TLS at all.
+    // An outside check whose target is a server without TLS.
     let wrong = format!("--to requireSSL --public {}={}", members[0].node(), members[0].server.address());
     let (code, stdout, stderr) = rollout.run(&wrong);
     assert_eq!(code, 1, "{stdout}{stderr}");
@@ -349,7 +350,7 @@ fn a_node_that_fails_stops_it_and_may_take_all_back() {
         );
     }
 
-    // One that dies: the others go back as far as its last mode allows.
+    // If one node dies, the others go back as far as its last mode permits.
     let mut reports = Plain::connect(members[1].proxy.port());
     reports.hello("reports");
     let mut running = rollout.run_until("--to requireSSL --autoRollback", "waiting for: application reports");
@@ -379,7 +380,7 @@ fn a_server_that_is_ill_stops_it() {
     assert!(stdout.contains(&text), "{stdout}");
 }
 
-/// The names that a node has of `POST /members`.
+/// The names that a node was given by `POST /members`.
 fn told(proxy: &Proxy) -> Vec<String> {
     let status = admin::of(proxy).get("/status");
     let is_told = |member: &&Value| member["sources"].as_array().unwrap().contains(&json!("rollout"));
@@ -433,7 +434,7 @@ fn a_tlsramp_too_old_to_be_told_names_stops_it() {
     assert_eq!(modes(&members), ["disabled"; 2]);
 }
 
-/// An admin port in front of another, which does not know `POST /members`, as tlsramp before it did.
+/// A proxy for an admin port that does not know `POST /members`, like older versions of tlsramp.
 fn without_members_request(admin: SocketAddr) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -451,7 +452,7 @@ fn without_members_request(admin: SocketAddr) -> String {
                     );
                     return client.write_all(format!("{head}{body}").as_bytes()).ok();
                 }
-                // The Host is what the other expects.
+                // The `Host` header must be the one that the admin port expects.
                 let text = text.replace(&address.to_string(), &admin.to_string());
                 let mut server = TcpStream::connect(admin).ok()?;
                 server.write_all(text.as_bytes()).ok()?;
@@ -488,7 +489,7 @@ fn a_proxy_beside_an_application_steps_with_the_others() {
     assert!(rollout.log().contains("it takes no clients, so there is nothing to look at"), "{}", rollout.log());
     assert!(stdout.contains(&format!("{node}  OUTBOUND    requireSSL")), "{stdout}");
 
-    // Its link by TLS follows the policy, so that the way back does not wait for it.
+    // Its TLS link conforms to the policy, so that the way back does not wait for it.
     let mut shop = Plain::connect(beside.outbound(2).port());
     shop.hello("shop");
     let (code, stdout, stderr) = rollout.run("--rollback --to disabled --wait 5s");
@@ -508,7 +509,7 @@ fn a_step_after_which_a_node_does_not_reach_a_server_is_not_verified() {
     form(&members, &[]);
     let is_up = || admin::of(&members[2].proxy).get("/status")["upstreams"][1]["up"] == true;
     crate::support::wait("the server elsewhere was probed", is_up);
-    // The look at the first node is when the server elsewhere begins to hang.
+    // The server elsewhere begins to hang when the first node is checked.
     let look = TcpListener::bind("127.0.0.1:0").unwrap();
     let public = format!("--to allowSSL --public {}={}", members[1].node(), look.local_addr().unwrap());
     let hanging = elsewhere.clone();
@@ -553,7 +554,7 @@ fn a_live_member_that_is_not_listed_stops_the_way_back_and_a_dead_one_does_not()
     );
     assert!(stdout.contains("sees a live member at"), "{stdout}");
 
-    // At three in the morning: its host is gone, and it is left out.
+    // An emergency: a node's host is down, and it is left out.
     assert_eq!(two.run("--to allowSSL").0, 1, "up, it is missed");
     for member in &members[..2] {
         admin::of(&member.proxy).put("/mode", &json!({ "mode": "allowSSL" }));
@@ -579,7 +580,7 @@ fn a_node_whose_mode_fell_behind_is_named_and_brought_up() {
     let (code, stdout, stderr) = rollout.run("--to preferSSL");
     assert_eq!((code, modes(&members)), (3, vec!["preferSSL".to_owned(); 3]), "{stdout}{stderr}");
     assert!(stdout.contains(text), "{stdout}");
-    // It says so at the end too, where it cannot be brought up.
+    // The end of the rollout reports a node that cannot be brought up.
     admin::of(&members[2].proxy).put("/mode", &lost);
     let (code, stdout, _) = rollout.run("--to allowSSL");
     assert_eq!(code, 1, "the others are above that");
@@ -651,5 +652,5 @@ fn what_cannot_be_meant_is_usage() {
     assert!(code == 1 && stderr.contains("nothing listens on 127.0.0.1:1"), "{stderr}");
 }
 
-/// A rollout's own waits and the machine's.
+/// Covers a rollout's own waits and a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! Where routes lead: outbound by policy, passthrough untouched, Unix sockets, source addresses, names.
+//! Routes: outbound by policy, passthrough without changes, Unix sockets, source addresses, names.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::support::{Mongod, Proxy, Scratch, cert, mongod, parts, process, requi
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The local server speaks plaintext in every mode; what leaves the host is the mode's.
+/// The local server uses plaintext in every mode; the link to other hosts is determined by the mode.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outbound_takes_plaintext_in_every_mode_and_leaves_by_policy() {
     for (mode, by_tls) in [("disabled", false), ("allowSSL", false), ("preferSSL", true), ("requireSSL", true)] {
@@ -40,7 +40,7 @@ async fn outbound_passes_what_is_tls_already() {
     }
 }
 
-/// HOST is verified unless `name=` says otherwise; only the operator's switch excuses a wrong name.
+/// HOST is verified unless `name=` is given; only the operator's option permits a wrong name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outbound_verifies_the_name_it_was_given() {
     let switch = ["--sslAllowInvalidHostnames"];
@@ -65,7 +65,7 @@ async fn outbound_verifies_the_name_it_was_given() {
     }
 }
 
-/// The server must not be fooled about who called: the upstream hears the name that the client asked for.
+/// The server must see the name that the client used: the upstream receives the client's SNI.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_hears_the_clients_name_and_is_verified_by_its_own() {
     let (asked, mut names) = mpsc::channel(1);
@@ -83,7 +83,7 @@ async fn an_upstream_hears_the_clients_name_and_is_verified_by_its_own() {
     let _stream = tls::connect(proxy.address("inbound"), &client).await.unwrap();
     let heard = tokio::time::timeout(PATIENCE, names.recv()).await.unwrap();
     assert_eq!(heard, Some(Some("localhost".to_owned())));
-    // A plaintext client asks for none: the verified name stands in, and an address is none for SNI.
+    // A plaintext client sends no name, so the verified name is used instead; an IP address is not sent as SNI.
     let mut plaintext = TcpStream::connect(proxy.address("inbound")).await.unwrap();
     plaintext.write_all(b"x").await.unwrap();
     assert_eq!(tokio::time::timeout(PATIENCE, names.recv()).await.unwrap(), Some(None));
@@ -127,7 +127,7 @@ async fn upstream_bind_is_what_the_server_sees() {
     assert_eq!(record["upstream_local"], seen.to_string(), "what leads from mongod's log back to the client");
 }
 
-/// The way out, and what no terminating proxy can do: MONGODB-X509 with the client's own certificate.
+/// Passthrough keeps MONGODB-X509 with the client's own certificate, which a terminating proxy cannot do.
 #[test]
 fn passthrough_keeps_x509_authentication_working() {
     let python = require!(parts::pymongo());
@@ -181,7 +181,7 @@ except pymongo.errors.PyMongoError as error:
     }
 }
 
-/// A server that tells the first bytes of each connection.
+/// A server that reports the first bytes of each connection.
 async fn first_bytes() -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! A service manager: what it is told (sd_notify), and the sockets that it passes on (socket activation).
+//! The service manager: notifications to it (sd_notify), and sockets that it passes on (socket activation).
 
 use std::{
     fs::Permissions,
@@ -20,7 +20,7 @@ use crate::support::{
     Mark, Proxy, ProxyBuilder, ReservedPort, Scratch, process, proxy::Signal, require_command, service::*,
 };
 
-/// The order of a life: ready, reloading and ready again, stopping; a status that is true, and a watchdog.
+/// The order of notifications: ready, reloading and ready again, stopping; a correct status line, and a watchdog.
 #[test]
 fn the_manager_is_told_of_every_turn() {
     let (upstream, manager) = (Upstream::start(), Manager::start());
@@ -46,7 +46,7 @@ fn the_manager_is_told_of_every_turn() {
     proxy.signal(Signal::TERM);
     let told = manager.wait("STOPPING=1");
     assert!(told.contains("STATUS=stopping, disabled, 1 connection open"), "{told}");
-    // The watchdog of a service that drains barks as before.
+    // The watchdog is notified as before while the service drains.
     for _ in 0..3 {
         manager.wait("WATCHDOG=1");
     }
@@ -54,7 +54,7 @@ fn the_manager_is_told_of_every_turn() {
     assert_eq!(proxy.wait_exit(SOON).unwrap().code(), Some(0));
 }
 
-/// Without a word, the manager would take a refused reload for one that was done.
+/// Without a notification, the manager would not learn that a refused reload is over.
 #[test]
 fn a_refused_reload_is_over_too_and_the_status_says_so() {
     let (upstream, manager, folder) = (Upstream::start(), Manager::start(), Scratch::new("reload"));
@@ -70,7 +70,7 @@ fn a_refused_reload_is_over_too_and_the_status_says_so() {
     assert!(told.contains("the last reload by SIGHUP was refused"), "{told}");
 }
 
-/// A manager that never reads does not hold up what it has started.
+/// A manager that never reads does not block the service.
 #[test]
 fn a_manager_that_does_not_read_is_given_up_on() {
     let (upstream, manager) = (Upstream::start(), Manager::start());
@@ -84,7 +84,8 @@ fn a_manager_that_does_not_read_is_given_up_on() {
     assert_eq!(proxy.terminate().code(), Some(0));
 }
 
-/// The socket is the manager's: it is there between two lives, and who connects then is served by the next.
+/// The socket belongs to the manager and exists between two runs: clients that connect in between are served by the
+/// next run.
 #[test]
 fn a_restart_by_a_passed_socket_loses_nobody_in_the_queue() {
     let (upstream, listener) = (Upstream::start(), TcpListener::bind("127.0.0.1:0").unwrap());
@@ -163,12 +164,12 @@ fn the_admin_socket_may_be_passed_on_if_it_is_not_open_to_all() {
     assert!(path.exists(), "the socket is its maker's to remove");
 }
 
-/// systemd's own tool: starts the program when the first client comes, and passes on the socket.
+/// systemd's own tool starts the program when the first client connects, and passes on the socket.
 #[test]
 fn systemd_passes_on_a_socket() {
     let activate = require_command!("systemd-socket-activate");
     let upstream = Upstream::start();
-    // The tool cannot be asked which port it took.
+    // The tool does not report which port it has chosen.
     let reserved = ReservedPort::new();
     let address = reserved.address();
     let mut launcher = process::tethered(activate);
@@ -189,7 +190,7 @@ fn systemd_passes_on_a_socket() {
     assert_eq!(proxy.terminate().code(), Some(0));
 }
 
-/// A proxy that is passed one socket, and is told to listen on an address.
+/// A proxy to which one socket is passed, and which is told to listen on an address.
 fn passed(upstream: &Upstream, socket: &TcpListener, wanted: SocketAddr, name: &str, flags: &[&str]) -> Proxy {
     let socket: OwnedFd = socket.try_clone().unwrap().into();
     ProxyBuilder::new(wanting(upstream, wanted, flags)).through(handing_on(name)).stdin(socket.into()).launch()
@@ -201,7 +202,7 @@ fn wanting(upstream: &Upstream, address: SocketAddr, flags: &[&str]) -> Vec<Stri
     own.iter().chain(flags).map(|&flag| flag.to_owned()).collect()
 }
 
-/// Makes its standard input the descriptor that sd_listen_fds(3) begins with, and becomes the program.
+/// A command that turns its standard input into the first descriptor of sd_listen_fds(3), then executes the program.
 fn handing_on(name: &str) -> Command {
     let mut command = process::tethered("sh");
     let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
@@ -209,10 +210,10 @@ fn handing_on(name: &str) -> Command {
     command
 }
 
-/// A service manager's end of it.
+/// The service manager's end of the notification socket.
 struct Manager {
     socket: UnixDatagram,
-    /// Declared to be kept: the socket is in it.
+    /// Kept because it contains the socket.
     _folder: Scratch,
     path: std::path::PathBuf,
 }
@@ -233,7 +234,7 @@ impl Manager {
         command
     }
 
-    /// The next message with this line; others are passed over.
+    /// Waits for the next message with this line; other messages are ignored.
     #[track_caller]
     fn wait(&self, wanted: &str) -> String {
         let mut bytes = [0; 4096];

@@ -1,5 +1,5 @@
-//! Clients that connect and say nothing: they give up slots when all are taken, they and those who wait are counted, and
-//! one address can be bounded.
+//! Clients that connect and send nothing: they give up their slots when all are taken, silent and waiting clients are
+//! counted, and connections per address can be limited.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -24,7 +24,7 @@ fn silent_clients_of_one_address_make_room_for_another() {
     let proxy = start(&upstream, 200, &[]);
     let mut silent = many(&proxy, 2, 200);
     assert!(wait_until(SOON, || slots(&proxy) == (200, 200, 0)), "{:?}", slots(&proxy));
-    // As many again come from there: they stand in nobody's way.
+    // More connections from the same address wait, but do not block other clients.
     silent.extend(many(&proxy, 2, 50));
     let mut newcomer = from(&proxy, 3);
     newcomer.write_all(b"let me in").unwrap();
@@ -52,7 +52,7 @@ fn the_last_of_an_address_and_those_of_members_stay() {
     assert!(wait_until(SOON, || slots(&proxy) == (5, 5, 0)), "{:?}", slots(&proxy));
     let mut newcomer = from(&proxy, 5);
     newcomer.write_all(b"waits").unwrap();
-    // The span in which nothing may happen.
+    // The time in which nothing may happen.
     thread::sleep(SILENT_LEAST + Duration::from_secs(2));
     assert_eq!(slots(&proxy), (5, 5, 1));
     held.iter_mut().for_each(|client| echoes(client, b"still here"));
@@ -60,7 +60,7 @@ fn the_last_of_an_address_and_those_of_members_stay() {
     echoes_back(&mut newcomer, b"waits");
 }
 
-/// The time is counted from the accept, whether or not there is a slot.
+/// The time counts from the accept, whether or not the client has a slot.
 #[test]
 fn silent_clients_that_wait_for_a_slot_are_closed_too() {
     let upstream = Upstream::start();
@@ -78,7 +78,7 @@ fn silent_clients_that_wait_for_a_slot_are_closed_too() {
     echoes_back(&mut newcomer, b"waits");
 }
 
-/// Neither by coming and going in silence, nor by connections that speak.
+/// Neither by connecting and disconnecting silently, nor by connections that send data.
 #[test]
 fn a_stranger_does_not_drive_out_the_pool_of_another() {
     let upstream = Upstream::start();
@@ -109,8 +109,8 @@ fn a_stranger_does_not_drive_out_the_pool_of_another() {
     }
 }
 
-/// Established connections that do nothing drive out no pool that is no larger than they are: not in plaintext, nor in TLS,
-/// whether they have sent something once they were established, or not.
+/// Established connections that do nothing do not evict a pool that is no larger than their number: neither in
+/// plaintext nor in TLS, whether or not they have sent something after they were established.
 #[test]
 fn idle_established_connections_do_not_drive_out_the_pool_of_another() {
     let upstream = Upstream::start();
@@ -136,7 +136,7 @@ fn idle_established_connections_do_not_drive_out_the_pool_of_another() {
     }
 }
 
-/// In plaintext, it has sent some messages at its beginning; in TLS, nothing after its handshake.
+/// In plaintext, the client has sent some messages at the beginning; in TLS, nothing after its handshake.
 fn established(mut stream: TcpStream, tls: bool) -> Box<dyn Write> {
     if tls {
         let mut stream = tls_over(stream, certs::shared(), Some("client.pem"));
@@ -147,8 +147,8 @@ fn established(mut stream: TcpStream, tls: bool) -> Box<dyn Write> {
     Box::new(stream)
 }
 
-/// Neither the few slots of a silent address stand in the way of an application whose connections carry requests, nor the
-/// backlog of a third one whose turn would come first.
+/// An application whose connections carry requests is not blocked by the few slots of a silent address, nor by the
+/// waiting connections of a third address that would be served before.
 #[test]
 fn a_busy_application_is_served() {
     let upstream = Upstream::start();
@@ -175,7 +175,7 @@ fn a_busy_application_is_served() {
     drop((half, silent, backlog));
 }
 
-/// Nothing that a reload lowers lets in more than the limit.
+/// Lowering a limit by a reload never admits more connections than the limit.
 #[test]
 fn a_reload_lets_nobody_in_beyond_the_limit() {
     let upstream = Upstream::start();
@@ -186,7 +186,7 @@ fn a_reload_lets_nobody_in_beyond_the_limit() {
     let both = "\"a.example.net:27017=127.0.0.2\", \"b.example.net:27017=127.0.0.5\"";
     let flags = ["--port", "0", "--upstreamProbe", "off", "--workers", "2"];
     let proxy = Proxy::start_with_config(&text(20, 10, both), flags);
-    // Members take kept slots only when they find no others.
+    // Members take reserved slots only if no other slot is free.
     let mut clients = many(&proxy, 3, 10);
     assert!(wait_until(SOON, || slots(&proxy) == (10, 10, 0)), "{:?}", slots(&proxy));
     clients.extend(many(&proxy, 2, 10));
@@ -211,7 +211,7 @@ fn who_waits_and_leaves_is_noticed_at_once() {
     echoes(&mut served, b"served");
     let before = proxy.open_fds();
     let mut waiting = many(&proxy, 3, 8);
-    // A driver has said hello before it waits; its bytes do not hide that it is gone.
+    // A driver sends `hello` before it waits; these bytes do not hide that it has disconnected.
     waiting.iter_mut().step_by(2).for_each(|client| client.write_all(b"hello").unwrap());
     assert!(wait_until(SOON, || slots(&proxy) == (1, 0, 8)), "{:?}", slots(&proxy));
     let mark = proxy.mark();
@@ -224,12 +224,13 @@ fn who_waits_and_leaves_is_noticed_at_once() {
     echoes(&mut served, b"as before");
 }
 
-/// What a client said while it waited is not lost, whether it came before or after.
+/// Data that a client sent before it got a slot is not lost, whether it came before the client started to wait or
+/// after.
 #[test]
 fn who_waited_is_served_with_what_it_said() {
     let upstream = Upstream::start();
     let proxy = start(&upstream, 1, &[]);
-    // Workers accept side by side: the order is only that of connecting if one comes after the other has been seen.
+    // Workers accept concurrently: connections keep their order only if one is made after the other was seen.
     let held = from(&proxy, 2);
     assert!(wait_until(SOON, || slots(&proxy) == (1, 1, 0)), "{:?}", slots(&proxy));
     let mut early = from(&proxy, 3);
@@ -276,7 +277,7 @@ fn start(upstream: &Upstream, limit: usize, more: &[&str]) -> Proxy {
     Proxy::start(in_front_of(upstream).into_iter().chain(flags))
 }
 
-/// Taken, silent and waiting of the inbound route; the same in the status and in the metrics.
+/// The inbound route's slots: taken, silent, waiting. Status and metrics must agree.
 fn slots(proxy: &Proxy) -> (u64, u64, u64) {
     let status = admin::of(proxy).get("/status");
     let inbound = &status["slots"][0];
@@ -305,5 +306,5 @@ fn from(proxy: &Proxy, address: u8) -> TcpStream {
     stream
 }
 
-/// How long a client must have been silent before it may have to leave.
+/// How long a client must have been silent before it may be asked to close.
 const SILENT_LEAST: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The stand-in server, to a real driver: what the demo and the tests say with it must mean something.
+//! The stand-in server with a real driver: demo and tests rely on its behaviour.
 
 use std::time::Duration;
 

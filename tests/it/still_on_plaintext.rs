@@ -1,5 +1,5 @@
-//! Who is still on plaintext: real clients of four kinds are named, stand in the way of `requireSSL`, and stop doing so
-//! by moving or by being accepted; all of it outlives a restart.
+//! Clients that are still on plaintext: real clients of four kinds are listed, block `requireSSL`, and stop blocking
+//! when they move or are accepted. All of this survives a restart.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -66,14 +66,14 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
     let refused = admin.request("PUT", "/mode", Some(&json!({ "mode": "requireSSL", "guard": true }))).json(409);
     assert_eq!((&refused["code"], refused["blockers"].as_array().unwrap().len()), (&json!("Guarded"), 4));
 
-    // One moves to TLS; its old connections end.
+    // One client moves to TLS; its old connections end.
     drop(driver);
     let driver = runtime.block_on(rust_driver(&uri("orders"), true));
     wait("one has moved", || blockers(&admin) == ["nobody", "reports", "shell"]);
     let kinds: Vec<_> = rows(&admin).into_iter().filter(named("orders")).map(|row| row["kind"].clone()).collect();
     assert_eq!(kinds, ["plaintext", "TLS1.3"]);
 
-    // Those that have left are in the way all the same, until they are accepted by name.
+    // Clients that have disconnected still block until they are accepted by name.
     end(pymongo);
     end(shell);
     drop(netcat);
@@ -84,9 +84,9 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
     assert_eq!(admin.request("POST", "/accept", Some(&json!({ "key": "reports" }))).json(400)["code"], "BadRequest");
     assert_eq!(blockers(&admin), ["nobody", "shell"]);
 
-    // All that is there after a restart.
+    // Everything is there after a restart.
     drop(driver);
-    // Its monitor may be waiting for an answer: a stop waits for it as long.
+    // The driver's monitor may be waiting for an answer, and a stop would wait for it.
     wait("the driver has left", || rows(&admin).iter().all(|row| row["open"] == 0));
     let before = without_times(rows(&admin));
     assert!(proxy.terminate().success());
@@ -101,7 +101,7 @@ fn each_client_is_named_and_in_the_way_until_it_has_moved_or_is_accepted() {
     assert_eq!((&required["mode"], &required["warnings"]), (&json!("requireSSL"), &Value::Null));
     assert!(proxy.terminate().success());
 
-    // Who comes without TLS now is turned away, and known by name.
+    // A plaintext client is now refused, and recorded with its name.
     proxy = start(&mongod, &state, &["--sslMode", "requireSSL", "--guardWindow", "0"]);
     admin = admin::of(&proxy);
     let uri = format!(
@@ -138,7 +138,7 @@ async fn rust_driver(uri: &str, by_tls: bool) -> Client {
     client
 }
 
-/// A program that says `ready` and stays until its input ends, or it is killed.
+/// A program that prints `ready` and stays until its input ends or it is killed.
 fn stays(program: &std::path::Path, args: &[&str]) -> Child {
     let mut command = process::tethered(program);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -163,7 +163,7 @@ fn row(admin: &Admin, wanted: impl Fn(&Value) -> bool) -> Value {
     rows.iter().find(|row| wanted(row)).unwrap_or_else(|| panic!("no such row: {rows:#?}")).clone()
 }
 
-/// What stays the same of rows over a restart.
+/// The parts of rows that a restart does not change.
 fn without_times(mut rows: Vec<Value>) -> Vec<Value> {
     for row in &mut rows {
         for field in ["lastSeen", "open"] {
@@ -173,7 +173,7 @@ fn without_times(mut rows: Vec<Value>) -> Vec<Value> {
     rows
 }
 
-/// The names of those in the way, sorted.
+/// The names of the blockers, sorted.
 fn blockers(admin: &Admin) -> Vec<String> {
     let ready = admin.get("/ready?to=requireSSL");
     let name = |blocker: &Value| blocker["application"].as_str().unwrap_or("nobody").to_owned();

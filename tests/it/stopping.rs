@@ -1,4 +1,4 @@
-//! Stops: what still works, what is cut and when, and the exit code that says so.
+//! Stops: what still works, what is cut off and when, and the exit code.
 
 use std::{
     io::{Read as _, Write as _},
@@ -36,7 +36,7 @@ fn a_stop_takes_no_new_connections_and_lets_open_ones_end_by_themselves() {
     drop(open);
     let status = proxy.wait_exit(SOON).expect("the last connection is over");
     assert_eq!(status.code(), Some(0));
-    // One that came between the signal and the end of listening has said nothing, and is ended.
+    // A connection that was accepted between the signal and the closing of the listener is silent and was ended.
     assert_eq!(outcomes(&proxy).into_iter().filter(|outcome| outcome != "drained").collect::<Vec<_>>(), ["completed"]);
 }
 
@@ -91,7 +91,7 @@ fn a_stop_without_a_drain_time_forces_nothing_by_itself() {
     drop(open);
     let status = proxy.wait_exit(SOON).expect("the last connection is over");
     assert_eq!(status.code(), Some(0));
-    // One that came between the signal and the end of listening has said nothing, and is ended.
+    // A connection that was accepted between the signal and the closing of the listener is silent and was ended.
     assert_eq!(outcomes(&proxy).into_iter().filter(|outcome| outcome != "drained").collect::<Vec<_>>(), ["completed"]);
 }
 
@@ -100,7 +100,7 @@ fn a_client_that_has_said_nothing_is_ended_at_once_by_a_stop() {
     let upstream = Upstream::start();
     let mut proxy = Proxy::start([&in_front_of(&upstream)[..], &["--workers".into(), "1".into()]].concat());
     let mut silent = connect(&proxy);
-    // Accepted for certain once another, which came later to the only worker, has been served.
+    // The connection was certainly accepted once a later one to the only worker was served.
     let mut other = connect(&proxy);
     echoes(&mut other, b"served");
     drop(other);
@@ -113,7 +113,7 @@ fn a_client_that_has_said_nothing_is_ended_at_once_by_a_stop() {
     assert_eq!(upstream.accepted(), 1, "the silent client has no upstream");
 }
 
-/// Cut off, and told so: a TLS peer must be able to tell a stop from an attack.
+/// A forced end is signalled in TLS, so that the peer can tell a stop from an attack.
 #[test]
 fn a_forced_tls_client_gets_its_close_notify() {
     let upstream = Upstream::start();
@@ -124,12 +124,13 @@ fn a_forced_tls_client_gets_its_close_notify() {
     let mut client = tls_client(proxy.address("inbound"), certs::shared(), Some("client.pem"));
     echoes(&mut client, b"before");
     proxy.signal(Signal::TERM);
-    // rustls makes an end without close_notify an error.
+    // rustls reports an end without `close_notify` as an error.
     assert_eq!(std::io::Read::read(&mut client, &mut [0; 16]).unwrap(), 0);
     assert_eq!(proxy.wait_exit(SOON).unwrap().code(), Some(1));
 }
 
-/// The server behind says goodbye to its peers by the outbound routes: they are served for as long as it is.
+/// A server that shuts down contacts its peers through the outbound routes, which are therefore served until it has
+/// ended.
 #[test]
 fn outbound_routes_serve_until_inbound_is_done_and_then_drain_too() {
     let (upstream, peer) = (Upstream::start(), Upstream::start());
@@ -155,7 +156,7 @@ fn outbound_routes_serve_until_inbound_is_done_and_then_drain_too() {
     assert!(outcomes(&proxy).iter().all(|outcome| outcome == "completed" || outcome == "drained"));
 }
 
-/// The drain time is for both directions: clients that stay do not take the outbound routes' part of it.
+/// The drain time is for both directions: clients that stay do not use the part reserved for outbound routes.
 #[test]
 fn connections_that_stay_are_forced_inbound_first_within_one_drain_time() {
     let (upstream, peer) = (Upstream::start(), Upstream::start());
@@ -199,7 +200,8 @@ fn a_second_signal_forces_both_directions() {
     }
 }
 
-/// As a job's last step has it: asked by the unix socket, it drains as after a signal, and exits 0.
+/// As the last step of a Kubernetes Job: requested through the Unix socket, it drains as after a signal and exits with
+/// 0.
 #[test]
 fn a_quit_drains_and_is_a_clean_exit() {
     let (upstream, folder) = (Upstream::start(), Scratch::new("quit"));

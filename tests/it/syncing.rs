@@ -1,4 +1,5 @@
-//! A member in between its set's states, as in an initial sync: to stop, or to move its connections, is warned of.
+//! A member between two states of its set, for example in an initial sync: stopping it or recycling its connections
+//! causes a warning.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::support::{
     require, wait,
 };
 
-/// A member whose set is not there yet is in STARTUP, and says as little as one in STARTUP2.
+/// A member whose set does not exist yet is in STARTUP, and its `hello` says as little as in STARTUP2.
 #[test]
 fn a_recycle_beside_a_member_in_between_warns_and_moves() {
     require!(parts::mongod());
@@ -84,7 +85,7 @@ fn wait_state(admin: &Admin, state: &str) {
     wait(state, || admin.get("/status")["upstreams"][0]["state"] == state);
 }
 
-/// A member of a set, with TLS where it is asked for.
+/// A member of a set, with optional TLS.
 fn member() -> mongod::Options {
     let tls = mongod::Tls { mode: "allowTLS", certificate_key_file: cert("server.pem"), ca_file: Some(cert("ca.pem")) };
     mongod::Options { tls: Some(tls), replica_set: Some("rs".into()), ..mongod::Options::default() }

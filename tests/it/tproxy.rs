@@ -1,6 +1,6 @@
-//! A transparent inbound route, in network namespaces with TPROXY rules of the test's own: what other hosts connect to is
-//! the server's address, and the proxy serves it; nobody gets around the firewall by the proxy's own port; and no
-//! capability is left once it listens.
+//! A transparent inbound route in network namespaces, with TPROXY rules of the test's own: other hosts connect to the
+//! server's address, and the proxy serves them; no client bypasses the firewall through the proxy's own port; and no
+//! capability remains once it listens.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -29,7 +29,7 @@ use crate::support::{
     wait,
 };
 
-/// What a test here needs, or the test ends.
+/// Creates the hosts, or skips the test.
 macro_rules! hosts {
     () => {{
         require_root!();
@@ -57,7 +57,8 @@ fn connections_to_the_server_are_served_and_their_records_say_where_they_were_go
         let mut proxy = hosts.proxy(&[], Stdio::null(), upstream, &tls);
         proxy.wait_ready();
         for to in served {
-            // The kernel spreads them over the workers' listeners: one that is not transparent would take none.
+            // The kernel distributes connections over the workers' listeners: one that is not transparent would receive
+            // none.
             for _ in 0..8 {
                 let mark = proxy.mark();
                 let mut client = hosts.connect(to).unwrap_or_else(|error| panic!("{to}: {error}"));
@@ -82,7 +83,7 @@ fn connections_to_the_server_are_served_and_their_records_say_where_they_were_go
         let reached: Vec<SocketAddr> = servers.iter().flat_map(Upstream::peers).collect();
         assert_eq!(reached.len(), served.len() * 9, "by the proxy alone: {reached:?}");
 
-        // Without it, the second rule refuses; the server is never reached.
+        // Without the proxy, the second rule refuses connections; the server is never reached.
         proxy.kill();
         for to in served {
             assert_eq!(hosts.connect(to).unwrap_err().kind(), ErrorKind::ConnectionRefused, "{to}");
@@ -114,21 +115,22 @@ fn another_host_does_not_get_around_the_rules_by_the_listeners_own_address() {
         assert_eq!(record["outcome"], "not_intercepted", "{record}");
         assert!(record["reason"].as_str().unwrap().contains(own) && record["upstream"].is_null(), "{record}");
 
-        // By TLS: an alert that says so, and no handshake.
+        // With TLS: an alert instead of a handshake.
         let mut client = tls_over(hosts.connect(own).unwrap(), certs::shared(), None);
         let error = std::io::Write::write_all(&mut client, b"?")
             .and_then(|()| std::io::Read::read(&mut client, &mut [0]).map(drop));
         let error = error.expect_err("it is refused").to_string();
         assert!(error.contains("AccessDenied"), "{error}");
     }
-    // One that says nothing does not hold its slot.
+    // A silent client does not hold its slot.
     let mark = proxy.mark();
     let silent = hosts.connect("10.97.0.1:27117").unwrap();
     let peer = silent.local_addr().unwrap();
     assert_eq!(record_of(&proxy, mark, peer)["outcome"], "sniff_timeout");
     assert_eq!(server.accepted(), 0, "nobody has reached the server");
 
-    // From this host, as a health check or a mongod that dials itself; and what an older redirect leads here.
+    // Connections from this host, as of a health check or a mongod that dials itself; and connections that an older
+    // redirect leads here.
     for own in ["127.0.0.1:27117", "10.97.0.1:27117", "[::1]:27117"] {
         let mut client = hosts.within(|| TcpStream::connect(own)).unwrap();
         client.set_read_timeout(Some(SOON)).unwrap();
@@ -140,7 +142,8 @@ fn another_host_does_not_get_around_the_rules_by_the_listeners_own_address() {
     assert_eq!(ended(&proxy, mark, client)["destination"], "10.97.0.1:27016");
 }
 
-/// A host where every address can be bound, as keepalived and haproxy have it, is not every host.
+/// On a host where any address can be bound, as keepalived and haproxy configure it, foreign addresses do not count as
+/// own.
 #[test]
 fn addresses_that_can_be_bound_are_not_taken_for_own_ones() {
     let hosts = hosts!();
@@ -189,7 +192,7 @@ fn no_capability_is_left_once_it_listens() {
     };
     serves(hosts.proxy(&[], Stdio::null(), "127.0.0.1:27017", &[]), "root", 0);
 
-    // The bounding set is not the process's own to empty then, and no_new_privs keeps it without effect.
+    // The process may not clear the bounding set then, and no_new_privs makes it ineffective.
     let alone = [&NOBODY[..], &["--bounding-set", "-all,+net_raw", "--ambient-caps", "-all,+net_raw"]].concat();
     let alone = [&alone[..], &["--inh-caps", "-all,+net_raw"], &program.by(PLAINLY)].concat();
     serves(hosts.proxy(&alone, Stdio::null(), "127.0.0.1:27017", &[]), "CAP_NET_RAW alone", 1 << 13);
@@ -200,7 +203,7 @@ fn no_capability_is_left_once_it_listens() {
     assert_eq!(proxy.wait_exit(SOON).expect("it does not start").code(), Some(2));
     let _ = proxy.log().wait(Mark::START, SOON, |_| false);
     names_both_ways(&proxy.log().lines(Mark::START).join("\n"), "0.0.0.0:27117");
-    // As a check says.
+    // `check` says the same.
     let check = [&none[..], &[&program.path, "check"]].concat();
     let args = ["--port", "27117", "--bind_ip", "0.0.0.0", "--upstream", "127.0.0.1:27017", "--inboundTransparent"];
     let output =
@@ -208,7 +211,7 @@ fn no_capability_is_left_once_it_listens() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     names_both_ways(&String::from_utf8_lossy(&output.stderr), "0.0.0.0:27117");
 
-    // Sockets of a service manager: a transparent one needs nothing, another one the capability.
+    // Sockets of a service manager: a transparent one needs no capability, another one does.
     let handing_on = program.by(HANDING_ON);
     for (transparent, wrapper, serving) in [(true, &none, true), (false, &none, false), (false, &Vec::new(), true)] {
         let listener = hosts.within(|| TcpListener::bind("0.0.0.0:27117")).unwrap();
@@ -226,7 +229,7 @@ fn no_capability_is_left_once_it_listens() {
     }
 }
 
-/// Root reads every file while it has capabilities; a rotation has none.
+/// Root can read every file while it has capabilities, but a rotation has none.
 #[test]
 fn files_that_could_not_be_read_again_are_refused_at_the_start() {
     require_root!();
@@ -263,14 +266,14 @@ fn files_that_could_not_be_read_again_are_refused_at_the_start() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// From a redirect to TPROXY and back. What is open stays, by whichever rules it came.
+/// Changes from a redirect to TPROXY and back. Open connections stay, whichever rules they came by.
 #[test]
 fn rules_change_their_form_under_open_connections() {
     let hosts = hosts!();
     let _server = hosts.server("0.0.0.0:27017");
     let mut proxy = hosts.proxy(&[], Stdio::null(), "127.0.0.1:27017", &["--workers", "2"]);
     proxy.wait_ready();
-    // A chain of the nat type stays: without any, the kernel translates no address of open connections either.
+    // A chain of type nat remains: without any, the kernel no longer translates addresses of open connections.
     let output = "chain output { type nat hook output priority -100; ip daddr 127.116.105.237 tcp dport 1 redirect to :27117; };";
     let redirect = "chain prerouting { type nat hook prerouting priority -100; \
                     iifname != \"lo\" tcp dport 27017 redirect to :27117; };";
@@ -294,7 +297,7 @@ fn rules_change_their_form_under_open_connections() {
     }
 }
 
-/// The rules are expected, so that they are not there is said without ever having seen them.
+/// The rules are expected, so their absence is reported even if they were never seen.
 #[test]
 fn rules_that_are_not_there_are_noticed() {
     let hosts = hosts!();
@@ -316,7 +319,7 @@ fn rules_that_are_not_there_are_noticed() {
     proxy.wait_log(is("the redirect rules are gone"), SOON);
 }
 
-/// Its sockets are made while there are capabilities; a reload has none.
+/// The sockets are created while there are capabilities; a reload has none.
 #[test]
 fn a_reload_neither_makes_a_route_transparent_nor_the_reverse() {
     let upstream = Upstream::start();
@@ -354,7 +357,7 @@ fn a_listener_on_loopback_that_other_hosts_cannot_be_led_to_is_warned_about() {
     assert!(!wide.contains("loopback addresses only"), "{wide}");
 }
 
-/// Two hosts with a cable between them. Both are gone with their holders, processes that do nothing.
+/// Two hosts with a cable between them. They are removed with their holders, processes that do nothing.
 struct Hosts {
     sidecar: Child,
     others: Child,
@@ -362,7 +365,7 @@ struct Hosts {
 
 impl Hosts {
     /// # Errors
-    /// What this machine lacks.
+    /// A command or a privilege that this machine lacks.
     fn new() -> Result<Hosts, String> {
         let hosts = Hosts { sidecar: holder()?, others: holder()? };
         for child in [&hosts.sidecar, &hosts.others] {
@@ -393,7 +396,8 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// The rules that lead what other hosts send to the server's addresses to port 27117, and more.
+    /// Applies rules that lead connections of other hosts to these addresses of the server to port 27117, and
+    /// additional rules.
     fn rules(&self, to: &[&str], more: &str) {
         let rules = |address: &&str| {
             let address: SocketAddr = address.parse().unwrap();
@@ -446,7 +450,7 @@ impl Hosts {
         ProxyBuilder::new([&own[..], &hop, args].concat()).through(self.command(wrapper)).stdin(stdin).launch()
     }
 
-    /// `tlsramp ctl` there.
+    /// Runs `tlsramp ctl` on the sidecar's host.
     fn ctl(&self, args: &[&str]) -> Output {
         let words = [&[env!("CARGO_BIN_EXE_tlsramp"), "ctl", "--admin", "127.0.0.1:28117"], args].concat();
         process::output(self.command(&words), SOON).unwrap()
@@ -456,7 +460,7 @@ impl Hosts {
         inside(&self.sidecar, words)
     }
 
-    /// A connection from another host.
+    /// A connection from the other host.
     fn connect(&self, to: &str) -> std::io::Result<TcpStream> {
         let to: SocketAddr = to.parse().unwrap();
         let client = on(&self.others, || TcpStream::connect_timeout(&to, SOON))?;
@@ -464,7 +468,7 @@ impl Hosts {
         Ok(client)
     }
 
-    /// Does something on the sidecar's host. Sockets stay where they were made.
+    /// Runs a closure on the sidecar's host. Sockets belong to the host where they were created.
     fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         on(&self.sidecar, work)
     }
@@ -479,10 +483,10 @@ impl Drop for Hosts {
     }
 }
 
-/// A copy of the program that an unprivileged user may run, wherever the build is.
+/// A copy of the program that an unprivileged user can execute, wherever the build is.
 struct Program {
     path: String,
-    /// Declared to be kept: the copy is in it.
+    /// Kept because it contains the copy.
     _folder: tempfile::TempDir,
 }
 
@@ -496,7 +500,7 @@ impl Program {
         Program { path: path.to_string_lossy().into_owned(), _folder: folder }
     }
 
-    /// Words that run it in place of the program that follows them, by a script.
+    /// Words that run it through a shell script instead of directly.
     fn by<'a>(&'a self, script: &'a str) -> [&'a str; 4] {
         ["sh", "-c", script, &self.path]
     }
@@ -508,14 +512,14 @@ fn holder() -> Result<Child, String> {
     process::spawn(command).map_err(|error| error.to_string())
 }
 
-/// A command in the namespace of a holder.
+/// A command in a holder's namespace.
 fn inside(holder: &Child, words: &[&str]) -> Command {
     let mut command = process::tethered("nsenter");
     command.arg(format!("--net=/proc/{}/ns/net", holder.id())).arg("--").args(words);
     command
 }
 
-/// Does something on a thread in the namespace of a holder.
+/// Runs a closure on a thread in a holder's namespace.
 fn on<T: Send>(holder: &Child, work: impl FnOnce() -> T + Send) -> T {
     let namespace = fs::File::open(Path::new("/proc").join(holder.id().to_string()).join("ns/net")).unwrap();
     thread::scope(|scope| {
@@ -527,7 +531,7 @@ fn on<T: Send>(holder: &Child, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// The record of a client that ends now.
+/// Closes a client's connection and returns its record.
 fn ended(proxy: &Proxy, mark: Mark, client: TcpStream) -> Value {
     let peer = client.local_addr().unwrap();
     drop(client);
@@ -554,7 +558,7 @@ fn capabilities(pid: u32) -> BTreeSet<[u64; 5]> {
 }
 
 const PLAINLY: &str = "shift; exec \"$0\" \"$@\"";
-/// Makes its standard input the descriptor that sd_listen_fds(3) begins with.
+/// Turns the standard input into the first descriptor of sd_listen_fds(3).
 const HANDING_ON: &str = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=inbound; \
                           shift; exec \"$0\" \"$@\"";
 const NOBODY: [&str; 6] = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];

@@ -1,5 +1,5 @@
-//! Connections that the kernel has redirected, in a network namespace with rules of the test's own: they go where they
-//! were going, by policy, to a server of the right name; and none goes in a circle.
+//! Connections redirected by the kernel, in a network namespace with rules of the test's own: they reach their original
+//! destination, by policy, at a server with the right name; and no connection loops.
 
 use std::{
     env,
@@ -41,7 +41,7 @@ fn redirected_connections() {
         rules_that_vanish_under_require_ssl_are_red();
         return;
     }
-    // In a namespace of its own, which goes with the process.
+    // In a separate namespace, which is removed with the process.
     let mut command = process::tethered("unshare");
     let test = thread::current().name().expect("a test's thread has its name").to_owned();
     command.args(["--net", "--"]).arg(env::current_exe().unwrap());
@@ -51,8 +51,8 @@ fn redirected_connections() {
     assert!(output.status.success() && said.contains("1 passed"), "in the namespace:\n{said}");
 }
 
-/// Two hosts by their addresses, and rules that redirect everything for the server's port but what is exempt. Unlike
-/// those of `tlsramp netfilter`, they redirect what a mongod dials on its own host too.
+/// Two hosts, represented by their addresses, and rules that redirect all connections to the server's port except
+/// exempt ones. Unlike the rules of `tlsramp netfilter`, they also redirect connections of a mongod to its own host.
 pub(crate) fn network() {
     run("ip", &["link", "set", "lo", "up"]);
     for address in [OWN, FRONTED, MEMBER] {
@@ -89,7 +89,7 @@ fn go_where_they_were_going() {
         assert_eq!(record["route"], "outbound transparent", "{record}");
         assert_eq!(record["upstream"], address.to_string().as_str(), "{record}");
         assert_eq!((&record["upstream_link"], &record["outcome"]), (&"plaintext".into(), &"completed".into()));
-        // By tlsramp, not past it.
+        // Through tlsramp, not bypassing it.
         assert_eq!(server.peers(), [record["upstream_local"].as_str().unwrap().parse().unwrap()]);
     }
 }
@@ -103,16 +103,16 @@ fn are_verified_by_the_member_that_is_there() {
             let mut session = rustls::ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
             let mut stream = rustls::Stream::new(&mut session, &mut socket);
             let mut bytes = [0; 4];
-            // A client that does not trust it ends this.
+            // A client that does not trust the certificate closes the connection.
             let _ = std::io::Read::read_exact(&mut stream, &mut bytes).and_then(|()| stream.write_all(&bytes));
         }
     });
     let at = |name: &str, ip: &str| format!("{name}:{}={ip}", address.port());
     let rows: &[(&[String], bool)] = &[
-        // Of several names at an address, any will do.
+        // Of several names at an address, the certificate may have any.
         (&[at("db2.example.net", MEMBER), at("localhost", MEMBER)], true),
         (&[at("db2.example.net", MEMBER)], false),
-        // Another's name, and another port's: the certificate must be for the IP address, and is not.
+        // The name of another server, and of another port: the certificate must be for the IP address, and is not.
         (&[at("localhost", OWN)], false),
         (&[format!("localhost:1={MEMBER}")], false),
         (&[], false),
@@ -129,13 +129,13 @@ fn are_verified_by_the_member_that_is_there() {
         }
         drop(local);
         let record = record(&proxy, Mark::START);
-        // The test's own server may end by a reset.
+        // The test's own server may close with a reset.
         assert_eq!(record["outcome"] == "upstream_tls_failed", !works, "{members:?}: {record}");
     }
 }
 
-/// The policy changes while the dial to where a connection was going takes its time: the connection is counted until it is
-/// judged again, and then dialled anew. The server gets no plaintext.
+/// The policy changes while the dial to the original destination is pending: the connection is counted until it is
+/// judged again, and then dialled again. The server receives no plaintext.
 fn that_wait_for_their_dial_are_judged_again() {
     let address = SocketAddr::new(MEMBER.parse().unwrap(), STALLED_PORT);
     let listener = TcpListener::bind(address).unwrap();
@@ -160,7 +160,7 @@ fn that_wait_for_their_dial_are_judged_again() {
     let admin = crate::support::admin::at(admin);
     let waiting = || admin.get("/status")["connections"]["nonConforming"].clone();
 
-    // What tlsramp dials is lost, and sent again a second later.
+    // The packets of tlsramp's dial are dropped; the kernel sends them again a second later.
     let stall = format!(
         "add table inet stall; add chain inet stall output {{ type filter hook output priority 0; }}; \
          add rule inet stall output meta skgid {GROUP} tcp dport {STALLED_PORT} counter drop"
@@ -184,7 +184,7 @@ fn that_wait_for_their_dial_are_judged_again() {
     drop(local);
     let record = record(&proxy, Mark::START);
     assert_eq!((&record["upstream_link"], &record["mode"]), (&"tls".into(), &"preferSSL".into()), "{record}");
-    // tlsramp looks at the server by TLS too.
+    // tlsramp also probes the server with TLS.
     let openings: Vec<_> = openings.try_iter().collect();
     assert!(!openings.is_empty() && openings.iter().all(|first| *first == 22), "TLS and nothing else: {openings:?}");
 }
@@ -199,7 +199,7 @@ fn that_were_not_are_refused() {
     assert_eq!(record(&proxy, Mark::START)["outcome"], "loop");
 }
 
-/// tlsramp runs outside the exempt group, so what it dials is redirected to it again.
+/// tlsramp runs outside the exempt group, so its own dials are redirected to it again.
 fn of_tlsramp_itself_end_the_circle() {
     let proxy = sidecar(false, &[]);
     let mut local = TcpStream::connect((MEMBER, MEMBER_PORT)).unwrap();
@@ -215,7 +215,8 @@ fn of_tlsramp_itself_end_the_circle() {
     assert_eq!(records(&proxy).len(), 2, "one circle, not more");
 }
 
-/// mongod dials its own name: out by the redirect, in again by the inbound route under the mode in force.
+/// mongod connects to its own name: out through the redirect, and in again through the inbound route with the mode in
+/// force.
 fn to_the_own_server_come_in_again_by_policy() {
     let own = SocketAddr::new(OWN.parse().unwrap(), PORT);
     let server = Upstream::on(TcpListener::bind(own).unwrap(), None);
@@ -245,8 +246,8 @@ fn rules_that_vanish_are_noticed() {
     proxy.log().wait(mark, SOON, said("the redirect rules are in force")).unwrap();
 }
 
-/// Without its rules a sidecar is not ready, and its status says first what that means in the mode in force; with them, a
-/// set that advertises the server's own port leads nowhere around.
+/// Without its rules, a sidecar is not ready, and its status first names the consequences in the mode in force. With
+/// them, a set that advertises the server's own port does not make clients bypass tlsramp.
 fn rules_that_vanish_under_require_ssl_are_red() {
     let probes = SocketAddr::from(([127, 0, 0, 1], 9216));
     let admin = SocketAddr::from(([127, 0, 0, 1], 28117));
@@ -306,12 +307,12 @@ fn until(mut is: impl FnMut() -> bool) {
     }
 }
 
-/// A tlsramp beside the server of `OWN`; `exempt`: in the group whose connections are not redirected.
+/// A tlsramp beside the server of `OWN`. With `exempt`, it is in the group whose connections are not redirected.
 fn sidecar(exempt: bool, more: &[&str]) -> Proxy {
     sidecar_of(OWN, exempt, more)
 }
 
-/// A tlsramp beside the server of an address of this host.
+/// A tlsramp beside a server at an address of this host.
 fn sidecar_of(server: &str, exempt: bool, more: &[&str]) -> Proxy {
     let group = if exempt { GROUP } else { "0" };
     let wrapper = ["setpriv", "--regid", group, "--clear-groups", "--"].map(str::to_owned);
@@ -339,17 +340,18 @@ fn run(program: &str, args: &[&str]) {
 
 pub(crate) const INSIDE: &str = "TLSRAMP_TEST_INSIDE_NAMESPACE";
 pub(crate) const OWN: &str = "10.77.0.1";
-/// Another of its addresses, with a server of its own.
+/// Another address of the host, with a server of its own.
 const FRONTED: &str = "10.77.0.3";
 pub(crate) const MEMBER: &str = "10.77.0.2";
 const MEMBER_6: &str = "fd77::2";
 pub(crate) const PORT: u16 = 27017;
-/// Not the own server's: all of a host's addresses count as its own, and this one's hosts are one.
+/// Different from the own server's port: all addresses of a host count as its own, and this test's hosts are a single
+/// one.
 pub(crate) const MEMBER_PORT: u16 = 27020;
 const TLS_PORT: u16 = 27021;
 const STALLED_PORT: u16 = 27022;
 pub(crate) const TRANSPARENT: u16 = 27018;
-/// Any group that nobody is in.
+/// Any group without members.
 pub(crate) const GROUP: &str = "4711";
 const ALLOW: [&str; 6] =
     ["--sslMode", "allowSSL", "--sslPEMKeyFile", "CERTS/member.pem", "--sslCAFile", "CERTS/ca.pem"];

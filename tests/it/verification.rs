@@ -1,5 +1,5 @@
-//! Whom a certificate convinces: several roots, two CAs, switches, revocation that no ticket gets around, and a
-//! reason of its own for each thing that OpenSSL took and rustls refuses.
+//! Verification of certificates: several roots, two CAs, options, revocation that tickets cannot bypass, and a separate
+//! reason for each property that OpenSSL accepted and rustls refuses.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::support::{Mark, Proxy, ReservedPort, Scratch, cert, openssl, process,
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// rustls takes the client's chain from the ticket without asking again: the tickets must go with the CRL.
+/// rustls takes the client's chain from the ticket without verifying it again, so tickets must be discarded with the
+/// CRL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_ticket_resumes_past_a_revocation() {
     let folder = Scratch::new("revocation");
@@ -54,7 +55,7 @@ async fn no_ticket_resumes_past_a_revocation() {
     greet(address, &other).await.unwrap();
 }
 
-/// mongod's rule: a CRL past its nextUpdate refuses everybody.
+/// As in mongod, all clients are refused if the CRL is past its nextUpdate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_crl_refuses() {
     let upstream = echo().await;
@@ -106,7 +107,7 @@ async fn an_encrypted_key_opens_with_its_password() {
     greet(proxy.address("inbound"), &client).await.unwrap();
 }
 
-/// A hello larger than a segment, and a group that a client may offer alone.
+/// A ClientHello larger than a TCP segment, with a group that may be the only one a client offers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_post_quantum_key_share_is_accepted() {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -118,7 +119,7 @@ async fn a_post_quantum_key_share_is_accepted() {
     greet(proxy.address("inbound"), &std::sync::Arc::new(config)).await.unwrap();
 }
 
-/// The switch lets everyone in and vouches for no one.
+/// The option accepts all clients and gives none an identity.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn allow_invalid_certificates_admits_without_an_identity() {
     let proxy = inbound(echo().await, &["--sslAllowInvalidCertificates"]);
@@ -128,7 +129,7 @@ async fn allow_invalid_certificates_admits_without_an_identity() {
     assert_eq!((&record["outcome"], &record["client_subject"]), (&"completed".into(), &Value::Null));
     let warned = |line: &Value| line["level"] == "WARN" && line.to_string().contains("llowInvalidCertificates");
     proxy.wait_log(warned, PATIENCE);
-    // Absence is another matter.
+    // The option does not permit a missing certificate.
     let without = tls::client(cert("ca.pem"), None);
     greet(proxy.address("inbound"), &without).await.expect_err("a certificate is still mandatory");
 }
@@ -153,7 +154,7 @@ fn what_openssl_took_of_clients_is_refused_with_its_reason() {
         assert_eq!(record["outcome"], "client_certificate_refused", "{flaw:?}: {record}");
         assert!(record["reason"].as_str().unwrap().contains(reason), "{flaw:?}: {record}");
     }
-    // A client's name is never matched, in mongod neither: a CN alone is fine here.
+    // As in mongod, a client's name is never compared, so a CN alone is sufficient here.
     let mark = proxy.mark();
     let file = authority.issue(Flaw::CommonNameOnly).to_string_lossy().into_owned();
     openssl::s_client(proxy.address("inbound"), &["-cert", &file]);
@@ -213,7 +214,7 @@ fn clients_without_forward_secrecy_are_refused_with_the_reason() {
     }
 }
 
-/// Found before the first peer refuses it: what is shown to servers must be allowed to be a client.
+/// Found before a peer refuses it: a certificate presented to servers must be usable as a client certificate.
 #[test]
 fn check_complains_of_an_outgoing_certificate_without_client_auth() {
     let ca = cert("ca.pem");
@@ -231,8 +232,8 @@ fn check_complains_of_an_outgoing_certificate_without_client_auth() {
     }
 }
 
-/// Says hello and hears it back; how the handshake went. A server's verdict on a client's certificate comes with
-/// the first read.
+/// Sends bytes and reads them back; returns the kind of handshake. The server's verdict on the client certificate
+/// arrives with the first read.
 async fn greet(address: SocketAddr, config: &std::sync::Arc<rustls::ClientConfig>) -> std::io::Result<HandshakeKind> {
     let mut stream = tls::connect(address, config).await?;
     stream.write_all(b"ping").await?;
@@ -274,7 +275,7 @@ fn refused(proxy: &Proxy, outcome: &str, reason: &str) {
     assert!(record["reason"].as_str().unwrap().contains(reason), "{record}");
 }
 
-/// `openssl s_server`, which still serves what a modern library does not.
+/// `openssl s_server`, which supports algorithms and versions that modern libraries do not.
 struct OpensslServer {
     child: std::process::Child,
     port: u16,

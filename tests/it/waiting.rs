@@ -1,4 +1,4 @@
-//! Clients that say little: no CPU, no wrong verdict, no delay for others.
+//! Clients that send little or nothing: they cause no CPU load, no wrong verdict and no delay for others.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,30 +8,30 @@ use crate::support::{Proxy, cert};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One worker, so that a spin in any connection would starve the timers of all.
+/// A single worker, so that a busy loop in any connection would delay all timers.
 #[test]
 fn a_byte_and_silence_or_the_end_cost_no_cpu_and_starve_no_timer() {
     let proxy = proxy(&["--sniffTimeout", "3s", "--workers", "1"]);
     let silent: Vec<_> = (0..100).map(|_| say(&proxy, b"\x16", false)).collect();
     let ended: Vec<_> = (0..100).map(|_| say(&proxy, b"\x16", true)).collect();
-    // The ended ones are over at once; that must not wait for a deadline.
+    // Closed connections end at once, without waiting for a deadline.
     wait_for(&proxy, "sniff_truncated", 100);
     let before = proxy.cpu();
     std::thread::sleep(Duration::from_secs(2));
     let ticks = proxy.cpu() - before;
     assert!(ticks <= 10, "{ticks} clock ticks of CPU for 100 silent clients in two seconds");
-    // The deadline fires on the same worker.
+    // The deadline expires on the same worker.
     wait_for(&proxy, "sniff_timeout", 100);
     drop((silent, ended));
 }
 
-/// The first byte takes the wait's start with it: dribbling does not extend the deadline.
+/// The time limit counts from the first byte: further bytes do not extend the deadline.
 #[test]
 fn dribbling_ends_at_the_deadline() {
     let proxy = proxy(&["--sniffTimeout", "1s"]);
     let mut client = say(&proxy, b"\x16", false);
     client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    // An opening that stays undecided: responseTo 0, one byte at a time, and the last never comes.
+    // An opening that stays undecided: responseTo 0, one byte at a time, without the last one.
     let mut sent = 1;
     let ended = loop {
         let byte = if sent < 15 { [[3_u8, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xdd, 7, 0][sent - 1]] } else { [0] };
@@ -61,11 +61,11 @@ fn a_silent_client_may_wait_unless_told_otherwise() {
     closed.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(closed.read(&mut [0]).unwrap(), 0);
     wait_for(&strict, "sniff_timeout", 1);
-    // Longer than the deadline has passed by now; the patient one still serves.
+    // The deadline has passed by now, but the silent client is still served.
     echo(waiting, b"late but fine");
 }
 
-/// Connected under allowSSL, spoken under requireSSL: the mode is read when the opening is known.
+/// Connected in allowSSL, first bytes in requireSSL: the mode is read when the opening was classified.
 #[test]
 fn a_mode_changed_while_a_client_was_silent_applies_to_it() {
     let upstream = echo_server();
@@ -90,7 +90,7 @@ fn a_mode_changed_while_a_client_was_silent_applies_to_it() {
     assert_eq!(silent.read(&mut [0; 16]).unwrap(), 0);
     let record = proxy.wait_log(|line| line["outcome"] == "refused_plaintext", PATIENCE);
     assert_eq!((&record["mode"], &record["generation"]), (&"requireSSL".into(), &2.into()));
-    // An established connection keeps its verdict, as in mongod.
+    // As in mongod, an established connection keeps its verdict.
     echo(established, b"after");
 }
 
@@ -119,7 +119,7 @@ fn echo(mut client: TcpStream, text: &[u8]) {
     assert_eq!(back, text);
 }
 
-/// Waits until so many connections have ended so, whether the log has a line for each or a summary.
+/// Waits until this number of connections has ended with this outcome, reported by single lines or by a summary.
 fn wait_for(proxy: &Proxy, outcome: &str, wanted: u64) {
     let mut ended = 0;
     proxy.wait_log(
@@ -133,7 +133,7 @@ fn wait_for(proxy: &Proxy, outcome: &str, wanted: u64) {
     );
 }
 
-/// A server that sends everything back; its address.
+/// Starts an echo server. Returns its address.
 fn echo_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -1,5 +1,5 @@
-//! Files that change are taken up by themselves: certificates however they are replaced, and the configuration if that
-//! is wished.
+//! Changed files are applied automatically: certificates, however they are replaced, and the configuration if
+//! requested.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -39,21 +39,21 @@ fn certificates_are_taken_up_however_they_are_replaced() {
         serials.push(serial(&admin));
     };
 
-    // As Kubernetes does it.
+    // As Kubernetes replaces files.
     version("..2", "member.pem");
     symlink("..2", folder.join("..data_tmp")).unwrap();
     fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
     is_another("by the swap of a link");
-    // Renamed over.
+    // Replaced by a rename.
     fs::copy(cert("server.pem"), folder.join("new")).unwrap();
     fs::rename(folder.join("new"), &key).unwrap();
     is_another("by rename");
-    // In place.
+    // Overwritten in place.
     fs::copy(cert("member.pem"), &key).unwrap();
     is_another("in place");
     assert_eq!((&serials[0], &serials[1]), (&serials[2], &serials[3]), "the same two, by turns");
 
-    // One that cannot be used is not taken, and said so.
+    // A file that cannot be used is not applied, and this is reported.
     let mark = proxy.mark();
     fs::write(&key, "no PEM at all").unwrap();
     let line = proxy.wait_log_since(mark, |line| line["door"] == "watch", PATIENCE);

@@ -1,4 +1,4 @@
-//! One connection from connect to end, in step with the others of its round.
+//! One connection from connect to end, synchronized with the others of its round.
 
 use std::{
     io::{Read as _, Write as _},
@@ -26,58 +26,59 @@ use crate::support::{
     until::busy,
 };
 
-/// What the connections of a round have in common.
+/// State shared by the connections of a round.
 pub(super) struct Stage<'a> {
     pub(super) proxy: SocketAddr,
     pub(super) server: &'a Server,
     pub(super) round: &'a Round,
     /// The folder with the certificates.
     pub(super) folder: &'a Path,
-    /// Met four times: all is established; the server stalls; all are in place; the operator has acted and the server goes on.
+    /// Waited at four times: all connections are established; the server stalls; all are in their phase; the operator
+    /// has acted and the server continues.
     pub(super) barrier: Barrier,
 }
 
-/// What came of a connection.
+/// The result of a connection.
 pub(super) struct Seen {
     pub(super) peer: SocketAddr,
-    /// The outcomes that its record may have; none where any may be.
+    /// The outcomes that its record may have; empty if any is possible.
     pub(super) outcomes: &'static [&'static str],
-    /// Bytes in and out that its record must have.
+    /// The bytes in and out that its record must have.
     pub(super) bytes: Option<(u64, u64)>,
 }
 
-/// How far a connection has come.
+/// How far a connection has got.
 enum Place {
     Nowhere,
     Silent(TcpStream),
-    /// The second half of the hello.
+    /// The second half of the ClientHello is still to be sent.
     HalfHello(Box<ClientConnection>, TcpStream, Vec<u8>),
     Handshake(Box<dyn Stream>),
-    /// Its header is sent.
+    /// Its header was sent.
     Spoken(Box<dyn Stream>),
     Established(Ends),
-    /// It was turned away.
+    /// It was refused.
     Over(String),
 }
 
-/// Whether a connection that is not established when the operator acts may be afterwards.
+/// Whether a connection that is not established when the operator acts may be established afterwards.
 fn is_admitted(round: &Round, part: &Part) -> bool {
     let stopped = round.action == Action::Drain && matches!(part.phase, Phase::Silent | Phase::HalfHello);
     round.to.admits(part.kind) && !part.doomed && !stopped
 }
 
-/// Whether a connection that was established is asked to move.
+/// Whether an established connection is recycled.
 fn is_cut(round: &Round, part: &Part) -> bool {
     round.action == Action::Recycle && !round.would_make(part)
 }
 
-/// Whether this connection must never come to the server.
+/// Whether this connection must never reach the server.
 pub(super) fn is_barred(round: &Round, part: &Part) -> bool {
     !part.phase.is_established() && !is_admitted(round, part)
 }
 
 pub(super) fn live(part: &Part, stage: &Stage) -> Result<Seen, String> {
-    // Whatever fails, the others wait at every barrier.
+    // Even if this fails, the others are waiting at every barrier.
     let mut peer = None;
     let mut place = Ok(Place::Nowhere);
     if part.phase.is_established() {
@@ -126,7 +127,7 @@ pub(super) fn live(part: &Part, stage: &Stage) -> Result<Seen, String> {
             if is_admitted(stage.round, part) {
                 finish(arrive(spoken?, part, stage, stage.round.to.links_by_tls())?, event, part, peer)
             } else {
-                // An error is as good: it was turned away while it spoke.
+                // An error is accepted too: the connection was refused while it was sending.
                 spoken.map_or(Ok(()), wait_end)?;
                 Ok(seen(&[]))
             }
@@ -134,7 +135,7 @@ pub(super) fn live(part: &Part, stage: &Stage) -> Result<Seen, String> {
     }
 }
 
-/// As far as its phase goes, before or while the operator acts.
+/// Advances the connection as far as its phase requires, before or while the operator acts.
 fn open(part: &Part, stage: &Stage, peer: &mut Option<SocketAddr>) -> Result<Place, String> {
     let socket = connect(stage.proxy)?;
     *peer = socket.local_addr().ok();
@@ -169,7 +170,7 @@ fn open(part: &Part, stage: &Stage, peer: &mut Option<SocketAddr>) -> Result<Pla
         | Phase::ClientEnded
         | Phase::ServerEnded => {
             let spoken = speak(Place::Silent(socket), part, stage);
-            // Whoever races may be turned away already.
+            // A racing connection may already have been refused.
             if part.phase == Phase::Racing && is_barred(stage.round, part) {
                 return Ok(spoken.map_or_else(Place::Over, Place::Spoken));
             }
@@ -178,7 +179,7 @@ fn open(part: &Part, stage: &Stage, peer: &mut Option<SocketAddr>) -> Result<Pla
     }
 }
 
-/// Established, and in its phase.
+/// Establishes the connection and brings it into its phase.
 fn establish(part: &Part, stage: &Stage, peer: &mut Option<SocketAddr>) -> Result<Place, String> {
     let socket = connect(stage.proxy)?;
     *peer = socket.local_addr().ok();
@@ -198,7 +199,7 @@ fn establish(part: &Part, stage: &Stage, peer: &mut Option<SocketAddr>) -> Resul
     Ok(Place::Established(ends))
 }
 
-/// Sends all that is still to be sent up to the header.
+/// Sends everything up to and including the header.
 fn speak(place: Place, part: &Part, stage: &Stage) -> Result<Box<dyn Stream>, String> {
     let mut stream: Box<dyn Stream> = match place {
         Place::Silent(socket) if part.kind == Kind::Plaintext => Box::new(socket),
@@ -217,7 +218,7 @@ fn speak(place: Place, part: &Part, stage: &Stage) -> Result<Box<dyn Stream>, St
     Ok(stream)
 }
 
-/// Both ends, once the connection has come to the server; by the kind of link that its mode wants.
+/// Waits until the connection has reached the server, with the kind of link that its mode requires. Returns both ends.
 fn arrive(client: Box<dyn Stream>, part: &Part, stage: &Stage, by_tls: bool) -> Result<Ends, String> {
     let arrived = stage.server.take(part.number)?;
     if arrived.by_tls != by_tls {
@@ -235,7 +236,7 @@ fn arrive(client: Box<dyn Stream>, part: &Part, stage: &Stage, by_tls: bool) -> 
     Ok(ends)
 }
 
-/// The event, and what it must look like at both ends.
+/// Performs the event and checks its effects at both ends.
 fn finish(mut ends: Ends, event: Event, part: &Part, peer: SocketAddr) -> Result<Seen, String> {
     match event {
         Event::ClientEnds if !ends.client.has_ended => ends.client.end()?,
@@ -248,7 +249,7 @@ fn finish(mut ends: Ends, event: Event, part: &Part, peer: SocketAddr) -> Result
     } else {
         ends.settle(if part.messages { 0 } else { 5000 })?;
     }
-    // Whoever has not ended does so, and the other sees it.
+    // The end that is still open closes, and the other one observes it.
     let Ends { client, server } = &mut ends;
     if !client.has_ended {
         client.end()?;
@@ -270,7 +271,7 @@ fn finish(mut ends: Ends, event: Event, part: &Part, peer: SocketAddr) -> Result
     Ok(Seen { peer, outcomes: &["completed"], bytes: Some((client.sent, server.sent)) })
 }
 
-/// One end is reset: the other sees a reset, within a second.
+/// Resets one end: the other must observe a reset within a second.
 fn lose(ends: Ends, event: Event, peer: SocketAddr) -> Result<Seen, String> {
     let Ends { client, server } = ends;
     let (lost, mut left, outcomes): (_, _, &'static [&'static str]) = if event == Event::ClientResets {
@@ -295,7 +296,7 @@ fn lose(ends: Ends, event: Event, peer: SocketAddr) -> Result<Seen, String> {
     Ok(Seen { peer, outcomes, bytes: None })
 }
 
-/// Waits until the proxy has ended it.
+/// Waits until the proxy has closed the connection.
 fn wait_end(mut stream: Box<dyn Stream>) -> Result<(), String> {
     let deadline = Instant::now() + SOON;
     let mut bytes = [0; 4096];
@@ -327,7 +328,8 @@ fn session(part: &Part, stage: &Stage) -> Box<ClientConnection> {
     Box::new(ClientConnection::new(client(stage.folder, file, version), name).unwrap())
 }
 
-/// A client of a folder: it trusts `ca.pem`, shows this file, and keeps its sessions.
+/// A client configuration with files of a folder: it trusts `ca.pem`, presents this certificate, and stores its
+/// sessions.
 pub(super) fn client(folder: &Path, file: &str, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("ca.pem")).unwrap()).unwrap();
@@ -338,7 +340,7 @@ pub(super) fn client(folder: &Path, file: &str, version: &'static SupportedProto
     Arc::new(builder.with_client_auth_cert(chain, key).unwrap())
 }
 
-/// The hello that a session begins with, in two halves.
+/// The ClientHello of a session, in two halves.
 fn hello_of(session: &mut ClientConnection) -> (Vec<u8>, Vec<u8>) {
     let mut hello = Vec::new();
     session.write_tls(&mut hello).unwrap();

@@ -1,8 +1,8 @@
-//! What will happen, from a seed alone: the same seed is the same plan.
+//! The plan of events, computed from a seed alone: the same seed gives the same plan.
 
 use std::fmt;
 
-/// How a client speaks.
+/// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Kind {
     Plaintext,
@@ -13,15 +13,15 @@ pub(super) enum Kind {
 /// Where a connection waits while the operator acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// Connected, and not a byte sent.
+    /// Connected, without having sent a byte.
     Silent,
-    /// Half of a `ClientHello` sent.
+    /// Half of a `ClientHello` was sent.
     HalfHello,
-    /// The server's flight has come, and the client's second is not sent.
+    /// The server's flight was received, and the client's second flight was not sent.
     Handshake,
-    /// Admitted, while the server does not answer the dial.
+    /// Accepted, while the server does not answer the dial.
     Dial,
-    /// Not there yet: it connects at some moment of the action.
+    /// Not connected yet: it connects at some moment during the action.
     Racing,
     Idle,
     /// Bytes of the client wait for a server that does not read.
@@ -29,16 +29,16 @@ pub(super) enum Phase {
     /// Bytes of the server wait for a client that does not read.
     StuckDown,
     StuckBoth,
-    /// The client has ended its half.
+    /// The client has closed its sending direction.
     ClientEnded,
-    /// The server has ended its half.
+    /// The server has closed its sending direction.
     ServerEnded,
 }
 
-/// What happens to a connection once the operator has acted.
+/// What happens to a connection after the operator has acted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Event {
-    /// All bytes arrive, and the client ends it.
+    /// All bytes arrive, and the client ends the connection.
     GoOn,
     ClientEnds,
     ServerEnds,
@@ -46,22 +46,22 @@ pub(super) enum Event {
     ServerResets,
 }
 
-/// What the operator does in a round.
+/// The operator's action in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Action {
     Nothing,
     Mode,
-    /// Another certificate of the proxy's own.
+    /// The proxy's own certificate is replaced.
     Rotate,
     /// The configuration file names another mode.
     Reload,
-    /// A new mode, and whoever it would not admit is cut off.
+    /// The mode changes, and connections that it would not accept are recycled.
     Recycle,
-    /// Somebody holds the lease, and another asks for a mode.
+    /// One holder has the lease, and another requests a mode.
     Lease,
-    /// A new CRL names the client's certificate.
+    /// A new CRL contains the client's certificate.
     Revoke,
-    /// The client's certificate ends.
+    /// The client's certificate expires.
     Expire,
     /// SIGTERM.
     Drain,
@@ -78,27 +78,27 @@ pub(super) enum Mode {
 /// One connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
-    /// No other has it: by this it is known at the server.
+    /// A unique number, by which the server recognizes the connection.
     pub(super) number: u32,
     pub(super) kind: Kind,
     pub(super) phase: Phase,
     pub(super) event: Event,
-    /// Shows the certificate that is revoked, or ends, in this round.
+    /// Presents the certificate that is revoked or expires in this round.
     pub(super) doomed: bool,
-    /// Speaks MongoDB messages and can be moved between two of them.
+    /// Sends MongoDB messages, so that it can be recycled between two of them.
     pub(super) messages: bool,
-    /// Of a racing connection, when it begins.
+    /// When a racing connection starts.
     pub(super) delay_ms: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Round {
     pub(super) action: Action,
-    /// Both kinds are admitted at first.
+    /// The mode before the action, which accepts both kinds of clients.
     pub(super) from: Mode,
     /// The mode after the action.
     pub(super) to: Mode,
-    /// The server takes the connection, and stops in its own handshake.
+    /// The server accepts connections but stalls in its TLS handshake.
     pub(super) server_stalls_in_tls: bool,
     pub(super) parts: Vec<Part>,
 }
@@ -106,7 +106,7 @@ pub(super) struct Round {
 impl Round {
     /// Whether the mode after the action would make this connection as the mode before has made it.
     pub(super) fn would_make(&self, part: &Part) -> bool {
-        // A link by TLS where plaintext would do is left as it is.
+        // A TLS link is not replaced if plaintext would be enough.
         self.to.admits(part.kind) && (self.from.links_by_tls() || !self.to.links_by_tls())
     }
 }
@@ -125,7 +125,7 @@ impl Mode {
         if kind == Kind::Plaintext { self != Mode::Require } else { self != Mode::Disabled }
     }
 
-    /// Whether the link to the server is by TLS.
+    /// Whether the link to the server uses TLS.
     pub(super) fn links_by_tls(self) -> bool {
         matches!(self, Mode::Prefer | Mode::Require)
     }
@@ -146,7 +146,7 @@ impl Phase {
         Phase::ServerEnded,
     ];
 
-    /// Whether it is established before the operator acts.
+    /// Whether the connection is established before the operator acts.
     pub(super) fn is_established(self) -> bool {
         self >= Phase::Idle
     }
@@ -154,7 +154,7 @@ impl Phase {
     fn is_of(self, kind: Kind) -> bool {
         match self {
             Phase::HalfHello | Phase::Handshake => kind != Kind::Plaintext,
-            // What a client of TLS would have to do for it, most libraries cannot.
+            // Most TLS libraries do not allow a client to half-close.
             Phase::ClientEnded => kind == Kind::Plaintext,
             Phase::Silent
             | Phase::Dial
@@ -198,7 +198,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Every kind in every phase with every event, once.
+/// Every combination of kind, phase and event, once.
 pub(super) fn whole_table() -> Vec<(Kind, Phase, Event)> {
     let mut table = Vec::new();
     for phase in Phase::ALL {
@@ -209,7 +209,8 @@ pub(super) fn whole_table() -> Vec<(Kind, Phase, Event)> {
     table
 }
 
-/// Every action twice, in any order, and the stop at the end; the whole table is dealt out to them three times.
+/// Every action twice in random order, and the stop at the end; the table of combinations is distributed over them
+/// three times.
 pub(super) fn of(seed: u64) -> Vec<Round> {
     let mut random = Random(seed);
     let actions = [
@@ -222,7 +223,8 @@ pub(super) fn of(seed: u64) -> Vec<Round> {
         Action::Revoke,
         Action::Expire,
     ];
-    // Every action's first round is dealt to before any action's second, so that each meets every phase.
+    // The first round of every action receives combinations before any second round, so that each action meets every
+    // phase.
     let all = [&actions[..], &[Action::Drain], &actions].concat();
     let mut rounds: Vec<_> = all.into_iter().map(|action| round(action, &mut random)).collect();
     let mut number = 0;
@@ -233,14 +235,14 @@ pub(super) fn of(seed: u64) -> Vec<Round> {
         for (kind, phase, event) in table {
             number += 1;
             let next = &mut next[phase as usize];
-            // Who connects while the listeners close may be turned away or not.
+            // A client that connects while the listeners close may be refused or not.
             if (rounds[*next].action, phase) == (Action::Drain, Phase::Racing) {
                 *next += 1;
             }
             let round = &mut rounds[*next];
             *next = (*next + 1) % ROUNDS;
             let ends_identities = matches!(round.action, Action::Revoke | Action::Expire);
-            // What was verified before its end is verified: a dial that takes longer changes nothing.
+            // A certificate that was verified before its expiry counts as verified, even if the dial takes longer.
             let verified = round.action == Action::Expire && phase >= Phase::Dial;
             let messages = phase == Phase::Idle && round.action != Action::Drain && random.below(2) == 0;
             round.parts.push(Part {
@@ -255,13 +257,13 @@ pub(super) fn of(seed: u64) -> Vec<Round> {
         }
     }
     random.shuffle(&mut rounds);
-    // Nothing comes after the stop.
+    // Nothing follows the stop.
     rounds.sort_by_key(|round| round.action == Action::Drain);
     rounds
 }
 
 fn round(action: Action, random: &mut Random) -> Round {
-    // A file has no force: of the steps that it can ask for, this is the one that makes no new kind of link.
+    // A configuration file cannot force a step: of the steps that it can request, this one makes no new kind of link.
     let from = if action == Action::Reload { Mode::Prefer } else { *random.pick(&[Mode::Allow, Mode::Prefer]) };
     let to = match action {
         Action::Mode | Action::Recycle | Action::Lease => {
@@ -277,7 +279,7 @@ fn round(action: Action, random: &mut Random) -> Round {
 /// All actions twice, and the stop.
 const ROUNDS: usize = 17;
 
-/// SplitMix64: all that a plan needs of randomness.
+/// SplitMix64, the only source of randomness of a plan.
 struct Random(u64);
 
 impl Random {

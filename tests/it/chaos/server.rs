@@ -1,4 +1,4 @@
-//! The server behind the proxy: it takes both kinds of links, and can stop at two places of a dial.
+//! The server behind the proxy: it accepts both kinds of links, and can stall at two points of a dial.
 
 use std::{
     collections::HashMap,
@@ -14,14 +14,14 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::stream::{HEADER_BYTES, Stream, number_of, small_buffers};
 use crate::support::service::{SOON, wait_until};
 
-/// A connection that has come here: its first bytes are read.
+/// A connection that has reached the server and whose first bytes were read.
 pub(super) struct Arrived {
     pub(super) stream: Box<dyn Stream>,
     pub(super) by_tls: bool,
     pub(super) header: [u8; HEADER_BYTES],
 }
 
-/// A server on a port of its own. Clones are the same server.
+/// A server on a port of its own. Clones refer to the same server.
 #[derive(Clone)]
 pub(super) struct Server(Arc<Shared>);
 
@@ -34,18 +34,18 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// No connection is taken out of the listener's queue.
+    /// No connection is accepted from the listener's queue.
     accepts_none: bool,
-    /// The one that was taken last is not served yet.
+    /// The connection that was accepted last is not served yet.
     holds_one: bool,
-    /// TLS connections are taken, and not answered.
+    /// TLS connections are accepted but not answered.
     answers_no_tls: bool,
-    /// How many connections wait for that answer.
+    /// Number of TLS connections that wait for an answer.
     unanswered: usize,
     arrived: HashMap<u32, Arrived>,
-    /// How often each number has come.
+    /// Number of connections with each part's number.
     count: HashMap<u32, usize>,
-    /// What takes places in the listener's queue.
+    /// Connections that fill the listener's queue.
     fillers: Vec<TcpStream>,
 }
 
@@ -74,7 +74,7 @@ impl Server {
         self.0.listener.local_addr().unwrap()
     }
 
-    /// From now on no dial comes to an end: the listener's queue is full, or TLS is not answered.
+    /// From now on, no dial completes: the listener's queue is full, or TLS is not answered.
     pub(super) fn stall(&self, in_tls: bool) {
         let mut state = self.state();
         if in_tls {
@@ -83,9 +83,9 @@ impl Server {
         }
         state.accepts_none = true;
         drop(state);
-        // The kernel lets the length of the queue be changed at any time.
+        // The kernel allows the queue's length to be changed at any time.
         rustix::net::listen(&self.0.listener, 0).unwrap();
-        // One goes to the thread that accepts: until it has that, the queue only looks full.
+        // One connection goes to the accepting thread; until it is accepted, the queue only appears to be full.
         self.state().fillers.push(TcpStream::connect(self.address()).unwrap());
         drop(self.wait_while(|state| !state.holds_one));
         while let Ok(filler) = TcpStream::connect_timeout(&self.address(), Duration::from_millis(200)) {
@@ -93,7 +93,7 @@ impl Server {
         }
     }
 
-    /// All dials go on.
+    /// Lets all dials continue.
     pub(super) fn go_on(&self) {
         rustix::net::listen(&self.0.listener, 128).unwrap();
         let mut state = self.state();
@@ -102,7 +102,7 @@ impl Server {
         self.0.changed.notify_all();
     }
 
-    /// Waits until so many dials are under way.
+    /// Waits until this number of dials is pending.
     pub(super) fn wait_dials(&self, count: usize) -> Result<(), String> {
         let dials = || {
             let unanswered = self.state().unanswered;
@@ -111,24 +111,24 @@ impl Server {
         if wait_until(SOON, || dials() >= count) { Ok(()) } else { Err(format!("{} dials of {count}", dials())) }
     }
 
-    /// The connection of this number, once it has come.
+    /// Returns the connection with this number once it has arrived.
     pub(super) fn take(&self, number: u32) -> Result<Arrived, String> {
         let until = |state: &mut State| !state.arrived.contains_key(&number);
         let (mut state, _) = self.0.changed.wait_timeout_while(self.state(), SOON, until).unwrap();
         state.arrived.remove(&number).ok_or_else(|| "it does not come to the server".to_owned())
     }
 
-    /// Forgets those that nobody waits for.
+    /// Forgets connections for which no test waits.
     pub(super) fn forget(&self) {
         self.state().arrived.clear();
     }
 
-    /// How often a connection of this number has come.
+    /// Number of connections that have arrived with this number.
     pub(super) fn times(&self, number: u32) -> usize {
         self.state().count.get(&number).copied().unwrap_or_default()
     }
 
-    /// Reads the first bytes of a connection; one that ends before has nothing to say.
+    /// Reads the first bytes of a connection. A connection that ends before is ignored.
     fn take_in(&self, socket: TcpStream) {
         socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(SOON)).unwrap();
@@ -167,7 +167,7 @@ impl Server {
     }
 }
 
-/// Connections of this machine to a port that are not answered yet.
+/// Number of connections of this host to a port that are not answered yet.
 fn unanswered_syns(port: u16) -> usize {
     const SYN_SENT: &str = "02";
     let port = format!(":{port:04X}");

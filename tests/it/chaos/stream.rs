@@ -1,4 +1,4 @@
-//! Both ends of a connection in one hand: what was sent, what has come, and whether it is the same.
+//! Both ends of a connection: what was sent, what has arrived, and whether they are equal.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -13,10 +13,10 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::plan::Part;
 use crate::support::service::{SOON, ping};
 
-/// What every connection begins with: the head of a MongoDB message, or as many bytes that are none.
+/// The first bytes of every connection: the header of a MongoDB message, or the same number of other bytes.
 pub(super) const HEADER_BYTES: usize = 16;
 
-/// A stream that can end its own half.
+/// A stream whose sending direction can be closed.
 pub(super) trait Stream: Read + Write + Send {
     fn socket(&self) -> &TcpStream;
     fn end(&mut self) -> std::io::Result<()>;
@@ -54,7 +54,8 @@ impl Stream for StreamOwned<ServerConnection, TcpStream> {
     }
 }
 
-/// The bytes by which the server knows a connection: the rest of a message follows, where it speaks in messages.
+/// The bytes by which the server recognizes a connection. In a connection with messages, the rest of the message
+/// follows.
 pub(super) fn header(part: &Part) -> [u8; HEADER_BYTES] {
     let mut header = *b"#ChaosOrNot.....";
     if part.messages {
@@ -74,7 +75,7 @@ fn message(id: u32) -> Vec<u8> {
     message
 }
 
-/// An answer to it: the same document is as good as another.
+/// An answer to the message: the same document is sufficient.
 fn answer(id: u32) -> Vec<u8> {
     let mut answer = ping();
     answer[8..12].copy_from_slice(&id.to_le_bytes());
@@ -89,17 +90,17 @@ pub(super) struct Ends {
     pub(super) server: End,
 }
 
-/// One end: its stream, and how far it has come.
+/// One end: its stream, and the number of bytes sent and received.
 pub(super) struct End {
     pub(super) stream: Box<dyn Stream>,
     pub(super) sent: u64,
     pub(super) got: u64,
     pub(super) has_ended: bool,
-    /// Whose bytes these are: no byte of another connection or direction is taken for one of these.
+    /// Identifies the connection and direction of bytes, so that bytes of others are not mistaken for them.
     salt: u8,
 }
 
-/// How a stream was found to end.
+/// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     Orderly,
@@ -117,21 +118,21 @@ impl Ends {
         }
     }
 
-    /// A request and its answer.
+    /// Sends a request and receives its answer.
     pub(super) fn ask(&mut self, id: u32, header_is_sent: bool) -> Result<(), String> {
         let begun = if header_is_sent { HEADER_BYTES } else { 0 };
         carry(&mut self.client, &mut self.server, &message(id)[begun..])?;
         carry(&mut self.server, &mut self.client, &answer(id))
     }
 
-    /// Moves what waits, and `more` bytes of each end that has not ended, until everything sent has come.
+    /// Moves waiting bytes, and `more` bytes from each end that is not closed, until everything sent has arrived.
     pub(super) fn settle(&mut self, mut more: usize) -> Result<(), String> {
         let deadline = Instant::now() + SOON;
         self.set_nonblocking(true);
         loop {
             for end in [&mut self.client, &mut self.server] {
                 if !end.has_ended && more > 0 {
-                    // What was taken in part is enough.
+                    // A partial write is sufficient.
                     end.send(more);
                 }
             }
@@ -165,7 +166,7 @@ impl Ends {
 }
 
 impl End {
-    /// Sends until every buffer on the way is full: nothing was taken for a while.
+    /// Sends until no bytes were accepted for a while: every buffer on the path is full.
     pub(super) fn fill(&mut self) {
         self.stream.socket().set_nonblocking(true).unwrap();
         let mut refused = 0;
@@ -180,7 +181,7 @@ impl End {
         self.stream.socket().set_nonblocking(false).unwrap();
     }
 
-    /// Sends up to so many bytes; gives how many were taken.
+    /// Sends up to `count` bytes. Returns how many were accepted.
     fn send(&mut self, count: usize) -> usize {
         let bytes: Vec<u8> = (self.sent..).map(|at| byte(self.salt, at)).take(count).collect();
         let taken = self.stream.write(&bytes).unwrap_or(0);
@@ -188,7 +189,7 @@ impl End {
         taken
     }
 
-    /// Takes what has come by now.
+    /// Receives the bytes that have arrived by now.
     fn receive(&mut self, salt: u8) -> Result<usize, String> {
         let mut bytes = [0; 64 * 1024];
         match self.stream.read(&mut bytes) {
@@ -208,22 +209,22 @@ impl End {
         Ok(())
     }
 
-    /// Ends this half.
+    /// Closes the sending direction of this end.
     pub(super) fn end(&mut self) -> Result<(), String> {
         self.has_ended = true;
-        // The last record of TLS waits behind what is stuck.
+        // The last TLS record waits behind the bytes that are stuck.
         self.stream.socket().set_nonblocking(true).unwrap();
         let ended = self.stream.end().map_err(|error| format!("cannot end: {error}"));
         self.stream.socket().set_nonblocking(false).unwrap();
         ended
     }
 
-    /// Reads to the end, within `limit`; what comes must be the other end's.
+    /// Reads to the end within `limit`. The bytes must be those of the other end.
     pub(super) fn drain(&mut self, other: &End, limit: Duration) -> Result<Ending, String> {
         self.drain_of(other.salt, limit)
     }
 
-    /// As [`drain`](Self::drain), where the other end is gone already.
+    /// As [`drain`](Self::drain), if the other end no longer exists.
     pub(super) fn drain_of(&mut self, salt: u8, limit: Duration) -> Result<Ending, String> {
         let deadline = Instant::now() + limit;
         let socket = self.stream.socket();
@@ -239,7 +240,7 @@ impl End {
                     if matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut) {
                         return Err(format!("no end within {limit:?}"));
                     }
-                    // A write that TLS has to make first meets the same reset by another name.
+                    // A write of a pending TLS record reports the same reset as another error.
                     let is_reset = matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
                     return Ok(if is_reset { Ending::Reset } else { Ending::Other(kind) });
                 }
@@ -250,14 +251,14 @@ impl End {
         }
     }
 
-    /// Ends it by a reset; gives the salt of what it has sent.
+    /// Closes this end with a reset. Returns the salt of the bytes that it has sent.
     pub(super) fn reset(self) -> u8 {
         reset(self.stream.socket());
         self.salt
     }
 }
 
-/// A socket that soon has no room: one that the kernel may grow takes tens of megabytes before its peer is stuck.
+/// A socket with small buffers: one that the kernel may enlarge accepts tens of megabytes before its peer is stuck.
 pub(super) fn small_buffers() -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(BUFFER_BYTES).unwrap();
@@ -265,7 +266,7 @@ pub(super) fn small_buffers() -> Socket {
     socket
 }
 
-/// Makes the coming close a reset.
+/// Makes the following close send a reset.
 pub(super) fn reset(socket: &TcpStream) {
     SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap();
 }
@@ -280,11 +281,11 @@ fn carry(from: &mut End, to: &mut End, bytes: &[u8]) -> Result<(), String> {
 }
 
 fn byte(salt: u8, at: u64) -> u8 {
-    // 251 is a prime: no two places a buffer apart look the same.
+    // 251 is a prime number, so bytes at a distance of a buffer's size differ.
     salt.wrapping_add((at % 251) as u8)
 }
 
-/// What does not fit now is written later.
+/// Bytes that do not fit now are written later.
 fn later(result: std::io::Result<()>) -> std::io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),

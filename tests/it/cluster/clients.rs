@@ -1,4 +1,4 @@
-//! Clients of the last decade at a member behind its sidecar: what they may, and what they are told.
+//! Clients of the last decade at a member behind its sidecar: what they are permitted, and their errors.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -18,9 +18,9 @@ fn pymongo_3_comes_by_tls_and_is_told_why_plaintext_is_refused() {
         outside::ask(python, set.network.app(), &set.member(1).host, options, &json!({ "isMaster": 1 }))
     };
     let (tls, plaintext) = (set.by_tls(Some("client")), "tls=false");
-    // The names of options that it had before 3.9.
+    // The option names before version 3.9.
     let older = format!("ssl=true&ssl_ca_certs={}&ssl_certfile={}", set.identities.ca(), set.identities.file("client"));
-    // Elected is not yet writable.
+    // An elected member does not accept writes at once.
     wait("the member is a primary", || ask(&tls).is_ok_and(|answer| answer["ismaster"] == true));
     for options in [&tls, &older, plaintext] {
         let answer = ask(options).expect("both are let in by allowSSL");

@@ -1,5 +1,5 @@
-//! Every server that another one talks to is brought along: hidden voters, arbiters, the config servers and the shards of a
-//! sharded cluster. Rolled out with what the README says and nothing else, by the admin ports' names and TLS.
+//! Rollouts include every server that another one connects to: hidden voters, arbiters, and the config servers and
+//! shards of a sharded cluster. They follow the README exactly, with the admin ports' names and TLS.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -13,7 +13,8 @@ use bson::{Bson, Document, doc};
 use crate::support::hosts::{self, App, Kind, Plan, Set, Variant};
 use crate::support::{parts::Release, require, until};
 
-/// Four votes: without the hidden voter, or without the arbiter, the death of one more leaves the set without a primary.
+/// Four votes: without the hidden voter or the arbiter, the death of one more member would leave the set without a
+/// primary.
 #[test]
 fn a_hidden_voter_and_an_arbiter_are_brought_along_and_a_dead_primary_has_its_successor() {
     require!(hosts::ready_for(Release::V4_4));
@@ -34,7 +35,7 @@ fn a_hidden_voter_and_an_arbiter_are_brought_along_and_a_dead_primary_has_its_su
     }
 }
 
-/// The config servers talk to the shards, the shards to the config servers and to each other; no `hello` names them.
+/// Config servers connect to shards, and shards to config servers and to each other; no `hello` lists them.
 #[test]
 fn the_servers_of_a_sharded_cluster_are_brought_along_and_each_reaches_all_others() {
     require!(hosts::ready_for(Release::V4_2));
@@ -46,7 +47,7 @@ fn the_servers_of_a_sharded_cluster_are_brought_along_and_each_reaches_all_other
     set.adopt();
     to_tls(&set);
 
-    // Whoever is asked anew dials by TLS.
+    // New links use TLS.
     for part in set.parts() {
         let last = *part.members.last().unwrap();
         set.member_mut(last).server.restart();
@@ -55,7 +56,8 @@ fn the_servers_of_a_sharded_cluster_are_brought_along_and_each_reaches_all_other
     wait_reached(&set);
 }
 
-/// A set that nobody wrote into the plan of, in front of an application: it moves into the explicit variant member by member.
+/// A running set, with an application, that was not prepared for tlsramp: it moves to the explicit variant member by
+/// member.
 #[test]
 fn a_live_set_moves_into_the_explicit_variant_member_by_member_and_loses_nothing() {
     require!(hosts::ready());
@@ -75,11 +77,11 @@ fn a_live_set_moves_into_the_explicit_variant_member_by_member_and_loses_nothing
     app.finish().assert_flawless();
 }
 
-/// With nothing but what the README says: one rollout over everybody, and `ss -K` for what is older than the rules.
+/// Follows the README exactly: one rollout over all nodes, and `ss -K` for connections that are older than the rules.
 fn to_tls(set: &Set) {
     let mut rollout = set.rollout(&["--to", "requireSSL"]);
-    // Looked for every few seconds, so not all are known at once. Asked earlier, while some nodes still refuse TLS, a node
-    // would try the links to them, and try again only after a minute.
+    // tlsramp looks for such connections every few seconds, so not all are known at once. If a node were asked earlier,
+    // while other nodes still refuse TLS, it would try its links to them, and try again only after a minute.
     while !rollout.has_ended() {
         if rollout.said().contains("older than the redirect") {
             set.end_bypass_of(&[" member ", " client "]);
@@ -102,7 +104,8 @@ fn add_shards(set: &Set) {
     }
 }
 
-/// Waits until every server reaches each server of the other sets that it knows of, and the config servers know all.
+/// Waits until every server reaches each server of the other sets that it knows, and the config servers know all of
+/// them.
 #[track_caller]
 fn wait_reached(set: &Set) {
     let until = Instant::now() + Duration::from_secs(120);

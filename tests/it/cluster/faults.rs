@@ -1,4 +1,4 @@
-//! What happens to a set behind its sidecars when the network does: it goes on, it recovers, and nothing leaks.
+//! Network faults in a set behind its sidecars: the set continues or recovers, and nothing leaks.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -11,8 +11,8 @@ use std::{
 use crate::support::hosts::{self, Kind, Plan, Set, Variant, host::Names, links, network, sidecar::Sidecar};
 use crate::support::require;
 
-/// The secondary that loses its primary is never one itself, so that an election would be somebody's fault: without
-/// that, mongod would let it try, as long as it reaches a majority.
+/// The secondary that loses its primary can never become primary, so an election would have another cause: otherwise
+/// mongod would let it try as long as it reaches a majority.
 #[test]
 fn packets_that_vanish_for_ninety_seconds_change_nothing_and_leak_nothing() {
     require!(hosts::ready());
@@ -43,7 +43,7 @@ fn packets_that_vanish_for_ninety_seconds_change_nothing_and_leak_nothing() {
     assert_eq!((set.term(), set.primary()), (term, Some(primary)), "an election took place");
 }
 
-/// DNS is dead where the sidecars look for members: a member that comes back is found all the same.
+/// DNS fails for the sidecars: a member that returns is still found.
 fn names_are_gone(set: &mut Set) {
     let hosts = set.network.members().to_vec();
     for host in &hosts {
@@ -57,13 +57,13 @@ fn names_are_gone(set: &mut Set) {
     }
 }
 
-/// What a sidecar has open, by kind, beside its connections.
+/// A sidecar's open descriptors by kind, except those of its connections.
 type Descriptors = BTreeMap<String, usize>;
 
-/// Counts them, once it has reached every server that it probes: each probe has a connection of its own.
+/// Counts the descriptors once the sidecar has reached every server that it probes, since each probe has a connection.
 ///
-/// Connections come and go, and so does the one that asks, between one count and the next: each makes a count wrong, and
-/// seldom by the same number. What has been counted five times is so.
+/// Connections, including that of the query itself, come and go between two readings. Each may make a count wrong, but
+/// seldom by the same number, so a number that was counted five times is right.
 fn own_descriptors(sidecar: &Sidecar) -> Descriptors {
     let mut seen: BTreeMap<Descriptors, u8> = BTreeMap::new();
     let until = Instant::now() + COUNTED_WITHIN;
@@ -86,14 +86,14 @@ fn own_descriptors(sidecar: &Sidecar) -> Descriptors {
     panic!("no five counts are the same within {COUNTED_WITHIN:?}: {seen:?}; {}", sidecar.status());
 }
 
-/// Waits until no connection has lost one of its ends, and every sidecar has as many descriptors beside its connections as
-/// before. How many connections there are is the business of mongod and of the drivers: on a busy machine, pools grow.
+/// Waits until no connection exists at one end only, and every sidecar has as many descriptors as before, except those
+/// of connections. The number of connections depends on mongod and the drivers: on a busy machine, pools grow.
 #[track_caller]
 fn back_to(set: &Set, before: &[Descriptors]) {
     let hosts = || set.network.members().iter().chain([set.network.app()]);
     let mut alone = links::one_sided(hosts());
-    // A leg whose peer has gone is found by keepalive: two minutes after its last word. What is listed while it opens or
-    // closes is another one each time.
+    // Keepalive detects a leg whose peer is gone two minutes after its last packet. Connections that are listed while
+    // they open or close differ each time.
     let until = Instant::now() + Duration::from_secs(300);
     while !alone.is_empty() {
         assert!(Instant::now() < until, "these connections have one end: {alone:#?}");
@@ -102,8 +102,8 @@ fn back_to(set: &Set, before: &[Descriptors]) {
         alone.retain(|link| now.contains(link));
     }
     for (sidecar, before) in set.sidecars().zip(before) {
-        // One that is accepted and has said nothing as yet is a descriptor and no connection; a connection whose server is
-        // being dialled has one of its two.
+        // An accepted connection that is silent so far has a descriptor but is not listed; a connection whose server is
+        // being dialled has only one of its two descriptors.
         let fits = |now: &Descriptors| now.iter().all(|(kind, count)| before.get(kind).is_some_and(|had| count <= had));
         let mut now = own_descriptors(sidecar);
         let until = Instant::now() + COUNTED_WITHIN;
@@ -115,5 +115,5 @@ fn back_to(set: &Set, before: &[Descriptors]) {
     }
 }
 
-/// Generous: each count starts a process, on a machine that may run many tests at once.
+/// Long: each count starts a process, on a machine that may run many tests at once.
 const COUNTED_WITHIN: Duration = Duration::from_secs(120);

@@ -1,5 +1,5 @@
-//! The hop to the fronted mongod by loopback, and mongod's localhost exception: what the warning at start is about, and
-//! that `--upstreamBind` is a remedy.
+//! The loopback connection to the fronted mongod, and mongod's localhost exception: the reason for the warning at
+//! start, and `--upstreamBind` as the remedy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 

@@ -1,5 +1,5 @@
-//! Replica sets of real mongods with a sidecar beside each member. The tests that take longest: the harness runs them in the
-//! order of their names, so they begin early, and others run beside them.
+//! Replica sets of real mongods with a sidecar beside each member. These tests take longest. The harness runs tests in
+//! the order of their names, so these begin early, and others run concurrently.
 
 mod clients;
 mod everybody;

@@ -1,4 +1,4 @@
-//! A hidden member, which no hello names: its links are not cut off by a step, and they are TLS once it has a name.
+//! A hidden member, which no `hello` lists: a step does not cut off its links, and they use TLS once its name is known.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -24,12 +24,12 @@ fn a_hidden_member_without_a_name_is_not_cut_off() {
     step(&set, "allowSSL");
     let mend = "--member h4.example:27017=10.77.0.4";
 
-    // Its connections are older than the redirect: no step cuts them off, and a guarded one says what is to come.
+    // Its connections are older than the redirect: no step cuts them off, and a guarded step reports them.
     let ready = || set.sidecar(1).told_or_not(&["ready", "--to", "preferSSL"]);
     let warned = wait_until(LIMIT, || ready().contains("older than the redirect") && ready().contains(mend));
     assert!(warned, "{}", ready());
 
-    // Made anew, they are redirected.
+    // New connections are redirected.
     remake(&mut set);
     for number in [1, 2, 3] {
         let refused = set.sidecar(number).told_or_not(&["mode", "preferSSL"]);
@@ -47,7 +47,7 @@ fn a_hidden_member_without_a_name_is_not_cut_off() {
         assert!(wait_until(LIMIT, by_tls), "{:?}", links());
     }
 
-    // Of four votes, three are a majority: the hidden member's counts.
+    // Three of four votes are a majority, so the hidden member's vote is needed.
     let primary = set.primary().expect("the set has a primary");
     set.member_mut(primary).server.kill();
     let began = Instant::now();
@@ -56,7 +56,7 @@ fn a_hidden_member_without_a_name_is_not_cut_off() {
     eprintln!("a primary after {:?}", began.elapsed());
 }
 
-/// Has all connections to the hidden member made anew.
+/// Makes all connections to the hidden member anew.
 fn remake(set: &mut Set) {
     let server = &mut set.member_mut(HIDDEN).server;
     server.kill();
@@ -93,5 +93,5 @@ fn step(set: &Set, mode: &str) {
 }
 
 const HIDDEN: u8 = 4;
-/// Heartbeats come every two seconds, an election within ten or so; on a busy machine all of it takes longer.
+/// Heartbeats are sent every two seconds and an election takes about ten seconds, all of it longer on a busy machine.
 const LIMIT: Duration = Duration::from_secs(90);

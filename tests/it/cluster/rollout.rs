@@ -1,11 +1,12 @@
-//! A rollout over a set's sidecars that cannot go on: it says why, nothing is lost, and the next one finishes.
+//! A rollout over a set's sidecars that cannot continue: it reports the reason, nothing is lost, and the next one
+//! finishes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
 use crate::support::hosts::{self, App, Kind, Plan, Set, Variant, rolling::Rollout};
 use crate::support::require;
 
-/// No hello names a hidden member; and of two operators, one waits.
+/// No `hello` lists a hidden member. Of two concurrent rollouts, one has to wait.
 #[test]
 fn a_hidden_member_stops_a_rollout_by_name_and_so_does_another_rollout() {
     require!(hosts::ready());
@@ -23,7 +24,7 @@ fn a_hidden_member_stops_a_rollout_by_name_and_so_does_another_rollout() {
     finish(&set, first, app);
 }
 
-/// One secondary is killed in the middle of it, in each way, and cut off.
+/// A secondary is killed during the rollout, in each possible way, and then cut off.
 #[test]
 fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
     require!(hosts::ready());
@@ -60,7 +61,7 @@ fn a_node_that_fails_in_mid_rollout_stops_it_and_the_next_one_finishes() {
     assert_eq!(set.term(), term, "an election took place");
 }
 
-/// A host is cut off while clients are waited for; when they have moved, the rollout must not go on.
+/// A host is cut off while the rollout waits for clients. When these have moved, the rollout must not continue.
 fn finish_over_a_cut(set: &Set, odd: u8, mut app: App) {
     let rollout = begun_for(set, "25s");
     set.network.cut(&set.member(odd).host);
@@ -77,14 +78,14 @@ fn begun(set: &Set) -> Rollout {
     begun_for(set, "10m")
 }
 
-/// The same, for so long.
+/// As [`begun`], with this time limit.
 fn begun_for(set: &Set, wait: &str) -> Rollout {
     let mut rollout = set.rollout(&["--to", "requireSSL", "--wait", wait]);
     rollout.wait_said("application writer");
     rollout
 }
 
-/// The application moves, and the rollout comes to its end.
+/// The application moves, and the rollout finishes.
 fn finish(set: &Set, rollout: Rollout, mut app: App) {
     app.redeploy(Kind::Tls);
     rollout.end().assert_done_but_for_flags();

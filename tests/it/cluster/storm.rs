@@ -1,4 +1,4 @@
-//! More clients than there is room for: the members of the set are heard all the same, and so is the operator.
+//! More clients than connection slots: members of the set and the operator are still served.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::hosts::{self, Plan, Set, Variant, running::Running};
 use crate::support::{Mark, Scratch, parts, require, run_to_end};
 
-/// Four hundred clients, two hundred seats, a minute; in its middle, a member has to be let in anew.
+/// Four hundred clients and two hundred slots for a minute, during which a member has to connect again.
 #[test]
 fn a_storm_of_clients_keeps_out_neither_members_nor_operators() {
     require!(hosts::ready());
@@ -31,7 +31,7 @@ fn a_storm_of_clients_keeps_out_neither_members_nor_operators() {
         let asked = Instant::now();
         let status = set.sidecar(primary).status();
         answers.push(asked.elapsed());
-        // What a process takes to start and to end, on a machine that may run many tests at once.
+        // Allows for the start and end of a process on a machine that may run many tests at once.
         let started = Instant::now();
         run_to_end(["--version"]);
         idle.push(started.elapsed());
@@ -57,7 +57,7 @@ fn a_storm_of_clients_keeps_out_neither_members_nor_operators() {
     );
 }
 
-/// Clients who ask as fast as they are answered, and come again when they are not.
+/// Clients that send requests as fast as they are answered, and connect again if they are not.
 fn storm(set: &Set, primary: u8) -> (Running, Scratch) {
     let folder = Scratch::new("storm");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/storm.py");
@@ -67,7 +67,7 @@ fn storm(set: &Set, primary: u8) -> (Running, Scratch) {
     (storm, folder)
 }
 
-/// A write that a majority has: the members' links carry it.
+/// A write that a majority acknowledges: it is replicated over the members' links.
 #[track_caller]
 fn written(set: &Set, primary: u8) {
     let concern = doc! { "w": "majority", "wtimeout": 30_000 };

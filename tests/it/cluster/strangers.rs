@@ -1,4 +1,5 @@
-//! Who is no member of the cluster is turned away by its members' sidecars, both ways: whatever it says its name is.
+//! Clients and servers that do not belong to the cluster are refused by its members' sidecars in both directions,
+//! whatever name they use.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -21,8 +22,8 @@ fn strangers_forged_members_and_wrong_names_are_refused_under_require_ssl() {
     assert_eq!(set.term(), term, "an election took place");
 }
 
-/// Clients without a certificate, with one of another authority, and without TLS. The other authority has the name of
-/// the cluster's: only the signature tells.
+/// Clients without a certificate, with one of another CA, and without TLS. The other CA has the same name as the
+/// cluster's; only the signature differs.
 fn strangers_are_refused(set: &Set) {
     let log = set.sidecar(1).log();
     let hello = json!({ "hello": 1 });
@@ -43,7 +44,7 @@ fn strangers_are_refused(set: &Set) {
     }
 }
 
-/// A member's name with another authority's signature: nobody lets it in, nobody talks to it.
+/// A certificate with a member's name and another CA's signature: no member accepts it or connects to it.
 fn a_forged_member_is_refused(set: &mut Set, odd: u8) {
     let forged = set.identities.file(&format!("forged-h{odd}"));
     let own = shows(set, odd, &forged);
@@ -57,8 +58,8 @@ fn a_forged_member_is_refused(set: &mut Set, odd: u8) {
     set.wait_healthy();
 }
 
-/// A certificate of the cluster's authority for another name: let in, as a client is, and not talked to, unless
-/// `--sslAllowInvalidHostnames` says so.
+/// A certificate of the cluster's CA for another name: it is accepted like a client's, but members do not connect to it
+/// unless `--sslAllowInvalidHostnames` is set.
 fn a_wrong_name_is_refused_unless_names_do_not_matter(set: &mut Set, odd: u8) {
     let wrong = set.identities.issue("wrong-name", &Request::member("elsewhere.example").organization("members"));
     let own = shows(set, odd, &wrong);
@@ -78,7 +79,7 @@ fn a_wrong_name_is_refused_unless_names_do_not_matter(set: &mut Set, odd: u8) {
     set.wait_healthy();
 }
 
-/// Restarts a sidecar with another certificate; the one before.
+/// Restarts a sidecar with another certificate. Returns the previous one.
 fn shows(set: &mut Set, number: u8, certificate: &str) -> String {
     let sidecar: &mut Sidecar = set.member_mut(number).sidecar.as_mut().unwrap();
     let mut before = String::new();

@@ -1,4 +1,4 @@
-//! A new, empty member copies a gigabyte through the sidecars under `requireSSL`.
+//! A new, empty member copies a gigabyte through the sidecars in `requireSSL`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -40,7 +40,7 @@ fn a_fourth_member_copies_a_gigabyte_under_require_ssl() {
     assert!(links.iter().filter(outbound).all(|link| link["upstreamLink"] == "tls"), "{record}");
 }
 
-/// A gigabyte of documents of 64 KiB, each the server's to compress.
+/// Inserts a gigabyte of documents of 64 KiB, which the server may compress.
 fn fill(set: &Set, primary: u8) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/py/fill.py");
     let mut command = process::tethered(parts::pymongo().expect("required first"));

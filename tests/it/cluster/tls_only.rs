@@ -1,8 +1,8 @@
-//! A replica set of mongods without TLS is brought to TLS only, and back, by the sidecars beside them and by
-//! `tlsramp rollout`: while an application does all kinds of operations, without a lost write, an error or an election.
+//! A replica set of mongods without TLS is changed to TLS only, and back, by sidecars and `tlsramp rollout`, while an
+//! application performs all kinds of operations, without a lost write, an error or an election.
 //!
-//! Every release of mongod by each variant. The members compress what they send to each other, as they do by default, and
-//! those from 4.4 on mirror every read to their secondaries.
+//! Tests every release of mongod with each variant. The members compress traffic between each other, as they do by
+//! default, and those from 4.4 on mirror every read to their secondaries.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -24,7 +24,7 @@ fn a_set_of_6_0_behind_its_sidecars_goes_to_tls_only_and_back_and_nobody_notices
     to_tls_and_back(Release::V6_0, Variant::Explicit);
 }
 
-/// The same of sets that run: their mongods are not touched.
+/// As above for running sets, whose mongods are not touched.
 #[test]
 fn a_running_set_of_4_2_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notices() {
     to_tls_and_back(Release::V4_2, Variant::Transparent);
@@ -40,7 +40,7 @@ fn a_running_set_of_6_0_gets_sidecars_goes_to_tls_only_and_back_and_nobody_notic
     to_tls_and_back(Release::V6_0, Variant::Transparent);
 }
 
-/// Up and down, with the proof on the wires.
+/// Rolls out and back, and checks the captured traffic.
 fn to_tls_and_back(release: Release, variant: Variant) {
     require!(hosts::ready_for(release));
     let mut plan = Plan::new(variant);
@@ -55,7 +55,7 @@ fn to_tls_and_back(release: Release, variant: Variant) {
     }
 
     let term = set.term();
-    // Snappy, which members prefer, leaves it as it is where it stands first.
+    // Snappy, which members prefer, does not change text at its first occurrence.
     let marker = "Ganz-Geheim-7f3a9d-Wort";
     let wires = set.capture();
     let mut app = App::start_operations(&set, marker, Kind::Plaintext);

@@ -1,5 +1,5 @@
-//! The way out: mongod has got TLS of its own, and tlsramp steps aside, member by member. Nothing is lost, and nothing is
-//! in plaintext on the wires, before, meanwhile and after.
+//! Removing tlsramp: mongod gets TLS of its own, and tlsramp is removed member by member. Nothing is lost, and no
+//! traffic is in plaintext before, during and after the change.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
@@ -12,7 +12,7 @@ use crate::support::{require, wait};
 fn mongod_takes_over_with_tls_of_its_own_and_nothing_is_lost() {
     require!(hosts::ready());
     let mut plan = Plan::new(Variant::Transparent).in_mode("requireSSL");
-    // Every connection is open for good: there is nothing to wait for.
+    // Connections stay open, so a drain would wait in vain.
     plan.sidecar.extend(["--drainTimeout", "1s"].map(str::to_owned));
     let mut set = require!(Set::form(plan));
     set.adopt();
@@ -39,7 +39,7 @@ fn mongod_takes_over_with_tls_of_its_own_and_nothing_is_lost() {
     app.finish().assert_flawless();
 }
 
-/// A member is restarted with its own TLS, and its sidecar lets TLS through.
+/// Restarts a member with its own TLS; its sidecar passes TLS through.
 fn own_tls(set: &mut Set, number: u8) {
     let (own, ca) = (set.identities.file(&format!("h{number}")), set.identities.ca());
     let member = set.member_mut(number);
