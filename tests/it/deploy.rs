@@ -70,7 +70,7 @@ fn the_units_go_with_the_configuration() {
     assert!(setting(&joined, "ExecStart").ends_with(&wanted), "{joined}");
     // If a stop removed the rules, plaintext would be let in.
     assert!(!rules.contains("\nExecStop"), "{rules}");
-    // Either capability allows a transparent socket, and one more system call drops it.
+    // Both ways to a transparent socket (the capability and the socket unit), and the system call that drops it.
     assert!(config.0["proxy"]["inboundTransparent"] == true, "the rules hand over to a transparent listener");
     for capabilities in ["CapabilityBoundingSet", "AmbientCapabilities"] {
         assert_eq!(setting(&service, capabilities), "CAP_NET_RAW");

@@ -1,5 +1,5 @@
-//! A sidecar's interception rules in the kernel: which connections are led to tlsramp, which are not, and that the
-//! rules of a firewall are neither changed nor changed in their meaning.
+//! A sidecar's interception rules in the kernel: which connections are led to tlsramp, which are not, and that a
+//! firewall's rules are not read and keep their meaning.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 

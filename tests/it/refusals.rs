@@ -120,7 +120,7 @@ fn each_wrong_client_certificate_gets_the_alert_of_its_fault() {
     }
 }
 
-/// Clients of both protocols (OP_MSG and OP_QUERY) receive the error in their own form.
+/// Plaintext clients and TLS clients receive the error as the reply to their request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_upstream_is_said_to_requests_of_both_kinds() {
     let reserved = ReservedPort::new();

@@ -115,8 +115,8 @@ fn lasting(tried: impl Fn(u32) -> bool) {
     assert!([4, 8, 16, 32].into_iter().any(tried), "the machine is too slow for a certificate of 32 s");
 }
 
-/// Makes a session of each kind, resumes it, also with a resumed session's ticket, and waits for the expiry. False if
-/// it came too soon.
+/// Makes a session of each kind, resumes it, stores the newer session that the resumption yields, and waits for the
+/// expiry. False if the expiry came too soon.
 fn established(proxy: &Proxy, files: &Files, certificate: &str, end: SystemTime) -> bool {
     let mut told = Vec::new();
     for (number, kind) in KINDS.into_iter().enumerate() {

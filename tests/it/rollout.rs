@@ -217,7 +217,7 @@ fn clients_without_tls_are_waited_for_and_named() {
     let running = rollout.run("--to requireSSL");
     assert_eq!((running.0, modes(&members)), (3, vec!["requireSSL".to_owned(); 3]), "{running:?}");
     assert_eq!(rollout.changes(&members).len(), 9);
-    // It continued the first rollout, whose start would be the target of a rollback if it had not finished since.
+    // It continued the first rollout, so a rollback leads to the mode in which that one began.
     let log = rollout.log();
     assert_eq!(log.matches(", resumed").count(), 2, "{log}");
     let (code, stdout, stderr) = rollout.run("--rollback");
@@ -509,7 +509,7 @@ fn a_step_after_which_a_node_does_not_reach_a_server_is_not_verified() {
     form(&members, &[]);
     let is_up = || admin::of(&members[2].proxy).get("/status")["upstreams"][1]["up"] == true;
     crate::support::wait("the server elsewhere was probed", is_up);
-    // The server elsewhere begins to hang when the first node is checked.
+    // The server elsewhere begins to hang when the first node is checked from outside.
     let look = TcpListener::bind("127.0.0.1:0").unwrap();
     let public = format!("--to allowSSL --public {}={}", members[1].node(), look.local_addr().unwrap());
     let hanging = elsewhere.clone();

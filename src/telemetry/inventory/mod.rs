@@ -1,4 +1,4 @@
-//! The inventory of clients, which answers "who is still on plaintext?".
+//! The inventory of clients, which lists those that still use plaintext.
 //!
 //! A bounded table with a row for each address, transport and application. The number of rows per address is bounded;
 //! the address's further applications share a row. When the table is full, rows outside of the guard window are removed

@@ -25,7 +25,8 @@
 //! | [`tls`] | TLS clients and servers of the tests themselves |
 //! | [`turn`] | a bound on how many replica sets run at a time |
 //!
-//! No helper sleeps and hopes: each waits for the state that it needs, for a limited time, and reports what it saw.
+//! No helper sleeps for a fixed time: each waits for the state that it needs, within a time limit, and reports what it
+//! saw.
 
 #![allow(dead_code, reason = "a helper may be there before the test that needs it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
