@@ -1,7 +1,7 @@
 //! One request and its answer: a MongoDB command, or a request of the echo protocol.
 //!
-//! The echo protocol: the byte `L`, the length of the request's payload and of the answer (both little-endian, 32 bits),
-//! then the payload; the answer has the given length. No TLS record begins with `L`.
+//! The echo protocol: the byte `L`, the length of the request's payload and of the answer (both little-endian, 32
+//! bits), then the payload; the answer has the given length. No TLS record begins with `L`.
 
 use bson::raw::RawDocumentBuf;
 use bson::{oid::ObjectId, rawdoc};

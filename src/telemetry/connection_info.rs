@@ -1,6 +1,6 @@
 //! The properties of a connection that are known when it is established, and do not change after that. Every open
-//! connection has a [`ConnectionInfo`], so its size is kept at 104 bytes, which fit into the gaps between tokio's aligned
-//! allocations; the fields of TLS are boxed.
+//! connection has a [`ConnectionInfo`], so its size is kept at 104 bytes, which fit into the gaps between tokio's
+//! aligned allocations; the fields of TLS are boxed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

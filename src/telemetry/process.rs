@@ -1,5 +1,5 @@
-//! Processor time, memory and descriptors of this process. Values that cannot be read are left out: a container may hide
-//! `/proc`.
+//! Processor time, memory and descriptors of this process. Values that cannot be read are left out: a container may
+//! hide `/proc`.
 
 use procfs::process::Process;
 use rustix::process::{Resource, getrlimit};

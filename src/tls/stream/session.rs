@@ -1,4 +1,5 @@
-//! TLS sessions without buffers of their own: records are decrypted in place, and encrypted into the buffer of the caller.
+//! TLS sessions without buffers of their own: records are decrypted in place, and encrypted into a buffer of the
+//! caller.
 
 use std::io;
 
@@ -67,8 +68,8 @@ pub(crate) struct Processed {
     pub(crate) failed: Option<rustls::Error>,
 }
 
-/// Processes all received records. Plaintext is passed to `deliver`; records to be sent, alerts included, are appended to
-/// `outgoing`.
+/// Processes all received records. Plaintext is passed to `deliver`; records to be sent, including alerts, are appended
+/// to `outgoing`.
 pub(crate) fn process_records<S: UnbufferedSession>(
     session: &mut S,
     incoming: &mut [u8],
