@@ -25,7 +25,7 @@ fn a_byte_and_silence_or_the_end_cost_no_cpu_and_starve_no_timer() {
     drop((silent, ended));
 }
 
-/// Sending byte by byte does not extend the deadline, which counts from the start of the wait.
+/// The deadline counts from the first byte. Sending further bytes one at a time does not extend it.
 #[test]
 fn dribbling_ends_at_the_deadline() {
     let proxy = proxy(&["--sniffTimeout", "1s"]);

@@ -1,5 +1,5 @@
-//! Which file of `src` takes names from which: paths in `use` and in expressions, followed through re-exports to the file
-//! that defines the name.
+//! Finds the imports between files of `src`: paths in `use` items and in expressions, followed through re-exports to
+//! the file that defines the name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::tokens::{tokens, without_tests};
 
-/// A path of modules from the root of the crate; the root is empty.
+/// A path of modules from the crate root; the root itself is empty.
 pub(crate) type Module = Vec<String>;
 
 /// A source file.
@@ -17,21 +17,21 @@ pub(crate) struct Source {
     pub(crate) file: String,
     /// Its tokens, without tests.
     pub(crate) tokens: Vec<String>,
-    /// How many lines it has, with tests.
+    /// Its number of lines, including tests.
     pub(crate) lines: usize,
     uses: Vec<Use>,
-    /// The names of the items that are defined here.
+    /// The names of the items that it defines.
     items: BTreeSet<String>,
 }
 
-/// One name that a `use` brings in.
+/// A name that a `use` item imports.
 #[derive(Debug, Clone)]
 struct Use {
-    /// From the root of the crate.
+    /// The path from the crate root.
     path: Module,
-    /// What it is called here; `*` for all.
+    /// The local name; `*` for a glob import.
     name: String,
-    /// Whether others can take it from here.
+    /// Whether other modules can import it from here.
     public: bool,
 }
 
@@ -40,7 +40,7 @@ struct Use {
 pub(crate) struct Crate(pub(crate) BTreeMap<Module, Source>);
 
 impl Crate {
-    /// Reads all files of a folder, those for tests alone excepted.
+    /// Reads all files of a folder except those for tests only.
     pub(crate) fn read(folder: &Path) -> Self {
         let texts = files(folder).into_iter().map(|file| {
             let name = file.strip_prefix(folder).unwrap_or(&file).to_string_lossy().into_owned();
@@ -49,7 +49,7 @@ impl Crate {
         Self::of(texts)
     }
 
-    /// The crate of these files, each its path in `src` and its text.
+    /// Creates a crate from files, each given as its path within `src` and its text.
     pub(crate) fn of(files: impl IntoIterator<Item = (String, String)>) -> Self {
         let (mut sources, mut tests) = (BTreeMap::new(), Vec::new());
         for (name, text) in files {
@@ -69,7 +69,7 @@ impl Crate {
         all
     }
 
-    /// For each file, the files that it takes names from.
+    /// For each file, the files from which it imports names.
     pub(crate) fn edges(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let edges = self.0.iter().map(|(module, source)| {
             let paths = self.paths(module, source);
@@ -79,12 +79,13 @@ impl Crate {
         edges.collect()
     }
 
-    /// Every path that a file names, from the root of the crate.
+    /// Every path in a file, from the crate root.
     fn paths(&self, module: &[String], source: &Source) -> Vec<Module> {
         let mut paths = Vec::new();
         let rest = outside_uses(&source.tokens);
         for used in &source.uses {
-            // What is only passed on is taken by others, from where it is; a module only by what is named of it.
+            // A re-exported name that this file does not use is imported by others, from the file that defines it. An
+            // imported module counts only by the names used from it.
             let here = rest.iter().any(|token| **token == used.name);
             let is_module = self.0.contains_key(&used.path);
             if (!used.public || here) && !is_module && used.name != "*" {
@@ -113,7 +114,7 @@ impl Crate {
         paths
     }
 
-    /// The names that a file's `use` items bring in.
+    /// The names that a file's `use` items import.
     fn uses(&self, module: &[String], source: &Source) -> Vec<Use> {
         let mut uses = Vec::new();
         for (at, token) in source.tokens.iter().enumerate().filter(|(_, token)| *token == "use") {
@@ -129,7 +130,7 @@ impl Crate {
         uses
     }
 
-    /// A path from the root of the crate; none if it leads to another crate.
+    /// A path from the crate root; `None` if it leads to another crate.
     fn absolute(&self, module: &[String], path: &[String]) -> Option<Module> {
         let (mut base, mut at) = (module.to_vec(), 0);
         match path.first()?.as_str() {
@@ -141,7 +142,7 @@ impl Crate {
                     at += 1;
                 }
             }
-            // Relative: a module below this one.
+            // A relative path, to a submodule of this one.
             first => {
                 base.push(first.to_owned());
                 self.0.contains_key(&base).then_some(())?;
@@ -152,9 +153,9 @@ impl Crate {
         Some(base)
     }
 
-    /// The file that defines what a path names.
+    /// The file that defines the name at the end of a path.
     fn file(&self, path: &[String], depth: usize) -> Option<&str> {
-        // A circle of re-exports does not compile; a glob may lead back here.
+        // Circular re-exports do not compile, but a glob import may lead back here.
         (depth < 8).then_some(())?;
         let length = (0..=path.len()).rev().find(|&length| self.0.contains_key(&path[..length]))?;
         let source = self.0.get(&path[..length])?;
@@ -177,7 +178,7 @@ impl Crate {
 }
 
 impl Source {
-    /// The types that are defined here; an associated type is none.
+    /// The types that are defined here, without associated types.
     pub(crate) fn types(&self) -> Vec<&str> {
         let (mut found, mut depth) = (Vec::new(), 0_usize);
         for pair in self.tokens.windows(2) {
@@ -194,7 +195,7 @@ impl Source {
     }
 }
 
-/// The leaves of a `use` tree: each its path, and the name that it has here.
+/// The leaves of a `use` tree, each with its path and its local name.
 fn leaves_of(tokens: &[String], prefix: &[String], leaves: &mut Vec<(Module, String)>) {
     let (mut path, mut at) = (prefix.to_vec(), 0);
     let mut renamed = None;
@@ -235,7 +236,7 @@ fn leaves_of(tokens: &[String], prefix: &[String], leaves: &mut Vec<(Module, Str
     }
 }
 
-/// The tokens that are no part of a `use`.
+/// The tokens that do not belong to a `use` item.
 fn outside_uses(tokens: &[String]) -> Vec<&String> {
     let (mut rest, mut inside) = (Vec::new(), false);
     for token in tokens {
@@ -259,7 +260,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
 }
 
-/// The module of a file of `src`. The binary is a module that nobody can import.
+/// The module of a file of `src`. The binary is a module that cannot be imported.
 fn module(file: &str) -> Module {
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     if path == "lib" { Vec::new() } else { path.split('/').map(str::to_owned).collect() }

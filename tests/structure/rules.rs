@@ -1,4 +1,4 @@
-//! The rules, and what is known not to keep to them.
+//! The rules, and the known violations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::imports::Crate;
 
-/// A module imports only from modules of lower ranks. The longest name that fits a file gives its rank.
+/// A module may only import from modules of lower ranks. The longest name that matches a file gives its rank.
 const RANKS: [(&str, u8); 29] = [
     ("text", 1),
     ("screen", 2),
@@ -39,7 +39,7 @@ const RANKS: [(&str, u8); 29] = [
     ("lib", 9),
     ("main", 9),
 ];
-/// A longer file is hard to find one's way in.
+/// It is hard to find anything in a longer file.
 const MOST_LINES: usize = 350;
 static CRATE: LazyLock<Crate> = LazyLock::new(|| Crate::read(Path::new(SOURCES)));
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../src");
@@ -74,7 +74,7 @@ fn no_file_is_too_long() {
     judge("long", long.map(|source| source.file.clone()).collect());
 }
 
-/// A test file that nobody declares is a test that never runs.
+/// A test file that is not declared as a module is never run.
 #[test]
 fn every_test_file_is_part_of_the_binary() {
     let main = fs::read_to_string(Path::new(TESTS).join("main.rs")).unwrap_or_default();
@@ -117,7 +117,7 @@ fn a_broken_rule_is_seen() {
     assert_eq!(circles(&circle), ["a -> b", "b -> c", "c -> a"].map(str::to_owned).into());
 }
 
-/// Imports that go up, or sideways to another module.
+/// Imports from a higher rank, or from another module of the same rank.
 fn wrong_ranks(edges: &BTreeMap<&str, BTreeSet<&str>>) -> BTreeSet<String> {
     let mut wrong = BTreeSet::new();
     for (from, to) in edges.iter().flat_map(|(from, targets)| targets.iter().map(move |to| (*from, *to))) {
@@ -129,7 +129,7 @@ fn wrong_ranks(edges: &BTreeMap<&str, BTreeSet<&str>>) -> BTreeSet<String> {
     wrong
 }
 
-/// Imports between files each of which can be reached from the other.
+/// Imports between files that can be reached from each other.
 fn circles(edges: &BTreeMap<&str, BTreeSet<&str>>) -> BTreeSet<String> {
     let reached: BTreeMap<_, _> = edges.keys().map(|from| (*from, reachable(edges, from))).collect();
     let pairs = edges.iter().flat_map(|(from, targets)| targets.iter().map(move |to| (*from, *to)));
@@ -145,7 +145,7 @@ fn reachable<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>, from: &'a str) ->
     found
 }
 
-/// The module that gives a file its rank, and that.
+/// The module that determines a file's rank, and the rank.
 fn rank(file: &str) -> (&'static str, u8) {
     let path = file.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
     let fits = |name: &str| path == name || path.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
@@ -153,7 +153,7 @@ fn rank(file: &str) -> (&'static str, u8) {
     found.unwrap_or_else(|| panic!("{file} has no rank: give its module one in RANKS"))
 }
 
-/// Fails for what is found and not known. Prints what is known and no longer found.
+/// Fails for violations that are not known. Prints known violations that no longer exist.
 fn judge(rule: &str, found: BTreeSet<String>) {
     let text = fs::read_to_string(KNOWN).unwrap_or_default();
     if std::env::var("STRUCTURE_WRITE").is_ok_and(|value| value == "1") {
@@ -167,7 +167,7 @@ fn judge(rule: &str, found: BTreeSet<String>) {
     assert!(new.is_empty(), "the rule `{rule}` is broken (see tests/structure/structure.rs):\n{}", new.join("\n"));
 }
 
-/// Replaces the lines of a rule. One test at a time: they share the file.
+/// Replaces the lines of a rule. Only one test at a time may do so, because the tests share the file.
 fn write(rule: &str, found: &BTreeSet<String>) {
     static FILE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = FILE.lock();

@@ -1,4 +1,4 @@
-//! The structure of `src`, checked from its text.
+//! Checks the structure of `src` from its source text.
 //!
 //! | rule | checked by |
 //! |---|---|
@@ -10,10 +10,10 @@
 //! | paths named in CONTRIBUTING.md exist | `contributing_names_paths_that_exist` |
 //!
 //! Names are followed through re-exports to the file that defines them, so a `mod.rs` that only declares and re-exports
-//! ties nothing together. What is compiled for tests alone is not looked at, except for the length of files.
+//! modules creates no dependency. Code that is compiled for tests only is ignored, except for the length of files.
 //!
-//! `known.txt` lists what does not keep to the rules yet: it may only become shorter. `STRUCTURE_WRITE=1 cargo test -p
-//! structure` writes it anew.
+//! `known.txt` lists known violations of the rules and may only become shorter. `STRUCTURE_WRITE=1 cargo test -p
+//! structure` writes it again.
 
 #[cfg(test)]
 mod imports;

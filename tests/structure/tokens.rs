@@ -1,7 +1,7 @@
-//! Rust source as tokens: as much of the language as the rules need.
+//! Splits Rust source into tokens, as far as the rules need it.
 
-/// The tokens of a source text: identifiers, `::`, and single characters. Comments, and the contents of literals, are left
-/// out.
+/// The tokens of a source text: identifiers, `::`, and single characters. Comments and the contents of literals are
+/// left out.
 pub(crate) fn tokens(text: &str) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     let (mut tokens, mut at) = (Vec::new(), 0);
@@ -37,7 +37,8 @@ pub(crate) fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// The tokens without the items that `#[cfg(test)]` leaves out, and the modules in files of their own among those.
+/// Returns the tokens without the items that `#[cfg(test)]` excludes, and the names of excluded modules in separate
+/// files.
 pub(crate) fn without_tests(tokens: &[String]) -> (Vec<String>, Vec<String>) {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut modules, mut at) = (Vec::new(), Vec::new(), 0);
@@ -59,7 +60,7 @@ pub(crate) fn without_tests(tokens: &[String]) -> (Vec<String>, Vec<String>) {
     (kept, modules)
 }
 
-/// The place after the item that starts here: after its `;`, or its block.
+/// The position after the item that starts here, that is, after its `;` or its block.
 fn item_end(tokens: &[String], start: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(start) {
@@ -115,7 +116,7 @@ fn string_end(letters: &[char], start: usize) -> usize {
     at
 }
 
-/// The end of `r"..."`, `br#"..."#` and the like, if one starts here.
+/// The end of a raw string (`r"..."`, `br#"..."#` and so on), if one starts here.
 fn raw_string_end(letters: &[char], start: usize) -> Option<usize> {
     let raw = start + usize::from(letters[start] != 'r');
     (letters.get(raw) == Some(&'r')).then_some(())?;
@@ -128,7 +129,7 @@ fn raw_string_end(letters: &[char], start: usize) -> Option<usize> {
     Some((opening + 1..letters.len()).find(|&at| closes(at)).map_or(letters.len(), |at| at + 1 + hashes))
 }
 
-/// The end of a character, or of the tick of a lifetime.
+/// The end of a character literal, or of the tick of a lifetime.
 fn quote_end(letters: &[char], start: usize) -> usize {
     match (letters.get(start + 1), letters.get(start + 2)) {
         (Some('\\'), _) => {

@@ -3,8 +3,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | [`require`] | `require!`, `require_root!`, `require_command!`: skip with a message, or fail under
-//! `TLSRAMP_TEST_ALL=1` |
+//! | [`require`] | `require!`, `require_root!`, `require_command!`: skip a test, or fail under `TLSRAMP_TEST_ALL=1` |
 //! | [`parts`] | mongod, pymongo, mongosh, checkers: fetched once into `target/parts/` |
 //! | [`proxy`] | the real `tlsramp` binary, its log and its records |
 //! | [`mongod`] | a real mongod on a free port |
