@@ -136,8 +136,8 @@ impl Scope {
 /// The text is no identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member; of all clients of an address, IP/-/-/all) as `tlsramp ctl clients` lists \
-     it, with - for what is not known"
+    "{0:?} is not the key of a client; expected IP/APPLICATION/DRIVER as `tlsramp ctl clients --wide` lists it, with - for an \
+     unknown part (a member: IP/APPLICATION/DRIVER/member; all clients of an address: IP/-/-/all)"
 )]
 pub struct InvalidClientKey(String);
 
@@ -183,6 +183,11 @@ impl ClientIdentity {
     /// Whether accepting this identity accepts the other.
     pub(super) fn includes(&self, other: &ClientIdentity) -> bool {
         self == other || (!other.is_member() && *self == other.everyone())
+    }
+
+    /// Whether accepting this identity accepts the clients of an address that have no name.
+    pub(crate) fn includes_nameless(&self, ip: IpAddr) -> bool {
+        self.includes(&ClientIdentity::nameless(ip))
     }
 
     /// Whether it has an application or driver name. Clients without one cannot be told apart.

@@ -4,6 +4,7 @@
 //! applications share one. When the table is full, rows outside of the guard window are removed first, then the addresses with
 //! the most rows share theirs. A plaintext row that is lost within the window is counted, since the table is incomplete then.
 
+mod accept;
 mod blocking;
 mod image;
 mod key;
@@ -18,9 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::limits::{GUARD_WINDOW, INVENTORY_ACCEPTED};
+use crate::limits::GUARD_WINDOW;
 use crate::mongo::ClientMetadata;
 
+pub use accept::AcceptError;
 pub use blocking::BlockingClient;
 pub use image::InventoryImage;
 use key::RowKey;
@@ -42,6 +44,8 @@ pub struct InventoryGuard(Arc<Row>);
 /// A row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryRow {
+    /// Its number, which no other row has, before or after a restart.
+    pub number: u64,
     /// The application at its address.
     pub identity: ClientIdentity,
     /// How it connected.
@@ -157,22 +161,6 @@ impl Inventory {
         staying
     }
 
-    /// Accepts that a client will be refused, or takes that back. Returns whether it was ever seen; `None` if the list is full.
-    pub fn accept(&self, identity: ClientIdentity, accepted: bool) -> Option<bool> {
-        let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&ClientIdentity::of(key)));
-        let mut table = self.table();
-        let room = table.accepted.len() < INVENTORY_ACCEPTED || table.accepted.contains(&identity);
-        let names = Arc::make_mut(&mut table.accepted);
-        match (accepted, room) {
-            (true, false) => return None,
-            (true, true) => drop(names.insert(identity)),
-            (false, _) => drop(names.remove(&identity)),
-        }
-        drop(table);
-        self.changed();
-        Some(known)
-    }
-
     /// A number that changes with every change of the inventory.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -201,6 +189,7 @@ impl Row {
     fn seen(&self, key: &RowKey, accepted: &BTreeSet<ClientIdentity>) -> InventoryRow {
         let identity = ClientIdentity::of(key);
         InventoryRow {
+            number: self.number,
             accepted: identity.is_in(accepted),
             identity,
             kind: key.kind,
