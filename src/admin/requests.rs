@@ -55,6 +55,9 @@ pub struct AcceptRequest {
     /// False takes it back.
     #[serde(default = "yes")]
     pub accepted: bool,
+    /// False refuses a key that no client has had.
+    #[serde(default = "yes")]
+    pub unseen: bool,
 }
 
 /// `POST /lease`.

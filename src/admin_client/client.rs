@@ -99,9 +99,10 @@ impl AdminClient {
     /// Accepts that a client will be refused, or revokes that.
     ///
     /// # Errors
-    /// [`ClientError`]
-    pub async fn accept(&self, key: &str, accepted: bool) -> Result<Answer<AcceptReply>, ClientError> {
-        self.post("/accept", &AcceptRequest { key: key.to_owned(), accepted }, &["key", "accepted"]).await
+    /// [`ClientError`]; a refusal for a client that was never seen unless `unseen` allows that.
+    pub async fn accept(&self, key: &str, accepted: bool, unseen: bool) -> Result<Answer<AcceptReply>, ClientError> {
+        let request = AcceptRequest { key: key.to_owned(), accepted, unseen };
+        self.post("/accept", &request, &["key", "accepted"]).await
     }
 
     /// Reloads the TLS files; with `force`, also expired ones.

@@ -92,8 +92,9 @@ async fn each_question_goes_where_it_should() {
         (asked(changed.clone(), async |c| _ = c.reload(false).await.unwrap()).await, "POST /reload {}"),
         (asked(changed, async |c| _ = c.reload(true).await.unwrap()).await, r#"POST /reload {"force":true}"#),
         (
-            asked(json!({"key": "a", "accepted": true}), async |c| _ = c.accept("::1/a/-", true).await.unwrap()).await,
-            r#"POST /accept {"key":"::1/a/-","accepted":true}"#,
+            asked(json!({"key": "a", "accepted": true}), async |c| _ = c.accept("::1/a/-", true, false).await.unwrap())
+                .await,
+            r#"POST /accept {"key":"::1/a/-","accepted":true,"unseen":false}"#,
         ),
         (
             asked(json!({"generation": 1, "certificates": []}), async |c| _ = c.rotate(false).await.unwrap()).await,

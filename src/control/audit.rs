@@ -7,6 +7,7 @@ use super::change::{AcceptedClient, Change, ChangeError, Changed, MemberSets, Ro
 use super::history::{Action, Event, History};
 use super::member_names;
 use crate::policy::Mode;
+use crate::telemetry::AcceptError;
 use crate::text::printable;
 
 /// Logs a change of mode that was made or refused.
@@ -119,7 +120,7 @@ pub(super) fn accepted(
     history: &History,
     key: &str,
     accepted: bool,
-    outcome: &Result<AcceptedClient, String>,
+    outcome: &Result<AcceptedClient, AcceptError>,
     caller: &Caller,
 ) {
     let what = if accepted { key.to_owned() } else { format!("{key}, taken back") };

@@ -32,12 +32,12 @@ use super::tasks::member_discovery::MemberDiscovery;
 use super::tasks::state_saver::StateSaver;
 use super::view::{View, ViewParts};
 use crate::config::{self, Loaded, Settings};
-use crate::limits::{FORCED_LOOK, INVENTORY_ACCEPTED};
+use crate::limits::FORCED_LOOK;
 use crate::net::{OwnDials, Resolvers};
 use crate::policy::Mode;
 use crate::route::Routes;
 use crate::state::{MemberListWriter, SnapshotWriter, Tuning};
-use crate::telemetry::{ClientIdentity, LogHandle, Observer};
+use crate::telemetry::{AcceptError, ClientIdentity, LogHandle, Observer};
 
 /// The only writer of what is running.
 #[derive(Debug)]
@@ -244,18 +244,23 @@ impl Controller {
     /// Accepts the loss of a client, so that it blocks no change; with `accepted` false, withdraws the acceptance.
     ///
     /// # Errors
-    /// A text that says what is wrong with the key, or that no more clients can be accepted.
-    pub fn accept(&self, key: &str, accepted: bool, caller: &Caller) -> Result<AcceptedClient, String> {
-        let outcome = self.accept_by_key(key, accepted);
+    /// [`AcceptError`]; one for a client that was never seen unless `unseen` allows that.
+    pub fn accept(
+        &self,
+        key: &str,
+        accepted: bool,
+        unseen: bool,
+        caller: &Caller,
+    ) -> Result<AcceptedClient, AcceptError> {
+        let outcome = self.accept_by_key(key, accepted, unseen);
         audit::accepted(self.view.history(), key, accepted, &outcome, caller);
         outcome
     }
 
-    fn accept_by_key(&self, key: &str, accepted: bool) -> Result<AcceptedClient, String> {
-        let identity = ClientIdentity::parse(key).map_err(|error| error.to_string())?;
+    fn accept_by_key(&self, key: &str, accepted: bool, unseen: bool) -> Result<AcceptedClient, AcceptError> {
+        let identity = ClientIdentity::parse(key)?;
         let key = identity.text();
-        let full = || format!("{INVENTORY_ACCEPTED} clients are accepted already; take some back first");
-        let known = self.view.observer().inventory.accept(identity, accepted).ok_or_else(full)?;
+        let known = self.view.observer().accept(identity, accepted, unseen)?;
         Ok(AcceptedClient { key, accepted, known })
     }
 

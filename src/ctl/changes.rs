@@ -55,7 +55,7 @@ pub(super) fn accept(reply: &AcceptReply) -> Page {
         format!("{key} is not accepted: while it comes without TLS, it stands in the way of requireSSL.")
     });
     if !reply.known {
-        page.warn("nobody of that name has been seen; `tlsramp ctl clients` lists who was");
+        page.warn("no client with that key has been seen yet");
     }
     page
 }

@@ -1,9 +1,9 @@
-//! Renders the reply of `clients`.
+//! Renders the reply of `clients`: those in the way first, then the others without TLS, then those with TLS.
 
 use crate::admin::replies::ClientRow;
 use crate::admin_client::Clients;
 use crate::policy::{Mode, Spelling};
-use crate::screen::words::{ago, count, driver, named, notes};
+use crate::screen::words::{ago, count, driver, named, notes, some};
 use crate::screen::{Page, TextTable};
 use crate::text::escaped;
 
@@ -11,41 +11,58 @@ use crate::text::escaped;
 pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool, now: i64) -> Page {
     // A client cannot block the mode in force.
     let required = Mode::parse(ssl_mode, Spelling::Ssl) == Ok(Mode::Require);
-    let blocks = if required { "refused without TLS" } else { "blocks requireSSL" };
     let mut page = Page::saying(sentence(clients, plaintext_only, required));
+    let blocking = if required { "Refused without TLS:" } else { "Without TLS, in the way of requireSSL:" };
+    let others = "Without TLS, not in the way (accepted, moved to TLS, or not seen within --guardWindow):";
+    let is_plaintext = |row: &ClientRow| row.kind == PLAINTEXT;
+    section(&mut page, blocking, clients.iter().filter(|row| row.blocks), now);
+    section(&mut page, others, clients.iter().filter(|row| !row.blocks && is_plaintext(row)), now);
+    section(&mut page, "With TLS:", clients.iter().filter(|row| !row.blocks && !is_plaintext(row)), now);
+    page
+}
+
+fn section<'a>(page: &mut Page, title: &str, clients: impl Iterator<Item = &'a ClientRow>, now: i64) {
+    let mut clients = clients.peekable();
+    if clients.peek().is_none() {
+        return;
+    }
     let mut table = TextTable::new([
+        ("#", 0),
         ("ADDRESS", 0),
-        ("KIND", 0),
         ("APPLICATION", 0),
-        ("DRIVER", 0),
+        ("DRIVER", 1),
         ("OPEN", 0),
-        ("TOTAL", 0),
-        ("REFUSED", 0),
-        ("LAST SEEN", 0),
-        ("NOTE", 0),
-        ("KEY", 0),
+        ("SEEN", 0),
+        ("NOTE", 2),
+        ("KIND", 3),
+        ("TOTAL", 5),
+        ("REFUSED", 4),
+        ("KEY", 6),
     ]);
     for row in clients {
         table.row([
+            some(row.number),
             escaped(&row.ip),
-            escaped(&row.kind),
             named(row.application.as_deref(), row.more_names),
             driver(row.driver.as_deref(), row.driver_version.as_deref()),
             row.open.to_string(),
+            seen(row.open, &row.last_seen, now),
+            notes([row.member.then(|| "member".to_owned()), row.accepted.then(|| "accepted".to_owned())]),
+            // The title says it.
+            if row.kind == PLAINTEXT { String::new() } else { escaped(&row.kind) },
             row.total.to_string(),
             some(row.refused),
-            ago(&row.last_seen, now),
-            notes([
-                row.member.then(|| "member".to_owned()),
-                row.blocks.then(|| blocks.to_owned()),
-                row.accepted.then(|| "accepted".to_owned()),
-            ]),
-            // The keys that `accept` takes.
-            if row.blocks || row.accepted { escaped(&row.key) } else { String::new() },
+            escaped(&row.key),
         ]);
     }
+    page.gap();
+    page.say(title);
     page.table(table);
-    page
+}
+
+/// When a client was last seen: now, if it is connected.
+pub(super) fn seen(open: u64, last_seen: &str, now: i64) -> String {
+    if open > 0 { "now".to_owned() } else { ago(last_seen, now) }
 }
 
 fn sentence(clients: &[ClientRow], plaintext_only: bool, required: bool) -> String {
@@ -70,11 +87,6 @@ fn sentence(clients: &[ClientRow], plaintext_only: bool, required: bool) -> Stri
         "{} seen without TLS: {open} with connections open now; {blocking} {way}.",
         count(plaintext.len(), "client")
     )
-}
-
-/// A count, empty if zero.
-fn some(number: u64) -> String {
-    if number == 0 { String::new() } else { number.to_string() }
 }
 
 const PLAINTEXT: &str = "plaintext";

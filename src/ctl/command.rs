@@ -1,14 +1,12 @@
 //! The command line of `tlsramp ctl`.
 
-use std::net::SocketAddr;
-
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Command, value_parser};
 
+use super::target::{ClientTarget, ConnectionTarget};
 use crate::admin_client::{AdminAddress, with_tls_options};
 use crate::limits::RECYCLE_WAIT_MOST;
 use crate::policy::{Mode, Spelling};
-use crate::telemetry::ClientIdentity;
 
 /// The command line of `tlsramp ctl`.
 #[must_use]
@@ -92,40 +90,56 @@ fn mode() -> Command {
 }
 
 fn ready() -> Command {
-    let to = Arg::new(TO).long(TO).value_name("MODE").required(true).value_parser(parse_mode);
-    verb(READY, "List what blocks a mode, with the remedy for each blocker", "1: not ready, or refused")
-        .arg(to.help("The mode, in either spelling: disabled, allowSSL, preferSSL, requireSSL"))
+    let to = Arg::new(TO).long(TO).value_name("MODE").value_parser(parse_mode);
+    verb(READY, "List what blocks the next mode, with the remedy for each blocker", "1: not ready, or refused").arg(
+        to.help("The mode, in either spelling: disabled, allowSSL, preferSSL, requireSSL [default: the next step up]"),
+    )
 }
 
 fn clients() -> Command {
     verb(CLIENTS, "List all clients seen, with and without TLS, by address, application and driver", "")
+        .long_about(
+            "List all clients seen, with and without TLS, by address, application and driver.\n\n`accept` and `whois` take \
+             the number in the first column. It belongs to that client for good, also over a restart with --stateFile.",
+        )
         .arg(switch(PLAINTEXT).help("Only clients without TLS"))
 }
 
 fn accept() -> Command {
-    let key = Arg::new(KEY).value_name("KEY").required(true).value_parser(parse_key);
-    verb(ACCEPT, "Accept that a client will be refused: it no longer blocks requireSSL", "")
-        .arg(key.help("Key of the client, as `clients` and `ready` print it: IP/APPLICATION/DRIVER"))
-        .arg(switch(REMOVE).help("Revoke the acceptance"))
+    let client = Arg::new(CLIENT).value_name("NUMBER|KEY").required(true).value_parser(ClientTarget::parse);
+    verb(
+        ACCEPT,
+        "Accept that a client will be refused: it no longer blocks requireSSL",
+        "1: no such client, or refused; nothing was changed",
+    )
+    .arg(client.help(
+        "The client: its number in `clients` and `ready`, or its key, IP/APPLICATION/DRIVER (`clients --wide` prints it)",
+    ))
+    .arg(switch(UNSEEN).help("Also accept a key that no client has had yet"))
+    .arg(switch(REMOVE).help("Revoke the acceptance"))
 }
 
 fn connections() -> Command {
-    verb(CONNECTIONS, "List the open connections", "")
+    verb(CONNECTIONS, "Count the open connections by application and driver, or list them", "")
+        .arg(switch(EACH).help("List each connection, with its address as mongod shows it"))
         .arg(switch(NON_CONFORMING).help("Only connections that the mode in force would not allow"))
 }
 
 fn whois() -> Command {
-    let address = Arg::new(ADDRESS).value_name("IP:PORT").required(true).value_parser(value_parser!(SocketAddr));
+    let target = Arg::new(TARGET).value_name("IP:PORT|IP|NUMBER").required(true).value_parser(ConnectionTarget::parse);
     verb(
         WHOIS,
         "Find the client behind an address that mongod shows, or the reverse",
         "1: none found, or refused",
     )
     .long_about(
-        "Find the client behind an address in mongod's log or currentOp; or, for a client's address, the address \
-             that mongod shows. Open connections only: for closed ones, see peer and upstream_local in the proxy's log.",
+        "Find the client behind an address in mongod's log or currentOp; or, for a client, the addresses that mongod \
+             shows. Open connections only: for closed ones, see peer and upstream_local in the proxy's log.",
     )
-    .arg(address.help("The address, such as 127.0.0.1:40022"))
+    .arg(target.help(
+        "An address and port that mongod or the client shows, such as 127.0.0.1:40022; or an address, for all connections \
+         of its clients; or the number of a client in `clients`",
+    ))
 }
 
 fn recycle() -> Command {
@@ -156,11 +170,6 @@ fn parse_mode(text: &str) -> Result<(Mode, Spelling), String> {
     })
 }
 
-/// The key as given, if it is valid.
-fn parse_key(text: &str) -> Result<String, String> {
-    ClientIdentity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
 pub(super) const ADMIN: &str = "admin";
 pub(super) const JSON: &str = "json";
 pub(super) const WIDE: &str = "wide";
@@ -182,20 +191,23 @@ pub(super) const PERSIST: &str = "persist";
 pub(super) const HOLDER: &str = "holder";
 pub(super) const TO: &str = "to";
 pub(super) const PLAINTEXT: &str = "plaintext";
-pub(super) const KEY: &str = "key";
+pub(super) const CLIENT: &str = "client";
+pub(super) const UNSEEN: &str = "unseen";
 pub(super) const REMOVE: &str = "remove";
 pub(super) const NON_CONFORMING: &str = "non-conforming";
-pub(super) const ADDRESS: &str = "address";
+pub(super) const EACH: &str = "each";
+pub(super) const TARGET: &str = "target";
 pub(super) const GRACE: &str = "grace";
 pub(super) const WAIT: &str = "wait";
 
 const LONG_ABOUT: &str = "Query and control a running proxy by its admin port.\n\nA local admin port needs only its \
      address. A remote one requires TLS and a client certificate: --tls, --tlsCAFile and --tlsCertificateKeyFile, named as \
-     in mongosh. Tables are for people and may change; scripts should use --json and the exit code.";
+     in mongosh. Tables are for people and may change; scripts should use --json and the exit code. On a terminal, sentences \
+     are wrapped and columns that do not fit are left out (--wide shows them); in a pipe, tables have all columns.";
 
 const EXIT_CODES: &str = "Exit codes:\n  \
      0  done; ready: no blocker; recycle: no connection is left\n  \
-     1  refused, or it failed: nothing was changed; not ready; whois: none found; recycle: some are left\n  \
+     1  refused, or it failed: nothing was changed; not ready; accept, whois: none found; recycle: some are left\n  \
      2  usage: the command line, or a TLS file that it names\n  \
      3  no tlsramp answers at the admin address\n\n\
      With --json, standard output has one JSON object in all cases but 2: what the admin port answered (whois: what is \

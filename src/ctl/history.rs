@@ -10,15 +10,9 @@ pub(super) fn page(HistoryReply { history }: &HistoryReply) -> Page {
     let refused = history.iter().filter(|entry| entry.effect == Effect::Refused).count();
     let refused = if refused == 0 { String::new() } else { format!(", {refused} of them refused") };
     let mut page = Page::saying(format!("{}{refused}, newest last.", count(history.len(), "change")));
-    let mut table = TextTable::new([("WHEN (UTC)", 0), ("RESULT", 0), ("BY", 0), ("CHANGE", 0)]);
+    let mut table = TextTable::new([("WHEN (UTC)", 0), ("BY", 0), ("CHANGE", 0)]);
     for entry in history {
-        let HistoryEntry { at, action, what, effect, door, by, .. } = entry;
-        table.row([
-            StyledText::from(moment(at)),
-            result(*effect),
-            format!("{} {}", escaped(door), escaped(by)).into(),
-            format!("{}: {}", action.name(), escaped(what)).into(),
-        ]);
+        table.row([moment(&entry.at).into(), by(entry).into(), change(entry)]);
         let note = notes([entry.reason.as_deref().map(escaped), repeated(entry)]);
         if !note.is_empty() {
             table.note(note);
@@ -28,18 +22,24 @@ pub(super) fn page(HistoryReply { history }: &HistoryReply) -> Page {
     page
 }
 
-fn result(effect: Effect) -> StyledText {
-    match effect {
-        Effect::Done => "done".into(),
-        Effect::Kept => "no change".into(),
-        Effect::Refused => StyledText::amber("REFUSED"),
-        Effect::Other => "unknown".into(),
+fn by(entry: &HistoryEntry) -> String {
+    format!("{} {}", escaped(&entry.door), escaped(&entry.by))
+}
+
+fn change(entry: &HistoryEntry) -> StyledText {
+    let change = format!("{} {}", entry.action.name(), escaped(&entry.what)).trim_end().to_owned();
+    match entry.effect {
+        Effect::Done => change.into(),
+        Effect::Kept => format!("{change} (already so)").into(),
+        Effect::Refused => StyledText::amber(format!("REFUSED: {change}")),
+        Effect::Other => format!("{change} (with an effect unknown to this version)").into(),
     }
 }
 
-/// Date and time, as people write them.
+/// Date and time to the second, as people write them.
 fn moment(at: &str) -> String {
-    escaped(at).replacen('T', " ", 1).trim_end_matches('Z').to_owned()
+    let seconds = "2023-11-14T22:13:20".len();
+    escaped(at.get(..seconds).unwrap_or(at)).replacen('T', " ", 1)
 }
 
 fn repeated(entry: &HistoryEntry) -> Option<String> {

@@ -5,6 +5,8 @@
 //! | `command` | the command line: subcommands, options, help |
 //! | `verb` | the parsed subcommand |
 //! | `run` | request, output, exit codes |
+//! | `lookup`, `target` | subcommands that look a client or mode up first; how clients and connections are named |
+//! | `output` | the output of a subcommand |
 //! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | renders each reply |
 //! | `refusal` | renders an error, as text and as JSON |
 //!
@@ -15,11 +17,16 @@ mod changes;
 mod clients;
 mod command;
 mod connections;
+#[cfg(test)]
+mod golden;
 mod history;
+mod lookup;
+mod output;
 mod ready;
 mod refusal;
 mod run;
 mod status;
+mod target;
 #[cfg(test)]
 mod tests;
 mod verb;

@@ -1,9 +1,10 @@
-//! Renders the reply of `ready`, and the blockers of a refusal.
+//! Renders the reply of `ready`, and the blockers of a refusal: a paragraph for each remedy, with what it concerns below it.
 
+use super::clients::seen;
 use crate::admin::replies::{BlockerKind, BlockerReply, Ready};
 use crate::admin_client::quoted;
-use crate::screen::words::{ago, count, name, named, notes};
-use crate::screen::{Page, TextTable};
+use crate::screen::words::{count, name, named};
+use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
 /// The page; `called` is this command up to its verb, for the commands that it suggests.
@@ -18,56 +19,116 @@ pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
         format!("Not ready for {to} (the mode is {mode}): {} in its way.", stand(found.len()))
     });
     list(&mut page, found, now);
-    let keys: Vec<_> = found.iter().filter_map(|blocker| blocker.key.as_deref()).collect();
-    if !keys.is_empty() {
-        let whom = if keys.len() == 1 { "it" } else { "them" };
-        page.say(format!("Or accept by name that {to} will refuse {whom}:"));
-        page.commands(keys.iter().map(|key| format!("{called} accept {}", quoted(&escaped(key)))).collect());
-    }
+    accept_commands(&mut page, found, &to, called);
     page
 }
 
-/// The blockers as a table.
+/// The blockers: clients in a table below each remedy, anything else as sentences above its remedy.
 pub(super) fn list(page: &mut Page, blockers: &[BlockerReply], now: i64) {
-    let mut table = TextTable::new([
-        ("WHAT", 0),
-        ("APPLICATION", 0),
-        ("DRIVER", 0),
-        ("ADDRESS", 0),
-        ("OPEN", 0),
-        ("LAST SEEN", 0),
-        ("REMEDY", 0),
-    ]);
+    let mut paragraphs: Vec<(Subject, &str, Vec<&BlockerReply>)> = Vec::new();
     for blocker in blockers {
-        let fatal = blocker.fatal.then(|| "refused without --force".to_owned());
-        table.row([
-            notes([Some(what(blocker)), fatal]),
-            named(blocker.application.as_deref(), blocker.more_names),
-            name(blocker.driver.as_deref()),
-            name(blocker.address.as_deref()),
-            blocker.open.map(|open| open.to_string()).unwrap_or_default(),
-            blocker.last_seen.as_deref().map(|seen| ago(seen, now)).unwrap_or_default(),
-            escaped(&blocker.remedy),
-        ]);
+        let subject = Subject::of(blocker);
+        match paragraphs.iter_mut().find(|(of, remedy, _)| (*of, *remedy) == (subject, &*blocker.remedy)) {
+            Some((_, _, all)) => all.push(blocker),
+            None => paragraphs.push((subject, &blocker.remedy, vec![blocker])),
+        }
     }
-    page.table(table);
+    for (subject, remedy, all) in paragraphs {
+        page.gap();
+        let remedy = escaped(remedy);
+        if let Some(kind) = subject.clients() {
+            let each = if all.len() == 1 { "" } else { ", for each" };
+            page.say(format!("{} {kind}. Remedy{each}: {remedy}.", count(all.len(), subject.noun())));
+            page.table(clients(&all, now));
+            continue;
+        }
+        for blocker in all {
+            let text = escaped(&blocker.text);
+            page.say(if blocker.fatal {
+                StyledText::red(format!("{text} (refused without --force)"))
+            } else {
+                StyledText::from(text)
+            });
+        }
+        page.item("  Remedy:", remedy);
+    }
 }
 
-/// A short description, as other columns have the rest; for kinds of a later version, the text.
-fn what(blocker: &BlockerReply) -> String {
-    match blocker.kind {
-        BlockerKind::PlaintextOpen => "connected without TLS".to_owned(),
-        BlockerKind::PlaintextSeen => "lately without TLS".to_owned(),
-        BlockerKind::TlsOpen => "connected with TLS".to_owned(),
-        BlockerKind::TlsSeen => "lately with TLS".to_owned(),
-        BlockerKind::Upstream
-        | BlockerKind::InventoryLost
-        | BlockerKind::Unservable
-        | BlockerKind::Bypass
-        | BlockerKind::Redirect
-        | BlockerKind::More
-        | BlockerKind::Other => escaped(&blocker.text),
+/// What a paragraph is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Client { by_tls: bool, member: bool },
+    Other,
+}
+
+impl Subject {
+    fn of(blocker: &BlockerReply) -> Subject {
+        let member = blocker.member;
+        match blocker.kind {
+            BlockerKind::PlaintextOpen | BlockerKind::PlaintextSeen => Subject::Client { by_tls: false, member },
+            BlockerKind::TlsOpen | BlockerKind::TlsSeen => Subject::Client { by_tls: true, member },
+            BlockerKind::Upstream
+            | BlockerKind::InventoryLost
+            | BlockerKind::Unservable
+            | BlockerKind::Bypass
+            | BlockerKind::Redirect
+            | BlockerKind::More
+            | BlockerKind::Other => Subject::Other,
+        }
     }
+
+    /// How the clients connect; `None` if it is not about clients.
+    const fn clients(self) -> Option<&'static str> {
+        match self {
+            Subject::Client { by_tls: false, .. } => Some("without TLS"),
+            Subject::Client { by_tls: true, .. } => Some("with TLS"),
+            Subject::Other => None,
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        if matches!(self, Subject::Client { member: true, .. }) { "member" } else { "client" }
+    }
+}
+
+fn clients(blockers: &[&BlockerReply], now: i64) -> TextTable {
+    let mut table = TextTable::new([
+        ("#", 0),
+        ("ADDRESS", 0),
+        ("APPLICATION", 0),
+        ("DRIVER", 1),
+        ("OPEN", 0),
+        ("SEEN", 0),
+        ("KEY", 2),
+    ]);
+    for blocker in blockers {
+        table.row([
+            blocker.number.map(|number| number.to_string()).unwrap_or_default(),
+            name(blocker.address.as_deref()),
+            named(blocker.application.as_deref(), blocker.more_names),
+            name(blocker.driver.as_deref()),
+            blocker.open.unwrap_or_default().to_string(),
+            seen(blocker.open.unwrap_or_default(), blocker.last_seen.as_deref().unwrap_or_default(), now),
+            name(blocker.client.as_deref()),
+        ]);
+    }
+    table
+}
+
+/// The commands that accept the clients, by number where they have one.
+fn accept_commands(page: &mut Page, blockers: &[BlockerReply], to: &str, called: &str) {
+    let keyed: Vec<_> = blockers.iter().filter_map(|blocker| Some((blocker.key.as_deref()?, blocker.number))).collect();
+    if keyed.is_empty() {
+        return;
+    }
+    let whom = if keyed.len() == 1 { "it" } else { "them" };
+    page.gap();
+    page.say(format!("Or accept by name that {to} will refuse {whom}:"));
+    let command = |(key, number): &(&str, Option<u64>)| match number {
+        Some(number) => format!("{called} accept {number}"),
+        None => format!("{called} accept {}", quoted(&escaped(key))),
+    };
+    page.commands(keyed.iter().map(command).collect());
 }
 
 fn stand(number: usize) -> String {

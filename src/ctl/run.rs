@@ -1,17 +1,16 @@
 //! Runs a subcommand: request, output, exit code.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
-use serde_json::{Value, json};
 use tokio::runtime::Builder;
 
 use super::command::{ADMIN, JSON, WIDE};
+use super::output::{CtlOutput, NO};
 use super::verb::Verb;
-use super::{changes, clients, connections, history, ready, refusal, status};
-use crate::admin_client::{AdminAddress, AdminClient, Answer, ClientError, Connections, ctl_command, tls_options};
+use super::{changes, clients, connections, history, lookup, refusal, status};
+use crate::admin_client::{AdminAddress, AdminClient, ClientError, ctl_command, tls_options};
 use crate::screen::{OutputStyle, Page};
 use crate::telemetry::now_millis;
 
@@ -45,26 +44,6 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     ExitCode::from(show(output, arguments.get_flag(JSON), arguments.get_flag(WIDE)))
 }
 
-/// The output of a subcommand, as text and as JSON.
-#[derive(Debug)]
-pub(super) struct CtlOutput {
-    pub(super) page: Page,
-    pub(super) json: String,
-    pub(super) exit: u8,
-    /// A message for standard error.
-    pub(super) notice: Option<String>,
-}
-
-impl CtlOutput {
-    fn new<T>(answer: Answer<T>, page: impl FnOnce(&T) -> Page) -> CtlOutput {
-        CtlOutput { page: page(&answer.value), json: answer.json, exit: DONE, notice: None }
-    }
-
-    fn no_if(self, no: bool) -> CtlOutput {
-        CtlOutput { exit: if no { NO } else { self.exit }, ..self }
-    }
-}
-
 async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<CtlOutput, ClientError> {
     let now = now_millis();
     Ok(match verb {
@@ -73,19 +52,17 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<CtlOutpu
             CtlOutput::new(client.status().await?, |status| Page::saying(crate::text::escaped(&status.ssl_mode)))
         }
         Verb::ChangeMode(request) => CtlOutput::new(client.set_mode(request).await?, changes::mode),
-        Verb::Ready(to, spelling) => {
-            let answer = client.ready(*to, *spelling).await?;
-            let no = !answer.value.ready;
-            CtlOutput::new(answer, |ready| ready::page(ready, called, now)).no_if(no)
-        }
+        Verb::Ready(to) => lookup::ready(client, *to, called, now).await?,
         Verb::Clients { plaintext } => {
             CtlOutput::new(client.clients(*plaintext).await?, |seen| clients::page(seen, *plaintext, now))
         }
-        Verb::Accept { key, accepted } => CtlOutput::new(client.accept(key, *accepted).await?, changes::accept),
-        Verb::Connections { non_conforming } => CtlOutput::new(client.connections(*non_conforming).await?, |open| {
-            connections::page(&open.connections, open.left_out, *non_conforming)
-        }),
-        Verb::Whois(address) => whois(client.connections(false).await?, *address),
+        Verb::Accept { client: target, accepted, unseen } => lookup::accept(client, target, *accepted, *unseen).await?,
+        Verb::Connections { non_conforming, each } => {
+            CtlOutput::new(client.connections(*non_conforming).await?, |open| {
+                connections::page(open, *non_conforming, *each)
+            })
+        }
+        Verb::Whois(target) => lookup::whois(client, *target).await?,
         Verb::History => CtlOutput::new(client.history().await?, history::page),
         Verb::Rotate { force } => CtlOutput::new(client.rotate(*force).await?, changes::rotate),
         Verb::Recycle(recycle) => {
@@ -95,31 +72,6 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<CtlOutpu
         }
         Verb::Reload { force } => CtlOutput::new(client.reload(*force).await?, changes::reload),
     })
-}
-
-fn whois(answer: Answer<Connections>, address: SocketAddr) -> CtlOutput {
-    let found = connections::found(&answer.value.connections, address);
-    let nobody = found.is_empty().then(|| {
-        format!(
-            "no open connection has {address} at either end; of one that is over, the proxy's log has peer and \
-             upstream_local"
-        )
-    });
-    let page = connections::whois(&found, address);
-    let json = left_of(&answer.json, &found.iter().map(|row| row.id).collect::<Vec<_>>());
-    CtlOutput { page, json, exit: if nobody.is_some() { NO } else { DONE }, notice: nobody }
-}
-
-/// The reply, reduced to these connections.
-fn left_of(all: &str, ids: &[u64]) -> String {
-    let mut all: Value = serde_json::from_str(all).unwrap_or_default();
-    let rows = all["connections"].take();
-    let rows = match rows {
-        Value::Array(rows) => rows,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => Vec::new(),
-    };
-    let found: Vec<_> = rows.into_iter().filter(|row| row["id"].as_u64().is_some_and(|id| ids.contains(&id))).collect();
-    json!({ "connections": found }).to_string()
 }
 
 /// Prints the output and returns the exit code.
@@ -154,7 +106,5 @@ fn print_error(why: &dyn std::fmt::Display) {
     let _ = writeln!(io::stderr(), "tlsramp ctl: {why}");
 }
 
-const DONE: u8 = 0;
-const NO: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHED: u8 = 3;

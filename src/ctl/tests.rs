@@ -2,17 +2,19 @@
 
 use serde_json::json;
 
+use super::target::{ClientTarget, ConnectionTarget};
 use super::verb::Verb;
-use super::{changes, clients, command, connections, history, ready, refusal, status};
+use super::{changes, clients, command, ready, refusal, status};
 use crate::admin::replies::{
-    AcceptReply, Action, BlockerKind, BlockerReply, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts,
-    ConnectionRow, Effect, ErrorReply, HistoryEntry, HistoryReply, InventoryStatus, LeaseStatus, LinkStatus,
-    MemberStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply, RouteStatus, Status, UpstreamStatus,
+    AcceptReply, BlockerKind, BlockerReply, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts, ErrorReply,
+    InventoryStatus, LeaseStatus, LinkStatus, MemberStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply,
+    RouteStatus, Status, UpstreamStatus,
 };
 use crate::admin::requests::ModeRequest;
 use crate::admin::requests::RecycleParameters;
 use crate::admin_client::options::TlsOptions;
 use crate::admin_client::{ClientError, Clients, ctl_command, quoted};
+use crate::policy::{Mode, Spelling};
 use crate::screen::{OutputStyle, Page};
 
 /// 2023-11-14T22:16:20Z.
@@ -148,45 +150,9 @@ fn clients_without_tls_are_no_obstacle_to_the_mode_in_force() {
         page.starts_with("1 client seen without TLS: 1 with connections open now; 1 has not moved to TLS.\n"),
         "{page}"
     );
-    assert!(page.contains("refused without TLS") && !page.contains("requireSSL"), "{page}");
+    assert!(page.contains("\nRefused without TLS:\n") && !page.contains("requireSSL"), "{page}");
     let ready = Ready { mode: "requireSSL".into(), to: "requireSSL".into(), ready: false, ..Ready::default() };
     assert!(piped(&ready::page(&ready, "tlsramp ctl", NOW)).starts_with("requireSSL is in force already; "));
-}
-
-#[test]
-fn history_is_read_at_eighty_columns() {
-    let entry = |action, what: &str, effect, reason: Option<&str>| HistoryEntry {
-        at: "2026-11-28T07:29:25Z".into(),
-        action,
-        what: what.into(),
-        effect,
-        reason: reason.map(Into::into),
-        door: "http".into(),
-        by: "10.0.0.9 (CN=ops,O=Example)".into(),
-        times: 1,
-        ..HistoryEntry::default()
-    };
-    let long =
-        "the guard refuses requireSSL: application nightly-backup (PyMongo 4.6) at 10.0.0.7 is connected without TLS";
-    let refused = entry(Action::Mode, "to requireSSL", Effect::Refused, Some(long));
-    let refused = HistoryEntry { times: 3, since: some("2026-11-28T07:00:00Z"), ..refused };
-    let history = vec![
-        entry(Action::Mode, "allowSSL -> preferSSL, persisted", Effect::Done, None),
-        refused,
-        entry(Action::Accept, "a\u{1b}[2J\nforged", Effect::Kept, None),
-        entry(Action::Other, "", Effect::Other, None),
-    ];
-    let page = history::page(&HistoryReply { history });
-    let text = piped(&page);
-    let expected = "4 changes, 1 of them refused, newest last.\n\nWHEN (UTC)           RESULT ";
-    assert!(text.starts_with(expected) && text.lines().count() == 8, "{text}");
-    assert!(text.contains("connected without TLS; 3 times since 2026-11-28 07:00:00\n"), "{text}");
-    assert!(text.contains("accept: a\\u{1b}[2J\\nforged") && !text.contains('\u{1b}'), "{text}");
-    let narrow = page.render(OutputStyle { width: Some(80), ..OutputStyle::default() });
-    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
-    for word in ["2026-11-28 07:29:25  ", "preferSSL, persisted\n", "nightly-backup (PyMongo"] {
-        assert!(narrow.contains(word), "{word}: {narrow}");
-    }
 }
 
 fn reports() -> ClientRow {
@@ -203,76 +169,6 @@ fn reports() -> ClientRow {
         blocks: true,
         ..ClientRow::default()
     }
-}
-
-#[test]
-fn clients_are_counted_and_listed() {
-    let evil = ClientRow { application: some("\u{1b}[2Jx"), kind: "TLS1.3".into(), ..reports() };
-    let member = ClientRow { ip: "10.0.0.8".into(), member: true, kind: "TLS1.3".into(), ..ClientRow::default() };
-    let evil = ClientRow { blocks: false, ..evil };
-    let expected = "\
-1 client seen without TLS: 1 with connections open now; 1 stands in the way of requireSSL.
-
-ADDRESS   KIND       APPLICATION  DRIVER         OPEN  TOTAL  LAST SEEN  NOTE               KEY
-10.0.0.7  plaintext  reports      PyMongo 4.6.1     2     14  3m ago     blocks requireSSL  10.0.0.7/reports/PyMongo
-10.0.0.7  TLS1.3     \\u{1b}[2Jx   PyMongo 4.6.1     2     14  3m ago     -                  -
-10.0.0.8  TLS1.3     -            -                 0      0  -          member             -
-";
-    let seen = |clients: Vec<ClientRow>| Clients { clients, ssl_mode: "preferSSL".into() };
-    assert_eq!(piped(&clients::page(&seen(vec![reports(), evil, member.clone()]), false, NOW)), expected);
-    assert_eq!(piped(&clients::page(&seen(vec![]), true, NOW)), "No client has been seen without TLS.\n");
-    assert!(
-        piped(&clients::page(&seen(vec![member]), false, NOW))
-            .starts_with("No client has been seen without TLS; 1 row with it.\n")
-    );
-}
-
-fn connection() -> ConnectionRow {
-    ConnectionRow {
-        id: 42,
-        peer: "10.0.0.7:51234".into(),
-        route: "inbound".into(),
-        opening: "plaintext".into(),
-        application: some("reports"),
-        upstream: some("127.0.0.1:27018"),
-        upstream_local: some("127.0.0.1:40022"),
-        upstream_link: "plaintext".into(),
-        bytes_in: 100,
-        bytes_out: 2048,
-        age_secs: 61,
-        ..ConnectionRow::default()
-    }
-}
-
-#[test]
-fn connections_and_who_is_behind_them() {
-    let expected = "\
-1 connection open, all as today's policy would make them.
-
-ID  CLIENT          ROUTE    KIND       APPLICATION  SERVER           SEEN THERE AS    LINK       AGE  IN     OUT
-42  10.0.0.7:51234  inbound  plaintext  reports      127.0.0.1:27018  127.0.0.1:40022  plaintext  1m   100 B  2.0 KiB
-";
-    let rows = [connection()];
-    assert_eq!(piped(&connections::page(&rows, 0, false)), expected);
-    let handed_over = ConnectionRow { destination: some("10.0.0.1:27017"), ..connection() };
-    assert!(
-        piped(&connections::page(&[handed_over], 0, false))
-            .contains("ID  CLIENT          CONNECTED TO    ROUTE    KIND  ")
-    );
-    let odd = ConnectionRow { non_conforming: some("plaintext is refused"), ..connection() };
-    assert!(
-        piped(&connections::page(&[connection(), odd], 0, false))
-            .starts_with("2 connections open, 1 of them non-conforming: ")
-    );
-    for (address, sentence) in [
-        ("127.0.0.1:40022", "127.0.0.1:40022, as 127.0.0.1:27018 sees it, is the client 10.0.0.7:51234.\n"),
-        ("[::ffff:10.0.0.7]:51234", "10.0.0.7:51234 is a client; 127.0.0.1:27018 sees it as 127.0.0.1:40022.\n"),
-    ] {
-        let address = address.parse().unwrap();
-        let text = piped(&connections::whois(&connections::found(&rows, address), address));
-        assert!(text.starts_with(sentence), "{text}");
-    }
-    assert!(connections::found(&rows, "127.0.0.1:27018".parse().unwrap()).is_empty());
 }
 
 fn blockers() -> Vec<BlockerReply> {
@@ -297,26 +193,6 @@ fn blockers() -> Vec<BlockerReply> {
         ..BlockerReply::default()
     };
     vec![reports, upstream]
-}
-
-#[test]
-fn ready_names_who_and_what_to_type() {
-    let answer = Ready { mode: "preferSSL".into(), to: "requireSSL".into(), ready: false, blockers: blockers() };
-    let expected = "\
-Not ready for requireSSL (the mode is preferSSL): 2 things stand in its way.
-
-WHAT                                              APPLICATION  DRIVER         ADDRESS    OPEN  LAST SEEN  REMEDY
-connected without TLS                             reports      PyMongo 4.6.1  10.0.0.7      2  1d 2h ago  let it use TLS
-db2:27017 speaks no TLS; refused without --force  -            -              db2:27017     -  -          give it a certificate
-
-Or accept by name that requireSSL will refuse it:
-
-  tlsramp ctl --admin unix:/a.sock accept 10.0.0.7/reports/PyMongo
-";
-    assert_eq!(piped(&ready::page(&answer, "tlsramp ctl --admin unix:/a.sock", NOW)), expected);
-    let answer = Ready { ready: true, blockers: Vec::new(), ..answer };
-    let text = piped(&ready::page(&answer, "", NOW));
-    assert_eq!(text, "Ready for requireSSL (the mode is preferSSL): nothing stands in its way.\n");
 }
 
 #[test]
@@ -350,8 +226,8 @@ fn changes_say_what_was_done() {
         ),
         (
             changes::accept(&accepted),
-            "::1/a/- is accepted: it no longer stands in the way of requireSSL, which will refuse it.\nwarning: nobody \
-             of that name has been seen; `tlsramp ctl clients` lists who was\n",
+            "::1/a/- is accepted: it no longer stands in the way of requireSSL, which will refuse it.\nwarning: no client \
+             with that key has been seen yet\n",
         ),
     ] {
         assert_eq!(piped(&page), expected);
@@ -397,7 +273,11 @@ fn failures_for_people_and_for_programs() {
     let refused = ClientError::Refused { status: 409, reply: Box::new(reply), json: raw.into() };
     let text = piped(&refusal::page(&refused, NOW));
     assert!(text.starts_with("tlsramp ctl: the guard\nrefuses it\n`tlsramp ctl ready --to MODE`"), "{text}");
-    assert!(text.contains("\n2 reasons:\n\nWHAT ") && text.contains("give it a certificate\n"), "{text}");
+    assert!(
+        text.contains("\n2 reasons:\n\n1 client without TLS. Remedy: let it use TLS.\n")
+            && text.contains("Remedy:  give it a certificate\n"),
+        "{text}"
+    );
     assert_eq!(refusal::json(&refused), raw);
     let nobody = ClientError::NobodyListens { address: "127.0.0.1:1".into() };
     let expected = json!({ "error": nobody.to_string(), "code": "NobodyListens" });
@@ -408,7 +288,8 @@ fn failures_for_people_and_for_programs() {
 fn verbs_are_understood() {
     let change = ModeRequest { mode: "requireTLS".into(), ..ModeRequest::default() };
     let every = ModeRequest { force: true, guard: true, persist: true, holder: some("ops"), ..change.clone() };
-    let accept = |accepted| Verb::Accept { key: "::1/a/-".into(), accepted };
+    let key = || ClientTarget::Key("::1/a/-".into());
+    let accept = |client, accepted, unseen| Verb::Accept { client, accepted, unseen };
     for (line, verb) in [
         ("status", Verb::Status),
         ("--json status", Verb::Status),
@@ -417,10 +298,15 @@ fn verbs_are_understood() {
         ("mode requireTLS", Verb::ChangeMode(change)),
         ("mode requireTLS --force --guard --persist --holder ops", Verb::ChangeMode(every)),
         ("clients --plaintext", Verb::Clients { plaintext: true }),
-        ("accept ::1/a/-", accept(true)),
-        ("accept ::1/a/- --remove", accept(false)),
-        ("connections", Verb::Connections { non_conforming: false }),
-        ("whois [::1]:5", Verb::Whois("[::1]:5".parse().unwrap())),
+        ("ready", Verb::Ready(None)),
+        ("ready --to preferTLS", Verb::Ready(Some((Mode::Prefer, Spelling::Tls)))),
+        ("accept ::1/a/-", accept(key(), true, false)),
+        ("accept ::1/a/- --unseen", accept(key(), true, true)),
+        ("accept 3 --remove", accept(ClientTarget::Number(3), false, false)),
+        ("connections --wide", Verb::Connections { non_conforming: false, each: false }),
+        ("connections --non-conforming --each", Verb::Connections { non_conforming: true, each: true }),
+        ("whois [::1]:5", Verb::Whois(ConnectionTarget::End("[::1]:5".parse().unwrap()))),
+        ("whois 3", Verb::Whois(ConnectionTarget::Number(3))),
         ("rotate", Verb::Rotate { force: false }),
         ("rotate --force", Verb::Rotate { force: true }),
         ("recycle", Verb::Recycle(RecycleParameters::default())),
@@ -443,11 +329,10 @@ fn what_is_not_understood_is_refused_and_says_why() {
         ("states", "status"),
         ("mode requiressl", "'requireSSL'"),
         ("mode --force", "required"),
-        ("ready", "--to"),
         ("ready --to on", "'allowTLS'"),
         ("accept", "KEY"),
         ("accept 10.0.0.7", "IP/APPLICATION/DRIVER"),
-        ("whois 127.0.0.1", "socket address"),
+        ("whois db1:27017", "names are not resolved"),
         ("recycle --wait 601", "600"),
         ("status --admin 28017", "HOST:PORT"),
         ("status --admin unix:a.sock", "absolute path"),

@@ -1,10 +1,9 @@
 //! The parsed subcommand.
 
-use std::net::SocketAddr;
-
 use clap::ArgMatches;
 
 use super::command as name;
+use super::target::{ClientTarget, ConnectionTarget};
 use crate::admin::requests::ModeRequest;
 use crate::admin::requests::RecycleParameters;
 use crate::policy::{Mode, Spelling};
@@ -15,15 +14,29 @@ pub(super) enum Verb {
     Status,
     Mode,
     ChangeMode(ModeRequest),
-    Ready(Mode, Spelling),
-    Clients { plaintext: bool },
-    Accept { key: String, accepted: bool },
-    Connections { non_conforming: bool },
-    Whois(SocketAddr),
+    /// Without a mode, the next step up.
+    Ready(Option<(Mode, Spelling)>),
+    Clients {
+        plaintext: bool,
+    },
+    Accept {
+        client: ClientTarget,
+        accepted: bool,
+        unseen: bool,
+    },
+    Connections {
+        non_conforming: bool,
+        each: bool,
+    },
+    Whois(ConnectionTarget),
     History,
-    Rotate { force: bool },
+    Rotate {
+        force: bool,
+    },
     Recycle(RecycleParameters),
-    Reload { force: bool },
+    Reload {
+        force: bool,
+    },
 }
 
 impl Verb {
@@ -36,14 +49,18 @@ impl Verb {
                 None => Verb::Mode,
                 Some((to, spelling)) => Verb::ChangeMode(change(given, *to, *spelling)),
             },
-            name::READY => given.get_one(name::TO).map(|(to, spelling)| Verb::Ready(*to, *spelling))?,
+            name::READY => Verb::Ready(given.get_one(name::TO).copied()),
             name::CLIENTS => Verb::Clients { plaintext: given.get_flag(name::PLAINTEXT) },
-            name::ACCEPT => {
-                let key = given.get_one::<String>(name::KEY)?.clone();
-                Verb::Accept { key, accepted: !given.get_flag(name::REMOVE) }
-            }
-            name::CONNECTIONS => Verb::Connections { non_conforming: given.get_flag(name::NON_CONFORMING) },
-            name::WHOIS => Verb::Whois(*given.get_one(name::ADDRESS)?),
+            name::ACCEPT => Verb::Accept {
+                client: given.get_one::<ClientTarget>(name::CLIENT)?.clone(),
+                accepted: !given.get_flag(name::REMOVE),
+                unseen: given.get_flag(name::UNSEEN),
+            },
+            name::CONNECTIONS => Verb::Connections {
+                non_conforming: given.get_flag(name::NON_CONFORMING),
+                each: given.get_flag(name::EACH),
+            },
+            name::WHOIS => Verb::Whois(*given.get_one(name::TARGET)?),
             name::HISTORY => Verb::History,
             name::ROTATE => Verb::Rotate { force: given.get_flag(name::FORCE) },
             name::RECYCLE => Verb::Recycle(RecycleParameters {

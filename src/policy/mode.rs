@@ -100,6 +100,12 @@ impl Mode {
         matches!(self, Mode::Prefer | Mode::Require)
     }
 
+    /// Returns the mode one step up; `None` for the last.
+    #[must_use]
+    pub fn next(self) -> Option<Mode> {
+        Mode::ALL.into_iter().find(|mode| *mode as u8 == self as u8 + 1)
+    }
+
     /// Checks that `to` is exactly one step up, the only transition that does not have to be forced.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ impl Rollout {
         for key in keys {
             let asked = self.fleet.each(&all, |handle| {
                 let key = key.clone();
-                async move { Ok::<_, AnswerError>(handle.client.accept(&key, true).await?.value.known) }
+                async move { Ok::<_, AnswerError>(handle.client.accept(&key, true, true).await?.value.known) }
             });
             let known = all_of(asked.await).map_err(|(node, error)| self.no_answer(node, &error))?;
             let seen = known.iter().filter(|known| **known).count();

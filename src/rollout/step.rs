@@ -119,7 +119,7 @@ impl Rollout {
             let mut own = seen.value.clients;
             own.retain(|row| row.application.as_deref() == Some(APPLICATION));
             for row in own.iter().filter(|row| !row.accepted) {
-                let _ = client.accept(&row.key, true).await;
+                let _ = client.accept(&row.key, true, true).await;
             }
             if !own.is_empty() || self.interrupt.pause(POLL / 10).await.is_err() {
                 return;

@@ -10,6 +10,8 @@
 //!
 //! Text from a peer must be escaped before it gets here. In a pipe nothing is wrapped, left out or coloured.
 
+#[cfg(test)]
+pub(crate) mod golden;
 mod page;
 mod style;
 mod table;

@@ -116,6 +116,27 @@ impl Page {
         Rendered { lines, left_out: Vec::new() }
     }
 
+    /// The texts of all cells of tables.
+    #[cfg(test)]
+    pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter_map(|part| if let PagePart::Table(table) = part { Some(table.cells()) } else { None })
+            .flatten()
+    }
+
+    /// Whether it is the label of a line.
+    #[cfg(test)]
+    pub(super) fn is_label(&self, text: &str) -> bool {
+        self.0.iter().any(|part| matches!(part, PagePart::Item(label, _) if *label == text))
+    }
+
+    /// Whether it is a command to be typed.
+    #[cfg(test)]
+    pub(super) fn is_command(&self, text: &str) -> bool {
+        self.0.iter().any(|part| matches!(part, PagePart::Commands(all) if all.iter().any(|command| command == text)))
+    }
+
     /// The width of the labels of the consecutive items around one of them, with a gap.
     fn label_width(&self, number: usize) -> usize {
         let label = |part: &PagePart| match part {

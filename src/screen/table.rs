@@ -79,6 +79,12 @@ impl TextTable {
         Rendered { lines, left_out }
     }
 
+    /// The texts of all cells.
+    #[cfg(test)]
+    pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().flat_map(|row| &row.cells).map(StyledText::text)
+    }
+
     /// The columns that fit, and the heads of the others.
     fn place(&self, width: Option<usize>) -> (Vec<PlacedColumn>, Vec<&'static str>) {
         let used = |column: &usize| self.rows.iter().any(|row| !row.cells[*column].text().is_empty());
@@ -126,15 +132,16 @@ fn row_lines(row: &[StyledText], columns: &[PlacedColumn], width: Option<usize>,
         if column.is_right_aligned {
             start += column.width.saturating_sub(cell_width);
         }
-        if let Some(width) = width.filter(|width| start + cell_width > *width) {
-            start = width.saturating_sub(cell_width);
-        }
-        if end > 0 && start < end + GAP {
+        let fits = width.is_none_or(|width| start + cell_width <= width);
+        if end > 0 && (start < end + GAP || !fits) {
             lines.push(std::mem::take(&mut line));
             end = 0;
         }
+        if let Some(width) = width.filter(|_| !fits) {
+            start = start.min(NOTE_INDENT).min(width.saturating_sub(cell_width));
+        }
         line.extend(std::iter::repeat_n(' ', start - end));
-        line.push_str(&cell.tone().paint(text, colour));
+        line.push_str(&cell.tone().paint(text, colour && !cell.text().is_empty()));
         end = start + cell_width;
     }
     lines.push(line);
@@ -150,9 +157,9 @@ fn shown(cell: &StyledText) -> (&str, usize) {
 const NOTE_INDENT: usize = 4;
 /// Spaces between two columns.
 const GAP: usize = 2;
-/// A column is no wider for a longer cell, so that one long name does not push the columns of all rows out: an IPv6 address
-/// fits.
-const WIDE_CELL: usize = 40;
+/// A column is no wider for a longer cell, so that one long name does not push the columns of all rows out. An IPv6 address with
+/// its port fits.
+const WIDE_CELL: usize = 47;
 /// A column that does not fit is not made narrower than this.
 const NARROW_CELL: usize = 8;
 

@@ -9,6 +9,12 @@ pub fn count(number: impl TryInto<u64>, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A number, empty if zero.
+#[must_use]
+pub fn some(number: u64) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
+}
+
 /// Seconds as `12s`, `3m`, `2h 5m`, `3d 4h`.
 #[must_use]
 pub fn span(seconds: u64) -> String {

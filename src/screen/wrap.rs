@@ -24,7 +24,7 @@ fn wrapped(text: &str, width: Option<(usize, usize)>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
-        for word in paragraph.split(' ') {
+        for word in words(paragraph) {
             let room = if lines.is_empty() { first } else { rest };
             if !line.is_empty() && line.width() + 1 + word.width() > room {
                 lines.push(std::mem::take(&mut line));
@@ -36,6 +36,23 @@ fn wrapped(text: &str, width: Option<(usize, usize)>) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+/// The words of a paragraph. A command between backticks is one word, so that it can be copied.
+fn words(paragraph: &str) -> Vec<&str> {
+    let (mut words, mut start, mut in_command) = (Vec::new(), 0, false);
+    for (at, letter) in paragraph.char_indices() {
+        match letter {
+            '`' => in_command = !in_command && paragraph[at + 1..].contains('`'),
+            ' ' if !in_command => {
+                words.push(&paragraph[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    words.push(&paragraph[start..]);
+    words
 }
 
 #[cfg(test)]
@@ -56,6 +73,8 @@ mod tests {
             ),
             ("数据 报表 x", Some((4, 6)), vec!["数据", "报表 x"]),
             ("one\ntwo three", Some((80, 8)), vec!["one", "two", "three"]),
+            ("run `ss -K dst 10.0.0.1` as root", Some((9, 9)), vec!["run", "`ss -K dst 10.0.0.1`", "as root"]),
+            ("one ` two", Some((5, 5)), vec!["one `", "two"]),
             ("", Some((8, 8)), vec![]),
         ] {
             assert_eq!(wrapped(text, width), lines, "{text}");

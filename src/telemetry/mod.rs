@@ -17,7 +17,7 @@ mod recycle_signal;
 
 pub use connection_info::{ClientTls, ConnectionInfo, RouteRecord, UpstreamInfo};
 pub use inventory::{
-    BlockingClient, ClientIdentity, Inventory, InventoryImage, InventoryRow, Scope, Transport, now_millis,
+    AcceptError, BlockingClient, ClientIdentity, Inventory, InventoryImage, InventoryRow, Scope, Transport, now_millis,
 };
 pub use links::{LinkFailure, LinkKey, LinkRecord, RedirectedTo};
 pub use log::{LogHandle, init as init_logs};

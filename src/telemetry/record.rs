@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::access_log::AccessLog;
 use super::connection_info::{ConnectionInfo, RouteRecord};
-use super::inventory::{BlockingClient, Inventory, InventoryGuard, Transport, now_millis};
+use super::inventory::{AcceptError, BlockingClient, ClientIdentity, Inventory, InventoryGuard, Transport, now_millis};
 use super::links::Links;
 use super::metrics::Metrics;
 use super::open_connections::{ByteCounters, OpenConnection, OpenConnections};
@@ -113,6 +113,15 @@ impl Observer {
     #[must_use]
     pub fn plaintext_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         self.inventory.plaintext_blockers(window, now, &self.open_connections.unheard())
+    }
+
+    /// [`Inventory::accept`], where clients that are connected and have not sent a complete message yet count as seen.
+    ///
+    /// # Errors
+    /// Those of [`Inventory::accept`].
+    pub fn accept(&self, identity: ClientIdentity, accepted: bool, unseen: bool) -> Result<bool, AcceptError> {
+        let unheard = self.open_connections.unheard().into_keys().any(|ip| identity.includes_nameless(ip));
+        Ok(self.inventory.accept(identity, accepted, unseen || unheard)? || unheard)
     }
 
     /// Counts and logs an ended connection.

@@ -49,8 +49,8 @@ pub(super) async fn answer(
             Ok(HttpReply::json(StatusCode::OK, &RecycleReply::from(recycled)))
         }
         Operation::Accept => {
-            let AcceptRequest { key, accepted } = parse(body)?;
-            let reply = controller.accept(&key, accepted, &caller).map_err(HttpReply::bad_request)?;
+            let AcceptRequest { key, accepted, unseen } = parse(body)?;
+            let reply = controller.accept(&key, accepted, unseen, &caller)?;
             Ok(HttpReply::json(StatusCode::OK, &AcceptReply::from(reply)))
         }
         Operation::Members => {

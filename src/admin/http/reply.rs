@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::admin::replies::{BlockerReply, ErrorReply};
 use crate::control::{Blocker, ChangeError};
-use crate::telemetry::Format;
+use crate::telemetry::{AcceptError, Format};
 
 /// A reply.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,17 @@ impl HttpReply {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
         }
         response
+    }
+}
+
+/// A client that was not accepted.
+impl From<AcceptError> for HttpReply {
+    fn from(refused: AcceptError) -> HttpReply {
+        let error = refused.to_string();
+        match refused {
+            AcceptError::Key(_) | AcceptError::Full => HttpReply::bad_request(error),
+            AcceptError::Unseen(_) => HttpReply::error(StatusCode::NOT_FOUND, "UnknownClient", error),
+        }
     }
 }
 

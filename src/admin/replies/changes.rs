@@ -43,6 +43,8 @@ pub struct BlockerReply {
     pub driver: Option<String>,
     /// The client's or the upstream's address.
     pub address: Option<String>,
+    /// The lowest number of the client's rows in `GET /clients`.
+    pub number: Option<u64>,
     /// The client's key in `GET /clients`, also where it cannot be accepted.
     pub client: Option<String>,
     /// Whether that client is a mongod or mongos.
@@ -175,6 +177,7 @@ impl From<Blocker> for BlockerReply {
         let key = client.identity.text();
         BlockerReply {
             key: kind.is_acceptable().then(|| key.clone()),
+            number: client.number,
             client: Some(key),
             member: client.identity.is_member(),
             more_names: client.more_names,

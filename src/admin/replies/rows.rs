@@ -11,6 +11,8 @@ use crate::text::rfc3339_millis;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClientRow {
+    /// Its number, unique and never given to another row while the state file is kept; 0 from an older version.
+    pub number: u64,
     /// The key to pass to `accept`.
     pub key: String,
     /// Its address.
@@ -95,6 +97,7 @@ pub struct ConnectionRow {
 impl From<ClientReport> for ClientRow {
     fn from(ClientReport { seen, blocks }: ClientReport) -> ClientRow {
         ClientRow {
+            number: seen.number,
             blocks,
             key: seen.identity.text(),
             ip: seen.identity.ip.to_string(),

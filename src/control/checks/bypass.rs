@@ -47,7 +47,7 @@ pub(crate) fn bypass_blockers(view: &View, to: Mode) -> Vec<Blocker> {
     let rules = missing_rules(view).map(|missing| Blocker {
         kind: BlockerKind::Redirect,
         text: missing.text,
-        remedy: "tlsramp netfilter --apply".into(),
+        remedy: "run `tlsramp netfilter --apply`".into(),
         ..Blocker::default()
     });
     rules.into_iter().chain(grouped(&view.interception().bypass())).collect()
@@ -75,7 +75,7 @@ pub(crate) fn grouped(bypass: &[Bypass]) -> Vec<Blocker> {
             text: format!(
                 "bypass: {count} connections {how} {whose} {ip} are older than the redirect and go around tlsramp"
             ),
-            remedy: format!("they end when that peer connects anew; as root, {filter} ends them now{also}"),
+            remedy: format!("they end when that peer connects anew; as root, `{filter}` ends them now{also}"),
             address: Some(ip),
             open: u64::try_from(count).ok(),
             ..Blocker::default()

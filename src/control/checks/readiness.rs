@@ -142,7 +142,7 @@ fn bound(blockers: &mut Vec<Blocker>) {
         blockers.push(Blocker {
             kind: BlockerKind::More,
             text: format!("and {more} more"),
-            remedy: "tlsramp ctl clients lists all".into(),
+            remedy: "`tlsramp ctl clients` lists all".into(),
             ..Blocker::default()
         });
     }

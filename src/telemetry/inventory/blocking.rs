@@ -7,7 +7,9 @@ use super::key::ClientIdentity;
 pub struct BlockingClient {
     /// Its address, application and driver.
     pub identity: ClientIdentity,
-    /// The driver's version in the row that was seen last.
+    /// The lowest number of its rows; `None` if it has none yet.
+    pub number: Option<u64>,
+    /// The version of its driver in the row that was last seen.
     pub driver_version: Option<String>,
     /// The approximate number of applications in a shared row.
     pub more_names: Option<u64>,
@@ -26,6 +28,6 @@ impl BlockingClient {
     }
 
     pub(super) fn never_seen(identity: ClientIdentity) -> BlockingClient {
-        BlockingClient { identity, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
+        BlockingClient { identity, number: None, driver_version: None, more_names: None, open: 0, last_seen: i64::MIN }
     }
 }

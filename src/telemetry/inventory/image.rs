@@ -1,5 +1,6 @@
 //! The inventory in the state file. Bounds are applied when it is read, since the file may have been edited.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,13 @@ pub struct InventoryImage {
     accepted: Vec<String>,
     lost: u64,
     lost_at: i64,
+    next_number: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct RowImage {
+    number: u64,
     ip: String,
     kind: String,
     application: Option<String>,
@@ -42,6 +45,7 @@ impl Inventory {
         let rows = self.rows();
         let table = self.table();
         let row = |seen: super::InventoryRow| RowImage {
+            number: seen.number,
             ip: seen.identity.ip.to_string(),
             kind: seen.kind.name().to_owned(),
             member: seen.identity.is_member(),
@@ -60,13 +64,15 @@ impl Inventory {
             accepted: table.accepted.iter().map(ClientIdentity::text).collect(),
             lost: table.lost,
             lost_at: table.lost_at,
+            next_number: table.next_number,
         }
     }
 
     /// Restores an image. Malformed rows, and the oldest rows beyond the bounds, are left out.
     #[must_use]
     pub fn from_image(image: InventoryImage) -> Inventory {
-        let InventoryImage { mut rows, accepted, lost, lost_at } = image;
+        let InventoryImage { mut rows, accepted, lost, lost_at, next_number } = image;
+        let mut next_number = unused_number(&mut rows, next_number);
         rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.last_seen));
         let inventory = Inventory::default();
         let mut table = inventory.table();
@@ -77,12 +83,18 @@ impl Inventory {
             if !fits {
                 break;
             }
+            let is_new = image.number == 0;
+            table.next_number = if is_new { next_number } else { image.number };
             let row = table.row(key, image.last_seen, &inventory.revision);
+            if is_new {
+                next_number = table.next_number;
+            }
             row.add(image.total, image.refused, image.first_seen, image.last_seen);
             if let Some((names, count)) = row.names.as_ref().zip(more_names) {
                 names.add_count(count);
             }
         }
+        table.next_number = next_number;
         let accepted = accepted.iter().take(INVENTORY_ACCEPTED).filter_map(|text| ClientIdentity::parse(text).ok());
         table.accepted = Arc::new(accepted.collect());
         drop(table);
@@ -90,6 +102,21 @@ impl Inventory {
         inventory
     }
 }
+
+/// The number for the next new row, above all others. Rows with an unusable number, or that of another, lose it.
+fn unused_number(rows: &mut [RowImage], next: u64) -> u64 {
+    let mut used = HashSet::new();
+    for row in rows.iter_mut() {
+        if !(1..NUMBERS_MOST).contains(&row.number) || !used.insert(row.number) {
+            row.number = 0;
+        }
+    }
+    let above = used.into_iter().max().unwrap_or(0) + 1;
+    if next < NUMBERS_MOST { above.max(next) } else { above }
+}
+
+/// Larger numbers in a file are an edit: JSON numbers are exact up to here.
+const NUMBERS_MOST: u64 = 1 << 53;
 
 impl RowImage {
     /// The row's key and, for a shared row, the number of applications; `None` if the row is malformed.

@@ -137,8 +137,8 @@ impl Scope {
 /// The text is not the identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no key of a client; expected IP/APPLICATION/DRIVER (of a member, IP/APPLICATION/DRIVER/member; of all clients of an address, IP/-/-/all) as `tlsramp ctl clients` lists \
-     it, with - for what is not known"
+    "{0:?} is not the key of a client; expected IP/APPLICATION/DRIVER as `tlsramp ctl clients --wide` lists it, with - for an \
+     unknown part (a member: IP/APPLICATION/DRIVER/member; all clients of an address: IP/-/-/all)"
 )]
 pub struct InvalidClientKey(String);
 
@@ -186,7 +186,12 @@ impl ClientIdentity {
         self == other || (!other.is_member() && *self == other.everyone())
     }
 
-    /// Whether the application or driver name is known. Clients without either cannot be told apart.
+    /// Whether accepting this identity accepts the clients of an address that have no name.
+    pub(crate) fn includes_nameless(&self, ip: IpAddr) -> bool {
+        self.includes(&ClientIdentity::nameless(ip))
+    }
+
+    /// Whether it has an application or driver name. Clients without one cannot be told apart.
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.application.is_some() || self.driver.is_some()

@@ -5,6 +5,7 @@
 //! first, then the rows of the addresses that have the most are merged. A plaintext row that is lost within the window
 //! is counted, since the table is then incomplete.
 
+mod accept;
 mod blocking;
 mod image;
 mod key;
@@ -19,9 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::limits::{GUARD_WINDOW, INVENTORY_ACCEPTED};
+use crate::limits::GUARD_WINDOW;
 use crate::mongo::ClientMetadata;
 
+pub use accept::AcceptError;
 pub use blocking::BlockingClient;
 pub use image::InventoryImage;
 use key::RowKey;
@@ -43,7 +45,9 @@ pub struct InventoryGuard(Arc<Row>);
 /// A row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryRow {
-    /// The client's address, application and driver.
+    /// Its number, which no other row has, before or after a restart.
+    pub number: u64,
+    /// The application at its address.
     pub identity: ClientIdentity,
     /// The client's transport.
     pub kind: Transport,
@@ -161,23 +165,6 @@ impl Inventory {
         staying
     }
 
-    /// Accepts that a client will be refused, or revokes this. Returns whether the client was ever seen; `None` if the
-    /// list of accepted clients is full.
-    pub fn accept(&self, identity: ClientIdentity, accepted: bool) -> Option<bool> {
-        let known = self.table().copied().rows.iter().any(|(key, _)| identity.includes(&ClientIdentity::of(key)));
-        let mut table = self.table();
-        let room = table.accepted.len() < INVENTORY_ACCEPTED || table.accepted.contains(&identity);
-        let names = Arc::make_mut(&mut table.accepted);
-        match (accepted, room) {
-            (true, false) => return None,
-            (true, true) => drop(names.insert(identity)),
-            (false, _) => drop(names.remove(&identity)),
-        }
-        drop(table);
-        self.changed();
-        Some(known)
-    }
-
     /// A number that changes with every change of the inventory.
     #[must_use]
     pub fn revision(&self) -> u64 {
@@ -206,6 +193,7 @@ impl Row {
     fn seen(&self, key: &RowKey, accepted: &BTreeSet<ClientIdentity>) -> InventoryRow {
         let identity = ClientIdentity::of(key);
         InventoryRow {
+            number: self.number,
             accepted: identity.is_in(accepted),
             identity,
             kind: key.kind,

@@ -30,7 +30,9 @@ pub(super) struct InventoryTable {
     pub(super) lost_at: i64,
     /// The table was found full. It is not searched for removable rows until this time, in milliseconds since 1970.
     full_until: i64,
-    /// Connections without a row: plaintext, TLS.
+    /// The number of the next new row.
+    pub(super) next_number: u64,
+    /// Connections without a row: plaintext, and TLS.
     pub(super) unlisted: [Arc<Row>; 2],
 }
 
@@ -40,6 +42,8 @@ type KeyedRow = (Arc<RowKey>, Arc<Row>);
 /// The counts of a row, which can be updated without the table's lock.
 #[derive(Debug, Default)]
 pub(super) struct Row {
+    /// Unique, and never given to another row.
+    pub(super) number: u64,
     pub(super) open: AtomicU64,
     pub(super) total: AtomicU64,
     pub(super) refused: AtomicU64,
@@ -68,6 +72,7 @@ impl InventoryTable {
             lost: 0,
             lost_at: i64::MIN,
             full_until: i64::MIN,
+            next_number: 1,
             unlisted: [unlisted(), unlisted()],
         }
     }
@@ -103,7 +108,8 @@ impl InventoryTable {
             self.lose(u64::from(key.kind == Transport::Plaintext), now);
             return Arc::clone(&self.unlisted[usize::from(key.kind != Transport::Plaintext)]);
         }
-        let row = Arc::new(Row::new(now, key.more, revision));
+        let row = Arc::new(Row::new(self.next_number, now, key.more, revision));
+        self.next_number += 1;
         let key = Arc::new(key);
         if !key.more {
             self.groups.entry(key.group()).or_default().push((Arc::clone(&key), Arc::clone(&row)));
@@ -206,8 +212,9 @@ impl InventoryTable {
 }
 
 impl Row {
-    fn new(now: i64, is_for_many: bool, revision: &Arc<AtomicU64>) -> Row {
+    fn new(number: u64, now: i64, is_for_many: bool, revision: &Arc<AtomicU64>) -> Row {
         Row {
+            number,
             first_seen: AtomicI64::new(now),
             last_seen: AtomicI64::new(now),
             names: is_for_many.then(Box::default),
@@ -277,6 +284,7 @@ impl TableCopy {
             }
             let one = found.entry(identity.clone()).or_insert_with(|| BlockingClient::never_seen(identity));
             one.open += open;
+            one.number = Some(one.number.map_or(row.number, |number| number.min(row.number)));
             if let Some(names) = &row.names {
                 one.more_names = Some(one.more_names.unwrap_or_default().saturating_add(names.count()));
             }

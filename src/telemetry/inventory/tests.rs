@@ -1,12 +1,13 @@
 //! Tests of the inventory's rows, bounds and blockers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+use serde_json::json;
 
-use super::{ClientIdentity, Inventory, Transport};
+use super::{AcceptError, ClientIdentity, Inventory, Transport};
 use crate::limits::{INVENTORY_EVICTED, INVENTORY_ROWS};
 use crate::mongo::ClientMetadata;
 
@@ -62,19 +63,19 @@ fn an_accepted_client_blocks_no_more_and_it_is_remembered() {
     // For a member that has disconnected, its own mode decides how it connects again.
     drop(inventory.open(ip(10), Transport::Plaintext, member(), now));
     let key = ClientIdentity::parse("10.0.0.7/old%20job/PyMongo").unwrap();
-    assert_eq!(inventory.accept(key.clone(), true), Some(true));
-    assert_eq!(
-        inventory.accept(ClientIdentity::parse("10.0.0.1/-/-").unwrap(), true),
-        Some(false),
-        "nobody of that name"
-    );
+    assert_eq!(inventory.accept(key.clone(), true, false), Ok(true));
+    let unseen = ClientIdentity::parse("10.0.0.1/-/-").unwrap();
+    assert_eq!(inventory.accept(unseen.clone(), true, false), Err(AcceptError::Unseen("10.0.0.1/-/-".into())));
+    assert_eq!(inventory.accept(unseen.clone(), true, true), Ok(false), "it may come yet");
+    assert_eq!(inventory.accept(unseen.clone(), false, false), Ok(false), "what is accepted can be taken back");
+    assert!(inventory.accept(unseen, false, false).is_err(), "and only that");
     assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.9/-/-/member"]);
 
     let text = serde_json::to_string(&inventory.to_image()).unwrap();
     let back = Inventory::from_image(serde_json::from_str(&text).unwrap());
     // No client is connected after a restart.
     assert_eq!(unmoved(&back, DAY, now), [""; 0]);
-    assert_eq!(back.accept(key, false), Some(true));
+    assert_eq!(back.accept(key, false, false), Ok(true));
     assert_eq!(unmoved(&back, DAY, now), ["10.0.0.7/old%20job/PyMongo"]);
     drop(held);
     assert_eq!(back.rows().len(), inventory.rows().len());
@@ -136,7 +137,7 @@ fn a_client_that_has_said_nothing_yet_counts_as_nameless() {
     let held = inventory.open(ip(7), Transport::Plaintext, ClientMetadata::default(), now);
     let found = inventory.plaintext_blockers(Duration::ZERO, now, &unheard);
     assert_eq!((found.len(), found[0].open), (1, 3));
-    inventory.accept(ClientIdentity::parse("10.0.0.7/-/-").unwrap(), true);
+    assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.7/-/-").unwrap(), true, false), Ok(true));
     assert_eq!(inventory.plaintext_blockers(Duration::ZERO, now, &unheard), []);
     drop(held);
 }
@@ -203,13 +204,13 @@ fn the_names_of_one_address_beyond_a_bound_share_a_row() {
     assert_eq!(unmoved(&inventory, DAY, now + 2 * HOUR).len(), 66);
     assert_eq!(unmoved(&inventory, DAY, now + 25 * HOUR), [""; 0]);
 
-    // Accepting the shared row accepts it alone; another key accepts all clients of the address.
-    assert_eq!(inventory.accept(shared.identity.clone(), true), Some(true));
+    // It is accepted by its key, and everything of the address by another.
+    assert_eq!(inventory.accept(shared.identity.clone(), true, false), Ok(true));
     assert_eq!(unmoved(&inventory, DAY, now).len(), 65);
-    assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.66/-/-/all").unwrap(), true), Some(true));
+    assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.66/-/-/all").unwrap(), true, false), Ok(true));
     assert_eq!(unmoved(&inventory, DAY, now), ["10.0.0.7/job/PyMongo"]);
-    assert_eq!(inventory.accept(ClientIdentity::parse("10.0.0.8/-/-/all").unwrap(), true), Some(false));
-    // Members of the address are not accepted with it.
+    assert!(inventory.accept(ClientIdentity::parse("10.0.0.8/-/-/all").unwrap(), true, false).is_err());
+    // But its members.
     let member = ClientMetadata { internal: true, ..ClientMetadata::default() };
     let held = inventory.open(ip(66), Transport::Plaintext, member, now);
     assert_eq!(unmoved(&inventory, DAY, now).len(), 2);
@@ -288,6 +289,44 @@ fn an_edited_image_is_bounded() {
     let inventory = Inventory::from_image(serde_json::from_value(image).unwrap());
     assert_eq!(inventory.len(), INVENTORY_ROWS);
     assert!(inventory.rows().iter().all(|row| row.identity.driver.as_ref().unwrap().len() == 128));
+}
+
+fn numbers(inventory: &Inventory) -> BTreeMap<String, u64> {
+    inventory.rows().into_iter().map(|row| (row.identity.text(), row.number)).collect()
+}
+
+#[test]
+fn a_number_means_the_same_row_for_ever() {
+    let inventory = Inventory::default();
+    let now = super::now_millis();
+    for name in ["a", "b", "c"] {
+        inventory.refused(ip(7), app(name), now);
+    }
+    let at = |name: &str| format!("10.0.0.7/{name}/PyMongo");
+    let expected = BTreeMap::from([(at("a"), 1), (at("b"), 2), (at("c"), 3)]);
+    assert_eq!(numbers(&inventory), expected);
+    let blockers = inventory.plaintext_blockers(DAY, now, &BTreeMap::from([(ip(9), 1)]));
+    assert_eq!(blockers.iter().map(|one| one.number).collect::<Vec<_>>(), [Some(1), Some(2), Some(3), None]);
+
+    // The last row is lost with its file's rows, and its number is not given to the next.
+    let mut image = serde_json::to_value(inventory.to_image()).unwrap();
+    image["rows"].as_array_mut().unwrap().retain(|row| row["application"] != "c");
+    let back = Inventory::from_image(serde_json::from_value(image.clone()).unwrap());
+    back.refused(ip(7), app("d"), now);
+    assert_eq!(numbers(&back), BTreeMap::from([(at("a"), 1), (at("b"), 2), (at("d"), 4)]));
+
+    // By an edited file, or one of an earlier version, numbers are unique too.
+    for edited in [json!([2, 2, 0]), json!([7, 7, 7]), json!([u64::MAX, 1_u64 << 53, 0])] {
+        let mut image = serde_json::to_value(inventory.to_image()).unwrap();
+        image["nextNumber"] = edited[2].clone();
+        for (row, number) in image["rows"].as_array_mut().unwrap().iter_mut().zip(edited.as_array().unwrap()) {
+            row["number"] = number.clone();
+        }
+        let back = Inventory::from_image(serde_json::from_value(image).unwrap());
+        back.refused(ip(7), app("d"), now);
+        let found: BTreeSet<_> = numbers(&back).into_values().collect();
+        assert!(found.len() == 4 && found.iter().all(|number| (1..100).contains(number)), "{edited}: {found:?}");
+    }
 }
 
 proptest! {

@@ -1,0 +1,35 @@
+//! The output of a subcommand.
+
+use serde_json::json;
+
+use crate::admin_client::Answer;
+use crate::screen::Page;
+
+/// The output of a subcommand, as text and as JSON.
+#[derive(Debug)]
+pub(super) struct CtlOutput {
+    pub(super) page: Page,
+    pub(super) json: String,
+    pub(super) exit: u8,
+    /// A message for standard error.
+    pub(super) notice: Option<String>,
+}
+
+impl CtlOutput {
+    pub(super) fn new<T>(answer: Answer<T>, page: impl FnOnce(&T) -> Page) -> CtlOutput {
+        CtlOutput { page: page(&answer.value), json: answer.json, exit: DONE, notice: None }
+    }
+
+    /// An answer that this command finds itself: there is no such client.
+    pub(super) fn unknown_client(why: String) -> CtlOutput {
+        let json = json!({ "error": why, "code": "UnknownClient" }).to_string();
+        CtlOutput { page: Page::default(), json, exit: NO, notice: Some(why) }
+    }
+
+    pub(super) fn no_if(self, no: bool) -> CtlOutput {
+        CtlOutput { exit: if no { NO } else { self.exit }, ..self }
+    }
+}
+
+pub(super) const DONE: u8 = 0;
+pub(super) const NO: u8 = 1;
