@@ -181,6 +181,15 @@ impl LinkError {
 }
 
 impl Stream {
+    /// Returns `notAfter` of the server's certificate, in seconds since 1970; `None` for other links than TLS.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Option<i64> {
+        match self {
+            Stream::Tls(stream) => tls::not_after(stream.session().peer_certificates()?.first()?),
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+        }
+    }
+
     /// Returns the negotiated TLS version; `None` for a plaintext link or the client's own TLS.
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {

@@ -44,5 +44,7 @@ pub use cli::with_options;
 pub use mistake::Mistake;
 pub use pattern::Pattern;
 pub use report::report;
-pub use settings::{Admin, AdminBind, InboundSettings, LogFormat, LogSettings, OutboundSettings, Settings, WatchScope};
+pub use settings::{
+    Admin, AdminBind, InboundSettings, LogFormat, LogSettings, MemberSettings, OutboundSettings, Settings, WatchScope,
+};
 pub use values::time;

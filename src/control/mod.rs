@@ -9,6 +9,7 @@
 //! | [`tasks`] | the loops: file watch, member discovery, interception monitor, state saver, certificate expiry |
 //! | [`probe`] | whether the servers behind can be reached, and their `hello` |
 //! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
+//! | [`mod@doctor`] | what goes wrong in the field, with remedies |
 //! | [`recycle`] | moving connections that do not conform |
 //! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
 //! | [`running`], [`lease`], [`member_names`] | what is in force beside the snapshot |
@@ -24,6 +25,7 @@ mod caller;
 mod change;
 mod checks;
 mod controller;
+mod doctor;
 mod history;
 mod interception_state;
 mod lease;
@@ -51,6 +53,7 @@ pub use checks::readiness::{Readiness, readiness};
 pub use checks::sync::sync_warnings;
 pub use checks::tls_files::servable;
 pub use controller::{Controller, ControllerParts, tuning};
+pub use doctor::{CheckVerdict, DoctorCheck, DoctorFinding, DoctorReport, check_configuration, check_servers, doctor};
 #[cfg(test)]
 pub use history::Action;
 pub use history::{Effect, History, HistoryEntry};

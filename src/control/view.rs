@@ -12,6 +12,7 @@ use super::answer_limit::{AnswerLimit, AnswerSize};
 use super::blocking::blocking;
 use super::change::ChangeError;
 use super::checks::conformance::{Conformance, NonConformance};
+use super::doctor::DoctorCache;
 use super::history::{History, HistoryEntry};
 use super::interception_state::InterceptionState;
 use super::listener_control::ListenerControl;
@@ -36,6 +37,9 @@ pub struct View {
     interception: InterceptionState,
     conformance: Conformance,
     history: History,
+    doctor: DoctorCache,
+    /// The connections that this process dials.
+    dials: OwnDials,
     refusals: Refusals,
     listeners: Arc<dyn ListenerControl>,
     /// The listeners of the admin port and of the probes, once they are open.
@@ -93,7 +97,9 @@ impl View {
     pub(super) fn new(parts: ViewParts) -> View {
         let ViewParts { snapshot, running, observer, dials, members, history, listeners, log, arguments } = parts;
         View {
-            prober: Prober::new(snapshot.clone(), dials),
+            prober: Prober::new(snapshot.clone(), dials.clone()),
+            doctor: DoctorCache::default(),
+            dials,
             snapshot,
             running,
             observer,
@@ -281,6 +287,14 @@ impl View {
 
     pub(super) fn conformance(&self) -> &Conformance {
         &self.conformance
+    }
+
+    pub(super) fn doctor(&self) -> &DoctorCache {
+        &self.doctor
+    }
+
+    pub(super) fn dials(&self) -> &OwnDials {
+        &self.dials
     }
 
     pub(super) fn history(&self) -> &History {

@@ -24,6 +24,27 @@ pub const CANARY_ANSWER: Duration = Duration::from_secs(1);
 /// Maximum number of bypassing connections shown: enough to find out which clients they belong to.
 pub const BYPASS_SHOWN: usize = 100;
 
+/// Time limit of `doctor` for one phase of connecting to a server. Servers of a set are near, and there are two phases and an
+/// answer for each kind of link, within the client's limit for the whole answer.
+pub const DOCTOR_DIAL: Duration = Duration::from_secs(3);
+/// Time limit of `doctor` for one server, both kinds of link included.
+pub const DOCTOR_SERVER: Duration = Duration::from_secs(8);
+/// How long the results of `doctor` are given again, so that callers cannot make the proxy dial without end.
+pub const DOCTOR_FRESH: Duration = Duration::from_secs(10);
+/// Maximum number of servers that `doctor` connects to: all members of a set, and some more targets.
+pub const DOCTOR_SERVERS: usize = 64;
+/// A look-up that takes longer delays connections noticeably: a resolver that does not answer is given up after five seconds
+/// by default (resolv.conf(5)), so that one above a second has lost an answer.
+pub const DOCTOR_LOOKUP_SLOW: Duration = Duration::from_secs(1);
+/// Difference of clocks above which `doctor` warns. Hosts that synchronize their clocks differ by milliseconds, and an answer
+/// takes less than this, so that anything above is a clock that is not synchronized.
+pub const DOCTOR_SKEW: Duration = Duration::from_secs(5);
+/// Fewer connections than this are soon used up: a driver opens up to 100 to each server from each process, so that ten
+/// processes may need a thousand.
+pub const DOCTOR_LEAST_CONNECTIONS: u64 = 1000;
+/// Share of open descriptors at which `doctor` calls them exhausted: connections are refused before the last is taken.
+pub const DESCRIPTORS_USED_PERCENT: u64 = 95;
+
 /// Interval between two checks of connections that are being recycled.
 pub const RECYCLE_LOOK: Duration = Duration::from_millis(20);
 /// How long the answer to a recycle request waits until connections have been recycled. Any boundary is used after 5 s,

@@ -32,6 +32,13 @@ pub fn descriptors_at_most() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
 
+/// Returns how many descriptors are open; `None` if `/proc` is hidden.
+#[must_use]
+pub fn open_descriptors() -> Option<u64> {
+    // One of them is the folder that is read.
+    std::fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1))
+}
+
 /// Returns how many descriptors the process needs to start: for `workers` workers, each with a listener for each
 /// address of a route, for the listeners of the control plane, and for a few connections.
 #[must_use]
@@ -40,7 +47,9 @@ pub fn descriptors_needed(workers: usize, routes: usize, admin_listeners: usize)
     OWN_DESCRIPTORS + admin_listeners as u64 + workers as u64 * (DESCRIPTORS_PER_RUNTIME + routes as u64) + least
 }
 
-fn carried(descriptors: u64, workers: u64) -> u64 {
+/// Returns how many connections this many descriptors allow, with this many workers.
+#[must_use]
+pub fn carried(descriptors: u64, workers: u64) -> u64 {
     // The admin and probe ports take no more than a quarter, even if there are few descriptors.
     let reserved = RESERVED_DESCRIPTORS + DOOR_DESCRIPTORS.min(descriptors / 4) + workers * DESCRIPTORS_PER_WORKER;
     (descriptors.saturating_sub(reserved) / DESCRIPTORS_PER_CONNECTION).clamp(1, MOST_CONNECTIONS)

@@ -23,7 +23,9 @@ mod unix;
 pub use address::{AddressError, HostPort, UpstreamAddress};
 pub use canary::canary;
 pub use connection_limit::{ConnectionLimit, ConnectionSlot, QueuePlace, SlotLimits, SlotRequest, SlotUsage, TooMany};
-pub use descriptors::{descriptor_limit, descriptors_at_most, descriptors_needed, raise_descriptor_limit};
+pub use descriptors::{
+    carried, descriptor_limit, descriptors_at_most, descriptors_needed, open_descriptors, raise_descriptor_limit,
+};
 pub use dial::{DialError, DialledSocket, dial, dial_unix};
 pub use inherit::{Inherited, Passed};
 pub use linger::linger;

@@ -26,8 +26,9 @@ pub use handshake::{
 };
 pub use identity::Identity;
 pub use material::{
-    Material, TlsItem, UnusableReason, ValidityFinding, coverage_warnings, finding_lines, findings, in_force, lost_crls,
+    Material, TlsItem, TlsItemKind, UnusableReason, ValidityFinding, coverage_warnings, finding_lines, findings,
+    in_force, lost_crls,
 };
 pub use names::{suite_name, version_name};
 pub use stream::quota::handshake_bytes;
-pub use x509::subject::{subject, subject_alt_names};
+pub use x509::subject::{not_after, subject, subject_alt_names};

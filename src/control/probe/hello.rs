@@ -16,6 +16,8 @@ pub struct HelloReply {
     pub hosts: Vec<String>,
     /// The server's state; `None` without an answer.
     pub state: Option<ServerState>,
+    /// The server's clock, in milliseconds since 1970.
+    pub local_time: Option<i64>,
 }
 
 /// The state of a server, as far as `hello` shows it.
@@ -68,6 +70,7 @@ impl HelloReply {
             me: text(document, "me"),
             hosts,
             state: Some(state(document)),
+            local_time: document.get_datetime("localTime").ok().map(|at| at.timestamp_millis()),
         })
     }
 }

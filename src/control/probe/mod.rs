@@ -10,9 +10,9 @@ mod results;
 mod session;
 mod target;
 
-#[cfg(test)]
-pub use hello::HelloReply;
+pub(super) use hello::HelloReply;
 pub use hello::ServerState;
 pub(super) use prober::Prober;
 pub(super) use results::{DialledDestination, LinkSeen, Traffic, Unreachable};
 pub use results::{OtherLinkResult, ServerStatus};
+pub(super) use session::{HelloOutcome, ProbeSession};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bson::raw::{RawDocument, cstr};
+use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
@@ -21,6 +21,8 @@ use crate::upstream::{LinkError, Stream, Upstream};
 pub(crate) struct ProbeSession {
     client: MongoClient<Box<dyn ProbeStream>>,
     pub(crate) tls_version: Option<&'static str>,
+    /// `notAfter` of the server's certificate in seconds since 1970, if the link is TLS.
+    pub(crate) certificate_ends: Option<i64>,
     asked: bool,
     /// Marks the connection as our own dial while it is open, so that our listeners detect a loop.
     _dial: Option<OwnDial>,
@@ -59,7 +61,7 @@ impl ProbeSession {
         let dial = dialled.local.zip(dialled.remote).map(|(local, remote)| note(local, remote));
         let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
         let stream = upstream.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
-        let tls_version = stream.tls_version();
+        let (tls_version, certificate_ends) = (stream.tls_version(), stream.certificate_ends());
         let stream: Box<dyn ProbeStream> = match stream {
             Stream::Tcp(stream) => Box::new(stream),
             Stream::Unix(stream) => Box::new(stream),
@@ -68,6 +70,7 @@ impl ProbeSession {
         Ok(ProbeSession {
             client: MongoClient::over(stream).limited(PROBE_ANSWER_BYTES),
             tls_version,
+            certificate_ends,
             asked: false,
             _dial: dial,
         })
@@ -95,6 +98,15 @@ impl ProbeSession {
             Ok(Err(CommandError::Closed)) => HelloOutcome::Closed(self.closed(asked_before, "")),
             Ok(Err(CommandError::Io(error))) => HelloOutcome::Closed(self.closed(asked_before, &format!(" ({error})"))),
             Err(_) => HelloOutcome::Strange(format!("no answer within {} s", PROBE_ANSWER.as_secs())),
+        }
+    }
+
+    /// Sends a command without credentials; `None` if it is not answered in time, or the connection fails.
+    pub(crate) async fn ask(&mut self, command: &RawDocument) -> Option<Result<RawDocumentBuf, i32>> {
+        match timeout(PROBE_ANSWER, self.client.command("admin", command)).await.ok()? {
+            Ok(document) => Some(Ok(document)),
+            Err(CommandError::Refused { code, .. }) => Some(Err(code)),
+            Err(CommandError::Malformed(_) | CommandError::Closed | CommandError::Io(_)) => None,
         }
     }
 

@@ -57,6 +57,20 @@ pub fn finding_lines(findings: &[ValidityFinding<'_>]) -> Vec<String> {
 }
 
 impl ValidityFinding<'_> {
+    /// The finding and its remedy.
+    #[must_use]
+    pub fn text_and_remedy(&self) -> (String, String) {
+        let line = self.to_string();
+        let (text, remedy) = line.split_once("; ").unwrap_or((&line, "rotate"));
+        (text.to_owned(), remedy.to_owned())
+    }
+
+    /// Whether the item is valid now.
+    #[must_use]
+    pub fn is_valid_now(&self) -> bool {
+        matches!(self.state, ValidityState::Soon { .. })
+    }
+
     /// Whether connections fail now because of this item.
     #[must_use]
     pub fn is_critical(&self) -> bool {

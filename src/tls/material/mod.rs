@@ -29,7 +29,7 @@ use crate::tls::verifier::ClientVerifier;
 use configs::OutgoingTls;
 pub use coverage::{coverage_warnings, lost_crls};
 pub use findings::{ValidityFinding, finding_lines, findings};
-pub use item::{TlsItem, UnusableReason, in_force};
+pub use item::{TlsItem, TlsItemKind, UnusableReason, in_force};
 use load::LoadedFiles;
 use unusable::unusable_reasons;
 

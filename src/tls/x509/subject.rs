@@ -14,6 +14,12 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     X509Certificate::from_der(certificate).ok().map(|(_, certificate)| rfc4514(certificate.subject()))
 }
 
+/// `notAfter` of a certificate in seconds since 1970; `None` if it cannot be parsed.
+#[must_use]
+pub fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
+    X509Certificate::from_der(certificate).ok().map(|(_, certificate)| certificate.validity().not_after.timestamp())
+}
+
 /// The subject alternative names of a certificate, prefixed with their kinds as OpenSSL writes them: `DNS:`, `IP:`,
 /// `email:`, `URI:`. Other kinds are left out. Empty if the certificate cannot be parsed.
 #[must_use]

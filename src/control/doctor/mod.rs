@@ -1,0 +1,25 @@
+//! `doctor`: what goes wrong in the field, checked from where the proxy stands.
+//!
+//! | file | content |
+//! |---|---|
+//! | [`finding`] | a finding: check, subject, verdict, remedy |
+//! | `local` | certificates and descriptors: needs neither a network nor a running proxy |
+//! | `names`, `trial`, `server` | name resolution; one connection to a server; the findings about a server |
+//! | `around` | interception rules, and ways around the proxy |
+//! | `rules` | verdicts on clocks, modes, states and descriptors |
+//! | `run` | all of it, for a running proxy and for `check` |
+
+mod around;
+mod finding;
+mod local;
+mod names;
+mod rules;
+mod run;
+mod server;
+#[cfg(test)]
+mod tests;
+mod trial;
+
+pub use finding::{CheckVerdict, DoctorCheck, DoctorFinding};
+pub(super) use run::DoctorCache;
+pub use run::{DoctorReport, check_configuration, check_servers, doctor};

@@ -1,0 +1,265 @@
+//! The findings about one server, from the trials of both kinds of link.
+
+use std::sync::Arc;
+
+use super::finding::{CheckVerdict, DoctorCheck, DoctorFinding};
+use super::rules::{AcceptedKinds, MemberFacts, Spoken, clock, modes};
+use super::trial::{Dialler, LinkTrial, LocalAccess, ServerFacts};
+use crate::control::remedy::STEP_UP;
+use crate::limits::EXPIRY_WARNING_DAYS;
+use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, judge};
+use crate::route::{Route, RouteId};
+use crate::telemetry::{LinkFailure, now_millis};
+use crate::text::printable;
+use crate::tls::PeerFault;
+use crate::upstream::Upstream;
+
+/// A server to connect to.
+#[derive(Debug, Clone)]
+pub(super) struct DoctorTarget {
+    pub(super) name: String,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) acceptance: Acceptance,
+    link_rule: LinkRule,
+    /// Whether it is the server that this proxy fronts.
+    is_fronted: bool,
+}
+
+/// The trials of a server.
+#[derive(Debug)]
+pub(super) struct ServerLook {
+    pub(super) target: DoctorTarget,
+    plaintext: LinkTrial,
+    /// `None` if no TLS link can be made: nothing is there to verify servers with.
+    tls: Option<LinkTrial>,
+}
+
+impl DoctorTarget {
+    pub(super) fn of_route(route: &Route, upstream: &Arc<Upstream>) -> DoctorTarget {
+        DoctorTarget {
+            name: upstream.name.to_string(),
+            upstream: Arc::clone(upstream),
+            acceptance: route.acceptance,
+            link_rule: route.link_rule,
+            is_fronted: route.id == RouteId::Inbound,
+        }
+    }
+
+    pub(super) fn member(name: String, upstream: Upstream) -> DoctorTarget {
+        let (acceptance, link_rule) = (Acceptance::Outbound, LinkRule::Policy);
+        DoctorTarget { name, upstream: Arc::new(upstream), acceptance, link_rule, is_fronted: false }
+    }
+
+    /// The kind of link that the route makes in a mode: for a plaintext opening if that is admitted, else for TLS.
+    fn link(&self, mode: Mode) -> Link {
+        let judged = [Opening::Plaintext, Opening::Tls]
+            .into_iter()
+            .find_map(|opening| judge(mode, self.acceptance, self.link_rule, opening).ok());
+        match judged.map(|permit| permit.link()) {
+            Some(Link::Tls | Link::Untouched) => Link::Tls,
+            Some(Link::Plaintext) | None => Link::Plaintext,
+        }
+    }
+
+    /// Connects by both kinds of link at once.
+    pub(super) async fn look(self, dialler: Arc<Dialler>) -> ServerLook {
+        let Dialler { snapshot, .. } = &*dialler;
+        let (now, by_tls) = (self.link(snapshot.mode), snapshot.tls.can_dial());
+        let asks = |link: Link| self.is_fronted && link == now;
+        let plaintext = dialler.trial(&self.upstream, self.acceptance, Link::Plaintext, asks(Link::Plaintext));
+        let tls = async {
+            if !by_tls || self.upstream.names().is_empty() {
+                return None;
+            }
+            Some(dialler.trial(&self.upstream, self.acceptance, Link::Tls, asks(Link::Tls)).await)
+        };
+        let (plaintext, tls) = tokio::join!(plaintext, tls);
+        ServerLook { target: self, plaintext, tls }
+    }
+}
+
+impl ServerLook {
+    pub(super) fn is_fronted(&self) -> bool {
+        self.target.is_fronted
+    }
+
+    /// The facts of the link that has an answer.
+    pub(super) fn facts(&self) -> &ServerFacts {
+        let by_tls = self.tls.as_ref().filter(|tls| tls.facts.hello.is_some());
+        match by_tls {
+            Some(tls) if self.plaintext.facts.hello.is_none() || self.plaintext.facts.access.is_none() => &tls.facts,
+            Some(_) | None => &self.plaintext.facts,
+        }
+    }
+
+    pub(super) fn member_facts(&self) -> Option<MemberFacts> {
+        let facts = self.facts();
+        let state = facts.hello.as_ref()?.state;
+        Some(MemberFacts { name: self.target.name.clone(), version: facts.version.clone(), state })
+    }
+
+    pub(super) fn findings(&self, dialler: &Dialler) -> Vec<DoctorFinding> {
+        let (snapshot, now) = (&dialler.snapshot, now_millis() / 1000);
+        let mode = snapshot.mode;
+        let mut found = vec![self.link_finding(mode)];
+        found.extend(self.certificate_finding(mode, now));
+        let offset = self.facts().clock_offset;
+        found.extend(offset.map(|offset| clock(&self.target.name, offset, snapshot.tls.items(), now)));
+        if self.is_fronted() {
+            found.extend(self.exception_finding());
+        } else {
+            found.extend(self.modes_finding(mode));
+        }
+        found
+    }
+
+    /// Whether the link that the route makes now works, and then whether the other does that later modes need.
+    fn link_finding(&self, mode: Mode) -> DoctorFinding {
+        let name = &self.target.name;
+        let now = self.target.link(mode);
+        let in_use = match now {
+            Link::Tls => self.tls.as_ref(),
+            Link::Plaintext | Link::Untouched => Some(&self.plaintext),
+        };
+        let Some(in_use) = in_use else {
+            let text = format!("{mode} reaches it by TLS, and there is nothing to verify its certificate with");
+            let remedy = "name the CA with tlsCAFile, and `tlsramp ctl reload`";
+            return DoctorFinding::bad(DoctorCheck::Upstream, name, CheckVerdict::Failed, text, remedy);
+        };
+        if let Some(failure) = &in_use.failure {
+            let text = format!("{mode} reaches it {}, and that fails: {}", by(now), failure.text);
+            return self.failing(failure, CheckVerdict::Failed, text);
+        }
+        let coming = self.target.link(Mode::Require);
+        let later = self.tls.as_ref().filter(|_| now == Link::Plaintext && coming == Link::Tls);
+        if let Some(failure) = later.and_then(|tls| tls.failure.as_ref()) {
+            let text =
+                format!("it answers now; preferSSL and requireSSL reach it by TLS, which fails: {}", failure.text);
+            return self.failing(failure, CheckVerdict::Warning, text);
+        }
+        let later = if later.is_some() { ", and by TLS, as later modes need" } else { "" };
+        DoctorFinding::ok(DoctorCheck::Upstream, name, format!("it answers {}{later}", by(now)))
+    }
+
+    fn failing(&self, failure: &LinkFailure, verdict: CheckVerdict, text: String) -> DoctorFinding {
+        let (host, tls_name) = (&self.target.name, self.target.upstream.names().first());
+        let tls_name = tls_name.map(|name| name.to_str().into_owned()).unwrap_or_default();
+        let (id, text, remedy) = match &failure.fault {
+            PeerFault::WrongName(names) => {
+                let names = names.join(", ");
+                let shown = if names.is_empty() { "no DNS name".to_owned() } else { names };
+                let remedy = format!(
+                    "issue the certificate of {host} with {tls_name} as subjectAltName; if it is the right server, dial it by a \
+                     name that its certificate has ({shown})"
+                );
+                (DoctorCheck::PeerCertificate, format!("{text} (OpenSSL: hostname mismatch)"), remedy)
+            }
+            PeerFault::Untrusted(reason) => {
+                let remedy = format!(
+                    "correct the certificate of {host}; if its CA is not in tlsCAFile and can be trusted, add it there and \
+                     `tlsramp ctl rotate`"
+                );
+                (DoctorCheck::PeerCertificate, format!("{text} (OpenSSL: {reason})"), remedy)
+            }
+            PeerFault::Alert => (
+                DoctorCheck::Upstream,
+                text,
+                format!(
+                    "the log of {host} says why it refuses; usually our \
+                                 certificate, which tlsClusterFile or tlsCertificateKeyFile names"
+                ),
+            ),
+            PeerFault::TlsDisabled => (DoctorCheck::Upstream, text, STEP_UP.to_owned()),
+            PeerFault::WantsTls => (DoctorCheck::Upstream, text, WANTS_TLS.to_owned()),
+            PeerFault::Other if verdict == CheckVerdict::Warning => (DoctorCheck::Upstream, text, NO_TLS.to_owned()),
+            PeerFault::Other => (
+                DoctorCheck::Upstream,
+                text,
+                format!(
+                    "see whether {host} runs, listens there and is not \
+                                 behind a firewall: `nc -vz {}`",
+                    host.replacen(':', " ", 1)
+                ),
+            ),
+        };
+        DoctorFinding::bad(id, host, verdict, text, remedy)
+    }
+
+    /// How long the server's certificate is valid, if it verifies.
+    fn certificate_finding(&self, mode: Mode, now: i64) -> Option<DoctorFinding> {
+        let ends = self.tls.as_ref()?.facts.certificate_ends?;
+        let (host, days) = (&self.target.name, u64::try_from(ends.saturating_sub(now)).unwrap_or(0) / SECONDS_PER_DAY);
+        let text = format!("its certificate verifies, and expires in {days} days");
+        if days >= EXPIRY_WARNING_DAYS {
+            return Some(DoctorFinding::ok(DoctorCheck::PeerCertificate, host, text));
+        }
+        let used = if self.target.link(mode) == Link::Tls { "" } else { "; not used in this mode" };
+        let remedy = format!("renew the certificate of {host}");
+        Some(DoctorFinding::bad(
+            DoctorCheck::PeerCertificate,
+            host,
+            CheckVerdict::Warning,
+            format!("{text}{used}"),
+            remedy,
+        ))
+    }
+
+    /// The kinds of connection that a node accepts, against our mode.
+    fn modes_finding(&self, mode: Mode) -> Option<DoctorFinding> {
+        let host = &self.target.name;
+        let Some(tls) = &self.tls else {
+            let text = "its TLS was not tried, since there is nothing to verify its certificate with";
+            let remedy = "name the CA with tlsCAFile, and `tlsramp ctl reload`";
+            return Some(DoctorFinding::bad(DoctorCheck::Modes, host, CheckVerdict::NotChecked, text, remedy));
+        };
+        let by_tls = match (self.plaintext.spoken, tls.spoken) {
+            // The server can be reached, so that the handshake has failed because it has no TLS.
+            (Spoken::Yes, Spoken::Unknown) => Spoken::No,
+            (_, spoken) => spoken,
+        };
+        // Without a result the finding about the link says why.
+        Some(modes(host, AcceptedKinds::of(self.plaintext.spoken, by_tls)?, mode))
+    }
+
+    /// The localhost exception: to the server, clients of this proxy are on its own host.
+    fn exception_finding(&self) -> Option<DoctorFinding> {
+        let (host, facts) = (&self.target.name, self.facts());
+        facts.hello.as_ref()?;
+        let id = DoctorCheck::LocalhostException;
+        Some(match facts.access {
+            Some(LocalAccess::Nothing) => DoctorFinding::ok(id, host, "it is closed"),
+            Some(LocalAccess::Everything) => DoctorFinding::ok(id, host, "the server does not demand authentication"),
+            Some(LocalAccess::FirstUser) => DoctorFinding::bad(
+                id,
+                host,
+                CheckVerdict::Failed,
+                "it is open: the server has no user yet and takes clients of this proxy for local ones, so that any of \
+                 them may create the first user",
+                "create the first user now, or restart the server with --setParameter enableLocalhostAuthBypass=0",
+            ),
+            None => DoctorFinding::bad(
+                id,
+                host,
+                CheckVerdict::NotChecked,
+                "the server does not tell without credentials",
+                format!(
+                    "as an administrator: `mongosh {} --eval 'db.adminCommand({{getParameter: 1, \
+                     enableLocalhostAuthBypass: 1}})'`",
+                    printable(host)
+                ),
+            ),
+        })
+    }
+}
+
+const fn by(link: Link) -> &'static str {
+    match link {
+        Link::Tls => "by TLS",
+        Link::Plaintext | Link::Untouched => "by plaintext",
+    }
+}
+
+const WANTS_TLS: &str = "it takes TLS only: step this node up to preferSSL, or step that node back to preferSSL";
+const NO_TLS: &str =
+    "give that server TLS; if it is on this host and never will have any, set upstreamTLS to never and restart";
+const SECONDS_PER_DAY: u64 = 86_400;
