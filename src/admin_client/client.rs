@@ -18,7 +18,8 @@ use super::error::ANSWER;
 use super::error::ClientError;
 use super::exchange::{AdminRequest, ask};
 use crate::admin::replies::{
-    AcceptReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply, Status,
+    AcceptReply, DoctorReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply,
+    Status,
 };
 use crate::admin::requests::RecycleParameters;
 use crate::admin::requests::{AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest};
@@ -78,6 +79,14 @@ impl AdminClient {
     /// [`ClientError`]
     pub async fn history(&self) -> Result<Answer<HistoryReply>, ClientError> {
         self.get("/history", &["history"]).await
+    }
+
+    /// Requests the findings of the checks that the proxy makes of itself and of the servers around it.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn doctor(&self) -> Result<Answer<DoctorReply>, ClientError> {
+        self.get("/doctor", &["mode", "checks"]).await
     }
 
     /// Requests the blockers of a change to this mode.

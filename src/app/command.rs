@@ -1,6 +1,6 @@
 //! The command line of `run` and `check`.
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
 use crate::config::with_options;
 
@@ -15,11 +15,17 @@ pub fn run_command() -> Command {
 
 /// The command line of `tlsramp check`.
 pub fn check_command() -> Command {
-    with_options(Command::new("check").about("Check a configuration and print what run would do").long_about(
+    let network = Arg::new(NETWORK).long(NETWORK).action(ArgAction::SetTrue).help(
+        "Also resolve the names and connect to the servers of the configuration, with and without TLS, and say what is wrong",
+    );
+    with_options(Command::new("check").arg(network).about("Check a configuration and print what run would do").long_about(
         "Check a configuration without starting anything: reports every mistake at once, or prints what run would do. \
          Messages and exit codes are those of run. An address that is in use is a warning: the instance to be replaced \
-         may be listening there.\n\n\
+         may be listening there. No name but those to listen on and of outbound targets is resolved, and no server connected \
+         to, unless --network is given; what it finds are warnings.\n\n\
          Exit code: 0 if the configuration can be run, 2 if it is invalid, 1 if it cannot be run now but may be later \
          without a change (an address that no interface has yet, a name that does not resolve).",
     ))
 }
+
+pub(super) const NETWORK: &str = "network";

@@ -3,6 +3,7 @@
 
 mod capabilities;
 mod command;
+mod doctor;
 mod listener_specs;
 mod listeners;
 mod open_routes;

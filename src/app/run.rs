@@ -12,6 +12,8 @@ use tokio::runtime::Builder;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::capabilities::{CapabilityError, drop_and_read, open_and_drop};
+use super::command::NETWORK;
+use super::doctor::{local_warnings, look_at_network};
 use super::prepare::{InUse, prepare};
 use super::service_manager::{ProxyStatus, ServiceManager};
 use super::signals::Signals;
@@ -63,21 +65,31 @@ pub fn check(arguments: &ArgMatches) -> ExitCode {
         let prepared = prepare(&loaded, &inherited, InUse::Warning)?;
         Ok((loaded, prepared))
     });
-    let checked = match checked {
-        Ok((loaded, prepared)) => match drop_and_read(arguments, &loaded) {
-            Ok(()) => Ok(config::report(&loaded, &prepared.warnings)),
-            Err(CapabilityError::Mistakes(mistakes)) => Err(mistakes),
-            Err(error @ CapabilityError::Drop(_)) => return fail(&error),
-        },
-        Err(mistakes) => Err(mistakes),
+    let (loaded, prepared) = match checked {
+        Ok(checked) => checked,
+        Err(mistakes) => return refuse(&mistakes),
     };
-    match checked {
-        Ok(report) => {
-            print(&report);
-            ExitCode::SUCCESS
-        }
-        Err(mistakes) => refuse(&mistakes),
+    match drop_and_read(arguments, &loaded) {
+        Ok(()) => {}
+        Err(CapabilityError::Mistakes(mistakes)) => return refuse(&mistakes),
+        Err(error @ CapabilityError::Drop(_)) => return fail(&error),
     }
+    let (mode, mut warnings) = (prepared.restored.mode, prepared.warnings);
+    warnings.extend(local_warnings(&loaded, mode));
+    let mut fine = Vec::new();
+    if arguments.get_flag(NETWORK) {
+        match look_at_network(&loaded, mode) {
+            Ok(Ok(lines)) => {
+                warnings.extend(lines.warnings);
+                fine = lines.fine;
+            }
+            Ok(Err(error)) => return fail(&format!("the runtime cannot be started: {error}; {MORE}")),
+            Err(mistakes) => return refuse(&mistakes),
+        }
+    }
+    let fine = fine.into_iter().map(|line| format!("checked: {line}\n"));
+    print(&fine.fold(config::report(&loaded, &warnings), |report, line| report + &line));
+    ExitCode::SUCCESS
 }
 
 async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inherited: Inherited) -> ExitCode {

@@ -53,7 +53,9 @@ pub use checks::readiness::{Readiness, readiness};
 pub use checks::sync::sync_warnings;
 pub use checks::tls_files::servable;
 pub use controller::{Controller, ControllerParts, tuning};
-pub use doctor::{CheckVerdict, DoctorCheck, DoctorFinding, DoctorReport, check_configuration, check_servers, doctor};
+#[cfg(test)]
+pub use doctor::DoctorCheck;
+pub use doctor::{CheckVerdict, DoctorFinding, DoctorReport, check_configuration, check_servers, doctor};
 #[cfg(test)]
 pub use history::Action;
 pub use history::{Effect, History, HistoryEntry};

@@ -39,6 +39,7 @@ pub fn command() -> Command {
         connections(),
         whois(),
         verb(HISTORY, "List the last 200 changes, made or refused, with time, caller and protocol; newest last", ""),
+        doctor(),
         verb(
             ROTATE,
             "Reload key, certificate, CA and CRL files: all of them, or none",
@@ -65,6 +66,17 @@ fn switch(name: &'static str) -> Arg {
 fn read_again_by_force() -> Arg {
     switch(FORCE).help(
         "Also accept expired TLS files (a certificate of the proxy, all CAs, a required CRL) in place of valid ones",
+    )
+}
+
+fn doctor() -> Command {
+    let about = "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding";
+    verb(DOCTOR, about, "1: something failed, or refused").long_about(
+        "Check what usually goes wrong, from where the proxy stands, with the remedy for each finding: name resolution; \
+         servers and members, with and without TLS; certificates of both sides; clocks; descriptors; interception rules; the \
+         localhost exception; versions and states of members; the modes of other nodes; ways around the proxy.\n\nThe proxy \
+         connects to every server once with TLS and once without, which servers that accept only one of them log. The result \
+         is given again for ten seconds.",
     )
 }
 
@@ -181,6 +193,7 @@ pub(super) const ACCEPT: &str = "accept";
 pub(super) const CONNECTIONS: &str = "connections";
 pub(super) const WHOIS: &str = "whois";
 pub(super) const HISTORY: &str = "history";
+pub(super) const DOCTOR: &str = "doctor";
 pub(super) const ROTATE: &str = "rotate";
 pub(super) const RECYCLE: &str = "recycle";
 pub(super) const RELOAD: &str = "reload";
@@ -207,7 +220,7 @@ const LONG_ABOUT: &str = "Query and control a running proxy by its admin port.\n
 
 const EXIT_CODES: &str = "Exit codes:\n  \
      0  done; ready: no blocker; recycle: no connection is left\n  \
-     1  refused, or it failed: nothing was changed; not ready; accept, whois: none found; recycle: some are left\n  \
+     1  refused, or it failed: nothing was changed; not ready; doctor: a check failed; accept, whois: none found; recycle: some are left\n  \
      2  usage: the command line, or a TLS file that it names\n  \
      3  no tlsramp answers at the admin address\n\n\
      With --json, standard output has one JSON object in all cases but 2: what the admin port answered (whois: what is \

@@ -1,9 +1,10 @@
 //! Golden files of the pages: few and many rows, long names, IPv6, wide characters, escape codes.
 
 use super::target::{ConnectionTarget, has_end, is_from};
-use super::{clients, connections, history, ready};
+use super::{clients, connections, doctor, history, ready};
 use crate::admin::replies::{
-    Action, BlockerKind, BlockerReply, ClientRow, ConnectionRow, Effect, HistoryEntry, HistoryReply, Ready,
+    Action, BlockerKind, BlockerReply, CheckVerdict, ClientRow, ConnectionRow, DoctorCheck, DoctorFinding, DoctorReply,
+    Effect, HistoryEntry, HistoryReply, Ready,
 };
 use crate::admin_client::{Clients, Connections};
 use crate::screen::{Page, golden};
@@ -241,4 +242,32 @@ fn history_newest_last() {
     for rows in ROWS {
         check("history", rows, &history::page(&HistoryReply { history: (0..rows).map(entry).collect() }));
     }
+}
+
+#[test]
+fn doctor_failed_first() {
+    use DoctorCheck::{
+        Bypass, Certificates, Clock, Descriptors, Interception, LocalhostException, Members, Modes, Names, Other,
+        PeerCertificate, Upstream,
+    };
+    let ids = [Names, Upstream, PeerCertificate, Clock, Members, Modes, Bypass, Certificates, Descriptors, Other];
+    let verdicts = [CheckVerdict::Failed, CheckVerdict::Warning, CheckVerdict::NotChecked, CheckVerdict::Ok];
+    let finding = |number: usize, verdict| DoctorFinding {
+        id: pick(ids, number),
+        subject: format!("{}:27017", pick(ADDRESSES, number)),
+        verdict,
+        text: "it answers now; preferSSL and requireSSL reach it by TLS, which fails: \u{1b}[2J".into(),
+        remedy: (verdict != CheckVerdict::Ok).then(|| "step that tlsramp up to allowSSL first".into()),
+    };
+    for rows in ROWS {
+        let checks = (0..rows).map(|number| finding(number, pick(verdicts, number))).collect();
+        let reply = DoctorReply { mode: "allowSSL".into(), checked: String::new(), checks };
+        assert!(doctor::has_failed(&reply));
+        check("doctor", rows, &doctor::page(&reply));
+    }
+    let fine = [Certificates, Descriptors, Interception, LocalhostException];
+    let checks = fine.map(|id| DoctorFinding { id, ..finding(0, CheckVerdict::Ok) }).to_vec();
+    let reply = DoctorReply { mode: "requireSSL".into(), checked: String::new(), checks };
+    assert!(!doctor::has_failed(&reply));
+    check("doctor-fine", 4, &doctor::page(&reply));
 }

@@ -7,7 +7,7 @@
 //! | `run` | request, output, exit codes |
 //! | `lookup`, `target` | subcommands that look a client or mode up first; how clients and connections are named |
 //! | `output` | the output of a subcommand |
-//! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | renders each reply |
+//! | `status`, `clients`, `connections`, `doctor`, `history`, `ready`, `changes` | renders each reply |
 //! | `refusal` | renders an error, as text and as JSON |
 //!
 //! It decides nothing: the controller knows which changes are legal. Text from a peer is printed escaped, and escape codes
@@ -17,6 +17,7 @@ mod changes;
 mod clients;
 mod command;
 mod connections;
+mod doctor;
 #[cfg(test)]
 mod golden;
 mod history;

@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use super::command::{ADMIN, JSON, WIDE};
 use super::output::{CtlOutput, NO};
 use super::verb::Verb;
-use super::{changes, clients, connections, history, lookup, refusal, status};
+use super::{changes, clients, connections, doctor, history, lookup, refusal, status};
 use crate::admin_client::{AdminAddress, AdminClient, ClientError, ctl_command, tls_options};
 use crate::screen::{OutputStyle, Page};
 use crate::telemetry::now_millis;
@@ -64,6 +64,11 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<CtlOutpu
         }
         Verb::Whois(target) => lookup::whois(client, *target).await?,
         Verb::History => CtlOutput::new(client.history().await?, history::page),
+        Verb::Doctor => {
+            let answer = client.doctor().await?;
+            let failed = doctor::has_failed(&answer.value);
+            CtlOutput::new(answer, doctor::page).no_if(failed)
+        }
         Verb::Rotate { force } => CtlOutput::new(client.rotate(*force).await?, changes::rotate),
         Verb::Recycle(recycle) => {
             let answer = client.recycle(recycle).await?;

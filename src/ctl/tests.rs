@@ -354,7 +354,7 @@ fn the_help_is_whole() {
     }
     let verbs: Vec<_> =
         command.get_subcommands().map(|verb| verb.get_name().to_owned()).filter(|verb| verb != "help").collect();
-    let expected = "status mode ready clients accept connections whois history rotate recycle reload"
+    let expected = "status mode ready clients accept connections whois history doctor rotate recycle reload"
         .split(' ')
         .collect::<Vec<_>>();
     assert_eq!(verbs, expected);

@@ -30,6 +30,7 @@ pub(super) enum Verb {
     },
     Whois(ConnectionTarget),
     History,
+    Doctor,
     Rotate {
         force: bool,
     },
@@ -62,6 +63,7 @@ impl Verb {
             },
             name::WHOIS => Verb::Whois(*given.get_one(name::TARGET)?),
             name::HISTORY => Verb::History,
+            name::DOCTOR => Verb::Doctor,
             name::ROTATE => Verb::Rotate { force: given.get_flag(name::FORCE) },
             name::RECYCLE => Verb::Recycle(RecycleParameters {
                 force: given.get_flag(name::FORCE),

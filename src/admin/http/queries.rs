@@ -10,8 +10,8 @@ use super::changes::mode;
 use super::reply::HttpReply;
 use super::routes::{Parameters, Query};
 use crate::admin::connection::AdminConnection;
-use crate::admin::replies::{ClientRow, ConnectionRow, HistoryReply, Ready, Status};
-use crate::control::{AnswerSize, View, metrics, missing_rules, readiness, status};
+use crate::admin::replies::{ClientRow, ConnectionRow, DoctorReply, HistoryReply, Ready, Status};
+use crate::control::{AnswerSize, View, doctor, metrics, missing_rules, readiness, status};
 use crate::limits::LISTING_BYTES;
 use crate::policy::Spelling;
 use crate::telemetry::{Format, Transport};
@@ -57,6 +57,7 @@ pub(super) async fn answer(
             let (to, spelling) = mode(to)?;
             Ok(HttpReply::json(ok, &Ready::new(readiness(view, to).await, spelling)))
         }
+        Query::Doctor => Ok(HttpReply::json(ok, &DoctorReply::from(&*doctor(view).await?))),
         Query::Live => Ok(HttpReply::text(ok, "ok")),
     }
 }

@@ -34,6 +34,7 @@ pub(super) enum Query {
     Connections,
     History,
     Blockers,
+    Doctor,
 }
 
 /// The changes.
@@ -49,7 +50,7 @@ pub(super) enum Operation {
     Quit,
 }
 
-const ROUTES: [HttpRoute; 16] = [
+const ROUTES: [HttpRoute; 17] = [
     HttpRoute::probe("/livez", Query::Live, &[]),
     HttpRoute::probe("/readyz", Query::ReadyProbe, &["upstream"]),
     HttpRoute::probe("/metrics", Query::Metrics, &[]),
@@ -58,6 +59,7 @@ const ROUTES: [HttpRoute; 16] = [
     HttpRoute::query("/connections", Query::Connections, &["nonConforming"]),
     HttpRoute::query("/history", Query::History, &[]),
     HttpRoute::query("/ready", Query::Blockers, &["to"]),
+    HttpRoute::query("/doctor", Query::Doctor, &[]),
     HttpRoute::change("/mode", Operation::Mode),
     HttpRoute::change("/rotate", Operation::Rotate),
     HttpRoute::change("/reload", Operation::Reload),

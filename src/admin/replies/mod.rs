@@ -2,16 +2,18 @@
 //! and `rollout` read the same types back, so fields are only ever added.
 
 mod changes;
+mod doctor;
 mod rows;
 mod servers;
 mod status;
 
 #[cfg(test)]
-pub use crate::control::Action;
-pub use crate::control::{BlockerKind, Effect, HistoryEntry};
+pub use crate::control::{Action, DoctorCheck};
+pub use crate::control::{BlockerKind, CheckVerdict, DoctorFinding, Effect, HistoryEntry};
 pub use changes::{
     AcceptReply, BlockerReply, ErrorReply, HistoryReply, MembersReply, ModeReply, Ready, RecycleReply, RotateReply,
 };
+pub use doctor::DoctorReply;
 pub use rows::{ClientRow, ConnectionRow};
 #[cfg(test)]
 pub use servers::OtherLink;

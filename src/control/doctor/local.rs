@@ -62,7 +62,7 @@ fn usages(settings: &Settings, material: &Material, mode: Mode) -> Vec<DoctorFin
 }
 
 /// Whether the certificate is valid for the names by which members dial this node.
-fn names_of_this_node(
+pub(super) fn names_of_this_node(
     settings: &Settings,
     material: &Material,
     mode: Mode,

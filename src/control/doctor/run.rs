@@ -90,15 +90,14 @@ async fn examine(view: &Arc<View>) -> DoctorReport {
     DoctorReport { mode, checked: SystemTime::now(), findings: sorted(findings) }
 }
 
-/// The checks of a configuration that need no network.
+/// The checks of a configuration that need no network. Loading it has warned about validity and key usages.
 #[must_use]
 pub fn check_configuration(loaded: &Loaded, mode: Mode) -> Vec<DoctorFinding> {
-    let (settings, now) = (&loaded.settings, now_millis() / 1000);
-    let own = local::own_names(settings);
-    let mut findings = local::certificates(settings, &loaded.material, mode, &own, now);
+    let settings = &loaded.settings;
+    let names = local::names_of_this_node(settings, &loaded.material, mode, &local::own_names(settings));
     // A start raises the limit as far as it may.
-    findings.push(local::descriptor_facts(settings, descriptors_at_most(), None));
-    sorted(findings)
+    let descriptors = local::descriptor_facts(settings, descriptors_at_most(), None);
+    sorted(names.into_iter().chain([descriptors]).collect())
 }
 
 /// The checks of a configuration that need the network: names, and the servers that its routes lead to.
