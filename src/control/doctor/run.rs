@@ -213,7 +213,8 @@ impl DoctorScope<'_> {
         let known = self.members.names_at(address);
         let own = ServerName::try_from(name.host.trim_end_matches('.').to_owned()).ok();
         let names = if self.members.at(address).next().is_some() { known } else { own.into_iter().collect() };
-        Some(DoctorTarget::member(name.to_string(), Upstream::address(name.to_string(), address, names)))
+        let upstream = Upstream::address(name.to_string(), address, names);
+        Some(DoctorTarget::member(name.to_string(), upstream, self.settings.transparent.is_some()))
     }
 
     /// Connects to all targets at once. Also returns how many were left out.

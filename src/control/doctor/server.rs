@@ -23,6 +23,8 @@ pub(super) struct DoctorTarget {
     link_rule: LinkRule,
     /// Whether it is the server that this proxy fronts.
     is_fronted: bool,
+    /// Whether connections through this proxy lead there.
+    is_routed: bool,
 }
 
 /// The trials of a server.
@@ -42,12 +44,13 @@ impl DoctorTarget {
             acceptance: route.acceptance,
             link_rule: route.link_rule,
             is_fronted: route.id == RouteId::Inbound,
+            is_routed: true,
         }
     }
 
-    pub(super) fn member(name: String, upstream: Upstream) -> DoctorTarget {
+    pub(super) fn member(name: String, upstream: Upstream, is_routed: bool) -> DoctorTarget {
         let (acceptance, link_rule) = (Acceptance::Outbound, LinkRule::Policy);
-        DoctorTarget { name, upstream: Arc::new(upstream), acceptance, link_rule, is_fronted: false }
+        DoctorTarget { name, upstream: Arc::new(upstream), acceptance, link_rule, is_fronted: false, is_routed }
     }
 
     /// The kind of link that the route makes in a mode: for a plaintext opening if that is admitted, else for TLS.
@@ -101,7 +104,8 @@ impl ServerLook {
     pub(super) fn findings(&self, dialler: &Dialler) -> Vec<DoctorFinding> {
         let (snapshot, now) = (&dialler.snapshot, now_millis() / 1000);
         let mode = snapshot.mode;
-        let mut found = vec![self.link_finding(mode)];
+        let link = if self.target.is_routed { self.link_finding(mode) } else { self.reach_finding() };
+        let mut found = vec![link];
         found.extend(self.certificate_finding(mode, now));
         let offset = self.facts().clock_offset;
         found.extend(offset.map(|offset| clock(&self.target.name, offset, snapshot.tls.items(), now)));
@@ -141,6 +145,23 @@ impl ServerLook {
         DoctorFinding::ok(DoctorCheck::Upstream, name, format!("it answers {}{later}", by(now)))
     }
 
+    /// Whether a member can be reached that other ways than this proxy lead to.
+    fn reach_finding(&self) -> DoctorFinding {
+        let (name, tls) = (&self.target.name, self.tls.as_ref().and_then(|tls| tls.failure.as_ref()));
+        match (&self.plaintext.failure, tls) {
+            (Some(plaintext), tls) if self.tls.is_none() || tls.is_some() => {
+                let failure = tls.unwrap_or(plaintext);
+                let text =
+                    format!("it cannot be reached without TLS ({}), nor with it ({})", plaintext.text, failure.text);
+                self.failing(failure, CheckVerdict::Failed, text)
+            }
+            (_, Some(failure)) if matches!(failure.fault, PeerFault::WrongName(_) | PeerFault::Untrusted(_)) => {
+                self.failing(failure, CheckVerdict::Warning, format!("TLS with it fails: {}", failure.text))
+            }
+            _ => DoctorFinding::ok(DoctorCheck::Upstream, name, "it answers"),
+        }
+    }
+
     fn failing(&self, failure: &LinkFailure, verdict: CheckVerdict, text: String) -> DoctorFinding {
         let (host, tls_name) = (&self.target.name, self.target.upstream.names().first());
         let tls_name = tls_name.map(|name| name.to_str().into_owned()).unwrap_or_default();
@@ -172,15 +193,14 @@ impl ServerLook {
             PeerFault::TlsDisabled => (DoctorCheck::Upstream, text, STEP_UP.to_owned()),
             PeerFault::WantsTls => (DoctorCheck::Upstream, text, WANTS_TLS.to_owned()),
             PeerFault::Other if verdict == CheckVerdict::Warning => (DoctorCheck::Upstream, text, NO_TLS.to_owned()),
-            PeerFault::Other => (
-                DoctorCheck::Upstream,
-                text,
-                format!(
-                    "see whether {host} runs, listens there and is not \
-                                 behind a firewall: `nc -vz {}`",
-                    host.replacen(':', " ", 1)
-                ),
-            ),
+            PeerFault::Other => {
+                let (ip, port) = host.rsplit_once(':').unwrap_or((host, ""));
+                let ip = ip.trim_matches(['[', ']']);
+                let remedy = format!(
+                    "see whether {host} runs, listens there and is not behind a firewall: `nc -vz {ip} {port}` on this host"
+                );
+                (DoctorCheck::Upstream, text, remedy)
+            }
         };
         DoctorFinding::bad(id, host, verdict, text, remedy)
     }
