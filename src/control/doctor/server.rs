@@ -130,19 +130,31 @@ impl ServerLook {
             let remedy = "name the CA with tlsCAFile, and `tlsramp ctl reload`";
             return DoctorFinding::bad(DoctorCheck::Upstream, name, CheckVerdict::Failed, text, remedy);
         };
-        if let Some(failure) = &in_use.failure {
+        if let Some(failure) = self.failure(in_use) {
             let text = format!("{mode} reaches it {}, and that fails: {}", by(now), failure.text);
             return self.failing(failure, CheckVerdict::Failed, text);
         }
+        if let Some(strange) = &in_use.strange {
+            let text = format!("it can be connected to {}, but: {strange}", by(now));
+            let remedy = "see whether a MongoDB server runs there: `mongosh` at that address, and its log";
+            return DoctorFinding::bad(DoctorCheck::Upstream, name, CheckVerdict::Warning, text, remedy);
+        }
         let coming = self.target.link(Mode::Require);
         let later = self.tls.as_ref().filter(|_| now == Link::Plaintext && coming == Link::Tls);
-        if let Some(failure) = later.and_then(|tls| tls.failure.as_ref()) {
+        if let Some(failure) = later.and_then(|tls| self.failure(tls)) {
             let text =
                 format!("it answers now; preferSSL and requireSSL reach it by TLS, which fails: {}", failure.text);
             return self.failing(failure, CheckVerdict::Warning, text);
         }
         let later = if later.is_some() { ", and by TLS, as later modes need" } else { "" };
         DoctorFinding::ok(DoctorCheck::Upstream, name, format!("it answers {}{later}", by(now)))
+    }
+
+    /// Why a link cannot be used, if so. With TLS that is passed through, clients verify the server and show certificates of their
+    /// own, so that it is enough if the server speaks TLS.
+    fn failure<'a>(&self, trial: &'a LinkTrial) -> Option<&'a LinkFailure> {
+        let is_theirs = self.target.acceptance == Acceptance::Passthrough && trial.spoken == Spoken::Yes;
+        trial.failure.as_ref().filter(|_| !is_theirs)
     }
 
     /// Whether a member can be reached that other ways than this proxy lead to.

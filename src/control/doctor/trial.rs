@@ -24,6 +24,8 @@ pub(super) struct LinkTrial {
     pub(super) spoken: Spoken,
     /// Why the link cannot be used, if so.
     pub(super) failure: Option<LinkFailure>,
+    /// What is unexpected about the answer on a link that works.
+    pub(super) strange: Option<String>,
     pub(super) facts: ServerFacts,
 }
 
@@ -95,10 +97,9 @@ impl Dialler {
                 let version = version(&mut session).await;
                 let access = if asks_access { access(&mut session).await } else { None };
                 let facts = ServerFacts { hello: Some(hello), clock_offset, version, access, ..facts };
-                LinkTrial { spoken: Spoken::Yes, failure: None, facts }
+                LinkTrial { spoken: Spoken::Yes, failure: None, strange: None, facts }
             }
-            // The link works; what is behind it is none of its business.
-            HelloOutcome::Strange(_) => LinkTrial { spoken: Spoken::Yes, failure: None, facts },
+            HelloOutcome::Strange(text) => LinkTrial { spoken: Spoken::Yes, failure: None, strange: Some(text), facts },
             HelloOutcome::Refused(failure) => {
                 let spoken = if failure.fault == PeerFault::WantsTls { Spoken::No } else { Spoken::Yes };
                 LinkTrial { spoken, facts, ..LinkTrial::of(failure) }
@@ -116,7 +117,7 @@ impl Dialler {
 
 impl LinkTrial {
     fn of(failure: LinkFailure) -> LinkTrial {
-        LinkTrial { spoken: Spoken::Unknown, failure: Some(failure), facts: ServerFacts::default() }
+        LinkTrial { spoken: Spoken::Unknown, failure: Some(failure), strange: None, facts: ServerFacts::default() }
     }
 
     fn failed(spoken: Spoken, text: &str) -> LinkTrial {
