@@ -20,6 +20,8 @@ mod server;
 mod tests;
 mod trial;
 
-pub use finding::{CheckVerdict, DoctorCheck, DoctorFinding};
+#[cfg(test)]
+pub use finding::DoctorCheck;
+pub use finding::{CheckVerdict, DoctorFinding};
 pub(super) use run::DoctorCache;
 pub use run::{DoctorReport, check_configuration, check_servers, doctor};
