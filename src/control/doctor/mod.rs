@@ -7,12 +7,14 @@
 //! | `names`, `trial`, `server` | name resolution; one connection to a server; the findings about a server |
 //! | `around` | interception rules, and ways around the proxy |
 //! | `rules` | verdicts on clocks, modes, states and descriptors |
+//! | `report` | the report of a run, kept for some seconds |
 //! | `run` | all of it, for a running proxy and for `check` |
 
 mod around;
 mod finding;
 mod local;
 mod names;
+mod report;
 mod rules;
 mod run;
 mod server;
@@ -23,5 +25,6 @@ mod trial;
 #[cfg(test)]
 pub use finding::DoctorCheck;
 pub use finding::{CheckVerdict, DoctorFinding};
-pub(super) use run::DoctorCache;
-pub use run::{DoctorReport, check_configuration, check_servers, doctor};
+pub(super) use report::DoctorCache;
+pub use report::DoctorReport;
+pub use run::{check_configuration, check_servers, doctor};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use rustls::pki_types::ServerName;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::finding::{CheckVerdict, DoctorCheck, DoctorFinding, sorted};
+use super::report::DoctorReport;
 use super::server::{DoctorTarget, ServerLook};
 use super::trial::Dialler;
 use super::{around, local, names, rules};
@@ -25,21 +25,6 @@ use crate::route::{Route, RouteTarget, Routes};
 use crate::state::{MemberList, Snapshot};
 use crate::telemetry::now_millis;
 use crate::upstream::Upstream;
-
-/// All findings, the most urgent first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DoctorReport {
-    /// The mode in force.
-    pub mode: Mode,
-    /// When the checks were made.
-    pub checked: SystemTime,
-    /// The findings.
-    pub findings: Vec<DoctorFinding>,
-}
-
-/// The last report, when it was made, and the generation of the snapshot then. Its lock is held during a run, so that there is
-/// one at a time.
-pub(in crate::control) type DoctorCache = Arc<Mutex<Option<(Instant, u64, Arc<DoctorReport>)>>>;
 
 /// The parts of a proxy that the network checks need.
 struct DoctorScope<'a> {
