@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::finding::{CheckVerdict, DoctorCheck, DoctorFinding};
 use crate::control::checks::bypass::grouped;
-use crate::control::checks::interception::{Interception, interception};
+use crate::control::checks::interception::Interception;
 use crate::control::view::View;
 use crate::net::{Listening, listening};
 use crate::policy::Mode;
@@ -31,12 +31,12 @@ pub(super) fn rules(interception: &Interception, mode: Mode) -> DoctorFinding {
 }
 
 /// Ports and connections that lead around this proxy. To be called after a scan for connections.
-pub(super) fn ways_around(view: &View, advertised: Option<&str>) -> Vec<DoctorFinding> {
-    let (interception, mode) = (interception(view), view.mode().0);
-    let mut found: Vec<_> = advertised_port(&interception, advertised).into_iter().collect();
+pub(super) fn ways_around(view: &View, interception: &Interception, advertised: Option<&str>) -> Vec<DoctorFinding> {
+    let mode = view.mode().0;
+    let mut found: Vec<_> = advertised_port(interception, advertised).into_iter().collect();
     let ours: Vec<_> = view.listeners().addresses().into_iter().map(|(_, address)| address).collect();
     match listening() {
-        Ok(all) => found.extend(open_port(&interception, &all, &ours, mode)),
+        Ok(all) => found.extend(open_port(interception, &all, &ours, mode)),
         Err(error) => found.push(DoctorFinding::bad(
             DoctorCheck::Bypass,
             "listeners of this host",

@@ -70,8 +70,11 @@ async fn examine(view: &Arc<View>) -> DoctorReport {
     findings.extend(local::certificates(settings, &snapshot.tls, mode, &own, now_millis() / 1000));
     findings.push(local::descriptors_of_this_process(settings));
     look_for_bypass(view).await;
-    findings.push(around::rules(&interception(view), mode));
-    findings.extend(around::ways_around(view, me.as_deref()));
+    let mut interception = interception(view);
+    // What the server says now, also if it is not probed.
+    interception.advertised = own.first().map(|me| me.port).filter(|_| me.is_some()).or(interception.advertised);
+    findings.push(around::rules(&interception, mode));
+    findings.extend(around::ways_around(view, &interception, me.as_deref()));
     DoctorReport { mode, checked: SystemTime::now(), findings: sorted(findings) }
 }
 
