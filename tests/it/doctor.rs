@@ -10,7 +10,6 @@ use certs_gen::{Authority, Request};
 use serde_json::{Value, json};
 
 use crate::support::plain::Plain;
-use crate::support::service::*;
 use crate::support::set::{Hello, Member, form};
 use crate::support::{
     Mongod, Proxy, ProxyBuilder, ReservedPort, Scratch, admin, cert, mongod, parts, require, require_command,
@@ -111,7 +110,7 @@ fn the_localhost_exception_is_seen_without_credentials() {
     assert!(code == 1 && page.contains("\nFAILED: localhost exception, "), "{page}");
     let user = doc! { "createUser": "root", "pwd": "secret", "roles": ["root"] };
     let created = Plain::connect(fresh.port()).command("admin", &user);
-    assert_eq!(created.get_f64("ok"), Ok(1.0), "{created}");
+    assert_eq!(created.get_f64("ok").ok(), Some(1.0), "{created}");
     for server in [&fresh, &auth(&["--setParameter", "enableLocalhostAuthBypass=0"])] {
         let proxy = start(&server.address(), "disabled", &["--upstreamTLS", "never"]);
         find(&checks(&proxy), "localhostException", "ok", "it is closed");
@@ -137,11 +136,15 @@ fn servers_that_are_down_and_names_that_do_not_resolve() {
 #[test]
 fn certificates_of_servers() {
     require!(parts::mongod());
+    let folder = Scratch::new("doctor");
+    let stranger = folder.join("stranger.pem").to_string_lossy().into_owned();
+    let issued = Authority::new("Other CA").unwrap().issue(&Request::member("127.0.0.1")).unwrap();
+    std::fs::write(&stranger, issued.pem()).unwrap();
     for (file, reason) in [
-        ("wrong-name.pem", "OpenSSL: hostname mismatch"),
-        ("other-ca.pem", "OpenSSL: unable to get local issuer certificate"),
+        (cert("wrong-name.pem"), "OpenSSL: hostname mismatch"),
+        (stranger, "OpenSSL: unable to get local issuer certificate"),
     ] {
-        let tls = mongod::Tls { mode: "preferTLS", certificate_key_file: cert(file), ca_file: None };
+        let tls = mongod::Tls { mode: "preferTLS", certificate_key_file: file, ca_file: None };
         let mongod = Mongod::start(&mongod::Options { tls: Some(tls), ..mongod::Options::default() });
         for (mode, verdict) in [("allowSSL", "warning"), ("preferSSL", "failed")] {
             let proxy = start(&mongod.address(), mode, &[]);
