@@ -68,9 +68,13 @@ mod tests {
     use super::{NameAnswer, finding};
     use crate::control::doctor::finding::CheckVerdict::{self, Failed, Ok as Fine, Warning};
 
+    /// Answer, milliseconds, addresses in use; verdict, part of the text.
+    type Row =
+        (Result<&'static [&'static str], &'static str>, u64, &'static [&'static str], CheckVerdict, &'static str);
+
     #[test]
     fn answers_are_judged() {
-        let rows: [(Result<&[&str], &str>, u64, &[&str], CheckVerdict, &str); 6] = [
+        let rows: [Row; 6] = [
             (Ok(&["10.0.0.1"]), 2, &["10.0.0.1"], Fine, "10.0.0.1, in 2 ms"),
             (Ok(&["10.0.0.1", "10.0.0.2"]), 2, &["10.0.0.2"], Fine, "10.0.0.1, 10.0.0.2"),
             (Ok(&["10.0.0.1"]), 2, &[], Fine, "10.0.0.1"),

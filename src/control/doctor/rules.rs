@@ -61,11 +61,9 @@ pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFindi
     let failed =
         |text, remedy: String| DoctorFinding::bad(DoctorCheck::Modes, node, CheckVerdict::Failed, text, remedy);
     if behind > 1 {
-        let remedy = format!(
-            "bring that node to allowSSL or beyond (`tlsramp ctl mode allowSSL` there), or this one back: \
-                     `tlsramp ctl mode allowSSL --force`"
-        );
-        failed(format!("{text}, {behind} steps ahead of it, so connections between them fail"), remedy)
+        let remedy = "bring that node to allowSSL or beyond (`tlsramp ctl mode allowSSL` there), or this one back: \
+                      `tlsramp ctl mode allowSSL --force`";
+        failed(format!("{text}, {behind} steps ahead of it, so connections between them fail"), remedy.to_owned())
     } else if ahead > 1 {
         let to = Mode::Prefer;
         let remedy = format!(
@@ -85,8 +83,8 @@ pub(super) fn clock(host: &str, offset: i64, ours: &[TlsItem], now: i64) -> Doct
     let theirs = now.saturating_add(offset / 1000);
     let shown = format!("{}.{} s", offset.unsigned_abs() / 1000, offset.unsigned_abs() % 1000 / 100);
     let direction = if offset < 0 { "behind" } else { "ahead of" };
-    let shows = ours.iter().filter(|item| matches!(item.kind, TlsItemKind::Certificate | TlsItemKind::Chain));
-    let out = shows.filter(|item| !item.is_out_of_date(now) && item.is_out_of_date(theirs)).next();
+    let mut shows = ours.iter().filter(|item| matches!(item.kind, TlsItemKind::Certificate | TlsItemKind::Chain));
+    let out = shows.find(|item| !item.is_out_of_date(now) && item.is_out_of_date(theirs));
     let text = format!("its clock is {shown} {direction} this host's");
     let bad = |verdict, text| DoctorFinding::bad(DoctorCheck::Clock, host, verdict, text, CLOCK_REMEDY);
     match out {

@@ -97,9 +97,12 @@ fn versions_and_states() {
     }
 }
 
+/// Limit, open, connections carried, `maxIncomingConnections`; verdict.
+type Row = (u64, Option<u64>, u64, Option<u64>, CheckVerdict);
+
 #[test]
 fn descriptor_limits() {
-    let rows: [(u64, Option<u64>, u64, Option<u64>, CheckVerdict); 7] = [
+    let rows: [Row; 7] = [
         (20_000, Some(100), 9_000, None, Fine),
         (20_000, None, 9_000, None, Fine),
         (1_024, Some(100), 304, None, Warning),
