@@ -21,4 +21,4 @@ pub struct DoctorReport {
 
 /// The last report, when it was made, and the generation of the snapshot then. Its lock is held during a run, so that there is
 /// one at a time.
-pub(in crate::control) type DoctorCache = Arc<Mutex<Option<(Instant, u64, Arc<DoctorReport>)>>>;
+pub(crate) type DoctorCache = Arc<Mutex<Option<(Instant, u64, Arc<DoctorReport>)>>>;

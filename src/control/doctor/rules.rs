@@ -68,7 +68,7 @@ pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFindi
         let to = Mode::Prefer;
         let remedy = format!(
             "step this node up until it is in {to} (`tlsramp ctl ready` names the next step), or that \
-                              node back to {to}"
+             node back to {to}"
         );
         failed(format!("{text}, {ahead} steps behind it, so it refuses connections of this node"), remedy)
     } else {
