@@ -195,7 +195,7 @@ fn own_certificates() {
         std::fs::write(&path, authority.issue(request).unwrap().pem()).unwrap();
         path
     };
-    let soon = certs_gen::Validity::Seconds(5 * 86_400);
+    let soon = certs_gen::Validity::Seconds(5 * 86_400 - 3_600);
     let server = Hello::start();
     let proxy_with = |file: &str, mode: &str| {
         let outbound = format!("127.0.0.1:0={}", server.address());
