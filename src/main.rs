@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match matches.subcommand() {
         Some(("run", arguments)) => app::run(arguments),
         Some(("check", arguments)) => app::check(arguments),
-        Some(("ctl", arguments)) => ctl::run(arguments),
+        Some(("ctl" | "status", arguments)) => ctl::run(arguments),
         Some(("demo", arguments)) => demo::run(arguments),
         Some(("load", arguments)) => load::run(arguments),
         Some(("netfilter", arguments)) => netfilter::run(arguments),
@@ -29,6 +29,7 @@ fn command() -> Command {
         .subcommand(app::run_command())
         .subcommand(app::check_command())
         .subcommand(ctl::command())
+        .subcommand(ctl::status_command())
         .subcommand(demo::command())
         .subcommand(load::command())
         .subcommand(netfilter::command())

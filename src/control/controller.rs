@@ -115,6 +115,7 @@ impl Controller {
             named: Arc::new(named),
             lease: Lease::default(),
             mode_since: SystemTime::now(),
+            mode_by: None,
         });
         let view = Arc::new(View::new(ViewParts {
             snapshot: writer.reader(),
@@ -154,14 +155,19 @@ impl Controller {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
             let mut writer = this.changing.lock().await;
-            let outcome = this.change(&mut writer, &change).await;
+            let outcome = this.change(&mut writer, &change, &caller).await;
             audit::change(this.view.history(), &change, &outcome, &caller);
             outcome
         })
         .await
     }
 
-    async fn change(&self, writer: &mut SnapshotWriter, change: &Change) -> Result<Changed, ChangeError> {
+    async fn change(
+        &self,
+        writer: &mut SnapshotWriter,
+        change: &Change,
+        caller: &Caller,
+    ) -> Result<Changed, ChangeError> {
         let snapshot = writer.current();
         let was = snapshot.mode;
         if !change.force {
@@ -186,7 +192,7 @@ impl Controller {
             snapshot.generation
         } else {
             let generation = writer.commit(change.to, Arc::clone(&snapshot.tls));
-            self.running.write().mode_since = SystemTime::now();
+            self.running.write().mode_changed(caller);
             self.view.prober().policy_changed();
             generation
         };

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::caller::Caller;
 use super::lease::Lease;
 use super::member_names::NamedSets;
 use super::state_file::PersistedMode;
@@ -20,6 +21,8 @@ pub(super) struct RunningState {
     pub(super) lease: Lease,
     /// When the mode was last changed, or taken at start.
     pub(super) mode_since: SystemTime,
+    /// The caller who changed it last; `None` for the mode at the start.
+    pub(super) mode_by: Option<Caller>,
 }
 
 /// The side that changes it; there is one.
@@ -41,6 +44,13 @@ impl RunningWriter {
 
     pub(super) fn write(&self) -> MutexGuard<'_, RunningState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RunningState {
+    /// Notes a change of the mode.
+    pub(super) fn mode_changed(&mut self, by: &Caller) {
+        (self.mode_since, self.mode_by) = (SystemTime::now(), Some(by.clone()));
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::answer_limit::AnswerSize;
 use super::bypass_scan::Bypass;
+use super::caller::Caller;
 use super::change::ChangeError;
 use super::checks::interception::{interception, missing_rules};
 use super::checks::readiness::lost_clients;
@@ -31,6 +32,8 @@ pub struct StatusReport {
     pub snapshot: Arc<Snapshot>,
     /// When the mode was last changed, or taken at start.
     pub mode_since: SystemTime,
+    /// The caller who changed it last; `None` for the mode at the start.
+    pub mode_by: Option<Caller>,
     /// The mode that flags and file name now.
     pub configured: Mode,
     /// The spelling that they use.
@@ -117,13 +120,14 @@ fn report(view: &View, configured: Mode, spelling: Spelling) -> StatusReport {
     warnings.extend(expiring);
     warnings.extend((inventory.lost > 0).then(|| lost_clients(inventory.lost)));
     warnings.extend(slots.iter().filter_map(full));
-    let (mode_since, persisted, lease) = view.running(|running| {
+    let (mode_since, mode_by, persisted, lease) = view.running(|running| {
         let persisted = running.persisted.as_ref().and_then(PersistedMode::mode);
-        (running.mode_since, persisted, running.lease.held_now())
+        (running.mode_since, running.mode_by.clone(), persisted, running.lease.held_now())
     });
     StatusReport {
         uptime: view.started().elapsed(),
         mode_since,
+        mode_by,
         configured,
         spelling,
         persisted,

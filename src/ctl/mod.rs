@@ -6,8 +6,9 @@
 //! | `verb` | the parsed subcommand |
 //! | `run` | request, output, exit codes |
 //! | `lookup`, `target` | subcommands that look a client or mode up first; how clients and connections are named |
+//! | `guard` | a change of mode that asks first |
 //! | `output` | the output of a subcommand |
-//! | `status`, `clients`, `connections`, `history`, `ready`, `changes` | renders each reply |
+//! | `status`, `status_tables`, `clients`, `connections`, `history`, `ready`, `changes` | renders each reply |
 //! | `refusal` | renders an error, as text and as JSON |
 //!
 //! It decides nothing: the controller knows which changes are legal. Text from a peer is printed escaped, and escape codes
@@ -19,6 +20,7 @@ mod command;
 mod connections;
 #[cfg(test)]
 mod golden;
+mod guard;
 mod history;
 mod lookup;
 mod output;
@@ -26,10 +28,11 @@ mod ready;
 mod refusal;
 mod run;
 mod status;
+mod status_tables;
 mod target;
 #[cfg(test)]
 mod tests;
 mod verb;
 
-pub use command::command;
+pub use command::{command, status_command};
 pub use run::run;

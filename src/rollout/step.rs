@@ -41,7 +41,7 @@ impl Rollout {
         let name = self.fleet.name(node);
         let (generation, note) = match reply {
             Ok(ModeReply { generation, persisted, .. }) => (generation, if persisted { " persisted" } else { "" }),
-            Err(ClientError::Refused { reply, .. }) if reply.code == "Guarded" => return Ok(false),
+            Err(ClientError::Refused { reply, .. }) if reply.is_guarded() => return Ok(false),
             Err(ClientError::Refused { reply, .. }) if reply.code == "Leased" => {
                 return Err(Halt::stopped(name, escaped(&reply.error)));
             }

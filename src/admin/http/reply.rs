@@ -132,7 +132,7 @@ impl From<ChangeError> for HttpReply {
             ChangeError::Transition(_) => (StatusCode::CONFLICT, "IllegalTransition", Vec::new()),
             ChangeError::Unservable { .. } => (StatusCode::CONFLICT, "Unservable", Vec::new()),
             ChangeError::Unreachable { blockers, .. } => (StatusCode::CONFLICT, "Unreachable", blockers),
-            ChangeError::Guarded { blockers, .. } => (StatusCode::CONFLICT, "Guarded", blockers),
+            ChangeError::Guarded { blockers, .. } => (StatusCode::CONFLICT, ErrorReply::GUARDED, blockers),
             ChangeError::Leased { .. } => (StatusCode::CONFLICT, "Leased", Vec::new()),
             ChangeError::Names(_) => (StatusCode::BAD_REQUEST, "BadRequest", Vec::new()),
             ChangeError::NoStateFile => (StatusCode::CONFLICT, "NoStateFile", Vec::new()),

@@ -155,6 +155,17 @@ pub struct ErrorReply {
     pub blockers: Vec<BlockerReply>,
 }
 
+impl ErrorReply {
+    /// The code of a change that the guard refused.
+    pub const GUARDED: &str = "Guarded";
+
+    /// Whether the guard refused a change.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.code == ErrorReply::GUARDED
+    }
+}
+
 impl Ready {
     /// The answer in a spelling of the modes.
     #[must_use]

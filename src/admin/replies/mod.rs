@@ -17,5 +17,7 @@ pub use rows::{ClientRow, ConnectionRow};
 pub use servers::OtherLink;
 pub use servers::{BypassStatus, LinkStatus, MemberStatus, UpstreamStatus};
 #[cfg(test)]
+pub use status::InventoryStatus;
+#[cfg(test)]
 pub use status::RouteStatus;
-pub use status::{CertificateStatus, ConnectionCounts, InventoryStatus, LeaseStatus, SlotStatus, Status};
+pub use status::{CertificateStatus, ConnectionCounts, LeaseStatus, SlotStatus, Status};

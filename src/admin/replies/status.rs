@@ -29,6 +29,8 @@ pub struct Status {
     pub generation: u64,
     /// When the mode was last changed, or taken at start: RFC 3339.
     pub mode_since: String,
+    /// The caller who changed it last, as in the history; `None` for the mode at the start.
+    pub mode_by: Option<String>,
     /// The mode that flags and file name.
     pub configured_mode: String,
     /// The mode that the state file would start with.
@@ -188,6 +190,7 @@ impl From<StatusReport> for Status {
             tls_mode: mode.name(Spelling::Tls).into(),
             generation: report.snapshot.generation,
             mode_since: rfc3339(report.mode_since),
+            mode_by: report.mode_by.map(|by| format!("{} {}", by.door.name(), by.who.place())),
             configured_mode: report.configured.name(report.spelling).into(),
             persisted_mode: report.persisted.map(|mode| mode.name(Spelling::Ssl).into()),
             drift: report.drift,

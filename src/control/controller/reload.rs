@@ -1,7 +1,6 @@
 //! Reloads.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use clap::ArgMatches;
 
@@ -50,7 +49,7 @@ impl Controller {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
             let mut writer = this.changing.lock().await;
-            let outcome = this.read_again(&mut writer, arguments, force).await;
+            let outcome = this.read_again(&mut writer, arguments, force, &caller).await;
             audit::reload(this.view.history(), &outcome, force, &caller);
             this.view.refusals().reloaded(&outcome, &caller);
             outcome
@@ -63,6 +62,7 @@ impl Controller {
         writer: &mut SnapshotWriter,
         arguments: ArgMatches,
         force: bool,
+        caller: &Caller,
     ) -> Result<Changed, ChangeError> {
         let previous = self.view.loaded();
         let reload =
@@ -110,7 +110,7 @@ impl Controller {
             running.persisted = None;
         }
         if mode != was {
-            running.mode_since = SystemTime::now();
+            running.mode_changed(caller);
         }
         (running.loaded, running.routes) = (Arc::new(reload.loaded), routes);
         self.reloaded.notify_one();
