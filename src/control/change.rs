@@ -90,7 +90,7 @@ pub struct Recycle {
     pub force: bool,
     /// The time after which a connection is cut even within a message; `None`: never.
     pub grace: Option<Duration>,
-    /// How long to wait for connections to end.
+    /// How long to wait for connections to end; `None`: the default.
     pub wait: Option<Duration>,
 }
 
