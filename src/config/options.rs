@@ -1,5 +1,5 @@
-//! The description of an option: its names in each of the three places where it can be written, the kind of its value, its
-//! default and its help. The options themselves are the rows of [`super::table`].
+//! The description of an option: its names in each of the three syntaxes, the kind of its value, its default and its
+//! help. The options are the rows of [`super::table`].
 
 /// Identifies an option, whatever name it is written by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

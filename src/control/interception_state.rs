@@ -1,4 +1,5 @@
-//! The last results of the interception monitor: whether the rules are in force, and which connections bypass this proxy.
+//! The last results of the interception monitor: whether the rules are in force, and the connections that bypass this
+//! proxy.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! The links to other servers: for each destination of an outbound route, the last result of its connections and its probe.
-//! A link that fails causes a warning, a metric, and a blocker.
+//! The links to other servers: for each destination of an outbound route, the last result of its connections and of its
+//! probe. A link that fails causes a warning, a metric, and a blocker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! The state file: the mode that an operator persisted, the inventory, the history, and the members that a rollout has named.
+//! The state file: the mode that an operator persisted, the inventory, the history, and the members that a rollout has
+//! named.
 //!
 //! The state is written to a new file, which is synced and renamed: after a crash, the file is either the old one or
 //! the new one. If the path is a symbolic link, its target is replaced and the link stays. A folder in which every user

@@ -1,5 +1,5 @@
-//! `setParameter` and `getParameter` for `sslMode` and `tlsMode`, with mongod's checks, order and texts. The fields `force`,
-//! `guard` and `persist` are tlsramp's.
+//! `setParameter` and `getParameter` for `sslMode` and `tlsMode`, with mongod's checks, order and error texts. The
+//! fields `force`, `guard` and `persist` are tlsramp's.
 
 use bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
