@@ -55,7 +55,7 @@ pub struct AcceptRequest {
     /// False withdraws the acceptance.
     #[serde(default = "yes")]
     pub accepted: bool,
-    /// False refuses a key that no client has had.
+    /// Whether to accept a key that no client has had.
     #[serde(default = "yes")]
     pub unseen: bool,
 }

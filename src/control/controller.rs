@@ -244,7 +244,7 @@ impl Controller {
     /// Accepts the loss of a client, so that it blocks no change; with `accepted` false, withdraws the acceptance.
     ///
     /// # Errors
-    /// [`AcceptError`]; one for a client that was never seen unless `unseen` allows that.
+    /// [`AcceptError`]: an invalid key, too many accepted clients, or, unless `unseen`, a client that was never seen.
     pub fn accept(
         &self,
         key: &str,

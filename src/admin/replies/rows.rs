@@ -11,7 +11,7 @@ use crate::text::rfc3339_millis;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClientRow {
-    /// Its number, unique and never given to another row while the state file is kept; 0 from an older version.
+    /// The row's number, which no other row gets while the state file is kept; 0 from an older version.
     pub number: u64,
     /// The key to pass to `accept`.
     pub key: String,
