@@ -12,9 +12,9 @@
 //! | `cursors` | results in batches |
 //! | `counters` | counters of connections and commands |
 //!
-//! To pymongo, mongosh and the Rust driver it is a standalone mongod 6.0 without TLS, authentication, sessions,
-//! compression and storage. TLS is missing on purpose: it represents a server that has none. Unsupported features are
-//! refused with an error that names them, so that a test cannot pass by accident.
+//! To pymongo, mongosh and the Rust driver it is a standalone mongod 6.0 without authentication, sessions, compression
+//! and storage. It has no TLS, since it represents a server without TLS. Unsupported features are refused with an error
+//! that names them, so that a test cannot pass by accident.
 
 mod commands;
 mod counters;
