@@ -44,8 +44,8 @@ impl RawValue {
 }
 
 impl Raw {
-    /// Merges flags and file; `from_file` is `None` if the file could not be read. Options given twice in one source are
-    /// added to `mistakes`.
+    /// Merges flags and file; `from_file` is `None` if the file could not be read. Options given twice in one source
+    /// are added to `mistakes`.
     pub(super) fn merge(
         file: Option<PathBuf>,
         flags: Vec<RawValue>,

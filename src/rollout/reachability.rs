@@ -107,7 +107,7 @@ impl Rollout {
         self.until_reached(|now| got_worse(before, now, node, mode)).await
     }
 
-    /// Waits, within a bound, until every node reaches every listed node, and every server that it reached at the start.
+    /// Waits, within a bound, until every node reaches every listed node and every server that it reached at the start.
     ///
     /// # Errors
     /// Servers that are not reached, with the reason; a signal.

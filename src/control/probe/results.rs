@@ -61,7 +61,7 @@ impl ServerStatus {
     }
 }
 
-/// What connections to a server have shown.
+/// The state of a server as shown by connections to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Traffic {
     /// The number of open connections to the server.
