@@ -28,7 +28,7 @@ impl Protocol {
 /// Detects the protocol. The returned stream still begins with these four bytes.
 ///
 /// # Errors
-/// If reading fails; `UnexpectedEof` if the stream ends before the fourth byte.
+/// The error of the stream; `UnexpectedEof` if the stream ends before the fourth byte.
 pub(super) async fn detect<S>(mut stream: S) -> io::Result<(Protocol, impl AsyncRead + AsyncWrite + Unpin)>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -7,7 +7,7 @@ use crate::telemetry::BlockingClient;
 /// An obstacle to a change of mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Blocker {
-    /// Its kind.
+    /// The kind of the blocker.
     pub kind: BlockerKind,
     /// Whether the change is refused even without the guard.
     pub fatal: bool,
