@@ -1,4 +1,4 @@
-//! Serves one connection, from its first byte to its last.
+//! Serves one connection from its first byte to its last.
 
 use std::net::SocketAddr;
 
@@ -50,7 +50,7 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, new: NewConnection)
     }
 }
 
-/// Serves a Unix socket connection, without TLS: the kernel names the peer.
+/// Serves a Unix socket connection, without TLS: the kernel identifies the peer.
 pub(super) async fn unix(socket: UnixStream, new: NewConnection) {
     let credentials = match socket.peer_cred() {
         Ok(credentials) => credentials,
@@ -100,7 +100,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: AdminCo
     }
 }
 
-/// Detects the protocol and serves it.
+/// Detects the protocol, and serves it.
 async fn serve_protocol<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &AdminConnection) {
     if connection.listener_kind == ListenerKind::Probes {
         return http::serve(stream, connection).await;

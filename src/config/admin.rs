@@ -111,7 +111,7 @@ fn sockets(reader: &mut OptionReader<'_>, settings: &Settings) {
     }
 }
 
-/// The path with its folder resolved, for comparison.
+/// The path with its folder resolved, so that two paths can be compared.
 fn resolved(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -128,7 +128,7 @@ fn bounded<'a>(reader: &mut OptionReader<'a>, key: OptionKey, most: usize) -> Ve
     entries.into_iter().take(most).collect()
 }
 
-/// The default address: the port plus 1000, where mongod's HTTP interface used to be.
+/// The default address, with the port plus 1000, where mongod's HTTP interface used to be.
 fn default_bind(reader: &mut OptionReader<'_>, port: u16) -> Option<AdminBind> {
     let admin = if port == 0 { Some(0) } else { port.checked_add(ADMIN_OFFSET) };
     if admin.is_none() {
@@ -139,7 +139,7 @@ fn default_bind(reader: &mut OptionReader<'_>, port: u16) -> Option<AdminBind> {
     admin.map(|admin| AdminBind::Tcp((Ipv4Addr::LOCALHOST, admin).into()))
 }
 
-/// One address of the admin port; `None` for the word `none`.
+/// Parses one address of the admin port; `None` for the word `none`.
 fn bind(text: &str) -> Result<Option<AdminBind>, ValueError> {
     match (text, text.strip_prefix("unix:")) {
         ("none", _) => Ok(None),
@@ -163,7 +163,7 @@ fn host(text: &str) -> Result<String, ValueError> {
         .ok_or_else(|| "expected a DNS name or an IP address, without a port".into())
 }
 
-/// The path of a file in an existing folder.
+/// Parses the path of the state file, whose folder must exist.
 fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     let path = PathBuf::from(text);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -173,7 +173,7 @@ fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     if folder.is_dir() { Ok(path) } else { Err(no_folder(folder)) }
 }
 
-/// The message for a missing folder of the state file, with the command that makes it.
+/// The error for a missing folder of the state file, with the command that creates the folder.
 fn no_folder(folder: &Path) -> ValueError {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let shown = folder.display();

@@ -1,5 +1,5 @@
-//! The TLS options: which files are given, and whether the mode and the routes need more. The files themselves are read
-//! and checked by [`crate::tls::Material`].
+//! The TLS options: which files are given, and which ones the mode and the routes require. The files are read and
+//! checked by [`crate::tls::Material`].
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(super) fn mode(reader: &mut OptionReader<'_>) -> (Mode, Spelling) {
     (mode.unwrap_or(Mode::Disabled), spelling)
 }
 
-/// The files and switches.
+/// The TLS files and switches.
 pub(super) fn files(reader: &mut OptionReader<'_>) -> TlsFiles {
     let path = |key: OptionKey| reader.raw.get(key).map(|entry| PathBuf::from(&entry.value));
     let mut files = TlsFiles {
@@ -70,7 +70,7 @@ fn password(reader: &OptionReader<'_>, options: &PasswordOptions) -> Option<Pass
     given().or_else(file).or_else(environment)
 }
 
-/// Checks that the files which mode and routes need are given.
+/// Checks that the files that mode and routes require are given.
 pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
     let (mode, tls) = (settings.mode, &settings.tls);
     dependent_options(reader);
@@ -112,7 +112,7 @@ pub(super) const fn key_of(file: FileRole) -> OptionKey {
     }
 }
 
-/// Checks options that require another option.
+/// Checks options that require another option to be given.
 fn dependent_options(reader: &mut OptionReader<'_>) {
     let rows = [
         (OptionKey::Crl, OptionKey::Ca, "a revocation list is checked for certificates of a CA, and none is given"),
@@ -145,7 +145,7 @@ fn protocols(reader: &mut OptionReader<'_>) -> DisabledProtocols {
     if disabled.tls1_2 && disabled.tls1_3 {
         let problem = "All valid TLS modes disabled: TLS 1.2 and 1.3 are the only ones there are";
         reader.refuse(OptionKey::DisabledProtocols, problem, "leave one of the two out of the list");
-        // The files are still checked, with all versions enabled.
+        // With all versions enabled, the files are still checked.
         return DisabledProtocols::default();
     }
     disabled

@@ -1,5 +1,5 @@
-//! Reads the configuration file and recognises its syntax, YAML or `key = value`. Refuses a file that is too large, is not
-//! text, or cannot be read; a relative path is relative to the working directory, as with mongod.
+//! Reads the configuration file and detects its syntax, YAML or `key = value`. Refuses a file that is too large, is not
+//! text, or cannot be read. A relative path is relative to the working directory, as with mongod.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawVa
     }
 }
 
-/// The values in a file's text; `None` if it has neither syntax. Errors are added to `mistakes`.
+/// The values in a file's text; `None` if its syntax is neither of the two. Errors are added to `mistakes`.
 pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawValue>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match form(text) {

@@ -8,7 +8,7 @@ use super::check::Loaded;
 use super::settings::{Admin, AdminBind, InboundSettings, OutboundSettings, Settings};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Opening, judge};
 
-/// A summary of a few lines, with the configuration's warnings and `more`.
+/// A summary of a few lines, with the warnings of the configuration and those in `more`.
 pub fn report(loaded: &Loaded, more: &[String]) -> String {
     let mut text = summary(&loaded.settings);
     for warning in loaded.warnings.iter().chain(more) {

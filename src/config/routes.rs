@@ -1,4 +1,4 @@
-//! The routes: their listeners and targets, and a check that none leads back to this proxy.
+//! The routes: their listeners and targets, and the check that no route leads back to this proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +12,7 @@ use crate::limits::{MOST_MEMBERS, MOST_OUTBOUND};
 use crate::net::{HostPort, TRANSPARENT_IPS, UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule};
 
-/// The inbound route, if an upstream is given and valid. `bound`: addresses that are already open, to be kept.
+/// The inbound route, if an upstream is given and valid. `bound` are addresses that are already open and are kept.
 pub(super) fn inbound(
     reader: &mut OptionReader<'_>,
     lookup: Lookup,
@@ -46,7 +46,7 @@ pub(super) fn inbound(
     Some(inbound)
 }
 
-/// The port of the inbound route, also if there is no such route.
+/// The port of the inbound route, even if there is no such route.
 pub(super) fn port(raw: &Raw) -> u16 {
     raw.get(OptionKey::Port).and_then(|entry| values::port(&entry.value).ok()).unwrap_or(DEFAULT_PORT)
 }
@@ -107,8 +107,8 @@ pub(super) fn members(reader: &mut OptionReader<'_>) -> Vec<MemberSettings> {
     raw.all(OptionKey::Member).take(MOST_MEMBERS).filter_map(|entry| reader.read_entry(entry, values::member)).collect()
 }
 
-/// Refuses routes that lead to our own listeners. An outbound target that is our own inbound route is allowed: mongod dials
-/// its own name to find itself in the set.
+/// Refuses routes that lead to our own listeners. An outbound route may lead to our own inbound route, since mongod
+/// dials its own name to find itself in the set.
 pub(super) fn loops(
     reader: &mut OptionReader<'_>,
     inbound: Option<&InboundSettings>,
@@ -117,7 +117,7 @@ pub(super) fn loops(
 ) {
     let listens = outbound.iter().map(|route| route.listen).collect::<Vec<_>>();
     let binds = inbound.map_or(&[][..], |inbound| &inbound.binds);
-    // Only targets with the port of a listener can lead back; no others are resolved.
+    // Only targets with the port of a listener can lead back, so only these are resolved.
     let same_port = |listens: &[SocketAddr], port| listens.iter().any(|listen| listen.port() == port);
     let raw = reader.raw;
     let targets = raw.all(OptionKey::Outbound).take(MOST_OUTBOUND).filter_map(|entry| Some((entry, target_of(entry)?)));
@@ -163,7 +163,7 @@ pub(super) fn upstream_is_own_port(reader: &mut OptionReader<'_>, settings: &Set
     }
 }
 
-/// Whether a listener on `one` conflicts with one on `other`. Port 0 is a different port each time.
+/// Whether listeners on `one` and `other` conflict. Port 0 never does: the kernel chooses a free port.
 pub(super) fn conflicts(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     one.port() != 0
@@ -191,7 +191,7 @@ fn target_of(entry: &RawValue) -> Option<HostPort> {
     values::outbound(&entry.value).ok().map(|(_, target, _)| target)
 }
 
-/// The addresses to listen on, each once.
+/// The addresses to listen on, without duplicates.
 fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> {
     let text = reader.read(OptionKey::BindIp, |text| Ok(text.to_owned())).unwrap_or_else(|| DEFAULT_BIND.to_owned());
     let mut binds = Vec::new();
@@ -219,14 +219,14 @@ fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<Socket
     if text.split(',').all(|item| item.trim().is_empty()) {
         reader.refuse(OptionKey::BindIp, "it names no address", "write addresses of this host, separated by commas");
     }
-    // A wildcard covers the other addresses of its family; opening those too would fail as in use.
+    // A wildcard address includes the other addresses of its family; opening those too would fail as in use.
     let wide =
         |one: &SocketAddr| binds.iter().any(|bind| bind.ip().is_unspecified() && bind.is_ipv4() == one.is_ipv4());
     binds.iter().copied().filter(|bind| bind.ip().is_unspecified() || !wide(bind)).collect()
 }
 
-/// A name's IPv4 addresses, or its IPv6 addresses if it has no IPv4 ones: as mongod without `--ipv6`, so that `localhost`
-/// works on hosts without IPv6.
+/// A name's IPv4 addresses, or its IPv6 addresses if it has no IPv4 ones. This is what mongod does without `--ipv6`,
+/// and `localhost` works on hosts without IPv6.
 fn resolve(item: &str, lookup: Lookup) -> Vec<IpAddr> {
     if let Ok(ip) = item.parse() {
         return vec![ip];

@@ -1,4 +1,4 @@
-//! The module from outside: flags and files in, settings or mistakes out.
+//! Tests of the whole module: flags and files in, settings or mistakes out.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ mod reloads;
 mod same;
 mod table;
 
-/// A resolver that knows four names, so that no test asks DNS.
+/// A resolver that knows four names, so that no test uses DNS.
 fn names(host: &str) -> Vec<IpAddr> {
     let addresses: &[&str] = match host {
         "localhost" => &["::1", "127.0.0.1"],
@@ -38,7 +38,7 @@ fn matches(args: &[&str]) -> ArgMatches {
     with_options(Command::new("run")).try_get_matches_from([&["run"], args].concat()).unwrap()
 }
 
-/// Settings and mistakes of flags and a file's text, without the TLS files being read.
+/// The settings and mistakes of flags and a file's text. TLS files are not read.
 fn judged(args: &[&str], text: &str) -> (Raw, Settings, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     let path = PathBuf::from("/etc/tlsramp.conf");
@@ -107,7 +107,8 @@ fn where_to_listen() {
 #[test]
 fn what_is_legal_though_it_looks_odd() {
     for args in [
-        // mongod dials its own name: out by the outbound route, in again by policy.
+        // mongod dials its own name: out through the outbound route, and in again through the inbound route, as the
+        // policy allows.
         &["--upstream=db1:1", "--outbound=127.0.0.2:5=127.0.0.1:27017"][..],
         &["--upstream=127.0.0.1:27018", "--port=0", "--outbound=127.0.0.1:0=db2:27017"],
         &["--outbound=127.0.0.1:5=nowhere:5"],
@@ -124,7 +125,7 @@ fn what_is_legal_though_it_looks_odd() {
         ],
         &["--upstream=127.0.0.1:1", "--upstreamBind=10.0.0.5"],
         &["--outbound=127.0.0.1:5=db1:1", "--sslMode=allowSSL"],
-        // A passthrough route under requireSSL admits no plaintext, so it makes no link of ours.
+        // A passthrough route under requireSSL admits no plaintext, so its link is never TLS of our own.
         &["--upstream=db1:1", "--inboundTLS=passthrough", "--upstreamTLS=always", "--sslMode=requireSSL"],
     ] {
         good(args, "");

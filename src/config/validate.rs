@@ -1,4 +1,4 @@
-//! From raw values to [`Settings`]: parses each part, then checks the parts against each other.
+//! Converts raw values to [`Settings`]: parses each part, then checks the parts against each other.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -16,8 +16,8 @@ use super::{admin, encryption, routes, values};
 use crate::limits::{MEMBER_RESERVE, MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
 use crate::policy::RefusalStyle;
 
-/// Returns the settings with all mistakes; the settings may be used only if there is none. `bound`: on a reload, the inbound
-/// addresses that are already open; they are kept, whatever their names resolve to now.
+/// Returns the settings and all mistakes; the settings may be used only if there are no mistakes. On a reload, `bound`
+/// are the inbound addresses that are already open; they are kept, even if their names resolve to other addresses now.
 pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) -> (Settings, Vec<Mistake>) {
     let mut reader = OptionReader::new(raw);
     let (mode, spelling) = encryption::mode(&mut reader);

@@ -1,4 +1,4 @@
-//! Warnings about settings that are valid but may not be intended: each names the option and what to do instead.
+//! Warnings about settings that are valid but may be unintended. Each names the option and the remedy.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -10,7 +10,7 @@ use crate::net::{UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule, Mode};
 use crate::tls::Material;
 
-/// The warnings for settings that have no mistake.
+/// The warnings about settings without mistakes.
 pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     match &settings.inbound {
@@ -26,7 +26,7 @@ pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// A certificate without clientAuth that is also presented to servers, which will refuse it.
+/// A warning about a certificate without clientAuth that is also presented to servers, which will refuse it.
 pub(super) fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> Option<String> {
     let shared = settings.tls.cluster.is_none() && settings.links_by_tls(Mode::Require);
     let identity = material.outgoing.as_ref().filter(|identity| shared && !identity.client_auth)?;
@@ -75,8 +75,8 @@ fn upstream_link(raw: &Raw, inbound: &InboundSettings, warnings: &mut Vec<String
     }
 }
 
-/// A transparent route that listens on loopback only gets no connections of other hosts: TPROXY looks for a listener on
-/// the address of the interface that a connection came in by.
+/// A warning about a transparent route that listens only on loopback, which gets no connections from other hosts:
+/// TPROXY looks for a listener on the address of the interface on which a connection arrives.
 fn unreachable_by_tproxy(raw: &Raw, inbound: &InboundSettings) -> Option<String> {
     let loopback = inbound.binds.iter().all(|bind| bind.ip().is_loopback());
     (inbound.transparent && loopback).then(|| {
@@ -88,8 +88,8 @@ fn unreachable_by_tproxy(raw: &Raw, inbound: &InboundSettings) -> Option<String>
     })
 }
 
-/// Files with secrets that every user of this host can read. Group permissions are not checked: they are how a key is
-/// shared with a service.
+/// Warnings about files with secrets that every user of this host can read. Group permissions are not checked, since
+/// they are a usual way to share a key with a service.
 fn readable_by_others(raw: &Raw) -> Vec<String> {
     let keys = [
         OptionKey::Certificate,
@@ -109,7 +109,7 @@ fn readable_by_others(raw: &Raw) -> Vec<String> {
     readable.map(warning).collect()
 }
 
-/// Options of the inbound route, without an inbound route.
+/// A warning about options of the inbound route if there is no such route.
 fn without_inbound(raw: &Raw) -> Option<String> {
     let keys = [
         OptionKey::Port,

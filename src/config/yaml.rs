@@ -1,5 +1,5 @@
-//! The YAML form of the file, flattened to dotted paths. Unknown keys, duplicate keys, values in place of sections and
-//! sections in place of values are errors. Messages never quote the text, because it may hold a password.
+//! The YAML form of the configuration file, flattened to dotted paths. Unknown keys, duplicate keys, values in place of
+//! sections and sections in place of values are errors. Messages never quote the text, which may contain a password.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::table::{self, TABLE};
 use super::unknown::unknown;
 use crate::text::printable;
 
-/// The values in a text; `None` if it is not YAML with sections. Errors are added to `mistakes`.
+/// The values in a text; `None` if it is not YAML with sections at the top. Errors are added to `mistakes`.
 pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawValue>> {
     let mut walk = YamlWalker { path, mistakes, entries: Vec::new() };
     let readable = match parse(text, serde_saphyr::DuplicateKeyPolicy::Error) {
@@ -20,7 +20,8 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> O
         Err(error) => {
             let double = matches!(error, serde_saphyr::Error::DuplicateMappingKey { .. });
             walk.refuse_text(&error, double);
-            // Goes on with the first of the two values, so that the rest of the file is checked in the same run.
+            // Continues with the first of two duplicate values, so that the rest of the file is checked in the same
+            // run.
             let first = double.then(|| parse(text, serde_saphyr::DuplicateKeyPolicy::FirstWins));
             first.and_then(Result::ok).is_some_and(|value| walk.document(&value))
         }
@@ -44,7 +45,7 @@ struct YamlWalker<'a> {
 }
 
 impl YamlWalker<'_> {
-    /// Whether the document consists of sections.
+    /// Checks that the top of the document consists of sections.
     fn document(&mut self, value: &Value) -> bool {
         match value {
             Value::Object(_) => self.section("", value),
@@ -62,7 +63,7 @@ impl YamlWalker<'_> {
         true
     }
 
-    /// A value under a dotted path that may be an option, a section or neither.
+    /// Handles a value at a dotted path, which may be an option, a section or neither.
     fn value(&mut self, dotted: &str, value: &Value) {
         if let Some((opt, variant)) = table::find(Form::Yaml, dotted) {
             return self.option(opt, variant, value);

@@ -1,4 +1,5 @@
-//! The audit log: one line for each request to change something, with caller and outcome. The history has the same.
+//! The audit log: one line for each request to change something, with caller and outcome. Each is noted in the history
+//! too.
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(super) fn change(history: &History, change: &Change, outcome: &Result<Change
     history.note(event, caller);
 }
 
-/// A reload, made or refused. A change of the mode by it is logged as any other.
+/// Logs a reload that was made or refused. If the reload changes the mode, that change is logged on a line of its own.
 pub(super) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
@@ -84,8 +85,9 @@ pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>
     history.note(event, caller);
 }
 
-/// The lease taken or given back by `holder` for a time, or refused; `before` held it. Renewals, every few seconds in a rollout,
-/// are logged only, and so is giving back what is not held.
+/// Logs that `holder` took or gave back the lease, or was refused; `before` is the holder until then. Renewals, which
+/// come every few seconds in a rollout, are only logged and not noted in the history; neither is giving back a lease
+/// that is not held.
 pub(super) fn lease(
     history: &History,
     before: Option<&str>,

@@ -1,6 +1,7 @@
-//! The texts about a link that fails by the server's name: reason, and the option that would mend it.
+//! Texts about a link that fails because of the server's name: the reason, and the option that corrects it.
 //!
-//! A name in a certificate is only suggested, never used: an operator has to decide whether it is the right server.
+//! A name in a certificate is only suggested, never used: an operator has to decide whether the server is the right
+//! one.
 
 use std::net::SocketAddr;
 
@@ -9,7 +10,7 @@ use rustls::pki_types::ServerName;
 use crate::net::HostPort;
 use crate::tls::PeerFault;
 
-/// The original destination of redirected connections, and the names of which its certificate must have one.
+/// The original destination of redirected connections, and the names of which the server's certificate must have one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RedirectedServer<'a> {
     pub(crate) address: SocketAddr,
@@ -17,7 +18,7 @@ pub(crate) struct RedirectedServer<'a> {
 }
 
 impl RedirectedServer<'_> {
-    /// Why its link cannot be made: the names, if they are the reason; else the error's own text.
+    /// The reason why the link cannot be made: the names, if they do not match; else the error's own text.
     pub(crate) fn reason(self, text: &str, fault: &PeerFault) -> String {
         let PeerFault::WrongName(presented) = fault else { return text.to_owned() };
         let ip = self.address.ip();
@@ -31,17 +32,17 @@ impl RedirectedServer<'_> {
         }
     }
 
-    /// The option that would name it so that its certificate verifies, if the certificate has a usable name.
+    /// The option that names the server so that its certificate verifies, if the certificate has a usable name.
     pub(crate) fn suggestion(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let (ip, port) = (self.address.ip(), self.address.port());
-        // A wildcard names no host, and `localhost` every host.
+        // A wildcard does not name one host, and `localhost` names every host.
         let usable = presented.iter().filter(|name| **name != "localhost" || ip.is_loopback());
         let host = usable.filter_map(|name| format!("{name}:{port}").parse::<HostPort>().ok()).next()?;
         Some(format!("--member {host}={ip}"))
     }
 
-    /// What to do about it.
+    /// The remedy for the fault.
     pub(crate) fn remedy(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let Some(suggestion) = self.suggestion(fault) else {
@@ -124,7 +125,7 @@ mod tests {
             assert_eq!(peer.suggestion(&fault).as_deref(), *suggestion, "{reason}");
             let remedy = peer.remedy(&fault).unwrap();
             assert!(remedy.contains("--member ") && remedy.contains(suggestion.unwrap_or("NAME")), "{remedy}");
-            // What it suggests is an option that is read.
+            // The suggested option must be one that the parser accepts.
             let option = suggestion.map(|suggestion| suggestion.trim_start_matches("--member ").to_owned());
             assert!(option.is_none_or(|option| {
                 option.rsplit_once('=').is_some_and(|(name, _)| name.parse::<crate::net::HostPort>().is_ok())

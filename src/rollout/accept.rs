@@ -1,4 +1,4 @@
-//! `--accept`: clients that requireSSL may refuse, accepted on every node before the first step.
+//! `--accept`: clients whose loss the operator accepts, accepted on every node before the first step.
 
 use super::context::Rollout;
 use super::fleet::{AnswerError, all_of};
@@ -9,7 +9,7 @@ impl Rollout {
     /// Accepts these clients on every node.
     ///
     /// # Errors
-    /// A node that does not answer, or refuses.
+    /// A node that does not answer, or that refuses.
     pub(super) async fn accept(&self, keys: &[String]) -> Result<(), Halt> {
         let all = self.fleet.all();
         for key in keys {

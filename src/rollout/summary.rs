@@ -1,4 +1,4 @@
-//! The end of a rollout: the state of every node, files that disagree, advice, and the exit codes. PURE.
+//! The end of a rollout: the state of every node, files with another mode, advice, and the exit codes. PURE.
 
 use super::fleet::AnswerError;
 use super::halt::Halt;
@@ -10,10 +10,10 @@ use crate::text::escaped;
 pub(super) const DONE: u8 = 0;
 pub(super) const STOPPED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
-/// Every node is at the mode, and some file names another.
+/// Every node is in the mode, but some file names another.
 pub(super) const FILES_DISAGREE: u8 = 3;
 
-/// The state of every node, a line each.
+/// The state of every node, one line each.
 pub(super) fn standing(names: &[String], nodes: &[Result<Node, AnswerError>], last: &LastModes) -> Vec<String> {
     let answered: Vec<_> = nodes.iter().flatten().cloned().collect();
     let lagging: Vec<_> =
@@ -32,7 +32,7 @@ pub(super) fn standing(names: &[String], nodes: &[Result<Node, AnswerError>], la
     names.iter().zip(nodes).map(line).collect()
 }
 
-/// Nodes whose configuration names another mode than the one in force, with the line to change.
+/// Nodes whose configuration names another mode than the one in force, each with the line to change.
 pub(super) fn disagreements(nodes: &[Result<Node, AnswerError>]) -> Vec<String> {
     let differs = |node: &&Node| node.configured != node.mode;
     let line = |node: &Node| {

@@ -1,4 +1,4 @@
-//! Request bodies: JSON, of bounded size, within bounded time.
+//! Request bodies: JSON, bounded in size and time.
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -13,14 +13,14 @@ use crate::limits::ADMIN_REQUEST;
 /// Reads a body of at most `most` bytes.
 ///
 /// # Errors
-/// The reply for a body that is no JSON by its content type, too large, too slow, or cut short.
+/// The reply to a body that is not JSON by its content type, too large, too slow, or incomplete.
 pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, HttpReply> {
     if !is_json(request.headers()) {
         let text = "send Content-Type: application/json";
         return Err(HttpReply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
     }
     let body = request.into_body();
-    // Not read at all if the announced length is too large.
+    // A body whose announced length is too large is not read at all.
     if body.size_hint().lower() > most as u64 {
         return Err(too_large(most));
     }
@@ -46,7 +46,8 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpReply> {
     })
 }
 
-/// `application/json`, with any parameters. Browsers do not send it for a page of another site without a preflight request.
+/// Whether the content type is `application/json`, with any parameters. Browsers send it to another site only after a
+/// preflight request.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };

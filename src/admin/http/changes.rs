@@ -1,4 +1,4 @@
-//! Makes the changes. A change is completed even if its client disconnects.
+//! Handlers of the changes. A change is completed even if its client disconnects.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub(super) async fn answer(
     }
 }
 
-/// A mode in either spelling. `disabled` is the same in both and counts as the older.
+/// Parses a mode in either spelling. `disabled` is the same in both, and counts as the spelling with `SSL`.
 pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), HttpReply> {
     let spellings = [Spelling::Ssl, Spelling::Tls];
     let found = spellings.into_iter().find_map(|spelling| Some((Mode::parse(text, spelling).ok()?, spelling)));
@@ -75,7 +75,7 @@ pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), HttpReply> {
     })
 }
 
-/// Idempotent, as a PUT is: the mode in force may be set again.
+/// The change for a PUT, which is idempotent: the mode in force may be requested again.
 fn change(request: ModeRequest) -> Result<(Change, Spelling), HttpReply> {
     let ModeRequest { mode: wanted, force, guard, persist, holder } = request;
     let (to, spelling) = mode(&wanted)?;

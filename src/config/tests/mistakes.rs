@@ -1,4 +1,4 @@
-//! Each mistake: the message names flag or key, value and remedy, and there is one, not three.
+//! Tests of mistakes: the message names the flag or key, the value and the remedy, and each mistake is reported once.
 
 use super::{judged, loaded};
 
@@ -77,14 +77,14 @@ fn single_values() {
     ]);
 }
 
-/// A listener on the wildcard address takes connections to every address of the host, not to the loopback ones alone.
+/// A listener on the wildcard address accepts connections to every address of the host, not only to loopback.
 #[test]
 fn an_upstream_at_an_address_of_this_host() {
-    // Which address packets to TEST-NET-3 (RFC 5737) would leave from; none is sent.
+    // Finds the source address of packets to TEST-NET-3 (RFC 5737); no packet is sent.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     let own = match socket.connect("203.0.113.1:9").and_then(|()| socket.local_addr()) {
         Ok(local) => local.ip().to_string(),
-        // A host without a route has no other address.
+        // A host without a route has no other address than loopback.
         Err(_) => "127.0.0.9".to_owned(),
     };
     let upstream = format!("--upstream={own}:27017");

@@ -1,4 +1,4 @@
-//! Tests of reloads: options that may change, options that may not, and when the mode counts as changed.
+//! Tests of reloads: options that may change, options that may not, and what counts as a change of mode.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What a change of mode would break: servers that it could not reach, clients that it would refuse.
+//! The effects of a change of mode: servers that would be unreachable, clients that would be refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use crate::tls::PeerFault;
 pub struct Readiness {
     /// The mode in force.
     pub mode: Mode,
-    /// The mode that was asked about.
+    /// The requested mode.
     pub to: Mode,
-    /// None if the mode can be changed to it without breaking anything.
+    /// The blockers; empty if nothing would break.
     pub blockers: Vec<Blocker>,
 }
 
-/// The blockers of a mode, whether or not the ladder leads there now.
+/// The blockers of a mode, even one that is not the next on the ladder.
 pub async fn readiness(view: &View, to: Mode) -> Readiness {
     let (mode, _) = view.mode();
     let mut blockers = blockers(view, to).await;
@@ -52,14 +52,14 @@ pub async fn readiness(view: &View, to: Mode) -> Readiness {
 
 /// The blockers of a change to a mode.
 pub(crate) async fn blockers(view: &View, to: Mode) -> Vec<Blocker> {
-    // Scan first: the scan shows which connections are older than the redirect.
+    // The scan comes first, since it finds the connections that are older than the redirect.
     look_for_bypass(view).await;
     let (loaded, members, dialled) = (view.loaded(), view.members(), dialled(view));
     let unreachable = view.prober().unreachable(to, (&loaded.settings, &view.routes()), &members, &dialled).await;
     found(view, to, unreachable).await
 }
 
-/// The blockers of a change to a mode, by settings and a snapshot that are not in force yet.
+/// The blockers of a change to a mode, under settings and a snapshot that are not in force yet.
 pub(crate) async fn blockers_by(
     view: &View,
     to: Mode,
@@ -73,7 +73,7 @@ pub(crate) async fn blockers_by(
 async fn found(view: &View, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
     let mut blockers = Vec::new();
     for server in unreachable {
-        // A server that is down by the link in use does not concern this change, unless the change relies on TLS.
+        // A server that is unreachable by its present link does not block this change, unless the mode requires TLS.
         if server.by_the_change || (server.link == Link::Tls && to.dials_tls()) {
             blockers.push(upstream(server, to));
         }
@@ -123,8 +123,8 @@ fn not_looked(error: &ChangeError) -> Blocker {
     }
 }
 
-/// Bounds the list. Fatal blockers come first; of the others, the first of each address precedes the second of any, so that
-/// an address with many names does not hide the rest.
+/// Bounds the list. Fatal blockers come first, then the first blocker of each address, then the rest, so that an
+/// address with many client names does not hide other addresses.
 fn bound(blockers: &mut Vec<Blocker>) {
     let more = blockers.len().saturating_sub(BLOCKERS_SHOWN);
     if more > 0 {
@@ -183,7 +183,7 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
     }
 }
 
-/// The remedy for a destination that was dialled lately and has no connection now.
+/// The remedy for a destination that was dialled within the guard's window and has no connection now.
 const NOT_CONNECTED: &str =
     "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
 
@@ -221,7 +221,7 @@ fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
     }
 }
 
-/// The remedy for the clients of an address that has used more names than are kept.
+/// The remedy for the clients of an address with more client names than the inventory keeps.
 const MANY: &str = "look at what connects from there: a scanner, or many hosts behind one address; accept all of them by this key, or \
                     let --guardWindow pass";
 
@@ -229,7 +229,7 @@ const MANY: &str = "look at what connects from there: a scanner, or many hosts b
 const NAMELESS: &str = "move it to TLS and recycle what is left; nothing shows that it has moved, since it sends no name: then accept it \
                         by its key, or let --guardWindow pass";
 
-/// The client by application and driver, as far as they are known.
+/// The client's application and driver, as far as known.
 fn name(client: &BlockingClient) -> String {
     if let Some(names) = client.more_names {
         let what = if client.identity.is_member() { "members" } else { "applications" };
@@ -246,7 +246,7 @@ fn name(client: &BlockingClient) -> String {
     }
 }
 
-/// The text about plaintext clients that the inventory has dropped at its bound.
+/// The warning about plaintext clients that the inventory has dropped at its bound.
 pub(crate) fn lost_clients(count: u64) -> String {
     format!("{count} plaintext clients were seen within the window and forgotten, as the inventory is full")
 }

@@ -1,5 +1,5 @@
-//! Servers behind that may be in initial sync and would begin it again if a connection is lost. They cause warnings only:
-//! the length of a sync is unknown, and a stop that an operator asks for is not delayed.
+//! Servers that may be in initial sync and would begin again if a connection is lost. They cause warnings only: the
+//! length of a sync is unknown, and a stop that an operator requests is not delayed.
 
 use crate::control::probe::{ServerState, ServerStatus};
 use crate::control::view::View;
@@ -10,7 +10,7 @@ pub fn sync_warnings(view: &View) -> Vec<String> {
     view.servers().iter().filter_map(warning).collect()
 }
 
-/// STARTUP2, RECOVERING, ROLLBACK and a member without a set look the same in `hello`.
+/// `hello` does not tell STARTUP2, RECOVERING, ROLLBACK and a member without a set from each other.
 fn warning(server: &ServerStatus) -> Option<String> {
     let ServerStatus { upstream, route, up, .. } = server;
     (*up && server.state() == Some(ServerState::Other)).then(|| {

@@ -1,4 +1,4 @@
-//! One connection to a server, and `hello` on it.
+//! One connection to a server, on which `hello` is sent.
 
 use std::net::SocketAddr;
 
@@ -32,21 +32,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> ProbeStream for S {}
 /// The outcome of a `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HelloOutcome {
-    /// An answer.
+    /// A reply.
     Hello(HelloReply),
-    /// The link works, and the server does not answer as MongoDB does.
+    /// The link works, but the server does not answer as MongoDB does.
     Strange(String),
-    /// An error by which the link, or the server behind it, is not usable.
+    /// An error by which the link, or the server at its end, is unusable.
     Refused(LinkFailure),
-    /// The server has ended the connection.
+    /// The server ended the connection.
     Closed(String),
 }
 
 impl ProbeSession {
-    /// Makes the link of a permit.
+    /// Makes the link that a permit allows.
     ///
     /// # Errors
-    /// Why it cannot be made.
+    /// The reason why the link cannot be made.
     pub(crate) async fn open(
         permit: Permit,
         upstream: &Upstream,
@@ -78,7 +78,7 @@ impl ProbeSession {
         let mut question = rawdoc! { "isMaster": 1, "helloOk": true };
         let asked_before = std::mem::replace(&mut self.asked, true);
         if !asked_before {
-            // The client metadata; servers accept it once for a connection.
+            // The client metadata; a server accepts it once for each connection.
             let version = env!("CARGO_PKG_VERSION");
             let client = rawdoc! {
                 "application": { "name": "tlsramp probe" },
@@ -98,8 +98,8 @@ impl ProbeSession {
         }
     }
 
-    /// The likely reason for a closed connection: mongod closes it without an answer if it requires TLS, or refuses our
-    /// certificate.
+    /// The likely reason for a closed connection: mongod closes it without an answer if it requires TLS, or if it
+    /// refuses our certificate.
     fn closed(&self, asked_before: bool, error: &str) -> String {
         match self.tls_version {
             _ if asked_before => format!("it has closed the connection{error}"),
@@ -110,7 +110,8 @@ impl ProbeSession {
         }
     }
 
-    /// Closes it after reading what is left: with unread input, as a TLS ticket, the server would get a reset.
+    /// Closes the connection after reading the remaining input: unread input, such as a TLS ticket, would cause a
+    /// reset.
     pub(crate) async fn close(self) {
         linger(self.client.into_inner()).await;
     }
@@ -122,7 +123,7 @@ impl ProbeSession {
     }
 }
 
-/// Reads an answer. A tlsramp in between answers with errors of its own: its server is down, or it takes TLS only.
+/// Reads an answer. Another tlsramp on the way answers with its own errors: its server is down, or it accepts TLS only.
 fn answer(document: &RawDocument) -> HelloOutcome {
     if let Some(hello) = HelloReply::read(document) {
         return HelloOutcome::Hello(hello);
@@ -139,9 +140,9 @@ fn answer(document: &RawDocument) -> HelloOutcome {
     }
 }
 
-/// `SSLHandshakeFailed`: the error code that a server that takes TLS only answers to plaintext.
+/// `SSLHandshakeFailed`: the code with which a server that accepts TLS only answers plaintext.
 const WANTS_TLS: i32 = 141;
-/// `HostUnreachable`: the error code that a tlsramp answers if its own server is down.
+/// `HostUnreachable`: the code with which a tlsramp answers if its own server is down.
 const HOST_UNREACHABLE: i32 = 6;
 
 const NO_MONGODB: &str = "it answers, and not as MongoDB does";
