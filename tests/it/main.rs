@@ -38,6 +38,7 @@ mod load;
 mod matrix;
 mod member_names;
 mod metrics;
+mod monitoring;
 mod moving;
 mod netfilter;
 mod operating;

@@ -15,6 +15,7 @@
 //! | [`cable`] | two hosts as namespaces, with small servers on both |
 //! | [`log`] | the lines of a child process, to wait for |
 //! | [`scratch`] | folders that are removed at the end, even after a crash |
+//! | [`scraped`] | the metrics of a proxy, parsed |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
 //! | [`set`] | a replica set of servers that only answer `hello`, each behind a tlsramp |
 //! | [`plain`] | a MongoDB client of one connection |
@@ -44,6 +45,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod require;
+pub(crate) mod scraped;
 pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod set;
