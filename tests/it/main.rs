@@ -26,6 +26,7 @@ mod dawdling;
 mod dead_peers;
 mod demo;
 mod deploy;
+mod examples;
 mod expiring;
 mod four_doors;
 mod guard;
