@@ -49,6 +49,7 @@ mod readers;
 mod readme;
 mod records;
 mod recycling;
+mod reference;
 mod refusals;
 mod refused_certificates;
 mod relaying;

@@ -20,6 +20,7 @@
 //! | [`set`] | a replica set of servers that only answer `hello`, each behind a tlsramp |
 //! | [`plain`] | a MongoDB client of one connection |
 //! | [`port`] | a port that stays reserved for the test |
+//! | [`generated`] | blocks of the documentation that a test generates |
 //! | [`hosts`] | three hosts on one machine: a replica set with a sidecar beside each member |
 //! | [`until`] | waiting for a condition |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
@@ -34,6 +35,7 @@
 pub(crate) mod admin;
 pub(crate) mod cable;
 pub(crate) mod certs;
+pub(crate) mod generated;
 pub(crate) mod hosts;
 pub(crate) mod log;
 pub(crate) mod mongod;
