@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tlsramp::testing::Outcome;
 
-use crate::support::{process, require_command, run_to_end, scraped::Families};
+use crate::support::{Scratch, process, require_command, run_to_end, scraped::Families};
 
 /// Metric, label and value of each series selector; labels of aggregations and texts.
 #[test]
@@ -74,6 +74,25 @@ fn each_rule_fires_and_stays_silent_in_its_test() {
         let (summary, description) = (text(&rule["annotations"]["summary"]), text(&rule["annotations"]["description"]));
         assert!(!summary.is_empty() && REMEDIES.iter().any(|command| description.contains(command)), "{name}: remedy");
     }
+}
+
+/// As rules, which promtool parses; with an interval in place of the dashboard's variable.
+#[test]
+fn every_query_of_the_dashboard_is_valid() {
+    require_command!("promtool");
+    let exprs = panels().into_iter().flat_map(|(_, exprs, _)| exprs);
+    let rules: Vec<_> = exprs
+        .enumerate()
+        .map(|(at, expr)| json!({"record": format!("query:{at}"), "expr": expr.replace("$__rate_interval", "5m")}))
+        .collect();
+    assert!(rules.len() > 30, "{} queries", rules.len());
+    let scratch = Scratch::new("monitoring");
+    let file = scratch.join("queries.yaml");
+    // JSON is YAML.
+    fs::write(&file, json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()).unwrap();
+    let mut promtool = process::tethered("promtool");
+    promtool.args(["check", "rules"]).arg(&file);
+    process::succeed(promtool, LIMIT).unwrap_or_else(|why| panic!("{why}"));
 }
 
 /// With `--help` behind them, they are parsed and not run.
