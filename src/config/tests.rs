@@ -18,6 +18,7 @@ use super::{cli, file, report, warnings, with_options};
 use crate::policy::{Acceptance, LinkRule, Mode, RefusalStyle, Spelling};
 
 mod mistakes;
+mod reference;
 mod reloads;
 mod same;
 mod table;
