@@ -22,6 +22,7 @@ use super::rollback::roll_back;
 use super::summary::{self, DONE, FILES_DISAGREE, STOPPED, USAGE};
 use super::upgrade::upgrade;
 use crate::policy::Mode;
+use crate::screen::OutputStyle;
 
 /// Runs the command. Exit code 0: every node is at the mode, and its file agrees; 1: it is not; 2: usage; 3: every node
 /// is at the mode, and a file disagrees.
@@ -173,10 +174,9 @@ async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     // The modes of an incomplete rollout are not the ones that files should have.
     let disagreements = if is_complete { summary::disagreements(&nodes) } else { Vec::new() };
     disagreements.iter().for_each(loud);
-    for line in summary::standing(&names, &nodes, &rollout.last_modes.borrow()) {
-        rollout.journal.note(&line);
-        say(line);
-    }
+    let standing = summary::standing(&names, &nodes, &rollout.last_modes.borrow());
+    standing.render(OutputStyle::default()).lines().for_each(|line| rollout.journal.note(line));
+    say(standing.render(OutputStyle::of(&io::stdout(), false)).trim_end().to_owned());
     match (ended, disagreements.is_empty()) {
         (Err(halt), _) => {
             loud(&summary::advice(&halt).to_owned());
