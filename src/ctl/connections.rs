@@ -148,7 +148,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable 
         ("ID", 3),
         ("CLIENT", 0),
         ("CONNECTED TO", 8),
-        ("APPLICATION", 1),
+        ("APPLICATION", 0),
         ("KIND", 1),
         ("SEEN THERE AS", 0),
         ("AGE", 0),

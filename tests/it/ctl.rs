@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
 use std::net::TcpStream;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -148,6 +148,36 @@ fn accepts_only_clients_that_there_are() {
     // A client that is connected and has sent no message yet is no unknown one.
     let _silent = plain_through(&proxy);
     assert_eq!(ctl("accept 127.0.0.1/-/-").0, 0);
+}
+
+/// Runs `tlsramp ctl` on a terminal of 80 columns; the lines without their colours.
+fn on_a_terminal(admin: &str, line: &str) -> Vec<String> {
+    let ctl = format!("stty cols 80; '{}' ctl --admin {admin} {line}", env!("CARGO_BIN_EXE_tlsramp"));
+    let mut command = process::tethered("script");
+    command.args(["-qec", &ctl, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
+    let output = process::output(command, SOON).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap().replace("\u{1b}[1;33m", "").replace("\u{1b}[0m", "");
+    text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+}
+
+#[test]
+fn fits_a_terminal_without_breaking_a_cell() {
+    let (_upstream, proxy) = start(&[]);
+    let admin = admin(&proxy);
+    let name = "invoices.InvoiceExportService-production-eu-central-1";
+    let mut client = Plain::connect(proxy.port());
+    client.hello(name);
+    for line in
+        ["clients", "ready --to requireSSL", "connections", "connections --each", "history", "whois 1", "status"]
+    {
+        let lines = on_a_terminal(&admin, line);
+        assert!(lines.iter().all(|line| line.chars().count() <= 80) && lines.len() > 3, "{line}: {lines:#?}");
+        let left_out = lines.iter().any(|line| line.starts_with("Columns that do not fit here: "));
+        assert_eq!(lines.iter().any(|line| line.contains(name)), line != "history", "{line}: {lines:#?}");
+        assert_eq!(left_out, line != "history", "{line}: {lines:#?}");
+    }
+    let wide = on_a_terminal(&admin, "clients --wide").join("\n");
+    assert!(wide.contains(&format!("127.0.0.1/{name}/")) && !wide.contains("do not fit"), "{wide}");
 }
 
 #[test]
