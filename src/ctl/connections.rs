@@ -43,9 +43,15 @@ pub(super) fn whois(found: &[&ConnectionRow], target: ConnectionTarget, whose: &
     match target {
         ConnectionTarget::End(end) => found.iter().for_each(|row| both_ends(&mut page, row, end)),
         ConnectionTarget::Ip(_) | ConnectionTarget::Number(_) if found.is_empty() => {}
-        ConnectionTarget::Ip(_) | ConnectionTarget::Number(_) => {
+        ConnectionTarget::Ip(_) => {
             page.say(format!("{whose} has {}.", count(found.len(), "open connection")));
             page.table(table(found.iter().copied()));
+        }
+        ConnectionTarget::Number(_) => {
+            page.say(format!("{whose} has {}.", count(found.len(), "open connection")));
+            // The sentence has the name.
+            let unnamed = |row: &&ConnectionRow| ConnectionRow { application: None, driver: None, ..(*row).clone() };
+            page.table(table(found.iter().map(unnamed).collect::<Vec<_>>().iter()));
         }
     }
     page
