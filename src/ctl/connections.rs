@@ -194,5 +194,9 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable 
 }
 
 fn kind(row: &ConnectionRow) -> &str {
-    row.tls_version.as_ref().unwrap_or(&row.opening)
+    match row.tls_version.as_ref().unwrap_or(&row.opening) {
+        // A connection that has sent nothing yet.
+        unknown if unknown.is_empty() => "unknown",
+        kind => kind,
+    }
 }
