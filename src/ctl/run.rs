@@ -108,5 +108,6 @@ fn show(output: Result<CtlOutput, ClientError>, as_json: bool, wide: bool) -> u8
 
 /// Prints an error; a closed stream is ignored.
 fn print_error(why: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "tlsramp ctl: {why}");
+    let style = OutputStyle::of(&io::stderr(), false);
+    let _ = io::stderr().write_all(Page::saying(format!("tlsramp ctl: {why}")).render(style).as_bytes());
 }

@@ -19,7 +19,11 @@ impl Rollout {
             });
             let known = all_of(asked.await).map_err(|(node, error)| self.no_answer(node, &error))?;
             let seen = known.iter().filter(|known| **known).count();
-            self.tell_all(&format!("accepted on every node, known to {seen} of {}: {}", known.len(), escaped(key)));
+            let (key, all) = (escaped(key), known.len());
+            self.tell_all(&match seen {
+                0 => format!("accepted on every node, though none has seen a client with this key: {key}"),
+                _ => format!("accepted on every node, known to {seen} of {all}: {key}"),
+            });
         }
         Ok(())
     }

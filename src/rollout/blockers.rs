@@ -10,6 +10,7 @@ use super::fleet::all_of;
 use super::halt::Halt;
 use super::limits::{NAMED_IN_LINE, POLL, RECYCLE};
 use crate::admin::replies::{BlockerKind, BlockerReply, ConnectionRow};
+use crate::admin_client::quoted;
 use crate::limits::OTHER_LINK_AGAIN;
 use crate::policy::{Mode, Spelling};
 use crate::telemetry::{ClientIdentity, Scope};
@@ -142,15 +143,9 @@ fn canonical(address: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
-/// Quotes a text for a shell: a client chooses its own name, which must not run as a command when an operator pastes
-/// it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{comes_by_a_node, hint, in_a_line, quoted};
+    use super::{comes_by_a_node, hint, in_a_line};
     use crate::admin::replies::{BlockerKind, BlockerReply, ConnectionRow};
 
     #[test]
@@ -193,11 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn blockers_fit_a_line_and_are_quoted() {
+    fn blockers_fit_a_line() {
         let blockers: Vec<_> =
             (0..6).map(|n| BlockerReply { text: format!("a{n}\n"), ..BlockerReply::default() }).collect();
         assert_eq!(in_a_line(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
         assert_eq!(in_a_line(&blockers[..1]), r"a0\n");
-        assert_eq!(quoted("1.1.1.1/x'; rm -rf ~ #/d"), r"'1.1.1.1/x'\''; rm -rf ~ #/d'");
     }
 }

@@ -22,6 +22,7 @@ use super::rollback::roll_back;
 use super::summary::{self, DONE, FILES_DISAGREE, STOPPED, USAGE};
 use super::upgrade::upgrade;
 use crate::policy::Mode;
+use crate::screen::OutputStyle;
 
 /// Runs the command. Exit codes: 0, every node is in the mode, and so is its file; 1, some node is not; 2, wrong usage;
 /// 3, every node is in the mode, but some file names another.
@@ -173,10 +174,9 @@ async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     // Files should not name the modes of an incomplete rollout.
     let disagreements = if is_complete { summary::disagreements(&nodes) } else { Vec::new() };
     disagreements.iter().for_each(loud);
-    for line in summary::standing(&names, &nodes, &rollout.last_modes.borrow()) {
-        rollout.journal.note(&line);
-        say(line);
-    }
+    let standing = summary::standing(&names, &nodes, &rollout.last_modes.borrow());
+    standing.render(OutputStyle::default()).lines().for_each(|line| rollout.journal.note(line));
+    say(standing.render(OutputStyle::of(&io::stdout(), false)).trim_end().to_owned());
     match (ended, disagreements.is_empty()) {
         (Err(halt), _) => {
             loud(&summary::advice(&halt).to_owned());

@@ -78,7 +78,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
     let page = ctl(&proxy, &["history"]);
     assert!(page.starts_with("15 changes, 3 of them refused, newest last.\n"), "{page}");
     assert!(!page.contains('\u{1b}') && !page.lines().any(|line| line.starts_with("forged")), "{page}");
-    assert!(page.lines().last().unwrap().contains("start: tlsramp"), "{page}");
+    assert!(page.lines().last().unwrap().ends_with("mode preferSSL (state file)"), "{page}");
     let json: Value = serde_json::from_str(&ctl(&proxy, &["history", "--json"])).unwrap();
     assert_eq!(json["history"].as_array().unwrap().len(), 15);
 }
