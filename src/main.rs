@@ -3,10 +3,17 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, ctl, demo, load, netfilter, rollout};
+use tlsramp::{app, ctl, demo, load, mongodb_uri, netfilter, rollout};
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
+    let arguments = match mongodb_uri::expand(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            eprintln!("tlsramp: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    let matches = command().get_matches_from(arguments);
     match matches.subcommand() {
         Some(("run", arguments)) => app::run(arguments),
         Some(("check", arguments)) => app::check(arguments),
