@@ -176,8 +176,8 @@ async fn nobody_there() {
     {
         let error = client(&address).status().await.unwrap_err();
         let expected = format!(
-            "nothing listens on {address}: is tlsramp running there? Its log names the address (listening, \
-             route=admin); another one is given with --admin"
+            "nothing listens on {address}: is tlsramp running there? Its log names its admin port \
+             (listening, route=admin); give that address (ctl: --admin, rollout: --node)"
         );
         assert_eq!(error.to_string(), expected);
     }

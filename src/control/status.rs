@@ -32,6 +32,8 @@ pub struct StatusReport {
     pub snapshot: Arc<Snapshot>,
     /// The time at which the mode was last changed, or of the start.
     pub mode_since: SystemTime,
+    /// The caller who changed it last, as in the history; `None` for the mode at the start.
+    pub mode_by: Option<Caller>,
     /// The mode in flags and file now.
     pub configured: Mode,
     /// The spelling in flags and file.

@@ -13,7 +13,7 @@ use crate::support::service::*;
 use crate::support::{Proxy, ReservedPort, Scratch, cert, process, run_to_end};
 
 /// A proxy in `allowSSL` that can serve TLS to all clients and verify servers.
-fn start(more: &[&str]) -> (Upstream, Proxy) {
+pub(crate) fn start(more: &[&str]) -> (Upstream, Proxy) {
     let upstream = Upstream::start();
     let (server, ca) = (cert("server.pem"), cert("ca.pem"));
     let fixed = ["--sslMode", "allowSSL", "--tlsCertificateKeyFile", &server, "--tlsCAFile", &ca];
@@ -23,16 +23,16 @@ fn start(more: &[&str]) -> (Upstream, Proxy) {
 }
 
 /// Runs `tlsramp ctl --admin ADDRESS LINE`: exit code, standard output, standard error.
-fn ctl(admin: &str, line: &str) -> (i32, String, String) {
+pub(crate) fn ctl(admin: &str, line: &str) -> (i32, String, String) {
     ended(&run_to_end(["ctl", "--admin", admin].into_iter().chain(line.split(' '))))
 }
 
-fn ended(output: &Output) -> (i32, String, String) {
+pub(crate) fn ended(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-fn admin(proxy: &Proxy) -> String {
+pub(crate) fn admin(proxy: &Proxy) -> String {
     proxy.address("admin").to_string()
 }
 
@@ -61,8 +61,8 @@ fn walks_the_ladder_by_hand() {
     assert_eq!(ctl("mode").1, "allowSSL\n");
     let (code, status, _) = ctl("status");
     assert_eq!(code, 0);
-    assert!(status.starts_with("sslMode allowSSL (tlsMode allowTLS) for "), "{status}");
-    assert!(status.contains(", generation 4.\n") && status.contains("tlsCertificateKeyFile "), "{status}");
+    assert!(status.starts_with("Mode         allowSSL (tlsMode allowTLS) for "), "{status}");
+    assert!(status.contains(", set by http 127.0.0.1\n") && status.contains("tlsCertificateKeyFile "), "{status}");
     assert!(!status.contains('\u{1b}'), "no colour where there is no terminal");
     for verb in ["rotate", "reload"] {
         let (code, stdout, stderr) = ctl(verb);
@@ -99,7 +99,7 @@ fn finds_who_is_in_the_way_and_accepts_them() {
     );
     ctl("mode preferSSL");
     let (code, stdout, stderr) = ctl("mode requireSSL --guard");
-    assert_eq!((code, &*stdout), (1, ""));
+    assert_eq!((code, &*stdout), (3, ""));
     assert!(stderr.contains("tlsramp ctl: the guard refuses requireSSL\n") && stderr.contains("1 reason:"), "{stderr}");
     assert_eq!(ctl("mode").1, "preferSSL\n");
 
@@ -264,15 +264,15 @@ fn says_that_nobody_is_there_or_somebody_else() {
     let reserved = ReservedPort::new();
     let nobody = reserved.address().to_string();
     let (code, stdout, stderr) = ctl(&nobody, "status");
-    assert_eq!((code, &*stdout), (3, ""));
+    assert_eq!((code, &*stdout), (4, ""));
     assert!(stderr.starts_with(&format!("tlsramp ctl: nothing listens on {nobody}: is tlsramp running")), "{stderr}");
     let (code, stdout, _) = ctl(&nobody, "mode --json");
-    assert_eq!((code, &json(&stdout)["code"]), (3, &"NobodyListens".into()));
+    assert_eq!((code, &json(&stdout)["code"]), (4, &"NobodyListens".into()));
 
     // The port for clients leads to an echo server.
     let (_upstream, proxy) = start(&[]);
     let (code, _, stderr) = ctl(&format!("127.0.0.1:{}", proxy.port()), "status");
-    assert!(code == 3 && stderr.contains("is no admin port of tlsramp"), "{stderr}");
+    assert!(code == 4 && stderr.contains("does not answer as an admin port of tlsramp"), "{stderr}");
     for wrong in ["status --tls", "status --tlsCAFile /none", "states", "mode on"] {
         assert_eq!(ctl(&nobody, wrong).0, 2, "{wrong}");
     }
@@ -310,7 +310,7 @@ fn changes_go_by_the_unix_socket_where_the_port_is_read_only() {
     assert!(code == 1 && stderr.contains("unix socket"), "{stderr}");
     assert_eq!(ctl(&unix, "mode preferSSL").0, 0);
     assert_eq!(ctl(&admin(&proxy), "mode").1, "preferSSL\n");
-    assert_eq!(ctl(&format!("{unix}.none.sock"), "mode").0, 3);
+    assert_eq!(ctl(&format!("{unix}.none.sock"), "mode").0, 4);
 }
 
 #[test]
@@ -326,8 +326,8 @@ fn a_remote_admin_port_is_reached_by_tls() {
     }
     for (ca, certificate, code, part) in [
         ("ca.pem", "member.pem", 1, "--adminAllow"),
-        ("ca.pem", "other-ca-client.pem", 3, "--tlsCertificateKeyFile must be for clients"),
-        ("other-ca.pem", "client.pem", 3, "--tlsCAFile must have its CA"),
+        ("ca.pem", "other-ca-client.pem", 4, "--tlsCertificateKeyFile must be for clients"),
+        ("other-ca.pem", "client.pem", 4, "--tlsCAFile must have its CA"),
         ("ca.pem", "encrypted.pem", 2, "--tlsCertificateKeyFilePassword"),
     ] {
         let (ended, stdout, stderr) = tls("127.0.0.1", ca, certificate);

@@ -42,6 +42,7 @@ mod metrics;
 mod monitoring;
 mod moving;
 mod netfilter;
+mod newcomer;
 mod operating;
 mod outbound_links;
 mod outdated;

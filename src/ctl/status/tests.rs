@@ -138,7 +138,7 @@ fn blocked() -> Ready {
 }
 
 #[test]
-fn one_screen_says_what_matters() {
+fn golden_screens_say_what_matters() {
     let ready = Ready { mode: "preferSSL".into(), to: "requireSSL".into(), ready: true, blockers: Vec::new() };
     let refused = ErrorReply { error: "too many requests\u{1b}".into(), ..ErrorReply::default() };
     let unknown = ClientError::Refused { status: 503, reply: Box::new(refused), json: String::new() };
