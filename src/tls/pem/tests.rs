@@ -183,12 +183,12 @@ fn ca_files_are_read_as_openssl_reads_them() {
         ("a header", format!("{a}{}", body(b, |text| format!("X-Note: 1\n\n{text}"))), Error("not base64")),
         ("an indented block", format!("{a}{}", format!("\n{b}").replace('\n', "\n  ")), Error("indented")),
         ("text before BEGIN", format!("{a}x{b}"), Error("has no BEGIN line")),
-        ("text after BEGIN", format!("{a}{}", b.replacen('\n', " # B\n", 1)), Error("not a whole BEGIN line")),
+        ("text after BEGIN", format!("{a}{}", b.replacen('\n', " # B\n", 1)), Error("an incomplete BEGIN line")),
         ("four dashes", format!("{a}{}", b.replacen("-----", "----", 1)), Error("has no BEGIN line")),
         (
             "four dashes at the end of BEGIN",
             format!("{a}{}", b.replacen("-----\n", "----\n", 1)),
-            Error("not a whole BEGIN line"),
+            Error("an incomplete BEGIN line"),
         ),
         (
             "small letters",
@@ -198,21 +198,21 @@ fn ca_files_are_read_as_openssl_reads_them() {
         (
             "two blanks in BEGIN",
             format!("{a}{}", relabelled(b, " CERTIFICATE")),
-            Error("is of a kind that is not read here"),
+            Error("has a type that is not supported"),
         ),
-        ("escaped line feeds", format!("{a}{}", b.replace('\n', "\\n")), Error("not a whole BEGIN line")),
-        ("PKCS7", format!("{a}{}", relabelled(b, "PKCS7")), Error("is of a kind that is not read here")),
+        ("escaped line feeds", format!("{a}{}", b.replace('\n', "\\n")), Error("an incomplete BEGIN line")),
+        ("PKCS7", format!("{a}{}", relabelled(b, "PKCS7")), Error("has a type that is not supported")),
         ("a misspelt label", format!("{a}{}", relabelled(b, "CERTIFCATE")), Error("line 13: the block CERTIFCATE")),
         ("an unknown block between", format!("{a}{}{b}", relabelled(b, "FOO")), ErrorHereAlone("the block FOO")),
         (
             "trusted for clients alone",
             format!("{a}{}", trusted(&["-addtrust", "emailProtection"])),
-            Error("limit its use"),
+            Error("restrict its use"),
         ),
         (
             "rejected",
             format!("{a}{}", trusted(&["-addreject", "serverAuth", "-addreject", "clientAuth"])),
-            Error("limit its use"),
+            Error("restrict its use"),
         ),
         ("a damaged key", format!("{a}{}{b}", body(key, |text| text[65..].to_owned())), Error("the block PRIVATE KEY")),
     ]
@@ -285,6 +285,6 @@ fn encrypted_keys_are_read_as_openssl_writes_them() {
     assert!(wrong.problem.contains("wrong password"), "{wrong}");
     for text in [encrypt(&["-v1", "PBE-SHA1-3DES"]), encrypt(&["-v2", "camellia128"])] {
         let fault = read_key(&text, &password).unwrap_err();
-        assert!(fault.problem.contains("otherwise than by PBES2"), "{fault}");
+        assert!(fault.problem.contains("with an algorithm other than PBES2"), "{fault}");
     }
 }
