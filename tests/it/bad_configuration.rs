@@ -182,16 +182,16 @@ fn each_tls_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
         (pem_key, folder.clone(), "not a regular file", "name a PEM file"),
         (pem_key, made("empty.pem", ""), "the file is empty", "put PEM blocks"),
         (pem_key, made("blank.pem", "\n \n"), "the file is empty", "put PEM blocks"),
-        (pem_key, made("torn.pem", &torn), "not readable as PEM", "make the file anew"),
-        (pem_key, made("prose.pem", "my certificate"), "no certificate in it", "put the certificate"),
-        (pem_key, made("key-alone.pem", server_key), "no certificate in it", "put the certificate"),
-        (pem_key, made("no-key.pem", server_certificate), "0 private keys", "private key into the same file"),
+        (pem_key, made("torn.pem", &torn), "cannot be parsed as PEM", "create the file again"),
+        (pem_key, made("prose.pem", "my certificate"), "the file contains no certificate", "put the certificate"),
+        (pem_key, made("key-alone.pem", server_key), "the file contains no certificate", "put the certificate"),
+        (pem_key, made("no-key.pem", server_certificate), "contains 0 private keys", "private key into the same file"),
         (pem_key, made("two-keys.pem", &[&server, server_key].concat()), "2 private keys", "expected one"),
         (
             pem_key,
             made("mismatched.pem", &[member_certificate, server_key].concat()),
             "the private key does not match the certificate",
-            "put the key that the certificate was issued for",
+            "put the key for which the certificate was issued",
         ),
         (pem_key, cert("expired.pem"), "expired", "renew it"),
         (pem_key, cert("not-yet-valid.pem"), "not yet valid", ""),
@@ -209,10 +209,10 @@ fn each_tls_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
             crl_file,
             made("broken-crl.pem", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"),
             "line 1: the block X509 CRL is damaged",
-            "make the file anew",
+            "create the file again",
         ),
-        (ca_file, made("glued.pem", &glued), "line 10: an END and a BEGIN on one line", "make the file anew"),
-        (ca_file, made("damaged.pem", &damaged), "line 11: the block CERTIFICATE is damaged", "make the file anew"),
+        (ca_file, made("glued.pem", &glued), "line 10: END and BEGIN on the same line", "create the file again"),
+        (ca_file, made("damaged.pem", &damaged), "line 11: the block CERTIFICATE is damaged", "create the file again"),
     ];
     let ca = cert("ca.pem");
     for (flag, path, problem, remedy) in rows {
@@ -259,7 +259,7 @@ fn an_encrypted_key_without_its_password_names_the_option_that_is_missing() {
         ("--tlsClusterFile", "tlsClusterPassword"),
     ] {
         let refused = refused(&[&FRONT[..], &[file, &encrypted]].concat());
-        refused.has_one_mistake(&[&format!("{file} '{encrypted}'"), "no password is given", password]);
+        refused.has_one_mistake(&[&format!("{file} '{encrypted}'"), "no password is configured", password]);
     }
 }
 

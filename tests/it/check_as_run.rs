@@ -103,8 +103,8 @@ fn admin_sockets() {
     for (name, part) in [
         ("none/a.sock", "No such file or directory"),
         ("broken/a.sock", "No such file or directory"),
-        ("file.sock", "no socket of this user"),
-        ("real/../file.sock", "no socket of this user"),
+        ("file.sock", "not a socket of this user"),
+        ("real/../file.sock", "not a socket of this user"),
         ("file.sock/a.sock", "Not a directory"),
         (&format!("{}.sock", "l".repeat(120)), "SUN_LEN"),
     ] {
@@ -198,7 +198,8 @@ fn descriptors_and_sockets_that_were_passed_on() {
     let port = reserved.port().to_string();
     let args = ["--bind_ip", "::", "--port", &port, "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
     let args = [&args[..], &["--adminBind", "none"]].concat();
-    for (v6_only, count, part) in [(0, 1, "IPv4 clients reach this socket too"), (1, 2, "two sockets of this address")]
+    for (v6_only, count, part) in
+        [(0, 1, "the socket also accepts IPv4 clients"), (1, 2, "two sockets with this address")]
     {
         let script = format!(
             "import os, socket, sys\n\
@@ -255,7 +256,7 @@ fn check_passes_beside_the_instance_to_be_replaced() {
     let output = run_to_end([&["check"], &args[..]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
-    assert_eq!(text.lines().filter(|line| line.contains("in use now")).count(), 4, "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains("the address is in use")).count(), 4, "{text}");
     assert!(folder.join("a.sock").exists());
     let run = run_to_end([&["run"], &args[..]].concat());
     let text = String::from_utf8(run.stderr).unwrap();

@@ -80,7 +80,7 @@ fn a_manager_that_does_not_read_is_given_up_on() {
     let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).through(manager.launcher()).launch();
     proxy.wait_ready();
     exchange(&proxy);
-    proxy.wait_log(|line| line["message"] == "the service manager does not read notifications", SOON);
+    proxy.wait_log(|line| line["message"] == "the service manager did not read a notification in time", SOON);
     assert_eq!(proxy.terminate().code(), Some(0));
 }
 
