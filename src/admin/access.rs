@@ -76,24 +76,25 @@ pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Patt
         format!("no pattern of --adminAllow matches: {patterns}")
     };
     format!(
-        "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names: \
-         {names}; {allow}. Add one for this certificate there, or show another certificate"
+        "this client certificate is not allowed at the admin port: its subject is {subject}, its alternative names are \
+         {names}; {allow}. Add a matching pattern to --adminAllow, or present another certificate"
     )
 }
 
 /// The refusal of a certificate that was valid at the handshake.
 pub(super) fn not_valid(reason: &str) -> String {
     format!(
-        "the client certificate of this connection is no longer accepted: {reason}. Connect again, with one that is"
+        "the client certificate of this connection is no longer accepted: {reason}. Connect again with a valid \
+         certificate"
     )
 }
 
 /// The refusal of plaintext where TLS is required.
-pub(super) const NEEDS_TLS: &str = "this admin address takes TLS with a client certificate only; connect with --tls, \
-     --tlsCAFile and --tlsCertificateKeyFile";
+pub(super) const NEEDS_TLS: &str = "this admin address requires TLS with a client certificate; connect with --tls, \
+    --tlsCAFile and --tlsCertificateKeyFile";
 /// The refusal of a change where the admin port is read-only.
 pub(super) const READ_ONLY: &str =
-    "this admin address is read-only (--adminReadOnly); changes are made by its unix socket";
+    "this admin address is read-only (--adminReadOnly); make changes through its unix socket";
 
 #[cfg(test)]
 mod tests {

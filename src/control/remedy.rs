@@ -25,9 +25,9 @@ impl RedirectedServer<'_> {
         let known: Vec<_> = known.map(|name| name.to_str()).collect();
         let presented = if presented.is_empty() { "no DNS name".to_owned() } else { presented.join(", ") };
         if known.is_empty() {
-            format!("its certificate is for {presented}, and no name is known for {ip}")
+            format!("its certificate is for {presented}, but no name of {ip} is known")
         } else {
-            format!("its certificate is for {presented}, and the names known for {ip} are {}", known.join(", "))
+            format!("its certificate is for {presented}, but the known names of {ip} are {}", known.join(", "))
         }
     }
 
@@ -47,17 +47,17 @@ impl RedirectedServer<'_> {
         let Some(suggestion) = self.suggestion(fault) else {
             let (ip, port) = (self.address.ip(), self.address.port());
             return Some(format!(
-                "if that is a server that may be reached, give it a certificate for its name, or name it by one of those \
-                 that its certificate has: --member NAME:{port}={ip}"
+                "if tlsramp should reach this server, issue a certificate for its name, or give a name of its \
+                 certificate: --member NAME:{port}={ip}"
             ));
         };
-        let more = if presented.len() > 1 { " (or another name that its certificate has)" } else { "" };
-        Some(format!("if that is the server that is meant, name it: start with {suggestion}{more}"))
+        let more = if presented.len() > 1 { " (or another name in its certificate)" } else { "" };
+        Some(format!("if this is the intended server, name it: start with {suggestion}{more}"))
     }
 }
 
 /// The remedy for a server that has TLS disabled.
-pub(crate) const STEP_UP: &str = "step that tlsramp up to allowSSL first";
+pub(crate) const STEP_UP: &str = "change that tlsramp to allowSSL first";
 
 #[cfg(test)]
 mod tests {

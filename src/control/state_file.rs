@@ -51,10 +51,10 @@ pub enum StateFileError {
     #[error("{0}")]
     Read(String),
     /// The file could not be written.
-    #[error("it cannot be written: {0}")]
+    #[error("cannot write the file: {0}")]
     Write(io::Error),
     /// It is not what was written.
-    #[error("is not a state file: {0}")]
+    #[error("the file is not a state file: {0}")]
     Malformed(#[from] serde_json::Error),
 }
 
@@ -121,11 +121,11 @@ fn writable(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if is_mount(&target) {
-        let problem = "it is a mount of its own, which cannot be replaced by a file; mount its folder";
+        let problem = "the file is a mount point and cannot be replaced; mount its folder instead";
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
     }
     files::can_create(&folder)
-        .map_err(|error| io::Error::new(error.kind(), format!("{error}, in its folder {}", folder.display())))
+        .map_err(|error| io::Error::new(error.kind(), format!("{error} (its folder is {})", folder.display())))
 }
 
 /// Whether a file is mounted by itself, as containers do with single files: rename(2) fails there. False where the kernel

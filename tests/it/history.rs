@@ -36,10 +36,10 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
 
     let expected = [
         ("start", "done", "mode allowSSL (configuration)"),
-        ("lease", "done", "taken by rollout-7"),
+        ("lease", "done", "acquired by rollout-7"),
         ("mode", "refused", "to preferSSL"),
         ("mode", "done", "allowSSL -> preferSSL, persisted"),
-        ("lease", "done", "of rollout-7 given back by rollout-7"),
+        ("lease", "done", "of rollout-7 released by rollout-7"),
         ("mode", "refused", "to disabled"),
         ("mode", "done", "preferSSL -> disabled, forced"),
         ("mode", "kept", "disabled"),

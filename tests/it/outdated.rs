@@ -108,7 +108,7 @@ fn read_again(proxy: &Proxy, door: &str, force: bool) -> Option<String> {
         "SIGHUP" => {
             let from = proxy.mark();
             proxy.signal(Signal::HUP);
-            let refused = "reload refused: everything stays as it was";
+            let refused = "reload refused: the configuration in force stays";
             let line =
                 proxy.wait_log_since(from, |line| line["message"] == "reloaded" || line["message"] == refused, SOON);
             line["error"].as_str().map(str::to_owned)
@@ -135,7 +135,10 @@ fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
         write(folder.path(), fault);
         for door in DOORS {
             let refused = read_again(&proxy, door, false).unwrap_or_else(|| panic!("{door} has taken {fault:?}"));
-            assert!(refused.contains(text) && refused.contains("force takes them"), "{door}: {text}: {refused}");
+            assert!(
+                refused.contains(text) && refused.contains("use force to load them anyway"),
+                "{door}: {text}: {refused}"
+            );
             assert_eq!(in_force(), before, "{door}: {fault:?}");
         }
         let critical = admin.get("/status")["critical"].to_string();
@@ -268,7 +271,10 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
         let generation = admin.get("/status")["generation"].clone();
         for door in DOORS {
             let refused = read_again(&proxy, door, false).unwrap_or_else(|| panic!("{door} has taken {name}"));
-            assert!(refused.contains(text) && refused.contains("force takes them"), "{door}: {name}: {refused}");
+            assert!(
+                refused.contains(text) && refused.contains("use force to load them anyway"),
+                "{door}: {name}: {refused}"
+            );
         }
         assert_eq!(admin.get("/status")["generation"], generation, "{name}");
         let critical = admin.get("/status")["critical"].to_string();
