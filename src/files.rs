@@ -23,7 +23,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     }
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > most { Err(format!("it has more than {most} bytes")) } else { Ok(bytes) }
+    if bytes.len() as u64 > most { Err(format!("the file exceeds the limit of {most} bytes")) } else { Ok(bytes) }
 }
 
 /// Checks whether a file can be created in a folder, by creating an unnamed file. On file systems without unnamed files

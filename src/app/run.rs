@@ -196,7 +196,7 @@ fn no_core_dumps() -> io::Result<()> {
 }
 
 fn invalid_sockets(error: &io::Error) -> Mistake {
-    let remedy = "pass on listening stream sockets only (ListenStream=, Accept=no)";
+    let remedy = "pass only listening stream sockets (ListenStream=, Accept=no)";
     Mistake::of("LISTEN_FDS", &std::env::var("LISTEN_FDNAMES").unwrap_or_default(), error.to_string(), remedy)
 }
 

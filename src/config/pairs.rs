@@ -30,17 +30,17 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> V
 
 fn entry(line: &str, number: usize, path: &Path) -> Result<RawValue, Mistake> {
     let Some((name, value)) = line.split_once('=') else {
-        let problem = "it is no `key = value` line";
-        return Err(Mistake::new(format!("line {number}"), problem, "write it as one, or take it out").within(path));
+        let problem = "the line is not of the form `key = value`";
+        return Err(Mistake::new(format!("line {number}"), problem, "correct the line, or remove it").within(path));
     };
     let (name, value) = (name.trim(), value.trim());
     if name == "sslOnNormalPorts" || name == "tlsOnNormalPorts" {
         let remedy = if name.starts_with('s') { "write sslMode = requireSSL" } else { "write tlsMode = requireTLS" };
-        return Err(Mistake::new(name, "this is an old name for a mode", remedy).within(path));
+        return Err(Mistake::new(name, "this is a mode name of older versions", remedy).within(path));
     }
     let (opt, variant) = table::find(Form::Pairs, name).ok_or_else(|| unknown(Form::Pairs, name, path))?;
     if value.is_empty() {
-        return Err(Mistake::new(name, "it has no value", "give it one, or take the line out").within(path));
+        return Err(Mistake::new(name, "the option has no value", "give it a value, or remove the line").within(path));
     }
     Ok(RawValue { opt, form: Form::Pairs, variant, value: value.to_owned() })
 }

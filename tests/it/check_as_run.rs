@@ -115,9 +115,9 @@ fn admin_sockets() {
         refused(&[&FRONT[..], &["--adminBind", &bind(one), "--adminBind", &bind(other)]].concat(), 2, "given twice");
     }
     let state = path("real/../a.sock");
-    refused(&[&FRONT[..], &["--adminBind", &bind("a.sock"), "--stateFile", &state]].concat(), 2, "is the file of");
+    refused(&[&FRONT[..], &["--adminBind", &bind("a.sock"), "--stateFile", &state]].concat(), 2, "is the path of");
     let upstream = ["--port", "0", "--upstream", &bind("m.sock"), "--upstreamTLS", "never"];
-    refused(&[&upstream[..], &["--adminBind", &bind("m.sock")]].concat(), 2, "the socket of the upstream");
+    refused(&[&upstream[..], &["--adminBind", &bind("m.sock")]].concat(), 2, "is also the socket of the upstream");
     assert_eq!(names(folder.path()), before);
     assert_eq!(fs::read(path("file.sock")).unwrap(), b"precious");
     for name in ["a.sock", "left.sock"] {
@@ -170,9 +170,9 @@ fn state_files() {
         (path("to-later"), "is a directory"),
         (path("to-dir"), "expected the path of a file"),
         (path("dir"), "expected the path of a file"),
-        (path("none/state"), "there is no folder"),
+        (path("none/state"), "does not exist; create it as root"),
         (path("cut"), "is not a state file"),
-        ("/proc/self/x".to_owned(), "it cannot be written"),
+        ("/proc/self/x".to_owned(), "cannot write the file"),
         ("/dev/null".to_owned(), "--stateFile"),
     ] {
         refused(&[&FRONT[..], &["--stateFile", &file]].concat(), 2, part);
@@ -189,7 +189,7 @@ fn state_files() {
 #[test]
 fn descriptors_and_sockets_that_were_passed_on() {
     let args = [&FRONT[..], &["--workers", "32"]].concat();
-    refused_after("ulimit -n 64; exec", &args, 2, "this process may have 64");
+    refused_after("ulimit -n 64; exec", &args, 2, "the limit is 64");
     let setup = "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec";
     refused_after(setup, &FRONT, 2, "LISTEN_FDS");
 

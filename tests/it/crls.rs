@@ -237,7 +237,7 @@ fn a_list_whose_issuer_is_written_otherwise_is_refused_in_words() {
         let (code, said) = check(&ca, "alias-crl.pem");
         assert_eq!(code, Some(2), "{subject} {mask}: {said}");
         for part in
-            ["line 1: the revocation list is of CN=", "CA CN=root in the CA file has it with other string types"]
+            ["line 1: the revocation list is of CN=", "CA CN=root in the CA file encodes it with other string types"]
         {
             assert!(said.contains(part), "{subject} {mask}: {part}: {said}");
         }
@@ -257,7 +257,7 @@ fn a_list_of_another_ca_is_warned_about() {
     twin.openssl("ca -config cnf -gencrl -out twin-crl.pem");
     let rows = [
         ("other-crl.pem", "the revocation list of CN=other belongs to no CA in the CA file"),
-        ("twin-crl.pem", "the revocation list of CN=root is not signed by the key of the CA of that name"),
+        ("twin-crl.pem", "the revocation list of CN=root is not signed with the key of the CA of that name"),
     ];
     for (crl, words) in rows {
         fs::copy(twin.path(crl), ca.path(crl)).unwrap();

@@ -121,9 +121,13 @@ fn a_socket_that_no_option_wants_is_a_mistake() {
         (
             other.address(),
             "inbound",
-            format!("LISTEN_FDS '{address}': the service manager passes on this socket (inbound), and no"),
+            format!("LISTEN_FDS '{address}': the service manager passed on this socket (inbound), but no"),
         ),
-        (address, "admin", format!("LISTEN_FDS '{address}': the service manager calls this socket admin, and by the")),
+        (
+            address,
+            "admin",
+            format!("LISTEN_FDS '{address}': the service manager named this socket admin, but its address"),
+        ),
     ] {
         let mut proxy = passed(&upstream, &listener, wanted, name, &[]);
         assert_eq!(proxy.wait_exit(SOON).expect("it does not start").code(), Some(2));

@@ -77,7 +77,7 @@ fn what_needs_a_restart_fails_the_whole_and_is_named() {
     let parts = [
         "port '27018' in FILE: it was '27017' at start, and a reload cannot change it\n  restart tlsramp",
         "upstream 'db1:2' in",
-        "workers '2' in FILE: it is not given any more",
+        "workers '2' in FILE: the option was removed",
         "refusal 'none' in",
     ];
     assert_eq!(mistakes.len(), parts.len(), "{mistakes:#?}");
