@@ -303,7 +303,7 @@ impl ArgumentReader<'_> {
         let values: Vec<String> = self.given.get_many::<String>(name).into_iter().flatten().cloned().collect();
         if values.len() > NETFILTER_MEMBERS {
             let problem = format!("expected at most {NETFILTER_MEMBERS} of them");
-            self.lacks(name, &problem, &format!("give networks in place of addresses, or leave --{name} out"));
+            self.lacks(name, &problem, &format!("give networks in place of addresses, or omit --{name}"));
         }
         values
     }

@@ -67,7 +67,7 @@ fn every_mistake_at_once() {
     let cases: &[(&str, &[&str])] = &[
         ("", &["--port, --outboundTransparent: there is nothing to intercept"]),
         ("--serverPort 27017", &["--port, --outboundTransparent: there is nothing to intercept"]),
-        ("--port 27117", &["--serverPort: --port needs it"]),
+        ("--port 27117", &["--serverPort: --port requires it"]),
         ("--serverPort 27017 --port 27017", &["--port '27017': expected another port than --serverPort"]),
         (
             "--serverPort 0 --port 70000 --table 7 --apply --remove",
@@ -80,7 +80,7 @@ fn every_mistake_at_once() {
         (
             "--serverPort 27017 --port 27117 --whenDown never --serverAddress db1 --serverAddress ::1 --acknowledgeFirewall",
             &[
-                "--acknowledgeFirewall: it is for --redirect alone",
+                "--acknowledgeFirewall: it applies to --redirect only",
                 "--whenDown 'never': expected refuse or bypass",
                 "--serverAddress 'db1': expected an IP address",
                 "--serverAddress '::1': expected an address that other hosts reach",
@@ -88,7 +88,10 @@ fn every_mistake_at_once() {
         ),
         (
             "--serverPort 27017 --port 27117 --redirect --whenDown bypass --serverAddress 10.0.0.1",
-            &["--whenDown 'bypass': it is for TPROXY", "--serverAddress '10.0.0.1': it is for TPROXY"],
+            &[
+                "--whenDown 'bypass': it applies to TPROXY only",
+                "--serverAddress '10.0.0.1': it applies to TPROXY only",
+            ],
         ),
         (
             "--serverPort 27017 --outboundTransparent 27217 --exemptGroup 5 --whenDown bypass",
@@ -96,7 +99,7 @@ fn every_mistake_at_once() {
         ),
         (
             "--outboundTransparent 27217",
-            &["--exemptGroup: --outboundTransparent needs it", "--memberPort: --outboundTransparent needs it"],
+            &["--exemptGroup: --outboundTransparent requires it", "--memberPort: --outboundTransparent requires it"],
         ),
         (
             "--serverPort 27017 --outboundTransparent 27017 --exemptGroup no-such-group",
@@ -118,7 +121,7 @@ fn every_mistake_at_once() {
         ),
         (
             "--serverPort 27017 --port 27117 --outboundTransparent 27117 --exemptGroup 5",
-            &["--outboundTransparent '27117': expected another port than --port"],
+            &["--outboundTransparent '27117': expected a port other than --port"],
         ),
     ];
     for (line, expected) in cases {
