@@ -57,7 +57,7 @@ impl RedirectedServer<'_> {
 }
 
 /// The remedy for a server that has TLS disabled.
-pub(crate) const STEP_UP: &str = "change that tlsramp to allowSSL first";
+pub(crate) const STEP_UP: &str = "change the mode of that tlsramp to allowSSL first";
 
 #[cfg(test)]
 mod tests {

@@ -162,7 +162,7 @@ fn with_tls_disabled_are_to_be_stepped_up_first() {
     let blocker = &refused["blockers"][0];
     assert_eq!((&refused["code"], &blocker["fatal"]), (&"Unreachable".into(), &true.into()), "{refused}");
     assert!(blocker["text"].as_str().unwrap().contains("access_denied (49)"), "{refused}");
-    assert!(blocker["remedy"].as_str().unwrap().contains("change that tlsramp to allowSSL first"), "{refused}");
+    assert!(blocker["remedy"].as_str().unwrap().contains("change the mode of that tlsramp to allowSSL first"), "{refused}");
     drop(peer);
 }
 
