@@ -76,7 +76,7 @@ pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Patt
         format!("no pattern of --adminAllow matches: {patterns}")
     };
     format!(
-        "this client certificate is not allowed at the admin port: its subject is {subject}, its alternative names are \
+        "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names are \
          {names}; {allow}. Add a matching pattern to --adminAllow, or present another certificate"
     )
 }
@@ -121,7 +121,8 @@ mod tests {
     fn a_refusal_shows_the_certificate_and_the_patterns() {
         let allow = ["CN=ops,*", "DNS:*.ops.example.net"].map(|text| text.parse().unwrap());
         let text = not_allowed(Some("CN=app\n2026,O=x"), &["DNS:app".to_owned()], &allow);
-        for part in ["'CN=app\\n2026,O=x'", "names: DNS:app;", "'CN=ops,*', 'DNS:*.ops.example.net'", "--adminAllow"] {
+        for part in ["'CN=app\\n2026,O=x'", "names are DNS:app;", "'CN=ops,*', 'DNS:*.ops.example.net'", "--adminAllow"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         let many = vec!["x".repeat(1000).parse().unwrap(); ALLOW_SHOWN + 3];

@@ -167,7 +167,7 @@ mod tests {
     fn the_status_line() {
         assert_eq!(status("requireSSL", 1, false, false), "requireSSL, 1 connection open");
         assert_eq!(status("allowTLS", 0, true, false), "stopping, allowTLS, 0 connections open");
-        let refused = "allowTLS, 2 connections open; the last reload by SIGHUP was refused, the log says why";
+        let refused = "allowTLS, 2 connections open; the last reload by SIGHUP was refused, see the log";
         assert_eq!(status("allowTLS", 2, false, true), refused);
     }
 }

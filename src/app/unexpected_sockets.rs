@@ -89,8 +89,8 @@ mod tests {
             ("inbound", 27017, None),
             ("tlsramp.socket", 27017, None),
             ("unknown", 28017, None),
-            ("admin", 27017, Some("calls this socket admin, and by the options it is inbound")),
-            ("inbound", 27018, Some("passes on this socket (inbound), and no option listens there")),
+            ("admin", 27017, Some("named this socket admin, but its address is that of inbound")),
+            ("inbound", 27018, Some("passed on this socket (inbound), but no option has its address")),
         ];
         for (name, address, problem) in rows {
             let found = unexpected(&Passed { name: name.into(), address, dual: false }, address, &wanted);

@@ -83,7 +83,10 @@ mod tests {
         let rows = [
             (dir.path().join("absent"), "cannot be read"),
             (dir.path().to_owned(), "cannot be read"),
-            (file("large", &vec![b'#'; usize::try_from(CONFIG_FILE_BYTES).unwrap() + 1]), "more than 1048576 bytes"),
+            (
+                file("large", &vec![b'#'; usize::try_from(CONFIG_FILE_BYTES).unwrap() + 1]),
+                "exceeds the limit of 1048576 bytes",
+            ),
             (file("binary", b"port = \xff"), "not UTF-8"),
         ];
         for (path, expected) in rows {

@@ -79,12 +79,12 @@ mod tests {
         assert_eq!(entries(text, Path::new("/etc/t.conf"), &mut mistakes).len(), 1);
         let texts = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>();
         let expected = [
-            "line 2 in /etc/t.conf: it is no `key = value` line",
+            "line 2 in /etc/t.conf: the line is not of the form `key = value`",
             "line 3 in /etc/t.conf",
             "sslmode in /etc/t.conf: there is no such option\n  did you mean sslMode?",
-            "port in /etc/t.conf: it has no value",
+            "port in /etc/t.conf: the option has no value",
             "write sslMode = requireSSL",
-            "dbpath in /etc/t.conf: this is an option of mongod's",
+            "dbpath in /etc/t.conf: this is an option of mongod",
             " in /etc/t.conf: there is no such option",
         ];
         assert_eq!(texts.len(), expected.len(), "{texts:#?}");

@@ -176,25 +176,25 @@ mod tests {
     #[test]
     fn names_each_mistake() {
         let rows = [
-            ("storage: {dbPath: /data}", "storage in /etc/t.yaml: this is an option of mongod's"),
+            ("storage: {dbPath: /data}", "storage in /etc/t.yaml: this is an option of mongod"),
             (
                 "net: {tls: {cafile: a}}",
                 "net.tls.cafile in /etc/t.yaml: there is no such option\n  did you mean net.tls.CAFile?",
             ),
             ("net: {tls: {FIPSMode: true}}", "net.tls.FIPSMode in /etc/t.yaml: there is no such option"),
-            ("net: 5", "net in /etc/t.yaml: it is a section"),
-            ("net: {port: [1, 2]}", "net.port in /etc/t.yaml: it takes one value"),
-            ("net: {port: {a: 1}}", "net.port in /etc/t.yaml: it takes one value"),
+            ("net: 5", "net in /etc/t.yaml: this is a section"),
+            ("net: {port: [1, 2]}", "net.port in /etc/t.yaml: the option requires one value"),
+            ("net: {port: {a: 1}}", "net.port in /etc/t.yaml: the option requires one value"),
             ("net: {port: }", "net.port in /etc/t.yaml: the option has no value"),
             ("net: {bindIp: ''}", "net.bindIp in /etc/t.yaml: the option has no value"),
             ("net: {port: true}", "net.port in /etc/t.yaml: expected PORT, not true or false"),
             ("net: {tls: {clusterPassword: 0123}}", "write it in quotes"),
-            ("proxy: {outbound: [1, {a: b}]}", "proxy.outbound in /etc/t.yaml: it takes a list of texts"),
+            ("proxy: {outbound: [1, {a: b}]}", "proxy.outbound in /etc/t.yaml: the option requires a list of strings"),
             ("- a\n- b", "neither YAML sections"),
             ("just text", "neither YAML sections"),
-            ("net:\n  port: [", "not YAML that can be read"),
+            ("net:\n  port: [", "invalid YAML"),
             ("net:\n  port: 1\nnet:\n  port: 2\n", "line 3 in /etc/t.yaml: a key is given twice"),
-            ("a: 1\n---\nb: 2\n", "not YAML that can be read"),
+            ("a: 1\n---\nb: 2\n", "invalid YAML"),
         ];
         for (text, expected) in rows {
             let (_, mistakes) = read(text);

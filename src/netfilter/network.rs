@@ -46,7 +46,7 @@ mod tests {
             ("10.0.0.0/", "expected an IP"),
             ("10.0.0.0/+8", "expected an IP"),
             ("10.0.0.0/33", "expected an IP"),
-            ("10.0.0.5/24", "bits beyond"),
+            ("10.0.0.5/24", "bits set beyond"),
             ("127.0.0.1", "another host"),
             ("::1", "another host"),
             ("::ffff:10.0.0.1", "IPv4 address in IPv6"),

@@ -165,7 +165,7 @@ mod tests {
             ("--to allowSSL --node a:1 --wait soon", "--wait"),
             ("--to allowSSL --node a:1 --tls", "--tls needs --tlsCAFile"),
             ("--to allowSSL --node unix:/a.sock --tls", "a unix socket, which needs none"),
-            ("--to allowSSL --node a:1 --accept reports", "is no key of a client"),
+            ("--to allowSSL --node a:1 --accept reports", "is not the key of a client"),
             ("--rollback --node a:1 --accept 1.1.1.1/a/b", "cannot be used with"),
             ("--to allowSSL --node a:1 --grace soon", "--grace"),
             ("--rollback --node a:1 --log none", "--rollback reads the log"),

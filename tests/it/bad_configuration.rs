@@ -512,7 +512,7 @@ fn a_configuration_file_that_cannot_be_read_is_named() {
     let missing = folder.join("tlsramp.conf").to_string_lossy().into_owned();
     refused(&["--config", &missing]).has_one_mistake(&["--config", &missing, "No such file", "check the path"]);
     let torn = Config::new("net:\n  port: [\n");
-    refused(&["--config", &torn.path]).has_one_mistake(&[&torn.path, "not YAML", "correct the line"]);
+    refused(&["--config", &torn.path]).has_one_mistake(&[&torn.path, "invalid YAML", "correct the line"]);
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn a_broken_file_keeps_the_old_configuration() {
     let proxy = Proxy::start_with_config(&good, ["--port", "0"]);
     let missing = "net: {tls: {certificateKeyFile: /nonexistent/server.pem}}\n";
     for (text, named) in [
-        ("proxy:\n  upstream: [\n".to_owned(), "not YAML"),
+        ("proxy:\n  upstream: [\n".to_owned(), "invalid YAML"),
         (format!("{good}  sniffTimout: 1s\n"), "did you mean proxy.sniffTimeout?"),
         (format!("{good}  sniffTimeout: soon\n"), "proxy.sniffTimeout 'soon'"),
         (format!("{missing}{good}"), "/nonexistent/server.pem"),

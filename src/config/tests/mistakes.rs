@@ -36,7 +36,7 @@ fn single_values() {
             "",
             &["--tlsMode 'requireSSL'", "'requireTLS'", "default, disabled"],
         ),
-        (&["--upstream=db1"], "", &["--upstream 'db1'", "HOST:PORT", "correct it"]),
+        (&["--upstream=db1"], "", &["--upstream 'db1'", "HOST:PORT", "correct the value"]),
         (&["--upstream=unix:m.sock"], "", &["--upstream 'unix:m.sock'", "absolute path"]),
         (&["--upstream=db1:1", "--upstreamTLS=yes"], "", &["--upstreamTLS 'yes'", "policy, never or always"]),
         (&["--upstream=db1:1", "--inboundTLS=pass"], "", &["--inboundTLS 'pass'", "terminate or passthrough"]),
@@ -141,7 +141,7 @@ fn routes() {
             &["--upstreamBind", "2001:db8::1", "same family"],
         ),
         (&["--upstream=unix:/m", "--upstreamTLS=always", "--sslCAFile=c"], "", &["--upstreamTLS 'always'", "never"]),
-        (&["--upstream=unix:/m"], "", &["--upstream 'unix:/m'", "--upstreamTLS never"]),
+        (&["--upstream=unix:/m"], "", &["--upstream 'unix:/m'", "--upstreamTLS to never"]),
         (&["--upstream=db1:1", "--inboundTLS=passthrough"], "", &["cannot be combined with upstreamTLS policy"]),
         (
             &["--upstream=db1:1"],
@@ -170,7 +170,7 @@ fn encryption() {
         (
             &["--upstream=db1:1", "--sslMode=preferSSL", "--sslPEMKeyFile=k"],
             "",
-            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS never"],
+            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS to never"],
         ),
         (&["--outbound=127.0.0.1:5=db1:1", "--tlsMode=requireTLS"], "", &["--tlsMode 'requireTLS'", "--tlsCAFile"]),
         (&["--upstream=db1:1", "--upstreamTLS=always"], "", &["--upstreamTLS 'always'", "no CA file", "--sslCAFile"]),

@@ -165,10 +165,14 @@ mod tests {
     fn an_error_is_no_hello() {
         let only_tls = "The server is configured to only allow SSL connections";
         let rows: [(RawDocumentBuf, Option<PeerFault>, &str); 5] = [
-            (rawdoc! { "ok": 0.0, "errmsg": only_tls, "code": 141 }, Some(PeerFault::WantsTls), "takes TLS only"),
-            (rawdoc! { "ok": 0.0, "errmsg": "no server", "code": 6 }, Some(PeerFault::Other), "it answers: no server"),
-            (rawdoc! { "ok": 0.0, "errmsg": "busy\n", "code": 1 }, None, "it answers: busy\\n"),
-            (rawdoc! { "ok": 0.0, "errmsg": "strange" }, None, "it answers: strange"),
+            (rawdoc! { "ok": 0.0, "errmsg": only_tls, "code": 141 }, Some(PeerFault::WantsTls), "accepts only TLS"),
+            (
+                rawdoc! { "ok": 0.0, "errmsg": "no server", "code": 6 },
+                Some(PeerFault::Other),
+                "the server answers: no server",
+            ),
+            (rawdoc! { "ok": 0.0, "errmsg": "busy\n", "code": 1 }, None, "the server answers: busy\\n"),
+            (rawdoc! { "ok": 0.0, "errmsg": "strange" }, None, "the server answers: strange"),
             (rawdoc! { "ok": 0.0, "code": 141 }, None, "not as MongoDB does"),
         ];
         for (document, fault, text) in rows {

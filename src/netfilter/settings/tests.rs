@@ -68,7 +68,7 @@ fn every_mistake_at_once() {
         ("", &["--port, --outboundTransparent: there is nothing to intercept"]),
         ("--serverPort 27017", &["--port, --outboundTransparent: there is nothing to intercept"]),
         ("--port 27117", &["--serverPort: --port requires it"]),
-        ("--serverPort 27017 --port 27017", &["--port '27017': expected another port than --serverPort"]),
+        ("--serverPort 27017 --port 27017", &["--port '27017': expected a port other than --serverPort"]),
         (
             "--serverPort 0 --port 70000 --table 7 --apply --remove",
             &["--apply, --remove: they exclude", "--table '7'", "--serverPort '0'", "--port '70000'"],
@@ -83,7 +83,7 @@ fn every_mistake_at_once() {
                 "--acknowledgeFirewall: it applies to --redirect only",
                 "--whenDown 'never': expected refuse or bypass",
                 "--serverAddress 'db1': expected an IP address",
-                "--serverAddress '::1': expected an address that other hosts reach",
+                "--serverAddress '::1': expected an address that other hosts can reach",
             ],
         ),
         (
@@ -95,7 +95,7 @@ fn every_mistake_at_once() {
         ),
         (
             "--serverPort 27017 --outboundTransparent 27217 --exemptGroup 5 --whenDown bypass",
-            &["--whenDown 'bypass': without --port"],
+            &["--whenDown 'bypass': it applies to inbound rules only"],
         ),
         (
             "--outboundTransparent 27217",
@@ -105,7 +105,7 @@ fn every_mistake_at_once() {
             "--serverPort 27017 --outboundTransparent 27017 --exemptGroup no-such-group",
             &[
                 "--exemptGroup 'no-such-group': there is no such group",
-                "--outboundTransparent '27017': expected another",
+                "--outboundTransparent '27017': expected a port other than",
             ],
         ),
         (
@@ -114,9 +114,9 @@ fn every_mistake_at_once() {
                 "--memberPort 'x': expected a port",
                 "--memberAddress '::1': expected an address of another host",
                 "--exemptGroup '4294967295': expected a group",
-                "--memberPort 'x': without --outboundTransparent",
-                "--memberAddress '::1': without --outboundTransparent",
-                "--exemptGroup '4294967295': without --outboundTransparent",
+                "--memberPort 'x': it applies to outbound redirects only",
+                "--memberAddress '::1': it applies to outbound redirects only",
+                "--exemptGroup '4294967295': it applies to outbound redirects only",
             ],
         ),
         (

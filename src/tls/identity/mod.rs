@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn keys_that_cannot_be_used_have_their_reason() {
         let folder = tempfile::tempdir().unwrap();
-        for (algorithm, bits, reason) in [("rsa-pss", "2048", "RSA-PSS"), ("rsa", "1024", "less than 2048 bits")] {
+        for (algorithm, bits, reason) in [("rsa-pss", "2048", "RSA-PSS"), ("rsa", "1024", "shorter than 2048 bits")] {
             let bits = format!("rsa_keygen_bits:{bits}");
             let mut command = Command::new("openssl");
             command.current_dir(&folder).args(["req", "-x509", "-newkey", algorithm, "-pkeyopt", &bits, "-nodes"]);

@@ -146,7 +146,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
         ("an END between", format!("{a}-----END CERTIFICATE-----\n{b}"), Both),
         ("the same twice", format!("{a}{b}{a}"), Both),
         ("hexadecimal fingerprint between", format!("{a}{}\n{b}", "3a".repeat(32)), Both),
-        ("two on one line", format!("{}{b}", a.trim_end()), Error("an END and a BEGIN on one line")),
+        ("two on one line", format!("{}{b}", a.trim_end()), Error("END and BEGIN on the same line")),
         ("BEGIN twice", format!("{a}-----BEGIN CERTIFICATE-----\n{b}"), Error("no END line before the BEGIN")),
         ("no END before the next", format!("{}{b}", a.split("-----END").next().unwrap()), Error("line 1: the block")),
         ("no END", format!("{a}{}", b.split("-----END").next().unwrap()), Error("has no END line")),
@@ -182,9 +182,9 @@ fn ca_files_are_read_as_openssl_reads_them() {
         ("an empty line before END", format!("{a}{}", body(b, |text| format!("{text}\n"))), Error("an empty line")),
         ("a header", format!("{a}{}", body(b, |text| format!("X-Note: 1\n\n{text}"))), Error("not base64")),
         ("an indented block", format!("{a}{}", format!("\n{b}").replace('\n', "\n  ")), Error("indented")),
-        ("text before BEGIN", format!("{a}x{b}"), Error("has no BEGIN line")),
+        ("text before BEGIN", format!("{a}x{b}"), Error("without a BEGIN line")),
         ("text after BEGIN", format!("{a}{}", b.replacen('\n', " # B\n", 1)), Error("an incomplete BEGIN line")),
-        ("four dashes", format!("{a}{}", b.replacen("-----", "----", 1)), Error("has no BEGIN line")),
+        ("four dashes", format!("{a}{}", b.replacen("-----", "----", 1)), Error("without a BEGIN line")),
         (
             "four dashes at the end of BEGIN",
             format!("{a}{}", b.replacen("-----\n", "----\n", 1)),
@@ -193,7 +193,7 @@ fn ca_files_are_read_as_openssl_reads_them() {
         (
             "small letters",
             format!("{a}{}", b.replace("BEGIN", "begin").replace("END", "end")),
-            Error("has no BEGIN line"),
+            Error("without a BEGIN line"),
         ),
         (
             "two blanks in BEGIN",
