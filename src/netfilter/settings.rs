@@ -183,7 +183,7 @@ impl ArgumentReader<'_> {
         };
         if inbound.port == inbound.server_port {
             let remedy = "give the port that tlsramp listens on; the mongod keeps its own";
-            self.wrong(PORT, &inbound.port.to_string(), "expected another port than --serverPort", remedy);
+            self.wrong(PORT, &inbound.port.to_string(), "expected a port other than --serverPort", remedy);
             return None;
         }
         Some(inbound)

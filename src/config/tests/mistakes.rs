@@ -40,7 +40,11 @@ fn single_values() {
         (&["--upstream=unix:m.sock"], "", &["--upstream 'unix:m.sock'", "absolute path"]),
         (&["--upstream=db1:1", "--upstreamTLS=yes"], "", &["--upstreamTLS 'yes'", "policy, never or always"]),
         (&["--upstream=db1:1", "--inboundTLS=pass"], "", &["--inboundTLS 'pass'", "terminate or passthrough"]),
-        (&["--upstream=db1:1", "--upstreamBind=db1"], "", &["--upstreamBind 'db1'", "an IP address", "remove it"]),
+        (
+            &["--upstream=db1:1", "--upstreamBind=db1"],
+            "",
+            &["--upstreamBind 'db1'", "an IP address", "remove the option"],
+        ),
         (&["--upstream=db1:1", "--workers=0"], "", &["--workers '0'", "1 to 256", "one for each core"]),
         (&["--upstream=db1:1", "--maxConnectionsPerIp=0"], "", &["--maxConnectionsPerIp '0'", "1 to 1000000"]),
         (&["--upstream=db1:1", "--maxIncomingConnections=-1"], "", &["--maxIncomingConnections '-1'", "1 to 1000000"]),
@@ -146,7 +150,7 @@ fn routes() {
         (
             &["--upstream=db1:1"],
             "proxy: {inboundTLS: passthrough, upstreamTLS: policy}",
-            &["proxy.inboundTLS 'passthrough' in /etc/tlsramp.conf", "give proxy.upstreamTLS always"],
+            &["proxy.inboundTLS 'passthrough' in /etc/tlsramp.conf", "set proxy.upstreamTLS to always"],
         ),
     ]);
 }
