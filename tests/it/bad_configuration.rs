@@ -578,7 +578,7 @@ impl Refused {
     fn has_one_mistake(&self, fragments: &[&str]) {
         assert_eq!(self.mistakes.len(), 1, "{fragments:?} in: {}", self.text);
         self.says(fragments);
-        assert!(self.text.contains("\ntlsramp: 1 mistake in the configuration"), "{}", self.text);
+        assert!(self.text.contains("\ntlsramp: not started; 1 mistake in the configuration"), "{}", self.text);
     }
 
     #[track_caller]

@@ -69,7 +69,7 @@ fn addresses() {
         refused(&[&FRONT[..], &["--probeBind", &of_port]].concat(), code, part);
     }
     refused(&["--port", "0", "--bind_ip", "192.0.2.1,224.0.0.1", "--upstream", "127.0.0.1:9"], 2, "multicast");
-    refused(&["--port", "0", "--bind_ip", "not-there.invalid", "--upstream", "127.0.0.1:9"], 1, "may be later");
+    refused(&["--port", "0", "--bind_ip", "not-there.invalid", "--upstream", "127.0.0.1:9"], 1, "so try again later");
 }
 
 #[test]

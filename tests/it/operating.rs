@@ -72,7 +72,7 @@ fn what_may_come_to_be_is_a_failure_and_a_mistake_is_not() {
     assert_eq!(code, Some(1), "{text}");
     let (code, text) = check(&["--port", "0", "--bind_ip", "192.0.2.1", "--upstream", "127.0.0.1:9"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("'192.0.2.1:0': cannot listen") && text.contains("may be later"), "{text}");
+    assert!(text.contains("'192.0.2.1:0': cannot listen") && text.contains("so try again later"), "{text}");
 }
 
 /// The arguments of a proxy that has persisted `allowSSL` over `disabled` in this state file.
