@@ -142,7 +142,7 @@ fn tls_to_other_servers_without_a_ca_names_the_option_that_is_missing() {
     let rows: [(&[&str], &[&str]); 4] = [
         (
             &["--upstream", "db1.invalid:1", "--sslMode", "preferSSL", "--sslPEMKeyFile", &server],
-            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS never"],
+            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS to never"],
         ),
         (
             &["--upstream", "db1.invalid:1", "--upstreamTLS", "always"],

@@ -140,7 +140,7 @@ fn folders_that_cannot_be_written_to() {
     for name in ["new", "state"] {
         let file = path(name);
         let args = [&FRONT[..], &["--stateFile", &file]].concat();
-        refused_after(setup, &args, 2, "it cannot be written: Permission denied");
+        refused_after(setup, &args, 2, "cannot write the file: Permission denied");
     }
 }
 

@@ -47,7 +47,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
         ("accept", "done", "10.0.0.7/nightly/PyMongo"),
         ("accept", "refused", "no\u{1b}[31m key\nforged"),
         ("members", "done", "rs0=db1.example.net:27017"),
-        ("reload", "done", "mode stays disabled"),
+        ("reload", "done", "mode remains disabled"),
         ("mode", "done", "disabled -> allowSSL"),
     ];
     let history = admin.get("/history");

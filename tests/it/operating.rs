@@ -107,7 +107,7 @@ fn check_reads_the_state_file_as_a_start_does() {
     for command in ["check", "run"] {
         let (code, text) = ended(&arguments(command, &args));
         assert_eq!(code, Some(2), "{text}");
-        assert!(text.contains(&format!("--stateFile '{state}': is not a state file")), "{text}");
+        assert!(text.contains(&format!("--stateFile '{state}': the file is not a state file")), "{text}");
     }
 }
 
