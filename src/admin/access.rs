@@ -76,24 +76,25 @@ pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Patt
         format!("no pattern of --adminAllow matches: {patterns}")
     };
     format!(
-        "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names: \
-         {names}; {allow}. Add one for this certificate there, or show another certificate"
+        "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names are \
+         {names}; {allow}. Add a matching pattern to --adminAllow, or present another certificate"
     )
 }
 
 /// The text for a certificate that was valid only at the handshake.
 pub(super) fn not_valid(reason: &str) -> String {
     format!(
-        "the client certificate of this connection is no longer accepted: {reason}. Connect again, with one that is"
+        "the client certificate of this connection is no longer accepted: {reason}. Connect again with a valid \
+         certificate"
     )
 }
 
-/// The text for plaintext on a listener that requires TLS.
-pub(super) const NEEDS_TLS: &str = "this admin address takes TLS with a client certificate only; connect with --tls, \
-     --tlsCAFile and --tlsCertificateKeyFile";
-/// The text for a change on a read-only admin port.
+/// The refusal of plaintext where TLS is required.
+pub(super) const NEEDS_TLS: &str = "this admin address requires TLS with a client certificate; connect with --tls, \
+    --tlsCAFile and --tlsCertificateKeyFile";
+/// The refusal of a change where the admin port is read-only.
 pub(super) const READ_ONLY: &str =
-    "this admin address is read-only (--adminReadOnly); changes are made by its unix socket";
+    "this admin address is read-only (--adminReadOnly); make changes through its unix socket";
 
 #[cfg(test)]
 mod tests {
@@ -120,7 +121,8 @@ mod tests {
     fn a_refusal_shows_the_certificate_and_the_patterns() {
         let allow = ["CN=ops,*", "DNS:*.ops.example.net"].map(|text| text.parse().unwrap());
         let text = not_allowed(Some("CN=app\n2026,O=x"), &["DNS:app".to_owned()], &allow);
-        for part in ["'CN=app\\n2026,O=x'", "names: DNS:app;", "'CN=ops,*', 'DNS:*.ops.example.net'", "--adminAllow"] {
+        for part in ["'CN=app\\n2026,O=x'", "names are DNS:app;", "'CN=ops,*', 'DNS:*.ops.example.net'", "--adminAllow"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         let many = vec!["x".repeat(1000).parse().unwrap(); ALLOW_SHOWN + 3];

@@ -184,7 +184,11 @@ impl Acceptor {
     /// Takes a slot for a connection; `None` if requests are in progress on all others.
     fn admit(&self, peer: Option<SocketAddr>) -> Option<NewConnection> {
         let Some(slot) = self.limit.admit() else {
-            self.shared.log_limit.refused(peer, None, "all admin connections are being served");
+            self.shared.log_limit.refused(
+                peer,
+                None,
+                "the connection limit of the admin port is reached, and requests are in progress on all connections",
+            );
             return None;
         };
         let (shared, watch) = (Arc::clone(&self.shared), self.watch.clone());

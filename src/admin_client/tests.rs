@@ -238,7 +238,7 @@ async fn by_tls_both_are_verified() {
     for (serving, shown, ca, part) in [
         ("server.pem", "other-ca-client.pem", "ca.pem", "the peer sent the alert"),
         ("wrong-name.pem", "client.pem", "ca.pem", "not valid for name"),
-        ("server.pem", "client.pem", "other-ca.pem", "not signed by a CA of the CA file"),
+        ("server.pem", "client.pem", "other-ca.pem", "not signed by a CA in the CA file"),
     ] {
         let error = by_tls(&folder, "127.0.0.1", serving, shown, ca).await.unwrap_err();
         assert!(matches!(error, ClientError::Handshake { .. }), "{error:?}");

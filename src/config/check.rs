@@ -138,8 +138,8 @@ fn without_capabilities(settings: &Settings, mut mistakes: Vec<Mistake>) -> Vec<
         for mistake in mistakes.iter_mut().filter(denied) {
             let user = geteuid().as_raw();
             mistake.remedy = format!(
-                "make it readable for the user that tlsramp runs as (uid {user}) by its owner's or group's rights: all \
-                 capabilities, root's included, are dropped with --inboundTransparent"
+                "make it readable by its owner or group for the user that runs tlsramp (uid {user}): with \
+                 --inboundTransparent all capabilities, including root's, are dropped"
             );
         }
     }
@@ -202,9 +202,11 @@ fn changed_restart_only(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
 /// written, and a configuration without these files would accept peers that the previous one refused.
 fn dropped_verification(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
     let gone = [OptionKey::Ca, OptionKey::ClusterCa, OptionKey::Crl].into_iter().filter(|key| raw.get(*key).is_none());
-    let remedy = "put it back, or restart tlsramp to go without it";
+    let remedy = "restore the option, or restart tlsramp without it";
     gone.filter_map(|key| previous.get(key))
-        .map(|entry| previous.mistake(entry, "it is not given any more, and a reload does not verify less", remedy))
+        .map(|entry| {
+            previous.mistake(entry, "the option was removed, and a reload does not reduce verification", remedy)
+        })
         .collect()
 }
 
@@ -213,13 +215,11 @@ fn changed_mistake(raw: &Raw, previous: &Raw, opt: &OptionSpec) -> Mistake {
         was if was.is_empty() => "not given".to_owned(),
         was => format!("'{}'", crate::text::printable(&was)),
     };
-    let problem = format!("it was {was} at start, and a reload cannot change it");
-    let remedy = "restart tlsramp, or take the change back";
+    let problem = format!("the value was {was} at start, and a reload cannot change it");
+    let remedy = "restart tlsramp, or restore the old value";
     match (raw.get(opt.key), previous.get(opt.key)) {
         (Some(entry), _) => raw.mistake(entry, &problem, remedy),
-        (None, Some(entry)) => {
-            previous.mistake(entry, "it is not given any more, and a reload cannot change it", remedy)
-        }
+        (None, Some(entry)) => previous.mistake(entry, "the option was removed, and a reload cannot change it", remedy),
         (None, None) => Mistake::new(raw.option_name(opt.key), problem, remedy),
     }
 }

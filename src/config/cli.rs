@@ -18,7 +18,7 @@ pub fn with_options(command: Command) -> Command {
         .long(CONFIG)
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
-        .help("Configuration file, in the shape of mongod.conf: YAML or `key = value` lines. Flags win over it.");
+        .help("Configuration file in the format of mongod.conf: YAML or `key = value` lines. Flags override it.");
     TABLE.iter().fold(command.arg(config), |command, opt| command.args(args(opt)))
 }
 

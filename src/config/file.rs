@@ -34,8 +34,8 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> O
 fn text(path: &Path) -> Result<String, Mistake> {
     let name = format!("--config '{}'", path.display());
     let bytes = files::read(path, CONFIG_FILE_BYTES)
-        .map_err(|problem| Mistake::new(&name, problem, "check the path and its rights"))?;
-    String::from_utf8(bytes).map_err(|_| Mistake::new(name, "it is not UTF-8 text", "name a configuration file"))
+        .map_err(|problem| Mistake::new(&name, problem, "check the path and the file's permissions"))?;
+    String::from_utf8(bytes).map_err(|_| Mistake::new(name, "the file is not UTF-8 text", "name a configuration file"))
 }
 
 /// The syntax, by the first line that is neither empty nor a comment: `name = value`, or else YAML.
@@ -83,7 +83,10 @@ mod tests {
         let rows = [
             (dir.path().join("absent"), "cannot be read"),
             (dir.path().to_owned(), "cannot be read"),
-            (file("large", &vec![b'#'; usize::try_from(CONFIG_FILE_BYTES).unwrap() + 1]), "more than 1048576 bytes"),
+            (
+                file("large", &vec![b'#'; usize::try_from(CONFIG_FILE_BYTES).unwrap() + 1]),
+                "exceeds the limit of 1048576 bytes",
+            ),
             (file("binary", b"port = \xff"), "not UTF-8"),
         ];
         for (path, expected) in rows {

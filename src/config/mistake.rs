@@ -38,8 +38,8 @@ impl Mistake {
             io::ErrorKind::AddrInUse => {
                 "another process listens there (ss -ltnp shows which); stop it or choose another port"
             }
-            io::ErrorKind::AddrNotAvailable => "name an address that this host has (ip address shows them)",
-            io::ErrorKind::PermissionDenied => "choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+            io::ErrorKind::AddrNotAvailable => "give an address of this host (ip address lists them)",
+            io::ErrorKind::PermissionDenied => "choose a port of at least 1024, or grant CAP_NET_BIND_SERVICE",
             _ => "choose another address or port",
         };
         let mistake = Mistake::of(name, address, format!("cannot listen: {error}"), remedy);
@@ -54,8 +54,8 @@ impl Mistake {
                 "another process listens there (ss -lxp shows which); stop it or choose another path"
             }
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
-                "choose a folder that exists and that the user that tlsramp runs as can write to (under systemd, \
-                 RuntimeDirectory=tlsramp makes /run/tlsramp)"
+                "choose an existing folder in which the user that runs tlsramp can create files (under systemd, \
+                 RuntimeDirectory=tlsramp creates /run/tlsramp)"
             }
             io::ErrorKind::AlreadyExists => "move the file away, or choose another path",
             _ => "choose another path",

@@ -131,10 +131,10 @@ impl Raw {
 
     fn conflict(&self, first: &RawValue, other: &RawValue) -> Mistake {
         if first.variant == other.variant {
-            return self.mistake(other, "it is given more than once", "keep the one that is meant");
+            return self.mistake(other, "the option is given more than once", "keep one of them");
         }
         let value = if first.opt.is_secret() { String::new() } else { format!(" '{}'", printable(&other.value)) };
-        let problem = format!("it is the same option as {}{value}, which has another value", other.name());
+        let problem = format!("this is the same option as {}{value}, which has another value", other.name());
         self.mistake(first, &problem, "keep one of the two")
     }
 }

@@ -75,8 +75,10 @@ impl<'a> OptionReader<'a> {
 /// The remedy for a value that cannot be parsed.
 fn default_remedy(opt: &OptionSpec) -> String {
     match (opt.kind, opt.default) {
-        (ValueKind::List(_), _) => "correct it, or take this one out".to_owned(),
-        (_, "") => "correct it, or leave it out".to_owned(),
-        (_, default) => format!("correct it, or leave it out for the default, {}", default.trim_matches(['(', ')'])),
+        (ValueKind::List(_), _) => "correct the value, or remove this one".to_owned(),
+        (_, "") => "correct the value, or remove the option".to_owned(),
+        (_, default) => {
+            format!("correct the value, or remove the option to use the default, {}", default.trim_matches(['(', ')']))
+        }
     }
 }

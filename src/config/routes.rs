@@ -57,18 +57,14 @@ pub(super) fn outbound(reader: &mut OptionReader<'_>, inbound: Option<&InboundSe
     let mut routes = Vec::<OutboundSettings>::new();
     for (at, entry) in raw.all(OptionKey::Outbound).enumerate() {
         if at == MOST_OUTBOUND {
-            reader.refuse_entry(
-                entry,
-                &format!("there are more than {MOST_OUTBOUND} outbound routes"),
-                "take some out",
-            );
+            reader.refuse_entry(entry, &format!("more than {MOST_OUTBOUND} outbound routes are given"), "remove some");
             break;
         }
         let Some((listen, target, name)) = reader.read_entry(entry, values::outbound) else { continue };
         let same = routes.iter().map(|route| route.listen).find(|other| conflicts(*other, listen));
         let ours = inbound.and_then(|inbound| inbound.binds.iter().copied().find(|bind| conflicts(*bind, listen)));
         if same.is_some() {
-            reader.refuse_entry(entry, "another outbound route listens there too", "give each a listener of its own");
+            reader.refuse_entry(entry, "another outbound route listens there too", "give each route its own listener");
         } else if let Some(bind) = ours {
             let problem = format!("the inbound route listens there too, on {bind}");
             reader.refuse_entry(entry, &problem, "give one of them another address or port");
@@ -102,7 +98,7 @@ pub(super) fn transparent(
 pub(super) fn members(reader: &mut OptionReader<'_>) -> Vec<MemberSettings> {
     let raw = reader.raw;
     if let Some(entry) = raw.all(OptionKey::Member).nth(MOST_MEMBERS) {
-        reader.refuse_entry(entry, &format!("there are more than {MOST_MEMBERS} members"), "take some out");
+        reader.refuse_entry(entry, &format!("more than {MOST_MEMBERS} members are given"), "remove some");
     }
     raw.all(OptionKey::Member).take(MOST_MEMBERS).filter_map(|entry| reader.read_entry(entry, values::member)).collect()
 }
@@ -128,18 +124,26 @@ pub(super) fn loops(
     let found = lookup::all(&hosts.collect::<Vec<_>>(), lookup);
     for ((entry, target), ips) in targets.iter().zip(&found) {
         if arrives(&listens, target.port, ips) {
-            let remedy = "name the other server by an address that leads to it from here: this host resolves the name to \
-                          the listener of an outbound route";
-            reader.refuse_entry(entry, "it leads to one of our own outbound listeners, for ever in a circle", remedy);
+            let remedy = "name the other server by an address that reaches it: on this host, the name resolves to the \
+                listener of an outbound route";
+            reader.refuse_entry(
+                entry,
+                "this target is one of our own outbound listeners, so that connections would loop",
+                remedy,
+            );
         }
     }
     let Some((target, ips)) = upstream.zip(found.last()) else { return };
     if arrives(binds, target.port, ips) {
         let remedy =
             format!("name the server's own address, or move this one with {}", reader.option_name(OptionKey::Port));
-        reader.refuse(OptionKey::Upstream, "it is our own inbound listener: connections would go in a circle", &remedy);
+        reader.refuse(
+            OptionKey::Upstream,
+            "this target is our own inbound listener, so that connections would loop",
+            &remedy,
+        );
     } else if arrives(&listens, target.port, ips) {
-        let problem = "it is one of our own outbound listeners, which leads to another server";
+        let problem = "this is one of our own outbound listeners, which leads to another server";
         reader.refuse(OptionKey::Upstream, problem, "name the server that this proxy fronts");
     }
 }
@@ -158,7 +162,7 @@ pub(super) fn upstream_is_own_port(reader: &mut OptionReader<'_>, settings: &Set
     let found = lookup::all(&[target.host.as_str()], lookup);
     let ips = found.first().map_or(&[][..], Vec::as_slice);
     if let Some((_, key)) = same_port.iter().find(|(at, _)| arrives(&[*at], target.port, ips)) {
-        let problem = format!("it is our own listener of {}", reader.option_name(*key));
+        let problem = format!("this is our own listener of {}", reader.option_name(*key));
         reader.refuse(OptionKey::Upstream, &problem, "name the server that this proxy fronts");
     }
 }
@@ -199,7 +203,7 @@ fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<Socket
         let found = resolve(item, lookup);
         if found.is_empty() {
             let problem =
-                format!("'{}' is no IP address, nor a name that resolves to one", crate::text::printable(item));
+                format!("'{}' is neither an IP address nor a name that resolves", crate::text::printable(item));
             let remedy = "write addresses of this host, separated by commas; 0.0.0.0 is every IPv4 address";
             if is_name(item) {
                 reader.refuse_for_now(OptionKey::BindIp, &problem, remedy);
@@ -217,7 +221,7 @@ fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<Socket
         }
     }
     if text.split(',').all(|item| item.trim().is_empty()) {
-        reader.refuse(OptionKey::BindIp, "it names no address", "write addresses of this host, separated by commas");
+        reader.refuse(OptionKey::BindIp, "the list is empty", "write addresses of this host, separated by commas");
     }
     // A wildcard address includes the other addresses of its family; opening those too would fail as in use.
     let wide =
@@ -252,18 +256,19 @@ fn check_link(reader: &mut OptionReader<'_>, inbound: &InboundSettings, link_rea
     match (inbound.acceptance, inbound.link, &inbound.upstream) {
         (Acceptance::Passthrough, LinkRule::Policy, _) => reader.refuse(
             OptionKey::InboundTls,
-            "the link of plaintext clients cannot go by policy: plaintext clients go by upstreamTLS always or never",
-            &format!("give {link} always, or never for an upstream that takes plaintext too"),
+            "inboundTLS passthrough cannot be combined with upstreamTLS policy: the link of plaintext clients must be \
+             always or never TLS",
+            &format!("set {link} to always, or to never for an upstream that accepts plaintext too"),
         ),
         (_, LinkRule::Policy, UpstreamAddress::Unix(_)) => reader.refuse(
             OptionKey::Upstream,
-            "the link would be TLS in some modes, and a unix socket has no host name that a certificate could be for",
-            &format!("give {link} never: the hop stays on this host"),
+            "the link would be TLS in some modes, but a unix socket has no host name to verify a certificate for",
+            &format!("set {link} to never: the connection stays on this host"),
         ),
         (_, LinkRule::Always, UpstreamAddress::Unix(_)) => reader.refuse(
             OptionKey::UpstreamTls,
-            "a unix socket has no host name that a certificate could be for",
-            &format!("give {link} never: the hop stays on this host"),
+            "a unix socket has no host name to verify a certificate for",
+            &format!("set {link} to never: the connection stays on this host"),
         ),
         _ => {}
     }
@@ -273,11 +278,11 @@ fn check_source(reader: &mut OptionReader<'_>, inbound: &InboundSettings) {
     let Some(source) = inbound.source else { return };
     match &inbound.upstream {
         UpstreamAddress::Unix(_) => {
-            reader.refuse(OptionKey::UpstreamBind, "a link to a unix socket has no source address", "leave it out");
+            reader.refuse(OptionKey::UpstreamBind, "a connection to a unix socket has no source address", "remove it");
         }
         UpstreamAddress::Tcp(target) => {
             if let Some(ip) = target.ip().filter(|ip| ip.is_ipv4() != source.is_ipv4()) {
-                let problem = format!("it is not of the upstream's address family: {ip}");
+                let problem = format!("the address family of {ip} differs from the upstream's");
                 reader.refuse(OptionKey::UpstreamBind, &problem, "give an address of the same family");
             }
         }

@@ -169,10 +169,7 @@ fn links_and_certificates_by_mode() {
 fn each_warning() {
     let rows = [
         (&["--upstream=db1:1"][..], &[][..]),
-        (
-            &["--upstream=db1:1", "--upstreamTLS=never"],
-            &["--upstreamTLS never: everything to db1:1 crosses the network"],
-        ),
+        (&["--upstream=db1:1", "--upstreamTLS=never"], &["--upstreamTLS never: all data to db1:1 crosses the network"]),
         (&["--upstream=localhost:1", "--upstreamTLS=never"], &["enableLocalhostAuthBypass=0"]),
         (&["--upstream=127.0.0.1:1", "--upstreamBind=127.0.0.5"], &["--upstreamBind"]),
         (&["--upstream=127.0.0.1:1", "--upstreamBind=10.0.0.5"], &[]),
@@ -181,10 +178,10 @@ fn each_warning() {
             &["--upstream=db1:1", "--tlsAllowInvalidCertificates"],
             &["--tlsAllowInvalidCertificates: no certificate is verified"],
         ),
-        (&["--upstream=db1:1", "--sslAllowInvalidHostnames"], &["--sslAllowInvalidHostnames: a server may show"]),
+        (&["--upstream=db1:1", "--sslAllowInvalidHostnames"], &["--sslAllowInvalidHostnames: a server may present"]),
         (&["--upstream=db1:1", "--sslMode=allowSSL", "--sslPEMKeyFile=k"], &["No client certificate validation"]),
         (&["--upstream=db1:1", "--sslDisabledProtocols=none"], &["--sslDisabledProtocols none: TLS 1.0 and 1.1"]),
-        (&["--outbound=127.0.0.1:5=db1:1", "--port=5"], &["nothing comes of: --port"]),
+        (&["--outbound=127.0.0.1:5=db1:1", "--port=5"], &["these options have no effect: --port"]),
     ];
     for (args, expected) in rows {
         let (raw, settings, mistakes) = judged(args, "");
@@ -201,10 +198,10 @@ fn each_warning() {
 fn the_report_says_what_each_route_does() {
     let loaded = loaded(&["--upstream=10.0.0.9:1", "--outbound=127.0.0.1:5=db1:1,name=one", "--tlsMode=disabled"]);
     let text = loaded.map(|loaded| report(&loaded, &[])).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
-    let expected = "configuration: flags alone\n\
+    let expected = "configuration: flags only\n\
                     tlsMode: disabled\n\
-                    inbound: 127.0.0.1:27017 -> 10.0.0.9:1; plaintext goes on in plaintext; TLS is refused\n\
-                    outbound: 127.0.0.1:5 -> db1:1 (as one); plaintext goes on in plaintext\n\
+                    inbound: 127.0.0.1:27017 -> 10.0.0.9:1; plaintext is forwarded in plaintext; TLS is refused\n\
+                    outbound: 127.0.0.1:5 -> db1:1 (as one); plaintext is forwarded in plaintext\n\
                     certificates: none\n\
                     admin: 127.0.0.1:28017; state file: none\n";
     assert_eq!(text, expected);

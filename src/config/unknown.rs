@@ -12,13 +12,13 @@ pub(super) fn unknown(form: Form, name: &str, path: &Path) -> Mistake {
     let shown = printable(name);
     let first = name.split('.').next().unwrap_or(name);
     if MONGOD_ONLY.contains(&first) {
-        let remedy = "take it out: tlsramp reads a file of its own, in the shape of mongod's";
-        let problem = "this is an option of mongod's that tlsramp does not have";
+        let remedy = "remove it: tlsramp's file has mongod's format, but only tlsramp's own options";
+        let problem = "this is an option of mongod that tlsramp does not have";
         return Mistake::new(shown, problem, remedy).within(path);
     }
     let remedy = match nearest(form, name) {
-        Some(near) => format!("did you mean {near}? Take it out otherwise"),
-        None => "take it out; `tlsramp run --help` lists the keys".to_owned(),
+        Some(near) => format!("did you mean {near}? Otherwise remove it"),
+        None => "remove it; `tlsramp run --help` lists the keys".to_owned(),
     };
     Mistake::new(shown, "there is no such option", remedy).within(path)
 }

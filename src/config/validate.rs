@@ -27,8 +27,9 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
     let none = [OptionKey::Upstream, OptionKey::Outbound, OptionKey::Transparent].iter().all(|key| !reader.given(*key));
     if raw.is_whole() && none {
         let (upstream, outbound) = (reader.option_name(OptionKey::Upstream), reader.option_name(OptionKey::Outbound));
-        let remedy =
-            format!("give {upstream} the server that this proxy fronts, {outbound} a route to another, or both");
+        let remedy = format!(
+            "give {upstream} the server that this proxy fronts, or {outbound} a route to another server, or both"
+        );
         reader.refuse(
             OptionKey::Upstream,
             "there is no route: neither an upstream nor an outbound route is given",

@@ -85,15 +85,15 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, ValueError> {
 pub(super) fn listenable(address: SocketAddr) -> Result<(), ValueError> {
     let (ip, port) = (address.ip(), address.port());
     match address {
-        _ if ip.is_multicast() => Err(format!("{ip} is a multicast address, which takes no TCP connections")),
+        _ if ip.is_multicast() => Err(format!("{ip} is a multicast address, on which TCP cannot listen")),
         SocketAddr::V4(v4) if v4.ip().is_broadcast() => {
-            Err(format!("{ip} is the broadcast address, which takes no TCP connections"))
+            Err(format!("{ip} is the broadcast address, on which TCP cannot listen"))
         }
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => Err(format!("{ip} is an IPv4 address written as IPv6; write {v4}")),
+            Some(v4) => Err(format!("{ip} is an IPv4-mapped IPv6 address; write {v4}")),
             None if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(format!(
-                "{ip} is a link-local address, of which each interface may have one: it needs the interface's number \
-                 (ip link shows it), as in [{ip}%2]:{port}, where IP:PORT is taken, else another address"
+                "{ip} is a link-local address, which is ambiguous without an interface: write the interface's number \
+                 (ip link shows it), as in [{ip}%2]:{port}, if the option accepts IP:PORT; else use another address"
             )),
             None => Ok(()),
         },
@@ -127,7 +127,7 @@ pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), ValueEr
 
 /// Parses an outbound route: `LISTEN=HOST:PORT[,name=NAME]`. LISTEN must be a loopback IP address.
 pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), ValueError> {
-    let (listen, target) = text.split_once('=').ok_or("expected LISTEN=HOST:PORT, with ,name=NAME if need be")?;
+    let (listen, target) = text.split_once('=').ok_or("expected LISTEN=HOST:PORT, optionally with ,name=NAME")?;
     let listen = loopback(listen.trim())?;
     let (target, extra) = target.split_once(',').map_or((target, None), |(target, extra)| (target, Some(extra)));
     let target = target.trim().parse::<HostPort>().map_err(|error| format!("of HOST:PORT: {error}"))?;
@@ -156,13 +156,14 @@ pub(super) fn host(text: &str) -> Option<String> {
 
 fn loopback(listen: &str) -> Result<SocketAddr, ValueError> {
     let listen = listen.parse::<SocketAddr>().map_err(|_| {
-        "the listener must be an IP address and a port, such as 127.0.0.1:27018 or [::1]:27018 (no name: it could \
-         resolve to an address that others reach)"
+        "the listener must be an IP address and a port, such as 127.0.0.1:27018 or [::1]:27018; names are not \
+         accepted, since they could resolve to an address that other hosts reach"
     })?;
     if listen.ip().is_loopback() {
         Ok(listen)
     } else {
-        Err("the listener is not on a loopback address: it takes plaintext in every mode, so others must not reach it"
+        Err("the listener is not on a loopback address: it accepts plaintext in every mode, so other hosts must not \
+            reach it"
             .to_owned())
     }
 }

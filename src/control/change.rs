@@ -140,8 +140,8 @@ pub enum ChangeError {
         /// The files or options that the mode requires.
         missing: &'static str,
     },
-    /// Servers that would be unreachable in the mode.
-    #[error("{to} would cut off: {}; force takes it all the same", texts(.blockers))]
+    /// Servers that the mode could not reach.
+    #[error("{to} would cut off: {}; use force to change anyway", texts(.blockers))]
     Unreachable {
         /// The mode that was requested.
         to: Mode,
@@ -157,15 +157,15 @@ pub enum ChangeError {
         blockers: Vec<Blocker>,
     },
     /// Another caller holds the lease.
-    #[error("{holder} holds the lease for another {seconds} s; wait, or force")]
+    #[error("{holder} holds the lease for another {seconds} s; wait, or use force")]
     Leased {
         /// The lease's holder.
         holder: String,
         /// The remaining time of the lease.
         seconds: u64,
     },
-    /// Member names that are not valid.
-    #[error("no name was taken: {0}")]
+    /// Names of members that are not valid.
+    #[error("no member name was set: {0}")]
     Names(String),
     /// There is no state file to persist to.
     #[error("persist needs a state file; start with --stateFile")]
@@ -178,14 +178,15 @@ pub enum ChangeError {
         /// The error from the operating system.
         error: String,
     },
-    /// The new TLS files are out of date, and those in force are not.
-    #[error("the new TLS files are out of date or incomplete, and those in force are not: {}; force takes them all the same", .0.join("; "))]
+    /// TLS files that are out of date, while those in force are not.
+    #[error("the new TLS files are expired or incomplete, and those in force are not: {}; use force to load them \
+        anyway", .0.join("; "))]
     Unusable(Vec<String>),
     /// The configuration has mistakes.
     #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
     Configuration(Vec<Mistake>),
     /// Too many large answers are under way.
-    #[error("too many answers of this kind are being made or sent; ask again in a second")]
+    #[error("too many large answers are in progress; try again in a second")]
     Busy,
     /// A task has panicked.
     #[error("internal error: {0}")]

@@ -328,4 +328,5 @@ async fn check_blockers(change: &Change, look: impl Future<Output = Vec<Blocker>
     Ok(blockers.into_iter().map(|blocker| blocker.text).collect())
 }
 
-const NOT_LOOKED: &str = "not every server behind has answered in time to say whether this mode reaches it";
+const NOT_LOOKED: &str =
+    "some servers did not answer in time, so it is unknown whether they are reachable in this mode";

@@ -223,8 +223,9 @@ impl LinkHealth {
 
     fn warning(&self) -> String {
         let LinkKey { route, destination } = &self.key;
-        let reason = self.failure.as_ref().map_or("no reason known", |failure| &failure.text);
-        let mend = self.suggestion.as_ref().map(|option| format!("; if that is the server that is meant: {option}"));
+        let reason = self.failure.as_ref().map_or("unknown reason", |failure| &failure.text);
+        let mend =
+            self.suggestion.as_ref().map(|option| format!("; if this is the intended server, start with: {option}"));
         format!("{destination} ({route}) cannot be reached: {}{}", printable(reason), mend.unwrap_or_default())
     }
 }

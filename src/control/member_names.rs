@@ -26,7 +26,7 @@ impl NamedSets {
             }
             if names.len() > NAMED_MEMBERS_OF_SET {
                 let count = names.len();
-                wrong.push(format!("set '{shown}' has {count} names, and MongoDB allows {NAMED_MEMBERS_OF_SET}"));
+                wrong.push(format!("set '{shown}' has {count} names; MongoDB allows at most {NAMED_MEMBERS_OF_SET}"));
             }
             let mut read: Vec<HostPort> = Vec::new();
             for name in names {
@@ -60,10 +60,10 @@ impl NamedSets {
     fn bounded(&self) -> Result<(), String> {
         let (sets, names) = (self.0.len(), self.names().count());
         if sets > NAMED_SETS {
-            return Err(format!("that makes {sets} sets, and at most {NAMED_SETS} are kept"));
+            return Err(format!("the request would make {sets} sets; at most {NAMED_SETS} are kept"));
         }
         if names > NAMED_MEMBERS {
-            return Err(format!("that makes {names} names, and at most {NAMED_MEMBERS} are kept"));
+            return Err(format!("the request would make {names} names; at most {NAMED_MEMBERS} are kept"));
         }
         Ok(())
     }
@@ -81,8 +81,8 @@ impl NamedSets {
 }
 
 /// The warning that the names are not persisted.
-pub(super) const FORGOTTEN: &str = "there is no state file: a restart forgets these names, and peers that nothing else names are \
-                         verified by their IP address then; start with --stateFile";
+pub(super) const FORGOTTEN: &str = "there is no state file, so a restart drops these names; peers with no other known \
+    name are then verified by their IP address. Start with --stateFile";
 
 /// Sets in one line, for the log.
 pub(super) fn shown(sets: &BTreeMap<String, Vec<String>>) -> String {

@@ -135,13 +135,15 @@ impl Risk {
 
     fn text(self, count: usize, forced: bool) -> String {
         let why = match self {
-            Risk::Standalone => "their server is no member of a replica set, and drivers do not retry everything there",
-            Risk::UnknownServer => "what their server is, the probe has not learnt",
-            Risk::NotMongodb => "they do not speak MongoDB, so that only a grace can cut them",
-            Risk::PassedThrough => "their TLS is passed through, so that only a grace can cut them",
+            Risk::Standalone => {
+                "their server is not a member of a replica set, and drivers retry fewer operations there"
+            }
+            Risk::UnknownServer => "the state of their server is unknown",
+            Risk::NotMongodb => "they do not carry MongoDB messages, so only a grace time can end them",
+            Risk::PassedThrough => "their TLS is passed through, so only a grace time can end them",
             Risk::Unanswered => {
-                "they have sent requests that want no answer (w: 0), and do not learn of one that is lost on its way when \
-                 they are reset"
+                "they have sent unacknowledged requests (w: 0); one that is in transit at the reset is lost without \
+                 notice"
             }
         };
         let done = match (self.is_moved(), forced) {

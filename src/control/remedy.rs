@@ -26,9 +26,9 @@ impl RedirectedServer<'_> {
         let known: Vec<_> = known.map(|name| name.to_str()).collect();
         let presented = if presented.is_empty() { "no DNS name".to_owned() } else { presented.join(", ") };
         if known.is_empty() {
-            format!("its certificate is for {presented}, and no name is known for {ip}")
+            format!("its certificate is for {presented}, but no name of {ip} is known")
         } else {
-            format!("its certificate is for {presented}, and the names known for {ip} are {}", known.join(", "))
+            format!("its certificate is for {presented}, but the known names of {ip} are {}", known.join(", "))
         }
     }
 
@@ -48,17 +48,17 @@ impl RedirectedServer<'_> {
         let Some(suggestion) = self.suggestion(fault) else {
             let (ip, port) = (self.address.ip(), self.address.port());
             return Some(format!(
-                "if that is a server that may be reached, give it a certificate for its name, or name it by one of those \
-                 that its certificate has: --member NAME:{port}={ip}"
+                "if tlsramp should reach this server, issue a certificate for its name, or give a name of its \
+                 certificate: --member NAME:{port}={ip}"
             ));
         };
-        let more = if presented.len() > 1 { " (or another name that its certificate has)" } else { "" };
-        Some(format!("if that is the server that is meant, name it: start with {suggestion}{more}"))
+        let more = if presented.len() > 1 { " (or another name in its certificate)" } else { "" };
+        Some(format!("if this is the intended server, name it: start with {suggestion}{more}"))
     }
 }
 
 /// The remedy for a server that has TLS disabled.
-pub(crate) const STEP_UP: &str = "step that tlsramp up to allowSSL first";
+pub(crate) const STEP_UP: &str = "change the mode of that tlsramp to allowSSL first";
 
 #[cfg(test)]
 mod tests {
@@ -77,14 +77,14 @@ mod tests {
                 "10.0.0.7:27017",
                 &["10.0.0.7"],
                 &["db7.example.net"],
-                "its certificate is for db7.example.net, and no name is known for 10.0.0.7",
+                "its certificate is for db7.example.net, but no name of 10.0.0.7 is known",
                 Some("--member db7.example.net:27017=10.0.0.7"),
             ),
             (
                 "10.0.0.7:27017",
                 &["db6.example.net", "db6"],
                 &["*.example.net", "localhost", "db7", "db7.example.net"],
-                "its certificate is for *.example.net, localhost, db7, db7.example.net, and the names known for 10.0.0.7 \
+                "its certificate is for *.example.net, localhost, db7, db7.example.net, but the known names of 10.0.0.7 \
                  are db6.example.net, db6",
                 Some("--member db7:27017=10.0.0.7"),
             ),
@@ -92,28 +92,28 @@ mod tests {
                 "[2001:db8::7]:27018",
                 &["2001:db8::7"],
                 &["db7"],
-                "its certificate is for db7, and no name is known for 2001:db8::7",
+                "its certificate is for db7, but no name of 2001:db8::7 is known",
                 Some("--member db7:27018=2001:db8::7"),
             ),
             (
                 "10.0.0.7:1",
                 &["10.0.0.7"],
                 &["*.example.net", "localhost", "a b\\n"],
-                "its certificate is for *.example.net, localhost, a b\\n, and no name is known for 10.0.0.7",
+                "its certificate is for *.example.net, localhost, a b\\n, but no name of 10.0.0.7 is known",
                 None,
             ),
             (
                 "10.0.0.7:1",
                 &["10.0.0.7"],
                 &[],
-                "its certificate is for no DNS name, and no name is known for 10.0.0.7",
+                "its certificate is for no DNS name, but no name of 10.0.0.7 is known",
                 None,
             ),
             (
                 "127.0.0.1:1",
                 &["127.0.0.1"],
                 &["localhost"],
-                "its certificate is for localhost, and no name is known for 127.0.0.1",
+                "its certificate is for localhost, but no name of 127.0.0.1 is known",
                 Some("--member localhost:1=127.0.0.1"),
             ),
         ];

@@ -51,11 +51,11 @@ pub enum StateFileError {
     /// The operating system's error when reading.
     #[error("{0}")]
     Read(String),
-    /// The operating system's error when testing whether the file can be written.
-    #[error("it cannot be written: {0}")]
+    /// The file could not be written.
+    #[error("cannot write the file: {0}")]
     Write(io::Error),
-    /// The contents cannot be parsed.
-    #[error("is not a state file: {0}")]
+    /// It is not what was written.
+    #[error("the file is not a state file: {0}")]
     Malformed(#[from] serde_json::Error),
 }
 
@@ -124,11 +124,11 @@ fn writable(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if is_mount(&target) {
-        let problem = "it is a mount of its own, which cannot be replaced by a file; mount its folder";
+        let problem = "the file is a mount point and cannot be replaced; mount its folder instead";
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
     }
     files::can_create(&folder)
-        .map_err(|error| io::Error::new(error.kind(), format!("{error}, in its folder {}", folder.display())))
+        .map_err(|error| io::Error::new(error.kind(), format!("{error} (its folder is {})", folder.display())))
 }
 
 /// Whether a file is a mount point, as containers mount single files: rename(2) fails there. False if the kernel

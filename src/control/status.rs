@@ -174,8 +174,8 @@ fn advertised_past(view: &View, server: &ServerStatus) -> Option<String> {
     let own = interception.leads_around()?;
     let port = interception.listens.first().copied().unwrap_or_default();
     Some(format!(
-        "the set advertises {}, the server's own port: drivers that find it there go around tlsramp. Let the set \
-         advertise port {port} (rs.reconfig), or redirect what comes for {own} (tlsramp netfilter)",
+        "the set advertises {}, the server's own port: drivers that learn it there bypass tlsramp. Let the set \
+         advertise port {port} (rs.reconfig), or redirect connections to {own} (tlsramp netfilter)",
         printable(me)
     ))
 }
@@ -183,8 +183,8 @@ fn advertised_past(view: &View, server: &ServerStatus) -> Option<String> {
 fn full((direction, usage): &(&str, SlotUsage)) -> Option<String> {
     let SlotUsage { limit, used, silent, waiting, full } = *usage;
     let remedy = if *direction == "inbound" {
-        "raise maxIncomingConnections, bound what one address takes (maxConnectionsPerIp), or close silent clients \
-         (onSilence close)"
+        "raise maxIncomingConnections, limit the connections from one address (maxConnectionsPerIp), or close silent \
+         clients (onSilence close)"
     } else {
         "raise the descriptor limit (ulimit -n, LimitNOFILE)"
     };

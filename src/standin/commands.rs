@@ -127,8 +127,7 @@ fn insert(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     if let Ok(array) = request.command.get_array("documents") {
         for value in array {
             let document = value.ok().and_then(RawBsonRef::as_document);
-            documents
-                .push(document.ok_or_else(|| CommandFailure::bad_value("'documents' holds no document"))?.to_owned());
+            documents.push(document.ok_or_else(|| CommandFailure::bad_value("'documents' is empty"))?.to_owned());
         }
     }
     if documents.is_empty() || documents.len() > MAX_DOCUMENTS {
@@ -179,7 +178,7 @@ fn find(context: &StandInContext<'_>, request: &Request) -> CommandResult {
 fn get_more(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["collection", "batchSize"])?;
     let id =
-        request.command.get_i64("getMore").map_err(|_| CommandFailure::bad_value("'getMore' takes a cursor id"))?;
+        request.command.get_i64("getMore").map_err(|_| CommandFailure::bad_value("'getMore' requires a cursor id"))?;
     let namespace = namespace(request, "collection")?;
     // As in mongod: without a batch size, or with 0, as many documents as fit.
     let size = number(request, "batchSize")?.filter(|size| *size > 0).unwrap_or(usize::MAX);
@@ -191,7 +190,7 @@ fn get_more(context: &StandInContext<'_>, request: &Request) -> CommandResult {
 fn kill_cursors(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["cursors"])?;
     let cursors =
-        request.command.get_array("cursors").map_err(|_| CommandFailure::bad_value("'cursors' takes an array"))?;
+        request.command.get_array("cursors").map_err(|_| CommandFailure::bad_value("'cursors' must be an array"))?;
     let data = &mut *lock(context.data);
     let (mut killed, mut not_found) = (RawArrayBuf::new(), RawArrayBuf::new());
     for id in cursors.into_iter().flatten().filter_map(integer) {
@@ -222,8 +221,11 @@ fn count(context: &StandInContext<'_>, request: &Request) -> CommandResult {
 fn aggregate(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["pipeline", "cursor", "allowDiskUse"])?;
     let namespace = namespace(request, "aggregate")?;
-    let refused =
-        || CommandFailure::bad_value("the stand-in aggregates only as drivers count: $match, then $group with $sum");
+    let refused = || {
+        CommandFailure::bad_value(
+            "the stand-in supports only the aggregation that drivers use to count: $match, then $group with $sum",
+        )
+    };
     let pipeline = request.command.get_array("pipeline").map_err(|_| refused())?;
     let stages: Vec<_> = pipeline.into_iter().take(3).collect::<Result<_, _>>().map_err(|_| refused())?;
     let counts = rawdoc! { "_id": 1, "n": { "$sum": 1 } };
@@ -260,7 +262,9 @@ fn only(request: &Request, options: &[&str]) -> Result<(), CommandFailure> {
     ];
     let known = |key: &str| key == request.name || EVERY.contains(&key) || options.contains(&key);
     match request.command.iter().flatten().find(|(key, _)| !known(key.as_str())) {
-        Some((key, _)) => Err(CommandFailure::bad_value(format!("the stand-in's '{}' has no '{key}'", request.name))),
+        Some((key, _)) => {
+            Err(CommandFailure::bad_value(format!("the stand-in's '{}' does not support '{key}'", request.name)))
+        }
         None => Ok(()),
     }
 }
@@ -271,7 +275,7 @@ fn namespace(request: &Request, field: &str) -> Result<String, CommandFailure> {
     let namespace = format!("{}.{collection}", request.database);
     // 255 bytes: mongod's limit for a namespace.
     if collection.is_empty() || request.database.is_empty() || namespace.len() > 255 {
-        return Err(CommandFailure::new((73, "InvalidNamespace"), format!("'{field}' names no collection")));
+        return Err(CommandFailure::new((73, "InvalidNamespace"), format!("'{field}' is not a collection name")));
     }
     Ok(namespace)
 }

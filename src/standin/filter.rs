@@ -17,7 +17,7 @@ impl Filter {
     pub(super) fn new(query: &RawDocument) -> Result<Self, CommandFailure> {
         if query.as_bytes().len() > STANDIN_FILTER_BYTES {
             return Err(CommandFailure::bad_value(format!(
-                "the stand-in takes queries of up to {STANDIN_FILTER_BYTES} bytes"
+                "the stand-in accepts queries of up to {STANDIN_FILTER_BYTES} bytes"
             )));
         }
         for element in query {
@@ -26,7 +26,9 @@ impl Filter {
             let operators = value.as_document().and_then(first_key).is_some_and(|key| key.starts_with('$'));
             let operator = operators || value.as_regex().is_some();
             if operator || key.starts_with('$') || key.contains('.') {
-                return Err(CommandFailure::bad_value(format!("the stand-in queries by equality only, see '{key}'")));
+                return Err(CommandFailure::bad_value(format!(
+                    "the stand-in supports only queries by equality, not '{key}'"
+                )));
             }
         }
         Ok(Self(query.to_owned()))

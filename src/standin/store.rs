@@ -48,7 +48,7 @@ impl Store {
         let id = id_bytes(&document)?;
         let bytes = self.bytes + size + id.len();
         if self.documents == STANDIN_DOCUMENTS || bytes > STANDIN_BYTES {
-            let text = format!("the stand-in keeps {STANDIN_DOCUMENTS} documents and {STANDIN_BYTES} bytes");
+            let text = format!("the stand-in keeps at most {STANDIN_DOCUMENTS} documents and {STANDIN_BYTES} bytes");
             return Err(CommandFailure::new((14031, "OutOfDiskSpace"), text));
         }
         let collection = self.collections.entry(namespace.to_owned()).or_default();

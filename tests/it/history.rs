@@ -36,10 +36,10 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
 
     let expected = [
         ("start", "done", "mode allowSSL (configuration)"),
-        ("lease", "done", "taken by rollout-7"),
+        ("lease", "done", "acquired by rollout-7"),
         ("mode", "refused", "to preferSSL"),
         ("mode", "done", "allowSSL -> preferSSL, persisted"),
-        ("lease", "done", "of rollout-7 given back by rollout-7"),
+        ("lease", "done", "of rollout-7 released by rollout-7"),
         ("mode", "refused", "to disabled"),
         ("mode", "done", "preferSSL -> disabled, forced"),
         ("mode", "kept", "disabled"),
@@ -47,7 +47,7 @@ fn changes_are_kept_with_who_asked_and_what_came_of_it() {
         ("accept", "done", "10.0.0.7/nightly/PyMongo"),
         ("accept", "refused", "no\u{1b}[31m key\nforged"),
         ("members", "done", "rs0=db1.example.net:27017"),
-        ("reload", "done", "mode stays disabled"),
+        ("reload", "done", "mode remains disabled"),
         ("mode", "done", "disabled -> allowSSL"),
     ];
     let history = admin.get("/history");

@@ -27,9 +27,9 @@ pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
     match timeout(ADMIN_REQUEST, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
-        Ok(Err(error)) => Err(HttpReply::bad_request(format!("the body cannot be read: {error}"))),
+        Ok(Err(error)) => Err(HttpReply::bad_request(format!("cannot read the request body: {error}; send it again"))),
         Err(_) => {
-            let text = format!("the body did not come within {} s", ADMIN_REQUEST.as_secs());
+            let text = format!("the request body did not arrive within {} s; send it again", ADMIN_REQUEST.as_secs());
             Err(HttpReply::error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", text))
         }
     }
@@ -42,7 +42,7 @@ pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpReply> {
     serde_json::from_slice(bytes).map_err(|error| {
         let error = crate::text::printable(&error.to_string());
-        HttpReply::bad_request(format!("the body is not what is taken here: {error}"))
+        HttpReply::bad_request(format!("the request body is invalid: {error}"))
     })
 }
 
@@ -56,7 +56,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn too_large(most: usize) -> HttpReply {
-    let text = format!("the body has more than {most} bytes");
+    let text = format!("the request body exceeds the limit of {most} bytes");
     HttpReply::error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text)
 }
 

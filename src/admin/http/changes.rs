@@ -92,7 +92,7 @@ async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) 
         return Err(HttpReply::bad_request(format!("holder must have 1 to {LEASE_HOLDER_CHARS} characters")));
     }
     if ttl_secs > LEASE_SECONDS {
-        return Err(HttpReply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
+        return Err(HttpReply::bad_request(format!("ttlSecs is {ttl_secs}; expected 0 to {LEASE_SECONDS}")));
     }
     let lease = controller.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
     Ok(HttpReply::json(StatusCode::OK, &json!({ "lease": lease.map(LeaseStatus::from) })))
@@ -105,7 +105,9 @@ fn quit(
     caller: &Caller,
 ) -> Result<HttpReply, HttpReply> {
     if !connection.is_local() {
-        return Err(HttpReply::forbidden("/quit is taken by a loopback address or the unix socket only"));
+        return Err(HttpReply::forbidden(
+            "/quit is accepted only on a loopback address or the unix socket; connect to one of those",
+        ));
     }
     controller.quit(caller);
     Ok(HttpReply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))

@@ -74,7 +74,10 @@ impl Hosts {
             });
             if !is_ours {
                 let origin = printable(origin);
-                return Err(HttpReply::forbidden(format!("changes are not taken from pages of '{origin}'")));
+                return Err(HttpReply::forbidden(format!(
+                    "changes are not accepted from pages of '{origin}'; send the request without an Origin header, for \
+                     example with curl"
+                )));
             }
         }
         Ok(())
@@ -83,10 +86,10 @@ impl Hosts {
     fn host(&self, headers: &HeaderMap, uri: &Uri) -> Result<Authority, String> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
-            return Err("the request needs one Host header".to_owned());
+            return Err("the request must have exactly one Host header".to_owned());
         };
         let text = host.to_str().unwrap_or_default();
-        let foreign = |text: &str| format!("the Host '{}' is none of ours", printable(text));
+        let foreign = |text: &str| format!("the Host header '{}' does not name this admin port", printable(text));
         let host = text.parse::<Authority>().map_err(|_| foreign(text))?;
         // A request target in absolute form names a host too.
         for authority in [Some(&host), uri.authority()].into_iter().flatten() {
@@ -114,7 +117,7 @@ impl Hosts {
         if names.len() > shown.len() {
             shown.push("...".to_owned());
         }
-        format!("{REMEDY}; by TLS, the names of the certificate are ours too: {}", shown.join(", "))
+        format!("{REMEDY}; over TLS, the names of the certificate are accepted too: {}", shown.join(", "))
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {
@@ -134,7 +137,7 @@ fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-const REMEDY: &str = "use a bound address or localhost, or add the name by --adminHost";
+const REMEDY: &str = "use an address on which the admin port listens, or localhost, or add the name with --adminHost";
 
 #[cfg(test)]
 mod tests {

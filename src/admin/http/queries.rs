@@ -53,7 +53,7 @@ pub(super) async fn answer(
         }
         Query::History => Ok(HttpReply::json(ok, &HistoryReply { history: view.changes() })),
         Query::Blockers => {
-            let to = parameters.value("to").ok_or_else(|| HttpReply::bad_request("say which mode: /ready?to=MODE"))?;
+            let to = parameters.value("to").ok_or_else(|| HttpReply::bad_request("give the mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;
             Ok(HttpReply::json(ok, &Ready::new(readiness(view, to).await, spelling)))
         }

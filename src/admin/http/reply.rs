@@ -83,12 +83,16 @@ impl HttpReply {
     /// The reply to an unknown path.
     pub(super) fn not_found(path: &str) -> HttpReply {
         let path = crate::text::printable(path);
-        HttpReply::error(StatusCode::NOT_FOUND, "NotFound", format!("there is no {path} here"))
+        HttpReply::error(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            format!("unknown path {path}; the README lists the paths of the admin port"),
+        )
     }
 
     /// The reply to a method that the path does not have.
     pub(super) fn not_allowed(allow: &'static str) -> HttpReply {
-        let text = format!("this path takes {allow}");
+        let text = format!("this path accepts only {allow}");
         HttpReply { allow: Some(allow), ..HttpReply::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text) }
     }
 

@@ -145,7 +145,7 @@ impl<'a> Parameters<'a> {
             None | Some("false") => Ok(false),
             Some("" | "true") => Ok(true),
             Some(_) => {
-                Err(HttpReply::bad_request(format!("query parameter '{name}' takes no value, or true or false")))
+                Err(HttpReply::bad_request(format!("query parameter '{name}' accepts only true or false, or no value")))
             }
         }
     }

@@ -28,10 +28,10 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut strea
         Ok(ConnectionEnd::Closed) => {}
         Ok(ConnectionEnd::Refused) => linger(stream).await,
         Ok(ConnectionEnd::Idle) => {
-            tracing::debug!(who = %connection.who, "an admin connection was idle for too long");
+            tracing::debug!(who = %connection.who, "closed an idle admin connection");
         }
         Err(error) => {
-            tracing::debug!(who = %connection.who, %error, "an admin connection has ended in the middle of a message");
+            tracing::debug!(who = %connection.who, %error, "the client closed an admin connection within a message");
         }
     }
 }
@@ -57,7 +57,7 @@ impl CommandService for AdminCommands<'_> {
             Err(BadMessage::Malformed(message, malformed)) => refusal(message, malformed),
             Err(BadMessage::TooLong(header)) => {
                 let (most, length) = (ADMIN_MESSAGE_BYTES, header.message_length);
-                let text = format!("the admin port takes messages of at most {most} bytes; this one has {length}");
+                let text = format!("the admin port accepts messages of at most {most} bytes; this one has {length}");
                 ServiceReply::Refuse(PROTOCOL_ERROR, text)
             }
         }

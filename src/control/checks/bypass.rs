@@ -68,16 +68,16 @@ pub(crate) fn grouped(bypass: &[Bypass]) -> Vec<Blocker> {
         let (how, filter, also) = match direction {
             BypassDirection::Inbound => ("from", format!("ss -K sport = :{} and dst {ip}", first.local.port()), ""),
             BypassDirection::Outbound => {
-                let also = ", and tlsramp's own to it, which are made anew";
+                let also = ", and tlsramp's own connections to it, which are made again";
                 ("to", format!("ss -K dport = :{} and dst {ip}", first.remote.port()), also)
             }
         };
         Blocker {
             kind: BlockerKind::Bypass,
             text: format!(
-                "bypass: {count} connections {how} {whose} {ip} are older than the redirect and go around tlsramp"
+                "bypass: {count} connections {how} {whose} {ip} were made before the redirect and bypass tlsramp"
             ),
-            remedy: format!("they end when that peer connects anew; as root, `{filter}` ends them now{also}"),
+            remedy: format!("they end when that peer reconnects; as root, `{filter}` ends them now{also}"),
             address: Some(ip),
             open: u64::try_from(count).ok(),
             ..Blocker::default()

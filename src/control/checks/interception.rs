@@ -65,10 +65,10 @@ impl Interception {
         let inbound = self.covers_inbound();
         let mut effects = Vec::new();
         if inbound && !mode.accepts_plaintext() {
-            effects.push("clients without TLS get in");
+            effects.push("clients without TLS are accepted");
         }
         if inbound && mode.accepts_tls() {
-            effects.push("clients and members that use TLS do not get through to a server that has none");
+            effects.push("clients and members that use TLS cannot connect to a server that does not support TLS");
         }
         if mode.dials_tls() {
             effects.push("this server's own connections leave in plaintext, which members in requireSSL refuse");
@@ -126,10 +126,10 @@ pub(crate) fn local_server(settings: &Settings) -> Option<u16> {
     }
 }
 
-const GONE: &str = "the redirect rules are gone: new connections go around tlsramp.";
-const ABSENT: &str = "no redirect rules are in force, so nothing arrives at outboundTransparent.";
+const GONE: &str = "the interception rules are missing: new connections bypass tlsramp.";
+const ABSENT: &str = "no interception rules are in force, so nothing arrives at outboundTransparent.";
 const ABSENT_INBOUND: &str = "no interception rules are in force, so nothing arrives at inboundTransparent.";
-const REMEDY: &str = "Put them in force: tlsramp netfilter --apply";
+const REMEDY: &str = "Install them: tlsramp netfilter --apply";
 
 #[cfg(test)]
 mod tests {
@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn rules_that_are_missing_in_each_mode() {
-        const IN: &str = "without TLS get in";
-        const OUT: &str = "do not get through";
+        const IN: &str = "without TLS are accepted";
+        const OUT: &str = "cannot connect to a server";
         const LEAVES: &str = "leave in plaintext";
         let rows: [(Mode, bool, &[&str], bool, bool); 8] = [
             (Disabled, true, &[], false, true),
@@ -207,7 +207,7 @@ mod tests {
             for effect in [IN, OUT, LEAVES] {
                 assert_eq!(missing.text.contains(effect), effects.contains(&effect), "{mode}: {}", missing.text);
             }
-            let start = if once { "the redirect rules are gone" } else { "no redirect rules are in force" };
+            let start = if once { "the interception rules are missing" } else { "no interception rules are in force" };
             assert!(missing.text.starts_with(start) && missing.text.ends_with("--apply"), "{}", missing.text);
             for rules in [None, Some(true)] {
                 assert_eq!(sidecar(rules, once).missing(mode), None);

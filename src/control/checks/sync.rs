@@ -15,8 +15,9 @@ fn warning(server: &ServerStatus) -> Option<String> {
     let ServerStatus { upstream, route, up, .. } = server;
     (*up && server.state() == Some(ServerState::Other)).then(|| {
         format!(
-            "{upstream} ({route}) is neither PRIMARY, SECONDARY nor ARBITER (STARTUP2 or RECOVERING): an initial sync \
-             that loses its connection starts again from the beginning (before MongoDB 4.4)"
+            "{upstream} ({route}) is neither PRIMARY, SECONDARY nor ARBITER (for example STARTUP2 or RECOVERING): \
+             before MongoDB 4.4, an initial sync that loses its connection starts again from the beginning; wait until \
+             the sync is complete"
         )
     })
 }

@@ -17,7 +17,7 @@ pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<
         return refuse("no certificate is loaded; set tlsCertificateKeyFile and reload");
     }
     if settings.links_by_tls(mode) && !material.can_dial() {
-        return refuse("nothing to verify servers with; set tlsCAFile and reload");
+        return refuse("there is no CA file to verify servers with; set tlsCAFile and reload");
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ impl Controller {
         if !unresolved.is_empty() {
             let names = unresolved.join(", ");
             warnings.push(format!(
-                "these names do not resolve here, and so verify nobody: {names}; see to DNS or /etc/hosts"
+                "these names do not resolve here, so no peer is verified by them: {names}; check DNS or /etc/hosts"
             ));
         }
         Ok(warnings)

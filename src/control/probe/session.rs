@@ -102,11 +102,13 @@ impl ProbeSession {
     /// refuses our certificate.
     fn closed(&self, asked_before: bool, error: &str) -> String {
         match self.tls_version {
-            _ if asked_before => format!("it has closed the connection{error}"),
+            _ if asked_before => format!("the server closed the connection{error}"),
             Some(_) => {
-                format!("it closes the connection after the TLS handshake{error}: does it refuse our certificate?")
+                format!(
+                    "the server closes the connection after the TLS handshake{error}: does it refuse our certificate?"
+                )
             }
-            None => format!("it closes the connection without an answer{error}: does it require TLS?"),
+            None => format!("the server closes the connection without an answer{error}: does it require TLS?"),
         }
     }
 
@@ -129,10 +131,10 @@ fn answer(document: &RawDocument) -> HelloOutcome {
         return HelloOutcome::Hello(hello);
     }
     let Ok(said) = document.get_str("errmsg") else { return HelloOutcome::Strange(NO_MONGODB.into()) };
-    let text = format!("it answers: {}", printable(said));
+    let text = format!("the server answers: {}", printable(said));
     match document.get_i32("code") {
         Ok(WANTS_TLS) => HelloOutcome::Refused(LinkFailure {
-            text: format!("it takes TLS only ({text})"),
+            text: format!("the server accepts only TLS ({text})"),
             fault: PeerFault::WantsTls,
         }),
         Ok(HOST_UNREACHABLE) => HelloOutcome::Refused(LinkFailure { text, fault: PeerFault::Other }),
@@ -145,7 +147,7 @@ const WANTS_TLS: i32 = 141;
 /// `HostUnreachable`: the code with which a tlsramp answers if its own server is down.
 const HOST_UNREACHABLE: i32 = 6;
 
-const NO_MONGODB: &str = "it answers, and not as MongoDB does";
+const NO_MONGODB: &str = "the server answers, but not as MongoDB does";
 
 impl std::fmt::Debug for ProbeSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -164,10 +166,14 @@ mod tests {
     fn an_error_is_no_hello() {
         let only_tls = "The server is configured to only allow SSL connections";
         let rows: [(RawDocumentBuf, Option<PeerFault>, &str); 5] = [
-            (rawdoc! { "ok": 0.0, "errmsg": only_tls, "code": 141 }, Some(PeerFault::WantsTls), "takes TLS only"),
-            (rawdoc! { "ok": 0.0, "errmsg": "no server", "code": 6 }, Some(PeerFault::Other), "it answers: no server"),
-            (rawdoc! { "ok": 0.0, "errmsg": "busy\n", "code": 1 }, None, "it answers: busy\\n"),
-            (rawdoc! { "ok": 0.0, "errmsg": "strange" }, None, "it answers: strange"),
+            (rawdoc! { "ok": 0.0, "errmsg": only_tls, "code": 141 }, Some(PeerFault::WantsTls), "accepts only TLS"),
+            (
+                rawdoc! { "ok": 0.0, "errmsg": "no server", "code": 6 },
+                Some(PeerFault::Other),
+                "the server answers: no server",
+            ),
+            (rawdoc! { "ok": 0.0, "errmsg": "busy\n", "code": 1 }, None, "the server answers: busy\\n"),
+            (rawdoc! { "ok": 0.0, "errmsg": "strange" }, None, "the server answers: strange"),
             (rawdoc! { "ok": 0.0, "code": 141 }, None, "not as MongoDB does"),
         ];
         for (document, fault, text) in rows {

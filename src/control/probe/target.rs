@@ -183,7 +183,7 @@ impl ProbeTarget {
         loop {
             // If TLS is passed through, the probe only connects.
             let answer = if link == Link::Untouched {
-                HelloOutcome::Strange("TLS of its own: only connected to".into())
+                HelloOutcome::Strange("TLS is passed through: only the TCP connection is checked".into())
             } else {
                 session.hello().await
             };

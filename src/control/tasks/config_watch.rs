@@ -121,7 +121,7 @@ impl FileWatch {
         let watcher = watcher
             .inspect_err(|error| {
                 let seconds = WATCH_RECHECK.as_secs();
-                tracing::warn!(%error, "files cannot be watched; they are looked at every {seconds} s");
+                tracing::warn!(%error, "files cannot be watched; they are read every {seconds} s instead");
             })
             .ok();
         let mut watch = FileWatch {

@@ -35,7 +35,7 @@ fn log_rules(view: &View) {
     match missing_rules(view) {
         Some(missing) if missing.critical => tracing::error!("{}", missing.text),
         Some(missing) => tracing::warn!("{}", missing.text),
-        None => tracing::info!("the redirect rules are in force"),
+        None => tracing::info!("the interception rules are in force"),
     }
 }
 

@@ -70,7 +70,8 @@ impl StateSaver {
             Err(error) => {
                 let mut last = self.last.lock().await;
                 if !last.failing {
-                    tracing::error!(%error, "what was seen of clients, and the history of changes, would not outlive a restart");
+                    tracing::error!(%error, "cannot write the state file: a restart would lose the inventory and the \
+                        history");
                 }
                 last.failing = true;
             }
