@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::ctl::{admin, ctl, ended, start};
 use crate::support::plain::Plain;
 use crate::support::service::*;
-use crate::support::{Proxy, ReservedPort, cert, process, run_to_end};
+use crate::support::{Proxy, ReservedPort, Scratch, cert, process, run_to_end};
 
 /// Runs a command line on a terminal of 80 columns, types an answer, and returns exit code and output.
 fn typed(line: &str, answer: &str) -> (i32, String) {
@@ -30,6 +30,13 @@ fn with_plaintext_client() -> (Upstream, Proxy, Plain) {
     let mut client = Plain::connect(proxy.port());
     client.hello("reports");
     (upstream, proxy, client)
+}
+
+/// Runs `tlsramp rollout` for one node.
+fn rollout(to: &str, node: &str) -> (i32, String, String) {
+    let folder = Scratch::new("rollout");
+    let log = folder.path().join("log").display().to_string();
+    ended(&run_to_end(["rollout", "--to", to, "--node", node, "--log", &log]))
 }
 
 fn mode(proxy: &Proxy) -> String {
@@ -115,8 +122,7 @@ fn the_data_port_is_not_the_admin_port() {
         assert!(stderr.starts_with(&first), "{mode}: {stderr}");
         let plus = format!("The admin port is usually the data port plus 1000, here 127.0.0.1:{}", port + 1000);
         assert!(port > 64_535 || stderr.contains(&plus), "{mode}: {stderr}");
-        let (code, _, stderr) =
-            ended(&run_to_end(["rollout", "--to", "requireSSL", "--node", &format!("127.0.0.1:{port}")]));
+        let (code, _, stderr) = rollout("requireSSL", &format!("127.0.0.1:{port}"));
         assert!(code != 0 && stderr.contains("does not answer as an admin port"), "{stderr}");
     }
 }
@@ -131,7 +137,7 @@ fn nothing_listens_there() {
     );
     let (code, _, stderr) = ctl(&nobody, "ready");
     assert_eq!((code, stderr), (4, format!("tlsramp ctl: {expected}\n")));
-    let (code, _, stderr) = ended(&run_to_end(["rollout", "--to", "allowSSL", "--node", &nobody]));
+    let (code, _, stderr) = rollout("allowSSL", &nobody);
     assert!(code != 0 && stderr.contains(&expected), "{stderr}");
 }
 
