@@ -93,10 +93,10 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the admin port refused the request.
+    /// The reply of an admin port that refused the request.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, ClientError::Refused { .. })
+    pub fn reply(&self) -> Option<&ErrorReply> {
+        if let ClientError::Refused { reply, .. } = self { Some(reply) } else { None }
     }
 
     /// The error code: the one in the admin port's reply, if there is a reply.

@@ -130,7 +130,10 @@ async fn a_no_comes_with_its_reasons() {
     let reply = ErrorReply { error: "would cut off".into(), code: "Unreachable".into(), blockers: vec![blocker] };
     let (client, _) = answering(http("409 Conflict", &serde_json::to_string(&reply).unwrap())).await;
     let error = client.set_mode(&ModeRequest::default()).await.unwrap_err();
-    assert_eq!((error.is_refusal(), error.code(), error.to_string().as_str()), (true, "Unreachable", "would cut off"));
+    assert_eq!(
+        (error.reply().is_some(), error.code(), error.to_string().as_str()),
+        (true, "Unreachable", "would cut off")
+    );
     let ClientError::Refused { status: 409, reply: read, .. } = error else { panic!("{error}") };
     assert_eq!(*read, reply);
 }

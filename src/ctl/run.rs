@@ -81,10 +81,10 @@ fn show(output: Result<CtlOutput, ClientError>, as_json: bool, wide: bool) -> u8
         Ok(output) => (output.page, output.json, output.exit, output.notice),
         Err(error) => {
             let page = refusal::page(&error, now_millis());
-            let exit = match &error {
-                ClientError::Refused { reply, .. } if reply.is_guarded() => GUARDED,
-                error if error.is_refusal() => NO,
-                _ => UNREACHED,
+            let exit = match error.reply() {
+                Some(reply) if reply.is_guarded() => GUARDED,
+                Some(_) => NO,
+                None => UNREACHED,
             };
             let _ = io::stderr().write_all(page.render(OutputStyle::of(&io::stderr(), wide)).as_bytes());
             (Page::default(), refusal::json(&error), exit, None)

@@ -103,7 +103,7 @@ async fn give_back(fleet: &Fleet, holder: &str) {
 
 fn is_refusal(error: &AnswerError) -> bool {
     match error {
-        AnswerError::Client(error) => error.is_refusal(),
+        AnswerError::Client(error) => error.reply().is_some(),
         AnswerError::Unreadable(_) => false,
     }
 }
