@@ -23,7 +23,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     }
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > most { Err(format!("it has more than {most} bytes")) } else { Ok(bytes) }
+    if bytes.len() as u64 > most { Err(format!("the file exceeds the limit of {most} bytes")) } else { Ok(bytes) }
 }
 
 /// Checks whether a file can be created in a folder, by creating an unnamed file. On file systems without unnamed files
@@ -60,7 +60,7 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "12345").unwrap();
         assert_eq!(read(&file, 5), Ok(b"12345".to_vec()));
-        assert_eq!(read(&file, 4), Err("it has more than 4 bytes".into()));
+        assert_eq!(read(&file, 4), Err("the file exceeds the limit of 4 bytes".into()));
         let fifo = folder.path().join("fifo");
         mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
         for (path, reason) in [(fifo.as_path(), "not a regular file"), (folder.path(), "not a regular file")] {

@@ -14,6 +14,7 @@
 //! | 0 | [`limits`] | bounds of sizes and times, each with its reason |
 //! | 0 | [`drain`] | graceful stop: signal, wait, force |
 //! | 0 | [`files`] | bounded reading of files |
+//! | 0 | [`mongodb_uri`] | `mongodb://` URIs on the command line |
 //! | 1 | [`text`] | escaping and shortening of text from peers |
 //! | 1 | [`mongo`] | MongoDB's wire protocol: messages, replies, the follower of message boundaries |
 //! | 1 | [`net`] | sockets: addresses, listening, connection limits, dialling, relaying |
@@ -44,6 +45,7 @@ pub mod demo;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod load;
+pub mod mongodb_uri;
 pub mod netfilter;
 pub mod rollout;
 

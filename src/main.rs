@@ -3,14 +3,21 @@
 use std::process::ExitCode;
 
 use clap::Command;
-use tlsramp::{app, ctl, demo, load, netfilter, rollout};
+use tlsramp::{app, ctl, demo, load, mongodb_uri, netfilter, rollout};
 
 fn main() -> ExitCode {
-    let matches = command().get_matches();
+    let arguments = match mongodb_uri::expand(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            eprintln!("tlsramp: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    let matches = command().get_matches_from(arguments);
     match matches.subcommand() {
         Some(("run", arguments)) => app::run(arguments),
         Some(("check", arguments)) => app::check(arguments),
-        Some(("ctl", arguments)) => ctl::run(arguments),
+        Some(("ctl" | "status", arguments)) => ctl::run(arguments),
         Some(("demo", arguments)) => demo::run(arguments),
         Some(("load", arguments)) => load::run(arguments),
         Some(("netfilter", arguments)) => netfilter::run(arguments),
@@ -29,6 +36,7 @@ fn command() -> Command {
         .subcommand(app::run_command())
         .subcommand(app::check_command())
         .subcommand(ctl::command())
+        .subcommand(ctl::status_command())
         .subcommand(demo::command())
         .subcommand(load::command())
         .subcommand(netfilter::command())

@@ -35,14 +35,14 @@ fn command() -> Command {
                 .value_name("DIR")
                 .default_value("certs")
                 .value_parser(value_parser!(PathBuf))
-                .help("Folder to write into; made if missing"),
+                .help("Folder to write to; created if missing"),
             names(NAME)
                 .default_values(DEFAULT_NAMES)
                 .help("Host names and IP addresses of the server and member certificates"),
             names(MEMBER).help("Also make a certificate for each member of a replica set: NAME.pem, for that name"),
             names(CLIENT).help("Also make a certificate for each of these clients: NAME.pem, with CN=NAME"),
             switch(WRONG).help(WRONG_HELP),
-            switch(FORCE).help("Replace files that are already there"),
+            switch(FORCE).help("Replace existing files"),
         ])
 }
 
@@ -75,7 +75,7 @@ const WRONG: &str = "wrong";
 const FORCE: &str = "force";
 
 const LONG_ABOUT: &str = "Makes certificates for trying and testing tlsramp: a CA, a server, a cluster member and a client.\n\n\
-     Every file but the CA's holds a certificate and then its private key, as mongod expects it, with mode 0600. The CA's \
-     own key is not kept: to add or renew a certificate, make the whole set again.";
-const WRONG_HELP: &str = "Also make the wrong ones: expired, not yet valid, wrong name, no SAN, wrong CA, revoked (with CRLs), \
+     Every file except the CA's contains a certificate followed by its private key, as mongod requires, with mode 0600. \
+     The CA's key is not kept: to add or renew a certificate, make the whole set again.";
+const WRONG_HELP: &str = "Also make invalid certificates: expired, not yet valid, wrong name, no SAN, wrong CA, revoked (with CRLs), \
      and one whose key is encrypted with the password \"tlsramp\"";

@@ -1,5 +1,5 @@
-//! Authorization at the admin port, by listener and client certificate. Decided for each request, since settings, CAs and
-//! CRLs change while connections are open, and certificates expire.
+//! Authorization at the admin port, by listener and client certificate. It is checked for each request, since settings,
+//! CAs and CRLs change while connections are open, and certificates expire.
 
 use crate::config::Pattern;
 use crate::limits::ALLOW_SHOWN;
@@ -14,7 +14,7 @@ pub(super) enum ListenerKind {
     Remote,
     /// The Unix socket, which only the process's user and root can open.
     Unix,
-    /// The port for probes.
+    /// The health probe port.
     Probes,
 }
 
@@ -23,18 +23,18 @@ pub(super) enum ListenerKind {
 pub(super) enum Access {
     /// Everything.
     Full,
-    /// Read only: `--adminReadOnly`, or the port for probes.
+    /// Read only: `--adminReadOnly`, or the health probe port.
     ReadOnly,
     /// No access: TLS is required.
     NeedsTls,
-    /// No access: the CA has signed its certificate, and no `--adminAllow` pattern matches it.
+    /// No access: the certificate is valid, but no `--adminAllow` pattern matches it.
     NotAllowed,
-    /// No access: the client certificate was valid at the handshake, and no longer is.
+    /// No access: the client certificate was valid at the handshake, but is not valid any more.
     NotValid,
 }
 
-/// The access of a client. `allowed`: whether `--adminAllow` matches its certificate; `None` without TLS. `--adminReadOnly`
-/// leaves changes to the Unix socket.
+/// The access of a client. `allowed` is whether `--adminAllow` matches the client's certificate; `None` without TLS.
+/// With `--adminReadOnly`, only the Unix socket permits changes.
 pub(super) const fn access(listener: ListenerKind, allowed: Option<bool>, read_only: bool) -> Access {
     let trusted = if read_only { Access::ReadOnly } else { Access::Full };
     match (listener, allowed) {
@@ -56,8 +56,8 @@ impl Access {
     }
 }
 
-/// The refusal of a certificate that no pattern matches. It shows certificate and patterns, since the client, whose
-/// certificate the CA has signed, may be the operator with the wrong file.
+/// The text for a certificate that no pattern matches. It names the certificate and the patterns: the CA has signed the
+/// certificate, so the client may be an operator who uses the wrong file.
 pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Pattern]) -> String {
     let list = |texts: Vec<String>| {
         let more = texts.len().saturating_sub(ALLOW_SHOWN);
@@ -76,24 +76,25 @@ pub(super) fn not_allowed(subject: Option<&str>, names: &[String], allow: &[Patt
         format!("no pattern of --adminAllow matches: {patterns}")
     };
     format!(
-        "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names: \
-         {names}; {allow}. Add one for this certificate there, or show another certificate"
+        "this client certificate is not allowed at the admin port: its subject {subject}, its alternative names are \
+         {names}; {allow}. Add a matching pattern to --adminAllow, or present another certificate"
     )
 }
 
-/// The refusal of a certificate that was valid at the handshake.
+/// The text for a certificate that was valid only at the handshake.
 pub(super) fn not_valid(reason: &str) -> String {
     format!(
-        "the client certificate of this connection is no longer accepted: {reason}. Connect again, with one that is"
+        "the client certificate of this connection is no longer accepted: {reason}. Connect again with a valid \
+         certificate"
     )
 }
 
 /// The refusal of plaintext where TLS is required.
-pub(super) const NEEDS_TLS: &str = "this admin address takes TLS with a client certificate only; connect with --tls, \
-     --tlsCAFile and --tlsCertificateKeyFile";
+pub(super) const NEEDS_TLS: &str = "this admin address requires TLS with a client certificate; connect with --tls, \
+    --tlsCAFile and --tlsCertificateKeyFile";
 /// The refusal of a change where the admin port is read-only.
 pub(super) const READ_ONLY: &str =
-    "this admin address is read-only (--adminReadOnly); changes are made by its unix socket";
+    "this admin address is read-only (--adminReadOnly); make changes through its unix socket";
 
 #[cfg(test)]
 mod tests {
@@ -120,7 +121,8 @@ mod tests {
     fn a_refusal_shows_the_certificate_and_the_patterns() {
         let allow = ["CN=ops,*", "DNS:*.ops.example.net"].map(|text| text.parse().unwrap());
         let text = not_allowed(Some("CN=app\n2026,O=x"), &["DNS:app".to_owned()], &allow);
-        for part in ["'CN=app\\n2026,O=x'", "names: DNS:app;", "'CN=ops,*', 'DNS:*.ops.example.net'", "--adminAllow"] {
+        for part in ["'CN=app\\n2026,O=x'", "names are DNS:app;", "'CN=ops,*', 'DNS:*.ops.example.net'", "--adminAllow"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         let many = vec!["x".repeat(1000).parse().unwrap(); ALLOW_SHOWN + 3];

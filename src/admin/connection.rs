@@ -1,4 +1,4 @@
-//! A connection whose client is known: its access, and what its requests need.
+//! An accepted connection whose client is identified, and its access.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use super::state::AdminState;
 use crate::control::{Caller, Door, Who};
 use crate::drain;
 
-/// A connection whose client is known.
+/// A connection whose client is identified.
 #[derive(Debug)]
 pub(super) struct AdminConnection {
     pub(super) shared: Arc<AdminState>,
     pub(super) listener_kind: ListenerKind,
     pub(super) who: Who,
-    /// Whether the connection uses TLS: then its client has verified a name of the admin port's certificate.
+    /// Whether the connection uses TLS. Its client has then verified a name of the admin port's certificate.
     pub(super) by_tls: bool,
     /// The client certificate with its chain; empty without TLS.
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -26,11 +26,11 @@ pub(super) struct AdminConnection {
     /// The local address, for TCP.
     pub(super) local: Option<SocketAddr>,
     pub(super) slot: AdminConnectionSlot,
-    /// Draining: no further request is read, and the current one is answered.
+    /// Signals draining: the current request is answered, and no further one is read.
     pub(super) watch: drain::DrainWatch,
 }
 
-/// A connection that was accepted, before its client is known.
+/// An accepted connection whose client is not identified yet.
 pub(super) struct NewConnection {
     pub(super) shared: Arc<AdminState>,
     pub(super) listener_kind: ListenerKind,
@@ -45,8 +45,8 @@ impl AdminConnection {
         AdminConnection { shared, listener_kind, who, by_tls: false, chain, names, local, slot, watch }
     }
 
-    /// The client's access now. Call it for each request, after the whole request was read: settings, CAs and CRLs may have
-    /// changed since the connection was made, and the client certificate may have expired.
+    /// The client's present access. Must be called for each request, after the whole request was read: settings, CAs
+    /// and CRLs may have changed since the handshake, and the client certificate may have expired.
     pub(super) fn access(&self) -> Access {
         let admin = self.shared.admin();
         if !self.by_tls {
@@ -59,7 +59,7 @@ impl AdminConnection {
         access(self.listener_kind, Some(self.subject().is_some_and(matches)), admin.read_only)
     }
 
-    /// The text that refuses every request, if the access does.
+    /// The text with which every request is refused; `None` if the access permits some.
     pub(super) fn refusal(&self, access: Access) -> Option<String> {
         match access {
             Access::Full | Access::ReadOnly => None,
@@ -69,7 +69,7 @@ impl AdminConnection {
         }
     }
 
-    /// Why a handshake now would refuse the client certificate, if it would.
+    /// The reason why a handshake now would refuse the client certificate; `None` if it would succeed.
     fn invalid(&self) -> Option<String> {
         self.shared.controller.view().snapshot().tls.verify_admin_client(&self.chain).err()
     }
@@ -94,12 +94,12 @@ impl AdminConnection {
         }
     }
 
-    /// Its number among the connections of its kind, from 1.
+    /// The connection's number among those of its kind, from 1.
     pub(super) fn number(&self) -> u64 {
         self.slot.number()
     }
 
-    /// Logs that its requests are refused.
+    /// Logs that this connection's requests are refused.
     pub(super) fn refused(&self, reason: &str) {
         let (peer, subject) = match &self.who {
             Who::Tcp { peer, subject } => (Some(*peer), subject.as_deref()),

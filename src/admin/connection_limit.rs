@@ -1,9 +1,9 @@
-//! The connection limit of a kind of listener. At the limit, a new connection evicts the least useful one, so that
-//! thousands of silent connections cannot keep out one that sends a request.
+//! The connection limit of one kind of listener. At the limit, a new connection evicts the least useful one, so that
+//! thousands of silent connections cannot exclude a client that sends a request.
 //!
-//! Least useful are connections that have sent no byte, then those without an answered request; among equals, the one
-//! that was longest without progress. A connection whose request is in progress is not evicted. Idle connections of
-//! drivers and shells have no time limit.
+//! The least useful connections are those that have sent no byte, then those without an answered request; among equals,
+//! the one that made no progress for the longest time. A connection whose request is in progress is not evicted. Idle
+//! connections of drivers and shells have no time limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ struct LimitState {
 #[derive(Debug)]
 struct SlotEntry {
     progress: ConnectionProgress,
-    /// When it last made progress.
+    /// The time of the last progress.
     since: Instant,
     /// Requests in progress.
     busy: u32,
@@ -53,7 +53,7 @@ pub(super) struct AdminConnectionSlot {
     limit: AdminConnectionLimit,
 }
 
-/// A request in progress: its connection is not evicted while this is held.
+/// Marks a request as in progress: its connection is not evicted while this value exists.
 #[derive(Debug)]
 pub(super) struct Busy<'a>(&'a AdminConnectionSlot);
 
@@ -62,7 +62,8 @@ impl AdminConnectionLimit {
         AdminConnectionLimit(Arc::new(LimitTable { most, state: Mutex::default() }))
     }
 
-    /// A slot for a connection; at the limit, another one is evicted. `None` if requests are in progress on all.
+    /// Takes a slot for a connection; at the limit, another connection is evicted. `None` if requests are in progress
+    /// on all.
     pub(super) fn admit(&self) -> Option<AdminConnectionSlot> {
         let mut state = self.state();
         if state.here.len() >= self.0.most {
@@ -96,17 +97,17 @@ impl AdminConnectionSlot {
         self.number
     }
 
-    /// The client has sent a byte.
+    /// Records that the client has sent a byte.
     pub(super) fn begun(&self) {
         self.change(|entry| entry.progress = entry.progress.max(ConnectionProgress::Begun));
     }
 
-    /// A request was answered, other than by a refusal.
+    /// Records that a request was answered, other than by a refusal.
     pub(super) fn served(&self) {
         self.change(|entry| entry.progress = ConnectionProgress::Served);
     }
 
-    /// A request is in progress until the guard is dropped.
+    /// Marks a request as in progress until the guard is dropped.
     pub(super) fn busy(&self) -> Busy<'_> {
         self.change(|entry| entry.busy += 1);
         Busy(self)
@@ -118,7 +119,7 @@ impl AdminConnectionSlot {
     }
 
     fn change(&self, change: impl FnOnce(&mut SlotEntry)) {
-        // Missing if it was just evicted and its task does not know yet.
+        // The entry is missing if the connection was just evicted and its task has not noticed yet.
         if let Some(entry) = self.limit.state().here.get_mut(&self.number) {
             entry.since = Instant::now();
             change(entry);
@@ -158,7 +159,7 @@ mod tests {
         let _new = limit.admit().unwrap();
         assert!(is_out(&silent) && !is_out(&begun));
         tokio::time::timeout(Duration::from_secs(5), silent.evicted()).await.expect("it is told");
-        // The newcomer is the only silent one now.
+        // The new connection is the only silent one now.
         let newer = limit.admit().unwrap();
         assert!(is_out(&_new) && !is_out(&begun));
         newer.served();

@@ -1,5 +1,5 @@
-//! The listeners of the admin port and of the probes: bound before anything runs, served once there is a controller, closed
-//! last.
+//! The listeners of the admin port and of the health probe port. They are bound before the proxy starts, served once
+//! there is a controller, and closed last.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -21,14 +21,14 @@ use crate::limits::{
 };
 use crate::net::{Inherited, Listener, UnixSocket, descriptor_limit};
 
-/// Listeners that are bound and not served yet: connections wait in the kernel's queue.
+/// Listeners that are bound but not served yet: connections wait in the kernel's queue.
 #[derive(Debug, Default)]
 pub struct BoundServer {
     tcp: Vec<(ListenerKind, SocketAddr, TcpListener)>,
     unix: Vec<(PathBuf, UnixSocket)>,
 }
 
-/// The admin port, being served. Dropping it closes its connections at once.
+/// The admin port while it is served. Dropping it closes its connections at once.
 #[derive(Debug)]
 pub struct AdminServer {
     shared: Arc<AdminState>,
@@ -37,10 +37,10 @@ pub struct AdminServer {
 }
 
 impl BoundServer {
-    /// Binds the addresses of the settings, or takes sockets that the service manager has passed on.
+    /// Binds the addresses of the settings, or takes inherited sockets from the service manager.
     ///
     /// # Errors
-    /// Every address that cannot be bound; then none is kept.
+    /// Every address that cannot be bound; no listener is kept then.
     pub fn bind(admin: &Admin, inherited: &Inherited) -> Result<BoundServer, Vec<Mistake>> {
         let mut bound = BoundServer::default();
         let mut mistakes = Vec::new();
@@ -111,18 +111,18 @@ impl BoundServer {
 }
 
 impl AdminServer {
-    /// The Unix sockets listened on.
+    /// The paths of the Unix sockets.
     #[must_use]
     pub fn sockets(&self) -> &[PathBuf] {
         &self.sockets
     }
 
-    /// Reports not ready from now on, since the proxy accepts no new connections. Everything else goes on.
+    /// Reports not ready from now on, since the proxy accepts no new connections. Everything else continues.
     pub fn stopping(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Closes the listeners. Requests in progress are answered for at most [`ADMIN_FAREWELL`].
+    /// Closes the listeners. Requests in progress are answered within [`ADMIN_FAREWELL`].
     pub async fn close(self) {
         self.drain.start();
         self.drain.wait(ADMIN_FAREWELL, std::future::pending()).await;
@@ -151,12 +151,13 @@ impl Acceptor {
             if let Some(new) = self.admit(Some(peer)) {
                 tokio::spawn(serve::tcp(socket, peer, new));
             }
-            // An evicted connection closes before the next is accepted, so that descriptors stay bounded.
+            // Lets an evicted connection close before the next is accepted, so that the number of descriptors is
+            // bounded.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Removes the socket's file at the end.
+    /// Accepts the connections of a Unix socket, and removes the socket's file at the end.
     async fn accept_unix(self, socket: UnixSocket) {
         let listener = match tokio::net::UnixListener::from_std(socket.listener) {
             Ok(listener) => listener,
@@ -174,16 +175,20 @@ impl Acceptor {
                     }
                     tokio::task::yield_now().await;
                 }
-                // Out of descriptors or memory.
+                // The process is out of descriptors or memory.
                 Err(_) => tokio::time::sleep(ACCEPT_BACKOFF_MOST).await,
             }
         }
     }
 
-    /// A slot for a connection, unless requests are in progress on all others.
+    /// Takes a slot for a connection; `None` if requests are in progress on all others.
     fn admit(&self, peer: Option<SocketAddr>) -> Option<NewConnection> {
         let Some(slot) = self.limit.admit() else {
-            self.shared.log_limit.refused(peer, None, "all admin connections are being served");
+            self.shared.log_limit.refused(
+                peer,
+                None,
+                "the connection limit of the admin port is reached, and requests are in progress on all connections",
+            );
             return None;
         };
         let (shared, watch) = (Arc::clone(&self.shared), self.watch.clone());
@@ -191,7 +196,7 @@ impl Acceptor {
     }
 }
 
-/// A wildcard address is remote, wherever its clients are.
+/// The kind of a listener. A wildcard address counts as remote, whatever the peer's address.
 fn listener_kind(address: SocketAddr) -> ListenerKind {
     if address.ip().to_canonical().is_loopback() { ListenerKind::Loopback } else { ListenerKind::Remote }
 }
@@ -203,7 +208,7 @@ fn route(listener_kind: ListenerKind) -> Arc<str> {
     }
 }
 
-/// At most `most` connections, fewer if the descriptors that are reserved for all listeners do not suffice.
+/// The connection limit: at most `most`, fewer if the descriptors that are reserved for all listeners do not suffice.
 fn share(most: usize) -> usize {
     let kept = usize::try_from((descriptor_limit() / 4).min(DOOR_DESCRIPTORS)).unwrap_or_default();
     let all = usize::try_from(DOOR_DESCRIPTORS).unwrap_or(usize::MAX);

@@ -1,18 +1,36 @@
-//! The admin port: MongoDB commands and HTTP, on TCP and on its Unix socket, and the probes' own port. It translates
-//! requests for the control plane and replies to them; of itself it decides only which callers may ask for what.
+//! The admin port: MongoDB commands and HTTP, on TCP and on a Unix socket, and the health probe port. It translates
+//! between requests and the control plane; its only own decision is which callers may request what.
 //!
 //! | file | contents |
 //! |---|---|
 //! | [`listener`] | opening and closing the listeners; accepting |
-//! | [`connection_limit`] | how many connections there may be, and which are closed for new ones |
-//! | [`serve`] | one connection, from its first byte to its last |
-//! | [`connection`] | a connection whose client is known |
+//!
+//!  [`connection_limit`]
+//!  the number of connections, and which one is evicted for a new one
+//!
+//!
+//!  [`serve`]
+//!  the life of one connection
+//!
+//!
+//!  [`connection`]
+//!  a connection whose client is identified
+//!
 //! | [`state`] | the state that all connections share |
-//! | [`access`] | which callers may do what, and how others are refused |
-//! | [`protocol`] | telling MongoDB from HTTP by the first four bytes |
+//!
+//!  [`access`]
+//!  which callers may request what, and the texts for the others
+//!
+//!
+//!  [`protocol`]
+//!  detection of MongoDB or HTTP by the first four bytes
+//!
 //! | [`mongo`] | MongoDB commands |
 //! | [`http`] | HTTP paths |
-//! | [`requests`], [`replies`] | the JSON of requests and replies, and how it is made of the control plane's types |
+//!
+//!  [`requests`], [`replies`]
+//!  the JSON of requests and replies, and its conversion from the control plane's types
+//!
 //! | [`log_limit`] | the bound on log lines that unauthenticated peers cause |
 
 mod access;

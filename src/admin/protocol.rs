@@ -12,22 +12,23 @@ use crate::mongo::header::HEADER_BYTES;
 pub(super) enum Protocol {
     /// MongoDB's wire protocol.
     Mongodb,
-    /// HTTP, or anything else, which HTTP answers as a bad request.
+    /// HTTP, or anything else, which is answered as a malformed HTTP request.
     Http,
 }
 
 impl Protocol {
-    /// The bytes are the length of a MongoDB message, or HTTP: `GET ` would be 542,393,671.
+    /// The bytes are the length of a MongoDB message, or the start of an HTTP request: `GET ` read as a length is
+    /// 542,393,671, too long for a message.
     fn of(bytes: [u8; 4]) -> Protocol {
         let length = usize::try_from(i32::from_le_bytes(bytes)).unwrap_or_default();
         if (HEADER_BYTES..=MAX_MESSAGE_BYTES).contains(&length) { Protocol::Mongodb } else { Protocol::Http }
     }
 }
 
-/// Detects the protocol. The stream returned begins with the bytes that were read for it.
+/// Detects the protocol. The returned stream still begins with these four bytes.
 ///
 /// # Errors
-/// If reading fails; `UnexpectedEof` if the stream ends before the fourth byte.
+/// The error of the stream; `UnexpectedEof` if the stream ends before the fourth byte.
 pub(super) async fn detect<S>(mut stream: S) -> io::Result<(Protocol, impl AsyncRead + AsyncWrite + Unpin)>
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! The JSON bodies of requests. Unknown keys are errors, so that a misspelt `guard` is not ignored.
+//! The JSON bodies of requests. Unknown keys are errors, so that a misspelt `guard` does not go unnoticed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::control::Recycle;
 pub struct ModeRequest {
     /// The mode, in either spelling.
     pub mode: String,
-    /// Allow any mode that can be served.
+    /// Whether to allow any mode that can be served.
     #[serde(default)]
     pub force: bool,
-    /// Refuse the change if there are warnings.
+    /// Whether to refuse the change if there is any blocker.
     #[serde(default)]
     pub guard: bool,
-    /// A restart starts in it too.
+    /// Whether a restart starts in this mode too.
     #[serde(default)]
     pub persist: bool,
     /// The holder in whose name the request is made, if a lease is held.
@@ -27,15 +27,15 @@ pub struct ModeRequest {
     pub holder: Option<String>,
 }
 
-/// `POST /recycle`: moves connections that today's policy would not make.
+/// `POST /recycle`: recycles connections that the present policy would not make.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct RecycleParameters {
-    /// Also connections whose clients may see an error.
+    /// Whether to recycle also connections whose clients may see an error.
     pub force: bool,
-    /// After so many seconds, a connection is cut, at a message boundary or not.
+    /// The number of seconds after which a connection is cut even within a message.
     pub grace_secs: Option<u64>,
-    /// How long the answer waits for connections to move, in seconds.
+    /// The number of seconds for which the reply waits for connections to end.
     pub wait_secs: Option<u64>,
 }
 
@@ -50,12 +50,12 @@ impl From<RecycleParameters> for Recycle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AcceptRequest {
-    /// The client, as `GET /clients` calls it.
+    /// The client's key in `GET /clients`.
     pub key: String,
-    /// False takes it back.
+    /// False withdraws the acceptance.
     #[serde(default = "yes")]
     pub accepted: bool,
-    /// False refuses a key that no client has had.
+    /// Whether to accept a key that no client has had.
     #[serde(default = "yes")]
     pub unseen: bool,
 }
@@ -68,7 +68,7 @@ pub struct LeaseRequest {
     pub holder: String,
     /// The duration in seconds, 0 to 3600; 0 releases the lease.
     pub ttl_secs: u64,
-    /// Take the lease over from any present holder.
+    /// Whether to take the lease from another holder.
     #[serde(default)]
     pub force: bool,
 }
@@ -77,10 +77,10 @@ pub struct LeaseRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct MembersRequest {
-    /// The members of each set, as `HOST:PORT`, in place of those known by this request before; none removes the set.
-    /// Sets that are not named here stay as they are.
+    /// The members of each set, as `HOST:PORT`, which replace those of an earlier request; an empty list removes the
+    /// set. Sets that are not named here stay as they are.
     pub sets: BTreeMap<String, Vec<String>>,
-    /// Ignore a lease held by another client.
+    /// Whether to ignore a lease held by another client.
     #[serde(default)]
     pub force: bool,
     /// The holder in whose name the request is made, if a lease is held.
@@ -92,12 +92,12 @@ pub struct MembersRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadAgainRequest {
-    /// TLS files that are out of date too, in place of some that are not.
+    /// Whether to accept TLS files that are out of date although those in force are not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
 }
 
-/// The body of what takes nothing: `{}`.
+/// The body of a request without fields: `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}

@@ -1,4 +1,4 @@
-//! Serves one connection, from its first byte to its last.
+//! Serves one connection from its first byte to its last.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, new: NewConnection)
     let opening = match sniffed {
         Ok(sniffed) => sniffed.opening,
         Err(error) => {
-            tracing::debug!(%peer, %error, "an admin connection said nothing");
+            tracing::debug!(%peer, %error, "closed an admin connection on which the client sent nothing");
             return;
         }
     };
@@ -41,7 +41,7 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, new: NewConnection)
         Opening::Tls if new.listener_kind != ListenerKind::Probes => Box::pin(by_tls(socket, peer, local, new)).await,
         Opening::Tls | Opening::OldTls | Opening::Sslv2 => {
             let reason = match opening {
-                Opening::Tls | Opening::Plaintext => "the port for probes speaks no TLS",
+                Opening::Tls | Opening::Plaintext => "the health probe port does not support TLS; connect in plaintext",
                 Opening::OldTls | Opening::Sslv2 => "TLS below 1.2",
             };
             new.shared.log_limit.refused(Some(peer), None, reason);
@@ -50,12 +50,12 @@ pub(super) async fn tcp(socket: TcpStream, peer: SocketAddr, new: NewConnection)
     }
 }
 
-/// Serves a Unix socket connection, without TLS: the kernel names the peer.
+/// Serves a Unix socket connection, without TLS: the kernel identifies the peer.
 pub(super) async fn unix(socket: UnixStream, new: NewConnection) {
     let credentials = match socket.peer_cred() {
         Ok(credentials) => credentials,
         Err(error) => {
-            tracing::debug!(%error, "an admin connection by the unix socket is gone");
+            tracing::debug!(%error, "the client closed an admin connection on the unix socket");
             return;
         }
     };
@@ -66,7 +66,12 @@ pub(super) async fn unix(socket: UnixStream, new: NewConnection) {
 async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, new: NewConnection) {
     let log_limit = &new.shared.log_limit;
     let Some(config) = new.shared.controller.view().snapshot().tls.admin_config() else {
-        log_limit.refused(Some(peer), None, "TLS, and no certificate of ours and no CA are loaded");
+        log_limit.refused(
+            Some(peer),
+            None,
+            "cannot accept TLS: no certificate or no CA file is loaded; set tlsCertificateKeyFile and tlsCAFile, and \
+             reload",
+        );
         return linger(socket).await;
     };
     let handshake = tokio::select! {
@@ -95,12 +100,13 @@ async fn by_tls(socket: TcpStream, peer: SocketAddr, local: Option<SocketAddr>, 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: AdminConnection) {
     tokio::select! {
         () = serve_protocol(stream, &connection) => {}
-        () = connection.slot.evicted() => tracing::debug!(who = %connection.who, "an admin connection was closed in favour of another"),
+        () = connection.slot.evicted() => tracing::debug!(who = %connection.who, "closed an admin connection to make \
+            room for a new one"),
         () = connection.watch.forced() => {}
     }
 }
 
-/// Detects the protocol and serves it.
+/// Detects the protocol, and serves it.
 async fn serve_protocol<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &AdminConnection) {
     if connection.listener_kind == ListenerKind::Probes {
         return http::serve(stream, connection).await;
@@ -110,7 +116,7 @@ async fn serve_protocol<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection
         () = connection.watch.draining() => return,
     };
     let Ok(Ok((protocol, stream))) = detected else {
-        tracing::debug!(who = %connection.who, "an admin connection said nothing");
+        tracing::debug!(who = %connection.who, "closed an admin connection on which the client sent nothing");
         return;
     };
     connection.slot.begun();

@@ -13,9 +13,9 @@ use crate::control::Controller;
 pub(super) struct AdminState {
     pub(super) controller: Arc<Controller>,
     pub(super) log_limit: LogLimit,
-    /// The addresses bound, by route name.
+    /// The bound addresses, by route name.
     pub(super) bound: Vec<(Arc<str>, SocketAddr)>,
-    /// Set once the proxy takes no new connections: it is live, and not ready.
+    /// Set once the proxy accepts no new connections: it is live, but not ready.
     pub(super) stopping: AtomicBool,
 }
 

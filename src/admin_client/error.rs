@@ -11,8 +11,8 @@ use crate::tls::HandshakeError;
 pub enum ClientError {
     /// The connection was refused, or the Unix socket does not exist.
     #[error(
-        "nothing listens on {address}: is tlsramp running there? Its log names the address (listening, route=admin); \
-         another one is given with --admin"
+        "nothing listens on {address}: is tlsramp running there? Its log names its admin port (listening, route=admin); \
+         give that address (ctl: --admin, rollout: --node)"
     )]
     NobodyListens {
         /// The address of the admin port.
@@ -69,7 +69,11 @@ pub enum ClientError {
         most: usize,
     },
     /// The peer is not the admin port of a tlsramp.
-    #[error("{address} is no admin port of tlsramp: {found}; its log names the address (listening, route=admin)")]
+    #[error(
+        "{address} does not answer as an admin port of tlsramp: {found}. The admin port is usually the data port plus \
+         1000{}; the log names it (listening, route=admin)",
+        plus_1000(.address)
+    )]
     NotTlsramp {
         /// The address of the admin port.
         address: String,
@@ -89,10 +93,10 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the admin port refused the request.
+    /// The reply of an admin port that refused the request.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, ClientError::Refused { .. })
+    pub fn reply(&self) -> Option<&ErrorReply> {
+        if let ClientError::Refused { reply, .. } = self { Some(reply) } else { None }
     }
 
     /// The error code: the one in the admin port's reply, if there is a reply.
@@ -117,7 +121,7 @@ fn hint(error: &HandshakeError) -> &'static str {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match error {
         HandshakeError::Tls(rustls::Error::InvalidCertificate(_)) => {
-            "; --tlsCAFile must have its CA, and --admin the name that it is for"
+            "; --tlsCAFile must have its CA, and the address must be a name in its certificate"
         }
         HandshakeError::Tls(rustls::Error::AlertReceived(_)) => {
             "; --tlsCertificateKeyFile must be for clients, and of a CA that tlsramp knows (tlsClusterCAFile or tlsCAFile)"
@@ -128,6 +132,13 @@ fn hint(error: &HandshakeError) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// The port that a data port's admin port has by default.
+fn plus_1000(address: &str) -> String {
+    let port =
+        address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?.checked_add(1000)?)));
+    port.map(|(host, port)| format!(", here {host}:{port}")).unwrap_or_default()
 }
 
 fn unsure(what: &str) -> &'static str {

@@ -61,6 +61,8 @@ mod tests {
         let expected = "tlsramp ctl --admin db1:28017 --tls --tlsCAFile '/a b/ca.pem' --tlsCertificateKeyFile ops.pem";
         assert_eq!(words("db1:28017"), expected);
         assert_eq!(words("unix:/run/a b.sock"), "tlsramp ctl --admin 'unix:/run/a b.sock'");
-        assert_eq!((quoted("it's"), quoted("")), ("'it'\\''s'".into(), "''".into()));
+        // A client chooses its name, which must not become a command of the operator who pastes it.
+        assert_eq!(quoted("1.1.1.1/x'; rm -rf ~ #/d"), r"'1.1.1.1/x'\''; rm -rf ~ #/d'");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -130,7 +130,10 @@ async fn a_no_comes_with_its_reasons() {
     let reply = ErrorReply { error: "would cut off".into(), code: "Unreachable".into(), blockers: vec![blocker] };
     let (client, _) = answering(http("409 Conflict", &serde_json::to_string(&reply).unwrap())).await;
     let error = client.set_mode(&ModeRequest::default()).await.unwrap_err();
-    assert_eq!((error.is_refusal(), error.code(), error.to_string().as_str()), (true, "Unreachable", "would cut off"));
+    assert_eq!(
+        (error.reply().is_some(), error.code(), error.to_string().as_str()),
+        (true, "Unreachable", "would cut off")
+    );
     let ClientError::Refused { status: 409, reply: read, .. } = error else { panic!("{error}") };
     assert_eq!(*read, reply);
 }
@@ -176,8 +179,8 @@ async fn nobody_there() {
     {
         let error = client(&address).status().await.unwrap_err();
         let expected = format!(
-            "nothing listens on {address}: is tlsramp running there? Its log names the address (listening, \
-             route=admin); another one is given with --admin"
+            "nothing listens on {address}: is tlsramp running there? Its log names its admin port \
+             (listening, route=admin); give that address (ctl: --admin, rollout: --node)"
         );
         assert_eq!(error.to_string(), expected);
     }
@@ -238,7 +241,7 @@ async fn by_tls_both_are_verified() {
     for (serving, shown, ca, part) in [
         ("server.pem", "other-ca-client.pem", "ca.pem", "the peer sent the alert"),
         ("wrong-name.pem", "client.pem", "ca.pem", "not valid for name"),
-        ("server.pem", "client.pem", "other-ca.pem", "not signed by a CA of the CA file"),
+        ("server.pem", "client.pem", "other-ca.pem", "not signed by a CA in the CA file"),
     ] {
         let error = by_tls(&folder, "127.0.0.1", serving, shown, ca).await.unwrap_err();
         assert!(matches!(error, ClientError::Handshake { .. }), "{error:?}");

@@ -26,7 +26,10 @@ pub(super) enum CapabilityError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Mistakes(Vec<Mistake>),
     /// The kernel refuses to drop the capabilities.
-    #[error("cannot drop the capabilities, which --inboundTransparent needs only to start: {0}")]
+    #[error(
+        "cannot drop the capabilities that --inboundTransparent needs at the start only: {0}; allow the system call \
+         capset (SystemCallFilter= of the service unit)"
+    )]
     Drop(#[from] io::Error),
 }
 

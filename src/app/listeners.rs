@@ -142,7 +142,8 @@ impl Listeners {
             tracing::warn!(
                 asked,
                 most,
-                "maxIncomingConnections is reduced to what the descriptor limit allows; raise it (ulimit -n, LimitNOFILE)"
+                "maxIncomingConnections exceeds what the descriptor limit allows and was reduced; raise the limit \
+                 (ulimit -n, LimitNOFILE=)"
             );
         }
     }
@@ -195,7 +196,7 @@ impl Listeners {
                     ready.push(BoundRoute { route: Arc::clone(route), address, transparent: false, listeners });
                 }
                 Err(error) if ip.is_ipv6() && lacks_ipv6(&error) => {
-                    tracing::info!(%error, "no IPv6 on this host: outboundTransparent listens on 127.0.0.1 alone");
+                    tracing::info!(%error, "this host has no IPv6: outboundTransparent listens on 127.0.0.1 only");
                 }
                 Err(error) => {
                     let address = SocketAddr::new(ip, port).to_string();
@@ -265,5 +266,5 @@ fn cannot_listen(settings: &Settings, outbound: &OutboundSettings, error: &io::E
     Mistake::cannot_listen("--outbound", &address, error)
 }
 
-const DROPPED: &str = "choose a port from 1024 up, or restart tlsramp with CAP_NET_BIND_SERVICE: with --inboundTransparent it drops \
-    every capability once its listeners are open";
+const DROPPED: &str = "choose a port of 1024 or above, or restart tlsramp with CAP_NET_BIND_SERVICE: with \
+    --inboundTransparent, it drops all capabilities once its listeners are open";

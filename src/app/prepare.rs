@@ -41,7 +41,9 @@ pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> 
             InUse::Warning if mistake.in_use => {
                 let shown = mistake.value.as_deref().unwrap_or_default();
                 let name = &mistake.name;
-                warnings.push(format!("{name} {shown}: in use now, by the instance to be replaced or another process"));
+                warnings.push(format!(
+                    "{name} {shown}: the address is in use, by the instance to be replaced or by another process"
+                ));
             }
             InUse::Warning | InUse::Mistake => mistakes.push(mistake),
         }
@@ -49,7 +51,12 @@ pub(super) fn prepare(loaded: &Loaded, inherited: &Inherited, in_use: InUse) -> 
     let Some(restored) = restored.filter(|_| mistakes.is_empty()) else { return Err(mistakes) };
     if restored.mode != settings.mode {
         let (mode, configured) = (restored.mode.name(settings.spelling), settings.mode.name(settings.spelling));
-        warnings.insert(0, format!("--stateFile: a start takes the persisted mode {mode}, not {configured}"));
+        warnings.insert(
+            0,
+            format!(
+                "--stateFile: tlsramp would start in the persisted mode {mode}, not in the configured mode {configured}"
+            ),
+        );
     }
     Ok(Prepared { restored, warnings })
 }
@@ -74,9 +81,9 @@ fn too_few_descriptors(settings: &Settings) -> Option<Mistake> {
     let admin = settings.admin.binds.len() + settings.admin.probes.len();
     let (needed, most) = (descriptors_needed(settings.workers, routes, admin), descriptors_at_most());
     let shown = settings.workers.to_string();
-    let problem = format!("they need {needed} descriptors with their listeners, and this process may have {most}");
+    let problem = format!("workers and listeners need {needed} descriptors, and the limit is {most}");
     (most < needed).then(|| {
-        let remedy = "raise the descriptor limit (ulimit -n, LimitNOFILE), or have fewer workers";
+        let remedy = "raise the descriptor limit (ulimit -n, LimitNOFILE=), or configure fewer workers";
         Mistake::of("--workers", &shown, problem, remedy)
     })
 }

@@ -32,30 +32,31 @@ pub(super) fn restore(loaded: &Loaded) -> Result<Restored, Vec<Mistake>> {
         |problem: String, remedy: &str| vec![Mistake::of("--stateFile", &path.display().to_string(), problem, remedy)];
     let SavedState { mode, inventory, members, history } = read_state(path).map_err(|error| {
         let remedy = match error {
-            StateFileError::Write(_) => {
-                "choose a file in a folder that only the user that tlsramp runs as can write to"
-            }
+            StateFileError::Write(_) => "choose a file in a folder to which only the user that runs tlsramp can write",
             StateFileError::Read(_) | StateFileError::Malformed(_) => {
-                "mend it, or move it away: then the mode is the configuration's, and nobody was seen"
+                "repair the file, or move it away: tlsramp then starts in the configured mode and without known clients"
             }
         };
         mistake(error.to_string(), remedy)
     })?;
     if !path.exists() {
         let file = path.display();
-        tracing::warn!(%file, mode = %configured, "the state file does not exist: the mode is the configuration's, and no persisted mode, seen clients or \
-            earlier changes are known; it is created now");
+        tracing::warn!(%file, mode = %configured, "the state file does not exist and is created now: there is no \
+            persisted mode, no history, and no known client; tlsramp starts in the configured mode");
     }
     let persisted = mode.filter(|persisted| persisted.wins_over(configured).is_some());
     let mode = persisted.as_ref().and_then(|persisted| persisted.wins_over(configured)).unwrap_or(configured);
     if mode != configured {
-        servable(mode, settings, &loaded.material).map_err(|refused| {
-            mistake(refused.to_string(), "give what is missing, or name another mode in the configuration")
-        })?;
-        tracing::warn!(%mode, %configured, "the mode is the persisted one, not the configuration's");
+        servable(mode, settings, &loaded.material)
+            .map_err(|refused| mistake(refused.to_string(), "add the missing options, or configure another mode"))?;
+        tracing::warn!(%mode, %configured, "starting in the persisted mode; the configured mode applies again once it \
+            is changed in the configuration");
     }
     let named = NamedSets::parse(&members).map_err(|error| {
-        mistake(format!("its members: {error}"), "mend it, or move it away: then a rollout has to name them again")
+        mistake(
+            format!("invalid member list: {error}"),
+            "repair the file, or move it away: the next rollout sets the member names again",
+        )
     })?;
     let (inventory, history) = (Inventory::from_image(inventory), History::from_image(history));
     Ok(Restored { mode, persisted, inventory, named, history })

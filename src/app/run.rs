@@ -44,11 +44,11 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
     let LogSettings { format, level } = loaded.settings.log;
     let log = match init_logs(format == LogFormat::Json, level) {
         Ok(log) => Arc::new(log),
-        Err(error) => return fail(&format!("the log's thread cannot be started: {error}; {MORE}")),
+        Err(error) => return fail(&format!("cannot start the log's thread: {error}; {MORE}")),
     };
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("the runtime cannot be started: {error}; {MORE}")),
+        Err(error) => return fail(&format!("cannot start the runtime: {error}; {MORE}")),
     };
     let exit = runtime.block_on(serve(loaded, arguments, &log, inherited));
     // Does not wait for a reload that is waiting for DNS.
@@ -96,11 +96,12 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
     // Signal handlers are installed first, so that no signal is lost.
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
-        Err(error) => return fail(&format!("signals cannot be listened for: {error}; {MORE}")),
+        Err(error) => return fail(&format!("cannot install signal handlers: {error}; {MORE}")),
     };
     let warnings = loaded.warnings.clone();
     if let Err(error) = no_core_dumps() {
-        tracing::warn!(%error, "core dumps cannot be turned off");
+        tracing::warn!(%error, "cannot disable core dumps, which may contain private keys; set LimitCORE=0 in the \
+            service unit (ulimit -c 0)");
     }
     let connections = raise_descriptor_limit(loaded.settings.workers);
     let app = match App::start_with(loaded, arguments, connections, Some(Arc::clone(log)), inherited) {
@@ -138,7 +139,7 @@ async fn serve(loaded: Loaded, arguments: &ArgMatches, log: &Arc<LogHandle>, inh
         tracing::info!("stopped");
         ExitCode::SUCCESS
     } else {
-        tracing::warn!("stopped by force: connections were cut");
+        tracing::warn!("stopped by force: open connections were cut off; raise --drainTimeout to wait longer");
         ExitCode::FAILURE
     }
 }
@@ -207,7 +208,7 @@ fn no_core_dumps() -> io::Result<()> {
 }
 
 fn invalid_sockets(error: &io::Error) -> Mistake {
-    let remedy = "pass on listening stream sockets only (ListenStream=, Accept=no)";
+    let remedy = "pass only listening stream sockets (ListenStream=, Accept=no)";
     Mistake::of("LISTEN_FDS", &std::env::var("LISTEN_FDNAMES").unwrap_or_default(), error.to_string(), remedy)
 }
 
@@ -217,12 +218,15 @@ fn refuse(mistakes: &[Mistake]) -> ExitCode {
     let listed: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
     let listed = listed.join("\n");
     if mistakes.iter().all(|mistake| mistake.passing) {
-        print_error(&format!("{listed}\ntlsramp: not possible now, and may be later; nothing was started"));
+        print_error(&format!(
+            "{listed}\ntlsramp: not started; the problems above can disappear without a change of the configuration, \
+             so try again later"
+        ));
         return ExitCode::FAILURE;
     }
     let count = mistakes.len();
     let noun = if count == 1 { "mistake" } else { "mistakes" };
-    print_error(&format!("{listed}\ntlsramp: {count} {noun} in the configuration; nothing was started"));
+    print_error(&format!("{listed}\ntlsramp: not started; {count} {noun} in the configuration"));
     ExitCode::from(EXIT_USAGE)
 }
 
@@ -244,5 +248,5 @@ fn print(text: &str) {
 const EXIT_USAGE: u8 = 2;
 
 /// The remedy if the kernel refuses a thread or a descriptor.
-const MORE: &str = "raise what bounds threads (ulimit -u, TasksMax=, the pids limit of a container) or descriptors \
+const MORE: &str = "raise the limit of threads (ulimit -u, TasksMax=, the pids limit of a container) or of descriptors \
     (ulimit -n, LimitNOFILE=)";

@@ -43,7 +43,8 @@ impl ServiceManager {
         match UnixDatagram::unbound() {
             Ok(socket) => ServiceManager { socket: Some((socket, path.into())), ..ServiceManager::default() },
             Err(error) => {
-                tracing::warn!(%error, "no socket to notify the service manager");
+                tracing::warn!(%error, "cannot create the socket for notifications to the service manager \
+                    (NOTIFY_SOCKET); it does not learn that tlsramp is ready");
                 ServiceManager::default()
             }
         }
@@ -59,7 +60,8 @@ impl ServiceManager {
     pub(super) async fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.notify(&[NotifyState::Reloading, now]).await,
-            Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read for the service manager"),
+            Err(error) => tracing::warn!(%error, "cannot read the monotonic clock; the reload is not reported to the \
+                service manager"),
         }
     }
 
@@ -108,7 +110,10 @@ impl ServiceManager {
             ticks.tick().await;
             let mut response = std::pin::pin!(worker_health.all_respond());
             if timeout(time / 4, &mut response).await.is_err() {
-                tracing::error!("a worker does not respond; the service manager's watchdog is not notified");
+                tracing::error!(
+                    "a worker does not respond; the service manager's watchdog is not notified, and restarts tlsramp \
+                     if this lasts"
+                );
                 response.await;
             }
             self.notify(&[NotifyState::Watchdog]).await;
@@ -133,7 +138,10 @@ impl ServiceManager {
         match timeout(MANAGER_WAIT, socket.send_to(lines.as_bytes(), path)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, path = %path.display(), "cannot notify the service manager"),
-            Err(_) => tracing::warn!(path = %path.display(), "the service manager does not read notifications"),
+            Err(_) => {
+                tracing::warn!(path = %path.display(), "the service manager did not read a notification in time; it \
+                was dropped")
+            }
         }
     }
 }
@@ -141,7 +149,7 @@ impl ServiceManager {
 fn status(mode: &str, open: usize, stopping: bool, refused: bool) -> String {
     let noun = if open == 1 { "connection" } else { "connections" };
     let stopping = if stopping { "stopping, " } else { "" };
-    let refused = if refused { "; the last reload by SIGHUP was refused, the log says why" } else { "" };
+    let refused = if refused { "; the last reload by SIGHUP was refused, see the log" } else { "" };
     format!("{stopping}{mode}, {open} {noun} open{refused}")
 }
 
@@ -159,7 +167,7 @@ mod tests {
     fn the_status_line() {
         assert_eq!(status("requireSSL", 1, false, false), "requireSSL, 1 connection open");
         assert_eq!(status("allowTLS", 0, true, false), "stopping, allowTLS, 0 connections open");
-        let refused = "allowTLS, 2 connections open; the last reload by SIGHUP was refused, the log says why";
+        let refused = "allowTLS, 2 connections open; the last reload by SIGHUP was refused, see the log";
         assert_eq!(status("allowTLS", 2, false, true), refused);
     }
 }

@@ -20,8 +20,7 @@ pub(super) fn cannot_be_transparent(settings: &Settings, inherited: &Inherited) 
 
 /// Returns the mistake for a listener that cannot be made transparent.
 pub(super) fn not_transparent(address: SocketAddr, error: &io::Error) -> Mistake {
-    let problem =
-        format!("cannot make the socket that listens there transparent ({}): {error}", option_of(address.ip()));
+    let problem = format!("cannot make the listening socket transparent ({}): {error}", option_of(address.ip()));
     Mistake::of("--inboundTransparent", &address.to_string(), problem, REMEDY)
 }
 

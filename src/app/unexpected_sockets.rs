@@ -29,15 +29,20 @@ fn too_open_or_duplicate(inherited: &Inherited) -> Vec<Mistake> {
     for (at, passed) in all.iter().enumerate() {
         let shown = passed.address.to_string();
         if passed.dual && passed.address.ip().is_unspecified() {
-            let problem = "IPv4 clients reach this socket too, and the option for [::] means IPv6 alone";
-            let remedy = "set BindIPv6Only=ipv6-only in the socket unit, and a ListenStream= and an option for 0.0.0.0 if \
-                          IPv4 is wanted";
+            let problem = "the socket also accepts IPv4 clients, but the option for [::] means IPv6 only";
+            let remedy = "set BindIPv6Only=ipv6-only in the socket unit; to accept IPv4 too, add a ListenStream= and \
+                an option for 0.0.0.0";
             mistakes.push(Mistake::of("LISTEN_FDS", &shown, problem, remedy));
         }
         if all[..at].iter().any(|other| other.address == passed.address) {
-            let problem =
-                "two sockets of this address are passed on, and no worker would accept the second one's connections";
-            mistakes.push(Mistake::of("LISTEN_FDS", &shown, problem, "pass on one: all workers accept from it"));
+            let problem = "the service manager passed on two sockets with this address, and no worker would accept \
+                 connections from the second";
+            mistakes.push(Mistake::of(
+                "LISTEN_FDS",
+                &shown,
+                problem,
+                "configure a single socket: all workers accept from it",
+            ));
         }
     }
     mistakes
@@ -46,10 +51,12 @@ fn too_open_or_duplicate(inherited: &Inherited) -> Vec<Mistake> {
 fn unexpected<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(&'static str, A)]) -> Option<Mistake> {
     let name = &*passed.name;
     let problem = match wanted.iter().find(|(_, address)| *address == passed.address) {
-        None => format!("the service manager passes on this socket ({name}), and no option listens there"),
+        None => format!("the service manager passed on this socket ({name}), but no option has its address"),
         // A socket name that is not a role is ignored.
         Some((role, _)) if *role == name || !ROLES.contains(&name) => return None,
-        Some((role, _)) => format!("the service manager calls this socket {name}, and by the options it is {role}"),
+        Some((role, _)) => {
+            format!("the service manager named this socket {name}, but its address is that of {role} in the options")
+        }
     };
     Some(Mistake::of("LISTEN_FDS", &shown.to_string(), problem, REMEDY))
 }
@@ -58,13 +65,16 @@ fn unexpected<A: PartialEq>(passed: &Passed<A>, shown: impl Display, wanted: &[(
 fn open_to_all(path: &Path) -> Option<Mistake> {
     let mode = path.metadata().ok()?.permissions().mode() & 0o777;
     (mode & 0o007 != 0).then(|| {
-        let problem = format!("its mode is {mode:04o}: every user of this host may change the policy by it");
+        let problem = format!(
+            "the socket's mode is {mode:04o}: every user of this host could change the mode of tlsramp through it"
+        );
         Mistake::of("LISTEN_FDS", &path.display().to_string(), problem, "set SocketMode=0600 in the socket unit")
     })
 }
 
-const REMEDY: &str = "let ListenStream= and an option (--port with --bind_ip, --outbound, --adminBind, --probeBind) name \
-    the same address, for [::] with BindIPv6Only=ipv6-only; FileDescriptorName= may be inbound, outbound, admin, probes";
+const REMEDY: &str = "use the same address in ListenStream= and in the option (--port with --bind_ip, --outbound, \
+    --adminBind, --probeBind), for [::] with BindIPv6Only=ipv6-only; FileDescriptorName= can be inbound, outbound, \
+    admin or probes";
 
 #[cfg(test)]
 mod tests {
@@ -79,8 +89,8 @@ mod tests {
             ("inbound", 27017, None),
             ("tlsramp.socket", 27017, None),
             ("unknown", 28017, None),
-            ("admin", 27017, Some("calls this socket admin, and by the options it is inbound")),
-            ("inbound", 27018, Some("passes on this socket (inbound), and no option listens there")),
+            ("admin", 27017, Some("named this socket admin, but its address is that of inbound")),
+            ("inbound", 27018, Some("passed on this socket (inbound), but no option has its address")),
         ];
         for (name, address, problem) in rows {
             let found = unexpected(&Passed { name: name.into(), address, dual: false }, address, &wanted);

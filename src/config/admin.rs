@@ -50,13 +50,13 @@ pub(super) fn read(reader: &mut OptionReader<'_>, port: u16) -> Admin {
 pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
     if settings.admin.tcp_binds().any(|at| !at.ip().is_loopback()) {
         let rows = [
-            (settings.tls.certificate_key.is_none(), OptionKey::Certificate, "a certificate to show"),
-            (settings.tls.ca.is_none(), OptionKey::Ca, "a CA file to verify clients with"),
-            (settings.admin.allow.is_empty(), OptionKey::AdminAllow, "at least one pattern of who may come"),
+            (settings.tls.certificate_key.is_none(), OptionKey::Certificate, "a certificate (tlsCertificateKeyFile)"),
+            (settings.tls.ca.is_none(), OptionKey::Ca, "a CA file that verifies clients"),
+            (settings.admin.allow.is_empty(), OptionKey::AdminAllow, "at least one pattern of permitted clients"),
         ];
         for (_, key, what) in rows.iter().filter(|(missing, ..)| *missing) {
             let problem =
-                format!("an address that others reach takes TLS with client certificates only: it needs {what}");
+                format!("an address other than loopback requires TLS with client certificates: it needs {what}");
             let remedy =
                 format!("give {}, or bind the admin port to 127.0.0.1 or a unix socket", reader.option_name(*key));
             reader.refuse(OptionKey::AdminBind, &problem, &remedy);
@@ -82,7 +82,7 @@ fn collisions(reader: &mut OptionReader<'_>, settings: &Settings) {
             let problem = format!("{at}: {who} listens there too, on {other}");
             reader.refuse(key, &problem, "give one of them another address or port");
         }
-        taken.push((at, "the control plane".to_owned()));
+        taken.push((at, "the admin port or a probe port".to_owned()));
     }
     sockets(reader, settings);
 }
@@ -98,20 +98,20 @@ fn sockets(reader: &mut OptionReader<'_>, settings: &Settings) {
         let at = resolved(path);
         if settings.admin.state_file.as_deref().map(resolved).as_ref() == Some(&at) {
             let problem =
-                format!("unix:{} is the file of {}", path.display(), reader.option_name(OptionKey::StateFile));
+                format!("unix:{} is the path of {}", path.display(), reader.option_name(OptionKey::StateFile));
             reader.refuse(OptionKey::AdminBind, &problem, "give the admin port a socket of its own");
         } else if upstream.as_ref() == Some(&at) {
-            let problem = format!("unix:{} is the socket of the upstream", path.display());
+            let problem = format!("unix:{} is also the socket of the upstream", path.display());
             reader.refuse(OptionKey::AdminBind, &problem, "give the admin port a socket of its own");
         } else if taken.contains(&at) {
             let problem = format!("unix:{} is given twice", path.display());
-            reader.refuse(OptionKey::AdminBind, &problem, "take one of them out");
+            reader.refuse(OptionKey::AdminBind, &problem, "remove one of them");
         }
         taken.push(at);
     }
 }
 
-/// The path with its folder resolved, for comparison.
+/// The path with its folder resolved, so that two paths can be compared.
 fn resolved(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -123,30 +123,34 @@ fn bounded<'a>(reader: &mut OptionReader<'a>, key: OptionKey, most: usize) -> Ve
     let raw = reader.raw;
     let entries: Vec<_> = raw.all(key).collect();
     if let Some(entry) = entries.get(most) {
-        reader.refuse_entry(entry, &format!("there are more than {most} of them"), "take some out");
+        reader.refuse_entry(entry, &format!("more than {most} values are given"), "remove some");
     }
     entries.into_iter().take(most).collect()
 }
 
-/// The default address: the port plus 1000, where mongod's HTTP interface used to be.
+/// The default address, with the port plus 1000, where mongod's HTTP interface used to be.
 fn default_bind(reader: &mut OptionReader<'_>, port: u16) -> Option<AdminBind> {
     let admin = if port == 0 { Some(0) } else { port.checked_add(ADMIN_OFFSET) };
     if admin.is_none() {
-        let problem =
-            format!("its default is the port plus {ADMIN_OFFSET}, and there is no port {}", u32::from(port) + 1000);
+        let problem = format!(
+            "its default is the port plus {ADMIN_OFFSET}, which is above 65535: there is no port {}",
+            u32::from(port) + 1000
+        );
         reader.refuse(OptionKey::AdminBind, &problem, "give it an address, such as 127.0.0.1:28017");
     }
     admin.map(|admin| AdminBind::Tcp((Ipv4Addr::LOCALHOST, admin).into()))
 }
 
-/// One address of the admin port; `None` for the word `none`.
+/// Parses one address of the admin port; `None` for the word `none`.
 fn bind(text: &str) -> Result<Option<AdminBind>, ValueError> {
     match (text, text.strip_prefix("unix:")) {
         ("none", _) => Ok(None),
         (_, Some(path)) if path.len() > ".sock".len() && path.ends_with(".sock") => {
             Ok(Some(AdminBind::Unix(PathBuf::from(path))))
         }
-        (_, Some(_)) => Err("the name of the socket must end in .sock: mongosh takes no other for one".to_owned()),
+        (_, Some(_)) => {
+            Err("the name of the socket must end in .sock, since mongosh recognises sockets by that ending".to_owned())
+        }
         (_, None) => address(text).map(AdminBind::Tcp).map(Some),
     }
 }
@@ -163,7 +167,7 @@ fn host(text: &str) -> Result<String, ValueError> {
         .ok_or_else(|| "expected a DNS name or an IP address, without a port".into())
 }
 
-/// The path of a file in an existing folder.
+/// Parses the path of the state file, whose folder must exist.
 fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     let path = PathBuf::from(text);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -173,15 +177,15 @@ fn state_file(text: &str) -> Result<PathBuf, ValueError> {
     if folder.is_dir() { Ok(path) } else { Err(no_folder(folder)) }
 }
 
-/// The message for a missing folder of the state file, with the command that makes it.
+/// The error for a missing folder of the state file, with the command that creates the folder.
 fn no_folder(folder: &Path) -> ValueError {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let shown = folder.display();
     let unit = folder.strip_prefix("/var/lib").ok().filter(|name| !name.as_os_str().is_empty());
     let unit = unit.map(|name| format!(" (or StateDirectory={} in its systemd unit)", name.display()));
     format!(
-        "there is no folder {shown}; make it, as root, for the user that tlsramp runs as: \
-         install -d -m 0700 -o {uid} -g {gid} {shown}{}",
+        "the folder {shown} does not exist; create it as root, for the user that runs tlsramp: install -d -m 0700 -o \
+         {uid} -g {gid} {shown}{}",
         unit.unwrap_or_default()
     )
 }

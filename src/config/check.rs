@@ -1,5 +1,5 @@
-//! Loads a configuration, at start, for `check`, and again on a reload: read, validate, load the TLS files, and
-//! report every mistake of all three at once. A failed check has no effect.
+//! Loads a configuration at start, for `check`, and for a reload: reads and validates the options, loads the TLS files,
+//! and reports all mistakes at once. A failed check has no effect.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -28,24 +28,25 @@ pub struct Loaded {
     pub material: Arc<Material>,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
-    /// When reading began: later changes of the files are not included.
+    /// The time at which reading began. Files may have changed since then.
     pub read_at: SystemTime,
     /// The options as written, for comparison on a reload.
     raw: Raw,
 }
 
-/// A configuration read again.
+/// The result of a reload.
 #[derive(Debug)]
 pub struct Reload {
     /// The new configuration.
     pub loaded: Loaded,
-    /// The new mode, if flags and file name another one than at the last load. Otherwise the mode that was set at run time
-    /// stays.
+    /// The new mode, if flags and file name another one than at the last load. Otherwise the mode in force stays, even
+    /// if it was changed at run time.
     pub mode_changed_to: Option<Mode>,
 }
 
-/// Reads file and flags, validates them and loads the TLS files, also in mode `disabled`: a file that cannot be used is
-/// found before the mode needs it. May block on DNS, for names to listen on and outbound targets.
+/// Reads file and flags, validates them and loads the TLS files. The TLS files are loaded in mode `disabled` too, so
+/// that an unusable file is found before a mode needs it. May block on DNS, for names to listen on and outbound
+/// targets.
 ///
 /// # Errors
 /// Every mistake, in the order of the file, the options and the TLS files.
@@ -53,7 +54,7 @@ pub fn load(matches: &ArgMatches) -> Result<Loaded, Vec<Mistake>> {
     load_with(matches, lookup::system)
 }
 
-/// As [`load`], without DNS: names do not resolve.
+/// As [`load`], without DNS: no name resolves.
 ///
 /// # Errors
 /// As [`load`].
@@ -96,7 +97,7 @@ pub(super) fn reload_with(matches: &ArgMatches, previous: &Loaded, lookup: Looku
     Ok(Reload { loaded, mode_changed_to })
 }
 
-/// The mode that flags and file name now, and its spelling; `None` if they cannot be read. Only for display.
+/// The mode and its spelling in flags and file now; `None` if these cannot be read. For display only.
 pub fn mode_named(matches: &ArgMatches) -> Option<(Mode, Spelling)> {
     let (raw, _) = read(matches);
     let mut reader = OptionReader::new(&raw);
@@ -104,10 +105,10 @@ pub fn mode_named(matches: &ArgMatches) -> Option<(Mode, Spelling)> {
     (raw.is_whole() && reader.finish().is_empty()).then_some(mode)
 }
 
-/// Reads only the TLS files of a configuration again; returns them with warnings.
+/// Reads only the TLS files of a configuration again. Returns them with warnings.
 ///
 /// # Errors
-/// Every file that cannot be used, under the name that the operator wrote.
+/// Every file that cannot be used, under the option name that the operator used.
 pub fn material(loaded: &Loaded) -> Result<(Material, Vec<String>), Vec<Mistake>> {
     let material = Material::load_again(&loaded.settings.tls);
     material.map_err(|faults| {
@@ -116,8 +117,8 @@ pub fn material(loaded: &Loaded) -> Result<(Material, Vec<String>), Vec<Mistake>
     })
 }
 
-/// Reads the configuration file and the TLS files again and drops the result, to learn whether a later rotation or reload
-/// can read them. To be called after the capabilities were dropped.
+/// Reads the configuration file and the TLS files again and drops the result, to find out whether a later rotation or
+/// reload can read them. Must be called after the capabilities were dropped.
 ///
 /// # Errors
 /// Every file that can no longer be read.
@@ -128,8 +129,8 @@ pub fn read_again(matches: &ArgMatches, loaded: &Loaded) -> Result<(), Vec<Mista
     if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
 }
 
-/// With `--inboundTransparent` no capability is left after the start, so that even root can read only files whose
-/// permissions allow it. Replaces the remedy of errors about that.
+/// With `--inboundTransparent`, no capability is left after the start, so that even root can read only files whose
+/// permissions allow it. Replaces the remedy of errors with that cause.
 fn without_capabilities(settings: &Settings, mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     if settings.is_inbound_transparent() {
         let denied = Errno::ACCESS.to_string();
@@ -137,8 +138,8 @@ fn without_capabilities(settings: &Settings, mut mistakes: Vec<Mistake>) -> Vec<
         for mistake in mistakes.iter_mut().filter(denied) {
             let user = geteuid().as_raw();
             mistake.remedy = format!(
-                "make it readable for the user that tlsramp runs as (uid {user}) by its owner's or group's rights: all \
-                 capabilities, root's included, are dropped with --inboundTransparent"
+                "make it readable by its owner or group for the user that runs tlsramp (uid {user}): with \
+                 --inboundTransparent all capabilities, including root's, are dropped"
             );
         }
     }
@@ -190,20 +191,22 @@ fn mistake(raw: &Raw, fault: FileError) -> Mistake {
     }
 }
 
-/// Changed options that a reload cannot change.
+/// The changed options that only a restart can change.
 fn changed_restart_only(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
     let restart = TABLE.iter().filter(|opt| !opt.reloadable);
     let changed = restart.filter(|opt| raw.effective(opt) != previous.effective(opt));
     changed.map(|opt| changed_mistake(raw, previous, opt)).collect()
 }
 
-/// Files that verify peers and are no longer given. The configuration may have been read while it was being written, and a
-/// reload without them would accept peers that the previous one refused.
+/// Files for verifying peers that were given before and are missing now. The file may have been read while it was being
+/// written, and a configuration without these files would accept peers that the previous one refused.
 fn dropped_verification(raw: &Raw, previous: &Raw) -> Vec<Mistake> {
     let gone = [OptionKey::Ca, OptionKey::ClusterCa, OptionKey::Crl].into_iter().filter(|key| raw.get(*key).is_none());
-    let remedy = "put it back, or restart tlsramp to go without it";
+    let remedy = "restore the option, or restart tlsramp without it";
     gone.filter_map(|key| previous.get(key))
-        .map(|entry| previous.mistake(entry, "it is not given any more, and a reload does not verify less", remedy))
+        .map(|entry| {
+            previous.mistake(entry, "the option was removed, and a reload does not reduce verification", remedy)
+        })
         .collect()
 }
 
@@ -212,13 +215,11 @@ fn changed_mistake(raw: &Raw, previous: &Raw, opt: &OptionSpec) -> Mistake {
         was if was.is_empty() => "not given".to_owned(),
         was => format!("'{}'", crate::text::printable(&was)),
     };
-    let problem = format!("it was {was} at start, and a reload cannot change it");
-    let remedy = "restart tlsramp, or take the change back";
+    let problem = format!("the value was {was} at start, and a reload cannot change it");
+    let remedy = "restart tlsramp, or restore the old value";
     match (raw.get(opt.key), previous.get(opt.key)) {
         (Some(entry), _) => raw.mistake(entry, &problem, remedy),
-        (None, Some(entry)) => {
-            previous.mistake(entry, "it is not given any more, and a reload cannot change it", remedy)
-        }
+        (None, Some(entry)) => previous.mistake(entry, "the option was removed, and a reload cannot change it", remedy),
         (None, None) => Mistake::new(raw.option_name(opt.key), problem, remedy),
     }
 }

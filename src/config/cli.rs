@@ -1,4 +1,4 @@
-//! The command line, made from the table.
+//! The command line, generated from the table of options.
 //!
 //! All values are taken as text, so that every mistake is reported at once; clap itself refuses only unknown flags and
 //! flags without a value (exit code 2).
@@ -18,11 +18,11 @@ pub fn with_options(command: Command) -> Command {
         .long(CONFIG)
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
-        .help("Configuration file, in the shape of mongod.conf: YAML or `key = value` lines. Flags win over it.");
+        .help("Configuration file in the format of mongod.conf: YAML or `key = value` lines. Flags override it.");
     TABLE.iter().fold(command.arg(config), |command, opt| command.args(args(opt)))
 }
 
-/// The file named on the command line.
+/// The configuration file on the command line.
 pub(super) fn file(matches: &ArgMatches) -> Option<PathBuf> {
     matches.try_get_one::<PathBuf>(CONFIG).ok().flatten().cloned()
 }
@@ -39,7 +39,8 @@ pub(super) fn entries(matches: &ArgMatches) -> Vec<RawValue> {
     entries
 }
 
-/// One argument for each spelling, so that messages can name the one used; the first shows the others in its help.
+/// One argument for each spelling, so that messages can name the one that was used; the help of the first lists the
+/// others.
 fn args(opt: &'static OptionSpec) -> impl Iterator<Item = Arg> {
     opt.flags.iter().enumerate().map(move |(variant, name)| {
         let arg = Arg::new(*name).long(*name).help_heading(opt.heading).action(ArgAction::Append).hide(variant > 0);

@@ -1,5 +1,5 @@
-//! The TLS options: which files are given, and whether the mode and the routes need more. The files themselves are read
-//! and checked by [`crate::tls::Material`].
+//! The TLS options: which files are given, and which ones the mode and the routes require. The files are read and
+//! checked by [`crate::tls::Material`].
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub(super) fn mode(reader: &mut OptionReader<'_>) -> (Mode, Spelling) {
     (mode.unwrap_or(Mode::Disabled), spelling)
 }
 
-/// The files and switches.
+/// The TLS files and switches.
 pub(super) fn files(reader: &mut OptionReader<'_>) -> TlsFiles {
     let path = |key: OptionKey| reader.raw.get(key).map(|entry| PathBuf::from(&entry.value));
     let mut files = TlsFiles {
@@ -70,7 +70,7 @@ fn password(reader: &OptionReader<'_>, options: &PasswordOptions) -> Option<Pass
     given().or_else(file).or_else(environment)
 }
 
-/// Checks that the files which mode and routes need are given.
+/// Checks that the files that mode and routes require are given.
 pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
     let (mode, tls) = (settings.mode, &settings.tls);
     dependent_options(reader);
@@ -92,12 +92,14 @@ pub(super) fn check(reader: &mut OptionReader<'_>, settings: &Settings) {
         let by_mode = policy || (mode.dials_tls() && !settings.outbound.is_empty());
         let (ca, link) = (reader.option_name(OptionKey::Ca), reader.option_name(OptionKey::UpstreamTls));
         let remedy = if settings.outbound.is_empty() {
-            format!("give {ca} the roots of the servers' certificates, or {link} never for a server on this host")
+            format!(
+                "give {ca} the CA certificates that verify servers, or set {link} to never for a server on this host"
+            )
         } else {
-            format!("give {ca} the roots of the servers' certificates")
+            format!("give {ca} the CA certificates that verify servers")
         };
         let key = if by_mode { OptionKey::Mode } else { OptionKey::UpstreamTls };
-        reader.refuse(key, "connections to other servers are TLS, and no CA file is there to verify them", &remedy);
+        reader.refuse(key, "connections to other servers use TLS, but there is no CA file to verify them", &remedy);
     }
 }
 
@@ -112,30 +114,50 @@ pub(super) const fn key_of(file: FileRole) -> OptionKey {
     }
 }
 
-/// Checks options that require another option.
+/// Checks options that require another option to be given.
 fn dependent_options(reader: &mut OptionReader<'_>) {
     let rows = [
-        (OptionKey::Crl, OptionKey::Ca, "a revocation list is checked for certificates of a CA, and none is given"),
+        (
+            OptionKey::Crl,
+            OptionKey::Ca,
+            "a revocation list is checked only for certificates of a CA, but no CA file is given",
+        ),
         (
             OptionKey::ClusterCa,
             OptionKey::Ca,
-            "it verifies clients alone, so a CA file that verifies servers must be there too",
+            "this file verifies clients only; a CA file that verifies servers is required too",
         ),
-        (OptionKey::CertificatePassword, OptionKey::Certificate, "it is the password of a file that is not given"),
-        (OptionKey::CertificatePasswordFile, OptionKey::Certificate, "it has the password of a file that is not given"),
-        (OptionKey::ClusterPassword, OptionKey::Cluster, "it is the password of a file that is not given"),
-        (OptionKey::ClusterPasswordFile, OptionKey::Cluster, "it has the password of a file that is not given"),
+        (
+            OptionKey::CertificatePassword,
+            OptionKey::Certificate,
+            "this is the password of a private key file that is not given",
+        ),
+        (
+            OptionKey::CertificatePasswordFile,
+            OptionKey::Certificate,
+            "this file has the password of a private key file that is not given",
+        ),
+        (
+            OptionKey::ClusterPassword,
+            OptionKey::Cluster,
+            "this is the password of a private key file that is not given",
+        ),
+        (
+            OptionKey::ClusterPasswordFile,
+            OptionKey::Cluster,
+            "this file has the password of a private key file that is not given",
+        ),
     ];
     for (key, needed, problem) in rows {
         if reader.given(key) && !reader.given(needed) {
             let needed = reader.option_name(needed);
-            reader.refuse(key, &format!("need {needed}: {problem}"), &format!("give {needed}, or take this out"));
+            reader.refuse(key, &format!("need {needed}: {problem}"), &format!("give {needed}, or remove this option"));
         }
     }
     for PasswordOptions { given, file, .. } in [CERTIFICATE_PASSWORD, CLUSTER_PASSWORD] {
         if reader.given(given) && reader.given(file) {
-            let problem = format!("the password is given twice: {} gives it too", reader.option_name(given));
-            reader.refuse(file, &problem, "leave one of the two out");
+            let problem = format!("the password is given twice: {} has it too", reader.option_name(given));
+            reader.refuse(file, &problem, "remove one of the two");
         }
     }
 }
@@ -143,8 +165,8 @@ fn dependent_options(reader: &mut OptionReader<'_>) {
 fn protocols(reader: &mut OptionReader<'_>) -> DisabledProtocols {
     let (disabled, _) = reader.read(OptionKey::DisabledProtocols, values::protocols).unwrap_or_default();
     if disabled.tls1_2 && disabled.tls1_3 {
-        let problem = "All valid TLS modes disabled: TLS 1.2 and 1.3 are the only ones there are";
-        reader.refuse(OptionKey::DisabledProtocols, problem, "leave one of the two out of the list");
+        let problem = "All valid TLS modes disabled: tlsramp supports only TLS 1.2 and 1.3";
+        reader.refuse(OptionKey::DisabledProtocols, problem, "remove one of the two from the list");
         // The files are still checked, with all versions enabled.
         return DisabledProtocols::default();
     }

@@ -1,5 +1,5 @@
-//! Reads the configuration file and recognises its syntax, YAML or `key = value`. Refuses a file that is too large, is not
-//! text, or cannot be read; a relative path is relative to the working directory, as with mongod.
+//! Reads the configuration file and detects its syntax, YAML or `key = value`. Refuses a file that is too large, is not
+//! text, or cannot be read. A relative path is relative to the working directory, as with mongod.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawVa
     }
 }
 
-/// The values in a file's text; `None` if it has neither syntax. Errors are added to `mistakes`.
+/// The values in a file's text; `None` if its syntax is neither of the two. Errors are added to `mistakes`.
 pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawValue>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match form(text) {
@@ -34,8 +34,8 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> O
 fn text(path: &Path) -> Result<String, Mistake> {
     let name = format!("--config '{}'", path.display());
     let bytes = files::read(path, CONFIG_FILE_BYTES)
-        .map_err(|problem| Mistake::new(&name, problem, "check the path and its rights"))?;
-    String::from_utf8(bytes).map_err(|_| Mistake::new(name, "it is not UTF-8 text", "name a configuration file"))
+        .map_err(|problem| Mistake::new(&name, problem, "check the path and the file's permissions"))?;
+    String::from_utf8(bytes).map_err(|_| Mistake::new(name, "the file is not UTF-8 text", "name a configuration file"))
 }
 
 /// The syntax, by the first line that is neither empty nor a comment: `name = value`, or else YAML.
@@ -83,7 +83,10 @@ mod tests {
         let rows = [
             (dir.path().join("absent"), "cannot be read"),
             (dir.path().to_owned(), "cannot be read"),
-            (file("large", &vec![b'#'; usize::try_from(CONFIG_FILE_BYTES).unwrap() + 1]), "more than 1048576 bytes"),
+            (
+                file("large", &vec![b'#'; usize::try_from(CONFIG_FILE_BYTES).unwrap() + 1]),
+                "exceeds the limit of 1048576 bytes",
+            ),
             (file("binary", b"port = \xff"), "not UTF-8"),
         ];
         for (path, expected) in rows {

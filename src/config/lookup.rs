@@ -1,5 +1,5 @@
-//! Name resolution for validation: addresses to listen on, and whether a route leads back to this proxy. Upstreams are
-//! resolved separately, whenever they are dialled.
+//! Name resolution for validation: addresses to listen on, and the check whether a route leads back to this proxy.
+//! Upstream names are resolved elsewhere, at each dial.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
@@ -14,8 +14,8 @@ pub(super) fn system(host: &str) -> Vec<IpAddr> {
     addresses.map(|address| address.ip()).take(MOST_ADDRESSES).collect()
 }
 
-/// The addresses at which connections to several hosts arrive; empty for a name that does not resolve. Names are resolved in
-/// parallel, so that a dead resolver costs one wait.
+/// The addresses at which connections to several hosts arrive; empty for a name that does not resolve. Names are
+/// resolved in parallel, so that an unreachable resolver delays the start only once.
 pub(super) fn all(hosts: &[&str], lookup: Lookup) -> Vec<Vec<IpAddr>> {
     std::thread::scope(|scope| {
         let ask = |host: &str| {
@@ -31,7 +31,8 @@ pub(super) fn all(hosts: &[&str], lookup: Lookup) -> Vec<Vec<IpAddr>> {
     })
 }
 
-/// The address at which a connection to `ip` arrives: IPv4-mapped is IPv4, and the unspecified address is loopback.
+/// The address at which a connection to `ip` arrives: IPv4 for an IPv4-mapped address, loopback for the unspecified
+/// one.
 fn arrival(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -1,4 +1,4 @@
-//! Configuration errors: the name as it was written, the value, what was expected, what to do. Never shows a password, nor
+//! Configuration errors: the name as written, the value, what was expected, and the remedy. Never shows a password, nor
 //! the value of an unknown option.
 
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::{fmt, io};
 
 use crate::text::printable;
 
-/// One configuration error. Shown on two lines: the problem and the remedy.
+/// A configuration error, shown on two lines: the problem and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// The flag or key as the operator wrote it; else a file or a line of one.
+    /// The flag or key as the operator wrote it, or else a file, or a line of a file.
     pub name: String,
     /// The configuration file that the key is in.
     pub file: Option<Box<Path>>,
@@ -17,8 +17,8 @@ pub struct Mistake {
     pub value: Option<String>,
     pub problem: String,
     pub remedy: String,
-    /// Whether the problem may go away without a change of the configuration: an address that no interface has yet, a name
-    /// that does not resolve while the host boots. A service manager should retry.
+    /// Whether the problem may end without a change of the configuration, so that a service manager should retry: an
+    /// address that no interface has yet, or a name that does not resolve while the host boots.
     pub passing: bool,
     /// Whether the problem is an address that is already in use.
     pub in_use: bool,
@@ -38,8 +38,8 @@ impl Mistake {
             io::ErrorKind::AddrInUse => {
                 "another process listens there (ss -ltnp shows which); stop it or choose another port"
             }
-            io::ErrorKind::AddrNotAvailable => "name an address that this host has (ip address shows them)",
-            io::ErrorKind::PermissionDenied => "choose a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+            io::ErrorKind::AddrNotAvailable => "give an address of this host (ip address lists them)",
+            io::ErrorKind::PermissionDenied => "choose a port of at least 1024, or grant CAP_NET_BIND_SERVICE",
             _ => "choose another address or port",
         };
         let mistake = Mistake::of(name, address, format!("cannot listen: {error}"), remedy);
@@ -54,8 +54,8 @@ impl Mistake {
                 "another process listens there (ss -lxp shows which); stop it or choose another path"
             }
             io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
-                "choose a folder that exists and that the user that tlsramp runs as can write to (under systemd, \
-                 RuntimeDirectory=tlsramp makes /run/tlsramp)"
+                "choose an existing folder in which the user that runs tlsramp can create files (under systemd, \
+                 RuntimeDirectory=tlsramp creates /run/tlsramp)"
             }
             io::ErrorKind::AlreadyExists => "move the file away, or choose another path",
             _ => "choose another path",
@@ -68,23 +68,23 @@ impl Mistake {
         Mistake { in_use: error.kind() == io::ErrorKind::AddrInUse, ..self }
     }
 
-    /// Marked as one that may end by itself.
+    /// Marks the mistake as one that may end by itself.
     pub(super) fn passing(self) -> Mistake {
         Mistake { passing: true, ..self }
     }
 
-    /// In a file.
+    /// Adds the file in which the key is.
     pub(super) fn within(mut self, file: &Path) -> Mistake {
         self.file = Some(file.into());
         self
     }
 
-    /// A mistake that only starting could show, of a value given by the flag or key `name`.
+    /// A mistake that was found only at the start, in a value given by the flag or key `name`.
     pub fn of(name: &str, value: &str, problem: impl Into<String>, remedy: &str) -> Mistake {
         Mistake::new(name, problem, remedy).with_value(value)
     }
 
-    /// With the value that was written.
+    /// Adds the value as written.
     pub(super) fn with_value(mut self, value: &str) -> Mistake {
         self.value = Some(value.to_owned());
         self

@@ -1,5 +1,5 @@
-//! The description of an option: its names in each of the three places where it can be written, the kind of its value, its
-//! default and its help. The options themselves are the rows of [`super::table`].
+//! The description of an option: its names in each of the three syntaxes, the kind of its value, its default and its
+//! help. The options are the rows of [`super::table`].
 
 /// Identifies an option, whatever name it is written by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,11 +51,11 @@ pub(super) enum OptionKey {
     Watch,
 }
 
-/// The kind of value that an option takes, with its placeholder in the help.
+/// The kind of value of an option, with its placeholder in the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueKind {
     Value(&'static str),
-    /// One value that is never shown in a message, a log line or debug output.
+    /// One value, which is never shown in a message, a log line or debug output.
     Secret(&'static str),
     /// True or false; the flag without a value is true.
     Switch,
@@ -80,15 +80,14 @@ pub(super) struct OptionSpec {
     pub(super) key: OptionKey,
     /// The heading in the help.
     pub(super) heading: &'static str,
-    /// Names on the command line and in `key = value` files. Where mongod has two spellings: the one with `ssl`
-    /// first, then the one with `tls`; aliases after them, in the same order.
+    /// Names on the command line and in `key = value` files. If mongod has two spellings, the one with `ssl` comes
+    /// first, then the one with `tls`, then aliases in the same order.
     pub(super) flags: &'static [&'static str],
     /// Dotted paths in YAML, in the order of `flags`.
     pub(super) yaml: &'static [&'static str],
     pub(super) kind: ValueKind,
     pub(super) reloadable: bool,
-    /// The value that holds when none is given, as it would be written; a description in parentheses where it is not
-    /// constant; empty if there is no default.
+    /// The default, as it would be written; a description in parentheses if it is not constant; empty if there is none.
     pub(super) default: &'static str,
     pub(super) help: &'static str,
 }
@@ -105,7 +104,7 @@ pub(super) const fn reloadable(
     OptionSpec { key, heading, flags, yaml, kind, reloadable: true, default, help: "" }
 }
 
-/// An option that only a restart changes.
+/// An option that only a restart can change.
 pub(super) const fn restart_only(
     key: OptionKey,
     heading: &'static str,
@@ -133,7 +132,7 @@ impl OptionSpec {
         }
     }
 
-    /// One of the names, as it is written in a syntax.
+    /// One of the option's names, as written in a syntax.
     pub(super) fn written(&self, form: Form, variant: usize) -> String {
         let names = self.names(form);
         let name = names.get(variant).or(names.last()).copied().unwrap_or_default();

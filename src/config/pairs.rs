@@ -1,8 +1,8 @@
 //! The older form of mongod's file: `key = value` lines with the flag names as keys.
 //!
-//! Parsed as mongod does: one line per option, no quoting, no escapes; a `#` after a space starts a comment. Lines without
-//! `=` and `[sections]` are errors. General INI parsers do not fit: they end a value at any `#`, join lines at a backslash,
-//! and take an indented comment for part of the next key.
+//! Parsed as mongod does: one option per line, no quoting, no escapes; a `#` after a space starts a comment. Lines
+//! without `=` and `[sections]` are errors. General INI parsers are unsuitable: they end a value at any `#`, join lines
+//! at a backslash, and treat an indented comment as part of the next key.
 
 use std::path::Path;
 
@@ -30,17 +30,17 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> V
 
 fn entry(line: &str, number: usize, path: &Path) -> Result<RawValue, Mistake> {
     let Some((name, value)) = line.split_once('=') else {
-        let problem = "it is no `key = value` line";
-        return Err(Mistake::new(format!("line {number}"), problem, "write it as one, or take it out").within(path));
+        let problem = "the line is not of the form `key = value`";
+        return Err(Mistake::new(format!("line {number}"), problem, "correct the line, or remove it").within(path));
     };
     let (name, value) = (name.trim(), value.trim());
     if name == "sslOnNormalPorts" || name == "tlsOnNormalPorts" {
         let remedy = if name.starts_with('s') { "write sslMode = requireSSL" } else { "write tlsMode = requireTLS" };
-        return Err(Mistake::new(name, "this is an old name for a mode", remedy).within(path));
+        return Err(Mistake::new(name, "this is a mode name of older versions", remedy).within(path));
     }
     let (opt, variant) = table::find(Form::Pairs, name).ok_or_else(|| unknown(Form::Pairs, name, path))?;
     if value.is_empty() {
-        return Err(Mistake::new(name, "it has no value", "give it one, or take the line out").within(path));
+        return Err(Mistake::new(name, "the option has no value", "give it a value, or remove the line").within(path));
     }
     Ok(RawValue { opt, form: Form::Pairs, variant, value: value.to_owned() })
 }
@@ -79,12 +79,12 @@ mod tests {
         assert_eq!(entries(text, Path::new("/etc/t.conf"), &mut mistakes).len(), 1);
         let texts = mistakes.iter().map(ToString::to_string).collect::<Vec<_>>();
         let expected = [
-            "line 2 in /etc/t.conf: it is no `key = value` line",
+            "line 2 in /etc/t.conf: the line is not of the form `key = value`",
             "line 3 in /etc/t.conf",
             "sslmode in /etc/t.conf: there is no such option\n  did you mean sslMode?",
-            "port in /etc/t.conf: it has no value",
+            "port in /etc/t.conf: the option has no value",
             "write sslMode = requireSSL",
-            "dbpath in /etc/t.conf: this is an option of mongod's",
+            "dbpath in /etc/t.conf: this is an option of mongod",
             " in /etc/t.conf: there is no such option",
         ];
         assert_eq!(texts.len(), expected.len(), "{texts:#?}");

@@ -5,11 +5,12 @@ use std::str::FromStr;
 
 use crate::limits::PATTERN_BYTES;
 
-/// A pattern of `--adminAllow`: `*` stands for any run of characters, `?` for one. Case counts.
+/// A pattern of `--adminAllow`: `*` matches any run of characters, `?` matches one. Matching is case-sensitive.
 ///
 /// A pattern with the prefix `DNS:`, `IP:`, `email:` or `URI:` is matched against the subject alternative names of that
-/// kind; any other against the whole subject as RFC 4514 writes it (`CN=ops,O=Example`). A subject pattern that ends in
-/// `,*` matches any number of further parts, also none: `CN=ops,*` matches `CN=ops`. DNS names are compared without case.
+/// kind; any other pattern against the whole subject as in RFC 4514 (`CN=ops,O=Example`). A subject pattern that ends
+/// in `,*` matches any number of further parts, including none: `CN=ops,*` matches `CN=ops`. DNS names are compared
+/// case-insensitively.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
@@ -37,7 +38,7 @@ impl Pattern {
         glob(&self.0, subject) || open_ended(&self.0).is_some_and(|start| glob(start, subject))
     }
 
-    /// Whether every certificate of the CA matches.
+    /// Whether the pattern matches every certificate of the CA.
     pub(super) fn is_everyone(&self) -> bool {
         let start = open_ended(&self.0).unwrap_or(&self.0);
         !start.is_empty() && start.bytes().all(|byte| byte == b'*')
@@ -50,7 +51,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The kinds of names that certificates have, as [`crate::tls::subject_alt_names`] writes them.
+/// The prefixes of subject alternative names, as in [`crate::tls::subject_alt_names`].
 const KINDS: [&str; 4] = ["DNS:", "IP:", "email:", "URI:"];
 
 const DNS: &str = "DNS:";
@@ -60,12 +61,13 @@ fn open_ended(pattern: &str) -> Option<&str> {
     matches!(units(pattern).as_slice(), [.., ",", "*"]).then(|| pattern.strip_suffix(",*"))?
 }
 
-/// A DNS name with its kind before it, in lower case but for the kind.
+/// A name with its prefix; a DNS name is converted to lower case.
 fn lower_dns(name: &str) -> String {
     name.strip_prefix(DNS).map(|host| DNS.to_owned() + &host.to_ascii_lowercase()).unwrap_or_default()
 }
 
-/// Whether a text matches a pattern. Backtracks only to the last star, so the cost is at most the product of the lengths.
+/// Whether a text matches a pattern. Backtracks only to the last star, so the cost is bounded by the product of the
+/// lengths.
 fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (units(pattern), units(text));
     let (mut at, mut seen) = (0, 0);
@@ -81,7 +83,7 @@ fn glob(pattern: &str, text: &str) -> bool {
                 seen += 1;
             }
             Some(_) | None => {
-                // The star matches one more.
+                // Let the last star match one more character.
                 let Some((place, taken)) = star else { return false };
                 star = Some((place, taken + 1));
                 (at, seen) = (place + 1, taken + 1);
@@ -91,7 +93,7 @@ fn glob(pattern: &str, text: &str) -> bool {
     pattern[at..].iter().all(|rest| *rest == "*")
 }
 
-/// Splits a text into characters; an escape of RFC 4514 counts as one. An escaped comma within a value is thus not a
+/// Splits a text into characters; an escape of RFC 4514 counts as one. So an escaped comma within a value is no
 /// separator: `*,O=Ops` does not match the CN `evil,O=Ops`.
 fn units(text: &str) -> Vec<&str> {
     let mut units = Vec::new();

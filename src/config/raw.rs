@@ -1,6 +1,7 @@
-//! The options as the operator wrote them: name, source and text, not validated yet.
+//! The options as the operator wrote them, before validation: name, source and text.
 //!
-//! Flags win over the file. Within one source an option may be given once, or in both its spellings with the same value.
+//! Flags override the file. Within one source, an option may be given once, or in both its spellings with the same
+//! value.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,12 @@ use super::table::{self, TABLE};
 use crate::policy::{Mode, Spelling};
 use crate::text::printable;
 
-/// One value, as written in one source.
+/// One value, as written.
 #[derive(Clone)]
 pub(super) struct RawValue {
     pub(super) opt: &'static OptionSpec,
     pub(super) form: Form,
-    /// Index of the option's name that was used.
+    /// The index of the option's name that was used.
     pub(super) variant: usize,
     pub(super) value: String,
 }
@@ -26,7 +27,7 @@ pub(super) struct RawValue {
 pub(super) struct Raw {
     file: Option<PathBuf>,
     entries: Vec<RawValue>,
-    /// False if the file could not be read: options that seem to be missing may be in it.
+    /// False if the file could not be read; options that seem to be missing may be in it.
     is_whole: bool,
 }
 
@@ -43,8 +44,8 @@ impl RawValue {
 }
 
 impl Raw {
-    /// Merges flags and file; `from_file` is `None` if the file could not be read. Options given twice in one source are
-    /// added to `mistakes`.
+    /// Merges flags and file; `from_file` is `None` if the file could not be read. Options given twice in one source
+    /// are added to `mistakes`.
     pub(super) fn merge(
         file: Option<PathBuf>,
         flags: Vec<RawValue>,
@@ -91,7 +92,8 @@ impl Raw {
         }
     }
 
-    /// The name to show for an option: the one that was used, else in the syntax and spelling of the other options.
+    /// The name by which messages call an option: the one that was used, else the one in the syntax and spelling of the
+    /// other options.
     pub(super) fn option_name(&self, key: OptionKey) -> String {
         let form = self.entries.iter().map(|entry| entry.form).find(|form| *form != Form::Flag).unwrap_or(Form::Flag);
         self.get(key).map_or_else(|| table::option(key).written(form, self.spelling() as usize), RawValue::name)
@@ -103,7 +105,7 @@ impl Raw {
         self.get(OptionKey::Mode).or_else(other).map_or(Spelling::Ssl, RawValue::spelling)
     }
 
-    /// The effective value of an option, normalized for comparison: spaces around commas do not count.
+    /// The effective value of an option, normalized for comparison: spaces around commas are dropped.
     pub(super) fn effective(&self, opt: &OptionSpec) -> String {
         let mut values = self.all(opt.key).map(|entry| normalized(&entry.value)).collect::<Vec<_>>();
         if values.is_empty() {
@@ -129,10 +131,10 @@ impl Raw {
 
     fn conflict(&self, first: &RawValue, other: &RawValue) -> Mistake {
         if first.variant == other.variant {
-            return self.mistake(other, "it is given more than once", "keep the one that is meant");
+            return self.mistake(other, "the option is given more than once", "keep one of them");
         }
         let value = if first.opt.is_secret() { String::new() } else { format!(" '{}'", printable(&other.value)) };
-        let problem = format!("it is the same option as {}{value}, which has another value", other.name());
+        let problem = format!("this is the same option as {}{value}, which has another value", other.name());
         self.mistake(first, &problem, "keep one of the two")
     }
 }

@@ -1,5 +1,5 @@
-//! Parses the raw values and collects the mistakes. A value that cannot be parsed counts as not given from then on, so that
-//! one mistake is reported once.
+//! Parses the raw values and collects the mistakes. A value that cannot be parsed is then treated as not given, so that
+//! each mistake is reported once.
 
 use super::mistake::Mistake;
 use super::options::{OptionKey, OptionSpec, ValueKind};
@@ -30,7 +30,7 @@ impl<'a> OptionReader<'a> {
         self.read_entry(self.raw.get(key)?, parse)
     }
 
-    /// One value, if it can be parsed.
+    /// Parses one value; `None` if it cannot be parsed.
     pub(super) fn read_entry<T>(
         &mut self,
         entry: &RawValue,
@@ -45,7 +45,7 @@ impl<'a> OptionReader<'a> {
         }
     }
 
-    /// Records a mistake in an option, given or not.
+    /// Records a mistake in an option, even if the option was not given.
     pub(super) fn refuse(&mut self, key: OptionKey, problem: &str, remedy: &str) {
         match self.raw.get(key) {
             Some(entry) => self.refuse_entry(entry, problem, remedy),
@@ -66,7 +66,7 @@ impl<'a> OptionReader<'a> {
         self.mistakes.push(self.raw.mistake(entry, problem, remedy));
     }
 
-    /// See [`Raw::option_name`].
+    /// The name by which messages call an option: see [`Raw::option_name`].
     pub(super) fn option_name(&self, key: OptionKey) -> String {
         self.raw.option_name(key)
     }
@@ -75,8 +75,10 @@ impl<'a> OptionReader<'a> {
 /// The remedy for a value that cannot be parsed.
 fn default_remedy(opt: &OptionSpec) -> String {
     match (opt.kind, opt.default) {
-        (ValueKind::List(_), _) => "correct it, or take this one out".to_owned(),
-        (_, "") => "correct it, or leave it out".to_owned(),
-        (_, default) => format!("correct it, or leave it out for the default, {}", default.trim_matches(['(', ')'])),
+        (ValueKind::List(_), _) => "correct the value, or remove this one".to_owned(),
+        (_, "") => "correct the value, or remove the option".to_owned(),
+        (_, default) => {
+            format!("correct the value, or remove the option to use the default, {}", default.trim_matches(['(', ')']))
+        }
     }
 }

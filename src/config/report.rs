@@ -8,7 +8,7 @@ use super::check::Loaded;
 use super::settings::{Admin, AdminBind, InboundSettings, OutboundSettings, Settings};
 use crate::policy::{Acceptance, Admission, Link, LinkRule, Opening, judge};
 
-/// A summary of a few lines, with the configuration's warnings and `more`.
+/// A summary of a few lines, with the warnings of the configuration and those in `more`.
 pub fn report(loaded: &Loaded, more: &[String]) -> String {
     let mut text = summary(&loaded.settings);
     for warning in loaded.warnings.iter().chain(more) {
@@ -19,7 +19,7 @@ pub fn report(loaded: &Loaded, more: &[String]) -> String {
 
 fn summary(settings: &Settings) -> String {
     let mut text = String::new();
-    let file = settings.file.as_deref().map_or_else(|| "flags alone".to_owned(), |file| file.display().to_string());
+    let file = settings.file.as_deref().map_or_else(|| "flags only".to_owned(), |file| file.display().to_string());
     let _ = writeln!(text, "configuration: {file}");
     let (parameter, mode) = (settings.spelling.parameter(), settings.mode.name(settings.spelling));
     let _ = writeln!(text, "{parameter}: {mode}");
@@ -31,7 +31,7 @@ fn summary(settings: &Settings) -> String {
     }
     if let Some(port) = settings.transparent {
         let what = does(settings, Acceptance::Outbound, LinkRule::Policy, Opening::Plaintext, "plaintext");
-        let _ = writeln!(text, "outbound: redirected to port {port} -> where it was going; {what}");
+        let _ = writeln!(text, "outbound: redirected to port {port} -> original destination; {what}");
     }
     let _ = writeln!(text, "certificates: {}", line_of_files(settings));
     let _ = writeln!(text, "admin: {}", line_of_admin(&settings.admin));
@@ -58,11 +58,13 @@ fn does(settings: &Settings, acceptance: Acceptance, rule: LinkRule, opening: Op
     match judge(settings.mode, acceptance, rule, opening) {
         Err(_) => format!("{client} is refused"),
         Ok(permit) => match (permit.admission(), permit.link()) {
-            (Admission::Untouched, _) | (_, Link::Untouched) => format!("{client} goes through untouched"),
-            (Admission::Terminated, Link::Tls) => format!("{client} ends here and goes on by TLS of ours"),
-            (Admission::Terminated, Link::Plaintext) => format!("{client} ends here and goes on in plaintext"),
-            (Admission::Plaintext, Link::Tls) => format!("{client} goes on by TLS"),
-            (Admission::Plaintext, Link::Plaintext) => format!("{client} goes on in plaintext"),
+            (Admission::Untouched, _) | (_, Link::Untouched) => format!("{client} is passed through unchanged"),
+            (Admission::Terminated, Link::Tls) => format!("{client} is terminated here and forwarded over TLS"),
+            (Admission::Terminated, Link::Plaintext) => {
+                format!("{client} is terminated here and forwarded in plaintext")
+            }
+            (Admission::Plaintext, Link::Tls) => format!("{client} is forwarded over TLS"),
+            (Admission::Plaintext, Link::Plaintext) => format!("{client} is forwarded in plaintext"),
         },
     }
 }
@@ -75,7 +77,7 @@ fn line_of_admin(admin: &Admin) -> String {
     };
     let binds = admin.binds.iter().map(bind).collect::<Vec<_>>();
     let binds = if binds.is_empty() { "nowhere".to_owned() } else { binds.join(", ") };
-    let read_only = if admin.read_only { "; no changes by TCP" } else { "" };
+    let read_only = if admin.read_only { "; no changes over TCP" } else { "" };
     let probes = admin.probes.iter().map(ToString::to_string).collect::<Vec<_>>();
     let probes = if probes.is_empty() { String::new() } else { format!("; probes: {}", probes.join(", ")) };
     let state = admin.state_file.as_deref().map(Path::display);
@@ -86,8 +88,8 @@ fn line_of_admin(admin: &Admin) -> String {
 fn line_of_files(settings: &Settings) -> String {
     let tls = &settings.tls;
     let rows = [
-        ("shown", &tls.certificate_key),
-        ("shown to servers", &tls.cluster),
+        ("presented", &tls.certificate_key),
+        ("presented to servers", &tls.cluster),
         ("CA", &tls.ca),
         ("CA of clients", &tls.cluster_ca),
         ("CRL", &tls.crl),
@@ -95,9 +97,9 @@ fn line_of_files(settings: &Settings) -> String {
     let given = rows.iter().filter_map(|(what, path)| Some(format!("{what}: {}", path.as_deref().map(Path::display)?)));
     let given = given.collect::<Vec<_>>();
     let clients = match (&tls.ca, tls.allow_connections_without_certificates) {
-        (None, _) => "none asked of clients",
-        (Some(_), true) => "asked of clients, who may have none",
-        (Some(_), false) => "required of clients",
+        (None, _) => "not requested from clients",
+        (Some(_), true) => "requested from clients, but optional",
+        (Some(_), false) => "required from clients",
     };
     if given.is_empty() { "none".to_owned() } else { format!("{}; {clients}", given.join(", ")) }
 }

@@ -1,4 +1,4 @@
-//! The routes: their listeners and targets, and a check that none leads back to this proxy.
+//! The routes: their listeners and targets, and the check that no route leads back to this proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +12,7 @@ use crate::limits::{MOST_MEMBERS, MOST_OUTBOUND};
 use crate::net::{HostPort, TRANSPARENT_IPS, UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule};
 
-/// The inbound route, if an upstream is given and valid. `bound`: addresses that are already open, to be kept.
+/// The inbound route, if an upstream is given and valid. `bound` are addresses that are already open and are kept.
 pub(super) fn inbound(
     reader: &mut OptionReader<'_>,
     lookup: Lookup,
@@ -46,7 +46,7 @@ pub(super) fn inbound(
     Some(inbound)
 }
 
-/// The port of the inbound route, also if there is no such route.
+/// The port of the inbound route, even if there is no such route.
 pub(super) fn port(raw: &Raw) -> u16 {
     raw.get(OptionKey::Port).and_then(|entry| values::port(&entry.value).ok()).unwrap_or(DEFAULT_PORT)
 }
@@ -57,18 +57,14 @@ pub(super) fn outbound(reader: &mut OptionReader<'_>, inbound: Option<&InboundSe
     let mut routes = Vec::<OutboundSettings>::new();
     for (at, entry) in raw.all(OptionKey::Outbound).enumerate() {
         if at == MOST_OUTBOUND {
-            reader.refuse_entry(
-                entry,
-                &format!("there are more than {MOST_OUTBOUND} outbound routes"),
-                "take some out",
-            );
+            reader.refuse_entry(entry, &format!("more than {MOST_OUTBOUND} outbound routes are given"), "remove some");
             break;
         }
         let Some((listen, target, name)) = reader.read_entry(entry, values::outbound) else { continue };
         let same = routes.iter().map(|route| route.listen).find(|other| conflicts(*other, listen));
         let ours = inbound.and_then(|inbound| inbound.binds.iter().copied().find(|bind| conflicts(*bind, listen)));
         if same.is_some() {
-            reader.refuse_entry(entry, "another outbound route listens there too", "give each a listener of its own");
+            reader.refuse_entry(entry, "another outbound route listens there too", "give each route its own listener");
         } else if let Some(bind) = ours {
             let problem = format!("the inbound route listens there too, on {bind}");
             reader.refuse_entry(entry, &problem, "give one of them another address or port");
@@ -102,13 +98,13 @@ pub(super) fn transparent(
 pub(super) fn members(reader: &mut OptionReader<'_>) -> Vec<MemberSettings> {
     let raw = reader.raw;
     if let Some(entry) = raw.all(OptionKey::Member).nth(MOST_MEMBERS) {
-        reader.refuse_entry(entry, &format!("there are more than {MOST_MEMBERS} members"), "take some out");
+        reader.refuse_entry(entry, &format!("more than {MOST_MEMBERS} members are given"), "remove some");
     }
     raw.all(OptionKey::Member).take(MOST_MEMBERS).filter_map(|entry| reader.read_entry(entry, values::member)).collect()
 }
 
-/// Refuses routes that lead to our own listeners. An outbound target that is our own inbound route is allowed: mongod dials
-/// its own name to find itself in the set.
+/// Refuses routes that lead to our own listeners. An outbound route may lead to our own inbound route, since mongod
+/// dials its own name to find itself in the set.
 pub(super) fn loops(
     reader: &mut OptionReader<'_>,
     inbound: Option<&InboundSettings>,
@@ -117,7 +113,7 @@ pub(super) fn loops(
 ) {
     let listens = outbound.iter().map(|route| route.listen).collect::<Vec<_>>();
     let binds = inbound.map_or(&[][..], |inbound| &inbound.binds);
-    // Only targets with the port of a listener can lead back; no others are resolved.
+    // Only targets with the port of a listener can lead back, so only these are resolved.
     let same_port = |listens: &[SocketAddr], port| listens.iter().any(|listen| listen.port() == port);
     let raw = reader.raw;
     let targets = raw.all(OptionKey::Outbound).take(MOST_OUTBOUND).filter_map(|entry| Some((entry, target_of(entry)?)));
@@ -128,18 +124,26 @@ pub(super) fn loops(
     let found = lookup::all(&hosts.collect::<Vec<_>>(), lookup);
     for ((entry, target), ips) in targets.iter().zip(&found) {
         if arrives(&listens, target.port, ips) {
-            let remedy = "name the other server by an address that leads to it from here: this host resolves the name to \
-                          the listener of an outbound route";
-            reader.refuse_entry(entry, "it leads to one of our own outbound listeners, for ever in a circle", remedy);
+            let remedy = "name the other server by an address that reaches it: on this host, the name resolves to the \
+                listener of an outbound route";
+            reader.refuse_entry(
+                entry,
+                "this target is one of our own outbound listeners, so that connections would loop",
+                remedy,
+            );
         }
     }
     let Some((target, ips)) = upstream.zip(found.last()) else { return };
     if arrives(binds, target.port, ips) {
         let remedy =
             format!("name the server's own address, or move this one with {}", reader.option_name(OptionKey::Port));
-        reader.refuse(OptionKey::Upstream, "it is our own inbound listener: connections would go in a circle", &remedy);
+        reader.refuse(
+            OptionKey::Upstream,
+            "this target is our own inbound listener, so that connections would loop",
+            &remedy,
+        );
     } else if arrives(&listens, target.port, ips) {
-        let problem = "it is one of our own outbound listeners, which leads to another server";
+        let problem = "this is one of our own outbound listeners, which leads to another server";
         reader.refuse(OptionKey::Upstream, problem, "name the server that this proxy fronts");
     }
 }
@@ -158,12 +162,12 @@ pub(super) fn upstream_is_own_port(reader: &mut OptionReader<'_>, settings: &Set
     let found = lookup::all(&[target.host.as_str()], lookup);
     let ips = found.first().map_or(&[][..], Vec::as_slice);
     if let Some((_, key)) = same_port.iter().find(|(at, _)| arrives(&[*at], target.port, ips)) {
-        let problem = format!("it is our own listener of {}", reader.option_name(*key));
+        let problem = format!("this is our own listener of {}", reader.option_name(*key));
         reader.refuse(OptionKey::Upstream, &problem, "name the server that this proxy fronts");
     }
 }
 
-/// Whether a listener on `one` conflicts with one on `other`. Port 0 is a different port each time.
+/// Whether listeners on `one` and `other` conflict. Port 0 never does: the kernel chooses a free port.
 pub(super) fn conflicts(one: SocketAddr, other: SocketAddr) -> bool {
     let same_family = one.is_ipv4() == other.is_ipv4();
     one.port() != 0
@@ -191,7 +195,7 @@ fn target_of(entry: &RawValue) -> Option<HostPort> {
     values::outbound(&entry.value).ok().map(|(_, target, _)| target)
 }
 
-/// The addresses to listen on, each once.
+/// The addresses to listen on, without duplicates.
 fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<SocketAddr> {
     let text = reader.read(OptionKey::BindIp, |text| Ok(text.to_owned())).unwrap_or_else(|| DEFAULT_BIND.to_owned());
     let mut binds = Vec::new();
@@ -199,7 +203,7 @@ fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<Socket
         let found = resolve(item, lookup);
         if found.is_empty() {
             let problem =
-                format!("'{}' is no IP address, nor a name that resolves to one", crate::text::printable(item));
+                format!("'{}' is neither an IP address nor a name that resolves", crate::text::printable(item));
             let remedy = "write addresses of this host, separated by commas; 0.0.0.0 is every IPv4 address";
             if is_name(item) {
                 reader.refuse_for_now(OptionKey::BindIp, &problem, remedy);
@@ -217,16 +221,16 @@ fn binds(reader: &mut OptionReader<'_>, port: u16, lookup: Lookup) -> Vec<Socket
         }
     }
     if text.split(',').all(|item| item.trim().is_empty()) {
-        reader.refuse(OptionKey::BindIp, "it names no address", "write addresses of this host, separated by commas");
+        reader.refuse(OptionKey::BindIp, "the list is empty", "write addresses of this host, separated by commas");
     }
-    // A wildcard covers the other addresses of its family; opening those too would fail as in use.
+    // A wildcard address includes the other addresses of its family; opening those too would fail as in use.
     let wide =
         |one: &SocketAddr| binds.iter().any(|bind| bind.ip().is_unspecified() && bind.is_ipv4() == one.is_ipv4());
     binds.iter().copied().filter(|bind| bind.ip().is_unspecified() || !wide(bind)).collect()
 }
 
-/// A name's IPv4 addresses, or its IPv6 addresses if it has no IPv4 ones: as mongod without `--ipv6`, so that `localhost`
-/// works on hosts without IPv6.
+/// A name's IPv4 addresses, or its IPv6 addresses if it has no IPv4 ones. This is what mongod does without `--ipv6`,
+/// and `localhost` works on hosts without IPv6.
 fn resolve(item: &str, lookup: Lookup) -> Vec<IpAddr> {
     if let Ok(ip) = item.parse() {
         return vec![ip];
@@ -252,18 +256,19 @@ fn check_link(reader: &mut OptionReader<'_>, inbound: &InboundSettings, link_rea
     match (inbound.acceptance, inbound.link, &inbound.upstream) {
         (Acceptance::Passthrough, LinkRule::Policy, _) => reader.refuse(
             OptionKey::InboundTls,
-            "the link of plaintext clients cannot go by policy: plaintext clients go by upstreamTLS always or never",
-            &format!("give {link} always, or never for an upstream that takes plaintext too"),
+            "inboundTLS passthrough cannot be combined with upstreamTLS policy: the link of plaintext clients must be \
+             always or never TLS",
+            &format!("set {link} to always, or to never for an upstream that accepts plaintext too"),
         ),
         (_, LinkRule::Policy, UpstreamAddress::Unix(_)) => reader.refuse(
             OptionKey::Upstream,
-            "the link would be TLS in some modes, and a unix socket has no host name that a certificate could be for",
-            &format!("give {link} never: the hop stays on this host"),
+            "the link would be TLS in some modes, but a unix socket has no host name to verify a certificate for",
+            &format!("set {link} to never: the connection stays on this host"),
         ),
         (_, LinkRule::Always, UpstreamAddress::Unix(_)) => reader.refuse(
             OptionKey::UpstreamTls,
-            "a unix socket has no host name that a certificate could be for",
-            &format!("give {link} never: the hop stays on this host"),
+            "a unix socket has no host name to verify a certificate for",
+            &format!("set {link} to never: the connection stays on this host"),
         ),
         _ => {}
     }
@@ -273,11 +278,11 @@ fn check_source(reader: &mut OptionReader<'_>, inbound: &InboundSettings) {
     let Some(source) = inbound.source else { return };
     match &inbound.upstream {
         UpstreamAddress::Unix(_) => {
-            reader.refuse(OptionKey::UpstreamBind, "a link to a unix socket has no source address", "leave it out");
+            reader.refuse(OptionKey::UpstreamBind, "a connection to a unix socket has no source address", "remove it");
         }
         UpstreamAddress::Tcp(target) => {
             if let Some(ip) = target.ip().filter(|ip| ip.is_ipv4() != source.is_ipv4()) {
-                let problem = format!("it is not of the upstream's address family: {ip}");
+                let problem = format!("the address family of {ip} differs from the upstream's");
                 reader.refuse(OptionKey::UpstreamBind, &problem, "give an address of the same family");
             }
         }

@@ -18,7 +18,7 @@ pub struct Settings {
     pub inbound: Option<InboundSettings>,
     /// The routes to other servers, at most [`crate::limits::MOST_OUTBOUND`].
     pub outbound: Vec<OutboundSettings>,
-    /// The port of the transparent outbound route, on both loopback addresses. 0: the kernel chooses.
+    /// The port of the transparent outbound route, on both loopback addresses. With 0, the kernel chooses a port.
     pub transparent: Option<u16>,
     /// The `--member` options, at most [`crate::limits::MOST_MEMBERS`].
     pub members: Vec<MemberSettings>,
@@ -28,7 +28,7 @@ pub struct Settings {
     pub spelling: Spelling,
     pub tls: TlsFiles,
     pub timeouts: Timeouts,
-    /// Maximum number of inbound connections; `None`: by the descriptor limit.
+    /// Maximum number of inbound connections; `None`: derived from the descriptor limit.
     pub max_incoming: Option<usize>,
     /// Maximum number of inbound connections from one address, members exempt; `None`: no limit.
     pub max_per_ip: Option<usize>,
@@ -46,7 +46,7 @@ pub struct Settings {
 /// The inbound route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundSettings {
-    /// Listening addresses, at least one, without duplicates. Port 0: the kernel chooses.
+    /// Listening addresses, at least one, without duplicates. With port 0, the kernel chooses a port.
     pub binds: Vec<SocketAddr>,
     /// Whether the listening sockets have `IP_TRANSPARENT`, to accept connections that TPROXY hands over.
     pub transparent: bool,
@@ -54,43 +54,45 @@ pub struct InboundSettings {
     pub link: LinkRule,
     /// Never [`Acceptance::Outbound`].
     pub acceptance: Acceptance,
-    /// Source address of the link, in the upstream's address family where that is known.
+    /// Source address of the link, in the upstream's address family if that is known.
     pub source: Option<IpAddr>,
 }
 
 /// An outbound route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OutboundSettings {
-    /// Loopback address to listen on. Port 0: the kernel chooses.
+    /// Loopback address to listen on. With port 0, the kernel chooses a port.
     pub listen: SocketAddr,
     pub target: HostPort,
-    /// The DNS name or IP address that the target's certificate must be for.
+    /// The DNS name or IP address for which the target's certificate must be valid.
     pub name: String,
 }
 
 /// A member of the set.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MemberSettings {
-    /// Its name in the set's configuration.
+    /// The member's name in the set's configuration.
     pub name: HostPort,
-    /// Its address, if the name does not resolve to it from here.
+    /// The member's address, if the name does not resolve to it on this host.
     pub address: Option<IpAddr>,
 }
 
-/// The control plane.
+/// The settings of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Addresses of the admin port, at most [`crate::limits::MOST_ADMIN_BINDS`]. Port 0: the kernel chooses.
+    /// Addresses of the admin port, at most [`crate::limits::MOST_ADMIN_BINDS`]. With port 0, the kernel chooses a
+    /// port.
     pub binds: Vec<AdminBind>,
-    /// Client certificates that may use it over TLS; never empty if an address is not loopback.
+    /// Patterns of the client certificates that may use the admin port over TLS; never empty if an address is not
+    /// loopback.
     pub allow: Vec<Pattern>,
     /// Whether changes over TCP are refused.
     pub read_only: bool,
-    /// Further names accepted in the Host header, in lower case, without a port.
+    /// Additional names that are accepted in the `Host` header, in lower case, without a port.
     pub hosts: Vec<String>,
-    /// Addresses that serve probes and metrics in plaintext.
+    /// Addresses that serve health probes and metrics in plaintext.
     pub probes: Vec<SocketAddr>,
-    /// How long a plaintext client that has disconnected still blocks; zero: not at all.
+    /// How long a plaintext client blocks a change after it has disconnected; with zero, it does not.
     pub guard_window: Duration,
     pub state_file: Option<PathBuf>,
     pub watch: WatchScope,
@@ -101,9 +103,9 @@ pub struct Admin {
 /// One address of the admin port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdminBind {
-    /// TCP: plaintext on loopback, TLS with client certificates elsewhere.
+    /// TCP: plaintext on loopback, TLS with client certificates on other addresses.
     Tcp(SocketAddr),
-    /// A Unix socket, of mode 0600.
+    /// A Unix socket with mode 0600.
     Unix(PathBuf),
 }
 
@@ -156,12 +158,12 @@ impl Settings {
         self.transparent.into_iter().flat_map(|port| TRANSPARENT_IPS.map(|ip| SocketAddr::new(ip, port)))
     }
 
-    /// Whether any route makes TLS links in a mode: by the judge's own rules, for any opening it would admit.
+    /// Whether any route makes TLS links in a mode, by the judge's own rules, for any opening that it admits.
     pub fn links_by_tls(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.link() == Link::Tls)
     }
 
-    /// Whether any route ends TLS here in a mode, which takes a certificate of ours.
+    /// Whether any route terminates TLS in a mode, which requires a certificate.
     pub fn needs_certificate(&self, mode: Mode) -> bool {
         self.permits(mode).any(|permit| permit.admission() == Admission::Terminated)
     }

@@ -1,7 +1,6 @@
 //! The table of options: the one place where an option's names, kind, default and help are written.
 //!
-//! Names are mongod's where mongod has the option. The bounds named in the help are those of [`crate::limits`]; a test
-//! compares the two.
+//! Names are mongod's if mongod has the option. The help states bounds of [`crate::limits`]; a test compares the two.
 
 use super::options::ValueKind::{List, Secret, Switch, Value};
 use super::options::{Form, OptionKey as Key, OptionSpec, reloadable, restart_only};
@@ -13,12 +12,12 @@ const LIMITS: &str = "Limits";
 const LOGS: &str = "Logs";
 const CONTROL: &str = "Control";
 
-/// The option of a key. The table has one for each: a test counts them.
+/// The option of a key. Every key has exactly one option, which a test checks.
 pub(super) fn option(key: Key) -> &'static OptionSpec {
     TABLE.iter().find(|option| option.key == key).unwrap_or(&TABLE[0])
 }
 
-/// The option that has a name in a syntax, and which of its names that is.
+/// The option with this name in a syntax, and the index of the name.
 pub(super) fn find(form: Form, name: &str) -> Option<(&'static OptionSpec, usize)> {
     TABLE.iter().find_map(|option| Some((option, option.names(form).iter().position(|known| *known == name)?)))
 }

@@ -1,4 +1,4 @@
-//! The module from outside: flags and files in, settings or mistakes out.
+//! Tests of the whole module: flags and files in, settings or mistakes out.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,11 +18,12 @@ use super::{cli, file, report, warnings, with_options};
 use crate::policy::{Acceptance, LinkRule, Mode, RefusalStyle, Spelling};
 
 mod mistakes;
+mod reference;
 mod reloads;
 mod same;
 mod table;
 
-/// A resolver that knows four names, so that no test asks DNS.
+/// A resolver that knows four names, so that no test uses DNS.
 fn names(host: &str) -> Vec<IpAddr> {
     let addresses: &[&str] = match host {
         "localhost" => &["::1", "127.0.0.1"],
@@ -38,7 +39,7 @@ fn matches(args: &[&str]) -> ArgMatches {
     with_options(Command::new("run")).try_get_matches_from([&["run"], args].concat()).unwrap()
 }
 
-/// Settings and mistakes of flags and a file's text, without the TLS files being read.
+/// The settings and mistakes of flags and a file's text. TLS files are not read.
 fn judged(args: &[&str], text: &str) -> (Raw, Settings, Vec<Mistake>) {
     let mut mistakes = Vec::new();
     let path = PathBuf::from("/etc/tlsramp.conf");
@@ -107,7 +108,8 @@ fn where_to_listen() {
 #[test]
 fn what_is_legal_though_it_looks_odd() {
     for args in [
-        // mongod dials its own name: out by the outbound route, in again by policy.
+        // mongod dials its own name: out through the outbound route, and in again through the inbound route, as the
+        // policy allows.
         &["--upstream=db1:1", "--outbound=127.0.0.2:5=127.0.0.1:27017"][..],
         &["--upstream=127.0.0.1:27018", "--port=0", "--outbound=127.0.0.1:0=db2:27017"],
         &["--outbound=127.0.0.1:5=nowhere:5"],
@@ -124,7 +126,7 @@ fn what_is_legal_though_it_looks_odd() {
         ],
         &["--upstream=127.0.0.1:1", "--upstreamBind=10.0.0.5"],
         &["--outbound=127.0.0.1:5=db1:1", "--sslMode=allowSSL"],
-        // A passthrough route under requireSSL admits no plaintext, so it makes no link of ours.
+        // A passthrough route under requireSSL admits no plaintext, so its link is never TLS of our own.
         &["--upstream=db1:1", "--inboundTLS=passthrough", "--upstreamTLS=always", "--sslMode=requireSSL"],
     ] {
         good(args, "");
@@ -167,10 +169,7 @@ fn links_and_certificates_by_mode() {
 fn each_warning() {
     let rows = [
         (&["--upstream=db1:1"][..], &[][..]),
-        (
-            &["--upstream=db1:1", "--upstreamTLS=never"],
-            &["--upstreamTLS never: everything to db1:1 crosses the network"],
-        ),
+        (&["--upstream=db1:1", "--upstreamTLS=never"], &["--upstreamTLS never: all data to db1:1 crosses the network"]),
         (&["--upstream=localhost:1", "--upstreamTLS=never"], &["enableLocalhostAuthBypass=0"]),
         (&["--upstream=127.0.0.1:1", "--upstreamBind=127.0.0.5"], &["--upstreamBind"]),
         (&["--upstream=127.0.0.1:1", "--upstreamBind=10.0.0.5"], &[]),
@@ -179,10 +178,10 @@ fn each_warning() {
             &["--upstream=db1:1", "--tlsAllowInvalidCertificates"],
             &["--tlsAllowInvalidCertificates: no certificate is verified"],
         ),
-        (&["--upstream=db1:1", "--sslAllowInvalidHostnames"], &["--sslAllowInvalidHostnames: a server may show"]),
+        (&["--upstream=db1:1", "--sslAllowInvalidHostnames"], &["--sslAllowInvalidHostnames: a server may present"]),
         (&["--upstream=db1:1", "--sslMode=allowSSL", "--sslPEMKeyFile=k"], &["No client certificate validation"]),
         (&["--upstream=db1:1", "--sslDisabledProtocols=none"], &["--sslDisabledProtocols none: TLS 1.0 and 1.1"]),
-        (&["--outbound=127.0.0.1:5=db1:1", "--port=5"], &["nothing comes of: --port"]),
+        (&["--outbound=127.0.0.1:5=db1:1", "--port=5"], &["these options have no effect: --port"]),
     ];
     for (args, expected) in rows {
         let (raw, settings, mistakes) = judged(args, "");
@@ -199,10 +198,10 @@ fn each_warning() {
 fn the_report_says_what_each_route_does() {
     let loaded = loaded(&["--upstream=10.0.0.9:1", "--outbound=127.0.0.1:5=db1:1,name=one", "--tlsMode=disabled"]);
     let text = loaded.map(|loaded| report(&loaded, &[])).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
-    let expected = "configuration: flags alone\n\
+    let expected = "configuration: flags only\n\
                     tlsMode: disabled\n\
-                    inbound: 127.0.0.1:27017 -> 10.0.0.9:1; plaintext goes on in plaintext; TLS is refused\n\
-                    outbound: 127.0.0.1:5 -> db1:1 (as one); plaintext goes on in plaintext\n\
+                    inbound: 127.0.0.1:27017 -> 10.0.0.9:1; plaintext is forwarded in plaintext; TLS is refused\n\
+                    outbound: 127.0.0.1:5 -> db1:1 (as one); plaintext is forwarded in plaintext\n\
                     certificates: none\n\
                     admin: 127.0.0.1:28017; state file: none\n";
     assert_eq!(text, expected);

@@ -1,4 +1,4 @@
-//! The error for a name that no option has, with the option that was probably meant.
+//! The error for an unknown option name, with the option that was probably meant.
 
 use std::path::Path;
 
@@ -7,24 +7,24 @@ use super::options::Form;
 use super::table::TABLE;
 use crate::text::printable;
 
-/// The mistake for a name that no option has.
+/// The mistake for an unknown option name.
 pub(super) fn unknown(form: Form, name: &str, path: &Path) -> Mistake {
     let shown = printable(name);
     let first = name.split('.').next().unwrap_or(name);
     if MONGOD_ONLY.contains(&first) {
-        let remedy = "take it out: tlsramp reads a file of its own, in the shape of mongod's";
-        let problem = "this is an option of mongod's that tlsramp does not have";
+        let remedy = "remove it: tlsramp's file has mongod's format, but only tlsramp's own options";
+        let problem = "this is an option of mongod that tlsramp does not have";
         return Mistake::new(shown, problem, remedy).within(path);
     }
     let remedy = match nearest(form, name) {
-        Some(near) => format!("did you mean {near}? Take it out otherwise"),
-        None => "take it out; `tlsramp run --help` lists the keys".to_owned(),
+        Some(near) => format!("did you mean {near}? Otherwise remove it"),
+        None => "remove it; `tlsramp run --help` lists the keys".to_owned(),
     };
     Mistake::new(shown, "there is no such option", remedy).within(path)
 }
 
-/// The known name nearest to an unknown one, if it is near enough: compared as a whole, or by the last part, so that
-/// `net.sslMode` leads to `net.ssl.mode`.
+/// The known name nearest to an unknown one, if it is near enough. The names are compared as a whole, or by their last
+/// parts, so that `net.sslMode` leads to `net.ssl.mode`.
 fn nearest(form: Form, unknown: &str) -> Option<&'static str> {
     let last = unknown.rsplit('.').next().unwrap_or(unknown);
     let candidates =
@@ -38,13 +38,13 @@ fn nearest(form: Form, unknown: &str) -> Option<&'static str> {
     (score <= 1 + last.len() / 4).then_some(name)
 }
 
-/// Edit distance without case. An unknown name is cut to 64 characters.
+/// Case-insensitive edit distance. An unknown name is cut to 64 characters.
 fn distance(unknown: &str, known: &str) -> usize {
     let unknown = unknown.chars().take(64).collect::<String>().to_ascii_lowercase();
     strsim::levenshtein(&unknown, &known.to_ascii_lowercase())
 }
 
-/// Sections and older keys of mongod's that are likely to be left in a copied file.
+/// mongod's sections and older keys that are likely to be left in a copied file.
 const MONGOD_ONLY: &[&str] = &[
     "storage",
     "systemLog",

@@ -1,4 +1,4 @@
-//! From raw values to [`Settings`]: parses each part, then checks the parts against each other.
+//! Converts raw values to [`Settings`]: parses each part, then checks the parts against each other.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -16,8 +16,8 @@ use super::{admin, encryption, routes, values};
 use crate::limits::{MEMBER_RESERVE, MOST_CONNECTIONS, MOST_WORKERS, Timeouts};
 use crate::policy::RefusalStyle;
 
-/// Returns the settings with all mistakes; the settings may be used only if there is none. `bound`: on a reload, the inbound
-/// addresses that are already open; they are kept, whatever their names resolve to now.
+/// Returns the settings and all mistakes; the settings may be used only if there are no mistakes. On a reload, `bound`
+/// are the inbound addresses that are already open; they are kept, even if their names resolve to other addresses now.
 pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) -> (Settings, Vec<Mistake>) {
     let mut reader = OptionReader::new(raw);
     let (mode, spelling) = encryption::mode(&mut reader);
@@ -27,8 +27,9 @@ pub(super) fn validate(raw: &Raw, lookup: Lookup, bound: Option<&[SocketAddr]>) 
     let none = [OptionKey::Upstream, OptionKey::Outbound, OptionKey::Transparent].iter().all(|key| !reader.given(*key));
     if raw.is_whole() && none {
         let (upstream, outbound) = (reader.option_name(OptionKey::Upstream), reader.option_name(OptionKey::Outbound));
-        let remedy =
-            format!("give {upstream} the server that this proxy fronts, {outbound} a route to another, or both");
+        let remedy = format!(
+            "give {upstream} the server that this proxy fronts, or {outbound} a route to another server, or both"
+        );
         reader.refuse(
             OptionKey::Upstream,
             "there is no route: neither an upstream nor an outbound route is given",

@@ -1,4 +1,4 @@
-//! Parsers for the values of single options. Pure.
+//! Parsers for the values of single options. They are pure functions.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use crate::limits::LONGEST_TIMEOUT_SECS;
 use crate::net::HostPort;
 use crate::tls::DisabledProtocols;
 
-/// Description of what was expected or is wrong, to follow the name and the value.
+/// A description of what was expected or is wrong, which follows the name and the value in the message.
 pub(super) type ValueError = String;
 
-/// One of the given words, case-sensitive.
+/// Parses one of the given words, case-sensitive.
 pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, ValueError> {
     let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
     found.ok_or_else(|| {
@@ -23,7 +23,7 @@ pub(super) fn choice<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Valu
     })
 }
 
-/// A boolean, in the words that mongod accepts.
+/// Parses a boolean, in the words that mongod accepts.
 pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -32,7 +32,7 @@ pub(super) fn switch(text: &str) -> Result<bool, ValueError> {
     }
 }
 
-/// A whole number from `least` to `most`.
+/// Parses a whole number from `least` to `most`.
 pub(super) fn count(text: &str, least: u64, most: u64) -> Result<usize, ValueError> {
     let number = digits(text).filter(|number| (least..=most).contains(number)).map(usize::try_from);
     match number {
@@ -41,13 +41,13 @@ pub(super) fn count(text: &str, least: u64, most: u64) -> Result<usize, ValueErr
     }
 }
 
-/// A port to listen on; 0 lets the kernel choose.
+/// Parses a port to listen on; 0 lets the kernel choose one.
 pub(super) fn port(text: &str) -> Result<u16, ValueError> {
     let port = digits(text).and_then(|number| u16::try_from(number).ok());
     port.ok_or_else(|| "expected a port, 0 to 65535".to_owned())
 }
 
-/// A time: a number with `ms`, `s`, `m` or `h`, or of seconds; from `least` to a day.
+/// Parses a time from `least` to one day: a number with the unit `ms`, `s`, `m` or `h`, or a number of seconds.
 ///
 /// # Errors
 /// A description of what was expected.
@@ -55,7 +55,7 @@ pub fn time(text: &str, least: Duration) -> Result<Duration, ValueError> {
     time_within(text, least, Duration::from_secs(LONGEST_TIMEOUT_SECS))
 }
 
-/// As [`time`], up to `most`.
+/// As [`time`], with the maximum `most`.
 pub(super) fn time_within(text: &str, least: Duration, most: Duration) -> Result<Duration, ValueError> {
     let at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
@@ -76,24 +76,24 @@ pub(super) fn time_within(text: &str, least: Duration, most: Duration) -> Result
     })
 }
 
-/// An IP address.
+/// Parses an IP address.
 pub(super) fn ip(text: &str) -> Result<IpAddr, ValueError> {
     text.parse().map_err(|_| "expected an IP address".to_owned())
 }
 
-/// Refuses addresses on which no TCP listener can be opened or reached.
+/// Refuses addresses on which a TCP listener cannot be opened or cannot be reached.
 pub(super) fn listenable(address: SocketAddr) -> Result<(), ValueError> {
     let (ip, port) = (address.ip(), address.port());
     match address {
-        _ if ip.is_multicast() => Err(format!("{ip} is a multicast address, which takes no TCP connections")),
+        _ if ip.is_multicast() => Err(format!("{ip} is a multicast address, on which TCP cannot listen")),
         SocketAddr::V4(v4) if v4.ip().is_broadcast() => {
-            Err(format!("{ip} is the broadcast address, which takes no TCP connections"))
+            Err(format!("{ip} is the broadcast address, on which TCP cannot listen"))
         }
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => Err(format!("{ip} is an IPv4 address written as IPv6; write {v4}")),
+            Some(v4) => Err(format!("{ip} is an IPv4-mapped IPv6 address; write {v4}")),
             None if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 => Err(format!(
-                "{ip} is a link-local address, of which each interface may have one: it needs the interface's number \
-                 (ip link shows it), as in [{ip}%2]:{port}, where IP:PORT is taken, else another address"
+                "{ip} is a link-local address, which is ambiguous without an interface: write the interface's number \
+                 (ip link shows it), as in [{ip}%2]:{port}, if the option accepts IP:PORT; else use another address"
             )),
             None => Ok(()),
         },
@@ -101,8 +101,8 @@ pub(super) fn listenable(address: SocketAddr) -> Result<(), ValueError> {
     }
 }
 
-/// Disabled protocol versions, and whether the word was `none`. mongod's rules: tokens separated by commas, empty ones
-/// skipped, case-sensitive, an optional `no` before the name.
+/// Parses disabled protocol versions; the flag is whether the word was `none`. The rules are mongod's: tokens separated
+/// by commas, empty ones skipped, case-sensitive, an optional `no` before the name.
 pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), ValueError> {
     let mut disabled = DisabledProtocols::default();
     if text.trim() == "none" {
@@ -125,9 +125,9 @@ pub(super) fn protocols(text: &str) -> Result<(DisabledProtocols, bool), ValueEr
     Ok((disabled, false))
 }
 
-/// An outbound route: `LISTEN=HOST:PORT[,name=NAME]`. LISTEN must be a loopback IP address.
+/// Parses an outbound route: `LISTEN=HOST:PORT[,name=NAME]`. LISTEN must be a loopback IP address.
 pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), ValueError> {
-    let (listen, target) = text.split_once('=').ok_or("expected LISTEN=HOST:PORT, with ,name=NAME if need be")?;
+    let (listen, target) = text.split_once('=').ok_or("expected LISTEN=HOST:PORT, optionally with ,name=NAME")?;
     let listen = loopback(listen.trim())?;
     let (target, extra) = target.split_once(',').map_or((target, None), |(target, extra)| (target, Some(extra)));
     let target = target.trim().parse::<HostPort>().map_err(|error| format!("of HOST:PORT: {error}"))?;
@@ -139,7 +139,7 @@ pub(super) fn outbound(text: &str) -> Result<(SocketAddr, HostPort, String), Val
     Ok((listen, target, name))
 }
 
-/// A member of the set: `NAME:PORT[=IP]`.
+/// Parses a member of the set: `NAME:PORT[=IP]`.
 pub(super) fn member(text: &str) -> Result<MemberSettings, ValueError> {
     let (name, address) = text.split_once('=').map_or((text, None), |(name, address)| (name, Some(address)));
     let name = name.trim().parse::<HostPort>().map_err(|error| format!("of NAME:PORT: {error}"))?;
@@ -148,7 +148,7 @@ pub(super) fn member(text: &str) -> Result<MemberSettings, ValueError> {
     Ok(MemberSettings { name, address: address.map(|ip| ip.to_canonical()) })
 }
 
-/// A DNS name or an IP address, as [`HostPort`] accepts it.
+/// Parses a DNS name or an IP address, as [`HostPort`] accepts it.
 pub(super) fn host(text: &str) -> Option<String> {
     let address = if text.contains(':') { format!("[{text}]:1") } else { format!("{text}:1") };
     address.parse::<HostPort>().ok().map(|address| address.host)
@@ -156,18 +156,19 @@ pub(super) fn host(text: &str) -> Option<String> {
 
 fn loopback(listen: &str) -> Result<SocketAddr, ValueError> {
     let listen = listen.parse::<SocketAddr>().map_err(|_| {
-        "the listener must be an IP address and a port, such as 127.0.0.1:27018 or [::1]:27018 (no name: it could \
-         resolve to an address that others reach)"
+        "the listener must be an IP address and a port, such as 127.0.0.1:27018 or [::1]:27018; names are not \
+         accepted, since they could resolve to an address that other hosts reach"
     })?;
     if listen.ip().is_loopback() {
         Ok(listen)
     } else {
-        Err("the listener is not on a loopback address: it takes plaintext in every mode, so others must not reach it"
+        Err("the listener is not on a loopback address: it accepts plaintext in every mode, so other hosts must not \
+            reach it"
             .to_owned())
     }
 }
 
-/// Digits only: `parse` alone would accept a plus sign.
+/// Parses digits only: `parse` alone would accept a plus sign.
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

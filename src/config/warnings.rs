@@ -1,4 +1,4 @@
-//! Warnings about settings that are valid but may not be intended: each names the option and what to do instead.
+//! Warnings about settings that are valid but may be unintended. Each names the option and the remedy.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -10,7 +10,7 @@ use crate::net::{UpstreamAddress, is_own};
 use crate::policy::{Acceptance, LinkRule, Mode};
 use crate::tls::Material;
 
-/// The warnings for settings that have no mistake.
+/// The warnings about settings without mistakes.
 pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     match &settings.inbound {
@@ -26,14 +26,14 @@ pub(super) fn warnings(raw: &Raw, settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// A certificate without clientAuth that is also presented to servers, which will refuse it.
+/// A warning about a certificate without clientAuth that is also presented to servers, which will refuse it.
 pub(super) fn outgoing(raw: &Raw, settings: &Settings, material: &Material) -> Option<String> {
     let shared = settings.tls.cluster.is_none() && settings.links_by_tls(Mode::Require);
     let identity = material.outgoing.as_ref().filter(|identity| shared && !identity.client_auth)?;
     let (key, cluster) = (raw.option_name(OptionKey::Certificate), raw.option_name(OptionKey::Cluster));
     Some(format!(
-        "{key}: {} is shown on outgoing links too, and its extended key usage lacks clientAuth: servers that ask for a \
-         certificate refuse it. Issue it with both usages, or name another with {cluster}",
+        "{key}: {} is also presented to other servers, but its extended key usage lacks clientAuth, so servers that \
+         request a certificate refuse it. Issue it with both usages, or give another with {cluster}",
         identity.subject
     ))
 }
@@ -48,7 +48,7 @@ fn upstream_link(raw: &Raw, inbound: &InboundSettings, warnings: &mut Vec<String
     if inbound.link == LinkRule::Never && !here {
         let link = raw.option_name(OptionKey::UpstreamTls);
         warnings.push(format!(
-            "{link} never: everything to {upstream} crosses the network in plaintext, in every mode. Run tlsramp on that \
+            "{link} never: all data to {upstream} crosses the network in plaintext, in every mode. Run tlsramp on that \
              server's host, or use policy"
         ));
     }
@@ -61,35 +61,35 @@ fn upstream_link(raw: &Raw, inbound: &InboundSettings, warnings: &mut Vec<String
             UpstreamAddress::Unix(_) => String::new(),
             UpstreamAddress::Tcp(_) => {
                 format!(
-                    ", or give the hop a source address that is not loopback with {}",
+                    ", or give connections to the server a source address other than loopback with {}",
                     raw.option_name(OptionKey::UpstreamBind)
                 )
             }
         };
         warnings.push(format!(
-            "{} {upstream}: remote clients look local to mongod, whose localhost exception then lets a stranger create \
-             the first user of a fresh --auth server. Start it with --setParameter enableLocalhostAuthBypass=0, or \
-             create the first user before exposure{bind}",
+            "{} {upstream}: remote clients look local to mongod, whose localhost exception then lets any client create \
+             the first user of a new --auth server. Start mongod with --setParameter enableLocalhostAuthBypass=0, or \
+             create the first user before clients can connect{bind}",
             raw.option_name(OptionKey::Upstream)
         ));
     }
 }
 
-/// A transparent route that listens on loopback only gets no connections of other hosts: TPROXY looks for a listener on
-/// the address of the interface that a connection came in by.
+/// A warning about a transparent route that listens only on loopback, which gets no connections from other hosts:
+/// TPROXY looks for a listener on the address of the interface on which a connection arrives.
 fn unreachable_by_tproxy(raw: &Raw, inbound: &InboundSettings) -> Option<String> {
     let loopback = inbound.binds.iter().all(|bind| bind.ip().is_loopback());
     (inbound.transparent && loopback).then(|| {
         let (transparent, bind) = (raw.option_name(OptionKey::InboundTransparent), raw.option_name(OptionKey::BindIp));
         format!(
-            "{transparent}: the inbound route listens on loopback addresses only, and the rules of tlsramp netfilter lead to \
-             the address of the interface. Give {bind} 0.0.0.0, and :: for IPv6"
+            "{transparent}: the inbound route listens on loopback addresses only, but TPROXY hands connections over to \
+             the interface's address. Set {bind} to 0.0.0.0, and :: for IPv6"
         )
     })
 }
 
-/// Files with secrets that every user of this host can read. Group permissions are not checked: they are how a key is
-/// shared with a service.
+/// Warnings about files with secrets that every user of this host can read. Group permissions are not checked, since
+/// they are a usual way to share a key with a service.
 fn readable_by_others(raw: &Raw) -> Vec<String> {
     let keys = [
         OptionKey::Certificate,
@@ -104,12 +104,15 @@ fn readable_by_others(raw: &Raw) -> Vec<String> {
     });
     let warning = |entry: &RawValue| {
         let path = crate::text::printable(&entry.value);
-        format!("{} {path}: every user of this host can read it. chmod o-r it, and consider a new key", entry.name())
+        format!(
+            "{} {path}: every user of this host can read the file. Run chmod o-r on it, and consider replacing the key",
+            entry.name()
+        )
     };
     readable.map(warning).collect()
 }
 
-/// Options of the inbound route, without an inbound route.
+/// A warning about options of the inbound route if there is no such route.
 fn without_inbound(raw: &Raw) -> Option<String> {
     let keys = [
         OptionKey::Port,
@@ -123,7 +126,7 @@ fn without_inbound(raw: &Raw) -> Option<String> {
     let names = keys.iter().filter_map(|key| raw.get(*key)).map(RawValue::name).collect::<Vec<_>>();
     (!names.is_empty()).then(|| {
         let upstream = raw.option_name(OptionKey::Upstream);
-        format!("without {upstream} there is no inbound route, so nothing comes of: {}", names.join(", "))
+        format!("without {upstream} there is no inbound route, so these options have no effect: {}", names.join(", "))
     })
 }
 
@@ -132,13 +135,16 @@ fn control(raw: &Raw, settings: &Settings, warnings: &mut Vec<String>) {
     let admin = &settings.admin;
     if let Some(pattern) = admin.allow.iter().find(|pattern| pattern.is_everyone()) {
         let name = raw.option_name(OptionKey::AdminAllow);
-        warnings.push(format!("{name} {pattern}: whoever has a certificate of the clients' CA can change the mode"));
+        warnings.push(format!(
+            "{name} {pattern}: every client with a certificate of the clients' CA can change the mode. Use a narrower \
+             pattern"
+        ));
     }
     if admin.read_only && admin.unix_binds().next().is_none() {
         let (name, bind) = (raw.option_name(OptionKey::AdminReadOnly), raw.option_name(OptionKey::AdminBind));
         warnings.push(format!(
-            "{name}, and no unix socket: only the configuration file and SIGHUP can change the mode. Add {bind} \
-             unix:PATH.sock if that is not meant"
+            "{name} without a unix socket: only the configuration file and SIGHUP can change the mode. Add {bind} \
+             unix:PATH.sock if that is not intended"
         ));
     }
 }
@@ -153,20 +159,20 @@ fn encryption(raw: &Raw, settings: &Settings, warnings: &mut Vec<String>) {
     }
     if tls.allow_invalid_hostnames {
         let name = raw.option_name(OptionKey::InvalidHostnames);
-        warnings.push(format!("{name}: a server may show the certificate of any other that the CA signed"));
+        warnings.push(format!("{name}: a server may present the certificate of any other server that the CA signed"));
     }
     let ends_here = settings.inbound.as_ref().is_some_and(|inbound| inbound.acceptance == Acceptance::Terminate);
     if ends_here && tls.certificate_key.is_some() && tls.ca.is_none() {
         warnings.push(format!(
-            "No client certificate validation can be performed since no CA file has been provided: none is requested, \
-             so any client may connect by TLS. Give {} to ask for one",
+            "No client certificate validation can be performed since no CA file has been provided: no certificate is \
+             requested, so any client may connect over TLS. Give {} to require certificates",
             raw.option_name(OptionKey::Ca)
         ));
     }
     let none = raw.get(OptionKey::DisabledProtocols).and_then(|entry| values::protocols(&entry.value).ok());
     if none.is_some_and(|(_, none)| none) {
         let name = raw.option_name(OptionKey::DisabledProtocols);
-        warnings.push(format!("{name} none: TLS 1.0 and 1.1 do not come back, tlsramp has only 1.2 and 1.3"));
+        warnings.push(format!("{name} none: TLS 1.0 and 1.1 stay disabled; tlsramp supports only 1.2 and 1.3"));
     }
 }
 

@@ -1,5 +1,5 @@
-//! The YAML form of the file, flattened to dotted paths. Unknown keys, duplicate keys, values in place of sections and
-//! sections in place of values are errors. Messages never quote the text, because it may hold a password.
+//! The YAML form of the configuration file, flattened to dotted paths. Unknown keys, duplicate keys, values in place of
+//! sections and sections in place of values are errors. Messages never quote the text, which may contain a password.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::table::{self, TABLE};
 use super::unknown::unknown;
 use crate::text::printable;
 
-/// The values in a text; `None` if it is not YAML with sections. Errors are added to `mistakes`.
+/// The values in a text; `None` if it is not YAML with sections at the top. Errors are added to `mistakes`.
 pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Vec<RawValue>> {
     let mut walk = YamlWalker { path, mistakes, entries: Vec::new() };
     let readable = match parse(text, serde_saphyr::DuplicateKeyPolicy::Error) {
@@ -20,7 +20,8 @@ pub(super) fn entries(text: &str, path: &Path, mistakes: &mut Vec<Mistake>) -> O
         Err(error) => {
             let double = matches!(error, serde_saphyr::Error::DuplicateMappingKey { .. });
             walk.refuse_text(&error, double);
-            // Goes on with the first of the two values, so that the rest of the file is checked in the same run.
+            // Continues with the first of two duplicate values, so that the rest of the file is checked in the same
+            // run.
             let first = double.then(|| parse(text, serde_saphyr::DuplicateKeyPolicy::FirstWins));
             first.and_then(Result::ok).is_some_and(|value| walk.document(&value))
         }
@@ -44,13 +45,13 @@ struct YamlWalker<'a> {
 }
 
 impl YamlWalker<'_> {
-    /// Whether the document consists of sections.
+    /// Checks that the top of the document consists of sections.
     fn document(&mut self, value: &Value) -> bool {
         match value {
             Value::Object(_) => self.section("", value),
             Value::Null => {}
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                let problem = "it is neither YAML sections nor `key = value` lines";
+                let problem = "the file has neither YAML sections nor `key = value` lines";
                 self.mistakes.push(Mistake::new(
                     format!("--config '{}'", self.path.display()),
                     problem,
@@ -62,7 +63,7 @@ impl YamlWalker<'_> {
         true
     }
 
-    /// A value under a dotted path that may be an option, a section or neither.
+    /// Handles a value at a dotted path, which may be an option, a section or neither.
     fn value(&mut self, dotted: &str, value: &Value) {
         if let Some((opt, variant)) = table::find(Form::Yaml, dotted) {
             return self.option(opt, variant, value);
@@ -76,7 +77,7 @@ impl YamlWalker<'_> {
             (Value::Object(_), true) => self.section(dotted, value),
             (Value::Null, true) => {}
             (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_), true) => {
-                self.refuse(dotted, "it is a section, not an option", "put options under it");
+                self.refuse(dotted, "this is a section, not an option", "write options under it");
             }
         }
     }
@@ -95,22 +96,22 @@ impl YamlWalker<'_> {
                 items.iter().for_each(|item| self.push(opt, variant, item));
             }
             (Value::Array(_), ValueKind::List(_)) => {
-                self.refuse(&name, "it takes a list of texts", "write each in quotes")
+                self.refuse(&name, "the option requires a list of strings", "write each item in quotes")
             }
             (Value::Array(_) | Value::Object(_), _) => {
                 let remedy = format!("write {name}: {}", placeholder(opt.kind));
-                self.refuse(&name, "it takes one value, not a list or a section", &remedy);
+                self.refuse(&name, "the option requires one value, not a list or a section", &remedy);
             }
-            (Value::Null, _) => self.refuse(&name, "it has no value", "give it one, or take the line out"),
+            (Value::Null, _) => self.refuse(&name, "the option has no value", "give it a value, or remove the line"),
             (Value::String(text), _) if text.trim().is_empty() => {
-                self.refuse(&name, "it has no value", "give it one, or take the line out");
+                self.refuse(&name, "the option has no value", "give it a value, or remove the line");
             }
             (Value::Number(_) | Value::Bool(_), ValueKind::Secret(_)) => {
-                self.refuse(&name, "YAML takes this password for a number or for true or false", "write it in quotes");
+                self.refuse(&name, "YAML reads this password as a number or a boolean", "write it in quotes");
             }
             (Value::Bool(_), ValueKind::Value(_) | ValueKind::List(_)) => {
                 let problem = format!("expected {}, not true or false", placeholder(opt.kind));
-                self.refuse(&name, &problem, "correct it, or take the line out");
+                self.refuse(&name, &problem, "correct the value, or remove the line");
             }
             (Value::String(_) | Value::Number(_) | Value::Bool(_), _) => self.push(opt, variant, value),
         }
@@ -128,10 +129,9 @@ impl YamlWalker<'_> {
     fn refuse_text(&mut self, error: &serde_saphyr::Error, double: bool) {
         let place = error.location().map_or_else(|| "--config".to_owned(), |at| format!("line {}", at.line()));
         let mistake = if double {
-            Mistake::new(place, "a key is given twice in one section", "keep the one that is meant")
+            Mistake::new(place, "a key is given twice in one section", "keep one of them")
         } else {
-            let reason =
-                format!("it is not YAML that can be read: {}", printable(&error.without_snippet().to_string()));
+            let reason = format!("invalid YAML: {}", printable(&error.without_snippet().to_string()));
             Mistake::new(place, reason, "correct the line, or the indentation around it")
         };
         self.mistakes.push(mistake.within(self.path));
@@ -177,25 +177,25 @@ mod tests {
     #[test]
     fn names_each_mistake() {
         let rows = [
-            ("storage: {dbPath: /data}", "storage in /etc/t.yaml: this is an option of mongod's"),
+            ("storage: {dbPath: /data}", "storage in /etc/t.yaml: this is an option of mongod"),
             (
                 "net: {tls: {cafile: a}}",
                 "net.tls.cafile in /etc/t.yaml: there is no such option\n  did you mean net.tls.CAFile?",
             ),
             ("net: {tls: {FIPSMode: true}}", "net.tls.FIPSMode in /etc/t.yaml: there is no such option"),
-            ("net: 5", "net in /etc/t.yaml: it is a section"),
-            ("net: {port: [1, 2]}", "net.port in /etc/t.yaml: it takes one value"),
-            ("net: {port: {a: 1}}", "net.port in /etc/t.yaml: it takes one value"),
-            ("net: {port: }", "net.port in /etc/t.yaml: it has no value"),
-            ("net: {bindIp: ''}", "net.bindIp in /etc/t.yaml: it has no value"),
+            ("net: 5", "net in /etc/t.yaml: this is a section"),
+            ("net: {port: [1, 2]}", "net.port in /etc/t.yaml: the option requires one value"),
+            ("net: {port: {a: 1}}", "net.port in /etc/t.yaml: the option requires one value"),
+            ("net: {port: }", "net.port in /etc/t.yaml: the option has no value"),
+            ("net: {bindIp: ''}", "net.bindIp in /etc/t.yaml: the option has no value"),
             ("net: {port: true}", "net.port in /etc/t.yaml: expected PORT, not true or false"),
             ("net: {tls: {clusterPassword: 0123}}", "write it in quotes"),
-            ("proxy: {outbound: [1, {a: b}]}", "proxy.outbound in /etc/t.yaml: it takes a list of texts"),
+            ("proxy: {outbound: [1, {a: b}]}", "proxy.outbound in /etc/t.yaml: the option requires a list of strings"),
             ("- a\n- b", "neither YAML sections"),
             ("just text", "neither YAML sections"),
-            ("net:\n  port: [", "not YAML that can be read"),
+            ("net:\n  port: [", "invalid YAML"),
             ("net:\n  port: 1\nnet:\n  port: 2\n", "line 3 in /etc/t.yaml: a key is given twice"),
-            ("a: 1\n---\nb: 2\n", "not YAML that can be read"),
+            ("a: 1\n---\nb: 2\n", "invalid YAML"),
         ];
         for (text, expected) in rows {
             let (_, mistakes) = read(text);

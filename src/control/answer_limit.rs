@@ -1,5 +1,5 @@
-//! Bounds the answers whose cost grows with connections and clients: how many are made at a time, how many requests wait for
-//! that, and how many bytes of answers wait to be sent.
+//! Bounds the answers whose cost grows with connections and clients: the number that are made at a time, the number of
+//! requests that wait, and the bytes of answers that wait to be sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,7 @@ impl AnswerLimit {
         }
     }
 
-    /// Waits for a permit regardless of how many requests wait: for callers that are bounded otherwise, as changes are.
+    /// Waits for a permit, however many requests wait already. For callers with another bound, such as mode changes.
     pub(super) async fn acquire(&self, size: AnswerSize) -> AnswerPermit {
         // The semaphore is never closed.
         AnswerPermit(Arc::clone(&self.queue(size).permits).acquire_owned().await.ok())
@@ -79,7 +79,7 @@ impl AnswerLimit {
     /// Returns a body whose size counts as held until the body is sent.
     ///
     /// # Errors
-    /// [`ChangeError::Busy`] if the answers under way hold too many bytes already.
+    /// [`ChangeError::Busy`] if the answers that are being sent hold too many bytes already.
     pub(super) fn hold(&self, body: Vec<u8>) -> Result<Bytes, ChangeError> {
         let kibibytes = u32::try_from(body.len() / 1024 + 1).map_err(|_| ChangeError::Busy)?;
         let held = Arc::clone(&self.held).try_acquire_many_owned(kibibytes).map_err(|_| ChangeError::Busy)?;

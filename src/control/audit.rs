@@ -1,4 +1,5 @@
-//! The audit log: one line for each request to change something, with caller and outcome. The history has the same.
+//! The audit log: one line for each request to change something, with caller and outcome. Each is noted in the history
+//! too.
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(super) fn change(history: &History, change: &Change, outcome: &Result<Change
     history.note(event, caller);
 }
 
-/// A reload, made or refused. A change of the mode by it is logged as any other.
+/// Logs a reload that was made or refused. If the reload changes the mode, that change is logged on a line of its own.
 pub(super) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, forced: bool, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
     let event = match outcome {
@@ -50,12 +51,12 @@ pub(super) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, 
                 tracing::info!(%was, %mode, generation, door, %by, forced = false, persist = false, "mode changed");
             }
             tracing::info!(%mode, generation, door, %by, forced, "reloaded");
-            let what = if was == mode { format!("mode stays {mode}") } else { format!("mode {was} -> {mode}") };
+            let what = if was == mode { format!("mode remains {mode}") } else { format!("mode {was} -> {mode}") };
             let what = if forced { format!("{what}, forced") } else { what };
             Event::done(Action::Reload, what).in_generation(*generation)
         }
         Err(error) => {
-            tracing::error!(%error, door, %by, "reload refused: everything stays as it was");
+            tracing::error!(%error, door, %by, "reload refused: the configuration in force stays");
             Event::refused(Action::Reload, "configuration", error)
         }
     };
@@ -70,22 +71,23 @@ pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>
             tracing::info!(generation, door, %by, forced, "certificates rotated");
             let shown = material.serving.as_ref().or(material.outgoing.as_ref());
             let what = shown.map_or_else(
-                || "no certificate of ours".to_owned(),
+                || "no certificate loaded".to_owned(),
                 |identity| format!("{}, serial {}", identity.subject, identity.serial),
             );
             let what = if forced { format!("{what}, forced") } else { what };
             Event::done(Action::Rotate, what).in_generation(*generation)
         }
         Err(error) => {
-            tracing::error!(%error, door, %by, "rotation refused: the old certificates stay");
+            tracing::error!(%error, door, %by, "rotation refused: the certificates in force stay");
             Event::refused(Action::Rotate, "TLS files", error)
         }
     };
     history.note(event, caller);
 }
 
-/// The lease taken or given back by `holder` for a time, or refused; `before` held it. Renewals, every few seconds in a rollout,
-/// are logged only, and so is giving back what is not held.
+/// Logs that `holder` took or gave back the lease, or was refused; `before` is the holder until then. Renewals, which
+/// come every few seconds in a rollout, are only logged and not noted in the history; neither is giving back a lease
+/// that is not held.
 pub(super) fn lease(
     history: &History,
     before: Option<&str>,
@@ -106,10 +108,10 @@ pub(super) fn lease(
     }
     let what = match (before, time.is_zero()) {
         (None, true) => return,
-        (Some(held), true) => format!("of {held} given back by {holder}"),
+        (Some(held), true) => format!("of {held} released by {holder}"),
         (Some(held), false) if held == holder => return,
-        (Some(held), false) => format!("of {held} taken by {holder}"),
-        (None, false) => format!("taken by {holder}"),
+        (Some(held), false) => format!("of {held} taken over by {holder}"),
+        (None, false) => format!("acquired by {holder}"),
     };
     let what = if forced { format!("{what}, forced") } else { what };
     history.note(Event::done(Action::Lease, what), caller);
@@ -123,11 +125,11 @@ pub(super) fn accepted(
     outcome: &Result<AcceptedClient, AcceptError>,
     caller: &Caller,
 ) {
-    let what = if accepted { key.to_owned() } else { format!("{key}, taken back") };
+    let what = if accepted { key.to_owned() } else { format!("{key}, acceptance withdrawn") };
     let event = match outcome {
         Ok(AcceptedClient { key, known, .. }) => {
             let (door, by) = (caller.door.name(), &caller.who);
-            tracing::info!(client = key, accepted, known, door, %by, "client accepted by name");
+            tracing::info!(client = key, accepted, known, door, %by, "client acceptance changed");
             Event::done(Action::Accept, what)
         }
         Err(error) => Event::refused(Action::Accept, what, error),
@@ -160,8 +162,8 @@ pub(super) fn members(
 /// Logs a request to stop.
 pub(super) fn quit(history: &History, caller: &Caller) {
     let (door, by) = (caller.door.name(), &caller.who);
-    tracing::info!(door, %by, "asked to quit");
-    history.note(Event::done(Action::Quit, "asked to stop"), caller);
+    tracing::info!(door, %by, "stop requested");
+    history.note(Event::done(Action::Quit, "stop requested"), caller);
 }
 
 /// Logs the start.

@@ -1,23 +1,23 @@
-//! Blockers: what a change of mode would break, each with what to do about it.
+//! Blockers: the clients, links and files for which a change of mode would fail, each with its remedy.
 
 use serde::{Deserialize, Serialize};
 
 use crate::telemetry::BlockingClient;
 
-/// Something that a change of mode would break.
+/// An obstacle to a change of mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Blocker {
-    /// Its kind.
+    /// The kind of the blocker.
     pub kind: BlockerKind,
-    /// Whether the change is refused without a guard too.
+    /// Whether the change is refused even without the guard.
     pub fatal: bool,
     /// A description in one line.
     pub text: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
     /// The address of the client or the server.
     pub address: Option<String>,
-    /// The client, if it is one.
+    /// The client, if the blocker is a client.
     pub client: Option<BlockingClient>,
     /// Connections that are open now.
     pub open: Option<u64>,
@@ -35,9 +35,9 @@ pub enum BlockerKind {
     TlsOpen,
     /// A client that was connected by TLS within `--guardWindow`.
     TlsSeen,
-    /// A server that cannot be reached by the link that the mode makes.
+    /// A server that cannot be reached by the kind of link that the mode requires.
     Upstream,
-    /// Clients that the inventory has lost.
+    /// Clients that the inventory has dropped at its bound.
     InventoryLost,
     /// The files that the mode needs are missing.
     Unservable,
@@ -54,7 +54,8 @@ pub enum BlockerKind {
 }
 
 impl BlockerKind {
-    /// Whether an operator can accept the client by its key. Not for `disabled`: its clients have to move back.
+    /// Whether an operator can accept the client by its key. False for blockers of `disabled`: their clients have to
+    /// move back.
     pub(crate) const fn is_acceptable(self) -> bool {
         matches!(self, BlockerKind::PlaintextOpen | BlockerKind::PlaintextSeen)
     }

@@ -1,11 +1,11 @@
-//! Work that may block, away from the control plane's thread.
+//! Runs blocking work outside of the control plane's thread.
 
 use super::change::ChangeError;
 
 /// Runs work on a thread for blocking work: reading files, resolving names, verifying signatures.
 ///
 /// # Errors
-/// [`ChangeError::Internal`] if it panicked.
+/// [`ChangeError::Internal`] if the work panicked.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ChangeError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| ChangeError::Internal(error.to_string()))
 }

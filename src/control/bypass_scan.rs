@@ -15,9 +15,9 @@ use crate::state::MemberList;
 pub struct Bypass {
     /// The direction of the connection.
     pub direction: BypassDirection,
-    /// The address of its end on this host.
+    /// The address of the end on this host.
     pub local: SocketAddr,
-    /// The address of its other end.
+    /// The address of the other end.
     pub remote: SocketAddr,
     /// Whether the address of the other end is a member's.
     pub member: bool,
@@ -26,14 +26,14 @@ pub struct Bypass {
 /// The direction of a connection that bypasses this proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BypassDirection {
-    /// From outside to the fronted server.
+    /// From another host to the fronted server.
     Inbound,
     /// From this host to another member.
     Outbound,
 }
 
 impl BypassDirection {
-    /// Its name in replies.
+    /// The name in replies.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,13 +47,13 @@ impl BypassDirection {
 #[derive(Debug, Default)]
 pub(super) struct BypassScan {
     pub(super) bypass: Vec<Bypass>,
-    /// The destinations of other connections of this host, to servers without a known name: on a port that members have, so
-    /// that they will be redirected once they are made anew, if the rules are for all addresses.
+    /// The destinations of other connections of this host to servers without a known name, on a port that members use.
+    /// The rules redirect such connections once they are made again, if the rules apply to all addresses.
     pub(super) unnamed: Vec<SocketAddr>,
 }
 
 impl BypassScan {
-    /// Drops connections that are not among those that are open now.
+    /// Drops connections that are not in `now`, the list of established connections.
     pub(super) fn keep_open(&mut self, now: &[Established]) {
         let open: HashSet<_> = now.iter().map(|one| (one.local, one.remote)).collect();
         self.bypass.retain(|one| open.contains(&(one.local, one.remote)));
@@ -71,7 +71,8 @@ pub(super) struct BypassRules<'a> {
 }
 
 impl BypassRules<'_> {
-    /// The direction in which a connection would bypass tlsramp, unless it is one of tlsramp's or was redirected to it.
+    /// The direction in which a connection bypasses tlsramp; `None` if it is tlsramp's own or was redirected to
+    /// tlsramp.
     fn direction(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> Option<BypassDirection> {
         let Established { local, remote, .. } = one;
         let direction = if Some(local.port()) == self.server {
@@ -84,7 +85,7 @@ impl BypassRules<'_> {
         (!own(remote.ip())).then_some(direction)
     }
 
-    /// Whether a connection leads to a server without a known name, on a port that members have.
+    /// Whether a connection leads to a server without a known name, on a port that members use.
     fn is_unnamed(&self, one: &Established, own: &mut impl FnMut(IpAddr) -> bool) -> bool {
         let Established { local, remote, .. } = one;
         let port = remote.port();
@@ -110,7 +111,7 @@ pub(super) fn connections(rules: &BypassRules<'_>, own: &mut impl FnMut(IpAddr) 
     all.into_iter().map(canonical).collect()
 }
 
-/// Reads these connections from `/proc/net/tcp`: slower, and available on every kernel.
+/// Reads the established connections from `/proc/net/tcp`: slower, but available on every kernel.
 fn from_proc() -> impl Iterator<Item = Established> {
     let entries = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().filter_map(Result::ok).flatten();
     let established = entries.filter(|entry| entry.state == TcpState::Established);
@@ -128,7 +129,7 @@ pub(super) fn own_sockets() -> HashSet<u64> {
     entries.filter_map(|entry| socket(read_link(entry.path()).ok()?.to_str()?)).collect()
 }
 
-/// The inode number in the link of a socket's descriptor: see proc_pid_fd(5).
+/// Parses the inode number in the link of a socket's descriptor: see proc_pid_fd(5).
 fn socket(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
@@ -139,13 +140,14 @@ fn canonical(one: Established) -> Established {
     Established { local: canonical(one.local), remote: canonical(one.remote), ..one }
 }
 
-/// Whether an address is this host's; each address is looked up once.
+/// Returns a test whether an address is this host's, which looks each address up once.
 pub(super) fn own_addresses() -> impl FnMut(IpAddr) -> bool {
     let mut known = HashMap::new();
     move |ip| *known.entry(ip).or_insert_with(|| is_own(ip))
 }
 
-/// The connections from outside to the server, and from this host to other members, that do not pass through this proxy.
+/// Finds the connections from other hosts to the server, and from this host to other members, that do not pass through
+/// this proxy.
 pub(super) fn scan(
     all: &[Established],
     rules: &BypassRules<'_>,

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 /// The origin of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The way by which the request came.
+    /// The interface on which the request came.
     pub door: Door,
-    /// The peer that sent it.
+    /// The peer that sent the request.
     pub who: Who,
 }
 
-/// The ways by which requests reach the controller.
+/// The interfaces by which requests reach the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// A MongoDB command on the admin port.
@@ -21,7 +21,7 @@ pub enum Door {
     Http,
     /// SIGHUP.
     Signal,
-    /// A file that has changed.
+    /// A watched file that has changed.
     Watch,
     /// The program itself: the demo.
     Program,
@@ -32,16 +32,16 @@ pub enum Door {
 pub enum Who {
     /// A TCP peer.
     Tcp {
-        /// Its address.
+        /// The peer's address.
         peer: SocketAddr,
-        /// The subject of its certificate, if it has shown one.
+        /// The subject of the peer's certificate, if it presented one.
         subject: Option<String>,
     },
     /// A peer on a Unix socket.
     Unix {
-        /// Its user.
+        /// The peer's user ID.
         uid: u32,
-        /// Its process, if the kernel tells it.
+        /// The peer's process ID, if the kernel reports it.
         pid: Option<i32>,
     },
     /// This process.
@@ -49,16 +49,16 @@ pub enum Who {
 }
 
 impl Caller {
-    /// The program itself.
+    /// The program itself as the caller.
     pub const PROGRAM: Caller = Caller { door: Door::Program, who: Who::Process };
-    /// The signal.
+    /// SIGHUP as the caller.
     pub const SIGNAL: Caller = Caller { door: Door::Signal, who: Who::Process };
-    /// The watch on files.
+    /// The file watch as the caller.
     pub const WATCH: Caller = Caller { door: Door::Watch, who: Who::Process };
 }
 
 impl Door {
-    /// Its name in logs.
+    /// The name in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl Door {
 }
 
 impl Who {
-    /// The peer without port and process, which differ from connection to connection.
+    /// The peer without port and process ID, which differ from connection to connection.
     pub(crate) fn place(&self) -> String {
         match self {
             Who::Tcp { peer, subject: None } => peer.ip().to_canonical().to_string(),

@@ -13,24 +13,25 @@ use crate::tls::Material;
 /// A request to change the mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The mode wanted.
+    /// The requested mode.
     pub to: Mode,
-    /// The spelling of the request, which refusals use.
+    /// The spelling in the request, which refusals repeat.
     pub spelling: Spelling,
-    /// Whether ladder, servers and lease are ignored: any mode that can be served is taken.
+    /// Whether to ignore the ladder, unreachable servers and the lease; the mode must still be one that can be served.
     pub force: bool,
     /// Whether the change is refused if there is any blocker.
     pub guard: bool,
-    /// Whether a restart starts in this mode too.
+    /// Whether to store the mode in the state file, so that a restart starts in it.
     pub persist: bool,
-    /// Whether the mode in force may be requested again: not by mongod's ladder, but by an idempotent PUT.
+    /// Whether requesting the mode in force succeeds: true for an idempotent PUT, false for `setParameter`, as in
+    /// mongod.
     pub repeatable: bool,
-    /// The name that a lease is compared with.
+    /// The caller's name, which must equal the lease's holder if the lease is held.
     pub holder: Option<String>,
 }
 
 impl Change {
-    /// A plain step to a mode.
+    /// An unforced, unguarded change to a mode.
     #[must_use]
     pub const fn to(to: Mode, spelling: Spelling) -> Change {
         Change { to, spelling, force: false, guard: false, persist: false, repeatable: false, holder: None }
@@ -50,102 +51,104 @@ pub struct Changed {
     pub was: Mode,
     /// The mode in force.
     pub mode: Mode,
-    /// The snapshot that has it; every connection judged from now on has this generation or a later one.
+    /// The generation of the snapshot with this mode; connections judged from now on have this generation or a later
+    /// one.
     pub generation: u64,
-    /// Whether the state file makes a restart start in this mode.
+    /// Whether the mode is in the state file, so that a restart starts in it.
     pub persisted: bool,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
 }
 
-/// The members of some replica sets, to be set.
+/// A request to set the members of some replica sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberSets {
-    /// The members of each set, as `HOST:PORT`, in place of those set before; none removes the set.
+    /// The members of each set, as `HOST:PORT`, which replace those set before; an empty list removes the set.
     pub sets: BTreeMap<String, Vec<String>>,
-    /// Whether another caller's lease is ignored.
+    /// Whether to ignore another caller's lease.
     pub force: bool,
     /// The name of the lease's holder, if the caller holds the lease.
     pub holder: Option<String>,
 }
 
-/// TLS files that were read again.
+/// The result of reading the TLS files again.
 #[derive(Debug, Clone)]
 pub struct Rotated {
-    /// The snapshot that has them.
+    /// The generation of the snapshot with these files.
     pub generation: u64,
-    /// The material that is in force from now on.
+    /// The TLS material in force from now on.
     pub material: Arc<Material>,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
 }
 
-/// A request to move connections that today's policy would not make.
+/// A request to recycle the connections that the present policy would not make.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recycle {
-    /// Also connections whose clients may see an error: of a server outside any set, without MongoDB, with TLS passed through.
+    /// Whether to recycle also connections whose clients may see an error: to a server outside any replica set, without
+    /// MongoDB messages, or with TLS passed through.
     pub force: bool,
-    /// The time after which a connection is cut, whether or not it is at a message boundary.
+    /// The time after which a connection is cut even within a message; `None`: never.
     pub grace: Option<Duration>,
-    /// How long to wait for connections to move.
+    /// How long to wait for connections to end; `None`: the default.
     pub wait: Option<Duration>,
 }
 
-/// The result of a request to move connections.
+/// The result of a recycle request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recycled {
-    /// Connections whose clients may see an error, or lose a request without acknowledgement, if they are moved.
+    /// Connections whose clients may see an error, or lose an unacknowledged request, if the connections are recycled.
     pub at_risk: usize,
-    /// The number of these connections that stay, since `force` was not given.
+    /// The number of connections at risk that were left open, since `force` was not given.
     pub left_alone: usize,
-    /// Why they are at risk, one line for each reason.
+    /// The reasons why connections are at risk, one line each.
     pub risks: Vec<String>,
-    /// Moved at a message boundary.
+    /// Connections that ended at a message boundary.
     pub moved: usize,
-    /// Cut at the end of the grace.
+    /// Connections that were cut at the end of the grace.
     pub cut: usize,
-    /// Ended by client or server meanwhile.
+    /// Connections that client or server ended meanwhile.
     pub ended: usize,
-    /// Still waiting for a message boundary.
+    /// Connections that still wait for a message boundary.
     pub waiting: usize,
     /// Warnings, one line each.
     pub warnings: Vec<String>,
 }
 
-/// A client whose loss an operator has accepted, or no longer accepts.
+/// The result of accepting a client, or of withdrawing the acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedClient {
-    /// Its key.
+    /// The client's key.
     pub key: String,
-    /// Whether it is accepted now.
+    /// Whether the client is accepted now.
     pub accepted: bool,
     /// Whether a client with this key was ever seen.
     pub known: bool,
 }
 
-/// Why a change was refused. Nothing has changed.
+/// The reason for a refused change. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The ladder does not allow the step.
     #[error("{0}")]
     Transition(#[from] IllegalTransition),
-    /// The TLS files at hand cannot serve the mode.
+    /// The present TLS files cannot serve the mode.
     #[error("cannot serve {mode}: {missing}")]
     Unservable {
-        /// The mode that was requested, or is in force.
+        /// The mode that was requested, or the one in force.
         mode: Mode,
-        /// A description of what the mode requires.
+        /// The files or options that the mode requires.
         missing: &'static str,
     },
     /// Servers that the mode could not reach.
-    #[error("{to} would cut off: {}; force takes it all the same", texts(.blockers))]
+    #[error("{to} would cut off: {}; use force to change anyway", texts(.blockers))]
     Unreachable {
         /// The mode that was requested.
         to: Mode,
         /// The servers, one entry each.
         blockers: Vec<Blocker>,
     },
-    /// The guard has found blockers.
+    /// The guard found blockers.
     #[error("the guard refuses {to}: {}", texts(.blockers))]
     Guarded {
         /// The mode that was requested.
@@ -154,15 +157,15 @@ pub enum ChangeError {
         blockers: Vec<Blocker>,
     },
     /// Another caller holds the lease.
-    #[error("{holder} holds the lease for another {seconds} s; wait, or force")]
+    #[error("{holder} holds the lease for another {seconds} s; wait, or use force")]
     Leased {
-        /// Its holder.
+        /// The lease's holder.
         holder: String,
-        /// The time that is left.
+        /// The remaining time of the lease.
         seconds: u64,
     },
     /// Names of members that are not valid.
-    #[error("no name was taken: {0}")]
+    #[error("no member name was set: {0}")]
     Names(String),
     /// There is no state file to persist to.
     #[error("persist needs a state file; start with --stateFile")]
@@ -170,26 +173,27 @@ pub enum ChangeError {
     /// The state file cannot be written.
     #[error("cannot write the state file {file}: {error}")]
     StateFile {
-        /// Its path.
+        /// The path of the state file.
         file: String,
-        /// The error of the system.
+        /// The error from the operating system.
         error: String,
     },
     /// TLS files that are out of date, while those in force are not.
-    #[error("the new TLS files are out of date or incomplete, and those in force are not: {}; force takes them all the same", .0.join("; "))]
+    #[error("the new TLS files are expired or incomplete, and those in force are not: {}; use force to load them \
+        anyway", .0.join("; "))]
     Unusable(Vec<String>),
     /// The configuration has mistakes.
     #[error("{}", .0.iter().map(|mistake| mistake.to_string().replace("\n ", ";")).collect::<Vec<_>>().join(" | "))]
     Configuration(Vec<Mistake>),
     /// Too many large answers are under way.
-    #[error("too many answers of this kind are being made or sent; ask again in a second")]
+    #[error("too many large answers are in progress; try again in a second")]
     Busy,
     /// A task has panicked.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
-/// Lists the first few entries in one line. The answer has the whole list too.
+/// Lists the first few blockers in one line. The reply has the whole list too.
 fn texts(blockers: &[Blocker]) -> String {
     let mut texts: Vec<_> = blockers.iter().take(BLOCKERS_IN_A_LINE).map(|blocker| blocker.text.clone()).collect();
     if let Some(more) = blockers.len().checked_sub(BLOCKERS_IN_A_LINE).filter(|more| *more > 0) {

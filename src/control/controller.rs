@@ -1,5 +1,5 @@
-//! The controller: the only writer of what is running. A change is judged, everything that can fail is staged, and then one
-//! snapshot is committed; on any error everything stays as it was.
+//! The controller: the only writer of the running state. It checks a change, stages everything that can fail, and then
+//! commits one snapshot. On any error nothing changes.
 //!
 //! Each change runs on a task of its own, so that a caller that stops waiting cannot leave it half done.
 
@@ -39,11 +39,11 @@ use crate::route::Routes;
 use crate::state::{MemberListWriter, SnapshotWriter, Tuning};
 use crate::telemetry::{AcceptError, ClientIdentity, LogHandle, Observer};
 
-/// The only writer of what is running.
+/// The only writer of the running state.
 #[derive(Debug)]
 pub struct Controller {
     view: Arc<View>,
-    /// Allows one change at a time. Held while servers are probed and files are read.
+    /// Permits one change at a time. Held while servers are probed and files are read.
     changing: Mutex<SnapshotWriter>,
     running: RunningWriter,
     tuning: watch::Sender<Tuning>,
@@ -56,15 +56,15 @@ pub struct Controller {
 /// The parts from which a controller is built.
 #[derive(Debug)]
 pub struct ControllerParts {
-    /// The connections of this proxy that are not accepted yet at their other end.
+    /// This proxy's own connections that the other end has not accepted yet.
     pub dials: OwnDials,
     /// The writer of the snapshot.
     pub writer: SnapshotWriter,
     /// The writer of the list of members.
     pub members: MemberListWriter,
-    /// The settings that were loaded and are running.
+    /// The settings that were loaded at start.
     pub loaded: Loaded,
-    /// Its routes.
+    /// The routes of these settings.
     pub routes: Arc<Routes>,
     /// The resolvers of all servers.
     pub resolvers: Resolvers,
@@ -78,16 +78,16 @@ pub struct ControllerParts {
     pub log: Option<Arc<LogHandle>>,
     /// The command line, which a reload reads again.
     pub arguments: ArgMatches,
-    /// The mode in the state file.
+    /// The mode from the state file.
     pub persisted: Option<PersistedMode>,
-    /// The members in the state file.
+    /// The members from the state file.
     pub named: NamedSets,
-    /// The changes in the state file.
+    /// The history from the state file.
     pub history: History,
 }
 
 impl Controller {
-    /// A controller of what is running. Its probes start on the runtime that this is called on.
+    /// Builds a controller. Its probes start on the runtime on which this is called.
     #[must_use]
     pub fn new(parts: ControllerParts) -> Controller {
         let ControllerParts {
@@ -115,6 +115,7 @@ impl Controller {
             named: Arc::new(named),
             lease: Lease::default(),
             mode_since: SystemTime::now(),
+            mode_by: None,
         });
         let view = Arc::new(View::new(ViewParts {
             snapshot: writer.reader(),
@@ -139,29 +140,34 @@ impl Controller {
         }
     }
 
-    /// The read side.
+    /// The read side of this controller.
     #[must_use]
     pub fn view(&self) -> &Arc<View> {
         &self.view
     }
 
-    /// Changes the mode. When this returns, every connection that is judged from now on has it.
+    /// Changes the mode. When this returns, every connection that is judged from now on is judged by the new mode.
     ///
     /// # Errors
-    /// [`ChangeError`]: a step that the ladder does not have, a server that would be cut off, or a lease, unless forced; a mode
-    /// that cannot be served; the findings of the guard.
+    /// [`ChangeError`]: unless forced, a step that the ladder does not have, a server that would be cut off, or
+    /// another's lease; a mode that cannot be served; blockers that the guard found.
     pub async fn change_mode(self: &Arc<Self>, change: Change, caller: &Caller) -> Result<Changed, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
             let mut writer = this.changing.lock().await;
-            let outcome = this.change(&mut writer, &change).await;
+            let outcome = this.change(&mut writer, &change, &caller).await;
             audit::change(this.view.history(), &change, &outcome, &caller);
             outcome
         })
         .await
     }
 
-    async fn change(&self, writer: &mut SnapshotWriter, change: &Change) -> Result<Changed, ChangeError> {
+    async fn change(
+        &self,
+        writer: &mut SnapshotWriter,
+        change: &Change,
+        caller: &Caller,
+    ) -> Result<Changed, ChangeError> {
         let snapshot = writer.current();
         let was = snapshot.mode;
         if !change.force {
@@ -172,7 +178,7 @@ impl Controller {
             was.step_to(change.to, change.spelling)?;
         }
         servable(change.to, &self.view.loaded().settings, &snapshot.tls)?;
-        // A request for the mode in force causes no new breakage.
+        // A request for the mode in force breaks nothing.
         let warnings =
             if change.to == was { Vec::new() } else { check_blockers(change, blockers(&self.view, change.to)).await? };
         // The lease may have been taken while servers were probed.
@@ -186,7 +192,7 @@ impl Controller {
             snapshot.generation
         } else {
             let generation = writer.commit(change.to, Arc::clone(&snapshot.tls));
-            self.running.write().mode_since = SystemTime::now();
+            self.running.write().mode_changed(caller);
             self.view.prober().policy_changed();
             generation
         };
@@ -201,11 +207,11 @@ impl Controller {
         Ok(())
     }
 
-    /// Reads the TLS files again and puts all of them in force, or none.
+    /// Reads the TLS files again and puts either all of them in force, or none.
     ///
     /// # Errors
-    /// [`ChangeError::Configuration`], with every file that cannot be used; [`ChangeError::Unusable`] if they are out of date,
-    /// unless forced. The old ones stay.
+    /// [`ChangeError::Configuration`], with every file that cannot be used; [`ChangeError::Unusable`] if the new files
+    /// are out of date, unless forced. On an error, the files in force stay.
     pub async fn rotate(self: &Arc<Self>, force: bool, caller: &Caller) -> Result<Rotated, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
@@ -232,7 +238,7 @@ impl Controller {
         Ok(Rotated { generation, material, warnings })
     }
 
-    /// Moves connections that today's policy would not make.
+    /// Recycles the connections that the present policy would not make.
     ///
     /// # Errors
     /// [`ChangeError::Internal`]
@@ -244,7 +250,7 @@ impl Controller {
     /// Accepts the loss of a client, so that it blocks no change; with `accepted` false, withdraws the acceptance.
     ///
     /// # Errors
-    /// [`AcceptError`]; one for a client that was never seen unless `unseen` allows that.
+    /// [`AcceptError`]: an invalid key, too many accepted clients, or, unless `unseen`, a client that was never seen.
     pub fn accept(
         &self,
         key: &str,
@@ -275,7 +281,7 @@ impl Controller {
         self.quit.notified().await;
     }
 
-    /// Writes the state file, if there is one and anything has changed.
+    /// Writes the state file, if there is one and its contents have changed.
     pub async fn save_state(&self) {
         self.saver.save().await;
     }
@@ -300,16 +306,16 @@ pub fn tuning(settings: &Settings) -> Tuning {
     Tuning { timeouts: settings.timeouts, refusal: settings.refusal }
 }
 
-/// Runs a change to its end on a task of its own, even if the caller stops waiting.
+/// Runs a change on a task of its own, so that it is completed even if the caller stops waiting.
 async fn carry_out<T: Send + 'static>(
     change: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
 ) -> Result<T, ChangeError> {
     tokio::spawn(change).await.map_err(|error| ChangeError::Internal(error.to_string())).flatten()
 }
 
-/// Judges a change by its blockers. Those that do not refuse it are warnings.
+/// Refuses a change because of its blockers, or returns them as warnings.
 async fn check_blockers(change: &Change, look: impl Future<Output = Vec<Blocker>>) -> Result<Vec<String>, ChangeError> {
-    // A forced change, as a way back at once, does not wait for servers that do not answer.
+    // A forced change, such as an urgent way back, does not wait for servers that do not answer.
     let looked = if change.force && !change.guard { timeout(FORCED_LOOK, look).await } else { Ok(look.await) };
     let Ok(blockers) = looked else { return Ok(vec![NOT_LOOKED.to_owned()]) };
     let fatal: Vec<_> = blockers.iter().filter(|blocker| blocker.fatal).cloned().collect();
@@ -322,4 +328,5 @@ async fn check_blockers(change: &Change, look: impl Future<Output = Vec<Blocker>
     Ok(blockers.into_iter().map(|blocker| blocker.text).collect())
 }
 
-const NOT_LOOKED: &str = "not every server behind has answered in time to say whether this mode reaches it";
+const NOT_LOOKED: &str =
+    "some servers did not answer in time, so it is unknown whether they are reachable in this mode";

@@ -1,6 +1,6 @@
-//! The last changes, made or refused, with time, caller and outcome. The history is bounded, and kept in the state file.
-//! Repetitions (a watch that retries, a refusal in a loop) are one entry with a count, so that they do not push out the changes
-//! of an operator.
+//! The last changes, made or refused, with time, caller and outcome. The history is bounded, and kept in the state
+//! file. Repetitions (a watch that retries, a refusal in a loop) share one entry with a count, so that they do not
+//! displace an operator's changes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,27 +13,27 @@ use crate::limits::{HISTORY_ENTRIES, HISTORY_LOOK_BACK, HISTORY_TEXT_CHARS};
 use crate::telemetry::now_millis;
 use crate::text::rfc3339_millis;
 
-/// A change, made or refused. The state file has it in the same form.
+/// A change that was made or refused. Also its format in the state file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HistoryEntry {
-    /// When; of several times, the last. RFC 3339, to the second.
+    /// The time of the change, of the last one if it was repeated. RFC 3339, to the second.
     pub at: String,
     /// The kind of change.
     pub action: Action,
-    /// The change: `allowSSL -> preferSSL, forced`.
+    /// A description of the change, such as `allowSSL -> preferSSL, forced`.
     pub what: String,
     /// The outcome.
     pub effect: Effect,
-    /// Why it was refused.
+    /// The reason for a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The snapshot that has it.
+    /// The generation of the resulting snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// How the request came: `mongodb`, `http`, `signal`, `watch`, `program`.
+    /// The interface of the request: `mongodb`, `http`, `signal`, `watch`, `program`.
     pub door: String,
-    /// The caller: an address with the subject of a certificate, a user by number, or this process.
+    /// The caller: an address with the subject of a certificate, a user ID, or this process.
     pub by: String,
     /// The number of occurrences, if the entry was repeated.
     pub times: u32,
@@ -46,25 +46,25 @@ pub struct HistoryEntry {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
-    /// The mode.
+    /// A change of the mode.
     Mode,
-    /// Configuration and TLS files read again.
+    /// Configuration and TLS files were read again.
     Reload,
-    /// TLS files read again.
+    /// TLS files were read again.
     Rotate,
-    /// The lease taken or given back. Renewals are left out.
+    /// The lease was taken or given back. Renewals are left out.
     Lease,
-    /// Old connections moved.
+    /// Non-conforming connections were recycled.
     Recycle,
-    /// A client accepted by name, or no longer.
+    /// A client was accepted, or its acceptance withdrawn.
     Accept,
-    /// Names of members set.
+    /// Members were set.
     Members,
     /// The start of the process.
     Start,
-    /// Asked to stop by the admin port.
+    /// A request to stop through the admin port.
     Quit,
-    /// A kind that only a later version has.
+    /// A kind that only a later version writes.
     #[default]
     #[serde(other)]
     Other,
@@ -80,14 +80,14 @@ pub enum Effect {
     Kept,
     /// The change was refused.
     Refused,
-    /// An outcome that only a later version has.
+    /// An outcome that only a later version writes.
     #[default]
     #[serde(other)]
     Other,
 }
 
 impl Action {
-    /// Its name, as JSON has it.
+    /// The name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -111,9 +111,9 @@ pub(crate) struct Event {
     pub(crate) action: Action,
     pub(crate) what: String,
     pub(crate) effect: Effect,
-    /// Why it was refused.
+    /// The reason for a refusal.
     pub(crate) reason: Option<String>,
-    /// The snapshot that has it.
+    /// The generation of the resulting snapshot.
     pub(crate) generation: Option<u64>,
 }
 
@@ -140,14 +140,14 @@ impl Event {
         Event { effect: Effect::Refused, reason: Some(reason.to_string()), ..Event::done(action, what) }
     }
 
-    /// With the snapshot that has it.
+    /// Sets the generation of the resulting snapshot.
     pub(crate) fn in_generation(self, generation: u64) -> Event {
         Event { generation: Some(generation), ..self }
     }
 }
 
 impl History {
-    /// The history in the state file, bounded again, since the file may have been edited.
+    /// The history from the state file, truncated to the bound, since the file may have been edited.
     #[must_use]
     pub fn from_image(image: Vec<HistoryEntry>) -> History {
         let skip = image.len().saturating_sub(HISTORY_ENTRIES);
@@ -160,7 +160,7 @@ impl History {
         self.lock().iter().cloned().collect()
     }
 
-    /// Grows with every entry.
+    /// A number that grows with every change of the history.
     pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Relaxed)
     }
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(last.what.chars().count(), HISTORY_TEXT_CHARS + 1);
         assert_eq!(last.reason.as_ref().unwrap().chars().count(), HISTORY_TEXT_CHARS + 1);
         assert_eq!((last.effect, &*last.door, &*last.by), (Effect::Refused, "program", "this process"));
-        // A file that was edited is bounded as well.
+        // A history from an edited file is truncated too.
         let many: Vec<_> = (0..10).flat_map(|_| history.entries()).collect();
         let read = History::from_image(many).entries();
         assert_eq!((read.len(), read.last()), (HISTORY_ENTRIES, entries.last()));

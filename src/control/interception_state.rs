@@ -1,4 +1,5 @@
-//! The last results of the interception monitor: whether the rules are in force, and which connections bypass this proxy.
+//! The last results of the interception monitor: whether the rules are in force, and the connections that bypass this
+//! proxy.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ struct Results {
 }
 
 impl InterceptionState {
-    /// Notes whether the rules are in force. True if the result has changed.
+    /// Notes whether the rules are in force. Returns true if the result has changed.
     pub(super) fn set_rules(&self, rules: bool, expected: bool) -> bool {
         let mut results = self.lock();
         results.once |= rules;
@@ -25,12 +26,12 @@ impl InterceptionState {
         std::mem::replace(&mut results.rules, now) != now
     }
 
-    /// Whether the rules were in force at the last check; `None` before it, and if none are expected.
+    /// Whether the rules were in force at the last check; `None` before the first check, or if no rules are expected.
     pub(super) fn rules(&self) -> Option<bool> {
         self.lock().rules
     }
 
-    /// Whether the rules were ever in force since the start.
+    /// Whether the rules have been in force at any time since the start.
     pub(super) fn once(&self) -> bool {
         self.lock().once
     }

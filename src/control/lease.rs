@@ -1,5 +1,5 @@
-//! The lease: while it is held, only its holder changes the mode. It keeps two rollouts apart, and expires, so that none can
-//! leave it locked.
+//! The lease: while it is held, only its holder may change the mode. It keeps two rollouts apart, and it expires, so
+//! that a rollout that was killed does not lock the proxy for ever.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub struct LeaseHeld {
     /// The holder.
     pub holder: String,
-    /// The time that is left.
+    /// The remaining time.
     pub left: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Lease {
         Some(LeaseHeld { holder: holder.to_owned(), left })
     }
 
-    /// The holder and the time that is left.
+    /// The holder and the remaining time.
     #[must_use]
     pub(super) fn held(&self, now: Instant) -> Option<(&str, Duration)> {
         let held = self.0.as_ref()?;
@@ -37,13 +37,13 @@ impl Lease {
         Some((&held.holder, left))
     }
 
-    /// The holder and the time that is left, if the lease refuses a change in this name, or in none.
+    /// The holder and the remaining time, if the lease refuses a change by `holder` (`None`: a caller without a name).
     #[must_use]
     pub(super) fn keeps_out(&self, name: Option<&str>, now: Instant) -> Option<(&str, Duration)> {
         self.held(now).filter(|(holder, _)| name != Some(*holder))
     }
 
-    /// Takes or renews it; a time of zero gives it back.
+    /// Takes or renews the lease; a time of zero gives it back.
     pub(super) fn take(&mut self, holder: &str, time: Duration, now: Instant) {
         self.0 = (!time.is_zero()).then(|| Holding { holder: holder.to_owned(), until: now + time });
     }

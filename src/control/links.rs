@@ -1,5 +1,5 @@
-//! The links to other servers: for each destination of an outbound route, the last result of its connections and its probe.
-//! A link that fails causes a warning, a metric, and a blocker.
+//! The links to other servers: for each destination of an outbound route, the last result of its connections and of its
+//! probe. A link that fails causes a warning, a metric, and a blocker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -16,27 +16,27 @@ use crate::route::RouteId;
 use crate::telemetry::{LinkFailure, LinkKey, LinkRecord, RedirectedTo, now_millis};
 use crate::text::printable;
 
-/// A link and its last results.
+/// A link and its last result.
 #[derive(Debug)]
 pub struct LinkHealth {
     /// The route and the destination.
     pub key: LinkKey,
     redirected: Option<SocketAddr>,
-    /// The names of which the server's certificate must have one.
+    /// The names of which the server's certificate must have at least one.
     pub names: Vec<ServerName<'static>>,
-    /// The kind of the last link.
+    /// Whether the last link was TLS or plaintext.
     pub link: Option<Link>,
-    /// Connections that are open on it.
+    /// The number of open connections to the destination.
     pub open: usize,
-    /// When it was last made, in milliseconds since 1970.
+    /// When the link was last made, in milliseconds since 1970.
     pub last_ok: Option<i64>,
-    /// When it last failed, in milliseconds since 1970.
+    /// When the link last failed, in milliseconds since 1970.
     pub last_failed: Option<i64>,
-    /// Why it fails, if it does.
+    /// The reason for the failure, if the link fails now.
     pub failure: Option<LinkFailure>,
-    /// The option that would name the server by its certificate.
+    /// The option that names the server as its certificate does.
     pub suggestion: Option<String>,
-    /// Whether the last probe has found it down: the list of servers shows that already.
+    /// Whether the last probe failed; the list of servers shows that already.
     probed_down: bool,
 }
 
@@ -61,17 +61,18 @@ pub(super) fn links(view: &View) -> Vec<LinkHealth> {
         row.open = open.get(&row.key).map_or(0, |open| open.all);
         let names = row.redirected.map(|address| members.names_at(address));
         if let Some(names) = names.filter(|names| *names != row.names) {
-            // The host has other names since the trial: the suggestion may be outdated.
+            // The destination's names have changed since the attempt: the suggestion may be outdated.
             (row.names, row.suggestion) = (names, None);
         }
     }
-    // Without a dial or a probe nothing is known.
+    // A row without a dial, a probe or an open connection shows nothing.
     rows.retain(|row| row.last_ok.is_some() || row.last_failed.is_some() || row.open > 0);
     rows
 }
 
-/// The destinations of outbound connections whose link the mode chooses, if they are open or were dialled within the guard's
-/// window; and of connections older than the redirect, if the server there has no known name.
+/// The destinations of outbound connections whose link the mode chooses, if they have open connections or were dialled
+/// within the guard's window; and the destinations of connections older than the redirect whose server has no known
+/// name.
 pub(super) fn dialled(view: &View) -> Vec<DialledDestination> {
     let (open, now) = (open_links(view), now_millis());
     let window = i64::try_from(view.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
@@ -107,7 +108,7 @@ fn recent(view: &View, open: &HashMap<LinkKey, OpenLinks>) -> Vec<(LinkKey, Link
     recent
 }
 
-/// The open connections of outbound routes by where they lead.
+/// The open connections of outbound routes by destination.
 fn open_links(view: &View) -> HashMap<LinkKey, OpenLinks> {
     let mut links = HashMap::<_, OpenLinks>::new();
     for open in view.observer().open_connections.list() {
@@ -126,12 +127,12 @@ fn open_links(view: &View) -> HashMap<LinkKey, OpenLinks> {
 #[derive(Debug, Default)]
 struct OpenLinks {
     all: usize,
-    /// Those that are not TLS of the client's own.
+    /// The number of those whose link the mode chooses, so without TLS passed through.
     by_policy: usize,
 }
 
 impl OpenLinks {
-    /// Connections to a destination that the table has dropped for others, from their records.
+    /// A destination that the bounded table has dropped, from the records of its open connections.
     fn alone(&self, key: &LinkKey) -> Option<DialledDestination> {
         let original = key.destination.parse().ok().filter(|_| key.route == RouteId::Transparent)?;
         let redirected = Some(RedirectedTo { original, dialled: original });
@@ -198,7 +199,7 @@ impl LinkHealth {
         }
     }
 
-    /// The result of the probe combined with that of connections: the later one counts.
+    /// Combines the results of the probe and of connections: the later one counts.
     fn with(self, dialled: LinkHealth) -> LinkHealth {
         let last = |row: &LinkHealth| row.last_ok.max(row.last_failed);
         let (last_ok, last_failed) = (self.last_ok.max(dialled.last_ok), self.last_failed.max(dialled.last_failed));
@@ -208,13 +209,13 @@ impl LinkHealth {
         LinkHealth { last_ok, last_failed, suggestion, ..later }
     }
 
-    /// Whether it works, as far as it is known.
+    /// Whether the link works, as far as is known.
     #[must_use]
     pub fn up(&self) -> bool {
         self.failure.is_none() && (self.last_ok.is_some() || self.open > 0)
     }
 
-    /// Whether it fails, and was dialled lately.
+    /// Whether the link fails and was dialled lately.
     fn fails_now(&self, now: i64) -> bool {
         let since = i64::try_from(LINK_FAILING.as_millis()).unwrap_or(i64::MAX);
         self.failure.is_some() && self.last_failed.is_some_and(|last| now.saturating_sub(last) < since)
@@ -222,8 +223,9 @@ impl LinkHealth {
 
     fn warning(&self) -> String {
         let LinkKey { route, destination } = &self.key;
-        let reason = self.failure.as_ref().map_or("no reason known", |failure| &failure.text);
-        let mend = self.suggestion.as_ref().map(|option| format!("; if that is the server that is meant: {option}"));
+        let reason = self.failure.as_ref().map_or("unknown reason", |failure| &failure.text);
+        let mend =
+            self.suggestion.as_ref().map(|option| format!("; if this is the intended server, start with: {option}"));
         format!("{destination} ({route}) cannot be reached: {}{}", printable(reason), mend.unwrap_or_default())
     }
 }
@@ -278,11 +280,11 @@ mod tests {
         let now = now_millis();
         let long_ago = now - i64::try_from((LINK_FAILING + Duration::from_secs(1)).as_millis()).unwrap();
         let rows = [
-            // Of a connection alone: it works, it fails, it has failed and nobody wants it any more.
+            // From connections alone: it works, it fails, it failed and is no longer dialled.
             (dialled(Some(now), None), true, false, None),
             (dialled(Some(now - 1), Some(now)), false, true, Some("db7")),
             (dialled(None, Some(long_ago)), false, false, Some("db7")),
-            // With a probe: up since, down since.
+            // With a probe: up since the last dial, down since the last dial.
             (probed(true, now).with(dialled(None, Some(now - 1))), true, false, None),
             (probed(true, now - 1).with(dialled(None, Some(now))), false, true, Some("db7")),
             (probed(false, now).with(dialled(Some(now - 1), None)), false, true, Some("down")),

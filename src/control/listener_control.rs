@@ -1,4 +1,4 @@
-//! What the control plane needs of the data plane's listeners, without knowing them.
+//! The interface by which the control plane controls the data plane's listeners without depending on them.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -7,23 +7,23 @@ use crate::config::{Mistake, Settings};
 use crate::net::SlotUsage;
 use crate::route::{RouteId, Routes};
 
-/// Listeners and connection slots that follow the settings.
+/// Listeners and connection slots, which follow the settings.
 pub trait ListenerControl: Debug + Send + Sync {
-    /// Does all that can fail to bring the listeners to these settings, and changes nothing yet.
+    /// Prepares the listeners for these settings: does everything that can fail, and changes nothing yet.
     ///
     /// # Errors
     /// A mistake for every listener that cannot be opened.
     fn stage(&self, settings: &Settings, routes: &Routes) -> Result<Staged, Vec<Mistake>>;
 
-    /// The list of members has changed.
+    /// Applies a change of the member list.
     fn members_changed(&self, settings: &Settings);
 
-    /// The addresses listened on.
+    /// The addresses of all listeners.
     fn addresses(&self) -> Vec<(RouteId, SocketAddr)>;
 
     /// The use of the connection slots, by direction.
     fn slots(&self) -> [(&'static str, SlotUsage); 2];
 }
 
-/// The rest of a staged change, which cannot fail.
+/// The rest of a staged change; it cannot fail.
 pub type Staged = Box<dyn FnOnce() + Send>;

@@ -1,5 +1,5 @@
-//! The members that a rollout has named, by set: `POST /members`. Peers are verified by them as by the names of `--member`, so
-//! setting them takes the same permission as changing the mode. A restart reads them from the state file.
+//! The members that a rollout has named, by replica set: `POST /members`. Peers are verified by them as by the names of
+//! `--member`, so setting them requires the same permission as a change of mode. They are kept in the state file.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use crate::limits::{NAMED_MEMBERS, NAMED_MEMBERS_OF_SET, NAMED_SET_CHARS, NAMED_
 use crate::net::HostPort;
 use crate::text::printable;
 
-/// The names of each set, bounded and valid.
+/// The names of each set, validated and bounded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamedSets(BTreeMap<String, Vec<HostPort>>);
 
 impl NamedSets {
-    /// Reads sets as JSON has them.
+    /// Parses the sets of a request or of the state file.
     ///
     /// # Errors
     /// Every invalid name and every exceeded bound, in one text.
@@ -26,7 +26,7 @@ impl NamedSets {
             }
             if names.len() > NAMED_MEMBERS_OF_SET {
                 let count = names.len();
-                wrong.push(format!("set '{shown}' has {count} names, and MongoDB allows {NAMED_MEMBERS_OF_SET}"));
+                wrong.push(format!("set '{shown}' has {count} names; MongoDB allows at most {NAMED_MEMBERS_OF_SET}"));
             }
             let mut read: Vec<HostPort> = Vec::new();
             for name in names {
@@ -45,10 +45,10 @@ impl NamedSets {
         named.bounded().map(|()| named)
     }
 
-    /// These sets, with those of `newer` in place of the ones of the same name; an empty one removes its set.
+    /// Replaces the sets that `newer` has; an empty set in `newer` removes the one of that name.
     ///
     /// # Errors
-    /// The bound that this would exceed.
+    /// The bound that would be exceeded.
     pub(super) fn replaced_by(&self, newer: NamedSets) -> Result<NamedSets, String> {
         let mut sets = self.0.clone();
         sets.extend(newer.0);
@@ -60,10 +60,10 @@ impl NamedSets {
     fn bounded(&self) -> Result<(), String> {
         let (sets, names) = (self.0.len(), self.names().count());
         if sets > NAMED_SETS {
-            return Err(format!("that makes {sets} sets, and at most {NAMED_SETS} are kept"));
+            return Err(format!("the request would make {sets} sets; at most {NAMED_SETS} are kept"));
         }
         if names > NAMED_MEMBERS {
-            return Err(format!("that makes {names} names, and at most {NAMED_MEMBERS} are kept"));
+            return Err(format!("the request would make {names} names; at most {NAMED_MEMBERS} are kept"));
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl NamedSets {
         self.0.values().flatten()
     }
 
-    /// The sets as JSON has them.
+    /// The sets in the format of JSON replies and of the state file.
     pub(crate) fn to_image(&self) -> BTreeMap<String, Vec<String>> {
         let texts = |names: &Vec<HostPort>| names.iter().map(ToString::to_string).collect();
         self.0.iter().map(|(set, names)| (set.clone(), texts(names))).collect()
@@ -81,8 +81,8 @@ impl NamedSets {
 }
 
 /// The warning that the names are not persisted.
-pub(super) const FORGOTTEN: &str = "there is no state file: a restart forgets these names, and peers that nothing else names are \
-                         verified by their IP address then; start with --stateFile";
+pub(super) const FORGOTTEN: &str = "there is no state file, so a restart drops these names; peers with no other known \
+    name are then verified by their IP address. Start with --stateFile";
 
 /// Sets in one line, for the log.
 pub(super) fn shown(sets: &BTreeMap<String, Vec<String>>) -> String {
@@ -137,7 +137,7 @@ mod tests {
         let full = NamedSets::parse(&full).unwrap();
         let more = NamedSets::parse(&sets(&[("more", &["a:1"])])).unwrap();
         assert!(full.replaced_by(more).unwrap_err().contains("sets"));
-        // Removing is possible when full.
+        // A set can be removed even when the bound is reached.
         assert!(full.replaced_by(NamedSets::parse(&sets(&[("rs0", &[])])).unwrap()).is_ok());
         let names = |set: usize| (0..NAMED_MEMBERS_OF_SET).map(|n| format!("h{n}.{set}.net:1")).collect();
         let all: BTreeMap<String, Vec<String>> = (0..6).map(|set| (format!("rs{set}"), names(set))).collect();

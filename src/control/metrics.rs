@@ -1,4 +1,4 @@
-//! The metrics: the counts of the data plane, and the state that only the control plane knows.
+//! The metrics: the counters of the data plane, and the gauges that only the control plane knows.
 
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use crate::net::SlotUsage;
 use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotGauges, UpstreamUp, now_millis};
 use crate::tls::{handshake_bytes, in_force};
 
-/// The metrics, as text.
+/// The metrics in the Prometheus text format.
 #[must_use]
 pub fn metrics(view: &View, format: Format) -> String {
     let snapshot = view.snapshot();

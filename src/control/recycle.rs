@@ -1,4 +1,4 @@
-//! Moves connections that today's policy would not make, and counts those whose clients may see an error.
+//! Recycles the connections that the present policy would not make, and counts those whose clients may see an error.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,27 +17,29 @@ use crate::limits::{RECYCLE_LOOK, RECYCLE_WAIT, RECYCLE_WAIT_MOST};
 use crate::policy::Link;
 use crate::telemetry::{OpenConnection, Outcome};
 
-/// Why a client may see an error if its connection is moved, even at a message boundary.
+/// The reason why a client may see an error if its connection is recycled, even at a message boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Risk {
-    /// The server is not a member of a set, so drivers retry less.
+    /// The server is not a member of a replica set, so drivers retry less.
     Standalone,
-    /// The state of its server is unknown.
+    /// The state of the server is unknown.
     UnknownServer,
     /// The connection does not carry MongoDB messages, so there are no message boundaries.
     NotMongodb,
     /// TLS is passed through, so message boundaries cannot be seen.
     PassedThrough,
-    /// The client has sent unacknowledged requests, and would not notice a loss.
+    /// The client has sent unacknowledged requests, and would not notice that one is lost.
     Unanswered,
 }
 
-/// Asks connections that today's policy would not make to move, each at a message boundary, and waits for them for a while.
+/// Recycles connections that the present policy would not make, each at a message boundary, and waits up to a bound for
+/// them to end.
 ///
-/// Those at risk stay, unless forced; except clients with unacknowledged requests: these are forwarded even after our end, and
-/// only one that is under way at the reset can be lost. Connections of a member in initial sync are moved, with a warning: most
-/// of them are heartbeats; the long reads of a sync end between two batches, which the server takes for a network error and
-/// resumes from MongoDB 4.4 on; and a rollout cannot wait for a sync of days.
+/// Connections at risk are left open, unless forced. Clients with unacknowledged requests are an exception: their
+/// requests are forwarded even after our end, and only one that is in transit at the reset can be lost. Connections of
+/// a member in initial sync are recycled with a warning: most of them are heartbeats; the long reads of a sync end
+/// between two batches, which the server treats as a network error and resumes from MongoDB 4.4 on; and a rollout
+/// cannot wait for a sync of several days.
 pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> Recycled {
     view.recheck_certificates().await;
     let servers = view.servers();
@@ -65,7 +67,7 @@ pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> R
     recycled
 }
 
-/// Adds it to the history, unless there was nothing to move.
+/// Adds the request to the history, unless no connection had to be recycled.
 fn note(view: &View, recycled: &Recycled, request: Recycle, caller: &Caller) {
     let Recycled { moved, cut, waiting, at_risk, .. } = *recycled;
     if moved + cut + waiting + at_risk == 0 {
@@ -77,7 +79,8 @@ fn note(view: &View, recycled: &Recycled, request: Recycle, caller: &Caller) {
     view.history().note(event(Action::Recycle, what), caller);
 }
 
-/// Waits until all have ended and connections under way have been judged again, or the time is over.
+/// Waits until all these connections have ended and pending connections have been judged again, or until the time is
+/// over.
 async fn ended(view: &View, asked: &[Arc<OpenConnection>], wait: Duration) {
     let until = Instant::now() + wait;
     let is_waiting = || asked.iter().any(|open| open.ended.get().is_none()) || view.pending_non_conforming() > 0;
@@ -106,7 +109,7 @@ fn risk(open: &OpenConnection, upstreams: &[ServerStatus]) -> Option<Risk> {
     if open.opaque.load(Ordering::Relaxed) {
         return Some(Risk::NotMongodb);
     }
-    // The transparent route has several servers, all of one set.
+    // The transparent route leads to several servers, all of one replica set.
     let mut servers = upstreams.iter().filter(|server| server.route == open.route.id);
     match servers.find_map(|server| server.state()) {
         None => Some(Risk::UnknownServer),
@@ -122,7 +125,7 @@ fn is_unanswered(open: &OpenConnection) -> bool {
 }
 
 impl Risk {
-    /// Whether it is moved without `force`.
+    /// Whether a connection with this risk is recycled without `force`.
     const fn is_moved(self) -> bool {
         match self {
             Risk::Unanswered => true,
@@ -132,13 +135,15 @@ impl Risk {
 
     fn text(self, count: usize, forced: bool) -> String {
         let why = match self {
-            Risk::Standalone => "their server is no member of a replica set, and drivers do not retry everything there",
-            Risk::UnknownServer => "what their server is, the probe has not learnt",
-            Risk::NotMongodb => "they do not speak MongoDB, so that only a grace can cut them",
-            Risk::PassedThrough => "their TLS is passed through, so that only a grace can cut them",
+            Risk::Standalone => {
+                "their server is not a member of a replica set, and drivers retry fewer operations there"
+            }
+            Risk::UnknownServer => "the state of their server is unknown",
+            Risk::NotMongodb => "they do not carry MongoDB messages, so only a grace time can end them",
+            Risk::PassedThrough => "their TLS is passed through, so only a grace time can end them",
             Risk::Unanswered => {
-                "they have sent requests that want no answer (w: 0), and do not learn of one that is lost on its way when \
-                 they are reset"
+                "they have sent unacknowledged requests (w: 0); one that is in transit at the reset is lost without \
+                 notice"
             }
         };
         let done = match (self.is_moved(), forced) {

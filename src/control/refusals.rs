@@ -1,4 +1,4 @@
-//! The last rotation and reload, if they were refused: the files in force are not those on disk.
+//! The last rotation and the last reload, if they were refused: the files on disk are not in force.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,24 +7,24 @@ use super::change::ChangeError;
 use crate::telemetry::now_millis;
 use crate::text::{printable, rfc3339_millis};
 
-/// A change that was refused, and none of its kind has succeeded since.
+/// A refused change, if no later one of its kind has succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandingRefusal {
-    /// The first refusal in a row, in milliseconds since 1970.
+    /// The time of the first refusal in a row, in milliseconds since 1970.
     pub since: i64,
-    /// How the last request came.
+    /// The interface of the last request.
     pub door: Door,
     /// The peer that sent the last request.
     pub by: String,
-    /// Why it was refused.
+    /// The reason for the refusal.
     pub error: String,
 }
 
-/// The refusals that stand.
+/// The refused changes that no later one has superseded.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(Mutex<Standing>);
 
-/// The last refusal of each kind, until one succeeds.
+/// The last refusal of each kind, until one of that kind succeeds.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Standing {
     pub(crate) rotation: Option<StandingRefusal>,
@@ -63,20 +63,20 @@ impl StandingRefusal {
 }
 
 impl Standing {
-    /// A line for each.
+    /// A warning for each.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let rotation = self.rotation.iter().map(|refused| {
             let (since, door, error) = refused.shown();
             format!(
-                "the TLS files on disk are refused since {since} ({door}), and the old ones stay in force: {error}. Mend them, \
-                 then: tlsramp ctl rotate"
+                "the TLS files on disk are refused since {since} ({door}), and the old ones stay in force: {error}. \
+                 Correct them, then run: tlsramp ctl rotate"
             )
         });
         let reload = self.reload.iter().map(|refused| {
             let (since, door, error) = refused.shown();
             format!(
-                "the configuration is refused since {since} ({door}), and the old one stays in force: {error}. Mend it, then: \
-                 tlsramp ctl reload"
+                "the configuration is refused since {since} ({door}), and the old one stays in force: {error}. Correct \
+                 it, then run: tlsramp ctl reload"
             )
         });
         rotation.chain(reload)

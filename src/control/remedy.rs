@@ -1,6 +1,7 @@
-//! The texts about a link that fails by the server's name: reason, and the option that would mend it.
+//! Texts about a link that fails because of the server's name: the reason, and the option that corrects it.
 //!
-//! A name in a certificate is only suggested, never used: an operator has to decide whether it is the right server.
+//! A name in a certificate is only suggested, never used: an operator has to decide whether the server is the right
+//! one.
 
 use std::net::SocketAddr;
 
@@ -9,7 +10,7 @@ use rustls::pki_types::ServerName;
 use crate::net::HostPort;
 use crate::tls::PeerFault;
 
-/// The original destination of redirected connections, and the names of which its certificate must have one.
+/// The original destination of redirected connections, and the names of which the server's certificate must have one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RedirectedServer<'a> {
     pub(crate) address: SocketAddr,
@@ -17,7 +18,7 @@ pub(crate) struct RedirectedServer<'a> {
 }
 
 impl RedirectedServer<'_> {
-    /// Why its link cannot be made: the names, if they are the reason; else the error's own text.
+    /// The reason why the link cannot be made: the names, if they do not match; else the error's own text.
     pub(crate) fn reason(self, text: &str, fault: &PeerFault) -> String {
         let PeerFault::WrongName(presented) = fault else { return text.to_owned() };
         let ip = self.address.ip();
@@ -25,39 +26,39 @@ impl RedirectedServer<'_> {
         let known: Vec<_> = known.map(|name| name.to_str()).collect();
         let presented = if presented.is_empty() { "no DNS name".to_owned() } else { presented.join(", ") };
         if known.is_empty() {
-            format!("its certificate is for {presented}, and no name is known for {ip}")
+            format!("its certificate is for {presented}, but no name of {ip} is known")
         } else {
-            format!("its certificate is for {presented}, and the names known for {ip} are {}", known.join(", "))
+            format!("its certificate is for {presented}, but the known names of {ip} are {}", known.join(", "))
         }
     }
 
-    /// The option that would name it so that its certificate verifies, if the certificate has a usable name.
+    /// The option that names the server so that its certificate verifies, if the certificate has a usable name.
     pub(crate) fn suggestion(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let (ip, port) = (self.address.ip(), self.address.port());
-        // A wildcard names no host, and `localhost` every host.
+        // A wildcard does not name one host, and `localhost` names every host.
         let usable = presented.iter().filter(|name| **name != "localhost" || ip.is_loopback());
         let host = usable.filter_map(|name| format!("{name}:{port}").parse::<HostPort>().ok()).next()?;
         Some(format!("--member {host}={ip}"))
     }
 
-    /// What to do about it.
+    /// The remedy for the fault.
     pub(crate) fn remedy(self, fault: &PeerFault) -> Option<String> {
         let PeerFault::WrongName(presented) = fault else { return None };
         let Some(suggestion) = self.suggestion(fault) else {
             let (ip, port) = (self.address.ip(), self.address.port());
             return Some(format!(
-                "if that is a server that may be reached, give it a certificate for its name, or name it by one of those \
-                 that its certificate has: --member NAME:{port}={ip}"
+                "if tlsramp should reach this server, issue a certificate for its name, or give a name of its \
+                 certificate: --member NAME:{port}={ip}"
             ));
         };
-        let more = if presented.len() > 1 { " (or another name that its certificate has)" } else { "" };
-        Some(format!("if that is the server that is meant, name it: start with {suggestion}{more}"))
+        let more = if presented.len() > 1 { " (or another name in its certificate)" } else { "" };
+        Some(format!("if this is the intended server, name it: start with {suggestion}{more}"))
     }
 }
 
 /// The remedy for a server that has TLS disabled.
-pub(crate) const STEP_UP: &str = "step that tlsramp up to allowSSL first";
+pub(crate) const STEP_UP: &str = "change the mode of that tlsramp to allowSSL first";
 
 #[cfg(test)]
 mod tests {
@@ -76,14 +77,14 @@ mod tests {
                 "10.0.0.7:27017",
                 &["10.0.0.7"],
                 &["db7.example.net"],
-                "its certificate is for db7.example.net, and no name is known for 10.0.0.7",
+                "its certificate is for db7.example.net, but no name of 10.0.0.7 is known",
                 Some("--member db7.example.net:27017=10.0.0.7"),
             ),
             (
                 "10.0.0.7:27017",
                 &["db6.example.net", "db6"],
                 &["*.example.net", "localhost", "db7", "db7.example.net"],
-                "its certificate is for *.example.net, localhost, db7, db7.example.net, and the names known for 10.0.0.7 \
+                "its certificate is for *.example.net, localhost, db7, db7.example.net, but the known names of 10.0.0.7 \
                  are db6.example.net, db6",
                 Some("--member db7:27017=10.0.0.7"),
             ),
@@ -91,28 +92,28 @@ mod tests {
                 "[2001:db8::7]:27018",
                 &["2001:db8::7"],
                 &["db7"],
-                "its certificate is for db7, and no name is known for 2001:db8::7",
+                "its certificate is for db7, but no name of 2001:db8::7 is known",
                 Some("--member db7:27018=2001:db8::7"),
             ),
             (
                 "10.0.0.7:1",
                 &["10.0.0.7"],
                 &["*.example.net", "localhost", "a b\\n"],
-                "its certificate is for *.example.net, localhost, a b\\n, and no name is known for 10.0.0.7",
+                "its certificate is for *.example.net, localhost, a b\\n, but no name of 10.0.0.7 is known",
                 None,
             ),
             (
                 "10.0.0.7:1",
                 &["10.0.0.7"],
                 &[],
-                "its certificate is for no DNS name, and no name is known for 10.0.0.7",
+                "its certificate is for no DNS name, but no name of 10.0.0.7 is known",
                 None,
             ),
             (
                 "127.0.0.1:1",
                 &["127.0.0.1"],
                 &["localhost"],
-                "its certificate is for localhost, and no name is known for 127.0.0.1",
+                "its certificate is for localhost, but no name of 127.0.0.1 is known",
                 Some("--member localhost:1=127.0.0.1"),
             ),
         ];
@@ -124,7 +125,7 @@ mod tests {
             assert_eq!(peer.suggestion(&fault).as_deref(), *suggestion, "{reason}");
             let remedy = peer.remedy(&fault).unwrap();
             assert!(remedy.contains("--member ") && remedy.contains(suggestion.unwrap_or("NAME")), "{remedy}");
-            // What it suggests is an option that is read.
+            // The suggested option must be one that the parser accepts.
             let option = suggestion.map(|suggestion| suggestion.trim_start_matches("--member ").to_owned());
             assert!(option.is_none_or(|option| {
                 option.rsplit_once('=').is_some_and(|(name, _)| name.parse::<crate::net::HostPort>().is_ok())

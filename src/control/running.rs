@@ -1,9 +1,10 @@
-//! What is in force beside the snapshot: configuration, persisted mode, named members and lease. The controller writes it;
-//! everything else has a reader.
+//! The running state outside of the snapshot: configuration, persisted mode, named members and lease. The controller
+//! writes it; everything else has a reader.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::caller::Caller;
 use super::lease::Lease;
 use super::member_names::NamedSets;
 use super::state_file::PersistedMode;
@@ -18,15 +19,17 @@ pub(super) struct RunningState {
     /// The members that a rollout has named.
     pub(super) named: Arc<NamedSets>,
     pub(super) lease: Lease,
-    /// When the mode was last changed, or taken at start.
+    /// The time at which the mode was last changed, or of the start.
     pub(super) mode_since: SystemTime,
+    /// The caller who changed it last; `None` for the mode at the start.
+    pub(super) mode_by: Option<Caller>,
 }
 
-/// The side that changes it; there is one.
+/// The writing side; there is one.
 #[derive(Debug)]
 pub(super) struct RunningWriter(Arc<Mutex<RunningState>>);
 
-/// The side that reads it.
+/// The reading side.
 #[derive(Debug, Clone)]
 pub(super) struct RunningReader(Arc<Mutex<RunningState>>);
 
@@ -44,8 +47,15 @@ impl RunningWriter {
     }
 }
 
+impl RunningState {
+    /// Notes a change of the mode.
+    pub(super) fn mode_changed(&mut self, by: &Caller) {
+        (self.mode_since, self.mode_by) = (SystemTime::now(), Some(by.clone()));
+    }
+}
+
 impl RunningReader {
-    /// Reads it under its lock, which is not held across awaits.
+    /// Reads the state under its lock, which is not held across awaits.
     pub(super) fn read<T>(&self, read: impl FnOnce(&RunningState) -> T) -> T {
         read(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

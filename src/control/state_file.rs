@@ -1,8 +1,9 @@
-//! The state file: the mode that an operator persisted, the inventory, the history, and the members that a rollout has named.
+//! The state file: the mode that an operator persisted, the inventory, the history, and the members that a rollout has
+//! named.
 //!
-//! It is written whole to a new file, synced, and renamed: a crash leaves the old one or the new one. If it is a symbolic
-//! link, its target is replaced and the link stays. A folder in which every user can create files is refused: another user
-//! could put a file or link there in its place.
+//! The state is written to a new file, which is synced and renamed: after a crash, the file is either the old one or
+//! the new one. If the path is a symbolic link, its target is replaced and the link stays. A folder in which every user
+//! can create files is refused: another user could put a file or link in its place.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -38,41 +39,42 @@ pub struct SavedState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PersistedMode {
-    /// The mode, in the older spelling.
+    /// The mode in the spelling with `SSL`.
     mode: String,
-    /// The mode that flags and file named at the time. Once they name another, they win.
+    /// The mode in flags and file when this one was persisted. If they later name another mode, that one is used.
     over: String,
 }
 
 /// Why a state file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateFileError {
-    /// The system does not give it.
+    /// The operating system's error when reading.
     #[error("{0}")]
     Read(String),
     /// The file could not be written.
-    #[error("it cannot be written: {0}")]
+    #[error("cannot write the file: {0}")]
     Write(io::Error),
     /// It is not what was written.
-    #[error("is not a state file: {0}")]
+    #[error("the file is not a state file: {0}")]
     Malformed(#[from] serde_json::Error),
 }
 
 impl PersistedMode {
-    /// A mode that wins over the one configured.
+    /// The record of a mode that overrides the configured one.
     #[must_use]
     pub fn new(mode: Mode, over: Mode) -> PersistedMode {
         let name = |mode: Mode| mode.name(Spelling::Ssl).to_owned();
         PersistedMode { mode: name(mode), over: name(over) }
     }
 
-    /// The mode, unless the file was edited and names none.
+    /// The mode; `None` if the file was edited and names no mode.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {
         Mode::parse(&self.mode, Spelling::Ssl).ok()
     }
 
-    /// The mode to start in, where flags and file name `configured`; none where they name another than they did.
+    /// The mode to start in, if flags and file still name `configured`; `None` if they named another mode when it was
+    /// persisted.
     #[must_use]
     pub fn wins_over(&self, configured: Mode) -> Option<Mode> {
         let mode = self.mode()?;
@@ -80,10 +82,11 @@ impl PersistedMode {
     }
 }
 
-/// Reads it; a file that is not there is an empty state. Whether it can be written is found out too, without a trace.
+/// Reads the file; a missing file is an empty state. Also tests whether the file can be written, and leaves no test
+/// file.
 ///
 /// # Errors
-/// [`StateFileError`]: a state that cannot be read may have persisted a stricter mode, so there is no starting without.
+/// [`StateFileError`]: the proxy must not start without a state that cannot be read, which may name a stricter mode.
 pub fn read(path: &Path) -> Result<SavedState, StateFileError> {
     let is_there = !fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let state = if is_there {
@@ -95,52 +98,52 @@ pub fn read(path: &Path) -> Result<SavedState, StateFileError> {
     Ok(state)
 }
 
-/// Writes it. A new file is readable by its owner alone, since it names clients; one that was there keeps its owner and
-/// mode.
+/// Writes the file. A new file is readable by its owner alone, since it names clients; an existing one keeps its owner
+/// and permissions.
 ///
 /// # Errors
-/// The error of the system, or that every user can write to the folder; the old file is unchanged.
+/// The operating system's error, or that every user can write to the folder. The old file is unchanged then.
 pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<()> {
     let (folder, target) = place(path)?;
     let name = target.file_name().unwrap_or_default().display();
     let beside = folder.join(format!(".{name}.{}", random_name()));
     let written = write_new(&beside, &target, &serde_json::to_vec(state)?).and_then(|()| fs::rename(&beside, &target));
     if written.is_err() {
-        // The error that is returned says more than a failure to clean up.
+        // The error that is returned is more useful than one from the clean-up.
         let _ = fs::remove_file(&beside);
     }
     written.and_then(|()| File::open(folder)?.sync_all())
 }
 
-/// Whether [`write()`] would find a place.
+/// Tests whether [`write()`] could create its file.
 fn writable(path: &Path) -> io::Result<()> {
     let (folder, target) = place(path)?;
-    // What rename(2) takes for a folder: it would fail at the first change.
+    // rename(2) treats such a path as a folder, and would fail at the first change.
     let name = target.as_os_str().as_encoded_bytes();
     if target.file_name().is_none() || name.ends_with(b"/") || name.ends_with(b"/.") {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if is_mount(&target) {
-        let problem = "it is a mount of its own, which cannot be replaced by a file; mount its folder";
+        let problem = "the file is a mount point and cannot be replaced; mount its folder instead";
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, problem));
     }
     files::can_create(&folder)
-        .map_err(|error| io::Error::new(error.kind(), format!("{error}, in its folder {}", folder.display())))
+        .map_err(|error| io::Error::new(error.kind(), format!("{error} (its folder is {})", folder.display())))
 }
 
-/// Whether a file is mounted by itself, as containers do with single files: rename(2) fails there. False where the kernel
-/// (before Linux 5.8) does not say.
+/// Whether a file is a mount point, as containers mount single files: rename(2) fails there. False if the kernel
+/// (before Linux 5.8) does not report it.
 fn is_mount(path: &Path) -> bool {
     let attributes = statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).map(|found| found.stx_attributes);
     attributes.is_ok_and(|attributes| attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// Writes a file that must not exist yet, with the owner and mode of the one that it is to replace.
+/// Writes a file that must not exist yet, with the owner and permissions of the file that it replaces.
 fn write_new(path: &Path, old: &Path, bytes: &[u8]) -> io::Result<()> {
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(no_follow).open(path)?;
     if let Ok(old) = fs::metadata(old) {
-        // Only a privileged process may give a file away; any other owns what it writes.
+        // Only a privileged process may change the owner; otherwise the file belongs to this process's user.
         let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
         file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))?;
     }
@@ -148,13 +151,13 @@ fn write_new(path: &Path, old: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The folder of the file that a path leads to, and the file itself.
+/// The folder of the file to which a path leads, and the file.
 ///
 /// # Errors
-/// The error of the system, or that every user can write to the folder.
+/// The operating system's error, or that every user can write to the folder.
 fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     let target = match fs::canonicalize(path) {
-        // Not there yet, or a link to what is not there yet.
+        // The file does not exist yet, or is a link to a file that does not exist yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
             Ok(target) => path.parent().unwrap_or(Path::new(".")).join(target),
             Err(_) => path.to_owned(),

@@ -1,4 +1,4 @@
-//! The state of the proxy as a whole, with warnings.
+//! The state of the whole proxy, with warnings.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::answer_limit::AnswerSize;
 use super::bypass_scan::Bypass;
+use super::caller::Caller;
 use super::change::ChangeError;
 use super::checks::interception::{interception, missing_rules};
 use super::checks::readiness::lost_clients;
@@ -22,32 +23,34 @@ use crate::route::RouteId;
 use crate::state::{MemberList, Snapshot};
 use crate::text::printable;
 
-/// The state of the proxy as a whole.
+/// The state of the whole proxy.
 #[derive(Debug)]
 pub struct StatusReport {
     /// The time since the start.
     pub uptime: Duration,
     /// The snapshot in force.
     pub snapshot: Arc<Snapshot>,
-    /// When the mode was last changed, or taken at start.
+    /// The time at which the mode was last changed, or of the start.
     pub mode_since: SystemTime,
-    /// The mode that flags and file name now.
+    /// The caller who changed it last, as in the history; `None` for the mode at the start.
+    pub mode_by: Option<Caller>,
+    /// The mode in flags and file now.
     pub configured: Mode,
-    /// The spelling that they use.
+    /// The spelling in flags and file.
     pub spelling: Spelling,
-    /// The mode that the state file would start with.
+    /// The mode in the state file, if a restart would start in it.
     pub persisted: Option<Mode>,
-    /// How a restart would change the mode, if it would.
+    /// How a restart would change the mode; `None` if it would not.
     pub drift: Option<String>,
-    /// The addresses listened on, by route name.
+    /// The addresses of all listeners, by route name.
     pub listening: Vec<(Arc<str>, SocketAddr)>,
-    /// The servers behind, as last probed.
+    /// The last probe of each server.
     pub servers: Vec<ServerStatus>,
     /// The links to other servers.
     pub links: Vec<LinkHealth>,
     /// The known members of the set.
     pub members: Arc<MemberList>,
-    /// Whether the interception rules are in force; `None` if they were never expected nor seen.
+    /// Whether the interception rules are in force; `None` if they were never expected and never seen.
     pub redirect: Option<bool>,
     /// Connections that bypass this proxy.
     pub bypass: Vec<Bypass>,
@@ -63,30 +66,30 @@ pub struct StatusReport {
     pub lease: Option<LeaseHeld>,
     /// The inventory in numbers.
     pub inventory: InventoryCounts,
-    /// The urgent warnings: connections fail or are let in against the mode, or files on disk are refused.
+    /// The urgent warnings: connections fail or are accepted against the mode, or files on disk are refused.
     pub critical: Vec<String>,
-    /// All warnings, one line each, the critical ones first.
+    /// All warnings, one line each, the urgent ones first.
     pub warnings: Vec<String>,
 }
 
 /// Open connections by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnectionTotals {
-    /// All.
+    /// All open connections.
     pub open: usize,
-    /// Inbound, without TLS.
+    /// Inbound connections without TLS.
     pub plaintext: usize,
-    /// Inbound, with TLS, passed through or not.
+    /// Inbound connections with TLS, passed through or not.
     pub tls: usize,
-    /// On outbound routes.
+    /// Connections on outbound routes.
     pub outbound: usize,
-    /// Connections that today's policy would not make.
+    /// Connections that the present policy would not make.
     pub non_conforming: usize,
-    /// Connections that wait to be moved.
+    /// Connections that wait to be recycled.
     pub recycling: usize,
 }
 
-/// The state of the proxy as a whole. Reads the configuration file again, to compare it with what is in force.
+/// Reports the state of the whole proxy. Reads the configuration file again, to compare it with what is in force.
 ///
 /// # Errors
 /// [`ChangeError::Busy`]
@@ -106,7 +109,7 @@ fn report(view: &View, configured: Mode, spelling: Spelling) -> StatusReport {
         missing.iter().filter(|rules| rules.critical).map(|rules| rules.text.clone()).collect();
     let (expired, expiring) = expiry_warnings(&snapshot.tls);
     critical.extend(expired);
-    // A CRL on disk that is not in force lets in the clients that it revokes.
+    // A revocation list on disk that is not in force does not stop the clients that it revokes.
     critical.extend(refused.warnings());
     let mut warnings = critical.clone();
     warnings.extend(drift.iter().cloned());
@@ -117,13 +120,14 @@ fn report(view: &View, configured: Mode, spelling: Spelling) -> StatusReport {
     warnings.extend(expiring);
     warnings.extend((inventory.lost > 0).then(|| lost_clients(inventory.lost)));
     warnings.extend(slots.iter().filter_map(full));
-    let (mode_since, persisted, lease) = view.running(|running| {
+    let (mode_since, mode_by, persisted, lease) = view.running(|running| {
         let persisted = running.persisted.as_ref().and_then(PersistedMode::mode);
-        (running.mode_since, persisted, running.lease.held_now())
+        (running.mode_since, running.mode_by.clone(), persisted, running.lease.held_now())
     });
     StatusReport {
         uptime: view.started().elapsed(),
         mode_since,
+        mode_by,
         configured,
         spelling,
         persisted,
@@ -170,8 +174,8 @@ fn advertised_past(view: &View, server: &ServerStatus) -> Option<String> {
     let own = interception.leads_around()?;
     let port = interception.listens.first().copied().unwrap_or_default();
     Some(format!(
-        "the set advertises {}, the server's own port: drivers that find it there go around tlsramp. Let the set \
-         advertise port {port} (rs.reconfig), or redirect what comes for {own} (tlsramp netfilter)",
+        "the set advertises {}, the server's own port: drivers that learn it there bypass tlsramp. Let the set \
+         advertise port {port} (rs.reconfig), or redirect connections to {own} (tlsramp netfilter)",
         printable(me)
     ))
 }
@@ -179,8 +183,8 @@ fn advertised_past(view: &View, server: &ServerStatus) -> Option<String> {
 fn full((direction, usage): &(&str, SlotUsage)) -> Option<String> {
     let SlotUsage { limit, used, silent, waiting, full } = *usage;
     let remedy = if *direction == "inbound" {
-        "raise maxIncomingConnections, bound what one address takes (maxConnectionsPerIp), or close silent clients \
-         (onSilence close)"
+        "raise maxIncomingConnections, limit the connections from one address (maxConnectionsPerIp), or close silent \
+         clients (onSilence close)"
     } else {
         "raise the descriptor limit (ulimit -n, LimitNOFILE)"
     };

@@ -1,4 +1,4 @@
-//! The read side of the control plane: cheap, and without waiting for a change that is under way.
+//! The read side of the control plane, which never waits for a change in progress.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ use crate::route::Routes;
 use crate::state::{MemberList, MemberListReader, Snapshot, SnapshotReader};
 use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, Transport, now_millis};
 
-/// The read side of what is running.
+/// The read side of the running state.
 #[derive(Debug)]
 pub struct View {
     snapshot: SnapshotReader,
@@ -42,7 +42,7 @@ pub struct View {
     dials: OwnDials,
     refusals: Refusals,
     listeners: Arc<dyn ListenerControl>,
-    /// The listeners of the admin port and of the probes, once they are open.
+    /// The addresses of the admin port and of the health probe port, once they are open.
     admin_addresses: OnceLock<Vec<(Arc<str>, SocketAddr)>>,
     answers: AnswerLimit,
     log: Option<Arc<LogHandle>>,
@@ -67,9 +67,9 @@ pub(super) struct ViewParts {
 /// A row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientReport {
-    /// The row.
+    /// The inventory's row.
     pub seen: InventoryRow,
-    /// Whether it blocks `requireSSL` now.
+    /// Whether the client blocks `requireSSL` now.
     pub blocks: bool,
 }
 
@@ -78,18 +78,18 @@ pub struct ClientReport {
 pub struct ConnectionReport {
     /// The connection.
     pub open: Arc<OpenConnection>,
-    /// Why today's policy would not make it, if so.
+    /// Why the present policy would not make the connection; `None` if it conforms.
     pub non_conforming: Option<NonConformance>,
 }
 
 /// The inventory in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InventoryCounts {
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
     /// Clients that block `requireSSL`.
     pub unmoved: usize,
-    /// Plaintext rows within the guard's window that were lost to the bound.
+    /// Plaintext rows within the guard's window that were dropped at the bound.
     pub lost: u64,
 }
 
@@ -130,13 +130,13 @@ impl View {
         self.snapshot.load()
     }
 
-    /// The settings in force, the mode excepted, which may have been changed since.
+    /// The settings in force. Their mode may differ from the mode in force, which can be changed since.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.loaded().settings.clone()
     }
 
-    /// The addresses listened on, by route name; those of the admin port last.
+    /// The addresses of all listeners, by route name; those of the admin port last.
     #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         let listeners = self.listeners.addresses().into_iter();
@@ -145,19 +145,19 @@ impl View {
         addresses
     }
 
-    /// Notes the listeners of the admin port. To be called once.
+    /// Notes the addresses of the admin port's listeners. Must be called only once.
     pub(crate) fn set_admin_addresses(&self, addresses: &[(Arc<str>, SocketAddr)]) {
-        // They are opened once, so this does not fail.
+        // The listeners are opened once, so this does not fail.
         let _ = self.admin_addresses.set(addresses.to_vec());
     }
 
-    /// The servers behind, as last probed.
+    /// The last probe of each server.
     #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {
         self.prober.status()
     }
 
-    /// The members, as far as they are known.
+    /// The known members.
     #[must_use]
     pub fn members(&self) -> Arc<MemberList> {
         self.members.load()
@@ -169,7 +169,7 @@ impl View {
         self.history.entries()
     }
 
-    /// Complete TLS handshakes with clients: 1.2, 1.3, any other.
+    /// Complete TLS handshakes with clients, by version: 1.2, 1.3, any other.
     #[must_use]
     pub fn handshakes(&self) -> [u64; 3] {
         self.observer.metrics.handshakes()
@@ -203,7 +203,8 @@ impl View {
         self.observer.inventory.rows().into_iter().map(report).collect()
     }
 
-    /// Makes an answer on a thread of its own. It counts against the limit until it is made, even if the caller is gone.
+    /// Runs `make` on a thread for blocking work. It counts against the limit until it is done, even if the caller is
+    /// gone.
     ///
     /// # Errors
     /// [`ChangeError::Busy`] if too many requests wait already.
@@ -225,7 +226,7 @@ impl View {
     /// A body that counts against the limit until it is sent.
     ///
     /// # Errors
-    /// [`ChangeError::Busy`] if those under way hold too many bytes already.
+    /// [`ChangeError::Busy`] if the answers that are being sent hold too many bytes already.
     pub(crate) fn hold(&self, body: Vec<u8>) -> Result<Bytes, ChangeError> {
         self.answers.hold(body)
     }
@@ -236,16 +237,16 @@ impl View {
         InventoryCounts { rows: inventory.len(), unmoved, lost: inventory.lost(now_millis()) }
     }
 
-    /// The mode and spelling that flags and file name now, for a comparison with the mode in force.
+    /// The mode and spelling in flags and file now, for a comparison with the mode in force.
     pub(super) async fn configured_mode(&self) -> (Mode, Spelling) {
         let arguments = self.arguments.clone();
         let now = blocking(move || config::mode_named(&arguments)).await.ok().flatten();
         let loaded = self.loaded();
-        // If the file cannot be read now: as it was read last.
+        // If the file cannot be read now, the mode as last read.
         now.unwrap_or((loaded.settings.mode, loaded.settings.spelling))
     }
 
-    /// The mode that a restart would start in.
+    /// The mode in which a restart would start.
     pub(super) fn restart_mode(&self, configured: Mode) -> Mode {
         let persisted = self.running(|running| running.persisted.as_ref()?.wins_over(configured));
         persisted.unwrap_or(configured)
@@ -256,7 +257,7 @@ impl View {
         self.conformance.recheck(&self.snapshot(), &self.observer).await;
     }
 
-    /// Connections that are not established yet and that the snapshot in force would not make.
+    /// The number of connections that are not established yet and that the snapshot in force would not make.
     pub(super) fn pending_non_conforming(&self) -> usize {
         self.snapshot.pending_non_conforming()
     }

@@ -1,6 +1,6 @@
 //! Renders the replies to changes.
 
-use super::status::certificates;
+use super::status_tables::certificates;
 use crate::admin::replies::{AcceptReply, ModeReply, RecycleReply, RotateReply};
 use crate::screen::Page;
 use crate::screen::words::count;

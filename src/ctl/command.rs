@@ -11,27 +11,12 @@ use crate::policy::{Mode, Spelling};
 /// The command line of `tlsramp ctl`.
 #[must_use]
 pub fn command() -> Command {
-    let admin = Arg::new(ADMIN)
-        .long(ADMIN)
-        .value_name("HOST:PORT|unix:PATH")
-        .env("TLSRAMP_ADMIN")
-        .default_value(AdminAddress::DEFAULT)
-        .value_parser(value_parser!(AdminAddress))
-        .global(true)
-        .help_heading("Admin port")
-        .help("Address of the proxy's admin port (its --adminBind)");
-    let json = switch(JSON).global(true).help("Print the admin port's JSON unchanged: one object, also for errors");
-    let wide = switch(WIDE).global(true).help(
-        "Print all columns of tables; without it, those that do not fit the terminal are left out (in a pipe, none)",
-    );
     let command = Command::new("ctl")
-        .about("Query and control a running proxy")
+        .about("Query and control a running proxy: without a command, its status")
         .long_about(LONG_ABOUT)
-        .after_long_help(EXIT_CODES)
-        .subcommand_required(true)
-        .arg_required_else_help(true);
-    with_tls_options(command.args([json, wide, admin])).subcommands([
-        verb(STATUS, "Show mode, listeners, servers, certificates and warnings", ""),
+        .after_long_help(EXIT_CODES);
+    with_options(command, true).subcommands([
+        verb(STATUS, STATUS_ABOUT, ""),
         mode(),
         ready(),
         clients(),
@@ -52,11 +37,36 @@ pub fn command() -> Command {
     ])
 }
 
+/// The command line of `tlsramp status`, which is `tlsramp ctl status`.
+#[must_use]
+pub fn status_command() -> Command {
+    with_options(verb(STATUS, STATUS_ABOUT, ""), false)
+}
+
+/// Adds the options that all subcommands have.
+fn with_options(command: Command, global: bool) -> Command {
+    let admin = Arg::new(ADMIN)
+        .long(ADMIN)
+        .value_name("HOST:PORT|unix:PATH")
+        .env("TLSRAMP_ADMIN")
+        .default_value(AdminAddress::DEFAULT)
+        .value_parser(value_parser!(AdminAddress))
+        .global(global)
+        .help_heading("Admin port")
+        .help("Address of the proxy's admin port (its --adminBind)");
+    let json = switch(JSON).global(global).help("Print the admin port's JSON unchanged: one object, also for errors");
+    let wide = switch(WIDE).global(global).help(
+        "Print all columns of tables, and all tables of the status; without it, columns that do not fit the terminal are \
+         left out (in a pipe, none)",
+    );
+    with_tls_options(command.args([json, wide, admin]))
+}
+
 fn verb(name: &'static str, about: &'static str, no: &str) -> Command {
     let no = if no.is_empty() { "1: refused" } else { no };
     Command::new(name)
         .about(about)
-        .after_help(format!("Exit code: 0: done. {no}. 2: usage. 3: no tlsramp answers at the admin address."))
+        .after_help(format!("Exit code: 0: done. {no}. 2: usage. 4: no tlsramp answers at the admin address."))
 }
 
 fn switch(name: &'static str) -> Arg {
@@ -86,16 +96,31 @@ fn mode() -> Command {
         .value_parser(parse_mode)
         .help("The mode to change to; without it, the mode is printed");
     let holder = Arg::new(HOLDER).long(HOLDER).value_name("NAME").value_parser(NonEmptyStringValueParser::new());
-    verb(MODE, "Print the mode in force, or change it", "1: refused, with the reasons; the mode is unchanged")
+    verb(
+        MODE,
+        "Print the mode in force, or change it",
+        "1: refused, with the reasons; the mode is unchanged. 3: refused, since the step has blockers",
+    )
         .long_about(
             "Print the mode in force (one word, in the older spelling), or change it.\n\nThe modes in order: disabled, \
              allowSSL, preferSSL, requireSSL; the newer spelling is accepted too (allowTLS ...). A change goes one step up; \
-             any other, such as a step back, needs --force. Setting the mode in force again is no error.",
+             any other, such as a step back, needs --force. Setting the mode in force again is no error.\n\nA step that would \
+             refuse clients or cut servers off lists them and asks; where standard input or output is no terminal, or with \
+             --json, it is refused (exit code 3). --yes makes it without asking.",
         )
         .args([
             to,
-            switch(FORCE).requires(NEW).help("Allow going back, skipping a step, or cutting servers off"),
-            switch(GUARD).requires(NEW).help("Refuse the change while `ready` lists a blocker"),
+            switch(YES)
+                .visible_alias("no-guard")
+                .requires(NEW)
+                .help("Do not ask: make the change, and print what it hurts as warnings"),
+            switch(FORCE)
+                .requires(NEW)
+                .help("Allow going back, skipping a step, or cutting servers off; do not ask"),
+            switch(GUARD)
+                .requires(NEW)
+                .conflicts_with(YES)
+                .help("Refuse the change, without asking, while `ready` lists a blocker"),
             switch(PERSIST).requires(NEW).help("Also start in this mode after a restart (needs --stateFile)"),
             holder.requires(NEW).help("Name of the lease holder on whose behalf to act"),
         ])
@@ -200,6 +225,7 @@ pub(super) const RELOAD: &str = "reload";
 pub(super) const NEW: &str = "new";
 pub(super) const FORCE: &str = "force";
 pub(super) const GUARD: &str = "guard";
+pub(super) const YES: &str = "yes";
 pub(super) const PERSIST: &str = "persist";
 pub(super) const HOLDER: &str = "holder";
 pub(super) const TO: &str = "to";
@@ -213,7 +239,9 @@ pub(super) const TARGET: &str = "target";
 pub(super) const GRACE: &str = "grace";
 pub(super) const WAIT: &str = "wait";
 
-const LONG_ABOUT: &str = "Query and control a running proxy by its admin port.\n\nA local admin port needs only its \
+const STATUS_ABOUT: &str = "Show the mode, what stands in the way of the next one, servers, certificates and warnings";
+
+const LONG_ABOUT: &str = "Query and control a running proxy by its admin port. Without a command, show its status.\n\nA local admin port needs only its \
      address. A remote one requires TLS and a client certificate: --tls, --tlsCAFile and --tlsCertificateKeyFile, named as \
      in mongosh. Tables are for people and may change; scripts should use --json and the exit code. On a terminal, sentences \
      are wrapped and columns that do not fit are left out (--wide shows them); in a pipe, tables have all columns.";

@@ -43,9 +43,15 @@ pub(super) fn whois(found: &[&ConnectionRow], target: ConnectionTarget, whose: &
     match target {
         ConnectionTarget::End(end) => found.iter().for_each(|row| both_ends(&mut page, row, end)),
         ConnectionTarget::Ip(_) | ConnectionTarget::Number(_) if found.is_empty() => {}
-        ConnectionTarget::Ip(_) | ConnectionTarget::Number(_) => {
+        ConnectionTarget::Ip(_) => {
             page.say(format!("{whose} has {}.", count(found.len(), "open connection")));
             page.table(table(found.iter().copied()));
+        }
+        ConnectionTarget::Number(_) => {
+            page.say(format!("{whose} has {}.", count(found.len(), "open connection")));
+            // The sentence has the name.
+            let unnamed = |row: &&ConnectionRow| ConnectionRow { application: None, driver: None, ..(*row).clone() };
+            page.table(table(found.iter().map(unnamed).collect::<Vec<_>>().iter()));
         }
     }
     page
@@ -148,7 +154,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable 
         ("ID", 3),
         ("CLIENT", 0),
         ("CONNECTED TO", 8),
-        ("APPLICATION", 1),
+        ("APPLICATION", 0),
         ("KIND", 1),
         ("SEEN THERE AS", 0),
         ("AGE", 0),
@@ -188,5 +194,9 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable 
 }
 
 fn kind(row: &ConnectionRow) -> &str {
-    row.tls_version.as_ref().unwrap_or(&row.opening)
+    match row.tls_version.as_ref().unwrap_or(&row.opening) {
+        // A connection that has sent nothing yet.
+        unknown if unknown.is_empty() => "unknown",
+        kind => kind,
+    }
 }

@@ -4,12 +4,22 @@ use serde_json::{Value, json};
 
 use super::output::{CtlOutput, DONE, NO};
 use super::target::{ClientTarget, ConnectionTarget, has_end, is_from, of_client};
-use super::{changes, connections, ready};
+use super::{changes, connections, ready, status};
 use crate::admin::replies::ClientRow;
 use crate::admin_client::{AdminClient, ClientError, Clients};
 use crate::policy::{Mode, Spelling};
 use crate::screen::Page;
 use crate::text::escaped;
+
+/// `status`, with the blockers of the next step up.
+pub(super) async fn status(client: &AdminClient, wide: bool, now: i64) -> Result<CtlOutput, ClientError> {
+    let answer = client.status().await?;
+    let next = match Mode::parse(&answer.value.ssl_mode, Spelling::Ssl).ok().and_then(Mode::next) {
+        Some(next) => Some(client.ready(next, Spelling::Ssl).await.map(|ready| ready.value)),
+        None => None,
+    };
+    Ok(CtlOutput::new(answer, |status| status::page(status, next.as_ref(), wide, now)))
+}
 
 /// `ready`; without a mode, for the next step up.
 pub(super) async fn ready(

@@ -6,8 +6,9 @@
 //! | `verb` | the parsed subcommand |
 //! | `run` | request, output, exit codes |
 //! | `lookup`, `target` | subcommands that look a client or mode up first; how clients and connections are named |
+//! | `guard` | a change of mode that asks first |
 //! | `output` | the output of a subcommand |
-//! | `status`, `clients`, `connections`, `doctor`, `history`, `ready`, `changes` | renders each reply |
+//! | `status`, `status_tables`, `clients`, `connections`, `doctor`, `history`, `ready`, `changes` | renders each reply |
 //! | `refusal` | renders an error, as text and as JSON |
 //!
 //! It decides nothing: the controller knows which changes are legal. Text from a peer is printed escaped, and escape codes
@@ -20,6 +21,7 @@ mod connections;
 mod doctor;
 #[cfg(test)]
 mod golden;
+mod guard;
 mod history;
 mod lookup;
 mod output;
@@ -27,10 +29,11 @@ mod ready;
 mod refusal;
 mod run;
 mod status;
+mod status_tables;
 mod target;
 #[cfg(test)]
 mod tests;
 mod verb;
 
-pub use command::command;
+pub use command::{command, status_command};
 pub use run::run;

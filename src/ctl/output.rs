@@ -33,3 +33,8 @@ impl CtlOutput {
 
 pub(super) const DONE: u8 = 0;
 pub(super) const NO: u8 = 1;
+pub(super) const USAGE: u8 = 2;
+/// The guard refused a change of mode.
+pub(super) const GUARDED: u8 = 3;
+/// No tlsramp answers at the admin address.
+pub(super) const UNREACHED: u8 = 4;

@@ -16,11 +16,16 @@ pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
     } else if ready.ready {
         format!("Ready for {to} (the mode is {mode}): nothing stands in its way.")
     } else {
-        format!("Not ready for {to} (the mode is {mode}): {} in its way.", stand(found.len()))
+        not_ready(&to, &mode, found.len())
     });
     list(&mut page, found, now);
     accept_commands(&mut page, found, &to, called);
     page
+}
+
+/// The headline above the blockers of a mode.
+pub(super) fn not_ready(to: &str, mode: &str, blockers: usize) -> String {
+    format!("Not ready for {to} (the mode is {mode}): {} in its way.", stand(blockers))
 }
 
 /// The blockers: clients in a table below each remedy, anything else as sentences above its remedy.

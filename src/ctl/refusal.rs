@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::ready::list;
+use crate::admin::replies::ErrorReply;
 use crate::admin_client::ClientError;
 use crate::screen::Page;
 use crate::screen::words::count;
@@ -50,7 +51,7 @@ fn hint(code: &str) -> Option<&'static str> {
             Some("One step up at a time: disabled, allowSSL, preferSSL, requireSSL; --force takes any.")
         }
         "Unreachable" => Some("--force makes the change all the same."),
-        "Guarded" => Some("`tlsramp ctl ready --to MODE` says more; without --guard they are warnings."),
+        ErrorReply::GUARDED => Some("Nothing was changed. --yes makes the change all the same."),
         _ => None,
     }
 }

@@ -7,14 +7,15 @@ use clap::ArgMatches;
 use tokio::runtime::Builder;
 
 use super::command::{ADMIN, JSON, WIDE};
-use super::output::{CtlOutput, NO};
+use super::output::{CtlOutput, GUARDED, NO, UNREACHED, USAGE};
 use super::verb::Verb;
-use super::{changes, clients, connections, doctor, history, lookup, refusal, status};
+use super::{changes, clients, connections, doctor, guard, history, lookup, refusal};
 use crate::admin_client::{AdminAddress, AdminClient, ClientError, ctl_command, tls_options};
 use crate::screen::{OutputStyle, Page};
 use crate::telemetry::now_millis;
 
-/// Sends the request and prints the reply. Exit codes: 0 done, 1 refused or negative, 2 usage, 3 no tlsramp reached.
+/// Sends the request and prints the reply. Exit codes: 0 done, 1 refused or negative, 2 usage, 3 refused by the guard,
+/// 4 no tlsramp reached.
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let (Some(verb), Some(address)) = (Verb::of(arguments), arguments.get_one::<AdminAddress>(ADMIN)) else {
@@ -38,20 +39,20 @@ pub fn run(arguments: &ArgMatches) -> ExitCode {
             return ExitCode::from(NO);
         }
     };
-    let output = runtime.block_on(ask(&verb, &client, &called));
+    let output = runtime.block_on(ask(&verb, &client, &called, arguments.get_flag(WIDE)));
     // Does not wait for a thread that may still be resolving a name.
     runtime.shutdown_background();
     ExitCode::from(show(output, arguments.get_flag(JSON), arguments.get_flag(WIDE)))
 }
 
-async fn ask(verb: &Verb, client: &AdminClient, called: &str) -> Result<CtlOutput, ClientError> {
+async fn ask(verb: &Verb, client: &AdminClient, called: &str, wide: bool) -> Result<CtlOutput, ClientError> {
     let now = now_millis();
     Ok(match verb {
-        Verb::Status => CtlOutput::new(client.status().await?, |status| status::page(status, now)),
+        Verb::Status => lookup::status(client, wide, now).await?,
         Verb::Mode => {
             CtlOutput::new(client.status().await?, |status| Page::saying(crate::text::escaped(&status.ssl_mode)))
         }
-        Verb::ChangeMode(request) => CtlOutput::new(client.set_mode(request).await?, changes::mode),
+        Verb::ChangeMode(change) => guard::change(client, change, wide, now).await?,
         Verb::Ready(to) => lookup::ready(client, *to, called, now).await?,
         Verb::Clients { plaintext } => {
             CtlOutput::new(client.clients(*plaintext).await?, |seen| clients::page(seen, *plaintext, now))
@@ -85,7 +86,11 @@ fn show(output: Result<CtlOutput, ClientError>, as_json: bool, wide: bool) -> u8
         Ok(output) => (output.page, output.json, output.exit, output.notice),
         Err(error) => {
             let page = refusal::page(&error, now_millis());
-            let exit = if error.is_refusal() { NO } else { UNREACHED };
+            let exit = match error.reply() {
+                Some(reply) if reply.is_guarded() => GUARDED,
+                Some(_) => NO,
+                None => UNREACHED,
+            };
             let _ = io::stderr().write_all(page.render(OutputStyle::of(&io::stderr(), wide)).as_bytes());
             (Page::default(), refusal::json(&error), exit, None)
         }
@@ -108,8 +113,6 @@ fn show(output: Result<CtlOutput, ClientError>, as_json: bool, wide: bool) -> u8
 
 /// Prints an error; a closed stream is ignored.
 fn print_error(why: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "tlsramp ctl: {why}");
+    let style = OutputStyle::of(&io::stderr(), false);
+    let _ = io::stderr().write_all(Page::saying(format!("tlsramp ctl: {why}")).render(style).as_bytes());
 }
-
-const USAGE: u8 = 2;
-const UNREACHED: u8 = 3;

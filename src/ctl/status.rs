@@ -1,53 +1,59 @@
-//! Renders the reply of `status`.
+//! Renders the reply of `status`: one line for each subject, so that it fits a screen. Amber is what to mend soon, red what
+//! fails now.
 
-use crate::admin::replies::{
-    BypassStatus, CertificateStatus, ConnectionCounts, InventoryStatus, LinkStatus, MemberStatus, SlotStatus, Status,
-    UpstreamStatus,
-};
+use super::status_tables;
+use crate::admin::replies::{BlockerKind, BlockerReply, CertificateStatus, Ready, Status, UpstreamStatus};
+use crate::admin_client::ClientError;
+use crate::limits::EXPIRY_WARNING_DAYS;
 use crate::policy::{Mode, Spelling};
-use crate::screen::words::{ago, count, name, notes, since, span};
-use crate::screen::{Page, TextTable};
+use crate::screen::words::{ago, count, since, span};
+use crate::screen::{Page, StyledText};
 use crate::text::escaped;
 
-/// The page.
-pub(super) fn page(status: &Status, now: i64) -> Page {
+/// The page. `next` is the answer about the next step up, if there is one; with `wide`, the tables follow.
+pub(super) fn page(status: &Status, next: Option<&Result<Ready, ClientError>>, wide: bool, now: i64) -> Page {
     let mut page = Page::default();
     for critical in &status.critical {
         page.alarm(escaped(critical));
     }
-    page.say(mode(status, now));
-    let mode = Mode::parse(&status.ssl_mode, Spelling::Ssl).ok();
-    if let Some(mode) = mode {
-        page.say(meaning(mode));
+    page.item("Mode", mode(status, now));
+    if let Ok(mode) = Mode::parse(&status.ssl_mode, Spelling::Ssl) {
+        page.item("Means", meaning(mode));
     }
-    page.say(clients(&status.inventory, mode));
-    page.say(format!(
-        "tlsramp {}, process {}, up for {}.",
-        escaped(&status.version),
-        status.pid,
-        span(status.uptime_secs)
-    ));
+    page.item("Restart", restart(status));
+    page.item("Next step", next_step(next));
+    page.item("Clients", clients(status));
+    page.item("Open", open(status));
+    for server in status.upstreams.iter().take(SERVERS_SHOWN) {
+        page.item("Server", upstream(server, now));
+    }
+    if let Some(links) = links(status) {
+        page.item("Links", links);
+    }
+    for certificate in ending_first(&status.certificates).take(CERTIFICATES_SHOWN) {
+        page.item("Certificate", expiry(certificate));
+    }
+    if let Some(in_force) = status.redirect {
+        page.item("Interception", interception(in_force));
+    }
+    if !status.bypass.is_empty() {
+        let verb = if status.bypass.len() == 1 { "bypasses" } else { "bypass" };
+        let number = count(status.bypass.len(), "connection");
+        page.item("Bypass", StyledText::amber(format!("{number} {verb} tlsramp: ctl status --wide lists them")));
+    }
     if let Some(lease) = &status.lease {
-        page.say(format!(
-            "{} holds the lease for another {}: others cannot change the mode without --force.",
-            escaped(&lease.holder),
-            span(lease.seconds_left)
-        ));
+        let (holder, left) = (escaped(&lease.holder), span(lease.seconds_left));
+        page.item("Lease", format!("held by {holder} for another {left}: others need --force to change the mode"));
     }
-    // The warnings may contain it already.
-    let drift = status.drift.as_ref().filter(|drift| !status.warnings.contains(drift));
-    let others = status.warnings.iter().filter(|warning| !status.critical.contains(warning));
-    for warning in drift.into_iter().chain(others) {
+    let (version, up) = (escaped(&status.version), span(status.uptime_secs));
+    page.item("Process", format!("tlsramp {version}, process {}, up for {up}", status.pid));
+    let told = |warning: &&String| status.critical.contains(warning) || status.drift.as_ref() == Some(*warning);
+    for warning in status.warnings.iter().filter(|warning| !told(warning)) {
         page.warn(escaped(warning));
     }
-    page.table(connections(&status.connections));
-    page.table(slots(&status.slots));
-    page.table(routes(status));
-    page.table(upstreams(&status.upstreams, now));
-    page.table(links(&status.links, now));
-    page.table(members(&status.members));
-    page.table(bypass(&status.bypass));
-    page.table(certificates(&status.certificates));
+    if wide {
+        status_tables::add(&mut page, status, now);
+    }
     page
 }
 
@@ -55,163 +61,165 @@ fn mode(status: &Status, now: i64) -> String {
     let (ssl, tls) = (escaped(&status.ssl_mode), escaped(&status.tls_mode));
     let newer = if ssl == tls { String::new() } else { format!(" (tlsMode {tls})") };
     let since = since(&status.mode_since, now).map(|seconds| format!(" for {}", span(seconds))).unwrap_or_default();
-    let persisted = status.persisted_mode.as_deref().map(|mode| format!("; persisted: {}", escaped(mode)));
-    format!("sslMode {ssl}{newer}{since}, generation {}{}.", status.generation, persisted.unwrap_or_default())
+    let by =
+        status.mode_by.as_deref().map_or_else(|| "since the start".to_owned(), |by| format!("set by {}", escaped(by)));
+    format!("{ssl}{newer}{since}, {by}")
 }
 
 const fn meaning(mode: Mode) -> &'static str {
     match mode {
-        Mode::Disabled => "Clients come without TLS; with TLS they are refused. Links to other servers: plaintext.",
-        Mode::Allow => "Clients come with TLS or without. Links to other servers: plaintext.",
-        Mode::Prefer => "Clients come with TLS or without. Links to other servers: TLS.",
-        Mode::Require => "Clients come with TLS; without it they are refused. Links to other servers: TLS.",
+        Mode::Disabled => "clients: plaintext, TLS is refused; to other servers: plaintext",
+        Mode::Allow => "clients: plaintext and TLS; to other servers: plaintext",
+        Mode::Prefer => "clients: plaintext and TLS; to other servers: TLS",
+        Mode::Require => "clients: TLS, plaintext is refused; to other servers: TLS",
     }
 }
 
-fn clients(inventory: &InventoryStatus, mode: Option<Mode>) -> String {
-    let refused = mode == Some(Mode::Require);
-    match (inventory.unmoved, inventory.rows) {
-        (0, 0) => "No client has been seen yet.".to_owned(),
-        (0, _) if refused => "No client is known that has not moved to TLS.".to_owned(),
-        (1, _) if refused => format!("1 client was seen without TLS and has not moved to TLS: {REFUSED}."),
-        (unmoved, _) if refused => {
-            format!("{unmoved} clients were seen without TLS and have not moved to TLS: {REFUSED}.")
+fn restart(status: &Status) -> StyledText {
+    match &status.drift {
+        Some(drift) => StyledText::amber(escaped(drift)),
+        None if status.persisted_mode.is_some() => {
+            format!("keeps {}, by the state file", escaped(&status.ssl_mode)).into()
         }
-        (0, _) => "No client stands in the way of requireSSL.".to_owned(),
-        (1, _) => "1 client still connects without TLS and stands in the way of requireSSL.".to_owned(),
-        (unmoved, _) => format!("{unmoved} clients still connect without TLS and stand in the way of requireSSL."),
+        None => format!("keeps {}", escaped(&status.ssl_mode)).into(),
     }
 }
 
-/// The text for clients without TLS in `requireSSL`: the mode is in force, so they block no change.
-const REFUSED: &str = "new connections of that kind are refused";
-
-fn connections(counts: &ConnectionCounts) -> TextTable {
-    let mut table = TextTable::new([
-        ("CONNECTIONS", 0),
-        ("PLAINTEXT", 0),
-        ("TLS", 0),
-        ("OUTBOUND", 1),
-        ("NON-CONFORMING", 0),
-        ("RECYCLING", 2),
-    ]);
-    let ConnectionCounts { open, plaintext, tls, outbound, non_conforming, recycling } = *counts;
-    table.row([open, plaintext, tls, outbound, non_conforming, recycling].map(|number| number.to_string()));
-    table
-}
-
-fn slots(slots: &[SlotStatus]) -> TextTable {
-    let mut table = TextTable::new([("SLOTS", 0), ("USED", 0), ("LIMIT", 0), ("SILENT", 1), ("WAITING", 0)]);
-    for SlotStatus { direction, used, limit, silent, waiting } in slots {
-        let [used, limit, silent, waiting] = [used, limit, silent, waiting].map(ToString::to_string);
-        table.row([escaped(direction), used, limit, silent, waiting]);
+fn next_step(next: Option<&Result<Ready, ClientError>>) -> StyledText {
+    match next {
+        None => "none, this is the last".into(),
+        Some(Err(error)) => StyledText::amber(format!("not known: {}", escaped(&error.to_string()))),
+        Some(Ok(ready)) if ready.ready => {
+            let to = escaped(&ready.to);
+            format!("{to}, nothing stands in its way: ctl mode {to}").into()
+        }
+        Some(Ok(ready)) => {
+            let verb = if ready.blockers.len() == 1 { "stands" } else { "stand" };
+            let (to, blockers) = (escaped(&ready.to), by_kind(&ready.blockers));
+            StyledText::amber(format!("{to}, {blockers} {verb} in its way: ctl ready"))
+        }
     }
-    table
 }
 
-fn routes(status: &Status) -> TextTable {
-    let mut table = TextTable::new([("ROUTE", 1), ("LISTENS ON", 0)]);
-    for route in &status.routes {
-        table.row([escaped(&route.name), escaped(&route.listen.join(", "))]);
-    }
-    table
+/// The blockers, counted by kind: `3 clients, 1 server`.
+fn by_kind(blockers: &[BlockerReply]) -> String {
+    let noun = |blocker: &BlockerReply| match blocker.kind {
+        BlockerKind::PlaintextOpen | BlockerKind::PlaintextSeen | BlockerKind::TlsOpen | BlockerKind::TlsSeen => {
+            "client"
+        }
+        BlockerKind::Upstream => "server",
+        BlockerKind::InventoryLost
+        | BlockerKind::Unservable
+        | BlockerKind::Bypass
+        | BlockerKind::Redirect
+        | BlockerKind::More
+        | BlockerKind::Other => "finding",
+    };
+    let number = |kind: &&str| blockers.iter().filter(|blocker| noun(blocker) == *kind).count();
+    let kinds = ["client", "server", "finding"].iter().filter(|kind| number(kind) > 0);
+    kinds.map(|kind| count(number(kind), kind)).collect::<Vec<_>>().join(", ")
 }
 
-fn upstreams(upstreams: &[UpstreamStatus], now: i64) -> TextTable {
-    let mut table = TextTable::new([
-        ("SERVER", 0),
-        ("ROUTE", 1),
-        ("UP", 0),
-        ("LINK", 0),
-        ("STATE", 0),
-        ("SET", 1),
-        ("CHECKED", 1),
-        ("NOTE", 2),
-    ]);
-    for upstream in upstreams {
-        let up = match (upstream.checked.is_empty(), upstream.up) {
-            (true, _) => "not yet known",
-            (_, true) => "yes",
-            (_, false) => "NO",
-        };
-        let other = upstream.other.as_ref().map(|other| {
-            let why = other.reason.as_deref().map(|why| format!(" ({})", escaped(why))).unwrap_or_default();
-            format!("{}: {}{why}", escaped(&other.link), if other.up { "possible" } else { "NOT possible" })
-        });
-        table.row([
-            escaped(&upstream.upstream),
-            escaped(&upstream.route),
-            up.to_owned(),
-            escaped(upstream.tls_version.as_ref().unwrap_or(&upstream.link)),
-            name(upstream.state.as_deref()),
-            name(upstream.set_name.as_deref()),
-            ago(&upstream.checked, now),
-            notes([upstream.reason.as_deref().map(escaped), other]),
-        ]);
-    }
-    table
+fn clients(status: &Status) -> StyledText {
+    let inventory = &status.inventory;
+    let refused = Mode::parse(&status.ssl_mode, Spelling::Ssl) == Ok(Mode::Require);
+    let (have, connect) = if inventory.unmoved == 1 { ("has", "connects") } else { ("have", "connect") };
+    let text = match (inventory.rows, inventory.unmoved) {
+        (0, _) => return "none seen yet".into(),
+        (rows, 0) => return format!("{rows} seen, all moved to TLS or accepted").into(),
+        (rows, unmoved) if refused => format!("{rows} seen, {unmoved} {have} not moved to TLS and are refused now"),
+        (rows, unmoved) => format!("{rows} seen, {unmoved} still {connect} without TLS"),
+    };
+    StyledText::amber(format!("{text}: ctl clients --plaintext"))
 }
 
-/// Only links that fail.
-fn links(links: &[LinkStatus], now: i64) -> TextTable {
-    let mut table = TextTable::new([
-        ("FAILING LINK", 0),
-        ("ROUTE", 1),
-        ("LINK", 0),
-        ("OPEN", 2),
-        ("LAST OK", 2),
-        ("LAST FAILED", 2),
-        ("WHY", 0),
-        ("TO NAME IT", 1),
-    ]);
-    for link in links.iter().filter(|link| !link.up) {
-        let ago = |at: &Option<String>| at.as_deref().map_or_else(|| "never".to_owned(), |at| ago(at, now));
-        table.row([
-            escaped(&link.destination),
-            escaped(&link.route),
-            escaped(&link.link),
-            link.open.to_string(),
-            ago(&link.last_ok),
-            ago(&link.last_failed),
-            link.reason.as_deref().map(escaped).unwrap_or_default(),
-            link.suggestion.as_deref().map(escaped).unwrap_or_default(),
-        ]);
+fn open(status: &Status) -> StyledText {
+    let counts = &status.connections;
+    let waiting: usize = status.slots.iter().map(|slots| slots.waiting).sum();
+    let mut text = format!(
+        "{}: {} plaintext, {} TLS, {} outbound",
+        count(counts.open, "connection"),
+        counts.plaintext,
+        counts.tls,
+        counts.outbound
+    );
+    if waiting > 0 {
+        text.push_str(&format!("; {waiting} wait for a slot, --maxIncomingConnections is reached"));
     }
-    table
+    if counts.recycling > 0 {
+        text.push_str(&format!("; {} being moved", counts.recycling));
+    }
+    if counts.non_conforming > 0 {
+        text.push_str(&format!("; {} non-conforming: ctl recycle", counts.non_conforming));
+    }
+    if waiting + counts.non_conforming > 0 { StyledText::amber(text) } else { text.into() }
 }
 
-fn members(members: &[MemberStatus]) -> TextTable {
-    let mut table = TextTable::new([("MEMBER", 0), ("AT", 0), ("NAMED BY", 1)]);
-    for member in members {
-        table.row([
-            escaped(&member.name),
-            name(Some(&member.addresses.join(", ")).filter(|at| !at.is_empty()).map(|at| &**at)),
-            escaped(&member.sources.join(", ")),
-        ]);
+fn upstream(server: &UpstreamStatus, now: i64) -> StyledText {
+    let address = escaped(&server.upstream);
+    if server.checked.is_empty() {
+        return format!("{address} not probed yet").into();
     }
-    table
+    let reason = server.reason.as_deref().map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
+    let checked = ago(&server.checked, now);
+    if !server.up {
+        return StyledText::red(format!("{address} DOWN{reason} (checked {checked})"));
+    }
+    let link = escaped(server.tls_version.as_ref().unwrap_or(&server.link));
+    let state = server.state.as_deref().map(|state| format!(", {}", escaped(state))).unwrap_or_default();
+    let set = server.set_name.as_deref().map(|set| format!(" of {}", escaped(set))).unwrap_or_default();
+    let text = format!("{address} up, {link}{state}{set}{reason} (checked {checked})");
+    if reason.is_empty() { text.into() } else { StyledText::amber(text) }
 }
 
-fn bypass(bypass: &[BypassStatus]) -> TextTable {
-    let mut table = TextTable::new([("GOES AROUND TLSRAMP", 0), ("HERE", 0), ("OTHER END", 0), ("MEMBER", 0)]);
-    for BypassStatus { direction, local, remote, member } in bypass {
-        let member = if *member { "yes" } else { "-" };
-        table.row([escaped(direction), escaped(local), escaped(remote), member.to_owned()]);
+fn links(status: &Status) -> Option<StyledText> {
+    let failing: Vec<_> = status.links.iter().filter(|link| !link.up).collect();
+    let all = count(status.links.len(), "link");
+    match failing.as_slice() {
+        [] if status.links.is_empty() => None,
+        [] => Some(format!("{all} to other servers, none fails").into()),
+        [first, ..] => {
+            let reason = first.reason.as_deref().map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
+            let failing = failing.len();
+            Some(StyledText::red(format!(
+                "{failing} of {all} to other servers FAIL: {}{reason}",
+                escaped(&first.destination)
+            )))
+        }
     }
-    table
 }
 
-/// The certificates in use.
-pub(super) fn certificates(certificates: &[CertificateStatus]) -> TextTable {
-    let mut table = TextTable::new([("CERTIFICATE", 0), ("SUBJECT", 1), ("EXPIRES", 0), ("FILE", 2)]);
-    for certificate in certificates {
-        let days = certificate.days_left;
-        let expires = match days {
-            0.. => format!("in {}", count(days.unsigned_abs(), "day")),
-            _ => format!("EXPIRED {} ago", count(days.unsigned_abs(), "day")),
-        };
-        let (role, subject) = (escaped(&certificate.role), escaped(&certificate.subject));
-        table.row([role, subject, expires, escaped(&certificate.file)]);
-    }
-    table
+/// Those that end first.
+fn ending_first(certificates: &[CertificateStatus]) -> impl Iterator<Item = &CertificateStatus> {
+    let mut sorted: Vec<_> = certificates.iter().collect();
+    sorted.sort_by_key(|certificate| certificate.days_left);
+    sorted.into_iter()
 }
+
+fn expiry(certificate: &CertificateStatus) -> StyledText {
+    let (role, subject) = (escaped(&certificate.role), escaped(&certificate.subject));
+    let days = count(certificate.days_left.unsigned_abs(), "day");
+    match certificate.days_left {
+        ..0 => StyledText::red(format!("{role} {subject} EXPIRED {days} ago")),
+        left if left.unsigned_abs() < EXPIRY_WARNING_DAYS => {
+            StyledText::amber(format!("{role} {subject} expires in {days}"))
+        }
+        _ => format!("{role} {subject} expires in {days}").into(),
+    }
+}
+
+fn interception(in_force: bool) -> StyledText {
+    if in_force {
+        "the rules are in force".into()
+    } else {
+        StyledText::red("the rules are NOT in force: tlsramp netfilter --help")
+    }
+}
+
+/// Lines of a screen for the servers behind; `--wide` lists all.
+const SERVERS_SHOWN: usize = 4;
+/// Lines of a screen for certificates; `--wide` lists all.
+const CERTIFICATES_SHOWN: usize = 2;
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
+use super::guard::{GuardedChange, OnBlockers};
 use super::target::{ClientTarget, ConnectionTarget};
 use super::verb::Verb;
-use super::{changes, clients, command, ready, refusal, status};
+use super::{changes, clients, command, ready, refusal};
 use crate::admin::replies::{
-    AcceptReply, BlockerKind, BlockerReply, BypassStatus, CertificateStatus, ClientRow, ConnectionCounts, ErrorReply,
-    InventoryStatus, LeaseStatus, LinkStatus, MemberStatus, ModeReply, OtherLink, Ready, RecycleReply, RotateReply,
-    RouteStatus, Status, UpstreamStatus,
+    AcceptReply, BlockerKind, BlockerReply, ClientRow, ErrorReply, ModeReply, Ready, RecycleReply, RotateReply,
 };
 use crate::admin::requests::ModeRequest;
 use crate::admin::requests::RecycleParameters;
@@ -30,120 +29,9 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-#[test]
-fn status_says_first_what_matters() {
-    let upstream = UpstreamStatus {
-        route: "inbound".into(),
-        upstream: "127.0.0.1:27018".into(),
-        up: true,
-        link: "plaintext".into(),
-        checked: THREE_MINUTES_AGO.into(),
-        set_name: some("rs0"),
-        state: some("PRIMARY"),
-        other: Some(OtherLink { link: "tls".into(), up: false, reason: some("no TLS there"), ..OtherLink::default() }),
-        ..UpstreamStatus::default()
-    };
-    let status = Status {
-        version: "0.1.0".into(),
-        pid: 123,
-        uptime_secs: 7500,
-        ssl_mode: "preferSSL".into(),
-        tls_mode: "preferTLS".into(),
-        generation: 5,
-        mode_since: THREE_MINUTES_AGO.into(),
-        drift: some("a restart would go back to allowSSL"),
-        routes: vec![RouteStatus { name: "inbound".into(), listen: vec!["0.0.0.0:27017".into(), "[::]:27017".into()] }],
-        upstreams: vec![upstream, UpstreamStatus { upstream: "db2:27017".into(), ..UpstreamStatus::default() }],
-        links: vec![
-            LinkStatus {
-                route: "outbound transparent".into(),
-                destination: "10.0.0.7:27017".into(),
-                link: "tls".into(),
-                reason: some("its certificate is for db7\n"),
-                suggestion: some("--member db7:27017=10.0.0.7"),
-                open: 2,
-                last_failed: some(THREE_MINUTES_AGO),
-                ..LinkStatus::default()
-            },
-            LinkStatus { destination: "10.0.0.8:27017".into(), up: true, ..LinkStatus::default() },
-        ],
-        members: vec![
-            MemberStatus {
-                name: "db1:27017".into(),
-                addresses: vec!["10.0.0.1".into(), "2001:db8::1".into()],
-                sources: vec!["option".into(), "hello".into()],
-            },
-            MemberStatus { name: "db2:27017".into(), ..MemberStatus::default() },
-        ],
-        bypass: vec![BypassStatus {
-            direction: "inbound".into(),
-            local: "10.0.0.1:27017".into(),
-            remote: "10.0.0.2:40000".into(),
-            member: true,
-        }],
-        connections: ConnectionCounts { open: 12, plaintext: 3, tls: 9, ..ConnectionCounts::default() },
-        certificates: vec![CertificateStatus {
-            role: "tlsCertificateKeyFile".into(),
-            file: "/etc/a.pem".into(),
-            subject: "CN=db1".into(),
-            days_left: -1,
-            ..CertificateStatus::default()
-        }],
-        lease: Some(LeaseStatus { holder: "ops\n".into(), seconds_left: 59 }),
-        inventory: InventoryStatus { rows: 4, unmoved: 3, lost: 0 },
-        critical: vec!["on fire\u{1b}".into()],
-        warnings: vec!["on fire\u{1b}".into(), "the disk is full".into()],
-        ..Status::default()
-    };
-    let expected = "\
-CRITICAL: on fire\\u{1b}
-sslMode preferSSL (tlsMode preferTLS) for 3m, generation 5.
-Clients come with TLS or without. Links to other servers: TLS.
-3 clients still connect without TLS and stand in the way of requireSSL.
-tlsramp 0.1.0, process 123, up for 2h 5m.
-ops\\n holds the lease for another 59s: others cannot change the mode without --force.
-warning: a restart would go back to allowSSL
-warning: the disk is full
-
-CONNECTIONS  PLAINTEXT  TLS  OUTBOUND  NON-CONFORMING  RECYCLING
-         12          3    9         0               0          0
-
-ROUTE    LISTENS ON
-inbound  0.0.0.0:27017, [::]:27017
-
-SERVER           ROUTE    UP             LINK       STATE    SET  CHECKED  NOTE
-127.0.0.1:27018  inbound  yes            plaintext  PRIMARY  rs0  3m ago   tls: NOT possible (no TLS there)
-db2:27017        -        not yet known  -          -        -    -        -
-
-FAILING LINK    ROUTE                 LINK  OPEN  LAST OK  LAST FAILED  WHY                           TO NAME IT
-10.0.0.7:27017  outbound transparent  tls      2  never    3m ago       its certificate is for db7\\n  --member db7:27017=10.0.0.7
-
-MEMBER     AT                     NAMED BY
-db1:27017  10.0.0.1, 2001:db8::1  option, hello
-db2:27017  -                      -
-
-GOES AROUND TLSRAMP  HERE            OTHER END       MEMBER
-inbound              10.0.0.1:27017  10.0.0.2:40000  yes
-
-CERTIFICATE            SUBJECT  EXPIRES            FILE
-tlsCertificateKeyFile  CN=db1   EXPIRED 1 day ago  /etc/a.pem
-";
-    assert_eq!(piped(&status::page(&status, NOW)), expected);
-}
-
 /// Nothing stands in the way of the mode in force.
 #[test]
 fn clients_without_tls_are_no_obstacle_to_the_mode_in_force() {
-    for (unmoved, said) in [
-        (0, "No client is known that has not moved to TLS.\n"),
-        (1, "1 client was seen without TLS and has not moved to TLS: new connections of that kind are refused.\n"),
-        (3, "3 clients were seen without TLS and have not moved to TLS: new connections of that kind are refused.\n"),
-    ] {
-        let inventory = InventoryStatus { rows: 4, unmoved, lost: 0 };
-        let status = Status { ssl_mode: "requireSSL".into(), inventory, ..Status::default() };
-        let page = piped(&status::page(&status, NOW));
-        assert!(page.contains(said) && !page.contains("in the way"), "{page}");
-    }
     let seen = Clients { clients: vec![reports()], ssl_mode: "requireSSL".into() };
     let page = piped(&clients::page(&seen, false, NOW));
     assert!(
@@ -272,7 +160,12 @@ fn failures_for_people_and_for_programs() {
     let raw = r#"{"error":"...","new":1}"#;
     let refused = ClientError::Refused { status: 409, reply: Box::new(reply), json: raw.into() };
     let text = piped(&refusal::page(&refused, NOW));
-    assert!(text.starts_with("tlsramp ctl: the guard\nrefuses it\n`tlsramp ctl ready --to MODE`"), "{text}");
+    assert!(
+        text.starts_with(
+            "tlsramp ctl: the guard\nrefuses it\nNothing was changed. --yes makes the change all the same.\n"
+        ),
+        "{text}"
+    );
     assert!(
         text.contains("\n2 reasons:\n\n1 client without TLS. Remedy: let it use TLS.\n")
             && text.contains("Remedy:  give it a certificate\n"),
@@ -286,7 +179,12 @@ fn failures_for_people_and_for_programs() {
 
 #[test]
 fn verbs_are_understood() {
-    let change = ModeRequest { mode: "requireTLS".into(), ..ModeRequest::default() };
+    let change = ModeRequest { mode: "requireTLS".into(), guard: true, ..ModeRequest::default() };
+    let guarded = |request: &ModeRequest, on_blockers| {
+        let guard = on_blockers != OnBlockers::Proceed;
+        Verb::ChangeMode(GuardedChange { request: ModeRequest { guard, ..request.clone() }, on_blockers })
+    };
+    let forced = ModeRequest { force: true, ..change.clone() };
     let every = ModeRequest { force: true, guard: true, persist: true, holder: some("ops"), ..change.clone() };
     let key = || ClientTarget::Key("::1/a/-".into());
     let accept = |client, accepted, unseen| Verb::Accept { client, accepted, unseen };
@@ -295,8 +193,15 @@ fn verbs_are_understood() {
         ("--json status", Verb::Status),
         ("status --json --admin unix:/a.sock", Verb::Status),
         ("mode", Verb::Mode),
-        ("mode requireTLS", Verb::ChangeMode(change)),
-        ("mode requireTLS --force --guard --persist --holder ops", Verb::ChangeMode(every)),
+        ("mode requireTLS", guarded(&change, OnBlockers::Ask)),
+        ("mode requireTLS --json", guarded(&change, OnBlockers::Refuse)),
+        ("mode requireTLS --guard", guarded(&change, OnBlockers::Refuse)),
+        ("mode requireTLS --yes", guarded(&change, OnBlockers::Proceed)),
+        ("mode requireTLS --no-guard --json", guarded(&change, OnBlockers::Proceed)),
+        ("mode requireTLS --force", guarded(&forced, OnBlockers::Proceed)),
+        ("mode requireTLS --force --yes", guarded(&forced, OnBlockers::Proceed)),
+        ("mode requireTLS --force --guard --persist --holder ops", guarded(&every, OnBlockers::Refuse)),
+        ("", Verb::Status),
         ("clients --plaintext", Verb::Clients { plaintext: true }),
         ("ready", Verb::Ready(None)),
         ("ready --to preferTLS", Verb::Ready(Some((Mode::Prefer, Spelling::Tls)))),
@@ -317,7 +222,7 @@ fn verbs_are_understood() {
         ("reload", Verb::Reload { force: false }),
         ("reload --force", Verb::Reload { force: true }),
     ] {
-        let matches = command().try_get_matches_from(["ctl"].into_iter().chain(line.split(' '))).unwrap();
+        let matches = command().try_get_matches_from(["ctl"].into_iter().chain(line.split_whitespace())).unwrap();
         assert_eq!(Verb::of(&matches), Some(verb), "{line}");
     }
 }
@@ -325,7 +230,6 @@ fn verbs_are_understood() {
 #[test]
 fn what_is_not_understood_is_refused_and_says_why() {
     for (line, part) in [
-        ("", "Usage"),
         ("states", "status"),
         ("mode requiressl", "'requireSSL'"),
         ("mode --force", "required"),

@@ -3,6 +3,7 @@
 use clap::ArgMatches;
 
 use super::command as name;
+use super::guard::{GuardedChange, OnBlockers};
 use super::target::{ClientTarget, ConnectionTarget};
 use crate::admin::requests::ModeRequest;
 use crate::admin::requests::RecycleParameters;
@@ -13,7 +14,7 @@ use crate::policy::{Mode, Spelling};
 pub(super) enum Verb {
     Status,
     Mode,
-    ChangeMode(ModeRequest),
+    ChangeMode(GuardedChange),
     /// Without a mode, the next step up.
     Ready(Option<(Mode, Spelling)>),
     Clients {
@@ -41,9 +42,10 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Reads the command line, which clap has checked; `None` for a subcommand that clap does not know.
+    /// Reads the command line, which clap has checked: without a subcommand, the status; `None` for a subcommand that clap does
+    /// not know.
     pub(super) fn of(matches: &ArgMatches) -> Option<Verb> {
-        let (verb, given) = matches.subcommand()?;
+        let Some((verb, given)) = matches.subcommand() else { return Some(Verb::Status) };
         Some(match verb {
             name::STATUS => Verb::Status,
             name::MODE => match given.get_one(name::NEW) {
@@ -76,12 +78,23 @@ impl Verb {
     }
 }
 
-fn change(given: &ArgMatches, to: Mode, spelling: Spelling) -> ModeRequest {
-    ModeRequest {
+fn change(given: &ArgMatches, to: Mode, spelling: Spelling) -> GuardedChange {
+    let force = given.get_flag(name::FORCE);
+    let on_blockers = if given.get_flag(name::GUARD) {
+        OnBlockers::Refuse
+    } else if force || given.get_flag(name::YES) {
+        OnBlockers::Proceed
+    } else if given.get_flag(name::JSON) {
+        OnBlockers::Refuse
+    } else {
+        OnBlockers::Ask
+    };
+    let request = ModeRequest {
         mode: to.name(spelling).to_owned(),
-        force: given.get_flag(name::FORCE),
-        guard: given.get_flag(name::GUARD),
+        force,
+        guard: on_blockers != OnBlockers::Proceed,
         persist: given.get_flag(name::PERSIST),
         holder: given.get_one(name::HOLDER).cloned(),
-    }
+    };
+    GuardedChange { request, on_blockers }
 }

@@ -22,6 +22,8 @@ pub(super) struct DemoNode {
     pub(super) inbound: SocketAddr,
     /// The listeners for links from the node's own server to the other nodes.
     pub(super) outbound: Vec<OutboundListener>,
+    /// The admin port.
+    pub(super) admin: SocketAddr,
     pub(super) server: StandInHandle,
 }
 
@@ -74,7 +76,8 @@ impl DemoNode {
         let loaded = config::load(&arguments).map_err(NodeError::Configuration)?;
         let app = App::start(loaded, &arguments, CONNECTIONS, None)?;
         let inbound = listener(&app, "inbound")?;
-        Ok(DemoNode { name, app, inbound, outbound: Vec::new(), server })
+        let admin = listener(&app, "admin")?;
+        Ok(DemoNode { name, app, inbound, outbound: Vec::new(), admin, server })
     }
 
     /// Adds the routes to the other nodes.
@@ -110,8 +113,8 @@ fn flags(name: &str, server: SocketAddr, files: &Files) -> Vec<String> {
         ("--sslPEMKeyFile", path(files.member_pem(name))),
         ("--sslCAFile", path(files.ca())),
         ("--workers", "1".to_owned()),
+        ("--adminBind", "127.0.0.1:0".to_owned()),
         // The table shows all connections, so there must be no others.
-        ("--adminBind", "none".to_owned()),
         ("--upstreamProbe", "off".to_owned()),
         ("--watch", "off".to_owned()),
     ]

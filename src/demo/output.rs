@@ -84,6 +84,13 @@ pub(super) fn kept(screen: &Screen, nodes: &[DemoNode], files: &Files) {
     screen.line(format_args!("{name} in plaintext, refused with the reason:"));
     screen.line("");
     screen.line(format_args!("  mongosh --host 127.0.0.1 --port {port}"));
+    screen.line("");
+    screen.line(format_args!("The admin port of {name}: status, clients, the way back:"));
+    screen.line("");
+    screen.line(format_args!("  tlsramp ctl --admin {} status", node.admin));
+    screen.line(format_args!("  tlsramp ctl --admin {} clients", node.admin));
+    screen.line(format_args!("  tlsramp ctl --admin {} mode preferSSL --force", node.admin));
+    screen.line(format_args!("  curl http://{}/metrics", node.admin));
 }
 
 /// Formats a number with separators between thousands.

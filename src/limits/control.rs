@@ -16,7 +16,7 @@ pub const PROBE_MEMBERS: usize = 50;
 pub const OTHER_LINK_AGAIN: Duration = Duration::from_secs(60);
 /// Interval at which the member lists of the local servers are checked for changes. A new member dials at once.
 pub const ROSTER_LOOK: Duration = Duration::from_secs(1);
-/// Interval at which the redirect rules are checked, and connections that bypass them are searched. Missing rules are
+/// Interval at which the interception rules are checked, and connections that bypass them are searched. Missing rules are
 /// detected within ten seconds.
 pub const REDIRECT_LOOK: Duration = Duration::from_secs(5);
 /// Timeout of the canary connection, which never leaves the host.

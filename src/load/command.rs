@@ -53,8 +53,8 @@ fn what() -> Vec<Arg> {
                 "The request of connect, ping, idle and mixed: a MongoDB command (insert: documents of --request bytes, \
                  into tlsramp_load.load), or echo for a request of the protocol of --serve",
             ),
-        bytes(REQUEST, "Bytes of a request of --serve's protocol, or of an inserted document [default: 256]"),
-        bytes(RESPONSE, "Bytes of its answer [default: 1024; bulk: 16777216]"),
+        bytes(REQUEST, "Size of a request of --serve's protocol, or of an inserted document [default: 256]"),
+        bytes(RESPONSE, "Size of its answer [default: 1k; bulk: 16M]"),
     ]
 }
 
@@ -65,11 +65,28 @@ fn workload() -> impl TypedValueParser<Value = Workload> {
 }
 
 fn bytes(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .value_name("BYTES")
-        .value_parser(value_parser!(u32).range(0..=i64::from(MESSAGE_BYTES)))
-        .help(help)
+    Arg::new(name).long(name).value_name("SIZE").value_parser(size).help(help)
+}
+
+/// A number of bytes with a unit: k, K, KiB (1,024), kB (1,000), and the same with M.
+fn size(text: &str) -> Result<u32, String> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim_start() {
+        "" | "B" => Some(1),
+        "k" | "K" | "KiB" => Some(1 << 10),
+        "kB" | "KB" => Some(1000),
+        "m" | "M" | "MiB" => Some(1 << 20),
+        "MB" => Some(1_000_000),
+        _ => None,
+    };
+    let bytes = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
+    let bounded = bytes.and_then(|bytes| u32::try_from(bytes).ok()).filter(|bytes| *bytes <= MESSAGE_BYTES);
+    bounded.ok_or_else(|| {
+        format!(
+            "expected 0 to {MESSAGE_BYTES} bytes, with or without a unit: 512, 4k (4 KiB), 16M (16 MiB), 1kB (1,000)"
+        )
+    })
 }
 
 fn how_much() -> Vec<Arg> {

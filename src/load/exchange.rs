@@ -11,7 +11,8 @@ use super::connect::LoadStream;
 use super::limits::CHUNK_BYTES;
 use super::measurements::{FailureKind, Transferred};
 use super::workload::LoadRequest;
-use crate::mongo::{CommandError, MongoClient};
+use crate::mongo::refusal::MAX_OPENING_BYTES;
+use crate::mongo::{CommandError, MongoClient, Refusal, refusal};
 
 /// A connection, and the request that is sent on it.
 #[derive(Debug)]
@@ -91,6 +92,27 @@ fn head(request: u32, response: u32) -> [u8; HEAD_BYTES] {
     head
 }
 
+/// Answers a MongoDB client, whose first bytes these are, with an error that says which workloads are served.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, first: &[u8]) -> std::io::Result<()> {
+    let mut opening = first.to_vec();
+    loop {
+        match refusal(&opening, NO_SUCH_COMMAND.0, NO_SUCH_COMMAND.1, NOT_MONGODB) {
+            Refusal::Reply(reply) => {
+                stream.write_all(&reply).await?;
+                return stream.shutdown().await;
+            }
+            Refusal::NeedMore if opening.len() < MAX_OPENING_BYTES => {
+                let mut more = [0; 1024];
+                match stream.read(&mut more).await? {
+                    0 => return Ok(()),
+                    count => opening.extend_from_slice(&more[..count]),
+                }
+            }
+            Refusal::NeedMore | Refusal::NoReply => return Ok(()),
+        }
+    }
+}
+
 /// Serves the echo protocol until the client closes the connection or sends something else.
 pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -102,7 +124,7 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> 
         };
         let [magic, rest @ ..] = first;
         if magic != MAGIC {
-            return Ok(());
+            return refuse(stream, &first).await;
         }
         let [r0, r1, r2, r3, a0, a1, a2, a3] = rest;
         let mut request = u32::from_le_bytes([r0, r1, r2, r3]) as usize;
@@ -138,6 +160,11 @@ pub(super) const HEAD_BYTES: usize = 9;
 const FRAME_BYTES: usize = 21;
 const DATABASE: &str = "tlsramp_load";
 const COLLECTION: &str = "load";
+
+/// mongod's error for a command that it does not know.
+const NO_SUCH_COMMAND: (i32, &str) = (59, "CommandNotFound");
+const NOT_MONGODB: &str = "this is the echo server of `tlsramp load --serve`, not a mongod: use the workload echo or bulk, or \
+     --command echo";
 
 #[cfg(test)]
 mod tests {

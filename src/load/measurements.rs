@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use hdrhistogram::{CreationError, Histogram};
+use rustls::AlertDescription;
 
 use super::limits::{FAILURE_KINDS, LATENCY};
 use crate::text::printable;
@@ -31,6 +32,8 @@ pub(super) enum FailureKind {
     Reset,
     /// The connection was closed before the answer was complete.
     Closed,
+    /// The server demands a client certificate.
+    CertificateRequired,
     /// The operation failed for another reason.
     Socket(String),
     /// There was no answer in time.
@@ -57,6 +60,10 @@ impl FailureKind {
     }
 
     pub(super) fn of_io(error: &io::Error) -> FailureKind {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if matches!(tls, Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired))) {
+            return FailureKind::CertificateRequired;
+        }
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         if matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionAborted) {
             FailureKind::Reset
@@ -76,6 +83,9 @@ impl FailureKind {
             FailureKind::Handshake(why) => format!("TLS handshake: {}", printable(why)),
             FailureKind::Reset => "connection reset".into(),
             FailureKind::Closed => "connection closed before the answer".into(),
+            FailureKind::CertificateRequired => {
+                "the server demands a client certificate: give --tlsCertificateKeyFile".into()
+            }
             FailureKind::Socket(why) => format!("connection failed: {}", printable(why)),
             FailureKind::TimedOut => "no answer in time".into(),
             FailureKind::Server { code, text } => format!("server error {code}: {}", printable(text)),

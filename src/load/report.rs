@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::LoadArgs;
 use super::measurements::Measurements;
 use super::process_usage::ProcessUsage;
-use super::workload::Workload;
+use super::workload::{LoadRequest, Workload};
 
 /// The result of a measurement. Latencies are in microseconds, sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,6 +22,9 @@ pub(super) struct Report {
     tls_connections: usize,
     /// Operations per second that were requested in an open loop.
     rate: Option<u32>,
+    /// Whether the requests are of the echo protocol.
+    #[serde(skip)]
+    is_echo: bool,
     seconds: f64,
     pub(super) operations: u64,
     operations_per_second: f64,
@@ -69,6 +72,7 @@ impl Report {
             connections: args.connections,
             tls_connections: args.tls_connections,
             rate: args.rate,
+            is_echo: matches!(args.request, LoadRequest::Echo { .. }),
             seconds,
             operations,
             operations_per_second: operations as f64 / seconds,
@@ -114,6 +118,21 @@ impl Cpu {
     }
 }
 
+impl Report {
+    /// A likely cause if no operation succeeded.
+    fn hint(&self) -> Option<&'static str> {
+        if self.operations > 0 {
+            None
+        } else if self.is_echo {
+            Some("echo and bulk need a server that runs tlsramp load --serve; for a mongod, leave the workload out")
+        } else if self.tls_connections == 0 {
+            Some("a server that requires TLS closes plaintext connections: try --tls --tlsCAFile FILE")
+        } else {
+            None
+        }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plaintext = self.connections - self.tls_connections;
@@ -140,6 +159,9 @@ impl fmt::Display for Report {
         }
         for (kind, count) in &self.errors {
             writeln!(f, "failed      {count}  {kind}")?;
+        }
+        if let Some(hint) = self.hint() {
+            writeln!(f, "hint        {hint}")?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The client side of a connection: one stream, plaintext or TLS, and one command at a time.
 //!
-//! It is no driver: no pool, no retries, no timeouts (wrap a call in `tokio::time::timeout`). After any error but
-//! [`CommandError::Refused`] the connection is unusable.
+//! This is not a driver: it has no pool, no retries and no timeouts (wrap a call in `tokio::time::timeout`). After any
+//! error except [`CommandError::Refused`], the connection is unusable.
 
 use std::io;
 
@@ -25,53 +25,53 @@ pub struct MongoClient<S> {
     max_reply_bytes: usize,
 }
 
-/// Why a command has no result.
+/// The reason why a command has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// The server answered with an error: `ok: 0`, or the first of an insert's write errors.
     #[error("{text} (code {code})")]
     Refused {
-        /// The error's number; 0 if the server gives none.
+        /// The error code; 0 if the server sends none.
         code: i32,
-        /// The server's text.
+        /// The server's error text.
         text: String,
     },
     /// The server closed the connection.
     #[error("connection closed by the server")]
     Closed,
-    /// The reply is no MongoDB message, or answers another request.
+    /// The reply is not a MongoDB message, or answers another request.
     #[error("malformed answer: {0}")]
     Malformed(#[from] Malformed),
-    /// The connection broke.
+    /// The connection failed.
     #[error("connection failed: {0}")]
     Io(io::Error),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
-    /// A client on this stream, which is at the start of a message.
+    /// Creates a client on a stream that is at the start of a message.
     pub fn over(stream: S) -> Self {
         Self { stream, requests: 0, max_reply_bytes: MAX_MESSAGE_BYTES }
     }
 
-    /// Takes replies of at most `max_reply_bytes`, header included, in place of 48 MB.
+    /// Sets the maximum reply size, header included, in place of 48 MB.
     #[must_use]
     pub(crate) fn limited(self, max_reply_bytes: usize) -> Self {
         Self { max_reply_bytes, ..self }
     }
 
-    /// The stream, between two commands.
+    /// Returns the stream. No command may be in progress.
     pub fn into_inner(self) -> S {
         self.stream
     }
 
-    /// The stream, to be used between two commands.
+    /// The stream, which may be used while no command is in progress.
     pub fn stream(&mut self) -> &mut S {
         &mut self.stream
     }
 
-    /// Sends a command to a database (without `$db`, which is added) by OP_MSG and awaits the answer.
+    /// Sends a command to a database by OP_MSG and awaits the reply. `$db` is added to the command.
     ///
-    /// Not cancel safe: dropped before it is done, it leaves a reply unread.
+    /// Not cancel safe: if the future is dropped before it completes, a reply stays unread.
     ///
     /// # Errors
     ///
@@ -83,12 +83,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
         if ok == Some(1) { Ok(document) } else { Err(refused(&document)) }
     }
 
-    /// Sends a command by OP_QUERY, which servers of every version answer for `isMaster`. The answer may be an error
+    /// Sends a command by OP_QUERY, which servers of every version answer for `isMaster`. The reply may be an error
     /// document.
     ///
     /// # Errors
     ///
-    /// Every variant of [`CommandError`] but [`CommandError::Refused`].
+    /// Every variant of [`CommandError`] except [`CommandError::Refused`].
     pub(crate) async fn query(
         &mut self,
         database: &str,
@@ -105,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
 
     async fn exchange(&mut self, message: &[u8]) -> Result<RawDocumentBuf, CommandError> {
         self.stream.write_all(message).await?;
-        // A TLS stream buffers until it is flushed.
+        // A TLS stream buffers data until it is flushed.
         self.stream.flush().await?;
         let message = match read_message(&mut self.stream, self.max_reply_bytes).await? {
             Incoming::Message(message) => message,
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
         Ok(reply.document)
     }
 
-    /// The server's description of itself.
+    /// Sends `hello`, and returns the reply.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
         self.command("admin", &rawdoc! { "hello": 1 }).await
     }
 
-    /// Whether the server answers.
+    /// Checks that the server answers.
     ///
     /// # Errors
     ///
@@ -137,11 +137,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
         self.command("admin", &rawdoc! { "ping": 1 }).await.map(|_| ())
     }
 
-    /// Inserts documents, up to the first that the server does not take; how many it took.
+    /// Inserts documents in order, up to the first that the server refuses. Returns the number of inserted documents.
     ///
     /// # Errors
     ///
-    /// As [`MongoClient::command`]; the first write error as [`CommandError::Refused`].
+    /// As [`MongoClient::command`]; the first write error is a [`CommandError::Refused`].
     pub async fn insert(
         &mut self,
         database: &str,
@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
         }
     }
 
-    /// Documents in a collection.
+    /// The number of documents in a collection.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MongoClient<S> {
     }
 }
 
-/// The field `n` of an answer.
+/// The field `n` of a reply.
 fn count_of(answer: &RawDocument) -> Result<u64, CommandError> {
     let count = answer.get("n").ok().flatten().and_then(integer).and_then(|count| u64::try_from(count).ok());
     Ok(count.ok_or(Malformed::Bson)?)
@@ -181,7 +181,7 @@ fn refused(error: &RawDocument) -> CommandError {
 }
 
 impl From<io::Error> for CommandError {
-    /// An end of stream inside a message counts as closed, as does TLS cut off without `close_notify`.
+    /// An end of stream within a message counts as closed, as does TLS without `close_notify`.
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             Self::Closed
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
     use crate::mongo::{Request, error_document};
 
-    /// Sends a ping to a server that answers with what `answer` makes of the request, then closes.
+    /// Sends a ping to a server that replies with the result of `answer`, then closes.
     async fn ping(answer: impl Fn(Request) -> Vec<u8>) -> Result<(), CommandError> {
         let (near, mut far) = tokio::io::duplex(4096);
         let mut client = MongoClient::over(near);

@@ -1,7 +1,7 @@
-//! Decompresses the beginning of an OP_COMPRESSED, which decides the kind of the request.
+//! Decompresses the beginning of an OP_COMPRESSED message, which determines the kind of the request.
 //!
-//! At most one block is decompressed. Each worker thread keeps its zlib and zstd decoders: creating one costs more than
-//! decompressing a few bytes.
+//! At most one block is decompressed. Each worker thread keeps its zlib and zstd decoders, since creating a decoder
+//! costs more than decompressing a few bytes.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -11,11 +11,11 @@ use ruzstd::decoding::FrameDecoder;
 
 use super::field_reader::FieldReader;
 
-/// The original operation, the uncompressed size and the compressor.
+/// The length of the original opcode, the uncompressed size and the compressor ID.
 pub(super) const PRELUDE_BYTES: usize = 9;
 
-/// The first uncompressed bytes, at most `most`, of the body of an OP_COMPRESSED. Fewer if `body` is incomplete; `None` if it
-/// cannot be decompressed and more of the body would not help.
+/// The first uncompressed bytes of an OP_COMPRESSED's body, at most `most`. Fewer if `body` is incomplete; `None` if
+/// the body cannot be decompressed, even with more bytes.
 pub(super) fn head(body: &[u8], most: usize) -> Option<Vec<u8>> {
     let Some((prelude, payload)) = body.split_first_chunk::<PRELUDE_BYTES>() else { return Some(Vec::new()) };
     let [_, _, _, _, size @ .., compressor] = *prelude;
@@ -33,7 +33,7 @@ pub(super) fn head(body: &[u8], most: usize) -> Option<Vec<u8>> {
 fn snappy(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(most);
     let mut input = FieldReader(payload);
-    // A varint of at most 32 bits.
+    // The uncompressed length: a varint of at most 32 bits.
     for index in 0.. {
         match input.u8() {
             Err(_) => return Some(plain),
@@ -69,7 +69,7 @@ enum Element {
     Copy { length: usize, offset: usize },
 }
 
-/// A tag with its length and offset; `None` if it is incomplete.
+/// An element's tag, with its length and offset; `None` if it is incomplete.
 fn snappy_element(input: &mut FieldReader<'_>) -> Option<Element> {
     let tag = input.u8().ok()?;
     let (kind, upper) = (tag & 3, usize::from(tag >> 2));
@@ -78,7 +78,7 @@ fn snappy_element(input: &mut FieldReader<'_>) -> Option<Element> {
         Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
     };
     Some(match kind {
-        // 60 to 63: one to four bytes of length follow.
+        // 60 to 63: the length follows in one to four bytes.
         0 if upper >= 60 => Element::Literal(number(upper - 59)?.saturating_add(1)),
         0 => Element::Literal(upper + 1),
         1 => Element::Copy { length: (upper & 7) + 4, offset: (upper >> 3) << 8 | number(1)? },
@@ -91,7 +91,7 @@ fn zlib(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     INFLATE.with_borrow_mut(|decoder| {
         decoder.reset(true);
         let mut plain = Vec::with_capacity(most);
-        // In pieces, because the decoder processes all of its input.
+        // The input is passed in pieces, because the decoder always processes all of it.
         for piece in payload.chunks(most.saturating_mul(4).max(64)) {
             let mut rest = piece;
             while !rest.is_empty() && plain.len() < most {
@@ -113,12 +113,12 @@ fn zlib(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     })
 }
 
-/// The first block of the frame, decoded as the only one of a frame of its own: the decoder would hold its bytes back until
-/// a whole window of up to 8 MiB had followed, and would reserve as much.
+/// Decompresses the first block of the frame, as the only block of a new frame. With the original frame header, the
+/// decoder would hold back the output until a whole window of up to 8 MiB has followed, and would allocate as much.
 fn zstd(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     let Some((block, content)) = zstd_block(payload)? else { return Some(Vec::new()) };
     match block.kind {
-        // Stored uncompressed; the content may be incomplete.
+        // The block is stored uncompressed; its content may be incomplete.
         0 => Some(content[..content.len().min(block.size).min(most)].to_vec()),
         1 => Some(content.first().map_or_else(Vec::new, |byte| vec![*byte; block.size.min(most)])),
         2 if block.size > ZSTD_BLOCK_BYTES => None,
@@ -147,7 +147,8 @@ struct ZstdBlock {
     size: usize,
 }
 
-/// The header of the first block, and what is there of its content. `Some(None)` if the header is cut.
+/// The header of the first block, and the part of its content that was received. `Some(None)` if the header is
+/// incomplete.
 #[expect(clippy::option_option, reason = "wrong, not there yet, there")]
 fn zstd_block(payload: &[u8]) -> Option<Option<(ZstdBlock, &[u8])>> {
     let Some((frame, rest)) = payload.split_first_chunk::<5>() else { return Some(None) };
@@ -164,14 +165,14 @@ fn zstd_block(payload: &[u8]) -> Option<Option<(ZstdBlock, &[u8])>> {
     let Some(rest) = rest.get(usize::from(1 - single) + size_bytes..) else { return Some(None) };
     let Some((header, content)) = rest.split_first_chunk::<3>() else { return Some(None) };
     let header = u32::from_le_bytes([header[0], header[1], header[2], 0]);
-    // Two bits of the three: the lowest says whether it is the last.
+    // The two upper bits of three; the lowest marks the last block.
     let kind = (header >> 1 & 3).to_le_bytes()[0];
     Some(Some((ZstdBlock { kind, size: usize::try_from(header >> 3).ok()? }, content)))
 }
 
 /// Longest block of a zstd frame.
 const ZSTD_BLOCK_BYTES: usize = 128 * 1024;
-/// A frame's header: the magic number, no sizes and no checksum, a window of 128 KiB.
+/// The header of a frame: magic number, no sizes, no checksum, a window of 128 KiB.
 const ZSTD_FRAME: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
 
 thread_local! {

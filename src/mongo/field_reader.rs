@@ -1,34 +1,34 @@
-//! Reads the fields of a message from front to back, within its bounds.
+//! Reads the fields of a message in order, within its bounds.
 
 use bson::raw::RawDocument;
 
-/// Why a message cannot be read.
+/// The reason why a message cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Shorter than its own fields, or of another length than it claims.
+    /// The message is shorter than its fields, or its length differs from the one in its header.
     #[error("the message's length does not match its content")]
     Length,
-    /// An operation other than those read here.
+    /// An unsupported operation.
     #[error("operation {0} is not supported")]
     OpCode(i32),
     /// Unknown required flag bits of an OP_MSG.
     #[error("unknown required OP_MSG flags {0:#x}")]
     Flags(u32),
-    /// A section of OP_MSG of an unknown kind, a body missing or given twice, or a document sequence cut short.
+    /// An OP_MSG section of unknown kind, a missing or repeated body, or an incomplete document sequence.
     #[error("malformed OP_MSG section")]
     Section,
     /// More documents in one message than [`MAX_DOCUMENTS`](crate::limits::MAX_DOCUMENTS).
     #[error("too many documents in one message")]
     TooManyDocuments,
-    /// Not BSON, or a name that is not UTF-8.
+    /// Invalid BSON, or a name that is not UTF-8.
     #[error("malformed BSON")]
     Bson,
-    /// A command without a name, without a `$db`, or an OP_QUERY that is not on `db.$cmd`.
+    /// A command without a name or without `$db`, or an OP_QUERY on another collection than `db.$cmd`.
     #[error("the message is not a command")]
     NotACommand,
 }
 
-/// The rest of a message.
+/// The unread rest of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FieldReader<'a>(pub(super) &'a [u8]);
 
@@ -55,7 +55,7 @@ impl<'a> FieldReader<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// Text up to a zero byte, which is consumed too.
+    /// Reads text up to a zero byte, which is consumed too.
     pub(super) fn cstring(&mut self) -> Result<&'a str, Malformed> {
         let end = self.0.iter().position(|&byte| byte == 0).ok_or(Malformed::Length)?;
         let text = self.take(end)?;
@@ -63,7 +63,7 @@ impl<'a> FieldReader<'a> {
         std::str::from_utf8(text).map_err(|_| Malformed::Bson)
     }
 
-    /// A document. Its frame is checked here; its elements are not.
+    /// Reads a document. Its length and terminator are checked, its elements are not.
     pub(super) fn document(&mut self) -> Result<&'a RawDocument, Malformed> {
         let length = FieldReader(self.0).i32()?;
         let bytes = self.take(usize::try_from(length).map_err(|_| Malformed::Bson)?)?;

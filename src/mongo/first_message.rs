@@ -12,12 +12,12 @@ pub enum Greeting {
     Hello(ClientMetadata),
     /// Another MongoDB request, or one that is longer than any `hello`.
     Request,
-    /// No MongoDB request, or no complete one.
+    /// Not a MongoDB request, or an incomplete one.
     NoRequest,
 }
 
 impl Greeting {
-    /// Reads one whole message.
+    /// Parses a whole message.
     fn of(message: &[u8]) -> Greeting {
         if let Some(client) = ClientMetadata::of(message) {
             return Greeting::Hello(client);
@@ -25,9 +25,9 @@ impl Greeting {
         let op_code = Header::of(message).and_then(|header| header.op_code());
         let is_request = match Request::parse(message) {
             Ok(_) => true,
-            // A query of a collection, as clients before MongoDB 3.2 sent them.
+            // A query of a collection, as sent by clients before MongoDB 3.2.
             Err(Malformed::NotACommand) => op_code == Some(OpCode::Query),
-            // Legacy operations that are no commands. Their bodies are not read here.
+            // Legacy operations that are not commands. Their bodies are not read here.
             Err(Malformed::OpCode(_)) => op_code.is_some_and(OpCode::is_request),
             Err(_) => false,
         };
@@ -35,27 +35,27 @@ impl Greeting {
     }
 }
 
-/// Collects the first message from the bytes of the client.
+/// Collects the first message from the client's bytes.
 #[derive(Debug, Default)]
 pub enum FirstMessage {
-    /// No byte was received.
+    /// No byte was received yet.
     #[default]
     Nothing,
-    /// A part of the message. Boxed: it seldom arrives in parts.
+    /// A part of the message was received. Boxed, since the message seldom arrives in parts.
     #[expect(clippy::box_collection, reason = "a connection is as large as its largest state")]
     Part(Box<Vec<u8>>),
-    /// The greeting was returned.
+    /// The result was returned.
     Known,
 }
 
 impl FirstMessage {
-    /// Whether the greeting was returned.
+    /// Whether the result was returned.
     #[must_use]
     pub fn is_known(&self) -> bool {
         matches!(self, FirstMessage::Known)
     }
 
-    /// Takes the next bytes. Returns the greeting once, when the message is complete or known to be no request.
+    /// Takes the next bytes. Returns the result once, when the message is complete or cannot be a request.
     pub fn take(&mut self, bytes: &[u8]) -> Option<Greeting> {
         let known = match self {
             FirstMessage::Known => return None,

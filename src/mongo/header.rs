@@ -1,28 +1,28 @@
-//! The 16 bytes that every MongoDB message starts with: four little-endian 32-bit integers.
+//! The 16-byte header of every MongoDB message: four little-endian 32-bit integers.
 //!
-//! Reading them never fails, since any 16 bytes are four integers; whether they make sense is asked separately
-//! ([`Header::body_len`], [`Header::op_code`], [`Header::opens`]).
+//! Parsing never fails, since any 16 bytes are four integers. Separate methods check whether the values are valid:
+//! [`Header::body_len`], [`Header::op_code`], [`Header::opens`].
 
 use crate::limits::MAX_MESSAGE_BYTES;
 
-/// Bytes of a header: also the shortest message there can be.
+/// Length of a header in bytes, which is also the length of the shortest message.
 pub const HEADER_BYTES: usize = 16;
 
 /// A message header, as it was on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Bytes of the whole message, header included. As claimed: see [`Header::body_len`].
+    /// Length of the whole message in bytes, header included. Not validated: see [`Header::body_len`].
     pub message_length: i32,
-    /// The sender's number for this message.
+    /// The sender's ID of this message.
     pub request_id: i32,
-    /// The number of the request this answers; 0 (some peers: -1) in a request.
+    /// The ID of the request that this message answers; 0 (from some peers -1) in a request.
     pub response_to: i32,
-    /// The operation, as a number: see [`Header::op_code`].
+    /// The number of the operation: see [`Header::op_code`].
     pub op_code: i32,
 }
 
 impl Header {
-    /// Reads a header.
+    /// Parses a header.
     pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
         Self {
@@ -38,7 +38,7 @@ impl Header {
         message.first_chunk().map(Self::parse)
     }
 
-    /// The header as it goes on the wire.
+    /// Encodes the header.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let fields = [self.message_length, self.request_id, self.response_to, self.op_code];
@@ -48,7 +48,7 @@ impl Header {
         bytes
     }
 
-    /// The length of the body; `None` if the message length is under 16 or over [`MAX_MESSAGE_BYTES`].
+    /// The length of the body; `None` if the message length is below 16 or above [`MAX_MESSAGE_BYTES`].
     pub fn body_len(&self) -> Option<usize> {
         body_len(self.message_length)
     }
@@ -58,13 +58,13 @@ impl Header {
         OpCode::from_i32(self.op_code)
     }
 
-    /// Whether a connection may open with this message: sane length, no answer to anything, known operation.
+    /// Whether this message can be the first of a connection: valid length, no reply, known operation.
     pub fn opens(&self) -> bool {
         self.body_len().is_some() && matches!(self.response_to, 0 | -1) && self.op_code().is_some()
     }
 }
 
-/// As [`Header::body_len`], where only the length has come.
+/// As [`Header::body_len`], if only the length was received.
 pub(super) fn body_len(message_length: i32) -> Option<usize> {
     let length = usize::try_from(message_length).ok()?;
     (HEADER_BYTES..=MAX_MESSAGE_BYTES).contains(&length).then(|| length - HEADER_BYTES)
@@ -73,27 +73,27 @@ pub(super) fn body_len(message_length: i32) -> Option<usize> {
 /// Operations of the wire protocol, legacy ones included, since old drivers still send them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OpCode {
-    /// Answer to `Query` and `GetMore`.
+    /// Reply to `Query` and `GetMore`.
     Reply = 1,
-    /// Legacy write, never answered.
+    /// Legacy write without a reply.
     Update = 2001,
-    /// Legacy write, never answered.
+    /// Legacy write without a reply.
     Insert = 2002,
-    /// Legacy read; on `db.$cmd`, a command.
+    /// Legacy query; on `db.$cmd`, a command.
     Query = 2004,
-    /// Legacy next batch of a cursor.
+    /// Legacy request for the next batch of a cursor.
     GetMore = 2005,
-    /// Legacy write, never answered.
+    /// Legacy write without a reply.
     Delete = 2006,
-    /// Legacy end of cursors, never answered.
+    /// Legacy closing of cursors, without a reply.
     KillCursors = 2007,
-    /// Commands between servers of 3.2 to 4.0.
+    /// Commands between servers of versions 3.2 to 4.0.
     Command = 2010,
-    /// Answer to `Command`.
+    /// Reply to `Command`.
     CommandReply = 2011,
-    /// Any other message, compressed. Only after a `hello` agreed on it, so never first.
+    /// Any other message, compressed. Permitted only after a `hello` negotiated compression, so never first.
     Compressed = 2012,
-    /// All requests and answers since 3.6.
+    /// All requests and replies since 3.6.
     Msg = 2013,
 }
 
@@ -118,7 +118,7 @@ impl OpCode {
         Self::ALL.into_iter().find(|op| op.number() == number)
     }
 
-    /// Whether a client sends it to a server, uncompressed.
+    /// Whether clients send this operation to a server, uncompressed.
     pub fn is_request(self) -> bool {
         match self {
             Self::Update | Self::Insert | Self::Query | Self::GetMore | Self::Delete | Self::KillCursors => true,
@@ -127,7 +127,7 @@ impl OpCode {
         }
     }
 
-    /// Its number on the wire.
+    /// The number of the operation.
     pub const fn number(self) -> i32 {
         self as i32
     }

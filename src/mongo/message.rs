@@ -1,6 +1,6 @@
 //! Reads one whole message from a stream.
 //!
-//! Memory grows with the bytes that were received, not with the length that a header claims.
+//! Memory grows with the bytes that were received, not with the length in the header.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use super::header::HEADER_BYTES;
 pub(super) enum Incoming {
     /// A whole message.
     Message(Vec<u8>),
-    /// The header of a message that is longer than the limit; its body is unread.
+    /// The header of a message that is longer than the limit. Its body was not read.
     TooLong([u8; HEADER_BYTES]),
     /// The stream ended between two messages.
     End,
@@ -30,7 +30,7 @@ pub(super) struct Begun {
 /// Waits for the first bytes of a message; `None` if the stream ends instead.
 ///
 /// # Errors
-/// If reading fails.
+/// Reading fails.
 pub(super) async fn begin<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<Begun>> {
     let mut header = [0; HEADER_BYTES];
     let count = stream.read(&mut header).await?;
@@ -41,8 +41,8 @@ impl Begun {
     /// Reads the rest of a message of at most `max_bytes`, header included.
     ///
     /// # Errors
-    /// `UnexpectedEof` if the stream ends inside the message, `InvalidData` for a length that no message has, else the
-    /// error of the stream.
+    /// `UnexpectedEof` if the stream ends within the message, `InvalidData` for a length that no message can have, else
+    /// the error of the stream.
     pub(super) async fn finish<S: AsyncRead + Unpin>(self, stream: &mut S, max_bytes: usize) -> io::Result<Incoming> {
         let Begun { mut header, count } = self;
         stream.read_exact(&mut header[count..]).await?;

@@ -1,5 +1,5 @@
-//! Client metadata: the `client` document of the first `hello` on a connection. A client without it, or with a malformed one, is
-//! served all the same.
+//! Client metadata: the `client` document of the first `hello` on a connection. A client with missing or malformed
+//! metadata is served too.
 
 use bson::raw::{RawBsonRef, RawDocument};
 
@@ -9,22 +9,22 @@ use crate::limits::CLIENT_TEXT_BYTES;
 /// The metadata that a client sends. All texts are bounded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct ClientMetadata {
-    /// The application's name for itself (`appName`).
+    /// The application name that the client sends (`appName`).
     pub application: Option<String>,
-    /// The driver.
+    /// The driver's name.
     pub driver: Option<String>,
-    /// Its version.
+    /// The driver's version.
     pub driver_version: Option<String>,
-    /// Whether it identifies itself as a mongod or a mongos.
+    /// Whether the client identifies itself as a mongod or a mongos.
     pub internal: bool,
 }
 
 impl ClientMetadata {
-    /// Reads the first message of a connection; `None` if it is neither a `hello` nor the `_isSelf` of a server.
+    /// Parses the first message of a connection; `None` if it is neither `hello` nor a server's `_isSelf`.
     #[must_use]
     pub fn of(message: &[u8]) -> Option<ClientMetadata> {
         let request = Request::parse(message).ok()?;
-        // A mongod that starts or gets a new configuration sends this to every member, without metadata.
+        // A mongod that starts or gets a new configuration sends `_isSelf` to every member, without metadata.
         if request.name == "_isSelf" {
             return Some(ClientMetadata { internal: true, ..ClientMetadata::default() });
         }
@@ -33,7 +33,7 @@ impl ClientMetadata {
     }
 
     fn read(command: &RawDocument) -> ClientMetadata {
-        // Sent by servers only; `hostInfo` by older ones.
+        // These fields are sent by servers only; `hostInfo` by older ones.
         let internal = ["internalClient", "hostInfo"].iter().any(|key| matches!(command.get(key), Ok(Some(_))));
         let Ok(Some(RawBsonRef::Document(client))) = command.get("client") else {
             return ClientMetadata { internal, ..ClientMetadata::default() };
@@ -59,7 +59,7 @@ fn text(document: &RawDocument, key: &str) -> Option<String> {
     bounded(document.get_str(key).ok()?)
 }
 
-/// A text of a client, cut to [`CLIENT_TEXT_BYTES`]; `None` if it is empty.
+/// A text from a client, cut to [`CLIENT_TEXT_BYTES`]; `None` if it is empty.
 #[must_use]
 pub fn bounded(text: &str) -> Option<String> {
     let end = (0..=text.len().min(CLIENT_TEXT_BYTES)).rev().find(|end| text.is_char_boundary(*end))?;
@@ -120,7 +120,7 @@ mod tests {
             ClientMetadata::of(&msg_command(1, "admin", &itself)),
             Some(ClientMetadata { internal: true, ..ClientMetadata::default() })
         );
-        // The old shell reports the driver name that servers use, but is not a server.
+        // The legacy shell reports the driver name that servers use, but is not a server.
         let shell = rawdoc! { "client": { "driver": { "name": "MongoDB Internal Client" } } };
         assert!(!ClientMetadata::of(&msg_command(1, "admin", &hello("isMaster", shell))).unwrap().internal);
         let odd = rawdoc! { "client": { "driver": "x", "application": { "name": 5 } } };

@@ -1,17 +1,41 @@
-//! MongoDB's wire protocol, as far as tlsramp needs it.
+//! The parts of MongoDB's wire protocol that tlsramp uses.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`header`] | the message header and the operation codes |
-//! | [`request`] | a command as a server reads it (OP_MSG, OP_QUERY) and as a client sends it |
-//! | [`encode`] | messages of one document, as bytes |
-//! | [`reply`] | its answer (OP_MSG, OP_REPLY), built and read; error documents |
-//! | [`boundary`] | follows message boundaries, and whether a request is unanswered |
-//! | [`request_kind`], [`compressed`] | whether a request expects a reply, compressed or not |
-//! | [`trailing_requests`] | requests without a reply that a client sends after our close |
+//!
+//!  [`request`]
+//!  commands (OP_MSG, OP_QUERY): parsed as a server does, built as a client does
+//!
+//!
+//!  [`encode`]
+//!  encoding of messages that contain one document
+//!
+//!
+//!  [`reply`]
+//!  replies to commands (OP_MSG, OP_REPLY), built and parsed; error documents
+//!
+//!
+//!  [`boundary`]
+//!  the follower of message boundaries and unanswered requests
+//!
+//!
+//!  [`request_kind`], [`compressed`]
+//!  whether a request, compressed or not, expects a reply
+//!
+//!
+//!  [`trailing_requests`]
+//!  requests without a reply that a client sends after our close
+//!
 //! | [`first_message`], [`metadata`] | the client metadata in the first message |
-//! | [`mod@refusal`] | the error reply to a client that is refused |
-//! | [`client`], [`server`], [`message`] | either end of a connection, over any stream |
+//!
+//!  [`mod@refusal`]
+//!  the error reply to a refused client
+//!
+//!
+//!  [`client`], [`server`], [`message`]
+//!  both ends of a connection, over any stream
+//!
 //!
 //! Parsing is pure and never panics. Compressed messages (except for their beginning) and legacy writes and cursors are
 //! refused; checksums are not verified.

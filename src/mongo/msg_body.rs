@@ -1,7 +1,7 @@
 //! The body of an OP_MSG: flags, one document, and document sequences.
 //!
-//! Refuses unknown required flags and sections, as the protocol asks. The CRC-32C that may end a message is cut off and
-//! not verified: mongod skips it over TLS as well, and a wrong one does no harm here.
+//! Unknown required flags and sections are refused, as the protocol requires. The CRC-32C that may end a message is
+//! removed but not verified: mongod does not verify it over TLS either, and a wrong checksum does no harm here.
 
 use bson::raw::RawDocument;
 
@@ -10,9 +10,9 @@ use crate::limits::MAX_DOCUMENTS;
 
 /// Flag bit: the last four bytes are a checksum.
 pub(super) const CHECKSUM_PRESENT: u32 = 1;
-/// Flag bit: another message follows without being asked for; in a request, no reply is expected.
+/// Flag bit: another message follows without a request; in a request, no reply is expected.
 pub(super) const MORE_TO_COME: u32 = 1 << 1;
-/// Flag bits that a reader must understand or refuse the message; the upper half may be ignored.
+/// Flag bits that a reader must understand, or else refuse the message. Unknown bits of the upper half may be ignored.
 const REQUIRED: u32 = 0xffff;
 
 /// The parts of an OP_MSG.
@@ -20,12 +20,12 @@ const REQUIRED: u32 = 0xffff;
 pub(super) struct MsgBody<'a> {
     pub(super) flags: u32,
     pub(super) document: &'a RawDocument,
-    /// The documents of the sequence `documents` (of an `insert`). Other sequences are checked and skipped.
+    /// The documents of the sequence `documents`, which an `insert` has. Other sequences are validated and skipped.
     pub(super) documents: Vec<&'a RawDocument>,
 }
 
 impl<'a> MsgBody<'a> {
-    /// Reads the bytes after the header.
+    /// Parses the bytes after the header.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = FieldReader(bytes);
         let flags = reader.u32()?;
@@ -50,7 +50,7 @@ impl<'a> MsgBody<'a> {
     }
 }
 
-/// One section of kind 1: its size (itself included), its name, and documents to its end.
+/// Parses a section of kind 1: its size (which includes itself), its name, and documents up to its end.
 fn sequence<'a>(reader: &mut FieldReader<'a>, documents: &mut Vec<&'a RawDocument>) -> Result<(), Malformed> {
     let size = usize::try_from(reader.i32()?).map_err(|_| Malformed::Section)?;
     let mut section = FieldReader(reader.take(size.checked_sub(4).ok_or(Malformed::Section)?)?);

@@ -1,7 +1,7 @@
-//! The error reply to a refused client, so that its user reads a reason and not "connection closed".
+//! The error reply to a refused client, so that its user sees a reason instead of "connection closed".
 //!
-//! Decided by a bounded opening, without the command. There is no reply to messages that expect none, nor to anything that is
-//! not a valid first message.
+//! The reply is determined by a bounded number of first bytes, without the command. There is no reply to messages that
+//! expect none, nor to bytes that are not a valid first message.
 
 use bson::{raw::RawDocumentBuf, rawdoc};
 
@@ -14,33 +14,34 @@ use super::{
 
 use crate::limits::MAX_NAMESPACE_BYTES;
 
-/// Code of the reply to plaintext where TLS is required: mongod's `SSLHandshakeFailed`.
+/// Code of the reply to plaintext if TLS is required: mongod's `SSLHandshakeFailed`.
 pub const TLS_REQUIRED: (i32, &str) = (141, "SSLHandshakeFailed");
-/// Text of that reply, the same as mongod's.
+/// Text of that reply: mongod's.
 pub const TLS_REQUIRED_TEXT: &str = "The server is configured to only allow SSL connections";
-/// Code of the reply if the upstream cannot be reached; the caller gives the text.
+/// Code of the reply if the upstream cannot be reached. The caller provides the text.
 pub const HOST_UNREACHABLE: (i32, &str) = (6, "HostUnreachable");
-/// Code of the reply to a client that may not connect in this way; drivers do not retry it. The caller gives the text.
+/// Code of the reply to a client that may not connect in this way; drivers do not retry it. The caller provides the
+/// text.
 pub const UNAUTHORIZED: (i32, &str) = (13, "Unauthorized");
 
-/// The longest opening that is needed: with it, the result is never [`Refusal::NeedMore`].
+/// The maximum length of an opening: with this many bytes, the result is never [`Refusal::NeedMore`].
 pub const MAX_OPENING_BYTES: usize = HEADER_BYTES + FLAGS_BYTES + MAX_NAMESPACE_BYTES + 1;
 
 /// How to close a refused connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The opening is too short; at most [`MAX_OPENING_BYTES`] are needed.
+    /// The opening is too short to decide; at most [`MAX_OPENING_BYTES`] are needed.
     NeedMore,
-    /// Send this message, then close.
+    /// Send this message, then close the connection.
     Reply(Vec<u8>),
-    /// Close without a reply.
+    /// Close the connection without a reply.
     NoReply,
 }
 
-/// The reply to a connection that opens with these bytes.
+/// The reply to a connection that starts with these bytes.
 pub fn refusal(opening: &[u8], code: i32, code_name: &str, errmsg: &str) -> Refusal {
     let Some(header) = Header::of(opening) else {
-        // An invalid length decides at once: the rest of the header may never arrive.
+        // An invalid length is refused at once: the rest of the header may never arrive.
         return match opening.first_chunk().map(|length| body_len(i32::from_le_bytes(*length))) {
             Some(None) => Refusal::NoReply,
             Some(Some(_)) | None => Refusal::NeedMore,
@@ -85,25 +86,25 @@ pub fn refusal(opening: &[u8], code: i32, code_name: &str, errmsg: &str) -> Refu
     }
 }
 
-/// A field is incomplete: more is needed, unless the message ends before it.
+/// The result for an incomplete field: more bytes are needed, unless the message ends before the field does.
 fn unfinished(cut: bool) -> Refusal {
     if cut { Refusal::NeedMore } else { Refusal::NoReply }
 }
 
-/// The error reply to a legacy query, which has `$err` in place of `ok`.
+/// The error reply to a legacy query, which has `$err` instead of `ok`.
 fn query_error(code: i32, errmsg: &str) -> RawDocumentBuf {
     rawdoc! { "$err": errmsg, "code": code, "ok": 0.0 }
 }
 
 /// The namespace of an OP_QUERY.
 enum Namespace {
-    /// `db.$cmd`: it is a command.
+    /// `db.$cmd`: the query is a command.
     Command,
-    /// Anything else.
+    /// Any other namespace.
     Collection,
     /// Longer than mongod allows.
     TooLong,
-    /// The end of the message was not received.
+    /// The end of the namespace was not received yet.
     Unfinished,
 }
 
@@ -120,7 +121,7 @@ fn namespace(body: &[u8]) -> Namespace {
 
 /// Bytes of an OP_QUERY's flags.
 const FLAGS_BYTES: usize = 4;
-/// The request id of the reply, which is the only message of the proxy on the connection.
+/// The request ID of the reply, the only message that the proxy sends on the connection.
 const REQUEST_ID: i32 = 1;
 
 #[cfg(test)]
@@ -141,12 +142,12 @@ mod tests {
         refusal(opening, TLS_REQUIRED.0, TLS_REQUIRED.1, TEXT)
     }
 
-    /// An OP_QUERY on this namespace.
+    /// An OP_QUERY with this namespace.
     fn query(name: &str) -> Vec<u8> {
         frame(42, 0, OpCode::Query, &[&[4, 0, 0, 0], name.as_bytes(), &[0; 9], rawdoc! { "a": 1 }.as_bytes()].concat())
     }
 
-    /// Messages, whether they are answered, and the number of bytes after which that is known.
+    /// Messages, whether they are answered, and the number of bytes after which this is decided.
     fn cases() -> Vec<(&'static str, Vec<u8>, bool, usize)> {
         let ping = rawdoc! { "ping": 1 };
         let op = |op, length: usize| frame(42, 0, op, &vec![0; length]);
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn arbitrary_bytes_never_panic_and_never_wait_for_ever() {
-        // A fixed sequence (xorshift), so that a failure comes back.
+        // A fixed pseudo-random sequence (xorshift), so that a failure is reproducible.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = || {
             state ^= state << 13;
@@ -225,7 +226,7 @@ mod tests {
         for round in 0..20_000 {
             let mut bytes: Vec<u8> = (0..MAX_OPENING_BYTES).map(|_| next()).collect();
             if round % 2 == 0 {
-                // A sane header, so that the rest is looked at.
+                // A valid header, so that the rest is parsed.
                 let op_code = OpCode::ALL[round / 2 % OpCode::ALL.len()];
                 let message_length = 16 + i32::from(next());
                 let header = Header { message_length, request_id: 42, response_to: 0, op_code: op_code.number() };

@@ -1,6 +1,6 @@
-//! Answers to commands: OP_MSG to OP_MSG, OP_REPLY to OP_QUERY.
+//! Replies to commands: OP_MSG to OP_MSG, OP_REPLY to OP_QUERY.
 //!
-//! Refuses to build cursors for OP_REPLY: only commands are answered, and theirs are inside the document.
+//! An OP_REPLY never has a cursor: only commands are answered, and their cursors are in the document.
 
 use bson::{
     raw::{RawBsonRef, RawDocument, RawDocumentBuf},
@@ -15,21 +15,21 @@ use super::{
     msg_body::MsgBody,
 };
 
-/// An answer as a client reads it.
+/// A parsed reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
-    /// The header of the message; `response_to` says which request it answers.
+    /// The header of the message; `response_to` is the ID of the request.
     pub header: Header,
-    /// The answer.
+    /// The reply's document.
     pub document: RawDocumentBuf,
 }
 
 impl Reply {
-    /// Reads one whole message. Its document's top-level elements are not checked yet.
+    /// Parses a whole message. The elements of its document are not checked.
     ///
     /// # Errors
     ///
-    /// [`Malformed`], saying what is wrong, also for an OP_REPLY without exactly one document.
+    /// [`Malformed`] with the fault, also for an OP_REPLY that does not have exactly one document.
     pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
         let header = Header::of(message).ok_or(Malformed::Length)?;
         if header.body_len() != Some(message.len() - HEADER_BYTES) {
@@ -40,7 +40,7 @@ impl Reply {
             Some(OpCode::Msg) => MsgBody::parse(body)?.document,
             Some(OpCode::Reply) => {
                 let mut reader = FieldReader(body);
-                // Flags, cursor and position say nothing about a command.
+                // Flags, cursor ID and position are meaningless in the reply to a command.
                 let _ = reader.take(16)?;
                 let count = reader.i32()?;
                 let document = reader.document()?;
@@ -56,7 +56,7 @@ impl Reply {
 }
 
 impl Request {
-    /// The whole message that answers this request with `document`, in the operation its client reads.
+    /// The message that answers this request with `document`, in the operation that its client expects.
     pub fn reply(&self, request_id: i32, document: &RawDocument) -> Vec<u8> {
         if self.header.op_code == OpCode::Query.number() {
             op_reply(request_id, self.header.request_id, AWAIT_CAPABLE, document)
@@ -66,18 +66,18 @@ impl Request {
     }
 }
 
-/// An error as mongod answers it: `{ok: 0.0, errmsg, code, codeName}`.
+/// An error document in mongod's format: `{ok: 0.0, errmsg, code, codeName}`.
 pub fn error_document(code: i32, code_name: &str, errmsg: &str) -> RawDocumentBuf {
     rawdoc! { "ok": 0.0, "errmsg": errmsg, "code": code, "codeName": code_name }
 }
 
-/// The document that answers a command, or why it failed.
+/// The reply document of a command, or its failure.
 pub(crate) type CommandResult = Result<RawDocumentBuf, CommandFailure>;
 
 /// A failure of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommandFailure {
-    /// Number and name; mongod has errors without.
+    /// Error code and name; some of mongod's errors have none.
     pub(crate) code: Option<(i32, &'static str)>,
     pub(crate) text: String,
 }
@@ -87,22 +87,22 @@ impl CommandFailure {
         Self { code: Some(code), text: text.into() }
     }
 
-    /// A value that the command cannot take.
+    /// mongod's error for a value that the command does not accept.
     pub(crate) fn bad_value(text: impl Into<String>) -> Self {
         Self::new((2, "BadValue"), text)
     }
 
-    /// A failure that mongod gives no code.
+    /// A failure for which mongod has no error code.
     pub(crate) fn uncoded(text: impl Into<String>) -> Self {
         Self { code: None, text: text.into() }
     }
 
-    /// The error's number; 0 if it has none.
+    /// The error code; 0 if there is none.
     pub(crate) fn number(&self) -> i32 {
         self.code.map_or(0, |(number, _)| number)
     }
 
-    /// The error document, as mongod answers it.
+    /// The error document, in mongod's format.
     pub(crate) fn document(&self) -> RawDocumentBuf {
         match self.code {
             Some((code, name)) => error_document(code, name, &self.text),
@@ -111,9 +111,9 @@ impl CommandFailure {
     }
 }
 
-/// A number without a fraction, of any of the three types (the old mongo shell sends doubles for all).
+/// An integer of any of the three numeric types (the legacy mongo shell sends all numbers as doubles).
 pub(crate) fn integer(value: RawBsonRef<'_>) -> Option<i64> {
-    /// Up to here every integer is a double of its own.
+    /// Up to this value, every integer can be represented exactly as a double.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let Some(double) = value.as_f64() else {
         return value.as_i64().or_else(|| value.as_i32().map(i64::from));

@@ -1,7 +1,7 @@
-//! A command, whichever message brought it: OP_MSG since 3.6, OP_QUERY on `db.$cmd` before and in first handshakes.
+//! A command in either message: OP_MSG since 3.6, OP_QUERY on `db.$cmd` in earlier versions and in first handshakes.
 //!
-//! Refuses everything that is no command: legacy reads, writes and cursors, and compressed messages. Elements below the
-//! top of a document are not looked at, so a deep one costs nothing.
+//! Everything that is not a command is refused: legacy reads, writes and cursors, and compressed messages. Only the top
+//! level of a document is parsed, so deep nesting costs nothing.
 
 use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 
@@ -12,29 +12,29 @@ use super::{
     msg_body::{MORE_TO_COME, MsgBody},
 };
 
-/// A command, to be answered with [`Request::reply`].
+/// A command. [`Request::reply`] answers it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The header of the message.
     pub header: Header,
-    /// The database it is for.
+    /// The database on which the command is run.
     pub database: String,
-    /// Its name: the key of the document's first element, as the client spelled it.
+    /// The command's name: the key of the document's first element, as the client wrote it.
     pub name: String,
     /// The command's document, without the `$query` that old clients wrap it in.
     pub command: RawDocumentBuf,
-    /// The documents that an `insert` brings beside its document; else empty.
+    /// The document sequence of an `insert`; empty for other commands.
     pub documents: Vec<RawDocumentBuf>,
-    /// False where the client will not read an answer, so that one would be taken for the next request's.
+    /// False if the client reads no reply to this request, and would treat one as the reply to its next request.
     pub expects_reply: bool,
 }
 
 impl Request {
-    /// Reads one whole message.
+    /// Parses a whole message.
     ///
     /// # Errors
     ///
-    /// [`Malformed`], saying what is wrong; the connection cannot go on, as nothing says where the next message starts.
+    /// [`Malformed`] with the fault. The connection cannot continue, since the start of the next message is unknown.
     pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
         let header = Header::of(message).ok_or(Malformed::Length)?;
         if header.body_len() != Some(message.len() - HEADER_BYTES) {
@@ -64,7 +64,7 @@ impl Request {
         let _skip = reader.i32()?;
         let _limit = reader.i32()?;
         let document = reader.document()?;
-        // Clients that pass a read preference to a mongos put the command one level down.
+        // Clients that send a read preference to a mongos put the command into the field `$query`.
         let command = match document.get("$query").map_err(|_| Malformed::Bson)? {
             Some(inner) => inner.as_document().ok_or(Malformed::NotACommand)?,
             None => document,
@@ -78,7 +78,7 @@ impl Request {
         Self::new(header, database, command)
     }
 
-    /// Checks every top-level element, so that later readers of the command meet none that is malformed.
+    /// Checks every top-level element, so that later readers of the command find none that is malformed.
     fn new(header: Header, database: &str, command: &RawDocument) -> Result<Self, Malformed> {
         let mut name = None;
         for element in command {
@@ -96,22 +96,22 @@ impl Request {
     }
 }
 
-/// A command as clients since 3.6 send it (OP_MSG). `command` must not have a `$db` of its own.
+/// A command as clients since 3.6 send it (OP_MSG). `command` must not contain `$db`.
 pub fn msg_command(request_id: i32, database: &str, command: &RawDocument) -> Vec<u8> {
     let mut command = command.to_owned();
     command.append(cstr!("$db"), database);
     op_msg(request_id, 0, &command)
 }
 
-/// A command as clients before 3.6 send it (OP_QUERY), which servers of every version understand for `isMaster` and, up
-/// to 5.0, for all commands. A zero byte in `database` ends it, as on the wire.
+/// A command as clients before 3.6 send it (OP_QUERY). Servers of every version answer `isMaster` in this form, and
+/// servers up to 5.0 all commands. A zero byte in `database` ends the name, as in the protocol.
 pub fn query_command(request_id: i32, database: &str, command: &RawDocument) -> Vec<u8> {
-    /// Flag: members that are no primary may answer too.
+    /// Flag: members that are not primary may answer too.
     const SECONDARY_OK: u32 = 1 << 2;
     let mut body = SECONDARY_OK.to_le_bytes().to_vec();
     body.extend(database.bytes().take_while(|&byte| byte != 0));
     body.extend(b".$cmd\0");
-    // Skip nothing; one document, and no cursor left open.
+    // Skip no documents, return one, and leave no cursor open.
     body.extend([0_i32.to_le_bytes(), (-1_i32).to_le_bytes()].as_flattened());
     body.extend(command.as_bytes());
     frame(request_id, 0, OpCode::Query, &body)
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// An OP_MSG of these flags and sections.
+    /// An OP_MSG with these flags and sections.
     fn msg(flags: u32, sections: &[u8]) -> Vec<u8> {
         frame(9, 0, OpCode::Msg, &[&flags.to_le_bytes(), sections].concat())
     }
@@ -208,7 +208,7 @@ mod tests {
                     let mut changed = message.clone();
                     changed[index] = value;
                     let _ = Request::parse(&changed);
-                    // Cut, with a length that says so.
+                    // A shortened message whose length field is correct.
                     let mut cut = changed[..index.max(HEADER_BYTES)].to_vec();
                     let length = u32::try_from(cut.len()).unwrap().to_le_bytes();
                     cut[..4].copy_from_slice(&length);

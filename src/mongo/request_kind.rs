@@ -1,6 +1,8 @@
-//! Whether a request expects a reply, and whether it is that of a driver's monitor, by the first bytes of its body.
+//! Determines from the first bytes of a request's body whether the request expects a reply, and whether it comes from a
+//! driver's monitor.
 //!
-//! Looks into OP_COMPRESSED, too. A request that cannot be read is taken to expect a reply: its connection then has no message
+//! OP_COMPRESSED is decompressed as far as needed. A request that cannot be read is assumed to expect a reply: its
+//! connection has no message boundary until a later request is answered, so that nothing is cut off.
 //! boundary until a later request is answered, and nothing is cut off.
 
 use super::compressed::{self, PRELUDE_BYTES};
@@ -10,16 +12,17 @@ use super::msg_body::MORE_TO_COME;
 /// The replies that a request expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RequestKind {
-    /// No reply: unacknowledged writes (`w: 0`), mirrored reads, `killCursors` and writes before OP_MSG.
+    /// No reply: unacknowledged writes (`w: 0`), mirrored reads, and the legacy `killCursors` and writes.
     Unanswered,
-    /// A reply, or unknown.
+    /// A reply is expected, or it is unknown whether one is.
     Answered,
     /// A stream of replies to `hello`: the connection is a driver's monitor.
     Monitor,
 }
 
 impl RequestKind {
-    /// The kind of a request, given the beginning of its body; `None` if more is needed. With `complete`, there is no more.
+    /// The kind of a request by the beginning of its body; `None` if more bytes are needed. With `complete`, `body` is
+    /// the whole body.
     pub(super) fn of(op_code: OpCode, body: &[u8], complete: bool) -> Option<RequestKind> {
         match op_code {
             OpCode::Msg if body.len() >= HEAD_BYTES || complete => Some(RequestKind::of_msg(body)),
@@ -45,10 +48,11 @@ impl RequestKind {
     }
 
     fn of_msg(plain: &[u8]) -> RequestKind {
-        // Without flags it is malformed, and its server ends the connection.
+        // A message without flags is malformed, and the server ends the connection.
         let Some((flags, sections)) = plain.split_first_chunk() else { return RequestKind::Answered };
         let flags = u32::from_le_bytes(*flags);
-        // The kind of the section, the length of the document, the type of its first element, and its name.
+        // Skips the kind of the section, the length of the document and the type of its first element, to the element's
+        // name.
         let name = sections.get(6..).unwrap_or_default();
         let hello = [&b"hello\0"[..], b"isMast", b"ismast"].iter().any(|hello| name.starts_with(hello));
         if flags & MORE_TO_COME != 0 {

@@ -1,5 +1,5 @@
-//! The server side of a connection: reads requests and sends replies until either side ends it. The commands themselves
-//! are a [`CommandService`]: the admin port's, or the stand-in's.
+//! The server side of a connection: reads requests and sends replies until either side ends the connection. The
+//! commands are a [`CommandService`]: the admin port's or the stand-in's.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -13,23 +13,23 @@ use super::message::{Incoming, begin};
 use super::refusal::{MAX_OPENING_BYTES, Refusal, refusal};
 use super::{Malformed, Request};
 
-/// Bounds of a connection. `Duration::MAX` is no bound.
+/// Bounds of a connection. `Duration::MAX` means no bound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerLimits {
-    /// Longest request, header included.
+    /// Maximum length of a request in bytes, header included.
     pub(crate) message_bytes: usize,
-    /// Longest wait for the first byte of a request.
+    /// Maximum wait for the first byte of a request.
     pub(crate) idle: Duration,
-    /// Longest wait for the rest of it.
+    /// Maximum wait for the rest of a request.
     pub(crate) request: Duration,
-    /// Longest wait until the client has taken a reply.
+    /// Maximum time to send a reply.
     pub(crate) reply: Duration,
 }
 
-/// Why a request cannot be answered by a command.
+/// The reason why a request cannot be answered by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadMessage<'a> {
-    /// The whole message was received, and it is not a command.
+    /// The whole message was received, but is not a command.
     Malformed(&'a [u8], Malformed),
     /// The message is longer than [`ServerLimits::message_bytes`].
     TooLong(Header),
@@ -51,7 +51,7 @@ pub(crate) trait CommandService {
     /// Answers one request.
     fn answer(&mut self, request: Result<&Request, &BadMessage<'_>>) -> impl Future<Output = ServiceReply> + Send;
 
-    /// Returns when no further request is to be read.
+    /// Returns when no further request should be read.
     fn stopped(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -62,15 +62,15 @@ pub(crate) enum ConnectionEnd {
     Closed,
     /// No request was received for [`ServerLimits::idle`].
     Idle,
-    /// A request was refused by [`ServiceReply::Refuse`]: the client may still be sending.
+    /// [`ServiceReply::Refuse`] refused a request: the client may still be sending.
     Refused,
 }
 
 /// Serves a connection.
 ///
 /// # Errors
-/// `TimedOut`; `UnexpectedEof` inside a message; `InvalidData` for a length that no message has; else the error of the
-/// stream.
+/// `TimedOut`; `UnexpectedEof` within a message; `InvalidData` for a length that no message can have; else the error of
+/// the stream.
 pub(crate) async fn serve<S>(
     stream: &mut S,
     limits: &ServerLimits,
@@ -110,12 +110,12 @@ where
     }
 }
 
-/// The next message; `None` if the client is idle for too long.
+/// Reads the next message; `None` if the client is idle for too long.
 async fn next<S: AsyncRead + Unpin>(stream: &mut S, limits: &ServerLimits) -> io::Result<Option<Incoming>> {
     match timeout(limits.idle, begin(stream)).await {
         Ok(Ok(Some(begun))) => timeout(limits.request, begun.finish(stream, limits.message_bytes)).await?.map(Some),
         Ok(Ok(None)) => Ok(Some(Incoming::End)),
-        // A driver that closes with a reply unread resets the connection, and many send no close_notify.
+        // A driver that closes with an unread reply resets the connection, and many drivers send no close_notify.
         Ok(Err(error)) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
             Ok(Some(Incoming::End))
         }
@@ -124,13 +124,13 @@ async fn next<S: AsyncRead + Unpin>(stream: &mut S, limits: &ServerLimits) -> io
     }
 }
 
-/// Answers a message that begins with `opening` by an error, if its client expects a reply. The connection is to be closed
-/// afterwards.
+/// Answers a message that starts with `opening` with an error, if the client expects a reply. The caller then closes
+/// the connection.
 pub(crate) async fn refuse<S>(stream: &mut S, opening: &[u8], code: (i32, &str), text: &str, limit: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    // The connection is closed whether or not the client has taken the error.
+    // The connection is closed even if the client does not read the error.
     let _ = timeout(limit, send_refusal(stream, opening, code, text)).await;
 }
 
@@ -155,7 +155,7 @@ where
 
 async fn send<S: AsyncWrite + Unpin>(stream: &mut S, message: &[u8]) -> io::Result<()> {
     stream.write_all(message).await?;
-    // A TLS stream buffers until it is flushed.
+    // A TLS stream buffers data until it is flushed.
     stream.flush().await
 }
 

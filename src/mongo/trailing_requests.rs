@@ -1,7 +1,7 @@
 //! Requests that a client sends after the proxy has closed its direction.
 //!
-//! Complete requests that expect no reply are passed on. The first that expects one, is not MongoDB, or is longer than
-//! [`LAST_REQUEST_BYTES`] is refused: it was never run, and the client learns that by a reset.
+//! Complete requests that expect no reply are forwarded. The first request that expects a reply, is not MongoDB, or is
+//! longer than [`LAST_REQUEST_BYTES`] is refused: it was never run, and a reset tells the client so.
 
 use super::header::{HEADER_BYTES, Header};
 use super::request_kind::RequestKind;
@@ -13,17 +13,17 @@ pub struct TrailingRequests {
     buffer: Vec<u8>,
 }
 
-/// How received bytes are handled.
+/// The handling of received bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TrailingSplit {
     /// Complete requests that expect no reply.
     pub unanswered: Vec<u8>,
-    /// Whether a request that is refused followed them.
+    /// Whether a refused request follows.
     pub refused: bool,
 }
 
 impl TrailingRequests {
-    /// Takes the next bytes of the client, from a message boundary on.
+    /// Takes the client's next bytes, which start at a message boundary.
     pub fn take(&mut self, bytes: &[u8]) -> TrailingSplit {
         self.buffer.extend_from_slice(bytes);
         let mut whole = 0;

@@ -30,7 +30,7 @@ pub enum UpstreamAddress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// There is no colon, or an IPv6 address is not in brackets.
-    #[error("it has no port; write HOST:PORT, an IPv6 host in brackets")]
+    #[error("it has no port; write HOST:PORT, with an IPv6 host in brackets")]
     NoPort,
     /// The port is not a number, or out of range.
     #[error("its port is not a number from 1 to 65535")]

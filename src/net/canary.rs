@@ -1,9 +1,9 @@
-//! The canary: an address that is reachable only while the redirect rules of `tlsramp netfilter` are in force. This
+//! The canary: an address that is reachable only while the interception rules of `tlsramp netfilter` are in force. This
 //! module only computes the address.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The address that is redirected to our own port `redirected_to` while the redirect rules are in force, by the first
+/// The address that is redirected to our own port `redirected_to` while the interception rules are in force, by the first
 /// rule of their output chain. A sidecar dials it every few seconds to detect that its rules are gone: reloading a
 /// firewall removes all tables. There is no other sign of that, since connections then simply bypass the sidecar.
 ///

@@ -175,7 +175,7 @@ fn listening(socket: &impl AsFd, name: &str) -> io::Result<()> {
     let fault = |text: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("the socket {name:?} {text}"));
     match SockRef::from(socket).is_listener() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(fault("does not listen (Accept=no and ListenStream= it takes)")),
+        Ok(false) => Err(fault("is not a listening socket")),
         Err(error) => Err(error),
     }
 }

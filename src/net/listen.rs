@@ -88,7 +88,8 @@ impl Listener {
                 Err(error) => {
                     let pause = self.backoff.longer();
                     if pause == ACCEPT_BACKOFF_FIRST {
-                        tracing::warn!(%error, "cannot accept, pausing; is the descriptor limit too low?");
+                        tracing::warn!(%error, "cannot accept connections, pausing; raise the descriptor limit if it \
+                            is exhausted (ulimit -n, LimitNOFILE=)");
                     }
                     tokio::time::sleep(pause).await;
                 }

@@ -79,7 +79,7 @@ fn is_leftover(path: &Path) -> io::Result<bool> {
         there => there?,
     };
     if !there.file_type().is_socket() || there.uid() != geteuid().as_raw() {
-        let what = "a file is there that is no socket of this user";
+        let what = "the path exists and is not a socket of this user";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
     // Non-blocking: a socket with a full accept queue is listened on, too.

@@ -80,7 +80,9 @@ fn mentions_of(ports: [u16; 2]) -> Result<Vec<String>, String> {
                 let saved = tool(save, &[], "").unwrap_or_default();
                 found.extend(mentions::in_iptables(save.trim_end_matches("-save"), &saved, ports));
             }
-            (None, Some(names)) => found.push(format!("{names}: tables that only {save} lists, which is not in PATH")),
+            (None, Some(names)) => found.push(format!(
+                "{names}: tables that only {save} can list, which is not in PATH: install it (iptables)"
+            )),
             (None, None) => {}
         }
     }

@@ -19,10 +19,11 @@ pub fn command() -> Command {
                 "The mongod's addresses; 0.0.0.0 and :: for all of the host [default: those that it listens on]",
             ),
             value(WHEN_DOWN, "refuse|bypass").help(
-                "New connections while tlsramp is down: refuse them, or let them reach the mongod [default: refuse]",
+                "New connections while tlsramp does not listen: refuse them, or let them reach the mongod [default: \
+                 refuse]",
             ),
             flag(REDIRECT).help(
-                "Rewrite the port instead of using TPROXY, for pods and old kernels; run tlsramp without \
+                "Rewrite the port instead of using TPROXY, for pods and old kernels; tlsramp then runs without \
                  --inboundTransparent",
             ),
             flag(ACKNOWLEDGE).help("With --redirect: confirms that the host's rules treat both ports alike"),
@@ -33,16 +34,17 @@ pub fn command() -> Command {
             list(MEMBER_PORT, "PORT").help("Ports of other members [default: --serverPort]"),
             list(MEMBER_ADDRESS, "IP|CIDR").help("Only connections to these addresses [default: any other host]"),
             value(EXEMPT_GROUP, "NAME|GID").help(
-                "The primary group of the tlsramp process, and of no mongod: its connections are not redirected",
+                "The primary group of the tlsramp process: its connections are not redirected, so no mongod may run in \
+                 this group",
             ),
             value(TABLE, "NAME").default_value("tlsramp").help("The table's name: one for each sidecar of a host"),
         ])
         .args([
             verb(APPLY, "Apply the rules in one transaction, replacing the table"),
-            verb(KEEP, "As --apply, and keep running: apply again whenever they are gone or changed, until \
-                 SIGTERM or --remove"),
+            verb(KEEP, "Like --apply, and keep running: apply the rules again whenever they are removed or changed, \
+                until SIGTERM or --remove"),
             verb(SHOW, "Show the table in force; exit code 1 if there is none"),
-            verb(REMOVE, "End a --keep and remove the table, if there is one"),
+            verb(REMOVE, "End a --keep, if one is running, and remove the table"),
         ])
 }
 
@@ -79,17 +81,17 @@ pub(super) const KEEP: &str = "keep";
 pub(super) const SHOW: &str = "show";
 pub(super) const REMOVE: &str = "remove";
 
-const LONG_ABOUT: &str = "Print, apply, keep or remove the nftables rules of a sidecar: a tlsramp beside a mongod on one \
-     host, which keeps its port, its address and its configuration, and needs no restart.\n\n\
-     --serverPort and --port intercept connections from other hosts (TPROXY): tlsramp accepts what is for the mongod's \
-     address and port. --outboundTransparent redirects the mongod's connections to other members. Either, or both. \
-     Without --apply, --keep, --show or --remove the rules are printed, as a script for `nft -f -`, and nothing is \
-     changed.\n\n\
-     Only new connections are intercepted: those that are open go on as they are, without tlsramp, until they are closed. \
-     Connections within the host, by loopback or by an address of its own, are not intercepted. Filter rules of the host \
-     go on deciding as before: TPROXY leaves address and port as they are, and no table but the own one is changed.";
+const LONG_ABOUT: &str = "Print, apply, keep or remove the interception rules (nftables) of a sidecar, a tlsramp beside a mongod \
+     on the same host. The mongod keeps its port, address and configuration, and is not restarted.\n\n\
+     --serverPort and --port intercept connections from other hosts (TPROXY): tlsramp accepts connections to the \
+     mongod's address and port. --outboundTransparent redirects the mongod's connections to other members. Give either \
+     or both. Without --apply, --keep, --show or --remove, the rules are printed as a script for `nft -f -`, and nothing \
+     is changed.\n\n\
+     Only new connections are intercepted: open connections continue without tlsramp until they are closed. Connections \
+     within the host (loopback, or the host's own addresses) are not intercepted. The host's filter rules still apply: \
+     TPROXY changes neither address nor port, and only tlsramp's own table is changed.";
 
-const AFTER: &str = "Where tlsramp has to listen:\n  \
+const AFTER: &str = "Where tlsramp must listen:\n  \
      --port: on all addresses (--bind_ip 0.0.0.0, or ::,0.0.0.0) with --inboundTransparent; with --redirect without it\n  \
      --outboundTransparent: on 127.0.0.1 and ::1, by itself\n\n\
      --redirect rewrites the destination port before filter rules see it: a rule for the mongod's port no longer matches. \

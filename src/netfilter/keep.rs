@@ -40,12 +40,12 @@ pub(super) fn run(sidecar: &Sidecar) -> Result<(), String> {
     let _keeper = Keeper::take(&sidecar.table)?;
     acknowledge(sidecar)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| unchanged(&format!("the runtime cannot be started: {error}")))?;
+    let runtime = runtime.map_err(|error| unchanged(&format!("cannot start the runtime: {error}")))?;
     runtime.block_on(keep(sidecar))
 }
 
 async fn keep(sidecar: &Sidecar) -> Result<(), String> {
-    let failed = |error: io::Error| unchanged(&format!("changes of nftables cannot be followed: {error}"));
+    let failed = |error: io::Error| unchanged(&format!("cannot watch nftables for changes: {error}"));
     // The netlink socket is opened before the rules are applied, so that no change is missed.
     let mut changes = changes().map_err(failed)?;
     let [mut terminate, mut interrupt] =
@@ -71,7 +71,7 @@ async fn keep(sidecar: &Sidecar) -> Result<(), String> {
             }
             Err(why) => {
                 if failing.as_ref() != Some(&why) {
-                    print_error(&format!("{why}; tried again every {} s", NETFILTER_KEEP_LOOK.as_secs()));
+                    print_error(&format!("{why}; retrying every {} s", NETFILTER_KEEP_LOOK.as_secs()));
                 }
                 failing = Some(why);
             }
@@ -93,7 +93,7 @@ fn look(sidecar: &Sidecar, kept: &AppliedRules, may_have_changed: bool) -> Resul
     let server = server(sidecar)?;
     let in_force = if may_have_changed || kept.listing.is_none() { table(sidecar)? } else { kept.listing.clone() };
     let reason = match &in_force {
-        None => "the table was gone",
+        None => "the table was removed",
         listing if *listing != kept.listing => "the table was changed",
         Some(_) if server != kept.server => "the server listens on other addresses",
         Some(_) => return Ok(None),
@@ -142,7 +142,11 @@ fn follow(socket: &OwnedFd, told: &mpsc::Sender<()>) {
             // Lost messages (ENOBUFS) count as changes.
             Ok(_) | Err(rustix::io::Errno::NOBUFS) => {}
             Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => return print_error(&format!("changes of nftables can no longer be followed: {error}")),
+            Err(error) => {
+                return print_error(&format!(
+                    "can no longer watch nftables for changes: {error}; checking the table periodically"
+                ));
+            }
         }
         if let Err(TrySendError::Closed(())) = told.try_send(()) {
             return;
@@ -159,7 +163,9 @@ impl Keeper {
     /// Acquires the lock of a table.
     fn take(table: &str) -> Result<Keeper, String> {
         let path = lock_path(table)?;
-        let failed = |error: io::Error| unchanged(&format!("the lock {} cannot be taken: {error}", path.display()));
+        let failed = |error: io::Error| {
+            unchanged(&format!("cannot take the lock {}: {error}; run this as root", path.display()))
+        };
         DirBuilder::new().recursive(true).mode(0o700).create(LOCKS).map_err(failed)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -169,7 +175,10 @@ impl Keeper {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
                 let other =
                     holder(&file).ok().flatten().map_or_else(|| "another".to_owned(), |other| other.to_string());
-                Err(unchanged(&format!("process {other} keeps the table inet {table} already: end it with --remove")))
+                Err(unchanged(&format!(
+                    "process {other} already keeps the table inet {table}: end it with --remove, or give another \
+                     --table"
+                )))
             }
             Err(error) => Err(failed(error.into())),
         }
@@ -182,7 +191,7 @@ impl Keeper {
     pub(super) fn of(table: &str) -> Result<Option<Pid>, String> {
         let path = lock_path(table)?;
         let failed =
-            |error: io::Error| unchanged(&format!("{} cannot be read: {error}; run this as root", path.display()));
+            |error: io::Error| unchanged(&format!("cannot read {}: {error}; run this as root", path.display()));
         match File::open(&path) {
             Ok(file) => holder(&file).map_err(failed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -197,7 +206,7 @@ impl Keeper {
 /// The process cannot be terminated, or does not exit in time.
 pub(super) fn end(table: &str, keeper: Pid) -> Result<(), String> {
     let failed = |error: rustix::io::Errno| {
-        unchanged(&format!("process {keeper}, which keeps the table, cannot be ended: {error}"))
+        unchanged(&format!("cannot end process {keeper}, which keeps the table: {error}; run this as root"))
     };
     let process = pidfd_open(keeper, PidfdFlags::empty()).map_err(failed)?;
     // The process number might have been reused before the pidfd was opened, so the lock's holder is read again.
@@ -209,7 +218,8 @@ pub(super) fn end(table: &str, keeper: Pid) -> Result<(), String> {
         if Instant::now() > deadline {
             let limit = NETFILTER_KEEP_END.as_secs();
             return Err(unchanged(&format!(
-                "process {keeper}, which keeps the table, does not end within {limit} s of SIGTERM"
+                "process {keeper}, which keeps the table, did not end within {limit} s of SIGTERM; kill it (kill -KILL \
+                 {keeper}) and try again"
             )));
         }
         thread::sleep(NETFILTER_KEEP_PAUSE);

@@ -13,14 +13,14 @@ pub(super) fn parse(text: &str) -> Result<IpNet, (String, String)> {
     })?;
     let address = network.addr();
     if network.trunc() != network {
-        let problem = format!("it has bits beyond its prefix of {}", network.prefix_len());
+        let problem = format!("it has bits set beyond its prefix length of {}", network.prefix_len());
         return Err((problem, format!("write {}, or {address}", network.trunc())));
     }
     if matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some()) {
         return Err(("it is an IPv4 address in IPv6".into(), "write the IPv4 address".into()));
     }
     if address.is_loopback() {
-        let remedy = "leave it out: connections within the host are never redirected";
+        let remedy = "omit it: connections within the host are never redirected";
         return Err(("expected an address of another host".into(), remedy.into()));
     }
     Ok(network)
@@ -46,7 +46,7 @@ mod tests {
             ("10.0.0.0/", "expected an IP"),
             ("10.0.0.0/+8", "expected an IP"),
             ("10.0.0.0/33", "expected an IP"),
-            ("10.0.0.5/24", "bits beyond"),
+            ("10.0.0.5/24", "bits set beyond"),
             ("127.0.0.1", "another host"),
             ("::1", "another host"),
             ("::ffff:10.0.0.1", "IPv4 address in IPv6"),

@@ -16,7 +16,7 @@ use super::script::MARK;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolError {
     /// The tool is not installed.
-    #[error("{0} is not in PATH: install the package that has it (nftables, iptables), or add /usr/sbin to PATH")]
+    #[error("{0} is not in PATH: install its package (nftables, iptables), or add /usr/sbin to PATH")]
     Missing(String),
     /// The tool could not be run, or was killed at a limit.
     #[error("{0}: {1}")]
@@ -55,7 +55,7 @@ pub(super) fn run(command: &str, arguments: &[&str], input: &str) -> Result<Stri
     let mut process = Command::new(file);
     process.args(arguments).env("LC_ALL", "C");
     process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = process.spawn().map_err(|error| broken(format!("it cannot be run: {error}")))?;
+    let mut child = process.spawn().map_err(|error| broken(format!("cannot run it: {error}")))?;
     let (stdin, input) = (child.stdin.take(), input.to_owned());
     // Errors are ignored: a tool that does not read its input reports its own error.
     let feeder = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())));
@@ -112,7 +112,7 @@ pub(super) fn table(name: &str) -> Result<Option<String>, ToolError> {
         Ok(listing) => Ok(Some(listing)),
         Err(ToolError::Failed { said, .. }) if said.contains("No such file or directory") => Ok(None),
         Err(ToolError::Failed { shown, said, .. }) if said.contains("syntax error") => {
-            Err(ToolError::Broken(shown, format!("--table {name} is a word of nft's own: give another name")))
+            Err(ToolError::Broken(shown, format!("--table {name} is a reserved word of nft: give another name")))
         }
         Err(error) => Err(error),
     }

@@ -40,8 +40,10 @@ pub(super) fn applied(sidecar: &Sidecar, server: &Addresses) -> String {
             [] => String::new(),
             networks => format!(" of {}", networks.iter().map(network::shown).collect::<Vec<_>>().join(", ")),
         };
-        let _ =
-            writeln!(text, "  outbound: connections to port {ports}{to} go to port {port}; not those of group {group}");
+        let _ = writeln!(
+            text,
+            "  outbound: connections to port {ports}{to} go to port {port}, except those of group {group}"
+        );
     }
     text
 }
@@ -53,7 +55,7 @@ fn server_text(server: &Addresses) -> String {
         Local::These(addresses) => addresses.iter().map(IpAddr::to_string).collect(),
     };
     let all = [words(&server.v4, "IPv4"), words(&server.v6, "IPv6")].concat();
-    if all.is_empty() { "no address, since the server listens on loopback alone,".to_owned() } else { all.join(", ") }
+    if all.is_empty() { "no address, since the server listens on loopback only,".to_owned() } else { all.join(", ") }
 }
 
 /// Returns the warning about a port that intercepted connections would not reach.
@@ -68,15 +70,15 @@ pub(super) fn unreached(UnreachedPort { port, traffic, problem }: UnreachedPort,
     let transparent = if redirect || traffic == InterceptedTraffic::Outbound { "" } else { " --inboundTransparent" };
     match problem {
         ListenerProblem::Missing => {
-            format!("nothing listens on port {port}{whose}: start tlsramp with {bind}{transparent} there")
+            format!("nothing listens on port {port}{whose}: start tlsramp with {bind}{transparent}")
         }
         ListenerProblem::NotWildcard => format!(
-            "tlsramp listens on single addresses at port {port}{whose}, and TPROXY leads a connection to the first address of \
-             its interface: start tlsramp with {bind}{transparent}"
+            "on port {port}{whose}, tlsramp listens on single addresses, but TPROXY delivers connections to the first \
+             address of the interface: start tlsramp with {bind}{transparent}"
         ),
         ListenerProblem::NotTransparent => format!(
-            "the listener on port {port}{whose} is not transparent, so TPROXY does not lead to it: start tlsramp with \
-             --inboundTransparent, or give --redirect"
+            "the listener on port {port}{whose} is not transparent, so TPROXY does not deliver connections to it: \
+             start tlsramp with --inboundTransparent, or give --redirect"
         ),
     }
 }
@@ -84,7 +86,8 @@ pub(super) fn unreached(UnreachedPort { port, traffic, problem }: UnreachedPort,
 /// Returns the warning that the server listens on addresses that `--serverAddress` does not name.
 pub(super) fn uncovered(found: &Addresses, InboundRules { server_port, .. }: &InboundRules) -> String {
     format!(
-        "port {server_port} is listened on at {}: addresses that --serverAddress leaves out are not intercepted",
+        "the server also listens on port {server_port} at {}: connections to addresses that --serverAddress omits are \
+         not intercepted; add them, or omit --serverAddress",
         server_text(found)
     )
 }
@@ -93,14 +96,15 @@ pub(super) fn uncovered(found: &Addresses, InboundRules { server_port, .. }: &In
 pub(super) fn removed(table: &str, open: usize) -> String {
     if open == 0 {
         return format!(
-            "removed: table inet {table}; connections that it has led to tlsramp go on until they are closed\n"
+            "removed: table inet {table}; connections already intercepted continue through tlsramp until they are \
+             closed\n"
         );
     }
     let (connections, are) = if open == 1 { ("connection", "is") } else { ("connections", "are") };
     format!(
         "removed: the rules of table inet {table}; new connections are not intercepted\n\
-         {open} {connections} that it has redirected {are} open. The table is left without effect, because the kernel would \
-         cut them off without any table of type nat: run this again when they are closed, or to cut them off, \
+         {open} redirected {connections} {are} still open. The table remains without effect, because the kernel would cut \
+         them off if no table of type nat existed. Run this again when they are closed, or cut them off with: \
          nft delete table inet {table}\n"
     )
 }
@@ -121,7 +125,8 @@ pub(super) fn older(sidecar: &Sidecar, peers: Result<&[SocketAddr], String>) -> 
                 };
                 let _ = writeln!(
                     text,
-                    "{count} of other hosts to port {server_port} {are} older than the rules, and not intercepted until closed:"
+                    "{count} of other hosts to port {server_port} {are} older than the rules and not intercepted until \
+                     they are closed:"
                 );
                 for peer in peers.iter().take(NETFILTER_OLDER_SHOWN) {
                     let _ = writeln!(text, "  {peer}");
@@ -138,14 +143,14 @@ pub(super) fn older(sidecar: &Sidecar, peers: Result<&[SocketAddr], String>) -> 
             Err(why) => {
                 let _ = writeln!(
                     text,
-                    "connections to port {server_port} that are older than the rules could not be listed: {why}"
+                    "cannot list connections to port {server_port} that are older than the rules: {why}"
                 );
             }
         }
     }
     if sidecar.outbound.is_some() {
         text.push_str(
-            "connections that the mongod made to other members before go on as they are until they are closed\n",
+            "connections that the mongod has already made to other members are not redirected until they are closed\n",
         );
     }
     text
@@ -165,8 +170,8 @@ pub(super) fn mentioned(mentions: &[String], InboundRules { server_port, port, .
     }
     let _ = write!(
         text,
-        "Make them treat {port} as they treat {server_port}, then give --acknowledgeFirewall; or leave out --redirect: TPROXY \
-         does not rewrite the port."
+        "Make them treat {port} like {server_port}, then give --acknowledgeFirewall; or omit --redirect: TPROXY does \
+         not rewrite the port."
     );
     text
 }
@@ -174,7 +179,7 @@ pub(super) fn mentioned(mentions: &[String], InboundRules { server_port, port, .
 /// Returns the error that refuses to change a table that is not tlsramp's.
 pub(super) fn foreign(table: &str, line: &str) -> String {
     format!(
-        "refused, nothing was changed: the table inet {table} is not tlsramp's: it holds `{}`, which has no comment \
+        "refused, nothing was changed: the table inet {table} is not tlsramp's: it contains `{}` without a comment \
          `{MARK}...`; give --table another name",
         printable(line)
     )

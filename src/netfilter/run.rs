@@ -48,7 +48,7 @@ fn printed(sidecar: &Sidecar) -> Result<String, String> {
     let known = sidecar.inbound.as_ref().map(known).transpose()?.flatten();
     if let (None, Some(inbound)) = (&known, &sidecar.inbound) {
         let port = inbound.server_port;
-        print_error(&format!("nothing listens on port {port} now: these rules are for every address of the host"));
+        print_error(&format!("nothing listens on port {port} now: these rules apply to every address of the host"));
     }
     Ok(script(sidecar, &known.unwrap_or(Addresses::ALL)))
 }
@@ -69,16 +69,14 @@ fn apply(sidecar: &Sidecar) -> Result<String, String> {
     acknowledge(sidecar)?;
     set(sidecar, &server)?;
     let mut text = report::applied(sidecar, &server);
-    text.push_str(
-        "  the rules are gone after a restart of the host and after a firewall's reload; --keep sets them again\n",
-    );
+    text.push_str("  a restart of the host or a reload of its firewall removes the rules; --keep applies them again\n");
     for warning in warnings(sidecar, &server, &unreached) {
         text.push_str(&format!("  WARNING: {warning}\n"));
     }
     if unreached.is_empty() && !canary_answers(sidecar.canary_to) {
         text.push_str(&format!(
-            "  WARNING: a connection of this host that is redirected to port {} does not get through: a rule of the host drops \
-             it\n",
+            "  WARNING: a connection from this host that is redirected to port {} does not arrive: a rule of the host \
+             drops it; allow connections on lo to that port\n",
             sidecar.canary_to
         ));
     }
@@ -91,7 +89,10 @@ fn show(table: &str) -> Result<String, String> {
     let listing = nft::table(table).map_err(|error| error.to_string())?;
     let mut text = listing.ok_or_else(|| format!("there is no table inet {table}"))?;
     if let Some(line) = nft::foreign(&text) {
-        return Err(format!("the table inet {table} is not tlsramp's: it holds `{}`", crate::text::printable(line)));
+        return Err(format!(
+            "the table inet {table} is not tlsramp's: it contains `{}`; give --table another name",
+            crate::text::printable(line)
+        ));
     }
     if let Some(keeper) = Keeper::of(table)? {
         text.push_str(&format!("# kept by process {keeper}\n"));
@@ -115,8 +116,7 @@ fn remove(table: &str) -> Result<String, String> {
         return Ok(format!("{text}there is no table inet {table}: nothing to remove\n"));
     };
     let ports = redirected(&listing);
-    let open =
-        sockets::open(&ports).map_err(|error| unchanged(&format!("open connections cannot be listed: {error}")))?;
+    let open = sockets::open(&ports).map_err(|error| unchanged(&format!("cannot list open connections: {error}")))?;
     load(&if open == 0 { removal(table) } else { remainder(table, &ports) })?;
     text.push_str(&report::removed(table, open));
     Ok(text)

@@ -21,7 +21,7 @@ pub(super) fn removal(table: &str) -> String {
 /// server.
 pub(super) fn script(sidecar: &Sidecar, server: &Addresses) -> String {
     let mut text = String::from(
-        "# The rules of a tlsramp sidecar. `nft -f -` sets all of them at once, in place of the table's older ones, or none.\n",
+        "# Rules of a tlsramp sidecar. `nft -f -` applies all of them at once, replacing the table, or none.\n",
     );
     text.push_str(&removal(&sidecar.table));
     let _ = writeln!(text, "table inet {} {{", sidecar.table);
@@ -81,10 +81,10 @@ pub(super) fn redirected(listing: &str) -> Vec<RedirectedPort> {
 fn tproxy(inbound: &InboundRules, when_down: WhenDown, server: &Addresses) -> String {
     let InboundRules { server_port, port, server_addresses, .. } = inbound;
     let mut text = String::from(
-        "    # Inbound: a packet from another host for the server's address and port goes to tlsramp's socket. The packet is\n\
-         \x20   # not rewritten, so the host's own filter rules see the address and the port that they saw before.\n\
+        "    # Inbound: packets from other hosts to the server's address and port are delivered to tlsramp's socket. They are\n\
+         \x20   # not rewritten, so the host's own filter rules see the same address and port as before.\n\
          \x20   chain prerouting {\n\
-         \x20       # After dstnat (-100): what the host itself translates to the server's port is intercepted too.\n\
+         \x20       # After dstnat (-100): connections that the host itself redirects to the server's port are intercepted too.\n\
          \x20       type filter hook prerouting priority -90; policy accept;\n\n",
     );
     let families = [("ip", "ipv4", &server.v4), ("ip6", "ipv6", &server.v6)];
@@ -120,12 +120,12 @@ fn tproxy(inbound: &InboundRules, when_down: WhenDown, server: &Addresses) -> St
 /// own rules.
 fn refuse(to: &[(&str, String)], server_port: u16) -> String {
     let mut text = String::from(
-        "\n    # While tlsramp does not listen, the rules above do not match: connections that are open go on, and new ones\n\
-         \x20   # would reach the server without it. The host's own filter rules have decided before.\n\
+        "\n    # While tlsramp does not listen, the rules above do not match: open connections continue, and new ones would\n\
+         \x20   # reach the server directly. The host's own filter rules have already been applied here.\n\
          \x20   chain input {\n\
          \x20       type filter hook input priority 300; policy accept;\n\n\
-         \x20       # A listener of tlsramp's has a mark, if only 0. A socket in TIME_WAIT is transparent too and has none: for it\n\
-         \x20       # the kernel would look for a listener anew, and find the server's.\n",
+         \x20       # A listener of tlsramp has a mark, which may be 0. A socket in TIME_WAIT is transparent too but has no mark:\n\
+         \x20       # for it, the kernel would look for a listener again, and find the server's.\n",
     );
     for (_, to) in to {
         let first = format!("iifname != \"lo\" {to} tcp dport {server_port} {FIRST}").replace("  ", " ");
@@ -141,8 +141,8 @@ fn refuse(to: &[(&str, String)], server_port: u16) -> String {
 
 fn redirect(InboundRules { server_port, port, .. }: &InboundRules) -> String {
     format!(
-        "    # Inbound: a connection from another host for the server's port goes to tlsramp's port, on the first address of\n\
-         \x20   # the interface that it came in by. This rewrites the packet: the host's own filter rules see tlsramp's port.\n\
+        "    # Inbound: connections from other hosts to the server's port are redirected to tlsramp's port, on the first\n\
+         \x20   # address of the incoming interface. This rewrites packets: the host's own filter rules see tlsramp's port.\n\
          \x20   chain prerouting {{\n\
          \x20       type nat hook prerouting priority dstnat; policy accept;\n\
          \x20       iifname != \"lo\" fib daddr type local {FIRST} tcp dport {server_port} redirect to :{port} \
@@ -155,9 +155,9 @@ fn output(sidecar: &Sidecar) -> String {
     let mut text = format!(
         "    # Connections of this host's own processes.\n\
          \x20   chain output {{\n\
-         \x20       # The priority of dstnat by its number: older nft knows the name in prerouting only.\n\
+         \x20       # -100 is the priority dstnat: older nft accepts that name in prerouting only.\n\
          \x20       type nat hook output priority -100; policy accept;\n\n\
-         \x20       # The canary: tlsramp dials this address every few seconds, to see that the table is there.\n\
+         \x20       # The canary: tlsramp dials this address every few seconds, to check that the table exists.\n\
          \x20       ip daddr {} tcp dport {} redirect to :{to} comment \"{MARK}canary\"\n",
         canary.ip(),
         canary.port()
@@ -173,15 +173,15 @@ fn outward(outbound: &OutboundRules) -> String {
     let OutboundRules { port, exempt, exempt_group, .. } = outbound;
     let ports = set(&outbound.member_ports);
     let mut text = format!(
-        "\n        # Connections within the host are left alone: by loopback, and by an address of the host's own, as a mongod\n\
-         \x20       # dials that looks for itself in the set.\n\
+        "\n        # Connections within the host are not redirected: loopback, and the host's own addresses, to which a mongod\n\
+         \x20       # connects to find itself in the set.\n\
          \x20       ip daddr 127.0.0.0/8 return comment \"{MARK}loopback\"\n\
          \x20       ip6 daddr ::1 return comment \"{MARK}loopback\"\n\
          \x20       fib daddr type local return comment \"{MARK}own addresses\"\n\n\
-         \x20       # tlsramp's own connections, told by the primary group of its process: {exempt_group}.\n\
+         \x20       # tlsramp's own connections, recognized by the primary group of its process: {exempt_group}.\n\
          \x20       meta skgid {exempt} return comment \"{MARK}own connections\"\n\n\
-         \x20       # Outbound: to the other members, by tlsramp. First packets alone, by their flags: a kernel that begins to track\n\
-         \x20       # connections takes the next packet of an open one for its first, and would break it.\n"
+         \x20       # Outbound: connections to other members. Only first packets match, by their flags: a kernel that starts to\n\
+         \x20       # track connections takes the next packet of an open connection for its first, and would break it.\n"
     );
     let of = |family: &str, v4: bool| {
         let networks = outbound.member_addresses.iter().filter(|network| matches!(network, IpNet::V4(_)) == v4);

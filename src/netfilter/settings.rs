@@ -130,7 +130,8 @@ impl ArgumentReader<'_> {
         let name = self.text(TABLE).unwrap_or_default();
         let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         if !letters || !name.starts_with(|first: char| first.is_ascii_alphabetic()) || name.len() > LONGEST_NAME {
-            let problem = format!("expected a name of at most {LONGEST_NAME} letters, digits, _ and -, a letter first");
+            let problem =
+                format!("expected a name of at most {LONGEST_NAME} letters, digits, _ and -, starting with a letter");
             self.wrong(TABLE, &name, problem, "give the table another name, such as tlsramp2");
         }
         name
@@ -142,13 +143,14 @@ impl ArgumentReader<'_> {
         let (inbound, outbound) = (self.inbound(server_port), self.outbound(server_port));
         let given = [PORT, OUTBOUND].map(|name| self.text(name));
         if given == [None, None] {
-            let remedy = "give --serverPort and --port, or --outboundTransparent and --exemptGroup, or all of them";
+            let remedy = "give --serverPort and --port, or --outboundTransparent and --exemptGroup, or all four";
             self.lacks(&format!("{PORT}, --{OUTBOUND}"), "there is nothing to intercept", remedy);
         }
         if let (Some(inbound), Some(outbound)) = (&inbound, &outbound)
             && inbound.port == outbound.port
         {
-            let problem = "expected another port than --port: tlsramp takes what comes to it for the mongod's own";
+            let problem = "expected a port other than --port: on that port, tlsramp treats connections as those of the \
+                local mongod";
             self.wrong(OUTBOUND, &outbound.port.to_string(), problem, "give tlsramp a port for each direction");
         }
         let canary_to =
@@ -160,14 +162,14 @@ impl ArgumentReader<'_> {
     fn inbound(&mut self, server_port: Option<u16>) -> Option<InboundRules> {
         let port = self.port(PORT);
         if self.text(PORT).is_some() && self.text(SERVER_PORT).is_none() {
-            self.lacks(SERVER_PORT, "--port needs it: it is the port that is intercepted", "give the mongod's port");
+            self.lacks(SERVER_PORT, "--port requires it: it is the port to intercept", "give the mongod's port");
         }
         let (intercept, server_addresses) = (self.intercept(), self.server_addresses());
         if port.is_none() {
             for name in [WHEN_DOWN, SERVER_ADDRESS] {
                 if let Some(value) = self.text(name) {
-                    let problem = "without --port there is no inbound rule that it could apply to";
-                    self.wrong(name, &value, problem, "give --port, or leave it out");
+                    let problem = "it applies to inbound rules only, and there are none without --port";
+                    self.wrong(name, &value, problem, "give --port, or omit it");
                 }
             }
         }
@@ -181,7 +183,7 @@ impl ArgumentReader<'_> {
         };
         if inbound.port == inbound.server_port {
             let remedy = "give the port that tlsramp listens on; the mongod keeps its own";
-            self.wrong(PORT, &inbound.port.to_string(), "expected another port than --serverPort", remedy);
+            self.wrong(PORT, &inbound.port.to_string(), "expected a port other than --serverPort", remedy);
             return None;
         }
         Some(inbound)
@@ -190,15 +192,16 @@ impl ArgumentReader<'_> {
     fn intercept(&mut self) -> Option<Intercept> {
         let redirect = self.given.get_flag(REDIRECT);
         if self.given.get_flag(ACKNOWLEDGE) && !redirect {
-            let problem = "it is for --redirect alone: TPROXY does not change what rules of the host see";
-            self.lacks(ACKNOWLEDGE, problem, "leave it out");
+            let problem = "it applies to --redirect only: with TPROXY, the host's rules see the same port as before";
+            self.lacks(ACKNOWLEDGE, problem, "omit it");
         }
         let when_down = self.text(WHEN_DOWN);
         if redirect {
             for name in [WHEN_DOWN, SERVER_ADDRESS] {
                 if let Some(value) = self.text(name) {
-                    let problem = "it is for TPROXY: a redirect leads every address of the host to tlsramp, up or down";
-                    self.wrong(name, &value, problem, "leave it out, or leave out --redirect");
+                    let problem = "it applies to TPROXY only: --redirect intercepts every address of the host, whether \
+                        tlsramp listens or not";
+                    self.wrong(name, &value, problem, "omit it, or omit --redirect");
                 }
             }
             return Some(Intercept::Redirect);
@@ -207,7 +210,7 @@ impl ArgumentReader<'_> {
             None | Some("refuse") => Some(Intercept::Tproxy(WhenDown::Refuse)),
             Some("bypass") => Some(Intercept::Tproxy(WhenDown::Bypass)),
             Some(other) => {
-                let remedy = "give refuse (the default), or bypass, by which clients reach the mongod without tlsramp";
+                let remedy = "give refuse (the default) or bypass (clients reach the mongod without tlsramp)";
                 self.wrong(WHEN_DOWN, other, "expected refuse or bypass", remedy);
                 None
             }
@@ -219,8 +222,8 @@ impl ArgumentReader<'_> {
         for value in self.list(SERVER_ADDRESS) {
             match value.parse::<IpAddr>() {
                 Ok(ip) if ip.is_loopback() => {
-                    let remedy = "leave it out: connections within the host are never intercepted";
-                    self.wrong(SERVER_ADDRESS, &value, "expected an address that other hosts reach", remedy);
+                    let remedy = "omit it: connections within the host are never intercepted";
+                    self.wrong(SERVER_ADDRESS, &value, "expected an address that other hosts can reach", remedy);
                 }
                 Ok(ip) if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) => {
                     let problem = "expected an address of this host, not multicast or broadcast";
@@ -243,23 +246,29 @@ impl ArgumentReader<'_> {
         if self.text(OUTBOUND).is_none() {
             for name in [MEMBER_PORT, MEMBER_ADDRESS, EXEMPT_GROUP] {
                 if let Some(value) = self.text(name) {
-                    let problem = "without --outboundTransparent there is no outbound redirect that it could apply to";
-                    self.wrong(name, &value, problem, "give --outboundTransparent, or leave it out");
+                    let problem = "it applies to outbound redirects only, and there are none without \
+                        --outboundTransparent";
+                    self.wrong(name, &value, problem, "give --outboundTransparent, or omit it");
                 }
             }
             return None;
         }
         if self.text(EXEMPT_GROUP).is_none() {
-            let problem = "--outboundTransparent needs it: without, tlsramp's own connections would come back to it";
-            self.lacks(EXEMPT_GROUP, problem, "give the group that tlsramp runs in, and no mongod");
+            let problem = "--outboundTransparent requires it: otherwise tlsramp's own connections would be redirected \
+                to tlsramp";
+            self.lacks(EXEMPT_GROUP, problem, "give the primary group of tlsramp, in which no mongod runs");
         }
         let has_ports = self.text(MEMBER_PORT).is_some() || self.text(SERVER_PORT).is_some();
         if !has_ports {
-            self.lacks(MEMBER_PORT, "--outboundTransparent needs it, or --serverPort", "give the other members' ports");
+            self.lacks(
+                MEMBER_PORT,
+                "--outboundTransparent requires it, or --serverPort",
+                "give the other members' ports",
+            );
         }
         let port = port?;
         if Some(port) == server_port {
-            let problem = "expected another port than --serverPort: the mongod listens there";
+            let problem = "expected a port other than --serverPort: the mongod listens there";
             self.wrong(OUTBOUND, &port.to_string(), problem, "give a port that nothing listens on yet");
         }
         let (exempt, exempt_group) = exempt?;
@@ -294,7 +303,7 @@ impl ArgumentReader<'_> {
         let values: Vec<String> = self.given.get_many::<String>(name).into_iter().flatten().cloned().collect();
         if values.len() > NETFILTER_MEMBERS {
             let problem = format!("expected at most {NETFILTER_MEMBERS} of them");
-            self.lacks(name, &problem, &format!("give networks in place of addresses, or leave --{name} out"));
+            self.lacks(name, &problem, &format!("give networks in place of addresses, or omit --{name}"));
         }
         values
     }
@@ -314,12 +323,7 @@ impl ArgumentReader<'_> {
         match found {
             Ok(number) => Some((number, text)),
             Err(problem) => {
-                self.wrong(
-                    EXEMPT_GROUP,
-                    &text,
-                    problem,
-                    "give the name or the number of the group that tlsramp runs in",
-                );
+                self.wrong(EXEMPT_GROUP, &text, problem, "give the name or number of tlsramp's primary group");
                 None
             }
         }

@@ -79,7 +79,7 @@ async fn slot(
                 limit,
                 silent,
                 waiting,
-                "all connection slots are taken; new connections wait"
+                "all connection slots are taken; new connections wait; raise maxIncomingConnections if this lasts"
             );
         }
     }

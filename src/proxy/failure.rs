@@ -30,16 +30,16 @@ pub(super) enum ServeError {
     #[error("{0}")]
     UpstreamTls(HandshakeError),
     /// The TLS files cannot serve the mode. Start, `check` and the controller all refuse such a mode.
-    #[error("no TLS material for what the mode demands")]
+    #[error("internal error: no TLS configuration for a mode that requires one")]
     NoMaterial,
     #[error("the policy changed {JUDGED_MOST} times before the first byte could be relayed")]
     Unsettled,
-    #[error("a stop began before its opening was complete")]
+    #[error("tlsramp began to stop before the client's first bytes were complete")]
     Draining,
-    #[error("a stop was forced")]
+    #[error("tlsramp was stopped by force")]
     Forced,
     /// The client was silent, and its slot was needed for another connection.
-    #[error("silent for {} s, and all connection slots were taken", .0.as_secs())]
+    #[error("the client was silent for {} s, and all connection slots were taken", .0.as_secs())]
     MadeRoom(Duration),
 }
 
@@ -114,8 +114,8 @@ fn client_tls(error: &HandshakeError) -> Outcome {
 
 fn refused(refused: Refused) -> &'static str {
     match refused {
-        Refused::Plaintext => "plaintext, and the mode requires TLS",
-        Refused::Tls => "TLS, and the mode has it disabled",
-        Refused::TlsTooOld => "the client knows no TLS version from 1.2 up",
+        Refused::Plaintext => "the client used plaintext, and the mode requires TLS",
+        Refused::Tls => "the client used TLS, and the mode disables it",
+        Refused::TlsTooOld => "the client supports neither TLS 1.2 nor a later version",
     }
 }

@@ -13,8 +13,8 @@ use crate::net::{is_own, original_destination};
 /// The error for a connection that another host made to the listener's own address.
 #[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "not intercepted: it was made to tlsramp's own address {0} from another host; clients connect to the server's port, \
-     from where the kernel hands them over"
+    "not intercepted: another host connected to tlsramp's own address {0}; clients must connect to the server's port, \
+     from which the kernel delivers connections to tlsramp"
 )]
 pub(super) struct NotIntercepted(SocketAddr);
 

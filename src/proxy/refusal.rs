@@ -72,7 +72,7 @@ pub(super) async fn unreachable<S>(
     if style == RefusalStyle::Reply {
         let text = match upstream {
             Some(upstream) => format!("tlsramp cannot reach the server at {upstream}: {failure}"),
-            None => format!("tlsramp does not know where this connection leads: {failure}"),
+            None => format!("tlsramp cannot determine the destination of this connection: {failure}"),
         };
         let _ = timeout(limit, reply(&mut leg, HOST_UNREACHABLE, &text)).await;
     }
@@ -86,7 +86,9 @@ pub(super) async fn after_admission(mut leg: Leg, failure: &ServeError, style: R
         // Drivers retry after `HostUnreachable`.
         let refused = matches!(failure, ServeError::Refused(_) | ServeError::ClientTls(_));
         let code = if refused { TLS_REQUIRED } else { HOST_UNREACHABLE };
-        let text = format!("tlsramp refuses this connection by a policy that changed while it was made: {failure}");
+        let text = format!(
+            "tlsramp refuses this connection, because the policy changed while it was being established: {failure}"
+        );
         let _ = timeout(limit, reply(&mut leg, code, &text)).await;
     }
     linger(leg).await;

@@ -35,19 +35,19 @@ pub(super) struct Destination {
 /// Why a connection has no destination.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RedirectError {
-    #[error("it was not redirected: it was made to this listener itself")]
+    #[error("the client connected to this listener directly; only connections redirected by the kernel are accepted")]
     ToListener,
     #[error(
-        "it is a connection of tlsramp's own: the redirect does not exempt this process (tlsramp netfilter \
-         --exemptGroup names the primary group that it must run under)"
+        "it is one of tlsramp's own connections: the redirect does not exempt this process; run tlsramp with the \
+         primary group of tlsramp netfilter --exemptGroup"
     )]
     OwnDial,
     #[error(
-        "it is a connection of tlsramp's own, and would go in a circle: the server's name or address leads back to \
-         tlsramp; name the server itself"
+        "it is one of tlsramp's own connections and would loop: the upstream's name or address leads back to tlsramp; \
+         configure the server's own address"
     )]
     Loop,
-    #[error("the kernel does not say where it was going: {0}")]
+    #[error("the kernel does not report the original destination: {0}")]
     Unknown(#[from] io::Error),
 }
 

@@ -1,4 +1,4 @@
-//! `--accept`: clients that requireSSL may refuse, accepted on every node before the first step.
+//! `--accept`: clients whose loss the operator accepts, accepted on every node before the first step.
 
 use super::context::Rollout;
 use super::fleet::{AnswerError, all_of};
@@ -9,7 +9,7 @@ impl Rollout {
     /// Accepts these clients on every node.
     ///
     /// # Errors
-    /// A node that does not answer, or refuses.
+    /// A node that does not answer, or that refuses.
     pub(super) async fn accept(&self, keys: &[String]) -> Result<(), Halt> {
         let all = self.fleet.all();
         for key in keys {
@@ -19,7 +19,11 @@ impl Rollout {
             });
             let known = all_of(asked.await).map_err(|(node, error)| self.no_answer(node, &error))?;
             let seen = known.iter().filter(|known| **known).count();
-            self.tell_all(&format!("accepted on every node, known to {seen} of {}: {}", known.len(), escaped(key)));
+            let (key, all) = (escaped(key), known.len());
+            self.tell_all(&match seen {
+                0 => format!("accepted on every node, though none has seen a client with this key: {key}"),
+                _ => format!("accepted on every node, known to {seen} of {all}: {key}"),
+            });
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The parsed command line, checked for consistency.
+//! The parsed command line, with its options checked against each other.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ pub(super) struct RolloutArgs {
     pub(super) auto_rollback: bool,
     pub(super) force: bool,
     pub(super) wait: Duration,
-    /// Seconds after which old connections are cut; `None`: never.
+    /// Seconds after which old connections are cut; `None`: they are not cut.
     pub(super) grace: Option<u64>,
-    /// Keys of clients that requireSSL may refuse.
+    /// Keys of clients that `requireSSL` may refuse.
     pub(super) accept: Vec<String>,
-    /// `None`: no log.
+    /// The file of the log; `None`: no log.
     pub(super) log: Option<PathBuf>,
 }
 
@@ -33,13 +33,13 @@ pub(super) struct RolloutArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RolloutTarget {
     Up(Mode),
-    /// Down to this mode, or each node to the mode it had at first.
+    /// Down to this mode; `None`: each node to the mode that it had before the rollout.
     Back(Option<Mode>),
 }
 
 impl RolloutArgs {
     /// # Errors
-    /// A text about options that exclude each other, or a file that cannot be used.
+    /// A description of options that exclude each other, or of a file that cannot be used.
     pub(super) fn of(matches: &ArgMatches) -> Result<RolloutArgs, String> {
         let to = matches.get_one::<Mode>(TO).copied();
         let target = match (matches.get_flag(ROLLBACK), to) {
@@ -79,7 +79,7 @@ fn nodes(matches: &ArgMatches) -> Result<Vec<NodeHandle>, String> {
     }
     let publics = public_addresses(matches, &names)?;
     let options = tls_options(matches);
-    // The TLS options are for the nodes that are reached by TCP; Unix sockets beside them need none.
+    // The TLS options apply to nodes that are reached by TCP. Nodes that are reached by a Unix socket need none.
     let any_tcp = addresses.iter().any(|address| !address.is_unix());
     let node = |address: &AdminAddress| {
         let name = address.to_string();
@@ -165,7 +165,7 @@ mod tests {
             ("--to allowSSL --node a:1 --wait soon", "--wait"),
             ("--to allowSSL --node a:1 --tls", "--tls needs --tlsCAFile"),
             ("--to allowSSL --node unix:/a.sock --tls", "a unix socket, which needs none"),
-            ("--to allowSSL --node a:1 --accept reports", "is no key of a client"),
+            ("--to allowSSL --node a:1 --accept reports", "is not the key of a client"),
             ("--rollback --node a:1 --accept 1.1.1.1/a/b", "cannot be used with"),
             ("--to allowSSL --node a:1 --grace soon", "--grace"),
             ("--rollback --node a:1 --log none", "--rollback reads the log"),

@@ -1,4 +1,4 @@
-//! Waiting for clients that a mode would refuse, and naming them meanwhile.
+//! Waits for clients that a mode would refuse, and names them in the meantime.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,6 +10,7 @@ use super::fleet::all_of;
 use super::halt::Halt;
 use super::limits::{NAMED_IN_LINE, POLL, RECYCLE};
 use crate::admin::replies::{BlockerKind, BlockerReply, ConnectionRow};
+use crate::admin_client::quoted;
 use crate::limits::OTHER_LINK_AGAIN;
 use crate::policy::{Mode, Spelling};
 use crate::telemetry::{ClientIdentity, Scope};
@@ -21,10 +22,10 @@ impl Rollout {
     /// Waits until these nodes are ready for a mode.
     ///
     /// # Errors
-    /// The blockers that are left when the wait is over; a server that the mode could not reach; a signal.
+    /// The blockers that remain when the wait is over; a server that would be unreachable in the mode; a signal.
     pub(super) async fn ready(&self, nodes: &[usize], to: Mode) -> Result<(), Halt> {
         let began = Instant::now();
-        // A node tries TLS to a server once a minute: its last result may be older than the server's TLS.
+        // A node tries TLS to a server once a minute: its last result may be from before the server accepted TLS.
         let fatal_wait = self.wait.min(OTHER_LINK_AGAIN + RECYCLE);
         loop {
             self.check()?;
@@ -66,7 +67,8 @@ impl Rollout {
                     return Ok(ready.blockers);
                 }
                 let open = handle.client.connections(false).await?.value.connections;
-                // Members follow the policy of their own tlsramp: by the time of the step to `disabled`, all dial plaintext.
+                // Members follow the policy of their own tlsramp: before any node takes the step to `disabled`, all
+                // dial plaintext.
                 let blocks = |one: &BlockerReply| !one.member && !comes_by_a_node(one, &open, &links);
                 Ok(ready.blockers.into_iter().filter(blocks).collect())
             }
@@ -105,14 +107,14 @@ impl Rollout {
     }
 }
 
-/// The first few blockers in one line, and the number of the others.
+/// Names the first few blockers in one line, and the number of the others.
 pub(super) fn in_a_line(blockers: &[BlockerReply]) -> String {
     let mut named: Vec<_> = blockers.iter().take(NAMED_IN_LINE).map(|blocker| escaped(&blocker.text)).collect();
     named.extend((blockers.len() > NAMED_IN_LINE).then(|| format!("and {} more", blockers.len() - NAMED_IN_LINE)));
     named.join("; ")
 }
 
-/// Names the command that prints how to end connections that bypass tlsramp, which do not end by themselves.
+/// The command that prints how to end connections that bypass tlsramp, since they do not end by themselves.
 fn hint(blockers: &[BlockerReply], ctl: &str, to: Mode) -> String {
     if !blockers.iter().any(|blocker| blocker.kind == BlockerKind::Bypass) {
         return String::new();
@@ -120,35 +122,30 @@ fn hint(blockers: &[BlockerReply], ctl: &str, to: Mode) -> String {
     format!(" ({ctl} ready --to {to} prints the commands that end them)")
 }
 
-/// Whether all open TLS connections of a client are links of listed proxies beside applications, which follow the policy
-/// too.
+/// Whether all open TLS connections of a client are links of listed proxies beside applications, which follow the
+/// policy too.
 fn comes_by_a_node(blocker: &BlockerReply, open: &[ConnectionRow], links: &BTreeSet<SocketAddr>) -> bool {
     let is_its = |row: &&ConnectionRow| blocker.client.is_some() && client_key(row) == blocker.client;
     let mut its = open.iter().filter(is_its).filter(|row| row.opening != "plaintext").peekable();
     its.peek().is_some() && its.all(|row| canonical(&row.peer).is_some_and(|peer| links.contains(&peer)))
 }
 
-/// The key of a connection's client, as blockers have it.
+/// The key of a connection's client, in the form that blockers use.
 fn client_key(row: &ConnectionRow) -> Option<String> {
     let (application, driver) = (row.application.clone(), row.driver.clone());
     let scope = if row.member { Scope::Member } else { Scope::Client };
     Some(ClientIdentity { ip: canonical(&row.peer)?.ip(), application, driver, scope }.text())
 }
 
-/// The address, with an IPv4-mapped one as IPv4.
+/// The address; an IPv4-mapped one as IPv4.
 fn canonical(address: &str) -> Option<SocketAddr> {
     let address = address.parse::<SocketAddr>().ok()?;
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
-/// Quoted for a shell: a client chooses its name, which must not become a command of the operator who pastes it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{comes_by_a_node, hint, in_a_line, quoted};
+    use super::{comes_by_a_node, hint, in_a_line};
     use crate::admin::replies::{BlockerKind, BlockerReply, ConnectionRow};
 
     #[test]
@@ -169,7 +166,7 @@ mod tests {
         ] {
             assert_eq!(comes_by_a_node(&blocker, &open, &links), follows, "{open:?}");
         }
-        // Another client of the same address is not it: a member, another driver, one without a name.
+        // Other clients of the same address do not count: a member, another driver, one without a name.
         let open = [row("1.1.1.1:5", "tls")];
         for key in ["1.1.1.1/shop/-/member", "1.1.1.1/shop/PyMongo", "1.1.1.1/-/-"] {
             let blocker = BlockerReply { client: Some(key.into()), ..BlockerReply::default() };
@@ -191,11 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn blockers_fit_a_line_and_are_quoted() {
+    fn blockers_fit_a_line() {
         let blockers: Vec<_> =
             (0..6).map(|n| BlockerReply { text: format!("a{n}\n"), ..BlockerReply::default() }).collect();
         assert_eq!(in_a_line(&blockers), r"a0\n; a1\n; a2\n; a3\n; and 2 more");
         assert_eq!(in_a_line(&blockers[..1]), r"a0\n");
-        assert_eq!(quoted("1.1.1.1/x'; rm -rf ~ #/d"), r"'1.1.1.1/x'\''; rm -rf ~ #/d'");
     }
 }

@@ -54,7 +54,7 @@ pub fn command() -> Command {
     ])
 }
 
-/// The key of a client, checked and unchanged.
+/// The key of a client, validated and returned unchanged.
 fn key(text: &str) -> Result<String, String> {
     ClientIdentity::parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -74,7 +74,7 @@ pub(super) const DRY_RUN: &str = "dry-run";
 pub(super) const AUTO_ROLLBACK: &str = "autoRollback";
 pub(super) const ROLLBACK: &str = "rollback";
 pub(super) const FORCE: &str = "force";
-/// The value of --log and --public that stands for none.
+/// The value of --log and --public that means none.
 pub(super) const NONE: &str = "none";
 const LOG_DEFAULT: &str = "tlsramp-rollout.log";
 

@@ -1,5 +1,5 @@
-//! What all steps of a rollout share: the nodes, their last known state, waiting until they are healthy, and telling
-//! the operator.
+//! The parts that all steps of a rollout share: the nodes, their last known state, waiting until they are healthy, and
+//! reports to the operator.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use super::node::Node;
 use super::peers::ResolvedHosts;
 use crate::policy::Mode;
 
-/// The members' names by set, in lower case.
+/// The members' names by replica set, in lower case.
 pub(super) type MemberNames = BTreeMap<String, Vec<String>>;
 
 /// A rollout in progress.
@@ -30,16 +30,16 @@ pub(super) struct Rollout {
     pub(super) journal: Journal,
     pub(super) interrupt: Interrupt,
     pub(super) leases: Leases,
-    /// How long each wait for clients and old connections may take.
+    /// The maximum time of each wait for clients and old connections.
     pub(super) wait: Duration,
-    /// Seconds after which old connections are cut; `None`: never.
+    /// Seconds after which old connections are cut; `None`: they are not cut.
     pub(super) grace: Option<u64>,
-    /// Whether `disabled` may refuse TLS clients, and unlisted members may be left behind.
+    /// Whether `disabled` may refuse TLS clients, and whether unlisted members may be left in a higher mode.
     pub(super) force: bool,
     pub(super) resolved: RefCell<ResolvedHosts>,
-    /// The member names that every node was last given.
+    /// The member names that all nodes were last given.
     pub(super) given_names: RefCell<Option<MemberNames>>,
-    /// The mode that each node was last changed to, by the log and by this rollout.
+    /// The last mode change of each node, according to the log and to this rollout.
     pub(super) last_modes: RefCell<LastModes>,
     /// The last known state of each node.
     pub(super) last_seen: RefCell<Vec<Option<Node>>>,
@@ -48,16 +48,16 @@ pub(super) struct Rollout {
 
 impl Rollout {
     /// # Errors
-    /// A signal has come, or another holder has taken a lease.
+    /// A signal was received, or another holder has taken a lease.
     pub(super) fn check(&self) -> Result<(), Halt> {
         self.interrupt.check()?;
         self.leases.check()
     }
 
-    /// Waits, within a bound, until all nodes are healthy: an election or a restart passes.
+    /// Waits, within a bound, until all nodes are healthy: an election or a restart is transient.
     ///
     /// # Errors
-    /// Each problem that is left, or a signal.
+    /// Each remaining problem, or a signal.
     pub(super) async fn healthy(&self, target: Mode) -> Result<Vec<Node>, Halt> {
         let began = Instant::now();
         loop {
@@ -81,7 +81,7 @@ impl Rollout {
         }
     }
 
-    /// The state of all nodes; one that cannot be reached is tried again, within a bound.
+    /// The state of all nodes. A node that cannot be reached is tried again, within a bound.
     ///
     /// # Errors
     /// A node that cannot be reached, or a signal.
@@ -102,11 +102,11 @@ impl Rollout {
         }
     }
 
-    /// `None`, after a check that all nodes are up, if the request failed and may be tried again: a request may fail at
-    /// a node that is restarted.
+    /// The result of a request. `None` if the request failed and may be tried again, as it may fail at a node that is
+    /// being restarted; all nodes can be reached then.
     ///
     /// # Errors
-    /// The request has failed too many times in a row.
+    /// The request failed too many times in a row.
     pub(super) async fn tolerate<T>(&self, result: Result<T, Halt>) -> Result<Option<T>, Halt> {
         let failed = self.failed_requests.get();
         match result {
@@ -121,7 +121,7 @@ impl Rollout {
         }
     }
 
-    /// The last known state of each node; of `nodes` where there is none.
+    /// The last known state of each node; if there is none, the state in `nodes`.
     pub(super) fn last_known(&self, nodes: Vec<Node>) -> Vec<Node> {
         let seen = self.last_seen.borrow();
         nodes.into_iter().enumerate().map(|(place, node)| seen.get(place).cloned().flatten().unwrap_or(node)).collect()
@@ -135,7 +135,7 @@ impl Rollout {
         self.last_modes.borrow_mut().insert(self.fleet.name(place).to_owned(), mode);
     }
 
-    /// Reports the nodes whose mode fell behind.
+    /// Reports the nodes whose mode has fallen behind.
     pub(super) fn tell_lagging(&self, nodes: &[Node]) {
         for (node, text) in lagging(nodes, &self.last_modes.borrow()) {
             self.tell(node, &text);
@@ -158,14 +158,14 @@ impl Rollout {
         self.journal.note(format_args!("{}: {text}", self.fleet.name(node)));
     }
 
-    /// The same, unless it was the node's last event.
+    /// As [`Rollout::tell`], unless this was the node's last event.
     pub(super) fn tell_changed(&self, node: usize, text: &str) {
         if !self.display.is_last_event(node, text) {
             self.tell(node, text);
         }
     }
 
-    /// Reports an event of no node in particular, on the screen and in the log.
+    /// Reports an event that concerns no single node, on the screen and in the log.
     pub(super) fn tell_all(&self, text: &str) {
         self.display.line(text);
         self.journal.note(text);

@@ -13,10 +13,10 @@ use crate::policy::Mode;
 /// The progress lines of all nodes.
 #[derive(Debug)]
 pub(super) struct LiveDisplay {
-    /// On a terminal only.
+    /// The live lines; `None` if the output is not a terminal.
     bars: Option<(MultiProgress, Vec<ProgressBar>)>,
     lines: RefCell<Vec<NodeLine>>,
-    /// Columns of the longest name.
+    /// Width of the longest name, in columns.
     width: usize,
 }
 
@@ -44,9 +44,9 @@ impl LiveDisplay {
         }
     }
 
-    /// Prints a line above the live ones.
+    /// Prints a line above the live lines.
     pub(super) fn line(&self, line: impl Display) {
-        // A closed standard output is no failure: the exit code tells the result.
+        // A closed standard output is not an error: the exit code states the result.
         let write = || _ = writeln!(stdout(), "{line}");
         match &self.bars {
             Some((all, _)) => all.suspend(write),
@@ -64,7 +64,7 @@ impl LiveDisplay {
         self.change(node, false, |line| line.mode = Some(mode));
     }
 
-    /// Shows what a node does in the next few seconds, in the live line only.
+    /// Shows a node's activity of the next few seconds, in its live line only.
     pub(super) fn activity(&self, node: usize, doing: impl Into<String>) {
         self.change(node, false, |line| line.doing = doing.into());
     }

@@ -22,7 +22,7 @@ pub(super) enum Goal {
     Back(Vec<Mode>),
 }
 
-/// Reports line by line; returns the exit code.
+/// Prints the report line by line; returns the exit code.
 pub(super) async fn run(fleet: &Fleet, goal: &Goal, last: &LastModes, accept: &[String], say: impl Fn(String)) -> u8 {
     let nodes = match all_of(fleet.look().await) {
         Ok(nodes) => nodes,
@@ -91,7 +91,7 @@ fn show(nodes: &[Node], steps: &[PlannedStep], say: &impl Fn(String)) {
     }
 }
 
-/// The blockers of the first rung, by the nodes' own answers.
+/// The blockers of the first rung, as the nodes report them.
 async fn next_waits(fleet: &Fleet, steps: &[PlannedStep], say: &impl Fn(String)) {
     let Some(to) = steps.first().map(|step| step.to) else { return };
     let going: Vec<_> = steps.iter().filter(|step| step.to == to).map(|step| step.node).collect();

@@ -1,8 +1,8 @@
-//! The check of a node from outside, as a client would see it: does it answer TLS, does it refuse plaintext? Of TLS, it
-//! reads only the first byte of the answer; no certificate is shown, and none is verified.
+//! The check of a node from outside, as a client would see the node: whether it answers TLS, and whether it refuses
+//! plaintext. Of a TLS answer, only the first byte is read; no certificate is presented, and none is verified.
 //!
-//! It speaks plaintext only to a node that must refuse it: elsewhere it would become a plaintext client in the inventory,
-//! and block the next step.
+//! Plaintext is sent only to a node that must refuse it: any other node would list the check as a plaintext client in
+//! its inventory, and that client would block the next step.
 
 use std::io;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::policy::Mode;
 /// The application name in the plaintext `isMaster`.
 pub(super) const APPLICATION: &str = "tlsramp rollout";
 
-/// Checks that a node answers as its mode says. Returns a text for each result.
+/// Checks that a node answers as its mode requires. Returns a text for each result.
 ///
 /// # Errors
-/// A description of the difference, or that the address cannot be reached.
+/// A description of the difference, or of why the address cannot be reached.
 pub(super) async fn verify(address: &HostPort, mode: Mode) -> Result<Vec<&'static str>, String> {
     let mut found = vec![tls(address, mode).await?];
     if !mode.accepts_plaintext() {
@@ -80,7 +80,7 @@ async fn answer<T>(address: &HostPort, answer: impl Future<Output = T>) -> Resul
     answer.map_err(|_| format!("{address} does not answer within {} s", EXTERNAL_CHECK.as_secs()))
 }
 
-/// Connects, and tries again for a while, so that one lost packet is no failure.
+/// Connects, with retries within a bound, so that one lost packet does not fail the check.
 async fn connect(address: &HostPort) -> Result<TcpStream, String> {
     let until = Instant::now() + 2 * EXTERNAL_CHECK;
     loop {
@@ -97,7 +97,7 @@ async fn connect(address: &HostPort) -> Result<TcpStream, String> {
     }
 }
 
-/// A ClientHello, whose handshake is never completed.
+/// A ClientHello. Its handshake is never completed.
 fn client_hello(address: &HostPort) -> Result<Vec<u8>, String> {
     let host = address.host.strip_suffix('.').unwrap_or(&address.host);
     let name = ServerName::try_from(host.to_owned()).map_err(|error| error.to_string())?;
@@ -130,7 +130,7 @@ mod tests {
     use crate::net::HostPort;
     use crate::policy::Mode;
 
-    /// A server that answers TLS by one byte, and plaintext by an error of this code, or by closing.
+    /// A server that answers TLS with one byte, and plaintext with an error of this code, or by closing the connection.
     async fn server(tls: u8, code: Option<i32>) -> HostPort {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! The admin ports of all nodes, which are asked concurrently.
+//! The admin ports of all nodes, which are queried concurrently.
 
 use std::future::Future;
 
@@ -10,7 +10,7 @@ use crate::admin_client::{AdminClient, ClientError};
 use crate::net::HostPort;
 use crate::text::escaped;
 
-/// All nodes, in the order given.
+/// All nodes, in the order of the command line.
 #[derive(Debug)]
 pub(super) struct Fleet {
     nodes: Vec<NodeHandle>,
@@ -19,10 +19,10 @@ pub(super) struct Fleet {
 /// The addresses and settings by which one node is reached.
 #[derive(Debug, Clone)]
 pub(super) struct NodeHandle {
-    /// The node's admin address, as it was given.
+    /// The node's admin address, as written on the command line.
     pub(super) name: String,
     pub(super) client: AdminClient,
-    /// `tlsramp ctl` with the options for this node, to be printed.
+    /// The `tlsramp ctl` command with the options for this node, for messages.
     pub(super) ctl: String,
     pub(super) public: PublicAddress,
 }
@@ -30,10 +30,10 @@ pub(super) struct NodeHandle {
 /// The address at which a node is checked from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PublicAddress {
-    /// The node's own name in its set.
+    /// The name that the node has in its set.
     OwnName,
     At(HostPort),
-    /// The operator wants no check.
+    /// No check.
     None,
 }
 
@@ -92,7 +92,7 @@ impl Fleet {
         .await
     }
 
-    /// Asks some nodes concurrently. The answers have the order of `places`.
+    /// Queries some nodes concurrently. The answers have the order of `places`.
     pub(super) async fn each<T, F>(
         &self,
         places: &[usize],
@@ -124,7 +124,7 @@ impl Fleet {
     }
 }
 
-/// All answers, or the first error with the index of its node.
+/// Returns all answers, or the first error with the index of its node.
 pub(super) fn all_of<T>(answers: Vec<Result<T, AnswerError>>) -> Result<Vec<T>, (usize, AnswerError)> {
     answers.into_iter().enumerate().map(|(node, answer)| answer.map_err(|error| (node, error))).collect()
 }

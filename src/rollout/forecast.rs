@@ -1,6 +1,7 @@
-//! What later steps will wait for, or be refused for, by the present status of the nodes. PURE.
+//! Predicts from the present status of the nodes what later steps will wait for, or why they will be refused. PURE.
 //!
-//! It does not ask the nodes whether they are ready for a later mode: they would try TLS to servers that take none yet.
+//! The nodes are not asked whether they are ready for a later mode: they would try TLS to servers that do not accept it
+//! yet.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::limits::EXPIRY_WARNING_DAYS;
 use crate::policy::Mode;
 use crate::text::{escaped, printable};
 
-/// A line for each, with the index of its node. `accept` has the keys of `--accept`.
+/// A line for each prediction, with the index of its node. `accept` has the keys of `--accept`.
 pub(super) fn all(
     nodes: &[Node],
     observed_peers: &[ObservedPeers],
@@ -124,7 +125,7 @@ mod tests {
         row
     }
 
-    /// The lines of a node that has these, before a rollout to requireSSL.
+    /// The lines for a node with these clients, before a rollout to requireSSL.
     fn lines(node: impl FnOnce(&mut Node), clients: Vec<ClientRow>, accept: &[String]) -> Vec<String> {
         let mut one = member("a", MemberState::Primary, Disabled, &[]);
         one.status.members = vec![crate::admin::replies::MemberStatus { name: "A:27017".into(), ..Default::default() }];

@@ -1,17 +1,17 @@
-//! Why a rollout ends early.
+//! The reason why a rollout ends early.
 
 use std::fmt::Display;
 
-/// Why a rollout ends early.
+/// The reason why a rollout ends early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Halt {
     /// Nothing has failed: the operator has to act first, or a client is still connected.
     Stopped(String),
     /// A node has failed; `--autoRollback` takes all of them back.
     Failed(String),
-    /// A node has failed, and all are back in the mode they had at first.
+    /// A node has failed, and all nodes are back in the modes that they had before the rollout.
     TakenBack(String),
-    /// A signal.
+    /// A signal was received.
     Interrupted,
 }
 

@@ -1,5 +1,5 @@
-//! What stops a rollout before any step: nodes that are unhealthy, that do not belong together, or that are missing.
-//! PURE.
+//! The problems that stop a rollout before any step: nodes that are unhealthy, that do not belong together, or that are
+//! missing. PURE.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::text::printable;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HealthProblem {
-    /// The index of the node; `None`: of the whole set.
+    /// The index of the node; `None` if the problem concerns a whole set.
     pub(super) node: Option<usize>,
     pub(super) text: String,
-    /// Whether it may pass by itself, as an election does.
+    /// Whether the problem may end by itself, such as an election.
     pub(super) transient: bool,
 }
 
-/// Everything that stops a rollout up to this mode.
+/// All problems that stop a rollout to this mode.
 pub(super) fn problems(nodes: &[Node], target: Mode) -> Vec<HealthProblem> {
     let mut found = ailments(nodes);
     found.extend(sets(nodes));
@@ -26,7 +26,7 @@ pub(super) fn problems(nodes: &[Node], target: Mode) -> Vec<HealthProblem> {
     found
 }
 
-/// A line for each, with the name of its node.
+/// A line for each problem, with the name of its node.
 pub(super) fn text(found: &[HealthProblem], names: &[String]) -> String {
     let line = |one: &HealthProblem| match one.node.and_then(|node| names.get(node)) {
         Some(name) => format!("{name}: {}", one.text),
@@ -42,7 +42,7 @@ fn ailments(nodes: &[Node]) -> Vec<HealthProblem> {
     nodes.iter().map(Node::ailment).enumerate().filter_map(ill).collect()
 }
 
-/// A standalone server beside members of sets; sets without exactly one primary.
+/// A standalone server together with members of sets; sets without exactly one primary.
 fn sets(nodes: &[Node]) -> Vec<HealthProblem> {
     let names: BTreeSet<_> = nodes.iter().filter_map(set).collect();
     let mut found = Vec::new();
@@ -78,9 +78,9 @@ fn twice(nodes: &[Node]) -> Vec<HealthProblem> {
     nodes.iter().enumerate().filter_map(again).collect()
 }
 
-/// Members that a set names and that are not listed nodes.
+/// Members in a set's `hello` that are not listed nodes.
 pub(super) fn missing(nodes: &[Node]) -> Vec<HealthProblem> {
-    // A server that is down or starting, and whose name is not known, may be the one that seems to be missing.
+    // A server that is down or starting, and whose own name is not known yet, may be the missing member.
     if nodes.iter().any(|node| node.me().is_none() && node.ailment().is_some()) {
         return Vec::new();
     }

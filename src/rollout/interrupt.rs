@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: a request in progress is finished, and no other is begun.
+//! SIGINT and SIGTERM: a request in progress is finished, and no other is started.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use tokio::time::sleep;
 use super::halt::Halt;
 use crate::app::Signals;
 
-/// Whether a signal has come.
+/// Whether a signal was received.
 #[derive(Debug)]
 pub(super) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
-    /// Listens from now on. Must be called on the runtime.
+    /// Starts listening for the signals. Must be called on the runtime.
     ///
     /// # Errors
-    /// The system refuses the signal handlers.
+    /// The signal handlers cannot be installed.
     pub(super) fn listen() -> std::io::Result<Interrupt> {
         let mut signals = Signals::new()?;
         let (sender, receiver) = watch::channel(false);
         tokio::spawn(async move {
-            // A second signal changes nothing: every request is bounded, and so is what is left to do.
+            // A second signal has no effect: every request and the remaining work are bounded.
             loop {
                 signals.stop().await;
                 sender.send_replace(true);

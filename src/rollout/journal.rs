@@ -1,7 +1,8 @@
-//! The change record: plain text, a line for each event, appended; and read back for the modes that nodes had at first.
+//! The log of a rollout: plain text, one appended line for each event. It is read back for the modes that nodes had
+//! before the rollout.
 //!
-//! Only a rollback and a resumed rollout read it, since no node remembers its earlier modes: what is next is decided by
-//! the nodes' own answers.
+//! Only a rollback and a resumed rollout read it, since no node remembers its earlier modes. The next step is decided
+//! by the nodes' own answers.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ use super::limits::LOG_BYTES;
 use super::node::mode;
 use crate::policy::Mode;
 
-/// The log; without a file, it drops every line.
+/// The log. Without a file, every line is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     file: Option<(PathBuf, File)>,
@@ -24,7 +25,7 @@ pub(super) struct Journal {
     complained: Cell<bool>,
 }
 
-/// The modes that nodes had at first, and the nodes whose rollout is complete.
+/// The modes that nodes had before the rollout, and the nodes whose rollout is complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Origins {
     pub(super) modes: Vec<(String, Mode)>,
@@ -39,7 +40,7 @@ impl Journal {
         Ok(Journal { file: Some((path.to_owned(), file)), complained: Cell::default() })
     }
 
-    /// Writes a line. A write error is reported once, and does not stop the rollout between two nodes.
+    /// Writes a line. The first write error is reported, and does not stop the rollout between two nodes.
     pub(super) fn note(&self, text: impl Display) {
         let Some((path, mut file)) = self.file.as_ref().map(|(path, file)| (path, file)) else { return };
         let line = format!("{} {text}\n", now());
@@ -50,7 +51,7 @@ impl Journal {
         }
     }
 
-    /// Records the mode that a node had at first.
+    /// Records the mode that a node had before the rollout.
     pub(super) fn began(&self, node: &str, mode: Mode) {
         self.note(format_args!("{BEGAN} {node} {mode}"));
     }
@@ -66,30 +67,30 @@ impl Origins {
         self.modes.iter().find(|(one, _)| one == node).map(|(_, mode)| *mode)
     }
 
-    /// Whether the rollout was completed or taken back, so that the next one is no resumption.
+    /// Whether the rollout was completed or rolled back, so that a later one does not resume it.
     pub(super) fn has_ended(&self) -> bool {
         self.modes.iter().all(|(node, _)| self.done.contains(node))
     }
 }
 
-/// What the log says about some nodes.
+/// The contents of the log for some nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct LogHistory {
-    /// Of their newest rollout.
+    /// The origins of the nodes' newest rollout.
     pub(super) origins: Option<Origins>,
-    /// The mode that each was last changed to, in any rollout.
+    /// The last mode change of each node, in any rollout.
     pub(super) last_modes: LastModes,
 }
 
-/// Reads the newest rollout of exactly these nodes, in any order; with `among`, of these and perhaps others, so that a
-/// rollback does not need a node that is gone. A missing file counts as empty.
+/// Reads the newest rollout of exactly these nodes, in any order; with `among`, of these and possibly others, so that a
+/// rollback does not need a node that no longer exists. A missing file counts as empty.
 pub(super) fn history(path: &Path, nodes: &[String], among: bool) -> io::Result<LogHistory> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogHistory::default()),
         Err(error) => return Err(error),
     };
-    // Of a long log, only the end is read, which has the newest rollouts.
+    // Only the end of a long log is read, which has the newest rollouts.
     let start = file.metadata()?.len().saturating_sub(LOG_BYTES);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
@@ -109,7 +110,7 @@ fn last_modes(text: &str) -> LastModes {
     text.lines().filter_map(changed).collect()
 }
 
-/// A rollout's block of lines begins at its opening line; unknown lines are skipped.
+/// Finds the newest rollout of these nodes. Its lines follow its opening line; unknown lines are skipped.
 fn find(text: &str, nodes: &[String], among: bool) -> Option<Origins> {
     let mut blocks = Vec::<Origins>::new();
     for line in text.lines() {

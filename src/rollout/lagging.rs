@@ -1,12 +1,12 @@
-//! Nodes whose mode fell behind: below the last mode in the log, or more than one rung below the others, which no
-//! rollout leaves. The usual cause is a restart without the state file. PURE.
+//! Nodes whose mode has fallen behind: below the node's last mode in the log, or more than one rung below the other
+//! nodes, which no rollout does. The usual cause is a restart without the state file. PURE.
 
 use std::collections::BTreeMap;
 
 use super::node::Node;
 use crate::policy::Mode;
 
-/// The mode that each node was last changed to, by its name.
+/// The mode of each node after its last change, by the node's name.
 pub(super) type LastModes = BTreeMap<String, Mode>;
 
 /// A text for each such node, with its index.

@@ -1,4 +1,4 @@
-//! The lease on every node, which keeps other rollouts and writers out: taken first, renewed, given back at the end.
+//! The lease on every node, which excludes other rollouts and writers: taken first, renewed, given back at the end.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,13 @@ use crate::admin_client::ClientError;
 use crate::limits::LEASE_HOLDER_CHARS;
 use crate::text::printable;
 
-/// The leases on all nodes. They expire by themselves if they are not renewed.
+/// The leases on all nodes. Without renewal, they expire.
 #[derive(Debug)]
 pub(super) struct Leases {
     fleet: Arc<Fleet>,
     holder: String,
     renewal: AbortHandle,
-    /// Why a lease was lost: another holder took it by force.
+    /// The text about a lost lease, which another holder took by force.
     lost: Arc<Mutex<Option<String>>>,
 }
 
@@ -28,12 +28,12 @@ impl Leases {
     /// Takes all leases, or none.
     ///
     /// # Errors
-    /// The holder of one, or a node that cannot be reached.
+    /// The holder of one of the leases, or a node that cannot be reached.
     pub(super) async fn take(fleet: &Arc<Fleet>, holder: &str) -> Result<Leases, Halt> {
         let taken = ask(fleet, holder, LEASE).await;
         let failure = taken.iter().enumerate().find_map(|(node, taken)| Some((node, taken.as_ref().err()?)));
         if let Some((node, error)) = failure {
-            // A lease of another holder is not affected.
+            // This does not affect another holder's lease.
             give_back(fleet, holder).await;
             return Err(Halt::stopped(fleet.name(node), text(error)));
         }
@@ -59,9 +59,9 @@ impl Leases {
     }
 }
 
-/// The holder's name: user, host and process.
+/// The holder's name: user, host and process ID.
 pub(super) fn holder() -> String {
-    // The environment has no user name under cron and in containers.
+    // The environment may have no user name, for example under cron and in containers.
     let uid = || std::fs::metadata("/proc/self").map(|own| format!("uid{}", own.uid())).unwrap_or_default();
     let user = std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or_else(uid);
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -73,7 +73,7 @@ async fn renew(fleet: Arc<Fleet>, holder: String, lost: Arc<Mutex<Option<String>
     loop {
         sleep(LEASE_RENEWAL).await;
         for (node, renewed) in ask(&fleet, &holder, LEASE).await.iter().enumerate() {
-            // A node that cannot be reached stops the rollout by itself; a node that was restarted has no lease any more.
+            // An unreachable node stops the rollout elsewhere; a node that was restarted has no lease any more.
             if let Err(error) = renewed
                 && is_refusal(error)
             {
@@ -96,14 +96,14 @@ async fn ask(fleet: &Fleet, holder: &str, time: Duration) -> Vec<Result<(), Answ
         .await
 }
 
-/// A lease that cannot be given back expires.
+/// Gives back the leases. One that cannot be given back expires.
 async fn give_back(fleet: &Fleet, holder: &str) {
     ask(fleet, holder, Duration::ZERO).await;
 }
 
 fn is_refusal(error: &AnswerError) -> bool {
     match error {
-        AnswerError::Client(error) => error.is_refusal(),
+        AnswerError::Client(error) => error.reply().is_some(),
         AnswerError::Unreadable(_) => false,
     }
 }
@@ -111,7 +111,7 @@ fn is_refusal(error: &AnswerError) -> bool {
 fn text(error: &AnswerError) -> String {
     match error {
         AnswerError::Client(ClientError::Refused { reply, .. }) if reply.code == "Leased" => {
-            // The admin port's text names the holder and the time.
+            // The text from the admin port names the holder and the remaining time.
             format!("{} (another rollout is under way, or was killed less than a minute ago)", printable(&reply.error))
         }
         AnswerError::Client(_) | AnswerError::Unreadable(_) => error.to_string(),

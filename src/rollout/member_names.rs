@@ -1,6 +1,6 @@
-//! The names of all members of all sets: collected from the nodes' servers, and given to every node before the first
-//! step. A node verifies a peer by its name, and knows by itself only the names in its own server's hello, which has no
-//! hidden members and no members of other sets.
+//! The names of all members of all sets, which are collected from the nodes' servers and given to every node before the
+//! first step. A node verifies a peer by its name, and by itself knows only the names in its own server's `hello`,
+//! which has neither hidden members nor members of other sets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,8 @@ use super::node::Node;
 use crate::admin_client::ClientError;
 use crate::text::{escaped, printable};
 
-/// Collects the names of each set: those in the hellos of its listed members, and the own name of each. PURE.
+/// Collects the names of each set: those in the `hello` of its listed members, and the name of each member itself.
+/// PURE.
 pub(super) fn of_sets(nodes: &[Node]) -> MemberNames {
     let mut sets = BTreeMap::<String, BTreeSet<String>>::new();
     for node in nodes {
@@ -30,7 +31,7 @@ pub(super) fn unknown_to<'a>(node: &Node, sets: &'a MemberNames) -> Vec<&'a str>
     sets.values().flatten().filter(|name| !known.contains(*name)).map(String::as_str).collect()
 }
 
-/// PURE.
+/// The sets and their names in one line. PURE.
 fn text(sets: &MemberNames) -> String {
     let set = |(set, names): (&String, &Vec<String>)| {
         let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
@@ -43,7 +44,7 @@ impl Rollout {
     /// Gives every node the names of all sets, unless it has them already.
     ///
     /// # Errors
-    /// A node that does not answer, or is too old to take them.
+    /// A node that does not answer, or whose version has no `POST /members`.
     pub(super) async fn give_names(&self, nodes: &[Node]) -> Result<(), Halt> {
         let sets = of_sets(nodes);
         if sets.is_empty() || self.given_names.borrow().as_ref() == Some(&sets) {
@@ -96,7 +97,7 @@ mod tests {
     fn every_name_of_every_set_is_collected() {
         let mut nodes = vec![
             member("a", MemberState::Primary, Disabled, &["a", "b"]),
-            // A hidden member is in no hello but names itself.
+            // No other member's `hello` lists a hidden member, but its own `hello` names itself.
             member("Hidden", MemberState::Secondary, Disabled, &["a", "b"]),
             member("c", MemberState::Primary, Disabled, &["c"]),
             member("app", MemberState::Mongos, Disabled, &[]),

@@ -1,4 +1,4 @@
-//! The state of a node, from the status of its tlsramp. PURE.
+//! The state of a node, from its tlsramp's status reply. PURE.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,19 +10,19 @@ use crate::text::printable;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Node {
-    /// The node's admin address, as it was given.
+    /// The node's admin address, as written on the command line.
     pub(super) name: String,
     /// The mode in force.
     pub(super) mode: Mode,
-    /// The mode in its flags and file.
+    /// The mode in the node's flags and file.
     pub(super) configured: Mode,
-    /// The server behind its inbound route. `None`: it has no such route, as a proxy beside an application.
+    /// The server of the node's inbound route; `None` without such a route, as for a proxy beside an application.
     pub(super) server: Option<UpstreamStatus>,
-    /// The servers of its outbound routes, with the results of its probes.
+    /// The servers of the node's outbound routes, with the results of its probes.
     pub(super) outbound: Vec<UpstreamStatus>,
-    /// The listeners of its outbound routes, each with the server that the route leads to.
+    /// The listeners of the node's outbound routes, each with the server that the route leads to.
     pub(super) outbound_listeners: Vec<(String, SocketAddr)>,
-    /// The addresses of its inbound listeners, wildcards excepted.
+    /// The addresses of the node's inbound listeners, except wildcards.
     pub(super) listens: Vec<IpAddr>,
     pub(super) status: Status,
 }
@@ -45,7 +45,7 @@ pub(super) enum MemberState {
 
 impl Node {
     /// # Errors
-    /// A mode that does not exist.
+    /// An unknown mode.
     pub(super) fn of(name: &str, status: Status) -> Result<Node, String> {
         let (inbound, outbound): (Vec<_>, _) =
             status.upstreams.iter().cloned().partition(|upstream| upstream.route == "inbound");
@@ -65,17 +65,17 @@ impl Node {
         self.server.as_ref().map_or(MemberState::Outbound, |server| MemberState::of(server.state.as_deref()))
     }
 
-    /// Whether it has no server of its own, as a proxy beside an application.
+    /// Whether the node has no server of its own, such as a proxy beside an application.
     pub(super) fn is_outbound_only(&self) -> bool {
         self.server.is_none()
     }
 
-    /// The node's own name in its set, in lower case.
+    /// The server's own name in its set, in lower case.
     pub(super) fn me(&self) -> Option<String> {
         self.server.as_ref().and_then(|server| server.me.as_deref()).map(str::to_ascii_lowercase)
     }
 
-    /// Its position on the ladder. `able`: whether it can take a step.
+    /// The node's position on the ladder. `able`: whether the node can take a step.
     pub(super) fn position(&self, able: bool) -> Position {
         let role = match self.state() {
             MemberState::Primary => Role::Primary,
@@ -90,7 +90,7 @@ impl Node {
         Position { mode: self.mode, role, able }
     }
 
-    /// Why it is unhealthy, if it is.
+    /// The reason why the node is unhealthy; `None` if it is healthy.
     pub(super) fn ailment(&self) -> Option<String> {
         let server = self.server.as_ref()?;
         if !server.up {
@@ -152,7 +152,7 @@ pub(super) fn positions(nodes: &[Node]) -> Vec<Position> {
     nodes.iter().map(|node| node.position(true)).collect()
 }
 
-/// A mode in either spelling.
+/// Parses a mode in either spelling.
 pub(super) fn mode(text: &str) -> Result<Mode, String> {
     let [ssl, tls] = [Spelling::Ssl, Spelling::Tls];
     Mode::parse(text, ssl).or_else(|_| Mode::parse(text, tls)).map_err(|_| {

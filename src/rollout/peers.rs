@@ -1,16 +1,17 @@
-//! Peers of the nodes that are mongod or mongos and no listed node: named before anything is changed. PURE.
+//! Peers of the nodes that are mongod or mongos and not listed as nodes. They are reported before anything is changed.
+//! PURE.
 //!
-//! A member that no hello names, such as a hidden one, has connections to the others all the same, and would be cut off by
-//! `requireSSL`, or sooner. The remedy is to list its tlsramp as a node.
+//! A member that is in no `hello`, such as a hidden one, still has connections to other members. `requireSSL`, or an
+//! earlier mode, would cut it off. The remedy is to list its tlsramp as a node.
 //!
-//! A node has several names: its own in the set, those by which other nodes dial it, and addresses. A peer is a listed
-//! node if any of these matches:
+//! A node has several names: its name in the set, the names by which other nodes dial it, and addresses. A peer counts
+//! as a listed node if any of these matches:
 //!
 //! - the name in the set, or an address that any node resolves that name to;
 //! - an address that the node listens on, or at which the external check reaches it;
-//! - the own name (`me` in its hello) of the server of an outbound route;
+//! - the own name (`me` in `hello`) of the server of an outbound route;
 //! - the names that verify the server of an outbound route (`name=`);
-//! - an outbound route that listens on the address that the name in the set resolves to there (`/etc/hosts`).
+//! - an outbound route that listens on the address to which the name in the set resolves on that host (`/etc/hosts`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -32,26 +33,26 @@ pub(super) struct ObservedPeers {
 /// The names and addresses of all listed nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ListedNodes {
-    /// Their names in their sets, in lower case.
+    /// The nodes' names in their sets, in lower case.
     names: BTreeSet<String>,
     ips: BTreeSet<IpAddr>,
     endpoints: BTreeSet<SocketAddr>,
-    /// Of each node, in their order.
+    /// The local names of each node, in the order of the nodes.
     local: Vec<LocalNames>,
 }
 
-/// Names and addresses of servers that hold at one node.
+/// Names and addresses of servers that are valid at one node only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct LocalNames {
-    /// Servers of its outbound routes that are listed nodes, in lower case.
+    /// Servers of the node's outbound routes that are listed nodes, in lower case.
     aliases: BTreeSet<String>,
-    /// Addresses of names, as resolved there; names in lower case.
+    /// The addresses to which names resolve at the node; names in lower case.
     addresses: BTreeMap<String, Vec<IpAddr>>,
-    /// Whether it is a proxy beside an application.
+    /// Whether the node is a proxy beside an application.
     outbound_only: bool,
 }
 
-/// A peer that is no listed node.
+/// A peer that is not a listed node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct UnlistedPeer {
     /// The index of the node that reports it.
@@ -59,7 +60,7 @@ pub(super) struct UnlistedPeer {
     pub(super) text: String,
 }
 
-/// Addresses of the host names that were looked up; names in lower case.
+/// Addresses of the host names that were resolved here; names in lower case.
 pub(super) type ResolvedHosts = BTreeMap<String, Vec<IpAddr>>;
 
 impl ListedNodes {
@@ -129,7 +130,7 @@ impl LocalNames {
             node.outbound_listeners.iter().filter(|(_, listen)| leads_to(listen)).map(|(target, _)| target);
         let is_named = |up: &&UpstreamStatus| up.me.as_ref().is_some_and(|me| names.contains(&me.to_ascii_lowercase()));
         let by_hello = node.outbound.iter().filter(is_named).map(|up| &up.upstream);
-        // By the names that verify the server of a link, `name=` included.
+        // Checks the names that verify the server of a link, including `name=`.
         let is_verified = |link: &&LinkStatus| {
             let port = port(&link.destination);
             let name = |name: &String| format!("{}:{}", name.to_ascii_lowercase(), port.unwrap_or_default());
@@ -147,7 +148,7 @@ impl LocalNames {
     }
 }
 
-/// The host names to look up: those of the nodes, and those that they dial.
+/// The host names to resolve: those of the nodes, and those that they dial.
 pub(super) fn names(
     nodes: &[Node],
     publics: &[Option<HostPort>],
@@ -162,7 +163,7 @@ pub(super) fn names(
     all.filter(|host| host.parse::<IpAddr>().is_err()).collect()
 }
 
-/// Every peer that is no listed node. `now` in milliseconds since 1970.
+/// Every peer that is not a listed node. `now` is in milliseconds since 1970.
 pub(super) fn unlisted(
     known: &ListedNodes,
     observed_peers: &[ObservedPeers],
@@ -171,7 +172,7 @@ pub(super) fn unlisted(
 ) -> BTreeSet<UnlistedPeer> {
     let mut found = BTreeSet::new();
     for (node, observed) in observed_peers.iter().enumerate() {
-        // Connections of a proxy beside an application are the application's, to any servers.
+        // Connections of a proxy beside an application belong to the application, and may lead to any server.
         if known.local.get(node).is_some_and(|view| view.outbound_only) {
             continue;
         }
@@ -184,7 +185,7 @@ pub(super) fn unlisted(
     found
 }
 
-/// Unlisted members of the nodes' sets that answer a node's probe.
+/// Unlisted members of the nodes' sets that answer the probe of a node.
 pub(super) fn answering(nodes: &[Node], known: &ListedNodes, resolved: &ResolvedHosts) -> BTreeSet<UnlistedPeer> {
     let server = |node: &Node| node.server.as_ref().and_then(|server| server.set_name.clone());
     let sets: BTreeSet<_> = nodes.iter().filter_map(server).collect();
@@ -223,8 +224,8 @@ fn dialled_text(target: &HostPort) -> String {
     )
 }
 
-/// The server that a node's own server dials by this connection. Connections of applications on an outbound route do not
-/// count; one without client metadata does, since servers before 3.6 send none.
+/// The server that a node's own server dials by this connection. Connections of applications on an outbound route do
+/// not count. A connection without client metadata counts, since servers before 3.6 send none.
 fn dialled(row: &ConnectionRow) -> Option<HostPort> {
     let is_server = row.member || (row.application.is_none() && row.driver.is_none());
     let target = row.route.strip_prefix("outbound ")?;
@@ -233,7 +234,7 @@ fn dialled(row: &ConnectionRow) -> Option<HostPort> {
 }
 
 fn admin_host(name: &str) -> Option<String> {
-    // A Unix socket has none.
+    // A Unix socket has no host name.
     name.parse::<AdminAddress>().ok()?;
     name.parse::<HostPort>().ok().map(|place| place.host)
 }
@@ -246,7 +247,8 @@ fn port(name: &str) -> Option<u16> {
     name.parse::<HostPort>().ok().map(|name| name.port)
 }
 
-/// Assumes that clocks differ little. A peer that is connected counts in any case.
+/// Whether a time is within [`PEER_SEEN`] of `now`. Assumes that clocks differ little; a connected peer counts in any
+/// case.
 fn is_recent(moment: &str, now: i64) -> bool {
     let Ok(seen) = bson::DateTime::parse_rfc3339_str(moment) else { return false };
     u128::from(now.abs_diff(seen.timestamp_millis())) < PEER_SEEN.as_millis()

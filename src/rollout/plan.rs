@@ -1,18 +1,20 @@
-//! The next step. PURE: computed before each step from the nodes' present modes, so that a rollout keeps no state, and an
-//! interrupted one goes on where the nodes are.
+//! The next step. PURE: it is computed before each step from the nodes' present modes, so that a rollout keeps no state
+//! and an interrupted one continues from the present modes.
 //!
-//! **Up**: the lowest rung first, so that no node takes a step before all have taken the previous one. Within a rung, the
-//! primary goes last, so that a problem shows on a member that serves no writes.
+//! **Up**: the lowest rung first, so that no node takes a step before all have taken the previous one. Within a rung,
+//! the primary goes last, so that a problem shows first on a member that accepts no writes.
 //!
-//! A proxy beside an application has outbound links only. They follow the same rule as a member's: it dials TLS from
-//! `preferSSL` on, when every server accepts it (`allowSSL`), and no server requires TLS (`requireSSL`) before all nodes,
-//! this one included, dial it. So any position within a rung is safe. Since its step affects writes, it goes after the
-//! secondaries and before the primary; in reverse where the primary goes first.
+//! A proxy beside an application has outbound links only, to which the rule of a member's outbound links applies: it
+//! dials TLS from `preferSSL` on, when every server accepts TLS (`allowSSL`), and no server requires TLS (`requireSSL`)
+//! before all nodes, including this one, dial TLS. So any order within a rung is safe. Since its step affects writes,
+//! it goes after the secondaries and before the primary; if the primary goes first, after the primary and before the
+//! secondaries.
 //!
-//! **Down**: the highest rung first, all nodes, one rung at a time. So a node dials or refuses something only when that
-//! fits all others: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when the first
-//! refuses TLS (`disabled`), all dial plaintext. Any order within a rung is safe for the links between nodes, and it is
-//! chosen for clients: the primary first where a step admits clients that were refused, last where it refuses some.
+//! **Down**: the highest rung first, all nodes, one rung at a time. So no node dials plaintext or refuses TLS before
+//! all others are prepared: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when
+//! the first node refuses TLS (`disabled`), all dial plaintext. Any order within a rung is safe for the links between
+//! nodes. The order is chosen for clients: the primary goes first if the step admits clients that were refused, and
+//! last if it refuses some.
 
 use crate::policy::Mode;
 
@@ -21,14 +23,14 @@ use crate::policy::Mode;
 pub(super) struct Position {
     pub(super) mode: Mode,
     pub(super) role: Role,
-    /// Whether it can take a step. A node that cannot still holds the others back.
+    /// Whether the node can take a step. A node that cannot still holds the others back.
     pub(super) able: bool,
 }
 
 /// The role of a node, which determines whose traffic its step affects. On the way up, the lower roles go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
-    /// A member without writes, a standalone, or a mongos.
+    /// A member that accepts no writes, a standalone, or a mongos.
     Other,
     /// A proxy beside an application.
     Outbound,
@@ -43,14 +45,14 @@ pub(super) struct PlannedStep {
     pub(super) to: Mode,
 }
 
-/// The next step up to a mode. `None`: no node is below it, or none of those that are next is able.
+/// The next step up to a mode. `None`: no node is below the mode, or no node on the next rung is able.
 pub(super) fn up(positions: &[Position], target: Mode) -> Option<PlannedStep> {
     let lowest = positions.iter().map(|position| position.mode).min().filter(|mode| *mode < target)?;
     let to = above(lowest)?;
     first(positions, |position| position.mode == lowest, false).map(|node| PlannedStep { node, to })
 }
 
-/// The next step down to each node's target. `None`: no node is above its target, or none of those that are next is able.
+/// The next step down to each node's target. `None`: no node is above its target, or no node on the next rung is able.
 pub(super) fn down(positions: &[Position], targets: &[Mode]) -> Option<PlannedStep> {
     let left = |node: usize, position: &Position| targets.get(node).is_some_and(|target| position.mode > *target);
     let above_target = positions.iter().enumerate().filter(|(node, position)| left(*node, position));
@@ -87,7 +89,7 @@ fn all(positions: &[Position], next: impl Fn(&[Position]) -> Option<PlannedStep>
     .collect()
 }
 
-/// The first node for which `may` holds, in list order, primaries last, or first.
+/// The first node for which `may` holds, in list order, with primaries either last or first.
 fn first(positions: &[Position], may: impl Fn(&Position) -> bool, primary_first: bool) -> Option<usize> {
     let found =
         |role: Role| positions.iter().position(|position| position.able && position.role == role && may(position));
@@ -192,7 +194,8 @@ mod tests {
     }
 
     proptest! {
-        /// From any mixture: one legal step at a time, from the lowest rung, secondaries first, until no node is below.
+        /// From any combination of modes: one legal step at a time, from the lowest rung, secondaries first, until no
+        /// node is below.
         #[test]
         fn up_is_one_legal_step_at_a_time((mut positions, target) in mixtures()) {
             let mut count = 0;
@@ -211,7 +214,8 @@ mod tests {
             prop_assert!(positions.iter().all(|position| position.mode >= target));
         }
 
-        /// From any mixture, back to any modes: one rung at a time, from the highest, until each is where it began.
+        /// From any combination of modes, back to any modes: one rung at a time, from the highest, until each node is
+        /// at its target.
         #[test]
         fn down_is_one_rung_at_a_time((mut positions, _) in mixtures(), targets in prop::collection::vec(modes(), 8)) {
             let targets = &targets[..positions.len()];

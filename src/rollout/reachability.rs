@@ -1,4 +1,4 @@
-//! Whether every node reaches every server, by its probes and links: checked after each step, before the step counts as
+//! Whether every node reaches every server, by its probes and links. Checked after each step, before the step counts as
 //! verified, and once more at the end.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use crate::admin::replies::{LinkStatus, UpstreamStatus};
 use crate::policy::Mode;
 use crate::text::printable;
 
-/// Servers that a node does not reach: by the index of the node, the route and the server. With the reason.
+/// Servers that a node does not reach, by the index of the node, the route and the server; the value is the reason.
 pub(super) type UnreachedServers = BTreeMap<(usize, String, String), String>;
 
-/// PURE.
+/// All servers that a node does not reach. PURE.
 pub(super) fn unreached(nodes: &[Node]) -> UnreachedServers {
     let mut found = UnreachedServers::new();
     for (place, node) in nodes.iter().enumerate() {
@@ -24,7 +24,8 @@ pub(super) fn unreached(nodes: &[Node]) -> UnreachedServers {
             let reason = up.reason.as_deref().unwrap_or("no reason is known");
             found.insert((place, up.route.clone(), up.upstream.clone()), with_suggestion(reason, link));
         }
-        // A server whose probe failed is reported by its name above; a redirected link to it has its address.
+        // A server whose probe failed is reported above by its name; a redirected link to the same server has its
+        // address.
         let is_probed = |link: &LinkStatus| node.outbound.iter().any(|up| !up.up && is_link_of(link, up));
         for link in node.status.links.iter().filter(|link| !link.up && !is_probed(link)) {
             if let Some(reason) = &link.reason {
@@ -40,7 +41,7 @@ fn is_link_of(link: &LinkStatus, up: &UpstreamStatus) -> bool {
     link.route == up.route && (link.destination == up.upstream || (link.reason.is_some() && link.reason == up.reason))
 }
 
-/// The reason, and the option that the node suggests against it.
+/// The reason, with the option that the node suggests.
 fn with_suggestion(reason: &str, link: Option<&LinkStatus>) -> String {
     let option = link.and_then(|link| link.suggestion.as_deref());
     let option =
@@ -48,10 +49,10 @@ fn with_suggestion(reason: &str, link: Option<&LinkStatus>) -> String {
     format!("{reason}{}", option.unwrap_or_default())
 }
 
-/// Whether a node has probed its outbound links since it came to this mode. PURE.
+/// Whether a node has probed its outbound links since it changed to this mode. PURE.
 fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
     let link = if mode.dials_tls() { "tls" } else { "plaintext" };
-    // Without probes, there is nothing to wait for.
+    // If nothing is probed, there is nothing to wait for.
     let probes = node.outbound.iter().any(|up| !up.checked.is_empty());
     let is_new = |up: &UpstreamStatus| {
         let same = |old: &&UpstreamStatus| (&old.route, &old.upstream) == (&up.route, &up.upstream);
@@ -65,7 +66,7 @@ fn has_probed(before: &Node, node: &Node, mode: Mode) -> bool {
     !probes || node.outbound.iter().all(is_new)
 }
 
-/// What is worse than before a node's step to a mode. PURE.
+/// The servers that were reached before a node's step to a mode and are not reached now. PURE.
 fn got_worse(before: &[Node], now: &[Node], node: usize, mode: Mode) -> UnreachedServers {
     let known = unreached(before);
     let mut found = unreached(now);
@@ -87,7 +88,7 @@ fn got_worse(before: &[Node], now: &[Node], node: usize, mode: Mode) -> Unreache
     found
 }
 
-/// A line for each. PURE.
+/// A line for each server. PURE.
 pub(super) fn text(found: &UnreachedServers, names: &[String]) -> String {
     let line = |((node, route, server), reason): (&(usize, String, String), &String)| {
         let name = names.get(*node).map(String::as_str).unwrap_or_default();
@@ -97,19 +98,19 @@ pub(super) fn text(found: &UnreachedServers, names: &[String]) -> String {
 }
 
 impl Rollout {
-    /// Waits, within a bound, until every node reaches the servers that it reached before a step, the node that took the
-    /// step by the links of its new mode.
+    /// Waits, within a bound, until every node reaches the servers that it reached before a step; the node that took
+    /// the step must reach them by the links of its new mode.
     ///
     /// # Errors
-    /// Servers that are not reached, and why; an unhealthy server; redirect rules that are gone; a signal.
+    /// Servers that are not reached, with the reason; an unhealthy server; missing redirect rules; a signal.
     pub(super) async fn all_still_reached(&self, before: &[Node], node: usize, mode: Mode) -> Result<(), Halt> {
         self.until_reached(|now| got_worse(before, now, node, mode)).await
     }
 
-    /// Waits, within a bound, until every node reaches every listed node, and every server that it reached at the start.
+    /// Waits, within a bound, until every node reaches every listed node and every server that it reached at the start.
     ///
     /// # Errors
-    /// Servers that are not reached, and why; a signal.
+    /// Servers that are not reached, with the reason; a signal.
     pub(super) async fn all_reached(&self, nodes: &[Node], at_start: &UnreachedServers) -> Result<(), Halt> {
         if unreached(nodes).is_empty() {
             return Ok(());
@@ -170,7 +171,7 @@ mod tests {
         for (up, found) in [
             (upstream(true, "tls", "t"), false),
             (upstream(false, "tls", "t"), true),
-            // Not probed, or not yet: nothing is known.
+            // Without a probe, or before the first, nothing is known.
             (upstream(false, "", ""), false),
         ] {
             let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
@@ -206,7 +207,7 @@ mod tests {
             ),
             (None, link("10.0.0.7:27017", true, None), None),
             (None, link("10.0.0.7:27017", false, None), None),
-            // Probed by its name, and linked to by its address: one server, one line.
+            // Probed by its name, and linked to by its address: one line for one server.
             (
                 Some(upstream(false, "tls", "t")),
                 link("10.0.0.7:27017", false, Some("no name\nverifies it")),
@@ -242,7 +243,7 @@ mod tests {
             (well, gone, Some("its redirect rules are gone")),
             (gone, gone, None),
         ] {
-            // The step was another node's.
+            // Another node took the step.
             let found = got_worse(&[node(before)], &[node(now)], 1, Prefer);
             let text = text(&found, &["a".into()]);
             assert!(part.map_or(text.is_empty(), |part| text.contains(part)), "{part:?}: {text}");

@@ -1,4 +1,4 @@
-//! Moving old connections: recycled at a message boundary, waited for, and named while they remain.
+//! Recycles old connections at a message boundary, waits for them, and names those that remain.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::text::escaped;
 pub(super) struct RemainingConnections {
     rows: Vec<ConnectionRow>,
     count: usize,
-    /// Why some were left alone, and the command that moves them all the same.
+    /// The reasons why some were left open, and the command that recycles them too.
     risks: String,
 }
 
@@ -31,10 +31,10 @@ impl RemainingConnections {
 }
 
 impl Rollout {
-    /// Moves the old connections of these nodes until none remains that its node's mode would not make.
+    /// Recycles the old connections of these nodes until none remains that its node's mode would not make.
     ///
     /// # Errors
-    /// Those that remain when the wait is over, or a signal.
+    /// The connections that remain when the wait is over, or a signal.
     pub(super) async fn move_all(&self, nodes: &[usize]) -> Result<(), Halt> {
         let began = Instant::now();
         loop {
@@ -61,7 +61,7 @@ impl Rollout {
         Ok(all)
     }
 
-    /// Moves a node's old connections once. Returns those that remain, if any.
+    /// Recycles a node's old connections once. Returns those that remain, if any.
     ///
     /// # Errors
     /// The node does not answer.
@@ -72,7 +72,7 @@ impl Rollout {
             return Ok(None);
         }
         self.display.activity(node, "moving old connections");
-        // Connections at risk are moved only by force, and --grace is to end them too.
+        // Connections at risk are recycled only with force, and --grace has to end them too.
         let request = RecycleParameters { force: self.grace.is_some(), grace_secs: self.grace, wait_secs: None };
         let reply = client.recycle(&request).await.map_err(failed)?.value;
         let RecycleReply { moved, cut, ended, .. } = reply;

@@ -1,4 +1,4 @@
-//! A text for each old connection that has not moved: its client, its route, since when it is open, and why it remains.
+//! A text for each old connection that remains: its client, its route, the time when it was opened, and why it remains.
 //! PURE.
 
 use bson::DateTime;
@@ -7,12 +7,12 @@ use super::limits::NAMED_IN_LINE;
 use crate::admin::replies::ConnectionRow;
 use crate::text::printable;
 
-/// The first few in one line, and the number of the others. `now` in milliseconds since 1970.
+/// Names the first few in one line, and the number of the others. `now` is in milliseconds since 1970.
 pub(super) fn in_a_line(rows: &[ConnectionRow], now: i64) -> String {
     lines(rows, NAMED_IN_LINE, now).join("; ")
 }
 
-/// A line for each, up to a bound.
+/// A line for each, up to the bound `most`.
 pub(super) fn lines(rows: &[ConnectionRow], most: usize, now: i64) -> Vec<String> {
     let mut lines: Vec<_> = rows.iter().take(most).map(|row| line(row, now)).collect();
     lines.extend((rows.len() > most).then(|| format!("and {} more", rows.len() - most)));
@@ -46,7 +46,8 @@ fn client(row: &ConnectionRow) -> String {
     }
 }
 
-/// To the minute: with seconds, the line would change, and be printed, every second.
+/// The time when the connection was opened, to the minute: with seconds, the line would change and be printed every
+/// second.
 fn since(now: i64, age_secs: u64) -> String {
     let age = i64::try_from(age_secs).unwrap_or(i64::MAX).saturating_mul(1000);
     let text = DateTime::from_millis(now.saturating_sub(age)).try_to_rfc3339_string().unwrap_or_default();
@@ -56,7 +57,7 @@ fn since(now: i64, age_secs: u64) -> String {
     }
 }
 
-/// Characters of an RFC 3339 time down to its minutes.
+/// Length of an RFC 3339 time down to its minutes.
 const MINUTES: usize = "2023-11-14T22:13".len();
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The way back: every node to its target, by force, one rung at a time over all nodes. [`super::plan`] says why that
-//! order is safe.
+//! The rollback: every node goes back to its target, by force, one rung at a time over all nodes. [`super::plan`]
+//! explains why that order is safe.
 
 use std::time::Instant;
 
@@ -12,12 +12,13 @@ use super::plan::{self, PlannedStep};
 use super::step::Safety;
 use crate::policy::Mode;
 
-/// Goes back from the last known state, `nodes`. A node that is out of reach keeps the others at most one rung below it.
+/// Goes back from the last known state, `nodes`. While a node is unreachable, the others stop at most one rung below
+/// it.
 ///
-/// All are back then; the result has a line for each node that failed its check from outside.
+/// On success all nodes are back. The result has a line for each node that failed its check from outside.
 ///
 /// # Errors
-/// Why it stops, or the nodes that could not be taken back.
+/// The reason for stopping, or the nodes that could not be taken back.
 pub(super) async fn roll_back(rollout: &Rollout, mut nodes: Vec<Node>, targets: &[Mode]) -> Result<Vec<String>, Halt> {
     let mut complaints = Vec::new();
     loop {
@@ -29,7 +30,7 @@ pub(super) async fn roll_back(rollout: &Rollout, mut nodes: Vec<Node>, targets: 
             return finish(rollout, &nodes, targets, &unreached).await.map(|()| complaints);
         };
         if !step.to.accepts_tls() && !rollout.force {
-            // Clients that were moved to TLS would be refused by the first node that takes none.
+            // The first node that refuses TLS would refuse clients that have moved to TLS.
             let going: Vec<_> =
                 (0..nodes.len()).filter(|one| nodes[*one].mode > step.to && targets[*one] <= step.to).collect();
             rollout.ready(&going, step.to).await?;
@@ -38,7 +39,7 @@ pub(super) async fn roll_back(rollout: &Rollout, mut nodes: Vec<Node>, targets: 
     }
 }
 
-/// Takes one step. A node that fails its check from outside does not keep the others from going back.
+/// Takes one step. A node that fails its check from outside does not stop the rollback of the others.
 async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<Option<String>, Halt> {
     let PlannedStep { node, to } = step;
     rollout.change(step, nodes[node].mode, Safety::Forced).await?;
@@ -55,7 +56,7 @@ async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<Op
     }
 }
 
-/// Updates the state of the nodes. Returns an error for each that was out of reach all the time.
+/// Updates the state of the nodes. Returns an error for each node that stayed unreachable.
 async fn look(rollout: &Rollout, nodes: &mut [Node]) -> Result<Vec<Option<AnswerError>>, Halt> {
     let began = Instant::now();
     loop {
@@ -71,7 +72,8 @@ async fn look(rollout: &Rollout, nodes: &mut [Node]) -> Result<Vec<Option<Answer
     }
 }
 
-/// Moves the TLS links that remain to nodes that take none any more, and names the nodes that could not be taken back.
+/// Recycles the remaining TLS links to nodes that no longer accept TLS, and names the nodes that could not be taken
+/// back.
 async fn finish(
     rollout: &Rollout,
     nodes: &[Node],

@@ -1,4 +1,4 @@
-//! The command: leases, the way up or back, the exit code.
+//! The command: leases, upgrade or rollback, exit code.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -22,9 +22,10 @@ use super::rollback::roll_back;
 use super::summary::{self, DONE, FILES_DISAGREE, STOPPED, USAGE};
 use super::upgrade::upgrade;
 use crate::policy::Mode;
+use crate::screen::OutputStyle;
 
-/// Runs the command. Exit code 0: every node is at the mode, and its file agrees; 1: it is not; 2: usage; 3: every node
-/// is at the mode, and a file disagrees.
+/// Runs the command. Exit codes: 0, every node is in the mode, and so is its file; 1, some node is not; 2, wrong usage;
+/// 3, every node is in the mode, but some file names another.
 #[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let args = match RolloutArgs::of(arguments) {
@@ -59,7 +60,7 @@ async fn rollout(args: RolloutArgs) -> ExitCode {
     if args.dry_run {
         return ExitCode::from(dry_run::run(&fleet, &goal, &history.last_modes, &args.accept, say).await);
     }
-    // Before the leases, so that a signal does not leave them taken.
+    // The handlers come before the leases, so that a signal does not leave leases behind.
     let started = Interrupt::listen().and_then(|interrupt| Ok((interrupt, Journal::open(args.log.as_deref())?)));
     let (interrupt, journal) = match started {
         Ok(started) => started,
@@ -127,7 +128,7 @@ async fn go_up(rollout: &Rollout, target: Mode, origins: Option<Origins>, auto_r
     rollout.tell_lagging(&rollout.reached().await?);
     let nodes = rollout.healthy(target).await?;
     rollout.no_unlisted(&nodes).await?;
-    // A resumed rollout has the origins of the one that it resumes.
+    // A resumed rollout takes over the origins of the one that it resumes.
     let resumed = origins.filter(|origins| !origins.has_ended());
     let origin =
         |name: &str, now: Mode| resumed.as_ref().and_then(|origins| origins.of(name)).map_or(now, |then| then.min(now));
@@ -138,7 +139,7 @@ async fn go_up(rollout: &Rollout, target: Mode, origins: Option<Origins>, auto_r
     for (node, origin) in nodes.iter().zip(&origins) {
         rollout.journal.began(&node.name, *origin);
     }
-    // A server that is out of reach before the first step does not stop the rollout.
+    // A server that is unreachable before the first step does not stop the rollout.
     let unreached = reachability::unreached(&nodes);
     reachability::text(&unreached, &rollout.fleet.names()).lines().for_each(|line| rollout.tell_all(line));
     match upgrade(rollout, target, &unreached).await {
@@ -156,7 +157,7 @@ async fn go_up(rollout: &Rollout, target: Mode, origins: Option<Origins>, auto_r
     }
 }
 
-/// Prints why it ended, the state of every node, and what to do next; returns the exit code.
+/// Prints why the rollout ended, the state of every node, and what to do next; returns the exit code.
 async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     let (names, nodes) = (rollout.fleet.names(), rollout.fleet.look().await);
     let is_complete = matches!(ended, Ok(()) | Err(Halt::TakenBack(_)));
@@ -170,13 +171,12 @@ async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     for node in nodes.iter().flatten().filter(|_| is_complete) {
         rollout.journal.done(&node.name, node.mode);
     }
-    // The modes of an incomplete rollout are not the ones that files should have.
+    // Files should not name the modes of an incomplete rollout.
     let disagreements = if is_complete { summary::disagreements(&nodes) } else { Vec::new() };
     disagreements.iter().for_each(loud);
-    for line in summary::standing(&names, &nodes, &rollout.last_modes.borrow()) {
-        rollout.journal.note(&line);
-        say(line);
-    }
+    let standing = summary::standing(&names, &nodes, &rollout.last_modes.borrow());
+    standing.render(OutputStyle::default()).lines().for_each(|line| rollout.journal.note(line));
+    say(standing.render(OutputStyle::of(&io::stdout(), false)).trim_end().to_owned());
     match (ended, disagreements.is_empty()) {
         (Err(halt), _) => {
             loud(&summary::advice(&halt).to_owned());
@@ -193,7 +193,7 @@ async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     }
 }
 
-/// Why it ended early, a line for each reason.
+/// The reasons for an early end, one line each.
 fn reasons(halt: &Halt) -> Vec<String> {
     let (word, why) = match halt {
         Halt::Stopped(why) => ("stopped", why),
@@ -209,7 +209,7 @@ fn usage(why: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// A closed standard output is no failure: the exit code tells the result.
+/// Prints a line. A closed standard output is not an error: the exit code states the result.
 fn say(line: String) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! One node's step: the mode change, and the check from outside that it is in force.
+//! The step of one node: the mode change, and the check from outside that it is in force.
 
 use super::context::Rollout;
 use super::external_check::{self, APPLICATION};
@@ -19,7 +19,7 @@ use crate::text::{escaped, printable};
 pub(super) enum Safety {
     /// One rung up, refused if a client or link would be cut off.
     Guarded,
-    /// Down, in any case.
+    /// Down, without any check.
     Forced,
 }
 
@@ -27,12 +27,12 @@ impl Rollout {
     /// Changes a node's mode. Returns false if the node's guard found a blocker that was not there before.
     ///
     /// # Errors
-    /// The node refuses for another reason, or does not answer; the lease is another's.
+    /// The node refuses for another reason, or does not answer; another holder has the lease.
     pub(super) async fn change(&self, step: PlannedStep, from: Mode, safety: Safety) -> Result<bool, Halt> {
         let PlannedStep { node, to } = step;
         self.display.activity(node, format!("{from} -> {to}"));
         let reply = match self.request(step, safety, true).await {
-            // A rollback does not stop for want of a state file; the summary says that a restart would undo it.
+            // A rollback does not stop for lack of a state file; the summary says that a restart would undo it.
             Err(ClientError::Refused { reply, .. }) if safety == Safety::Forced && reply.code == "NoStateFile" => {
                 self.request(step, safety, false).await
             }
@@ -41,14 +41,14 @@ impl Rollout {
         let name = self.fleet.name(node);
         let (generation, note) = match reply {
             Ok(ModeReply { generation, persisted, .. }) => (generation, if persisted { " persisted" } else { "" }),
-            Err(ClientError::Refused { reply, .. }) if reply.code == "Guarded" => return Ok(false),
+            Err(ClientError::Refused { reply, .. }) if reply.is_guarded() => return Ok(false),
             Err(ClientError::Refused { reply, .. }) if reply.code == "Leased" => {
                 return Err(Halt::stopped(name, escaped(&reply.error)));
             }
             Err(error @ ClientError::Refused { .. }) => {
                 return Err(Halt::failed(name, format!("{to} is refused: {}", escaped(&error.to_string()))));
             }
-            // The answer was lost; the change may have been made.
+            // The answer was lost, but the change may have been made.
             Err(error) => (self.must_be(node, to, &error).await?, ""),
         };
         self.display.mode(node, to);
@@ -69,7 +69,7 @@ impl Rollout {
         Ok(self.fleet.node(step.node).client.set_mode(&request).await?.value)
     }
 
-    /// The node's generation, if it is in this mode now.
+    /// The node's generation; an error if the node is not in this mode now.
     async fn must_be(&self, node: usize, to: Mode, error: &ClientError) -> Result<u64, Halt> {
         let handle = self.fleet.node(node);
         let failed = |at: &str| Halt::failed(&handle.name, format!("{}{at}", escaped(&error.to_string())));
@@ -82,7 +82,7 @@ impl Rollout {
         }
     }
 
-    /// Checks from outside that a node does as its mode says. Returns a text about the result.
+    /// Checks from outside that a node behaves as its mode requires. Returns a text about the result.
     ///
     /// # Errors
     /// A description of the difference.
@@ -109,8 +109,8 @@ impl Rollout {
         Ok(format!("verified at {shown}: {}", found.join(", ")))
     }
 
-    /// Accepts the refused client that the external check itself was, so that it blocks no later step. On failure, the
-    /// row stays, under a name that operators recognise.
+    /// Accepts the refused client that the external check itself caused, so that it blocks no later step. On failure,
+    /// the row stays, under a name that operators recognise.
     async fn accept_own_row(&self, node: usize) {
         let client = &self.fleet.node(node).client;
         let until = tokio::time::Instant::now() + OWN_ROW;

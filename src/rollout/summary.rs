@@ -1,38 +1,45 @@
-//! The end of a rollout: the state of every node, files that disagree, advice, and the exit codes. PURE.
+//! The end of a rollout: the state of every node, files with another mode, advice, and the exit codes. PURE.
 
 use super::fleet::AnswerError;
 use super::halt::Halt;
 use super::lagging::{LastModes, lagging};
 use super::node::Node;
 use crate::policy::Spelling;
+use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
 pub(super) const DONE: u8 = 0;
 pub(super) const STOPPED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
-/// Every node is at the mode, and some file names another.
+/// Every node is in the mode, but some file names another.
 pub(super) const FILES_DISAGREE: u8 = 3;
 
-/// The state of every node, a line each.
-pub(super) fn standing(names: &[String], nodes: &[Result<Node, AnswerError>], last: &LastModes) -> Vec<String> {
+/// The state of every node.
+pub(super) fn standing(names: &[String], nodes: &[Result<Node, AnswerError>], last: &LastModes) -> Page {
     let answered: Vec<_> = nodes.iter().flatten().cloned().collect();
     let lagging: Vec<_> =
         lagging(&answered, last).into_iter().map(|(place, text)| (&*answered[place].name, text)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, node): (&String, &Result<Node, AnswerError>)| match node {
-        Ok(node) => {
-            let drift = node.status.drift.as_deref().map(|drift| format!("  ({})", escaped(drift))).unwrap_or_default();
-            let behind = lagging.iter().find(|(name, _)| *name == node.name);
-            let behind = behind.map(|(_, text)| format!("  {text}")).unwrap_or_default();
-            let line = format!("{name:width$}  {:10}  {:10}{drift}{behind}", node.state(), node.mode.to_string());
-            line.trim_end().to_owned()
+    let mut table = TextTable::new([("NODE", 0), ("STATE", 0), ("MODE", 0)]);
+    for (name, node) in names.iter().zip(nodes) {
+        match node {
+            Ok(node) => {
+                table.row([name.clone(), node.state().to_string(), node.mode.to_string()]);
+                let behind = lagging.iter().find(|(name, _)| *name == node.name).map(|(_, text)| text.clone());
+                let drift = node.status.drift.as_deref().map(escaped);
+                drift.into_iter().chain(behind).for_each(|note| table.note(StyledText::amber(note)));
+            }
+            Err(error) => {
+                table.row([&**name, "not known", ""]);
+                table.note(StyledText::red(error.to_string()));
+            }
         }
-        Err(error) => format!("{name:width$}  not known: {error}"),
-    };
-    names.iter().zip(nodes).map(line).collect()
+    }
+    let mut page = Page::default();
+    page.table(table);
+    page
 }
 
-/// Nodes whose configuration names another mode than the one in force, with the line to change.
+/// Nodes whose configuration names another mode than the one in force, each with the line to change.
 pub(super) fn disagreements(nodes: &[Result<Node, AnswerError>]) -> Vec<String> {
     let differs = |node: &&Node| node.configured != node.mode;
     let line = |node: &Node| {
@@ -66,18 +73,25 @@ mod tests {
     use crate::rollout::fleet::AnswerError;
     use crate::rollout::node::MemberState;
     use crate::rollout::node::tests::member;
+    use crate::screen::OutputStyle;
 
     #[test]
     fn the_summary_has_all_nodes_and_differing_files() {
         let mut node = member("a", MemberState::Primary, Prefer, &["a"]);
         (node.configured, node.status.drift) = (Allow, Some("a restart would go back to allowSSL".into()));
         let nodes = [Ok(node), Err(AnswerError::Unreadable("x".into()))];
-        let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes, &LastModes::new());
-        assert_eq!(lines[0], "a:28017       PRIMARY     preferSSL   (a restart would go back to allowSSL)");
-        assert_eq!(lines[1], "longer:28017  not known: its status cannot be read: x");
-        let last = LastModes::from([("a:28017".to_owned(), Require)]);
-        let lines = standing(&["a:28017".into(), "longer:28017".into()], &nodes, &last);
-        assert!(lines[0].contains("its mode fell behind: it is at preferSSL"), "{lines:?}");
+        let names = ["a:28017".into(), "longer:28017".into()];
+        let expected = "\
+NODE          STATE      MODE
+a:28017       PRIMARY    preferSSL
+    a restart would go back to allowSSL
+longer:28017  not known  -
+    its status cannot be read: x
+";
+        let page = |last| standing(&names, &nodes, &last).render(OutputStyle::default());
+        assert_eq!(page(LastModes::new()), expected);
+        let behind = page(LastModes::from([("a:28017".to_owned(), Require)]));
+        assert!(behind.contains("\n    its mode fell behind: it is at preferSSL, and the log last saw"), "{behind}");
         let lines = disagreements(&nodes);
         assert_eq!(lines.len(), 1);
         assert!(

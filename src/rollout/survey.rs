@@ -1,4 +1,4 @@
-//! Which MongoDB servers the nodes are connected to, and which of those are not listed nodes.
+//! The MongoDB servers that are connected to the nodes, and those of them that are not listed nodes.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -29,8 +29,8 @@ impl Survey {
         peers::unlisted(&self.listed, &self.observed, &self.resolved, now_millis())
     }
 
-    /// The unlisted peers that are alive, members of the nodes' sets that only answer a probe included: on the way back,
-    /// they would be cut off.
+    /// The unlisted peers that are alive, which a rollback would cut off. Includes members of the nodes' sets that only
+    /// answer a probe.
     pub(super) fn left_behind(&self, nodes: &[Node]) -> BTreeSet<UnlistedPeer> {
         let mut live = self.unlisted();
         live.extend(peers::answering(nodes, &self.listed, &self.resolved));
@@ -38,7 +38,7 @@ impl Survey {
     }
 }
 
-/// Asks the nodes for their peers, and looks up the names among the answers.
+/// Asks the nodes for their peers, and resolves the names in the answers.
 ///
 /// # Errors
 /// The first node that does not answer.
@@ -50,7 +50,7 @@ pub(super) async fn survey(
     let observed = all_of(fleet.observed_peers().await)?;
     let publics = fleet.public_addresses();
     for name in peers::names(nodes, &publics, &observed) {
-        // A name without an address is not looked up before every step again.
+        // A name that did not resolve is not tried again before every step.
         if !resolved.borrow().contains_key(&name) {
             let addresses = resolve(&name).await;
             resolved.borrow_mut().insert(name, addresses);
@@ -60,7 +60,7 @@ pub(super) async fn survey(
     Ok(Survey { observed, listed: ListedNodes::of(nodes, &publics, &resolved), resolved })
 }
 
-/// A line for each peer, with the node that sees it.
+/// A line for each peer, with the node that reports it.
 pub(super) fn lines(fleet: &Fleet, found: &BTreeSet<UnlistedPeer>) -> Vec<String> {
     found.iter().map(|peer| format!("{} sees {}", fleet.name(peer.node), peer.text)).collect()
 }
@@ -76,16 +76,16 @@ impl Rollout {
     /// Checks that every mongod and mongos that is connected to a node is a listed node.
     ///
     /// # Errors
-    /// Each that is not.
+    /// Each server that is not a listed node.
     pub(super) async fn no_unlisted(&self, nodes: &[Node]) -> Result<(), Halt> {
         let found = self.survey(nodes).await?.unlisted();
         if found.is_empty() { Ok(()) } else { Err(Halt::Stopped(lines(&self.fleet, &found).join("\n"))) }
     }
 
-    /// Checks, for the way back, that no live member is left behind. A member that is down is only reported.
+    /// Checks before a rollback that no live member is left behind. A member that is down is only reported.
     ///
     /// # Errors
-    /// Each live one, unless forced.
+    /// Each live member, unless forced.
     pub(super) async fn none_left_behind(&self, nodes: &[Node]) -> Result<(), Halt> {
         let live = self.survey(nodes).await?.left_behind(nodes);
         health::missing(nodes).iter().for_each(|problem| self.tell_all(&problem.text));

@@ -1,4 +1,4 @@
-//! The way up: one step at a time, until every node is at the target mode.
+//! The upgrade: one step at a time, until every node is in the target mode.
 
 use super::context::Rollout;
 use super::halt::Halt;
@@ -8,10 +8,10 @@ use super::reachability::UnreachedServers;
 use super::step::Safety;
 use crate::policy::Mode;
 
-/// Goes up from the nodes' present modes. `unreached` are the servers that were out of reach before the first step.
+/// Upgrades from the nodes' present modes. `unreached` are the servers that were unreachable before the first step.
 ///
 /// # Errors
-/// Why it stops. The nodes are within one rung of each other then, so that they work together.
+/// The reason for stopping. The nodes are within one rung of each other then, so that they still work together.
 pub(super) async fn upgrade(rollout: &Rollout, target: Mode, unreached: &UnreachedServers) -> Result<(), Halt> {
     loop {
         let nodes = rollout.healthy(target).await?;
@@ -28,7 +28,7 @@ async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<()
     let PlannedStep { node, to } = step;
     let mut waited_for = vec![node];
     if to == Mode::Require {
-        // No node requires TLS while any has plaintext links or knows a plaintext client: drivers connect to all members.
+        // No node requires TLS while any node has plaintext links or plaintext clients: drivers connect to all members.
         waited_for = (0..nodes.len()).filter(|one| nodes[*one].mode < to).collect();
         rollout.move_all(&waited_for).await?;
     }
@@ -40,7 +40,7 @@ async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<()
     }
     let verified = rollout.check_from_outside(node, &nodes[node], to).await?;
     match to {
-        // Its own links move first, while every other node takes both kinds.
+        // The node's own links are recycled first, while every other node accepts both TLS and plaintext.
         Mode::Prefer => rollout.move_all(&[node]).await?,
         // Connections of accepted clients may remain.
         Mode::Require => {
@@ -56,14 +56,14 @@ async fn take(rollout: &Rollout, step: PlannedStep, nodes: &[Node]) -> Result<()
     Ok(())
 }
 
-/// Does what an interrupted rollout may have left undone at nodes that are at the target.
+/// Completes what an interrupted rollout may have left undone at nodes that are in the target mode.
 async fn finish(rollout: &Rollout, nodes: &[Node], target: Mode, unreached: &UnreachedServers) -> Result<(), Halt> {
     rollout.all_reached(nodes, unreached).await?;
     if target == Mode::Prefer {
         rollout.move_all(&rollout.fleet.all()).await?;
     }
     for (place, node) in nodes.iter().enumerate().filter(|(_, node)| node.status.drift.is_some()) {
-        // Setting the present mode again persists it.
+        // Requesting the mode in force again persists it.
         rollout.change(PlannedStep { node: place, to: node.mode }, node.mode, Safety::Guarded).await?;
     }
     Ok(())

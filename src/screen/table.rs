@@ -88,38 +88,62 @@ impl TextTable {
     /// The columns that fit, and the heads of the others.
     fn place(&self, width: Option<usize>) -> (Vec<PlacedColumn>, Vec<&'static str>) {
         let used = |column: &usize| self.rows.iter().any(|row| !row.cells[*column].text().is_empty());
-        let mut kept: Vec<_> = (0..self.columns.len()).filter(used).collect();
+        let mut kept: Vec<_> = (0..self.columns.len()).filter(used).map(|index| (index, self.widths(index))).collect();
         let mut left_out = Vec::new();
-        let most = if width.is_some() { WIDE_CELL } else { usize::MAX };
-        while let Some(width) = width
-            && self.total(&kept, most) > width
-        {
-            let last = |place: &usize| (self.columns[kept[*place]].rank, *place);
+        let width = width.unwrap_or(usize::MAX);
+        while total(kept.iter().map(|(_, widths)| widths.usual)) > width {
+            let last = |place: &usize| (self.columns[kept[*place].0].rank, *place);
             let Some(place) = (0..kept.len()).max_by_key(last).filter(|place| last(place).0 > 0) else { break };
-            left_out.insert(0, self.columns[kept.remove(place)].head);
+            left_out.insert(0, self.columns[kept.remove(place).0].head);
         }
-        let narrowed = |width: usize| (NARROW_CELL..most).rev().find(|most| self.total(&kept, *most) <= width);
-        let most = width.map_or(most, |width| narrowed(width + 1).unwrap_or(NARROW_CELL));
+        let widths = fitted(kept.iter().map(|(_, widths)| *widths).collect(), width);
         let mut start = 0;
-        let place = |index: usize| {
-            let is_right_aligned =
-                self.rows.iter().all(|row| row.cells[index].text().bytes().all(|byte| byte.is_ascii_digit()));
-            let column = PlacedColumn { index, start, width: self.width(index, most), is_right_aligned };
-            start += column.width + GAP;
+        let place = |((index, _), width): (&(usize, CellWidths), usize)| {
+            let digits = |row: &TableRow| row.cells[*index].text().bytes().all(|byte| byte.is_ascii_digit());
+            let column = PlacedColumn { index: *index, start, width, is_right_aligned: self.rows.iter().all(digits) };
+            start += width + GAP;
             column
         };
-        (kept.iter().copied().map(place).collect(), left_out)
+        (kept.iter().zip(widths).map(place).collect(), left_out)
     }
 
-    /// Columns on the terminal, with cells that are longer than `most` left aside.
-    fn total(&self, columns: &[usize], most: usize) -> usize {
-        columns.iter().map(|column| self.width(*column, most) + GAP).sum::<usize>().saturating_sub(GAP)
+    fn widths(&self, column: usize) -> CellWidths {
+        let mut widths: Vec<_> = self.rows.iter().map(|row| shown(&row.cells[column]).1).collect();
+        widths.sort_unstable();
+        let (rows, head) = (widths.len(), self.columns[column].head.len());
+        let at = |place: usize| widths.get(place).copied().unwrap_or(0).max(head);
+        CellWidths { head, usual: at((rows - rows / LONG_ROWS).saturating_sub(1)), longest: at(rows.saturating_sub(1)) }
     }
+}
 
-    fn width(&self, column: usize, most: usize) -> usize {
-        let widest = self.rows.iter().map(|row| shown(&row.cells[column]).1).max().unwrap_or(0);
-        widest.min(most).max(self.columns[column].head.len())
+/// The widths of a column.
+#[derive(Debug, Clone, Copy)]
+struct CellWidths {
+    head: usize,
+    /// That of all cells but the few longest, so that one long name does not push columns of all rows out.
+    usual: usize,
+    longest: usize,
+}
+
+/// Columns on the terminal.
+fn total(widths: impl Iterator<Item = usize>) -> usize {
+    widths.map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
+}
+
+/// The widths of the columns: as wide as their longest cells if that fits, else at most as wide as the largest bound that fits.
+fn fitted(all: Vec<CellWidths>, width: usize) -> Vec<usize> {
+    let bounded = |least: fn(&CellWidths) -> usize, bound: usize| {
+        all.iter().map(move |widths| widths.longest.min(bound.max(least(widths))))
+    };
+    let longest = all.iter().map(|widths| widths.longest).max().unwrap_or(0);
+    let usual: fn(&CellWidths) -> usize = |widths| widths.usual;
+    let head: fn(&CellWidths) -> usize = |widths| widths.head;
+    for least in [usual, head] {
+        if let Some(bound) = (NARROW_CELL..=longest).rev().find(|bound| total(bounded(least, *bound)) <= width) {
+            return bounded(least, bound).collect();
+        }
     }
+    bounded(head, NARROW_CELL).collect()
 }
 
 /// The lines of one row.
@@ -157,9 +181,8 @@ fn shown(cell: &StyledText) -> (&str, usize) {
 const NOTE_INDENT: usize = 4;
 /// Spaces between two columns.
 const GAP: usize = 2;
-/// A column is no wider for a longer cell, so that one long name does not push the columns of all rows out. An IPv6 address with
-/// its port fits.
-const WIDE_CELL: usize = 47;
+/// At most one row in so many has a cell beyond its column's usual width.
+const LONG_ROWS: usize = 4;
 /// A column that does not fit is not made narrower than this.
 const NARROW_CELL: usize = 8;
 

@@ -31,13 +31,13 @@ pub struct Sniffed {
 #[derive(Debug, thiserror::Error)]
 pub enum SniffError {
     /// The client closed the connection without sending a byte, as health probes do.
-    #[error("closed without a byte")]
+    #[error("the client closed the connection without sending a byte")]
     Silent,
     /// The client closed the connection in the middle of an opening.
-    #[error("closed after {0} bytes that were neither TLS nor a message")]
+    #[error("the client closed the connection after {0} bytes, too few to tell TLS from plaintext")]
     Truncated(usize),
     /// The time limit was reached.
-    #[error("no decidable opening in time ({0} bytes seen)")]
+    #[error("TLS and plaintext could not be told apart within the sniff timeout ({0} bytes received)")]
     TimedOut(usize),
     /// The socket reported an error.
     #[error("{0}")]

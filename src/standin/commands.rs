@@ -1,6 +1,6 @@
-//! The stand-in's commands, answered as by a standalone mongod 6.0.
+//! The stand-in's commands, answered as a standalone mongod 6.0 answers them.
 //!
-//! Unknown commands are refused with mongod's error, and unsupported options by name.
+//! Unknown commands are refused with mongod's error. Unsupported options are refused with an error that names them.
 
 use std::{net::SocketAddr, sync::Mutex};
 
@@ -83,8 +83,8 @@ fn is_master(context: &StandInContext<'_>, _: &Request) -> CommandResult {
     Ok(topology(context, cstr!("ismaster")))
 }
 
-/// Without `topologyVersion`, so that drivers poll; without a session timeout, so that they use neither sessions nor
-/// retryable writes; without compressors.
+/// The reply has no `topologyVersion`, so that drivers poll; no session timeout, so that they use neither sessions nor
+/// retryable writes; and no compressors.
 fn topology(context: &StandInContext<'_>, primary: &CStr) -> RawDocumentBuf {
     let mut answer = RawDocumentBuf::new();
     answer.append(cstr!("helloOk"), true);
@@ -95,7 +95,7 @@ fn topology(context: &StandInContext<'_>, primary: &CStr) -> RawDocumentBuf {
     answer.append(cstr!("localTime"), DateTime::now());
     answer.append(cstr!("connectionId"), i32::try_from(context.connection).unwrap_or(i32::MAX));
     answer.append(cstr!("minWireVersion"), 0);
-    // 6.0's.
+    // That of MongoDB 6.0.
     answer.append(cstr!("maxWireVersion"), 17);
     answer.append(cstr!("readOnly"), false);
     answer.append(cstr!("ok"), 1.0);
@@ -127,8 +127,7 @@ fn insert(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     if let Ok(array) = request.command.get_array("documents") {
         for value in array {
             let document = value.ok().and_then(RawBsonRef::as_document);
-            documents
-                .push(document.ok_or_else(|| CommandFailure::bad_value("'documents' holds no document"))?.to_owned());
+            documents.push(document.ok_or_else(|| CommandFailure::bad_value("'documents' is empty"))?.to_owned());
         }
     }
     if documents.is_empty() || documents.len() > MAX_DOCUMENTS {
@@ -179,9 +178,9 @@ fn find(context: &StandInContext<'_>, request: &Request) -> CommandResult {
 fn get_more(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["collection", "batchSize"])?;
     let id =
-        request.command.get_i64("getMore").map_err(|_| CommandFailure::bad_value("'getMore' takes a cursor id"))?;
+        request.command.get_i64("getMore").map_err(|_| CommandFailure::bad_value("'getMore' requires a cursor id"))?;
     let namespace = namespace(request, "collection")?;
-    // As in mongod: without a size, or with 0, as much as fits.
+    // As in mongod: without a batch size, or with 0, as many documents as fit.
     let size = number(request, "batchSize")?.filter(|size| *size > 0).unwrap_or(usize::MAX);
     let data = &mut *lock(context.data);
     let (batch, id) = data.cursors.more(&data.store, id, &namespace, size)?;
@@ -191,7 +190,7 @@ fn get_more(context: &StandInContext<'_>, request: &Request) -> CommandResult {
 fn kill_cursors(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["cursors"])?;
     let cursors =
-        request.command.get_array("cursors").map_err(|_| CommandFailure::bad_value("'cursors' takes an array"))?;
+        request.command.get_array("cursors").map_err(|_| CommandFailure::bad_value("'cursors' must be an array"))?;
     let data = &mut *lock(context.data);
     let (mut killed, mut not_found) = (RawArrayBuf::new(), RawArrayBuf::new());
     for id in cursors.into_iter().flatten().filter_map(integer) {
@@ -218,12 +217,15 @@ fn count(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     Ok(rawdoc! { "n": int(found.min(limit)), "ok": 1.0 })
 }
 
-/// Only as drivers count documents: `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
+/// Supports only the pipeline by which drivers count documents: `[{$match: QUERY}, {$group: {_id: 1, n: {$sum: 1}}}]`.
 fn aggregate(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     only(request, &["pipeline", "cursor", "allowDiskUse"])?;
     let namespace = namespace(request, "aggregate")?;
-    let refused =
-        || CommandFailure::bad_value("the stand-in aggregates only as drivers count: $match, then $group with $sum");
+    let refused = || {
+        CommandFailure::bad_value(
+            "the stand-in supports only the aggregation that drivers use to count: $match, then $group with $sum",
+        )
+    };
     let pipeline = request.command.get_array("pipeline").map_err(|_| refused())?;
     let stages: Vec<_> = pipeline.into_iter().take(3).collect::<Result<_, _>>().map_err(|_| refused())?;
     let counts = rawdoc! { "_id": 1, "n": { "$sum": 1 } };
@@ -240,12 +242,12 @@ fn aggregate(context: &StandInContext<'_>, request: &Request) -> CommandResult {
     Ok(rawdoc! { "cursor": { "firstBatch": batch, "id": 0_i64, "ns": namespace }, "ok": 1.0 })
 }
 
-/// The content of an aggregation stage of this name.
+/// The content of an aggregation stage, if the stage has this name.
 fn stage<'a>(stage: RawBsonRef<'a>, name: &str) -> Option<&'a RawDocument> {
     stage.as_document()?.get_document(name).ok()
 }
 
-/// Refuses unsupported options, other than those of every command.
+/// Refuses unsupported options, except those that any command may have.
 fn only(request: &Request, options: &[&str]) -> Result<(), CommandFailure> {
     const EVERY: [&str; 9] = [
         "$db",
@@ -260,23 +262,25 @@ fn only(request: &Request, options: &[&str]) -> Result<(), CommandFailure> {
     ];
     let known = |key: &str| key == request.name || EVERY.contains(&key) || options.contains(&key);
     match request.command.iter().flatten().find(|(key, _)| !known(key.as_str())) {
-        Some((key, _)) => Err(CommandFailure::bad_value(format!("the stand-in's '{}' has no '{key}'", request.name))),
+        Some((key, _)) => {
+            Err(CommandFailure::bad_value(format!("the stand-in's '{}' does not support '{key}'", request.name)))
+        }
         None => Ok(()),
     }
 }
 
-/// `db.collection`, from the field that names the collection.
+/// Returns `db.collection`; the collection's name is the value of `field`.
 fn namespace(request: &Request, field: &str) -> Result<String, CommandFailure> {
     let collection = request.command.get_str(field).unwrap_or_default();
     let namespace = format!("{}.{collection}", request.database);
     // 255 bytes: mongod's limit for a namespace.
     if collection.is_empty() || request.database.is_empty() || namespace.len() > 255 {
-        return Err(CommandFailure::new((73, "InvalidNamespace"), format!("'{field}' names no collection")));
+        return Err(CommandFailure::new((73, "InvalidNamespace"), format!("'{field}' is not a collection name")));
     }
     Ok(namespace)
 }
 
-/// A query; without one, all documents match.
+/// A query; if the field is missing, all documents match.
 fn filter(request: &Request, field: &str) -> Result<Filter, CommandFailure> {
     request.command.get_document(field).map_or_else(|_| Ok(Filter::default()), |query: &RawDocument| Filter::new(query))
 }
@@ -293,7 +297,7 @@ fn int(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// Ignores poisoning: no command leaves the data half changed.
+/// Locks the data. Poisoning is ignored: no command leaves the data partly changed.
 pub(super) fn lock(data: &Mutex<StandInData>) -> std::sync::MutexGuard<'_, StandInData> {
     data.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

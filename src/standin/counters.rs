@@ -7,7 +7,7 @@ use std::{
 
 use super::commands::COMMANDS;
 
-/// A reading of the counters, one after the other: consistent only while nothing is being served.
+/// A reading of the counters. They are read one after the other, so they are consistent only while nothing is served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StandInCounters {
     /// Connections accepted.
@@ -16,14 +16,14 @@ pub struct StandInCounters {
     pub connections_open: u64,
     /// Commands answered, errors included.
     pub operations: u64,
-    /// The same by name; unknown commands as `other`. Names never sent are missing.
+    /// Commands answered, by name; unknown commands count as `other`. Names that were never sent are missing.
     pub commands: BTreeMap<&'static str, u64>,
-    /// Connections closed for bytes that are no message, or an unsupported operation.
+    /// Connections closed because of bytes that are not a message, or because of an unsupported operation.
     pub malformed: u64,
 }
 
 impl StandInCounters {
-    /// How often a command was answered, by the name in [`StandInCounters::commands`].
+    /// The number of answers to a command, by the name in [`StandInCounters::commands`].
     pub fn command(&self, name: &str) -> u64 {
         self.commands.get(name).copied().unwrap_or_default()
     }
@@ -35,7 +35,7 @@ pub(super) struct LiveCounters {
     pub(super) accepted: AtomicU64,
     pub(super) closed: AtomicU64,
     pub(super) malformed: AtomicU64,
-    /// One for each of [`COMMANDS`].
+    /// One counter for each of [`COMMANDS`].
     known: [AtomicU64; COMMANDS.len()],
     other: AtomicU64,
 }

@@ -1,7 +1,7 @@
 //! Cursors: query, collection and position, without documents.
 //!
-//! They belong to the server, not to a connection, because drivers fetch the next batch on any connection of their pool.
-//! At the limit, the oldest cursor is dropped.
+//! Cursors belong to the server, not to a connection, because drivers fetch the next batch on any connection of their
+//! pool. At the limit, the oldest cursor is dropped.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +18,16 @@ pub(super) struct Cursors {
     last: i64,
 }
 
-/// A result and the position up to which it was sent.
+/// A query's result, and the position up to which it was sent.
 #[derive(Debug)]
 pub(super) struct OpenCursor {
     /// `db.collection`.
     pub(super) namespace: String,
     pub(super) filter: Filter,
-    /// Most documents still to be sent.
+    /// The maximum number of documents that are still to be sent.
     pub(super) remaining: usize,
     next: usize,
-    /// Documents inserted after the query are not part of its result.
+    /// The end of the result: documents inserted after the query are not part of it.
     end: usize,
 }
 
@@ -57,14 +57,14 @@ impl OpenCursor {
         batch
     }
 
-    /// Whether the result was sent completely.
+    /// Whether the whole result was sent.
     pub(super) fn is_done(&self) -> bool {
         self.remaining == 0 || self.next == self.end
     }
 }
 
 impl Cursors {
-    /// Keeps a cursor unless it is done; returns its id, or 0 if it is not kept.
+    /// Keeps a cursor unless its whole result was sent. Returns its ID, or 0 if it is not kept.
     pub(super) fn keep(&mut self, cursor: OpenCursor) -> i64 {
         if cursor.is_done() {
             return 0;
@@ -77,11 +77,11 @@ impl Cursors {
         self.last
     }
 
-    /// The next batch of a cursor, and its id, or 0 once it is done.
+    /// The next batch of a cursor, and the cursor's ID, or 0 if this is the last batch.
     ///
     /// # Errors
     ///
-    /// mongod's `CursorNotFound`, also if the id belongs to another collection.
+    /// mongod's `CursorNotFound`, also if the cursor belongs to another collection.
     pub(super) fn more(
         &mut self,
         store: &Store,
@@ -100,7 +100,7 @@ impl Cursors {
         Ok((batch, id))
     }
 
-    /// Removes a cursor; false if there was none.
+    /// Removes a cursor; returns false if there was none.
     pub(super) fn kill(&mut self, id: i64) -> bool {
         self.open.remove(&id).is_some()
     }

@@ -1,23 +1,23 @@
 //! Queries by equality of top-level fields.
 //!
-//! Operators, dotted paths and regular expressions are refused by name. Arrays and documents are compared as a whole, so
-//! that no query recurses.
+//! Operators, dotted paths and regular expressions are refused with an error that names them. Arrays and documents are
+//! compared as a whole, so that queries need no recursion.
 
 use bson::raw::{RawBsonRef, RawDocument, RawDocumentBuf};
 
 use crate::limits::STANDIN_FILTER_BYTES;
 use crate::mongo::{CommandFailure, integer};
 
-/// A checked query.
+/// A validated query.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Filter(RawDocumentBuf);
 
 impl Filter {
-    /// Checks a query.
+    /// Validates a query.
     pub(super) fn new(query: &RawDocument) -> Result<Self, CommandFailure> {
         if query.as_bytes().len() > STANDIN_FILTER_BYTES {
             return Err(CommandFailure::bad_value(format!(
-                "the stand-in takes queries of up to {STANDIN_FILTER_BYTES} bytes"
+                "the stand-in accepts queries of up to {STANDIN_FILTER_BYTES} bytes"
             )));
         }
         for element in query {
@@ -26,7 +26,9 @@ impl Filter {
             let operators = value.as_document().and_then(first_key).is_some_and(|key| key.starts_with('$'));
             let operator = operators || value.as_regex().is_some();
             if operator || key.starts_with('$') || key.contains('.') {
-                return Err(CommandFailure::bad_value(format!("the stand-in queries by equality only, see '{key}'")));
+                return Err(CommandFailure::bad_value(format!(
+                    "the stand-in supports only queries by equality, not '{key}'"
+                )));
             }
         }
         Ok(Self(query.to_owned()))
@@ -36,14 +38,14 @@ impl Filter {
     pub(super) fn matches(&self, document: &RawDocument) -> bool {
         self.0.iter().flatten().all(|(key, wanted)| match document.get(key.as_str()) {
             Ok(Some(value)) => equal(value, wanted),
-            // As in mongod: null means a missing field too.
+            // As in mongod, null also matches a missing field.
             Ok(None) => wanted == RawBsonRef::Null,
             Err(_) => false,
         })
     }
 }
 
-/// Equality as in mongod: numbers by value, whatever their type; all else by type and value.
+/// Equality as in mongod: numbers by value, whatever their type; all other values by type and value.
 fn equal(a: RawBsonRef<'_>, b: RawBsonRef<'_>) -> bool {
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => a == b,

@@ -1,6 +1,9 @@
-//! A small MongoDB server, so that the demo and the tests need no mongod.
+//! A small MongoDB server, so that the demo and the tests do not need mongod.
 //!
-//! | file | content |
+//!
+//!  file
+//!  contents
+//!
 //! |---|---|
 //! | `server` | listening, connections, stopping |
 //! | `commands` | the commands by name |
@@ -9,9 +12,9 @@
 //! | `cursors` | results in batches |
 //! | `counters` | counters of connections and commands |
 //!
-//! To pymongo, mongosh and the Rust driver it is a standalone mongod 6.0, without TLS (it stands for the server that has
-//! none), authentication, sessions, compression and storage. It refuses whatever it does not support by name, so that a
-//! test that passes with it is meaningful.
+//! To pymongo, mongosh and the Rust driver it is a standalone mongod 6.0 without authentication, sessions, compression
+//! and storage. It has no TLS, since it represents a server without TLS. Unsupported features are refused with an error
+//! that names them, so that a test cannot pass by accident.
 
 mod commands;
 mod counters;

@@ -1,6 +1,7 @@
 //! Listens, serves connections and stops.
 //!
-//! Connections beyond the limit wait in the kernel's queue. There are no timeouts: like mongod, it keeps silent clients.
+//! Connections beyond the limit wait in the kernel's queue. There are no timeouts: like mongod, the server keeps silent
+//! clients.
 
 use std::{
     io,
@@ -27,7 +28,7 @@ use crate::{
     },
 };
 
-/// A server that listens and does not accept yet.
+/// A server that listens but does not accept yet.
 #[derive(Debug)]
 pub struct StandIn {
     listener: TcpListener,
@@ -50,11 +51,11 @@ struct StandInState {
 }
 
 impl StandIn {
-    /// Listens. Port 0 takes a free one.
+    /// Opens the listener. With port 0, the kernel chooses a free port.
     ///
     /// # Errors
     ///
-    /// If the address cannot be bound.
+    /// The address cannot be bound.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -119,10 +120,10 @@ async fn accept(listener: TcpListener, shared: Arc<StandInState>, mut stopped: o
     connections.shutdown().await;
 }
 
-/// Serves one connection. How it ended shows in the counters alone.
+/// Serves one connection. Only the counters show how it ended.
 async fn connection(mut stream: TcpStream, peer: SocketAddr, number: u64, shared: Arc<StandInState>) {
     let _closed = Closed(&shared.counters);
-    // Without it, the connection works all the same.
+    // The connection works without this option too.
     let _ = stream.set_nodelay(true);
     let mut commands = StandInCommands { shared: &shared, peer, number };
     if let Err(error) = serve(&mut stream, &LIMITS, &mut commands).await
@@ -165,7 +166,7 @@ impl CommandService for StandInCommands<'_> {
     }
 }
 
-/// Counts a connection as closed, however its task ends.
+/// Counts a connection as closed on drop, however its task ends.
 struct Closed<'a>(&'a LiveCounters);
 
 impl Drop for Closed<'_> {
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(cursor.get_i64("id").unwrap(), 0);
         let found = client.command("d", &rawdoc! { "find": "c" }).await.unwrap();
         let id = found.get_document("cursor").unwrap().get_i64("id").unwrap();
-        // The next batch on another connection, as drivers do.
+        // As drivers may, the next batch is requested on another connection.
         let mut other = connect(&server).await;
         let rest = other.command("d", &rawdoc! { "getMore": id, "collection": "c" }).await.unwrap();
         let rest = rest.get_document("cursor").unwrap();
@@ -258,7 +259,7 @@ mod tests {
         let mut stream = client.into_inner();
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         let mut rest = Vec::new();
-        // Closed with bytes unread: an end or a reset.
+        // The connection was closed with unread bytes, which ends in an end of stream or a reset.
         let _ = stream.read_to_end(&mut rest).await;
         assert!(rest.is_empty());
         while server.counters().connections_open > 0 {

@@ -1,7 +1,7 @@
 //! Documents in memory: one list per `db.collection`, in the order of insertion.
 //!
-//! It only grows, within bounds: without update, delete and drop, a cursor is a position ([`super::cursors`]) and a count
-//! proves that nothing was lost.
+//! The store only grows, within bounds. Without update, delete and drop, a cursor is a position ([`super::cursors`]),
+//! and a count proves that no document was lost.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,16 +26,16 @@ pub(super) struct Store {
 #[derive(Debug, Default)]
 struct Collection {
     documents: Vec<RawDocumentBuf>,
-    /// The `_id` of each, so that a repeated write is an error.
+    /// The `_id` of each document, so that a repeated insert is an error.
     ids: HashSet<Vec<u8>>,
 }
 
 impl Store {
-    /// Adds a document, with an `_id` if it has none.
+    /// Adds a document; one without an `_id` gets one.
     ///
     /// # Errors
     ///
-    /// With mongod's codes: a document too large, a duplicate `_id`, no space left.
+    /// mongod's errors for a document that is too large, a duplicate `_id`, and a full store.
     pub(super) fn insert(&mut self, namespace: &str, document: RawDocumentBuf) -> Result<(), CommandFailure> {
         let document = with_id(document)?;
         let size = document.as_bytes().len();
@@ -48,7 +48,7 @@ impl Store {
         let id = id_bytes(&document)?;
         let bytes = self.bytes + size + id.len();
         if self.documents == STANDIN_DOCUMENTS || bytes > STANDIN_BYTES {
-            let text = format!("the stand-in keeps {STANDIN_DOCUMENTS} documents and {STANDIN_BYTES} bytes");
+            let text = format!("the stand-in keeps at most {STANDIN_DOCUMENTS} documents and {STANDIN_BYTES} bytes");
             return Err(CommandFailure::new((14031, "OutOfDiskSpace"), text));
         }
         let collection = self.collections.entry(namespace.to_owned()).or_default();
@@ -62,13 +62,13 @@ impl Store {
         Ok(())
     }
 
-    /// The documents of a collection from a position on; empty beyond its end, or if there is no such collection.
+    /// The documents of a collection from a position on; empty beyond the end, or if the collection does not exist.
     pub(super) fn from(&self, namespace: &str, position: usize) -> &[RawDocumentBuf] {
         let all = self.collections.get(namespace).map_or(&[][..], |collection| &collection.documents);
         all.get(position..).unwrap_or_default()
     }
 
-    /// The number of documents that match.
+    /// The number of matching documents.
     pub(super) fn count(&self, namespace: &str, filter: &Filter) -> usize {
         self.from(namespace, 0).iter().filter(|document| filter.matches(document)).count()
     }
@@ -79,7 +79,7 @@ impl Store {
     }
 }
 
-/// The document with an `_id`, generated as its first field if it has none, as in mongod.
+/// Returns the document with an `_id`; a missing one is generated as the first field, as in mongod.
 fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, CommandFailure> {
     if document.get("_id").map_err(malformed)?.is_some() {
         return Ok(document);
@@ -93,7 +93,7 @@ fn with_id(document: RawDocumentBuf) -> Result<RawDocumentBuf, CommandFailure> {
     Ok(whole)
 }
 
-/// The `_id` as bytes that are equal for equal values: whole numbers by value, not by type.
+/// The `_id` as bytes that are equal for equal values: whole numbers are compared by value, not by type.
 fn id_bytes(document: &RawDocument) -> Result<Vec<u8>, CommandFailure> {
     let id = document.get("_id").map_err(malformed)?.unwrap_or(RawBsonRef::Null);
     let mut key = RawDocumentBuf::new();

@@ -63,7 +63,7 @@ impl Password {
         };
         let cannot = |problem: &str| format!("its password file {}: {problem}", path.display());
         let bytes = files::read(path, PASSWORD_FILE_BYTES).map_err(|problem| cannot(&problem))?;
-        let text = String::from_utf8(bytes).map_err(|_| cannot("it is not UTF-8 text"))?;
+        let text = String::from_utf8(bytes).map_err(|_| cannot("the file is not UTF-8 text"))?;
         match text.lines().next().unwrap_or_default() {
             "" => Err(cannot("its first line is empty, and should be the password")),
             line => Ok(Secret(line.to_owned())),

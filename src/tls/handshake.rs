@@ -55,10 +55,12 @@ pub enum HandshakeError {
     #[error("{}", explain(.0))]
     Tls(rustls::Error),
     /// The peer sent more than this number of bytes, the limit for a handshake.
-    #[error("the peer sent more than {0} bytes before the handshake was over")]
+    #[error("the peer sent more than {0} bytes before the handshake was complete")]
     TooLarge(usize),
     /// All handshakes in progress exceeded the memory budget, and this one held the most: this number of bytes.
-    #[error("all handshakes under way held more than {HANDSHAKES_HELD} bytes, and this one the most: {0}")]
+    #[error(
+        "the handshakes in progress held more than {HANDSHAKES_HELD} bytes in total, and this one held the most: {0}"
+    )]
     OverBudget(usize),
 }
 

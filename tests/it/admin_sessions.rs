@@ -155,7 +155,7 @@ fn is_unauthorized_and_ends(mongo: &mut Wire<Tls>, reason: &str) {
 fn an_open_session_ends_with_its_permission() {
     for (event, reason) in [
         (Event::Revoked, "it is revoked"),
-        (Event::CaChanged, "not signed by a CA of the CA file"),
+        (Event::CaChanged, "not signed by a CA in the CA file"),
         (Event::PatternTaken, "no pattern of --adminAllow matches"),
         (Event::PatternChanged, "no pattern of --adminAllow matches"),
         (Event::Expired, "it has expired"),

@@ -17,12 +17,15 @@ fn a_key_of_a_file_that_does_not_exist_is_named_with_the_one_that_was_meant() {
     let rows: [(&str, &[&str]); 8] = [
         ("net:\n  tls:\n    cafile: ca.pem\n", &["net.tls.cafile", "no such option", "did you mean net.tls.CAFile?"]),
         ("proxy:\n  upstrem: db1:27017\n", &["proxy.upstrem", "no such option", "did you mean proxy.upstream?"]),
-        ("net:\n  tls:\n    FIPSMode: true\n", &["net.tls.FIPSMode", "no such option", "take it out"]),
-        ("storage:\n  dbPath: /data\n", &["storage", "mongod's", "take it out"]),
+        ("net:\n  tls:\n    FIPSMode: true\n", &["net.tls.FIPSMode", "no such option", "remove it"]),
+        ("storage:\n  dbPath: /data\n", &["storage", "mongod's", "remove it"]),
         ("sslmode = allowSSL\n", &["sslmode", "no such option", "did you mean sslMode?"]),
-        ("port = 0\nwibble = 3\n", &["wibble", "no such option", "take it out; `tlsramp run --help` lists the keys"]),
-        ("port = 0\ndbpath = /data\n", &["dbpath", "mongod's", "take it out"]),
-        ("sslOnNormalPorts = true\n", &["sslOnNormalPorts", "old name", "write sslMode = requireSSL"]),
+        ("port = 0\nwibble = 3\n", &["wibble", "no such option", "remove it; `tlsramp run --help` lists the keys"]),
+        ("port = 0\ndbpath = /data\n", &["dbpath", "mongod's", "remove it"]),
+        (
+            "sslOnNormalPorts = true\n",
+            &["sslOnNormalPorts", "mode name of older versions", "write sslMode = requireSSL"],
+        ),
     ];
     for (text, fragments) in rows {
         let file = Config::new(text);
@@ -57,20 +60,26 @@ fn without_a_command_the_commands_are_shown() {
 #[test]
 fn each_value_that_is_none_is_named_with_what_was_expected() {
     let rows: [(&[&str], &[&str]); 22] = [
-        (&["--port", "70000"], &["--port '70000'", "0 to 65535", "leave it out for the default, 27017"]),
-        (&["--bind_ip", "no such host"], &["--bind_ip 'no such host'", "no IP address", "0.0.0.0 is every"]),
-        (&["--sslMode", "on"], &["--sslMode 'on'", "'preferSSL'", "leave it out for the default, disabled"]),
-        (&["--sslMode", "requireTLS"], &["--sslMode 'requireTLS'", "'requireSSL'", "correct it"]),
-        (&["--tlsMode", "requireSSL"], &["--tlsMode 'requireSSL'", "'requireTLS'", "correct it"]),
+        (&["--port", "70000"], &["--port '70000'", "0 to 65535", "remove the option to use the default, 27017"]),
+        (&["--bind_ip", "no such host"], &["--bind_ip 'no such host'", "neither an IP address", "0.0.0.0 is every"]),
+        (&["--sslMode", "on"], &["--sslMode 'on'", "'preferSSL'", "remove the option to use the default, disabled"]),
+        (&["--sslMode", "requireTLS"], &["--sslMode 'requireTLS'", "'requireSSL'", "correct the value"]),
+        (&["--tlsMode", "requireSSL"], &["--tlsMode 'requireSSL'", "'requireTLS'", "correct the value"]),
         (&["--upstreamTLS", "yes"], &["--upstreamTLS 'yes'", "policy, never or always", "the default, policy"]),
         (&["--inboundTLS", "pass"], &["--inboundTLS 'pass'", "terminate or passthrough", "the default, terminate"]),
-        (&["--upstreamBind", "db1"], &["--upstreamBind 'db1'", "an IP address", "leave it out"]),
-        (&["--outbound", "27018"], &["--outbound '27018'", "LISTEN=HOST:PORT", "take this one out"]),
-        (&["--outbound", "127.0.0.1:0=db2"], &["--outbound '127.0.0.1:0=db2'", "it has no port", "take this one out"]),
+        (&["--upstreamBind", "db1"], &["--upstreamBind 'db1'", "an IP address", "remove the option"]),
+        (&["--outbound", "27018"], &["--outbound '27018'", "LISTEN=HOST:PORT", "remove this one"]),
+        (&["--outbound", "127.0.0.1:0=db2"], &["--outbound '127.0.0.1:0=db2'", "it has no port", "remove this one"]),
         (&["--sslDisabledProtocols", "SSLv3"], &["--sslDisabledProtocols 'SSLv3'", "TLS1_3", "TLS1_0,TLS1_1"]),
-        (&["--sslDisabledProtocols", "TLS1_2,TLS1_3"], &["'TLS1_2,TLS1_3'", "All valid TLS modes", "leave one"]),
-        (&["--sslAllowInvalidHostnames=maybe"], &["--sslAllowInvalidHostnames 'maybe'", "true or false", "correct it"]),
-        (&["--maxIncomingConnections", "0"], &["--maxIncomingConnections '0'", "from 1 to 1000000", "correct it"]),
+        (&["--sslDisabledProtocols", "TLS1_2,TLS1_3"], &["'TLS1_2,TLS1_3'", "All valid TLS modes", "remove one"]),
+        (
+            &["--sslAllowInvalidHostnames=maybe"],
+            &["--sslAllowInvalidHostnames 'maybe'", "true or false", "correct the value"],
+        ),
+        (
+            &["--maxIncomingConnections", "0"],
+            &["--maxIncomingConnections '0'", "from 1 to 1000000", "correct the value"],
+        ),
         (&["--workers", "many"], &["--workers 'many'", "from 1 to 256", "one for each core"]),
         (&["--sniffTimeout", "0"], &["--sniffTimeout '0'", "from 1ms", "the default, 10s"]),
         (&["--handshakeTimeout", "2d"], &["--handshakeTimeout '2d'", "86400s", "the default, 10s"]),
@@ -97,11 +106,11 @@ fn each_value_that_is_none_is_named_with_what_was_expected() {
 fn an_upstream_that_cannot_be_parsed_is_named() {
     for (value, problem, remedy) in [
         ("db1", "it has no port", "write HOST:PORT"),
-        ("db1:0", "port is not a number from 1", "correct it"),
-        ("db 1:27017", "not a DNS name or an IP address", "correct it"),
-        ("::1:27017", "an IPv6 host in brackets", "correct it"),
+        ("db1:0", "port is not a number from 1", "correct the value"),
+        ("db 1:27017", "not a DNS name or an IP address", "correct the value"),
+        ("::1:27017", "an IPv6 host in brackets", "correct the value"),
         ("mongodb://db1:27017", "it has no port", "write HOST:PORT"),
-        ("unix:mongod.sock", "absolute path", "correct it"),
+        ("unix:mongod.sock", "absolute path", "correct the value"),
     ] {
         let named = format!("--upstream '{value}'");
         let args = ["--port", "0", "--upstream", value, "--upstreamTLS", "never"];
@@ -133,7 +142,7 @@ fn tls_to_other_servers_without_a_ca_names_the_option_that_is_missing() {
     let rows: [(&[&str], &[&str]); 4] = [
         (
             &["--upstream", "db1.invalid:1", "--sslMode", "preferSSL", "--sslPEMKeyFile", &server],
-            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS never"],
+            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS to never"],
         ),
         (
             &["--upstream", "db1.invalid:1", "--upstreamTLS", "always"],
@@ -182,16 +191,16 @@ fn each_tls_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
         (pem_key, folder.clone(), "not a regular file", "name a PEM file"),
         (pem_key, made("empty.pem", ""), "the file is empty", "put PEM blocks"),
         (pem_key, made("blank.pem", "\n \n"), "the file is empty", "put PEM blocks"),
-        (pem_key, made("torn.pem", &torn), "not readable as PEM", "make the file anew"),
-        (pem_key, made("prose.pem", "my certificate"), "no certificate in it", "put the certificate"),
-        (pem_key, made("key-alone.pem", server_key), "no certificate in it", "put the certificate"),
-        (pem_key, made("no-key.pem", server_certificate), "0 private keys", "private key into the same file"),
+        (pem_key, made("torn.pem", &torn), "cannot be parsed as PEM", "create the file again"),
+        (pem_key, made("prose.pem", "my certificate"), "the file contains no certificate", "put the certificate"),
+        (pem_key, made("key-alone.pem", server_key), "the file contains no certificate", "put the certificate"),
+        (pem_key, made("no-key.pem", server_certificate), "contains 0 private keys", "private key into the same file"),
         (pem_key, made("two-keys.pem", &[&server, server_key].concat()), "2 private keys", "expected one"),
         (
             pem_key,
             made("mismatched.pem", &[member_certificate, server_key].concat()),
             "the private key does not match the certificate",
-            "put the key that the certificate was issued for",
+            "put the key for which the certificate was issued",
         ),
         (pem_key, cert("expired.pem"), "expired", "renew it"),
         (pem_key, cert("not-yet-valid.pem"), "not yet valid", ""),
@@ -209,10 +218,10 @@ fn each_tls_file_that_is_of_no_use_is_named_with_what_is_wrong_with_it() {
             crl_file,
             made("broken-crl.pem", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"),
             "line 1: the block X509 CRL is damaged",
-            "make the file anew",
+            "create the file again",
         ),
-        (ca_file, made("glued.pem", &glued), "line 10: an END and a BEGIN on one line", "make the file anew"),
-        (ca_file, made("damaged.pem", &damaged), "line 11: the block CERTIFICATE is damaged", "make the file anew"),
+        (ca_file, made("glued.pem", &glued), "line 10: END and BEGIN on the same line", "create the file again"),
+        (ca_file, made("damaged.pem", &damaged), "line 11: the block CERTIFICATE is damaged", "create the file again"),
     ];
     let ca = cert("ca.pem");
     for (flag, path, problem, remedy) in rows {
@@ -259,7 +268,7 @@ fn an_encrypted_key_without_its_password_names_the_option_that_is_missing() {
         ("--tlsClusterFile", "tlsClusterPassword"),
     ] {
         let refused = refused(&[&FRONT[..], &[file, &encrypted]].concat());
-        refused.has_one_mistake(&[&format!("{file} '{encrypted}'"), "no password is given", password]);
+        refused.has_one_mistake(&[&format!("{file} '{encrypted}'"), "no password is configured", password]);
     }
 }
 
@@ -311,7 +320,7 @@ fn an_option_that_means_nothing_without_another_names_both() {
         ("--tlsCRLFile", &crl, "--tlsCAFile"),
     ] {
         let refused = refused(&[&FRONT[..], &[flag, value]].concat());
-        refused.has_one_mistake(&[flag, &format!("need {needed}"), &format!("give {needed}, or take this out")]);
+        refused.has_one_mistake(&[flag, &format!("need {needed}"), &format!("give {needed}, or remove this option")]);
     }
     accepted(&[&FRONT[..], &["--sslPEMKeyFile", &server, "--sslCAFile", &ca, "--sslCRLFile", &crl]].concat());
 }
@@ -371,7 +380,7 @@ fn an_outbound_listener_that_others_could_reach_is_refused() {
         refused(&["--outbound", &value]).has_one_mistake(&[
             &format!("--outbound '{value}'"),
             "listener",
-            "take this one out",
+            "remove this one",
         ]);
     }
 }
@@ -503,7 +512,7 @@ fn a_configuration_file_that_cannot_be_read_is_named() {
     let missing = folder.join("tlsramp.conf").to_string_lossy().into_owned();
     refused(&["--config", &missing]).has_one_mistake(&["--config", &missing, "No such file", "check the path"]);
     let torn = Config::new("net:\n  port: [\n");
-    refused(&["--config", &torn.path]).has_one_mistake(&[&torn.path, "not YAML", "correct the line"]);
+    refused(&["--config", &torn.path]).has_one_mistake(&[&torn.path, "invalid YAML", "correct the line"]);
 }
 
 #[test]
@@ -517,9 +526,9 @@ fn a_good_file_passes_check_which_reports_what_it_would_do() {
     for line in [
         &format!("configuration: {}", yaml.path),
         "tlsMode: requireTLS",
-        "inbound: 127.0.0.1:0 -> 127.0.0.1:27999; plaintext is refused; TLS ends here and goes on in plaintext",
-        "outbound: 127.0.0.1:27018 -> db2.invalid:27017 (as db2); plaintext goes on by TLS",
-        &format!("certificates: shown: {server}, CA: {ca}; required of clients"),
+        "inbound: 127.0.0.1:0 -> 127.0.0.1:27999; plaintext is refused; TLS is terminated here and forwarded in plaintext",
+        "outbound: 127.0.0.1:27018 -> db2.invalid:27017 (as db2); plaintext is forwarded over TLS",
+        &format!("certificates: presented: {server}, CA: {ca}; required from clients"),
     ] {
         assert!(report.lines().any(|found| found == line), "{line:?} in: {report}");
     }
@@ -569,7 +578,7 @@ impl Refused {
     fn has_one_mistake(&self, fragments: &[&str]) {
         assert_eq!(self.mistakes.len(), 1, "{fragments:?} in: {}", self.text);
         self.says(fragments);
-        assert!(self.text.contains("\ntlsramp: 1 mistake in the configuration"), "{}", self.text);
+        assert!(self.text.contains("\ntlsramp: not started; 1 mistake in the configuration"), "{}", self.text);
     }
 
     #[track_caller]

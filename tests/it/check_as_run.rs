@@ -69,7 +69,7 @@ fn addresses() {
         refused(&[&FRONT[..], &["--probeBind", &of_port]].concat(), code, part);
     }
     refused(&["--port", "0", "--bind_ip", "192.0.2.1,224.0.0.1", "--upstream", "127.0.0.1:9"], 2, "multicast");
-    refused(&["--port", "0", "--bind_ip", "not-there.invalid", "--upstream", "127.0.0.1:9"], 1, "may be later");
+    refused(&["--port", "0", "--bind_ip", "not-there.invalid", "--upstream", "127.0.0.1:9"], 1, "so try again later");
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn admin_sockets() {
     for (name, part) in [
         ("none/a.sock", "No such file or directory"),
         ("broken/a.sock", "No such file or directory"),
-        ("file.sock", "no socket of this user"),
-        ("real/../file.sock", "no socket of this user"),
+        ("file.sock", "not a socket of this user"),
+        ("real/../file.sock", "not a socket of this user"),
         ("file.sock/a.sock", "Not a directory"),
         (&format!("{}.sock", "l".repeat(120)), "SUN_LEN"),
     ] {
@@ -115,9 +115,9 @@ fn admin_sockets() {
         refused(&[&FRONT[..], &["--adminBind", &bind(one), "--adminBind", &bind(other)]].concat(), 2, "given twice");
     }
     let state = path("real/../a.sock");
-    refused(&[&FRONT[..], &["--adminBind", &bind("a.sock"), "--stateFile", &state]].concat(), 2, "is the file of");
+    refused(&[&FRONT[..], &["--adminBind", &bind("a.sock"), "--stateFile", &state]].concat(), 2, "is the path of");
     let upstream = ["--port", "0", "--upstream", &bind("m.sock"), "--upstreamTLS", "never"];
-    refused(&[&upstream[..], &["--adminBind", &bind("m.sock")]].concat(), 2, "the socket of the upstream");
+    refused(&[&upstream[..], &["--adminBind", &bind("m.sock")]].concat(), 2, "is also the socket of the upstream");
     assert_eq!(names(folder.path()), before);
     assert_eq!(fs::read(path("file.sock")).unwrap(), b"precious");
     for name in ["a.sock", "left.sock"] {
@@ -140,7 +140,7 @@ fn folders_that_cannot_be_written_to() {
     for name in ["new", "state"] {
         let file = path(name);
         let args = [&FRONT[..], &["--stateFile", &file]].concat();
-        refused_after(setup, &args, 2, "it cannot be written: Permission denied");
+        refused_after(setup, &args, 2, "cannot write the file: Permission denied");
     }
 }
 
@@ -170,9 +170,9 @@ fn state_files() {
         (path("to-later"), "is a directory"),
         (path("to-dir"), "expected the path of a file"),
         (path("dir"), "expected the path of a file"),
-        (path("none/state"), "there is no folder"),
+        (path("none/state"), "does not exist; create it as root"),
         (path("cut"), "is not a state file"),
-        ("/proc/self/x".to_owned(), "it cannot be written"),
+        ("/proc/self/x".to_owned(), "cannot write the file"),
         ("/dev/null".to_owned(), "--stateFile"),
     ] {
         refused(&[&FRONT[..], &["--stateFile", &file]].concat(), 2, part);
@@ -189,7 +189,7 @@ fn state_files() {
 #[test]
 fn descriptors_and_sockets_that_were_passed_on() {
     let args = [&FRONT[..], &["--workers", "32"]].concat();
-    refused_after("ulimit -n 64; exec", &args, 2, "this process may have 64");
+    refused_after("ulimit -n 64; exec", &args, 2, "the limit is 64");
     let setup = "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec";
     refused_after(setup, &FRONT, 2, "LISTEN_FDS");
 
@@ -198,7 +198,8 @@ fn descriptors_and_sockets_that_were_passed_on() {
     let port = reserved.port().to_string();
     let args = ["--bind_ip", "::", "--port", &port, "--upstream", "127.0.0.1:9", "--upstreamTLS", "never"];
     let args = [&args[..], &["--adminBind", "none"]].concat();
-    for (v6_only, count, part) in [(0, 1, "IPv4 clients reach this socket too"), (1, 2, "two sockets of this address")]
+    for (v6_only, count, part) in
+        [(0, 1, "the socket also accepts IPv4 clients"), (1, 2, "two sockets with this address")]
     {
         let script = format!(
             "import os, socket, sys\n\
@@ -255,7 +256,7 @@ fn check_passes_beside_the_instance_to_be_replaced() {
     let output = run_to_end([&["check"], &args[..]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
-    assert_eq!(text.lines().filter(|line| line.contains("in use now")).count(), 4, "{text}");
+    assert_eq!(text.lines().filter(|line| line.contains("the address is in use")).count(), 4, "{text}");
     assert!(folder.join("a.sock").exists());
     let run = run_to_end([&["run"], &args[..]].concat());
     let text = String::from_utf8(run.stderr).unwrap();

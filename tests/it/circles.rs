@@ -24,11 +24,11 @@ fn an_upstream_that_the_firewall_leads_back_to_the_inbound_listener_is_a_loop_af
     let record = proxy.log().wait(Mark::START, SOON, is_connection).unwrap();
     assert_eq!((&record["outcome"], &record["route"]), (&"loop".into(), &"inbound".into()), "{record}");
     let reason = record["reason"].as_str().unwrap();
-    assert!(reason.contains("would go in a circle"), "{reason}");
+    assert!(reason.contains("would loop"), "{reason}");
     // The loop is also reported in the log.
     let is_down = |line: &serde_json::Value| line["message"] == "upstream is down";
     let down = proxy.log().wait(Mark::START, SOON, is_down).unwrap();
-    assert!(down["reason"].as_str().unwrap().contains("would go in a circle"), "{down}");
+    assert!(down["reason"].as_str().unwrap().contains("would loop"), "{down}");
     let connections = proxy.log().objects(Mark::START).into_iter().filter(is_connection).count();
     assert_eq!(connections, 1, "one probe, and one turn");
 }

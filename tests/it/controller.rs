@@ -355,7 +355,7 @@ fn a_lease_that_is_taken_while_a_reload_is_under_way_keeps_that_reload_out() {
         wait("the lease is taken", || admin.get("/status")["lease"]["holder"] == "a");
         server.answer();
         assert!(asked.is_none_or(|asked| asked.join().unwrap()));
-        let line = proxy.wait_log(|line| line["message"] == "reload refused: everything stays as it was", SOON);
+        let line = proxy.wait_log(|line| line["message"] == "reload refused: the configuration in force stays", SOON);
         assert!(line["error"].as_str().unwrap().contains("holds the lease") && line["door"] == door, "{line}");
         assert_eq!(lease.join().unwrap()["lease"]["holder"], "a");
         let status = admin.get("/status");

@@ -200,10 +200,10 @@ fn lists_that_are_not_supported_are_refused_in_words() {
     let rows = [
         ("delta", "2.5.29.27 = critical,ASN1:INTEGER:1\n".to_owned(), "is a delta CRL", [true, false]),
         ("indirect", point("indirectCRL = TRUE"), "is an indirect CRL", [false, false]),
-        ("users", point("onlyuser = TRUE"), "onlyContainsUserCerts alone", [true, false]),
+        ("users", point("onlyuser = TRUE"), "only onlyContainsUserCerts", [true, false]),
         ("cas", point("onlyCA = TRUE"), "issuingDistributionPoint without a fullname", [false, false]),
-        ("attributes", point("onlyAA = TRUE"), "about attribute certificates only", [false, false]),
-        ("reasons", point("onlysomereasons = keyCompromise"), "about some reasons of revocation only", [false, false]),
+        ("attributes", point("onlyAA = TRUE"), "covers attribute certificates only", [false, false]),
+        ("reasons", point("onlysomereasons = keyCompromise"), "covers some revocation reasons only", [false, false]),
         ("critical", "1.2.3.4 = critical,ASN1:UTF8:x\n".to_owned(), "a critical extension", [false, false]),
         ("empty", String::new(), "has no extensions", [true, false]),
     ];
@@ -237,7 +237,7 @@ fn a_list_whose_issuer_is_written_otherwise_is_refused_in_words() {
         let (code, said) = check(&ca, "alias-crl.pem");
         assert_eq!(code, Some(2), "{subject} {mask}: {said}");
         for part in
-            ["line 1: the revocation list is of CN=", "CA CN=root in the CA file has it with other string types"]
+            ["line 1: the revocation list is of CN=", "CA CN=root in the CA file encodes it with other string types"]
         {
             assert!(said.contains(part), "{subject} {mask}: {part}: {said}");
         }
@@ -256,14 +256,14 @@ fn a_list_of_another_ca_is_warned_about() {
     twin.openssl("ca -config cnf -gencrl -cert other.pem -keyfile other.key -out other-crl.pem");
     twin.openssl("ca -config cnf -gencrl -out twin-crl.pem");
     let rows = [
-        ("other-crl.pem", "the revocation list of CN=other is of no CA of the CA file"),
-        ("twin-crl.pem", "the revocation list of CN=root is not signed by the key of the CA of that name"),
+        ("other-crl.pem", "the revocation list of CN=other belongs to no CA in the CA file"),
+        ("twin-crl.pem", "the revocation list of CN=root is not signed with the key of the CA of that name"),
     ];
     for (crl, words) in rows {
         fs::copy(twin.path(crl), ca.path(crl)).unwrap();
         let (code, said) = check(&ca, crl);
         assert_eq!(code, Some(0), "{said}");
-        for part in [words, "warning: tlsCRLFile: no revocation list of the CA CN=root in it"] {
+        for part in [words, "warning: tlsCRLFile: the file has no revocation list of the CA CN=root"] {
             assert!(said.contains(part), "{crl}: {part}: {said}");
         }
         assert_eq!(mongod_lets_in(&ca, crl), [false, false], "{crl}: mongod");
@@ -298,7 +298,8 @@ fn a_ca_file_without_a_root_lets_nobody_in() {
         let checked = run_to_end(["check"].iter().chain(&route).chain(&files));
         let said = String::from_utf8([checked.stdout, checked.stderr].concat()).unwrap();
         assert_eq!(checked.status.code(), Some(0), "{said}");
-        let words = "tlsCAFile: no root (self-signed CA certificate) in it: the CA CN=sub is an intermediate";
+        let words =
+            "tlsCAFile: the file contains no root (self-signed CA certificate): the CA CN=sub is an intermediate";
         assert_eq!(said.contains(words), !expected, "{said}");
         let proxy = Proxy::start([&route[..], &files].concat());
         let warnings = admin::of(&proxy).get("/status")["warnings"].to_string();
@@ -311,7 +312,7 @@ fn a_ca_file_without_a_root_lets_nobody_in() {
             let mark = proxy.mark();
             assert_eq!(is_let_in(proxy.address("inbound"), &client), expected, "{file} {}", client.display());
             let record = proxy.wait_next(mark, SOON);
-            let reason = "the root above that is not in the file (mongod: unable to get issuer certificate)";
+            let reason = "an intermediate whose root is not in the CA file (mongod: unable to get issuer certificate)";
             assert_eq!(record["reason"].as_str().is_some_and(|said| said.contains(reason)), !expected, "{record}");
         }
     }

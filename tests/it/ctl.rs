@@ -3,17 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, the panic is the report")]
 
 use std::net::TcpStream;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::plain::Plain;
 use crate::support::service::*;
 use crate::support::{Proxy, ReservedPort, Scratch, cert, process, run_to_end};
 
 /// A proxy in `allowSSL` that can serve TLS to all clients and verify servers.
-fn start(more: &[&str]) -> (Upstream, Proxy) {
+pub(crate) fn start(more: &[&str]) -> (Upstream, Proxy) {
     let upstream = Upstream::start();
     let (server, ca) = (cert("server.pem"), cert("ca.pem"));
     let fixed = ["--sslMode", "allowSSL", "--tlsCertificateKeyFile", &server, "--tlsCAFile", &ca];
@@ -23,16 +23,16 @@ fn start(more: &[&str]) -> (Upstream, Proxy) {
 }
 
 /// Runs `tlsramp ctl --admin ADDRESS LINE`: exit code, standard output, standard error.
-fn ctl(admin: &str, line: &str) -> (i32, String, String) {
+pub(crate) fn ctl(admin: &str, line: &str) -> (i32, String, String) {
     ended(&run_to_end(["ctl", "--admin", admin].into_iter().chain(line.split(' '))))
 }
 
-fn ended(output: &Output) -> (i32, String, String) {
+pub(crate) fn ended(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-fn admin(proxy: &Proxy) -> String {
+pub(crate) fn admin(proxy: &Proxy) -> String {
     proxy.address("admin").to_string()
 }
 
@@ -61,8 +61,8 @@ fn walks_the_ladder_by_hand() {
     assert_eq!(ctl("mode").1, "allowSSL\n");
     let (code, status, _) = ctl("status");
     assert_eq!(code, 0);
-    assert!(status.starts_with("sslMode allowSSL (tlsMode allowTLS) for "), "{status}");
-    assert!(status.contains(", generation 4.\n") && status.contains("tlsCertificateKeyFile "), "{status}");
+    assert!(status.starts_with("Mode         allowSSL (tlsMode allowTLS) for "), "{status}");
+    assert!(status.contains(", set by http 127.0.0.1\n") && status.contains("tlsCertificateKeyFile "), "{status}");
     assert!(!status.contains('\u{1b}'), "no colour where there is no terminal");
     for verb in ["rotate", "reload"] {
         let (code, stdout, stderr) = ctl(verb);
@@ -89,7 +89,8 @@ fn finds_who_is_in_the_way_and_accepts_them() {
     );
     assert!(stdout.contains("nightly \\u{1b}[31mjob") && !stdout.contains('\u{1b}'), "{stdout}");
     let command = stdout.lines().last().unwrap().trim().strip_prefix("tlsramp ").unwrap();
-    assert!(command.starts_with(&format!("ctl --admin {admin} accept 127.0.0.1/nightly%20")), "{command}");
+    assert_eq!(command, format!("ctl --admin {admin} accept 1"), "the first client has the first number");
+    assert_eq!(ctl("ready").1, ctl("ready --to preferSSL").1, "without --to, it is about the next step");
 
     let (code, clients, _) = ctl("clients --plaintext");
     assert!(
@@ -98,21 +99,83 @@ fn finds_who_is_in_the_way_and_accepts_them() {
     );
     ctl("mode preferSSL");
     let (code, stdout, stderr) = ctl("mode requireSSL --guard");
-    assert_eq!((code, &*stdout), (1, ""));
+    assert_eq!((code, &*stdout), (3, ""));
     assert!(stderr.contains("tlsramp ctl: the guard refuses requireSSL\n") && stderr.contains("1 reason:"), "{stderr}");
     assert_eq!(ctl("mode").1, "preferSSL\n");
 
     // The printed command can be typed as it is.
     let typed = run_to_end(command.split(' '));
     assert_eq!(typed.status.code(), Some(0), "{typed:?}");
+    let key = json(&ctl("clients --json").1)["clients"][0]["key"].as_str().unwrap().to_owned();
+    assert!(key.starts_with("127.0.0.1/nightly%20"), "{key}");
+    let said = String::from_utf8(typed.stdout).unwrap();
+    assert!(said.starts_with(&format!("{key} is accepted: ")), "a number's answer names the client: {said}");
     assert_eq!(ctl("ready --to requireSSL").0, 0);
-    let remove = format!("{} --remove", command.split_once("accept").map(|(_, key)| format!("accept{key}")).unwrap());
-    assert_eq!(ctl(&remove).0, 0);
-    assert_eq!(ctl("ready --to requireSSL").0, 1);
-    let (code, stdout, _) = ctl("accept 10.1.2.3/-/-");
-    assert!(code == 0 && stdout.contains("warning: nobody of that name has been seen"), "{stdout}");
-    let (code, _, stderr) = ctl("accept nobody");
-    assert!(code == 2 && stderr.contains("IP/APPLICATION/DRIVER"), "{stderr}");
+    for remove in ["accept 1 --remove".to_owned(), format!("accept {key} --remove")] {
+        assert_eq!(ctl(&remove).0, 0);
+        assert_eq!(ctl("ready --to requireSSL").0, 1);
+    }
+    assert!(ctl("mode requireSSL --force").0 == 0 && ctl("ready").1.contains("there is no next step"));
+    assert_eq!((ctl("ready").0, json(&ctl("ready --json").1)["to"].is_null()), (0, true));
+}
+
+#[test]
+fn accepts_only_clients_that_there_are() {
+    let (_upstream, proxy) = start(&[]);
+    let admin = admin(&proxy);
+    let ctl = |line: &str| ctl(&admin, line);
+    for (line, code, part) in [
+        ("accept 10.1.2.3/-/-", 1, "no client with the key 10.1.2.3/-/- has been seen; `tlsramp ctl clients --wide`"),
+        ("accept 10.1.2.3/-/- --remove", 1, "no client with the key"),
+        ("accept 7", 1, "no client has the number 7"),
+        ("whois 7", 1, "no client has the number 7"),
+        ("accept nobody", 2, "IP/APPLICATION/DRIVER"),
+    ] {
+        let (ended, stdout, stderr) = ctl(line);
+        assert!(ended == code && stdout.is_empty() && stderr.contains(part), "{line}: {ended} {stdout}{stderr}");
+        if code == 1 {
+            assert_eq!(json(&ctl(&format!("{line} --json")).1)["code"], "UnknownClient", "{line}");
+        }
+    }
+    let (code, stdout, _) = ctl("accept 10.1.2.3/-/- --unseen");
+    assert!(code == 0 && stdout.contains("warning: no client with that key has been seen yet"), "{stdout}");
+    assert_eq!(ctl("accept 10.1.2.3/-/- --remove").0, 0, "what is accepted can be taken back");
+    // By HTTP, unseen clients are taken unless the request says otherwise.
+    let http = crate::support::admin::of(&proxy);
+    let accept = |unseen: bool| json!({ "key": "10.1.2.4/-/-", "unseen": unseen });
+    assert_eq!(http.request("POST", "/accept", Some(&accept(false))).json(404)["code"], "UnknownClient");
+    assert_eq!(http.post("/accept", &accept(true))["known"], false);
+    // A client that is connected and has sent no message yet is no unknown one.
+    let _silent = plain_through(&proxy);
+    assert_eq!(ctl("accept 127.0.0.1/-/-").0, 0);
+}
+
+/// Runs `tlsramp ctl` on a terminal of 80 columns; the lines without their colours.
+fn on_a_terminal(admin: &str, line: &str) -> Vec<String> {
+    let ctl = format!("stty cols 80; '{}' ctl --admin {admin} {line}", env!("CARGO_BIN_EXE_tlsramp"));
+    let mut command = process::tethered("script");
+    command.args(["-qec", &ctl, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
+    let output = process::output(command, SOON).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap().replace("\u{1b}[1;33m", "").replace("\u{1b}[0m", "");
+    text.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+}
+
+#[test]
+fn fits_a_terminal_without_breaking_a_cell() {
+    let (_upstream, proxy) = start(&[]);
+    let admin = admin(&proxy);
+    let name = "invoices.InvoiceExportService-production-eu-central-1";
+    let mut client = Plain::connect(proxy.port());
+    client.hello(name);
+    for line in ["clients", "ready --to requireSSL", "connections", "connections --each", "history", "whois 1"] {
+        let lines = on_a_terminal(&admin, line);
+        assert!(lines.iter().all(|line| line.chars().count() <= 80) && lines.len() > 3, "{line}: {lines:#?}");
+        let left_out = lines.iter().any(|line| line.starts_with("Columns that do not fit here: "));
+        assert_eq!(lines.iter().any(|line| line.contains(name)), line != "history", "{line}: {lines:#?}");
+        assert_eq!(left_out, line != "history", "{line}: {lines:#?}");
+    }
+    let wide = on_a_terminal(&admin, "clients --wide").join("\n");
+    assert!(wide.contains(&format!("127.0.0.1/{name}/")) && !wide.contains("do not fit"), "{wide}");
 }
 
 #[test]
@@ -135,6 +198,22 @@ fn leads_back_to_the_client() {
     assert_eq!((code, json(&stdout)["connections"].as_array().unwrap().len()), (1, 0));
     let (code, stdout, _) = ctl(&admin, "connections");
     assert!(code == 0 && stdout.starts_with("1 connection open, all as today's policy"), "{stdout}");
+    assert!(!stdout.contains(&peer.to_string()) && stdout.contains("--each lists every connection."), "{stdout}");
+    let (_, stdout, _) = ctl(&admin, "connections --each");
+    assert!(stdout.contains(&peer.to_string()) && stdout.contains(&seen.to_string()), "{stdout}");
+    for target in ["127.0.0.1", "[::ffff:127.0.0.1]"] {
+        let (code, stdout, _) = ctl(&admin, &format!("whois {target}"));
+        assert!(code == 0 && stdout.contains(" has 1 open connection.\n"), "{stdout}");
+        assert!(stdout.contains(&peer.to_string()) && stdout.contains(&seen.to_string()), "{stdout}");
+    }
+    let mut named = Plain::connect(proxy.port());
+    named.hello("reports");
+    let (_, clients, _) = ctl(&admin, "clients --json");
+    let rows = json(&clients)["clients"].as_array().unwrap().clone();
+    let number = &rows.iter().find(|row| row["application"] == "reports").unwrap()["number"];
+    let (code, stdout, _) = ctl(&admin, &format!("whois {number}"));
+    assert!(code == 0 && stdout.starts_with("127.0.0.1/reports/") && stdout.contains(" has 1 open"), "{stdout}");
+    drop(named);
 
     assert_eq!(ctl(&admin, "mode requireSSL --force").0, 0);
     let (_, stdout, _) = ctl(&admin, "connections --non-conforming");
@@ -185,15 +264,15 @@ fn says_that_nobody_is_there_or_somebody_else() {
     let reserved = ReservedPort::new();
     let nobody = reserved.address().to_string();
     let (code, stdout, stderr) = ctl(&nobody, "status");
-    assert_eq!((code, &*stdout), (3, ""));
+    assert_eq!((code, &*stdout), (4, ""));
     assert!(stderr.starts_with(&format!("tlsramp ctl: nothing listens on {nobody}: is tlsramp running")), "{stderr}");
     let (code, stdout, _) = ctl(&nobody, "mode --json");
-    assert_eq!((code, &json(&stdout)["code"]), (3, &"NobodyListens".into()));
+    assert_eq!((code, &json(&stdout)["code"]), (4, &"NobodyListens".into()));
 
     // The port for clients leads to an echo server.
     let (_upstream, proxy) = start(&[]);
     let (code, _, stderr) = ctl(&format!("127.0.0.1:{}", proxy.port()), "status");
-    assert!(code == 3 && stderr.contains("is no admin port of tlsramp"), "{stderr}");
+    assert!(code == 4 && stderr.contains("does not answer as an admin port of tlsramp"), "{stderr}");
     for wrong in ["status --tls", "status --tlsCAFile /none", "states", "mode on"] {
         assert_eq!(ctl(&nobody, wrong).0, 2, "{wrong}");
     }
@@ -231,7 +310,7 @@ fn changes_go_by_the_unix_socket_where_the_port_is_read_only() {
     assert!(code == 1 && stderr.contains("unix socket"), "{stderr}");
     assert_eq!(ctl(&unix, "mode preferSSL").0, 0);
     assert_eq!(ctl(&admin(&proxy), "mode").1, "preferSSL\n");
-    assert_eq!(ctl(&format!("{unix}.none.sock"), "mode").0, 3);
+    assert_eq!(ctl(&format!("{unix}.none.sock"), "mode").0, 4);
 }
 
 #[test]
@@ -247,8 +326,8 @@ fn a_remote_admin_port_is_reached_by_tls() {
     }
     for (ca, certificate, code, part) in [
         ("ca.pem", "member.pem", 1, "--adminAllow"),
-        ("ca.pem", "other-ca-client.pem", 3, "--tlsCertificateKeyFile must be for clients"),
-        ("other-ca.pem", "client.pem", 3, "--tlsCAFile must have its CA"),
+        ("ca.pem", "other-ca-client.pem", 4, "--tlsCertificateKeyFile must be for clients"),
+        ("other-ca.pem", "client.pem", 4, "--tlsCAFile must have its CA"),
         ("ca.pem", "encrypted.pem", 2, "--tlsCertificateKeyFilePassword"),
     ] {
         let (ended, stdout, stderr) = tls("127.0.0.1", ca, certificate);

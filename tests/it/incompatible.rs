@@ -52,7 +52,7 @@ const P384: &str = "ec -pkeyopt ec_paramgen_curve:P-384";
 const ED25519: &str = "ed25519";
 const WEAK: &str = "ALL:@SECLEVEL=0";
 const SCHEME: &str = "no signature scheme in common";
-const SUITE: &str = "no cipher suite or group in common";
+const SUITE: &str = "no cipher suite or key exchange group in common";
 
 #[test]
 fn nothing_in_common_is_an_alert_and_a_reason() {
@@ -192,7 +192,7 @@ fn a_server_name_that_is_none_is_an_alert_and_a_reason() {
         alert
     });
     assert_eq!((alert[0], alert[5]), (21, 2), "a fatal alert: {alert:?}");
-    assert!(record["reason"].as_str().unwrap().contains("an empty server name (SNI)"), "{record}");
+    assert!(record["reason"].as_str().unwrap().contains("such as the server name (SNI)"), "{record}");
     assert_eq!((&record["outcome"], &record["sni"]), (&"tls_handshake_failed".into(), &"".into()), "{record}");
 
     // The same names as upstreams: a configuration that contains an invalid one is refused before it is dialled.
@@ -215,7 +215,7 @@ fn check_name(record: &Value, name: &str, taken: bool) {
     let is_name = |record: &Value| {
         record["reason"]
             .as_str()
-            .is_some_and(|reason| reason.contains("the server name (SNI) in the hello is no DNS name"))
+            .is_some_and(|reason| reason.contains("the server name (SNI) in the ClientHello is not a DNS name"))
     };
     assert_eq!(is_name(record), !taken, "{name}: {record}");
     assert_eq!(record["outcome"] == "tls_handshake_failed", !taken, "{name}: {record}");
@@ -261,7 +261,8 @@ fn a_certificate_of_ours_that_is_a_cas_is_warned_of() {
         for (flag, name) in [("--sslPEMKeyFile", "tlsCertificateKeyFile"), ("--sslClusterFile", "tlsClusterFile")] {
             let output = run_to_end(base.iter().chain(&[flag, pem.as_str()]));
             let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-            let text = format!("warning: {name}: it is a CA's (basicConstraints CA:TRUE), issued by another");
+            let text =
+                format!("warning: {name}: it is a CA certificate (basicConstraints CA:TRUE) that another CA issued");
             assert_eq!(said.contains(&text), warned, "{constraint} {flag}: {said}");
         }
     }

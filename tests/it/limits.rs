@@ -305,7 +305,7 @@ fn is_full(line: &Value) -> bool {
 }
 
 fn is_out_of_descriptors(line: &Value) -> bool {
-    line["message"].as_str().is_some_and(|said| said.starts_with("cannot accept, pausing"))
+    line["message"].as_str().is_some_and(|said| said.starts_with("cannot accept connections, pausing"))
 }
 
 /// The flags of a proxy that refuses plaintext; its upstream must not be dialled.

@@ -28,7 +28,7 @@ fn a_set_is_replaced_by_itself_and_by_nothing_else() {
     assert_eq!(at("localhost:27020"), json!(["127.0.0.9"]));
     assert!(at("localhost:27021").as_array().unwrap().contains(&"127.0.0.1".into()), "{reply}");
     let warned = reply["warnings"][0].as_str().unwrap();
-    assert!(warned.contains("--stateFile") && warned.contains("restart forgets"), "{reply}");
+    assert!(warned.contains("--stateFile") && warned.contains("restart drops"), "{reply}");
     let line = proxy.wait_log(|line| line["message"] == "member names set", SOON);
     assert!(line["by"].is_string() && line["sets"].as_str().unwrap().contains("cfg=localhost:27020"), "{line}");
 

@@ -312,7 +312,7 @@ fn open_connections_go_on_from_redirect_to_tproxy_and_back() {
     }
     // The kernel translates addresses as long as a table with a nat chain exists.
     for _ in 0..2 {
-        done(&netfilter(&hosts, INBOUND, "--remove"), "4 connections that it has redirected are open");
+        done(&netfilter(&hosts, INBOUND, "--remove"), "4 redirected connections are still open");
         let said: Vec<String> = held.iter_mut().map(|one| one.asks("still there?")).collect();
         assert!(said.iter().all(|said| said == "still there?"), "removed: {said:?}");
         assert_eq!(hosts.connect(Host::Others, "-", &["10.98.0.1@27017"]), ["27017 10.98.0.1"]);
@@ -373,7 +373,7 @@ fn a_redirect_waits_until_rules_that_name_the_port_are_acknowledged() {
     ];
     let command = [&hidden[..], &[PROGRAM, "netfilter"], &redirect, &["--apply"]].concat();
     let said = refused(&hosts.output(Host::Sidecar, &command, ""));
-    assert!(said.contains("tables that only iptables-legacy-save lists, which is not in PATH"), "{said}");
+    assert!(said.contains("tables that only iptables-legacy-save can list, which is not in PATH"), "{said}");
 }
 
 #[test]
@@ -457,7 +457,7 @@ fn a_firewall_that_drops_what_is_redirected_within_the_host_is_told() {
         }; }",
     );
     let said = netfilter(&hosts, OUTBOUND, "--apply");
-    done(&said, "WARNING: a connection of this host that is redirected to port 27217 does not get through");
+    done(&said, "WARNING: a connection from this host that is redirected to port 27217 does not arrive");
     hosts.run(Host::Sidecar, &["nft", "add rule inet filter input iifname lo accept"], "");
     let said = String::from_utf8(netfilter(&hosts, OUTBOUND, "--apply").stdout).unwrap();
     assert!(!said.contains("WARNING"), "{said}");
@@ -496,7 +496,7 @@ fn what_cannot_be_done_is_said_and_nothing_is_changed() {
     assert!(said.contains("listens on loopback only"), "{said}");
     let keyword = [INBOUND, &["--table", "inet"]].concat();
     let said = refused(&netfilter(&hosts, &keyword, "--apply"));
-    assert!(said.contains("--table inet is a word of nft's own"), "{said}");
+    assert!(said.contains("--table inet is a reserved word of nft"), "{said}");
     let not_transparent = ["--serverPort", "27117", "--port", "27017"];
     let said = refused(&netfilter(&hosts, &not_transparent, "--apply"));
     assert!(said.contains("not transparent") && said.contains("--inboundTransparent"), "{said}");
@@ -511,7 +511,7 @@ fn usage_is_told_without_any_privilege() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr);
     for mistake in
-        ["--apply, --remove: they exclude", "--port '0'", "--serverPort: --port needs it", "--exemptGroup '5'"]
+        ["--apply, --remove: they exclude", "--port '0'", "--serverPort: --port requires it", "--exemptGroup '5'"]
     {
         assert!(said.contains(mistake), "{mistake}: {said}");
     }

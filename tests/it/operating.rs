@@ -72,7 +72,7 @@ fn what_may_come_to_be_is_a_failure_and_a_mistake_is_not() {
     assert_eq!(code, Some(1), "{text}");
     let (code, text) = check(&["--port", "0", "--bind_ip", "192.0.2.1", "--upstream", "127.0.0.1:9"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("'192.0.2.1:0': cannot listen") && text.contains("may be later"), "{text}");
+    assert!(text.contains("'192.0.2.1:0': cannot listen") && text.contains("so try again later"), "{text}");
 }
 
 /// The arguments of a proxy that has persisted `allowSSL` over `disabled` in this state file.
@@ -98,13 +98,16 @@ fn check_reads_the_state_file_as_a_start_does() {
     let args = persisted(&state);
     let (code, text) = ended(&arguments("check", &args));
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("a start takes the persisted mode allowSSL, not disabled"), "{text}");
+    assert!(
+        text.contains("tlsramp would start in the persisted mode allowSSL, not in the configured mode disabled"),
+        "{text}"
+    );
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     for command in ["check", "run"] {
         let (code, text) = ended(&arguments(command, &args));
         assert_eq!(code, Some(2), "{text}");
-        assert!(text.contains(&format!("--stateFile '{state}': is not a state file")), "{text}");
+        assert!(text.contains(&format!("--stateFile '{state}': the file is not a state file")), "{text}");
     }
 }
 
@@ -135,10 +138,10 @@ fn a_password_comes_from_a_file_or_the_environment_and_a_key_that_others_read_is
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let args = [&FRONT[..], &["--sslPEMKeyFile", &key, "--sslPEMKeyPasswordFile", &password]].concat();
     let (code, text) = check(&args);
-    assert_eq!((code, text.contains("every user of this host can read it")), (Some(0), false), "{text}");
+    assert_eq!((code, text.contains("every user of this host can read the file")), (Some(0), false), "{text}");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let (_, text) = check(&args);
-    assert!(text.contains(&format!("--sslPEMKeyFile {key}: every user of this host can read it")), "{text}");
+    assert!(text.contains(&format!("--sslPEMKeyFile {key}: every user of this host can read the file")), "{text}");
     for (content, expected) in
         [("wrong\n", "cannot be decrypted: wrong password"), ("\nsecret\n", "its first line is empty")]
     {

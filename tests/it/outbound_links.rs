@@ -40,7 +40,7 @@ fn a_peer_that_takes_tls_only_is_down_until_links_are_tls() {
     };
     assert!(wait_until(SOON, || is_up(false)), "{}", admin.get("/status"));
     let status = admin.get("/status");
-    assert!(status["warnings"].to_string().contains("it takes TLS only"), "{status}");
+    assert!(status["warnings"].to_string().contains("the server accepts only TLS"), "{status}");
     assert_eq!((&status["links"][0]["up"], &status["links"][0]["link"]), (&false.into(), &"plaintext".into()));
     assert!(status["links"][0]["reason"].as_str().unwrap().contains("only allow SSL"), "{status}");
     // TLS links solve this.
@@ -93,7 +93,7 @@ fn without_a_name_refuse_the_step_until_they_have_one() {
 
     let refused = step("preferSSL").json(409);
     let mend = format!("--member {NAME}:{MEMBER_PORT}={MEMBER}");
-    let why = format!("its certificate is for {NAME}, and no name is known for {MEMBER}");
+    let why = format!("its certificate is for {NAME}, but no name of {MEMBER} is known");
     let blocker = &refused["blockers"][0];
     assert_eq!((&refused["code"], &blocker["fatal"]), (&"Unreachable".into(), &true.into()), "{refused}");
     assert!(blocker["text"].as_str().unwrap().contains(&why), "{refused}");
@@ -162,7 +162,10 @@ fn with_tls_disabled_are_to_be_stepped_up_first() {
     let blocker = &refused["blockers"][0];
     assert_eq!((&refused["code"], &blocker["fatal"]), (&"Unreachable".into(), &true.into()), "{refused}");
     assert!(blocker["text"].as_str().unwrap().contains("access_denied (49)"), "{refused}");
-    assert!(blocker["remedy"].as_str().unwrap().contains("step that tlsramp up to allowSSL first"), "{refused}");
+    assert!(
+        blocker["remedy"].as_str().unwrap().contains("change the mode of that tlsramp to allowSSL first"),
+        "{refused}"
+    );
     drop(peer);
 }
 

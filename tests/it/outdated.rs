@@ -108,7 +108,7 @@ fn read_again(proxy: &Proxy, door: &str, force: bool) -> Option<String> {
         "SIGHUP" => {
             let from = proxy.mark();
             proxy.signal(Signal::HUP);
-            let refused = "reload refused: everything stays as it was";
+            let refused = "reload refused: the configuration in force stays";
             let line =
                 proxy.wait_log_since(from, |line| line["message"] == "reloaded" || line["message"] == refused, SOON);
             line["error"].as_str().map(str::to_owned)
@@ -135,7 +135,10 @@ fn good_files_do_not_make_room_for_those_that_are_out_of_date() {
         write(folder.path(), fault);
         for door in DOORS {
             let refused = read_again(&proxy, door, false).unwrap_or_else(|| panic!("{door} has taken {fault:?}"));
-            assert!(refused.contains(text) && refused.contains("force takes them"), "{door}: {text}: {refused}");
+            assert!(
+                refused.contains(text) && refused.contains("use force to load them anyway"),
+                "{door}: {text}: {refused}"
+            );
             assert_eq!(in_force(), before, "{door}: {fault:?}");
         }
         let critical = admin.get("/status")["critical"].to_string();
@@ -246,7 +249,7 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
     good(&both, &[&*of_root, &of_second].concat());
     let proxy = Proxy::start(flags(folder.path()).into_iter().chain(["--watch", "off"].map(str::to_owned)));
     let admin = admin::of(&proxy);
-    let none = "no revocation list in it is of a CA of the CA file (it has lists of CN=";
+    let none = "the file has revocation lists of CN=";
     let rows = [
         ("of another CA", both.clone(), of_other.clone(), none),
         ("of another key", both.clone(), of_twin, none),
@@ -254,13 +257,13 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
             "of one of two",
             both.clone(),
             of_second.clone(),
-            "the revocation list of the CA CN=root, which the files in force have",
+            "the revocation list of the CA CN=root, which the files in force contain, is missing",
         ),
         (
             "no root",
             sub,
             of_root.clone(),
-            "no root (self-signed CA certificate) in it: the CA CN=sub is an intermediate",
+            "the file contains no root (self-signed CA certificate): the CA CN=sub is an intermediate",
         ),
     ];
     for (number, (name, cas, lists, text)) in rows.into_iter().enumerate() {
@@ -268,7 +271,10 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
         let generation = admin.get("/status")["generation"].clone();
         for door in DOORS {
             let refused = read_again(&proxy, door, false).unwrap_or_else(|| panic!("{door} has taken {name}"));
-            assert!(refused.contains(text) && refused.contains("force takes them"), "{door}: {name}: {refused}");
+            assert!(
+                refused.contains(text) && refused.contains("use force to load them anyway"),
+                "{door}: {name}: {refused}"
+            );
         }
         assert_eq!(admin.get("/status")["generation"], generation, "{name}");
         let critical = admin.get("/status")["critical"].to_string();
@@ -277,8 +283,8 @@ fn good_files_do_not_make_room_for_those_without_a_list_or_a_root() {
         let warnings = admin.get("/status")["warnings"].to_string();
         let lacking = match name {
             "no root" => text,
-            "of one of two" => "no revocation list of the CA CN=root in it",
-            _ => "no revocation lists of the CAs CN=root; CN=second in it",
+            "of one of two" => "the file has no revocation list of the CA CN=root",
+            _ => "the file has no revocation lists of the CAs CN=root; CN=second",
         };
         assert!(warnings.contains(lacking), "{name}: {warnings}");
         good(&both, &[&*of_root, &of_second].concat());

@@ -48,7 +48,7 @@ fn a_crowd_of_readers_gets_whole_listings_or_is_told_to_come_again() {
         if answer.status == 503 {
             let error = answer.json(503);
             assert_eq!(error["code"], "Busy");
-            assert!(error["error"].as_str().unwrap().contains("ask again"), "{error}");
+            assert!(error["error"].as_str().unwrap().contains("try again"), "{error}");
         } else {
             assert_eq!(answer.json(200)["connections"].as_array().unwrap().len(), 200);
         }

@@ -100,12 +100,12 @@ fn each_wrong_client_certificate_gets_the_alert_of_its_fault() {
     let crl = cert("crl.pem");
     let proxy = never_dialled("requireSSL", &["--sslCRLFile", &crl]);
     let rows = [
-        ("", 116, "no certificate was shown"),
+        ("", 116, "the client presented no certificate"),
         ("expired.pem", 45, "it has expired"),
         // rustls sends the same alert for not yet valid and expired certificates; the record distinguishes them.
         ("not-yet-valid.pem", 45, "not yet valid"),
         ("revoked.pem", 44, "it is revoked"),
-        ("other-ca-client.pem", 48, "not signed by a CA of the CA file"),
+        ("other-ca-client.pem", 48, "not signed by a CA in the CA file"),
     ];
     for (file, alert, reason) in rows {
         let mark = proxy.mark();

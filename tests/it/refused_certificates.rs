@@ -99,11 +99,16 @@ fn each_has_its_reason_in_words() {
     let unknown = with("1.2.3.4.5 = critical,ASN1:NULL");
     row("an unknown critical extension", issue("unknown", EC, &unknown, ""), None, "has a critical extension");
     let ca = with("basicConstraints = critical,CA:TRUE");
-    row("CA:TRUE", issue("ca-leaf", EC, &ca, ""), None, "basicConstraints CA:TRUE), issued by another");
+    row("CA:TRUE", issue("ca-leaf", EC, &ca, ""), None, "basicConstraints CA:TRUE) that another CA issued");
     let server = "extendedKeyUsage = serverAuth\n";
-    row("for servers only", issue("server-only", EC, server, ""), None, "its key usage does not allow it");
+    row(
+        "for servers only",
+        issue("server-only", EC, server, ""),
+        None,
+        "its extended key usage does not allow this use",
+    );
     let outside = maker.issue("outside", "narrow", EC, &names, "");
-    row("outside of name constraints", outside, None, "outside of the name constraints");
+    row("outside of name constraints", outside, None, "violate the name constraints");
     let inside = with("subjectAltName = DNS:app.example.net");
     row("inside of name constraints", maker.issue("inside", "narrow", EC, &inside, ""), None, "");
     // Below an intermediate that is not a CA, and below one CA more than allowed.
@@ -130,10 +135,10 @@ fn each_has_its_reason_in_words() {
         "of an expired CA",
         maker.take("of-over", &issued(&over, Validity::Now)),
         None,
-        "the CA that has signed it has expired",
+        "the CA that signed it has expired",
     );
     let of_early = maker.take("of-early", &issued(&early, Validity::Now));
-    row("of a CA not yet valid", of_early, None, "the CA that has signed it is not yet valid");
+    row("of a CA not yet valid", of_early, None, "the CA that signed it is not yet valid");
     row("of a stranger", maker.take("of-stranger", &issued(&stranger, Validity::Now)), None, "not signed by a CA");
 
     let cas = ["root.pem", "narrow.pem"].map(|name| maker.read(name)).concat();
@@ -221,7 +226,7 @@ fn a_root_issues_what_openssl_lets_it_issue() {
         assert_eq!(verify(&maker, &[]), expected, "openssl: {name}");
         let (said, let_in) = shown(&key, &maker.path("root.pem"), &client, None);
         assert_eq!(let_in, expected, "{name}: {said}");
-        assert!(expected || said.contains("of the CA file that has signed it may not issue it"), "{name}: {said}");
+        assert!(expected || said.contains("in the CA file that signed it must not issue it"), "{name}: {said}");
     }
     // The path length of a root counts like that of any CA.
     for (length, expected) in [(0, false), (1, true)] {

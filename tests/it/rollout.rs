@@ -196,7 +196,7 @@ fn clients_without_tls_are_waited_for_and_named() {
     let node = members[2].node();
     let waiting = "waiting for: application reports (wire 1) at 127.0.0.1 is connected without TLS";
     assert!(stdout.contains(waiting) && rollout.log().contains(waiting), "{stdout}");
-    let accept = format!("tlsramp ctl --admin {node} accept '127.0.0.1/reports/wire'");
+    let accept = format!("tlsramp ctl --admin {node} accept 127.0.0.1/reports/wire");
     assert!(stderr.contains(&accept) && stderr.contains("nothing has failed"), "{stderr}");
     assert_eq!(modes(&members), ["preferSSL"; 3], "no node requires TLS while any knows of a client without");
 

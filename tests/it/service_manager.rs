@@ -80,7 +80,7 @@ fn a_manager_that_does_not_read_is_given_up_on() {
     let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).through(manager.launcher()).launch();
     proxy.wait_ready();
     exchange(&proxy);
-    proxy.wait_log(|line| line["message"] == "the service manager does not read notifications", SOON);
+    proxy.wait_log(|line| line["message"] == "the service manager did not read a notification in time", SOON);
     assert_eq!(proxy.terminate().code(), Some(0));
 }
 
@@ -121,9 +121,13 @@ fn a_socket_that_no_option_wants_is_a_mistake() {
         (
             other.address(),
             "inbound",
-            format!("LISTEN_FDS '{address}': the service manager passes on this socket (inbound), and no"),
+            format!("LISTEN_FDS '{address}': the service manager passed on this socket (inbound), but no"),
         ),
-        (address, "admin", format!("LISTEN_FDS '{address}': the service manager calls this socket admin, and by the")),
+        (
+            address,
+            "admin",
+            format!("LISTEN_FDS '{address}': the service manager named this socket admin, but its address"),
+        ),
     ] {
         let mut proxy = passed(&upstream, &listener, wanted, name, &[]);
         assert_eq!(proxy.wait_exit(SOON).expect("it does not start").code(), Some(2));

@@ -257,7 +257,10 @@ fn files_that_could_not_be_read_again_are_refused_at_the_start() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{command} {theirs}: {output:?}");
             assert!(said.contains(theirs.as_str()) && said.contains("Permission denied"), "{command}: {said}");
-            assert!(said.contains("root's included, are dropped with --inboundTransparent"), "{command}: {said}");
+            assert!(
+                said.contains("with --inboundTransparent all capabilities, including root's, are dropped"),
+                "{command}: {said}"
+            );
         }
     }
     give(&config, 0);
@@ -314,9 +317,9 @@ fn rules_that_are_not_there_are_noticed() {
         canary.port()
     );
     hosts.rules(&["10.97.0.1:27017"], &output);
-    proxy.wait_log(is("the redirect rules are in force"), SOON);
+    proxy.wait_log(is("the interception rules are in force"), SOON);
     hosts.rules(&["10.97.0.1:27017"], "delete table inet canary");
-    proxy.wait_log(is("the redirect rules are gone"), SOON);
+    proxy.wait_log(is("the interception rules are missing"), SOON);
 }
 
 /// The sockets are created while there are capabilities; a reload has none.

@@ -195,7 +195,7 @@ fn that_were_not_are_refused() {
     let answer = client.command("admin", &rawdoc! { "ping": 1 });
     let answer: bson::Document = answer.try_into().unwrap();
     assert_eq!((answer.get_i32("code").unwrap(), answer.get_str("codeName").unwrap()), (6, "HostUnreachable"));
-    assert!(answer.get_str("errmsg").unwrap().contains("it was not redirected"), "{answer}");
+    assert!(answer.get_str("errmsg").unwrap().contains("only connections redirected by the kernel"), "{answer}");
     assert_eq!(record(&proxy, Mark::START)["outcome"], "loop");
 }
 
@@ -207,7 +207,7 @@ fn of_tlsramp_itself_end_the_circle() {
     let ping = doc! { "ping": 1 };
     local.write_all(&msg_command(1, "admin", &bson::RawDocumentBuf::try_from(&ping).unwrap())).unwrap();
     let answer = Wire(&local).answer().unwrap().document;
-    assert!(answer.get_str("errmsg").unwrap().contains("a connection of tlsramp's own"), "{answer:?}");
+    assert!(answer.get_str("errmsg").unwrap().contains("one of tlsramp's own connections"), "{answer:?}");
     drop(local);
     for outcome in ["completed", "loop"] {
         proxy.log().wait(Mark::START, SOON, |line| line["outcome"] == outcome).unwrap();
@@ -237,13 +237,13 @@ fn rules_that_vanish_are_noticed() {
     let proxy = sidecar(true, &[]);
     let said =
         |text: &'static str| move |line: &Value| line["message"].as_str().is_some_and(|said| said.contains(text));
-    proxy.log().wait(Mark::START, SOON, said("the redirect rules are in force")).unwrap();
+    proxy.log().wait(Mark::START, SOON, said("the interception rules are in force")).unwrap();
     run("nft", &["delete", "table", "inet", "test"]);
-    let line = proxy.log().wait(Mark::START, SOON, said("the redirect rules are gone")).unwrap();
+    let line = proxy.log().wait(Mark::START, SOON, said("the interception rules are missing")).unwrap();
     assert_eq!(line["level"], "WARN", "{line}");
     let mark = proxy.log().mark();
     rules();
-    proxy.log().wait(mark, SOON, said("the redirect rules are in force")).unwrap();
+    proxy.log().wait(mark, SOON, said("the interception rules are in force")).unwrap();
 }
 
 /// Without its rules, a sidecar is not ready, and its status first names the consequences in the mode in force. With
@@ -270,16 +270,20 @@ fn rules_that_vanish_under_require_ssl_are_red() {
 
     run("nft", &["delete", "table", "inet", "test"]);
     until(|| readyz().status == 503);
-    for part in ["the redirect rules are gone", "clients without TLS get in", "tlsramp netfilter --apply"] {
+    for part in ["the interception rules are missing", "clients without TLS are accepted", "tlsramp netfilter --apply"]
+    {
         assert!(readyz().body.contains(part), "{part}: {}", readyz().body);
     }
     let status = admin.get("/status");
     assert_eq!((status["critical"].as_array().unwrap().len(), &status["critical"][0]), (1, &status["warnings"][0]));
-    assert!(status["critical"][0].as_str().unwrap().contains("In requireSSL, clients without TLS get in"), "{status}");
+    assert!(
+        status["critical"][0].as_str().unwrap().contains("In requireSSL, clients without TLS are accepted"),
+        "{status}"
+    );
     assert!(!status["warnings"].to_string().contains("rs.reconfig"), "{status}");
     assert_eq!(rules_in_metrics().as_deref(), Some("0"));
     let line = proxy.log().wait(Mark::START, SOON, |line| {
-        line["message"].as_str().is_some_and(|said| said.contains("the redirect rules are gone"))
+        line["message"].as_str().is_some_and(|said| said.contains("the interception rules are missing"))
     });
     assert_eq!(line.unwrap()["level"], "ERROR");
     let page = process::output(
@@ -291,7 +295,7 @@ fn rules_that_vanish_under_require_ssl_are_red() {
         SOON,
     );
     let page = String::from_utf8(page.unwrap().stdout).unwrap();
-    assert!(page.starts_with("CRITICAL: the redirect rules are gone"), "{page}");
+    assert!(page.starts_with("CRITICAL: the interception rules are missing"), "{page}");
 
     rules();
     until(|| readyz().status == 200);

@@ -49,7 +49,7 @@ fn dribbling_ends_at_the_deadline() {
     };
     assert!(ended, "a dribbling client got an answer");
     let record = proxy.wait_record(crate::support::Mark::START, |line| line["outcome"] == "sniff_timeout", PATIENCE);
-    assert!(record["reason"].as_str().unwrap().contains("bytes seen"), "{record}");
+    assert!(record["reason"].as_str().unwrap().contains("bytes received"), "{record}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use super::imports::Crate;
 
 /// A module may only import from modules of lower ranks. The longest name that matches a file gives its rank.
-const RANKS: [(&str, u8); 29] = [
+const RANKS: [(&str, u8); 30] = [
+    ("mongodb_uri", 0),
     ("text", 1),
     ("screen", 2),
     ("files", 0),

@@ -1,4 +1,4 @@
-//! Request bodies: JSON, of bounded size, within bounded time.
+//! Request bodies: JSON, bounded in size and time.
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -13,23 +13,23 @@ use crate::limits::ADMIN_REQUEST;
 /// Reads a body of at most `most` bytes.
 ///
 /// # Errors
-/// The reply for a body that is no JSON by its content type, too large, too slow, or cut short.
+/// The reply to a body that is not JSON by its content type, too large, too slow, or incomplete.
 pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Bytes, HttpReply> {
     if !is_json(request.headers()) {
         let text = "send Content-Type: application/json";
         return Err(HttpReply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
     }
     let body = request.into_body();
-    // Not read at all if the announced length is too large.
+    // A body whose announced length is too large is not read at all.
     if body.size_hint().lower() > most as u64 {
         return Err(too_large(most));
     }
     match timeout(ADMIN_REQUEST, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(most)),
-        Ok(Err(error)) => Err(HttpReply::bad_request(format!("the body cannot be read: {error}"))),
+        Ok(Err(error)) => Err(HttpReply::bad_request(format!("cannot read the request body: {error}; send it again"))),
         Err(_) => {
-            let text = format!("the body did not come within {} s", ADMIN_REQUEST.as_secs());
+            let text = format!("the request body did not arrive within {} s; send it again", ADMIN_REQUEST.as_secs());
             Err(HttpReply::error(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", text))
         }
     }
@@ -42,11 +42,12 @@ pub(super) async fn read(request: Request<Incoming>, most: usize) -> Result<Byte
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpReply> {
     serde_json::from_slice(bytes).map_err(|error| {
         let error = crate::text::printable(&error.to_string());
-        HttpReply::bad_request(format!("the body is not what is taken here: {error}"))
+        HttpReply::bad_request(format!("the request body is invalid: {error}"))
     })
 }
 
-/// `application/json`, with any parameters. Browsers do not send it for a page of another site without a preflight request.
+/// Whether the content type is `application/json`, with any parameters. Browsers send it to another site only after a
+/// preflight request.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
@@ -55,7 +56,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn too_large(most: usize) -> HttpReply {
-    let text = format!("the body has more than {most} bytes");
+    let text = format!("the request body exceeds the limit of {most} bytes");
     HttpReply::error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text)
 }
 

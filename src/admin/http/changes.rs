@@ -1,4 +1,4 @@
-//! Makes the changes. A change is completed even if its client disconnects.
+//! Handlers of the changes. A change is completed even if its client disconnects.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ pub(super) async fn answer(
     }
 }
 
-/// A mode in either spelling. `disabled` is the same in both and counts as the older.
+/// Parses a mode in either spelling. `disabled` is the same in both, and counts as the spelling with `SSL`.
 pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), HttpReply> {
     let spellings = [Spelling::Ssl, Spelling::Tls];
     let found = spellings.into_iter().find_map(|spelling| Some((Mode::parse(text, spelling).ok()?, spelling)));
@@ -75,7 +75,7 @@ pub(super) fn mode(text: &str) -> Result<(Mode, Spelling), HttpReply> {
     })
 }
 
-/// Idempotent, as a PUT is: the mode in force may be set again.
+/// The change for a PUT, which is idempotent: the mode in force may be requested again.
 fn change(request: ModeRequest) -> Result<(Change, Spelling), HttpReply> {
     let ModeRequest { mode: wanted, force, guard, persist, holder } = request;
     let (to, spelling) = mode(&wanted)?;
@@ -92,7 +92,7 @@ async fn lease(controller: &Controller, request: LeaseRequest, caller: &Caller) 
         return Err(HttpReply::bad_request(format!("holder must have 1 to {LEASE_HOLDER_CHARS} characters")));
     }
     if ttl_secs > LEASE_SECONDS {
-        return Err(HttpReply::bad_request(format!("ttlSecs is {ttl_secs}, and must be from 0 to {LEASE_SECONDS}")));
+        return Err(HttpReply::bad_request(format!("ttlSecs is {ttl_secs}; expected 0 to {LEASE_SECONDS}")));
     }
     let lease = controller.lease(&holder, Duration::from_secs(ttl_secs), force, caller).await?;
     Ok(HttpReply::json(StatusCode::OK, &json!({ "lease": lease.map(LeaseStatus::from) })))
@@ -105,7 +105,9 @@ fn quit(
     caller: &Caller,
 ) -> Result<HttpReply, HttpReply> {
     if !connection.is_local() {
-        return Err(HttpReply::forbidden("/quit is taken by a loopback address or the unix socket only"));
+        return Err(HttpReply::forbidden(
+            "/quit is accepted only on a loopback address or the unix socket; connect to one of those",
+        ));
     }
     controller.quit(caller);
     Ok(HttpReply::json(StatusCode::ACCEPTED, &json!({ "quitting": true })))

@@ -1,9 +1,9 @@
-//! Checks `Host` and `Origin`, against DNS rebinding and cross-site requests. A page of another site can make browsers send
-//! requests here, by this host's address or by a name of its own that resolves to it; it cannot make them send another
-//! `Host`.
+//! Checks `Host` and `Origin`, against DNS rebinding and cross-site requests. A page of another site can make a browser
+//! send requests here, to this host's address or to a name of the attacker's that resolves to it. The page cannot make
+//! the browser send another `Host`.
 //!
-//! Over TLS the names of the admin port's certificate are accepted too, since the client has verified one of them. In
-//! plaintext nothing has verified a name.
+//! Over TLS, the names of the admin port's certificate are accepted too, since the client has verified one of them. In
+//! plaintext, no name was verified.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,27 +23,29 @@ pub(super) struct Hosts {
     names: Vec<String>,
     addresses: Vec<IpAddr>,
     local: Option<SocketAddr>,
-    /// The TLS material in force, if the request came by TLS.
+    /// The TLS material in force, if the request came over TLS.
     material: Option<Arc<Material>>,
 }
 
 impl Hosts {
-    /// The bound addresses, this connection's local one, `localhost` and its addresses, and the names of `--adminHost`.
+    /// Accepts the bound addresses, this connection's local address, `localhost` and its addresses, and the names of
+    /// `--adminHost`.
     pub(super) fn new(bound: &[IpAddr], local: Option<SocketAddr>, names: &[String]) -> Hosts {
         let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
         addresses.extend(bound.iter().filter(|address| !address.is_unspecified()));
-        // Anyone can make a name resolve to this host, which an address cannot.
+        // An address is safe to accept. A name is not: anyone can make a name resolve to this host.
         addresses.extend(local.map(|local| local.ip().to_canonical()));
         let names = std::iter::once("localhost".to_owned()).chain(names.iter().map(|name| normal(name))).collect();
         Hosts { names, addresses, local, material: None }
     }
 
-    /// The same over TLS: the names of the certificate in force are accepted too.
+    /// Accepts the names of the certificate in force too, for a request over TLS.
     pub(super) fn by_tls(self, material: Arc<Material>) -> Hosts {
         Hosts { material: Some(material), ..self }
     }
 
-    /// Checks that a request has one `Host` header, with an accepted name. Any port is accepted, as a tunnel may lead here.
+    /// Checks that a request has exactly one `Host` header, with an accepted name. Any port is accepted, since the
+    /// client may have come through a tunnel.
     ///
     /// # Errors
     /// The reply that refuses the request.
@@ -72,7 +74,10 @@ impl Hosts {
             });
             if !is_ours {
                 let origin = printable(origin);
-                return Err(HttpReply::forbidden(format!("changes are not taken from pages of '{origin}'")));
+                return Err(HttpReply::forbidden(format!(
+                    "changes are not accepted from pages of '{origin}'; send the request without an Origin header, for \
+                     example with curl"
+                )));
             }
         }
         Ok(())
@@ -81,12 +86,12 @@ impl Hosts {
     fn host(&self, headers: &HeaderMap, uri: &Uri) -> Result<Authority, String> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
-            return Err("the request needs one Host header".to_owned());
+            return Err("the request must have exactly one Host header".to_owned());
         };
         let text = host.to_str().unwrap_or_default();
-        let foreign = |text: &str| format!("the Host '{}' is none of ours", printable(text));
+        let foreign = |text: &str| format!("the Host header '{}' does not name this admin port", printable(text));
         let host = text.parse::<Authority>().map_err(|_| foreign(text))?;
-        // A target in absolute form names a host too.
+        // A request target in absolute form names a host too.
         for authority in [Some(&host), uri.authority()].into_iter().flatten() {
             if !self.is_ours(authority) && !self.is_certified(authority) {
                 return Err(foreign(authority.as_str()));
@@ -104,7 +109,7 @@ impl Hosts {
         self.material.as_ref()?.serving.as_ref()
     }
 
-    /// The remedy for a name that is not accepted.
+    /// The remedy for a name that was refused.
     fn remedy(&self) -> String {
         let Some(identity) = self.identity() else { return REMEDY.to_owned() };
         let names = identity.names();
@@ -112,7 +117,7 @@ impl Hosts {
         if names.len() > shown.len() {
             shown.push("...".to_owned());
         }
-        format!("{REMEDY}; by TLS, the names of the certificate are ours too: {}", shown.join(", "))
+        format!("{REMEDY}; over TLS, the names of the certificate are accepted too: {}", shown.join(", "))
     }
 
     fn is_ours(&self, authority: &Authority) -> bool {
@@ -132,7 +137,7 @@ fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-const REMEDY: &str = "use a bound address or localhost, or add the name by --adminHost";
+const REMEDY: &str = "use an address on which the admin port listens, or localhost, or add the name with --adminHost";
 
 #[cfg(test)]
 mod tests {
@@ -180,7 +185,7 @@ mod tests {
         assert!(hosts().check(&absolute.body(()).unwrap()).is_err());
     }
 
-    /// Hosts of a proxy whose certificate is for these names, for a request by TLS.
+    /// The accepted hosts of a request over TLS to a proxy whose certificate has these names.
     fn certified(names: &[&str]) -> Hosts {
         let ca = certs_gen::Authority::new("CA").unwrap();
         let issued = ca.issue(&certs_gen::Request::server("a").names(names.iter().copied())).unwrap();

@@ -1,4 +1,4 @@
-//! Answers the queries.
+//! Handlers of the queries.
 
 use std::sync::atomic::Ordering;
 
@@ -53,7 +53,7 @@ pub(super) async fn answer(
         }
         Query::History => Ok(HttpReply::json(ok, &HistoryReply { history: view.changes() })),
         Query::Blockers => {
-            let to = parameters.value("to").ok_or_else(|| HttpReply::bad_request("say which mode: /ready?to=MODE"))?;
+            let to = parameters.value("to").ok_or_else(|| HttpReply::bad_request("give the mode: /ready?to=MODE"))?;
             let (to, spelling) = mode(to)?;
             Ok(HttpReply::json(ok, &Ready::new(readiness(view, to).await, spelling)))
         }
@@ -62,8 +62,8 @@ pub(super) async fn answer(
     }
 }
 
-/// A JSON document of rows, serialized one by one: `{"NAME":[...],...}`. Rows beyond `most_bytes` are left out, and `leftOut`
-/// is their number.
+/// Serializes rows one by one into a JSON document: `{"NAME":[...],...}`. Rows beyond `most_bytes` are left out, and
+/// `leftOut` is their number.
 fn listing<T: Serialize>(
     name: &str,
     rows: impl Iterator<Item = T>,
@@ -81,7 +81,7 @@ fn listing<T: Serialize>(
         if end > start {
             body.push(b',');
         }
-        // Rows are structs of plain fields, and a vector takes all bytes: neither fails.
+        // Neither step fails: rows are structs of plain fields, and a vector accepts all bytes.
         if serde_json::to_writer(&mut body, &row).is_err() || body.len() > most_bytes {
             body.truncate(end);
             left_out += 1;
@@ -97,9 +97,9 @@ fn listing<T: Serialize>(
     body
 }
 
-/// Ready means that the listeners are open and that connections arrive at them, which they do not if a sidecar's redirect
-/// rules are missing. With `upstream`, every server behind must be up as well; not by default, since a replica set could
-/// never be initiated by names that resolve to ready proxies only.
+/// The readiness probe: the listeners are open and connections arrive at them, which is not so if a sidecar's redirect
+/// rules are missing. With `upstream`, every server must be up too. That is not the default: a replica set whose member
+/// names resolve only to ready proxies could otherwise never be initiated.
 fn ready_probe(upstream: bool, connection: &AdminConnection) -> Result<HttpReply, HttpReply> {
     let unavailable = |text: String| Ok(HttpReply::text(StatusCode::SERVICE_UNAVAILABLE, text));
     if connection.shared.stopping.load(Ordering::Relaxed) {

@@ -16,7 +16,7 @@ pub(super) struct HttpReply {
     pub(super) status: StatusCode,
     kind: &'static str,
     body: Bytes,
-    /// The methods of the path, for the header `Allow`.
+    /// The methods of the path, for the `Allow` header.
     allow: Option<&'static str>,
     /// Whether the connection is closed after this reply.
     closes: bool,
@@ -26,30 +26,30 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 impl HttpReply {
-    /// A value as JSON.
+    /// A reply with a value as JSON.
     pub(super) fn json(status: StatusCode, view: &impl Serialize) -> HttpReply {
-        // Replies are structs of plain fields: they always serialize.
+        // Replies are structs of plain fields, so serializing them does not fail.
         let mut body = serde_json::to_vec(view).unwrap_or_default();
         body.push(b'\n');
         HttpReply { status, kind: JSON, body: body.into(), allow: None, closes: false }
     }
 
-    /// A serialized JSON document.
+    /// A reply with a JSON document that is serialized already.
     pub(super) fn made(body: Bytes) -> HttpReply {
         HttpReply { status: StatusCode::OK, kind: JSON, body, allow: None, closes: false }
     }
 
-    /// Plain text.
+    /// A reply in plain text.
     pub(super) fn text(status: StatusCode, text: impl Into<String>) -> HttpReply {
         HttpReply { status, kind: TEXT, body: text.into().into(), allow: None, closes: false }
     }
 
-    /// Metrics, in the format that was negotiated.
+    /// A reply with metrics, in the negotiated format.
     pub(super) fn metrics(text: String, format: Format) -> HttpReply {
         HttpReply { status: StatusCode::OK, kind: format.content_type(), body: text.into(), allow: None, closes: false }
     }
 
-    /// An error.
+    /// An error reply.
     pub(super) fn error(status: StatusCode, code: &str, text: impl Into<String>) -> HttpReply {
         HttpReply::blocked(status, code, text.into(), Vec::new())
     }
@@ -70,12 +70,12 @@ impl HttpReply {
         HttpReply::error(StatusCode::BAD_REQUEST, "BadRequest", text)
     }
 
-    /// The reply to a request that this client may not make.
+    /// The reply to a request that is not permitted to this client.
     pub(super) fn forbidden(text: impl Into<String>) -> HttpReply {
         HttpReply::error(StatusCode::FORBIDDEN, "Forbidden", text)
     }
 
-    /// The same reply, and the connection is closed.
+    /// Closes the connection after this reply.
     pub(super) fn closing(self) -> HttpReply {
         HttpReply { closes: true, ..self }
     }
@@ -83,16 +83,20 @@ impl HttpReply {
     /// The reply to an unknown path.
     pub(super) fn not_found(path: &str) -> HttpReply {
         let path = crate::text::printable(path);
-        HttpReply::error(StatusCode::NOT_FOUND, "NotFound", format!("there is no {path} here"))
+        HttpReply::error(
+            StatusCode::NOT_FOUND,
+            "NotFound",
+            format!("unknown path {path}; the README lists the paths of the admin port"),
+        )
     }
 
     /// The reply to a method that the path does not have.
     pub(super) fn not_allowed(allow: &'static str) -> HttpReply {
-        let text = format!("this path takes {allow}");
+        let text = format!("this path accepts only {allow}");
         HttpReply { allow: Some(allow), ..HttpReply::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", text) }
     }
 
-    /// The response. For HEAD, hyper omits the body and keeps the length.
+    /// Converts to a response. For HEAD, hyper omits the body and keeps the length.
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
         let HttpReply { status, kind, body, allow, closes } = self;
         let length = body.len();
@@ -113,7 +117,7 @@ impl HttpReply {
     }
 }
 
-/// A client that was not accepted.
+/// The reply to a refused acceptance of a client.
 impl From<AcceptError> for HttpReply {
     fn from(refused: AcceptError) -> HttpReply {
         let error = refused.to_string();
@@ -124,7 +128,7 @@ impl From<AcceptError> for HttpReply {
     }
 }
 
-/// A refused change.
+/// The reply to a refused change.
 impl From<ChangeError> for HttpReply {
     fn from(refused: ChangeError) -> HttpReply {
         let error = refused.to_string();
@@ -132,7 +136,7 @@ impl From<ChangeError> for HttpReply {
             ChangeError::Transition(_) => (StatusCode::CONFLICT, "IllegalTransition", Vec::new()),
             ChangeError::Unservable { .. } => (StatusCode::CONFLICT, "Unservable", Vec::new()),
             ChangeError::Unreachable { blockers, .. } => (StatusCode::CONFLICT, "Unreachable", blockers),
-            ChangeError::Guarded { blockers, .. } => (StatusCode::CONFLICT, "Guarded", blockers),
+            ChangeError::Guarded { blockers, .. } => (StatusCode::CONFLICT, ErrorReply::GUARDED, blockers),
             ChangeError::Leased { .. } => (StatusCode::CONFLICT, "Leased", Vec::new()),
             ChangeError::Names(_) => (StatusCode::BAD_REQUEST, "BadRequest", Vec::new()),
             ChangeError::NoStateFile => (StatusCode::CONFLICT, "NoStateFile", Vec::new()),

@@ -1,4 +1,4 @@
-//! The paths: each with its methods and query parameters. A trailing slash makes another path.
+//! The paths, each with its methods and query parameters. A trailing slash makes a different path.
 
 use hyper::Method;
 
@@ -12,7 +12,7 @@ pub(super) struct HttpRoute {
     pub(super) action: HttpAction,
     /// The names of its query parameters.
     parameters: &'static [&'static str],
-    /// Whether probes and scrapers ask for it, by any host name.
+    /// Whether health probes and scrapers use this path: any `Host` is accepted.
     pub(super) is_probe: bool,
 }
 
@@ -87,7 +87,7 @@ impl HttpRoute {
         ROUTES.into_iter().find(|route| route.path == path)
     }
 
-    /// Its methods, as the header `Allow` lists them.
+    /// The path's methods, as listed in the `Allow` header.
     pub(super) const fn allow(self) -> &'static str {
         match self.action {
             HttpAction::Query(_) => "GET, HEAD",
@@ -100,10 +100,10 @@ impl HttpRoute {
         self.allow().split(", ").any(|known| known == method.as_str())
     }
 
-    /// Parses a query string: each parameter known, and none twice.
+    /// Parses a query string. Every parameter must be known, and given only once.
     ///
     /// # Errors
-    /// The reply that names the mistake.
+    /// The reply to an unknown or repeated parameter.
     pub(super) fn parameters(self, query: Option<&str>) -> Result<Parameters<'_>, HttpReply> {
         let mut found: Vec<(&str, &str)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -138,16 +138,16 @@ impl<'a> Parameters<'a> {
         self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// A boolean parameter: on without a value or with `true`, off with `false` or if missing.
+    /// The value of a boolean parameter: true without a value or with `true`, false with `false` or if missing.
     ///
     /// # Errors
-    /// The reply that names the parameter, for any other value.
+    /// The reply to any other value, which names the parameter.
     pub(super) fn switch(&self, name: &str) -> Result<bool, HttpReply> {
         match self.value(name) {
             None | Some("false") => Ok(false),
             Some("" | "true") => Ok(true),
             Some(_) => {
-                Err(HttpReply::bad_request(format!("query parameter '{name}' takes no value, or true or false")))
+                Err(HttpReply::bad_request(format!("query parameter '{name}' accepts only true or false, or no value")))
             }
         }
     }

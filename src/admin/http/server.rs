@@ -23,7 +23,7 @@ use crate::admin::connection::AdminConnection;
 use crate::limits::{ADMIN_HEAD, ADMIN_HEAD_BYTES, ADMIN_HEADERS};
 use crate::telemetry::Format;
 
-/// Serves a client.
+/// Serves a client over HTTP.
 pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, connection: &AdminConnection) {
     let service = service_fn(|request| async move { Ok::<_, Infallible>(answer(request, connection).await) });
     let http = http1::Builder::new()
@@ -42,7 +42,7 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(who = %connection.who, %error, "an admin connection has ended in the middle of a request");
+        tracing::debug!(who = %connection.who, %error, "the client closed an admin connection within a request");
     }
 }
 
@@ -84,13 +84,13 @@ async fn respond(request: Request<Incoming>, connection: &AdminConnection) -> Re
     may_change(connection)?;
     hosts.check_origin(&request)?;
     let body = body::read(request, operation.body_bytes()).await?;
-    // Checked again: reading the body takes time, and the permission may have ended.
+    // Access is checked again: reading the body takes time, and the permission may have ended.
     may_change(connection)?;
     let _busy = connection.slot.busy();
     changes::answer(operation, &body, connection).await
 }
 
-/// The client's access. If every request is refused, the reply says why and ends the connection.
+/// The client's access. If every request is refused, returns a reply with the reason, which closes the connection.
 fn admit(connection: &AdminConnection) -> Result<Access, HttpReply> {
     let access = connection.access();
     match connection.refusal(access) {
@@ -111,7 +111,7 @@ fn may_change(connection: &AdminConnection) -> Result<(), HttpReply> {
 fn hosts(connection: &AdminConnection) -> Hosts {
     let bound: Vec<IpAddr> = connection.shared.bound.iter().map(|(_, address)| address.ip()).collect();
     let hosts = Hosts::new(&bound, connection.local, &connection.shared.admin().hosts);
-    // The certificate in force now, which may differ from that of the handshake.
+    // Uses the certificate in force now, which may differ from that of the handshake.
     if connection.by_tls {
         hosts.by_tls(Arc::clone(&connection.shared.controller.view().snapshot().tls))
     } else {

@@ -20,7 +20,7 @@ type CommandFuture<'a> = Pin<Box<dyn Future<Output = CommandResult> + Send + 'a>
 enum CommandHandler {
     /// Answers from memory.
     Sync(fn(&CommandContext<'_>) -> CommandResult),
-    /// Answers by the controller, which may wait for other callers.
+    /// Answers through the controller, which may wait for other callers.
     Async(AsyncHandler),
 }
 
@@ -36,7 +36,7 @@ struct AdminCommand {
 /// The access that a command requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RequiredAccess {
-    /// None: a driver needs these commands to learn that it may do nothing.
+    /// No access: drivers and shells need these commands to learn that the others are not permitted.
     None,
     /// Read access.
     Read,
@@ -108,7 +108,7 @@ const COMMANDS: [AdminCommand; 30] = [
         .admin_only(),
 ];
 
-/// The document that answers a request.
+/// The reply to a request.
 pub(super) async fn answer(context: &CommandContext<'_>) -> RawDocumentBuf {
     let answer = match check(context) {
         Ok(command) => match command.run {
@@ -120,7 +120,8 @@ pub(super) async fn answer(context: &CommandContext<'_>) -> RawDocumentBuf {
     finished(answer)
 }
 
-/// The command, if it exists, is well-formed, is run on the right database, and the client may run it.
+/// Finds the command, and checks that its name is known, its fields are well-formed, its database is right, and the
+/// client may run it.
 fn check(context: &CommandContext<'_>) -> Result<AdminCommand, CommandFailure> {
     let CommandContext { connection, request, access } = *context;
     let name = &*request.name;
@@ -157,7 +158,7 @@ fn check(context: &CommandContext<'_>) -> Result<AdminCommand, CommandFailure> {
     }
 }
 
-/// Refuses an invalid `maxTimeMS` as mongod does. A valid one has no effect, as no command takes long.
+/// Refuses an invalid `maxTimeMS` as mongod does. A valid one has no effect, since every command is short.
 fn check_time_limit(request: &Request) -> Result<(), CommandFailure> {
     let millis = match request.command.get("maxTimeMS") {
         Ok(None) | Err(_) => return Ok(()),

@@ -1,19 +1,19 @@
-//! Replies as BSON documents, with the names and values of their JSON.
+//! Converts replies to BSON documents, with the names and values of their JSON.
 
 use bson::raw::{CString, RawArrayBuf, RawBson, RawDocumentBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A reply as a document.
+/// Converts a reply to a document.
 pub(super) fn document(view: &impl Serialize) -> RawDocumentBuf {
-    // Replies are structs of plain fields: they serialize to objects.
+    // Replies are structs of plain fields, which serialize to objects.
     match serde_json::to_value(view) {
         Ok(Value::Object(fields)) => object(&fields),
         Ok(_) | Err(_) => RawDocumentBuf::new(),
     }
 }
 
-/// Replies as an array of documents.
+/// Converts replies to an array of documents.
 pub(super) fn array(views: &[impl Serialize]) -> RawArrayBuf {
     views.iter().map(|view| RawBson::Document(document(view))).collect()
 }
@@ -21,7 +21,7 @@ pub(super) fn array(views: &[impl Serialize]) -> RawArrayBuf {
 fn object(fields: &Map<String, Value>) -> RawDocumentBuf {
     let mut document = RawDocumentBuf::new();
     for (key, value) in fields {
-        // No key has a zero byte.
+        // This does not fail, since no key has a zero byte.
         if let Ok(key) = CString::try_from(key.as_str()) {
             document.append(key, bson(value));
         }

@@ -29,7 +29,7 @@ pub(super) const UNKNOWN_FIELD: (i32, &str) = (40_415, "Location40415");
 pub(super) const NO_SEQUENCES: (i32, &str) = (40_472, "Location40472");
 pub(super) const NO_DATABASE: (i32, &str) = (40_571, "Location40571");
 
-/// A refused change has the code of mongod's that fits best.
+/// A refused change gets the closest of mongod's error codes.
 impl From<ChangeError> for CommandFailure {
     fn from(refused: ChangeError) -> CommandFailure {
         let code = match &refused {
@@ -46,7 +46,7 @@ impl From<ChangeError> for CommandFailure {
     }
 }
 
-/// The answer's document, with `ok`.
+/// The reply document, with `ok`.
 pub(super) fn finished(answer: CommandResult) -> RawDocumentBuf {
     match answer {
         Ok(mut document) => {

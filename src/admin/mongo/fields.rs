@@ -1,4 +1,4 @@
-//! The fields of a command by type, with mongod's error texts for what is wrong with them.
+//! Reads the fields of a command by type, with mongod's error texts for wrong ones.
 
 use bson::raw::RawBsonRef;
 
@@ -55,7 +55,7 @@ pub(super) fn is_generic(field: &str) -> bool {
     GENERIC.contains(&field)
 }
 
-/// mongod 6.0's list, found by asking one.
+/// mongod 6.0's list, determined by querying a mongod.
 const GENERIC: [&str; 33] = [
     "$audit",
     "$client",

@@ -1,6 +1,6 @@
-//! `hello`, and other commands that drivers and shells send by themselves.
+//! `hello`, and other commands that drivers and shells send on their own.
 //!
-//! No `topologyVersion`, so that drivers poll and no connection waits for an answer; no compressors.
+//! The reply has no `topologyVersion`, so that drivers poll and no connection waits for an answer, and no compressors.
 
 use bson::raw::{CStr, RawDocumentBuf, cstr};
 use bson::{Binary, DateTime, rawdoc, spec::BinarySubtype};
@@ -13,11 +13,11 @@ use crate::mongo::{CommandFailure, CommandResult};
 
 /// mongod's `maxBsonObjectSize`.
 pub(super) const MAX_DOCUMENT_BYTES: i32 = 16 * 1024 * 1024;
-/// mongod's `maxMessageSizeBytes`, as drivers expect it; the admin port takes shorter ones only.
+/// mongod's `maxMessageSizeBytes`, which drivers expect. The admin port accepts only shorter messages.
 const MAX_MESSAGE_BYTES: i32 = 48_000_000;
 /// mongod's `maxWriteBatchSize`.
 const MAX_WRITE_BATCH: i32 = 100_000;
-/// mongod's session timeout, in minutes. Nothing here belongs to a session, so none ever ends.
+/// mongod's session timeout, in minutes. Nothing at the admin port belongs to a session, so no session ever ends here.
 const SESSION_MINUTES: i32 = 30;
 
 pub(super) fn hello(context: &CommandContext<'_>) -> CommandResult {
@@ -28,8 +28,8 @@ pub(super) fn is_master(context: &CommandContext<'_>) -> CommandResult {
     topology(context, cstr!("ismaster"))
 }
 
-/// A client that awaits a topology change sends a version that was never given to it, and is answered at once, as by a
-/// mongod that is sent another process's version.
+/// A client that awaits a topology change sends a `topologyVersion` that this process never gave out. It is answered at
+/// once, as mongod answers the version of another process.
 fn topology(context: &CommandContext<'_>, primary: &CStr) -> CommandResult {
     let command = &context.request.command;
     let has = |field: &str| matches!(command.get(field), Ok(Some(_)));
@@ -45,7 +45,7 @@ fn topology(context: &CommandContext<'_>, primary: &CStr) -> CommandResult {
         }
     }
     let mut answer = RawDocumentBuf::new();
-    // Whatever its value, as in mongod.
+    // The value of the field does not matter, as in mongod.
     if has("helloOk") {
         answer.append(cstr!("helloOk"), true);
     }
@@ -57,7 +57,7 @@ fn topology(context: &CommandContext<'_>, primary: &CStr) -> CommandResult {
     answer.append(cstr!("logicalSessionTimeoutMinutes"), SESSION_MINUTES);
     answer.append(cstr!("connectionId"), i32::try_from(context.connection.number()).unwrap_or(i32::MAX));
     answer.append(cstr!("minWireVersion"), 0);
-    // 6.0's.
+    // That of MongoDB 6.0.
     answer.append(cstr!("maxWireVersion"), 17);
     answer.append(cstr!("readOnly"), false);
     Ok(answer)
@@ -70,7 +70,7 @@ pub(super) fn nothing(_: &CommandContext<'_>) -> CommandResult {
 pub(super) fn whats_my_uri(context: &CommandContext<'_>) -> CommandResult {
     let you = match &context.connection.who {
         Who::Tcp { peer, .. } => peer.to_string(),
-        // As mongod says of its own Unix socket.
+        // mongod's text for a peer on its own Unix socket.
         Who::Unix { .. } | Who::Process => "anonymous unix socket".to_owned(),
     };
     Ok(rawdoc! { "you": you })
@@ -84,7 +84,7 @@ pub(super) fn connection_status(context: &CommandContext<'_>) -> CommandResult {
     Ok(rawdoc! { "authInfo": about })
 }
 
-/// Access depends on listener and certificate, not on users.
+/// There are no users: access depends on the listener and the certificate.
 pub(super) fn no_users(_: &CommandContext<'_>) -> CommandResult {
     Err(CommandFailure::new(
         AUTHENTICATION_FAILED,
@@ -93,7 +93,7 @@ pub(super) fn no_users(_: &CommandContext<'_>) -> CommandResult {
 }
 
 pub(super) fn start_session(context: &CommandContext<'_>) -> CommandResult {
-    // Any unique id will do: the connection's number, and the time.
+    // Any unique ID will do: it is made of the connection's number and the time.
     let (number, now) = (context.connection.number(), DateTime::now().timestamp_millis());
     let bytes = [number.to_be_bytes(), now.to_be_bytes()].concat();
     let id = Binary { subtype: BinarySubtype::Uuid, bytes };

@@ -11,7 +11,7 @@ use crate::control::{AnswerSize, Door, View};
 use crate::mongo::{CommandFailure, CommandResult};
 use crate::telemetry::Transport;
 
-/// mongod's command and answer; `force` and warnings are tlsramp's.
+/// Reads the TLS files again, with mongod's command and reply; the field `force` and the warnings are tlsramp's.
 pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
     let CommandContext { connection, request, .. } = context;
     only(request, &["message", "force"])?;
@@ -29,7 +29,7 @@ pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// The inventory's plaintext rows.
+/// Lists the inventory's plaintext rows.
 pub(super) async fn plaintext_clients(context: CommandContext<'_>) -> CommandResult {
     only(context.request, &[])?;
     let make = |view: &View| {

@@ -1,5 +1,5 @@
-//! `setParameter` and `getParameter` for `sslMode` and `tlsMode`, with mongod's checks, order and texts. The fields `force`,
-//! `guard` and `persist` are tlsramp's.
+//! `setParameter` and `getParameter` for `sslMode` and `tlsMode`, with mongod's checks, order and error texts. The
+//! fields `force`, `guard` and `persist` are tlsramp's.
 
 use bson::raw::{CStr, RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::rawdoc;
@@ -17,8 +17,8 @@ const PARAMETERS: [(&CStr, Spelling); 2] = [(cstr!("sslMode"), Spelling::Ssl), (
 /// Other fields of the command.
 const OPTIONS: [&str; 4] = ["force", "guard", "help", "persist"];
 
-/// As in mongod, all names are checked first; then each is set, in the order of names. The first failure ends it, and earlier
-/// parameters stay set.
+/// As in mongod, all names are checked first; then the parameters are set in the order of their names. The first
+/// failure ends the command, and parameters that were already set stay set.
 pub(super) async fn set(context: CommandContext<'_>) -> CommandResult {
     let CommandContext { connection, request, .. } = context;
     if flag(request, "help").unwrap_or(false) {
@@ -78,7 +78,7 @@ fn mode(name: &CStr, spelling: Spelling, value: RawBsonRef<'_>) -> Result<Mode, 
     Mode::parse(&text, spelling).map_err(|error| CommandFailure::bad_value(error.to_string()))
 }
 
-/// Unknown names are ignored if there is a known one.
+/// Unknown names are ignored if at least one known name is given.
 pub(super) fn get(context: &CommandContext<'_>) -> CommandResult {
     let CommandContext { connection, request, .. } = *context;
     if flag(request, "help").unwrap_or(false) {
@@ -142,7 +142,7 @@ fn truth(field: &str, value: RawBsonRef<'_>) -> Result<bool, CommandFailure> {
         RawBsonRef::Int32(number) => Ok(number != 0),
         RawBsonRef::Int64(number) => Ok(number != 0),
         RawBsonRef::Double(number) => Ok(number != 0.0),
-        // The missing bracket is mongod's.
+        // The missing bracket is in mongod's text too.
         other => Err(wrong_type("getParameter", field, other, "expected types '[bool, long, int, decimal, double']")),
     }
 }

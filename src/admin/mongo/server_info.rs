@@ -1,4 +1,5 @@
-//! Version, host, command line and log. The version is one that clients of a mongod understand, marked as tlsramp's.
+//! Version, host, command line and log. The version is marked as tlsramp's, and has a form that clients of mongod
+//! understand.
 
 use std::env;
 
@@ -17,7 +18,7 @@ use crate::policy::Spelling;
 /// tlsramp's own version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The version is that of the wire protocol announced in `hello`, 6.0, without a patch level that any mongod has had.
+/// The version is 6.0, that of the announced wire protocol, with a patch level that no mongod has had.
 pub(super) fn build_info(_: &CommandContext<'_>) -> CommandResult {
     Ok(rawdoc! {
         "version": "6.0.0",
@@ -116,8 +117,8 @@ fn parsed(settings: &Settings) -> RawDocumentBuf {
     parsed
 }
 
-/// The log is not kept. Shells show `startupWarnings` when they connect: that this is tlsramp, and the warnings of its
-/// status.
+/// The log is not kept. Shells show `startupWarnings` when they connect: these say that this is tlsramp, and repeat the
+/// warnings of its status.
 pub(super) async fn log(context: CommandContext<'_>) -> CommandResult {
     let CommandContext { connection, request, .. } = context;
     let first = request.command.iter().next().and_then(Result::ok).map(|(_, value)| value);

@@ -38,7 +38,7 @@ pub(super) async fn answer(context: CommandContext<'_>) -> CommandResult {
     Ok(answer)
 }
 
-/// Present if there is a certificate, as in mongod.
+/// mongod's section `security`; present if there is a certificate.
 fn security(material: &Material) -> Option<RawDocumentBuf> {
     let serving = material.serving.as_ref()?;
     Some(rawdoc! {
@@ -48,7 +48,8 @@ fn security(material: &Material) -> Option<RawDocumentBuf> {
     })
 }
 
-/// Handshakes with clients by version; those before 1.2 are never completed here.
+/// mongod's section `transportSecurity`: handshakes with clients by version. Versions before 1.2 are never completed
+/// here.
 fn transport(handshakes: [u64; 3]) -> RawDocumentBuf {
     let [tls1_2, tls1_3, unknown] = handshakes.map(long);
     rawdoc! { "1.0": 0_i64, "1.1": 0_i64, "1.2": tls1_2, "1.3": tls1_3, "unknown": unknown }

@@ -1,4 +1,4 @@
-//! A connection of a MongoDB client: its present identity, and the reply to each request.
+//! A MongoDB client's connection: its present access, and the reply to each request.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -17,7 +17,7 @@ use crate::net::linger;
 const LIMITS: ServerLimits =
     ServerLimits { message_bytes: ADMIN_MESSAGE_BYTES, idle: ADMIN_IDLE, request: ADMIN_REQUEST, reply: ADMIN_ANSWER };
 
-/// Serves a client.
+/// Serves a client over MongoDB's wire protocol.
 pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, connection: &AdminConnection) {
     let access = connection.access();
     if access == Access::NeedsTls {
@@ -28,10 +28,10 @@ pub(in crate::admin) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut strea
         Ok(ConnectionEnd::Closed) => {}
         Ok(ConnectionEnd::Refused) => linger(stream).await,
         Ok(ConnectionEnd::Idle) => {
-            tracing::debug!(who = %connection.who, "an admin connection was idle for too long");
+            tracing::debug!(who = %connection.who, "closed an idle admin connection");
         }
         Err(error) => {
-            tracing::debug!(who = %connection.who, %error, "an admin connection has ended in the middle of a message");
+            tracing::debug!(who = %connection.who, %error, "the client closed an admin connection within a message");
         }
     }
 }
@@ -57,7 +57,7 @@ impl CommandService for AdminCommands<'_> {
             Err(BadMessage::Malformed(message, malformed)) => refusal(message, malformed),
             Err(BadMessage::TooLong(header)) => {
                 let (most, length) = (ADMIN_MESSAGE_BYTES, header.message_length);
-                let text = format!("the admin port takes messages of at most {most} bytes; this one has {length}");
+                let text = format!("the admin port accepts messages of at most {most} bytes; this one has {length}");
                 ServiceReply::Refuse(PROTOCOL_ERROR, text)
             }
         }
@@ -86,12 +86,12 @@ impl AdminCommands<'_> {
     }
 }
 
-/// Since 5.1, mongod takes only the handshake by OP_QUERY.
+/// Whether the request is an OP_QUERY that mongod refuses: since 5.1, mongod accepts only the handshake in it.
 fn is_outdated(request: &Request) -> bool {
     request.header.op_code() == Some(OpCode::Query) && !matches!(&*request.name, "hello" | "isMaster" | "ismaster")
 }
 
-/// The error for a message that is no command.
+/// The error for a message that is not a command.
 fn refusal(message: &[u8], malformed: &Malformed) -> ServiceReply {
     let op_code = Header::of(message).and_then(|header| header.op_code());
     let (code, text) = match (op_code, malformed) {

@@ -1,4 +1,4 @@
-//! BSON values as mongod prints them in errors, down to a bounded depth.
+//! Formats BSON values as mongod prints them in errors, down to a bounded depth.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use bson::spec::BinarySubtype;
 
 use crate::limits::ADMIN_VALUE_LEVELS;
 
-/// mongod's name of a value's type.
+/// mongod's name of the value's type.
 pub(super) fn type_name(value: RawBsonRef<'_>) -> &'static str {
     match value {
         RawBsonRef::Double(_) => "double",
@@ -35,7 +35,7 @@ pub(super) fn type_name(value: RawBsonRef<'_>) -> &'static str {
     }
 }
 
-/// The text that mongod takes a string, number or date for where it expects a string; `None` for other types.
+/// The text to which mongod converts a string, number or date if it expects a string; `None` for other types.
 #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
 pub(super) fn as_text(value: RawBsonRef<'_>) -> Option<String> {
     match value {
@@ -45,7 +45,7 @@ pub(super) fn as_text(value: RawBsonRef<'_>) -> Option<String> {
         RawBsonRef::Double(number) if number.is_nan() => {
             Some(if number.is_sign_negative() { "-nan" } else { "nan" }.to_owned())
         }
-        // C's `%f`.
+        // As C's `%f`.
         RawBsonRef::Double(number) => Some(format!("{number:.6}")),
         RawBsonRef::DateTime(date) => Some(iso(date)),
         _ => None,
@@ -56,14 +56,14 @@ pub(super) fn as_text(value: RawBsonRef<'_>) -> Option<String> {
 fn iso(date: bson::DateTime) -> String {
     let millis = date.timestamp_millis();
     let whole = bson::DateTime::from_millis(millis.div_euclid(1000) * 1000);
-    // Without a fraction, as there is none: `2024-01-02T03:04:05Z`.
+    // The time has no fraction, so this gives `2024-01-02T03:04:05Z`.
     match whole.try_to_rfc3339_string() {
         Ok(text) => format!("{}.{:03}+00:00", text.trim_end_matches('Z'), millis.rem_euclid(1000)),
         Err(_) => format!("Date({millis})"),
     }
 }
 
-/// A value in the syntax of the old mongo shell.
+/// Formats a value in the syntax of the legacy mongo shell.
 pub(super) fn displayed(value: RawBsonRef<'_>) -> String {
     let mut text = String::new();
     print(&mut text, value, 1);

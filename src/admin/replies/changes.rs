@@ -15,7 +15,7 @@ use crate::text::rfc3339_millis;
 pub struct Ready {
     /// The mode in force.
     pub mode: String,
-    /// The mode asked about.
+    /// The mode that was asked about.
     pub to: String,
     /// Whether the change would be accepted.
     pub ready: bool,
@@ -23,13 +23,13 @@ pub struct Ready {
     pub blockers: Vec<BlockerReply>,
 }
 
-/// Something that a change of mode would hurt.
+/// An obstacle to a change of mode.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BlockerReply {
     /// The kind of the blocker.
     pub kind: BlockerKind,
-    /// Whether it prevents the change even without a guard.
+    /// Whether it prevents the change even without the guard.
     pub fatal: bool,
     /// A one-line description.
     pub text: String,
@@ -37,27 +37,27 @@ pub struct BlockerReply {
     pub remedy: String,
     /// The key to pass to `accept`, if the blocker can be accepted.
     pub key: Option<String>,
-    /// The application, for a client.
+    /// The client's application.
     pub application: Option<String>,
-    /// Its driver and version.
+    /// The client's driver and version.
     pub driver: Option<String>,
-    /// The client's or the upstream's address.
+    /// The client's or the server's address.
     pub address: Option<String>,
     /// The lowest number of the client's rows in `GET /clients`.
     pub number: Option<u64>,
-    /// The client's key in `GET /clients`, also where it cannot be accepted.
+    /// The client's key in `GET /clients`, even if the client cannot be accepted.
     pub client: Option<String>,
-    /// Whether that client is a mongod or mongos.
+    /// Whether the client is a mongod or mongos.
     pub member: bool,
-    /// About how many names it stands for, if it stands for many.
+    /// The approximate number of client names in the row, if several names share it.
     pub more_names: Option<u64>,
-    /// Connections open now.
+    /// The number of open connections.
     pub open: Option<u64>,
-    /// RFC 3339.
+    /// The time of the client's last connection: RFC 3339.
     pub last_seen: Option<String>,
 }
 
-/// Answer to `PUT /mode` and `POST /reload`.
+/// Reply to `PUT /mode` and `POST /reload`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ModeReply {
@@ -67,18 +67,18 @@ pub struct ModeReply {
     pub mode: String,
     /// The generation of the snapshot with this mode.
     pub generation: u64,
-    /// Whether a restart starts in it by the state file.
+    /// Whether a restart starts in this mode, because of the state file.
     pub persisted: bool,
     /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// Answer to `POST /rotate`.
+/// Reply to `POST /rotate`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RotateReply {
-    /// The snapshot that has them.
+    /// The generation of the snapshot with these files.
     pub generation: u64,
     /// The certificates in use from now on.
     pub certificates: Vec<CertificateStatus>,
@@ -87,47 +87,47 @@ pub struct RotateReply {
     pub warnings: Vec<String>,
 }
 
-/// Answer to `POST /recycle`.
+/// Reply to `POST /recycle`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RecycleReply {
-    /// Connections whose clients may see an error, or lose a request that wants no answer, if they are moved.
+    /// Connections whose clients may see an error, or lose an unacknowledged request, if the connections are recycled.
     pub at_risk: usize,
-    /// Those of them that are left alone, because it was not asked for by `force`.
+    /// The number of connections at risk that were left open, since `force` was not given.
     pub left_alone: usize,
-    /// Why they are.
+    /// The reasons why connections are at risk.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub risks: Vec<String>,
-    /// Moved at a message boundary.
+    /// Connections that ended at a message boundary.
     pub moved: usize,
-    /// Cut when the grace was over.
+    /// Connections that were cut at the end of the grace.
     pub cut: usize,
-    /// Ended by themselves meanwhile.
+    /// Connections that client or server ended meanwhile.
     pub ended: usize,
-    /// Still waiting for a boundary.
+    /// Connections that still wait for a message boundary.
     pub waiting: usize,
     /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// Answer to `POST /accept`.
+/// Reply to `POST /accept`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct AcceptReply {
-    /// The key.
+    /// The client's key.
     pub key: String,
-    /// Whether it is accepted now.
+    /// Whether the client is accepted now.
     pub accepted: bool,
-    /// Whether anyone of that name was ever seen.
+    /// Whether a client with this key was ever seen.
     pub known: bool,
 }
 
-/// Answer to `POST /members`.
+/// Reply to `POST /members`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct MembersReply {
-    /// All members that are known now, from every source.
+    /// All known members, from every source.
     pub members: Vec<MemberStatus>,
     /// Warnings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -138,25 +138,36 @@ pub struct MembersReply {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HistoryReply {
-    /// At most 200.
+    /// The entries, at most 200.
     pub history: Vec<HistoryEntry>,
 }
 
-/// Every error by HTTP.
+/// The reply to every refused or failed HTTP request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ErrorReply {
-    /// The problem and the remedy, as text.
+    /// The problem and the remedy.
     pub error: String,
-    /// A word for programs: `IllegalTransition`, `Unreachable`, `Guarded`, `Leased`, `ReadOnly`, ...
+    /// The error code, a word for programs: `IllegalTransition`, `Unreachable`, `Guarded`, `Leased`, `ReadOnly`, ...
     pub code: String,
-    /// The findings, where there are several.
+    /// The single findings, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<BlockerReply>,
 }
 
+impl ErrorReply {
+    /// The code of a change that the guard refused.
+    pub const GUARDED: &str = "Guarded";
+
+    /// Whether the guard refused a change.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.code == ErrorReply::GUARDED
+    }
+}
+
 impl Ready {
-    /// The answer in a spelling of the modes.
+    /// Converts the reply, with modes in one spelling.
     #[must_use]
     pub fn new(readiness: Readiness, spelling: Spelling) -> Ready {
         let Readiness { mode, to, blockers } = readiness;
@@ -190,7 +201,7 @@ impl From<Blocker> for BlockerReply {
 }
 
 impl ModeReply {
-    /// The answer in a spelling of the modes.
+    /// Converts the reply, with modes in one spelling.
     #[must_use]
     pub fn new(changed: Changed, spelling: Spelling) -> ModeReply {
         let Changed { was, mode, generation, persisted, warnings } = changed;
@@ -220,7 +231,7 @@ impl From<AcceptedClient> for AcceptReply {
 }
 
 impl MembersReply {
-    /// All members that are known now, and warnings.
+    /// The reply with all known members, and warnings.
     #[must_use]
     pub fn new(members: &MemberList, warnings: Vec<String>) -> MembersReply {
         MembersReply { members: members.members().iter().map(MemberStatus::from).collect(), warnings }

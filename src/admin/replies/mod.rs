@@ -1,5 +1,5 @@
-//! The replies of the admin port, as JSON and BSON have them, and how each is made of the control plane's own types. `ctl`
-//! and `rollout` read the same types back, so fields are only ever added.
+//! The replies of the admin port, in JSON and BSON, and their conversion from the control plane's types. `ctl` and
+//! `rollout` parse the same types, so a field is never removed.
 
 mod changes;
 mod doctor;
@@ -19,5 +19,7 @@ pub use rows::{ClientRow, ConnectionRow};
 pub use servers::OtherLink;
 pub use servers::{BypassStatus, LinkStatus, MemberStatus, UpstreamStatus};
 #[cfg(test)]
+pub use status::InventoryStatus;
+#[cfg(test)]
 pub use status::RouteStatus;
-pub use status::{CertificateStatus, ConnectionCounts, InventoryStatus, LeaseStatus, SlotStatus, Status};
+pub use status::{CertificateStatus, ConnectionCounts, LeaseStatus, SlotStatus, Status};

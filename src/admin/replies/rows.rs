@@ -7,41 +7,41 @@ use serde::{Deserialize, Serialize};
 use crate::control::{ClientReport, ConnectionReport};
 use crate::text::rfc3339_millis;
 
-/// A row of `GET /clients`: a peer, by kind and application.
+/// A row of `GET /clients`: a client's address, kind of connection, application and driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClientRow {
-    /// Its number, unique and never given to another row while the state file is kept; 0 from an older version.
+    /// The row's number, which no other row gets while the state file is kept; 0 from an older version.
     pub number: u64,
     /// The key to pass to `accept`.
     pub key: String,
-    /// Its address.
+    /// The client's address.
     pub ip: String,
-    /// `plaintext`, `TLS1.2`, `TLS1.3`, or `tls` where it is passed through.
+    /// `plaintext`, `TLS1.2`, `TLS1.3`, or `tls` if it is passed through.
     pub kind: String,
-    /// The application's name for itself.
+    /// The application name that the client sends.
     pub application: Option<String>,
     /// The driver.
     pub driver: Option<String>,
-    /// Its version.
+    /// The driver's version.
     pub driver_version: Option<String>,
-    /// Whether it is a mongod or mongos.
+    /// Whether the client is a mongod or mongos.
     pub member: bool,
-    /// The approximate number of names in the row that an address's surplus names share.
+    /// The approximate number of client names in the row that the names beyond an address's bound share.
     pub more_names: Option<u64>,
-    /// Connections open now.
+    /// Open connections.
     pub open: u64,
-    /// Connections ever.
+    /// All connections since the first.
     pub total: u64,
-    /// Connections refused by `requireSSL`.
+    /// Connections that `requireSSL` refused.
     pub refused: u64,
-    /// RFC 3339.
+    /// The time of the first connection: RFC 3339.
     pub first_seen: String,
-    /// RFC 3339.
+    /// The time of the last connection: RFC 3339.
     pub last_seen: String,
-    /// Whether it was accepted by name.
+    /// Whether an operator has accepted the client.
     pub accepted: bool,
-    /// Whether it blocks `requireSSL` now.
+    /// Whether the client blocks `requireSSL` now.
     pub blocks: bool,
 }
 
@@ -49,36 +49,36 @@ pub struct ClientRow {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ConnectionRow {
-    /// Its number in the log.
+    /// The connection's number in the log.
     pub id: u64,
-    /// The client.
+    /// The client's address.
     pub peer: String,
-    /// The address that it connected to, where the route is transparent.
+    /// The address that the client connected to, on a transparent route.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
     /// The route.
     pub route: String,
     /// `plaintext`, `tls`, ...
     pub opening: String,
-    /// The version agreed on with the client.
+    /// The TLS version negotiated with the client.
     pub tls_version: Option<String>,
-    /// The subject of its certificate.
+    /// The subject of the client's certificate.
     pub client_subject: Option<String>,
-    /// The application's name for itself.
+    /// The application name that the client sends.
     pub application: Option<String>,
     /// The driver.
     pub driver: Option<String>,
-    /// Its version.
+    /// The driver's version.
     pub driver_version: Option<String>,
-    /// Whether it is a mongod or mongos.
+    /// Whether the client is a mongod or mongos.
     pub member: bool,
-    /// The mode it was judged by.
+    /// The mode by which the connection was judged.
     pub mode: String,
-    /// The snapshot it was judged by.
+    /// The generation of the snapshot by which the connection was judged.
     pub generation: u64,
-    /// Where it leads.
+    /// The server to which the connection leads.
     pub upstream: Option<String>,
-    /// Our own address there: what mongod calls the client.
+    /// The local address of the link, which mongod logs as the client's address.
     pub upstream_local: Option<String>,
     /// The kind of the link.
     pub upstream_link: String,
@@ -88,9 +88,9 @@ pub struct ConnectionRow {
     pub bytes_out: u64,
     /// Seconds since it was accepted.
     pub age_secs: u64,
-    /// Why today's policy would not make it, if so.
+    /// Why the present policy would not make the connection; `None` if it conforms.
     pub non_conforming: Option<String>,
-    /// Whether it waits to be moved.
+    /// Whether the connection waits to be recycled.
     pub recycling: bool,
 }
 

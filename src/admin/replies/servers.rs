@@ -7,47 +7,47 @@ use crate::policy::Link;
 use crate::state::Member;
 use crate::text::{rfc3339, rfc3339_millis};
 
-/// A server behind.
+/// The last probe of a server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct UpstreamStatus {
-    /// The route that leads there.
+    /// The route that leads to the server.
     pub route: String,
-    /// Its address.
+    /// The server's address.
     pub upstream: String,
-    /// Whether the link that the route would make now can be made.
+    /// Whether the route's present link to the server can be made.
     pub up: bool,
     /// The kind of that link: `plaintext`, `tls`, `untouched`.
     pub link: String,
-    /// The TLS version, where it is TLS.
+    /// The TLS version, if the link is TLS.
     pub tls_version: Option<String>,
     /// The reason why the link cannot be made, or a warning about it.
     pub reason: Option<String>,
-    /// When that was found out: RFC 3339. Empty: not yet.
+    /// The time of the last probe: RFC 3339. Empty before the first.
     pub checked: String,
-    /// Its replica set.
+    /// The server's replica set.
     pub set_name: Option<String>,
-    /// Its own name in the set.
+    /// The server's own name in the set.
     pub me: Option<String>,
-    /// The members that it names, passives and arbiters included.
+    /// The members in the server's `hello`, passives and arbiters included.
     pub hosts: Vec<String>,
     /// `PRIMARY`, `SECONDARY`, `ARBITER`, `OTHER`, `STANDALONE`, `MONGOS`.
     pub state: Option<String>,
-    /// The other kind of link, as last tried for a change.
+    /// The last trial of the other kind of link, made for a change.
     pub other: Option<OtherLink>,
 }
 
-/// The kind of link that is not in use, as last tried.
+/// The last trial of the kind of link that is not in use.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OtherLink {
     /// `plaintext` or `tls`.
     pub link: String,
-    /// Whether it can be made.
+    /// Whether the link can be made.
     pub up: bool,
-    /// Why not.
+    /// The reason why not.
     pub reason: Option<String>,
-    /// When it was tried: RFC 3339.
+    /// The time of the trial: RFC 3339.
     pub checked: String,
 }
 
@@ -59,48 +59,49 @@ pub struct LinkStatus {
     pub route: String,
     /// The destination: host and port as configured, or the address of redirected connections.
     pub destination: String,
-    /// The names of which the server's certificate must have one; the address, where none is known.
+    /// The names of which the server's certificate must have one; the address, if no name is known.
     pub names: Vec<String>,
     /// The kind of the last link: `plaintext`, `tls`, `untouched`.
     pub link: String,
-    /// Whether it could be made when that was last tried, by a connection or by the probe.
+    /// Whether the last attempt to make the link succeeded, by a connection or by the probe.
     pub up: bool,
-    /// Why not.
+    /// The reason for the failure.
     pub reason: Option<String>,
-    /// The option that would name the server by its certificate. Never used by itself: look first whether it is the server
-    /// that is meant.
+    /// The option that names the server as its certificate does. It is never applied automatically: the operator has to
+    /// check that it is the right server.
     pub suggestion: Option<String>,
-    /// Connections that are open on it.
+    /// The number of open connections to the destination.
     pub open: usize,
-    /// When it was last made: RFC 3339.
+    /// The time when the link was last made: RFC 3339.
     pub last_ok: Option<String>,
-    /// When it last failed: RFC 3339.
+    /// The time when the link last failed: RFC 3339.
     pub last_failed: Option<String>,
 }
 
-/// A member of the set, as the probe and --member tell.
+/// A known member of the set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct MemberStatus {
-    /// Its name in the set's configuration.
+    /// The member's name in the set's configuration.
     pub name: String,
-    /// Its addresses, as seen from this proxy.
+    /// The member's addresses, as resolved by this proxy.
     pub addresses: Vec<String>,
-    /// What names it: `option` (`--member`), `outbound`, `hello` (of the server behind), `rollout` (`POST /members`).
+    /// The sources of the name: `option` (`--member`), `outbound`, `hello` (of the fronted server), `rollout` (`POST
+    /// /members`).
     pub sources: Vec<String>,
 }
 
-/// A connection that goes around this proxy.
+/// A connection that bypasses this proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct BypassStatus {
-    /// `inbound`: to the server behind; `outbound`: from this host to another member.
+    /// `inbound`: to the fronted server; `outbound`: from this host to another member.
     pub direction: String,
-    /// Its address on this host.
+    /// The address of the end on this host.
     pub local: String,
-    /// Its other end.
+    /// The address of the other end.
     pub remote: String,
-    /// Whether that is an address of a member.
+    /// Whether the other end has the address of a member.
     pub member: bool,
 }
 

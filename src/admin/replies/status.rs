@@ -17,42 +17,44 @@ use crate::tls::{Material, TlsItem, in_force};
 pub struct Status {
     /// tlsramp's version.
     pub version: String,
-    /// Its process.
+    /// tlsramp's process ID.
     pub pid: u32,
-    /// Seconds since it started.
+    /// Seconds since the start.
     pub uptime_secs: u64,
     /// The mode in force.
     pub ssl_mode: String,
-    /// The same in the newer spelling.
+    /// The mode in force, in the newer spelling.
     pub tls_mode: String,
-    /// The snapshot in force.
+    /// The generation of the snapshot in force.
     pub generation: u64,
-    /// When the mode was last changed, or taken at start: RFC 3339.
+    /// The time at which the mode was last changed, or of the start: RFC 3339.
     pub mode_since: String,
-    /// The mode that flags and file name.
+    /// The caller who changed it last, as in the history; `None` for the mode at the start.
+    pub mode_by: Option<String>,
+    /// The mode in flags and file.
     pub configured_mode: String,
-    /// The mode that the state file would start with.
+    /// The mode in the state file, if a restart would start in it.
     pub persisted_mode: Option<String>,
     /// How a restart would change the mode; `None` if it would not.
     pub drift: Option<String>,
-    /// The listeners and where they lead.
+    /// The listeners, by route.
     pub routes: Vec<RouteStatus>,
-    /// The servers behind, as last probed.
+    /// The last probe of each server.
     pub upstreams: Vec<UpstreamStatus>,
-    /// The links to other servers: each destination of an outbound route that is probed, or was dialled within the window
-    /// of the guard.
+    /// The links to other servers: each destination of an outbound route that is probed, or that was dialled within the
+    /// guard's window.
     pub links: Vec<LinkStatus>,
     /// The known members of the set.
     pub members: Vec<MemberStatus>,
-    /// Whether the interception rules are in force; `None` if they were never expected nor seen.
+    /// Whether the interception rules are in force; `None` if they were never expected and never seen.
     pub redirect: Option<bool>,
-    /// Connections that go around this proxy: the first hundred.
+    /// Connections that bypass this proxy: the first hundred.
     pub bypass: Vec<BypassStatus>,
     /// Open connections by kind.
     pub connections: ConnectionCounts,
     /// The connection slots of inbound routes, then those of outbound routes.
     pub slots: Vec<SlotStatus>,
-    /// The certificates, CAs and revocation lists in use that have an end: at most 64, ours first.
+    /// The certificates, CAs and revocation lists in use that expire: at most 64, our own first.
     pub certificates: Vec<CertificateStatus>,
     /// The last rotation, if it was refused: the TLS files on disk are not those in force.
     pub refused_rotation: Option<RefusedChange>,
@@ -68,13 +70,13 @@ pub struct Status {
     pub warnings: Vec<String>,
 }
 
-/// A listener and where it leads.
+/// The listeners of a route.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RouteStatus {
     /// `inbound`, `outbound HOST:PORT`, `admin`, `probes`.
     pub name: String,
-    /// The addresses listened on.
+    /// The addresses of the listeners.
     pub listen: Vec<String>,
 }
 
@@ -82,13 +84,13 @@ pub struct RouteStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ConnectionCounts {
-    /// All.
+    /// All open connections.
     pub open: usize,
-    /// Inbound, without TLS.
+    /// Inbound connections without TLS.
     pub plaintext: usize,
-    /// Inbound, with TLS, passed through or not.
+    /// Inbound connections with TLS, passed through or not.
     pub tls: usize,
-    /// On outbound routes.
+    /// Connections on outbound routes.
     pub outbound: usize,
     /// Connections that the present policy would not make.
     pub non_conforming: usize,
@@ -102,7 +104,7 @@ pub struct ConnectionCounts {
 pub struct SlotStatus {
     /// `inbound` or `outbound`.
     pub direction: String,
-    /// All, those kept for members included.
+    /// All slots, including those reserved for members.
     pub limit: usize,
     /// Slots in use.
     pub used: usize,
@@ -130,21 +132,21 @@ pub struct RefusedChange {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CertificateStatus {
-    /// The option that names it.
+    /// The option that names the file.
     pub role: String,
     /// `certificate`, `chain`, `ca` or `crl`.
     pub kind: String,
-    /// Its file.
+    /// The path of the file.
     pub file: String,
-    /// RFC 4514; of a revocation list, its issuer.
+    /// The subject, as in RFC 4514; for a revocation list, the issuer.
     pub subject: String,
-    /// Its serial number in hexadecimal: which of several with this subject it is.
+    /// The serial number in hexadecimal, which tells certificates with the same subject apart.
     pub serial: String,
-    /// Begin of its validity, or `thisUpdate`: RFC 3339.
+    /// The start of the validity, or `thisUpdate`: RFC 3339.
     pub not_before: String,
-    /// End of its validity, or `nextUpdate`: RFC 3339.
+    /// The end of the validity, or `nextUpdate`: RFC 3339.
     pub not_after: String,
-    /// Days until then; negative: since.
+    /// Days until the end of the validity; negative after it.
     pub days_left: i64,
 }
 
@@ -162,11 +164,11 @@ pub struct LeaseStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct InventoryStatus {
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
-    /// Applications that block `requireSSL`.
+    /// The number of clients that block `requireSSL`.
     pub unmoved: usize,
-    /// Plaintext rows within the window that were lost to the bound.
+    /// Plaintext rows within the guard's window that were dropped at the bound.
     pub lost: u64,
 }
 
@@ -188,6 +190,7 @@ impl From<StatusReport> for Status {
             tls_mode: mode.name(Spelling::Tls).into(),
             generation: report.snapshot.generation,
             mode_since: rfc3339(report.mode_since),
+            mode_by: report.mode_by.map(|by| format!("{} {}", by.door.name(), by.who.place())),
             configured_mode: report.configured.name(report.spelling).into(),
             persisted_mode: report.persisted.map(|mode| mode.name(Spelling::Ssl).into()),
             drift: report.drift,
@@ -242,7 +245,7 @@ impl From<LeaseHeld> for LeaseStatus {
 }
 
 impl CertificateStatus {
-    /// The certificates, CAs and revocation lists in use that have an end, ours first: the first few.
+    /// The certificates, CAs and revocation lists in use that expire, our own first, up to the bound.
     pub(super) fn all(material: &Material) -> Vec<CertificateStatus> {
         let certificates = in_force(material.items(), now_millis() / 1000).take(CERTIFICATES_SHOWN);
         certificates.filter_map(CertificateStatus::new).collect()

@@ -1,4 +1,4 @@
-//! Each mistake: the message names flag or key, value and remedy, and there is one, not three.
+//! Tests of mistakes: the message names the flag or key, the value and the remedy, and each mistake is reported once.
 
 use super::{judged, loaded};
 
@@ -24,7 +24,7 @@ fn single_values() {
         (
             &["--upstream=db1:1", "--port=70000"],
             "",
-            &["--port '70000'", "0 to 65535", "leave it out for the default, 27017"],
+            &["--port '70000'", "0 to 65535", "remove the option to use the default, 27017"],
         ),
         (
             &["--upstream=db1:1", "--sslMode=on"],
@@ -36,11 +36,15 @@ fn single_values() {
             "",
             &["--tlsMode 'requireSSL'", "'requireTLS'", "default, disabled"],
         ),
-        (&["--upstream=db1"], "", &["--upstream 'db1'", "HOST:PORT", "correct it"]),
+        (&["--upstream=db1"], "", &["--upstream 'db1'", "HOST:PORT", "correct the value"]),
         (&["--upstream=unix:m.sock"], "", &["--upstream 'unix:m.sock'", "absolute path"]),
         (&["--upstream=db1:1", "--upstreamTLS=yes"], "", &["--upstreamTLS 'yes'", "policy, never or always"]),
         (&["--upstream=db1:1", "--inboundTLS=pass"], "", &["--inboundTLS 'pass'", "terminate or passthrough"]),
-        (&["--upstream=db1:1", "--upstreamBind=db1"], "", &["--upstreamBind 'db1'", "an IP address", "leave it out"]),
+        (
+            &["--upstream=db1:1", "--upstreamBind=db1"],
+            "",
+            &["--upstreamBind 'db1'", "an IP address", "remove the option"],
+        ),
         (&["--upstream=db1:1", "--workers=0"], "", &["--workers '0'", "1 to 256", "one for each core"]),
         (&["--upstream=db1:1", "--maxConnectionsPerIp=0"], "", &["--maxConnectionsPerIp '0'", "1 to 1000000"]),
         (&["--upstream=db1:1", "--maxIncomingConnections=-1"], "", &["--maxIncomingConnections '-1'", "1 to 1000000"]),
@@ -65,26 +69,26 @@ fn single_values() {
         (
             &["--upstream=db1:1", "--tlsDisabledProtocols=TLS1_2,TLS1_3"],
             "",
-            &["All valid TLS modes disabled", "leave one"],
+            &["All valid TLS modes disabled", "remove one"],
         ),
         (
             &["--upstream=db1:1", "--bind_ip=127.0.0.1,nowhere"],
             "",
             &["--bind_ip '127.0.0.1,nowhere'", "'nowhere'", "0.0.0.0"],
         ),
-        (&["--upstream=db1:1", "--bind_ip=10"], "", &["--bind_ip '10'", "no IP address"]),
-        (&["--upstream=db1:1", "--bind_ip=,"], "", &["--bind_ip ','", "names no address"]),
+        (&["--upstream=db1:1", "--bind_ip=10"], "", &["--bind_ip '10'", "neither an IP address"]),
+        (&["--upstream=db1:1", "--bind_ip=,"], "", &["--bind_ip ','", "the list is empty"]),
     ]);
 }
 
-/// A listener on the wildcard address takes connections to every address of the host, not to the loopback ones alone.
+/// A listener on the wildcard address accepts connections to every address of the host, not only to loopback.
 #[test]
 fn an_upstream_at_an_address_of_this_host() {
-    // Which address packets to TEST-NET-3 (RFC 5737) would leave from; none is sent.
+    // Finds the source address of packets to TEST-NET-3 (RFC 5737); no packet is sent.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     let own = match socket.connect("203.0.113.1:9").and_then(|()| socket.local_addr()) {
         Ok(local) => local.ip().to_string(),
-        // A host without a route has no other address.
+        // A host without a route has no other address than loopback.
         Err(_) => "127.0.0.9".to_owned(),
     };
     let upstream = format!("--upstream={own}:27017");
@@ -114,7 +118,7 @@ fn routes() {
         (
             &["--outbound=127.0.0.1:5=127.0.0.1:5"],
             "",
-            &["--outbound '127.0.0.1:5=127.0.0.1:5'", "in a circle", "name the other"],
+            &["--outbound '127.0.0.1:5=127.0.0.1:5'", "would loop", "name the other"],
         ),
         (&["--outbound=127.0.0.2:5=db2:5"], "", &["--outbound '127.0.0.2:5=db2:5'", "outbound listeners"]),
         (&["--outbound=[::1]:5=localhost:5"], "", &["localhost:5", "outbound listeners"]),
@@ -133,7 +137,7 @@ fn routes() {
         (
             &["--upstream=unix:/m", "--upstreamTLS=never", "--upstreamBind=10.0.0.1"],
             "",
-            &["--upstreamBind '10.0.0.1'", "unix socket", "leave it out"],
+            &["--upstreamBind '10.0.0.1'", "unix socket", "remove it"],
         ),
         (
             &["--upstream=[2001:db8::1]:1", "--upstreamBind=10.0.0.1"],
@@ -141,16 +145,12 @@ fn routes() {
             &["--upstreamBind", "2001:db8::1", "same family"],
         ),
         (&["--upstream=unix:/m", "--upstreamTLS=always", "--sslCAFile=c"], "", &["--upstreamTLS 'always'", "never"]),
-        (&["--upstream=unix:/m"], "", &["--upstream 'unix:/m'", "--upstreamTLS never"]),
-        (
-            &["--upstream=db1:1", "--inboundTLS=passthrough"],
-            "",
-            &["plaintext clients go by upstreamTLS always or never"],
-        ),
+        (&["--upstream=unix:/m"], "", &["--upstream 'unix:/m'", "--upstreamTLS to never"]),
+        (&["--upstream=db1:1", "--inboundTLS=passthrough"], "", &["cannot be combined with upstreamTLS policy"]),
         (
             &["--upstream=db1:1"],
             "proxy: {inboundTLS: passthrough, upstreamTLS: policy}",
-            &["proxy.inboundTLS 'passthrough' in /etc/tlsramp.conf", "give proxy.upstreamTLS always"],
+            &["proxy.inboundTLS 'passthrough' in /etc/tlsramp.conf", "set proxy.upstreamTLS to always"],
         ),
     ]);
 }
@@ -174,7 +174,7 @@ fn encryption() {
         (
             &["--upstream=db1:1", "--sslMode=preferSSL", "--sslPEMKeyFile=k"],
             "",
-            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS never"],
+            &["--sslMode 'preferSSL'", "no CA file", "give --sslCAFile", "--upstreamTLS to never"],
         ),
         (&["--outbound=127.0.0.1:5=db1:1", "--tlsMode=requireTLS"], "", &["--tlsMode 'requireTLS'", "--tlsCAFile"]),
         (&["--upstream=db1:1", "--upstreamTLS=always"], "", &["--upstreamTLS 'always'", "no CA file", "--sslCAFile"]),
@@ -182,7 +182,7 @@ fn encryption() {
         (
             &["--upstream=db1:1", "--tlsClusterCAFile=r"],
             "",
-            &["--tlsClusterCAFile 'r': need --tlsCAFile", "take this out"],
+            &["--tlsClusterCAFile 'r': need --tlsCAFile", "or remove this option"],
         ),
         (&["--upstream=db1:1", "--sslPEMKeyPassword=hunter2"], "", &["--sslPEMKeyPassword: need --sslPEMKeyFile"]),
         (&["--upstream=db1:1"], "tlsClusterPassword = x\n", &["tlsClusterPassword in", "need tlsClusterFile"]),
@@ -205,12 +205,12 @@ fn given_twice() {
         (
             &["--upstream=db1:1", "--upstream=db1:1"],
             "",
-            &["--upstream 'db1:1': it is given more than once", "keep the one"],
+            &["--upstream 'db1:1': the option is given more than once", "keep one of them"],
         ),
         (
             &[],
             "upstream = db1:1\nsslMode = disabled\nsslMode = allowSSL\n",
-            &["sslMode 'allowSSL' in /etc/tlsramp.conf: it is given more than once"],
+            &["sslMode 'allowSSL' in /etc/tlsramp.conf: the option is given more than once"],
         ),
         (
             &["--upstream=db1:1"],

@@ -1,4 +1,4 @@
-//! Tests of reloads: options that may change, options that may not, and when the mode counts as changed.
+//! Tests of reloads: options that may change, options that may not, and what counts as a change of mode.
 
 use std::path::PathBuf;
 
@@ -75,9 +75,9 @@ fn what_needs_a_restart_fails_the_whole_and_is_named() {
     case.write("upstream = db1:2\nport = 27018\nlogLevel = debug\nrefusal = none\n");
     let mistakes = case.mistakes(&first);
     let parts = [
-        "port '27018' in FILE: it was '27017' at start, and a reload cannot change it\n  restart tlsramp",
+        "port '27018' in FILE: the value was '27017' at start, and a reload cannot change it\n  restart tlsramp",
         "upstream 'db1:2' in",
-        "workers '2' in FILE: it is not given any more",
+        "workers '2' in FILE: the option was removed",
         "refusal 'none' in",
     ];
     assert_eq!(mistakes.len(), parts.len(), "{mistakes:#?}");
@@ -109,7 +109,7 @@ fn a_file_that_went_bad_is_an_error() {
     case.write("outbound: [");
     let mistakes = case.mistakes(&first);
     assert!(
-        mistakes.len() == 1 && mistakes[0].contains("not YAML"),
+        mistakes.len() == 1 && mistakes[0].contains("invalid YAML"),
         "nothing follows from what was not read: {mistakes:#?}"
     );
 }

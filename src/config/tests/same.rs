@@ -1,10 +1,10 @@
-//! Flags, YAML and `key = value` lines give equal settings.
+//! Tests that flags, YAML and `key = value` lines give equal settings.
 
 use super::{Form, OptionSpec, Settings, TABLE, ValueKind, good};
 use crate::config::options::OptionKey;
 use crate::tls::{Password, Secret};
 
-/// A value for each option that is not its default, and that is legal together with the others.
+/// A value of each option that differs from the default and is valid together with the others.
 fn sample(opt: &OptionSpec) -> &'static [&'static str] {
     match opt.flags[0] {
         "port" => &["27999"],
@@ -41,7 +41,7 @@ fn sample(opt: &OptionSpec) -> &'static [&'static str] {
     }
 }
 
-/// The value under one of the option's spellings: the modes are not the same words.
+/// The value in one of the option's spellings: the names of the modes differ between the two.
 fn value(name: &str, value: &str) -> String {
     if name.contains("tls") { value.replace("preferSSL", "preferTLS") } else { value.to_owned() }
 }
@@ -49,7 +49,7 @@ fn value(name: &str, value: &str) -> String {
 fn all_as(form: Form, variant: usize) -> Settings {
     let mut lines = Vec::new();
     let mut args = Vec::new();
-    // A password is given once: by itself or by its file.
+    // A password is given either by itself or by its file.
     let both = [OptionKey::CertificatePasswordFile, OptionKey::ClusterPasswordFile];
     for opt in TABLE.iter().filter(|opt| !both.contains(&opt.key)) {
         let name = opt.written(form, if opt.flags.len() > 1 { variant % opt.flags.len() } else { 0 });
@@ -71,7 +71,7 @@ fn all_as(form: Form, variant: usize) -> Settings {
     settings.file = None;
     settings.spelling = crate::policy::Spelling::Ssl;
     if form == Form::Pairs {
-        // The one value that lines cannot carry: what follows a space and a # is a comment.
+        // The only value that lines cannot express: text after a space and a # is a comment.
         for secret in [&mut settings.tls.certificate_key_password, &mut settings.tls.cluster_password] {
             assert_eq!(*secret, Some(Password::Given(Secret("pass# word".to_owned()))));
             *secret = Some(Password::Given(Secret("pass # word".to_owned())));

@@ -1,4 +1,4 @@
-//! The table of options: complete, and in agreement with the limits.
+//! Tests that the table of options is complete and agrees with the limits.
 
 use crate::config::options::{Form, OptionKey, ValueKind};
 use crate::config::table::{TABLE, find, option};
@@ -28,7 +28,7 @@ fn every_option_is_complete_and_has_one_row() {
     assert_eq!(TABLE.last().map(|opt| opt.key as usize + 1), Some(TABLE.len()), "a key without a row");
 }
 
-/// The help and the bounds are written in two places.
+/// The bounds are written both in the help and in the limits.
 #[test]
 fn the_help_names_the_bounds_in_force() {
     let rows = [

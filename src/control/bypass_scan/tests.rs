@@ -1,4 +1,4 @@
-//! Which connections bypass tlsramp, of those that a host has.
+//! Tests which of a host's connections bypass tlsramp.
 
 use std::fs::read_link;
 use std::net::{IpAddr, TcpListener};
@@ -25,7 +25,7 @@ fn sockets_of_this_process() {
     assert!(own_sockets().contains(&socket(held.to_str().unwrap()).unwrap()));
 }
 
-/// A connection of tlsramp's own that ends between two looks has no descriptor by which it would be told.
+/// A connection of tlsramp's own that ends between two scans has no descriptor by which it could be recognised.
 #[test]
 fn what_has_ended_meanwhile_does_not_go_scan() {
     let members = MemberList::new(Vec::new());
@@ -46,23 +46,25 @@ fn what_goes_scan() {
     };
     let members = MemberList::new(vec![member("db1:27017", "10.0.0.1"), member("db2:27017", "10.0.0.2")]);
     let all = [
-        // A client and a member, from before the redirect.
+        // A client and a member that connected before the redirect.
         connection("10.0.0.1:27017", "10.9.9.9:40000", false),
         connection("10.0.0.1:27017", "10.0.0.2:40001", false),
         connection("10.0.0.1:27017", "10.0.0.2:40002", false),
-        // By way of tlsramp: arrived, and its hop, which mongod sees from an address of this host.
+        // Through tlsramp: the client's connection, and tlsramp's to mongod, which comes from an address of this host.
         connection("10.0.0.1:27117", "10.9.9.9:40003", true),
         connection("10.0.0.1:40004", "127.0.0.1:27017", true),
         connection("127.0.0.1:27017", "10.0.0.1:40004", false),
-        // mongod to the other member: one from before, one redirected, and what tlsramp makes of that.
+        // From mongod to the other member: made before the redirect, redirected, and tlsramp's own connection for the
+        // latter.
         connection("10.0.0.1:40005", "10.0.0.2:27017", false),
         connection("10.0.0.1:40006", "10.0.0.2:27017", false),
         connection("127.0.0.1:27018", "10.0.0.1:40006", true),
         connection("10.0.0.1:40007", "10.0.0.2:27017", true),
-        // mongod to itself, and something else altogether.
+        // From mongod to itself, and an unrelated connection.
         connection("10.0.0.1:40008", "10.0.0.1:27017", false),
         connection("10.0.0.1:40009", "10.0.0.2:443", false),
-        // To a server that nothing names, from before; redirected; of tlsramp's own; and a client from such a port.
+        // To a server without a known name: made before the redirect, redirected, tlsramp's own; and a client from such
+        // a port.
         connection("10.0.0.1:40010", "10.0.0.7:27017", false),
         connection("10.0.0.1:40011", "10.0.0.7:27017", false),
         connection("10.0.0.1:40012", "10.0.0.8:27017", false),
@@ -72,7 +74,7 @@ fn what_goes_scan() {
     ];
     let mut own = |ip: IpAddr| ip.is_loopback() || ip == "10.0.0.1".parse::<IpAddr>().unwrap();
     let rules = BypassRules { server: Some(27017), transparent: Some(27018), members: &members };
-    // The clients' and the members', and what tells that one was redirected.
+    // The clients' and the members' connections, and those that show a redirect.
     let concerned: Vec<_> = all.into_iter().filter(|one| rules.concern(one, &mut own)).collect();
     assert_eq!(concerned.len(), 13, "{concerned:?}");
     let found = scan(&concerned, &rules, &mut own, |one| one.inode == 1);
@@ -97,7 +99,7 @@ fn what_goes_scan() {
         texts[2].0.contains("1 connections to member 10.0.0.2")
             && texts[2].1.contains("ss -K dport = :27017 and dst 10.0.0.2")
     );
-    // Without a redirect of outgoing connections, where they go is mongod's business.
+    // Without a redirect of outgoing connections, mongod's own connections are no bypass.
     let inbound_only = BypassRules { transparent: None, ..rules };
     let found = scan(&concerned, &inbound_only, &mut own, |one| one.inode == 1);
     assert_eq!((found.bypass.len(), found.unnamed.len()), (4, 0));

@@ -21,25 +21,27 @@ pub(crate) async fn look_for_bypass(view: &View) {
         return view.interception().set_scan(BypassScan::default());
     }
     let look = move || {
-        // As many as this process has connections: read only if addresses alone do not tell.
+        // Reading the descriptors takes time for each connection of this process: they are read only if addresses do
+        // not suffice.
         let own = LazyCell::new(own_sockets);
         let (rules, mut here) = (BypassRules { server, transparent, members: &members }, own_addresses());
         let mut all = connections(&rules, &mut here);
-        // Not accepted yet: it may be tlsramp's, whose connections have the server's address by TPROXY.
+        // Inode 0 means not accepted yet. It may be a connection of tlsramp, which has the server's address under
+        // TPROXY.
         all.retain(|one| one.inode != 0);
         let mut found = scan(&all, &rules, &mut here, |one| own.contains(&one.inode));
         if !found.bypass.is_empty() {
-            // Connections of tlsramp that have ended since are among them: their descriptors were gone by then.
+            // `found` may have connections of tlsramp that ended before the descriptors were read.
             found.keep_open(&connections(&rules, &mut here));
         }
         found
     };
-    // If the scan panics, it counts as having found nothing.
+    // A scan that panicked counts as having found nothing.
     let found = blocking(look).await.unwrap_or_default();
     view.interception().set_scan(found);
 }
 
-/// The blockers of a mode that relies on all connections passing through this proxy.
+/// The blockers of a mode that requires all connections to pass through this proxy.
 pub(crate) fn bypass_blockers(view: &View, to: Mode) -> Vec<Blocker> {
     if to.accepts_plaintext() {
         return Vec::new();
@@ -66,16 +68,16 @@ pub(crate) fn grouped(bypass: &[Bypass]) -> Vec<Blocker> {
         let (how, filter, also) = match direction {
             BypassDirection::Inbound => ("from", format!("ss -K sport = :{} and dst {ip}", first.local.port()), ""),
             BypassDirection::Outbound => {
-                let also = ", and tlsramp's own to it, which are made anew";
+                let also = ", and tlsramp's own connections to it, which are made again";
                 ("to", format!("ss -K dport = :{} and dst {ip}", first.remote.port()), also)
             }
         };
         Blocker {
             kind: BlockerKind::Bypass,
             text: format!(
-                "bypass: {count} connections {how} {whose} {ip} are older than the redirect and go around tlsramp"
+                "bypass: {count} connections {how} {whose} {ip} were made before the redirect and bypass tlsramp"
             ),
-            remedy: format!("they end when that peer connects anew; as root, `{filter}` ends them now{also}"),
+            remedy: format!("they end when that peer reconnects; as root, `{filter}` ends them now{also}"),
             address: Some(ip),
             open: u64::try_from(count).ok(),
             ..Blocker::default()

@@ -1,4 +1,4 @@
-//! Finds the connections that today's snapshot would not make, because of the mode or of the client's certificate.
+//! Finds the connections that the present snapshot would not make, because of the mode or of the client's certificate.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use crate::state::Snapshot;
 use crate::telemetry::{Observer, OpenConnection};
 use crate::tls::Material;
 
-/// The reason why today's snapshot would not make a connection.
+/// The reason why the present snapshot would not make a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NonConformance {
     /// The mode does not allow the connection.
     Policy(NonConforming),
-    /// The client's certificate, or the lack of one, would be refused.
+    /// The client's certificate, or its absence, would be refused.
     Certificate,
 }
 
 impl NonConformance {
-    /// Its name in replies.
+    /// The name in replies.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -30,30 +30,30 @@ impl NonConformance {
     }
 }
 
-/// The check of established connections. Certificates are verified again from time to time and the results kept, since a
-/// signature takes its time.
+/// The check of established connections. Certificates are verified again at intervals and the results are kept, since
+/// verifying a signature is slow.
 #[derive(Debug, Default)]
 pub(crate) struct Conformance(Mutex<CertificateResults>);
 
-/// The established clients whose certificate, or lack of one, would be refused.
+/// The established clients whose certificate, or its absence, would be refused.
 #[derive(Debug, Default)]
 struct CertificateResults {
-    /// The material that they were verified by. It is held, so its address is not given to another.
+    /// The material by which they were verified. It is held, so that no other material can get its address.
     material: Option<Arc<Material>>,
     at: Option<Instant>,
     refused: HashSet<u64>,
 }
 
 impl Conformance {
-    /// Why a connection would not be made today, if so.
+    /// The reason why the connection would not be made now; `None` if it conforms.
     pub(crate) fn check(&self, open: &OpenConnection, snapshot: &Snapshot) -> Option<NonConformance> {
         let judged = conforms(snapshot.mode, open.acceptance, open.rule, open.opening, open.link);
         let refused = || self.lock().refused.contains(&open.id).then_some(NonConformance::Certificate);
         judged.err().map(NonConformance::Policy).or_else(refused)
     }
 
-    /// Verifies the certificates of established clients again if the material is new or the last results are old: certificates
-    /// expire. Clients that are established later were verified by the same material.
+    /// Verifies the certificates of established clients again if the material is new, or if the last results are old,
+    /// since certificates expire. Later clients were verified by the same material in their handshake.
     pub(crate) async fn recheck(&self, snapshot: &Snapshot, observer: &Observer) {
         {
             let last = self.lock();

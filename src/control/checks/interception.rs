@@ -1,4 +1,4 @@
-//! What follows from the interception rules: whether inbound connections depend on them, and the effects if they are
+//! The consequences of interception rules: whether inbound connections depend on them, and what happens if they are
 //! missing.
 
 use crate::config::Settings;
@@ -7,33 +7,33 @@ use crate::net::{HostPort, UpstreamAddress, is_own};
 use crate::policy::Mode;
 use crate::route::RouteId;
 
-/// The state of the rules, and the ports that they concern.
+/// The state of the rules, and the ports to which they apply.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Interception {
-    /// Whether the rules were in force at the last check; `None` before it, and if none are expected.
+    /// Whether the rules were in force at the last check; `None` before the first check, or if no rules are expected.
     pub(crate) rules: Option<bool>,
     /// Whether the rules have been in force at any time since the start.
     pub(crate) once: bool,
-    /// Whether outgoing connections are to be redirected: `--outboundTransparent`.
+    /// Whether outgoing connections have to be redirected: `--outboundTransparent`.
     pub(crate) outbound: bool,
-    /// Whether incoming connections are to be handed over: `--inboundTransparent`.
+    /// Whether incoming connections have to be handed over: `--inboundTransparent`.
     pub(crate) inbound: bool,
-    /// The port of the fronted server, if that is a TCP port of this host.
+    /// The port of the fronted server, if it listens on TCP on this host.
     pub(crate) server: Option<u16>,
     /// The ports that the inbound route listens on.
     pub(crate) listens: Vec<u16>,
-    /// The port at which the set advertises the fronted server, if it is known.
+    /// The port at which the replica set advertises the fronted server, if known.
     pub(crate) advertised: Option<u16>,
 }
 
 /// Expected rules that are not in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissingRules {
-    /// The effects in the mode in force, and what to do.
+    /// The effects in the mode in force, and the remedy.
     pub(crate) text: String,
-    /// Whether connections fail or are let in against the mode in force.
+    /// Whether connections fail, or are accepted against the mode in force.
     pub(crate) critical: bool,
-    /// Whether this proxy is not ready: inbound connections depend on the rules, and bypass it.
+    /// Whether this proxy is not ready: inbound connections depend on the rules and bypass the proxy without them.
     pub(crate) not_ready: bool,
 }
 
@@ -43,20 +43,21 @@ impl Interception {
         self.outbound || self.inbound || self.once
     }
 
-    /// Whether inbound connections depend on the rules: rules are expected, the server has another port than the inbound
-    /// route, and the set does not advertise that of the route.
+    /// Whether inbound connections depend on the rules: rules are expected, the server's port differs from the inbound
+    /// route's, and the set does not advertise the route's port.
     pub(crate) fn covers_inbound(&self) -> bool {
         let ours = |port: u16| self.listens.contains(&port);
         self.is_expected() && self.server.is_some_and(|server| !ours(server)) && !self.advertised.is_some_and(ours)
     }
 
-    /// The port of the server, if the set advertises it, the inbound route listens on others, and no rules redirect it.
+    /// The server's port, if drivers bypass this proxy: the set advertises that port, the inbound route listens on
+    /// others, and no rules redirect it.
     pub(crate) fn leads_around(&self) -> Option<u16> {
         let server = self.server.filter(|server| self.advertised == Some(*server) && !self.listens.contains(server));
         server.filter(|_| !self.is_expected())
     }
 
-    /// The effects of missing rules, if they are expected and missing.
+    /// The effects of missing rules; `None` if none are expected or they are in force.
     pub(crate) fn missing(&self, mode: Mode) -> Option<MissingRules> {
         if self.rules != Some(false) {
             return None;
@@ -64,10 +65,10 @@ impl Interception {
         let inbound = self.covers_inbound();
         let mut effects = Vec::new();
         if inbound && !mode.accepts_plaintext() {
-            effects.push("clients without TLS get in");
+            effects.push("clients without TLS are accepted");
         }
         if inbound && mode.accepts_tls() {
-            effects.push("clients and members that use TLS do not get through to a server that has none");
+            effects.push("clients and members that use TLS cannot connect to a server that does not support TLS");
         }
         if mode.dials_tls() {
             effects.push("this server's own connections leave in plaintext, which members in requireSSL refuse");
@@ -81,7 +82,7 @@ impl Interception {
         Some(MissingRules {
             text: format!("{start}{effects} {REMEDY}"),
             critical: (inbound && mode.accepts_tls()) || mode.dials_tls(),
-            // A sidecar is started before its rules are set, in `disabled`: nothing is wrong with it then.
+            // A sidecar in `disabled` may start before its rules are set.
             not_ready: inbound && (self.once || mode != Mode::Disabled),
         })
     }
@@ -105,7 +106,7 @@ pub(crate) fn interception(view: &View) -> Interception {
     }
 }
 
-/// The effects of missing rules in the mode in force, if they are expected and missing.
+/// The effects of missing rules in the mode in force; `None` if none are expected or they are in force.
 pub(crate) fn missing_rules(view: &View) -> Option<MissingRules> {
     interception(view).missing(view.mode().0)
 }
@@ -125,10 +126,10 @@ pub(crate) fn local_server(settings: &Settings) -> Option<u16> {
     }
 }
 
-const GONE: &str = "the redirect rules are gone: new connections go around tlsramp.";
-const ABSENT: &str = "no redirect rules are in force, so nothing arrives at outboundTransparent.";
+const GONE: &str = "the interception rules are missing: new connections bypass tlsramp.";
+const ABSENT: &str = "no interception rules are in force, so nothing arrives at outboundTransparent.";
 const ABSENT_INBOUND: &str = "no interception rules are in force, so nothing arrives at inboundTransparent.";
-const REMEDY: &str = "Put them in force: tlsramp netfilter --apply";
+const REMEDY: &str = "Install them: tlsramp netfilter --apply";
 
 #[cfg(test)]
 mod tests {
@@ -187,8 +188,8 @@ mod tests {
 
     #[test]
     fn rules_that_are_missing_in_each_mode() {
-        const IN: &str = "without TLS get in";
-        const OUT: &str = "do not get through";
+        const IN: &str = "without TLS are accepted";
+        const OUT: &str = "cannot connect to a server";
         const LEAVES: &str = "leave in plaintext";
         let rows: [(Mode, bool, &[&str], bool, bool); 8] = [
             (Disabled, true, &[], false, true),
@@ -206,7 +207,7 @@ mod tests {
             for effect in [IN, OUT, LEAVES] {
                 assert_eq!(missing.text.contains(effect), effects.contains(&effect), "{mode}: {}", missing.text);
             }
-            let start = if once { "the redirect rules are gone" } else { "no redirect rules are in force" };
+            let start = if once { "the interception rules are missing" } else { "no interception rules are in force" };
             assert!(missing.text.starts_with(start) && missing.text.ends_with("--apply"), "{}", missing.text);
             for rules in [None, Some(true)] {
                 assert_eq!(sidecar(rules, once).missing(mode), None);

@@ -1,12 +1,24 @@
-//! Checks of the running proxy, and of what a change would break.
+//! Checks of the running proxy, and of the effects of a change.
 //!
 //! | file | question |
 //! |---|---|
-//! | [`readiness`] | what would a mode break? |
-//! | [`conformance`] | which connections would today's policy not make? |
-//! | [`interception`] | are the interception rules in force, and what follows if not? |
+//!
+//!  [`readiness`]
+//!  what would a change of mode break?
+//!
+//!
+//!  [`conformance`]
+//!  which connections would the present policy not make?
+//!
+//!
+//!  [`interception`]
+//!  are the interception rules in force, and what happens if not?
+//!
 //! | [`bypass`] | which connections bypass this proxy? |
-//! | [`sync`] | which servers would lose an initial sync with a connection? |
+//!
+//!  [`sync`]
+//!  which servers would restart an initial sync if a connection is lost?
+//!
 //! | [`tls_files`] | can the TLS files serve a mode, are they out of date, when do they expire? |
 
 pub(super) mod bypass;

@@ -1,4 +1,4 @@
-//! What a change of mode would break: servers that it could not reach, clients that it would refuse.
+//! The effects of a change of mode: servers that would be unreachable, clients that would be refused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use crate::tls::PeerFault;
 pub struct Readiness {
     /// The mode in force.
     pub mode: Mode,
-    /// The mode that was asked about.
+    /// The requested mode.
     pub to: Mode,
-    /// None if the mode can be changed to it without breaking anything.
+    /// The blockers; empty if nothing would break.
     pub blockers: Vec<Blocker>,
 }
 
-/// The blockers of a mode, whether or not the ladder leads there now.
+/// The blockers of a mode, even one that is not the next on the ladder.
 pub async fn readiness(view: &View, to: Mode) -> Readiness {
     let (mode, _) = view.mode();
     let mut blockers = blockers(view, to).await;
@@ -43,7 +43,7 @@ pub async fn readiness(view: &View, to: Mode) -> Readiness {
             kind: BlockerKind::Unservable,
             fatal: true,
             text: refused.to_string(),
-            remedy: "give the files that are missing, and reload".into(),
+            remedy: "provide the missing files, and reload".into(),
             ..Blocker::default()
         });
     }
@@ -52,14 +52,14 @@ pub async fn readiness(view: &View, to: Mode) -> Readiness {
 
 /// The blockers of a change to a mode.
 pub(crate) async fn blockers(view: &View, to: Mode) -> Vec<Blocker> {
-    // Scan first: the scan shows which connections are older than the redirect.
+    // The scan comes first, since it finds the connections that are older than the redirect.
     look_for_bypass(view).await;
     let (loaded, members, dialled) = (view.loaded(), view.members(), dialled(view));
     let unreachable = view.prober().unreachable(to, (&loaded.settings, &view.routes()), &members, &dialled).await;
     found(view, to, unreachable).await
 }
 
-/// The blockers of a change to a mode, by settings and a snapshot that are not in force yet.
+/// The blockers of a change to a mode, under settings and a snapshot that are not in force yet.
 pub(crate) async fn blockers_by(
     view: &View,
     to: Mode,
@@ -73,7 +73,7 @@ pub(crate) async fn blockers_by(
 async fn found(view: &View, to: Mode, unreachable: Vec<Unreachable>) -> Vec<Blocker> {
     let mut blockers = Vec::new();
     for server in unreachable {
-        // A server that is down by the link in use does not concern this change, unless the change relies on TLS.
+        // A server that is unreachable by its present link does not block this change, unless the mode requires TLS.
         if server.by_the_change || (server.link == Link::Tls && to.dials_tls()) {
             blockers.push(upstream(server, to));
         }
@@ -102,7 +102,7 @@ fn clients(observer: &Observer, to: Mode, window: Duration) -> Vec<Blocker> {
             blockers.push(Blocker {
                 kind: BlockerKind::InventoryLost,
                 text: lost_clients(count.max(open)),
-                remedy: "look at the log for plaintext clients, or shorten --guardWindow".into(),
+                remedy: "search the log for plaintext clients, or shorten --guardWindow".into(),
                 open: (open > 0).then_some(open),
                 ..Blocker::default()
             });
@@ -117,14 +117,14 @@ fn clients(observer: &Observer, to: Mode, window: Duration) -> Vec<Blocker> {
 fn not_looked(error: &ChangeError) -> Blocker {
     Blocker {
         kind: BlockerKind::InventoryLost,
-        text: format!("the clients could not be looked through: {error}"),
-        remedy: "ask again; if it stays so, restart tlsramp".into(),
+        text: format!("the clients could not be checked: {error}"),
+        remedy: "try again; if the error persists, restart tlsramp".into(),
         ..Blocker::default()
     }
 }
 
-/// Bounds the list. Fatal blockers come first; of the others, the first of each address precedes the second of any, so that
-/// an address with many names does not hide the rest.
+/// Bounds the list. Fatal blockers come first, then the first blocker of each address, then the rest, so that an
+/// address with many client names does not hide other addresses.
 fn bound(blockers: &mut Vec<Blocker>) {
     let more = blockers.len().saturating_sub(BLOCKERS_SHOWN);
     if more > 0 {
@@ -154,15 +154,17 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         (Link::Tls, _) if fault == PeerFault::TlsDisabled => ("TLS", STEP_UP),
         (Link::Tls, _) if bypasses => (
             "TLS",
-            "give that server TLS and a certificate for its name; a server that the rules do not redirect to is not concerned",
+            "enable TLS on that server, with a certificate for its name; servers that the rules do not redirect to are \
+             not affected",
         ),
         (Link::Tls, true) if route == RouteId::Inbound => (
             "TLS",
-            "give that server TLS, or, if it is on this host and never will have any, set upstreamTLS to never and restart",
+            "enable TLS on that server; if it is on this host and will never have TLS, set upstreamTLS to never and \
+             restart",
         ),
-        (Link::Tls, true) => ("TLS", "give that server TLS and a certificate for the name that is dialled"),
-        (Link::Tls, false) => ("TLS", "look at that server: it cannot be reached now either"),
-        (Link::Plaintext | Link::Untouched, _) => ("plaintext", "let that server take plaintext again first"),
+        (Link::Tls, true) => ("TLS", "enable TLS on that server, with a certificate for the name that is dialled"),
+        (Link::Tls, false) => ("TLS", "check that server: it is unreachable now too"),
+        (Link::Plaintext | Link::Untouched, _) => ("plaintext", "let that server accept plaintext again first"),
     };
     let gone = if open == Some(0) { NOT_CONNECTED } else { "" };
     Blocker {
@@ -170,11 +172,11 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
         fatal: by_the_change,
         text: if bypasses {
             format!(
-                "{to} reaches {upstream} by {kind} once its connections, which are older than the redirect, are made anew, \
-                 and that fails: {reason}"
+                "in {to}, tlsramp connects to {upstream} by {kind} once its connections, which were made before the \
+                 redirect, are made again, and that fails: {reason}"
             )
         } else {
-            format!("{to} reaches {upstream} ({route}) by {kind}, and that fails: {reason}")
+            format!("in {to}, tlsramp connects to {upstream} ({route}) by {kind}, and that fails: {reason}")
         },
         remedy: remedy.unwrap_or_else(|| usual.into()) + gone,
         address: Some(upstream),
@@ -184,8 +186,8 @@ fn upstream(server: Unreachable, to: Mode) -> Blocker {
 }
 
 /// The remedy for a destination that was dialled lately and has no connection now.
-const NOT_CONNECTED: &str =
-    "; it is not connected to now: if it is no longer wanted, let --guardWindow pass, or shorten it";
+const NOT_CONNECTED: &str = "; there is no connection to it now: if it is no longer used, wait until --guardWindow has \
+     passed, or shorten --guardWindow";
 
 fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
     let BlockingClient { identity, open, last_seen, .. } = client;
@@ -193,12 +195,15 @@ fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
     let (how, remedy) = match (by_tls, identity.is_member()) {
         (false, false) if identity.is_many() => ("without TLS", MANY),
         (false, false) if !identity.is_named() => ("without TLS", NAMELESS),
-        (false, false) => {
-            ("without TLS", "move it to TLS and recycle what is left, or accept by name that it is refused")
-        }
+        (false, false) => (
+            "without TLS",
+            "move the client to TLS and recycle its old connections, or accept by its key that it will be refused",
+        ),
         (false, true) => ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections"),
-        _ if !identity.is_named() => ("by TLS", "move it back to plaintext, and let --guardWindow pass"),
-        _ => ("by TLS", "move it back to plaintext first"),
+        _ if !identity.is_named() => {
+            ("by TLS", "move the client back to plaintext, and wait until --guardWindow has passed")
+        }
+        _ => ("by TLS", "move the client back to plaintext first"),
     };
     let text = match open {
         0 => format!("{name} at {ip} connected {how}, last seen {last_seen}"),
@@ -222,14 +227,14 @@ fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
 }
 
 /// The remedy for the clients of an address that has used more names than are kept.
-const MANY: &str = "look at what connects from there: a scanner, or many hosts behind one address; accept all of them by this key, or \
-                    let --guardWindow pass";
+const MANY: &str = "check the clients at that address: a scanner, or many hosts behind one address; accept all of them \
+    by this key, or wait until --guardWindow has passed";
 
 /// The remedy for a client without a name.
-const NAMELESS: &str = "move it to TLS and recycle what is left; nothing shows that it has moved, since it sends no name: then accept it \
-                        by its key, or let --guardWindow pass";
+const NAMELESS: &str = "move the client to TLS and recycle its old connections; since it sends no name, tlsramp cannot \
+    see that it has moved: then accept it by its key, or wait until --guardWindow has passed";
 
-/// The client by application and driver, as far as they are known.
+/// The client's application and driver, as far as known.
 fn name(client: &BlockingClient) -> String {
     if let Some(names) = client.more_names {
         let what = if client.identity.is_member() { "members" } else { "applications" };
@@ -240,13 +245,13 @@ fn name(client: &BlockingClient) -> String {
     match (client.identity.application.as_deref().map(printable), driver) {
         (Some(application), Some(driver)) => format!("{what} {application} ({driver})"),
         (Some(application), None) => format!("{what} {application}"),
-        (None, Some(driver)) => format!("a nameless {what} ({driver})"),
+        (None, Some(driver)) => format!("an unnamed {what} ({driver})"),
         (None, None) if client.identity.is_member() => "an unknown member".into(),
         (None, None) => "an unknown client".into(),
     }
 }
 
-/// The text about plaintext clients that the inventory has dropped at its bound.
+/// The warning about plaintext clients that the inventory has dropped at its bound.
 pub(crate) fn lost_clients(count: u64) -> String {
-    format!("{count} plaintext clients were seen within the window and forgotten, as the inventory is full")
+    format!("{count} plaintext clients were seen within the guard window and dropped, since the inventory is full")
 }

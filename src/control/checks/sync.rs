@@ -1,5 +1,5 @@
-//! Servers behind that may be in initial sync and would begin it again if a connection is lost. They cause warnings only:
-//! the length of a sync is unknown, and a stop that an operator asks for is not delayed.
+//! Servers that may be in initial sync and would begin again if a connection is lost. They cause warnings only: the
+//! length of a sync is unknown, and a stop that an operator requests is not delayed.
 
 use crate::control::probe::{ServerState, ServerStatus};
 use crate::control::view::View;
@@ -10,13 +10,14 @@ pub fn sync_warnings(view: &View) -> Vec<String> {
     view.servers().iter().filter_map(warning).collect()
 }
 
-/// STARTUP2, RECOVERING, ROLLBACK and a member without a set look the same in `hello`.
+/// `hello` does not tell STARTUP2, RECOVERING, ROLLBACK and a member without a set from each other.
 fn warning(server: &ServerStatus) -> Option<String> {
     let ServerStatus { upstream, route, up, .. } = server;
     (*up && server.state() == Some(ServerState::Other)).then(|| {
         format!(
-            "{upstream} ({route}) is neither PRIMARY, SECONDARY nor ARBITER (STARTUP2 or RECOVERING): an initial sync \
-             that loses its connection starts again from the beginning (before MongoDB 4.4)"
+            "{upstream} ({route}) is neither PRIMARY, SECONDARY nor ARBITER (for example STARTUP2 or RECOVERING): \
+             before MongoDB 4.4, an initial sync that loses its connection starts again from the beginning; wait until \
+             the sync is complete"
         )
     })
 }

@@ -1,4 +1,5 @@
-//! Checks of TLS files: whether they can serve a mode, whether they are worse than those in force, when they expire.
+//! Checks of TLS files: whether they can serve a mode, whether they are out of date while those in force are not, and
+//! when they expire.
 
 use crate::config::Settings;
 use crate::control::change::ChangeError;
@@ -6,26 +7,26 @@ use crate::policy::Mode;
 use crate::telemetry::now_millis;
 use crate::tls::{Material, UnusableReason, ValidityFinding, coverage_warnings, finding_lines, findings, lost_crls};
 
-/// Whether the TLS files can serve a mode.
+/// Checks that the TLS files can serve a mode.
 ///
 /// # Errors
-/// [`ChangeError::Unservable`], with what is missing.
+/// [`ChangeError::Unservable`], with the missing file or option.
 pub fn servable(mode: Mode, settings: &Settings, material: &Material) -> Result<(), ChangeError> {
     let refuse = |missing| Err(ChangeError::Unservable { mode, missing });
     if settings.needs_certificate(mode) && !material.can_accept() {
         return refuse("no certificate is loaded; set tlsCertificateKeyFile and reload");
     }
     if settings.links_by_tls(mode) && !material.can_dial() {
-        return refuse("nothing to verify servers with; set tlsCAFile and reload");
+        return refuse("there is no CA file to verify servers with; set tlsCAFile and reload");
     }
     Ok(())
 }
 
-/// Warnings about TLS files that are out of date and are to replace those in force.
+/// Warnings about new TLS files (`coming`) that are out of date.
 ///
 /// # Errors
-/// [`ChangeError::Unusable`] if those in force are not out of date, unless forced: with expired files no client connects, and
-/// without its CA's revocation list none that shows a certificate.
+/// [`ChangeError::Unusable`] if those in force are not out of date, unless forced: with an expired certificate no
+/// client can connect, and with an expired revocation list no client that presents a certificate.
 pub(crate) fn outdated(running: &Material, coming: &Material, force: bool) -> Result<Vec<String>, ChangeError> {
     let now = now_secs();
     let (found, before) = (coming.unusable(now), running.unusable(now));
@@ -36,8 +37,8 @@ pub(crate) fn outdated(running: &Material, coming: &Material, force: bool) -> Re
     if gets_worse && !force { Err(ChangeError::Unusable(finding_lines)) } else { Ok(finding_lines) }
 }
 
-/// A line for each certificate, CA and revocation list that has expired or expires within 30 days: first those by which
-/// connections fail now, then all others and what the files lack.
+/// A line for each certificate, CA and revocation list that has expired or expires within 30 days. The first list has
+/// those by which connections fail now; the second has all others, and what the files lack.
 pub(crate) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
     let found = findings(material.items(), now_secs());
     let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(ValidityFinding::is_critical);

@@ -9,11 +9,11 @@ use crate::control::change::ChangeError;
 use crate::control::lease::LeaseHeld;
 
 impl Controller {
-    /// Takes, renews or (with a time of zero) gives back the lease. When this returns a newly taken lease, no change by another
-    /// caller without force is under way any more.
+    /// Takes or renews the lease, or gives it back if the time is zero. When this returns a newly taken lease, no
+    /// unforced change by another caller is in progress any more.
     ///
     /// # Errors
-    /// [`ChangeError::Leased`] if another holds it and this is not forced.
+    /// [`ChangeError::Leased`] if another caller holds the lease and this is not forced.
     pub async fn lease(
         &self,
         holder: &str,
@@ -36,7 +36,8 @@ impl Controller {
         };
         audit::lease(self.view.history(), before.as_deref(), (holder, time, force), outcome.as_ref().err(), caller);
         if matches!(outcome, Ok(Some(_))) && before.as_deref() != Some(holder) {
-            // A change that is under way finds the lease taken, or is past that check and committed once this lock is free.
+            // A change in progress either finds the lease taken, or has passed that check and is committed once this
+            // lock is free.
             drop(self.changing.lock().await);
         }
         outcome

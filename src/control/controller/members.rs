@@ -1,4 +1,4 @@
-//! Setting the members that a rollout names.
+//! Setting the members that a rollout has named.
 
 use std::sync::Arc;
 
@@ -10,11 +10,12 @@ use crate::control::member_names::{FORGOTTEN, NamedSets};
 use crate::state::NameSource;
 
 impl Controller {
-    /// Sets the members of some replica sets. When this returns, they are in the state file, if there is one, and verify the peers
-    /// of every connection from now on. Returns warnings.
+    /// Sets the members of some replica sets, and returns warnings. When this returns, the members are in the state
+    /// file, if there is one, and the peers of new connections are verified by them.
     ///
     /// # Errors
-    /// [`ChangeError`]: an invalid name, a bound, a lease, a state file that cannot be written. Nothing has changed.
+    /// [`ChangeError`]: an invalid name, an exceeded bound, another's lease, or a state file that cannot be written.
+    /// Nothing has changed then.
     pub async fn set_members(self: &Arc<Self>, names: MemberSets, caller: &Caller) -> Result<Vec<String>, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
@@ -28,7 +29,7 @@ impl Controller {
     async fn replace_members(&self, names: &MemberSets) -> Result<Vec<String>, ChangeError> {
         let newer = NamedSets::parse(&names.sets).map_err(ChangeError::Names)?;
         {
-            // Not while a change checks which servers can be reached by which name.
+            // Waits for a change in progress, which may be checking by which names servers can be reached.
             let _changing = self.changing.lock().await;
             if !names.force {
                 self.check_lease(names.holder.as_deref())?;
@@ -57,7 +58,7 @@ impl Controller {
         if !unresolved.is_empty() {
             let names = unresolved.join(", ");
             warnings.push(format!(
-                "these names do not resolve here, and so verify nobody: {names}; see to DNS or /etc/hosts"
+                "these names do not resolve here, so no peer is verified by them: {names}; check DNS or /etc/hosts"
             ));
         }
         Ok(warnings)

@@ -1,7 +1,6 @@
 //! Reloads.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use clap::ArgMatches;
 
@@ -16,16 +15,16 @@ use crate::control::checks::tls_files::{outdated, servable};
 use crate::state::{Snapshot, SnapshotWriter};
 
 impl Controller {
-    /// Reads flags, file and TLS files again, and puts all of it in force, or nothing. A mode that the file did not change stays as
-    /// it was set; one that it changed is judged as a step without force.
+    /// Reads flags, file and TLS files again, and puts either all of them in force, or nothing. If the mode in the file
+    /// has not changed, the mode in force stays; if it has, the change is checked as an unforced step.
     ///
     /// # Errors
-    /// [`ChangeError`], with every reason that was found.
+    /// [`ChangeError`], with every reason for the refusal.
     pub async fn reload(self: &Arc<Self>, caller: &Caller) -> Result<Changed, ChangeError> {
         self.reload_by(self.view.arguments().clone(), false, caller).await
     }
 
-    /// The same; TLS files that are out of date are accepted too.
+    /// Reloads as [`Controller::reload`] does, and accepts TLS files that are out of date too.
     ///
     /// # Errors
     /// [`ChangeError`]
@@ -33,7 +32,7 @@ impl Controller {
         self.reload_by(self.view.arguments().clone(), true, caller).await
     }
 
-    /// Reloads by another command line than the one at start.
+    /// Reloads with another command line than the one at start.
     ///
     /// # Errors
     /// [`ChangeError`]
@@ -50,7 +49,7 @@ impl Controller {
         let (this, caller) = (Arc::clone(self), caller.clone());
         carry_out(async move {
             let mut writer = this.changing.lock().await;
-            let outcome = this.read_again(&mut writer, arguments, force).await;
+            let outcome = this.read_again(&mut writer, arguments, force, &caller).await;
             audit::reload(this.view.history(), &outcome, force, &caller);
             this.view.refusals().reloaded(&outcome, &caller);
             outcome
@@ -63,6 +62,7 @@ impl Controller {
         writer: &mut SnapshotWriter,
         arguments: ArgMatches,
         force: bool,
+        caller: &Caller,
     ) -> Result<Changed, ChangeError> {
         let previous = self.view.loaded();
         let reload =
@@ -78,7 +78,8 @@ impl Controller {
             self.check_lease(None)?;
             let spelling = reload.loaded.settings.spelling;
             was.step_to(to, spelling)?;
-            // Judged by the links and certificates of the new configuration, not by those in force.
+            // The change is checked against the links and certificates of the new configuration, not against those in
+            // force.
             let tls = Arc::clone(&reload.loaded.material);
             let coming = Arc::new(Snapshot::new(was, snapshot.generation, tls));
             let look = blockers_by(&self.view, to, (&reload.loaded.settings, &routes), coming);
@@ -110,7 +111,7 @@ impl Controller {
             running.persisted = None;
         }
         if mode != was {
-            running.mode_since = SystemTime::now();
+            running.mode_changed(caller);
         }
         (running.loaded, running.routes) = (Arc::new(reload.loaded), routes);
         self.reloaded.notify_one();

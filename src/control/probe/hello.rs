@@ -5,22 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{PROBE_MEMBERS, SHOWN_CHARS};
 
-/// The part of the reply that is used.
+/// The fields of the reply that are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HelloReply {
     /// The name of the server's replica set.
     pub set_name: Option<String>,
-    /// The server's own name in the set.
+    /// The name that the server has in its set.
     pub me: Option<String>,
-    /// The members that it names, passives and arbiters included.
+    /// The members in the reply, passives and arbiters included.
     pub hosts: Vec<String>,
-    /// The server's state; `None` without an answer.
+    /// The server's state; `None` without a reply.
     pub state: Option<ServerState>,
     /// The server's clock, in milliseconds since 1970.
     pub local_time: Option<i64>,
 }
 
-/// The state of a server, as far as `hello` shows it.
+/// The state of a server, as far as `hello` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ServerState {
@@ -30,17 +30,17 @@ pub enum ServerState {
     Secondary,
     /// An arbiter.
     Arbiter,
-    /// No member of a set.
+    /// A mongod that is in no set.
     Standalone,
     /// A mongos.
     Mongos,
-    /// A member in any other state, as STARTUP2, RECOVERING and ROLLBACK, or of a set that is not initiated.
+    /// A member in any other state, such as STARTUP2, RECOVERING or ROLLBACK, or one of a set that is not initiated.
     #[serde(other)]
     Other,
 }
 
 impl ServerState {
-    /// Its name in replies.
+    /// The name in replies.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl ServerState {
 }
 
 impl HelloReply {
-    /// Reads a reply; `None` if it is an error.
+    /// Reads a reply; `None` if the reply is an error.
     pub(crate) fn read(document: &RawDocument) -> Option<HelloReply> {
         if !truthy(document, "ok") {
             return None;

@@ -1,8 +1,9 @@
-//! The probe: one connection to each server behind, by the link that its route would make now, with a `hello` every ten
-//! seconds. It shows whether a server is up, its state in its set, and the addresses that the set advertises.
+//! The probe: one connection to each server, by the kind of link that its route would make now, with a `hello` every
+//! ten seconds. It shows whether the server is up, the server's state in its set, and the addresses that the set
+//! advertises.
 //!
-//! The other kind of link is tried only before a change that would use it, and at most once a minute: a server that does not
-//! accept it logs each trial.
+//! The other kind of link is tried only before a change that would use it, and at most once a minute, since a server
+//! that does not accept it logs each attempt.
 
 mod hello;
 mod prober;

@@ -1,4 +1,4 @@
-//! The probes of all servers, and trials of them before a change.
+//! The probes of all servers, and the trials of servers before a change.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,11 +18,12 @@ pub(crate) struct Prober {
     snapshot: SnapshotReader,
     dials: OwnDials,
     targets: Mutex<Vec<Probed>>,
-    /// Destinations of redirected connections that are not among the targets: tried before a change, and not probed.
+    /// Destinations of redirected connections that are not among the targets: they are tried before a change, but not
+    /// probed.
     destinations: Mutex<Vec<Arc<ProbeTarget>>>,
 }
 
-/// A server that is probed until this is dropped.
+/// A server that is probed until this value is dropped.
 #[derive(Debug)]
 struct Probed {
     target: Arc<ProbeTarget>,
@@ -31,12 +32,13 @@ struct Probed {
 }
 
 impl Prober {
-    /// Without targets: see [`Prober::follow`].
+    /// A prober without targets; [`Prober::follow`] sets them.
     pub(crate) fn new(snapshot: SnapshotReader, dials: OwnDials) -> Prober {
         Prober { snapshot, dials, targets: Mutex::default(), destinations: Mutex::default() }
     }
 
-    /// Probes the servers of these settings, on the runtime that this is called on. Probes of the same servers go on.
+    /// Probes the servers of these settings, on the runtime on which this is called. Probes of unchanged servers
+    /// continue.
     pub(crate) fn follow(&self, settings: &Settings, routes: &Routes, members: &MemberList) {
         let mut targets = self.targets();
         let mut known: Vec<_> = std::mem::take(&mut *targets);
@@ -72,7 +74,7 @@ impl Prober {
         all.filter_map(|target| target.link()).collect()
     }
 
-    /// The servers that a mode would not reach by the links that it makes: those of the settings, and the destinations of
+    /// The servers that would be unreachable by the links of a mode: those of the settings, and the destinations of
     /// redirected connections. Tries each now, unless it was tried within the last minute.
     pub(crate) async fn unreachable(
         &self,
@@ -86,7 +88,7 @@ impl Prober {
             self.destinations((settings, routes), members, traffic, &targets).map(Arc::new).collect();
         {
             let mut known = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
-            // The last trial of a destination is kept.
+            // Keeps the last trial of a known destination.
             let kept = destinations.into_iter().map(|new| {
                 let before = known.iter().find(|known| known.same(&new));
                 before.map_or(new, Arc::clone)
@@ -97,7 +99,7 @@ impl Prober {
         unreachable(targets, to, self.snapshot.load(), traffic).await
     }
 
-    /// Probes by settings and a snapshot that are not in force yet.
+    /// As [`Prober::unreachable`], under settings and a snapshot that are not in force yet.
     pub(crate) async fn unreachable_by(
         &self,
         (settings, routes): (&Settings, &Routes),
@@ -134,7 +136,7 @@ impl Prober {
     }
 }
 
-/// Tries all targets at once, since each may take its whole time.
+/// Tries all targets concurrently, since each may take the whole timeout.
 async fn unreachable(
     targets: Vec<Arc<ProbeTarget>>,
     to: Mode,

@@ -1,4 +1,4 @@
-//! The results of probes and trials, and what connections have shown of the same servers.
+//! The results of probes and trials, and what connections to the same servers have shown.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,35 +12,35 @@ use crate::route::RouteId;
 use crate::telemetry::{LinkFailure, LinkKey, RedirectedTo};
 use crate::tls::PeerFault;
 
-/// A server, as last probed.
+/// The last probe of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerStatus {
-    /// The route that leads there.
+    /// The route that leads to the server.
     pub route: RouteId,
-    /// Its address.
+    /// The server's address.
     pub upstream: Arc<str>,
-    /// Whether the link that the route would make now can be made.
+    /// Whether the route's present link to the server can be made.
     pub up: bool,
     /// The kind of that link.
     pub link: Option<Link>,
-    /// The TLS version, if it is TLS.
+    /// The TLS version, if the link is TLS.
     pub tls_version: Option<&'static str>,
-    /// Why it cannot be made, or what is unexpected about the answer.
+    /// Why the link cannot be made, or what is unexpected about the answer.
     pub reason: Option<String>,
     /// The moment of the last probe.
     pub checked: Option<SystemTime>,
-    /// Its `hello`, if it has answered.
+    /// The server's `hello`, if it answered.
     pub hello: Option<HelloReply>,
-    /// The other kind of link, as last tried for a change.
+    /// The last trial of the other kind of link, made for a change.
     pub other: Option<OtherLinkResult>,
 }
 
-/// The kind of link that is not in use, as last tried.
+/// The last trial of the kind of link that is not in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherLinkResult {
-    /// Its kind.
+    /// The kind that was tried.
     pub link: Link,
-    /// Why it cannot be made, if so.
+    /// Why the link cannot be made; `None` if it can.
     pub failure: Option<String>,
     /// When it was tried.
     pub checked: SystemTime,
@@ -54,19 +54,19 @@ impl ServerStatus {
         ServerStatus { route, upstream, up, link, tls_version, reason, checked, hello, other }
     }
 
-    /// Its state, if it has answered.
+    /// The server's state, if it answered.
     #[must_use]
     pub fn state(&self) -> Option<ServerState> {
         self.hello.as_ref()?.state
     }
 }
 
-/// The facts about a server that connections have shown.
+/// The state of a server as shown by connections to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Traffic {
-    /// Connections to it that are open now.
+    /// The number of open connections to the server.
     pub(crate) open: usize,
-    /// Why the last dial failed and when, in milliseconds since 1970, if it is still being dialled.
+    /// The reason and the time, in milliseconds since 1970, of the last dial if it failed and dials are recent.
     pub(crate) failing: Option<(LinkFailure, i64)>,
 }
 
@@ -79,10 +79,10 @@ pub(crate) struct LinkSeen {
     pub(crate) names: Vec<ServerName<'static>>,
     pub(crate) link: Option<Link>,
     pub(crate) up: bool,
-    /// The moment of the last probe in milliseconds since 1970; `None` before it.
+    /// The time of the last probe, in milliseconds since 1970; `None` before the first.
     pub(crate) checked: Option<i64>,
     pub(crate) failure: LinkFailure,
-    /// The fault of the other kind of link, as last tried.
+    /// The fault of the other kind of link at its last trial.
     pub(crate) other: PeerFault,
 }
 
@@ -90,14 +90,14 @@ pub(crate) struct LinkSeen {
 #[derive(Debug)]
 pub(crate) struct DialledDestination {
     pub(crate) key: LinkKey,
-    /// Its addresses, if the kernel has redirected them.
+    /// The destination's addresses, if the kernel has redirected its connections.
     pub(crate) redirected: Option<RedirectedTo>,
     pub(crate) traffic: Traffic,
-    /// Whether its connections bypass this proxy, since they are older than the rules.
+    /// Whether the destination's connections bypass this proxy, since they are older than the rules.
     pub(crate) bypasses: bool,
 }
 
-/// A server that a mode would not reach.
+/// A server that would be unreachable in a mode.
 #[derive(Debug)]
 pub(crate) struct Unreachable {
     pub(crate) upstream: String,
@@ -105,12 +105,12 @@ pub(crate) struct Unreachable {
     pub(crate) link: Link,
     pub(crate) reason: String,
     pub(crate) fault: PeerFault,
-    /// The remedy, if it is known.
+    /// The remedy, if one is known.
     pub(crate) remedy: Option<String>,
-    /// Whether the change would cut it off: the kind of link in use now works.
+    /// Whether the change would cause the failure: the present kind of link works.
     pub(crate) by_the_change: bool,
-    /// Whether its connections bypass tlsramp, until they are made anew.
+    /// Whether the server's connections bypass tlsramp until they are made again.
     pub(crate) bypasses: bool,
-    /// Open connections to it; `None` if no connection has dialled it.
+    /// The number of open connections to the server; `None` if no connection has dialled it.
     pub(crate) open: Option<usize>,
 }

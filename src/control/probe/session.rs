@@ -1,4 +1,4 @@
-//! One connection to a server, and `hello` on it.
+//! One connection to a server, on which `hello` is sent.
 
 use std::net::SocketAddr;
 
@@ -34,21 +34,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> ProbeStream for S {}
 /// The outcome of a `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HelloOutcome {
-    /// An answer.
+    /// A reply.
     Hello(HelloReply),
-    /// The link works, and the server does not answer as MongoDB does.
+    /// The link works, but the server does not answer as MongoDB does.
     Strange(String),
-    /// An error by which the link, or the server behind it, is not usable.
+    /// An error by which the link, or the server at its end, is unusable.
     Refused(LinkFailure),
-    /// The server has ended the connection.
+    /// The server ended the connection.
     Closed(String),
 }
 
 impl ProbeSession {
-    /// Makes the link of a permit.
+    /// Makes the link that a permit allows.
     ///
     /// # Errors
-    /// Why it cannot be made.
+    /// The reason why the link cannot be made.
     pub(crate) async fn open(
         permit: Permit,
         upstream: &Upstream,
@@ -81,7 +81,7 @@ impl ProbeSession {
         let mut question = rawdoc! { "isMaster": 1, "helloOk": true };
         let asked_before = std::mem::replace(&mut self.asked, true);
         if !asked_before {
-            // The client metadata; servers accept it once for a connection.
+            // The client metadata; a server accepts it once for each connection.
             let version = env!("CARGO_PKG_VERSION");
             let client = rawdoc! {
                 "application": { "name": "tlsramp probe" },
@@ -110,19 +110,22 @@ impl ProbeSession {
         }
     }
 
-    /// The likely reason for a closed connection: mongod closes it without an answer if it requires TLS, or refuses our
-    /// certificate.
+    /// The likely reason for a closed connection: mongod closes it without an answer if it requires TLS, or if it
+    /// refuses our certificate.
     fn closed(&self, asked_before: bool, error: &str) -> String {
         match self.tls_version {
-            _ if asked_before => format!("it has closed the connection{error}"),
+            _ if asked_before => format!("the server closed the connection{error}"),
             Some(_) => {
-                format!("it closes the connection after the TLS handshake{error}: does it refuse our certificate?")
+                format!(
+                    "the server closes the connection after the TLS handshake{error}: does it refuse our certificate?"
+                )
             }
-            None => format!("it closes the connection without an answer{error}: does it require TLS?"),
+            None => format!("the server closes the connection without an answer{error}: does it require TLS?"),
         }
     }
 
-    /// Closes it after reading what is left: with unread input, as a TLS ticket, the server would get a reset.
+    /// Closes the connection after reading the remaining input: unread input, such as a TLS ticket, would cause a
+    /// reset.
     pub(crate) async fn close(self) {
         linger(self.client.into_inner()).await;
     }
@@ -134,16 +137,16 @@ impl ProbeSession {
     }
 }
 
-/// Reads an answer. A tlsramp in between answers with errors of its own: its server is down, or it takes TLS only.
+/// Reads an answer. Another tlsramp on the way answers with its own errors: its server is down, or it accepts TLS only.
 fn answer(document: &RawDocument) -> HelloOutcome {
     if let Some(hello) = HelloReply::read(document) {
         return HelloOutcome::Hello(hello);
     }
     let Ok(said) = document.get_str("errmsg") else { return HelloOutcome::Strange(NO_MONGODB.into()) };
-    let text = format!("it answers: {}", printable(said));
+    let text = format!("the server answers: {}", printable(said));
     match document.get_i32("code") {
         Ok(WANTS_TLS) => HelloOutcome::Refused(LinkFailure {
-            text: format!("it takes TLS only ({text})"),
+            text: format!("the server accepts only TLS ({text})"),
             fault: PeerFault::WantsTls,
         }),
         Ok(HOST_UNREACHABLE) => HelloOutcome::Refused(LinkFailure { text, fault: PeerFault::Other }),
@@ -151,12 +154,12 @@ fn answer(document: &RawDocument) -> HelloOutcome {
     }
 }
 
-/// `SSLHandshakeFailed`: the error code that a server that takes TLS only answers to plaintext.
+/// `SSLHandshakeFailed`: the code with which a server that accepts TLS only answers plaintext.
 const WANTS_TLS: i32 = 141;
-/// `HostUnreachable`: the error code that a tlsramp answers if its own server is down.
+/// `HostUnreachable`: the code with which a tlsramp answers if its own server is down.
 const HOST_UNREACHABLE: i32 = 6;
 
-const NO_MONGODB: &str = "it answers, and not as MongoDB does";
+const NO_MONGODB: &str = "the server answers, but not as MongoDB does";
 
 impl std::fmt::Debug for ProbeSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -175,10 +178,14 @@ mod tests {
     fn an_error_is_no_hello() {
         let only_tls = "The server is configured to only allow SSL connections";
         let rows: [(RawDocumentBuf, Option<PeerFault>, &str); 5] = [
-            (rawdoc! { "ok": 0.0, "errmsg": only_tls, "code": 141 }, Some(PeerFault::WantsTls), "takes TLS only"),
-            (rawdoc! { "ok": 0.0, "errmsg": "no server", "code": 6 }, Some(PeerFault::Other), "it answers: no server"),
-            (rawdoc! { "ok": 0.0, "errmsg": "busy\n", "code": 1 }, None, "it answers: busy\\n"),
-            (rawdoc! { "ok": 0.0, "errmsg": "strange" }, None, "it answers: strange"),
+            (rawdoc! { "ok": 0.0, "errmsg": only_tls, "code": 141 }, Some(PeerFault::WantsTls), "accepts only TLS"),
+            (
+                rawdoc! { "ok": 0.0, "errmsg": "no server", "code": 6 },
+                Some(PeerFault::Other),
+                "the server answers: no server",
+            ),
+            (rawdoc! { "ok": 0.0, "errmsg": "busy\n", "code": 1 }, None, "the server answers: busy\\n"),
+            (rawdoc! { "ok": 0.0, "errmsg": "strange" }, None, "the server answers: strange"),
             (rawdoc! { "ok": 0.0, "code": 141 }, None, "not as MongoDB does"),
         ];
         for (document, fault, text) in rows {

@@ -1,4 +1,4 @@
-//! One server that is probed, by the rules of its route, and the last results.
+//! A server that is probed by the rules of its route, and the last results.
 
 mod trial;
 
@@ -29,18 +29,18 @@ use crate::upstream::Upstream;
 pub(crate) struct ProbeTarget {
     route: Arc<Route>,
     upstream: Arc<Upstream>,
-    /// The original destination of redirected connections to it.
+    /// The original destination of the server's redirected connections.
     redirected: Option<SocketAddr>,
-    /// Whether it is probed, and not only tried before a change of the mode.
+    /// Whether the server is probed; otherwise it is only tried before a change of mode.
     probed: bool,
     dials: OwnDials,
     times: Timeouts,
-    /// Whether a `hello` is sent to it.
+    /// Whether `hello` is sent to the server.
     asks: bool,
     seen: Mutex<ProbeResult>,
-    /// Whether it has ever answered as MongoDB does.
+    /// Whether the server has ever answered as MongoDB does.
     speaks: AtomicBool,
-    /// The policy has changed.
+    /// Notified when the policy has changed.
     pub(crate) changed: Notify,
     other: AsyncMutex<Option<OtherLinkTrial>>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct ProbeTarget {
 /// The result of the last probe.
 #[derive(Debug, Clone, Default)]
 struct ProbeResult {
-    /// The moment of the probe.
+    /// The time of the probe.
     checked: Option<SystemTime>,
     up: bool,
     link: Option<Link>,
@@ -69,7 +69,7 @@ struct OtherLinkTrial {
     failed: Option<LinkFailure>,
 }
 
-/// The members that redirected connections may go to, each by its first address: all but the server behind.
+/// The members to which redirected connections may lead, each by its first address: all except the fronted server.
 fn others(settings: &Settings, members: &MemberList) -> Vec<(HostPort, SocketAddr)> {
     let mut own = Vec::new();
     if let Some(inbound) = &settings.inbound {
@@ -137,12 +137,12 @@ impl ProbeTarget {
         }
     }
 
-    /// The original destination of redirected connections to it.
+    /// The original destination of the server's redirected connections.
     pub(crate) fn redirected(&self) -> Option<SocketAddr> {
         self.redirected
     }
 
-    /// Its route and destination, as the records of connections have them.
+    /// The route and the destination, as in the records of connections.
     pub(crate) fn key(&self) -> LinkKey {
         let upstream = || Arc::clone(&self.upstream.name);
         let destination = self.redirected.map_or_else(upstream, |address| address.to_string().into());
@@ -156,12 +156,12 @@ impl ProbeTarget {
         route(self) == route(other) && terms(self) == terms(other)
     }
 
-    /// Probes it until it is aborted.
+    /// Probes the server until the task is aborted.
     pub(crate) async fn watch(self: Arc<ProbeTarget>, snapshot: SnapshotReader) {
         loop {
             let now = snapshot.load();
             self.probe(&now).await;
-            // At once if the policy has changed, since the kind of link may be another now.
+            // A changed policy is probed at once, since the kind of link may differ.
             if snapshot.load().generation == now.generation {
                 tokio::select! {
                     () = sleep(PROBE_EVERY) => {}
@@ -171,7 +171,7 @@ impl ProbeTarget {
         }
     }
 
-    /// One connection, until it ends or the policy changes.
+    /// Makes one connection, and sends `hello` on it until it ends or the policy changes.
     async fn probe(&self, now: &Snapshot) {
         let Some(permit) = self.permit(now.mode) else { return };
         let link = permit.link();
@@ -181,9 +181,9 @@ impl ProbeTarget {
         };
         let tls_version = session.tls_version;
         loop {
-            // TLS that is passed through is only connected to.
+            // If TLS is passed through, the probe only connects.
             let answer = if link == Link::Untouched {
-                HelloOutcome::Strange("TLS of its own: only connected to".into())
+                HelloOutcome::Strange("TLS is passed through: only the TCP connection is checked".into())
             } else {
                 session.hello().await
             };
@@ -194,7 +194,7 @@ impl ProbeTarget {
                     self.note(ProbeResult { hello: Some(hello), ..seen });
                 }
                 HelloOutcome::Strange(reason) => {
-                    // A server that has answered as MongoDB does before, and does not now, is down.
+                    // A server that answered as MongoDB before, and does not now, is down.
                     let up = !self.speaks.load(Ordering::Relaxed);
                     self.note(ProbeResult { up, reason: Some(reason), ..seen });
                     return session.close().await;
@@ -221,7 +221,7 @@ impl ProbeTarget {
         ProbeResult { reason: Some(reason), fault: failure.fault, ..ProbeResult::default() }
     }
 
-    /// Why its link cannot be made.
+    /// A text why the link to the server cannot be made.
     fn in_words(&self, failure: &LinkFailure) -> String {
         match self.redirected {
             Some(address) => {
@@ -251,15 +251,15 @@ impl ProbeTarget {
         ProbeSession::open(permit, &self.upstream, &snapshot.tls, self.times, note).await
     }
 
-    /// The permit for the link that the route would make in a mode, from the judge: for a plaintext opening if that is
-    /// admitted, else for TLS.
+    /// The judge's permit for the link that the route would make in a mode: for a plaintext connection if the mode
+    /// admits those, else for TLS.
     fn permit(&self, mode: Mode) -> Option<Permit> {
         [Opening::Plaintext, Opening::Tls]
             .into_iter()
             .find_map(|opening| judge(mode, self.route.acceptance, self.route.link_rule, opening).ok())
     }
 
-    /// Its link as last probed, if its route is outbound.
+    /// The server's link as last probed, if its route is outbound.
     pub(crate) fn link(&self) -> Option<LinkSeen> {
         if self.route.acceptance != Acceptance::Outbound {
             return None;

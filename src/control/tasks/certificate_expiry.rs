@@ -1,4 +1,4 @@
-//! Logs warnings about certificates that expire, and verifies those of established clients again.
+//! Logs warnings about certificates that expire, and verifies the certificates of established clients again.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use crate::control::checks::tls_files::expiry_warnings;
 use crate::control::view::View;
 use crate::limits::{EXPIRY_LOOK, STATE_SAVED_EVERY};
 
-/// Runs until it is aborted.
+/// Runs until the task is aborted.
 pub(super) async fn run(view: Arc<View>) {
     let (mut recheck, mut look) = (ticks(STATE_SAVED_EVERY), ticks(EXPIRY_LOOK));
-    // The first tick is at once, and the start has just logged these warnings.
+    // Skips the first tick, which is immediate: the start has logged these warnings.
     look.tick().await;
     loop {
         tokio::select! {

@@ -1,9 +1,9 @@
-//! Reads files again when they change: those of TLS, and with `--watch all` the configuration.
+//! Reloads files when they change: the TLS files, and with `--watch all` the configuration.
 //!
-//! Directories are watched, not files: a file that is replaced is another file. The content is compared
-//! with the content last seen, so that it does not matter how a file was replaced: written in place, renamed over, or
-//! by the swap of a symbolic link on its way, as Kubernetes does. A file that is gone or cannot be read has not
-//! changed until it is there again.
+//! Directories are watched, not files, since a replaced file is another inode. The content is compared with the content
+//! last seen, so that any way of replacing a file is noticed: writing in place, renaming over it, or swapping a
+//! symbolic link on its path, as Kubernetes does. A file that is missing or cannot be read counts as unchanged until it
+//! can be read again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -27,7 +27,7 @@ use crate::control::view::View;
 use crate::files;
 use crate::limits::{PEM_FILE_BYTES, WATCH_LINKS, WATCH_LONGEST, WATCH_QUIET, WATCH_RECHECK};
 
-/// Reads changed files again until it is aborted. A file that is refused leaves the old one in force.
+/// Reloads changed files until the task is aborted. If a file is refused, the old one stays in force.
 pub(super) async fn run(controller: Arc<Controller>) {
     let loaded = controller.view().loaded();
     if loaded.settings.admin.watch == WatchScope::Off {
@@ -38,7 +38,7 @@ pub(super) async fn run(controller: Arc<Controller>) {
     loop {
         tokio::select! {
             changed = watch.changed() => refused = read_again(&controller, changed).await.err(),
-            // The reason may have passed: a lease, a server that was down, a date in the future.
+            // The reason for the refusal may have passed: a lease, a server that was down, a date in the future.
             () = sleep(WATCH_RECHECK), if refused.is_some() => {
                 refused = match refused {
                     Some(ChangedFiles::Certificates) if !has_become_usable(controller.view()).await => refused,
@@ -52,7 +52,7 @@ pub(super) async fn run(controller: Arc<Controller>) {
     }
 }
 
-/// Reads the changed files again. The controller logs the result.
+/// Reloads the changed files. The controller logs the result.
 ///
 /// # Errors
 /// The files to try again later: a configuration that was refused, or TLS files that are out of date.
@@ -60,7 +60,7 @@ async fn read_again(controller: &Arc<Controller>, changed: ChangedFiles) -> Resu
     if changed == ChangedFiles::Configuration && controller.reload(&Caller::WATCH).await.is_ok() {
         return Ok(());
     }
-    // Certificates that changed with it are judged on their own.
+    // The certificates that changed along with a refused configuration are still reloaded by themselves.
     let rotated = controller.rotate(false, &Caller::WATCH).await;
     match (changed, rotated) {
         (ChangedFiles::Configuration, _) => Err(ChangedFiles::Configuration),
@@ -69,7 +69,8 @@ async fn read_again(controller: &Arc<Controller>, changed: ChangedFiles) -> Resu
     }
 }
 
-/// Whether TLS files that were refused as out of date would be taken now. Not logged, since it is checked again and again.
+/// Whether TLS files that were refused as out of date would be accepted now. Not logged, since it is checked
+/// repeatedly.
 async fn has_become_usable(view: &View) -> bool {
     let loaded = view.loaded();
     let read = blocking(move || config::material(&loaded)).await;
@@ -77,39 +78,39 @@ async fn has_become_usable(view: &View) -> bool {
     outdated(&view.snapshot().tls, &material, false).is_ok()
 }
 
-/// Which files are watched.
+/// The watched files.
 #[derive(Debug, Clone, Default)]
 struct WatchedFiles {
     certificates: Vec<PathBuf>,
     configuration: Option<PathBuf>,
 }
 
-/// Which files have changed.
+/// The kinds of files that have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChangedFiles {
     Certificates,
-    /// And certificates too, perhaps.
+    /// The configuration, and perhaps TLS files too.
     Configuration,
 }
 
-/// A watch on some files.
+/// A watch on a group of files.
 #[derive(Debug)]
 struct FileWatch {
     files: WatchedFiles,
-    /// The content last seen of each file.
+    /// A hash of the content last seen of each file.
     seen: HashMap<PathBuf, u64>,
-    /// `None` if the system has no more watches: then files are read from time to time.
+    /// `None` if the system has no watches left: files are then read at intervals.
     watcher: Option<RecommendedWatcher>,
     events: mpsc::Receiver<()>,
     recheck: Duration,
-    /// Whether to compare at once.
+    /// Whether to compare the contents at once.
     doubtful: bool,
 }
 
 impl FileWatch {
-    /// A watch on files that were read at this moment. Files that were modified since may differ from what was read.
+    /// Starts a watch on files that were read at `read_at`. Files modified since then may differ from what was read.
     fn start(files: WatchedFiles, read_at: SystemTime) -> FileWatch {
-        // One event is enough: any causes a comparison of all files.
+        // A capacity of one event suffices: any event causes a comparison of all files.
         let (changed, events) = mpsc::channel(1);
         let handler = move |event: notify::Result<notify::Event>| {
             if event.map_or(true, |event| matters(event.kind)) {
@@ -120,7 +121,7 @@ impl FileWatch {
         let watcher = watcher
             .inspect_err(|error| {
                 let seconds = WATCH_RECHECK.as_secs();
-                tracing::warn!(%error, "files cannot be watched; they are looked at every {seconds} s");
+                tracing::warn!(%error, "files cannot be watched; they are read every {seconds} s instead");
             })
             .ok();
         let mut watch = FileWatch {
@@ -138,7 +139,7 @@ impl FileWatch {
         watch
     }
 
-    /// Watches these files from now on. New ones are compared with their content now.
+    /// Watches `files` from now on. The present content of added files counts as seen.
     fn follow(&mut self, files: WatchedFiles) {
         let mut seen = HashMap::new();
         for path in files.all() {
@@ -166,7 +167,7 @@ impl FileWatch {
                 }
                 () = sleep(self.recheck) => {}
             }
-            // Links and folders may have been replaced.
+            // Links and folders may have been replaced, so the watches are set again.
             self.watch_folders();
             if let Some(changed) = self.look() {
                 return changed;
@@ -174,7 +175,7 @@ impl FileWatch {
         }
     }
 
-    /// Waits until no more events come, so that files that are written one after the other are read together.
+    /// Waits until events cease, so that files written one after the other are read together.
     async fn settle(&mut self) {
         let latest = Instant::now() + WATCH_LONGEST;
         while Instant::now() < latest {
@@ -185,7 +186,7 @@ impl FileWatch {
         }
     }
 
-    /// Compares all files with their last content. They are few and bounded in size.
+    /// Compares all files with the content last seen. The files are few and bounded in size.
     fn look(&mut self) -> Option<ChangedFiles> {
         let mut is_new =
             |path: &PathBuf| content(path).is_some_and(|now| self.seen.insert(path.clone(), now) != Some(now));
@@ -202,7 +203,8 @@ impl FileWatch {
         let Some(watcher) = &mut self.watcher else { return };
         let folders: BTreeSet<PathBuf> = self.files.all().flat_map(|path| folders(path)).collect();
         for folder in folders {
-            // Again each time: the folder may have been replaced. If this fails, the recheck finds changes.
+            // Sets the watch again each time: the folder may have been replaced. If this fails, the periodic comparison
+            // finds changes.
             if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 tracing::debug!(folder = %folder.display(), %error, "cannot be watched");
             }
@@ -225,7 +227,7 @@ impl WatchedFiles {
     }
 }
 
-/// Whether an event may mean a change of content. Reads, our own included, do not.
+/// Whether an event may indicate changed content. Reads, including our own, do not.
 fn matters(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
@@ -240,7 +242,7 @@ fn is_touched(path: &Path, since: SystemTime) -> bool {
     [fs::symlink_metadata(path), fs::metadata(path)].map(modified).iter().flatten().any(|modified| *modified >= since)
 }
 
-/// A hash of the content; `None` if it cannot be read now.
+/// A hash of the content; `None` if it cannot be read.
 fn content(path: &Path) -> Option<u64> {
     let bytes = files::read(path, PEM_FILE_BYTES).ok()?;
     let mut hasher = DefaultHasher::new();
@@ -248,8 +250,8 @@ fn content(path: &Path) -> Option<u64> {
     Some(hasher.finish())
 }
 
-/// The folders in which a change can affect the content of a path: that of the file, and of each link on the way. For one that
-/// does not exist, its nearest ancestor that does.
+/// The folders in which a change can affect the content of a path: the folder of the file, and of each link on the way.
+/// If a folder does not exist, its nearest existing ancestor.
 fn folders(path: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut path = path.to_owned();

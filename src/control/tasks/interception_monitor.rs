@@ -14,7 +14,7 @@ use crate::control::view::View;
 use crate::limits::{CANARY_ANSWER, REDIRECT_LOOK};
 use crate::net::canary;
 
-/// Runs until it is aborted.
+/// Runs until the task is aborted.
 pub(super) async fn run(view: Arc<View>) {
     let mut ticks = ticks(REDIRECT_LOOK);
     loop {
@@ -35,11 +35,11 @@ fn log_rules(view: &View) {
     match missing_rules(view) {
         Some(missing) if missing.critical => tracing::error!("{}", missing.text),
         Some(missing) => tracing::warn!("{}", missing.text),
-        None => tracing::info!("the redirect rules are in force"),
+        None => tracing::info!("the interception rules are in force"),
     }
 }
 
-/// The port that rules would redirect the canary to; `None` if the settings leave no use for rules.
+/// The port to which rules would redirect the canary; `None` if these settings use no rules.
 fn canary_target(settings: &Settings) -> Option<u16> {
     settings.transparent.or_else(|| {
         if !is_inbound_transparent(settings) {
@@ -49,7 +49,7 @@ fn canary_target(settings: &Settings) -> Option<u16> {
     })
 }
 
-/// Whether the canary's address can be connected to, which only the rules make possible.
+/// Whether the canary's address accepts a connection, which is possible only through the rules.
 async fn rules_are_in_force(port: u16) -> bool {
     let dialled = timeout(CANARY_ANSWER, TcpStream::connect(SocketAddr::V4(canary(port)))).await;
     matches!(dialled, Ok(Ok(_)))

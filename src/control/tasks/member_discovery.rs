@@ -1,5 +1,6 @@
-//! Discovers the members of the set: named by the operator or a rollout, targets of outbound routes, and the hosts in the `hello`
-//! of the server behind. Names are resolved here; the last good addresses stay while DNS fails.
+//! Discovers the members of the set: those that the operator or a rollout has named, targets of outbound routes, and
+//! the hosts in the `hello` of the fronted server. Names are resolved here; the last resolved addresses stay while DNS
+//! fails.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -41,7 +42,7 @@ pub(crate) struct MemberDiscovery {
 }
 
 impl MemberDiscovery {
-    /// Begins with the members whose addresses are given, and probes them.
+    /// Starts with the members whose addresses are given, and probes them.
     pub(crate) fn start(view: Arc<View>, writer: MemberListWriter, shared: Resolvers) -> MemberDiscovery {
         let resolvers = Mutex::new(MemberResolvers { shared, kept: HashMap::new() });
         let discovery = MemberDiscovery { view, writer, resolvers };
@@ -51,7 +52,8 @@ impl MemberDiscovery {
         discovery
     }
 
-    /// Runs until it is aborted. A change takes effect within a second, or the ten that an answer of DNS is kept.
+    /// Runs until the task is aborted. A change takes effect within one second, or within the ten seconds for which a
+    /// DNS answer is kept.
     pub(super) async fn run(self: Arc<MemberDiscovery>) {
         let mut ticks = ticks(ROSTER_LOOK);
         loop {
@@ -60,7 +62,7 @@ impl MemberDiscovery {
         }
     }
 
-    /// Updates the list from every source. Each name is looked up if that is due.
+    /// Updates the list from every source. Each name is resolved if its last answer is too old.
     pub(crate) async fn look_up(&self) {
         let mut resolvers = self.resolvers.lock().await;
         let (loaded, named) = self.view.running(|running| (Arc::clone(&running.loaded), Arc::clone(&running.named)));
@@ -85,7 +87,8 @@ fn given(settings: &Settings, named: &NamedSets) -> Vec<Member> {
     known.filter_map(|(name, mut sources)| member(name, std::mem::take(&mut sources.given), &sources)).collect()
 }
 
-/// The sources that peers may be verified by. The `hello` of other servers is none: anybody may have answered there.
+/// The sources by which peers may be verified. The `hello` of other servers is not one: any host may have answered
+/// there.
 fn sources(settings: &Settings, servers: &[ServerStatus], named: &NamedSets) -> BTreeMap<(String, u16), Sources> {
     let mut found = BTreeMap::<_, Sources>::new();
     for member in &settings.members {
@@ -112,7 +115,7 @@ fn sources(settings: &Settings, servers: &[ServerStatus], named: &NamedSets) -> 
     for (name, from) in hosts.chain(named.names().map(|name| (name.clone(), NameSource::Rollout))) {
         let sources = found.entry(key(&name)).or_default();
         sources.from.insert(from);
-        // A given address is used in place of those that the name resolves to here.
+        // A given address replaces those to which the name resolves here.
         if sources.given.is_empty() {
             sources.dialled.insert(key(&name));
         }
@@ -120,7 +123,7 @@ fn sources(settings: &Settings, servers: &[ServerStatus], named: &NamedSets) -> 
     found
 }
 
-/// Names of hosts are the same in upper and lower case.
+/// Host names are compared case-insensitively.
 fn key(name: &HostPort) -> (String, u16) {
     (name.host.to_ascii_lowercase(), name.port)
 }
@@ -132,7 +135,7 @@ async fn resolve(sources: BTreeMap<(String, u16), Sources>, resolvers: &mut Memb
     let asked = wanted.into_iter().map(|name| {
         let target = HostPort { host: name.0.clone(), port: name.1 };
         let resolver = Arc::clone(kept.entry(name.clone()).or_insert_with(|| shared.get(&target)));
-        // All at once: DNS may be slow, and each answer counts alone.
+        // All names are resolved concurrently: DNS may be slow, and each answer is independent.
         tokio::spawn(async move { (name, resolver.addresses(PROBE_ANSWER).await) })
     });
     let asked: Vec<_> = asked.collect();
@@ -151,7 +154,7 @@ async fn resolve(sources: BTreeMap<(String, u16), Sources>, resolvers: &mut Memb
 
 fn member((host, port): (String, u16), addresses: Vec<IpAddr>, sources: &Sources) -> Option<Member> {
     let addresses: BTreeSet<_> = addresses.iter().map(IpAddr::to_canonical).collect();
-    // A `hello` may have names that are not valid for a host.
+    // A `hello` may contain names that are not valid host names.
     let name = HostPort { host, port }.to_string().parse().ok()?;
     Some(Member { name, addresses: addresses.into_iter().collect(), sources: sources.from.iter().copied().collect() })
 }
@@ -188,7 +191,7 @@ mod tests {
             RouteId::Inbound,
             probe::HelloReply { hosts: hosts.map(str::to_owned).to_vec(), me, ..probe::HelloReply::default() },
         );
-        // The member list that any other server reports is ignored.
+        // The member list in another server's `hello` is ignored.
         let other = server(
             RouteId::Transparent,
             probe::HelloReply { hosts: vec!["evil.example:27017".into()], ..probe::HelloReply::default() },
@@ -211,7 +214,7 @@ mod tests {
         assert_eq!(find("db2.example.net:27017"), Some(vec![ip("10.0.0.2")]));
         assert!(find("localhost:27017").unwrap().contains(&ip("127.0.0.1")));
         assert!(find("localhost:27018").unwrap().contains(&ip("127.0.0.1")));
-        // Known by name alone: better than not at all.
+        // A member whose name does not resolve is listed without addresses.
         assert_eq!(find("nobody.invalid:27017"), Some(vec![]));
         assert!(find("localhost:27019").unwrap().contains(&ip("127.0.0.1")));
         assert_eq!(shown.len(), 6, "{shown:?}");

@@ -1,4 +1,4 @@
-//! The loops of the control plane. Each owns its loop and its state.
+//! The loops of the control plane, each with its own state.
 
 mod certificate_expiry;
 mod config_watch;
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::controller::Controller;
 
-/// Starts all tasks on the runtime that this is called on.
+/// Starts all tasks on the runtime on which this is called.
 pub fn start_tasks(controller: &Arc<Controller>) -> [AbortHandle; 5] {
     let view = controller.view();
     [

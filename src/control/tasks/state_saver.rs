@@ -1,4 +1,4 @@
-//! Writes the state file: from time to time if anything has changed, and when a change of the controller has to be persisted.
+//! Writes the state file: at intervals if anything has changed, and when the controller persists a change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ pub(crate) struct StateSaver {
     last: Arc<Mutex<LastWrite>>,
 }
 
-/// The state beside the inventory and the history.
+/// The saved state except the inventory and the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SmallState {
     pub(crate) persisted: Option<PersistedMode>,
     pub(crate) named: Arc<NamedSets>,
 }
 
-/// The state that was written last: the revisions of the inventory and the history, and the rest.
+/// The state that was written last: the revisions of the inventory and of the history, and the rest.
 #[derive(Debug, Default)]
 pub(crate) struct LastWrite {
     state: Option<(u64, u64, SmallState)>,
@@ -47,7 +47,7 @@ impl StateSaver {
         StateSaver { view, last: Arc::default() }
     }
 
-    /// Runs until it is aborted.
+    /// Runs until the task is aborted.
     pub(super) async fn run(self: Arc<StateSaver>) {
         let mut ticks = ticks(STATE_SAVED_EVERY);
         loop {
@@ -56,7 +56,7 @@ impl StateSaver {
         }
     }
 
-    /// Writes the file, if there is one and anything has changed. The first of several failures is logged.
+    /// Writes the file, if there is one and anything has changed. Of consecutive failures, the first is logged.
     pub(crate) async fn save(&self) {
         let Some(path) = self.path() else { return };
         let last = self.lock().await;
@@ -70,15 +70,16 @@ impl StateSaver {
             Err(error) => {
                 let mut last = self.last.lock().await;
                 if !last.failing {
-                    tracing::error!(%error, "what was seen of clients, and the history of changes, would not outlive a restart");
+                    tracing::error!(%error, "cannot write the state file: a restart would lose the inventory and the \
+                        history");
                 }
                 last.failing = true;
             }
         }
     }
 
-    /// Writes the file with a change that is not in force yet: writing can fail, and putting it in force cannot. No other write
-    /// begins before the guard is dropped.
+    /// Writes the file with a change that is not in force yet, since writing can fail and putting the change in force
+    /// cannot. No other write begins before the guard is dropped.
     ///
     /// # Errors
     /// [`ChangeError::NoStateFile`], [`ChangeError::StateFile`]
@@ -98,7 +99,7 @@ impl StateSaver {
         self.path().is_some()
     }
 
-    /// The guard goes along into the blocking work, so that no other write begins if the caller stops waiting.
+    /// The guard moves into the blocking work, so that no other write begins if the caller stops waiting.
     async fn write(
         &self,
         last: OwnedMutexGuard<LastWrite>,

@@ -5,11 +5,11 @@ use crate::mongo::header::{HEADER_BYTES, Header, OpCode};
 /// The position in the messages of one direction.
 #[derive(Debug, Default)]
 pub(super) struct Framing {
-    /// The beginning of an incomplete header. Boxed: it seldom arrives in parts.
+    /// The beginning of an incomplete header. Boxed, since headers seldom arrive in parts.
     cut: Option<Box<Cut>>,
-    /// The current message; `None` between two.
+    /// The current message; `None` between two messages.
     current: Option<FramedMessage>,
-    /// Bytes of the current message that are missing.
+    /// The number of bytes of the current message that are still to come.
     remaining: u32,
 }
 
@@ -23,23 +23,23 @@ struct Cut {
 /// The header of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FramedMessage {
-    /// The id of the request, or of the request that a reply answers.
+    /// The ID of the request, or of the request that a reply answers.
     pub(super) request: i32,
     pub(super) op_code: OpCode,
 }
 
 /// The result of [`Framing::step`].
 pub(super) enum FramingStep<'a> {
-    /// Not MongoDB.
+    /// The bytes are not MongoDB.
     Lost,
-    /// Part of a header.
+    /// The bytes are part of an incomplete header.
     Within,
-    /// A part of one message, with its bytes of the body.
+    /// The bytes are part of one message; `body` has those of its body.
     Stretch { message: FramedMessage, begun: bool, ended: bool, body: &'a [u8] },
 }
 
 impl Framing {
-    /// Bytes of the current message that need not be read: all but the last.
+    /// The number of next bytes of the current message that need not be read: all but the last.
     pub(super) fn unseen(&self) -> usize {
         match self.current {
             Some(_) => usize::try_from(self.remaining).map_or(0, |left| left - 1),
@@ -49,7 +49,7 @@ impl Framing {
 
     pub(super) fn passed(&mut self, count: usize) {
         if self.current.is_some() {
-            // No more than remains: it fits.
+            // The conversion does not fail: `count` is at most what remains.
             self.remaining = self.remaining.saturating_sub(u32::try_from(count).unwrap_or_default());
         }
     }
@@ -58,7 +58,7 @@ impl Framing {
         self.current.is_none() && self.cut.is_none()
     }
 
-    /// Takes the next part of a message off `bytes`.
+    /// Takes the next part of a message from the front of `bytes`.
     pub(super) fn step<'a>(&mut self, bytes: &mut &'a [u8], request: impl Fn(&Header) -> i32) -> FramingStep<'a> {
         let (message, begun) = match self.current {
             Some(message) => (message, false),
@@ -75,14 +75,14 @@ impl Framing {
         let remaining = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         let (body, rest) = bytes.split_at(remaining.min(bytes.len()));
         *bytes = rest;
-        // No more than what remains: it fits.
+        // The conversion does not fail: the body is at most what remains.
         self.remaining -= u32::try_from(body.len()).unwrap_or(self.remaining);
         let ended = self.remaining == 0;
         self.current = (!ended).then_some(message);
         FramingStep::Stretch { message, begun, ended, body }
     }
 
-    /// Takes a header off `bytes`; `None` if it is incomplete.
+    /// Takes a header from the front of `bytes`; `None` if it is incomplete.
     fn header(&mut self, bytes: &mut &[u8]) -> Option<Header> {
         if self.cut.is_none()
             && let Some((header, rest)) = bytes.split_first_chunk()

@@ -1,5 +1,5 @@
-//! Inspection of message bodies: whether the last request was part of an open transaction, and whether the last cursor has more
-//! batches.
+//! Inspects message bodies: whether the last request was part of an open transaction, and whether the last cursor has
+//! more batches.
 
 use bson::raw::RawDocument;
 
@@ -8,15 +8,15 @@ use crate::limits::{FOLLOWED_HEAD_BYTES, FOLLOWED_PLAIN_BYTES, FOLLOWED_TAIL_BYT
 use crate::mongo::compressed;
 use crate::mongo::header::OpCode;
 
-/// Whether the last request was part of a multi-statement transaction, which cannot be retried by itself.
+/// Whether the last request was part of a multi-statement transaction. Such a request cannot be retried by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Transaction {
     /// No complete request was inspected yet.
     #[default]
     Unknown,
-    /// It was not part of a transaction.
+    /// The last request was not part of a transaction.
     None,
-    /// It was part of a transaction that is still open.
+    /// The last request was part of a transaction that is still open.
     Open,
 }
 
@@ -26,18 +26,18 @@ pub(super) struct BodyInspector {
     request: Gathered,
     answer: Gathered,
     pub(super) transaction: Transaction,
-    /// Whether the last cursor has more batches, and its driver does not resume it by itself.
+    /// Whether the last cursor has more batches and the driver does not resume it automatically.
     pub(super) cursor_open: bool,
     /// Whether a request without a reply was inspected.
     pub(super) unanswered: bool,
-    /// Whether the last request reads a batch of a cursor that has an end.
+    /// Whether the last request reads a batch of a cursor with an end.
     reads_cursor: bool,
 }
 
 /// The beginning and the end of the body of a message.
 #[derive(Debug, Default)]
 struct Gathered {
-    /// Whether the message began after the inspection did.
+    /// Whether the message began after the inspection started.
     active: bool,
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -47,7 +47,7 @@ impl BodyInspector {
     pub(super) fn request(&mut self, message: &FramedMessage, begun: bool, ended: bool, body: &[u8]) {
         if let Some(plain) = self.request.take(message, begun, ended, body) {
             let document = first_document(&plain.head);
-            // A request that cannot be read is taken not to be part of a transaction.
+            // A request that cannot be parsed counts as not part of a transaction.
             let open = document.is_some_and(is_open_transaction);
             self.transaction = if open { Transaction::Open } else { Transaction::None };
             self.reads_cursor = document.is_some_and(reads_cursor);
@@ -59,7 +59,7 @@ impl BodyInspector {
             match plain.cursor() {
                 Some(CursorState::Open) => self.cursor_open = true,
                 Some(CursorState::Ended | CursorState::Resumed) => self.cursor_open = false,
-                // Too large to be read to its end: there may be a cursor.
+                // The reply is too large to be read to its end, so it may contain a cursor.
                 None => self.cursor_open |= self.reads_cursor && plain.cut,
             }
         }
@@ -98,7 +98,7 @@ impl Gathered {
     }
 }
 
-/// The bytes kept of the body of an OP_MSG.
+/// The bytes that were kept of an OP_MSG's body.
 struct Plain {
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -111,13 +111,13 @@ enum CursorState {
     Open,
     /// There are no more batches.
     Ended,
-    /// It has no end: a change stream or a tailable cursor, which its driver resumes after every error.
+    /// The cursor has no end: a change stream or a tailable cursor, which drivers resume after every error.
     Resumed,
 }
 
 impl Plain {
-    /// The cursor in a reply; `None` if it has none, or that was not kept. mongod writes the batch before the id and the name of
-    /// the cursor, so the end of the reply has them.
+    /// The state of the cursor in a reply; `None` if the reply has no cursor, or if the cursor was not kept. mongod
+    /// writes the batch before the ID and the name of the cursor, so these are at the end of the reply.
     fn cursor(&self) -> Option<CursorState> {
         if self.cut && self.tail.is_empty() {
             return None;
@@ -143,7 +143,8 @@ fn is_open_transaction(document: &RawDocument) -> bool {
     document.get_bool("autocommit").is_ok_and(|auto| !auto) && !name(document).is_some_and(ends)
 }
 
-/// Whether a command reads a batch. A `getMore` with a time limit waits for new documents of a tailable cursor.
+/// Whether a command reads a batch. A `getMore` with a time limit is not counted: it waits for new documents of a
+/// tailable cursor.
 fn reads_cursor(document: &RawDocument) -> bool {
     match name(document) {
         Some("find" | "aggregate" | "listCollections" | "listIndexes") => true,
@@ -163,8 +164,8 @@ fn first_document(body: &[u8]) -> Option<&RawDocument> {
     (*kind == 0).then(|| rest.get(..length).and_then(|document| RawDocument::from_bytes(document).ok()))?
 }
 
-/// The element `id`, a long, and the beginning of `ns`, which follows it.
+/// The element `id`, a 64-bit integer, and the beginning of the element `ns`, which follows.
 const ID: &[u8] = b"\x12id\0";
 const NAME: &[u8] = b"\x02ns\0";
-/// Marks of cursors without an end: the token of a change stream, and an empty batch that is not the last.
+/// Fields of cursors without an end: the token of a change stream, and an empty batch that is not the last.
 const RESUMED: [&[u8]; 3] = [b"postBatchResumeToken\0", b"nextBatch\0\x05\0\0\0\0", b"firstBatch\0\x05\0\0\0\0"];

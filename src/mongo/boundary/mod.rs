@@ -1,10 +1,11 @@
 //! Follows the message boundaries of a connection, and whether a request is unanswered.
 //!
-//! The headers of both directions are read from the first byte on. Of the body of a request only the first bytes are read,
-//! which decide its [kind](RequestKind). While the connection is inspected, bodies are read as well: whether the last request was
-//! part of an open transaction, and whether a cursor has more batches.
+//! The headers of both directions are read from the first byte on. Of a request's body, only the first bytes are read,
+//! which determine its [kind](RequestKind). While the connection is inspected, bodies are read too, to find out whether
+//! the last request was part of an open transaction, and whether a cursor has more batches.
 //!
-//! A server answers the requests of one connection in order, so the reply to the last one settles all before it.
+//! A server answers the requests of one connection in order, so the reply to the last request means that all earlier
+//! ones are answered.
 
 mod framing;
 mod inspection;
@@ -22,15 +23,15 @@ pub struct Follower {
     down: Framing,
     /// The last request that expects a reply and has none yet.
     asked: Option<i32>,
-    /// The value of `asked` before the last request, which may expect no reply.
+    /// The value of `asked` before the last request, which may turn out to expect no reply.
     before: Option<i32>,
-    /// The kind of the last request, once enough of it was received.
+    /// The kind of the last request, once enough bytes were received.
     kind: Option<RequestKind>,
-    /// Whether the boundaries are lost: this is not MongoDB, or an unknown operation.
+    /// Whether the boundaries are unknown: the bytes are not MongoDB, or the operation is unknown.
     lost: bool,
     /// Whether a request without a reply was ever received.
     unanswered: bool,
-    /// The beginning of a request whose kind is not known yet. Boxed: it seldom arrives in parts.
+    /// The beginning of a request whose kind is not known yet. Boxed, since requests seldom arrive in small parts.
     head: Option<Box<Head>>,
     /// Set while bodies are inspected.
     watch: Option<Box<BodyInspector>>,
@@ -40,8 +41,8 @@ pub struct Follower {
 #[derive(Debug)]
 struct Head {
     bytes: Vec<u8>,
-    /// The length at which the kind is looked for again: twice the last, so that a client that sends single bytes does not cost a
-    /// decompression for each.
+    /// The length at which the kind is determined again: twice the previous length, so that a client that sends single
+    /// bytes does not cause a decompression for each.
     next_look: usize,
 }
 
@@ -90,7 +91,7 @@ impl Follower {
         }
     }
 
-    /// How many of the next bytes of the client need not be passed to [`Follower::sent`] but only counted by
+    /// The number of the client's next bytes that need not be passed to [`Follower::sent`], but only counted by
     /// [`Follower::passed_up`]: those within a body that is not read, except for its last byte.
     #[must_use]
     pub fn unseen_up(&self) -> usize {
@@ -101,7 +102,7 @@ impl Follower {
         }
     }
 
-    /// As [`Follower::unseen_up`], for bytes of the server.
+    /// As [`Follower::unseen_up`], for the server's bytes.
     #[must_use]
     pub fn unseen_down(&self) -> usize {
         match (self.lost, &self.watch) {
@@ -111,17 +112,17 @@ impl Follower {
         }
     }
 
-    /// Counts bytes of the client, at most [`Follower::unseen_up`].
+    /// Counts bytes of the client that were not passed, at most [`Follower::unseen_up`].
     pub fn passed_up(&mut self, count: usize) {
         self.up.passed(count);
     }
 
-    /// Counts bytes of the server, at most [`Follower::unseen_down`].
+    /// Counts bytes of the server that were not passed, at most [`Follower::unseen_down`].
     pub fn passed_down(&mut self, count: usize) {
         self.down.passed(count);
     }
 
-    /// Whether neither direction is within a message, and every request that expects a reply has it.
+    /// Whether neither direction is within a message, and every request that expects a reply was answered.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
         !self.lost && self.asked.is_none() && self.up.is_between() && self.down.is_between()
@@ -133,9 +134,9 @@ impl Follower {
         !self.lost
     }
 
-    /// Whether this is the connection of a driver's monitor, which has requested a stream of replies to `hello`, and neither
-    /// direction is within a message. It may be closed although a reply is due: the server delays it for ten seconds, and the
-    /// monitor reconnects.
+    /// Whether this is the connection of a driver's monitor, which has requested a stream of replies to `hello`, and
+    /// neither direction is within a message. Such a connection may be closed although a reply is due: the server
+    /// delays that reply for ten seconds, and the monitor reconnects.
     #[must_use]
     pub fn is_monitor(&self) -> bool {
         !self.lost && self.kind == Some(RequestKind::Monitor) && self.up.is_between() && self.down.is_between()
@@ -152,13 +153,13 @@ impl Follower {
         self.watch.get_or_insert_default();
     }
 
-    /// Whether the last request was part of an open transaction; unknown unless inspected.
+    /// Whether the last request was part of an open transaction; unknown if bodies are not inspected.
     #[must_use]
     pub fn transaction(&self) -> Transaction {
         self.watch.as_ref().map_or(Transaction::Unknown, |watch| watch.transaction)
     }
 
-    /// Whether an inspected reply had a cursor with more batches that its driver does not resume by itself.
+    /// Whether an inspected reply had a cursor with more batches that the driver does not resume automatically.
     #[must_use]
     pub fn has_cursor(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.cursor_open)
@@ -171,7 +172,8 @@ impl Follower {
     }
 
     fn answered(&mut self, request_id: i32) {
-        // It may answer the request before one that is still being sent and expects no reply.
+        // The reply may answer the earlier of two requests, while the later one, which expects no reply, is still being
+        // sent.
         for open in [&mut self.asked, &mut self.before] {
             if *open == Some(request_id) {
                 *open = None;
@@ -179,7 +181,7 @@ impl Follower {
         }
     }
 
-    /// Decides the kind of a request, by this part of its body and those before.
+    /// Determines the kind of a request from this part of its body and the earlier parts.
     fn look(&mut self, message: &FramedMessage, body: &[u8], ended: bool) {
         let Some(head) = &mut self.head else {
             self.kind = RequestKind::of(message.op_code, body, ended);
@@ -207,7 +209,7 @@ impl Follower {
             if let Some(watch) = &mut self.watch {
                 watch.unanswered = true;
             }
-            // Its reply may be there already, from a server that did not read it to the end.
+            // The reply may have arrived already, from a server that did not read the request to its end.
             if self.asked == Some(message.request) {
                 self.asked = self.before;
             }
@@ -215,7 +217,7 @@ impl Follower {
     }
 }
 
-/// The least bytes of a request at which its kind is looked for: those that decide it if it is not compressed.
+/// The minimum number of bytes from which the kind is determined: those that suffice if the request is not compressed.
 const HEAD_LEAST: usize = 16;
 
 #[cfg(test)]

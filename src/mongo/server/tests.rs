@@ -19,7 +19,7 @@ const LIMITS: ServerLimits = ServerLimits {
     reply: Duration::from_secs(30),
 };
 
-/// Answers every command, and refuses messages that are no commands.
+/// Answers every command, and refuses messages that are not commands.
 struct Echo;
 
 impl CommandService for Echo {
@@ -47,7 +47,7 @@ async fn commands_are_answered_until_the_first_refusal() {
     let mut client = MongoClient::over(near);
     assert_eq!(client.command("admin", &rawdoc! { "a": 1 }).await.unwrap().get_str("name").unwrap(), "a");
     assert_eq!(client.query("admin", &rawdoc! { "b": 1 }).await.unwrap().get_str("name").unwrap(), "b");
-    // The header alone is read.
+    // Only the header is read.
     let long = msg_command(3, "admin", &rawdoc! { "c": "x".repeat(2000) });
     client.stream().write_all(&long[..20]).await.unwrap();
     let mut reply = [0; 21];

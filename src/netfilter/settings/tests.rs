@@ -67,8 +67,8 @@ fn every_mistake_at_once() {
     let cases: &[(&str, &[&str])] = &[
         ("", &["--port, --outboundTransparent: there is nothing to intercept"]),
         ("--serverPort 27017", &["--port, --outboundTransparent: there is nothing to intercept"]),
-        ("--port 27117", &["--serverPort: --port needs it"]),
-        ("--serverPort 27017 --port 27017", &["--port '27017': expected another port than --serverPort"]),
+        ("--port 27117", &["--serverPort: --port requires it"]),
+        ("--serverPort 27017 --port 27017", &["--port '27017': expected a port other than --serverPort"]),
         (
             "--serverPort 0 --port 70000 --table 7 --apply --remove",
             &["--apply, --remove: they exclude", "--table '7'", "--serverPort '0'", "--port '70000'"],
@@ -80,29 +80,32 @@ fn every_mistake_at_once() {
         (
             "--serverPort 27017 --port 27117 --whenDown never --serverAddress db1 --serverAddress ::1 --acknowledgeFirewall",
             &[
-                "--acknowledgeFirewall: it is for --redirect alone",
+                "--acknowledgeFirewall: it applies to --redirect only",
                 "--whenDown 'never': expected refuse or bypass",
                 "--serverAddress 'db1': expected an IP address",
-                "--serverAddress '::1': expected an address that other hosts reach",
+                "--serverAddress '::1': expected an address that other hosts can reach",
             ],
         ),
         (
             "--serverPort 27017 --port 27117 --redirect --whenDown bypass --serverAddress 10.0.0.1",
-            &["--whenDown 'bypass': it is for TPROXY", "--serverAddress '10.0.0.1': it is for TPROXY"],
+            &[
+                "--whenDown 'bypass': it applies to TPROXY only",
+                "--serverAddress '10.0.0.1': it applies to TPROXY only",
+            ],
         ),
         (
             "--serverPort 27017 --outboundTransparent 27217 --exemptGroup 5 --whenDown bypass",
-            &["--whenDown 'bypass': without --port"],
+            &["--whenDown 'bypass': it applies to inbound rules only"],
         ),
         (
             "--outboundTransparent 27217",
-            &["--exemptGroup: --outboundTransparent needs it", "--memberPort: --outboundTransparent needs it"],
+            &["--exemptGroup: --outboundTransparent requires it", "--memberPort: --outboundTransparent requires it"],
         ),
         (
             "--serverPort 27017 --outboundTransparent 27017 --exemptGroup no-such-group",
             &[
                 "--exemptGroup 'no-such-group': there is no such group",
-                "--outboundTransparent '27017': expected another",
+                "--outboundTransparent '27017': expected a port other than",
             ],
         ),
         (
@@ -111,14 +114,14 @@ fn every_mistake_at_once() {
                 "--memberPort 'x': expected a port",
                 "--memberAddress '::1': expected an address of another host",
                 "--exemptGroup '4294967295': expected a group",
-                "--memberPort 'x': without --outboundTransparent",
-                "--memberAddress '::1': without --outboundTransparent",
-                "--exemptGroup '4294967295': without --outboundTransparent",
+                "--memberPort 'x': it applies to outbound redirects only",
+                "--memberAddress '::1': it applies to outbound redirects only",
+                "--exemptGroup '4294967295': it applies to outbound redirects only",
             ],
         ),
         (
             "--serverPort 27017 --port 27117 --outboundTransparent 27117 --exemptGroup 5",
-            &["--outboundTransparent '27117': expected another port than --port"],
+            &["--outboundTransparent '27117': expected a port other than --port"],
         ),
     ];
     for (line, expected) in cases {

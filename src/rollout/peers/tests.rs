@@ -1,4 +1,4 @@
-//! Peers told apart from listed nodes, by every name and address that a node may be known by.
+//! Tests that peers are told apart from listed nodes, by every name and address that a node may have.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// `a` tells where `b` is; `a` itself is looked up.
+/// Node `a` resolves the name of `b`; the name of `a` itself is resolved here.
 fn two() -> (Vec<Node>, ResolvedHosts) {
     let mut nodes: Vec<_> =
         ["a", "b"].map(|name| member(name, MemberState::Secondary, Mode::Allow, &["a", "b"])).to_vec();
@@ -100,7 +100,7 @@ fn at(name: &str, ip: &str) -> MemberStatus {
     MemberStatus { name: name.into(), addresses: vec![ip.into()], ..MemberStatus::default() }
 }
 
-/// Three nodes whose admin ports are Unix sockets, so that nothing is known by those; `m1` dials the others.
+/// Three nodes whose admin ports are Unix sockets, which give no name or address; `m1` dials the others.
 fn by_unix_sockets(change: impl FnOnce(&mut Node)) -> Vec<Node> {
     let names = ["m1", "m2", "m3"];
     let node = |name: &&str| Node {
@@ -124,7 +124,7 @@ fn dials(route: &str, upstream: &str) -> ObservedPeers {
 
 #[test]
 fn a_node_is_known_by_each_of_its_names() {
-    // Each row: what makes n2 known as m2, a change of the first node and of the second.
+    // Each row: the reason why n2 is recognised as m2, a change of the first node, and a change of the second.
     type Change = Box<dyn Fn(&mut Node)>;
     let none = || -> Change { Box::new(|_: &mut Node| {}) };
     let first = |change: fn(&mut Node)| -> (Change, Change) { (Box::new(change), none()) };

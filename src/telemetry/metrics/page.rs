@@ -81,9 +81,9 @@ impl MetricsPage {
             let shown = kinds.filter(|(number, (_, open))| *open > 0 || is_usual(*number));
             shown.map(|(_, (kind, open))| ([("route", &*sum.route.name), ("kind", kind)], open))
         });
-        to.gauge(("tlsramp_open_connections", "Connections that are open, both legs of them.", None), open)?;
+        to.gauge(("tlsramp_open_connections", "Connections that are established on both legs.", None), open)?;
 
-        let help = "Open connections that would not be made so today, by mode and certificates.";
+        let help = "Open connections that the mode and certificates in force would not allow.";
         to.gauge(("tlsramp_non_conforming_connections", help, None), [([], self.scrape.non_conforming)])?;
         self.slots(to)
     }
@@ -92,22 +92,22 @@ impl MetricsPage {
         let series = |value: fn(&SlotGauges) -> u64| {
             self.scrape.slots.iter().map(move |slots| ([("direction", slots.direction)], value(slots)))
         };
-        let help = "Connections that are served at a time, at most.";
+        let help = "Maximum number of connections served at a time.";
         to.gauge(("tlsramp_connection_slots", help, None), series(|slots| slots.limit))?;
-        let help = "Connection slots that are taken, by connections that are not yet established too.";
+        let help = "Connection slots in use, including connections that are not established yet.";
         to.gauge(("tlsramp_connection_slots_used", help, None), series(|slots| slots.used))?;
         let help = "Connections with a slot whose client has sent no byte yet.";
         to.gauge(("tlsramp_silent_connections", help, None), series(|slots| slots.silent))?;
         let help = "Connections that wait for a slot.";
         to.gauge(("tlsramp_waiting_connections", help, None), series(|slots| slots.waiting))?;
         let [client, upstream] = self.scrape.handshake_bytes;
-        let help = "Bytes that TLS handshakes under way have taken in, of peers that are not authenticated yet.";
+        let help = "Bytes received in TLS handshakes in progress, from peers that are not authenticated yet.";
         let sides = [([("side", "client")], client), ([("side", "upstream")], upstream)];
         to.gauge(("tlsramp_handshake_held", help, Some(Unit::Bytes)), sides)
     }
 
     fn bytes(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
-        let help = "Bytes relayed, from clients (in) and to them (out), of open connections too.";
+        let help = "Bytes relayed from clients (in) and to clients (out), including open connections.";
         let series = self.sums.iter().flat_map(|sum| {
             let directions = DIRECTIONS.into_iter().zip(sum.bytes);
             directions.map(|(direction, bytes)| ([("route", &*sum.route.name), ("direction", direction)], bytes))
@@ -118,20 +118,20 @@ impl MetricsPage {
     fn latencies(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let [sniff, client, upstream, dial] = &self.latencies;
         let seconds = || Some(Unit::Seconds);
-        let help = "From accept until it is known how the client opens, its own silence included.";
+        let help = "Time from accept until the client's first bytes were classified, including the client's silence.";
         to.histogram(("tlsramp_sniff_duration", help, seconds()), [([], sniff)])?;
-        let help = "TLS handshakes that succeeded.";
+        let help = "Duration of successful TLS handshakes.";
         let sides = [([("side", "client")], client), ([("side", "upstream")], upstream)];
         to.histogram(("tlsramp_handshake_duration", help, seconds()), sides)?;
-        let help = "Connects to upstreams that succeeded, the name's resolution included.";
+        let help = "Duration of successful connects to upstreams, including name resolution.";
         to.histogram(("tlsramp_dial_duration", help, seconds()), [([], dial)])
     }
 
     fn policy(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         // The spelling of modes does not depend on the configuration.
         let modes = Mode::ALL.map(|mode| ([("mode", mode.name(Spelling::Ssl))], u64::from(mode == self.scrape.mode)));
-        to.gauge(("tlsramp_mode", "The mode in force has 1, the others 0.", None), modes)?;
-        let help = "Changes of mode or certificates are numbered; this is the last.";
+        to.gauge(("tlsramp_mode", "1 for the mode in force, 0 for the others.", None), modes)?;
+        let help = "Number of the last change of mode or certificates.";
         to.gauge(("tlsramp_generation", help, None), [([], self.scrape.generation)])
     }
 
@@ -143,8 +143,8 @@ impl MetricsPage {
             *end = certificate.not_after.min(*end);
         }
         let ends = ends.into_iter().map(|(role, end)| ([("role", role)], end));
-        let help =
-            "When the first certificate, CA or revocation list of a file ends, by the option that names the file.";
+        let help = "Earliest expiry time of the certificates, CAs or revocation lists in a file, by the option that \
+             names the file.";
         to.gauge(("tlsramp_certificate_expiry_timestamp", help, Some(Unit::Seconds)), ends)?;
         let help = "Whether the last rotation was refused: the TLS files on disk are not those in force.";
         to.gauge(("tlsramp_rotation_refused", help, None), [([], u64::from(self.scrape.rotation_refused))])?;
@@ -163,7 +163,7 @@ impl MetricsPage {
         let links = links
             .into_iter()
             .map(|((route, destination), up)| ([("route", route), ("destination", destination)], u64::from(up)));
-        let help = "Whether the last connection or probe to a destination of an outbound route has made its link.";
+        let help = "Whether the last dial or probe of an outbound destination succeeded.";
         to.gauge(("tlsramp_outbound_link_up", help, None), links)
     }
 
@@ -171,34 +171,34 @@ impl MetricsPage {
         let scrape = &self.scrape;
         let help = "Rows of the inventory of clients.";
         to.gauge(("tlsramp_inventory_rows", help, None), [([], scrape.inventory_rows)])?;
-        let help = "Clients that stand in the way of requireSSL.";
+        let help = "Clients that block requireSSL.";
         to.gauge(("tlsramp_blocking_clients", help, None), [([], scrape.blocking_clients)])?;
-        let help = "Plaintext rows that the inventory lost to its bound, within the guard's window.";
+        let help = "Plaintext rows that the inventory lost to its size limit within the guard window.";
         to.gauge(("tlsramp_inventory_lost_plaintext_rows", help, None), [([], scrape.lost_plaintext_rows)])?;
-        let help = "Connections of this host that go around the proxy.";
+        let help = "Connections of this host that bypass the proxy.";
         to.gauge(("tlsramp_bypass_connections", help, None), [([], scrape.bypass)])?;
-        let help = "Whether the redirect rules of a sidecar are in force; absent where none are expected.";
+        let help = "Whether the interception rules of a sidecar are in force; absent if none are expected.";
         let rules = scrape.redirect.map(|rules| ([], u64::from(rules)));
         to.gauge(("tlsramp_redirect_rules", help, None), rules)?;
-        let help = "Log lines dropped because the log was slow.";
+        let help = "Log lines dropped because the log's reader was too slow.";
         to.counter(("tlsramp_log_lines_dropped", help, None), [([], scrape.log_lines_dropped)])
     }
 
     fn process(&self, to: &mut FamilyWriter<'_>) -> fmt::Result {
         let process = &self.process;
-        to.info("tlsramp_build", "The version that runs.", [("version", env!("CARGO_PKG_VERSION"))])?;
+        to.info("tlsramp_build", "Version of tlsramp.", [("version", env!("CARGO_PKG_VERSION"))])?;
         // Standard names of all programs, without a prefix.
         let help = "Processor time, user and system.";
         to.counter(("process_cpu", help, Some(Unit::Seconds)), process.cpu_seconds.map(|value| ([], value)))?;
-        let help = "Memory that is resident.";
+        let help = "Resident memory.";
         to.gauge(
             ("process_resident_memory", help, Some(Unit::Bytes)),
             process.resident_bytes.map(|value| ([], value)),
         )?;
-        to.gauge(("process_open_fds", "Descriptors that are open.", None), process.open_fds.map(|value| ([], value)))?;
-        let help = "Descriptors that may be open.";
+        to.gauge(("process_open_fds", "Open file descriptors.", None), process.open_fds.map(|value| ([], value)))?;
+        let help = "Maximum number of open file descriptors.";
         to.gauge(("process_max_fds", help, None), process.max_fds.map(|value| ([], value)))?;
-        let help = "When the process began.";
+        let help = "Start time of the process.";
         to.gauge(("process_start_time", help, Some(Unit::Seconds)), self.started.map(|value| ([], value)))
     }
 }

@@ -33,7 +33,7 @@ pub struct Scrape {
     pub lost_plaintext_rows: u64,
     /// Number of connections of this host that bypass the proxy.
     pub bypass: u64,
-    /// Whether the redirect rules are in force; `None` if none are expected.
+    /// Whether the interception rules are in force; `None` if none are expected.
     pub redirect: Option<bool>,
     /// Number of log lines dropped since the start.
     pub log_lines_dropped: u64,

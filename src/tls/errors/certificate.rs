@@ -84,9 +84,9 @@ fn has_critical_policies(certificate: &X509Certificate<'_>) -> bool {
 pub(crate) fn key_problem(certificate: &[u8]) -> Option<&'static str> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     if certificate.public_key().algorithm.algorithm.to_id_string() == RSA_PSS {
-        return Some("it is of the kind RSA-PSS");
+        return Some("its type is RSA-PSS");
     }
-    is_short(&certificate).then_some("it is RSA of less than 2048 bits")
+    is_short(&certificate).then_some("it is an RSA key shorter than 2048 bits")
 }
 
 const CERTIFICATE_POLICIES: &str = "2.5.29.32";

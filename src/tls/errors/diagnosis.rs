@@ -65,44 +65,56 @@ pub(crate) fn diagnosis(text: &'static str) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Diagnosis(text)))))
 }
 
-pub(crate) const SERVER_NAME: &str = "the server name (SNI) in the hello is no DNS name: a label is empty, longer than 63 characters, \
-     begins or ends with '-', or has other characters than ASCII letters, digits, '-' and '_', or the last label is a \
-     number; connect by another name of this host";
-pub(crate) const V1: &str = "it is X.509 v1; issue it anew as v3";
-pub(crate) const SHA1: &str = "it is signed with SHA-1; issue it anew with SHA-256";
+pub(crate) const SERVER_NAME: &str = "the server name (SNI) in the ClientHello is not a DNS name (labels of 1 to 63 \
+    ASCII letters, digits, '-' and '_', not starting or ending with '-', and the last one not a number); connect by \
+    another name of this host";
+pub(crate) const V1: &str = "it is X.509 v1; reissue it as v3";
+pub(crate) const SHA1: &str = "it is signed with SHA-1; reissue it with SHA-256";
 pub(crate) const NO_SAN: &str =
-    "it has a CN and no subject alternative name; issue it anew with the name as subjectAltName";
-pub(crate) const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; issue it anew with 2048 or more, or ECDSA";
+    "it has a CN but no subject alternative name; reissue it with the name as subjectAltName";
+pub(crate) const SHORT_RSA: &str = "its RSA key is shorter than 2048 bits; reissue it with 2048 bits or more, or with \
+    ECDSA";
 /// Prefix of DNS names in the result of [`subject_alt_names`](crate::tls::subject_alt_names).
 pub(crate) const DNS: &str = "DNS:";
 pub(crate) const SHORTEST_RSA_BITS: usize = 2048;
 pub(crate) const PSS_KEY: &str =
-    "its key is of the kind RSA-PSS; issue it anew with a key of the kind RSA (rsaEncryption) or ECDSA";
-pub(crate) const CA: &str = "it is a CA's (basicConstraints CA:TRUE), issued by another; issue it anew with CA:FALSE (only a self-signed \
-                  one that is itself in the CA file is taken)";
-pub(crate) const ALGORITHM: &str = "it, or a CA above it, is signed by an algorithm or a key that is not supported here (supported: RSA of 2048 \
-     bits or more and ECDSA on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512, and Ed25519); issue it anew";
-pub(crate) const CRL_ALGORITHM: &str = "the CRL of its issuer is signed by an algorithm or a key that is not supported here (supported: RSA of \
-     2048 bits or more and ECDSA on P-256, P-384 or P-521 with SHA-256, SHA-384 or SHA-512, and Ed25519); make it anew";
-pub(crate) const NO_CA: &str = "a certificate above it is no CA's (basicConstraints CA:TRUE is missing)";
+    "its key type is RSA-PSS, which is not supported; reissue it with an RSA (rsaEncryption) or ECDSA key";
+pub(crate) const CA: &str = "it is a CA certificate (basicConstraints CA:TRUE) that another CA issued; reissue it with \
+    CA:FALSE (a CA certificate is accepted only if it is self-signed and in the CA file itself)";
+pub(crate) const ALGORITHM: &str = "it, or a CA above it, has a signature algorithm or key that is not supported \
+    (supported: RSA of 2048 bits or more, or ECDSA on P-256, P-384 or P-521, each with SHA-256, SHA-384 or SHA-512; \
+    Ed25519); reissue it";
+pub(crate) const CRL_ALGORITHM: &str = "the CRL of its issuer has a signature algorithm or key that is not supported \
+    (supported: RSA of 2048 bits or more, or ECDSA on P-256, P-384 or P-521, each with SHA-256, SHA-384 or SHA-512; \
+    Ed25519); generate the CRL again with a supported one";
+pub(crate) const NO_CA: &str = "a certificate above it is not a CA certificate (basicConstraints CA:TRUE is missing); \
+    reissue that certificate";
 pub(crate) const POLICIES: &str =
-    "its certificate policies are critical, which is not supported here; issue it anew with them not critical";
-pub(crate) const CRITICAL: &str = "it, or a CA above it, has a critical extension that is not supported here";
-pub(crate) const NAME_CONSTRAINTS: &str = "its names are outside of the name constraints of a CA above it, or these constraints are of a kind \
-     that is not supported here (directoryName, email)";
-pub(crate) const PATH_LENGTH: &str = "the path length that a CA above it allows is exceeded";
-pub(crate) const CRL_OF_OTHER_KEY: &str = "the CRL of its issuer's name is signed by another key than its issuer's";
-pub(crate) const NO_CRL_SIGN: &str = "the key usage of its issuer does not allow the signing of CRLs (cRLSign)";
-pub(crate) const CRL_NOT_BEGUN: &str = "the CRL of its issuer is not yet valid (thisUpdate is in the future)";
-pub(crate) const CA_ENDED: &str = "the CA that has signed it has expired";
-pub(crate) const CA_NOT_BEGUN: &str = "the CA that has signed it is not yet valid";
-pub(crate) const NOT_ISSUING: &str = "the certificate of the CA file that has signed it may not issue it (basicConstraints CA:TRUE, \
-     keyCertSign or the extended key usage is missing)";
-pub(crate) const NO_ROOT: &str = "the CA of the CA file that has signed it is an intermediate, and the root above that is not in \
-     the file (mongod: unable to get issuer certificate)";
-pub(crate) const WRITTEN: &str = "its issuer is a CA of the CA file whose own certificate has that name with other string types, case or \
-     spaces, and such names are not one here; issue it anew with the certificate that is in the CA file";
-pub(crate) const SELF_ISSUED: &str = "its subject is that of its issuer, and it is not itself in the CA file (mongod: self-signed \
-     certificate); issue it anew with another subject";
-pub(crate) const LONG_CHAIN: &str = "it comes with more than 4 intermediate certificates";
-pub(crate) const TOO_COSTLY: &str = "its chain takes too many signature checks";
+    "its certificate policies are critical, which is not supported; reissue it with the extension not critical";
+pub(crate) const CRITICAL: &str = "it, or a CA above it, has a critical extension that is not supported; reissue it \
+    without that extension";
+pub(crate) const NAME_CONSTRAINTS: &str = "its names violate the name constraints of a CA above it, or these \
+    constraints have a type that is not supported (directoryName, email); reissue it with permitted names";
+pub(crate) const PATH_LENGTH: &str = "its chain is longer than the path length constraint of a CA above it allows; \
+    issue it from a CA closer to the root";
+pub(crate) const CRL_OF_OTHER_KEY: &str = "the CRL with the name of its issuer is signed with a key other than the \
+    issuer's; put the CRL of that CA into the CRL file";
+pub(crate) const NO_CRL_SIGN: &str = "the key usage of its issuer does not allow signing CRLs (cRLSign); reissue the \
+    CA certificate with cRLSign";
+pub(crate) const CRL_NOT_BEGUN: &str = "the CRL of its issuer is not yet valid (thisUpdate is in the future); check \
+    this host's clock";
+pub(crate) const CA_ENDED: &str = "the CA that signed it has expired; put the renewed CA into the CA file";
+pub(crate) const CA_NOT_BEGUN: &str = "the CA that signed it is not yet valid; check this host's clock";
+pub(crate) const NOT_ISSUING: &str = "the certificate in the CA file that signed it must not issue it \
+    (basicConstraints CA:TRUE, keyCertSign or the extended key usage is missing); reissue that CA certificate";
+pub(crate) const NO_ROOT: &str = "the CA that signed it is an intermediate whose root is not in the CA file (mongod: \
+    unable to get issuer certificate); add the root to the file";
+pub(crate) const WRITTEN: &str = "its issuer name is encoded with other string types, case or spaces than the subject \
+    of the CA certificate in the CA file, and such names do not match here; reissue it with the certificate in the CA \
+    file";
+pub(crate) const SELF_ISSUED: &str = "its subject equals its issuer, but it is not in the CA file itself (mongod: \
+    self-signed certificate); reissue it with another subject, or add it to the CA file";
+pub(crate) const LONG_CHAIN: &str = "its chain has more than 4 intermediate certificates; send only those up to the \
+    root";
+pub(crate) const TOO_COSTLY: &str = "its chain requires too many signature verifications; send only the certificates \
+    up to the root, in order";

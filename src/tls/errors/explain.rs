@@ -13,20 +13,21 @@ use super::diagnosis::{DNS, SERVER_NAME};
 #[must_use]
 pub(crate) fn explain(error: &Error) -> String {
     match error {
-        Error::NoCertificatesPresented => "no certificate was shown, and a CA file makes one mandatory \
-             (sslAllowConnectionsWithoutCertificates excuses its absence); a client whose key is of the kind RSA-PSS shows none, \
-             for no scheme of such keys is taken here"
+        Error::NoCertificatesPresented => "the client presented no certificate, but a CA file makes one mandatory \
+            (sslAllowConnectionsWithoutCertificates allows clients to present none); a client with an RSA-PSS key \
+            presents none, because its signature schemes are not accepted"
             .into(),
         Error::InvalidCertificate(kind) => format!("the peer's certificate is refused: {}", certificate(kind)),
         Error::PeerIncompatible(kind) => incompatible(kind),
         Error::PeerMisbehaved(PeerMisbehaved::ServerNameMustContainOneHostName) => SERVER_NAME.into(),
-        Error::PeerMisbehaved(kind) => format!("the peer breaks the rules of TLS ({kind:?})"),
+        Error::PeerMisbehaved(kind) => format!("the peer violates the TLS protocol ({kind:?})"),
         Error::AlertReceived(alert) => format!("the peer sent the alert {}{}", alert_name(*alert), alert_hint(*alert)),
         Error::InvalidMessage(InvalidMessage::IllegalEmptyValue) => {
-            "broken TLS: a value is empty that must not be, such as an empty server name (SNI) in the hello".into()
+            "invalid TLS: a value that must not be empty is empty, such as the server name (SNI) in the ClientHello"
+                .into()
         }
         Error::InvalidMessage(_) | Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
-            format!("not TLS, or broken TLS ({error})")
+            format!("not TLS, or invalid TLS ({error})")
         }
         other => other.to_string(),
     }
@@ -37,13 +38,15 @@ fn certificate(kind: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not yet valid".into(),
         CertificateError::Revoked => "it is revoked".into(),
-        CertificateError::UnknownIssuer => "it is not signed by a CA of the CA file".into(),
-        CertificateError::UnknownRevocationStatus => "the CRL file has no CRL of its issuer".into(),
+        CertificateError::UnknownIssuer => "it is not signed by a CA in the CA file".into(),
+        CertificateError::UnknownRevocationStatus => {
+            "the CRL file has no CRL of its issuer; add the CRL of that CA".into()
+        }
         CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
-            "the CRL has expired".into()
+            "the CRL of its issuer has expired; put a newer one into the CRL file".into()
         }
         CertificateError::InvalidPurpose => {
-            "its key usage does not allow it (a client needs clientAuth, a server serverAuth)".into()
+            "its extended key usage does not allow this use (a client needs clientAuth, a server serverAuth)".into()
         }
         CertificateError::BadSignature => "its signature does not verify".into(),
         CertificateError::Other(OtherError(diagnosis)) => diagnosis.to_string(),
@@ -58,17 +61,20 @@ fn certificate(kind: &CertificateError) -> String {
 fn incompatible(kind: &PeerIncompatible) -> String {
     match kind {
         PeerIncompatible::NoCipherSuitesInCommon | PeerIncompatible::NoKxGroupsInCommon => {
-            "no cipher suite or group in common: static RSA and DHE suites are not spoken here, ECDHE with AES-GCM or \
-             ChaCha20-Poly1305 is"
+            "no cipher suite or key exchange group in common: static RSA and DHE suites are not supported, only ECDHE \
+             with AES-GCM or ChaCha20-Poly1305"
                 .into()
         }
         PeerIncompatible::NoSignatureSchemesInCommon => {
-            "no signature scheme in common: the client takes none that the key of our certificate can make (RSA: SHA-256 and \
-             up, by PSS alone in TLS 1.3; ECDSA: P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512; Ed25519)"
+            "no signature scheme in common: the client accepts none that the key of our certificate supports (RSA: \
+             SHA-256 and up, only PSS in TLS 1.3; ECDSA: P-256 with SHA-256, P-384 with SHA-384, P-521 with SHA-512; \
+             Ed25519); use a certificate with another type of key"
                 .into()
         }
         PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
-            "no signature scheme in common: the server takes none that the key of our certificate can make".into()
+            "no signature scheme in common: the server accepts none that the key of our certificate supports; use a \
+             certificate with another type of key"
+                .into()
         }
         PeerIncompatible::SignatureAlgorithmsExtensionRequired
         | PeerIncompatible::NamedGroupsExtensionRequired
@@ -77,7 +83,10 @@ fn incompatible(kind: &PeerIncompatible) -> String {
         | PeerIncompatible::UncompressedEcPointsRequired
         | PeerIncompatible::NoEcPointFormatsInCommon
         | PeerIncompatible::NullCompressionRequired => {
-            format!("the hello lacks what TLS by ECDHE needs ({kind:?}): its library is too old, or is no TLS library")
+            format!(
+                "the ClientHello lacks an extension that ECDHE requires ({kind:?}): the client's TLS library is too \
+                 old, or it is not a TLS client"
+            )
         }
         PeerIncompatible::Tls12NotOffered
         | PeerIncompatible::Tls12NotOfferedOrEnabled
@@ -108,13 +117,15 @@ fn alert_name(alert: AlertDescription) -> String {
 fn alert_hint(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::HandshakeFailure => {
-            ": nothing in common (offered: TLS 1.2 and 1.3, ECDHE with AES-GCM or ChaCha20-Poly1305), or it wants a \
-             certificate"
+            ": nothing in common (offered: TLS 1.2 and 1.3, ECDHE with AES-GCM or ChaCha20-Poly1305), or the peer \
+             requires a certificate"
         }
-        AlertDescription::ProtocolVersion => ": it speaks neither TLS 1.2 nor 1.3, or has them disabled",
-        AlertDescription::AccessDenied => ": TLS is disabled there, as by a tlsramp in mode disabled",
-        AlertDescription::UnknownCA => ": our certificate is not signed by a CA it knows",
-        AlertDescription::CertificateRequired => ": it wants a certificate of us (sslClusterFile or sslPEMKeyFile)",
+        AlertDescription::ProtocolVersion => ": the peer supports neither TLS 1.2 nor 1.3, or has them disabled",
+        AlertDescription::AccessDenied => ": the peer has TLS disabled, like a tlsramp in mode disabled",
+        AlertDescription::UnknownCA => ": the peer does not trust the CA that signed our certificate",
+        AlertDescription::CertificateRequired => {
+            ": the peer requires a certificate from us: set sslClusterFile or sslPEMKeyFile"
+        }
         _ => "",
     }
 }

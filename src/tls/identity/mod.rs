@@ -55,17 +55,20 @@ impl Identity {
         let pem = pem::read(role, path, password)?;
         let chain: Vec<_> = pem.certificates.into_iter().map(|found| found.der).collect();
         let Some(leaf) = chain.first() else {
-            return Err(fault("no certificate in it".into(), "put the certificate and its chain before the key"));
+            return Err(fault(
+                "the file contains no certificate".into(),
+                "put the certificate and its chain before the key",
+            ));
         };
         let [key] = pem.keys.as_slice() else {
-            let problem = format!("{} private keys in it, expected one", pem.keys.len());
-            return Err(fault(problem, "put the certificate's private key into the same file, as mongod wants it"));
+            let problem = format!("the file contains {} private keys, expected one", pem.keys.len());
+            return Err(fault(problem, "put the certificate's private key into the same file, as mongod requires"));
         };
         let facts = Facts::read(leaf, check).map_err(|(problem, remedy)| fault(problem, remedy))?;
         if role == FileRole::CertificateKey && !facts.has_names {
             return Err(fault(
-                "the certificate has no subject alternative name, and no current client goes by the CN".into(),
-                "issue it with the names that clients dial as subjectAltName",
+                "the certificate has no subject alternative name, and current clients ignore the CN".into(),
+                "reissue it with the host names that clients use as subjectAltName",
             ));
         }
         let key = certified(chain, key).map_err(|(problem, remedy)| fault(problem, remedy))?;
@@ -81,16 +84,16 @@ fn certified(
     let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(key).map_err(|error| {
         let named = chain.first().and_then(|leaf| key_problem(leaf));
         let why = named.map_or_else(|| error.to_string(), str::to_owned);
-        (format!("the private key is of no use here ({why})"), "use RSA of 2048 bits and more, ECDSA or Ed25519")
+        (format!("the private key cannot be used ({why})"), "use an RSA key of 2048 bits or more, ECDSA or Ed25519")
     })?;
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
         Err(rustls::Error::InconsistentKeys(_)) => Err((
             "the private key does not match the certificate".into(),
-            "put the key that the certificate was issued for into the file, the leaf certificate first",
+            "put the key for which the certificate was issued into the file, with the leaf certificate first",
         )),
-        Err(error) => Err((format!("the certificate cannot be used ({error})"), "issue it anew as X.509 v3")),
+        Err(error) => Err((format!("the certificate cannot be used ({error})"), "reissue it as X.509 v3")),
     }
 }
 
@@ -106,7 +109,7 @@ struct Facts {
 
 impl Facts {
     fn read(leaf: &[u8], check: ValidityCheck) -> Result<Facts, Problem> {
-        let unreadable = || ("the certificate cannot be parsed".to_owned(), "issue it anew as X.509 v3");
+        let unreadable = || ("the certificate cannot be parsed".to_owned(), "reissue it as X.509 v3");
         let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| unreadable())?;
         let validity = certificate.validity();
         if check == ValidityCheck::Enforce && !validity.is_valid() {
@@ -116,7 +119,7 @@ impl Facts {
                 (problem, "check this host's clock, or issue the certificate with an earlier start")
             } else {
                 let problem = format!("the certificate has expired (notBefore {from}, notAfter {to})");
-                (problem, "renew it; mongod, too, does not start with one that has")
+                (problem, "renew it; mongod does not start with an expired certificate either")
             });
         }
         let usage = certificate.extended_key_usage().map_err(|_| unreadable())?.map(|usage| usage.value);
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn keys_that_cannot_be_used_have_their_reason() {
         let folder = tempfile::tempdir().unwrap();
-        for (algorithm, bits, reason) in [("rsa-pss", "2048", "RSA-PSS"), ("rsa", "1024", "less than 2048 bits")] {
+        for (algorithm, bits, reason) in [("rsa-pss", "2048", "RSA-PSS"), ("rsa", "1024", "shorter than 2048 bits")] {
             let bits = format!("rsa_keygen_bits:{bits}");
             let mut command = Command::new("openssl");
             command.current_dir(&folder).args(["req", "-x509", "-newkey", algorithm, "-pkeyopt", &bits, "-nodes"]);

@@ -144,5 +144,5 @@ fn server_error(files: &TlsFiles, problem: String) -> FileError {
         None => (FileRole::Ca, files.ca.as_deref()),
     };
     let path = path.or(files.certificate_key.as_deref()).unwrap_or(Path::new(""));
-    FileError::new(role, path, problem, "check the CA and CRL files and the disabled protocols")
+    FileError::new(role, path, problem, "check the CA and CRL files and the disabled protocol versions")
 }

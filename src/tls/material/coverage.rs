@@ -16,8 +16,8 @@ pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
     let unlisted = names(unlisted).map(|cas| {
         let (of, those) = if several { ("lists of the CAs", "these CAs") } else { ("list of the CA", "that CA") };
         format!(
-            "{}: no revocation {of} {cas} in it, or the CA's key usage lacks cRLSign, so every certificate of {those} is refused; \
-             put the list into the file, and rotate",
+            "{}: the file has no revocation {of} {cas}, or the CA's key usage lacks cRLSign, so every certificate of \
+             {those} is refused; add the list to the file, and rotate",
             FileRole::Crl
         )
     });
@@ -60,8 +60,8 @@ pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<Strin
         coming.iter().filter(|one| one.kind == TlsItemKind::Authority && is_unlisted(one) && one.verifies_at(now));
     let line = |ca: &TlsItem| {
         format!(
-            "{}: the revocation list of the CA {}, which the files in force have, is not in it, so every certificate of that CA \
-             is refused; put it into the file, or take the CA out, and rotate (file {})",
+            "{}: the revocation list of the CA {}, which the files in force contain, is missing, so every certificate \
+             of that CA would be refused; add it to the file or remove the CA, and rotate (file {})",
             FileRole::Crl,
             shown(&ca.subject),
             list.path.display()
@@ -82,8 +82,8 @@ fn no_list_of_any(all: &[TlsItem], now: i64) -> Option<UnusableReason> {
     }
     let is_certain = lists(all).all(|list| cas.iter().any(|ca| ca.subject == list.subject));
     let line = format!(
-        "{}: no revocation list in it is of a CA of the CA file (it has lists of {}) that may sign one (cRLSign), so every \
-         certificate of {} is refused; put the list of that CA into it, and rotate (file {})",
+        "{}: the file has revocation lists of {} only, and none of them is signed by a CA of the CA file that may sign \
+         CRLs (cRLSign), so every certificate of {} is refused; add the list of that CA, and rotate (file {})",
         FileRole::Crl,
         names(lists(all))?,
         names(cas.iter().copied())?,
@@ -99,14 +99,14 @@ fn unmatched(all: &[TlsItem]) -> impl Iterator<Item = String> + '_ {
         let (subject, role) = (shown(&list.subject), list.role);
         if has_name {
             format!(
-                "{role}: the revocation list of {subject} is not signed by the key of the CA of that name in the CA file (or by an \
-                 algorithm that is not supported here, such as SHA-1); put the list that this CA has signed into the file, and \
-                 rotate"
+                "{role}: the revocation list of {subject} is not signed with the key of the CA of that name in the CA \
+                 file, or with an algorithm that is not supported, such as SHA-1; put the list that this CA signed \
+                 into the file, and rotate"
             )
         } else {
             format!(
-                "{role}: the revocation list of {subject} is of no CA of the CA file: it counts only for certificates that come \
-                 with that CA's certificate"
+                "{role}: the revocation list of {subject} belongs to no CA in the CA file: it applies only to \
+                 certificates that are sent together with the certificate of that CA"
             )
         }
     })
@@ -114,9 +114,9 @@ fn unmatched(all: &[TlsItem]) -> impl Iterator<Item = String> + '_ {
 
 fn issues_nothing(ca: &TlsItem) -> String {
     format!(
-        "{}: the CA {} may issue nothing (its key usage lacks keyCertSign, its extended key usage lacks clientAuth and serverAuth, or \
-         it has a critical extension that is not supported), so every certificate of that CA is refused; put another CA into the \
-         file, and rotate",
+        "{}: the CA {} must not issue certificates (its key usage lacks keyCertSign, its extended key usage lacks \
+         clientAuth and serverAuth, or it has a critical extension that is not supported), so every certificate of \
+         that CA is refused; replace it with another CA, and rotate",
         ca.role,
         shown(&ca.subject)
     )
@@ -125,10 +125,10 @@ fn issues_nothing(ca: &TlsItem) -> String {
 fn without_root(ca: &TlsItem, all: &[TlsItem]) -> String {
     let has_root = all.iter().any(|one| one.kind == TlsItemKind::Authority && one.role == ca.role && !one.lacks_root);
     let (role, subject) = (ca.role, shown(&ca.subject));
-    let none = if has_root { "" } else { "no root (self-signed CA certificate) in it: " };
+    let none = if has_root { "" } else { "the file contains no root (self-signed CA certificate): " };
     format!(
-        "{role}: {none}the CA {subject} is an intermediate, and the root above it is not in the file, so every certificate of that \
-         CA is refused, as by mongod (\"unable to get issuer certificate\"); put the root beside it, and rotate"
+        "{role}: {none}the CA {subject} is an intermediate whose root is not in the file, so every certificate of that \
+         CA is refused, as by mongod (\"unable to get issuer certificate\"); add the root to the file, and rotate"
     )
 }
 
@@ -174,26 +174,30 @@ mod tests {
         let without_root = TlsItem { lacks_root: true, verifies: None, ..ca("CN=sub", false) };
         let above = TlsItem { is_above: true, ..ca("CN=above", false) };
         let ours = one(TlsItemKind::Chain, "CN=sub", false);
-        let (a, b) = ("no revocation list of the CA CN=a in it", "is of no CA of the CA file");
+        let (a, b) = ("the file has no revocation list of the CA CN=a", "belongs to no CA in the CA file");
         // TLS items, the expected warnings, and whether the set is unusable.
         let useless = TlsItem { is_useless: true, verifies: None, ..ca("CN=a", false) };
         let rows: [(&[TlsItem], &[&str], bool); 12] = [
-            (std::slice::from_ref(&useless), &["the CA CN=a may issue nothing"], true),
-            (&[useless.clone(), ca("CN=b", false)], &["the CA CN=a may issue nothing"], false),
+            (std::slice::from_ref(&useless), &["the CA CN=a must not issue certificates"], true),
+            (&[useless.clone(), ca("CN=b", false)], &["the CA CN=a must not issue certificates"], false),
             (&[ca("CN=a", false)], &[], false),
             (&[ca("CN=a", true), list("CN=a", true)], &[], false),
             (&[ca("CN=a", false), list("CN=b", false)], &[a, b], true),
-            (&[ca("CN=a", false), list("CN=a", false)], &[a, "not signed by the key of the CA of that name"], true),
+            (&[ca("CN=a", false), list("CN=a", false)], &[a, "not signed with the key of the CA of that name"], true),
             (&[ca("CN=a", false), ca("CN=b", true), list("CN=b", true)], &[a], false),
             (
                 &[ca("CN=a", false), ca("CN=c", false), ca("CN=b", true), list("CN=b", true)],
-                &["no revocation lists of the CAs CN=a; CN=c in it"],
+                &["the file has no revocation lists of the CAs CN=a; CN=c"],
                 false,
             ),
             (&[above.clone(), ca("CN=b", true), list("CN=b", true)], &[], false),
             // Clients may send the same intermediate CA that is in our chain.
             (&[ours, ca("CN=a", false), list("CN=sub", false)], &[a, b], false),
-            (std::slice::from_ref(&without_root), &["no root (self-signed CA certificate) in it: the CA CN=sub"], true),
+            (
+                std::slice::from_ref(&without_root),
+                &["the file contains no root (self-signed CA certificate): the CA CN=sub"],
+                true,
+            ),
             (&[without_root.clone(), ca("CN=a", false)], &["tlsCAFile: the CA CN=sub is an intermediate"], false),
         ];
         for (all, expected, unusable) in rows {
@@ -220,6 +224,6 @@ mod tests {
             (0..150).map(|number| one(TlsItemKind::Authority, &format!("CN={number}"), false)).collect();
         many.extend([ca("CN=a", true), list("CN=a", true)]);
         let said = coverage_warnings(&many).join("\n");
-        assert!(said.contains("CN=3; and 146 more in it") && said.len() < 500, "{said}");
+        assert!(said.contains("CN=3; and 146 more, or") && said.len() < 500, "{said}");
     }
 }

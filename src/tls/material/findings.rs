@@ -50,9 +50,10 @@ pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
 pub fn finding_lines(findings: &[ValidityFinding<'_>]) -> Vec<String> {
     let more = findings.len().saturating_sub(VALIDITIES_SHOWN);
     let mut lines: Vec<_> = findings.iter().take(VALIDITIES_SHOWN).map(ToString::to_string).collect();
-    lines.extend(
-        (more > 0).then(|| format!("and {more} more certificates, CAs or revocation lists that end or have ended")),
-    );
+    lines
+        .extend((more > 0).then(|| {
+            format!("and {more} more certificates, CAs or revocation lists that expire soon or have expired")
+        }));
     lines
 }
 
@@ -83,9 +84,9 @@ impl fmt::Display for ValidityFinding<'_> {
         let TlsItem { role, kind, subject, begins, ends, .. } = self.item;
         let (subject, ends) = (shown(subject), date(ends.unwrap_or_default()));
         let (what, remedy) = match kind {
-            TlsItemKind::Certificate => ("the certificate", "renew it, and rotate"),
+            TlsItemKind::Certificate => ("the certificate", "renew it, and rotate (tlsramp ctl rotate)"),
             TlsItemKind::Chain => ("the intermediate certificate", "put the renewed chain into the file, and rotate"),
-            TlsItemKind::Authority => ("the CA", "put the CA that follows it beside it, and rotate"),
+            TlsItemKind::Authority => ("the CA", "add the CA that will replace it to the file, and rotate"),
             TlsItemKind::RevocationList => ("the revocation list of", "put a newer one into the file, and rotate"),
         };
         write!(f, "{role}: {what} {subject} ")?;
@@ -93,8 +94,8 @@ impl fmt::Display for ValidityFinding<'_> {
             (ValidityState::Over, TlsItemKind::RevocationList) if !self.refuses => {
                 write!(
                     f,
-                    "has expired on {ends}; no CA in force needs it (it is of another key, or another list of that CA counts); \
-                     take it out, or {remedy}"
+                    "has expired on {ends}; no CA in force needs it (another key signed it, or another list of that CA \
+                     is used); remove it, or {remedy}"
                 )
             }
             (ValidityState::Over, TlsItemKind::RevocationList) => {

@@ -100,8 +100,8 @@ impl LoadedFiles {
         for (role, identity) in [(FileRole::CertificateKey, &self.serving), (FileRole::Cluster, &self.cluster)] {
             if identity.as_ref().is_some_and(Identity::is_issued_ca) {
                 warnings.push(format!(
-                    "{role}: it is a CA's (basicConstraints CA:TRUE), issued by another: peers with tlsramp refuse it; issue \
-                     it anew with CA:FALSE"
+                    "{role}: it is a CA certificate (basicConstraints CA:TRUE) that another CA issued: peers with \
+                     tlsramp refuse it; reissue it with CA:FALSE"
                 ));
             }
         }
@@ -134,10 +134,10 @@ impl CaFile {
         let algorithms = provider().signature_verification_algorithms;
         let cas =
             certificates.into_iter().map(|item| CaCertificate::new(item, &algorithms)).collect::<Result<Vec<_>, _>>();
-        let mut cas = cas.map_err(|problem| error(problem, "take it out, or issue it anew as X.509 v3"))?;
+        let mut cas = cas.map_err(|problem| error(problem, "remove it, or reissue it as X.509 v3"))?;
         apply_issuer_limits(&mut cas, &algorithms);
         if cas.is_empty() {
-            let problem = "no usable CA certificate in it".to_owned();
+            let problem = "the file contains no usable CA certificate".to_owned();
             return Err(error(problem, "put the CA's certificate (X.509 v3) into it as PEM"));
         }
         Ok(CaFile { role, path: path.to_owned(), cas, crls })
@@ -166,7 +166,7 @@ fn read_crls<'a>(
     let error = |problem: String, remedy| FileError::new(FileRole::Crl, path, problem, remedy);
     let own = pem::read(FileRole::Crl, path, None)?.crls;
     if own.is_empty() {
-        return Err(error("no certificate revocation list (BEGIN X509 CRL) in it".into(), CRL_REMEDY));
+        return Err(error("the file contains no certificate revocation list (BEGIN X509 CRL)".into(), CRL_REMEDY));
     }
     let own = own.into_iter().map(|crl| ((FileRole::Crl, path), crl));
     let of_ca_files = ca_files.clone();

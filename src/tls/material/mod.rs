@@ -155,7 +155,7 @@ impl Material {
     /// The reason why a new connection with this chain would be refused.
     pub fn verify_admin_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), String> {
         let Some(verifier) = &self.admin_verifier else {
-            return Err("there is no CA file to verify it with".to_owned());
+            return Err("no CA file is configured to verify it with: set tlsCAFile".to_owned());
         };
         let verified = match chain.split_first() {
             Some((leaf, intermediates)) => verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).map(drop),

@@ -65,7 +65,7 @@ fn lines_name_what_ends_and_what_to_do() {
             TlsItemKind::Authority,
             "CN=root",
             NOW - DAY,
-            "tlsCAFile: the CA CN=root has expired on 2023-11-13T22:13:20Z; put the CA",
+            "tlsCAFile: the CA CN=root has expired on 2023-11-13T22:13:20Z; add the CA",
         ),
         (
             TlsItemKind::Certificate,

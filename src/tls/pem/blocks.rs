@@ -37,7 +37,7 @@ pub(crate) fn blocks(text: &[u8]) -> Result<Vec<PemBlock>, String> {
         match open.take() {
             None => {
                 if in_base64 && line.starts_with(b"-----END ") {
-                    return Err(format!("line {number}: the END of a block that has no BEGIN line ({})", shown(line)));
+                    return Err(format!("line {number}: an END line without a BEGIN line ({})", shown(line)));
                 }
                 in_base64 = !line.is_empty() && line.iter().all(is_base64);
                 open = begin(number, line)?.map(OpenBlock::new);
@@ -89,8 +89,8 @@ impl OpenBlock {
         if let Some(rest) = line.strip_prefix(b"-----END ") {
             return match rest.strip_suffix(b"-----") {
                 Some(label) if label == self.block.label.as_bytes() => Ok(true),
-                _ if contains(rest, b"-----BEGIN ") => Err(format!("line {number}: an END and a BEGIN on one line")),
-                _ => Err(format!("{} ends as {} in line {number}", self.block, shown(line))),
+                _ if contains(rest, b"-----BEGIN ") => Err(format!("line {number}: END and BEGIN on the same line")),
+                _ => Err(format!("{} ends with {} in line {number}", self.block, shown(line))),
             };
         }
         if contains(line, b"-----BEGIN ") {
@@ -131,18 +131,18 @@ fn begin(number: usize, line: &[u8]) -> Result<Option<PemBlock>, String> {
     let trimmed = line.trim_ascii_start();
     let Some(rest) = trimmed.strip_prefix(b"-----BEGIN ") else {
         if trimmed.len() >= LOST_BYTES && trimmed.starts_with(b"MI") && trimmed.iter().all(is_base64) {
-            return Err(format!("line {number}: base64 of a block that has no BEGIN line ({})", shown(line)));
+            return Err(format!("line {number}: base64 without a BEGIN line ({})", shown(line)));
         }
         return Ok(None);
     };
     if trimmed.len() != line.len() {
-        return Err(format!("line {number}: a BEGIN that is indented"));
+        return Err(format!("line {number}: an indented BEGIN line"));
     }
     match rest.strip_suffix(b"-----").map(std::str::from_utf8) {
         Some(Ok(label)) if !label.is_empty() && !label.contains("-----") => {
             Ok(Some(PemBlock { label: label.to_owned(), line: number, encrypted: false, base64: String::new() }))
         }
-        _ => Err(format!("line {number}: not a whole BEGIN line ({})", shown(line))),
+        _ => Err(format!("line {number}: an incomplete BEGIN line ({})", shown(line))),
     }
 }
 
@@ -196,14 +196,14 @@ mod tests {
             (&one.replace("AAAA", "AAAA\n\nAAAA"), Err("line 3: an empty line in the block of line 1")),
             ("-----BEGIN A-----\n-----END A-----\n", Ok(&[("A", 1, "")])),
             (one.trim_end().strip_suffix("-----END A-----").unwrap(), Err("line 1: the block A has no END line")),
-            (&one[4..], Err("line 3: the END of a block that has no BEGIN line")),
-            (&one[4..].replace("AAAA", &"MIIA".repeat(16)), Err("line 2: base64 of a block that has no BEGIN line")),
+            (&one[4..], Err("line 3: an END line without a BEGIN line")),
+            (&one[4..].replace("AAAA", &"MIIA".repeat(16)), Err("line 2: base64 without a BEGIN line")),
             ("# -----BEGIN A----- is how it begins\n-----END A-----\n-----BEGIN\n", Ok(&[])),
-            (&format!(" {one}"), Err("line 1: a BEGIN that is indented")),
-            (&one.replace("BEGIN A-----", "BEGIN A----"), Err("line 1: not a whole BEGIN line")),
-            (&one.replace('\n', "\\n"), Err("line 1: not a whole BEGIN line")),
-            (&one.replace("END A", "END B"), Err("line 1: the block A ends as '-----END B-----' in line 3")),
-            (&format!("{}{one}", one.trim_end()), Err("line 3: an END and a BEGIN on one line")),
+            (&format!(" {one}"), Err("line 1: an indented BEGIN line")),
+            (&one.replace("BEGIN A-----", "BEGIN A----"), Err("line 1: an incomplete BEGIN line")),
+            (&one.replace('\n', "\\n"), Err("line 1: an incomplete BEGIN line")),
+            (&one.replace("END A", "END B"), Err("line 1: the block A ends with '-----END B-----' in line 3")),
+            (&format!("{}{one}", one.trim_end()), Err("line 3: END and BEGIN on the same line")),
             (&format!("{}{one}", &one[..18]), Err("the block A has no END line before the BEGIN in line 2")),
             (&one.replace("AAAA", "AAAA\nA*AA"), Err("line 3: not base64 ('A*AA'), in the block of line 1")),
         ];

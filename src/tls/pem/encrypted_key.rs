@@ -9,8 +9,9 @@ use crate::tls::files::Secret;
 
 /// Decrypts a PKCS#8 key. An error is a problem and its remedy.
 pub(super) fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'static>, (String, &'static str)> {
-    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der)
-        .map_err(|_| ("is damaged, or encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), CONVERT))?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| {
+        ("is damaged, or encrypted with an algorithm other than PBES2 with AES or triple DES".to_owned(), CONVERT)
+    })?;
     if let EncryptionScheme::Pbes2(parameters) = &encrypted.encryption_algorithm
         && let Some(problem) = too_costly(&parameters.kdf)
     {
@@ -26,7 +27,7 @@ pub(super) fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'st
             )
         );
         if unsupported {
-            ("is encrypted otherwise than by PBES2 with AES or triple DES".to_owned(), CONVERT)
+            ("is encrypted with an algorithm other than PBES2 with AES or triple DES".to_owned(), CONVERT)
         } else {
             ("cannot be decrypted: wrong password".to_owned(), "check the password")
         }
@@ -54,7 +55,7 @@ fn too_costly(kdf: &Kdf) -> Option<String> {
     })
 }
 
-const CONVERT: &str = "make one that can be read with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW";
+const CONVERT: &str = "create a readable one with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW";
 
 #[cfg(test)]
 mod tests {

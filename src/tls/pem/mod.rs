@@ -46,12 +46,12 @@ pub(crate) fn read(role: FileRole, path: &Path, password: Option<&Secret>) -> Re
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(fault("the file is empty".into(), "put PEM blocks (-----BEGIN ...-----) into it"));
     }
-    let blocks = blocks(&text).map_err(|problem| fault(format!("not readable as PEM, {problem}"), ANEW))?;
+    let blocks = blocks(&text).map_err(|problem| fault(format!("cannot be parsed as PEM: {problem}"), ANEW))?;
     let mut pem = PemFile::default();
     for block in &blocks {
         pem.add(role, block, password).map_err(|error| match error {
             BlockError::NoPassword => {
-                let fault = fault("the key is encrypted and no password is given".into(), "give its password");
+                let fault = fault("the key is encrypted and no password is configured".into(), "set its password");
                 FileError { needs_password: true, ..fault }
             }
             BlockError::Problem((problem, remedy)) => fault(format!("{block} {problem}"), remedy),
@@ -108,8 +108,8 @@ impl PemFile {
             }
             _ if IGNORED.contains(&label) => {}
             _ => {
-                let problem = "is of a kind that is not read here".to_owned();
-                return Err((problem, "take it out, or convert it to CERTIFICATE, X509 CRL or PRIVATE KEY").into());
+                let problem = "has a type that is not supported".to_owned();
+                return Err((problem, "remove it, or convert it to CERTIFICATE, X509 CRL or PRIVATE KEY").into());
             }
         }
         Ok(())
@@ -126,7 +126,7 @@ fn decode(block: &PemBlock, label: &str) -> Result<Item, Problem> {
     match rustls_pemfile::read_one_from_slice(text.as_bytes()) {
         Ok(Some((item, _))) => Ok(item),
         Ok(None) => Err(("cannot be read".into(), ANEW)),
-        Err(_) => Err(("is not whole: its base64 cannot be decoded".into(), ANEW)),
+        Err(_) => Err(("is incomplete: its base64 cannot be decoded".into(), ANEW)),
     }
 }
 
@@ -136,8 +136,8 @@ fn certificate(item: Item, trusted: bool) -> Result<CertificateDer<'static>, Pro
     let Item::X509Certificate(der) = item else { return Err(damaged()) };
     let (rest, _) = X509Certificate::from_der(&der).map_err(|_| damaged())?;
     if trusted && limits_use(rest).ok_or_else(damaged)? {
-        let problem = "has trust settings that limit its use, which are not applied here".to_owned();
-        return Err((problem, "take them off with: openssl x509 -in OLD -out NEW"));
+        let problem = "has trust settings that restrict its use, which tlsramp does not apply".to_owned();
+        return Err((problem, "remove them with: openssl x509 -in OLD -out NEW"));
     }
     // OpenSSL also ignores data after the certificate.
     let length = der.len() - rest.len();
@@ -208,11 +208,12 @@ fn damaged() -> Problem {
 }
 
 fn old_form() -> Problem {
-    let problem = "is encrypted in the old OpenSSL form (Proc-Type: 4,ENCRYPTED), whose derivation is not safe";
+    let problem = "is encrypted in the traditional OpenSSL format (Proc-Type: 4,ENCRYPTED), whose key derivation is \
+        not safe";
     (problem.into(), "convert it with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW")
 }
 
-const ANEW: &str = "make the file anew";
+const ANEW: &str = "create the file again";
 /// Kinds of blocks that are ignored.
 const IGNORED: [&str; 8] = [
     "PUBLIC KEY",

@@ -146,13 +146,13 @@ fn ca_files_are_read_as_openssl_reads_them() {
         ("an END between", format!("{a}-----END CERTIFICATE-----\n{b}"), Both),
         ("the same twice", format!("{a}{b}{a}"), Both),
         ("hexadecimal fingerprint between", format!("{a}{}\n{b}", "3a".repeat(32)), Both),
-        ("two on one line", format!("{}{b}", a.trim_end()), Error("an END and a BEGIN on one line")),
+        ("two on one line", format!("{}{b}", a.trim_end()), Error("END and BEGIN on the same line")),
         ("BEGIN twice", format!("{a}-----BEGIN CERTIFICATE-----\n{b}"), Error("no END line before the BEGIN")),
         ("no END before the next", format!("{}{b}", a.split("-----END").next().unwrap()), Error("line 1: the block")),
         ("no END", format!("{a}{}", b.split("-----END").next().unwrap()), Error("has no END line")),
         ("cut", format!("{a}{}", &b[..200]), Error("has no END line")),
-        ("cut in its END", format!("{a}{}", &b[..b.len() - 4]), Error("ends as")),
-        ("another END", format!("{a}{}", b.replace("END CERT", "END X509 CERT")), Error("ends as")),
+        ("cut in its END", format!("{a}{}", &b[..b.len() - 4]), Error("ends with")),
+        ("another END", format!("{a}{}", b.replace("END CERT", "END X509 CERT")), Error("ends with")),
         ("an indented END", format!("{a}{}", b.replace("-----END", "  -----END")), Error("not base64")),
         ("empty block", format!("{a}{}{b}", body(b, |_| String::new())), Error("is empty")),
         ("a lost line", format!("{a}{}", body(b, |text| text[65..].to_owned())), Error("is damaged")),
@@ -182,37 +182,37 @@ fn ca_files_are_read_as_openssl_reads_them() {
         ("an empty line before END", format!("{a}{}", body(b, |text| format!("{text}\n"))), Error("an empty line")),
         ("a header", format!("{a}{}", body(b, |text| format!("X-Note: 1\n\n{text}"))), Error("not base64")),
         ("an indented block", format!("{a}{}", format!("\n{b}").replace('\n', "\n  ")), Error("indented")),
-        ("text before BEGIN", format!("{a}x{b}"), Error("has no BEGIN line")),
-        ("text after BEGIN", format!("{a}{}", b.replacen('\n', " # B\n", 1)), Error("not a whole BEGIN line")),
-        ("four dashes", format!("{a}{}", b.replacen("-----", "----", 1)), Error("has no BEGIN line")),
+        ("text before BEGIN", format!("{a}x{b}"), Error("without a BEGIN line")),
+        ("text after BEGIN", format!("{a}{}", b.replacen('\n', " # B\n", 1)), Error("an incomplete BEGIN line")),
+        ("four dashes", format!("{a}{}", b.replacen("-----", "----", 1)), Error("without a BEGIN line")),
         (
             "four dashes at the end of BEGIN",
             format!("{a}{}", b.replacen("-----\n", "----\n", 1)),
-            Error("not a whole BEGIN line"),
+            Error("an incomplete BEGIN line"),
         ),
         (
             "small letters",
             format!("{a}{}", b.replace("BEGIN", "begin").replace("END", "end")),
-            Error("has no BEGIN line"),
+            Error("without a BEGIN line"),
         ),
         (
             "two blanks in BEGIN",
             format!("{a}{}", relabelled(b, " CERTIFICATE")),
-            Error("is of a kind that is not read here"),
+            Error("has a type that is not supported"),
         ),
-        ("escaped line feeds", format!("{a}{}", b.replace('\n', "\\n")), Error("not a whole BEGIN line")),
-        ("PKCS7", format!("{a}{}", relabelled(b, "PKCS7")), Error("is of a kind that is not read here")),
+        ("escaped line feeds", format!("{a}{}", b.replace('\n', "\\n")), Error("an incomplete BEGIN line")),
+        ("PKCS7", format!("{a}{}", relabelled(b, "PKCS7")), Error("has a type that is not supported")),
         ("a misspelt label", format!("{a}{}", relabelled(b, "CERTIFCATE")), Error("line 13: the block CERTIFCATE")),
         ("an unknown block between", format!("{a}{}{b}", relabelled(b, "FOO")), ErrorHereAlone("the block FOO")),
         (
             "trusted for clients alone",
             format!("{a}{}", trusted(&["-addtrust", "emailProtection"])),
-            Error("limit its use"),
+            Error("restrict its use"),
         ),
         (
             "rejected",
             format!("{a}{}", trusted(&["-addreject", "serverAuth", "-addreject", "clientAuth"])),
-            Error("limit its use"),
+            Error("restrict its use"),
         ),
         ("a damaged key", format!("{a}{}{b}", body(key, |text| text[65..].to_owned())), Error("the block PRIVATE KEY")),
     ]
@@ -285,6 +285,6 @@ fn encrypted_keys_are_read_as_openssl_writes_them() {
     assert!(wrong.problem.contains("wrong password"), "{wrong}");
     for text in [encrypt(&["-v1", "PBE-SHA1-3DES"]), encrypt(&["-v2", "camellia128"])] {
         let fault = read_key(&text, &password).unwrap_err();
-        assert!(fault.problem.contains("otherwise than by PBES2"), "{fault}");
+        assert!(fault.problem.contains("with an algorithm other than PBES2"), "{fault}");
     }
 }

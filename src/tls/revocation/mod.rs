@@ -93,7 +93,7 @@ impl CrlSet {
             })?;
             if let Some(ca) = same_otherwise_written(&parsed, &cas) {
                 let issuer = rfc4514(parsed.issuer());
-                let written = "has it with other string types, case or spaces, and such names are not one here";
+                let written = "encodes it with other string types, case or spaces, and such names do not match here";
                 let problem = format!("is of {issuer}, and the certificate of the CA {ca} in the CA file {written}");
                 return Err(unusable(&problem, WRITTEN));
             }
@@ -111,8 +111,9 @@ impl CrlSet {
             crls.add(parsed.issuer().as_raw(), scope, key(&parsed, &cas, algorithms), crl);
         }
         crls.number_keys().map_err(|issuer| {
-            let problem = format!("revocation lists of {issuer} by more than {CRL_KEYS_PER_NAME} keys");
-            (problem, "take out those of CAs that are no longer used")
+            let problem =
+                format!("the revocation lists of {issuer} are signed with more than {CRL_KEYS_PER_NAME} keys");
+            (problem, "remove those of CAs that are no longer used")
         })?;
         Ok(crls)
     }
@@ -266,4 +267,4 @@ fn same_otherwise_written(crl: &CertificateRevocationList<'_>, cas: &[X509Certif
 }
 
 const KEY_IDENTIFIER: &str = "2.5.29.35";
-const WRITTEN: &str = "make it anew with the certificate that is in the CA file: openssl ca -gencrl -cert CA.pem";
+const WRITTEN: &str = "generate it again with the certificate in the CA file: openssl ca -gencrl -cert CA.pem";

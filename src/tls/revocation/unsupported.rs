@@ -10,21 +10,22 @@ pub(crate) fn unsupported(crl: &CertificateRevocationList<'_>) -> Option<(&'stat
     let mut entries = crl.iter_revoked_certificates().flat_map(|entry| entry.extensions());
     if entries.any(|extension| extension.critical && extension.oid.to_id_string() != CERTIFICATE_ISSUER) {
         return Some((
-            "has an entry with a critical extension, such as a reason (CRLReason), which mongod refuses all certificates for",
-            "make it anew with that extension not critical",
+            "has an entry with a critical extension, such as a reason (CRLReason); with such a list, mongod refuses \
+             all certificates",
+            "generate it again with that extension not critical",
         ));
     }
     if crl.version().is_none() {
-        Some(("has version 1: it was made without a crlnumber", NUMBER))
+        Some(("has version 1: it was generated without a crlnumber", NUMBER))
     } else if crl.extensions().is_empty() {
         Some(("has no extensions, not even a crlnumber", NUMBER))
     } else if crl.next_update().is_none() {
         Some((
-            "has no end (nextUpdate)",
-            "set default_crl_days in openssl.cnf, and make it anew with: openssl ca -gencrl",
+            "has no expiry time (nextUpdate)",
+            "set default_crl_days in openssl.cnf, and generate it again with: openssl ca -gencrl",
         ))
     } else if attributes {
-        Some(("is about attribute certificates only (onlyContainsAttributeCerts)", WITHOUT_POINT))
+        Some(("covers attribute certificates only (onlyContainsAttributeCerts)", WITHOUT_POINT))
     } else {
         None
     }
@@ -36,36 +37,39 @@ pub(crate) fn in_words(error: &webpki::Error) -> (&'static str, &'static str) {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign list without an end")]
     match error {
         Crl::UnsupportedDeltaCrl => (
-            "is a delta CRL: it has only what has changed since another list, and the whole list is expected",
+            "is a delta CRL, which contains only changes since another CRL; a complete CRL is required",
             "put the complete CRL of that CA into the file in its place",
         ),
         Crl::UnsupportedIndirectCrl => (
-            "is an indirect CRL, of certificates that other CAs have issued (indirectCRL); a list of the CA's own is expected",
-            "put a CRL that each CA has made of its own certificates into the file",
+            "is an indirect CRL, with certificates of other CAs (indirectCRL); a CRL of the CA's own certificates is \
+             required",
+            "put a CRL of each CA, with its own certificates only, into the file",
         ),
         Crl::UnsupportedRevocationReasonsPartitioning => {
-            ("is about some reasons of revocation only (onlySomeReasons); a list of all is expected", WITHOUT_POINT)
+            ("covers some revocation reasons only (onlySomeReasons); a CRL of all reasons is required", WITHOUT_POINT)
         }
         Crl::UnsupportedCrlIssuingDistributionPoint => (
-            "has an issuingDistributionPoint without a fullname (such as onlyContainsUserCerts alone), which is not supported here",
+            "has an issuingDistributionPoint without a fullname (such as only onlyContainsUserCerts), which is not \
+             supported",
             WITHOUT_POINT,
         ),
         Crl::UnsupportedCriticalExtension => {
-            ("has a critical extension that is not supported here", "make it anew without that extension")
+            ("has a critical extension that is not supported", "generate it again without that extension")
         }
         Crl::InvalidCrlNumber => (
-            "has a crlnumber of more than 20 bytes, or a negative one",
-            "write a shorter one into the file that crlnumber in openssl.cnf names, and make it anew with: openssl ca -gencrl",
+            "has a crlnumber that is negative or longer than 20 bytes",
+            "write a smaller number into the file that crlnumber in openssl.cnf names, and generate it again with: \
+             openssl ca -gencrl",
         ),
-        Crl::UnsupportedCrlVersion => ("has another version than 2", NUMBER),
-        _ => ("is damaged, or not as RFC 5280 has it", CRL_REMEDY),
+        Crl::UnsupportedCrlVersion => ("has a version other than 2", NUMBER),
+        _ => ("is damaged, or does not conform to RFC 5280", CRL_REMEDY),
     }
 }
 
 const CERTIFICATE_ISSUER: &str = "2.5.29.29";
 
-const NUMBER: &str =
-    "set crlnumber in the CA's section of openssl.cnf (crlnumber = FILE), and make it anew with: openssl ca -gencrl";
-const WITHOUT_POINT: &str = "take issuingDistributionPoint out of the CRL's extensions in openssl.cnf, and make it anew with: openssl ca -gencrl";
+const NUMBER: &str = "set crlnumber in the CA's section of openssl.cnf (crlnumber = FILE), and generate it again with: openssl ca -gencrl";
+const WITHOUT_POINT: &str = "remove issuingDistributionPoint from the CRL extensions in openssl.cnf, and generate it \
+    again with: openssl ca -gencrl";
 
 pub(crate) const CRL_REMEDY: &str = "make one with: openssl ca -gencrl -out crl.pem";

@@ -63,7 +63,7 @@ pub(crate) struct HandshakeQuota {
 
 /// The peer has sent more than `limit` bytes before its handshake was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a handshake of more than {limit} bytes")]
+#[error("the handshake exceeded {limit} bytes")]
 pub(crate) struct HandshakeTooLarge {
     pub(crate) limit: usize,
 }

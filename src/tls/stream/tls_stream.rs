@@ -147,7 +147,10 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
     ) -> Poll<io::Result<usize>> {
         let held = self.incoming.len();
         if held > TLS_HELD {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake message without an end")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the peer sent a TLS handshake message that is too long",
+            )));
         }
         // Receives at most as much as fits into the reader's buffer after decryption, within useful bounds.
         let room = buffer.remaining().saturating_sub(held).clamp(TLS_RECORD, TLS_READ).min(most);

@@ -58,7 +58,7 @@ impl CaCertificate {
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> Result<CaCertificate, String> {
         let PemItem { line, der } = item;
-        let of_no_use = |why: &str| format!("line {line}: the certificate is of no use as a CA here ({why})");
+        let of_no_use = |why: &str| format!("line {line}: the certificate cannot be used as a CA ({why})");
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| of_no_use("damaged"))?;
         let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|error| of_no_use(&format!("{error:?}")))?;
         let key = &parsed.public_key().subject_public_key.data;

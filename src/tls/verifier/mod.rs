@@ -75,7 +75,7 @@ impl ServerCertVerifier for ServerVerifier {
             return Ok(ServerCertVerified::assertion());
         }
         let Some(chains) = &self.chains else {
-            return Err(Error::General("no CA file to verify the server with".into()));
+            return Err(Error::General("no CA file is configured to verify the server with".into()));
         };
         let explained = |error| explain_certificate(error, end_entity);
         note(chains.verify(end_entity, intermediates, PeerRole::Server, now).map_err(explained)?);
@@ -83,7 +83,7 @@ impl ServerCertVerifier for ServerVerifier {
             return Ok(ServerCertVerified::assertion());
         }
         let certificate = webpki::EndEntityCert::try_from(end_entity).map_err(refusal)?;
-        let mut wrong = Error::General("no name to verify the server by".into());
+        let mut wrong = Error::General("the route has no name to verify the server's certificate for".into());
         for name in &self.names {
             match certificate.verify_is_valid_for_subject_name(name) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),

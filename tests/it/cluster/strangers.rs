@@ -31,7 +31,7 @@ fn strangers_are_refused(set: &Set) {
     assert_eq!(own["setName"], "rs", "{own}");
 
     for (options, outcome, reason) in [
-        (set.by_tls(None), "client_certificate_refused", "no certificate was shown"),
+        (set.by_tls(None), "client_certificate_refused", "the client presented no certificate"),
         (set.by_tls(Some("stranger")), "client_certificate_refused", "its signature does not verify"),
         ("tls=false".to_owned(), "refused_plaintext", ""),
     ] {

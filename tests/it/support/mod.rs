@@ -15,10 +15,12 @@
 //! | [`cable`] | two hosts as namespaces, with small servers on both |
 //! | [`log`] | the lines of a child process, to wait for |
 //! | [`scratch`] | folders that are removed at the end, even after a crash |
+//! | [`scraped`] | the metrics of a proxy, parsed |
 //! | [`service`] | a small server behind the proxy, plain clients, reloads |
 //! | [`set`] | a replica set of servers that only answer `hello`, each behind a tlsramp |
 //! | [`plain`] | a MongoDB client of one connection |
 //! | [`port`] | a port that stays reserved for the test |
+//! | [`generated`] | blocks of the documentation that a test generates |
 //! | [`hosts`] | three hosts on one machine: a replica set with a sidecar beside each member |
 //! | [`until`] | waiting for a condition |
 //! | [`tls`] | TLS clients and servers of the tests themselves |
@@ -33,6 +35,7 @@
 pub(crate) mod admin;
 pub(crate) mod cable;
 pub(crate) mod certs;
+pub(crate) mod generated;
 pub(crate) mod hosts;
 pub(crate) mod log;
 pub(crate) mod mongod;
@@ -44,6 +47,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod require;
+pub(crate) mod scraped;
 pub(crate) mod scratch;
 pub(crate) mod service;
 pub(crate) mod set;

@@ -212,7 +212,7 @@ pub(crate) fn refused_reload(proxy: &Proxy, text: &str) -> String {
 }
 
 pub(crate) fn is_refusal(line: &Value) -> bool {
-    line["message"] == "reload refused: everything stays as it was"
+    line["message"] == "reload refused: the configuration in force stays"
 }
 
 pub(crate) fn is_listening_on(line: &Value, ip: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::telemetry::LinkFailure;
 use crate::tls::PeerFault;
 
 impl ProbeTarget {
-    /// Why a mode would not reach it, if so.
+    /// The reason why the server would be unreachable in a mode; `None` if it would be reachable.
     pub(in crate::control::probe) async fn unreachable(
         &self,
         to: Mode,
@@ -25,7 +25,7 @@ impl ProbeTarget {
         let link = permit.link();
         let in_use = self.permit(snapshot.mode).map(|permit| permit.link());
         let (failed, by_the_change) = if bypasses {
-            // Connections that bypass this proxy show nothing about its links.
+            // Connections that bypass this proxy show nothing about the links of this proxy.
             (self.try_other(permit, snapshot).await, false)
         } else if in_use == Some(link) {
             // The change does not affect the link in use, whose state is known.
@@ -52,7 +52,7 @@ impl ProbeTarget {
         failed.map(found)
     }
 
-    /// Why the link in use fails, if it does: by the last probe, or by a connection since.
+    /// The reason why the link in use fails, by the last probe or by a later connection; `None` if it works.
     fn failing(&self, traffic: &Traffic) -> Option<LinkFailure> {
         let seen = self.seen();
         let checked = seen.checked.map(millis);
@@ -65,7 +65,7 @@ impl ProbeTarget {
         down.then(|| LinkFailure { text: seen.reason.clone().unwrap_or_default(), fault: seen.fault.clone() })
     }
 
-    /// Whether the link in use can be made: by the last probe, or by a trial now if it is not probed.
+    /// Whether the link in use can be made, by the last probe, or by a trial now if the server is not probed.
     async fn is_up(&self, snapshot: &Snapshot) -> bool {
         if self.probed {
             let seen = self.seen();
@@ -77,7 +77,8 @@ impl ProbeTarget {
         }
     }
 
-    /// Tries the kind of link that is not in use; at most once a minute for one snapshot. Why it failed, if so.
+    /// Tries the kind of link that is not in use, at most once a minute for each snapshot. Returns the reason if it
+    /// failed.
     async fn try_other(&self, permit: Permit, snapshot: &Snapshot) -> Option<LinkFailure> {
         let link = permit.link();
         let mut other = self.other.lock().await;
@@ -86,7 +87,7 @@ impl ProbeTarget {
         });
         if let Some(tried) = fresh {
             let failed = tried.failed.clone()?;
-            // Without its age: `rollout` prints a text again when it changes.
+            // The text does not state the age of the trial, since `rollout` prints a text again when it changes.
             let text = format!("{} (as tried within the last minute)", failed.text);
             return Some(LinkFailure { text, ..failed });
         }
@@ -103,7 +104,7 @@ impl ProbeTarget {
         failed
     }
 
-    /// Makes a link, once. Why it failed, if so.
+    /// Makes a link once. Returns the reason if it failed.
     async fn tried(&self, permit: Permit, snapshot: &Snapshot) -> Option<LinkFailure> {
         let link = permit.link();
         let mut session = match self.open(permit, snapshot).await {
@@ -115,7 +116,7 @@ impl ProbeTarget {
         session.close().await;
         match answer {
             Some(HelloOutcome::Closed(text)) => Some(LinkFailure { text, fault: PeerFault::Other }),
-            // Other errors have other causes than the link.
+            // Other errors are not caused by the link.
             Some(HelloOutcome::Refused(failure)) => {
                 Some(failure).filter(|failure| failure.fault == PeerFault::WantsTls)
             }

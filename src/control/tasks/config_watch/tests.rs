@@ -1,4 +1,4 @@
-//! Every way in which a file is replaced, and the ways in which it is not.
+//! Tests every way of replacing a file, and events that do not change one.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,12 +15,12 @@ async fn next(watch: &mut FileWatch) -> ChangedFiles {
     tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.expect("a change")
 }
 
-/// A moment after which nothing has happened.
+/// A time after which no file was changed.
 fn later() -> SystemTime {
     SystemTime::now() + Duration::from_secs(60)
 }
 
-/// A file renamed over, as programs that care write files.
+/// Replaces a file by renaming another over it, as careful programs do.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, text).unwrap();
@@ -70,7 +70,7 @@ async fn by_the_swap_of_a_link_as_kubernetes_does() {
     assert_eq!(all, [real(folder.path().into()), real(folder.path().join("..3"))]);
 }
 
-/// The same content again is no change: the one after it is the first to be told.
+/// Rewriting the same content is no change; only the next different content is reported.
 #[tokio::test]
 async fn what_does_not_change_is_not_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,7 +102,7 @@ async fn without_events_files_are_looked_at_from_time_to_time() {
     assert_eq!(next(&mut watch).await, ChangedFiles::Certificates);
 }
 
-/// Between the reading and the watch, too.
+/// A change between reading the file and starting the watch is reported too.
 #[tokio::test]
 async fn what_changed_before_the_watch_began_is_told() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Boundaries, however the bytes are cut; requests that want no answer; transactions; nonsense.
+//! Tests of boundaries, independent of cuts; of requests that expect no reply; of transactions; and of invalid bytes.
 
 mod properties;
 
@@ -8,7 +8,7 @@ use bson::rawdoc;
 use super::{Follower, Transaction};
 use crate::mongo::request::{msg_command, query_command};
 
-/// A message of any operation.
+/// A message with any operation.
 fn message(op_code: i32, request_id: i32, response_to: i32, body: &[u8]) -> Vec<u8> {
     let length = i32::try_from(16 + body.len()).unwrap();
     let header = [length, request_id, response_to, op_code].map(i32::to_le_bytes);
@@ -40,14 +40,14 @@ fn compressed(request_id: i32, compressor: u8, original: &[u8]) -> Vec<u8> {
     message(2012, request_id, 0, &[&original[12..16], &size[..], &[compressor], &payload].concat())
 }
 
-/// As [`compressed`], with the numbers of the original.
+/// As [`compressed`], with the request IDs of the original message.
 fn compressed_as(compressor: u8, original: &[u8]) -> Vec<u8> {
     let mut message = compressed(0, compressor, original);
     message[4..12].copy_from_slice(&original[4..12]);
     message
 }
 
-/// Text that compresses, though not to a trivial size.
+/// Text that compresses moderately.
 fn noise(length: usize) -> String {
     (0..length).map(|at| char::from(b'a' + ((at * at) >> 5).to_le_bytes()[0] % 20)).collect()
 }
@@ -127,8 +127,8 @@ fn a_stream_of_answers_has_a_boundary_after_each() {
     assert!(follower.at_boundary());
 }
 
-/// Mirrored reads of mongod from 4.4 on, and unacknowledged writes: known without a watch, however they are cut, at any
-/// size, and never kept longer than needed.
+/// Mirrored reads of mongod from 4.4 on, and unacknowledged writes: recognised without inspection, however they are
+/// cut, at any size, and without keeping more bytes than necessary.
 #[test]
 fn inside_a_compressed_request() {
     for filling in [0, 3000, 60_000] {
@@ -154,7 +154,8 @@ fn inside_a_compressed_request() {
     }
 }
 
-/// mongod and drivers use other encoders than these tests: a stored block of zlib, snappy's every element, all blocks of zstd.
+/// mongod and drivers use other encoders than these tests: a stored block of zlib, every element of snappy, all blocks
+/// of zstd.
 #[test]
 fn the_first_bytes_of_any_encoding() {
     let size = 40_u32.to_le_bytes();
@@ -164,7 +165,7 @@ fn the_first_bytes_of_any_encoding() {
     let plain: Vec<u8> = [2, 0, 0, 0, 0].into_iter().chain(20..55).collect();
     let stored = [&[0x78, 1, 1, 40, 0, 215, 255][..], &plain].concat();
     assert_eq!(head(2, &stored).unwrap(), plain[..16]);
-    // A literal of one byte and a copy of what overlaps it; the long forms of both.
+    // A literal of one byte and a copy that overlaps its source; the long forms of both.
     let zeros = [40, 0, 0, 1 | 7 << 2, 1, 2 | 20 << 2, 1, 0];
     assert_eq!(head(1, &zeros).unwrap(), [0; 16]);
     let long = [&[40, 60 << 2, 3, 2, 0, 0, 0, 3 | 30 << 2, 4, 0, 0, 0][..]].concat();
@@ -188,7 +189,7 @@ fn the_first_bytes_of_any_encoding() {
     assert_eq!(head(9, &plain), None);
 }
 
-/// What cannot be read is taken to want an answer: the next answer settles it.
+/// A request that cannot be read is assumed to expect a reply: the next reply settles it.
 #[test]
 fn a_head_that_cannot_be_read_is_taken_to_want_an_answer() {
     for compressor in [1, 2, 3, 9] {
@@ -200,7 +201,7 @@ fn a_head_that_cannot_be_read_is_taken_to_want_an_answer() {
         follower.received(&reply(9, 6));
         assert!(follower.at_boundary(), "compressor {compressor}");
     }
-    // No more than so much is kept of one that does not say it, and the rest passes unseen.
+    // Of a request whose kind stays unknown, only a bounded part is kept, and the rest is skipped.
     let mut follower = Follower::default();
     let body = [
         &2013_u32.to_le_bytes()[..],
@@ -262,7 +263,7 @@ fn cursors_are_known_while_watched() {
             (batch(5, &long), true),
             (empty.clone(), false),
             (batch(5, "y"), true),
-            // Compressed, so long an answer is not looked into to its end.
+            // A compressed reply of this length is not inspected to its end.
             (batch(0, &long), compressor.is_some()),
             (batch(0, "x"), false),
         ] {
@@ -322,7 +323,7 @@ fn a_body_may_pass_unseen() {
     assert!(!follower.at_boundary());
     follower.received(&answer[answer.len() - 1..]);
     assert!(follower.at_boundary());
-    // A watched request must be read; bytes that are not MongoDB need not be.
+    // A request under inspection must be read; bytes that are not MongoDB need not be.
     follower.watch();
     follower.sent(&request[..40]);
     assert_eq!(follower.unseen_up(), 0);

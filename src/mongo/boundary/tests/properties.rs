@@ -9,7 +9,7 @@ use crate::mongo::header::OpCode;
 use crate::mongo::request::{msg_command, query_command};
 
 proptest! {
-    /// However a conversation is cut, the boundaries are where they are when it is not.
+    /// The boundaries of a conversation do not depend on how its bytes are cut.
     #[test]
     fn cuts_do_not_matter(kinds in proptest::collection::vec(0_u8..4, 1..20), cuts in proptest::collection::vec(1_usize..90, 1..20), watched in any::<bool>()) {
         let (mut whole, mut cut) = (Follower::default(), Follower::default());
@@ -45,8 +45,8 @@ proptest! {
         }
     }
 
-    /// Streams of all kinds of messages, cut anywhere, with bodies that pass unseen: the boundaries are where a reader of
-    /// whole messages would say.
+    /// Streams of all kinds of messages, cut anywhere, with skipped bodies: the boundaries are those that a reader of
+    /// whole messages finds.
     #[test]
     fn boundaries_are_where_an_oracle_says(
         script in proptest::collection::vec((0_usize..10, 0_u8..5, 0_usize..40_000), 1..12),
@@ -69,7 +69,8 @@ proptest! {
                 4 => (message(2002, id, 0, &vec![1; filling]), true),
                 5 => { asked.push(id); (msg(1 << 16, id, 0, &document), true) }
                 6 => (pack(message(2007, id, 0, &[0; 20])), true),
-                // Answers, each to what was asked last, which settles all; one of a stream has no request of its own.
+                // Replies, each to the last request, which settles all earlier ones; the replies of a stream have no
+                // request of their own.
                 7 | 8 if !asked.is_empty() => {
                     streamed = id;
                     (pack(msg(if kind == 8 { 2 } else { 0 }, id, asked.pop().unwrap(), &document)), false)
@@ -98,7 +99,7 @@ proptest! {
         }
     }
 
-    /// Whatever is compressed, or is said to be.
+    /// Bytes that are compressed, or are declared as compressed.
     #[test]
     fn no_compressed_bytes_make_it_panic(compressor in 0_u8..5, filling in 0_usize..3000, at in any::<usize>(), byte in any::<u8>(), cut in 1_usize..900) {
         let mut request = compressed_as(compressor.min(3), &msg(2, 5, 0, &rawdoc! { "insert": "c", "x": noise(filling) }));

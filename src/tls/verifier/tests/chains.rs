@@ -76,14 +76,14 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
     let trust = |lists: &[&str]| of(&[read("root.pem")], lists.iter().map(|name| read(&format!("{name}.crl"))), |_| {});
     let rows: [(&[&str], &str, &[&str], &str); 16] = [
         (&[], "leaf", &[], "ok"),
-        (&[], "enciphers", &[], "its key usage does not allow it"),
+        (&[], "enciphers", &[], "its extended key usage does not allow this use"),
         (&[], "ofsub", &["sub"], "ok"),
-        (&[], "ofnosign", &["nosign"], "a certificate above it is no CA's"),
+        (&[], "ofnosign", &["nosign"], "a certificate above it is not a CA certificate"),
         // The key of a CA that is in no CA file counts as one key, whatever its CRLs say about it.
         (&["subold"], "ofsub", &["sub"], "ok"),
         (&["subold", "subnew"], "ofsub", &["sub"], "it is revoked"),
         (&["subnew", "subold"], "ofsub", &["sub"], "it is revoked"),
-        (&["nolist"], "ofnolist", &["nolist"], "does not allow the signing of CRLs"),
+        (&["nolist"], "ofnolist", &["nolist"], "does not allow signing CRLs"),
         // The CRL of a distribution point does not cover a certificate that names none.
         (&["point"], "leaf", &[], "has no CRL of its issuer"),
         (&["point", "full"], "leaf", &[], "it is revoked"),
@@ -107,7 +107,7 @@ fn chains_and_lists_are_judged_as_openssl_judges_them() {
         assert_eq!(verdict(&of(&both, [].into_iter(), |_| {}), "ofsub", chain), "ok");
         let over = |cas: &mut Vec<CaCertificate>| cas[0].not_after = 1_700_000_000;
         let said = verdict(&of(&both, [].into_iter(), over), "ofsub", chain);
-        assert!(said.contains("the CA that has signed it has expired"), "{chain:?}: {said}");
+        assert!(said.contains("the CA that signed it has expired"), "{chain:?}: {said}");
     }
 }
 
@@ -162,18 +162,18 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         command.arg(format!("{leaf}.pem"));
         command.output().unwrap().status.success()
     };
-    let no_root = "the root above that is not in the file";
+    let no_root = "an intermediate whose root is not in the CA file";
     let rows: [(&[&str], &str, &[&str], &str); 38] = [
         (&["root", "crit"], "ofcrit", &[], "has a critical extension"),
-        (&["root", "nobasic"], "ofnobasic", &[], "may not issue it"),
+        (&["root", "nobasic"], "ofnobasic", &[], "must not issue it"),
         (&["root", "dns"], "a.test", &[], "ok"),
         (&["root", "dns"], "x.a.test", &[], "ok"),
         (&["root", "dns"], "b.test", &[], "name constraints"),
         (&["root"], "b.test", &["dns"], "name constraints"),
         (&["root", "dns"], "app", &[], "ok"),
-        (&["root"], "nsserver", &[], "its key usage does not allow it"),
+        (&["root"], "nsserver", &[], "its extended key usage does not allow this use"),
         (&["root"], "nsclient", &[], "ok"),
-        (&["root"], "selfissued", &[], "its subject is that of its issuer"),
+        (&["root"], "selfissued", &[], "its subject equals its issuer"),
         (&["root"], "otherkid", &[], "not signed by a CA"),
         (&["sub"], "ofsub", &[], no_root),
         (&["sub"], "ofsub", &["sub"], no_root),
@@ -199,7 +199,7 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
         (&["new", "oldbynew"], "ofroot", &[], "ok"),
         (&["expired", "root"], "ofroot", &[], "ok"),
         (&["root", "expired"], "ofsub", &["sub"], "ok"),
-        (&["expired"], "ofroot", &[], "the CA that has signed it has expired"),
+        (&["expired"], "ofroot", &[], "the CA that signed it has expired"),
         (&["sub", "expired"], "ofsub", &[], "expired"),
         (&["ofsub"], "ofsub", &[], "not signed by a CA"),
         (&["self"], "self", &[], "ok"),
@@ -219,7 +219,7 @@ fn a_ca_file_counts_from_its_roots_as_in_openssl() {
     }
     let trust = of(&[read("p224root")], [].into_iter(), |_| {});
     let error = trust.verify(&der(&read("ofp224")), &[], PeerRole::Client, UnixTime::now()).unwrap_err();
-    assert!(explain(&error).contains("a key that is not supported here"), "{error:?}");
+    assert!(explain(&error).contains("signature algorithm or key that is not supported"), "{error:?}");
     // The leaf encodes the issuer name in other bytes than the CA's own certificate.
     let files = ["root"].map(read);
     assert!(openssl(&files, "ofalias", &[]));

@@ -66,7 +66,7 @@ fn of_several_lists_of_one_issuer_the_newest_valid_one_counts() {
         (&[&newer, &expired_empty, &future_empty], "revoked", "ok"),
         (&[&expired, &empty], "ok", "ok"),
         (&[&future, &empty], "ok", "ok"),
-        (&[&expired], "CRL has expired", "CRL has expired"),
+        (&[&expired], "CRL of its issuer has expired", "CRL of its issuer has expired"),
         (&[&future], "not yet valid", "not yet valid"),
         (&[&future_empty, &future], "not yet valid", "not yet valid"),
     ];
@@ -104,15 +104,15 @@ fn cas_have_dates() {
     let now = i64::try_from(UnixTime::now().as_secs()).unwrap();
     for (from, to, expected) in [
         (now - 10, now + 1000, "ok"),
-        (now - 10, now - 5, "the CA that has signed it has expired"),
-        (now + 1000, now + 2000, "the CA that has signed it is not yet valid"),
+        (now - 10, now - 5, "the CA that signed it has expired"),
+        (now + 1000, now + 2000, "the CA that signed it is not yet valid"),
     ] {
         let mut trust = trust(&[ca.pem()], &[]);
         (trust.cas[0].not_before, trust.cas[0].not_after) = (from, to);
         is(&trust, &leaf, expected);
     }
     is(&trust(&[Authority::new("CA").unwrap().pem()], &[]), &leaf, "its signature does not verify");
-    is(&trust(&[Authority::new("other").unwrap().pem()], &[]), &leaf, "not signed by a CA of the CA file");
+    is(&trust(&[Authority::new("other").unwrap().pem()], &[]), &leaf, "not signed by a CA in the CA file");
 }
 
 /// A result of verification is valid until the earliest expiry time of everything that it depends on.
