@@ -304,7 +304,7 @@ fn missing_interception_rules() {
         let proxy = Proxy::start(more);
         wait("the rules are looked at", || !admin::of(&proxy).get("/status")["redirect"].is_null());
         let found = checks(&proxy);
-        let missing = find(&found, "interception", verdict, "no redirect rules are in force");
+        let missing = find(&found, "interception", verdict, "no interception rules are in force");
         assert_eq!(missing["remedy"], "`tlsramp netfilter --apply`");
     }
 }

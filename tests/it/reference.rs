@@ -121,7 +121,7 @@ fn replies_by_http() {
     wait("it is listed", || admin.get("/connections")["connections"][0].is_object());
     wait("its client is listed", || admin.get("/clients")["clients"][0].is_object());
     wait("the servers are probed", || admin.get("/status")["links"][0].is_object());
-    let shapes: [(&str, &str, Value, u16, &str); 15] = [
+    let shapes: [(&str, &str, Value, u16, &str); 16] = [
         ("POST", "/lease", json!({"holder": "doc", "ttlSecs": 60}), 200, "lease=LeaseStatus"),
         ("PUT", "/mode", json!({"mode": "preferSSL"}), 409, "ErrorReply"),
         ("POST", "/lease", json!({"holder": "doc", "ttlSecs": 0}), 200, ""),
@@ -136,6 +136,7 @@ fn replies_by_http() {
         ("GET", "/clients", Value::Null, 200, "clients=[ClientRow]"),
         ("GET", "/connections", Value::Null, 200, "connections=[ConnectionRow]"),
         ("GET", "/history", Value::Null, 200, "history=[HistoryEntry]"),
+        ("GET", "/doctor", Value::Null, 200, "DoctorReply"),
         ("GET", "/ready?to=requireSSL", Value::Null, 200, "Ready"),
     ];
     for (method, path, body, status, shape) in shapes {

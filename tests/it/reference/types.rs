@@ -159,7 +159,7 @@ fn json_type(kind: &str) -> String {
         return format!("list of {}", json_type(kind));
     }
     match kind {
-        "String" | "Action" | "Effect" => "string".to_owned(),
+        "String" | "Action" | "Effect" | "DoctorCheck" | "CheckVerdict" => "string".to_owned(),
         "BlockerKind" => "[kind](#kinds-of-blockers)".to_owned(),
         "bool" => "boolean".to_owned(),
         "u32" | "u64" | "i64" | "usize" => "number".to_owned(),
@@ -169,12 +169,14 @@ fn json_type(kind: &str) -> String {
 }
 
 /// Where the structs are.
-pub(super) const FILES: [&str; 6] = [
+pub(super) const FILES: [&str; 8] = [
     "src/admin/replies/changes.rs",
+    "src/admin/replies/doctor.rs",
     "src/admin/replies/rows.rs",
     "src/admin/replies/servers.rs",
     "src/admin/replies/status.rs",
     "src/admin/requests.rs",
+    "src/control/doctor/finding.rs",
     "src/control/history.rs",
 ];
 
@@ -200,6 +202,8 @@ pub(super) const REPLIES: &[&str] = &[
     "ClientRow",
     "ConnectionRow",
     "HistoryEntry",
+    "DoctorReply",
+    "DoctorFinding",
     "Ready",
     "BlockerReply",
     "ModeReply",
