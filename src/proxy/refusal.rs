@@ -7,7 +7,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::failure::ServeError;
-use super::leg::Leg;
 use crate::limits::{PEEK_BYTES, WHO};
 use crate::mongo::header::HEADER_BYTES;
 use crate::mongo::refusal::{HOST_UNREACHABLE, TLS_REQUIRED, TLS_REQUIRED_TEXT, UNAUTHORIZED};
@@ -15,6 +14,7 @@ use crate::mongo::server::refuse;
 use crate::mongo::{ClientMetadata, Header};
 use crate::net::linger;
 use crate::policy::{Opening, RefusalStyle, Refused};
+use crate::stream::Stream;
 
 /// Refuses a client by policy: a MongoDB request gets a MongoDB error, a TLS client gets an alert, and any other
 /// connection is closed. Waits at most `limit` for the rest of a request that has begun.
@@ -60,7 +60,7 @@ pub(super) async fn who(socket: &TcpStream) -> Option<ClientMetadata> {
 
 /// Replies `HostUnreachable` to the first request of an admitted client whose server cannot be reached.
 pub(super) async fn unreachable(
-    mut leg: Leg,
+    mut leg: Stream,
     upstream: Option<&str>,
     failure: &ServeError,
     style: RefusalStyle,
@@ -78,7 +78,7 @@ pub(super) async fn unreachable(
 
 /// Refuses a client that was admitted before and is no longer. The reply is a MongoDB error, because TLS has no refusal
 /// after the handshake.
-pub(super) async fn after_admission(mut leg: Leg, failure: &ServeError, style: RefusalStyle, limit: Duration) {
+pub(super) async fn after_admission(mut leg: Stream, failure: &ServeError, style: RefusalStyle, limit: Duration) {
     if style == RefusalStyle::Reply {
         // Drivers retry after `HostUnreachable`.
         let refused = matches!(failure, ServeError::Refused(_) | ServeError::ClientTls(_));

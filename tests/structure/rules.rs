@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use super::imports::Crate;
 
 /// A module may only import from modules of lower ranks. The longest name that matches a file gives its rank.
-const RANKS: [(&str, u8); 30] = [
+const RANKS: [(&str, u8); 31] = [
     ("mongodb_uri", 0),
     ("text", 1),
     ("screen", 2),
@@ -21,24 +21,25 @@ const RANKS: [(&str, u8); 30] = [
     ("tls", 1),
     ("sniff", 2),
     ("config", 2),
-    ("telemetry", 4),
-    ("state", 4),
-    ("upstream", 2),
-    ("route", 3),
-    ("proxy", 5),
-    ("control", 5),
-    ("admin", 6),
-    ("app", 7),
-    ("standin", 6),
-    ("admin_client", 7),
-    ("ctl", 8),
-    ("demo", 8),
-    ("fuzzing", 8),
-    ("load", 8),
-    ("netfilter", 8),
-    ("rollout", 8),
-    ("lib", 9),
-    ("main", 9),
+    ("telemetry", 5),
+    ("state", 5),
+    ("stream", 2),
+    ("upstream", 3),
+    ("route", 4),
+    ("proxy", 6),
+    ("control", 6),
+    ("admin", 7),
+    ("app", 8),
+    ("standin", 7),
+    ("admin_client", 8),
+    ("ctl", 9),
+    ("demo", 9),
+    ("fuzzing", 9),
+    ("load", 9),
+    ("netfilter", 9),
+    ("rollout", 9),
+    ("lib", 10),
+    ("main", 10),
 ];
 /// It is hard to find anything in a longer file.
 const MOST_LINES: usize = 350;
