@@ -23,7 +23,7 @@ use crate::net::OwnDials;
 use crate::policy::{Mode, Spelling};
 use crate::route::Routes;
 use crate::state::{MemberList, MemberListReader, Snapshot, SnapshotReader};
-use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, Transport, now_millis};
+use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, Transport, WaitingConnection, now_millis};
 
 /// The read side of the running state.
 #[derive(Debug)]
@@ -182,6 +182,11 @@ impl View {
             let non_conforming = self.conformance.check(&open, &snapshot);
             ConnectionReport { open, non_conforming }
         })
+    }
+
+    /// The connections that wait for a slot, oldest first.
+    pub fn waiting(&self) -> Vec<WaitingConnection> {
+        self.observer.waiting.list()
     }
 
     /// All clients that were seen, by address.

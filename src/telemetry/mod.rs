@@ -14,6 +14,7 @@ mod process;
 mod rate_limit;
 mod record;
 mod recycle_signal;
+mod waiting;
 
 pub use connection_info::{ClientTls, ConnectionInfo, RouteRecord, UpstreamInfo};
 pub use inventory::{
@@ -27,3 +28,4 @@ pub use outcome::{Outcome, OutcomeSource};
 pub use rate_limit::RateLimit;
 pub use record::{ConnectionVerdict, Observer, OpenRecord, Record};
 pub use recycle_signal::{RecycleRegistration, RecycleRequest};
+pub use waiting::WaitingConnection;

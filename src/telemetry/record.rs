@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use super::open_connections::{ByteCounters, OpenConnection, OpenConnections};
 use super::outcome::Outcome;
 use super::recycle_signal::RecycleSignal;
+use super::waiting::{WaitingConnections, WaitingEntry};
 use crate::mongo::{ClientMetadata, Greeting};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
@@ -21,6 +22,8 @@ use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 pub struct Observer {
     /// The established connections.
     pub open_connections: OpenConnections,
+    /// The connections that wait for a slot.
+    pub waiting: Arc<WaitingConnections>,
     /// The clients that were seen.
     pub inventory: Inventory,
     /// Counts and latencies of the whole proxy.
@@ -155,6 +158,11 @@ impl Record {
     #[must_use]
     pub fn info(&self) -> Option<&ConnectionInfo> {
         self.info.as_deref()
+    }
+
+    /// Lists the connection as waiting for a slot until the entry is dropped.
+    pub fn wait(&self) -> Option<WaitingEntry> {
+        Some(WaitingEntry::new(Arc::clone(&self.observer.waiting), self.info()?))
     }
 
     /// Changes the properties of the connection.
