@@ -15,7 +15,7 @@
 //! | 0 | [`drain`] | graceful stop: signal, wait, force |
 //! | 0 | [`files`] | bounded reading of files |
 //! | 0 | [`mongodb_uri`] | `mongodb://` URIs on the command line |
-//! | 1 | [`text`] | escaping and shortening of text from peers |
+//! | 0 | [`text`] | escaping and shortening of text from peers, times by RFC 3339 |
 //! | 1 | [`mongo`] | MongoDB's wire protocol: messages, replies, the follower of message boundaries |
 //! | 1 | [`net`] | sockets: addresses, listening, connection limits, dialling, relaying |
 //! | 1 | [`tls`] | PEM files, certificates, revocation, handshakes, the TLS stream |

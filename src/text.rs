@@ -3,7 +3,8 @@
 
 use std::time::SystemTime;
 
-use crate::limits::SHOWN_CHARS;
+/// Longest shown text of a peer or an operator, in characters.
+pub const SHOWN_CHARS: usize = 200;
 
 /// Escapes unprintable characters and truncates the text to 200 characters.
 #[must_use]
@@ -30,6 +31,12 @@ pub fn escaped(text: &str) -> String {
 #[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     bson::DateTime::from_system_time(time).try_to_rfc3339_string().unwrap_or_default()
+}
+
+/// Like [`rfc3339`], from seconds since 1970.
+#[must_use]
+pub fn rfc3339_secs(seconds: i64) -> String {
+    rfc3339_millis(seconds.saturating_mul(1000))
 }
 
 /// Like [`rfc3339`], from milliseconds since 1970.

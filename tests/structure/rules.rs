@@ -10,7 +10,7 @@ use super::imports::Crate;
 /// A module may only import from modules of lower ranks. The longest name that matches a file gives its rank.
 const RANKS: [(&str, u8); 31] = [
     ("mongodb_uri", 0),
-    ("text", 1),
+    ("text", 0),
     ("screen", 2),
     ("files", 0),
     ("policy", 0),

@@ -215,7 +215,7 @@ impl ClientIdentity {
     /// # Errors
     /// [`InvalidClientKey`] if the text is malformed.
     pub fn parse(text: &str) -> Result<ClientIdentity, InvalidClientKey> {
-        let bad = || InvalidClientKey(text.chars().take(crate::limits::SHOWN_CHARS).collect());
+        let bad = || InvalidClientKey(text.chars().take(crate::text::SHOWN_CHARS).collect());
         let parts: Vec<_> = text.split('/').take(5).collect();
         let (ip, application, driver, scope) = match parts[..] {
             [ip, application, driver] => (ip, application, driver, Scope::Client),

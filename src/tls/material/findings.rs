@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::item::{TlsItem, TlsItemKind, ValidityState, date, in_force, shown};
+use super::item::{TlsItem, TlsItemKind, ValidityState, in_force};
 use crate::limits::VALIDITIES_SHOWN;
+use crate::text::{printable, rfc3339_secs};
 
 /// A certificate or CRL that is expired, not yet valid or about to expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl ValidityFinding<'_> {
 impl fmt::Display for ValidityFinding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TlsItem { role, kind, subject, begins, ends, .. } = self.item;
-        let (subject, ends) = (shown(subject), date(ends.unwrap_or_default()));
+        let (subject, ends) = (printable(subject), rfc3339_secs(ends.unwrap_or_default()));
         let (what, remedy) = match kind {
             TlsItemKind::Certificate => ("the certificate", "renew it, and rotate (tlsramp ctl rotate)"),
             TlsItemKind::Chain => ("the intermediate certificate", "put the renewed chain into the file, and rotate"),
@@ -88,7 +89,9 @@ impl fmt::Display for ValidityFinding<'_> {
                 write!(f, "has expired on {ends}, so every certificate of that CA is refused; {remedy}")
             }
             (ValidityState::Over, _) => write!(f, "has expired on {ends}; {remedy}"),
-            (ValidityState::NotYet, _) => write!(f, "is not valid before {}; check this host's clock", date(*begins)),
+            (ValidityState::NotYet, _) => {
+                write!(f, "is not valid before {}; check this host's clock", rfc3339_secs(*begins))
+            }
             (ValidityState::Soon { days: 1 }, _) => write!(f, "expires in 1 day, on {ends}; {remedy}"),
             (ValidityState::Soon { days }, _) => write!(f, "expires in {days} days, on {ends}; {remedy}"),
         }
