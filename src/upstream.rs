@@ -81,14 +81,12 @@ impl Upstream {
     }
 
     /// Creates the upstream for a server on a Unix socket.
-    #[must_use]
     pub fn unix(path: &Path) -> Upstream {
         let name = UpstreamAddress::Unix(path.to_owned()).to_string().into();
         Upstream { name, endpoint: Endpoint::Unix(path.to_owned()), names: Vec::new() }
     }
 
     /// Creates the upstream for a server at an address, whose certificate must be for one of `names`.
-    #[must_use]
     pub fn address(name: String, address: SocketAddr, names: Vec<ServerName<'static>>) -> Upstream {
         let target = HostPort { host: address.ip().to_canonical().to_string(), port: address.port() };
         let endpoint = Endpoint::Tcp { resolver: Arc::new(Resolver::new(target)), source: None };
@@ -96,7 +94,6 @@ impl Upstream {
     }
 
     /// Returns the names of which the server's certificate must contain one; empty for a Unix socket.
-    #[must_use]
     pub fn names(&self) -> &[ServerName<'static>] {
         &self.names
     }
@@ -153,7 +150,6 @@ impl Upstream {
 
 impl LinkError {
     /// Returns the server's fault, if it is one that an operator of this side can act on.
-    #[must_use]
     pub fn fault(&self) -> PeerFault {
         match self {
             LinkError::Tls(error) => error.fault(),

@@ -59,7 +59,6 @@ impl Caller {
 
 impl Interface {
     /// The name in logs.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Interface::Mongodb => "mongodb",

@@ -88,7 +88,6 @@ pub enum Effect {
 
 impl Action {
     /// The name in JSON.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Action::Mode => "mode",
@@ -148,7 +147,6 @@ impl Event {
 
 impl History {
     /// The history from the state file, truncated to the bound, since the file may have been edited.
-    #[must_use]
     pub fn from_image(image: Vec<HistoryEntry>) -> History {
         let skip = image.len().saturating_sub(HISTORY_ENTRIES);
         let entries = image.into_iter().skip(skip).map(bounded).collect();

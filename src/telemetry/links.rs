@@ -66,13 +66,11 @@ pub struct LinkFailure {
 
 impl LinkRecord {
     /// When it was last dialled, in milliseconds since 1970.
-    #[must_use]
     pub fn last(&self) -> i64 {
         self.last_ok.max(self.last_failed).unwrap_or_default()
     }
 
     /// The reason why the last dial failed; `None` if it succeeded.
-    #[must_use]
     pub fn failing(&self) -> Option<&LinkFailure> {
         self.failure.as_ref().filter(|_| self.last_failed > self.last_ok)
     }
@@ -133,7 +131,6 @@ impl Links {
     }
 
     /// All destinations, sorted.
-    #[must_use]
     pub fn list(&self) -> Vec<(LinkKey, LinkRecord)> {
         let mut all: Vec<_> = self.table().iter().map(|(key, record)| (key.clone(), record.clone())).collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -70,7 +70,6 @@ pub struct ConnectionVerdict {
 
 impl Observer {
     /// Creates an observer with the inventory of an earlier run.
-    #[must_use]
     pub fn with(inventory: Inventory) -> Observer {
         Observer { inventory, ..Observer::default() }
     }
@@ -95,13 +94,11 @@ impl Observer {
     }
 
     /// Number of connections accepted so far.
-    #[must_use]
     pub fn accepted(&self) -> u64 {
         self.last_id.load(Ordering::Relaxed)
     }
 
     /// Number of connections that ended with this outcome.
-    #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.counts[outcome as usize].load(Ordering::Relaxed)
     }
@@ -113,7 +110,6 @@ impl Observer {
 
     /// Returns the clients that `requireSSL` would refuse: those of [`Inventory::plaintext_blockers`], and plaintext
     /// connections whose client has not sent a complete message yet.
-    #[must_use]
     pub fn plaintext_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         self.inventory.plaintext_blockers(window, now, &self.open_connections.unheard())
     }
@@ -143,19 +139,16 @@ impl Observer {
 
 impl Record {
     /// The counts and latencies of the whole proxy.
-    #[must_use]
     pub fn latencies(&self) -> &Metrics {
         &self.observer.metrics
     }
 
     /// The destinations of outbound routes of the whole proxy.
-    #[must_use]
     pub fn links(&self) -> &Links {
         &self.observer.links
     }
 
     /// The properties of the connection known so far; `None` once it is closed or established.
-    #[must_use]
     pub fn info(&self) -> Option<&ConnectionInfo> {
         self.info.as_deref()
     }
@@ -221,7 +214,6 @@ impl Record {
 
 impl OpenRecord {
     /// The connection's entry in the table of open connections.
-    #[must_use]
     pub fn open(&self) -> &OpenConnection {
         &self.open
     }

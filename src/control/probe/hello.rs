@@ -40,7 +40,6 @@ pub enum ServerState {
 
 impl ServerState {
     /// The name in replies.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             ServerState::Primary => "PRIMARY",

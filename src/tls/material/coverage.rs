@@ -7,7 +7,6 @@ use crate::text::printable;
 use crate::tls::errors::file_error::FileRole;
 
 /// The first few warnings about missing roots and CRLs.
-#[must_use]
 pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
     let cas = all.iter().filter(|one| one.kind == TlsItemKind::Authority);
     let without_root = cas.clone().filter(|one| one.lacks_root).map(|one| without_root(one, all));
@@ -48,7 +47,6 @@ pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableRea
 }
 
 /// CAs that have a CRL in the running set and none in the set that would replace it.
-#[must_use]
 pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<String> {
     let Some(list) = lists(coming).next().filter(|_| no_list_of_any(coming, now).is_none()) else { return Vec::new() };
     let had = |ca: &&TlsItem| {

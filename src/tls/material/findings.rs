@@ -19,7 +19,6 @@ pub struct ValidityFinding<'a> {
 }
 
 /// The findings at `now`, in seconds since 1970, most urgent first.
-#[must_use]
 pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
     let has_ca = |list: &TlsItem| {
         let of_name = |one: &&TlsItem| one.kind == TlsItemKind::Authority && one.subject == list.subject;
@@ -47,7 +46,6 @@ pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
 }
 
 /// The first few findings as lines, and the number of the others: a bundle of public CAs can have many.
-#[must_use]
 pub fn finding_lines(findings: &[ValidityFinding<'_>]) -> Vec<String> {
     let more = findings.len().saturating_sub(VALIDITIES_SHOWN);
     let mut lines: Vec<_> = findings.iter().take(VALIDITIES_SHOWN).map(ToString::to_string).collect();
@@ -60,7 +58,6 @@ pub fn finding_lines(findings: &[ValidityFinding<'_>]) -> Vec<String> {
 
 impl ValidityFinding<'_> {
     /// Whether connections fail now because of this item.
-    #[must_use]
     pub fn is_critical(&self) -> bool {
         self.refuses && self.state == ValidityState::Over
     }

@@ -201,7 +201,6 @@ pub fn in_force(all: &[TlsItem], now: i64) -> impl Iterator<Item = &TlsItem> {
 
 impl TlsItemKind {
     /// The kind's name in replies.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             TlsItemKind::Certificate => "certificate",
