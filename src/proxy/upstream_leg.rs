@@ -16,7 +16,7 @@ use crate::policy::{Acceptance, Link, Permit};
 use crate::route::Route;
 use crate::state::Snapshot;
 use crate::stream::Stream;
-use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo};
+use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo, now_millis};
 use crate::tls::Material;
 
 /// The upstream's leg, with the link, the route and the TLS material with which it was dialled.
@@ -95,7 +95,8 @@ async fn reach(
         let failure = reached.as_ref().err();
         let failure = failure.map(|failure| LinkFailure { text: failure.to_string(), fault: failure.fault() });
         let key = LinkKey { route: route.id.clone(), destination: Arc::clone(&destination.upstream.name) };
-        record.links().dialled(key, destination.redirected, destination.upstream.names(), link, failure);
+        let names = destination.upstream.names();
+        record.links().dialled(key, destination.redirected, names, link, failure, now_millis());
     }
     reached
 }
