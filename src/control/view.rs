@@ -23,7 +23,7 @@ use crate::net::OwnDials;
 use crate::policy::{Mode, Spelling};
 use crate::route::Routes;
 use crate::state::{MemberList, MemberListReader, Snapshot, SnapshotReader};
-use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, Transport, WaitingConnection, now_millis};
+use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, QueuedConnection, Transport, now_millis};
 
 /// The read side of the running state.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ impl View {
     }
 
     /// The connections that wait for a slot, oldest first.
-    pub fn waiting(&self) -> Vec<WaitingConnection> {
+    pub fn waiting(&self) -> Vec<QueuedConnection> {
         self.observer.waiting.list()
     }
 

@@ -11,10 +11,10 @@ mod metrics;
 mod open_connections;
 mod outcome;
 mod process;
+mod queued_connections;
 mod rate_limit;
 mod record;
 mod recycle_signal;
-mod waiting;
 
 pub use connection_info::{ClientTls, ConnectionInfo, RouteRecord, UpstreamInfo};
 pub use inventory::{
@@ -25,7 +25,7 @@ pub use log::{LogHandle, init as init_logs};
 pub use metrics::{CertificateEnd, Format, LinkUp, Metrics, SlotGauges, UpstreamUp};
 pub use open_connections::OpenConnection;
 pub use outcome::{Outcome, OutcomeSource};
+pub use queued_connections::QueuedConnection;
 pub use rate_limit::RateLimit;
 pub use record::{ConnectionVerdict, Observer, OpenRecord, Record};
 pub use recycle_signal::{RecycleRegistration, RecycleRequest};
-pub use waiting::WaitingConnection;

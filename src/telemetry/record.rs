@@ -12,8 +12,8 @@ use super::links::Links;
 use super::metrics::Metrics;
 use super::open_connections::{ByteCounters, OpenConnection, OpenConnections};
 use super::outcome::Outcome;
+use super::queued_connections::{QueueEntry, QueuedConnections};
 use super::recycle_signal::RecycleSignal;
-use super::waiting::{WaitingConnections, WaitingEntry};
 use crate::mongo::{ClientMetadata, Greeting};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 
@@ -23,7 +23,7 @@ pub struct Observer {
     /// The established connections.
     pub open_connections: OpenConnections,
     /// The connections that wait for a slot.
-    pub waiting: Arc<WaitingConnections>,
+    pub waiting: Arc<QueuedConnections>,
     /// The clients that were seen.
     pub inventory: Inventory,
     /// Counts and latencies of the whole proxy.
@@ -154,8 +154,8 @@ impl Record {
     }
 
     /// Lists the connection as waiting for a slot until the entry is dropped.
-    pub fn wait(&self) -> Option<WaitingEntry> {
-        Some(WaitingEntry::new(Arc::clone(&self.observer.waiting), self.info()?))
+    pub fn wait(&self) -> Option<QueueEntry> {
+        Some(QueueEntry::new(Arc::clone(&self.observer.waiting), self.info()?))
     }
 
     /// Changes the properties of the connection.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{ClientReport, ConnectionReport};
-use crate::telemetry::WaitingConnection;
+use crate::telemetry::QueuedConnection;
 use crate::text::rfc3339_millis;
 
 /// A row of `GET /clients`: a client's address, kind of connection, application and driver.
@@ -154,8 +154,8 @@ impl From<ConnectionReport> for ConnectionRow {
     }
 }
 
-impl From<WaitingConnection> for ConnectionRow {
-    fn from(WaitingConnection { id, peer, route, accepted }: WaitingConnection) -> ConnectionRow {
+impl From<QueuedConnection> for ConnectionRow {
+    fn from(QueuedConnection { id, peer, route, accepted }: QueuedConnection) -> ConnectionRow {
         ConnectionRow {
             id,
             peer: peer.to_string(),

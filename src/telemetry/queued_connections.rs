@@ -9,7 +9,7 @@ use super::connection_info::{ConnectionInfo, RouteRecord};
 
 /// A connection that waits for a slot.
 #[derive(Debug, Clone)]
-pub struct WaitingConnection {
+pub struct QueuedConnection {
     /// Its identifier in logs.
     pub id: u64,
     /// The client's address.
@@ -22,37 +22,37 @@ pub struct WaitingConnection {
 
 /// The connections that wait for a slot, by identifier, thus oldest first.
 #[derive(Debug, Default)]
-pub struct WaitingConnections(Mutex<BTreeMap<u64, WaitingConnection>>);
+pub struct QueuedConnections(Mutex<BTreeMap<u64, QueuedConnection>>);
 
 /// Lists a connection as waiting until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct WaitingEntry {
-    table: Arc<WaitingConnections>,
+pub struct QueueEntry {
+    table: Arc<QueuedConnections>,
     id: u64,
 }
 
-impl WaitingConnections {
+impl QueuedConnections {
     /// Returns all connections that wait, oldest first.
-    pub fn list(&self) -> Vec<WaitingConnection> {
+    pub fn list(&self) -> Vec<QueuedConnection> {
         self.table().values().cloned().collect()
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<u64, WaitingConnection>> {
+    fn table(&self) -> MutexGuard<'_, BTreeMap<u64, QueuedConnection>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl WaitingEntry {
-    pub(super) fn new(table: Arc<WaitingConnections>, info: &ConnectionInfo) -> WaitingEntry {
+impl QueueEntry {
+    pub(super) fn new(table: Arc<QueuedConnections>, info: &ConnectionInfo) -> QueueEntry {
         let &ConnectionInfo { id, peer, ref route, accepted, .. } = info;
-        let waiting = WaitingConnection { id, peer, route: Arc::clone(route), accepted };
+        let waiting = QueuedConnection { id, peer, route: Arc::clone(route), accepted };
         table.table().insert(id, waiting);
-        WaitingEntry { table, id }
+        QueueEntry { table, id }
     }
 }
 
-impl Drop for WaitingEntry {
+impl Drop for QueueEntry {
     fn drop(&mut self) {
         self.table.table().remove(&self.id);
     }
