@@ -190,7 +190,7 @@ impl From<StatusReport> for Status {
             tls_mode: mode.name(Spelling::Tls).into(),
             generation: report.snapshot.generation,
             mode_since: rfc3339(report.mode_since),
-            mode_by: report.mode_by.map(|by| format!("{} {}", by.door.name(), by.who.place())),
+            mode_by: report.mode_by.map(|by| format!("{} {}", by.interface.name(), by.who.place())),
             configured_mode: report.configured.name(report.spelling).into(),
             persisted_mode: report.persisted.map(|mode| mode.name(Spelling::Ssl).into()),
             drift: report.drift,
