@@ -44,7 +44,6 @@ pub fn can_create(folder: &Path) -> io::Result<()> {
 }
 
 /// Returns a random file name of sixteen hexadecimal digits.
-#[must_use]
 pub fn random_name() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }

@@ -15,28 +15,29 @@
 //! | 0 | [`drain`] | graceful stop: signal, wait, force |
 //! | 0 | [`files`] | bounded reading of files |
 //! | 0 | [`mongodb_uri`] | `mongodb://` URIs on the command line |
-//! | 1 | [`text`] | escaping and shortening of text from peers |
+//! | 0 | [`text`] | escaping and shortening of text from peers, times by RFC 3339 |
 //! | 1 | [`mongo`] | MongoDB's wire protocol: messages, replies, the follower of message boundaries |
 //! | 1 | [`net`] | sockets: addresses, listening, connection limits, dialling, relaying |
 //! | 1 | [`tls`] | PEM files, certificates, revocation, handshakes, the TLS stream |
 //! | 2 | [`screen`] | pages of sentences and tables for a terminal or a pipe |
 //! | 2 | [`sniff`] | tells TLS from plaintext by peeking |
 //! | 2 | [`config`] | command line and files to validated settings |
-//! | 2 | [`upstream`] | connections to a server: dialled with a permit, over TLS if it says so |
-//! | 3 | [`route`] | routes, built once per configuration for the proxy and the probe |
-//! | 4 | [`state`] | what the control plane writes and the data plane reads: snapshot, member list |
-//! | 4 | [`telemetry`] | records of connections, outcomes, inventory, metrics, logs |
-//! | 5 | [`proxy`] | the data plane: accepts and relays connections |
-//! | 5 | [`control`] | the control plane: checks and makes changes, watches files, probes servers |
-//! | 6 | [`admin`] | the admin port: MongoDB commands and HTTP |
-//! | 6 | [`admin_client`] | a client of the admin port, for the commands below |
-//! | 6 | [`standin`] | a small MongoDB server for the demo and the tests |
-//! | 7 | [`app`] | the composition root, `tlsramp run` and `check` |
-//! | 8 | [`ctl`] | `tlsramp ctl`: shows and changes a running proxy |
-//! | 8 | [`demo`] | `tlsramp demo`: a rolling upgrade on three embedded nodes |
-//! | 8 | [`load`] | `tlsramp load`: the load generator |
-//! | 8 | [`netfilter`] | `tlsramp netfilter`: the interception rules of a sidecar |
-//! | 8 | [`rollout`] | `tlsramp rollout`: the rolling upgrade over many nodes |
+//! | 2 | [`stream`] | the stream of a connection: TCP, a Unix socket or TLS |
+//! | 3 | [`upstream`] | connections to a server: dialled with a permit, over TLS if it says so |
+//! | 4 | [`route`] | routes, built once per configuration for the proxy and the probe |
+//! | 5 | [`state`] | what the control plane writes and the data plane reads: snapshot, member list |
+//! | 5 | [`telemetry`] | records of connections, outcomes, inventory, metrics, logs |
+//! | 6 | [`proxy`] | the data plane: accepts and relays connections |
+//! | 6 | [`control`] | the control plane: checks and makes changes, watches files, probes servers |
+//! | 7 | [`admin`] | the admin port: MongoDB commands and HTTP |
+//! | 7 | [`admin_client`] | a client of the admin port, for the commands below |
+//! | 7 | [`standin`] | a small MongoDB server for the demo and the tests |
+//! | 8 | [`app`] | the composition root, `tlsramp run` and `check` |
+//! | 9 | [`ctl`] | `tlsramp ctl`: shows and changes a running proxy |
+//! | 9 | [`demo`] | `tlsramp demo`: a rolling upgrade on three embedded nodes |
+//! | 9 | [`load`] | `tlsramp load`: the load generator |
+//! | 9 | [`netfilter`] | `tlsramp netfilter`: the interception rules of a sidecar |
+//! | 9 | [`rollout`] | `tlsramp rollout`: the rolling upgrade over many nodes |
 
 pub mod app;
 pub mod ctl;
@@ -65,6 +66,7 @@ mod screen;
 mod sniff;
 mod standin;
 mod state;
+mod stream;
 mod telemetry;
 mod text;
 mod tls;

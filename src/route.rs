@@ -144,7 +144,6 @@ impl Route {
     }
 
     /// Returns whether the upstream receives the server name (SNI) that the client requested.
-    #[must_use]
     pub fn passes_sni(&self) -> bool {
         self.acceptance != Acceptance::Outbound
     }
@@ -152,7 +151,6 @@ impl Route {
 
 impl RouteId {
     /// Returns the route's name in records, metrics and replies.
-    #[must_use]
     pub fn name(&self) -> Arc<str> {
         self.to_string().into()
     }
@@ -184,7 +182,6 @@ impl FrontedServer {
 
     /// Returns the address of the inbound route if `original` is the server's port on an address of this host. mongod
     /// dials its own name to find itself in the replica set, and such a connection is subject to the inbound policy.
-    #[must_use]
     pub fn inbound_address(&self, original: SocketAddr) -> Option<SocketAddr> {
         let ip = original.ip().to_canonical();
         if original.port() != self.port || !is_own(ip) {

@@ -3,17 +3,16 @@
 
 use std::time::SystemTime;
 
-use crate::limits::SHOWN_CHARS;
+/// Longest shown text of a peer or an operator, in characters.
+pub const SHOWN_CHARS: usize = 200;
 
 /// Escapes unprintable characters and truncates the text to 200 characters.
-#[must_use]
 pub fn printable(text: &str) -> String {
     let Some((cut, _)) = text.char_indices().nth(SHOWN_CHARS) else { return escaped(text) };
     escaped(&text[..cut]) + "…"
 }
 
 /// Escapes unprintable characters, for a text whose length is already bounded.
-#[must_use]
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -27,13 +26,16 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// Formats a time by RFC 3339, in UTC; empty if RFC 3339 cannot represent the time.
-#[must_use]
 pub fn rfc3339(time: SystemTime) -> String {
     bson::DateTime::from_system_time(time).try_to_rfc3339_string().unwrap_or_default()
 }
 
+/// Like [`rfc3339`], from seconds since 1970.
+pub fn rfc3339_secs(seconds: i64) -> String {
+    rfc3339_millis(seconds.saturating_mul(1000))
+}
+
 /// Like [`rfc3339`], from milliseconds since 1970.
-#[must_use]
 pub fn rfc3339_millis(millis: i64) -> String {
     bson::DateTime::from_millis(millis).try_to_rfc3339_string().unwrap_or_default()
 }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::net::{self, DialError, HostPort, Resolver, UpstreamAddress};
 use crate::policy::{Link, Permit};
-use crate::tls::{self, ClientStream, HandshakeError, Material, PeerFault};
+use crate::stream::Stream;
+use crate::tls::{self, HandshakeError, Material, PeerFault};
 
 /// How a server is reached: its endpoint, and the names that its certificate is verified against.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,29 +45,12 @@ pub struct BadName(String);
 /// A dialled connection on which the link is not established yet.
 #[derive(Debug)]
 pub struct UpstreamSocket {
-    socket: Socket,
+    socket: Stream,
     link: Link,
     /// The local address, which the server sees as its client's address.
     pub local: Option<SocketAddr>,
     /// The address that was dialled.
     pub remote: Option<SocketAddr>,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// A link to a server.
-#[derive(Debug)]
-pub enum Stream {
-    /// Plaintext, or the client's own TLS.
-    Tcp(TcpStream),
-    /// Plaintext.
-    Unix(UnixStream),
-    /// TLS between tlsramp and the server.
-    Tls(ClientStream),
 }
 
 /// Why the link could not be established on a connection.
@@ -98,14 +81,12 @@ impl Upstream {
     }
 
     /// Creates the upstream for a server on a Unix socket.
-    #[must_use]
     pub fn unix(path: &Path) -> Upstream {
         let name = UpstreamAddress::Unix(path.to_owned()).to_string().into();
         Upstream { name, endpoint: Endpoint::Unix(path.to_owned()), names: Vec::new() }
     }
 
     /// Creates the upstream for a server at an address, whose certificate must be for one of `names`.
-    #[must_use]
     pub fn address(name: String, address: SocketAddr, names: Vec<ServerName<'static>>) -> Upstream {
         let target = HostPort { host: address.ip().to_canonical().to_string(), port: address.port() };
         let endpoint = Endpoint::Tcp { resolver: Arc::new(Resolver::new(target)), source: None };
@@ -113,7 +94,6 @@ impl Upstream {
     }
 
     /// Returns the names of which the server's certificate must contain one; empty for a Unix socket.
-    #[must_use]
     pub fn names(&self) -> &[ServerName<'static>] {
         &self.names
     }
@@ -127,7 +107,7 @@ impl Upstream {
             Endpoint::Unix(path) => {
                 let dialled = net::dial_unix(permit, path, limit).await?;
                 Ok(UpstreamSocket {
-                    socket: Socket::Unix(dialled.socket),
+                    socket: Stream::Unix(dialled.socket),
                     link: dialled.link,
                     local: None,
                     remote: None,
@@ -136,7 +116,7 @@ impl Upstream {
             Endpoint::Tcp { resolver, source } => {
                 let dialled = net::dial(permit, resolver, *source, limit).await?;
                 let net::DialledSocket { socket, link, local, remote } = dialled;
-                Ok(UpstreamSocket { socket: Socket::Tcp(socket), link, local, remote })
+                Ok(UpstreamSocket { socket: Stream::Tcp(socket), link, local, remote })
             }
         }
     }
@@ -155,47 +135,25 @@ impl Upstream {
     ) -> Result<Stream, LinkError> {
         let names = &*self.names;
         match (dialled.socket, dialled.link) {
-            (Socket::Tcp(socket), Link::Plaintext | Link::Untouched) => Ok(Stream::Tcp(socket)),
-            (Socket::Unix(socket), Link::Plaintext | Link::Untouched) => Ok(Stream::Unix(socket)),
-            (Socket::Tcp(socket), Link::Tls) => {
+            (socket, Link::Plaintext | Link::Untouched) => Ok(socket),
+            (Stream::Tcp(socket), Link::Tls) => {
                 let asked = sni.and_then(|name| ServerName::try_from(name.to_owned()).ok());
                 let name = asked.or_else(|| names.first().cloned()).ok_or(LinkError::NoMaterial)?;
                 let config = material.client_config(names).ok_or(LinkError::NoMaterial)?;
                 let stream = tls::connect_budgeted(socket, config, name, limit).await.map_err(LinkError::Tls)?;
-                Ok(Stream::Tls(stream))
+                Ok(Stream::ToServer(stream))
             }
-            (Socket::Unix(_), Link::Tls) => Err(LinkError::NoMaterial),
+            (Stream::Unix(_) | Stream::FromClient(_) | Stream::ToServer(_), Link::Tls) => Err(LinkError::NoMaterial),
         }
     }
 }
 
 impl LinkError {
     /// Returns the server's fault, if it is one that an operator of this side can act on.
-    #[must_use]
     pub fn fault(&self) -> PeerFault {
         match self {
             LinkError::Tls(error) => error.fault(),
             LinkError::NoMaterial => PeerFault::Other,
-        }
-    }
-}
-
-impl Stream {
-    /// Returns `notAfter` of the server's certificate, in seconds since 1970; `None` for other links than TLS.
-    #[must_use]
-    pub fn certificate_ends(&self) -> Option<i64> {
-        match self {
-            Stream::Tls(stream) => tls::not_after(stream.session().peer_certificates()?.first()?),
-            Stream::Tcp(_) | Stream::Unix(_) => None,
-        }
-    }
-
-    /// Returns the negotiated TLS version; `None` for a plaintext link or the client's own TLS.
-    #[must_use]
-    pub fn tls_version(&self) -> Option<&'static str> {
-        match self {
-            Stream::Tls(stream) => stream.session().protocol_version().and_then(tls::version_name),
-            Stream::Tcp(_) | Stream::Unix(_) => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use super::access::{Access, ListenerKind, NEEDS_TLS, access, not_allowed, not_valid};
 use super::connection_limit::AdminConnectionSlot;
 use super::state::AdminState;
-use crate::control::{Caller, Door, Who};
+use crate::control::{Caller, Interface, Who};
 use crate::drain;
 
 /// A connection whose client is identified.
@@ -82,8 +82,8 @@ impl AdminConnection {
     }
 
     /// The client as the controller's caller.
-    pub(super) fn caller(&self, door: Door) -> Caller {
-        Caller { door, who: self.who.clone() }
+    pub(super) fn caller(&self, interface: Interface) -> Caller {
+        Caller { interface, who: self.who.clone() }
     }
 
     /// Whether the listener is reachable from this host only.

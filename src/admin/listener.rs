@@ -78,7 +78,6 @@ impl BoundServer {
     }
 
     /// Serves the listeners on the current runtime.
-    #[must_use]
     pub fn open(self, controller: &Arc<Controller>) -> AdminServer {
         let BoundServer { tcp, unix } = self;
         let bound: Vec<_> = tcp.iter().map(|(listener_kind, address, _)| (route(*listener_kind), *address)).collect();
@@ -112,7 +111,6 @@ impl BoundServer {
 
 impl AdminServer {
     /// The paths of the Unix sockets.
-    #[must_use]
     pub fn sockets(&self) -> &[PathBuf] {
         &self.sockets
     }

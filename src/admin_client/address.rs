@@ -14,7 +14,6 @@ impl AdminAddress {
     pub const DEFAULT: &'static str = "127.0.0.1:28017";
 
     /// Whether this is a Unix socket, which is used without TLS.
-    #[must_use]
     pub fn is_unix(&self) -> bool {
         matches!(self.0, UpstreamAddress::Unix(_))
     }

@@ -37,13 +37,11 @@ pub struct AdminClient {
 
 impl AdminClient {
     /// Creates a client of this admin port, which uses TLS if `tls` is given.
-    #[must_use]
     pub fn new(address: AdminAddress, tls: Option<Arc<Material>>) -> AdminClient {
         AdminClient { address, tls }
     }
 
     /// The address of the admin port.
-    #[must_use]
     pub fn address(&self) -> &AdminAddress {
         &self.address
     }

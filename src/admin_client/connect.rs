@@ -10,18 +10,19 @@ use tokio::time::timeout;
 use super::address::AdminAddress;
 use super::error::ClientError;
 use crate::limits::CLIENT_CONNECT;
-use crate::net::{BoxedStream, HostPort, UpstreamAddress};
+use crate::net::{HostPort, UpstreamAddress};
+use crate::stream::Stream;
 use crate::tls::{self, ClientStream, HandshakeError, Material};
 
 /// Connects, with TLS if there is material for it.
-pub(super) async fn connect(address: &AdminAddress, tls: Option<&Material>) -> Result<BoxedStream, ClientError> {
+pub(super) async fn connect(address: &AdminAddress, tls: Option<&Material>) -> Result<Stream, ClientError> {
     match &address.0 {
-        UpstreamAddress::Unix(path) => Ok(Box::new(in_time(address, UnixStream::connect(path)).await?)),
+        UpstreamAddress::Unix(path) => Ok(Stream::Unix(in_time(address, UnixStream::connect(path)).await?)),
         UpstreamAddress::Tcp(HostPort { host, port }) => {
             let socket = in_time(address, TcpStream::connect((&**host, *port))).await?;
-            let Some(tls) = tls else { return Ok(Box::new(socket)) };
+            let Some(tls) = tls else { return Ok(Stream::Tcp(socket)) };
             let stream = handshake(socket, host, tls).await;
-            Ok(stream.map_err(|error| ClientError::Handshake { address: address.to_string(), error })?)
+            stream.map(Stream::ToServer).map_err(|error| ClientError::Handshake { address: address.to_string(), error })
         }
     }
 }

@@ -94,13 +94,11 @@ pub enum ClientError {
 
 impl ClientError {
     /// The reply of an admin port that refused the request.
-    #[must_use]
     pub fn reply(&self) -> Option<&ErrorReply> {
         if let ClientError::Refused { reply, .. } = self { Some(reply) } else { None }
     }
 
     /// The error code: the one in the admin port's reply, if there is a reply.
-    #[must_use]
     pub fn code(&self) -> &str {
         match self {
             ClientError::NobodyListens { .. } => "NobodyListens",

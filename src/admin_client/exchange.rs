@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use super::address::AdminAddress;
 use super::error::ClientError;
 use crate::limits::CLIENT_ANSWER_BYTES;
-use crate::net::BoxedStream;
+use crate::stream::Stream;
 use crate::tls::HandshakeError;
 
 /// A request.
@@ -41,7 +41,7 @@ fn request(address: &AdminAddress, question: AdminRequest) -> Result<Request<Ful
 
 /// Sends the request and reads the response, whatever its status and body are.
 pub(super) async fn ask(
-    stream: BoxedStream,
+    stream: Stream,
     address: &AdminAddress,
     question: AdminRequest,
 ) -> Result<(StatusCode, Bytes), ClientError> {

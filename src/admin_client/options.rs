@@ -28,7 +28,6 @@ pub struct TlsOptions {
 pub struct UsageError(Vec<String>);
 
 /// Adds the options to a command and its subcommands.
-#[must_use]
 pub fn with_tls_options(command: Command) -> Command {
     let option = |name: &'static str| Arg::new(name).long(name).global(true).help_heading("Admin port");
     let file = |name| option(name).value_name("FILE").value_parser(value_parser!(PathBuf));
@@ -47,7 +46,6 @@ pub fn with_tls_options(command: Command) -> Command {
 }
 
 /// The options that were given.
-#[must_use]
 pub fn tls_options(matches: &ArgMatches) -> TlsOptions {
     TlsOptions {
         tls: matches.get_flag(TLS),

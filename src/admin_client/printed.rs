@@ -5,7 +5,6 @@ use super::options::TlsOptions;
 use crate::net::UpstreamAddress;
 
 /// `tlsramp ctl` with the options for this admin port. A password is replaced with `PASSWORD`.
-#[must_use]
 pub fn ctl_command(address: &AdminAddress, tls: &TlsOptions) -> String {
     let mut words = vec!["tlsramp".to_owned(), "ctl".to_owned()];
     let text = address.to_string();
@@ -35,7 +34,6 @@ fn tls_words(tls: &TlsOptions) -> Vec<String> {
 }
 
 /// Quotes the word for a shell if necessary.
-#[must_use]
 pub fn quoted(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {

@@ -13,7 +13,7 @@ use crate::text::printable;
 
 /// Logs a change of mode that was made or refused.
 pub(super) fn change(history: &History, change: &Change, outcome: &Result<Changed, ChangeError>, caller: &Caller) {
-    let (door, by, forced, persist) = (caller.door.name(), &caller.who, change.force, change.persist);
+    let (door, by, forced, persist) = (caller.interface.name(), &caller.who, change.force, change.persist);
     let to = change.to;
     let with = match (forced, persist) {
         (false, false) => "",
@@ -44,7 +44,7 @@ pub(super) fn change(history: &History, change: &Change, outcome: &Result<Change
 
 /// Logs a reload that was made or refused. If the reload changes the mode, that change is logged on a line of its own.
 pub(super) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, forced: bool, caller: &Caller) {
-    let (door, by) = (caller.door.name(), &caller.who);
+    let (door, by) = (caller.interface.name(), &caller.who);
     let event = match outcome {
         Ok(Changed { was, mode, generation, .. }) => {
             if was != mode {
@@ -65,7 +65,7 @@ pub(super) fn reload(history: &History, outcome: &Result<Changed, ChangeError>, 
 
 /// Logs that TLS files were read again or refused.
 pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>, forced: bool, caller: &Caller) {
-    let (door, by) = (caller.door.name(), &caller.who);
+    let (door, by) = (caller.interface.name(), &caller.who);
     let event = match outcome {
         Ok(Rotated { generation, material, .. }) => {
             tracing::info!(generation, door, %by, forced, "certificates rotated");
@@ -85,9 +85,9 @@ pub(super) fn rotation(history: &History, outcome: &Result<Rotated, ChangeError>
     history.note(event, caller);
 }
 
-/// Logs that `holder` took or gave back the lease, or was refused; `before` is the holder until then. Renewals, which
-/// come every few seconds in a rollout, are only logged and not noted in the history; neither is giving back a lease
-/// that is not held.
+/// Logs that `holder` acquired or released the lease, or was refused; `before` is the holder until then. Renewals, which
+/// come every few seconds in a rollout, are only logged and not noted in the history; neither is the release of a
+/// lease that is not held.
 pub(super) fn lease(
     history: &History,
     before: Option<&str>,
@@ -99,7 +99,7 @@ pub(super) fn lease(
         let reason = format!("{} holds the lease", before.unwrap_or_default());
         return history.note(Event::refused(Action::Lease, format!("for {holder}"), &reason), caller);
     }
-    let (door, by) = (caller.door.name(), &caller.who);
+    let (door, by) = (caller.interface.name(), &caller.who);
     let (seconds, shown) = (time.as_secs(), printable(holder));
     if time.is_zero() {
         tracing::info!(holder = shown, forced, door, %by, "lease released");
@@ -128,7 +128,7 @@ pub(super) fn accepted(
     let what = if accepted { key.to_owned() } else { format!("{key}, acceptance withdrawn") };
     let event = match outcome {
         Ok(AcceptedClient { key, known, .. }) => {
-            let (door, by) = (caller.door.name(), &caller.who);
+            let (door, by) = (caller.interface.name(), &caller.who);
             tracing::info!(client = key, accepted, known, door, %by, "client acceptance changed");
             Event::done(Action::Accept, what)
         }
@@ -144,7 +144,7 @@ pub(super) fn members(
     outcome: &Result<Vec<String>, ChangeError>,
     caller: &Caller,
 ) {
-    let (door, by, forced) = (caller.door.name(), &caller.who, names.force);
+    let (door, by, forced) = (caller.interface.name(), &caller.who, names.force);
     let sets = member_names::shown(&names.sets);
     let event = match outcome {
         Ok(_) => {
@@ -161,7 +161,7 @@ pub(super) fn members(
 
 /// Logs a request to stop.
 pub(super) fn quit(history: &History, caller: &Caller) {
-    let (door, by) = (caller.door.name(), &caller.who);
+    let (door, by) = (caller.interface.name(), &caller.who);
     tracing::info!(door, %by, "stop requested");
     history.note(Event::done(Action::Quit, "stop requested"), caller);
 }

@@ -34,7 +34,6 @@ pub enum BypassDirection {
 
 impl BypassDirection {
     /// The name in replies.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             BypassDirection::Inbound => "inbound",

@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The interface on which the request came.
-    pub door: Door,
+    pub interface: Interface,
     /// The peer that sent the request.
     pub who: Who,
 }
 
 /// The interfaces by which requests reach the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Interface {
     /// A MongoDB command on the admin port.
     Mongodb,
     /// An HTTP request on the admin port.
@@ -50,23 +50,22 @@ pub enum Who {
 
 impl Caller {
     /// The program itself as the caller.
-    pub const PROGRAM: Caller = Caller { door: Door::Program, who: Who::Process };
+    pub const PROGRAM: Caller = Caller { interface: Interface::Program, who: Who::Process };
     /// SIGHUP as the caller.
-    pub const SIGNAL: Caller = Caller { door: Door::Signal, who: Who::Process };
+    pub const SIGNAL: Caller = Caller { interface: Interface::Signal, who: Who::Process };
     /// The file watch as the caller.
-    pub const WATCH: Caller = Caller { door: Door::Watch, who: Who::Process };
+    pub const WATCH: Caller = Caller { interface: Interface::Watch, who: Who::Process };
 }
 
-impl Door {
+impl Interface {
     /// The name in logs.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Door::Mongodb => "mongodb",
-            Door::Http => "http",
-            Door::Signal => "signal",
-            Door::Watch => "watch",
-            Door::Program => "program",
+            Interface::Mongodb => "mongodb",
+            Interface::Http => "http",
+            Interface::Signal => "signal",
+            Interface::Watch => "watch",
+            Interface::Program => "program",
         }
     }
 }

@@ -32,13 +32,11 @@ pub struct Change {
 
 impl Change {
     /// An unforced, unguarded change to a mode.
-    #[must_use]
     pub const fn to(to: Mode, spelling: Spelling) -> Change {
         Change { to, spelling, force: false, guard: false, persist: false, repeatable: false, holder: None }
     }
 
     /// A forced change to a mode.
-    #[must_use]
     pub fn forced(to: Mode, spelling: Spelling) -> Change {
         Change { force: true, ..Change::to(to, spelling) }
     }

@@ -88,7 +88,6 @@ pub struct ControllerParts {
 
 impl Controller {
     /// Builds a controller. Its probes start on the runtime on which this is called.
-    #[must_use]
     pub fn new(parts: ControllerParts) -> Controller {
         let ControllerParts {
             dials,
@@ -141,7 +140,6 @@ impl Controller {
     }
 
     /// The read side of this controller.
-    #[must_use]
     pub fn view(&self) -> &Arc<View> {
         &self.view
     }
@@ -301,7 +299,6 @@ impl Controller {
 }
 
 /// The part of the settings that connections copy at accept.
-#[must_use]
 pub fn tuning(settings: &Settings) -> Tuning {
     Tuning { timeouts: settings.timeouts, refusal: settings.refusal }
 }

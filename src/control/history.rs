@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::caller::{Caller, Door};
+use super::caller::{Caller, Interface};
 use crate::limits::{HISTORY_ENTRIES, HISTORY_LOOK_BACK, HISTORY_TEXT_CHARS};
 use crate::telemetry::now_millis;
 use crate::text::rfc3339_millis;
@@ -88,7 +88,6 @@ pub enum Effect {
 
 impl Action {
     /// The name in JSON.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Action::Mode => "mode",
@@ -148,7 +147,6 @@ impl Event {
 
 impl History {
     /// The history from the state file, truncated to the bound, since the file may have been edited.
-    #[must_use]
     pub fn from_image(image: Vec<HistoryEntry>) -> History {
         let skip = image.len().saturating_sub(HISTORY_ENTRIES);
         let entries = image.into_iter().skip(skip).map(bounded).collect();
@@ -171,9 +169,10 @@ impl History {
     }
 
     fn note_at(&self, event: Event, caller: &Caller, now: i64) {
-        let repeats = event.effect != Effect::Done || caller.door == Door::Watch || event.action == Action::Start;
+        let repeats =
+            event.effect != Effect::Done || caller.interface == Interface::Watch || event.action == Action::Start;
         let Event { action, what, effect, reason, generation } = event;
-        let (door, by) = (caller.door.name().to_owned(), caller.who.place());
+        let (door, by) = (caller.interface.name().to_owned(), caller.who.place());
         let at = rfc3339_millis(now.div_euclid(1000).saturating_mul(1000));
         let mut entry =
             bounded(HistoryEntry { at, action, what, effect, reason, generation, door, by, times: 1, since: None });

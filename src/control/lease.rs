@@ -30,7 +30,6 @@ impl Lease {
     }
 
     /// The holder and the remaining time.
-    #[must_use]
     pub(super) fn held(&self, now: Instant) -> Option<(&str, Duration)> {
         let held = self.0.as_ref()?;
         let left = held.until.checked_duration_since(now).filter(|left| !left.is_zero())?;
@@ -38,7 +37,6 @@ impl Lease {
     }
 
     /// The holder and the remaining time, if the lease refuses a change by `holder` (`None`: a caller without a name).
-    #[must_use]
     pub(super) fn keeps_out(&self, name: Option<&str>, now: Instant) -> Option<(&str, Duration)> {
         self.held(now).filter(|(holder, _)| name != Some(*holder))
     }

@@ -210,7 +210,6 @@ impl LinkHealth {
     }
 
     /// Whether the link works, as far as is known.
-    #[must_use]
     pub fn up(&self) -> bool {
         self.failure.is_none() && (self.last_ok.is_some() || self.open > 0)
     }

@@ -9,7 +9,6 @@ use crate::telemetry::{CertificateEnd, Format, LinkUp, SlotGauges, UpstreamUp, n
 use crate::tls::{handshake_bytes, in_force};
 
 /// The metrics in the Prometheus text format.
-#[must_use]
 pub fn metrics(view: &View, format: Format) -> String {
     let snapshot = view.snapshot();
     let (observer, metrics) = (view.observer(), &view.observer().metrics);

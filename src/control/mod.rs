@@ -64,7 +64,7 @@ mod view;
 pub(crate) use answer_limit::AnswerSize;
 pub use blocker::{Blocker, BlockerKind};
 pub use bypass_scan::Bypass;
-pub use caller::{Caller, Door, Who};
+pub use caller::{Caller, Interface, Who};
 pub use change::{AcceptedClient, Change, ChangeError, Changed, MemberSets, Recycle, Recycled, Rotated};
 pub(crate) use checks::interception::missing_rules;
 pub use checks::readiness::{Readiness, readiness};

@@ -55,7 +55,7 @@ pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> R
     let left_alone = all - asked.len();
     asked.iter().for_each(|open| open.recycling.request(request.grace));
     let warnings = if asked.is_empty() { Vec::new() } else { sync_warnings(view) };
-    let (door, by, at_risk) = (caller.door.name(), &caller.who, risks.values().sum::<usize>());
+    let (door, by, at_risk) = (caller.interface.name(), &caller.who, risks.values().sum::<usize>());
     let grace_secs = request.grace.map(|grace| grace.as_secs());
     tracing::info!(connections = asked.len(), at_risk, forced = request.force, grace_secs, door, %by, "recycling");
     ended(view, &asked, request.wait.unwrap_or(RECYCLE_WAIT).min(RECYCLE_WAIT_MOST)).await;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::caller::{Caller, Door};
+use super::caller::{Caller, Interface};
 use super::change::ChangeError;
 use crate::telemetry::now_millis;
 use crate::text::{printable, rfc3339_millis};
@@ -13,7 +13,7 @@ pub struct StandingRefusal {
     /// The time of the first refusal in a row, in milliseconds since 1970.
     pub since: i64,
     /// The interface of the last request.
-    pub door: Door,
+    pub interface: Interface,
     /// The peer that sent the last request.
     pub by: String,
     /// The reason for the refusal.
@@ -58,7 +58,7 @@ impl Refusals {
 
 impl StandingRefusal {
     fn shown(&self) -> (String, &'static str, &str) {
-        (rfc3339_millis(self.since), self.door.name(), &self.error)
+        (rfc3339_millis(self.since), self.interface.name(), &self.error)
     }
 }
 
@@ -86,7 +86,7 @@ impl Standing {
 fn refused(earlier: Option<&StandingRefusal>, error: &ChangeError, caller: &Caller) -> StandingRefusal {
     StandingRefusal {
         since: earlier.map_or_else(now_millis, |earlier| earlier.since),
-        door: caller.door,
+        interface: caller.interface,
         by: caller.who.place(),
         error: printable(&error.to_string()),
     }

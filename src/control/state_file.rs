@@ -61,21 +61,18 @@ pub enum StateFileError {
 
 impl PersistedMode {
     /// The record of a mode that overrides the configured one.
-    #[must_use]
     pub fn new(mode: Mode, over: Mode) -> PersistedMode {
         let name = |mode: Mode| mode.name(Spelling::Ssl).to_owned();
         PersistedMode { mode: name(mode), over: name(over) }
     }
 
     /// The mode; `None` if the file was edited and names no mode.
-    #[must_use]
     pub fn mode(&self) -> Option<Mode> {
         Mode::parse(&self.mode, Spelling::Ssl).ok()
     }
 
     /// The mode to start in, if flags and file still name `configured`; `None` if they named another mode when it was
     /// persisted.
-    #[must_use]
     pub fn wins_over(&self, configured: Mode) -> Option<Mode> {
         let mode = self.mode()?;
         (Mode::parse(&self.over, Spelling::Ssl) == Ok(configured)).then_some(mode)

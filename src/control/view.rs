@@ -24,7 +24,7 @@ use crate::net::OwnDials;
 use crate::policy::{Mode, Spelling};
 use crate::route::Routes;
 use crate::state::{MemberList, MemberListReader, Snapshot, SnapshotReader};
-use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, Transport, now_millis};
+use crate::telemetry::{InventoryRow, LogHandle, Observer, OpenConnection, QueuedConnection, Transport, now_millis};
 
 /// The read side of the running state.
 #[derive(Debug)]
@@ -118,26 +118,22 @@ impl View {
     }
 
     /// The mode in force and its generation.
-    #[must_use]
     pub fn mode(&self) -> (Mode, u64) {
         let snapshot = self.snapshot.load();
         (snapshot.mode, snapshot.generation)
     }
 
     /// The snapshot in force.
-    #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load()
     }
 
     /// The settings in force. Their mode may differ from the mode in force, which can be changed since.
-    #[must_use]
     pub fn settings(&self) -> Settings {
         self.loaded().settings.clone()
     }
 
     /// The addresses of all listeners, by route name; those of the admin port last.
-    #[must_use]
     pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
         let listeners = self.listeners.addresses().into_iter();
         let mut addresses: Vec<_> = listeners.map(|(route, address)| (route.name(), address)).collect();
@@ -152,31 +148,26 @@ impl View {
     }
 
     /// The last probe of each server.
-    #[must_use]
     pub fn servers(&self) -> Vec<ServerStatus> {
         self.prober.status()
     }
 
     /// The known members.
-    #[must_use]
     pub fn members(&self) -> Arc<MemberList> {
         self.members.load()
     }
 
     /// The last changes, made or refused, oldest first.
-    #[must_use]
     pub fn changes(&self) -> Vec<HistoryEntry> {
         self.history.entries()
     }
 
     /// Complete TLS handshakes with clients, by version: 1.2, 1.3, any other.
-    #[must_use]
     pub fn handshakes(&self) -> [u64; 3] {
         self.observer.metrics.handshakes()
     }
 
     /// Connections accepted since the start.
-    #[must_use]
     pub fn accepted(&self) -> u64 {
         self.observer.accepted()
     }
@@ -190,8 +181,12 @@ impl View {
         })
     }
 
+    /// The connections that wait for a slot, oldest first.
+    pub fn waiting(&self) -> Vec<QueuedConnection> {
+        self.observer.waiting.list()
+    }
+
     /// All clients that were seen, by address.
-    #[must_use]
     pub fn clients(&self) -> Vec<ClientReport> {
         let window = self.loaded().settings.admin.guard_window;
         let blocking: HashSet<_> =

@@ -9,7 +9,6 @@ use crate::limits::RECYCLE_WAIT_MOST;
 use crate::policy::{Mode, Spelling};
 
 /// The command line of `tlsramp ctl`.
-#[must_use]
 pub fn command() -> Command {
     let command = Command::new("ctl")
         .about("Query and control a running proxy: without a command, its status")
@@ -38,7 +37,6 @@ pub fn command() -> Command {
 }
 
 /// The command line of `tlsramp status`, which is `tlsramp ctl status`.
-#[must_use]
 pub fn status_command() -> Command {
     with_options(verb(STATUS, STATUS_ABOUT, ""), false)
 }

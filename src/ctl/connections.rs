@@ -14,8 +14,9 @@ use crate::text::escaped;
 pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -> Page {
     let Connections { connections, left_out } = reply;
     let non_conforming = connections.iter().filter(|row| row.non_conforming.is_some()).count();
-    let open = count(connections.len(), "connection");
-    let mut page = Page::saying(match (connections.len(), non_conforming) {
+    let (waiting, made): (Vec<_>, Vec<_>) = connections.iter().partition(|row| row.waiting);
+    let open = count(made.len(), "connection");
+    let mut page = Page::saying(match (made.len(), non_conforming) {
         (0, _) if non_conforming_only => "Every open connection is as today's policy would make it.".to_owned(),
         (0, _) => "No connection is open.".to_owned(),
         (_, 0) => format!("{open} open, all as today's policy would make them."),
@@ -24,10 +25,13 @@ pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -
              moves them)."
         ),
     });
+    if !waiting.is_empty() {
+        page.say(format!("{} for a connection slot: every slot is taken.", waits(waiting.len())));
+    }
     if each {
         page.table(table(connections.iter()));
     } else if !connections.is_empty() {
-        page.table(applications(connections));
+        page.table(applications(&made));
         page.gap();
         page.say("--each lists every connection.");
     }
@@ -62,6 +66,10 @@ fn both_ends(page: &mut Page, row: &ConnectionRow, end: SocketAddr) {
     let peer = escaped(&row.peer);
     let upstream = row.upstream.as_deref().map_or_else(|| "the server".to_owned(), escaped);
     page.gap();
+    if row.waiting {
+        let (route, age) = (escaped(&row.route), span(row.age_secs));
+        return page.say(format!("{peer} is a client that waits for a connection slot on {route}, for {age}."));
+    }
     page.say(match (&row.upstream_local, is_end(&row.peer, end)) {
         (Some(local), true) => format!("{peer} is a client; {upstream} sees it as {}.", escaped(local)),
         (None, true) => format!("{peer} is a client; its link to {upstream} has no address of its own."),
@@ -101,7 +109,12 @@ struct ApplicationConnections<'a> {
     bytes_out: u64,
 }
 
-fn applications(connections: &[ConnectionRow]) -> TextTable {
+/// The number of connections that wait, as the beginning of a sentence.
+fn waits(number: usize) -> String {
+    if number == 1 { "1 connection waits".to_owned() } else { format!("{number} connections wait") }
+}
+
+fn applications(connections: &[&ConnectionRow]) -> TextTable {
     let mut all = BTreeMap::<_, ApplicationConnections>::new();
     for row in connections {
         let client = (&row.application, &row.driver, &row.driver_version, row.member, &row.route);
@@ -180,6 +193,7 @@ fn table<'a>(connections: impl Iterator<Item = &'a ConnectionRow>) -> TextTable 
                 row.member.then(|| "member".to_owned()),
                 row.non_conforming.as_deref().map(escaped),
                 row.recycling.then(|| "being moved".to_owned()),
+                row.waiting.then(|| "waits for a slot".to_owned()),
             ]),
             name(row.upstream.as_deref()),
             escaped(&row.upstream_link),

@@ -16,7 +16,6 @@ use crate::telemetry::now_millis;
 
 /// Sends the request and prints the reply. Exit codes: 0 done, 1 refused or negative, 2 usage, 3 refused by the guard,
 /// 4 no tlsramp reached.
-#[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let (Some(verb), Some(address)) = (Verb::of(arguments), arguments.get_one::<AdminAddress>(ADMIN)) else {
         // Unreachable: clap has checked both.

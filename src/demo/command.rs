@@ -15,7 +15,6 @@ use crate::app::Signals;
 use crate::net::raise_descriptor_limit;
 
 /// The command line of `tlsramp demo`.
-#[must_use]
 pub fn command() -> Command {
     let pace = Arg::new(PACE).long(PACE).value_name("PACE").value_parser(["normal", "slow"]).default_value("normal");
     let keep = Arg::new(KEEP).long(KEEP).action(ArgAction::SetTrue);
@@ -33,7 +32,6 @@ pub fn command() -> Command {
 
 /// Runs the demo. Exit codes: 0 if everything agreed with the truth table; 1 if something did not, or the demo could
 /// not start; 128 plus the signal's number if a signal ended it early.
-#[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let slow = arguments.get_one::<String>(PACE).is_some_and(|pace| pace == "slow");
     let keep = arguments.get_flag(KEEP);

@@ -4,7 +4,8 @@ use std::io::Read;
 
 use rustls::server::Acceptor;
 
-use crate::mongo::{FirstMessage, Follower, Greeting, Reply, Request, TrailingRequests, Transaction, refusal};
+use crate::mongo::refusal::refusal;
+use crate::mongo::{FirstMessage, Follower, Greeting, Reply, Request, TrailingRequests, Transaction};
 use crate::policy::Opening;
 use crate::sniff::{Class, ClientHello, classify};
 

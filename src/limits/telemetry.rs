@@ -15,8 +15,6 @@ pub const LOG_QUEUE_LINES: usize = 16_384;
 pub const LOG_NAP: Duration = Duration::from_millis(10);
 /// How long the end of the process waits for a slow reader of the log.
 pub const LOG_FAREWELL: Duration = Duration::from_secs(1);
-/// Longest text from a peer or an operator that a log line shows, in characters.
-pub const SHOWN_CHARS: usize = 200;
 
 /// Longest text from a client that is kept, in bytes: mongod's limit for `application.name`.
 pub const CLIENT_TEXT_BYTES: usize = 128;

@@ -12,7 +12,6 @@ use crate::limits::MOST_WORKERS;
 use crate::net::HostPort;
 
 /// The command line of `tlsramp load`.
-#[must_use]
 pub fn command() -> Command {
     Command::new("load")
         .about("Load generator for TLS and plaintext")

@@ -11,8 +11,8 @@ use super::connect::LoadStream;
 use super::limits::CHUNK_BYTES;
 use super::measurements::{FailureKind, Transferred};
 use super::workload::LoadRequest;
-use crate::mongo::refusal::MAX_OPENING_BYTES;
-use crate::mongo::{CommandError, MongoClient, Refusal, refusal};
+use crate::mongo::refusal::{MAX_OPENING_BYTES, Refusal, refusal};
+use crate::mongo::{CommandError, MongoClient};
 
 /// A connection, and the request that is sent on it.
 #[derive(Debug)]

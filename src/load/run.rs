@@ -22,7 +22,6 @@ use super::report::Report;
 use crate::net::{Resolver, descriptor_limit, raise_descriptor_limit};
 
 /// Runs the command. Exit codes: 0 if the measurement was made; 1 if no operation succeeded; 2 for a usage error.
-#[must_use]
 pub fn run(matches: &ArgMatches) -> ExitCode {
     let _ = raise_descriptor_limit(1);
     if let Some(service) = ServeArgs::of(matches) {

@@ -50,7 +50,6 @@ pub enum FirstMessage {
 
 impl FirstMessage {
     /// Whether the result was returned.
-    #[must_use]
     pub fn is_known(&self) -> bool {
         matches!(self, FirstMessage::Known)
     }

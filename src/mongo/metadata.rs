@@ -21,7 +21,6 @@ pub struct ClientMetadata {
 
 impl ClientMetadata {
     /// Parses the first message of a connection; `None` if it is neither `hello` nor a server's `_isSelf`.
-    #[must_use]
     pub fn of(message: &[u8]) -> Option<ClientMetadata> {
         let request = Request::parse(message).ok()?;
         // A mongod that starts or gets a new configuration sends `_isSelf` to every member, without metadata.
@@ -60,7 +59,6 @@ fn text(document: &RawDocument, key: &str) -> Option<String> {
 }
 
 /// A text from a client, cut to [`CLIENT_TEXT_BYTES`]; `None` if it is empty.
-#[must_use]
 pub fn bounded(text: &str) -> Option<String> {
     let end = (0..=text.len().min(CLIENT_TEXT_BYTES)).rev().find(|end| text.is_char_boundary(*end))?;
     (end > 0).then(|| text[..end].to_owned())

@@ -63,7 +63,6 @@ pub use field_reader::Malformed;
 pub use first_message::{FirstMessage, Greeting};
 pub use header::{Header, OpCode};
 pub use metadata::{ClientMetadata, bounded};
-pub use refusal::{Refusal, refusal};
 pub use reply::Reply;
 #[cfg(test)]
 pub use reply::error_document;

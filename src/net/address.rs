@@ -45,13 +45,11 @@ pub enum AddressError {
 
 impl HostPort {
     /// Returns the host as an IP address, if it is one.
-    #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
 
     /// Returns the socket address if the host is an IP address, so that no name has to be resolved.
-    #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         self.ip().map(|ip| SocketAddr::new(ip, self.port))
     }
@@ -59,7 +57,6 @@ impl HostPort {
 
 impl UpstreamAddress {
     /// Whether the upstream is on this host, as far as this can be told without DNS.
-    #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
             UpstreamAddress::Unix(_) => true,

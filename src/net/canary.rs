@@ -13,7 +13,6 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 ///
 /// `redirected_to` is the port of `--outboundTransparent`, or that of `--port` if only inbound connections are
 /// redirected.
-#[must_use]
 pub const fn canary(redirected_to: u16) -> SocketAddrV4 {
     let [high, low] = redirected_to.to_be_bytes();
     SocketAddrV4::new(Ipv4Addr::new(127, CANARY_NET, high, low), CANARY_PORT)

@@ -81,19 +81,16 @@ pub struct QueuePlace {
 
 impl ConnectionLimit {
     /// Creates a limit of `size` slots, none of them reserved, with a queue of `room` connections.
-    #[must_use]
     pub fn new(size: usize, room: usize) -> ConnectionLimit {
         ConnectionLimit(Arc::new(Mutex::new(SlotTable::new(SlotLimits { size, kept: 0, per_address: None }, room))))
     }
 
     /// Returns the number of slots, reserved ones included.
-    #[must_use]
     pub fn size(&self) -> usize {
         self.table().limits.size
     }
 
     /// Returns the numbers of taken slots, silent connections and waiting connections.
-    #[must_use]
     pub fn usage(&self) -> SlotUsage {
         self.table().usage()
     }
@@ -136,7 +133,6 @@ impl ConnectionLimit {
 
     /// Returns whether to warn that all slots are taken: true once, and again only after a slot was granted without
     /// waiting.
-    #[must_use]
     pub fn says_full(&self) -> bool {
         !std::mem::replace(&mut self.table().said, true)
     }

@@ -11,7 +11,6 @@ use crate::limits::{
 /// descriptors of the workers and everything else.
 ///
 /// If the limit cannot be raised, it stays as it is, and the returned number is based on it.
-#[must_use]
 pub fn raise_descriptor_limit(workers: usize) -> u64 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -21,13 +20,11 @@ pub fn raise_descriptor_limit(workers: usize) -> u64 {
 }
 
 /// Returns how many descriptors this process may open.
-#[must_use]
 pub fn descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Returns how many descriptors this process may open once it has raised its limit.
-#[must_use]
 pub fn descriptors_at_most() -> u64 {
     getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
 }
@@ -41,7 +38,6 @@ pub fn open_descriptors() -> Option<u64> {
 
 /// Returns how many descriptors the process needs to start: for `workers` workers, each with a listener for each
 /// address of a route, for the listeners of the control plane, and for a few connections.
-#[must_use]
 pub fn descriptors_needed(workers: usize, routes: usize, admin_listeners: usize) -> u64 {
     let least = LEAST_CONNECTIONS * DESCRIPTORS_PER_CONNECTION;
     OWN_DESCRIPTORS + admin_listeners as u64 + workers as u64 * (DESCRIPTORS_PER_RUNTIME + routes as u64) + least

@@ -83,7 +83,6 @@ impl Inherited {
     }
 
     /// Returns the inherited TCP socket for an address.
-    #[must_use]
     pub fn listener(&self, address: SocketAddr) -> Option<&TcpListener> {
         self.tcp.iter().find(|(passed, _)| passed.address == address).map(|(_, listener)| listener)
     }
@@ -131,7 +130,6 @@ impl Inherited {
     }
 
     /// Whether listeners for an address were opened ahead of time, see [`Inherited::keep`].
-    #[must_use]
     pub fn is_kept(&self, address: SocketAddr) -> bool {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(kept, _)| *kept == address)
     }

@@ -16,7 +16,6 @@ mod own_dials;
 mod relay;
 mod resolve;
 mod sockets;
-mod stream;
 mod transparent;
 mod unix;
 
@@ -36,6 +35,5 @@ pub use own_dials::{OwnDial, OwnDials};
 pub use relay::{Direction, End, Relay, RelayEnds, RelayStream, RelayTap, Relayed, Stop};
 pub use resolve::{Resolver, Resolvers};
 pub use sockets::{Established, Listening, established, listening, unacknowledged};
-pub use stream::BoxedStream;
 pub use transparent::{TRANSPARENT_IPS, is_transparent, make_transparent, original_destination, try_transparent};
 pub use unix::UnixSocket;

@@ -12,7 +12,6 @@ use super::netlink::{HEADER_BYTES, REQUEST, messages, route, write_header};
 ///
 /// Binding a socket to the address is less reliable: with `net.ipv4.ip_nonlocal_bind` any address can be bound, and a
 /// link-local address needs a scope. This is done only if the kernel's routes cannot be queried.
-#[must_use]
 pub fn is_own(ip: IpAddr) -> bool {
     if ip.is_unspecified() || ip.is_multicast() {
         return false;

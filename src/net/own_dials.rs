@@ -36,7 +36,6 @@ impl OwnDials {
     /// Whether a connection from `peer` to a listener with this acceptance has gone in a loop. `reached` returns the
     /// addresses to which the connection was made; it is called only if the peer's address is that of a dial. A mongod
     /// that dials its own name goes out by an outbound route and in again by an inbound one; that alone is not a loop.
-    #[must_use]
     pub fn is_loop(
         &self,
         peer: SocketAddr,

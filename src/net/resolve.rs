@@ -29,7 +29,6 @@ pub struct Resolvers(Arc<Mutex<HashMap<HostPort, Weak<Resolver>>>>);
 
 impl Resolvers {
     /// Returns the resolver of a server. It is dropped with its last user.
-    #[must_use]
     pub fn get(&self, target: &HostPort) -> Arc<Resolver> {
         let key = HostPort { host: target.host.to_ascii_lowercase(), port: target.port };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +63,6 @@ impl Eq for Resolver {}
 
 impl Resolver {
     /// Creates a resolver that has sent no query yet.
-    #[must_use]
     pub fn new(target: HostPort) -> Resolver {
         Resolver { target, known: Arc::new(watch::Sender::new(Resolution::default())) }
     }

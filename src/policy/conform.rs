@@ -15,7 +15,6 @@ pub enum NonConforming {
 
 impl NonConforming {
     /// Returns the name used in lists.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             NonConforming::Plaintext => "plaintext client",
@@ -59,20 +58,17 @@ impl NonConformingModes {
     }
 
     /// Returns the number of this set, below [`NonConformingModes::COUNT`].
-    #[must_use]
     pub fn number(self) -> usize {
         self.0.into()
     }
 
     /// Returns whether the set contains `mode`.
-    #[must_use]
     pub fn has(self, mode: Mode) -> bool {
         Mode::ALL.iter().position(|one| *one == mode).is_some_and(|at| self.0 & (1 << at) != 0)
     }
 }
 
 /// Checks a connection against every mode.
-#[must_use]
 pub fn non_conforming_modes(
     acceptance: Acceptance,
     rule: LinkRule,

@@ -17,7 +17,6 @@ pub enum Opening {
 
 impl Opening {
     /// Returns the name used in logs.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Opening::Plaintext => "plaintext",
@@ -76,7 +75,6 @@ pub enum Link {
 
 impl Link {
     /// Returns the name used in logs.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Link::Plaintext => "plaintext",
@@ -116,13 +114,11 @@ pub struct Permit {
 
 impl Permit {
     /// Returns how the client connection is handled.
-    #[must_use]
     pub const fn admission(&self) -> Admission {
         self.admission
     }
 
     /// Returns the protocol that the link must use. There is no fallback to a weaker one.
-    #[must_use]
     pub const fn link(&self) -> Link {
         self.link
     }

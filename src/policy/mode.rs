@@ -58,7 +58,6 @@ impl Mode {
     pub const ALL: [Mode; 4] = [Mode::Disabled, Mode::Allow, Mode::Prefer, Mode::Require];
 
     /// Returns the mode's value in one spelling.
-    #[must_use]
     pub const fn name(self, spelling: Spelling) -> &'static str {
         match (self, spelling) {
             (Mode::Disabled, _) => "disabled",
@@ -83,25 +82,21 @@ impl Mode {
     }
 
     /// Returns whether plaintext openings are accepted.
-    #[must_use]
     pub const fn accepts_plaintext(self) -> bool {
         !matches!(self, Mode::Require)
     }
 
     /// Returns whether TLS openings are accepted.
-    #[must_use]
     pub const fn accepts_tls(self) -> bool {
         !matches!(self, Mode::Disabled)
     }
 
     /// Returns whether connections to other servers use TLS.
-    #[must_use]
     pub const fn dials_tls(self) -> bool {
         matches!(self, Mode::Prefer | Mode::Require)
     }
 
     /// Returns the mode one step up; `None` for the last.
-    #[must_use]
     pub fn next(self) -> Option<Mode> {
         Mode::ALL.into_iter().find(|mode| *mode as u8 == self as u8 + 1)
     }
@@ -124,7 +119,6 @@ impl fmt::Display for Mode {
 
 impl Spelling {
     /// Returns the name of the parameter.
-    #[must_use]
     pub const fn parameter(self) -> &'static str {
         match self {
             Spelling::Ssl => "sslMode",
@@ -133,7 +127,6 @@ impl Spelling {
     }
 
     /// Returns the four values, quoted and listed as in mongod's error message.
-    #[must_use]
     pub const fn expected(self) -> &'static str {
         match self {
             Spelling::Ssl => "'disabled', 'allowSSL', 'preferSSL', or 'requireSSL'",

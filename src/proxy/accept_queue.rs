@@ -25,13 +25,14 @@ pub(super) async fn wait_for_slot(
     context: Arc<ProxyContext>,
     watch: drain::DrainWatch,
 ) {
+    let waiting = record.wait();
     let slot = tokio::select! {
         biased;
         slot = slot(&socket, &mut place, &connection_limit, &context, &route) => slot,
         () = client_closed(&socket) => return record.close(Outcome::LeftWaiting, None),
         () = watch.draining() => return record.close(Outcome::Drained, None),
     };
-    drop(place);
+    drop((place, waiting));
     match slot {
         Ok(slot) => drop(tokio::spawn(serve(socket, record, slot, route, context, watch))),
         Err(outcome) => record.close(outcome, None),

@@ -8,17 +8,17 @@ use tokio::net::TcpStream;
 
 use super::context::{AcceptedConnection, Policy};
 use super::failure::ServeError;
-use super::leg::Leg;
 use crate::limits::Timeouts;
 use crate::net::linger;
 use crate::policy::Admission;
 use crate::state::Snapshot;
+use crate::stream::Stream;
 use crate::telemetry::{ClientTls, ConnectionInfo, Record};
 use crate::tls::{self, AcceptedStream, HandshakeError, Material};
 
 /// The client's leg, with the admission and the TLS material by which the client was admitted.
 pub(super) struct ClientLeg {
-    pub(super) leg: Leg,
+    pub(super) leg: Stream,
     pub(super) admission: Admission,
     pub(super) material: Arc<Material>,
 }
@@ -63,9 +63,9 @@ async fn admit(
     snapshot: &Snapshot,
     timeouts: &Timeouts,
     record: &mut Record,
-) -> Result<Leg, ServeError> {
+) -> Result<Stream, ServeError> {
     match admission {
-        Admission::Plaintext | Admission::Untouched => Ok(Leg::Tcp(socket)),
+        Admission::Plaintext | Admission::Untouched => Ok(Stream::Tcp(socket)),
         Admission::Terminated => {
             let config = snapshot.tls.server_config().ok_or(ServeError::NoMaterial)?;
             let began = Instant::now();
@@ -75,7 +75,7 @@ async fn admit(
                     record
                         .latencies()
                         .client_handshake(record.info().and_then(ConnectionInfo::tls_version), began.elapsed());
-                    Ok(Leg::FromClient(stream))
+                    Ok(Stream::FromClient(stream))
                 }
                 Err((error, socket)) => {
                     if let Some(socket) = socket {
@@ -89,8 +89,8 @@ async fn admit(
 }
 
 /// Verifies the client's certificate again, by the TLS material of `snapshot`.
-fn admit_again(leg: &mut Leg, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
-    let Leg::FromClient(stream) = leg else { return Ok(()) };
+fn admit_again(leg: &mut Stream, snapshot: &Snapshot, record: &mut Record) -> Result<(), ServeError> {
+    let Stream::FromClient(stream) = leg else { return Ok(()) };
     tls::reverify_client(stream, &snapshot.tls).map_err(|error| ServeError::ClientTls(HandshakeError::Tls(error)))?;
     let sni = record.info().and_then(|known| known.tls.as_deref()).and_then(|tls| tls.sni.clone());
     note(stream.session(), sni, snapshot, record);

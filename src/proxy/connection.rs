@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::context::{AcceptedConnection, ProxyContext};
 use super::establish::{Legs, establish};
 use super::failure::ServeError;
-use super::leg::Leg;
 use super::recycle::{cut_off, move_on};
 use super::route::ServedRoute;
 use super::watcher::Watcher;
@@ -21,6 +20,7 @@ use crate::limits::FAREWELL;
 use crate::net::{ConnectionSlot, End, Relay, RelayEnds, Relayed, Stop, linger};
 use crate::sniff::SniffError;
 use crate::state::Tuning;
+use crate::stream::Stream;
 use crate::telemetry::{Outcome, Record};
 
 /// Serves one connection and closes its record with the outcome. State that is only needed until the connection is
@@ -121,7 +121,7 @@ async fn silence(
 }
 
 /// Ends both legs and closes the record with the outcome.
-async fn end(established: Option<Relay<Leg, Leg, Watcher>>, relayed: Relayed) {
+async fn end(established: Option<Relay<Stream, Stream, Watcher>>, relayed: Relayed) {
     // The slot is held until this function returns.
     let Some(Relay { client, upstream, tap: Watcher { record, forced, slot: _slot, .. }, .. }) = established else {
         return;
@@ -137,7 +137,7 @@ async fn end(established: Option<Relay<Leg, Leg, Watcher>>, relayed: Relayed) {
 /// Ends both legs so that each peer can see how the connection ended: a reset is passed on as a reset, and a peer whose
 /// connection tlsramp ends receives `close_notify` if the leg is TLS. Returns the number of bytes that were forwarded
 /// from the client meanwhile.
-async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) -> u64 {
+async fn part(mut client: Stream, mut upstream: Stream, relayed: &Relayed) -> u64 {
     match relayed {
         Relayed::Stopped(Stop::Boundary) => return move_on(client, upstream).await as u64,
         Relayed::Ended(RelayEnds { client: End::Failed(_), .. }) => upstream.abort(),
@@ -151,7 +151,7 @@ async fn part(mut client: Leg, mut upstream: Leg, relayed: &Relayed) -> u64 {
 }
 
 /// Shuts down the sending direction of both legs, including `close_notify`.
-async fn farewell(client: &mut Leg, upstream: &mut Leg) {
+async fn farewell(client: &mut Stream, upstream: &mut Stream) {
     let both = async { tokio::join!(client.shutdown(), upstream.shutdown()) };
     // A peer that does not accept the data in time is disconnected without `close_notify`.
     let _ = timeout(FAREWELL, both).await;

@@ -17,7 +17,6 @@ use tokio::net::TcpStream;
 use super::client_leg::ClientLeg;
 use super::context::{AcceptedConnection, Policy};
 use super::failure::ServeError;
-use super::leg::Leg;
 use super::refusal;
 use super::upstream_leg::UpstreamLeg;
 use crate::drain;
@@ -26,12 +25,13 @@ use crate::net::{OwnDial, linger};
 use crate::policy::{Admission, Opening, Refused};
 use crate::sniff::{Sniffed, sniff};
 use crate::state::Tuning;
+use crate::stream::Stream;
 use crate::telemetry::{ClientTls, OpenRecord, Record};
 
 /// Both legs of a connection, and its entry in the table of established connections.
 pub(super) struct Legs {
-    pub(super) client: Leg,
-    pub(super) upstream: Leg,
+    pub(super) client: Stream,
+    pub(super) upstream: Stream,
     pub(super) record: OpenRecord,
     pub(super) dial: Option<OwnDial>,
 }
@@ -53,7 +53,7 @@ pub(super) async fn establish(
     let mut policy = Policy::now(accepted);
     let permit = match policy.judge(opening, accepted, record) {
         Ok(permit) => permit,
-        Err(refused) => return Err(refuse(Leg::Tcp(socket), refused, accepted, record).await),
+        Err(refused) => return Err(refuse(Stream::Tcp(socket), refused, accepted, record).await),
     };
     // Determined before the handshake: a dial by tlsramp itself is only recognised until its TLS handshake has ended.
     let destination = policy.destination(&socket, accepted);
@@ -144,16 +144,21 @@ async fn close(upstream: Option<UpstreamLeg>) {
 }
 
 /// Refuses a client that the policy does not admit.
-async fn refuse(client: Leg, refused: Refused, accepted: &AcceptedConnection<'_>, record: &mut Record) -> ServeError {
+async fn refuse(
+    client: Stream,
+    refused: Refused,
+    accepted: &AcceptedConnection<'_>,
+    record: &mut Record,
+) -> ServeError {
     let (failure, Tuning { refusal, timeouts }) = (ServeError::Refused(refused), accepted.tuning);
     match client {
-        Leg::Tcp(socket) => {
+        Stream::Tcp(socket) => {
             if refused == Refused::Plaintext {
                 record.turned_away(Box::pin(refusal::who(&socket)).await);
             }
             Box::pin(refusal::by_policy(socket, refused, refusal, timeouts.sniff)).await;
         }
-        Leg::Unix(_) | Leg::FromClient(_) | Leg::ToServer(_) => {
+        Stream::Unix(_) | Stream::FromClient(_) | Stream::ToServer(_) => {
             Box::pin(refusal::after_admission(client, &failure, refusal, timeouts.sniff)).await;
         }
     }

@@ -21,7 +21,6 @@ mod context;
 mod establish;
 mod failure;
 mod interception;
-mod leg;
 mod recycle;
 mod refusal;
 mod route;

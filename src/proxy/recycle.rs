@@ -12,14 +12,14 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::leg::Leg;
 use crate::limits::{ACKNOWLEDGED, ACKNOWLEDGED_LOOK, FAREWELL, LAST_REQUESTS};
 use crate::mongo::TrailingRequests;
 use crate::net::{linger, unacknowledged};
+use crate::stream::Stream;
 
 /// Ends a connection at a message boundary. Returns the number of bytes of the client's last requests that were
 /// forwarded.
-pub(super) async fn move_on(mut client: Leg, mut upstream: Leg) -> usize {
+pub(super) async fn move_on(mut client: Stream, mut upstream: Stream) -> usize {
     let mut forwarded = 0;
     let longest = LAST_REQUESTS + FAREWELL;
     let last = timeout(longest, forward_last(&mut client, &mut upstream, &mut forwarded)).await;
@@ -44,7 +44,7 @@ pub(super) async fn move_on(mut client: Leg, mut upstream: Leg) -> usize {
 }
 
 /// Ends a connection inside a message. Data that the client sends from now on is read and discarded.
-pub(super) async fn cut_off(client: Leg, mut upstream: Leg) {
+pub(super) async fn cut_off(client: Stream, mut upstream: Stream) {
     let leave = async {
         let _ = timeout(FAREWELL, upstream.shutdown()).await;
     };
@@ -59,7 +59,7 @@ enum Last {
     Over,
 }
 
-async fn forward_last(client: &mut Leg, upstream: &mut Leg, forwarded: &mut usize) -> Last {
+async fn forward_last(client: &mut Stream, upstream: &mut Stream, forwarded: &mut usize) -> Last {
     if client.shutdown().await.is_err() {
         return Last::Gone;
     }
@@ -91,7 +91,7 @@ async fn forward_last(client: &mut Leg, upstream: &mut Leg, forwarded: &mut usiz
 
 /// Waits until the client's kernel has acknowledged all data and the FIN. Returns false if it does not in time, or if
 /// this cannot be determined; the connection is then closed without a reset.
-async fn is_acknowledged(client: &Leg) -> bool {
+async fn is_acknowledged(client: &Stream) -> bool {
     let Some(socket) = client.socket() else { return false };
     let (Ok(local), Ok(peer)) = (socket.local_addr(), socket.peer_addr()) else { return false };
     let acknowledged = async {

@@ -2,30 +2,29 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::failure::ServeError;
-use super::leg::Leg;
 use crate::limits::{PEEK_BYTES, WHO};
 use crate::mongo::header::HEADER_BYTES;
-use crate::mongo::refusal::{HOST_UNREACHABLE, MAX_OPENING_BYTES, TLS_REQUIRED, TLS_REQUIRED_TEXT, UNAUTHORIZED};
-use crate::mongo::{ClientMetadata, Header, Refusal, refusal};
+use crate::mongo::refusal::{HOST_UNREACHABLE, TLS_REQUIRED, TLS_REQUIRED_TEXT, UNAUTHORIZED};
+use crate::mongo::server::refuse;
+use crate::mongo::{ClientMetadata, Header};
 use crate::net::linger;
 use crate::policy::{Opening, RefusalStyle, Refused};
+use crate::stream::Stream;
 
 /// Refuses a client by policy: a MongoDB request gets a MongoDB error, a TLS client gets an alert, and any other
 /// connection is closed. Waits at most `limit` for the rest of a request that has begun.
 pub(super) async fn by_policy(mut socket: TcpStream, refused: Refused, style: RefusalStyle, limit: Duration) {
     if style == RefusalStyle::Reply {
-        let said = match refused {
-            Refused::Plaintext => timeout(limit, reply(&mut socket, TLS_REQUIRED, TLS_REQUIRED_TEXT)).await,
-            Refused::Tls => timeout(limit, socket.write_all(&alert(TLS_1_2, ACCESS_DENIED))).await,
-            Refused::TlsTooOld => timeout(limit, socket.write_all(&alert(TLS_1_0, PROTOCOL_VERSION))).await,
-        };
-        // The error is ignored: a client to which the reply cannot be sent is gone.
-        let _ = said;
+        match refused {
+            Refused::Plaintext => refuse(&mut socket, &[], TLS_REQUIRED, TLS_REQUIRED_TEXT, limit).await,
+            Refused::Tls => send_alert(&mut socket, TLS_1_2, ACCESS_DENIED, limit).await,
+            Refused::TlsTooOld => send_alert(&mut socket, TLS_1_0, PROTOCOL_VERSION, limit).await,
+        }
     }
     linger(socket).await;
 }
@@ -41,12 +40,12 @@ pub(super) async fn not_intercepted(
 ) {
     if style == RefusalStyle::Reply {
         let text = format!("tlsramp refuses this connection: {failure}");
-        let _ = match opening {
-            Opening::Plaintext => timeout(limit, reply(&mut socket, UNAUTHORIZED, &text)).await,
+        match opening {
+            Opening::Plaintext => refuse(&mut socket, &[], UNAUTHORIZED, &text, limit).await,
             Opening::Tls | Opening::OldTls | Opening::Sslv2 => {
-                timeout(limit, socket.write_all(&alert(TLS_1_2, ACCESS_DENIED))).await
+                send_alert(&mut socket, TLS_1_2, ACCESS_DENIED, limit).await;
             }
-        };
+        }
     }
     linger(socket).await;
 }
@@ -60,28 +59,26 @@ pub(super) async fn who(socket: &TcpStream) -> Option<ClientMetadata> {
 }
 
 /// Replies `HostUnreachable` to the first request of an admitted client whose server cannot be reached.
-pub(super) async fn unreachable<S>(
-    mut leg: S,
+pub(super) async fn unreachable(
+    mut leg: Stream,
     upstream: Option<&str>,
     failure: &ServeError,
     style: RefusalStyle,
     limit: Duration,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) {
     if style == RefusalStyle::Reply {
         let text = match upstream {
             Some(upstream) => format!("tlsramp cannot reach the server at {upstream}: {failure}"),
             None => format!("tlsramp cannot determine the destination of this connection: {failure}"),
         };
-        let _ = timeout(limit, reply(&mut leg, HOST_UNREACHABLE, &text)).await;
+        refuse(&mut leg, &[], HOST_UNREACHABLE, &text, limit).await;
     }
     linger(leg).await;
 }
 
 /// Refuses a client that was admitted before and is no longer. The reply is a MongoDB error, because TLS has no refusal
 /// after the handshake.
-pub(super) async fn after_admission(mut leg: Leg, failure: &ServeError, style: RefusalStyle, limit: Duration) {
+pub(super) async fn after_admission(mut leg: Stream, failure: &ServeError, style: RefusalStyle, limit: Duration) {
     if style == RefusalStyle::Reply {
         // Drivers retry after `HostUnreachable`.
         let refused = matches!(failure, ServeError::Refused(_) | ServeError::ClientTls(_));
@@ -89,38 +86,17 @@ pub(super) async fn after_admission(mut leg: Leg, failure: &ServeError, style: R
         let text = format!(
             "tlsramp refuses this connection, because the policy changed while it was being established: {failure}"
         );
-        let _ = timeout(limit, reply(&mut leg, code, &text)).await;
+        refuse(&mut leg, &[], code, &text, limit).await;
     }
     linger(leg).await;
 }
 
-/// Reads as much of the first message as the reply needs, and sends the reply.
-async fn reply<S>(leg: &mut S, (code, name): (i32, &str), text: &str) -> std::io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut opening = [0; MAX_OPENING_BYTES];
-    let mut have = 0;
-    loop {
-        match refusal(&opening[..have], code, name, text) {
-            Refusal::NoReply => return Ok(()),
-            Refusal::Reply(message) => {
-                leg.write_all(&message).await?;
-                return leg.flush().await;
-            }
-            Refusal::NeedMore => match leg.read(&mut opening[have..]).await? {
-                0 => return Ok(()),
-                count => have += count,
-            },
-        }
-    }
-}
-
-/// Returns a fatal alert in a TLS record of its own (RFC 8446, section 6).
-fn alert(minor_version: u8, description: u8) -> [u8; 7] {
+/// Sends a fatal alert in a TLS record of its own (RFC 8446, section 6).
+async fn send_alert(socket: &mut TcpStream, minor_version: u8, description: u8, limit: Duration) {
     const ALERT: u8 = 21;
     const FATAL: u8 = 2;
-    [ALERT, 3, minor_version, 0, 2, FATAL, description]
+    // The error is ignored: a client to which the alert cannot be sent is gone.
+    let _ = timeout(limit, socket.write_all(&[ALERT, 3, minor_version, 0, 2, FATAL, description])).await;
 }
 
 const TLS_1_0: u8 = 1;

@@ -43,14 +43,12 @@ impl ProxyServer {
     }
 
     /// Returns a handle that checks whether the workers respond.
-    #[must_use]
     pub fn worker_health(&self) -> WorkerHealth {
         WorkerHealth::of(&self.workers)
     }
 
     /// Accepts connections of a route, on one listener per worker, until `watch` drains or the handle is dropped.
     /// `transparent` is the listener's address if the kernel delivers connections to other addresses to it (TPROXY).
-    #[must_use]
     pub fn open(
         &self,
         route: Arc<Route>,

@@ -9,19 +9,19 @@ use tokio::time::timeout;
 use super::client_leg::ClientLeg;
 use super::context::{AcceptedConnection, Policy};
 use super::failure::ServeError;
-use super::leg::Leg;
 use super::route::{Destination, ServedRoute};
 use crate::limits::{FAREWELL, Timeouts};
 use crate::net::{OwnDial, OwnDials};
 use crate::policy::{Acceptance, Link, Permit};
 use crate::route::Route;
 use crate::state::Snapshot;
-use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo};
+use crate::stream::Stream;
+use crate::telemetry::{LinkFailure, LinkKey, Record, UpstreamInfo, now_millis};
 use crate::tls::Material;
 
 /// The upstream's leg, with the link, the route and the TLS material with which it was dialled.
 pub(super) struct UpstreamLeg {
-    pub(super) leg: Leg,
+    pub(super) leg: Stream,
     pub(super) link: Link,
     pub(super) dial: Option<OwnDial>,
     pub(super) route: Arc<ServedRoute>,
@@ -88,14 +88,15 @@ async fn reach(
     timeouts: &Timeouts,
     dials: &OwnDials,
     record: &mut Record,
-) -> Result<(Leg, Option<OwnDial>), ServeError> {
+) -> Result<(Stream, Option<OwnDial>), ServeError> {
     let link = permit.link();
     let reached = leg(permit, route, &destination, snapshot, timeouts, dials, record).await;
     if route.acceptance == Acceptance::Outbound {
         let failure = reached.as_ref().err();
         let failure = failure.map(|failure| LinkFailure { text: failure.to_string(), fault: failure.fault() });
         let key = LinkKey { route: route.id.clone(), destination: Arc::clone(&destination.upstream.name) };
-        record.links().dialled(key, destination.redirected, destination.upstream.names(), link, failure);
+        let names = destination.upstream.names();
+        record.links().dialled(key, destination.redirected, names, link, failure, now_millis());
     }
     reached
 }
@@ -110,7 +111,7 @@ async fn leg(
     timeouts: &Timeouts,
     dials: &OwnDials,
     record: &mut Record,
-) -> Result<(Leg, Option<OwnDial>), ServeError> {
+) -> Result<(Stream, Option<OwnDial>), ServeError> {
     let name = Arc::clone(&destination.upstream.name);
     record.note(|known| known.upstream = Some(Box::new(UpstreamInfo { name, local: None, tls_version: None })));
     let began = Instant::now();
@@ -127,9 +128,9 @@ async fn leg(
         note(record, |reached| reached.tls_version = Some(version));
         record.latencies().upstream_handshake(connected.elapsed());
         // The server has answered, so the dial need not be remembered.
-        return Ok((stream.into(), None));
+        return Ok((stream, None));
     }
-    Ok((stream.into(), dial))
+    Ok((stream, dial))
 }
 
 /// Updates the upstream's entry in the record.

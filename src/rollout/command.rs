@@ -9,7 +9,6 @@ use crate::admin_client::{AdminAddress, with_tls_options};
 use crate::telemetry::ClientIdentity;
 
 /// The command line of `tlsramp rollout`.
-#[must_use]
 pub fn command() -> Command {
     let node = Arg::new(NODE).long(NODE).value_name("ADMIN_ADDR").required(true).action(ArgAction::Append);
     let to = Arg::new(TO).long(TO).value_name("MODE").value_parser(mode).required_unless_present(ROLLBACK);

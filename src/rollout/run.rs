@@ -26,7 +26,6 @@ use crate::screen::OutputStyle;
 
 /// Runs the command. Exit codes: 0, every node is in the mode, and so is its file; 1, some node is not; 2, wrong usage;
 /// 3, every node is in the mode, but some file names another.
-#[must_use]
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let args = match RolloutArgs::of(arguments) {
         Ok(args) => args,

@@ -70,7 +70,6 @@ impl Page {
     }
 
     /// The text, ending with a line break.
-    #[must_use]
     pub fn render(&self, style: OutputStyle) -> String {
         let (mut lines, mut left_out): (Vec<String>, Vec<&str>) = (Vec::new(), Vec::new());
         let mut apart = false;

@@ -83,7 +83,6 @@ impl From<&str> for StyledText {
 
 impl OutputStyle {
     /// The style of a stream; with `wide`, tables keep all columns.
-    #[must_use]
     pub fn of(stream: &(impl IsTerminal + AsFd), wide: bool) -> OutputStyle {
         if !stream.is_terminal() {
             return OutputStyle::default();

@@ -42,7 +42,6 @@ pub(super) struct Rendered {
 impl TextTable {
     /// A table of these columns, each with its head and its rank. On a narrow terminal, the columns with the highest rank are left
     /// out first, from right to left; those of rank 0 are never left out.
-    #[must_use]
     pub fn new<const N: usize>(columns: [(&'static str, u8); N]) -> TextTable {
         let columns = columns.into_iter().map(|(head, rank)| Column { head, rank }).collect();
         TextTable { columns, rows: Vec::new() }

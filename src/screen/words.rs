@@ -3,20 +3,17 @@
 use crate::text::escaped;
 
 /// `1 client`, `3 clients`.
-#[must_use]
 pub fn count(number: impl TryInto<u64>, noun: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// A number, empty if zero.
-#[must_use]
 pub fn some(number: u64) -> String {
     if number == 0 { String::new() } else { number.to_string() }
 }
 
 /// Seconds as `12s`, `3m`, `2h 5m`, `3d 4h`.
-#[must_use]
 pub fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let two = |large: u64, unit: &str, small: u64, next: &str| match small {
@@ -33,7 +30,6 @@ pub fn span(seconds: u64) -> String {
 
 /// An RFC 3339 time as `3m ago`, relative to `now` in milliseconds since 1970. An invalid time is shown unchanged; one in
 /// the future, by clocks that differ, as `0s ago`.
-#[must_use]
 pub fn ago(moment: &str, now: i64) -> String {
     match since(moment, now) {
         Some(seconds) => format!("{} ago", span(seconds)),
@@ -43,14 +39,12 @@ pub fn ago(moment: &str, now: i64) -> String {
 }
 
 /// Seconds since an RFC 3339 time.
-#[must_use]
 pub fn since(moment: &str, now: i64) -> Option<u64> {
     let moment = bson::DateTime::parse_rfc3339_str(moment).ok()?.timestamp_millis();
     Some(u64::try_from(now.saturating_sub(moment)).unwrap_or(0) / 1000)
 }
 
 /// Bytes as `812 B`, `1.2 KiB`, `3.4 GiB`.
-#[must_use]
 pub fn bytes(bytes: u64) -> String {
     let mut unit = 1_u64;
     for name in ["B", "KiB", "MiB", "GiB", "TiB"] {
@@ -64,26 +58,22 @@ pub fn bytes(bytes: u64) -> String {
 }
 
 /// A text from a peer, escaped; empty if missing.
-#[must_use]
 pub fn name(text: Option<&str>) -> String {
     text.map(escaped).unwrap_or_default()
 }
 
 /// The name of an application, or how many names a row stands for.
-#[must_use]
 pub fn named(text: Option<&str>, more_names: Option<u64>) -> String {
     more_names.map_or_else(|| name(text), |more| format!("(about {more} more names)"))
 }
 
 /// A driver and its version.
-#[must_use]
 pub fn driver(driver: Option<&str>, version: Option<&str>) -> String {
     let both = [driver, version].into_iter().flatten().map(escaped).collect::<Vec<_>>();
     both.join(" ")
 }
 
 /// The notes that exist, separated by semicolons.
-#[must_use]
 pub fn notes<const N: usize>(notes: [Option<String>; N]) -> String {
     notes.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

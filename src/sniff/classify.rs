@@ -19,7 +19,6 @@ pub enum Class {
 }
 
 /// Classifies the first bytes of a connection. 16 bytes always suffice for a decision.
-#[must_use]
 pub fn classify(bytes: &[u8]) -> Class {
     match bytes.first() {
         None => Class::NeedMore,

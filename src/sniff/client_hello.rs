@@ -26,13 +26,11 @@ pub struct Versions(u8);
 impl ClientHello {
     /// Returns whether the client supports no version from TLS 1.2 up. The `supported_versions` extension takes
     /// precedence over `legacy_version` (RFC 8446, section 4.2.1).
-    #[must_use]
     pub fn is_too_old(&self) -> bool {
         self.client_version.is_some_and(|version| version < TLS_1_2) && !self.versions.has_from(TLS_1_2)
     }
 
     /// Parses the received part of a ClientHello, which may be split over any number of records.
-    #[must_use]
     pub fn read(bytes: &[u8]) -> ClientHello {
         let mut hello = ClientHello::default();
         let _ = hello.fill(&handshake_bytes(bytes));

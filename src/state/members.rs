@@ -53,7 +53,6 @@ pub struct MemberListReader(Arc<ArcSwap<MemberList>>);
 
 impl NameSource {
     /// Returns the name used in `GET /status`.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             NameSource::Option => "option",
@@ -66,20 +65,17 @@ impl NameSource {
 
 impl MemberList {
     /// Creates a list of `members`.
-    #[must_use]
     pub fn new(members: Vec<Member>) -> MemberList {
         let addresses = members.iter().flat_map(|member| &member.addresses).map(IpAddr::to_canonical).collect();
         MemberList { members, addresses }
     }
 
     /// Returns the members.
-    #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
     /// Returns whether `ip` is an address of a member.
-    #[must_use]
     pub fn has(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip.to_canonical())
     }
@@ -94,7 +90,6 @@ impl MemberList {
 
     /// Returns the names of which the certificate of a server at `address` must contain one: the names of the members
     /// at this address, or the address itself if there are none.
-    #[must_use]
     pub fn names_at(&self, address: SocketAddr) -> Vec<ServerName<'static>> {
         let mut names = Vec::new();
         for member in self.at(address) {
@@ -107,13 +102,11 @@ impl MemberList {
 
 impl MemberListWriter {
     /// Creates an empty list.
-    #[must_use]
     pub fn new() -> MemberListWriter {
         MemberListWriter(Arc::default())
     }
 
     /// Returns a reader of the list.
-    #[must_use]
     pub fn reader(&self) -> MemberListReader {
         MemberListReader(Arc::clone(&self.0))
     }
@@ -132,7 +125,6 @@ impl Default for MemberListWriter {
 
 impl MemberListReader {
     /// Returns the current list.
-    #[must_use]
     pub fn load(&self) -> Arc<MemberList> {
         self.0.load_full()
     }

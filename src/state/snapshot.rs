@@ -66,7 +66,6 @@ struct SnapshotCell {
 
 impl Snapshot {
     /// Creates a snapshot without pending connections.
-    #[must_use]
     pub fn new(mode: Mode, generation: u64, tls: Arc<Material>) -> Snapshot {
         Snapshot { mode, generation, tls, pending: PendingCounts::default() }
     }
@@ -86,7 +85,6 @@ impl Snapshot {
 
 impl PendingConnection {
     /// Counts a connection that `snapshot` has admitted, until the returned value is dropped.
-    #[must_use]
     pub fn count(
         snapshot: &Arc<Snapshot>,
         non_conforming_modes: NonConformingModes,
@@ -122,20 +120,17 @@ impl SnapshotCell {
 
 impl SnapshotWriter {
     /// Creates the first snapshot, with generation 1.
-    #[must_use]
     pub fn new(mode: Mode, tls: Arc<Material>) -> SnapshotWriter {
         let current = ArcSwap::from_pointee(Snapshot::new(mode, 1, tls));
         SnapshotWriter(Arc::new(SnapshotCell { current, earlier: Mutex::default() }))
     }
 
     /// Returns a reader of the snapshot.
-    #[must_use]
     pub fn reader(&self) -> SnapshotReader {
         SnapshotReader(Arc::clone(&self.0))
     }
 
     /// Returns the snapshot in force.
-    #[must_use]
     pub fn current(&self) -> Arc<Snapshot> {
         self.0.current.load_full()
     }
@@ -159,20 +154,17 @@ impl SnapshotWriter {
 
 impl SnapshotReader {
     /// Returns the snapshot in force.
-    #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {
         self.0.current.load_full()
     }
 
     /// Returns whether `snapshot` is the one in force.
-    #[must_use]
     pub fn is_in_force(&self, snapshot: &Arc<Snapshot>) -> bool {
         Arc::ptr_eq(&self.0.current.load(), snapshot)
     }
 
     /// Returns the number of pending connections that the current snapshot would not admit. Each connection is judged
     /// again before it is established.
-    #[must_use]
     pub fn pending_non_conforming(&self) -> usize {
         let now = self.load();
         let earlier = self.0.earlier();

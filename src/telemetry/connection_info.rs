@@ -87,19 +87,16 @@ impl ConnectionInfo {
     }
 
     /// The TLS version negotiated with the client.
-    #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {
         self.tls.as_deref()?.version
     }
 
     /// The subject of the verified client certificate.
-    #[must_use]
     pub fn client_subject(&self) -> Option<&str> {
         self.tls.as_deref()?.subject.as_deref()
     }
 
     /// The client certificate and its chain.
-    #[must_use]
     pub fn client_chain(&self) -> Option<&[CertificateDer<'static>]> {
         self.tls.as_deref()?.chain.as_deref()
     }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::pki_types::ServerName;
 
-use super::inventory::now_millis;
 use crate::limits::LINKS;
 use crate::policy::Link;
 use crate::route::RouteId;
@@ -66,32 +65,19 @@ pub struct LinkFailure {
 
 impl LinkRecord {
     /// When it was last dialled, in milliseconds since 1970.
-    #[must_use]
     pub fn last(&self) -> i64 {
         self.last_ok.max(self.last_failed).unwrap_or_default()
     }
 
     /// The reason why the last dial failed; `None` if it succeeded.
-    #[must_use]
     pub fn failing(&self) -> Option<&LinkFailure> {
         self.failure.as_ref().filter(|_| self.last_failed > self.last_ok)
     }
 }
 
 impl Links {
-    /// Records the result of a dial.
+    /// Records the result of a dial at `now`, in milliseconds since 1970.
     pub fn dialled(
-        &self,
-        key: LinkKey,
-        redirected: Option<RedirectedTo>,
-        names: &[ServerName<'static>],
-        link: Link,
-        failure: Option<LinkFailure>,
-    ) {
-        self.note(key, redirected, names, link, failure, now_millis());
-    }
-
-    fn note(
         &self,
         key: LinkKey,
         redirected: Option<RedirectedTo>,
@@ -133,7 +119,6 @@ impl Links {
     }
 
     /// All destinations, sorted.
-    #[must_use]
     pub fn list(&self) -> Vec<(LinkKey, LinkRecord)> {
         let mut all: Vec<_> = self.table().iter().map(|(key, record)| (key.clone(), record.clone())).collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -167,13 +152,13 @@ mod tests {
         let rows = [(1, None, None), (2, failure("a"), Some("a")), (3, failure("b"), Some("b")), (3, None, None)];
         let failing = || links.list()[0].1.failing().map(|failure| failure.text.clone());
         for (now, failed, expected) in rows {
-            links.note(key("a:1"), None, &[], Link::Tls, failed, now);
+            links.dialled(key("a:1"), None, &[], Link::Tls, failed, now);
             assert_eq!(failing().as_deref(), expected, "{now}");
         }
-        links.note(key("a:1"), None, &[], Link::Tls, failure("c"), 3);
+        links.dialled(key("a:1"), None, &[], Link::Tls, failure("c"), 3);
         assert_eq!(failing().as_deref(), Some("c"), "in the same millisecond as the success before");
         // TLS that the local server itself speaks does not depend on the mode.
-        links.note(key("a:1"), None, &[], Link::Untouched, None, 9);
+        links.dialled(key("a:1"), None, &[], Link::Untouched, None, 9);
         let record = &links.list()[0].1;
         assert_eq!((record.by_policy, record.last_ok, record.link), (Some(3), Some(9), Link::Untouched));
     }
@@ -182,10 +167,10 @@ mod tests {
     fn the_longest_ago_makes_room() {
         let links = Links::default();
         for number in 0..LINKS {
-            links.note(key(&format!("a{number}:1")), None, &[], Link::Plaintext, None, 1000 + number as i64);
+            links.dialled(key(&format!("a{number}:1")), None, &[], Link::Plaintext, None, 1000 + number as i64);
         }
-        links.note(key("a0:1"), None, &[], Link::Plaintext, None, 5000);
-        links.note(key("new:1"), None, &[], Link::Plaintext, None, 5001);
+        links.dialled(key("a0:1"), None, &[], Link::Plaintext, None, 5000);
+        links.dialled(key("new:1"), None, &[], Link::Plaintext, None, 5001);
         let known: Vec<_> = links.list().into_iter().map(|(key, _)| key.destination).collect();
         assert_eq!(known.len(), LINKS);
         for (name, there) in [("a0:1", true), ("a1:1", false), ("new:1", true)] {

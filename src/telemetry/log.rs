@@ -44,7 +44,6 @@ impl LogHandle {
     }
 
     /// Number of lines dropped so far.
-    #[must_use]
     pub fn dropped(&self) -> usize {
         self.writer.dropped()
     }

@@ -51,7 +51,6 @@ pub struct ByteCounters {
 
 impl OpenConnection {
     /// The metadata that the client has sent; `None` if there is none.
-    #[must_use]
     pub fn client(&self) -> Option<&ClientMetadata> {
         self.client.get()?.as_deref()
     }
@@ -71,7 +70,6 @@ pub struct OpenConnections(Mutex<HashMap<u64, Arc<OpenConnection>>>);
 
 impl OpenConnections {
     /// Returns all open connections, oldest first.
-    #[must_use]
     pub fn list(&self) -> Vec<Arc<OpenConnection>> {
         self.list_with(|| ()).1
     }
@@ -89,7 +87,6 @@ impl OpenConnections {
     }
 
     /// The number of open connections.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.table().len()
     }

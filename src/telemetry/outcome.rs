@@ -116,7 +116,6 @@ impl Outcome {
     ];
 
     /// The outcome's name in logs.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Completed => "completed",
@@ -152,7 +151,6 @@ impl Outcome {
     }
 
     /// The side that caused the outcome.
-    #[must_use]
     pub const fn source(self) -> OutcomeSource {
         match self {
             Outcome::Completed | Outcome::Probe => OutcomeSource::None,
@@ -186,7 +184,6 @@ impl Outcome {
     }
 
     /// Whether a peer can cause this outcome at will, so that its log lines are rate-limited.
-    #[must_use]
     pub const fn is_limited(self) -> bool {
         !matches!(self.source(), OutcomeSource::None | OutcomeSource::Operator | OutcomeSource::Internal)
     }

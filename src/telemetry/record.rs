@@ -12,6 +12,7 @@ use super::links::Links;
 use super::metrics::Metrics;
 use super::open_connections::{ByteCounters, OpenConnection, OpenConnections};
 use super::outcome::Outcome;
+use super::queued_connections::{QueueEntry, QueuedConnections};
 use super::recycle_signal::RecycleSignal;
 use crate::mongo::{ClientMetadata, Greeting};
 use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
@@ -21,6 +22,8 @@ use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening};
 pub struct Observer {
     /// The established connections.
     pub open_connections: OpenConnections,
+    /// The connections that wait for a slot.
+    pub waiting: Arc<QueuedConnections>,
     /// The clients that were seen.
     pub inventory: Inventory,
     /// Counts and latencies of the whole proxy.
@@ -67,7 +70,6 @@ pub struct ConnectionVerdict {
 
 impl Observer {
     /// Creates an observer with the inventory of an earlier run.
-    #[must_use]
     pub fn with(inventory: Inventory) -> Observer {
         Observer { inventory, ..Observer::default() }
     }
@@ -92,13 +94,11 @@ impl Observer {
     }
 
     /// Number of connections accepted so far.
-    #[must_use]
     pub fn accepted(&self) -> u64 {
         self.last_id.load(Ordering::Relaxed)
     }
 
     /// Number of connections that ended with this outcome.
-    #[must_use]
     pub fn count(&self, outcome: Outcome) -> u64 {
         self.counts[outcome as usize].load(Ordering::Relaxed)
     }
@@ -110,7 +110,6 @@ impl Observer {
 
     /// Returns the clients that `requireSSL` would refuse: those of [`Inventory::plaintext_blockers`], and plaintext
     /// connections whose client has not sent a complete message yet.
-    #[must_use]
     pub fn plaintext_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         self.inventory.plaintext_blockers(window, now, &self.open_connections.unheard())
     }
@@ -140,21 +139,23 @@ impl Observer {
 
 impl Record {
     /// The counts and latencies of the whole proxy.
-    #[must_use]
     pub fn latencies(&self) -> &Metrics {
         &self.observer.metrics
     }
 
     /// The destinations of outbound routes of the whole proxy.
-    #[must_use]
     pub fn links(&self) -> &Links {
         &self.observer.links
     }
 
     /// The properties of the connection known so far; `None` once it is closed or established.
-    #[must_use]
     pub fn info(&self) -> Option<&ConnectionInfo> {
         self.info.as_deref()
+    }
+
+    /// Lists the connection as waiting for a slot until the entry is dropped.
+    pub fn wait(&self) -> Option<QueueEntry> {
+        Some(QueueEntry::new(Arc::clone(&self.observer.waiting), self.info()?))
     }
 
     /// Changes the properties of the connection.
@@ -213,7 +214,6 @@ impl Record {
 
 impl OpenRecord {
     /// The connection's entry in the table of open connections.
-    #[must_use]
     pub fn open(&self) -> &OpenConnection {
         &self.open
     }

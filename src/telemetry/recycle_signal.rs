@@ -52,7 +52,6 @@ impl RecycleSignal {
     }
 
     /// Whether a recycle was requested.
-    #[must_use]
     pub fn is_requested(&self) -> bool {
         self.requests.load(Ordering::Acquire) > 0
     }

@@ -202,7 +202,6 @@ pub fn reverify_client(stream: &mut ServerStream, material: &Material) -> Result
 
 impl HandshakeError {
     /// The peer's fault, for those that the operator of this side can act on.
-    #[must_use]
     pub fn fault(&self) -> PeerFault {
         match self {
             HandshakeError::Tls(error) => PeerFault::of(error),

@@ -3,7 +3,6 @@
 use rustls::{CipherSuite, ProtocolVersion};
 
 /// `TLS1.2` or `TLS1.3`; `None` for other versions, which are never negotiated.
-#[must_use]
 pub fn version_name(version: ProtocolVersion) -> Option<&'static str> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
     match version {
@@ -14,7 +13,6 @@ pub fn version_name(version: ProtocolVersion) -> Option<&'static str> {
 }
 
 /// The IANA name of a cipher suite.
-#[must_use]
 pub fn suite_name(suite: CipherSuite) -> String {
     suite.as_str().map_or_else(|| format!("{suite:?}"), |name| name.replacen("TLS13_", "TLS_", 1))
 }

@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::service::{SOON, Upstream, connect, echoes, echoes_back, in_front_of, reload, wait_until, yaml};
-use crate::support::{Mark, Proxy, ProxyBuilder, cert, require_command};
+use crate::support::{Mark, Proxy, ProxyBuilder, cert, require_command, run_to_end};
 
 #[test]
 fn a_connection_too_many_waits_and_is_served_when_one_ends() {
@@ -26,12 +26,43 @@ fn a_connection_too_many_waits_and_is_served_when_one_ends() {
     waiting.write_all(b"waits").unwrap();
     proxy.wait_log(is_full, SOON);
     assert_eq!(upstream.accepted(), 3);
+    shown_as_waiting(&proxy, waiting.local_addr().unwrap());
     drop(open.pop());
     echoes_back(&mut waiting, b"waits");
+    assert!(listed(&proxy).iter().all(|row| row.get("waiting").is_none()), "it has a slot now");
     for client in &mut open {
         echoes(client, b"as before");
     }
     assert_eq!(upstream.accepted(), 4);
+}
+
+/// The only connection that waits is listed with its address and age, but not as non-conforming.
+fn shown_as_waiting(proxy: &Proxy, peer: SocketAddr) {
+    let rows = listed(proxy);
+    let waiting: Vec<_> = rows.iter().filter(|row| row["waiting"] == true).collect();
+    assert_eq!((rows.len(), waiting.len()), (4, 1), "{rows:?}");
+    let row = waiting[0];
+    assert_eq!((&row["peer"], &row["route"]), (&peer.to_string().into(), &"inbound".into()), "{row}");
+    assert!(row["ageSecs"].is_u64() && row.get("opening").is_none() && row.get("mode").is_none(), "{row}");
+    for (command, texts) in [
+        ("connections --each", &["3 connections open", "1 connection waits for a", "waits for a slot"][..]),
+        ("connections --non-conforming", &["Every open connection is as"]),
+        (&format!("whois {peer}"), &["waits for a connection slot on inbound, for "]),
+    ] {
+        let shown = ctl(proxy, command);
+        assert!(texts.iter().all(|text| shown.contains(text)), "{command}: {shown}");
+    }
+}
+
+fn listed(proxy: &Proxy) -> Vec<Value> {
+    let reply: Value = serde_json::from_str(&ctl(proxy, "connections --json")).unwrap();
+    reply["connections"].as_array().unwrap().clone()
+}
+
+fn ctl(proxy: &Proxy, command: &str) -> String {
+    let admin = proxy.address("admin").to_string();
+    let output = run_to_end(["ctl", "--admin", &admin].into_iter().chain(command.split(' ')));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The kernel distributes connections over the workers arbitrarily: any worker must be able to use any free slot.

@@ -13,7 +13,7 @@ use crate::admin::replies::{AcceptReply, LeaseStatus, MembersReply, ModeReply, R
 use crate::admin::requests::{
     AcceptRequest, LeaseRequest, MembersRequest, ModeRequest, Nothing, ReadAgainRequest, RecycleParameters,
 };
-use crate::control::{Caller, Change, Changed, Controller, Door, MemberSets};
+use crate::control::{Caller, Change, Changed, Controller, Interface, MemberSets};
 use crate::limits::{LEASE_HOLDER_CHARS, LEASE_SECONDS};
 use crate::policy::{Mode, Spelling};
 
@@ -23,7 +23,7 @@ pub(super) async fn answer(
     body: &[u8],
     connection: &AdminConnection,
 ) -> Result<HttpReply, HttpReply> {
-    let (controller, caller) = (&connection.shared.controller, connection.caller(Door::Http));
+    let (controller, caller) = (&connection.shared.controller, connection.caller(Interface::Http));
     match operation {
         Operation::Mode => {
             let (change, spelling) = change(parse(body)?)?;

@@ -45,8 +45,10 @@ pub(super) async fn answer(
         Query::Connections => {
             let only_non_conforming = parameters.switch("nonConforming")?;
             let make = move |view: &View| {
-                let rows = view.connections().filter(|one| !only_non_conforming || one.non_conforming.is_some());
-                let rows = rows.map(ConnectionRow::from);
+                let open = view.connections().filter(|one| !only_non_conforming || one.non_conforming.is_some());
+                // No policy has judged a connection that waits.
+                let waiting = if only_non_conforming { Vec::new() } else { view.waiting() };
+                let rows = open.map(ConnectionRow::from).chain(waiting.into_iter().map(ConnectionRow::from));
                 view.hold(listing("connections", rows, LISTING_BYTES, &[]))
             };
             Ok(HttpReply::made(view.read(AnswerSize::Listing, make).await??))

@@ -7,7 +7,7 @@ use super::document::{array, document};
 use super::fields::{count, flag, only, wrong_type};
 use crate::admin::replies::{ClientRow, RecycleReply};
 use crate::admin::requests::RecycleParameters;
-use crate::control::{AnswerSize, Door, View};
+use crate::control::{AnswerSize, Interface, View};
 use crate::mongo::{CommandFailure, CommandResult};
 use crate::telemetry::Transport;
 
@@ -20,7 +20,7 @@ pub(super) async fn rotate(context: CommandContext<'_>) -> CommandResult {
         Ok(Some(value)) => return Err(wrong_type("rotateCertificates", "message", value, "expected type 'string'")),
     }
     let force = flag(request, "force")?;
-    let rotated = connection.shared.controller.rotate(force, &connection.caller(Door::Mongodb)).await;
+    let rotated = connection.shared.controller.rotate(force, &connection.caller(Interface::Mongodb)).await;
     let mut answer = RawDocumentBuf::new();
     let warnings = rotated.map_err(CommandFailure::from)?.warnings;
     if !warnings.is_empty() {
@@ -48,7 +48,7 @@ pub(super) async fn recycle(context: CommandContext<'_>) -> CommandResult {
     only(request, &["force", "graceSecs", "waitSecs"])?;
     let force = flag(request, "force")?;
     let (grace_secs, wait_secs) = (count(request, "graceSecs")?, count(request, "waitSecs")?);
-    let (request, caller) = (RecycleParameters { force, grace_secs, wait_secs }, connection.caller(Door::Mongodb));
+    let (request, caller) = (RecycleParameters { force, grace_secs, wait_secs }, connection.caller(Interface::Mongodb));
     let recycled = connection.shared.controller.recycle(request.into(), &caller).await?;
     Ok(document(&RecycleReply::from(recycled)))
 }

@@ -8,7 +8,7 @@ use super::context::CommandContext;
 use super::errors::{INVALID_OPTIONS, UNKNOWN_FIELD};
 use super::fields::{flag, is_generic, wrong_type};
 use super::values::{as_text, displayed, type_name};
-use crate::control::{Change, Door};
+use crate::control::{Change, Interface};
 use crate::mongo::{CommandFailure, CommandResult, Request};
 use crate::policy::{Mode, Spelling};
 
@@ -29,7 +29,7 @@ pub(super) async fn set(context: CommandContext<'_>) -> CommandResult {
     }
     let (force, guard, persist) = (flag(request, "force")?, flag(request, "guard")?, flag(request, "persist")?);
     let asked = asked(request)?;
-    let (controller, caller) = (&connection.shared.controller, connection.caller(Door::Mongodb));
+    let (controller, caller) = (&connection.shared.controller, connection.caller(Interface::Mongodb));
     let (mut was, mut warnings) = (None, Vec::<String>::new());
     for (name, spelling, value) in asked {
         let to = mode(name, spelling, value)?;

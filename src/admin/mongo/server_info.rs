@@ -2,6 +2,7 @@
 //! understand.
 
 use std::env;
+use std::time::SystemTime;
 
 use bson::raw::{RawArrayBuf, RawBson, RawBsonRef, RawDocumentBuf, cstr};
 use bson::{DateTime, rawdoc};
@@ -14,6 +15,7 @@ use crate::config::Settings;
 use crate::control::status;
 use crate::mongo::{CommandFailure, CommandResult};
 use crate::policy::Spelling;
+use crate::text::rfc3339;
 
 /// tlsramp's own version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -147,7 +149,7 @@ pub(super) async fn log(context: CommandContext<'_>) -> CommandResult {
 
 /// A line in mongod's log format, which shells parse.
 fn line(text: &str) -> String {
-    let now = DateTime::now().try_to_rfc3339_string().unwrap_or_default();
+    let now = rfc3339(SystemTime::now());
     let line = serde_json::json!({
         "t": { "$date": now }, "s": "W", "c": "CONTROL", "id": 1, "ctx": "tlsramp", "msg": text,
         "tags": ["startupWarnings"],

@@ -160,7 +160,6 @@ impl ErrorReply {
     pub const GUARDED: &str = "Guarded";
 
     /// Whether the guard refused a change.
-    #[must_use]
     pub fn is_guarded(&self) -> bool {
         self.code == ErrorReply::GUARDED
     }
@@ -168,7 +167,6 @@ impl ErrorReply {
 
 impl Ready {
     /// Converts the reply, with modes in one spelling.
-    #[must_use]
     pub fn new(readiness: Readiness, spelling: Spelling) -> Ready {
         let Readiness { mode, to, blockers } = readiness;
         Ready {
@@ -202,7 +200,6 @@ impl From<Blocker> for BlockerReply {
 
 impl ModeReply {
     /// Converts the reply, with modes in one spelling.
-    #[must_use]
     pub fn new(changed: Changed, spelling: Spelling) -> ModeReply {
         let Changed { was, mode, generation, persisted, warnings } = changed;
         let (was, mode) = (was.name(spelling).to_owned(), mode.name(spelling).to_owned());
@@ -232,7 +229,6 @@ impl From<AcceptedClient> for AcceptReply {
 
 impl MembersReply {
     /// The reply with all known members, and warnings.
-    #[must_use]
     pub fn new(members: &MemberList, warnings: Vec<String>) -> MembersReply {
         MembersReply { members: members.members().iter().map(MemberStatus::from).collect(), warnings }
     }

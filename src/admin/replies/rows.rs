@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{ClientReport, ConnectionReport};
+use crate::telemetry::QueuedConnection;
 use crate::text::rfc3339_millis;
 
 /// A row of `GET /clients`: a client's address, kind of connection, application and driver.
@@ -58,7 +59,11 @@ pub struct ConnectionRow {
     pub destination: Option<String>,
     /// The route.
     pub route: String,
+    /// Whether it waits for a connection slot; then most of the following is not known yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub waiting: bool,
     /// `plaintext`, `tls`, ...
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub opening: String,
     /// The TLS version negotiated with the client.
     pub tls_version: Option<String>,
@@ -73,6 +78,7 @@ pub struct ConnectionRow {
     /// Whether the client is a mongod or mongos.
     pub member: bool,
     /// The mode by which the connection was judged.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub mode: String,
     /// The generation of the snapshot by which the connection was judged.
     pub generation: u64,
@@ -81,6 +87,7 @@ pub struct ConnectionRow {
     /// The local address of the link, which mongod logs as the client's address.
     pub upstream_local: Option<String>,
     /// The kind of the link.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub upstream_link: String,
     /// Bytes from the client.
     pub bytes_in: u64,
@@ -125,6 +132,7 @@ impl From<ConnectionReport> for ConnectionRow {
             peer: open.peer.to_string(),
             destination: open.destination.as_deref().map(ToString::to_string),
             route: open.route.name.to_string(),
+            waiting: false,
             opening: open.opening.name().into(),
             tls_version: open.tls_version().map(Into::into),
             client_subject: open.client_subject().map(Into::into),
@@ -142,6 +150,19 @@ impl From<ConnectionReport> for ConnectionRow {
             age_secs: open.accepted.elapsed().as_secs(),
             non_conforming: non_conforming.map(|reason| reason.name().into()),
             recycling: open.recycling.is_requested(),
+        }
+    }
+}
+
+impl From<QueuedConnection> for ConnectionRow {
+    fn from(QueuedConnection { id, peer, route, accepted }: QueuedConnection) -> ConnectionRow {
+        ConnectionRow {
+            id,
+            peer: peer.to_string(),
+            route: route.name.to_string(),
+            waiting: true,
+            age_secs: accepted.elapsed().as_secs(),
+            ..ConnectionRow::default()
         }
     }
 }

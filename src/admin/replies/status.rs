@@ -8,7 +8,7 @@ use crate::limits::{BYPASS_SHOWN, CERTIFICATES_SHOWN};
 use crate::net::SlotUsage;
 use crate::policy::Spelling;
 use crate::telemetry::now_millis;
-use crate::text::{rfc3339, rfc3339_millis};
+use crate::text::{rfc3339, rfc3339_millis, rfc3339_secs};
 use crate::tls::{Material, TlsItem, in_force};
 
 /// `GET /status`.
@@ -190,7 +190,7 @@ impl From<StatusReport> for Status {
             tls_mode: mode.name(Spelling::Tls).into(),
             generation: report.snapshot.generation,
             mode_since: rfc3339(report.mode_since),
-            mode_by: report.mode_by.map(|by| format!("{} {}", by.door.name(), by.who.place())),
+            mode_by: report.mode_by.map(|by| format!("{} {}", by.interface.name(), by.who.place())),
             configured_mode: report.configured.name(report.spelling).into(),
             persisted_mode: report.persisted.map(|mode| mode.name(Spelling::Ssl).into()),
             drift: report.drift,
@@ -233,8 +233,8 @@ impl From<(&'static str, SlotUsage)> for SlotStatus {
 
 impl From<StandingRefusal> for RefusedChange {
     fn from(refusal: StandingRefusal) -> RefusedChange {
-        let StandingRefusal { since, door, by, error } = refusal;
-        RefusedChange { since: rfc3339_millis(since), door: door.name().into(), by, error }
+        let StandingRefusal { since, interface, by, error } = refusal;
+        RefusedChange { since: rfc3339_millis(since), door: interface.name().into(), by, error }
     }
 }
 
@@ -252,7 +252,6 @@ impl CertificateStatus {
     }
 
     fn new(one: &TlsItem) -> Option<CertificateStatus> {
-        let shown = |seconds: i64| rfc3339_millis(seconds.saturating_mul(1000));
         let ends = one.ends?;
         Some(CertificateStatus {
             role: one.role.to_string(),
@@ -260,8 +259,8 @@ impl CertificateStatus {
             file: one.path.display().to_string(),
             subject: one.subject.clone(),
             serial: one.serial.clone(),
-            not_before: shown(one.begins),
-            not_after: shown(ends),
+            not_before: rfc3339_secs(one.begins),
+            not_after: rfc3339_secs(ends),
             days_left: ends.saturating_sub(now_millis() / 1000).div_euclid(86_400),
         })
     }

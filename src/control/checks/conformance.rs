@@ -21,7 +21,6 @@ pub enum NonConformance {
 
 impl NonConformance {
     /// The name in replies.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             NonConformance::Policy(reason) => reason.name(),

@@ -5,7 +5,6 @@ use crate::control::probe::{ServerState, ServerStatus};
 use crate::control::view::View;
 
 /// A warning for each server that was neither primary, secondary nor arbiter when it was last probed.
-#[must_use]
 pub fn sync_warnings(view: &View) -> Vec<String> {
     view.servers().iter().filter_map(warning).collect()
 }

@@ -3,7 +3,8 @@
 use bson::raw::{RawArray, RawBsonRef, RawDocument};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{PROBE_MEMBERS, SHOWN_CHARS};
+use crate::limits::PROBE_MEMBERS;
+use crate::text::SHOWN_CHARS;
 
 /// The fields of the reply that are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,7 +42,6 @@ pub enum ServerState {
 
 impl ServerState {
     /// The name in replies.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             ServerState::Primary => "PRIMARY",

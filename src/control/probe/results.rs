@@ -48,14 +48,12 @@ pub struct OtherLinkResult {
 
 impl ServerStatus {
     /// A server that is not probed yet.
-    #[must_use]
     pub fn new(route: RouteId, upstream: Arc<str>) -> ServerStatus {
         let (up, link, tls_version, reason, checked, hello, other) = (false, None, None, None, None, None, None);
         ServerStatus { route, upstream, up, link, tls_version, reason, checked, hello, other }
     }
 
     /// The server's state, if it answered.
-    #[must_use]
     pub fn state(&self) -> Option<ServerState> {
         self.hello.as_ref()?.state
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bson::raw::{RawDocument, RawDocumentBuf, cstr};
 use bson::rawdoc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::hello::HelloReply;
@@ -12,14 +12,15 @@ use crate::limits::{PROBE_ANSWER, PROBE_ANSWER_BYTES, Timeouts};
 use crate::mongo::{CommandError, MongoClient};
 use crate::net::{DialError, OwnDial, linger};
 use crate::policy::Permit;
+use crate::stream::Stream;
 use crate::telemetry::LinkFailure;
 use crate::text::printable;
 use crate::tls::{Material, PeerFault};
-use crate::upstream::{LinkError, Stream, Upstream};
+use crate::upstream::{LinkError, Upstream};
 
 /// An open link to a server.
 pub(crate) struct ProbeSession {
-    client: MongoClient<Box<dyn ProbeStream>>,
+    client: MongoClient<Stream>,
     pub(crate) tls_version: Option<&'static str>,
     /// `notAfter` of the server's certificate in seconds since 1970, if the link is TLS.
     pub(crate) certificate_ends: Option<i64>,
@@ -27,9 +28,6 @@ pub(crate) struct ProbeSession {
     /// Marks the connection as our own dial while it is open, so that our listeners detect a loop.
     _dial: Option<OwnDial>,
 }
-
-trait ProbeStream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> ProbeStream for S {}
 
 /// The outcome of a `hello`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,11 +60,6 @@ impl ProbeSession {
         let by_tls = |error: LinkError| LinkFailure { text: error.to_string(), fault: error.fault() };
         let stream = upstream.link(dialled, None, material, times.handshake).await.map_err(by_tls)?;
         let (tls_version, certificate_ends) = (stream.tls_version(), stream.certificate_ends());
-        let stream: Box<dyn ProbeStream> = match stream {
-            Stream::Tcp(stream) => Box::new(stream),
-            Stream::Unix(stream) => Box::new(stream),
-            Stream::Tls(stream) => Box::new(stream),
-        };
         Ok(ProbeSession {
             client: MongoClient::over(stream).limited(PROBE_ANSWER_BYTES),
             tls_version,

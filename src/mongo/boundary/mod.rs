@@ -93,7 +93,6 @@ impl Follower {
 
     /// The number of the client's next bytes that need not be passed to [`Follower::sent`], but only counted by
     /// [`Follower::passed_up`]: those within a body that is not read, except for its last byte.
-    #[must_use]
     pub fn unseen_up(&self) -> usize {
         match (self.lost, &self.watch, self.kind) {
             (true, ..) => usize::MAX,
@@ -103,7 +102,6 @@ impl Follower {
     }
 
     /// As [`Follower::unseen_up`], for the server's bytes.
-    #[must_use]
     pub fn unseen_down(&self) -> usize {
         match (self.lost, &self.watch) {
             (true, _) => usize::MAX,
@@ -123,13 +121,11 @@ impl Follower {
     }
 
     /// Whether neither direction is within a message, and every request that expects a reply was answered.
-    #[must_use]
     pub fn at_boundary(&self) -> bool {
         !self.lost && self.asked.is_none() && self.up.is_between() && self.down.is_between()
     }
 
     /// Whether all bytes so far were MongoDB.
-    #[must_use]
     pub fn speaks_mongodb(&self) -> bool {
         !self.lost
     }
@@ -137,13 +133,11 @@ impl Follower {
     /// Whether this is the connection of a driver's monitor, which has requested a stream of replies to `hello`, and
     /// neither direction is within a message. Such a connection may be closed although a reply is due: the server
     /// delays that reply for ten seconds, and the monitor reconnects.
-    #[must_use]
     pub fn is_monitor(&self) -> bool {
         !self.lost && self.kind == Some(RequestKind::Monitor) && self.up.is_between() && self.down.is_between()
     }
 
     /// Whether a request without a reply was ever received.
-    #[must_use]
     pub fn has_unanswered(&self) -> bool {
         self.unanswered
     }
@@ -154,19 +148,16 @@ impl Follower {
     }
 
     /// Whether the last request was part of an open transaction; unknown if bodies are not inspected.
-    #[must_use]
     pub fn transaction(&self) -> Transaction {
         self.watch.as_ref().map_or(Transaction::Unknown, |watch| watch.transaction)
     }
 
     /// Whether an inspected reply had a cursor with more batches that the driver does not resume automatically.
-    #[must_use]
     pub fn has_cursor(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.cursor_open)
     }
 
     /// Whether a request without a reply was inspected.
-    #[must_use]
     pub fn sends_unanswered(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.unanswered)
     }

@@ -71,7 +71,6 @@ impl SlotTable {
     }
 
     /// Changes the limits or the members.
-    #[must_use]
     pub(super) fn resize(&mut self, limits: SlotLimits, is_member: impl Fn(IpAddr) -> bool) -> Vec<Granted> {
         self.limits = limits;
         self.silent.review(&is_member);
@@ -147,7 +146,6 @@ impl SlotTable {
     }
 
     /// Returns a slot. `requested` is the time of its connection's last recorded request.
-    #[must_use]
     pub(super) fn release(&mut self, id: u64, ip: IpAddr, pool: Pool, requested: Option<Instant>) -> Vec<Granted> {
         let made_for = self.heard(id, ip);
         let used = match pool {

@@ -21,7 +21,6 @@ pub struct BlockingClient {
 
 impl BlockingClient {
     /// Its driver, followed by the version if known.
-    #[must_use]
     pub fn driver(&self) -> Option<String> {
         let name = self.identity.driver.as_deref()?;
         Some(self.driver_version.as_ref().map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))

@@ -40,7 +40,6 @@ struct RowImage {
 
 impl Inventory {
     /// The image to write to the state file.
-    #[must_use]
     pub fn to_image(&self) -> InventoryImage {
         let rows = self.rows();
         let table = self.table();
@@ -69,7 +68,6 @@ impl Inventory {
     }
 
     /// Restores an image. Malformed rows, and the oldest rows beyond the bounds, are left out.
-    #[must_use]
     pub fn from_image(image: InventoryImage) -> Inventory {
         let InventoryImage { mut rows, accepted, lost, lost_at, next_number } = image;
         let mut next_number = unused_number(&mut rows, next_number);

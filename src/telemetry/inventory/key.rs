@@ -22,7 +22,6 @@ pub enum Transport {
 
 impl Transport {
     /// The transport's name in lists.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Transport::Plaintext => "plaintext",
@@ -165,13 +164,11 @@ impl ClientIdentity {
     }
 
     /// Whether this is a member (mongod, mongos).
-    #[must_use]
     pub fn is_member(&self) -> bool {
         matches!(self.scope, Scope::Member | Scope::MoreMembers)
     }
 
     /// Whether this is a shared row.
-    #[must_use]
     pub fn is_many(&self) -> bool {
         matches!(self.scope, Scope::More | Scope::MoreMembers)
     }
@@ -192,14 +189,12 @@ impl ClientIdentity {
     }
 
     /// Whether it has an application or driver name. Clients without one cannot be told apart.
-    #[must_use]
     pub fn is_named(&self) -> bool {
         self.application.is_some() || self.driver.is_some()
     }
 
     /// Its text on command lines: `10.0.0.7/reports/PyMongo`, with `-` for unknown parts, followed by the [`Scope`] if
     /// needed.
-    #[must_use]
     pub fn text(&self) -> String {
         let (application, driver) = (escape(self.application.as_deref()), escape(self.driver.as_deref()));
         let mut text = format!("{}/{application}/{driver}", self.ip);
@@ -215,7 +210,7 @@ impl ClientIdentity {
     /// # Errors
     /// [`InvalidClientKey`] if the text is malformed.
     pub fn parse(text: &str) -> Result<ClientIdentity, InvalidClientKey> {
-        let bad = || InvalidClientKey(text.chars().take(crate::limits::SHOWN_CHARS).collect());
+        let bad = || InvalidClientKey(text.chars().take(crate::text::SHOWN_CHARS).collect());
         let parts: Vec<_> = text.split('/').take(5).collect();
         let (ip, application, driver, scope) = match parts[..] {
             [ip, application, driver] => (ip, application, driver, Scope::Client),

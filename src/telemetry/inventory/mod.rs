@@ -91,7 +91,6 @@ impl Inventory {
     }
 
     /// All rows, by address.
-    #[must_use]
     pub fn rows(&self) -> Vec<InventoryRow> {
         let TableCopy { rows, accepted } = self.table().copied();
         let mut rows: Vec<_> = rows.iter().map(|(key, row)| row.seen(key, &accepted)).collect();
@@ -100,26 +99,22 @@ impl Inventory {
     }
 
     /// The number of rows.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.table().len()
     }
 
     /// Whether no client was seen so far.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Number of plaintext rows that were lost to the bound within the guard window.
-    #[must_use]
     pub fn lost(&self, now: i64) -> u64 {
         let table = self.table();
         if table.lost_at.saturating_add(table.window) >= now { table.lost } else { 0 }
     }
 
     /// Number of open connections without a row because the table is full: plaintext, TLS.
-    #[must_use]
     pub fn unlisted(&self) -> (u64, u64) {
         let table = self.table();
         let [plaintext, tls] = &table.unlisted;
@@ -140,7 +135,6 @@ impl Inventory {
     /// Only a row of the same application at the same address shows that a client has moved to TLS. A client without a
     /// name counts until the window is over or an operator accepts it. `unheard` is the number of open connections
     /// without metadata so far, by address.
-    #[must_use]
     pub fn plaintext_blockers(
         &self,
         window: Duration,
@@ -156,7 +150,6 @@ impl Inventory {
 
     /// Returns the clients that `disabled` would refuse: those that use TLS. Acceptance does not apply. For members
     /// without a name, only open connections count, since no row could show that they went back to plaintext.
-    #[must_use]
     pub fn tls_blockers(&self, window: Duration, now: i64) -> Vec<BlockingClient> {
         let copied = self.table().copied();
         let is_tls = |kind| kind != Transport::Plaintext;
@@ -166,7 +159,6 @@ impl Inventory {
     }
 
     /// A number that changes with every change of the inventory.
-    #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Relaxed)
     }
@@ -209,7 +201,6 @@ impl Row {
 }
 
 /// The current time in milliseconds since 1970.
-#[must_use]
 pub fn now_millis() -> i64 {
     millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

@@ -46,7 +46,6 @@ impl Default for Metrics {
 impl Metrics {
     /// The counts of a route, by its name in the configuration. Names beyond the first [`METRICS_ROUTES`] share the
     /// counts of `other`. Takes a lock, so call it once per route, not per connection.
-    #[must_use]
     pub fn route(&self, name: &Arc<str>) -> Arc<RouteMetrics> {
         let mut routes = self.table();
         if let Some(known) = routes.get(name) {
@@ -70,7 +69,6 @@ impl Metrics {
     }
 
     /// Number of successful handshakes with clients: TLS 1.2, TLS 1.3, any other.
-    #[must_use]
     pub fn handshakes(&self) -> [u64; HANDSHAKE_VERSIONS.len() + 1] {
         self.versions.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
@@ -95,7 +93,6 @@ impl Metrics {
     }
 
     /// Encodes a scrape.
-    #[must_use]
     pub fn encode(&self, scrape: Scrape, format: Format) -> String {
         let sums = scrape.by_route(|name| self.route(name));
         let latencies =

@@ -20,14 +20,12 @@ pub enum Format {
 
 impl Format {
     /// The format to use for a request with this `Accept` header: OpenMetrics if the header names it.
-    #[must_use]
     pub fn accepted(accept: Option<&str>) -> Format {
         let named = accept.is_some_and(|accept| accept.to_ascii_lowercase().contains("application/openmetrics-text"));
         if named { Format::OpenMetrics } else { Format::Text }
     }
 
     /// The `Content-Type` of the format.
-    #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",

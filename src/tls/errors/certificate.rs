@@ -11,7 +11,8 @@ use x509_parser::public_key::PublicKey;
 use super::diagnosis::{
     CRITICAL, Diagnosis, NO_SAN, POLICIES, PSS_KEY, SHA1, SHORT_RSA, SHORTEST_RSA_BITS, V1, diagnosis,
 };
-use crate::limits::{CERTIFICATE_NAMES_SHOWN, SHOWN_CHARS};
+use crate::limits::CERTIFICATE_NAMES_SHOWN;
+use crate::text::printable;
 use crate::tls::x509::subject::subject_alt_names;
 
 /// Replaces the error of a verifier with the reason for it, if the certificate has a fault that rustls does not report.
@@ -41,11 +42,6 @@ pub(crate) fn explain_certificate(error: Error, certificate: &[u8]) -> Error {
     } else {
         error
     }
-}
-
-/// Escapes and truncates a name from a certificate: the peer chooses its text and length.
-fn printable(name: &str) -> String {
-    name.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
 }
 
 /// As [`explain_certificate`], for a handshake signature that cannot be verified.

@@ -10,7 +10,6 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, OtherErr
 use super::diagnosis::{DNS, SERVER_NAME};
 
 /// Describes a TLS error in a sentence. Alerts have their names from RFC 8446.
-#[must_use]
 pub(crate) fn explain(error: &Error) -> String {
     match error {
         Error::NoCertificatesPresented => "the client presented no certificate, but a CA file makes one mandatory \

@@ -137,7 +137,6 @@ impl Facts {
 impl Identity {
     /// Whether the certificate is valid for this host (without a port): one of its subject alternative names must be
     /// that DNS name, with wildcards as in RFC 9525, or that IP address.
-    #[must_use]
     pub fn is_for(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
         let bare = bare.strip_suffix('.').unwrap_or(bare);
@@ -152,7 +151,6 @@ impl Identity {
     }
 
     /// The subject alternative names of the certificate, each prefixed with its kind: `DNS:db1.example.net`.
-    #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.key.cert.first().map(|leaf| subject_alt_names(leaf)).unwrap_or_default()
     }

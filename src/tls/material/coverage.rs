@@ -1,12 +1,12 @@
 //! Roots and CRLs that are missing in a set of TLS files, so that peers are refused. mongod also starts with such files
 //! and refuses the peers.
 
-use super::item::{CrlScope, TlsItem, TlsItemKind, UnusableReason, shown};
+use super::item::{CrlScope, TlsItem, TlsItemKind, UnusableReason};
 use crate::limits::VALIDITIES_SHOWN;
+use crate::text::printable;
 use crate::tls::errors::file_error::FileRole;
 
 /// The first few warnings about missing roots and CRLs.
-#[must_use]
 pub fn coverage_warnings(all: &[TlsItem]) -> Vec<String> {
     let cas = all.iter().filter(|one| one.kind == TlsItemKind::Authority);
     let without_root = cas.clone().filter(|one| one.lacks_root).map(|one| without_root(one, all));
@@ -47,7 +47,6 @@ pub(crate) fn unusable_by_coverage(all: &[TlsItem], now: i64) -> Vec<UnusableRea
 }
 
 /// CAs that have a CRL in the running set and none in the set that would replace it.
-#[must_use]
 pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<String> {
     let Some(list) = lists(coming).next().filter(|_| no_list_of_any(coming, now).is_none()) else { return Vec::new() };
     let had = |ca: &&TlsItem| {
@@ -63,7 +62,7 @@ pub fn lost_crls(running: &[TlsItem], coming: &[TlsItem], now: i64) -> Vec<Strin
             "{}: the revocation list of the CA {}, which the files in force contain, is missing, so every certificate \
              of that CA would be refused; add it to the file or remove the CA, and rotate (file {})",
             FileRole::Crl,
-            shown(&ca.subject),
+            printable(&ca.subject),
             list.path.display()
         )
     };
@@ -96,7 +95,7 @@ fn no_list_of_any(all: &[TlsItem], now: i64) -> Option<UnusableReason> {
 fn unmatched(all: &[TlsItem]) -> impl Iterator<Item = String> + '_ {
     lists(all).filter(|list| !list.has_crl).map(|list| {
         let has_name = all.iter().any(|one| one.kind == TlsItemKind::Authority && one.subject == list.subject);
-        let (subject, role) = (shown(&list.subject), list.role);
+        let (subject, role) = (printable(&list.subject), list.role);
         if has_name {
             format!(
                 "{role}: the revocation list of {subject} is not signed with the key of the CA of that name in the CA \
@@ -118,13 +117,13 @@ fn issues_nothing(ca: &TlsItem) -> String {
          clientAuth and serverAuth, or it has a critical extension that is not supported), so every certificate of \
          that CA is refused; replace it with another CA, and rotate",
         ca.role,
-        shown(&ca.subject)
+        printable(&ca.subject)
     )
 }
 
 fn without_root(ca: &TlsItem, all: &[TlsItem]) -> String {
     let has_root = all.iter().any(|one| one.kind == TlsItemKind::Authority && one.role == ca.role && !one.lacks_root);
-    let (role, subject) = (ca.role, shown(&ca.subject));
+    let (role, subject) = (ca.role, printable(&ca.subject));
     let none = if has_root { "" } else { "the file contains no root (self-signed CA certificate): " };
     format!(
         "{role}: {none}the CA {subject} is an intermediate whose root is not in the file, so every certificate of that \
@@ -134,7 +133,7 @@ fn without_root(ca: &TlsItem, all: &[TlsItem]) -> String {
 
 /// The first few subjects and the number of the others; `None` if there are none.
 fn names<'a>(of: impl Iterator<Item = &'a TlsItem>) -> Option<String> {
-    let mut names: Vec<_> = of.map(|one| shown(&one.subject)).collect();
+    let mut names: Vec<_> = of.map(|one| printable(&one.subject)).collect();
     names.dedup();
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);

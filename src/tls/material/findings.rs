@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::item::{TlsItem, TlsItemKind, ValidityState, date, in_force, shown};
+use super::item::{TlsItem, TlsItemKind, ValidityState, in_force};
 use crate::limits::VALIDITIES_SHOWN;
+use crate::text::{printable, rfc3339_secs};
 
 /// A certificate or CRL that is expired, not yet valid or about to expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +19,6 @@ pub struct ValidityFinding<'a> {
 }
 
 /// The findings at `now`, in seconds since 1970, most urgent first.
-#[must_use]
 pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
     let has_ca = |list: &TlsItem| {
         let of_name = |one: &&TlsItem| one.kind == TlsItemKind::Authority && one.subject == list.subject;
@@ -46,7 +46,6 @@ pub fn findings<'a>(all: &'a [TlsItem], now: i64) -> Vec<ValidityFinding<'a>> {
 }
 
 /// The first few findings as lines, and the number of the others: a bundle of public CAs can have many.
-#[must_use]
 pub fn finding_lines(findings: &[ValidityFinding<'_>]) -> Vec<String> {
     let more = findings.len().saturating_sub(VALIDITIES_SHOWN);
     let mut lines: Vec<_> = findings.iter().take(VALIDITIES_SHOWN).map(ToString::to_string).collect();
@@ -73,7 +72,6 @@ impl ValidityFinding<'_> {
     }
 
     /// Whether connections fail now because of this item.
-    #[must_use]
     pub fn is_critical(&self) -> bool {
         self.refuses && self.state == ValidityState::Over
     }
@@ -82,7 +80,7 @@ impl ValidityFinding<'_> {
 impl fmt::Display for ValidityFinding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let TlsItem { role, kind, subject, begins, ends, .. } = self.item;
-        let (subject, ends) = (shown(subject), date(ends.unwrap_or_default()));
+        let (subject, ends) = (printable(subject), rfc3339_secs(ends.unwrap_or_default()));
         let (what, remedy) = match kind {
             TlsItemKind::Certificate => ("the certificate", "renew it, and rotate (tlsramp ctl rotate)"),
             TlsItemKind::Chain => ("the intermediate certificate", "put the renewed chain into the file, and rotate"),
@@ -102,7 +100,9 @@ impl fmt::Display for ValidityFinding<'_> {
                 write!(f, "has expired on {ends}, so every certificate of that CA is refused; {remedy}")
             }
             (ValidityState::Over, _) => write!(f, "has expired on {ends}; {remedy}"),
-            (ValidityState::NotYet, _) => write!(f, "is not valid before {}; check this host's clock", date(*begins)),
+            (ValidityState::NotYet, _) => {
+                write!(f, "is not valid before {}; check this host's clock", rfc3339_secs(*begins))
+            }
             (ValidityState::Soon { days: 1 }, _) => write!(f, "expires in 1 day, on {ends}; {remedy}"),
             (ValidityState::Soon { days }, _) => write!(f, "expires in {days} days, on {ends}; {remedy}"),
         }

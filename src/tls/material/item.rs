@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use crate::limits::{EXPIRY_WARNING_DAYS, SHOWN_CHARS};
+use crate::limits::EXPIRY_WARNING_DAYS;
 use crate::tls::errors::file_error::FileRole;
 use crate::tls::revocation::distribution_point::is_partial;
 use crate::tls::x509::subject::rfc4514;
@@ -201,7 +201,6 @@ pub fn in_force(all: &[TlsItem], now: i64) -> impl Iterator<Item = &TlsItem> {
 
 impl TlsItemKind {
     /// The kind's name in replies.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             TlsItemKind::Certificate => "certificate",
@@ -210,16 +209,6 @@ impl TlsItemKind {
             TlsItemKind::RevocationList => "crl",
         }
     }
-}
-
-/// A subject, escaped and truncated to fit in a line.
-pub(crate) fn shown(subject: &str) -> String {
-    subject.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect()
-}
-
-/// A time in the form of RFC 3339.
-pub(crate) fn date(seconds: i64) -> String {
-    bson::DateTime::from_millis(seconds.saturating_mul(1000)).try_to_rfc3339_string().unwrap_or_default()
 }
 
 const SECONDS_PER_DAY: u64 = 86_400;

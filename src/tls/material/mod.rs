@@ -97,32 +97,27 @@ impl Material {
     }
 
     /// Whether there is a certificate to present to clients.
-    #[must_use]
     pub fn can_accept(&self) -> bool {
         self.server.is_some()
     }
 
     /// Whether servers can be dialled with TLS: there is a CA file, or certificates are accepted without verification.
-    #[must_use]
     pub fn can_dial(&self) -> bool {
         self.outgoing_tls.is_some()
     }
 
     /// Configuration of the admin port. Clients must present a certificate that verifies, whatever the mode and the
     /// other options are. `None` without a certificate of ours and a CA.
-    #[must_use]
     pub fn admin_config(&self) -> Option<Arc<ServerConfig>> {
         self.admin.clone()
     }
 
     /// All certificates and CRLs of the files, in this order: our certificates, their chains, CAs, CRLs.
-    #[must_use]
     pub fn items(&self) -> &[TlsItem] {
         &self.items
     }
 
     /// Reasons why this set cannot be used at `now`, in seconds since 1970; empty if it can be used.
-    #[must_use]
     pub fn unusable(&self, now: i64) -> Vec<UnusableReason> {
         unusable_reasons(&self.items, now)
     }
@@ -144,7 +139,6 @@ impl Material {
     }
 
     /// Whether clients are asked for a certificate and refused if it does not verify.
-    #[must_use]
     pub fn verifies_clients(&self) -> bool {
         self.client_verifier.is_some()
     }
@@ -165,13 +159,11 @@ impl Material {
     }
 
     /// Configuration of the proxy for clients.
-    #[must_use]
     pub fn server_config(&self) -> Option<Arc<ServerConfig>> {
         self.server.clone()
     }
 
     /// Configuration for dialling servers with these names.
-    #[must_use]
     pub fn client_config(&self, names: &[ServerName<'static>]) -> Option<Arc<ClientConfig>> {
         let outgoing_tls = self.outgoing_tls.as_ref()?;
         let mut configs = self.client_configs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,6 @@ use crate::limits::VALIDITIES_SHOWN;
 
 /// Reasons why a set of TLS files cannot be used at `now`: one of our certificates, all CAs of a file, or a CRL that is
 /// needed has expired, is not valid yet, or is missing. Empty if the set can be used.
-#[must_use]
 pub(super) fn unusable_reasons(all: &[TlsItem], now: i64) -> Vec<UnusableReason> {
     let out_of_date = |one: &&TlsItem| one.is_out_of_date(now);
     let cas = |role| all.iter().filter(move |one| one.kind == TlsItemKind::Authority && one.role == role);

@@ -18,7 +18,6 @@ pub(crate) static CLIENTS: HandshakeBudget = HandshakeBudget::new(HANDSHAKES_HEL
 pub(crate) static SERVERS: HandshakeBudget = HandshakeBudget::new(HANDSHAKES_HELD);
 
 /// Bytes held by handshakes in progress: `[with clients, with servers]`.
-#[must_use]
 pub fn handshake_bytes() -> [usize; 2] {
     [CLIENTS.held(), SERVERS.held()]
 }

@@ -73,7 +73,6 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
     }
 
     /// The underlying socket.
-    #[must_use]
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -84,7 +83,6 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
     }
 
     /// Whether the certificates or the CRL by which the peer was verified have expired.
-    #[must_use]
     pub fn is_outlived(&self) -> bool {
         self.end != NEVER && self.end <= resumption::now()
     }
@@ -96,7 +94,6 @@ impl<S: UnbufferedSession + Unpin> TlsStream<S> {
     }
 
     /// The state of the TLS session.
-    #[must_use]
     pub fn session(&self) -> &CommonState {
         self.session.common()
     }

@@ -9,7 +9,6 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// The subject of a certificate; `None` if it cannot be parsed.
-#[must_use]
 pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     X509Certificate::from_der(certificate).ok().map(|(_, certificate)| rfc4514(certificate.subject()))
 }
@@ -22,7 +21,6 @@ pub fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
 
 /// The subject alternative names of a certificate, prefixed with their kinds as OpenSSL writes them: `DNS:`, `IP:`,
 /// `email:`, `URI:`. Other kinds are left out. Empty if the certificate cannot be parsed.
-#[must_use]
 pub fn subject_alt_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
