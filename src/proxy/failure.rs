@@ -115,7 +115,7 @@ fn client_tls(error: &HandshakeError) -> Outcome {
 fn refused(refused: Refused) -> &'static str {
     match refused {
         Refused::Plaintext => "the client used plaintext, and the mode requires TLS",
-        Refused::Tls => "the client used TLS, and the mode disables it",
+        Refused::Tls => "the client used TLS, which is refused in mode disabled",
         Refused::TlsTooOld => "the client supports neither TLS 1.2 nor a later version",
     }
 }
