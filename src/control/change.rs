@@ -139,7 +139,7 @@ pub enum ChangeError {
         missing: &'static str,
     },
     /// Servers that the mode could not reach.
-    #[error("{to} would cut off: {}; use force to change anyway", texts(.blockers))]
+    #[error("{to} would cut servers off: {}; use force to change anyway", texts(.blockers))]
     Unreachable {
         /// The mode that was requested.
         to: Mode,

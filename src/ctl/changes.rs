@@ -70,7 +70,7 @@ pub(super) fn recycle(reply: &RecycleReply) -> Page {
         let mut parts = vec![format!("{} moved", count(moved, "connection"))];
         let rest = [
             (cut, "cut when the grace was over"),
-            (ended, "ended by themselves"),
+            (ended, "ended by client or server"),
             (waiting, "still waiting for a boundary"),
             (left_alone, "left alone (--force moves them too)"),
         ];

@@ -17,7 +17,12 @@ pub(super) fn page(Clients { clients, ssl_mode }: &Clients, plaintext_only: bool
     let is_plaintext = |row: &ClientRow| row.kind == PLAINTEXT;
     section(&mut page, blocking, clients.iter().filter(|row| row.blocks), now);
     section(&mut page, others, clients.iter().filter(|row| !row.blocks && is_plaintext(row)), now);
+    let in_the_way = clients.iter().filter(|row| row.blocks).count();
     section(&mut page, "With TLS:", clients.iter().filter(|row| !row.blocks && !is_plaintext(row)), now);
+    if in_the_way > 0 && !required {
+        page.gap();
+        page.say("`ctl ready --to requireSSL` has the remedy for each.");
+    }
     page
 }
 

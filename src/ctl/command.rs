@@ -248,6 +248,7 @@ const EXIT_CODES: &str = "Exit codes:\n  \
      0  done; ready: no blocker; recycle: no connection is left\n  \
      1  refused, or it failed: nothing was changed; not ready; doctor: a check failed; accept, whois: none found; recycle: some are left\n  \
      2  usage: the command line, or a TLS file that it names\n  \
-     3  no tlsramp answers at the admin address\n\n\
+     3  mode: the step has blockers, and nobody agreed to it: nothing was changed\n  \
+     4  no tlsramp answers at the admin address\n\n\
      With --json, standard output has one JSON object in all cases but 2: what the admin port answered (whois: what is \
      left of GET /connections), or, where it did not, {\"error\", \"code\"}. Messages go to standard error.";

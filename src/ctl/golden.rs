@@ -212,9 +212,9 @@ fn ready_by_remedy() {
             blockers.splice(0..0, [server("db7.example.net:27017", true), server("10.0.0.8:27017", false), bypass]);
             blockers.push(more);
         }
-        check("ready", rows, &ready::page(&reply(blockers), "tlsramp ctl --admin db1.example.net:28017 --tls", NOW));
+        check("ready", rows, &ready::page(&reply(blockers), 0, "tlsramp ctl --admin db1.example.net:28017 --tls", NOW));
     }
-    check("ready", 0, &ready::page(&reply(Vec::new()), "tlsramp ctl", NOW));
+    check("ready", 0, &ready::page(&reply(Vec::new()), 2, "tlsramp ctl", NOW));
 }
 
 #[test]

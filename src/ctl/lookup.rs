@@ -40,7 +40,8 @@ pub(super) async fn ready(
     };
     let answer = client.ready(to, spelling).await?;
     let no = !answer.value.ready;
-    Ok(CtlOutput::new(answer, |ready| ready::page(ready, called, now)).no_if(no))
+    let old = client.status().await?.value.connections.non_conforming;
+    Ok(CtlOutput::new(answer, |ready| ready::page(ready, old, called, now)).no_if(no))
 }
 
 fn no_next_step(mode: &str) -> CtlOutput {

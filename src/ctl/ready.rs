@@ -7,8 +7,8 @@ use crate::screen::words::{count, name, named};
 use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
-/// The page; `called` is this command up to its verb, for the commands that it suggests.
-pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
+/// The page; `non_conforming` connections are open, which no step changes; `called` is this command up to its verb, for the commands that it suggests.
+pub(super) fn page(ready: &Ready, non_conforming: usize, called: &str, now: i64) -> Page {
     let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
     let found = &ready.blockers;
     let mut page = Page::saying(if mode == to {
@@ -20,6 +20,13 @@ pub(super) fn page(ready: &Ready, called: &str, now: i64) -> Page {
     });
     list(&mut page, found, now);
     accept_commands(&mut page, found, &to, called);
+    if non_conforming > 0 {
+        let old = count(non_conforming, "open connection");
+        page.gap();
+        page.say(format!(
+            "Besides, {old} would not be made in {mode}; `ctl recycle` moves what can be moved without an error."
+        ));
+    }
     page
 }
 

@@ -47,10 +47,11 @@ pub(super) fn json(error: &ClientError) -> String {
 /// The remedy, in options of this command: the admin port's text is written for all kinds of clients.
 fn hint(code: &str) -> Option<&'static str> {
     match code {
-        "IllegalTransition" => {
-            Some("One step up at a time: disabled, allowSSL, preferSSL, requireSSL; --force takes any.")
-        }
-        "Unreachable" => Some("--force makes the change all the same."),
+        "IllegalTransition" => Some(
+            "One step up at a time: disabled, allowSSL, preferSSL, requireSSL. Any other change, such as a step back, \
+                 needs --force.",
+        ),
+        "Unreachable" => Some("Nothing was changed. --force makes the change all the same."),
         ErrorReply::GUARDED => Some("Nothing was changed. --yes makes the change all the same."),
         _ => None,
     }

@@ -39,7 +39,7 @@ pub(super) fn page(status: &Status, next: Option<&Result<Ready, ClientError>>, w
     if !status.bypass.is_empty() {
         let verb = if status.bypass.len() == 1 { "bypasses" } else { "bypass" };
         let number = count(status.bypass.len(), "connection");
-        page.item("Bypass", StyledText::amber(format!("{number} {verb} tlsramp: ctl status --wide lists them")));
+        page.item("Bypass", StyledText::amber(format!("{number} {verb} tlsramp: `ctl status --wide` lists them")));
     }
     if let Some(lease) = &status.lease {
         let (holder, left) = (escaped(&lease.holder), span(lease.seconds_left));
@@ -76,8 +76,9 @@ const fn meaning(mode: Mode) -> &'static str {
 }
 
 fn restart(status: &Status) -> StyledText {
+    let mode = escaped(&status.ssl_mode);
     match &status.drift {
-        Some(drift) => StyledText::amber(escaped(drift)),
+        Some(drift) => StyledText::amber(format!("{}; to keep {mode}: `ctl mode {mode} --persist`", escaped(drift))),
         None if status.persisted_mode.is_some() => {
             format!("keeps {}, by the state file", escaped(&status.ssl_mode)).into()
         }
@@ -87,16 +88,16 @@ fn restart(status: &Status) -> StyledText {
 
 fn next_step(next: Option<&Result<Ready, ClientError>>) -> StyledText {
     match next {
-        None => "none, this is the last".into(),
+        None => "none, this is the last; a step back: `ctl mode preferSSL --force`".into(),
         Some(Err(error)) => StyledText::amber(format!("not known: {}", escaped(&error.to_string()))),
         Some(Ok(ready)) if ready.ready => {
             let to = escaped(&ready.to);
-            format!("{to}, nothing stands in its way: ctl mode {to}").into()
+            format!("{to}, nothing stands in its way: `ctl mode {to}`").into()
         }
         Some(Ok(ready)) => {
             let verb = if ready.blockers.len() == 1 { "stands" } else { "stand" };
             let (to, blockers) = (escaped(&ready.to), by_kind(&ready.blockers));
-            StyledText::amber(format!("{to}, {blockers} {verb} in its way: ctl ready"))
+            StyledText::amber(format!("{to}, {blockers} {verb} in its way: `ctl ready`"))
         }
     }
 }
@@ -123,14 +124,15 @@ fn by_kind(blockers: &[BlockerReply]) -> String {
 fn clients(status: &Status) -> StyledText {
     let inventory = &status.inventory;
     let refused = Mode::parse(&status.ssl_mode, Spelling::Ssl) == Ok(Mode::Require);
-    let (have, connect) = if inventory.unmoved == 1 { ("has", "connects") } else { ("have", "connect") };
+    let (have, connect, are) =
+        if inventory.unmoved == 1 { ("has", "connects", "is") } else { ("have", "connect", "are") };
     let text = match (inventory.rows, inventory.unmoved) {
         (0, _) => return "none seen yet".into(),
         (rows, 0) => return format!("{rows} seen, all moved to TLS or accepted").into(),
-        (rows, unmoved) if refused => format!("{rows} seen, {unmoved} {have} not moved to TLS and are refused now"),
+        (rows, unmoved) if refused => format!("{rows} seen, {unmoved} {have} not moved to TLS and {are} refused now"),
         (rows, unmoved) => format!("{rows} seen, {unmoved} still {connect} without TLS"),
     };
-    StyledText::amber(format!("{text}: ctl clients --plaintext"))
+    StyledText::amber(format!("{text}: `ctl clients --plaintext`"))
 }
 
 fn open(status: &Status) -> StyledText {
@@ -150,7 +152,7 @@ fn open(status: &Status) -> StyledText {
         text.push_str(&format!("; {} being moved", counts.recycling));
     }
     if counts.non_conforming > 0 {
-        text.push_str(&format!("; {} non-conforming: ctl recycle", counts.non_conforming));
+        text.push_str(&format!("; {} non-conforming: `ctl recycle`", counts.non_conforming));
     }
     if waiting + counts.non_conforming > 0 { StyledText::amber(text) } else { text.into() }
 }
@@ -180,9 +182,9 @@ fn links(status: &Status) -> Option<StyledText> {
         [] => Some(format!("{all} to other servers, none fails").into()),
         [first, ..] => {
             let reason = first.reason.as_deref().map(|reason| format!(": {}", escaped(reason))).unwrap_or_default();
-            let failing = failing.len();
+            let (failing, verb) = (failing.len(), if failing.len() == 1 { "FAILS" } else { "FAIL" });
             Some(StyledText::red(format!(
-                "{failing} of {all} to other servers FAIL: {}{reason}",
+                "{failing} of {all} to other servers {verb}: {}{reason}",
                 escaped(&first.destination)
             )))
         }

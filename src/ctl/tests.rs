@@ -40,7 +40,7 @@ fn clients_without_tls_are_no_obstacle_to_the_mode_in_force() {
     );
     assert!(page.contains("\nRefused without TLS:\n") && !page.contains("requireSSL"), "{page}");
     let ready = Ready { mode: "requireSSL".into(), to: "requireSSL".into(), ready: false, ..Ready::default() };
-    assert!(piped(&ready::page(&ready, "tlsramp ctl", NOW)).starts_with("requireSSL is in force already; "));
+    assert!(piped(&ready::page(&ready, 0, "tlsramp ctl", NOW)).starts_with("requireSSL is in force already; "));
 }
 
 fn reports() -> ClientRow {
@@ -130,7 +130,7 @@ fn recycle_counts_and_says_what_is_left() {
     let moved = RecycleReply { moved: 1, ended: 1, ..RecycleReply::default() };
     for (reply, left, expected) in [
         (&none, false, "Nothing to move: every open connection is as today's policy would make it.\n"),
-        (&moved, false, "1 connection moved, 1 ended by themselves.\n"),
+        (&moved, false, "1 connection moved, 1 ended by client or server.\n"),
         (
             &some,
             true,

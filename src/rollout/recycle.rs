@@ -78,7 +78,7 @@ impl Rollout {
         let RecycleReply { moved, cut, ended, .. } = reply;
         if moved + cut + ended > 0 {
             let cut = if cut > 0 { format!("{cut} cut, ") } else { String::new() };
-            self.tell(node, &format!("old connections: {moved} moved, {cut}{ended} ended by themselves"));
+            self.tell(node, &format!("old connections: {moved} moved, {cut}{ended} ended by client or server"));
         }
         let count = client.status().await.map_err(failed)?.value.connections.non_conforming;
         if count == 0 {

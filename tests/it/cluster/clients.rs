@@ -28,7 +28,7 @@ fn pymongo_3_comes_by_tls_and_is_told_why_plaintext_is_refused() {
     }
 
     for mode in ["preferSSL", "requireSSL"] {
-        set.sidecar(1).told(&["mode", mode]);
+        set.sidecar(1).told(&["mode", mode, "--yes"]);
     }
     ask(&tls).expect("TLS is let in by requireSSL");
     ask(&older).expect("and by its older name");

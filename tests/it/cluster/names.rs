@@ -26,7 +26,7 @@ fn a_hidden_member_without_a_name_is_not_cut_off() {
 
     // Its connections are older than the redirect: no step cuts them off, and a guarded step reports them.
     let ready = || set.sidecar(1).told_or_not(&["ready", "--to", "preferSSL"]);
-    let warned = wait_until(LIMIT, || ready().contains("older than the redirect") && ready().contains(mend));
+    let warned = wait_until(LIMIT, || ready().contains("made before the redirect") && ready().contains(mend));
     assert!(warned, "{}", ready());
 
     // New connections are redirected.
@@ -88,7 +88,7 @@ fn name_all(set: &Set) {
 
 fn step(set: &Set, mode: &str) {
     for sidecar in set.sidecars() {
-        sidecar.told(&["mode", mode]);
+        sidecar.told(&["mode", mode, "--yes"]);
     }
 }
 
