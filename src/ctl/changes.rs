@@ -65,7 +65,7 @@ pub(super) fn recycle(reply: &RecycleReply) -> Page {
     let RecycleReply { at_risk, left_alone, moved, cut, ended, waiting, .. } = *reply;
     let mut page = Page::default();
     if moved + cut + ended + waiting + left_alone == 0 {
-        page.say("Nothing to move: every open connection is as today's policy would make it.");
+        page.say("Nothing to move: every open connection conforms to the mode in force.");
     } else {
         let mut parts = vec![format!("{} moved", count(moved, "connection"))];
         let rest = [

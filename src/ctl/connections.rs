@@ -17,12 +17,12 @@ pub(super) fn page(reply: &Connections, non_conforming_only: bool, each: bool) -
     let (waiting, made): (Vec<_>, Vec<_>) = connections.iter().partition(|row| row.waiting);
     let open = count(made.len(), "connection");
     let mut page = Page::saying(match (made.len(), non_conforming) {
-        (0, _) if non_conforming_only => "Every open connection is as today's policy would make it.".to_owned(),
+        (0, _) if non_conforming_only => "Every open connection conforms to the mode in force.".to_owned(),
         (0, _) => "No connection is open.".to_owned(),
-        (_, 0) => format!("{open} open, all as today's policy would make them."),
+        (_, 0) => format!("{open} open, all conforming to the mode in force."),
         (_, some) => format!(
-            "{open} open, {some} of them non-conforming: today's policy would not make them (`tlsramp ctl recycle` \
-             moves them)."
+            "{open} open, {some} of them non-conforming: the mode in force would not make them (`ctl recycle` moves them; \
+             --each says why)."
         ),
     });
     if !waiting.is_empty() {

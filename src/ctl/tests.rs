@@ -129,7 +129,7 @@ fn recycle_counts_and_says_what_is_left() {
     let forced = RecycleReply { left_alone: 0, ..some.clone() };
     let moved = RecycleReply { moved: 1, ended: 1, ..RecycleReply::default() };
     for (reply, left, expected) in [
-        (&none, false, "Nothing to move: every open connection is as today's policy would make it.\n"),
+        (&none, false, "Nothing to move: every open connection conforms to the mode in force.\n"),
         (&moved, false, "1 connection moved, 1 ended by client or server.\n"),
         (
             &some,

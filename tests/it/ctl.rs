@@ -197,7 +197,7 @@ fn leads_back_to_the_client() {
     let (code, stdout, _) = ctl(&admin, "whois 192.0.2.1:1 --json");
     assert_eq!((code, json(&stdout)["connections"].as_array().unwrap().len()), (1, 0));
     let (code, stdout, _) = ctl(&admin, "connections");
-    assert!(code == 0 && stdout.starts_with("1 connection open, all as today's policy"), "{stdout}");
+    assert!(code == 0 && stdout.starts_with("1 connection open, all conforming to the mode"), "{stdout}");
     assert!(!stdout.contains(&peer.to_string()) && stdout.contains("--each lists every connection."), "{stdout}");
     let (_, stdout, _) = ctl(&admin, "connections --each");
     assert!(stdout.contains(&peer.to_string()) && stdout.contains(&seen.to_string()), "{stdout}");

@@ -65,4 +65,4 @@ const EXAMPLES: [(&str, &[&str]); 6] = [
 ];
 
 /// Warnings that belong to an example, or to the certificates of the tests.
-const EXPECTED_WARNINGS: [&str; 1] = ["remote clients look local"];
+const EXPECTED_WARNINGS: [&str; 2] = ["remote clients look local", "by which members and drivers dial this node"];

@@ -96,9 +96,9 @@ impl Set {
             for blocker in ready["blockers"].as_array().expect("with its blockers") {
                 let [kind, text, remedy] = ["kind", "text", "remedy"].map(|key| blocker[key].as_str().unwrap_or(""));
                 if kind == "bypass" && whose.iter().any(|word| text.contains(word)) {
-                    let (_, rest) = remedy.split_once("as root, ss ").expect("a remedy");
+                    let (_, rest) = remedy.split_once("as root, `ss ").expect("a remedy");
                     let mut command = member.host.command("ss");
-                    command.args(rest.split(" ends ").next().into_iter().flat_map(|filter| filter.split(' ')));
+                    command.args(rest.split('`').next().into_iter().flat_map(|filter| filter.split(' ')));
                     process::succeed(command, Duration::from_secs(20)).expect("connections can be ended");
                 }
             }
