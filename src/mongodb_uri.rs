@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-/// Replaces `mongodb://` URIs after `--target`, `--admin` and `--node`.
+/// Replaces `mongodb://` URIs after `--target`, `--upstream`, `--admin` and `--node`.
 ///
 /// # Errors
 /// A message about a URI that cannot be taken.
@@ -22,8 +22,9 @@ pub fn expand(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<OsStr
             continue;
         }
         // The message does not repeat the URI, which may have a password.
-        let uri =
-            MongodbUri::parse(value, flag == TARGET).map_err(|why| format!("{flag}: the URI cannot be used: {why}"))?;
+        let uri = MongodbUri::parse(value, [TARGET, UPSTREAM].contains(&&*flag))
+            .and_then(|uri| uri.for_flag(&flag))
+            .map_err(|why| format!("{flag}: the URI cannot be used: {why}"))?;
         if text != value {
             expanded.push(flag.into());
         }
@@ -50,6 +51,14 @@ struct MongodbUri {
 }
 
 impl MongodbUri {
+    /// The server of a proxy has no TLS options of its own on the command line.
+    fn for_flag(self, flag: &str) -> Result<MongodbUri, String> {
+        if flag == UPSTREAM && !self.options.is_empty() {
+            return Err("it has TLS options; write HOST:PORT, and --upstreamTLS always with --sslCAFile".into());
+        }
+        Ok(self)
+    }
+
     /// Parses a connection string of MongoDB. Without a port, it is mongod's if that makes sense for the option.
     fn parse(text: &str, has_default_port: bool) -> Result<MongodbUri, String> {
         let Some(rest) = text.strip_prefix("mongodb://") else {
@@ -129,8 +138,9 @@ fn decoded(text: &str) -> Result<String, String> {
 }
 
 const TARGET: &str = "--target";
+const UPSTREAM: &str = "--upstream";
 /// The options whose values are replaced.
-const OPTIONS: [&str; 3] = [TARGET, "--admin", "--node"];
+const OPTIONS: [&str; 4] = [TARGET, UPSTREAM, "--admin", "--node"];
 const FILES: [&str; 3] = ["tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword"];
 const SWITCHES: [&str; 1] = ["tlsAllowInvalidCertificates"];
 /// Options of drivers that change nothing for a single connection without login. Others are errors: a misspelt `tls` must not
@@ -169,6 +179,7 @@ mod tests {
             ("ctl --admin mongodb://127.0.0.1:28017/?tls=false status", "ctl --admin 127.0.0.1:28017 status"),
             ("ctl --admin mongodb://%2Frun%2Ftlsramp.sock mode", "ctl --admin unix:/run/tlsramp.sock mode"),
             ("rollout --node mongodb://a:1 --node mongodb://b:1/", "rollout --node a:1 --node b:1"),
+            ("run --upstream mongodb://127.0.0.1/", "run --upstream 127.0.0.1:27017"),
             // Not an address.
             ("ctl accept mongodb://a", "ctl accept mongodb://a"),
         ] {
@@ -187,6 +198,7 @@ mod tests {
             ("load --target mongodb://a:1/?tlsCAFile=%2", "percent"),
             ("load --target mongodb://a:1/?tlsCAFile=%ff", "percent"),
             ("ctl --admin mongodb://a status", "28017"),
+            ("run --upstream mongodb://a/?tls=true", "--upstreamTLS always"),
         ] {
             let error = expanded(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

@@ -34,6 +34,7 @@ pub(super) enum OnBlockers {
 pub(super) async fn change(
     client: &AdminClient,
     change: &GuardedChange,
+    called: &str,
     wide: bool,
     now: i64,
 ) -> Result<CtlOutput, ClientError> {
@@ -42,7 +43,7 @@ pub(super) async fn change(
         answer => return Ok(CtlOutput::new(answer?, changes::mode)),
     };
     let mode = escaped(&change.request.mode);
-    if !agreed(&question(&reply, &mode, now).render(OutputStyle::of(&io::stdout(), wide))) {
+    if !agreed(&question(&reply, &mode, called, now).render(OutputStyle::of(&io::stdout(), wide))) {
         let page = Page::saying("Nothing was changed.");
         return Ok(CtlOutput { page, json: json!({ "changed": false }).to_string(), exit: GUARDED, notice: None });
     }
@@ -57,9 +58,10 @@ fn asks(on_blockers: OnBlockers) -> bool {
     on_blockers == OnBlockers::Ask && io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-fn question(reply: &ErrorReply, mode: &str, now: i64) -> Page {
+fn question(reply: &ErrorReply, mode: &str, called: &str, now: i64) -> Page {
     let mut page = Page::saying(format!("{mode} would refuse or cut off what is listed here."));
     ready::list(&mut page, &reply.blockers, now);
+    ready::accept_commands(&mut page, &reply.blockers, mode, called);
     page.gap();
     page
 }

@@ -128,7 +128,7 @@ fn clients(blockers: &[&BlockerReply], now: i64) -> TextTable {
 }
 
 /// The commands that accept the clients, by number where they have one.
-fn accept_commands(page: &mut Page, blockers: &[BlockerReply], to: &str, called: &str) {
+pub(super) fn accept_commands(page: &mut Page, blockers: &[BlockerReply], to: &str, called: &str) {
     let keyed: Vec<_> = blockers.iter().filter_map(|blocker| Some((blocker.key.as_deref()?, blocker.number))).collect();
     if keyed.is_empty() {
         return;

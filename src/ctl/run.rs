@@ -51,7 +51,7 @@ async fn ask(verb: &Verb, client: &AdminClient, called: &str, wide: bool) -> Res
         Verb::Mode => {
             CtlOutput::new(client.status().await?, |status| Page::saying(crate::text::escaped(&status.ssl_mode)))
         }
-        Verb::ChangeMode(change) => guard::change(client, change, wide, now).await?,
+        Verb::ChangeMode(change) => guard::change(client, change, called, wide, now).await?,
         Verb::Ready(to) => lookup::ready(client, *to, called, now).await?,
         Verb::Clients { plaintext } => {
             CtlOutput::new(client.clients(*plaintext).await?, |seen| clients::page(seen, *plaintext, now))

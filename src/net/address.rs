@@ -32,6 +32,12 @@ pub enum AddressError {
     /// There is no colon, or an IPv6 address is not in brackets.
     #[error("it has no port; write HOST:PORT, with an IPv6 host in brackets")]
     NoPort,
+    /// There is only a port.
+    #[error("it has no host; write HOST:PORT, such as 127.0.0.1:28017")]
+    NoHost,
+    /// There is a scheme, such as `http://`.
+    #[error("it is a URI; write HOST:PORT, without scheme and path")]
+    Scheme,
     /// The port is not a number, or out of range.
     #[error("its port is not a number from 1 to 65535")]
     BadPort,
@@ -71,7 +77,15 @@ impl FromStr for HostPort {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<HostPort, AddressError> {
-        let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
+        if text.contains("://") {
+            return Err(AddressError::Scheme);
+        }
+        let missing = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            AddressError::NoHost
+        } else {
+            AddressError::NoPort
+        };
+        let (host, port) = text.rsplit_once(':').ok_or(missing)?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or(AddressError::BadPort)?;
         let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(inner) => inner.parse::<Ipv6Addr>().map_err(|_| AddressError::BadHost)?.to_string(),
@@ -136,9 +150,11 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        use AddressError::{BadHost, BadPath, BadPort, NoPort};
+        use AddressError::{BadHost, BadPath, BadPort, NoHost, NoPort, Scheme};
         let rows = [
             ("db1", NoPort),
+            ("28017", NoHost),
+            ("http://127.0.0.1:28017/status", Scheme),
             ("::1", NoPort),
             ("fe80::1:27017", NoPort),
             ("db1:", BadPort),
@@ -151,7 +167,7 @@ mod tests {
             ("999.1.1.1:27017", BadHost),
             ("db-.net:27017", BadHost),
             ("[db]:27017", BadHost),
-            ("mongodb://db1:27017", NoPort),
+            ("mongodb://db1:27017", Scheme),
             ("unix:", BadPath),
             ("unix:relative.sock", BadPath),
         ];

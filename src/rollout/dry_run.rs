@@ -56,7 +56,9 @@ pub(super) async fn run(fleet: &Fleet, goal: &Goal, last: &LastModes, accept: &[
         say(format!("{}: {text}", fleet.name(node)));
     }
     reachability::text(&reachability::unreached(&nodes), &fleet.names()).lines().for_each(|line| say(line.to_owned()));
-    show(&nodes, &steps, &say);
+    if stops.is_empty() || !steps.is_empty() {
+        show(&nodes, &steps, &say);
+    }
     match (goal, survey) {
         (Goal::Up(_), Some(survey)) => {
             next_waits(fleet, &steps, &say).await;
