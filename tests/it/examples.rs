@@ -59,10 +59,11 @@ const EXAMPLES: [(&str, &[&str]); 6] = [
         &["127.0.1.2:27017 -> 192.0.2.2:27017 (as db2.example.net)", "(as db1.example.net)", "(as db3.example.net)"],
     ),
     ("transparent-sidecar.conf", &["[::]:27117", "redirected to port 27217"]),
-    ("passthrough.conf", &["TLS goes through untouched", "-> 127.0.0.1:27018", "certificates: none"]),
+    ("passthrough.conf", &["TLS is passed through unchanged", "-> 127.0.0.1:27018", "certificates: none"]),
     ("kubernetes-sidecar.conf", &["0.0.0.0:27117", "probes: 0.0.0.0:28018", "redirected to port 27217"]),
     ("redis.conf", &["0.0.0.0:6379", "-> 127.0.0.1:6380"]),
 ];
 
-/// Warnings that belong to an example, or to the certificates of the tests.
-const EXPECTED_WARNINGS: [&str; 2] = ["remote clients look local", "by which members and drivers dial this node"];
+/// Warnings that belong to an example, or to the certificates and limits of the tests.
+const EXPECTED_WARNINGS: [&str; 3] =
+    ["remote clients look local", "by which members and drivers dial this node", "descriptors, limit "];

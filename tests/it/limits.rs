@@ -46,7 +46,7 @@ fn shown_as_waiting(proxy: &Proxy, peer: SocketAddr) {
     assert!(row["ageSecs"].is_u64() && row.get("opening").is_none() && row.get("mode").is_none(), "{row}");
     for (command, texts) in [
         ("connections --each", &["3 connections open", "1 connection waits for a", "waits for a slot"][..]),
-        ("connections --non-conforming", &["Every open connection is as"]),
+        ("connections --non-conforming", &["Every open connection conforms"]),
         (&format!("whois {peer}"), &["waits for a connection slot on inbound, for "]),
     ] {
         let shown = ctl(proxy, command);

@@ -74,7 +74,7 @@ fn a_wrong_name_refuses_all_of_a_request() {
         (json!({ "sets": { "rs0": ["localhost:1", "db1", "x y:1"] } }), &["'db1' of set 'rs0'", "'x y:1'"][..]),
         (json!({ "sets": { "rs\u{1b}": ["db1:0"] } }), &["'db1:0' of set 'rs\\u{1b}'"]),
         (json!({ "sets": { "": [] } }), &["1 to 128 characters"]),
-        (json!({ "sets": { "rs0": many } }), &["MongoDB allows 50"]),
+        (json!({ "sets": { "rs0": many } }), &["MongoDB allows at most 50"]),
         (json!({ "sets": { "rs0": "localhost:1" } }), &["expected a sequence"]),
         (json!({ "set": {} }), &["unknown field"]),
         (json!({}), &["sets"]),

@@ -97,7 +97,7 @@ fn without_a_command_it_is_the_status() {
     let status = ctl(&address, "status").1;
     let lines: Vec<_> = status.lines().map(|line| line.split("  ").next().unwrap()).collect();
     assert_eq!(lines[..5], ["Mode", "Means", "Restart", "Next step", "Clients"], "{status}");
-    assert!(status.contains("requireSSL, 1 client stands in its way: ctl ready\n"), "{status}");
+    assert!(status.contains("requireSSL, 1 client stands in its way: `ctl ready`\n"), "{status}");
     for words in [vec!["ctl", "--admin", &address], vec!["status", "--admin", &address]] {
         let (code, stdout, stderr) = ended(&run_to_end(&words));
         assert_eq!((code, stdout.lines().nth(1), &*stderr), (0, status.lines().nth(1), ""), "{words:?}");

@@ -80,7 +80,10 @@ fn a_manager_that_does_not_read_is_given_up_on() {
     let mut proxy = ProxyBuilder::new(in_front_of(&upstream)).through(manager.launcher()).launch();
     proxy.wait_ready();
     exchange(&proxy);
-    proxy.wait_log(|line| line["message"] == "the service manager did not read a notification in time", SOON);
+    proxy.wait_log(
+        |line| line["message"] == "the service manager did not read a notification in time; it was dropped",
+        SOON,
+    );
     assert_eq!(proxy.terminate().code(), Some(0));
 }
 
@@ -154,7 +157,7 @@ fn the_admin_socket_may_be_passed_on_if_it_is_not_open_to_all() {
     assert_eq!(open.wait_exit(SOON).expect("it does not start").code(), Some(2));
     let _ = open.log().wait(Mark::START, SOON, |_| false);
     let log = open.log().lines(Mark::START).join("\n");
-    assert!(log.contains("its mode is 0666") && log.contains("SocketMode=0600"), "{log}");
+    assert!(log.contains("the socket's mode is 0666") && log.contains("SocketMode=0600"), "{log}");
 
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     let mut proxy = start();

@@ -4,6 +4,7 @@ the question is there, and prints the output. Exits with the command's exit code
 import fcntl
 import os
 import pty
+import signal
 import struct
 import sys
 import termios
@@ -15,6 +16,8 @@ if pid == 0:
     settings = termios.tcgetattr(0)
     settings[3] &= ~termios.ECHO
     termios.tcsetattr(0, termios.TCSANOW, settings)
+    # A job in the background of a shell ignores it, and so would the command.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(command[0], command)
 output, typed = b"", False
 while True:
