@@ -109,7 +109,7 @@ fn an_upstream_that_cannot_be_parsed_is_named() {
         ("db1:0", "port is not a number from 1", "correct the value"),
         ("db 1:27017", "not a DNS name or an IP address", "correct the value"),
         ("::1:27017", "an IPv6 host in brackets", "correct the value"),
-        ("mongodb://db1:27017", "it has no port", "write HOST:PORT"),
+        ("http://db1:27017", "it is a URI", "write HOST:PORT"),
         ("unix:mongod.sock", "absolute path", "correct the value"),
     ] {
         let named = format!("--upstream '{value}'");
