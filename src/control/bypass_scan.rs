@@ -46,8 +46,9 @@ impl BypassDirection {
 #[derive(Debug, Default)]
 pub(super) struct BypassScan {
     pub(super) bypass: Vec<Bypass>,
-    /// The destinations of other connections of this host to servers without a known name, on a port that members use.
-    /// The rules redirect such connections once they are made again, if the rules apply to all addresses.
+    /// Destinations of outgoing connections that are not in `bypass`: the port is one that members use, but the
+    /// server's name is unknown. The rules redirect such connections once they are made again, if the rules apply to
+    /// all addresses.
     pub(super) unnamed: Vec<SocketAddr>,
 }
 

@@ -17,7 +17,7 @@ use crate::text::rfc3339_millis;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct HistoryEntry {
-    /// The time of the change, of the last one if it was repeated. RFC 3339, to the second.
+    /// The time of the change; if it was repeated, of the last occurrence. RFC 3339, to the second.
     pub at: String,
     /// The kind of change.
     pub action: Action,

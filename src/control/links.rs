@@ -34,7 +34,7 @@ pub struct LinkHealth {
     pub last_failed: Option<i64>,
     /// The reason for the failure, if the link fails now.
     pub failure: Option<LinkFailure>,
-    /// The option that names the server as its certificate does.
+    /// The option that names the server so that its certificate verifies, if one is known.
     pub suggestion: Option<String>,
     /// Whether the last probe failed; the list of servers shows that already.
     probed_down: bool,
@@ -70,9 +70,9 @@ pub(super) fn links(view: &View) -> Vec<LinkHealth> {
     rows
 }
 
-/// The destinations of outbound connections whose link the mode chooses, if they have open connections or were dialled
-/// within the guard's window; and the destinations of connections older than the redirect whose server has no known
-/// name.
+/// Returns two kinds of destinations. First, outbound destinations whose link protocol the mode decides and that have
+/// an open connection or were dialled within the guard window. Second, destinations of connections that were made
+/// before the redirect, if the server's name is unknown.
 pub(super) fn dialled(view: &View) -> Vec<DialledDestination> {
     let (open, now) = (open_links(view), now_millis());
     let window = i64::try_from(view.loaded().settings.admin.guard_window.as_millis()).unwrap_or(i64::MAX);
@@ -127,12 +127,12 @@ fn open_links(view: &View) -> HashMap<LinkKey, OpenLinks> {
 #[derive(Debug, Default)]
 struct OpenLinks {
     all: usize,
-    /// The number of those whose link the mode chooses, so without TLS passed through.
+    /// The number of connections whose link protocol the mode decides. TLS that is passed through does not count.
     by_policy: usize,
 }
 
 impl OpenLinks {
-    /// A destination that the bounded table has dropped, from the records of its open connections.
+    /// Rebuilds a destination that the bounded table has dropped, by the records of its open connections.
     fn alone(&self, key: &LinkKey) -> Option<DialledDestination> {
         let original = key.destination.parse().ok().filter(|_| key.route == RouteId::Transparent)?;
         let redirected = Some(RedirectedTo { original, dialled: original });

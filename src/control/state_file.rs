@@ -41,7 +41,8 @@ pub struct SavedState {
 pub struct PersistedMode {
     /// The mode in the spelling with `SSL`.
     mode: String,
-    /// The mode in flags and file when this one was persisted. If they later name another mode, that one is used.
+    /// The configured mode (flags and file) at the time of persisting. If the configured mode has changed since, it
+    /// is used and the persisted mode is ignored.
     over: String,
 }
 
@@ -54,7 +55,7 @@ pub enum StateFileError {
     /// The file could not be written.
     #[error("cannot write the file: {0}")]
     Write(io::Error),
-    /// It is not what was written.
+    /// The content is not valid JSON of a state file.
     #[error("the file is not a state file: {0}")]
     Malformed(#[from] serde_json::Error),
 }
@@ -71,8 +72,7 @@ impl PersistedMode {
         Mode::parse(&self.mode, Spelling::Ssl).ok()
     }
 
-    /// The mode to start in, if flags and file still name `configured`; `None` if they named another mode when it was
-    /// persisted.
+    /// Returns the persisted mode if `configured` is the configured mode for which it was persisted; else `None`.
     pub fn wins_over(&self, configured: Mode) -> Option<Mode> {
         let mode = self.mode()?;
         (Mode::parse(&self.over, Spelling::Ssl) == Ok(configured)).then_some(mode)
@@ -83,7 +83,8 @@ impl PersistedMode {
 /// file.
 ///
 /// # Errors
-/// [`StateFileError`]: the proxy must not start without a state that cannot be read, which may name a stricter mode.
+/// [`StateFileError`]: If the state file cannot be read, the proxy must not start, because the file may name a
+/// stricter mode than the configuration.
 pub fn read(path: &Path) -> Result<SavedState, StateFileError> {
     let is_there = !fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     let state = if is_there {

@@ -128,7 +128,8 @@ impl View {
         self.snapshot.load()
     }
 
-    /// The settings in force. Their mode may differ from the mode in force, which can be changed since.
+    /// The settings in force. Their mode may differ from the mode in force, because that one may have been changed
+    /// after the settings were loaded.
     pub fn settings(&self) -> Settings {
         self.loaded().settings.clone()
     }
@@ -198,8 +199,8 @@ impl View {
         self.observer.inventory.rows().into_iter().map(report).collect()
     }
 
-    /// Runs `make` on a thread for blocking work. It counts against the limit until it is done, even if the caller is
-    /// gone.
+    /// Runs `make` on a thread for blocking work. The work counts against the limit of concurrent answers until it is
+    /// done, even if the caller has stopped waiting.
     ///
     /// # Errors
     /// [`ChangeError::Busy`] if too many requests wait already.

@@ -53,7 +53,7 @@ fn section<'a>(page: &mut Page, title: &str, clients: impl Iterator<Item = &'a C
             row.open.to_string(),
             seen(row.open, &row.last_seen, now),
             notes([row.member.then(|| "member".to_owned()), row.accepted.then(|| "accepted".to_owned())]),
-            // The title says it.
+            // The section's title already says `without TLS`.
             if row.kind == PLAINTEXT { String::new() } else { escaped(&row.kind) },
             row.total.to_string(),
             some(row.refused),

@@ -53,7 +53,7 @@ pub(super) fn whois(found: &[&ConnectionRow], target: ConnectionTarget, whose: &
         }
         ConnectionTarget::Number(_) => {
             page.say(format!("{whose} has {}.", count(found.len(), "open connection")));
-            // The sentence has the name.
+            // The sentence above names the application and driver, so the table leaves them out.
             let unnamed = |row: &&ConnectionRow| ConnectionRow { application: None, driver: None, ..(*row).clone() };
             page.table(table(found.iter().map(unnamed).collect::<Vec<_>>().iter()));
         }
@@ -128,7 +128,7 @@ fn applications(connections: &[&ConnectionRow]) -> TextTable {
         one.bytes_out = one.bytes_out.saturating_add(row.bytes_out);
     }
     let mut all: Vec<_> = all.into_iter().collect();
-    // What is to be moved first, then the largest.
+    // Sorted by the number of non-conforming connections, then of open connections, highest first.
     all.sort_by_key(|(_, one)| std::cmp::Reverse((one.non_conforming, one.open)));
     let mut table = TextTable::new([
         ("APPLICATION", 0),

@@ -1,4 +1,4 @@
-//! A change of mode that is guarded: a step up that would hurt somebody is made only if the operator agrees.
+//! A guarded change of mode: a step up with blockers is made only if the operator confirms it.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 

@@ -11,8 +11,8 @@
 //! | `status`, `status_tables`, `clients`, `connections`, `doctor`, `history`, `ready`, `changes` | renders each reply |
 //! | `refusal` | renders an error, as text and as JSON |
 //!
-//! It decides nothing: the controller knows which changes are legal. Text from a peer is printed escaped, and escape codes
-//! of its own go only to a terminal.
+//! This module makes no decisions; the controller checks changes. Text from peers is escaped. Colour codes are
+//! written only to a terminal.
 
 mod changes;
 mod clients;

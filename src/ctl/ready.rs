@@ -1,4 +1,4 @@
-//! Renders the reply of `ready`, and the blockers of a refusal: a paragraph for each remedy, with what it concerns below it.
+//! Renders the reply of `ready` and the blockers in a refusal, grouped by remedy.
 
 use super::clients::seen;
 use crate::admin::replies::{BlockerKind, BlockerReply, Ready};
@@ -7,7 +7,8 @@ use crate::screen::words::{count, name, named};
 use crate::screen::{Page, StyledText, TextTable};
 use crate::text::escaped;
 
-/// The page; `non_conforming` connections are open, which no step changes; `called` is this command up to its verb, for the commands that it suggests.
+/// The page. `non_conforming` connections are open now, which no step changes. `called` is the `tlsramp ctl` command line
+/// with its options but without a subcommand; suggested commands begin with it.
 pub(super) fn page(ready: &Ready, non_conforming: usize, called: &str, now: i64) -> Page {
     let (mode, to) = (escaped(&ready.mode), escaped(&ready.to));
     let found = &ready.blockers;

@@ -1,5 +1,5 @@
-//! Renders the reply of `status`: one line for each subject, so that it fits a screen. Amber is what to mend soon, red what
-//! fails now.
+//! Renders the reply of `status`: one line for each subject, so that it fits a screen. Amber marks a problem to fix
+//! soon, red a present failure.
 
 use super::status_tables;
 use crate::admin::replies::{BlockerKind, BlockerReply, CertificateStatus, Ready, Status, UpstreamStatus};
@@ -191,7 +191,7 @@ fn links(status: &Status) -> Option<StyledText> {
     }
 }
 
-/// Those that end first.
+/// The certificates, sorted by expiry.
 fn ending_first(certificates: &[CertificateStatus]) -> impl Iterator<Item = &CertificateStatus> {
     let mut sorted: Vec<_> = certificates.iter().collect();
     sorted.sort_by_key(|certificate| certificate.days_left);
@@ -218,7 +218,7 @@ fn interception(in_force: bool) -> StyledText {
     }
 }
 
-/// Lines of a screen for the servers behind; `--wide` lists all.
+/// The maximum number of servers shown; `--wide` lists all.
 const SERVERS_SHOWN: usize = 4;
 /// Lines of a screen for certificates; `--wide` lists all.
 const CERTIFICATES_SHOWN: usize = 2;

@@ -62,7 +62,8 @@ pub(super) fn is_from(row: &ConnectionRow, ip: IpAddr) -> bool {
     client_ip(row) == Some(ip.to_canonical())
 }
 
-/// The connections of the client of a row. A shared row has those of its address whose names have no row of their own.
+/// The connections of the client of a row. A shared row stands for all clients of its address whose names have no
+/// separate row, so it has their connections.
 pub(super) fn of_client<'a>(
     connections: &'a [ConnectionRow],
     clients: &[ClientRow],

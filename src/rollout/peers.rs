@@ -1,5 +1,5 @@
-//! Peers of the nodes that are mongod or mongos and not listed as nodes. They are reported before anything is changed.
-//! PURE.
+//! Finds servers (mongod or mongos) that are connected to a node but are not listed as nodes. They are reported
+//! before anything is changed. PURE.
 //!
 //! A member that is in no `hello`, such as a hidden one, still has connections to other members. `requireSSL`, or an
 //! earlier mode, would cut it off. The remedy is to list its tlsramp as a node.

@@ -4,11 +4,11 @@
 //! **Up**: the lowest rung first, so that no node takes a step before all have taken the previous one. Within a rung,
 //! the primary goes last, so that a problem shows first on a member that accepts no writes.
 //!
-//! A proxy beside an application has outbound links only, to which the rule of a member's outbound links applies: it
-//! dials TLS from `preferSSL` on, when every server accepts TLS (`allowSSL`), and no server requires TLS (`requireSSL`)
-//! before all nodes, including this one, dial TLS. So any order within a rung is safe. Since its step affects writes,
-//! it goes after the secondaries and before the primary; if the primary goes first, after the primary and before the
-//! secondaries.
+//! A proxy beside an application has outbound links only. They follow the same rule as a member's: TLS from
+//! `preferSSL` on. By then every server accepts TLS, since all nodes have passed `allowSSL`. No server requires TLS
+//! before all nodes dial TLS, since all pass `preferSSL` before any takes `requireSSL`. So any order within a rung is
+//! safe. Its step affects writes, so its place is between the primary and the secondaries, in either order (see
+//! Down).
 //!
 //! **Down**: the highest rung first, all nodes, one rung at a time. So no node dials plaintext or refuses TLS before
 //! all others are prepared: when the first node dials plaintext again (`allowSSL`), all have left `requireSSL`; when
@@ -23,7 +23,7 @@ use crate::policy::Mode;
 pub(super) struct Position {
     pub(super) mode: Mode,
     pub(super) role: Role,
-    /// Whether the node can take a step. A node that cannot still holds the others back.
+    /// Whether the node can take a step. A node that is not able to step also stops the others from going past it.
     pub(super) able: bool,
 }
 

@@ -24,8 +24,8 @@ pub(super) fn unreached(nodes: &[Node]) -> UnreachedServers {
             let reason = up.reason.as_deref().unwrap_or("no reason is known");
             found.insert((place, up.route.clone(), up.upstream.clone()), with_suggestion(reason, link));
         }
-        // A server whose probe failed is reported above by its name; a redirected link to the same server has its
-        // address.
+        // A failed server is reported above under its name. Skip its redirected link, which is listed under the
+        // server's address.
         let is_probed = |link: &LinkStatus| node.outbound.iter().any(|up| !up.up && is_link_of(link, up));
         for link in node.status.links.iter().filter(|link| !link.up && !is_probed(link)) {
             if let Some(reason) = &link.reason {

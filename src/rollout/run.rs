@@ -24,8 +24,8 @@ use super::upgrade::upgrade;
 use crate::policy::Mode;
 use crate::screen::OutputStyle;
 
-/// Runs the command. Exit codes: 0, every node is in the mode, and so is its file; 1, some node is not; 2, wrong usage;
-/// 3, every node is in the mode, but some file names another.
+/// Runs the command. Exit codes: 0: every node is in the mode, and its configuration names it. 1: a node is not in
+/// the mode. 2: wrong usage. 3: every node is in the mode, but a node's configuration names another.
 pub fn run(arguments: &ArgMatches) -> ExitCode {
     let args = match RolloutArgs::of(arguments) {
         Ok(args) => args,
@@ -170,7 +170,7 @@ async fn end(rollout: &Rollout, goal: &Goal, ended: Result<(), Halt>) -> u8 {
     for node in nodes.iter().flatten().filter(|_| is_complete) {
         rollout.journal.done(&node.name, node.mode);
     }
-    // Files should not name the modes of an incomplete rollout.
+    // After an incomplete rollout, files are not compared: they should not name these modes.
     let disagreements = if is_complete { summary::disagreements(&nodes) } else { Vec::new() };
     disagreements.iter().for_each(loud);
     let standing = summary::standing(&names, &nodes, &rollout.last_modes.borrow());

@@ -109,8 +109,8 @@ impl Rollout {
         Ok(format!("verified at {shown}: {}", found.join(", ")))
     }
 
-    /// Accepts the refused client that the external check itself caused, so that it blocks no later step. On failure,
-    /// the row stays, under a name that operators recognise.
+    /// The external check is itself a plaintext client that was refused. Marks its inventory row as accepted, so that
+    /// it does not block later steps. If this fails, the row stays; its application name shows where it is from.
     async fn accept_own_row(&self, node: usize) {
         let client = &self.fleet.node(node).client;
         let until = tokio::time::Instant::now() + OWN_ROW;

@@ -136,7 +136,7 @@ impl Page {
         self.0.iter().any(|part| matches!(part, PagePart::Commands(all) if all.iter().any(|command| command == text)))
     }
 
-    /// The width of the labels of the consecutive items around one of them, with a gap.
+    /// The label width, gap included, of the run of consecutive items that contains this item.
     fn label_width(&self, number: usize) -> usize {
         let label = |part: &PagePart| match part {
             PagePart::Item(label, _) => Some(label.width() + INDENT),

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use rustix::termios::tcgetwinsize;
 use unicode_width::UnicodeWidthStr;
 
-/// A text and its colour on a terminal. The words must say the same, since a pipe has no colours.
+/// A text and its colour on a terminal. The text must be clear without its colour, since a pipe has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StyledText {
     text: String,

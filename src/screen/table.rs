@@ -1,5 +1,6 @@
-//! Tables. A cell is never broken or cut: on a narrow terminal, columns are left out by rank; if the columns of rank 0 do not fit
-//! either, a long cell runs beyond its column, and the rest of its row follows on the next line, in its columns.
+//! Tables. A cell is never broken or cut: On a narrow terminal, columns are left out by rank. If the rank 0 columns
+//! do not fit, a long cell overflows its column, and the cells after it continue on the next line, each in its own
+//! column.
 
 use super::style::{OutputStyle, StyledText};
 use super::wrap::hanging;
@@ -129,7 +130,8 @@ fn total(widths: impl Iterator<Item = usize>) -> usize {
     widths.map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
 }
 
-/// The widths of the columns: as wide as their longest cells if that fits, else at most as wide as the largest bound that fits.
+/// The widths of the columns: The column widths. If all cells fit, each column is as wide as its longest cell.
+/// Otherwise one common maximum is applied to all columns: the largest with which the table fits.
 fn fitted(all: Vec<CellWidths>, width: usize) -> Vec<usize> {
     let bounded = |least: fn(&CellWidths) -> usize, bound: usize| {
         all.iter().map(move |widths| widths.longest.min(bound.max(least(widths))))

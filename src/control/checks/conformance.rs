@@ -37,7 +37,8 @@ pub(crate) struct Conformance(Mutex<CertificateResults>);
 /// The established clients whose certificate, or its absence, would be refused.
 #[derive(Debug, Default)]
 struct CertificateResults {
-    /// The material by which they were verified. It is held, so that no other material can get its address.
+    /// The material by which they were verified. Kept alive because `recheck` compares materials by address, and a
+    /// freed address could be reused.
     material: Option<Arc<Material>>,
     at: Option<Instant>,
     refused: HashSet<u64>,

@@ -43,8 +43,8 @@ impl Interception {
         self.outbound || self.inbound || self.once
     }
 
-    /// Whether inbound connections depend on the rules: rules are expected, the server's port differs from the inbound
-    /// route's, and the set does not advertise the route's port.
+    /// Whether inbound connections reach this proxy only through the rules. This holds if rules are expected, the
+    /// inbound route does not listen on the server's port, and clients are not told the route's port by the set.
     pub(crate) fn covers_inbound(&self) -> bool {
         let ours = |port: u16| self.listens.contains(&port);
         self.is_expected() && self.server.is_some_and(|server| !ours(server)) && !self.advertised.is_some_and(ours)

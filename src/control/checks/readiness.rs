@@ -52,7 +52,7 @@ pub async fn readiness(view: &View, to: Mode) -> Readiness {
 
 /// The blockers of a change to a mode.
 pub(crate) async fn blockers(view: &View, to: Mode) -> Vec<Blocker> {
-    // The scan comes first, since it finds the connections that are older than the redirect.
+    // Scan first: `dialled` below needs the connections older than the redirect that the scan finds.
     look_for_bypass(view).await;
     let (loaded, members, dialled) = (view.loaded(), view.members(), dialled(view));
     let unreachable = view.prober().unreachable(to, (&loaded.settings, &view.routes()), &members, &dialled).await;

@@ -37,8 +37,8 @@ pub(crate) fn outdated(running: &Material, coming: &Material, force: bool) -> Re
     if gets_worse && !force { Err(ChangeError::Unusable(finding_lines)) } else { Ok(finding_lines) }
 }
 
-/// A line for each certificate, CA and revocation list that has expired or expires within 30 days. The first list has
-/// those by which connections fail now; the second has all others, and what the files lack.
+/// A line for each certificate, CA and revocation list that has expired or expires within 30 days. Returns two lists:
+/// lines for files that make connections fail now, and all other lines, including warnings about missing coverage.
 pub(crate) fn expiry_warnings(material: &Material) -> (Vec<String>, Vec<String>) {
     let found = findings(material.items(), now_secs());
     let (critical, others): (Vec<_>, Vec<_>) = found.into_iter().partition(ValidityFinding::is_critical);

@@ -36,7 +36,7 @@ pub(crate) enum HelloOutcome {
     Hello(HelloReply),
     /// The link works, but the server does not answer as MongoDB does.
     Strange(String),
-    /// An error by which the link, or the server at its end, is unusable.
+    /// An error reply that shows that the link or the server behind it is unusable.
     Refused(LinkFailure),
     /// The server ended the connection.
     Closed(String),
@@ -130,7 +130,8 @@ impl ProbeSession {
     }
 }
 
-/// Reads an answer. Another tlsramp on the way answers with its own errors: its server is down, or it accepts TLS only.
+/// Reads an answer. If the peer is another tlsramp, the answer may be an error of that proxy: the server behind it is
+/// down, or it accepts only TLS.
 fn answer(document: &RawDocument) -> HelloOutcome {
     if let Some(hello) = HelloReply::read(document) {
         return HelloOutcome::Hello(hello);

@@ -251,8 +251,8 @@ impl ProbeTarget {
         ProbeSession::open(permit, &self.upstream, &snapshot.tls, self.times, note).await
     }
 
-    /// The judge's permit for the link that the route would make in a mode: for a plaintext connection if the mode
-    /// admits those, else for TLS.
+    /// The permit for the route's link in a mode. The verdict is taken for a plaintext client if the mode accepts
+    /// plaintext, else for a TLS client.
     fn permit(&self, mode: Mode) -> Option<Permit> {
         [Opening::Plaintext, Opening::Tls]
             .into_iter()

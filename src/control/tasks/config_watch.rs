@@ -60,7 +60,8 @@ async fn read_again(controller: &Arc<Controller>, changed: ChangedFiles) -> Resu
     if changed == ChangedFiles::Configuration && controller.reload(&Caller::WATCH).await.is_ok() {
         return Ok(());
     }
-    // The certificates that changed along with a refused configuration are still reloaded by themselves.
+    // If the configuration was refused, certificates that changed with it are still reloaded, without the
+    // configuration.
     let rotated = controller.rotate(false, &Caller::WATCH).await;
     match (changed, rotated) {
         (ChangedFiles::Configuration, _) => Err(ChangedFiles::Configuration),

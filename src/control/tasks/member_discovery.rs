@@ -87,8 +87,8 @@ fn given(settings: &Settings, named: &NamedSets) -> Vec<Member> {
     known.filter_map(|(name, mut sources)| member(name, std::mem::take(&mut sources.given), &sources)).collect()
 }
 
-/// The sources by which peers may be verified. The `hello` of other servers is not one: any host may have answered
-/// there.
+/// The sources of names that may be used to verify a peer's certificate. The `hello` of servers other than the
+/// fronted one is not used, because any host may have answered at their addresses.
 fn sources(settings: &Settings, servers: &[ServerStatus], named: &NamedSets) -> BTreeMap<(String, u16), Sources> {
     let mut found = BTreeMap::<_, Sources>::new();
     for member in &settings.members {

@@ -21,8 +21,8 @@ struct CacheState {
     is_full: bool,
 }
 
-/// A signature and whether it is valid. Stored in full: looked up by a hash, an invalid signature could pass for a
-/// valid one.
+/// A signature and whether it is valid. The inputs are stored in full, not as a hash: with colliding hashes, an
+/// invalid signature would count as valid.
 #[derive(Debug)]
 struct CachedSignature {
     algorithms: [AlgorithmIdentifier; 2],
