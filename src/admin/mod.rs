@@ -4,33 +4,15 @@
 //! | file | contents |
 //! |---|---|
 //! | [`listener`] | opening and closing the listeners; accepting |
-//!
-//!  [`connection_limit`]
-//!  the number of connections, and which one is evicted for a new one
-//!
-//!
-//!  [`serve`]
-//!  the life of one connection
-//!
-//!
-//!  [`connection`]
-//!  a connection whose client is identified
-//!
+//! | [`connection_limit`] | the number of connections, and which one is evicted for a new one |
+//! | [`serve`] | the life of one connection |
+//! | [`connection`] | a connection whose client is identified |
 //! | [`state`] | the state that all connections share |
-//!
-//!  [`access`]
-//!  which callers may request what, and the texts for the others
-//!
-//!
-//!  [`protocol`]
-//!  detection of MongoDB or HTTP by the first four bytes
-//!
+//! | [`access`] | which callers may request what, and the texts for the others |
+//! | [`protocol`] | detection of MongoDB or HTTP by the first four bytes |
 //! | [`mongo`] | MongoDB commands |
 //! | [`http`] | HTTP paths |
-//!
-//!  [`requests`], [`replies`]
-//!  the JSON of requests and replies, and its conversion from the control plane's types
-//!
+//! | [`requests`], [`replies`] | the JSON of requests and replies, and its conversion from the control plane's types |
 //! | [`log_limit`] | the bound on log lines that unauthenticated peers cause |
 
 mod access;

@@ -4,34 +4,16 @@
 //! |---|---|
 //! | [`controller`] | every change: mode, reload, rotation, lease, members |
 //! | [`view`] | the read side: settings, snapshot, records, results of probes and checks |
-//!
-//!  [`change`], [`caller`], [`blocker`]
-//!  changes, their results and errors; callers; obstacles to a change
-//!
-//!
-//!  [`checks`]
-//!  readiness for a mode, conformance of connections, bypass, syncing servers, TLS files
-//!
+//! | [`change`], [`caller`], [`blocker`] | changes, their results and errors; callers; obstacles to a change |
+//! | [`checks`] | readiness for a mode, conformance of connections, bypass, syncing servers, TLS files |
 //! | [`tasks`] | the loops: file watch, member discovery, interception monitor, state saver, certificate expiry |
-//!
-//!  [`probe`]
-//!  whether the fronted server and other servers can be reached, and their `hello`
-//!
+//! | [`probe`] | whether the fronted server and other servers can be reached, and their `hello` |
 //! | [`links`], [`remedy`] | the links to other servers, and the remedy for one that fails |
 //! | [`mod@doctor`] | checks of what usually goes wrong, with remedies |
-//!
-//!  [`recycle`]
-//!  recycling of non-conforming connections
-//!
+//! | [`recycle`] | recycling of non-conforming connections |
 //! | [`mod@status`], [`mod@metrics`], [`answer_limit`] | reports, and the bound on large ones |
-//!
-//!  [`running`], [`lease`], [`member_names`]
-//!  the running state outside of the snapshot
-//!
-//!
-//!  [`state_file`], [`history`], [`audit`], [`refusals`]
-//!  state that outlives a restart; the log of changes; the last refused reload and rotation
-//!
+//! | [`running`], [`lease`], [`member_names`] | the running state outside of the snapshot |
+//! | [`state_file`], [`history`], [`audit`], [`refusals`] | state that outlives a restart; the log of changes; the last refused reload and rotation |
 //! | [`bypass_scan`], [`interception_state`] | connections of this host that bypass the proxy; the monitor's last results |
 
 mod answer_limit;

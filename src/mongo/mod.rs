@@ -3,39 +3,15 @@
 //! | module | contents |
 //! |---|---|
 //! | [`header`] | the message header and the operation codes |
-//!
-//!  [`request`]
-//!  commands (OP_MSG, OP_QUERY): parsed as a server does, built as a client does
-//!
-//!
-//!  [`encode`]
-//!  encoding of messages that contain one document
-//!
-//!
-//!  [`reply`]
-//!  replies to commands (OP_MSG, OP_REPLY), built and parsed; error documents
-//!
-//!
-//!  [`boundary`]
-//!  the follower of message boundaries and unanswered requests
-//!
-//!
-//!  [`request_kind`], [`compressed`]
-//!  whether a request, compressed or not, expects a reply
-//!
-//!
-//!  [`trailing_requests`]
-//!  requests without a reply that a client sends after our close
-//!
+//! | [`request`] | commands (OP_MSG, OP_QUERY): parsed as a server does, built as a client does |
+//! | [`encode`] | encoding of messages that contain one document |
+//! | [`reply`] | replies to commands (OP_MSG, OP_REPLY), built and parsed; error documents |
+//! | [`boundary`] | the follower of message boundaries and unanswered requests |
+//! | [`request_kind`], [`compressed`] | whether a request, compressed or not, expects a reply |
+//! | [`trailing_requests`] | requests without a reply that a client sends after our close |
 //! | [`first_message`], [`metadata`] | the client metadata in the first message |
-//!
-//!  [`mod@refusal`]
-//!  the error reply to a refused client
-//!
-//!
-//!  [`client`], [`server`], [`message`]
-//!  both ends of a connection, over any stream
-//!
+//! | [`mod@refusal`] | the error reply to a refused client |
+//! | [`client`], [`server`], [`message`] | both ends of a connection, over any stream |
 //!
 //! Parsing is pure and never panics. Compressed messages (except for their beginning) and legacy writes and cursors are
 //! refused; checksums are not verified.

@@ -1,30 +1,18 @@
 //! `tlsramp rollout`: MongoDB's "Upgrade a Cluster to Use SSL" over many nodes, one step at a time.
 //!
-//!
-//!  file
-//!  contents
-//!
+//! | file | contents |
 //! |---|---|
 //! | `command`, `args`, `limits` | the command line; the parsed arguments; bounds |
-//!
-//!  `run`, `summary`
-//!  leases, upgrade or rollback; the final state of every node, advice, exit codes
-//!
+//! | `run`, `summary` | leases, upgrade or rollback; the final state of every node, advice, exit codes |
 //! | `plan` | the next step, up and down, and why that order is safe. PURE |
 //! | `upgrade`, `rollback` | the two loops around the plan |
 //! | `context`, `step` | what all steps share; one node's step |
 //! | `health`, `lagging` | unhealthy, missing and misplaced nodes; modes that fell behind. PURE |
-//!
-//!  `survey`, `peers`
-//!  MongoDB servers that are connected to the nodes and are not listed. `peers` is PURE
-//!
+//! | `survey`, `peers` | MongoDB servers that are connected to the nodes and are not listed. `peers` is PURE |
 //! | `reachability` | whether every node reaches every server |
 //! | `member_names`, `accept` | names of all members, and accepted clients, given to every node |
 //! | `blockers` | waiting for clients that a mode would refuse |
-//!
-//!  `recycle`, `remaining`
-//!  recycling of old connections; the text about those that remain. `remaining` is PURE
-//!
+//! | `recycle`, `remaining` | recycling of old connections; the text about those that remain. `remaining` is PURE |
 //! | `external_check` | whether a node answers TLS and refuses plaintext, seen from outside |
 //! | `dry_run`, `forecast` | `--dry-run`; what later steps will wait for. `forecast` is PURE |
 //! | `fleet`, `node` | the admin ports of all nodes; a node's state, read from its status |

@@ -1,9 +1,6 @@
 //! A small MongoDB server, so that the demo and the tests do not need mongod.
 //!
-//!
-//!  file
-//!  contents
-//!
+//! | file | contents |
 //! |---|---|
 //! | `server` | listening, connections, stopping |
 //! | `commands` | the commands by name |

@@ -1,20 +1,14 @@
 //! MongoDB commands at the admin port, answered as a mongod 6.0 without data would answer them. `setParameter` and
 //! `getParameter` are mongod's, field for field; commands that mongod does not have use names that mongod does not use.
 //!
-//!
-//!  file
-//!  contents
-//!
+//! | file | contents |
 //! |---|---|
 //! | [`session`] | a connection: access, and the answer to each request |
 //! | [`commands`] | the table of commands, and the checks before each of them |
 //! | [`context`] | the arguments of every command |
 //! | [`errors`], [`fields`] | mongod's error codes; fields of a command by type |
 //! | [`parameters`], [`values`] | `setParameter`, `getParameter`; values as mongod prints them |
-//!
-//!  [`handshake`]
-//!  `hello`, and other commands that drivers and shells send on their own
-//!
+//! | [`handshake`] | `hello`, and other commands that drivers and shells send on their own |
 //! | [`server_info`], [`server_status`] | `buildInfo`, `getCmdLineOpts`, `getLog`; `serverStatus` |
 //! | [`operations`] | `rotateCertificates`, `plaintextClients`, `recycleConnections` |
 //! | [`document`] | replies as BSON documents |
