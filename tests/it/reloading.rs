@@ -12,7 +12,7 @@ use tlsramp::testing::{App, Caller, Change, ChangeError, Mode, Spelling, load_co
 
 use crate::support::proxy::Signal;
 use crate::support::service::*;
-use crate::support::{Mark, Proxy, Scratch, cert, certs};
+use crate::support::{Mark, Proxy, Scratch, admin, cert, certs, wait};
 
 #[test]
 fn a_changed_wait_takes_effect_for_the_next_connection() {
@@ -21,6 +21,8 @@ fn a_changed_wait_takes_effect_for_the_next_connection() {
     let proxy = Proxy::start_with_config(&text("24h"), ["--port", "0"]);
     let mut before = connect(&proxy);
     before.write_all(HALF_AN_OPENING).unwrap();
+    // Accepted by the proxy, not only by the kernel.
+    wait("it has a slot", || admin::of(&proxy).get("/status")["slots"][0]["used"] == 1);
     reload(&proxy, &text("100ms"));
     let mut after = connect(&proxy);
     after.write_all(HALF_AN_OPENING).unwrap();
