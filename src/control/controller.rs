@@ -147,7 +147,7 @@ impl Controller {
     /// Changes the mode. When this returns, every connection that is judged from now on is judged by the new mode.
     ///
     /// # Errors
-    /// [`ChangeError`]: Unless the change is forced: a step that is not one rung up, a server that would be cut off,
+    /// [`ChangeError`]. Unless the change is forced: a step that is not one rung up, a server that would be cut off,
     /// or a lease of another caller. In any case: a mode that cannot be served, or, with `guard`, any blocker.
     pub async fn change_mode(self: &Arc<Self>, change: Change, caller: &Caller) -> Result<Changed, ChangeError> {
         let (this, caller) = (Arc::clone(self), caller.clone());

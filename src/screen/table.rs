@@ -1,4 +1,4 @@
-//! Tables. A cell is never broken or cut: On a narrow terminal, columns are left out by rank. If the rank 0 columns
+//! Tables. A cell is never broken or cut. On a narrow terminal, columns are left out by rank. If the rank 0 columns
 //! do not fit, a long cell overflows its column, and the cells after it continue on the next line, each in its own
 //! column.
 
@@ -130,8 +130,8 @@ fn total(widths: impl Iterator<Item = usize>) -> usize {
     widths.map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
 }
 
-/// The widths of the columns: The column widths. If all cells fit, each column is as wide as its longest cell.
-/// Otherwise one common maximum is applied to all columns: the largest with which the table fits.
+/// The column widths. If all cells fit, each column is as wide as its longest cell. Otherwise one common maximum is
+/// applied to all columns: the largest with which the table fits.
 fn fitted(all: Vec<CellWidths>, width: usize) -> Vec<usize> {
     let bounded = |least: fn(&CellWidths) -> usize, bound: usize| {
         all.iter().map(move |widths| widths.longest.min(bound.max(least(widths))))
