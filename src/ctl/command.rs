@@ -111,7 +111,7 @@ fn mode() -> Command {
             switch(YES)
                 .visible_alias("no-guard")
                 .requires(NEW)
-                .help("Do not ask: make the change, and print what it hurts as warnings"),
+                .help("Do not ask: make the change, and print the blockers as warnings"),
             switch(FORCE)
                 .requires(NEW)
                 .help("Allow going back, skipping a step, or cutting servers off; do not ask"),

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use serde_json::json;
 
-use super::output::{CtlOutput, DONE, GUARDED};
+use super::output::{CtlOutput, GUARDED};
 use super::{changes, ready};
 use crate::admin::replies::ErrorReply;
 use crate::admin::requests::ModeRequest;
@@ -50,7 +50,7 @@ pub(super) async fn change(
     // Blockers that have appeared since are among the warnings of the answer.
     let unguarded = ModeRequest { guard: false, ..change.request.clone() };
     let answer = client.set_mode(&unguarded).await?;
-    Ok(CtlOutput { exit: DONE, ..CtlOutput::new(answer, changes::mode) })
+    Ok(CtlOutput::new(answer, changes::mode))
 }
 
 /// Whether there is somebody to ask.

@@ -28,19 +28,12 @@ pub(super) async fn ready(
     called: &str,
     now: i64,
 ) -> Result<CtlOutput, ClientError> {
-    let (to, spelling) = match to {
-        Some(to) => to,
-        None => {
-            let mode = client.status().await?.value.ssl_mode;
-            match Mode::parse(&mode, Spelling::Ssl).ok().and_then(Mode::next) {
-                Some(next) => (next, Spelling::Ssl),
-                None => return Ok(no_next_step(&mode)),
-            }
-        }
-    };
+    let status = client.status().await?.value;
+    let next = || Some((Mode::parse(&status.ssl_mode, Spelling::Ssl).ok()?.next()?, Spelling::Ssl));
+    let Some((to, spelling)) = to.or_else(next) else { return Ok(no_next_step(&status.ssl_mode)) };
     let answer = client.ready(to, spelling).await?;
     let no = !answer.value.ready;
-    let old = client.status().await?.value.connections.non_conforming;
+    let old = status.connections.non_conforming;
     Ok(CtlOutput::new(answer, |ready| ready::page(ready, old, called, now)).no_if(no))
 }
 

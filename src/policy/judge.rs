@@ -150,6 +150,12 @@ pub fn judge(mode: Mode, acceptance: Acceptance, rule: LinkRule, opening: Openin
     Ok(Permit { admission, link })
 }
 
+/// Returns the permit for the link that a route makes in a mode: by the verdict on a plaintext client if the mode accepts
+/// plaintext, else on a TLS client.
+pub fn route_permit(mode: Mode, acceptance: Acceptance, rule: LinkRule) -> Option<Permit> {
+    [Opening::Plaintext, Opening::Tls].into_iter().find_map(|opening| judge(mode, acceptance, rule, opening).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Acceptance, Admission, Link, LinkRule, Opening, Refused, judge};

@@ -9,5 +9,5 @@ mod judge;
 mod mode;
 
 pub use conform::{NonConforming, NonConformingModes, conforms, non_conforming_modes};
-pub use judge::{Acceptance, Admission, Link, LinkRule, Opening, Permit, RefusalStyle, Refused, judge};
+pub use judge::{Acceptance, Admission, Link, LinkRule, Opening, Permit, RefusalStyle, Refused, judge, route_permit};
 pub use mode::{IllegalTransition, Mode, Spelling};

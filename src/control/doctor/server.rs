@@ -7,7 +7,7 @@ use super::rules::{AcceptedKinds, MemberFacts, Spoken, clock, modes};
 use super::trial::{Dialler, LinkTrial, LocalAccess, ServerFacts};
 use crate::control::remedy::STEP_UP;
 use crate::limits::EXPIRY_WARNING_DAYS;
-use crate::policy::{Acceptance, Link, LinkRule, Mode, Opening, judge};
+use crate::policy::{Acceptance, Link, LinkRule, Mode, route_permit};
 use crate::route::{Route, RouteId};
 use crate::telemetry::{LinkFailure, now_millis};
 use crate::text::printable;
@@ -53,12 +53,9 @@ impl DoctorTarget {
         DoctorTarget { name, upstream: Arc::new(upstream), acceptance, link_rule, is_fronted: false, is_routed }
     }
 
-    /// The kind of link that the route makes in a mode: for a plaintext opening if that is admitted, else for TLS.
+    /// The kind of link that the route makes in a mode.
     fn link(&self, mode: Mode) -> Link {
-        let judged = [Opening::Plaintext, Opening::Tls]
-            .into_iter()
-            .find_map(|opening| judge(mode, self.acceptance, self.link_rule, opening).ok());
-        match judged.map(|permit| permit.link()) {
+        match route_permit(mode, self.acceptance, self.link_rule).map(|permit| permit.link()) {
             Some(Link::Tls | Link::Untouched) => Link::Tls,
             Some(Link::Plaintext) | None => Link::Plaintext,
         }

@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::control::remedy::RedirectedServer;
 use crate::limits::{PROBE_EVERY, PROBE_MEMBERS, Timeouts};
 use crate::net::{HostPort, OwnDials, UpstreamAddress, is_own};
-use crate::policy::{Acceptance, Link, Mode, Opening, Permit, judge};
+use crate::policy::{Acceptance, Link, Mode, Permit, route_permit};
 use crate::route::{Route, RouteTarget, Routes};
 use crate::state::{Member, MemberList, Snapshot, SnapshotReader};
 use crate::telemetry::{LinkFailure, LinkKey, RedirectedTo};
@@ -251,12 +251,8 @@ impl ProbeTarget {
         ProbeSession::open(permit, &self.upstream, &snapshot.tls, self.times, note).await
     }
 
-    /// The permit for the route's link in a mode. The verdict is taken for a plaintext client if the mode accepts
-    /// plaintext, else for a TLS client.
     fn permit(&self, mode: Mode) -> Option<Permit> {
-        [Opening::Plaintext, Opening::Tls]
-            .into_iter()
-            .find_map(|opening| judge(mode, self.route.acceptance, self.route.link_rule, opening).ok())
+        route_permit(mode, self.route.acceptance, self.route.link_rule)
     }
 
     /// The server's link as last probed, if its route is outbound.

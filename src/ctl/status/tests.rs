@@ -13,9 +13,8 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// All is well, half way to TLS.
-fn healthy() -> Status {
-    let upstream = UpstreamStatus {
+fn server() -> UpstreamStatus {
+    UpstreamStatus {
         route: "inbound".into(),
         upstream: "127.0.0.1:27018".into(),
         up: true,
@@ -24,7 +23,11 @@ fn healthy() -> Status {
         set_name: some("rs0"),
         state: some("PRIMARY"),
         ..UpstreamStatus::default()
-    };
+    }
+}
+
+/// All is well, half way to TLS.
+fn healthy() -> Status {
     let certificate = |role: &str, subject: &str, days_left| CertificateStatus {
         role: role.into(),
         file: "/etc/tlsramp/server.pem".into(),
@@ -45,7 +48,7 @@ fn healthy() -> Status {
         mode_by: some("http uid 1000"),
         configured_mode: "preferSSL".into(),
         routes: vec![RouteStatus { name: "inbound".into(), listen: vec!["0.0.0.0:27017".into(), "[::]:27017".into()] }],
-        upstreams: vec![upstream],
+        upstreams: vec![server()],
         links: vec![LinkStatus { destination: "10.0.0.8:27017".into(), up: true, ..LinkStatus::default() }],
         redirect: Some(true),
         connections: ConnectionCounts { open: 12, plaintext: 0, tls: 9, outbound: 3, ..ConnectionCounts::default() },
@@ -61,17 +64,8 @@ fn healthy() -> Status {
 
 /// Much is wrong at once.
 fn in_trouble() -> Status {
-    let upstream = UpstreamStatus {
-        route: "inbound".into(),
-        upstream: "127.0.0.1:27018".into(),
-        up: true,
-        link: "plaintext".into(),
-        checked: THREE_MINUTES_AGO.into(),
-        set_name: some("rs0"),
-        state: some("PRIMARY"),
-        other: Some(OtherLink { link: "tls".into(), up: false, reason: some("no TLS there"), ..OtherLink::default() }),
-        ..UpstreamStatus::default()
-    };
+    let refused = OtherLink { link: "tls".into(), up: false, reason: some("no TLS there"), ..OtherLink::default() };
+    let upstream = UpstreamStatus { checked: THREE_MINUTES_AGO.into(), other: Some(refused), ..server() };
     Status {
         version: "0.1.0".into(),
         pid: 123,
