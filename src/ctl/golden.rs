@@ -179,7 +179,7 @@ fn server(name: &str, fatal: bool) -> BlockerReply {
         text: format!(
             "requireSSL reaches {name} (outbound transparent) by TLS, and that fails: its certificate is for db7.example.net"
         ),
-        remedy: "give that server TLS and a certificate for the name that is dialled".into(),
+        remedy: "enable TLS on that server, with a certificate for the name that is dialled".into(),
         address: text(name),
         ..BlockerReply::default()
     }
@@ -198,7 +198,7 @@ fn ready_by_remedy() {
         if rows > 1 {
             let bypass = BlockerReply {
                 kind: BlockerKind::Bypass,
-                text: "bypass: 2 connections from client 10.0.0.9 are older than the redirect and go around tlsramp".into(),
+                text: "bypass: 2 connections from client 10.0.0.9 were made before the redirect and bypass tlsramp".into(),
                 remedy: "they end when that peer connects anew; as root, `ss -K sport = :27017 and dst 10.0.0.9` ends them now"
                     .into(),
                 ..BlockerReply::default()

@@ -18,12 +18,12 @@ pub(super) fn page(status: &Status, next: Option<&Result<Ready, ClientError>>, w
     }
     page.item("Mode", mode(status, now));
     if let Ok(mode) = Mode::parse(&status.ssl_mode, Spelling::Ssl) {
-        page.item("Means", meaning(mode));
+        page.item("Policy", meaning(mode));
     }
     page.item("Restart", restart(status));
     page.item("Next step", next_step(next));
     page.item("Clients", clients(status));
-    page.item("Open", open(status));
+    page.item("Connections", connections(status));
     for server in status.upstreams.iter().take(SERVERS_SHOWN) {
         page.item("Server", upstream(server, now));
     }
@@ -135,15 +135,12 @@ fn clients(status: &Status) -> StyledText {
     StyledText::amber(format!("{text}: `ctl clients --plaintext`"))
 }
 
-fn open(status: &Status) -> StyledText {
+fn connections(status: &Status) -> StyledText {
     let counts = &status.connections;
     let waiting: usize = status.slots.iter().map(|slots| slots.waiting).sum();
     let mut text = format!(
-        "{}: {} plaintext, {} TLS, {} outbound",
-        count(counts.open, "connection"),
-        counts.plaintext,
-        counts.tls,
-        counts.outbound
+        "{} open: {} plaintext, {} TLS, {} outbound",
+        counts.open, counts.plaintext, counts.tls, counts.outbound
     );
     if waiting > 0 {
         text.push_str(&format!("; {waiting} wait for a slot, --maxIncomingConnections is reached"));

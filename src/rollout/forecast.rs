@@ -79,7 +79,7 @@ fn bypass(all: &[BypassStatus]) -> Vec<String> {
     let line = |((direction, ip), count): ((&str, &str), usize)| {
         let (direction, ip) = (printable(direction), printable(ip));
         format!(
-            "before requireSSL, waits for: {count} {direction} connections with {ip} that go around tlsramp (ctl ready \
+            "before requireSSL, waits for: {count} {direction} connections with {ip} that bypass tlsramp (ctl ready \
              --to requireSSL prints the command that ends them)"
         )
     };

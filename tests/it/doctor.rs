@@ -250,7 +250,7 @@ fn clocks_states_and_versions_of_the_server() {
     find(&found, "members", "warning", "neither primary, secondary nor arbiter");
     find(&found, "members", "warning", "different releases (4.4, 6.0)");
     // The set advertises the server itself.
-    find(&found, "bypass", "failed", "go around tlsramp");
+    find(&found, "bypass", "failed", "bypass tlsramp");
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn check_says_what_needs_no_running_proxy() {
     };
     let (code, text) = run(&more);
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("is not valid for db1.example") && text.contains("Remedy: issue it anew"), "{text}");
+    assert!(text.contains("is not valid for db1.example") && text.contains("Remedy: reissue it"), "{text}");
     assert!(!text.contains("reaches it"), "{text}");
     let began = Instant::now();
     let (code, text) = run(&[&more[..], &["--network"]].concat());

@@ -44,7 +44,7 @@ fn mode(proxy: &Proxy) -> String {
 }
 
 #[test]
-fn a_step_that_hurts_is_asked_about_on_a_terminal() {
+fn a_step_with_blockers_is_asked_about_on_a_terminal() {
     let (_upstream, proxy, _client) = with_plaintext_client();
     let line = format!("ctl --admin {} mode requireSSL", admin(&proxy));
     for answer in ["n\n", "\n", "what\n", "\u{4}"] {
@@ -65,7 +65,7 @@ fn a_step_that_hurts_is_asked_about_on_a_terminal() {
 }
 
 #[test]
-fn where_nobody_can_be_asked_a_step_that_hurts_is_refused() {
+fn without_a_terminal_a_step_with_blockers_is_refused() {
     let (_upstream, proxy, _client) = with_plaintext_client();
     let admin = admin(&proxy);
     for line in
@@ -85,7 +85,7 @@ fn where_nobody_can_be_asked_a_step_that_hurts_is_refused() {
         assert!(code == 0 && stdout.contains("requireSSL"), "{yes}: {stdout}{stderr}");
         assert_eq!(ctl(&admin, "mode preferSSL --force").0, 0);
     }
-    // A step that hurts nobody, and one that the ladder does not have, are answered as before.
+    // A step without blockers, and one that the ladder does not have, are answered as before.
     assert_eq!(ctl(&admin, "mode preferSSL").0, 0);
     assert_eq!(ctl(&admin, "mode disabled").0, 1);
 }
@@ -96,7 +96,7 @@ fn without_a_command_it_is_the_status() {
     let address = admin(&proxy);
     let status = ctl(&address, "status").1;
     let lines: Vec<_> = status.lines().map(|line| line.split("  ").next().unwrap()).collect();
-    assert_eq!(lines[..5], ["Mode", "Means", "Restart", "Next step", "Clients"], "{status}");
+    assert_eq!(lines[..5], ["Mode", "Policy", "Restart", "Next step", "Clients"], "{status}");
     assert!(status.contains("requireSSL, 1 client stands in its way: `ctl ready`\n"), "{status}");
     for words in [vec!["ctl", "--admin", &address], vec!["status", "--admin", &address]] {
         let (code, stdout, stderr) = ended(&run_to_end(&words));

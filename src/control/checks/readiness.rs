@@ -197,7 +197,7 @@ fn refused(client: &BlockingClient, by_tls: bool) -> Blocker {
         (false, false) if !identity.is_named() => ("without TLS", NAMELESS),
         (false, false) => (
             "without TLS",
-            "move the client to TLS and recycle its old connections, or accept by its key that it will be refused",
+            "move the client to TLS and recycle its old connections, or accept that it will be refused (`tlsramp ctl accept`)",
         ),
         (false, true) => ("without TLS", "bring that member to preferSSL or beyond, then recycle its old connections"),
         _ if !identity.is_named() => {

@@ -23,7 +23,7 @@ pub(super) fn rules(interception: &Interception, mode: Mode) -> DoctorFinding {
             DoctorFinding::bad(id, NETFILTER, verdict, missing.text, "`tlsramp netfilter --apply`")
         }
         (None, None) => {
-            let (text, remedy) = ("they were not looked at yet", "ask again in a few seconds");
+            let (text, remedy) = ("they have not been checked yet", "ask again in a few seconds");
             DoctorFinding::bad(id, NETFILTER, CheckVerdict::NotChecked, text, remedy)
         }
         (None, Some(_)) => DoctorFinding::ok(id, NETFILTER, "they are in force"),
@@ -51,7 +51,7 @@ pub(super) fn ways_around(view: &View, interception: &Interception, advertised: 
         DoctorFinding::bad(DoctorCheck::Bypass, subject, verdict, blocker.text, blocker.remedy)
     }));
     if found.is_empty() {
-        found.push(DoctorFinding::ok(DoctorCheck::Bypass, "this host", "no port or connection leads around tlsramp"));
+        found.push(DoctorFinding::ok(DoctorCheck::Bypass, "this host", "no port or connection bypasses tlsramp"));
     }
     found
 }
@@ -65,10 +65,10 @@ fn advertised_port(interception: &Interception, advertised: Option<&str>) -> Opt
         printable(me),
         CheckVerdict::Failed,
         format!(
-            "the set advertises it, and {own} is the port of the server itself: drivers and members go around tlsramp"
+            "the set advertises it, and {own} is the port of the server itself: drivers and members bypass tlsramp"
         ),
         format!(
-            "let the set advertise port {port} (rs.reconfig), or redirect what comes for {own}: `tlsramp netfilter --apply`"
+            "let the set advertise port {port} (rs.reconfig), or redirect connections to {own}: `tlsramp netfilter --apply`"
         ),
     ))
 }
@@ -90,7 +90,7 @@ fn open_port(interception: &Interception, all: &[Listening], ours: &[SocketAddr]
         at,
         verdict,
         format!("the server listens there, so that other hosts reach it at port {port} without tlsramp and its mode"),
-        "start the server with `--bind_ip localhost` (net.bindIp), or have a firewall drop that port",
+        "start the server with `--bind_ip localhost` (net.bindIp), or block that port by a firewall",
     ))
 }
 

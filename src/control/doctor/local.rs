@@ -83,7 +83,7 @@ pub(super) fn names_of_this_node(
         serving.subject,
         serving.names().join(", ")
     );
-    let remedy = format!("issue it anew with {missing} as subjectAltName, and `tlsramp ctl rotate`");
+    let remedy = format!("reissue it with {missing} as subjectAltName, and `tlsramp ctl rotate`");
     Some(DoctorFinding::bad(DoctorCheck::Certificates, missing, verdict, text, remedy))
 }
 

@@ -123,7 +123,7 @@ impl ServerLook {
             Link::Plaintext | Link::Untouched => Some(&self.plaintext),
         };
         let Some(in_use) = in_use else {
-            let text = format!("{mode} reaches it by TLS, and there is nothing to verify its certificate with");
+            let text = format!("{mode} reaches it by TLS, and no CA is configured to verify its certificate");
             let remedy = "name the CA with tlsCAFile, and `tlsramp ctl reload`";
             return DoctorFinding::bad(DoctorCheck::Upstream, name, CheckVerdict::Failed, text, remedy);
         };
@@ -133,7 +133,7 @@ impl ServerLook {
         }
         if let Some(strange) = &in_use.strange {
             let text = format!("it can be connected to {}, but: {strange}", by(now));
-            let remedy = "see whether a MongoDB server runs there: `mongosh` at that address, and its log";
+            let remedy = "check that a MongoDB server runs there: `mongosh` at that address, and its log";
             return DoctorFinding::bad(DoctorCheck::Upstream, name, CheckVerdict::Warning, text, remedy);
         }
         let coming = self.target.link(Mode::Require);
@@ -195,8 +195,8 @@ impl ServerLook {
                 DoctorCheck::Upstream,
                 text,
                 format!(
-                    "the log of {host} says why it refuses; usually our \
-                                 certificate, which tlsClusterFile or tlsCertificateKeyFile names"
+                    "see the log of {host} for the reason; usually it is the certificate of this node (tlsClusterFile or \
+                     tlsCertificateKeyFile)"
                 ),
             ),
             PeerFault::TlsDisabled => (DoctorCheck::Upstream, text, STEP_UP.to_owned()),
@@ -206,7 +206,7 @@ impl ServerLook {
                 let (ip, port) = host.rsplit_once(':').unwrap_or((host, ""));
                 let ip = ip.trim_matches(['[', ']']);
                 let remedy = format!(
-                    "see whether {host} runs, listens there and is not behind a firewall: `nc -vz {ip} {port}` on this host"
+                    "check that {host} runs, listens there and is not behind a firewall: `nc -vz {ip} {port}` on this host"
                 );
                 (DoctorCheck::Upstream, text, remedy)
             }
@@ -237,7 +237,7 @@ impl ServerLook {
     fn modes_finding(&self, mode: Mode) -> Option<DoctorFinding> {
         let host = &self.target.name;
         let Some(tls) = &self.tls else {
-            let text = "its TLS was not tried, since there is nothing to verify its certificate with";
+            let text = "its TLS was not tried, since no CA is configured to verify its certificate";
             let remedy = "name the CA with tlsCAFile, and `tlsramp ctl reload`";
             return Some(DoctorFinding::bad(DoctorCheck::Modes, host, CheckVerdict::NotChecked, text, remedy));
         };
@@ -270,7 +270,7 @@ impl ServerLook {
                 id,
                 host,
                 CheckVerdict::NotChecked,
-                "the server does not tell without credentials",
+                "it cannot be determined without credentials",
                 format!(
                     "as an administrator: `mongosh {} --eval 'db.adminCommand({{getParameter: 1, \
                      enableLocalhostAuthBypass: 1}})'`",
@@ -288,7 +288,7 @@ const fn by(link: Link) -> &'static str {
     }
 }
 
-const WANTS_TLS: &str = "it takes TLS only: step this node up to preferSSL, or step that node back to preferSSL";
+const WANTS_TLS: &str = "it accepts only TLS: step this node up to preferSSL, or step that node back to preferSSL";
 const NO_TLS: &str =
-    "give that server TLS; if it is on this host and never will have any, set upstreamTLS to never and restart";
+    "enable TLS on that server; if it is on this host and will never support TLS, set upstreamTLS to never and restart";
 const SECONDS_PER_DAY: u64 = 86_400;
