@@ -31,7 +31,7 @@ impl RemainingConnections {
 }
 
 impl Rollout {
-    /// Recycles the old connections of these nodes until none remains that its node's mode would not make.
+    /// Recycles the old connections of these nodes until all open connections conform to their node's mode.
     ///
     /// # Errors
     /// The connections that remain when the wait is over, or a signal.
@@ -93,7 +93,7 @@ impl Rollout {
         Ok(Some(RemainingConnections { rows, count, risks: risks.concat() + &hint }))
     }
 
-    /// A line for each connection that remains when the wait is over, and the option that ends it.
+    /// A line for each connection that remains when the wait is over, and the option that cuts such connections.
     fn not_moved(&self, remaining: &[(usize, RemainingConnections)]) -> String {
         let mut lines = Vec::new();
         for (node, RemainingConnections { rows, count, risks }) in remaining {
