@@ -178,10 +178,10 @@ impl ChainVerifier {
                 && top.is_some_and(|top| ca.may_have_issued(top))
         };
         let roots: Vec<_> = self.cas.iter().filter(is_root).collect();
-        let allows = |ca: &&CaCertificate| {
+        let forbids = |ca: &&CaCertificate| {
             X509Certificate::from_der(&ca.der).is_ok_and(|(_, ca)| !allow_common_names(&ca, parsed))
         };
-        if roots.iter().any(allows) || !above.iter().all(|ca| allow_common_names(ca, parsed)) {
+        if roots.iter().any(forbids) || !above.iter().all(|ca| allow_common_names(ca, parsed)) {
             return Err(webpki::Error::NameConstraintViolation);
         }
         if roots.is_empty() && self.cas.iter().any(|ca| ca.is_root_of(path)) {
