@@ -101,8 +101,8 @@ impl ChainVerifier {
         verified.map_err(|error| self.explain(error, &candidate))
     }
 
-    /// Builds a path to a root, once for each choice of CRLs: if an issuer name has two keys, each has its own CRLs,
-    /// but webpki uses only one of them.
+    /// Builds a path to a root, once for each key that signs CRLs of the same issuer name, since webpki uses only the
+    /// first CRL of an issuer name.
     fn verify_path(
         &self,
         certificate: &EndEntityCert<'_>,
