@@ -74,7 +74,7 @@ fn note(view: &View, recycled: &Recycled, request: Recycle, caller: &Caller) {
         return;
     }
     let with = if request.force { ", forced" } else { "" };
-    let what = format!("{moved} moved, {cut} cut, {waiting} waiting, {at_risk} at risk{with}");
+    let what = format!("{moved} recycled, {cut} cut, {waiting} waiting, {at_risk} at risk{with}");
     let event = if moved + cut > 0 { Event::done } else { Event::kept };
     view.history().note(event(Action::Recycle, what), caller);
 }
@@ -142,14 +142,14 @@ impl Risk {
             Risk::NotMongodb => "they do not carry MongoDB messages, so only a grace time can end them",
             Risk::PassedThrough => "their TLS is passed through, so only a grace time can end them",
             Risk::Unanswered => {
-                "they have sent unacknowledged requests (w: 0); one that is in transit at the reset is lost without \
-                 notice"
+                "they have sent unacknowledged requests (w: 0); one that is in transit when the connection is reset is \
+                 lost without an error"
             }
         };
         let done = match (self.is_moved(), forced) {
-            (true, _) => "moved all the same",
-            (false, true) => "moved by force",
-            (false, false) => "left alone; force moves them too",
+            (true, _) => "recycled anyway",
+            (false, true) => "recycled by force",
+            (false, false) => "left open; force recycles them too",
         };
         format!("{count} at risk, {done}: {why}")
     }

@@ -58,7 +58,8 @@ impl Controller {
         if !unresolved.is_empty() {
             let names = unresolved.join(", ");
             warnings.push(format!(
-                "these names do not resolve here, so no peer is verified by them: {names}; check DNS or /etc/hosts"
+                "these names do not resolve on this host, so no peer is verified by them: {names}; check DNS or \
+                 /etc/hosts"
             ));
         }
         Ok(warnings)

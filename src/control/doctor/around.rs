@@ -14,7 +14,7 @@ use crate::text::printable;
 pub(super) fn rules(interception: &Interception, mode: Mode) -> DoctorFinding {
     let id = DoctorCheck::Interception;
     if !interception.is_expected() {
-        return DoctorFinding::ok(id, NETFILTER, "none are needed: no transparent route is configured");
+        return DoctorFinding::ok(id, NETFILTER, "no rules are needed: no transparent route is configured");
     }
     match (interception.missing(mode), interception.rules) {
         (Some(missing), _) => {
@@ -23,10 +23,10 @@ pub(super) fn rules(interception: &Interception, mode: Mode) -> DoctorFinding {
             DoctorFinding::bad(id, NETFILTER, verdict, missing.text, "`tlsramp netfilter --apply`")
         }
         (None, None) => {
-            let (text, remedy) = ("they were not looked at yet", "ask again in a few seconds");
+            let (text, remedy) = ("the rules were not checked yet", "try again in a few seconds");
             DoctorFinding::bad(id, NETFILTER, CheckVerdict::NotChecked, text, remedy)
         }
-        (None, Some(_)) => DoctorFinding::ok(id, NETFILTER, "they are in force"),
+        (None, Some(_)) => DoctorFinding::ok(id, NETFILTER, "the rules are in force"),
     }
 }
 
@@ -41,8 +41,8 @@ pub(super) fn ways_around(view: &View, interception: &Interception, advertised: 
             DoctorCheck::Bypass,
             "listeners of this host",
             CheckVerdict::NotChecked,
-            format!("the kernel does not list them: {error}"),
-            "as root: `ss -ltnp`",
+            format!("cannot read the list of listeners: {error}"),
+            "list them as root: `ss -ltnp`",
         )),
     }
     let verdict = if mode.accepts_plaintext() { CheckVerdict::Warning } else { CheckVerdict::Failed };
@@ -51,7 +51,7 @@ pub(super) fn ways_around(view: &View, interception: &Interception, advertised: 
         DoctorFinding::bad(DoctorCheck::Bypass, subject, verdict, blocker.text, blocker.remedy)
     }));
     if found.is_empty() {
-        found.push(DoctorFinding::ok(DoctorCheck::Bypass, "this host", "no port or connection leads around tlsramp"));
+        found.push(DoctorFinding::ok(DoctorCheck::Bypass, "this host", "no port or connection bypasses tlsramp"));
     }
     found
 }
@@ -64,11 +64,10 @@ fn advertised_port(interception: &Interception, advertised: Option<&str>) -> Opt
         DoctorCheck::Bypass,
         printable(me),
         CheckVerdict::Failed,
+        format!("the set advertises this name with {own}, the server's own port: drivers and members bypass tlsramp"),
         format!(
-            "the set advertises it, and {own} is the port of the server itself: drivers and members go around tlsramp"
-        ),
-        format!(
-            "let the set advertise port {port} (rs.reconfig), or redirect what comes for {own}: `tlsramp netfilter --apply`"
+            "let the set advertise port {port} (rs.reconfig), or redirect connections to {own}: \
+             `tlsramp netfilter --apply`"
         ),
     ))
 }
@@ -89,8 +88,8 @@ fn open_port(interception: &Interception, all: &[Listening], ours: &[SocketAddr]
         DoctorCheck::Bypass,
         at,
         verdict,
-        format!("the server listens there, so that other hosts reach it at port {port} without tlsramp and its mode"),
-        "start the server with `--bind_ip localhost` (net.bindIp), or have a firewall drop that port",
+        format!("the server listens on this address: other hosts can connect to port {port} and bypass tlsramp"),
+        "start the server with `--bind_ip localhost` (net.bindIp), or block that port in the firewall",
     ))
 }
 

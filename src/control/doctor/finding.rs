@@ -78,7 +78,7 @@ impl DoctorCheck {
             DoctorCheck::LocalhostException => "localhost exception",
             DoctorCheck::Members => "versions and states",
             DoctorCheck::Modes => "modes of other nodes",
-            DoctorCheck::Bypass => "ways around the proxy",
+            DoctorCheck::Bypass => "bypass of the proxy",
             DoctorCheck::Other => "a check unknown to this version",
         }
     }

@@ -47,13 +47,13 @@ pub(super) fn finding(answer: &NameAnswer, known: &[IpAddr]) -> DoctorFinding {
         ),
         Ok(now) if !known.is_empty() && !known.iter().any(|ip| now.contains(&ip.to_canonical())) => bad(
             CheckVerdict::Warning,
-            format!("it resolves to {} now, and connections go to {}", list(now), list(known)),
-            format!("if {} is right, nothing is to be done; else correct DNS or --member", list(now)),
+            format!("it resolves to {} now, but connections go to {}", list(now), list(known)),
+            format!("if {} is right, do nothing; otherwise correct DNS or --member", list(now)),
         ),
         Ok(now) if *took > DOCTOR_LOOKUP_SLOW => bad(
             CheckVerdict::Warning,
             format!("it resolves to {}, in {} ms", list(now), took.as_millis()),
-            "see whether all name servers of /etc/resolv.conf answer".into(),
+            "check that all name servers in /etc/resolv.conf answer".into(),
         ),
         Ok(now) => {
             DoctorFinding::ok(DoctorCheck::Names, &subject, format!("{}, in {} ms", list(now), took.as_millis()))

@@ -61,16 +61,14 @@ pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFindi
     let failed =
         |text, remedy: String| DoctorFinding::bad(DoctorCheck::Modes, node, CheckVerdict::Failed, text, remedy);
     if behind > 1 {
-        let remedy = "bring that node to allowSSL or beyond (`tlsramp ctl mode allowSSL` there), or this one back: \
+        let remedy = "step that node up to allowSSL (`tlsramp ctl mode allowSSL` there), or this node back: \
                       `tlsramp ctl mode allowSSL --force`";
-        failed(format!("{text}, {behind} steps ahead of it, so connections between them fail"), remedy.to_owned())
+        failed(format!("{text}, {behind} steps ahead of it: connections between the two fail"), remedy.to_owned())
     } else if ahead > 1 {
         let to = Mode::Prefer;
-        let remedy = format!(
-            "step this node up until it is in {to} (`tlsramp ctl ready` names the next step), or that \
-             node back to {to}"
-        );
-        failed(format!("{text}, {ahead} steps behind it, so it refuses connections of this node"), remedy)
+        let remedy =
+            format!("step this node up to {to} (`tlsramp ctl ready` shows the next step), or that node back to {to}");
+        failed(format!("{text}, {ahead} steps behind it: it refuses connections of this node"), remedy)
     } else {
         DoctorFinding::ok(DoctorCheck::Modes, node, text)
     }
@@ -91,7 +89,7 @@ pub(super) fn clock(host: &str, offset: i64, ours: &[TlsItem], now: i64) -> Doct
         Some(item) => bad(
             CheckVerdict::Failed,
             format!(
-                "{text}, by which the certificate {} is not valid there: it refuses TLS of this node",
+                "{text}: by that clock, the certificate {} is not valid there, and TLS of this node is refused",
                 item.subject
             ),
         ),
@@ -126,12 +124,12 @@ pub(super) fn members(all: &[MemberFacts]) -> Vec<DoctorFinding> {
         if one.state == Some(ServerState::Other) {
             warning(
                 format!("{text}: neither primary, secondary nor arbiter"),
-                "wait until it is SECONDARY (rs.status()) before the mode is changed anywhere",
+                "wait until it is SECONDARY (rs.status()) before you change the mode of any node",
             )
         } else if mixed && one.version.is_some() {
             warning(
                 format!("{text}: the members have different releases ({})", releases.join(", ")),
-                "finish the upgrade of MongoDB first, so that two upgrades do not overlap",
+                "finish the upgrade of MongoDB before you change the mode",
             )
         } else {
             DoctorFinding::ok(DoctorCheck::Members, &one.name, text)

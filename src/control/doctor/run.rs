@@ -133,7 +133,7 @@ impl DoctorScope<'_> {
         let facts: Vec<_> = looks.iter().filter_map(ServerLook::member_facts).collect();
         findings.extend(rules::members(&facts));
         if left_out > 0 {
-            let text = format!("{left_out} more servers were not connected to: only the first {DOCTOR_SERVERS} are");
+            let text = format!("{left_out} more servers were not checked: the limit is {DOCTOR_SERVERS}");
             let remedy = "run `tlsramp ctl doctor` on those nodes";
             let verdict = CheckVerdict::NotChecked;
             findings.push(DoctorFinding::bad(DoctorCheck::Upstream, "more servers", verdict, text, remedy));
