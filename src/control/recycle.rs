@@ -35,11 +35,11 @@ enum Risk {
 /// Recycles connections that the present policy would not make, each at a message boundary, and waits up to a bound for
 /// them to end.
 ///
-/// Connections at risk are left open, unless forced. Clients with unacknowledged requests are an exception: their
-/// requests are forwarded even after our end, and only one that is in transit at the reset can be lost. Connections of
-/// a member in initial sync are recycled with a warning: most of them are heartbeats; the long reads of a sync end
-/// between two batches, which the server treats as a network error and resumes from MongoDB 4.4 on; and a rollout
-/// cannot wait for a sync of several days.
+/// Connections at risk are left open, unless forced. Those with unacknowledged requests are recycled even without
+/// force: such requests that arrive after tlsramp has closed its sending side are still forwarded, so only one that is
+/// in transit when the connection is reset can be lost. Connections of a member in initial sync are recycled with a
+/// warning: most of them are heartbeats; the long reads of a sync end between two batches, which the server treats as a
+/// network error and resumes from MongoDB 4.4 on; and a rollout cannot wait for a sync of several days.
 pub(super) async fn recycle(view: &View, request: Recycle, caller: &Caller) -> Recycled {
     view.recheck_certificates().await;
     let servers = view.servers();

@@ -29,7 +29,7 @@ impl Controller {
     async fn replace_members(&self, names: &MemberSets) -> Result<Vec<String>, ChangeError> {
         let newer = NamedSets::parse(&names.sets).map_err(ChangeError::Names)?;
         {
-            // Waits for a change in progress, which may be checking by which names servers can be reached.
+            // A change in progress may be verifying servers by the present names: waits until it is done.
             let _changing = self.changing.lock().await;
             if !names.force {
                 self.check_lease(names.holder.as_deref())?;

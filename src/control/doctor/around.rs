@@ -1,4 +1,4 @@
-//! The checks of this host's own network: interception rules, and ports and connections that lead around this proxy.
+//! The checks of this host's own network: interception rules, and ports and connections that bypass this proxy.
 
 use std::net::SocketAddr;
 
@@ -30,7 +30,7 @@ pub(super) fn rules(interception: &Interception, mode: Mode) -> DoctorFinding {
     }
 }
 
-/// Ports and connections that lead around this proxy. To be called after a scan for connections.
+/// Ports and connections that bypass this proxy. To be called after a scan for connections.
 pub(super) fn ways_around(view: &View, interception: &Interception, advertised: Option<&str>) -> Vec<DoctorFinding> {
     let mode = view.mode().0;
     let mut found: Vec<_> = advertised_port(interception, advertised).into_iter().collect();
@@ -56,7 +56,7 @@ pub(super) fn ways_around(view: &View, interception: &Interception, advertised: 
     found
 }
 
-/// The set advertises the server's own port, so that drivers and members dial it.
+/// The finding if the set advertises the server's own port, to which drivers and members then connect.
 fn advertised_port(interception: &Interception, advertised: Option<&str>) -> Option<DoctorFinding> {
     let (own, me) = (interception.leads_around()?, advertised?);
     let port = interception.listens.first().copied().unwrap_or_default();
@@ -72,10 +72,11 @@ fn advertised_port(interception: &Interception, advertised: Option<&str>) -> Opt
     ))
 }
 
-/// The server listens on addresses that other hosts reach, and no rule hands these connections over.
+/// The finding if the server listens on an address that other hosts can reach, and no rule intercepts connections to
+/// it.
 fn open_port(interception: &Interception, all: &[Listening], ours: &[SocketAddr], mode: Mode) -> Option<DoctorFinding> {
     let server = interception.server.filter(|_| !interception.covers_inbound() || interception.rules != Some(true))?;
-    // The set advertises it: said already.
+    // `advertised_port` reports a port that the set advertises.
     let port = interception.leads_around().is_none().then_some(server)?;
     let is_open = |one: &&Listening| {
         let ip = one.local.ip().to_canonical();

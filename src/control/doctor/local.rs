@@ -46,7 +46,7 @@ fn validity(material: &Material, now: i64) -> Vec<DoctorFinding> {
     found
 }
 
-/// The extended key usages: a member shows its certificate as a server and as a client.
+/// The extended key usages: a member presents its certificate as a server and as a client.
 fn usages(settings: &Settings, material: &Material, mode: Mode) -> Vec<DoctorFinding> {
     let bad = |identity: &Identity, used: bool, text: &str, remedy: &str| {
         let verdict = if used { CheckVerdict::Failed } else { CheckVerdict::Warning };
@@ -87,13 +87,13 @@ pub(super) fn names_of_this_node(
     Some(DoctorFinding::bad(DoctorCheck::Certificates, missing, verdict, text, remedy))
 }
 
-/// The names of this node that the settings give: members at its own addresses, at the port of its route or server.
+/// The names of this node in the settings: members with an address of this host, and the port of its route or server.
 pub(super) fn own_names(settings: &Settings) -> Vec<HostPort> {
     let own = settings.members.iter().filter(|member| member.address.is_some_and(is_own));
     own.map(|member| member.name.clone()).filter(|name| is_own_port(settings, name.port)).collect()
 }
 
-/// Whether it is the port of the inbound route or of the server behind it.
+/// Whether a port is that of the inbound route or of the server behind it.
 pub(super) fn is_own_port(settings: &Settings, port: u16) -> bool {
     settings.inbound.as_ref().is_some_and(|inbound| {
         let server = match &inbound.upstream {

@@ -18,13 +18,13 @@ pub(super) struct NameAnswer {
     took: Duration,
 }
 
-/// Resolves all names at once; addresses are left out.
+/// Resolves all names concurrently; IP addresses are left out.
 pub(super) async fn resolve(names: impl Iterator<Item = HostPort>) -> Vec<NameAnswer> {
     let mut queries = JoinSet::new();
     for name in names.filter(|name| name.ip().is_none()) {
         queries.spawn(async move {
             let asked = Instant::now();
-            // A resolver of its own: the shared ones keep their answers.
+            // Not a shared resolver, since those cache their answers.
             let answer = Resolver::new(name.clone()).addresses(DOCTOR_DIAL).await;
             let addresses = answer.map(|all| all.iter().map(|address| address.ip().to_canonical()).collect());
             NameAnswer { name, addresses: addresses.map_err(|error| error.to_string()), took: asked.elapsed() }

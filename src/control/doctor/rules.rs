@@ -23,7 +23,7 @@ pub(super) enum AcceptedKinds {
 }
 
 impl AcceptedKinds {
-    /// `None` if the trials do not tell.
+    /// `None` if the trials do not show it.
     pub(super) const fn of(plaintext: Spoken, tls: Spoken) -> Option<AcceptedKinds> {
         match (plaintext, tls) {
             (Spoken::Yes, Spoken::No) => Some(AcceptedKinds::PlaintextOnly),
@@ -51,8 +51,8 @@ impl AcceptedKinds {
     }
 }
 
-/// Compares the kinds of connection that another node accepts with the mode of this one. Neighbouring steps work with each
-/// other: that is the order of a rolling upgrade.
+/// Compares the kinds of connection that another node accepts with the mode of this one. Neighbouring modes work
+/// together, as in a rolling upgrade.
 pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFinding {
     let (lowest, highest) = kinds.modes();
     let behind = (ours as u8).saturating_sub(highest as u8);
@@ -74,9 +74,9 @@ pub(super) fn modes(node: &str, kinds: AcceptedKinds, ours: Mode) -> DoctorFindi
     }
 }
 
-/// Judges the clock of another host, which is `offset` milliseconds ahead of this one's (negative: behind). A difference
-/// breaks something only where it moves a certificate of ours out of its validity; before that it makes logs hard to compare and
-/// is a sign that one of the hosts does not synchronize its clock.
+/// Judges the clock of another host, which is `offset` milliseconds ahead of this one's (negative: behind). The check
+/// fails if one of our certificates is not valid by that clock. A smaller difference is a warning: one of the hosts
+/// does not synchronize its clock, and their logs are hard to compare.
 pub(super) fn clock(host: &str, offset: i64, ours: &[TlsItem], now: i64) -> DoctorFinding {
     let theirs = now.saturating_add(offset / 1000);
     let shown = format!("{}.{} s", offset.unsigned_abs() / 1000, offset.unsigned_abs() % 1000 / 100);
@@ -108,7 +108,8 @@ pub(super) struct MemberFacts {
     pub(super) state: Option<ServerState>,
 }
 
-/// Judges versions and states of the members. A set with two versions is in the middle of an upgrade, or was left there.
+/// Judges versions and states of the members. Different versions show that an upgrade of MongoDB is in progress or
+/// incomplete.
 pub(super) fn members(all: &[MemberFacts]) -> Vec<DoctorFinding> {
     let mut releases: Vec<_> = all.iter().filter_map(|one| release(one.version.as_deref()?)).collect();
     releases.sort_unstable();
@@ -148,7 +149,7 @@ fn release(version: &str) -> Option<String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DescriptorFacts {
     pub(super) limit: u64,
-    /// Open now; `None` if that cannot be read, or nothing runs.
+    /// Open descriptors; `None` if the number cannot be read, or no proxy runs.
     pub(super) used: Option<u64>,
     /// The connections that the limit allows.
     pub(super) carried: u64,

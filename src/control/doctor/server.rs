@@ -32,7 +32,7 @@ pub(super) struct DoctorTarget {
 pub(super) struct ServerLook {
     pub(super) target: DoctorTarget,
     plaintext: LinkTrial,
-    /// `None` if no TLS link can be made: nothing is there to verify servers with.
+    /// `None` if there is no CA file, or no name, to verify the server with.
     tls: Option<LinkTrial>,
 }
 
@@ -114,7 +114,7 @@ impl ServerLook {
         found
     }
 
-    /// Whether the link that the route makes now works, and then whether the other does that later modes need.
+    /// The finding about the route's present link and, if that works, about the TLS link of later modes.
     fn link_finding(&self, mode: Mode) -> DoctorFinding {
         let name = &self.target.name;
         let now = self.target.link(mode);
@@ -151,14 +151,14 @@ impl ServerLook {
         DoctorFinding::ok(DoctorCheck::Upstream, name, format!("it answers {}{later}", by(now)))
     }
 
-    /// Why a link cannot be used, if so. With TLS that is passed through, clients verify the server and show certificates of their
-    /// own, so that it is enough if the server speaks TLS.
+    /// The reason why a link cannot be used. If TLS is passed through, clients verify the server and present their own
+    /// certificates, so it is enough that the server speaks TLS.
     fn failure<'a>(&self, trial: &'a LinkTrial) -> Option<&'a LinkFailure> {
         let is_theirs = self.target.acceptance == Acceptance::Passthrough && trial.spoken == Spoken::Yes;
         trial.failure.as_ref().filter(|_| !is_theirs)
     }
 
-    /// Whether a member can be reached that other ways than this proxy lead to.
+    /// Whether a member can be reached to which no route of this proxy leads.
     fn reach_finding(&self) -> DoctorFinding {
         let (name, tls) = (&self.target.name, self.tls.as_ref().and_then(|tls| tls.failure.as_ref()));
         match (&self.plaintext.failure, tls) {
@@ -238,7 +238,7 @@ impl ServerLook {
         ))
     }
 
-    /// The kinds of connection that a node accepts, against our mode.
+    /// The kinds of connection that a node accepts, compared with our mode.
     fn modes_finding(&self, mode: Mode) -> Option<DoctorFinding> {
         let host = &self.target.name;
         let Some(tls) = &self.tls else {
@@ -247,15 +247,15 @@ impl ServerLook {
             return Some(DoctorFinding::bad(DoctorCheck::Modes, host, CheckVerdict::NotChecked, text, remedy));
         };
         let by_tls = match (self.plaintext.spoken, tls.spoken) {
-            // The server can be reached, so that the handshake has failed because it has no TLS.
+            // The server answers plaintext, so the handshake failed because the server has no TLS.
             (Spoken::Yes, Spoken::Unknown) => Spoken::No,
             (_, spoken) => spoken,
         };
-        // Without a result the finding about the link says why.
+        // Without a result, the finding about the link has the reason.
         Some(modes(host, AcceptedKinds::of(self.plaintext.spoken, by_tls)?, mode))
     }
 
-    /// The localhost exception: to the server, clients of this proxy are on its own host.
+    /// The localhost exception: the server regards clients of this proxy as local.
     fn exception_finding(&self) -> Option<DoctorFinding> {
         let (host, facts) = (&self.target.name, self.facts());
         facts.hello.as_ref()?;
