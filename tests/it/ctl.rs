@@ -323,8 +323,8 @@ fn a_remote_admin_port_is_reached_by_tls() {
     }
     for (ca, certificate, code, part) in [
         ("ca.pem", "member.pem", 1, "--adminAllow"),
-        ("ca.pem", "other-ca-client.pem", 4, "--tlsCertificateKeyFile must be for clients"),
-        ("other-ca.pem", "client.pem", 4, "--tlsCAFile must have its CA"),
+        ("ca.pem", "other-ca-client.pem", 4, "--tlsCertificateKeyFile must be a client certificate"),
+        ("other-ca.pem", "client.pem", 4, "--tlsCAFile must contain the CA"),
         ("ca.pem", "encrypted.pem", 2, "--tlsCertificateKeyFilePassword"),
     ] {
         let (ended, stdout, stderr) = tls("127.0.0.1", ca, certificate);

@@ -152,7 +152,7 @@ fn load_says_what_is_missing() {
     };
     let (code, stdout, _) = load(&format!("echo --target {target} --tls --tlsCAFile {ca}"));
     assert_eq!(code, 1);
-    assert!(stdout.contains("the server demands a client certificate: give --tlsCertificateKeyFile\n"), "{stdout}");
+    assert!(stdout.contains("the server requires a client certificate: give --tlsCertificateKeyFile\n"), "{stdout}");
     let (code, stdout, _) = load(&format!("--target {target}"));
     assert_eq!(code, 1);
     assert!(stdout.contains("The server is configured to only allow SSL connections"), "{stdout}");

@@ -648,7 +648,7 @@ fn what_cannot_be_meant_is_usage() {
         ("--to allowSSL --node 127.0.0.1:1", "is given twice"),
         ("--rollback", "has no rollout of all these nodes"),
         ("--to allowSSL --log /nowhere/log", "cannot write the log"),
-        ("--to allowSSL --tls", "--tls needs --tlsCAFile"),
+        ("--to allowSSL --tls", "--tls requires --tlsCAFile"),
     ] {
         let (code, _, stderr) = rollout.run(line);
         assert!(code == 2 && stderr.contains(part), "{line}: {code} {stderr}");
